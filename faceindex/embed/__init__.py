@@ -1,0 +1,32 @@
+"""Embedders: aligned chips in, unit vectors out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from faceindex.models.spec import EmbedderSpec
+from faceindex.types import F32, U8
+
+__all__ = ["Embedder"]
+
+
+class Embedder(Protocol):
+    """What every embedder offers. Built by ``Target(spec)``."""
+
+    spec: EmbedderSpec
+
+    def embed(self, chips: U8) -> tuple[F32, F32]:
+        """Embed aligned faces.
+
+        Parameters
+        ----------
+        chips : (n, s, s, 3) uint8
+            Cut as ``spec.alignment`` says; n may be 0.
+
+        Returns
+        -------
+        vectors : (n, d) float32
+            Unit length.
+        norms : (n,) float32
+            Length of the network's own output.
+        """

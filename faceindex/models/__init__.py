@@ -1,0 +1,27 @@
+"""Specs, the registry and weight files. Imports nothing heavy."""
+
+from faceindex.models.registry import get, load, names, register
+from faceindex.models.spec import (
+    Alignment,
+    ClustererSpec,
+    DetectorSpec,
+    EmbedderSpec,
+    Spec,
+    WeightFile,
+)
+from faceindex.models.weights import find_weights, weight_locations
+
+__all__ = [
+    "Alignment",
+    "ClustererSpec",
+    "DetectorSpec",
+    "EmbedderSpec",
+    "Spec",
+    "WeightFile",
+    "find_weights",
+    "get",
+    "load",
+    "names",
+    "register",
+    "weight_locations",
+]

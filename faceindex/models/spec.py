@@ -1,0 +1,104 @@
+"""What is known of a model before any heavy library is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+__all__ = ["Alignment", "ClustererSpec", "DetectorSpec", "EmbedderSpec", "Spec", "WeightFile"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """One published file of weights.
+
+    Attributes
+    ----------
+    name : str
+        File name.
+    size : int
+        Bytes.
+    sha256 : str
+        Lower-case hexadecimal digest of the whole file.
+    package : str or None
+        The PyPI distribution that ships the file, if one does.
+    package_path : str or None
+        Its path inside that distribution, with forward slashes.
+    source : str
+        Where it was published.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    source: str
+    package: str | None = None
+    package_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How the chip of a face is cut from its photo.
+
+    Attributes
+    ----------
+    name : str
+        The method; `faceindex.align` knows each.
+    size : int
+        Side of the square chip in pixels.
+    """
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSpec:
+    """A face detector. `target` is ``"module:Class"``, imported only when it is loaded."""
+
+    name: str
+    target: str
+    summary: str
+    landmarks: bool
+    threshold: float
+    threshold_source: str
+    licence: str
+    weights: tuple[WeightFile, ...] = ()
+    kind: Literal["detector"] = "detector"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderSpec:
+    """A face embedder: chips in, vectors out.
+
+    `threshold` is the similarity above which a pair is called the same person when nothing is
+    known but the pair; `threshold_source` says where it was measured.
+    """
+
+    name: str
+    target: str
+    summary: str
+    dimension: int
+    alignment: Alignment
+    colour: Literal["RGB", "BGR"]
+    normalisation: str
+    threshold: float
+    threshold_source: str
+    licence: str
+    weights: tuple[WeightFile, ...] = ()
+    kind: Literal["embedder"] = "embedder"
+
+
+@dataclass(frozen=True, slots=True)
+class ClustererSpec:
+    """A clusterer. `needs` says whether it is given a neighbour graph or the vectors."""
+
+    name: str
+    target: str
+    summary: str
+    needs: Literal["graph", "vectors"]
+    source: str
+    kind: Literal["clusterer"] = "clusterer"
+
+
+Spec: TypeAlias = DetectorSpec | EmbedderSpec | ClustererSpec

@@ -1,0 +1,122 @@
+"""Plain data that crosses rooms: structures of numpy arrays with fixed shapes and dtypes.
+
+Conventions, everywhere:
+
+- *image*: (h, w, 3) uint8, RGB, upright (EXIF orientation applied), C-contiguous.
+- *boxes*: (n, 4) float32, ``x1 y1 x2 y2`` in pixels; may leave the frame.
+- *landmarks*: (n, 5, 2) float32, ``x y`` of left eye, right eye, nose, left and right mouth
+  corner (left as the viewer sees it); NaN where a detector has none.
+- *scores*: (n,) float32 in 0..1.
+- *chips*: (n, s, s, 3) uint8, aligned faces.
+- *vectors*: (n, d) float32, unit length; *norms*: (n,) float32, the model's own length.
+- *similarity*: dot product of two unit vectors, -1..1.
+- *labels*: (n,) int64, cluster ids; -1 is "in no cluster".
+
+No face is an array of length 0 with the right shape, never None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["F32", "I32", "I64", "U8", "BoolArray", "Detections", "Faces", "Graph", "Image"]
+
+F32: TypeAlias = NDArray[np.float32]
+I64: TypeAlias = NDArray[np.int64]
+I32: TypeAlias = NDArray[np.int32]
+U8: TypeAlias = NDArray[np.uint8]
+BoolArray: TypeAlias = NDArray[np.bool_]
+Image: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """The faces that a detector found on one image.
+
+    Attributes
+    ----------
+    boxes : (n, 4) float32
+        ``x1 y1 x2 y2`` in pixels of the image that was given.
+    landmarks : (n, 5, 2) float32
+        ``x y``; all NaN where the detector has none.
+    scores : (n,) float32
+        Confidence in 0..1; faces are sorted by it, highest first.
+    """
+
+    boxes: F32
+    landmarks: F32
+    scores: F32
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, which: Any) -> Detections:
+        """Select faces by slice, mask or index array."""
+        return Detections(self.boxes[which], self.landmarks[which], self.scores[which])
+
+    def scaled(self, factor: float | tuple[float, float]) -> Detections:
+        """The same faces with all coordinates multiplied by `factor` (one number, or x and y)."""
+        fx, fy = factor if isinstance(factor, tuple) else (factor, factor)
+        xy = np.array([fx, fy], np.float32)
+        return Detections(self.boxes * np.tile(xy, 2), self.landmarks * xy, self.scores)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """No face."""
+        return cls(
+            np.empty((0, 4), np.float32),
+            np.empty((0, 5, 2), np.float32),
+            np.empty((0,), np.float32),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Detected and embedded faces of one photo, in pixels of the upright full-size photo.
+
+    Attributes
+    ----------
+    boxes : (n, 4) float32
+    landmarks : (n, 5, 2) float32
+    scores : (n,) float32
+    vectors : (n, d) float32
+        Unit length.
+    norms : (n,) float32
+        Length of the model's own output; ``vectors * norms[:, None]`` is that output.
+    """
+
+    boxes: F32
+    landmarks: F32
+    scores: F32
+    vectors: F32
+    norms: F32
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A symmetric weighted graph in compressed sparse row form.
+
+    The neighbours of node ``i`` are ``indices[indptr[i]:indptr[i + 1]]``, in ascending order,
+    without ``i`` itself; `weights` runs parallel to `indices`.
+
+    Attributes
+    ----------
+    indptr : (n + 1,) int64
+    indices : (m,) int32
+    weights : (m,) float32
+        Greater than 0; the greater, the more alike.
+    """
+
+    indptr: I64
+    indices: I32
+    weights: F32
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
