@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from faceindex.errors import ImageError, Reason
+from faceindex.images import IMAGE_SUFFIXES, content_hash, read, sniff
+
+
+def encoded(image_format: str) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.new("RGB", (20, 10), "red").save(buffer, image_format)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_sniff_by_content(image_format: str, tmp_path: Path) -> None:
+    data = encoded(image_format)
+    assert sniff(data[:64]) == image_format
+    path = tmp_path / "wrong.txt"
+    path.write_bytes(data)
+    assert read(path) == data
+
+
+def test_mpo_is_jpeg_by_its_first_bytes() -> None:
+    buffer = io.BytesIO()
+    frame = PIL.Image.new("RGB", (20, 10))
+    frame.save(buffer, "MPO", save_all=True, append_images=[frame])
+    assert sniff(buffer.getvalue()) == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIF"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIF"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", "AVIF"),
+        (b"\0\0\0\x14ftypmif1\0\0\0\0mif1avif", "HEIF"),  # "avif" is behind the end of the box
+        (b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2", None),  # a film
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", None),
+        (b"MM\0+\0\x08\0\0", "TIFF"),
+        (b"BMW: the letter of 3 March", None),
+        (b"RIFF\x24\0\0\0WAVEfmt ", None),
+        (b"hello, world", None),
+        (b"\xff\xd8", None),
+        (b"", None),
+    ],
+)
+def test_sniff_odd_heads(head: bytes, expected: str | None) -> None:
+    assert sniff(head) == expected
+
+
+def test_suffixes_are_lower_case_with_a_dot() -> None:
+    assert {".jpg", ".jpeg", ".png", ".heic", ".avif", ".tif", ".mpo"} <= IMAGE_SUFFIXES
+    assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in IMAGE_SUFFIXES)
+
+
+def test_read_says_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.JPG").write_text("not a photo")
+    (tmp_path / "notes.txt").write_text("not a photo")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "broken.jpg").symlink_to("nowhere")
+    expected = {
+        "empty.jpg": Reason.EMPTY,
+        "text.JPG": Reason.NOT_AN_IMAGE,
+        "notes.txt": Reason.NOT_AN_IMAGE,
+        "folder.jpg": Reason.NOT_AN_IMAGE,
+        "broken.jpg": Reason.MISSING,
+        "missing.jpg": Reason.MISSING,
+        "notes.txt/below.jpg": Reason.MISSING,
+        "nul\0.jpg": Reason.IO_ERROR,
+    }
+    for name, reason in expected.items():
+        with pytest.raises(ImageError) as caught:
+            read(tmp_path / name)
+        assert caught.value.reason is reason, name
+        assert str(tmp_path / name) in str(caught.value)
+        assert caught.value.remedy
+    with pytest.raises(ImageError, match=r"although its name ends in \.JPG"):
+        read(tmp_path / "text.JPG")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(13, "Permission denied"), Reason.DENIED),
+        (OSError(5, "Input/output error"), Reason.IO_ERROR),
+    ],
+)
+def test_read_errors_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: Reason
+) -> None:
+    def refuse(self: Path, *args: object, **options: object) -> object:
+        raise error
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ImageError) as caught:
+        read(tmp_path / "photo.jpg")
+    assert caught.value.reason is reason
+
+
+class Film(io.BytesIO):
+    read_up_to = 0
+
+    def close(self) -> None:
+        Film.read_up_to = self.tell()
+        super().close()
+
+
+def test_read_does_not_read_on_when_it_is_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    film = Film(b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(1_000_000))
+    monkeypatch.setattr(Path, "open", lambda *_, **__: film)
+    with pytest.raises(ImageError) as caught:
+        read("film.mov")
+    assert caught.value.reason is Reason.NOT_AN_IMAGE
+    assert 0 < Film.read_up_to < 10_000
+
+
+def test_content_hash() -> None:
+    # BLAKE2b-128 of the empty string and of "abc", computed with b2sum -l 128 of GNU coreutils.
+    assert content_hash(b"").hex() == "cae66941d9efbd404e4d88758ea67670"
+    assert content_hash(b"abc").hex() == "cf4ab791c62b8d2b2109c90275287816"

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from faceindex.errors import Reason, UsageError
+from faceindex.images import Candidate, walk
+
+
+def make(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+
+
+def relpaths(*paths: str | Path, exclude: tuple[Path, ...] = ()) -> list[str]:
+    return [candidate.relpath for candidate in walk(paths, exclude=exclude)]
+
+
+def test_order_is_that_of_the_relative_paths(tmp_path: Path) -> None:
+    names = ["a.jpg", "a/z.jpg", "a b.jpg", "a-1/x.jpg", "b/c/d.jpg", "b.jpg", "Ä.jpg", "B.jpg", "z"]
+    make(tmp_path, *names)
+    assert relpaths(tmp_path) == sorted(names)
+
+
+def test_candidate_holds_what_stat_says(tmp_path: Path) -> None:
+    make(tmp_path, "x/photo.jpg")
+    os.utime(tmp_path / "x/photo.jpg", ns=(1, 1_600_000_000_123_456_789))
+    (candidate,) = walk([tmp_path])
+    assert candidate == Candidate(tmp_path, "x/photo.jpg", 11, candidate.mtime_ns, None)
+    assert candidate.mtime_ns == (tmp_path / "x/photo.jpg").stat().st_mtime_ns
+    assert candidate.path == tmp_path / "x" / "photo.jpg"
+
+
+def test_single_file_has_its_folder_as_root(tmp_path: Path) -> None:
+    make(tmp_path, "x/photo.jpg")
+    (candidate,) = walk([str(tmp_path / "x" / "photo.jpg")])
+    assert (candidate.root, candidate.relpath) == (tmp_path / "x", "photo.jpg")
+
+
+def test_root_is_absolute_and_normal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "x/photo.jpg")
+    monkeypatch.chdir(tmp_path / "x")
+    (candidate,) = walk(["../x/."])
+    assert candidate.root == tmp_path / "x"
+
+
+def test_hidden_and_junk_are_left_out(tmp_path: Path) -> None:
+    make(
+        tmp_path,
+        "photo.jpg",
+        ".hidden.jpg",
+        ".cache/photo.jpg",
+        "@eaDir/photo.jpg",
+        "sub/@eaDir/photo.jpg",
+        "Thumbs.db",
+        "desktop.ini",
+        "__MACOSX/photo.jpg",
+        "$RECYCLE.BIN/photo.jpg",
+        "private/.nomedia",
+        "private/photo.jpg",
+        "private/deeper/photo.jpg",
+        "notes.txt",
+    )
+    assert relpaths(tmp_path) == ["notes.txt", "photo.jpg"]
+
+
+def test_what_is_given_is_honoured(tmp_path: Path) -> None:
+    make(
+        tmp_path,
+        ".hidden/photo.jpg",
+        ".hidden/.more/photo.jpg",
+        ".one.jpg",
+        "private/.nomedia",
+        "private/p.jpg",
+    )
+    make(tmp_path, "@eaDir/photo.jpg")
+    assert relpaths(tmp_path / ".hidden") == ["photo.jpg"]
+    assert relpaths(tmp_path / ".one.jpg") == [".one.jpg"]
+    assert relpaths(tmp_path / "@eaDir") == ["photo.jpg"]
+    # ... also after a walk that has passed it by.
+    assert relpaths(tmp_path, tmp_path / "private", tmp_path / ".hidden") == ["p.jpg", "photo.jpg"]
+
+
+def test_exclude(tmp_path: Path) -> None:
+    make(tmp_path, "a/photo.jpg", "index/crop.jpg", "b.jpg")
+    (tmp_path / "alias").symlink_to("index")
+    exclude = (tmp_path / "index", tmp_path / "b.jpg", tmp_path / "not there")
+    assert relpaths(tmp_path, exclude=exclude) == ["a/photo.jpg"]
+    assert relpaths(tmp_path / "index", exclude=exclude) == []
+
+
+def test_overlapping_arguments_yield_each_file_once(tmp_path: Path) -> None:
+    make(tmp_path, "photos/2020/a.jpg", "photos/b.jpg")
+    photos = tmp_path / "photos"
+    assert relpaths(photos, photos / "2020") == ["2020/a.jpg", "b.jpg"]
+    assert relpaths(photos / "2020", photos) == ["a.jpg", "b.jpg"]
+    assert relpaths(photos, photos) == ["2020/a.jpg", "b.jpg"]
+    assert relpaths(photos, photos / "2020" / "a.jpg") == ["2020/a.jpg", "b.jpg"]
+    assert relpaths(photos / "2020" / "a.jpg", photos) == ["a.jpg", "b.jpg"]
+    assert relpaths(photos / "b.jpg", photos / "b.jpg") == ["b.jpg"]
+
+
+def test_overlap_through_a_linked_folder(tmp_path: Path) -> None:
+    make(tmp_path, "photos/a.jpg")
+    (tmp_path / "alias").symlink_to("photos")
+    assert relpaths(tmp_path / "photos", tmp_path / "alias") == ["a.jpg"]
+    assert relpaths(tmp_path / "photos", tmp_path / "alias" / "a.jpg") == ["a.jpg"]
+    assert [c.root for c in walk([tmp_path / "alias"])] == [tmp_path / "alias"]
+
+
+def test_copies_and_hard_links_are_files_of_their_own(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg")
+    os.link(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert relpaths(tmp_path / "a.jpg", tmp_path) == ["a.jpg", "b.jpg"]
+
+
+def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
+    make(tmp_path, "photos/a.jpg", "elsewhere/b.jpg", "elsewhere/c.jpg")
+    photos = tmp_path / "photos"
+    (photos / "loop").symlink_to(".")
+    (photos / "up").symlink_to(tmp_path)
+    (photos / "linked").symlink_to(tmp_path / "elsewhere")
+    (photos / "one.jpg").symlink_to(tmp_path / "elsewhere" / "b.jpg")
+    found = list(walk([photos]))
+    assert [c.relpath for c in found] == ["a.jpg", "linked/b.jpg", "linked/c.jpg", "one.jpg"]
+    assert all(c.error is None and c.size > 0 for c in found)
+
+
+def test_broken_links_are_reported(tmp_path: Path) -> None:
+    make(tmp_path, "z.jpg")
+    (tmp_path / "broken.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "self.jpg").symlink_to("self.jpg")
+    found = {c.relpath: c for c in walk([tmp_path])}
+    assert list(found) == ["broken.jpg", "self.jpg", "z.jpg"]
+    for name in ("broken.jpg", "self.jpg"):
+        error = found[name].error
+        assert error is not None
+        assert error.reason is Reason.MISSING
+        assert name in str(error)
+        assert error.remedy
+        assert found[name].size == 0
+    (given,) = walk([tmp_path / "broken.jpg"])
+    assert given.error is not None
+    assert given.error.reason is Reason.MISSING
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_are_ignored(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert relpaths(tmp_path, tmp_path / "pipe.jpg") == ["a.jpg"]
+
+
+def test_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a/x.jpg", "b/x.jpg", "c/x.jpg")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if path.endswith("b"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = list(walk([tmp_path]))
+    assert [(c.relpath, c.error.reason if c.error else None) for c in found] == [
+        ("a/x.jpg", None),
+        ("b", Reason.DENIED),
+        ("c/x.jpg", None),
+    ]
+    (root,) = walk([tmp_path / "b"])
+    assert root.relpath == "."
+    assert root.path == tmp_path / "b"
+    assert root.error is not None
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="permissions do not bind root")
+def test_real_permissions(tmp_path: Path) -> None:
+    make(tmp_path, "closed/x.jpg", "open/x.jpg")
+    (tmp_path / "closed").chmod(0)
+    try:
+        found = list(walk([tmp_path]))
+        inside = list(walk([tmp_path / "closed" / "x.jpg"]))
+    finally:
+        (tmp_path / "closed").chmod(0o700)
+    assert [(c.relpath, c.error.reason if c.error else None) for c in found] == [
+        ("closed", Reason.DENIED),
+        ("open/x.jpg", None),
+    ]
+    assert [c.error.reason for c in inside if c.error] == [Reason.DENIED]
+
+
+@pytest.mark.parametrize("bad", ["missing", "a.jpg/below", "", "nul\0byte"])
+def test_a_path_that_does_not_exist_is_named_before_anything_is_yielded(
+    tmp_path: Path, bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        walk(["a.jpg", bad])  # not iterated
+    assert f"'{bad}'" in caught.value.problem
+    assert caught.value.remedy
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="file names are Unicode here")
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    make(tmp_path, "z.jpg")
+    (tmp_path / name).write_bytes(b"x")
+    found = list(walk([tmp_path, tmp_path / name]))
+    assert [c.relpath for c in found] == [name, "z.jpg"]
+    assert found[0].path.read_bytes() == b"x"
+
+
+def test_deep_folders(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["d"] * 400)
+    deep.mkdir(parents=True)
+    (deep / "photo.jpg").write_bytes(b"x")
+    assert relpaths(tmp_path) == ["d/" * 400 + "photo.jpg"]
+
+
+def test_walking_needs_neither_numpy_nor_pillow() -> None:
+    code = (
+        "import sys; from faceindex.images.walk import walk; from faceindex.images import sniff;"
+        "print(sorted({'numpy', 'PIL'} & set(sys.modules)));"
+        "from faceindex.images import decode, Photo; import faceindex.images as i;"
+        "print(callable(decode), callable(i.walk), sorted({'numpy', 'PIL'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split("\n")[:2] == ["[]", "True True ['PIL', 'numpy']"]
