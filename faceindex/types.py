@@ -111,7 +111,7 @@ class Graph:
     indptr : (n + 1,) int64
     indices : (m,) int32
     weights : (m,) float32
-        Greater than 0; the greater, the more alike.
+        The greater, the more alike; log-odds where `faceindex.graph.log_odds` made them.
     """
 
     indptr: I64

@@ -3,6 +3,7 @@
 from faceindex.models.registry import get, load, names, register
 from faceindex.models.spec import (
     Alignment,
+    Calibration,
     ClustererSpec,
     DetectorSpec,
     EmbedderSpec,
@@ -13,6 +14,7 @@ from faceindex.models.weights import find_weights, weight_locations
 
 __all__ = [
     "Alignment",
+    "Calibration",
     "ClustererSpec",
     "DetectorSpec",
     "EmbedderSpec",

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from faceindex.errors import UnknownModel, UsageError
 from faceindex.models.spec import (
     Alignment,
+    Calibration,
     ClustererSpec,
     DetectorSpec,
     EmbedderSpec,
@@ -68,6 +69,11 @@ BUILTIN: tuple[Spec, ...] = (
         normalisation="(x - (122.782, 117.001, 104.298)) / 256",
         threshold=0.6,
         threshold_source="to be measured",
+        calibration=Calibration(
+            slope=210.0,
+            midpoint=0.905,
+            source="to be measured",
+        ),
         licence="CC0-1.0",
         weights=(
             WeightFile(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Alignment", "ClustererSpec", "DetectorSpec", "EmbedderSpec", "Spec", "WeightFile"]
+__all__ = ["Alignment", "Calibration", "ClustererSpec", "DetectorSpec", "EmbedderSpec", "Spec", "WeightFile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,37 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a similarity says about two faces showing the same person.
+
+    The log-likelihood ratio of "same" to "different" is ``slope * (similarity - midpoint)``; a
+    straight line fits the measured ratio well where it matters, from even odds to one in a
+    hundred thousand.
+
+    Attributes
+    ----------
+    slope : float
+        Nats per unit of similarity.
+    midpoint : float
+        The similarity that is as likely between photos of one person as between strangers.
+    source : str
+        Where it was measured.
+    """
+
+    slope: float
+    midpoint: float
+    source: str
+
+    def threshold(self, n: int) -> float:
+        """The similarity at which "same" and "different" are equally probable.
+
+        Given that a face is expected to have one match among `n`. It grows with the logarithm
+        of `n`: the more strangers there are, the more alike the most alike of them looks.
+        """
+        return self.midpoint + math.log(max(n, 1)) / self.slope
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorSpec:
     """A face detector. `target` is ``"module:Class"``, imported only when it is loaded."""
 
@@ -84,6 +116,7 @@ class EmbedderSpec:
     normalisation: str
     threshold: float
     threshold_source: str
+    calibration: Calibration
     licence: str
     weights: tuple[WeightFile, ...] = ()
     kind: Literal["embedder"] = "embedder"
