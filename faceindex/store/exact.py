@@ -1,0 +1,102 @@
+"""Exact nearest neighbours by blocked matrix products."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from faceindex.types import F32, I64, BoolArray
+
+__all__ = ["best_of", "top_k"]
+
+# Bounds for one block of vectors and for one block of scores.
+_BLOCK_BYTES = 64 << 20
+_QUERY_BLOCK = 1024
+
+
+def top_k(queries: F32, vectors: F32, k: int, alive: BoolArray) -> tuple[I64, F32]:
+    """The `k` rows of greatest dot product with each query.
+
+    Memory beyond the result is bounded by two blocks of 64 MB, whatever the number of rows.
+
+    Parameters
+    ----------
+    queries : (m, d) float32
+    vectors : (n, d) float32
+        May be a memory map; rows are finite.
+    k : int
+        At least 1.
+    alive : (n,) bool
+        Rows that may be found.
+
+    Returns
+    -------
+    rows : (m, k) int64
+        Best first, ties by lower row; padded with -1.
+    similarities : (m, k) float32
+        Padded with -inf.
+    """
+    found = [
+        _top_k(queries[i : i + _QUERY_BLOCK], vectors, k, alive) for i in range(0, len(queries), _QUERY_BLOCK)
+    ]
+    if not found:
+        return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
+    return np.concatenate([rows for rows, _ in found]), np.concatenate([scores for _, scores in found])
+
+
+def best_of(rows: I64, scores: F32, k: int) -> tuple[I64, F32]:
+    """The `k` best of each line, best first, ties by lower row; -1 and -inf are "nothing".
+
+    Parameters
+    ----------
+    rows : (m, c) int64
+    scores : (m, c) float32
+
+    Returns
+    -------
+    (m, k) int64, (m, k) float32
+    """
+    missing = k - rows.shape[1]
+    if missing > 0:
+        rows = np.pad(rows, ((0, 0), (0, missing)), constant_values=-1)
+        scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
+    order = np.lexsort((rows, -scores))[:, :k]
+    return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def _top_k(queries: F32, vectors: F32, k: int, alive: BoolArray) -> tuple[I64, F32]:
+    m, d = queries.shape
+    rows = np.full((m, k), -1, np.int64)
+    scores = np.full((m, k), -np.inf, np.float32)
+    block = max(1, _BLOCK_BYTES // 4 // max(m, d))
+    for start in range(0, len(vectors), block):
+        product = queries @ vectors[start : start + block].T
+        dead = ~alive[start : start + block]
+        if dead.any():
+            product[:, dead] = -np.inf
+        # Only what beats the worst of the k so far can matter: after the first block that is next
+        # to nothing, so the sort below is small. An equal score of a later row loses its tie.
+        if start == 0 and product.shape[1] > k:
+            bar = np.partition(product, product.shape[1] - k, axis=1)[:, product.shape[1] - k]
+            better = (product >= bar[:, None]) & (product > -np.inf)
+        else:
+            better = product > scores[:, -1:]
+        line, column = np.nonzero(better)
+        if len(line):
+            _merge(rows, scores, line, column + start, product[line, column])
+    return rows, scores
+
+
+def _merge(rows: I64, scores: F32, line: I64, row: I64, score: F32) -> None:
+    """Put candidates (`line` ascending) into the running best of each line, in place."""
+    k = rows.shape[1]
+    touched = np.unique(line)
+    every_line = np.concatenate([np.repeat(touched, k), line])
+    every_row = np.concatenate([rows[touched].ravel(), row])
+    every_score = np.concatenate([scores[touched].ravel(), score])
+    order = np.lexsort((every_row, -every_score, every_line))
+    every_line, every_row, every_score = every_line[order], every_row[order], every_score[order]
+    first = np.searchsorted(every_line, every_line)
+    rank = np.arange(len(every_line)) - first
+    keep = rank < k
+    rows[every_line[keep], rank[keep]] = every_row[keep]
+    scores[every_line[keep], rank[keep]] = every_score[keep]

@@ -1,0 +1,59 @@
+"""The schema of the catalog, as numbered steps. Append; never edit a step that was released.
+
+Step ``n`` takes a catalog from format version ``n - 1`` to ``n`` (``PRAGMA user_version``). Every
+step runs in one transaction with the version that it writes.
+
+Paths are BLOBs: file names are bytes on most systems, and not all of them are valid text.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MIGRATIONS", "format_version"]
+
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "catalog of images, faces, clusterings and people",
+        (
+            # Values are JSON. Counters: rows, generation, next_cluster_id. Choices: pins, hnsw.
+            "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+            "CREATE TABLE roots (id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL UNIQUE,"
+            " given BLOB NOT NULL)",
+            "CREATE TABLE images (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+            " root_id INTEGER NOT NULL REFERENCES roots (id), relpath BLOB NOT NULL,"
+            " size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, content_hash BLOB,"
+            " width INTEGER NOT NULL, height INTEGER NOT NULL,"
+            " status TEXT NOT NULL, reason TEXT, detail TEXT, faces INTEGER NOT NULL,"
+            " UNIQUE (root_id, relpath))",
+            "CREATE INDEX images_by_hash ON images (content_hash)",
+            # A live face. Its row in vectors.f32 is a tombstone as soon as no face names it.
+            # geometry: 16 little-endian float32: box 4, landmarks 10, score, norm. 100,000 faces are
+            # read two to three times as fast from one BLOB each as from 16 REAL columns.
+            "CREATE TABLE faces (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+            " image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,"
+            " vector_row INTEGER NOT NULL UNIQUE, geometry BLOB NOT NULL)",
+            "CREATE INDEX faces_by_image ON faces (image_id)",
+            "CREATE TABLE people (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
+            "CREATE TABLE clusterings (id INTEGER PRIMARY KEY AUTOINCREMENT, algorithm TEXT NOT NULL,"
+            " params TEXT NOT NULL, seed INTEGER NOT NULL, created TEXT NOT NULL)",
+            "CREATE TABLE clusters (id INTEGER PRIMARY KEY,"
+            " person_id INTEGER REFERENCES people (id) ON DELETE SET NULL)",
+            "CREATE TABLE assignments ("
+            " face_id INTEGER PRIMARY KEY REFERENCES faces (id) ON DELETE CASCADE,"
+            " cluster_id INTEGER NOT NULL REFERENCES clusters (id), similarity REAL NOT NULL)",
+            "CREATE INDEX assignments_by_cluster ON assignments (cluster_id)",
+            # What the user said: this face is that person, or is not.
+            "CREATE TABLE labels (face_id INTEGER PRIMARY KEY REFERENCES faces (id) ON DELETE CASCADE,"
+            " person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE)",
+            "CREATE TABLE rejections (face_id INTEGER NOT NULL REFERENCES faces (id) ON DELETE CASCADE,"
+            " person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,"
+            " PRIMARY KEY (face_id, person_id)) WITHOUT ROWID",
+            "CREATE TABLE journal (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,"
+            " kind TEXT NOT NULL, detail TEXT NOT NULL)",
+        ),
+    ),
+)
+
+
+def format_version() -> int:
+    """The format version that this faceindex writes."""
+    return len(MIGRATIONS)

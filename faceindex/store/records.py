@@ -1,0 +1,288 @@
+"""Plain data that goes into the store and comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import TypeAlias
+
+from faceindex.types import F32, I64, Faces
+
+__all__ = [
+    "Clustering",
+    "Counts",
+    "FaceTable",
+    "HnswParams",
+    "ImageRecord",
+    "Json",
+    "NewImage",
+    "Pins",
+    "Root",
+    "Run",
+    "Scalar",
+    "Status",
+]
+
+Scalar: TypeAlias = "str | int | float | bool | None"
+Json: TypeAlias = "Scalar | list[Json] | dict[str, Json]"
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What an index is pinned to; chosen when it is created, the same for all its life.
+
+    Attributes
+    ----------
+    detector, embedder : str
+        Names of models.
+    dimension : int
+        Length of the embedder's vectors.
+    settings : mapping of str to str, int, float or bool
+        What else decides which faces are found, such as ``{"min_face": 40}``.
+    weights : mapping of str to str
+        SHA-256 (hexadecimal) of each weight file, by file name.
+    """
+
+    detector: str
+    embedder: str
+    dimension: int
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HnswParams:
+    """Parameters of the HNSW graph (Malkov and Yashunin 2018, https://arxiv.org/abs/1603.09320).
+
+    Attributes
+    ----------
+    m : int
+        Links per node and layer; twice as many on the lowest.
+    ef_construction : int
+        Length of the candidate list while building.
+    ef : int
+        Length of the candidate list while searching; at least ``2 k`` is used.
+    seed : int
+        Seed of the random layers.
+
+    Notes
+    -----
+    Measured by ``benchmarks/search.py``: the defaults give recall 0.997 for 20 neighbours among
+    100,000 faces of 128 dimensions (ef 64: 0.968, 128: 0.990, 400: 0.9995).
+    """
+
+    m: int = 16
+    ef_construction: int = 200
+    ef: int = 200
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder whose photos are in the index.
+
+    Attributes
+    ----------
+    id : int
+    path : str
+        Absolute.
+    given : str
+        As the user typed it when it was first indexed.
+    """
+
+    id: int
+    path: str
+    given: str
+
+
+class Status(str, Enum):
+    """What became of a file. The values are stored in the catalog: append, never rename."""
+
+    OK = "ok"
+    UNREADABLE = "unreadable"  # with a reason
+    IGNORED = "ignored"  # not an image and not named like one; remembered, so as not to open it again
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """What the catalog knows of one photo.
+
+    Attributes
+    ----------
+    id : int
+        Never used again for another photo.
+    root_id : int
+    relpath : str
+        Relative to the root, separated by ``/``; undecodable bytes are surrogate-escaped.
+    size : int
+        Bytes.
+    mtime_ns : int
+        Modification time in nanoseconds.
+    content_hash : bytes or None
+        None when the file could not be read.
+    width, height : int
+        Pixels of the upright photo; 0 when it could not be read.
+    status : Status
+    reason : str or None
+        Value of an `errors.Reason`; None when `status` is OK.
+    detail : str or None
+        One line on the reason.
+    faces : int
+        How many faces are on it.
+    """
+
+    id: int
+    root_id: int
+    relpath: str
+    size: int
+    mtime_ns: int
+    content_hash: bytes | None
+    width: int
+    height: int
+    status: Status
+    reason: str | None
+    detail: str | None
+    faces: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """The outcome of one photo, to be committed. Attributes as in `ImageRecord`, except:
+
+    Attributes
+    ----------
+    faces : Faces or None
+        Detected and embedded faces; None is the same as no face.
+    """
+
+    root_id: int
+    relpath: str
+    size: int
+    mtime_ns: int
+    content_hash: bytes | None = None
+    width: int = 0
+    height: int = 0
+    status: Status = Status.OK
+    reason: str | None = None
+    detail: str | None = None
+    faces: Faces | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaceTable:
+    """All live faces as parallel arrays, in ascending order of `face` and of `row`.
+
+    Attributes
+    ----------
+    face : (n,) int64
+        Face ids, never used again for another face.
+    image : (n,) int64
+        Id of the photo.
+    row : (n,) int64
+        Row of the face's vector in ``vectors.f32``.
+    boxes : (n, 4) float32
+        ``x1 y1 x2 y2`` in pixels of the upright full-size photo.
+    landmarks : (n, 5, 2) float32
+        NaN where the detector has none.
+    scores, norms : (n,) float32
+        As in `types.Faces`.
+    cluster : (n,) int64
+        Cluster of the active clustering; -1 = none.
+    similarity : (n,) float32
+        To that cluster, -1..1; NaN where there is none.
+    """
+
+    face: I64
+    image: I64
+    row: I64
+    boxes: F32
+    landmarks: F32
+    scores: F32
+    norms: F32
+    cluster: I64
+    similarity: F32
+
+    def __len__(self) -> int:
+        return len(self.face)
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """One run of a clusterer.
+
+    Attributes
+    ----------
+    id : int
+    algorithm : str
+        Name of the clusterer.
+    params : mapping
+        All its parameters.
+    seed : int
+    created : datetime
+        UTC.
+    next_cluster_id : int
+        Lowest id that no cluster of this index has ever had; new clusters are numbered from here,
+        so that an id which a user has noted down never comes to mean someone else.
+    """
+
+    id: int
+    algorithm: str
+    params: Mapping[str, Json]
+    seed: int
+    created: datetime
+    next_cluster_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One entry of the journal: what a command did to the index.
+
+    Attributes
+    ----------
+    kind : str
+        The command, such as ``"index"``.
+    at : datetime
+        When it ended, UTC.
+    detail : mapping
+        Its summary.
+    """
+
+    kind: str
+    at: datetime
+    detail: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is of everything.
+
+    Attributes
+    ----------
+    images : mapping of Status to int
+        Photos by what became of them; every status is there.
+    reasons : mapping of str to int
+        Unreadable photos by reason.
+    faces : int
+        Live faces.
+    clustered : int
+        Faces that are in a cluster.
+    clusters : int
+        Clusters that have a face.
+    rows : int
+        Rows of ``vectors.f32``: live faces and tombstones.
+    bytes : mapping of str to int
+        Size on disk by file name; missing files are left out.
+    last_run : Run or None
+        The newest entry of the journal.
+    """
+
+    images: Mapping[Status, int]
+    reasons: Mapping[str, int]
+    faces: int
+    clustered: int
+    clusters: int
+    rows: int
+    bytes: Mapping[str, int]
+    last_run: Run | None

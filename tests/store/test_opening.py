@@ -1,0 +1,181 @@
+"""Creating, opening, permissions, format versions, damaged directories."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from faceindex.errors import (
+    IndexCorrupt,
+    IndexNotFound,
+    IndexVersionError,
+    StoreError,
+    UsageError,
+)
+from faceindex.store import HnswParams, Pins, Store, migrations
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+
+
+def test_pins_survive(directory, pins):
+    with Store.create(directory, pins, hnsw=HnswParams(m=8)) as store:
+        assert store.pins == pins
+        assert store.writable
+    with Store.open(directory) as store:
+        assert store.pins == pins
+        assert not store.writable
+        assert store.format_version == migrations.format_version()
+
+
+@posix
+def test_only_the_owner_may_read(directory, pins):
+    directory.mkdir(mode=0o755)
+    old = os.umask(0)
+    try:
+        with Store.create(directory, pins) as store:
+            store.add_root("/a", "a")
+            modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in directory.iterdir()}
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert {"catalog.sqlite", "catalog.sqlite-wal", "vectors.f32", "lock"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+
+
+@posix
+def test_opening_leaves_a_widened_mode_alone(directory, pins):
+    Store.create(directory, pins).close()
+    directory.chmod(0o750)
+    Store.open(directory, write=True).close()
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o750
+
+
+def test_no_index(directory):
+    for write in (False, True):
+        with pytest.raises(IndexNotFound, match="faceindex index"):
+            Store.open(directory, write=write)
+    assert not directory.exists()
+
+
+def test_creating_twice(store, directory, pins):
+    store.close()
+    with pytest.raises(UsageError, match="already is an index"):
+        Store.create(directory, pins)
+    Store.open(directory, write=True).close()  # the failed creation holds no lock
+
+
+def test_a_folder_of_other_things_is_refused(directory, pins):
+    directory.mkdir(mode=0o755)
+    (directory / "holiday.jpg").touch()
+    with pytest.raises(UsageError, match=r"holiday\.jpg"):
+        Store.create(directory, pins)
+    assert [p.name for p in directory.iterdir()] == ["holiday.jpg"]
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o755 or sys.platform == "win32"
+
+
+def test_half_made_index_is_none_and_can_be_made_again(directory, pins):
+    directory.mkdir()
+    (directory / "lock").write_text("")
+    (directory / "vectors.f32").write_bytes(b"left over")
+    (directory / "catalog.sqlite.new").write_bytes(b"SQLite format 3")
+    (directory / "catalog.sqlite.new-wal").write_bytes(b"left over")
+    with pytest.raises(IndexNotFound):
+        Store.open(directory)
+    with Store.create(directory, pins) as store:
+        assert store.counts().rows == 0
+    assert not list(directory.glob("*.new*"))
+
+
+def test_newer_format_is_refused(store, directory):
+    store.close()
+    newer = migrations.format_version() + 1
+    with sqlite3.connect(directory / "catalog.sqlite") as db:
+        db.execute(f"PRAGMA user_version = {newer}")
+    db.close()
+    for write in (False, True):
+        with pytest.raises(IndexVersionError, match=f"format {newer}"):
+            Store.open(directory, write=write)
+
+
+def test_older_format_is_migrated_by_a_writer_only(store, directory, monkeypatch):
+    store.close()
+    step = ("a new table", ("CREATE TABLE later (id INTEGER PRIMARY KEY)",))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, step))
+    with pytest.raises(StoreError, match="older format"):
+        Store.open(directory)
+    with Store.open(directory, write=True) as migrated:
+        assert migrated.format_version == migrations.format_version()
+    Store.open(directory).close()
+
+
+def test_failed_migration_changes_nothing(store, directory, monkeypatch):
+    store.close()
+    version = migrations.format_version()
+    step = ("broken", ("CREATE TABLE later (id INTEGER PRIMARY KEY)", "CREATE TABLE images (id)"))
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, step))
+        with pytest.raises(StoreError):
+            Store.open(directory, write=True)
+    with Store.open(directory, write=True) as unchanged:
+        assert unchanged.format_version == version
+        assert unchanged.roots() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database, but long enough to have a header " * 100])
+def test_catalog_that_is_none(store, directory, content):
+    store.close()
+    (directory / "catalog.sqlite").write_bytes(content)
+    for write in (False, True):
+        with pytest.raises(IndexCorrupt, match=r"catalog\.sqlite"):
+            Store.open(directory, write=write)
+
+
+_READ_AND_TRY_TO_WRITE = """
+import mmap, os, sys  # numpy imports mmap late, when this user may no longer read it
+from faceindex.errors import StoreError
+from faceindex.store import Store
+
+if os.geteuid() == 0:
+    os.setuid(65534)  # permissions do not bind root
+with Store.open(sys.argv[1]) as store:
+    print(len(store.faces()), store.search(store.vectors()[:1], 1)[0])
+try:
+    Store.open(sys.argv[1], write=True)
+except StoreError as error:
+    print(error.problem)
+"""
+
+
+@posix
+def test_reading_in_a_folder_that_cannot_be_written(store, root_id, directory, make_image, unit_vectors):
+    store.commit([make_image(root_id, "a.jpg", unit_vectors(2, 0))])
+    store.close()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        copy = Path(shutil.copytree(directory, Path(folder) / "index"))
+        for path in (*copy.iterdir(), copy):
+            path.chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", _READ_AND_TRY_TO_WRITE, str(copy)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        copy.chmod(0o755)
+    lines = done.stdout.splitlines()
+    assert lines[:1] == ["2 [[1]]"], done.stderr
+    assert "cannot be written" in lines[1]
+
+
+def test_impossible_dimension(directory):
+    with pytest.raises(UsageError, match="dimension"):
+        Store.create(directory, Pins("mtcnn", "dlib", 0))
+    assert not directory.exists()

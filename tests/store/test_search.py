@@ -1,0 +1,309 @@
+"""Exact search against brute force, HNSW against exact search, damaged graphs."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from faceindex.errors import UsageError
+from faceindex.store import HnswParams, Store, exact, search
+from faceindex.store.ann import AnnIndex
+
+DIMENSION = 16
+
+
+def _people(faces, people, seed, dimension=DIMENSION):
+    """(faces, dimension) unit vectors of so many people, and who each is."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((people, dimension))
+    who = rng.integers(0, people, faces)
+    vectors = centres[who] + 0.4 * rng.standard_normal((faces, dimension))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), who
+
+
+def _brute_force(queries, vectors, ids, k):
+    similarities = queries @ vectors.T
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+    return ids[order], np.take_along_axis(similarities, order, 1)
+
+
+def _recall(found, expected):
+    hits = [len(set(f) & set(e)) for f, e in zip(found.tolist(), expected.tolist(), strict=True)]
+    return sum(hits) / expected.size
+
+
+@pytest.fixture
+def fill(make_image):
+    """Commit vectors as photos with three faces each."""
+
+    def commit(store, vectors, name="photo"):
+        root = store.add_root("/photos", "photos").id
+        store.commit(
+            [
+                make_image(root, f"{name}{i}.jpg", vectors[i : i + 3], content=f"{name}{i}")
+                for i in range(0, len(vectors), 3)
+            ]
+        )
+
+    return commit
+
+
+@pytest.fixture
+def remove_photos():
+    """Remove every photo of a name, or every second one."""
+
+    def remove(store, name, step=1):
+        ids = [r.id for r in store.images().values() if r.relpath.startswith(name)]
+        store.remove(ids[::step])
+
+    return remove
+
+
+@pytest.mark.parametrize("k", [1, 7, 64, 300])
+@pytest.mark.parametrize("block_bytes", [1 << 10, 1 << 14, 64 << 20])
+def test_exact_search_equals_brute_force(monkeypatch, k, block_bytes):
+    monkeypatch.setattr(exact, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(exact, "_QUERY_BLOCK", 17)
+    vectors, _ = _people(250, 20, seed=1)
+    queries, _ = _people(40, 20, seed=2)
+    alive = np.random.default_rng(3).random(250) < 0.7
+    rows, similarities = exact.top_k(queries, vectors, k, alive)
+    expected_rows, expected = _brute_force(queries, vectors[alive], np.flatnonzero(alive), k)
+    n = min(k, int(alive.sum()))
+    np.testing.assert_array_equal(rows[:, :n], expected_rows)
+    np.testing.assert_allclose(similarities[:, :n], expected, atol=1e-6)
+    assert (rows[:, n:] == -1).all()
+    assert (similarities[:, n:] == -np.inf).all()
+    assert rows.shape == similarities.shape == (40, k)
+
+
+@pytest.mark.parametrize("block_bytes", [1 << 8, 64 << 20])
+def test_ties_go_to_the_lower_row(monkeypatch, block_bytes):
+    monkeypatch.setattr(exact, "_BLOCK_BYTES", block_bytes)
+    vectors = np.tile(np.eye(4, dtype=np.float32), (25, 1))
+    rows, similarities = exact.top_k(np.eye(4, dtype=np.float32), vectors, 5, np.ones(100, np.bool_))
+    np.testing.assert_array_equal(rows, np.arange(4)[:, None] + 4 * np.arange(5))
+    np.testing.assert_array_equal(similarities, 1)
+
+
+def test_search_answers_with_live_faces(store, fill, remove_photos, unit_vectors):
+    fill(store, unit_vectors(30, 0), "a")
+    fill(store, unit_vectors(30, 1), "b")
+    remove_photos(store, "a")
+    table = store.faces()
+    assert table.row.tolist() == list(range(30, 60))
+    queries = unit_vectors(5, 2)
+    faces, similarities = store.search(queries, 4)
+    expected_faces, expected = _brute_force(queries, store.vectors(table.row), table.face, 4)
+    np.testing.assert_array_equal(faces, expected_faces)
+    np.testing.assert_allclose(similarities, expected, atol=1e-6)
+    assert faces.dtype == np.int64
+    assert similarities.dtype == np.float32
+
+
+@pytest.mark.parametrize("graph", [True, False, None])
+def test_empty_index_and_empty_query(store, fill, unit_vectors, graph):
+    none = np.empty((0, DIMENSION), np.float32)
+    faces, similarities = store.search(unit_vectors(2, 0), 3, exact=graph)
+    assert faces.tolist() == [[-1] * 3] * 2
+    assert (similarities == -np.inf).all()
+    assert store.update_ann(always=True) == 0
+    fill(store, unit_vectors(4, 0))
+    store.update_ann(always=True)
+    faces, similarities = store.search(none, 3, exact=graph)
+    assert faces.shape == similarities.shape == (0, 3)
+
+
+def test_no_neighbour_asked_for(store, unit_vectors):
+    with pytest.raises(UsageError, match="at least 1"):
+        store.search(unit_vectors(1, 0), 0)
+
+
+# The graph
+
+
+def test_graph_recall(store, fill):
+    vectors, _ = _people(2100, 100, seed=4)
+    fill(store, vectors[:2000])
+    assert store.update_ann(always=True) == 2000
+    queries = vectors[2000:]
+    expected, _ = store.search(queries, 10, exact=True)
+    found, found_similarities = store.search(queries, 10, exact=False)
+    assert _recall(found, expected) > 0.99
+    assert np.all(np.diff(found_similarities, axis=1) <= 0)
+    table = store.faces()
+    gathered = vectors[np.searchsorted(table.face, found)]
+    np.testing.assert_allclose(found_similarities, np.einsum("mkd,md->mk", gathered, queries), atol=1e-6)
+
+
+def test_graph_that_lags_still_answers_right(store, directory, fill):
+    vectors, _ = _people(900, 30, seed=5)
+    fill(store, vectors[:600], "a")
+    store.update_ann(always=True)
+    with Store.open(directory) as reader:
+        reader.search(vectors[:1], 1, exact=False)
+        fill(store, vectors[600:], "b")
+        found, similarities = reader.search(vectors, 1, exact=False)
+        assert found.ravel().tolist() == reader.faces().face.tolist()
+        np.testing.assert_allclose(similarities, 1, atol=1e-6)
+        assert store.update_ann(always=True) == 300
+        assert reader.search(vectors, 1, exact=False)[0].ravel().tolist() == found.ravel().tolist()
+    assert store.update_ann(always=True) == 0
+
+
+def test_graph_finds_k_live_faces_among_tombstones(store, fill, remove_photos):
+    vectors, _ = _people(600, 10, seed=6)
+    fill(store, vectors[:480], "a")
+    fill(store, vectors[480:], "b")
+    store.update_ann(always=True)
+    remove_photos(store, "a")
+    live = set(store.faces().face.tolist())
+    for k in (10, 120, 130):
+        found, _ = store.search(vectors[:50], k, exact=False)
+        for line in found.tolist():
+            neighbours = [face for face in line if face >= 0]
+            assert len(neighbours) == len(set(neighbours)) == min(k, 120)
+            assert set(neighbours) <= live
+
+
+def test_graph_is_rebuilt_without_its_tombstones(store, fill, remove_photos, unit_vectors):
+    fill(store, unit_vectors(90, 0), "a")
+    store.update_ann(always=True)
+    remove_photos(store, "a", step=2)
+    assert store.update_ann(always=True) == 45
+    assert store.update_ann(always=True) == 0
+
+
+def test_graph_is_the_same_when_built_again(directory, pins, fill, unit_vectors):
+    graphs = []
+    for name in ("1", "2"):
+        with Store.create(directory / name, pins) as store:
+            fill(store, unit_vectors(200, 0), "a")
+            store.update_ann(always=True)
+            fill(store, unit_vectors(100, 1), "b")
+            store.update_ann(always=True)
+            graphs.append((directory / name / "ann.hnsw").read_bytes())
+    assert graphs[0] == graphs[1]
+
+
+def test_below_the_crossover_no_graph_is_built_or_used(store, directory, fill, unit_vectors, monkeypatch):
+    fill(store, unit_vectors(30, 0))
+    assert store.update_ann() == 0
+    assert not (directory / "ann.hnsw").exists()
+    monkeypatch.setattr(search, "EXACT_BELOW", 30)
+    monkeypatch.setattr(search, "LOAD_AFTER", 3)
+    assert store.update_ann() == 30
+    used = []
+    monkeypatch.setattr(AnnIndex, "search", lambda self, *arguments: used.append(arguments))
+    store.search(unit_vectors(1, 0), 1)
+    assert len(used) == 1
+    store.search(unit_vectors(1, 0), 1, exact=True)
+    monkeypatch.setattr(search, "EXACT_BELOW", 31)
+    store.search(unit_vectors(1, 0), 1)
+    assert len(used) == 1
+
+
+def test_damaged_graph_is_never_used_and_built_anew(store, directory, fill, unit_vectors):
+    vectors = unit_vectors(300, 0)
+    fill(store, vectors)
+    store.update_ann(always=True)
+    store.close()
+    path = directory / "ann.hnsw"
+    good = path.read_bytes()
+    rng = random.Random(0)
+    damaged = [b"", good[:3], good[:44], good[:-1], good + b"\0", b"\0" * len(good), rng.randbytes(5000)]
+    for _ in range(60):
+        flipped = bytearray(good)
+        flipped[rng.randrange(rng.choice((60, 2000, len(good))))] ^= 1 << rng.randrange(8)
+        damaged.append(bytes(flipped))
+    with Store.open(directory) as reader:
+        expected = reader.search(vectors[:20], 5, exact=True)
+    for content in damaged:
+        path.write_bytes(content)
+        with Store.open(directory) as reader:
+            live = reader._search._live()
+            assert reader._search._current_ann(live) is None
+            np.testing.assert_array_equal(reader.search(vectors[:20], 5, exact=False)[0], expected[0])
+    with Store.open(directory, write=True) as writer:
+        assert writer.update_ann(always=True) == 300
+    assert path.read_bytes() == good
+
+
+def test_graph_of_other_parameters_is_built_anew(directory, pins, fill, unit_vectors):
+    vectors = unit_vectors(30, 0)
+    for name, m in (("8", 8), ("12", 12)):
+        with Store.create(directory / name, pins, hnsw=HnswParams(m=m)) as store:
+            fill(store, vectors)
+            store.update_ann(always=True)
+    (directory / "8" / "ann.hnsw").replace(directory / "12" / "ann.hnsw")
+    with Store.open(directory / "12", write=True) as store:
+        assert store.update_ann(always=True) == 30
+
+
+def test_graph_of_vectors_from_before_a_restore_is_not_used(directory, pins, fill, unit_vectors):
+    with Store.create(directory, pins) as store:
+        fill(store, unit_vectors(30, 0), "a")
+    backup = {name: (directory / name).read_bytes() for name in ("catalog.sqlite", "vectors.f32")}
+    with Store.open(directory, write=True) as store:
+        fill(store, unit_vectors(30, 1), "b")
+        store.update_ann(always=True)
+    for name, content in backup.items():
+        (directory / name).write_bytes(content)
+    other = unit_vectors(60, 2)
+    with Store.open(directory, write=True) as store:
+        assert store.search(unit_vectors(30, 0), 1, exact=False)[0].ravel().tolist() == list(range(1, 31))
+        fill(store, other, "c")
+        found, similarities = store.search(other, 1, exact=False)
+        assert found.ravel().tolist() == store.faces().face[30:].tolist()
+        np.testing.assert_allclose(similarities, 1, atol=1e-6)
+        assert store.update_ann(always=True) == 90
+
+
+def test_graph_is_loaded_only_for_many_queries(store, directory, fill, unit_vectors, monkeypatch):
+    fill(store, unit_vectors(30, 0))
+    store.update_ann(always=True)
+    monkeypatch.setattr(search, "EXACT_BELOW", 30)
+    monkeypatch.setattr(search, "LOAD_AFTER", 4)
+    with Store.open(directory) as reader:
+        reader.search(unit_vectors(2, 1), 1)
+        reader.search(unit_vectors(1, 1), 1)
+        assert reader._search._ann is None
+        reader.search(unit_vectors(1, 1), 1)
+        assert reader._search._ann is not None
+
+
+def test_interrupted_build_keeps_what_it_has(store, fill, unit_vectors, monkeypatch):
+    monkeypatch.setattr("faceindex.store.ann._ADD_BLOCK", 10)
+    vectors = unit_vectors(30, 0)
+    fill(store, vectors)
+
+    def stop(done, total):
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.update_ann(always=True, progress=stop)
+    faces, _ = store.search(vectors, 30, exact=False)
+    np.testing.assert_array_equal(np.sort(faces, axis=1), np.tile(np.arange(1, 31), (30, 1)))
+    assert store.update_ann(always=True) == 10
+
+
+def test_interrupted_save_leaves_the_old_graph(store, directory, fill, unit_vectors, monkeypatch):
+    fill(store, unit_vectors(30, 0), "a")
+    store.update_ann(always=True)
+    good = (directory / "ann.hnsw").read_bytes()
+    fill(store, unit_vectors(30, 1), "b")
+
+    def fail(fd):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("faceindex.store.ann.sync_file", fail)
+        with pytest.raises(KeyboardInterrupt):
+            store.update_ann(always=True)
+    assert (directory / "ann.hnsw").read_bytes() == good
+    store.close()
+    with Store.open(directory, write=True) as again:
+        assert again.update_ann(always=True) == 30

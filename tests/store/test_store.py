@@ -1,0 +1,327 @@
+"""Images, faces, clusterings: what goes in comes out, and changes keep what they should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from faceindex.errors import UsageError
+from faceindex.store import NewImage, Status, Store
+from faceindex.types import Faces
+
+
+def _faces_by_path(store):
+    """{relpath: face ids}"""
+    paths = {record.id: record.relpath for record in store.images().values()}
+    table = store.faces()
+    return {path: table.face[table.image == image].tolist() for image, path in paths.items()}
+
+
+def test_faces_come_back_bit_by_bit(store, root_id, make_image, unit_vectors):
+    photos = [make_image(root_id, f"{n}.jpg", unit_vectors(n, n)) for n in (3, 0, 1, 2)]
+    store.commit(photos[:2])
+    store.commit(photos[2:])
+    table = store.faces()
+    assert np.all(np.diff(table.face) > 0)
+    assert np.all(np.diff(table.row) > 0)
+    for name in ("boxes", "landmarks", "scores", "norms"):
+        stored = getattr(table, name)
+        assert stored.dtype == np.float32
+        np.testing.assert_array_equal(stored, np.concatenate([getattr(p.faces, name) for p in photos]))
+    np.testing.assert_array_equal(store.vectors(table.row), np.concatenate([p.faces.vectors for p in photos]))
+    assert table.cluster.tolist() == [-1] * 6
+    assert np.isnan(table.similarity).all()
+
+
+def test_no_face_at_all(store, root_id):
+    table = store.faces()
+    assert table.boxes.shape == (0, 4)
+    assert table.landmarks.shape == (0, 5, 2)
+    assert table.cluster.shape == (0,)
+    assert store.vectors().shape == (0, 16)
+    assert store.vectors(table.row).shape == (0, 16)
+
+
+def test_image_records(store, root_id):
+    photos = [
+        NewImage(root_id, "a/b.jpg", 12, 2**62, b"\x00\xff", 640, 480),
+        NewImage(
+            root_id, "bad.jpg", 0, 1, None, status=Status.UNREADABLE, reason="empty file", detail="0 bytes"
+        ),
+        NewImage(root_id, "notes.txt", 3, 1, None, status=Status.IGNORED),
+    ]
+    store.commit(photos)
+    images = store.images(root_id)
+    assert list(images) == [(root_id, photo.relpath) for photo in photos]
+    for photo, record in zip(photos, images.values(), strict=True):
+        for name in ("size", "mtime_ns", "content_hash", "width", "height", "status", "reason", "detail"):
+            assert getattr(record, name) == getattr(photo, name)
+        assert record.faces == 0
+    assert store.images(root_id + 1) == {}
+
+
+def test_undecodable_names(store, root_id, make_image, unit_vectors):
+    names = ["caf\udce9.jpg", "日本/é.jpg", "a\nb'\".jpg"]
+    store.commit([make_image(root_id, name, unit_vectors(1, i)) for i, name in enumerate(names)])
+    assert [relpath for _, relpath in store.images()] == names
+
+
+def test_replaced_photo_gets_new_faces(store, root_id, make_image, unit_vectors):
+    store.commit([make_image(root_id, p, unit_vectors(2, i)) for i, p in enumerate(("a.jpg", "b.jpg"))])
+    before = _faces_by_path(store)
+    edited = make_image(root_id, "a.jpg", unit_vectors(3, 9), content="edited")
+    store.commit([edited])
+    after = _faces_by_path(store)
+    assert after["b.jpg"] == before["b.jpg"]
+    assert len(after["a.jpg"]) == 3
+    assert not set(after["a.jpg"]) & set(before["a.jpg"])
+    table = store.faces()
+    np.testing.assert_array_equal(store.vectors(table.row[-3:]), edited.faces.vectors)
+    assert store.counts().rows == 7
+    assert store.counts().faces == 5
+    found, _ = store.search(unit_vectors(2, 0), 7)  # the replaced faces cannot be found
+    assert set(found.ravel().tolist()) == {-1, *table.face.tolist()}
+
+
+def test_same_path_twice_in_a_batch(store, root_id, make_image, unit_vectors):
+    last = make_image(root_id, "a.jpg", unit_vectors(1, 1))
+    store.commit([make_image(root_id, "a.jpg", unit_vectors(2, 0)), last])
+    table = store.faces()
+    np.testing.assert_array_equal(store.vectors(table.row), last.faces.vectors)
+
+
+def test_relink_keeps_faces_and_clusters(store, root_id, make_image, unit_vectors):
+    paths = ["a.jpg", "b.jpg", "c.jpg", "overwritten.jpg"]
+    store.commit([make_image(root_id, p, unit_vectors(1, i)) for i, p in enumerate(paths)])
+    table = store.faces()
+    store.save_clustering("test", {}, 0, table.face, np.arange(4), np.ones(4, np.float32))
+    ids = {record.relpath: record.id for record in store.images().values()}
+    store.relink(
+        [
+            (ids["a.jpg"], root_id, "b.jpg", 1, 11),  # swapped
+            (ids["b.jpg"], root_id, "a.jpg", 2, 12),
+            (ids["c.jpg"], root_id, "overwritten.jpg", 3, 13),
+        ]
+    )
+    moved = {record.relpath: record for record in store.images().values()}
+    assert {path: record.id for path, record in moved.items()} == {
+        "b.jpg": ids["a.jpg"],
+        "a.jpg": ids["b.jpg"],
+        "overwritten.jpg": ids["c.jpg"],
+    }
+    assert (moved["b.jpg"].size, moved["b.jpg"].mtime_ns) == (1, 11)
+    after = store.faces()
+    assert after.face.tolist() == table.face[:3].tolist()
+    assert after.cluster.tolist() == [0, 1, 2]
+
+
+def test_touch(store, root_id, make_image, unit_vectors):
+    store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 0))])
+    (record,) = store.images().values()
+    store.touch([(record.id, 7, 8)])
+    assert list(store.images().values()) == [replace(record, size=7, mtime_ns=8)]
+
+
+def test_remove(store, root_id, make_image, unit_vectors):
+    store.commit([make_image(root_id, p, unit_vectors(2, i)) for i, p in enumerate(("a.jpg", "b.jpg"))])
+    table = store.faces()
+    store.save_clustering("test", {}, 0, table.face, np.array([0, 0, 1, 1]), np.ones(4, np.float32))
+    store.remove([record.id for record in store.images().values() if record.relpath == "a.jpg"] + [999])
+    assert [path for _, path in store.images()] == ["b.jpg"]
+    assert store.faces().face.tolist() == table.face[2:].tolist()
+    assert store.counts().clusters == 1
+    store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 5))])  # ids are not used again
+    assert store.faces().face[-1] > table.face[-1]
+
+
+def test_by_hash(store, root_id, make_image, unit_vectors):
+    photos = [make_image(root_id, f"{i}.jpg", unit_vectors(1, i), content=f"{i % 600}") for i in range(1200)]
+    store.commit([*photos, NewImage(root_id, "no hash", 1, 1, None, status=Status.IGNORED)])
+    found = store.by_hash([b"unknown", *(f"{i}".encode() for i in range(600))])
+    assert len(found) == 600
+    assert [record.relpath for record in found[b"7"]] == ["7.jpg", "607.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (np.ones((1, 15), np.float32), "16 dimensions"),
+        (np.ones((1, 16), np.float32), "unit length"),
+        (np.full((1, 16), np.nan, np.float32), "unit length"),
+        (np.zeros((1, 16), np.float32), "unit length"),
+    ],
+)
+def test_bad_vectors_are_refused(store, root_id, make_image, unit_vectors, vectors, message):
+    good = make_image(root_id, "good.jpg", unit_vectors(1, 0))
+    with pytest.raises(UsageError, match=message):
+        store.commit([good, make_image(root_id, "bad.jpg", vectors)])
+    with pytest.raises(UsageError, match=message):
+        store.search(vectors, 1)
+    assert store.images() == {}
+
+
+def test_arrays_of_different_length_are_refused(store, root_id, unit_vectors):
+    faces = Faces(
+        np.zeros((2, 4), np.float32),
+        np.zeros((2, 5, 2), np.float32),
+        np.zeros(1, np.float32),
+        unit_vectors(2, 0),
+        np.ones(2, np.float32),
+    )
+    with pytest.raises(UsageError, match="differ in length"):
+        store.commit([NewImage(root_id, "a.jpg", 1, 1, b"", faces=faces)])
+
+
+def test_reader_may_not_write(store, directory):
+    with Store.open(directory) as reader:
+        for write in (
+            lambda: reader.commit([]),
+            lambda: reader.remove([1]),
+            lambda: reader.add_root("/a", "a"),
+            lambda: reader.update_ann(),
+            lambda: reader.log_run("index", {}),
+        ):
+            with pytest.raises(UsageError, match="reading only"):
+                write()
+
+
+def test_rows_out_of_range(store, root_id, make_image, unit_vectors):
+    store.commit([make_image(root_id, "a.jpg", unit_vectors(2, 0))])
+    for row in (-1, 2):
+        with pytest.raises(UsageError, match="row"):
+            store.vectors(np.array([0, row]))
+    assert not store.vectors().flags.writeable
+
+
+def test_generation_grows_with_every_commit(store, directory, root_id, make_image, unit_vectors):
+    with Store.open(directory) as reader:
+        seen = [reader.generation]
+        store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 0))])
+        seen.append(reader.generation)
+        store.remove([])
+        seen.append(reader.generation)
+    assert seen[0] < seen[1] < seen[2]
+
+
+def test_photo_of_an_unknown_root_is_refused(store, make_image, unit_vectors):
+    with pytest.raises(UsageError, match="roots"):
+        store.commit([make_image(77, "a.jpg", unit_vectors(1, 0))])
+    assert store.images() == {}
+    assert store.counts().rows == 0
+
+
+def test_detail_that_quotes_an_undecodable_name(store, root_id):
+    photo = NewImage(
+        root_id,
+        "a.jpg",
+        1,
+        1,
+        None,
+        status=Status.UNREADABLE,
+        reason="corrupt",
+        detail="caf\udce9 \N{BULLET}",
+    )
+    store.commit([photo])
+    assert store.images()[root_id, "a.jpg"].detail == "caf\\udce9 \N{BULLET}"
+
+
+# Roots
+
+
+def test_root_inside_a_known_one(store):
+    outer = store.add_root("/photos", "~/photos")
+    assert store.add_root("/photos/2020/may", "may") == outer
+    assert store.add_root("/photos/", "again") == outer
+    assert store.add_root("/photos2", "photos2") != outer  # a common beginning is not containment
+    assert [root.given for root in store.roots()] == ["~/photos", "photos2"]
+
+
+@pytest.mark.parametrize("outer", ["/photos", "/"])
+def test_root_around_known_ones_absorbs_them(store, outer, make_image, unit_vectors):
+    first = store.add_root("/photos/2020", "2020")
+    second = store.add_root("/photos/x/caf\udce9", "café")
+    other = store.add_root("/photos2" if outer != "/" else "/photos/x/y", "other")
+    store.commit(
+        [make_image(root.id, "a/b.jpg", unit_vectors(1, i)) for i, root in enumerate((first, second, other))]
+    )
+    table = store.faces()
+    root = store.add_root(outer, "all")
+    prefix = "" if outer == "/photos" else "photos/"
+    expected = {(root.id, f"{prefix}2020/a/b.jpg"), (root.id, f"{prefix}x/caf\udce9/a/b.jpg")}
+    if outer == "/":
+        expected.add((root.id, "photos/x/y/a/b.jpg"))
+        assert store.roots() == [root]
+    else:
+        expected.add((other.id, "a/b.jpg"))
+        assert store.roots() == [other, root]
+    assert set(store.images()) == expected
+    assert store.faces().image.tolist() == table.image.tolist()
+
+
+def test_relative_root_is_refused(store):
+    with pytest.raises(UsageError, match="absolute"):
+        store.add_root("photos", "photos")
+
+
+# Clusterings
+
+
+def test_clustering_replaces_the_previous_one(store, directory, root_id, make_image, unit_vectors):
+    assert store.active_clustering() is None
+    store.commit([make_image(root_id, "a.jpg", unit_vectors(4, 0))])
+    face = store.faces().face
+    store.save_clustering("chinese-whispers", {"k": 10}, 3, face, np.array([5, 5, 0, -1]), np.full(4, 0.5))
+    table = store.faces()
+    assert table.cluster.tolist() == [5, 5, 0, -1]
+    np.testing.assert_array_equal(table.similarity, np.array([0.5, 0.5, 0.5, np.nan], np.float32))
+    store.save_clustering("kmeans", {"k": 2}, 4, face[:2], np.array([1, 2]), np.ones(2))
+    store.close()
+    with Store.open(directory) as reader:
+        assert reader.faces().cluster.tolist() == [1, 2, -1, -1]
+        active = reader.active_clustering()
+        assert (active.algorithm, active.params, active.seed) == ("kmeans", {"k": 2}, 4)
+        assert active.created.tzinfo is not None
+        assert active.next_cluster_id == 6  # the high-water mark, though cluster 5 is gone
+        assert (reader.counts().clusters, reader.counts().clustered) == (2, 2)
+
+
+def test_clustering_of_unknown_faces_changes_nothing(store, root_id, make_image, unit_vectors):
+    store.commit([make_image(root_id, "a.jpg", unit_vectors(2, 0))])
+    face = store.faces().face
+    store.save_clustering("a", {}, 0, face, np.array([0, 0]), np.ones(2))
+    for bad in (np.array([face[0], 999]), np.array([face[0], face[0]])):
+        with pytest.raises(UsageError, match="not in the index"):
+            store.save_clustering("b", {}, 0, bad, np.array([1, 1]), np.ones(2))
+    with pytest.raises(UsageError, match="similarity"):
+        store.save_clustering("b", {}, 0, face, np.array([1, 1]), np.array([1, np.nan]))
+    with pytest.raises(UsageError, match="length"):
+        store.save_clustering("b", {}, 0, face, np.array([1]), np.ones(2))
+    assert store.active_clustering().algorithm == "a"
+    assert store.faces().cluster.tolist() == [0, 0]
+
+
+# Counts
+
+
+def test_counts_and_journal(store, directory, root_id, make_image, unit_vectors):
+    store.commit(
+        [
+            make_image(root_id, "a.jpg", unit_vectors(2, 0)),
+            NewImage(root_id, "b.jpg", 0, 1, None, status=Status.UNREADABLE, reason="empty file"),
+            NewImage(root_id, "c.jpg", 0, 1, None, status=Status.UNREADABLE, reason="truncated"),
+            NewImage(root_id, "d.jpg", 0, 1, None, status=Status.UNREADABLE, reason="truncated"),
+        ]
+    )
+    store.log_run("index", {"photos": 4})
+    store.log_run("cluster", {"clusters": 0, "parameters": {"k": [1, 2]}})
+    counts = store.counts()
+    assert counts.images == {Status.OK: 1, Status.UNREADABLE: 3, Status.IGNORED: 0}
+    assert counts.reasons == {"empty file": 1, "truncated": 2}
+    assert (counts.faces, counts.rows, counts.clusters) == (2, 2, 0)
+    assert counts.bytes["vectors.f32"] == 2 * 16 * 4
+    assert "ann.hnsw" not in counts.bytes
+    assert counts.last_run.kind == "cluster"
+    assert counts.last_run.detail["parameters"] == {"k": [1, 2]}
+    assert [run.kind for run in store.runs()] == ["cluster", "index"]
