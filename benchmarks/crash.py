@@ -1,0 +1,125 @@
+"""Is a run of `index` that is killed at any instant harmless?
+
+Kills `index` with SIGKILL at random moments, and after each kill checks that the index opens, that
+every photo whose commit had been reported is there with the faces of an undisturbed run, and that
+running `index` again ends with exactly the faces of the undisturbed run: same photos, boxes, scores
+and vectors, bit for bit.
+
+    python benchmarks/crash.py ../shared/data/people [--kills 50] [--count 80] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from common import write_result
+
+from faceindex import FaceIndex
+
+# Reports every commit on its standard output, once it has been made.
+CHILD = """
+import sys
+from faceindex import FaceIndex
+from faceindex.pipeline import Committed
+def tell(event):
+    if isinstance(event, Committed):
+        print(event.photos, flush=True)
+with FaceIndex.open_or_create(sys.argv[1]) as index:
+    index.add([sys.argv[2]], on_event=tell)
+"""
+
+
+def contents(directory: Path) -> dict[str, list[tuple[bytes, ...]]]:
+    """Faces by photo, as bytes."""
+    with FaceIndex.open(directory) as index:
+        table, vectors = index.table(), index.vectors()
+        found: dict[str, list[tuple[bytes, ...]]] = {}
+        for i, row in enumerate(index.faces()):
+            face = (table.boxes[i].tobytes(), table.scores[i].tobytes(), vectors[i].tobytes())
+            found.setdefault(row.path, []).append(face)
+    return found
+
+
+def photos_in(directory: Path) -> int:
+    with FaceIndex.open(directory) as index:
+        return sum(index.counts().images.values())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--count", type=int, default=80, help="photos in the folder that is indexed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="5 kills, 40 photos")
+    options = parser.parse_args()
+    if options.quick:
+        options.kills, options.count = 5, 40
+    rng = random.Random(options.seed)
+    work = Path(tempfile.mkdtemp())
+    try:
+        folder = work / "photos"
+        folder.mkdir()
+        every = sorted(path for path in options.photos.rglob("*") if path.is_file())
+        for i, path in enumerate(rng.sample(every, options.count)):
+            shutil.copy(path, folder / f"{i:04d}{path.suffix}")
+
+        started = time.monotonic()
+        subprocess.run([sys.executable, "-c", CHILD, work / "reference", folder], check=True, text=True)
+        duration = time.monotonic() - started
+        reference = contents(work / "reference")
+        print(f"undisturbed: {len(reference)} photos with faces, {duration:.1f} s")
+
+        rows = []
+        for kill in range(options.kills):
+            directory = work / f"killed{kill}"
+            child = subprocess.Popen(
+                [sys.executable, "-c", CHILD, directory, folder], stdout=subprocess.PIPE, text=True
+            )
+            delay = rng.uniform(0, duration)
+            time.sleep(delay)
+            child.send_signal(signal.SIGKILL)
+            output, _ = child.communicate()
+            reported = sum(int(line) for line in output.split("\n")[:-1])
+            present = photos_in(directory) if (directory / "catalog.sqlite").is_file() else 0
+            left = contents(directory) if present else {}
+            wrong = [photo for photo, faces in left.items() if faces != reference.get(photo)]
+            subprocess.run(
+                [sys.executable, "-c", CHILD, directory, folder], check=True, stdout=subprocess.DEVNULL
+            )
+            same = contents(directory) == reference
+            ok = present >= reported and not wrong and same
+            rows.append(
+                {
+                    "seconds": round(delay, 3),
+                    "signal": child.returncode,
+                    "reported": reported,
+                    "present": present,
+                    "wrong": len(wrong),
+                    "same_after_rerun": same,
+                    "ok": ok,
+                }
+            )
+            verdict = "ok" if ok else "BAD"
+            print(f"{kill:3d}  {delay:6.2f} s  reported {reported:3d}  present {present:3d}  {verdict}")
+            shutil.rmtree(directory)
+        good = sum(row["ok"] for row in rows)
+        inside = int(np.sum([0 < row["present"] < options.count for row in rows]))
+        print(f"{good} of {len(rows)} kills harmless; {inside} fell between the first and the last commit")
+        write_result("crash", {"seed": options.seed, "photos": options.count, "kills": rows})
+        return 0 if good == len(rows) else 1
+    finally:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""Indexing: scan, decode, recognise, commit, in bounded batches. Emits events, prints nothing."""
+
+from faceindex.pipeline.events import (
+    Committed,
+    Event,
+    PhotoDone,
+    PhotoFailed,
+    Planned,
+    Scanning,
+    Summary,
+    Warned,
+)
+from faceindex.pipeline.run import index_photos
+
+__all__ = [
+    "Committed",
+    "Event",
+    "PhotoDone",
+    "PhotoFailed",
+    "Planned",
+    "Scanning",
+    "Summary",
+    "Warned",
+    "index_photos",
+]

@@ -1,0 +1,322 @@
+"""One run of `index`: plan, load, recognise, commit."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from faceindex import images
+from faceindex.errors import ImageError, Reason
+from faceindex.pipeline.events import (
+    Committed,
+    Event,
+    PhotoDone,
+    PhotoFailed,
+    Planned,
+    Scanning,
+    Summary,
+    Warned,
+)
+from faceindex.pipeline.load import Loaded, Loader
+from faceindex.pipeline.plan import Plan, Task, make_plan
+from faceindex.recognise import Recogniser, Shot
+from faceindex.store import ImageRecord, NewImage, Status, Store
+from faceindex.types import Faces
+
+__all__ = ["index_photos"]
+
+_BATCH_PHOTOS = 16  # enough faces for full batches of the embedder, little enough to stay in cache
+_BUDGET_BYTES = 256 << 20  # decoded photos alive at a time
+_COMMIT_PHOTOS = 64  # at most this many photos are lost by a power cut...
+_COMMIT_SECONDS = 5.0  # ...or this much work
+_DECODE_THREADS = 2
+
+
+def index_photos(
+    store: Store,
+    recogniser: Callable[[], Recogniser],
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    retry_failed: bool = False,
+    prune: bool = False,
+    exclude: Collection[Path] = (),
+    on_event: Callable[[Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Summary:
+    """Bring the index up to date with folders and photos.
+
+    Parameters
+    ----------
+    store : Store
+        Open for writing.
+    recogniser : callable
+        Called once, and only if there is a photo to look at: loading networks takes a second.
+    paths : sequence of path-like
+        Folders and files. What the index knows in these places and is no longer there is taken
+        out of it.
+    retry_failed : bool
+        Whether unreadable photos that have not changed are tried again.
+    prune : bool
+        Whether photos are also taken out when nothing at all is left in a place.
+    exclude : collection of Path
+        Folders that are not walked.
+    on_event : callable
+        Told of everything that happens.
+    should_stop : callable
+        Asked between photos; when it says so, what is done is committed and the run ends.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    UsageError
+        If a path does not exist.
+    """
+    started = time.monotonic()
+    on_event(Scanning(0))
+    plan = make_plan(
+        store,
+        paths,
+        retry_failed=retry_failed,
+        exclude=[*exclude, store.directory],
+        on_scan=lambda files: on_event(Scanning(files)),
+    )
+    on_event(Planned(len(plan.tasks)))
+    run = _Run(store, recogniser, plan, on_event)
+    run.count_unchanged()
+    run.record_unreachable()
+    run.work(should_stop)
+    if not run.summary.interrupted:
+        run.remove_gone(prune)
+    run.summary.seconds = time.monotonic() - started
+    return run.summary
+
+
+class _Run:
+    def __init__(
+        self,
+        store: Store,
+        recogniser: Callable[[], Recogniser],
+        plan: Plan,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self.store = store
+        self.plan = plan
+        self.emit = on_event
+        self.summary = Summary()
+        self._load_recogniser = recogniser
+        self._recogniser: Recogniser | None = None
+        self._recogniser_lock = threading.Lock()
+        self._vanished: dict[bytes, list[ImageRecord]] = {}
+        for record in [*plan.gone, *plan.missing]:
+            if record.content_hash is not None:
+                self._vanished.setdefault(record.content_hash, []).append(record)
+        self._moved: set[int] = set()
+        self._batch: list[Loaded] = []
+        self._batch_bytes = 0
+        self._pending: list[NewImage] = []
+        self._relinked: list[tuple[int, int, str, int, int]] = []
+        self._touched: list[tuple[int, int, int]] = []
+        self._committed_at = time.monotonic()
+
+    @property
+    def recogniser(self) -> Recogniser:
+        with self._recogniser_lock:  # decode threads ask for it too
+            if self._recogniser is None:
+                self._recogniser = self._load_recogniser()
+            return self._recogniser
+
+    def count_unchanged(self) -> None:
+        for record in self.plan.unchanged:
+            if record.status is Status.OK:
+                self.summary.unchanged += 1
+            elif record.status is Status.IGNORED:
+                self.summary.ignored += 1
+            else:
+                self.summary.unreadable[record.reason or Reason.CORRUPT.value] += 1
+                self.summary.known_unreadable += 1
+
+    def record_unreachable(self) -> None:
+        for task, error in self.plan.failed:
+            self._fail(task, error, None)
+        self._commit()
+
+    def work(self, should_stop: Callable[[], bool]) -> None:
+        if not self.plan.tasks:
+            return
+        loader = Loader(
+            self.plan.tasks,
+            lambda data, path: self.recogniser.take(data, path),
+            skip=set(self._vanished),
+            budget=_BUDGET_BYTES,
+            threads=_DECODE_THREADS,
+        )
+        for loaded in loader:
+            self.summary.opened += 1
+            self._receive(loaded, loader)
+            if len(self._batch) >= _BATCH_PHOTOS or self._batch_bytes > _BUDGET_BYTES // 2:
+                self._recognise(loader)
+            late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
+            if len(self._pending) >= _COMMIT_PHOTOS or late:
+                self._commit()
+            if should_stop():
+                self.summary.interrupted = True
+                break
+        else:
+            self._recognise(loader)
+        self._commit()
+
+    def remove_gone(self, prune: bool) -> None:
+        gone = [record.id for record in self.plan.gone if record.id not in self._moved]
+        missing = [record.id for record in self.plan.missing if record.id not in self._moved]
+        if missing and not prune and not self._moved:
+            self.summary.missing = len(missing)
+            self.emit(
+                Warned(
+                    f"All {len(missing)} indexed photos of a folder are missing and were kept, in case its "
+                    "disk is not mounted; pass --prune to take them out."
+                )
+            )
+        else:
+            gone += missing
+        if gone:
+            self.store.remove(gone)
+        self.summary.gone = len(gone)
+
+    def _receive(self, loaded: Loaded, loader: Loader) -> None:
+        task = loaded.task
+        if loaded.error is not None:
+            self._fail(task, loaded.error, loaded.content_hash)
+        elif loaded.shot is not None:
+            self._enqueue(loaded)
+        elif task.known is not None and task.known.content_hash == loaded.content_hash:
+            self._touched.append((task.known.id, task.size, task.mtime_ns))
+            self.summary.unchanged += 1
+            self.emit(PhotoDone(str(task.path), task.known.faces))
+        else:
+            self._relink(loaded, loader)
+
+    def _relink(self, loaded: Loaded, loader: Loader) -> None:
+        """A file whose content was known under a name that is gone: give the faces the new name."""
+        task = loaded.task
+        assert loaded.content_hash is not None
+        candidates = self._vanished[loaded.content_hash]
+        if candidates and task.known is None:
+            record = candidates.pop(0)
+            self._moved.add(record.id)
+            self._relinked.append((record.id, task.root_id, task.relpath, task.size, task.mtime_ns))
+            self.summary.moved += 1
+            self.emit(PhotoDone(str(task.path), record.faces))
+            return
+        try:  # a second copy, or it replaced another photo: one name cannot be given twice
+            shot = self.recogniser.take(images.read(task.path), str(task.path))
+        except ImageError as error:
+            self._fail(task, error, loaded.content_hash)
+            return
+        loader.retain(shot)
+        self._enqueue(Loaded(task, loaded.content_hash, shot, None))
+
+    def _enqueue(self, loaded: Loaded) -> None:
+        assert loaded.shot is not None
+        self._batch.append(loaded)
+        self._batch_bytes += loaded.shot.photo.image.nbytes
+
+    def _recognise(self, loader: Loader) -> None:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        if not batch:
+            return
+        shots = [loaded.shot for loaded in batch if loaded.shot is not None]
+        for loaded, shot, faces in zip(batch, shots, self._faces(shots), strict=True):
+            if isinstance(faces, ImageError):
+                self._fail(loaded.task, faces, loaded.content_hash)
+            else:
+                self._succeed(loaded, shot, faces)
+            loader.release(shot)
+
+    def _faces(self, shots: list[Shot]) -> list[Faces | ImageError]:
+        """Faces of a batch; if the batch fails, of each photo alone, so that only the cause is lost."""
+        try:
+            return list(self.recogniser.faces(shots))
+        except Exception as error:  # whatever a network or a codec raises: one photo never stops a run
+            if len(shots) > 1:
+                return [faces for shot in shots for faces in self._faces([shot])]
+            if isinstance(error, ImageError):
+                return [error]
+            return [
+                ImageError(
+                    shots[0].path,
+                    Reason.CORRUPT,
+                    f"the photo could not be processed ({type(error).__name__}: {error}).",
+                    "Please report it with this photo; everything else goes on.",
+                )
+            ]
+
+    def _succeed(self, loaded: Loaded, shot: Shot, faces: Faces) -> None:
+        task = loaded.task
+        self._pending.append(
+            NewImage(
+                root_id=task.root_id,
+                relpath=task.relpath,
+                size=task.size,
+                mtime_ns=task.mtime_ns,
+                content_hash=loaded.content_hash,
+                width=shot.photo.width,
+                height=shot.photo.height,
+                status=Status.OK,
+                reason=None,
+                detail=None,
+                faces=faces,
+            )
+        )
+        if task.known is None or task.known.status is not Status.OK:
+            self.summary.new += 1
+        else:
+            self.summary.changed += 1
+        self.summary.faces += len(faces)
+        self.summary.without_face += not len(faces)
+        self.emit(PhotoDone(str(task.path), len(faces)))
+
+    def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
+        not_a_photo = (
+            error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY)
+            and task.path.suffix.lower() not in images.IMAGE_SUFFIXES
+        )
+        self._pending.append(
+            NewImage(
+                root_id=task.root_id,
+                relpath=task.relpath,
+                size=task.size,
+                mtime_ns=task.mtime_ns,
+                content_hash=content_hash,
+                width=0,
+                height=0,
+                status=Status.IGNORED if not_a_photo else Status.UNREADABLE,
+                reason=error.reason.value,
+                detail=error.detail,
+                faces=None,
+            )
+        )
+        if not_a_photo:
+            self.summary.ignored += 1
+            self.emit(PhotoDone(str(task.path), 0))
+        else:
+            self.summary.unreadable[error.reason.value] += 1
+            self.emit(PhotoFailed(error))
+
+    def _commit(self) -> None:
+        self._committed_at = time.monotonic()
+        photos = len(self._pending) + len(self._relinked) + len(self._touched)
+        if self._pending:
+            self.store.commit(self._pending)
+        if self._relinked:
+            self.store.relink(self._relinked)
+        if self._touched:
+            self.store.touch(self._touched)
+        self._pending, self._relinked, self._touched = [], [], []
+        if photos:
+            self.emit(Committed(photos))

@@ -1,0 +1,158 @@
+"""Detector, aligner and embedder composed once; indexing and identifying both go through here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from faceindex import images, models
+from faceindex.align import cut_chips
+from faceindex.detect import Detector
+from faceindex.embed import Embedder
+from faceindex.models.spec import DetectorSpec, EmbedderSpec
+from faceindex.types import U8, Detections, Faces
+
+__all__ = ["Recogniser", "Shot"]
+
+_SHRINKS = (8, 4, 2)
+
+# A JPEG is decoded at reduced scale when the smallest wanted face keeps this side in pixels:
+# R-Net looks at 24 x 24 px, so nothing that the cascade needs is lost.
+_MIN_DECODED_FACE = 24.0
+
+# A face whose box is smaller than this on the reduced photo is cut from a finer decode, because
+# the embedder would see an enlarged, blurred chip (its chips show a face about 100 px wide).
+_SHARP_FACE = 100.0
+
+# Photos beyond this are decoded at reduced scale whatever the smallest face, to bound memory.
+_MAX_DECODED_PIXELS = 48_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A photo on its way through the networks.
+
+    Attributes
+    ----------
+    data : bytes
+        The file's content, for a second, finer decode.
+    path : str
+        For messages.
+    photo : Photo
+        Decoded at 1/`shrink` of its full size.
+    shrink : int
+    """
+
+    data: bytes
+    path: str
+    photo: images.Photo
+    shrink: int
+
+
+class Recogniser:
+    """Finds and embeds every face on a photo.
+
+    Parameters
+    ----------
+    detector : Detector
+    embedder : Embedder
+    """
+
+    def __init__(self, detector: Detector, embedder: Embedder) -> None:
+        self.detector = detector
+        self.embedder = embedder
+
+    @classmethod
+    def load(cls, detector: str, embedder: str, *, min_face: float, device: str = "cpu") -> Recogniser:
+        """Build it from registered names.
+
+        Parameters
+        ----------
+        detector, embedder : str
+            Names in the registry.
+        min_face : float
+            Side in pixels of the smallest face that is looked for, on the full-size photo.
+        device : str
+            A torch device.
+
+        Raises
+        ------
+        UnknownModel, WeightsNotFound, WeightsInvalid
+        """
+        detector_spec = models.get("detector", detector)
+        embedder_spec = models.get("embedder", embedder)
+        return cls(
+            models.load(detector_spec, min_face=min_face, device=device),
+            models.load(embedder_spec, device=device),
+        )
+
+    @property
+    def specs(self) -> tuple[DetectorSpec, EmbedderSpec]:
+        """The specs of detector and embedder."""
+        return self.detector.spec, self.embedder.spec
+
+    def take(self, data: bytes, path: str | os.PathLike[str]) -> Shot:
+        """Decode a photo at the scale that the detector needs. Safe to call from many threads.
+
+        Raises
+        ------
+        ImageError
+            If the content cannot be decoded.
+        """
+        width, height, _ = images.probe(data, path)
+        shrink = self._shrink(width * height)
+        return Shot(data, os.fspath(path), images.decode(data, path, shrink=shrink), shrink)
+
+    def faces(self, shots: Sequence[Shot]) -> list[Faces]:
+        """Find and embed the faces on a batch of photos.
+
+        Returns
+        -------
+        list of Faces
+            One per photo, in pixels of the upright full-size photo, best score first.
+        """
+        found = self.detector.detect(
+            [shot.photo.image for shot in shots],
+            min_faces=[self.detector.min_face * min(shot.photo.scale) for shot in shots],
+        )
+        chips = [self._chips(shot, detections) for shot, detections in zip(shots, found, strict=True)]
+        vectors, norms = self.embedder.embed(np.concatenate(chips)) if chips else (None, None)
+        faces = []
+        start = 0
+        for shot, detections in zip(shots, found, strict=True):
+            stop = start + len(detections)
+            x, y = shot.photo.scale
+            full = detections.scaled((1 / x, 1 / y))
+            assert vectors is not None and norms is not None
+            faces.append(
+                Faces(full.boxes, full.landmarks, full.scores, vectors[start:stop], norms[start:stop])
+            )
+            start = stop
+        return faces
+
+    def _shrink(self, pixels: int) -> int:
+        for shrink in _SHRINKS:
+            if self.detector.min_face / shrink >= _MIN_DECODED_FACE:
+                break
+        else:
+            shrink = 1
+        while shrink < max(_SHRINKS) and pixels / shrink**2 > _MAX_DECODED_PIXELS:
+            shrink *= 2
+        return shrink
+
+    def _chips(self, shot: Shot, detections: Detections) -> U8:
+        alignment = self.embedder.spec.alignment
+        photo = shot.photo
+        if shot.shrink > 1 and len(detections):
+            sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]).max(axis=1)
+            wanted = shot.shrink * float(sides.min()) / _SHARP_FACE
+            finer = max([s for s in (1, *reversed(_SHRINKS)) if s <= wanted], default=1)
+            too_large = photo.width * photo.height / finer**2 > _MAX_DECODED_PIXELS
+            if finer < shot.shrink and not too_large:
+                photo = images.decode(shot.data, shot.path, shrink=finer)
+                (x, y), (old_x, old_y) = photo.scale, shot.photo.scale
+                detections = detections.scaled((x / old_x, y / old_y))
+        return cut_chips(photo.image, detections, alignment)
