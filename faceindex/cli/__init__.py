@@ -1,0 +1,1 @@
+"""The command line: parses, calls the library, renders. The only home of typer and rich."""

@@ -1,0 +1,111 @@
+"""The program: its commands, and what happens before and around them."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from faceindex import __version__
+from faceindex.cli import cluster, identify, index, inspect, models
+from faceindex.cli.errors import INTERRUPTED, USAGE, report
+from faceindex.cli.render import Output
+from faceindex.errors import UsageError
+
+__all__ = ["app", "main"]
+
+
+class Program(TyperGroup):
+    """The command group; tells wrong usage in the same words and codes as every other error."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Parse, run, exit; the parameters are typer's, of which `standalone_mode` is always off."""
+        words = sys.argv[1:] if args is None else list(args)
+        try:
+            # Nothing to do is wrong usage, but help is what the user needs then.
+            code = super().main(
+                args if words else ["--help"],
+                prog_name or "faceindex",
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+            code = code if words else USAGE
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except Exception as error:
+            # The base of typer's parsing errors is called differently in its versions, and is not
+            # always public; what it can be told by is that it words itself for the user.
+            if not hasattr(error, "format_message"):
+                raise
+            code = _report_usage(error, words)
+        sys.exit(code or 0)
+
+
+app = typer.Typer(
+    cls=Program,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: as fast, and the same in a pipe
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog="Start with: faceindex index PHOTOS, then: faceindex cluster. Nothing leaves this computer, and "
+    "your photos are never changed. Exit codes: 0 done, 1 the answer is partial or empty, 2 an error.",
+)
+app.command("index")(index.index)
+app.command("cluster")(cluster.cluster)
+app.command("identify")(identify.identify)
+app.command("status")(inspect.status)
+app.command("faces")(inspect.faces)
+app.command("models")(models.list_models)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"faceindex {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Find, group and recognise the people in folders of photos."""
+
+
+def main() -> None:
+    """The console script ``faceindex``."""
+    app()
+
+
+def _report_usage(error: Exception, words: Sequence[str]) -> int:
+    wrong = getattr(error, "option_name", None)
+    possibilities = getattr(error, "possibilities", None)
+    if wrong and possibilities:  # in alphabetical order: name the most alike
+        nearest = difflib.get_close_matches(wrong, possibilities, n=1, cutoff=0.0)[0]
+        message = f"There is no option {wrong}. Did you mean {nearest}?"
+    else:
+        message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    if message and message[-1] not in ".?!)":
+        message += "."
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "faceindex"
+    # Parsing failed: nobody but the words themselves can tell whether JSON was asked for.
+    options = words[: words.index("--")] if "--" in words else words
+    out = Output(json="--json" in options)
+    return report(out, UsageError(message, f"See `{command} --help`."))

@@ -1,0 +1,166 @@
+"""``faceindex identify``: who is on a photo."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.render import Json, Output, columns, count, finite, shell_quoted
+from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, NotClustered, UsageError
+
+if TYPE_CHECKING:
+    from faceindex.api import FaceIndex, Query, QueryFace
+
+__all__ = ["identify"]
+
+_SCHEMA = "faceindex/identify/1"
+
+
+def identify(
+    photos: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Photos; they need not be indexed.")],
+    neighbours: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How many of the most alike faces to list.")
+    ] = 5,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=-1,
+            max=1,
+            metavar="SIMILARITY",
+            help="Least similarity (-1..1) of a known person. Without it, a calibrated one that grows "
+            "with the number of faces in the index.",
+        ),
+    ] = None,
+    index: IndexOption = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Say who is on a photo.
+
+    For each face the cluster that it belongs to, or "unknown", and the most alike faces of the index.
+    Similarity is that to the most alike face of the cluster; the margin is by how much it is ahead of the
+    next cluster. Exit code 1 if a photo could not be answered: unreadable, no face on it, or no clusters.
+    """
+    with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        for photo in photos:
+            if os.path.isdir(photo):  # noqa: PTH112 - keeps what the user typed
+                raise UsageError(
+                    f"{photo} is a folder.", f"Name photos, such as {shell_quoted(photo)}/*.jpg."
+                )
+        from faceindex.api import FaceIndex
+
+        with FaceIndex.open(index) as faces:
+            try:
+                faces.require_clusters()
+                clustered = True
+            except NotClustered as error:
+                clustered = False
+                out.error(error.problem, f"{error.remedy} Until then, the most alike faces are listed.")
+                out.exit_code = PARTIAL
+            if not faces.counts().faces:
+                out.error("The index has no faces.", "Add photos with `faceindex index PATH...`.")
+                out.exit_code = PARTIAL
+            answers = [_ask(out, faces, photo, neighbours, threshold) for photo in photos]
+            if json:
+                out.document(
+                    _SCHEMA,
+                    index=str(faces.directory),
+                    clustered=clustered,
+                    photos=[_as_json(photo, answer) for photo, answer in zip(photos, answers, strict=True)],
+                )
+
+
+def _ask(
+    out: Output, faces: FaceIndex, photo: str, neighbours: int, threshold: float | None
+) -> Query | FaceIndexError:
+    try:
+        query = faces.identify(photo, neighbours=neighbours, threshold=threshold)
+        if not query.faces:
+            raise NoFaceFound(f"{photo}: no face was found.", "Try a photo on which the face is larger.")
+    except (ImageError, NoFaceFound) as error:
+        out.error(error.problem, error.remedy)
+        out.exit_code = PARTIAL
+        return error
+    if not out.json:
+        _print(out, query)
+    return query
+
+
+def _print(out: Output, query: Query) -> None:
+    out.answer(out.styled(f"{query.photo}: {count(len(query.faces), 'face')}", "bold"))
+    for number, face in enumerate(query.faces, 1):
+        x1, y1, x2, y2 = face.box
+        out.answer(f"  face {number} at {x1:.0f},{y1:.0f} to {x2:.0f},{y2:.0f}: {_verdict(out, query, face)}")
+        rows = [
+            (f"{near.similarity:.4f}", "-" if near.cluster < 0 else str(near.cluster), found.photo)
+            for near in face.answer.neighbours
+            if (found := query.nearest.get(near.face)) is not None
+        ]
+        for line in columns(
+            rows, header=("similarity", "cluster", "photo") if rows else (), right=[0, 1], indent=6
+        ):
+            out.answer(line)
+    out.flush()  # several photos take their time
+
+
+def _verdict(out: Output, query: Query, face: QueryFace) -> str:
+    answer = face.answer
+    margin = finite(answer.margin)
+    tail = "" if margin is None else f", margin {margin:.4f}"
+    if answer.cluster is not None:
+        known = out.styled(f"cluster {answer.cluster}", "good")
+        return f"{known}, similarity {answer.similarity:.4f}{tail}"
+    if answer.best is None:
+        return "unknown"
+    return (
+        f"unknown (nearest is cluster {answer.best}, similarity {answer.similarity:.4f}{tail}; "
+        f"{query.threshold:.4f} needed)"
+    )
+
+
+def _as_json(photo: str, answer: Query | FaceIndexError) -> Json:
+    if isinstance(answer, FaceIndexError):
+        error = {"type": type(answer).__name__, "problem": answer.problem, "remedy": answer.remedy}
+        return {"photo": photo, "error": error, "threshold": None, "faces": []}
+    return {
+        "photo": photo,
+        "error": None,
+        "threshold": _rounded(answer.threshold),
+        "faces": [_face_as_json(answer, face) for face in answer.faces],
+    }
+
+
+def _face_as_json(query: Query, face: QueryFace) -> Json:
+    nearest: list[Json] = []
+    for near in face.answer.neighbours:
+        found = query.nearest.get(near.face)
+        if found is not None:
+            nearest.append(
+                {
+                    "face": near.face,
+                    "photo": found.photo,
+                    "path": found.path,
+                    "box": [round(value, 1) for value in found.box],
+                    "similarity": _rounded(near.similarity),
+                    "cluster": None if near.cluster < 0 else near.cluster,
+                }
+            )
+    return {
+        "box": [round(value, 1) for value in face.box],
+        "score": round(face.score, 4),
+        "cluster": face.answer.cluster,
+        "nearest_cluster": face.answer.best,
+        "similarity": _rounded(face.answer.similarity),
+        "margin": _rounded(face.answer.margin),
+        "nearest": nearest,
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return None if finite(value) is None else round(value, 6)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+
+
+def test_the_table_shows_size_and_examples(indexed, run) -> None:
+    result = run("cluster")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "3 clusters of 12 faces, and 0 faces in none"
+    assert lines[3].split() == ["cluster", "faces", "for", "example"]
+    rows = [line.split(maxsplit=2) for line in lines[4:]]
+    assert [row[1] for row in rows] == ["4", "4", "4"]
+    for _, _, examples in rows:
+        people = {photo.split("/")[1] for photo in examples.split(", ")}
+        assert examples.count(", ") == 1
+        assert len(people) == 1
+
+
+def test_json_has_all(indexed, run) -> None:
+    document = json.loads(run("cluster", "--seed", "5", "--min-size", "3", "--json").stdout)
+    assert document["schema"] == "faceindex/cluster/1"
+    assert document["algorithm"] == "chinese-whispers"
+    assert document["seed"] == 5
+    assert document["parameters"]["min_size"] == 3
+    assert (document["faces"], document["unclustered"], document["kept"]) == (12, 0, 0)
+    assert document["threshold"] > 0.85
+    assert [cluster["faces"] for cluster in document["clusters"]] == [4, 4, 4]
+    again = json.loads(run("cluster", "--seed", "5", "--min-size", "3", "--json").stdout)
+    assert again["kept"] == 12
+
+
+def test_only_the_largest_are_shown_unless_asked(index_album, run, fake_models, tmp_path) -> None:
+    for person in range(12):
+        colour = (32 + 32 * (person % 6), 64 + 96 * (person // 6), 128)
+        for number in range(2):
+            fake_models.make_photo(
+                tmp_path / "many" / f"{person}-{number}.png", colour, mark=2 * person + number
+            )
+    index_album("many")
+    short = run("cluster").stdout
+    assert "and 2 smaller clusters; -v shows all" in short
+    assert len(run("cluster", "-v").stdout.splitlines()) == len(short.splitlines()) + 1
+
+
+def test_kmeans(indexed, run) -> None:
+    assert run("cluster", "--algorithm", "kmeans").exit_code == 2
+    document = json.loads(run("cluster", "--algorithm", "kmeans", "--k", "3", "--json").stdout)
+    assert document["threshold"] is None
+    assert len(document["clusters"]) == 3
+    too_many = run("cluster", "--algorithm", "kmeans", "--k", "13")
+    assert too_many.exit_code == 2
+    assert "12 faces" in too_many.stderr
+
+
+def test_no_cluster_is_an_empty_answer(indexed, run) -> None:
+    result = run("cluster", "--min-size", "5")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("0 clusters of 0 faces, and 12 faces in none")
+
+
+def test_an_index_without_faces(index_album, run, fake_models, tmp_path) -> None:
+    fake_models.make_photo(tmp_path / "dark" / "a.png", fake_models.NOBODY)
+    assert index_album("dark").exit_code == 0
+    result = run("cluster")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "no faces" in result.stderr
+
+
+def test_an_unknown_algorithm_names_the_near_one(indexed, run) -> None:
+    result = run("cluster", "--algorithm", "kmean")
+    assert result.exit_code == 2
+    assert "Did you mean 'kmeans'?" in result.stderr

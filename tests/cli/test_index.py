@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def test_the_summary_counts_everything(index_album, album: Path, fake_models) -> None:
+    (album / "note.jpg").write_text("no photo")
+    (album / "list.txt").write_text("no photo either")
+    fake_models.make_photo(album / "night.png", fake_models.NOBODY)
+    result = index_album("album")
+    assert result.exit_code == 1
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0][:3] == ["14", "photos", "in"]
+    assert ["new", "13"] in lines
+    assert ["unreadable", "1", "not", "an", "image", "1"] in lines
+    assert ["without", "a", "face", "1"] in lines
+    assert ["faces", "found", "12"] in lines
+    assert ["ignored", "1", "files", "that", "are", "no", "photos"] in lines
+    assert result.stderr.count("note.jpg") == 1
+
+
+def test_json_counts_the_same(index_album, album: Path) -> None:
+    (album / "note.jpg").write_text("no photo")
+    document = json.loads(index_album("album", "--json").stdout)
+    assert document["schema"] == "faceindex/index/1"
+    assert (document["photos"], document["new"], document["faces"]) == (13, 12, 12)
+    assert document["unreadable_by_reason"] == {"not an image": 1}
+    assert document["photos_per_second"] > 0
+    again = json.loads(index_album("album", "--json").stdout)
+    assert (again["unchanged"], again["opened"], again["known_unreadable"]) == (12, 0, 1)
+    assert again["photos_per_second"] is None
+    retried = json.loads(index_album("album", "--json", "--retry-failed").stdout)
+    assert (retried["opened"], retried["known_unreadable"]) == (1, 0)
+
+
+def test_known_unreadable_photos_are_counted_but_not_told_again(index_album, album: Path) -> None:
+    (album / "note.jpg").write_text("no photo")
+    index_album("album")
+    result = index_album("album")
+    assert result.exit_code == 1
+    assert "note.jpg" not in result.stderr
+    assert "1 known before, not tried again" in result.stdout
+
+
+def test_changes_are_counted(index_album, indexed: Path, fake_models) -> None:
+    (indexed / "person0" / "0.png").rename(indexed / "person0" / "renamed.png")
+    (indexed / "person1" / "0.png").unlink()
+    fake_models.make_photo(indexed / "person2" / "0.png", (128, 192, 128), mark=99)
+    document = json.loads(index_album("album", "--json").stdout)
+    counts = {name: document[name] for name in ("new", "changed", "moved", "unchanged", "gone")}
+    assert counts == {"new": 0, "changed": 1, "moved": 1, "unchanged": 9, "gone": 1}
+
+
+def test_a_new_index_is_announced_once(index_album, album: Path) -> None:
+    assert "Made a new index" in index_album("album").stderr
+    assert index_album("album").stderr == ""
+
+
+def test_quiet_is_silent_unless_something_is_wrong(index_album, album: Path) -> None:
+    result = index_album("album", "-q")
+    assert (result.stdout, result.stderr) == ("", "")
+    (album / "note.jpg").write_text("no photo")
+    result = index_album("album", "-q")
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_verbose_names_each_photo(index_album, album: Path) -> None:
+    assert str(album / "person1" / "3.png") + ": 1 face\n" in index_album("album", "-v").stderr
+
+
+def test_a_missing_path_makes_no_index(index_album, album: Path, tmp_path: Path) -> None:
+    result = index_album("album", "albun")
+    assert result.exit_code == 2
+    assert "'albun'" in result.stderr
+    assert not (tmp_path / ".faceindex").exists()
+
+
+def test_an_empty_folder_is_an_empty_answer(index_album, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = index_album("empty")
+    assert result.exit_code == 1
+    assert "No photos were found" in result.stderr
+
+
+def test_an_unknown_model_names_the_near_one(run, album: Path, tmp_path: Path) -> None:
+    result = run("index", "album", "--detector", "mtcn")
+    assert result.exit_code == 2
+    assert "Did you mean 'mtcnn'?" in result.stderr
+    assert not (tmp_path / ".faceindex").exists()
+
+
+def test_other_models_than_the_pinned_are_refused(run, indexed: Path) -> None:
+    result = run("index", "album", "--detector", "mtcnn")
+    assert result.exit_code == 2
+    assert "fake" in result.stderr
+    assert "mtcnn" in result.stderr
+
+
+def test_all_photos_gone_are_kept_until_pruned(index_album, indexed: Path, tmp_path: Path) -> None:
+    for photo in indexed.glob("*/*.png"):
+        photo.unlink()
+    kept = index_album("album")
+    assert kept.exit_code == 1
+    assert "--prune" in kept.stderr
+    assert kept.stdout.splitlines()[-1].split()[:3] == ["missing,", "kept", "12"]
+    pruned = json.loads(index_album("album", "--prune", "--json").stdout)
+    assert pruned["gone"] == 12
+
+
+def test_photos_are_named_byte_by_byte(index_album, run, fake_models, tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux has file names that are no text")
+    odd = fake_models.make_photo(tmp_path / "odd" / "plain.png", (64, 64, 128))
+    odd.rename(odd.with_name("caf\udce9.png"))
+    (odd.parent / "bad\udcff.jpg").write_text("no photo")
+    result = index_album("odd")
+    assert result.exit_code == 1
+    assert "bad\\udcff.jpg" in result.stderr
+    assert b"odd/caf\xe9.png" in run("faces", "--csv").stdout_bytes
+    assert json.loads(run("faces", "--json").stdout)["faces"][0]["photo"] == "odd/caf\udce9.png"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_in_order_and_the_next_run_goes_on(
+    number, start, index_album, fake_models, tmp_path
+) -> None:
+    fake_models.make_album(tmp_path / "album", people=4, photos=15)
+    models = ("--detector", "fake", "--embedder", "fake")
+    process = start("index", "album", "--json", "-v", *models, delay=0.02)
+    first = next(line for line in process.stderr if b": 1 face" in line)
+    assert first
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    document = json.loads(out)
+    assert process.returncode == 1
+    assert b"Stopping" in err
+    assert document["interrupted"]
+    assert 0 < document["new"] < 60
+    rest = json.loads(index_album("album", "--json").stdout)
+    assert (rest["unchanged"], rest["new"]) == (document["new"], 60 - document["new"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to one process")
+def test_a_second_signal_quits_at_once(start, index_album, fake_models, tmp_path) -> None:
+    fake_models.make_album(tmp_path / "album", people=4, photos=15)
+    models = ("--detector", "fake", "--embedder", "fake")
+    process = start("index", "album", "-v", *models, delay=0.1)
+    next(line for line in process.stderr if b": 1 face" in line)
+    process.send_signal(signal.SIGINT)
+    next(line for line in process.stderr if b"Stopping" in line)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert index_album("album").exit_code == 0

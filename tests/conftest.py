@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from faceindex.models import registry
+
+
+@pytest.fixture
+def fake_models(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module `fakes`, with its models registered under the name ``fake`` for one test."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    import fakes
+
+    fakes.register_fakes()
+    return fakes

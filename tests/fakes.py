@@ -1,0 +1,107 @@
+"""Models that need no weights: a photo of one colour is a portrait, and its colour is the person.
+
+Registered by the `fake_models` fixture; in a process of its own by `register_fakes`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from faceindex import models
+from faceindex.models import Alignment, Calibration, DetectorSpec, EmbedderSpec
+from faceindex.types import F32, U8, Detections, Image
+
+NAME = "fake"
+DIMENSION = 16
+NOBODY = (0, 0, 0)  # a photo of this colour has no face on it
+
+DETECTOR = DetectorSpec(
+    name=NAME,
+    target="fakes:FakeDetector",
+    summary="One face in the middle of every photo that is not black",
+    landmarks=False,
+    threshold=0.5,
+    threshold_source="made up",
+    licence="MIT",
+)
+
+EMBEDDER = EmbedderSpec(
+    name=NAME,
+    target="fakes:FakeEmbedder",
+    summary="The colour of a chip decides its vector",
+    dimension=DIMENSION,
+    alignment=Alignment(name="dlib", size=150),
+    colour="RGB",
+    normalisation="none",
+    threshold=0.9,
+    threshold_source="made up",
+    calibration=Calibration(slope=200.0, midpoint=0.85, source="made up"),
+    licence="MIT",
+)
+
+
+class FakeDetector:
+    """One box in the middle of each photo, half as wide and high; none on a black one."""
+
+    delay = 0.0  # seconds for each photo
+
+    def __init__(self, spec: DetectorSpec, *, min_face: float, device: str = "cpu") -> None:
+        self.spec = spec
+        self.min_face = min_face
+
+    def detect(
+        self, images: Sequence[Image], *, min_faces: Sequence[float] | None = None
+    ) -> list[Detections]:
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: Image) -> Detections:
+        time.sleep(self.delay)
+        if image.max() < 8:
+            return Detections.empty()
+        height, width = image.shape[:2]
+        box = np.array([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]], np.float32)
+        return Detections(box, np.full((1, 5, 2), np.nan, np.float32), np.array([0.9], np.float32))
+
+
+class FakeEmbedder:
+    """A random unit vector for each colour, in steps of 32."""
+
+    def __init__(self, spec: EmbedderSpec, *, device: str = "cpu") -> None:
+        self.spec = spec
+
+    def embed(self, chips: U8) -> tuple[F32, F32]:
+        vectors = np.empty((len(chips), DIMENSION), np.float32)
+        for vector, chip in zip(vectors, chips, strict=True):
+            colour = np.rint(np.median(chip.reshape(-1, 3), axis=0) / 32).astype(int)
+            vector[:] = np.random.default_rng(colour).standard_normal(DIMENSION)
+        norms = np.linalg.norm(vectors, axis=1).astype(np.float32)
+        return vectors / norms[:, None], norms
+
+
+def register_fakes() -> None:
+    """Add both to the registry of this process."""
+    models.register(DETECTOR, replace=True)
+    models.register(EMBEDDER, replace=True)
+
+
+def make_photo(path: Path, colour: tuple[int, int, int], *, mark: int = 0) -> Path:
+    """Write a PNG portrait; photos with different marks differ in content and show the same person."""
+    photo = PillowImage.new("RGB", (96, 96), colour)
+    photo.putpixel((0, 0), (mark % 256, mark // 256, 1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    photo.save(path, "PNG")
+    return path
+
+
+def make_album(folder: Path, people: int = 3, photos: int = 4) -> Path:
+    """A folder of `people` folders with `photos` portraits each."""
+    for person in range(people):
+        colour = (64 + 64 * (person % 3), 64 + 64 * (person // 3 % 3), 128)
+        for number in range(photos):
+            make_photo(folder / f"person{person}" / f"{number}.png", colour, mark=person * photos + number)
+    return folder
