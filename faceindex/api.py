@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +16,18 @@ from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.errors import IndexNotFound, NotClustered, PinnedModelError, UsageError
 from faceindex.identify import Answer, identify
 from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec
-from faceindex.store import Clustering, Counts, FaceTable, ImageRecord, Pins, Root, Store
-from faceindex.types import F32, I64, Faces
+from faceindex.store import (
+    EXACT_BELOW,
+    Clustering,
+    Counts,
+    FaceTable,
+    ImageRecord,
+    Pins,
+    Root,
+    Status,
+    Store,
+)
+from faceindex.types import F32, I64, Faces, Graph
 
 if TYPE_CHECKING:
     from faceindex.pipeline import Event, Summary
@@ -45,7 +55,6 @@ _ENVIRONMENT_VARIABLE = "FACEINDEX_INDEX"
 # Neighbours of a face in the graph that is clustered; more than the photos of most people, so that
 # a person's photos hang together although the most alike ones use up the places.
 _GRAPH_NEIGHBOURS = 80
-_EXACT_GRAPH_BELOW = 100_000  # faces; the whole matrix product takes some ten seconds there
 _QUERY_BLOCK = 4096
 
 # Edges below even odds are kept this deep (nats), for stray faces of settled clusters.
@@ -175,6 +184,7 @@ class FaceIndex:
         self._store = store
         self._device = device
         self._recogniser: Recogniser | None = None
+        self._read: tuple[int, FaceTable, _Naming] | None = None
 
     # Opening and closing -----------------------------------------------------------------------
 
@@ -321,24 +331,25 @@ class FaceIndex:
 
     def unreadable(self) -> list[tuple[str, str]]:
         """Photos that could not be used, each with the reason, in order of their names."""
-        naming = _Naming(self._store)
+        _, naming = self._catalog()
         return sorted(
             (naming.name(record), record.detail or record.reason or "")
             for record in naming.records
-            if record.status.value == "unreadable"
+            if record.status is Status.UNREADABLE
         )
 
     def table(self) -> FaceTable:
         """All faces as parallel arrays."""
-        return self._store.faces()
+        return self._catalog()[0]
 
     def vectors(self) -> F32:
         """Unit vectors of all faces, (n, d) float32, in the order of `table`."""
-        return self._store.vectors(self._store.faces().row)
+        return self._store.vectors(self.table().row)
 
     def faces(self) -> Iterator[FaceRow]:
         """All faces, by photo in the order in which they were indexed."""
-        return self._rows(self._store.faces(), None)
+        table, naming = self._catalog()
+        return _rows(table, naming, range(len(table)))
 
     # What it does ------------------------------------------------------------------------------
 
@@ -436,6 +447,8 @@ class FaceIndex:
             min_size = 2 if spec.needs == "graph" else 1
         if min_size < 1:
             raise UsageError(f"--min-size {min_size} is not a size.", "Choose 1 or more.")
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"--seed {seed} cannot be used.", "Choose one in 0..4294967295.")
         if threshold is not None and not -1 <= threshold <= 1:
             raise UsageError(f"--threshold {threshold:g} is not a similarity.", "Choose one in -1..1.")
         calibration = self._embedder_spec.calibration
@@ -454,7 +467,7 @@ class FaceIndex:
         )
         started_over = rebuild or not same
 
-        table = self._store.faces()
+        table = self.table()
         vectors = self._store.vectors(table.row)
         fixed = np.full(len(table), -1, np.int64) if started_over else table.cluster
         if len(table):
@@ -521,7 +534,7 @@ class FaceIndex:
         self, photo: str, faces: Faces, neighbours: int = 5, threshold: float | None = None
     ) -> Query:
         """`identify` for faces that have been found and embedded already."""
-        table = self._store.faces()
+        table, naming = self._catalog()
         if threshold is None:
             threshold = self._embedder_spec.calibration.threshold(len(table))
         answers = identify(
@@ -540,7 +553,7 @@ class FaceIndex:
                 QueryFace(_box(box), float(score), answer)
                 for box, score, answer in zip(faces.boxes, faces.scores, answers, strict=True)
             ],
-            nearest={row.face: row for row in self._rows(table, which)},
+            nearest={row.face: row for row in _rows(table, naming, which)},
             threshold=threshold,
         )
 
@@ -596,11 +609,11 @@ class FaceIndex:
                     f"Leave out --{what}, or make another index with --index DIR.",
                 )
 
-    def _graph(self, table: FaceTable, vectors: F32, options: ClusterOptions):  # type: ignore[no-untyped-def]
+    def _graph(self, table: FaceTable, vectors: F32, options: ClusterOptions) -> Graph:
         from faceindex.graph import exact_neighbours, log_odds, symmetric_graph
 
         n = len(table)
-        if n < _EXACT_GRAPH_BELOW:
+        if n < EXACT_BELOW:
             neighbours, similarities = exact_neighbours(vectors, _GRAPH_NEIGHBOURS)
         else:
             neighbours, similarities = self._ann_neighbours(table, vectors)
@@ -619,20 +632,27 @@ class FaceIndex:
             neighbours[block] = np.where(ids >= 0, np.searchsorted(table.face, ids), -1)
         return neighbours, similarities
 
-    def _rows(self, table: FaceTable, which: I64 | None) -> Iterator[FaceRow]:
-        naming = _Naming(self._store)
-        for i in range(len(table)) if which is None else which:
-            record = naming.by_id[int(table.image[i])]
-            cluster = int(table.cluster[i])
-            yield FaceRow(
-                face=int(table.face[i]),
-                photo=naming.name(record),
-                path=naming.path(record),
-                box=_box(table.boxes[i]),
-                score=float(table.scores[i]),
-                cluster=None if cluster < 0 else cluster,
-                similarity=None if cluster < 0 else float(table.similarity[i]),
-            )
+    def _catalog(self) -> tuple[FaceTable, _Naming]:
+        """Faces and photos of one moment, read again only after a commit."""
+        if self._read is None or self._read[0] != self._store.generation:
+            with self._store.snapshot():
+                self._read = (self._store.generation, self._store.faces(), _Naming(self._store))
+        return self._read[1:]
+
+
+def _rows(table: FaceTable, naming: _Naming, which: Iterable[int]) -> Iterator[FaceRow]:
+    for i in which:
+        record = naming.by_id[int(table.image[i])]
+        cluster = int(table.cluster[i])
+        yield FaceRow(
+            face=int(table.face[i]),
+            photo=naming.name(record),
+            path=naming.path(record),
+            box=_box(table.boxes[i]),
+            score=float(table.scores[i]),
+            cluster=None if cluster < 0 else cluster,
+            similarity=None if cluster < 0 else float(table.similarity[i]),
+        )
 
 
 class _Naming:

@@ -72,9 +72,9 @@ def identify(
 ) -> list[Answer]:
     """Ask the index about query faces.
 
-    A cluster is as similar as its most alike face: on photos that were not tuned on, that told
-    members from strangers better than the mean over the cluster or its centroid did. The figures
-    are in ``benchmarks/calibrate.py``.
+    A cluster is as similar as its most alike face. ``benchmarks/calibrate.py`` compares this with
+    the mean of several faces and with the centroid: they tell members from strangers equally well,
+    and this one is as good for a cluster of two.
 
     Parameters
     ----------
@@ -98,25 +98,24 @@ def identify(
         return [Answer(None, None, np.nan, np.nan, []) for _ in queries]
     answers: list[Answer | None] = [None] * len(queries)
     open_ = np.arange(len(queries))
-    several = len(np.unique(clusters[clusters >= 0])) > 1
+    enough = min(2, len(np.unique(clusters[clusters >= 0])))  # a cluster, and one to be ahead of
     k = max(_FIRST_LOOK, neighbours)
     while len(open_):
-        k = min(k, len(faces))
         found, similarities = search(queries[open_], k)
-        last = k >= min(len(faces), _LAST_LOOK)
         undecided = []
         for query, ids, values in zip(open_, found, similarities, strict=True):
             # A writer may have added faces since the table was read: those are left out.
             position = np.minimum(np.searchsorted(faces, ids), len(faces) - 1)
             known = faces[position] == ids
+            more = k < _LAST_LOOK and ids[-1] >= 0 and np.count_nonzero(known) < len(faces)
             ids, values, labels = ids[known], values[known], clusters[position[known]]
             ranking = _ranking(labels, values)
-            if not last and len(ranking) < (2 if several else 1) and np.any(clusters >= 0):
+            if more and (len(ranking) < enough or len(ids) < neighbours):
                 undecided.append(query)
                 continue
             answers[query] = _answer(ids, values, labels, ranking, threshold, neighbours)
         open_ = np.array(undecided, np.int64)
-        k *= 4
+        k = min(4 * k, _LAST_LOOK)
     return [answer for answer in answers if answer is not None]
 
 

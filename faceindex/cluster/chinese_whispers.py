@@ -80,9 +80,10 @@ def chinese_whispers(graph: Graph, *, seed: int = 0, fixed: I64 | None = None, b
     """Cluster a graph by Chinese Whispers.
 
     Every node starts in a class of its own and, in random order, moves to the class that has
-    the greatest total weight among its neighbours; edges of weight 0 or less do not count. A node stays where it is when its class is
-    among the best, so each move raises the total weight inside classes and the process ends.
-    Only nodes with a neighbour that has moved since their last visit are visited again.
+    the greatest total weight among its neighbours; edges of weight 0 or less do not count. A node
+    stays where it is when its class is among the best, so each move raises the total weight inside
+    classes and the process ends. Only nodes with a neighbour that has moved since their last visit
+    are visited again.
 
     Parameters
     ----------
@@ -173,14 +174,14 @@ def _propagate(indptr, indices, weights, codes, frozen, bias, n_codes, seed):  #
     state = seed
     for _ in range(_MAX_SWEEPS):
         # Fisher-Yates with splitmix64 (Steele et al. 2014): the same order on every platform
-        for i in range(n - 1, 0, -1):
+        for last in range(n - 1, 0, -1):
             state = state + np.uint64(0x9E3779B97F4A7C15)
             z = state
             z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             z = z ^ (z >> np.uint64(31))
-            j = np.int64(z % np.uint64(i + 1))
-            order[i], order[j] = order[j], order[i]
+            j = np.int64(z % np.uint64(last + 1))
+            order[last], order[j] = order[j], order[last]
         moved = 0
         for i in order:
             if not dirty[i]:

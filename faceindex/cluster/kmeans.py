@@ -55,11 +55,12 @@ class KMeans:
         sizes = np.bincount(labels, minlength=self.k)
         rank = np.empty(self.k, np.int64)
         rank[np.argsort(-sizes, kind="stable")] = np.arange(self.k)
-        return rank[labels]
+        result: I64 = rank[labels]
+        return result
 
 
 def _join_nearest(vectors: F32, fixed: I64) -> I64:
-    labels = fixed.copy()
+    labels: I64 = fixed.copy()
     ids, codes = np.unique(fixed[fixed >= 0], return_inverse=True)
     sums = np.zeros((len(ids), vectors.shape[1]), np.float64)
     np.add.at(sums, codes, vectors[fixed >= 0])
@@ -67,5 +68,6 @@ def _join_nearest(vectors: F32, fixed: I64) -> I64:
     new = np.flatnonzero(fixed < 0)
     # argmin |v - c|^2 over c
     offset = 0.5 * (centroids**2).sum(axis=1)
-    labels[new] = ids[np.argmax(vectors[new] @ centroids.T - offset, axis=1)]
+    nearest = np.argmax(vectors[new] @ centroids.T - offset, axis=1)
+    labels[new] = ids[nearest]
     return labels

@@ -20,7 +20,7 @@ class Scanning:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The walk is over; `photos` files will be opened."""
+    """The walk is over; `photos` files will be told of, one by one."""
 
     photos: int
 

@@ -86,7 +86,7 @@ def index_photos(
         exclude=[*exclude, store.directory],
         on_scan=lambda files: on_event(Scanning(files)),
     )
-    on_event(Planned(len(plan.tasks)))
+    on_event(Planned(len(plan.tasks) + len(plan.failed)))
     run = _Run(store, recogniser, plan, on_event)
     run.count_unchanged()
     run.record_unreachable()

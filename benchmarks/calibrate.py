@@ -1,0 +1,188 @@
+"""What does a similarity say, and at which similarity should two faces be called the same person?
+
+Measures, on labelled photos and with default settings:
+
+1. The log-likelihood ratio of "same person" to "different" by similarity, and the straight line that
+   fits it (`EmbedderSpec.calibration`). Photos of one person count alike whatever their number.
+2. B-cubed F of Chinese Whispers by constant threshold, beside that of the defaults, on collections
+   from 80 to thousands of faces: no constant is good for all of them.
+3. Identification by the most alike face, the mean of the five most alike, and the centroid.
+
+The people are split in two halves by name. Constants were chosen on half A; half B only reports.
+
+    python benchmarks/calibrate.py [--data ../shared/data] [--work DIR] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from common import write_result
+from labelled import add_data_argument, load
+
+from faceindex import models
+from faceindex.cluster import ClusterOptions
+from faceindex.cluster.chinese_whispers import ChineseWhispers
+from faceindex.evaluate import bcubed
+from faceindex.graph import exact_neighbours, log_odds, symmetric_graph
+from faceindex.types import F32
+
+THRESHOLDS = np.round(np.arange(0.90, 0.9651, 0.005), 3)
+SPEC = models.get("embedder", "dlib")
+CALIBRATION = SPEC.calibration  # type: ignore[union-attr]
+
+
+def half(name: str) -> str:
+    return "AB"[zlib.crc32(name.encode()) % 2]
+
+
+def fit(vectors: F32, people: np.ndarray) -> dict[str, float]:
+    """Slope and midpoint of the log-likelihood ratio, and the range of similarities it was seen on."""
+    upper = np.triu_indices(len(vectors), 1)
+    similarities = (vectors @ vectors.T)[upper]
+    same = (people[:, None] == people)[upper]
+    _, codes, counts = np.unique(people, return_inverse=True, return_counts=True)
+    weight = 1 / np.maximum(counts[codes] - 1, 1)
+    edges = np.arange(0.86, 1.0001, 0.005)
+    centres = (edges[1:] + edges[:-1]) / 2
+    genuine, _ = np.histogram(similarities[same], edges, weights=weight[upper[0][same]])
+    genuine_n, _ = np.histogram(similarities[same], edges)
+    impostor_n, _ = np.histogram(similarities[~same], edges)
+    seen = (genuine_n >= 20) & (impostor_n >= 20)
+    ratio = np.log(genuine[seen] / genuine.sum()) - np.log(impostor_n[seen] / (~same).sum())
+    slope, intercept = np.polyfit(centres[seen], ratio, 1)
+    return {
+        "slope": float(slope),
+        "midpoint": float(-intercept / slope),
+        "from": float(centres[seen][0]),
+        "to": float(centres[seen][-1]),
+    }
+
+
+def curve(vectors: F32, people: np.ndarray) -> dict[str, float]:
+    """B-cubed F by constant threshold, and of the defaults."""
+    neighbours, similarities = exact_neighbours(vectors, 80)
+    scores = {}
+    spec = models.get("clusterer", "chinese-whispers")
+    for threshold in THRESHOLDS:
+        clusterer = ChineseWhispers(spec, ClusterOptions(threshold=float(threshold)))  # type: ignore[arg-type]
+        graph = symmetric_graph(neighbours, similarities - np.float32(threshold))
+        scores[f"{threshold:.3f}"] = bcubed(clusterer.fit(vectors, graph), people).f
+    weights = log_odds(similarities, len(vectors), CALIBRATION)
+    clusterer = ChineseWhispers(spec, ClusterOptions(calibration=CALIBRATION))  # type: ignore[arg-type]
+    labels = clusterer.fit(vectors, symmetric_graph(neighbours, weights, floor=-4.0))
+    return {**scores, "defaults": bcubed(labels, people).f}
+
+
+def identification(vectors: F32, people: np.ndarray, strangers: F32, repeats: int) -> dict[str, object]:
+    """80 % of each person's photos are known, the others and the strangers ask."""
+    rng = np.random.default_rng(0)
+    right: dict[tuple[str, float], list[float]] = {}
+    default: list[tuple[float, float]] = []
+    for _ in range(repeats):
+        known = np.zeros(len(people), bool)
+        for person in np.unique(people):
+            photos = rng.permutation(np.flatnonzero(people == person))
+            known[photos[: round(0.8 * len(photos))]] = True
+        names = np.unique(people)
+        for rule in ("nearest", "mean of 5", "centroid"):
+            members = _scores(vectors[~known], vectors[known], people[known], names, rule)
+            others = _scores(strangers, vectors[known], people[known], names, rule).max(axis=1)
+            correct = names[members.argmax(axis=1)] == people[~known]
+            for alarms in (0.03, 0.01, 0.001):
+                threshold = np.quantile(others, 1 - alarms)
+                share = float((correct & (members.max(axis=1) >= threshold)).mean())
+                right.setdefault((rule, alarms), []).append(share)
+            if rule == "nearest":
+                threshold = CALIBRATION.threshold(int(known.sum()))
+                told = float((correct & (members.max(axis=1) >= threshold)).mean())
+                default.append((told, float((others < threshold).mean())))
+    return {
+        "right_at_false_alarms": {f"{r}, {a:.1%}": float(np.mean(v)) for (r, a), v in right.items()},
+        "defaults_right": float(np.mean([told for told, _ in default])),
+        "defaults_unknown": float(np.mean([unknown for _, unknown in default])),
+    }
+
+
+def _scores(queries: F32, known: F32, people: np.ndarray, names: np.ndarray, rule: str) -> F32:
+    columns = []
+    for name in names:
+        gallery = known[people == name]
+        if rule == "centroid":
+            centroid = gallery.sum(axis=0)
+            columns.append(queries @ (centroid / np.linalg.norm(centroid)))
+        else:
+            top = np.sort(queries @ gallery.T, axis=1)[:, -5 if rule == "mean of 5" else -1 :]
+            columns.append(top.mean(axis=1))
+    return np.stack(columns, axis=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    add_data_argument(parser)
+    parser.add_argument("--work", type=Path, help="folder for the two indexes, to use them again")
+    parser.add_argument("--quick", action="store_true", help="one split instead of ten")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        people = load(options.data / "people", work / "people.faceindex", "largest")
+        lfw = load(options.data / "lfw", work / "lfw.faceindex", "central")
+    sets = {}
+    for name, data in (("people", people), ("lfw", lfw)):
+        vectors, labels = data.vectors[data.main], data.people[data.main]
+        halves = np.array([half(label) for label in labels])
+        for which in "AB":
+            sets[name, which] = (vectors[halves == which], labels[halves == which])
+        sets[name, "all"] = (vectors, labels)
+
+    defaults = {"slope": CALIBRATION.slope, "midpoint": CALIBRATION.midpoint}
+    print("log-likelihood ratio = slope (similarity - midpoint); the defaults are", defaults)
+    fits = {f"{name} {which}": fit(*sets[name, which]) for name in ("people", "lfw") for which in "AB"}
+    for name, line in fits.items():
+        print(
+            f"  {name:10}  slope {line['slope']:5.0f}  midpoint {line['midpoint']:.4f}"
+            f"  seen from {line['from']:.3f} to {line['to']:.3f}"
+        )
+
+    rng = np.random.default_rng(7)
+    collections = {f"{name} {which}": sets[name, which] for name, which in sets}
+    vectors, labels = sets["people", "B"]
+    some = rng.permutation(len(vectors))[:80]
+    collections["80 of people B"] = (vectors[some], labels[some])
+    names, counts = np.unique(sets["lfw", "B"][1], return_counts=True)
+    once = np.isin(sets["lfw", "B"][1], names[counts == 1])
+    collections["people B + strangers B"] = (
+        np.concatenate([vectors, sets["lfw", "B"][0][once]]),
+        np.concatenate([labels, sets["lfw", "B"][1][once]]),
+    )
+    curves = {name: curve(*collection) for name, collection in collections.items()}
+    print("\nB-cubed F of Chinese Whispers by constant threshold, and of the defaults")
+    print(f"  {'':24}{'faces':>6} ", *(f"{t:.3f}"[1:].rjust(5) for t in THRESHOLDS), " defaults (at)")
+    for name, scores in curves.items():
+        n = len(collections[name][0])
+        row = [f"{scores[f'{t:.3f}']:.3f}" for t in THRESHOLDS]
+        print(f"  {name:24}{n:6} ", *row, f" {scores['defaults']:.4f} ({CALIBRATION.threshold(n):.3f})")
+    floor = {key: min(c[key] for c in curves.values()) for key in next(iter(curves.values()))}
+    print(
+        f"  {'worst of them':30} ",
+        *(f"{floor[f'{t:.3f}']:.3f}" for t in THRESHOLDS),
+        f" {floor['defaults']:.4f}",
+    )
+
+    known = {label.replace(" ", "_") for label in np.unique(people.people)}
+    strangers = lfw.vectors[lfw.main & ~np.isin(lfw.people, sorted(known))]
+    asked = identification(*sets["people", "all"], strangers, 1 if options.quick else 10)
+    print(f"\nidentification: 20 % of people/ and {len(strangers)} strangers ask the other 80 %")
+    for rule, share in asked["right_at_false_alarms"].items():  # type: ignore[attr-defined]
+        print(f"  right, by {rule} false alarms: {share:.4f}")
+    print(f"  defaults: {asked['defaults_right']:.4f} right, {asked['defaults_unknown']:.4f} unknown")
+    write_result("calibrate", {"defaults": defaults, "fits": fits, "curves": curves, "identification": asked})
+
+
+if __name__ == "__main__":
+    main()

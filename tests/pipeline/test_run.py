@@ -1,0 +1,299 @@
+"""Incremental indexing with fake models: what is opened, kept, moved and taken out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from faceindex import FaceIndex, images
+from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.pipeline import Committed, Event, PhotoFailed, Planned, Warned, run
+
+Opened = list[str]
+
+
+@pytest.fixture
+def index(tmp_path: Path, fake_models: ModuleType) -> Iterator[FaceIndex]:
+    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
+        yield index
+
+
+@pytest.fixture
+def album(tmp_path: Path, fake_models: ModuleType) -> Path:
+    album: Path = fake_models.make_album(tmp_path / "album", people=3, photos=4)
+    return album
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """The names of all files that are read."""
+    names: Opened = []
+    read = images.read
+
+    def spy(path: str | os.PathLike[str]) -> bytes:
+        names.append(os.fspath(path))
+        return read(path)
+
+    monkeypatch.setattr(images, "read", spy)
+    return names
+
+
+def clusters(index: FaceIndex) -> dict[str, int | None]:
+    return {row.photo: row.cluster for row in index.faces()}
+
+
+def test_counts_everything(index: FaceIndex, album: Path, fake_models: ModuleType) -> None:
+    fake_models.make_photo(album / "nobody.png", fake_models.NOBODY)
+    (album / "notes.txt").write_text("not a photo")
+    (album / "lies.jpg").write_text("not a photo either")
+    (album / "empty.jpg").touch()
+    (album / "nowhere.jpg").symlink_to(album / "missing.jpg")
+    summary = index.add(album)
+    assert (summary.new, summary.faces, summary.without_face, summary.ignored) == (13, 12, 1, 1)
+    assert summary.unreadable == {"not an image": 1, "empty file": 1, "missing": 1}
+    assert summary.photos == 16
+    assert not summary.complete
+    assert not summary.interrupted
+
+
+def test_unchanged_photos_are_not_opened(index: FaceIndex, album: Path, opened: Opened) -> None:
+    (album / "lies.jpg").write_text("not a photo")
+    (album / "notes.txt").write_text("not a photo either")
+    index.add(album)
+    assert len(opened) == 14
+    opened.clear()
+    summary = index.add(album)
+    assert opened == []
+    assert (summary.unchanged, summary.opened, summary.known_unreadable, summary.ignored) == (12, 0, 1, 1)
+    assert summary.unreadable == {"not an image": 1}
+
+
+def test_models_are_not_loaded_when_nothing_changed(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.add(album)
+
+    def fail() -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(index, "_load_recogniser", fail)
+    assert index.add(album).unchanged == 12
+
+
+def test_a_new_time_alone_costs_no_recognition(index: FaceIndex, album: Path) -> None:
+    index.add(album)
+    before = index.table().face.tolist()
+    os.utime(album / "person0" / "0.png", (1, 1))
+    summary = index.add(album)
+    assert (summary.unchanged, summary.changed, summary.opened) == (12, 0, 1)
+    assert index.table().face.tolist() == before
+    assert index.add(album).opened == 0
+
+
+def test_changed_photos_get_new_faces(index: FaceIndex, album: Path, fake_models: ModuleType) -> None:
+    index.add(album)
+    path = fake_models.make_photo(album / "person0" / "0.png", (250, 10, 10))
+    os.utime(path, (1, 1))
+    before = {row.photo: row.face for row in index.faces()}
+    summary = index.add(album)
+    after = {row.photo: row.face for row in index.faces()}
+    assert (summary.changed, summary.unchanged, summary.faces) == (1, 11, 1)
+    assert len(after) == 12
+    assert [photo for photo in after if after[photo] != before[photo]] == [str(path)]
+
+
+def test_moved_photos_keep_faces_and_clusters(index: FaceIndex, album: Path, opened: Opened) -> None:
+    index.add(album)
+    index.cluster()
+    before = {row.face: row.cluster for row in index.faces()}
+    opened.clear()
+    (album / "person0" / "0.png").rename(album / "renamed.png")
+    shutil.move(album / "person1", album / "elsewhere")
+    summary = index.add(album)
+    assert (summary.moved, summary.gone, summary.new, summary.faces) == (5, 0, 0, 0)
+    assert len(opened) == 5
+    assert {row.face: row.cluster for row in index.faces()} == before
+    assert {Path(row.photo).parent.name for row in index.faces()} >= {"album", "elsewhere"}
+
+
+def test_a_copy_of_a_moved_photo_is_new(index: FaceIndex, album: Path) -> None:
+    index.add(album)
+    shutil.copy(album / "person0" / "0.png", album / "copy.png")
+    (album / "person0" / "0.png").rename(album / "renamed.png")
+    summary = index.add(album)
+    assert (summary.moved, summary.new, summary.gone) == (1, 1, 0)
+    assert len(index.table()) == 13
+
+
+def test_gone_photos_are_taken_out(index: FaceIndex, album: Path) -> None:
+    index.add(album)
+    shutil.rmtree(album / "person2")
+    summary = index.add(album)
+    assert (summary.gone, summary.unchanged) == (4, 8)
+    assert len(index.table()) == 8
+
+
+def test_only_what_was_walked_can_be_gone(index: FaceIndex, album: Path) -> None:
+    index.add(album)
+    (album / "person2" / "0.png").unlink()
+    assert index.add(album / "person1").gone == 0
+    assert index.add(album / "person2").gone == 1
+
+
+def test_an_empty_folder_is_taken_for_an_unmounted_disk(index: FaceIndex, album: Path) -> None:
+    index.add(album)
+    shutil.rmtree(album)
+    album.mkdir()
+    events: list[Event] = []
+    summary = index.add(album, on_event=events.append)
+    assert (summary.missing, summary.gone, len(index.table())) == (12, 0, 12)
+    assert [type(event) for event in events if isinstance(event, Warned)] == [Warned]
+    summary = index.add(album, prune=True)
+    assert (summary.missing, summary.gone, len(index.table())) == (0, 12, 0)
+
+
+def test_the_folder_above_takes_over(index: FaceIndex, album: Path, opened: Opened) -> None:
+    index.add(album / "person0")
+    opened.clear()
+    summary = index.add(album)
+    assert (summary.unchanged, summary.new) == (4, 8)
+    assert not any("person0" in name for name in opened)
+    assert len({row.photo for row in index.faces()}) == 12
+    assert index.add(album / "person0").unchanged == 4
+
+
+def test_a_single_file_and_its_folder(index: FaceIndex, album: Path) -> None:
+    assert index.add(album / "person0" / "1.png").new == 1
+    summary = index.add(album / "person0")
+    assert (summary.unchanged, summary.new, summary.gone) == (1, 3, 0)
+
+
+def test_the_photo_is_named_as_the_user_named_its_folder(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(album.parent)
+    index.add("album/")
+    assert {row.photo for row in index.faces()} >= {str(Path("album", "person0", "0.png"))}
+    assert all(Path(row.path).is_absolute() and Path(row.path).exists() for row in index.faces())
+
+
+def test_a_photo_that_becomes_readable(index: FaceIndex, album: Path, fake_models: ModuleType) -> None:
+    broken = album / "broken.png"
+    whole = fake_models.make_photo(album.parent / "whole.png", (128, 64, 128)).read_bytes()
+    broken.write_bytes(whole[:60])
+    assert index.add(album).unreadable.total() == 1
+    broken.write_bytes(whole)
+    summary = index.add(album)
+    assert (summary.new, summary.unreadable.total()) == (1, 0)
+    assert summary.complete
+
+
+def test_retry_failed_opens_them_again(index: FaceIndex, album: Path, opened: Opened) -> None:
+    (album / "lies.jpg").write_text("not a photo")
+    index.add(album)
+    opened.clear()
+    assert index.add(album).known_unreadable == 1
+    assert opened == []
+    assert index.add(album, retry_failed=True).known_unreadable == 0
+    assert opened == [str(album / "lies.jpg")]
+
+
+def test_one_photo_that_breaks_the_networks_costs_only_itself(
+    index: FaceIndex, album: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = fake_models.make_photo(album / "poison.png", (255, 0, 0))
+    detect = fake_models.FakeDetector._detect
+
+    def breaks(self: object, image: np.ndarray) -> object:
+        if tuple(image[50, 50]) == (255, 0, 0):
+            raise RuntimeError("the network is upset")
+        return detect(self, image)
+
+    monkeypatch.setattr(fake_models.FakeDetector, "_detect", breaks)
+    events: list[Event] = []
+    summary = index.add(album, on_event=events.append)
+    failed = [event.error for event in events if isinstance(event, PhotoFailed)]
+    assert summary.new == 12
+    assert [error.path for error in failed] == [str(poison)]
+    assert "the network is upset" in failed[0].problem
+
+
+def test_stopping_commits_what_is_done(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_BATCH_PHOTOS", 2)
+    seen: list[Event] = []
+    summary = index.add(album, on_event=seen.append, should_stop=lambda: len(seen) >= 6)
+    assert summary.interrupted
+    assert 0 < summary.new < 12
+    assert summary.gone == 0
+    assert sum(event.photos for event in seen if isinstance(event, Committed)) == summary.new
+    rest = index.add(album)
+    assert (rest.unchanged, rest.new) == (summary.new, 12 - summary.new)
+
+
+def test_the_order_of_faces_is_the_order_of_photos(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_BATCH_PHOTOS", 5)
+    index.add(album)
+    photos = [row.photo for row in index.faces()]
+    assert photos == sorted(photos)
+
+
+def test_a_small_memory_budget_only_makes_smaller_batches(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_BUDGET_BYTES", 1)
+    assert index.add(album).faces == 12
+
+
+def test_a_missing_path_changes_nothing(index: FaceIndex, album: Path) -> None:
+    with pytest.raises(UsageError, match="nonsense"):
+        index.add([album, album / "nonsense"])
+    assert len(index.table()) == 0
+
+
+def test_planned_says_how_many_will_be_opened(index: FaceIndex, album: Path) -> None:
+    events: list[Event] = []
+    index.add(album, on_event=events.append)
+    assert [event.photos for event in events if isinstance(event, Planned)] == [12]
+
+
+def test_the_index_directory_is_not_walked(tmp_path: Path, album: Path, fake_models: ModuleType) -> None:
+    with FaceIndex.create(album / "own index", detector="fake", embedder="fake") as index:
+        summary = index.add(album)
+        assert (summary.new, summary.ignored) == (12, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_photo_without_permission_is_tried_at_every_run(index: FaceIndex, album: Path) -> None:
+    secret = album / "person0" / "0.png"
+    secret.chmod(0)
+    assert index.add(album).unreadable == {"permission denied": 1}
+    secret.chmod(0o600)
+    assert index.add(album).new == 1
+
+
+def test_denied_photos_are_tried_at_every_run(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = album / "person0" / "0.png"
+    read = images.read
+
+    def denies(path: str | os.PathLike[str]) -> bytes:
+        if Path(path) == secret:
+            raise ImageError(path, Reason.DENIED, "it may not be read.", "Change its mode.")
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "read", denies)
+        assert index.add(album).unreadable == {"permission denied": 1}
+    summary = index.add(album)
+    assert (summary.new, summary.unreadable.total()) == (1, 0)

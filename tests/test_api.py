@@ -1,0 +1,234 @@
+"""The library's face, with fake models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from faceindex import FaceIndex
+from faceindex.api import find_index
+from faceindex.errors import (
+    IndexNotFound,
+    NotClustered,
+    PinnedModelError,
+    UnknownModel,
+    UsageError,
+)
+
+
+@pytest.fixture
+def album(tmp_path: Path, fake_models: ModuleType) -> Path:
+    album: Path = fake_models.make_album(tmp_path / "album", people=3, photos=4)
+    return album
+
+
+def make(directory: Path, **options: float) -> FaceIndex:
+    return FaceIndex.create(directory, detector="fake", embedder="fake", **options)
+
+
+def people(index: FaceIndex) -> dict[str, set[int | None]]:
+    found: dict[str, set[int | None]] = {}
+    for row in index.faces():
+        found.setdefault(Path(row.photo).parent.name, set()).add(row.cluster)
+    return found
+
+
+def test_index_cluster_identify(tmp_path: Path, album: Path, fake_models: ModuleType) -> None:
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        result = index.cluster()
+        assert sorted(result.sizes.values()) == [4, 4, 4]
+        assert (result.faces, result.unclustered) == (12, 0)
+        assert all(len(clusters) == 1 for clusters in people(index).values())
+
+        friend = fake_models.make_photo(tmp_path / "friend.png", (128, 64, 128), mark=99)
+        query = index.identify(friend)
+        (cluster,) = people(index)["person1"]
+        assert query.faces[0].answer.cluster == cluster
+        assert query.faces[0].answer.similarity == pytest.approx(1)
+        assert query.faces[0].answer.margin > 0
+        nearest = query.faces[0].answer.neighbours[0].face
+        assert Path(query.nearest[nearest].photo).parent.name == "person1"
+
+        stranger = fake_models.make_photo(tmp_path / "stranger.png", (10, 250, 10))
+        answer = index.identify(stranger).faces[0].answer
+        assert answer.cluster is None
+        assert answer.best is not None
+        assert index.identify(fake_models.make_photo(tmp_path / "no.png", fake_models.NOBODY)).faces == []
+
+
+def test_identify_before_cluster_still_lists_faces(
+    tmp_path: Path, album: Path, fake_models: ModuleType
+) -> None:
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        with pytest.raises(NotClustered):
+            index.require_clusters()
+        answer = index.identify(album / "person0" / "0.png").faces[0].answer
+        assert answer.best is None
+        assert len(answer.neighbours) == 5
+
+
+def test_identify_in_an_empty_index(tmp_path: Path, fake_models: ModuleType) -> None:
+    with make(tmp_path / "index") as index:
+        query = index.identify(fake_models.make_photo(tmp_path / "a.png", (64, 64, 128)))
+        assert len(query.faces) == 1
+        assert query.faces[0].answer.neighbours == []
+
+
+def test_clusters_stay_with_their_faces(tmp_path: Path, album: Path, fake_models: ModuleType) -> None:
+    with make(tmp_path / "index") as index:
+        index.add(album / "person1")
+        index.cluster()
+        before = {row.face: row.cluster for row in index.faces()}
+        fake_models.make_photo(album / "person1" / "new.png", (128, 64, 128), mark=77)
+        index.add(album)
+        result = index.cluster()
+        after = {row.face: row.cluster for row in index.faces()}
+        assert {face: after[face] for face in before} == before
+        assert result.kept == 4
+        assert not result.started_over
+        assert people(index)["person1"] == set(before.values())
+        assert len({cluster for clusters in people(index).values() for cluster in clusters}) == 3
+
+
+def test_rebuild_uses_ids_again(tmp_path: Path, album: Path) -> None:
+    with make(tmp_path / "index") as index:
+        index.add([album / "person2", album / "person0"])
+        index.cluster()
+        before = people(index)
+        index.add(album)
+        result = index.cluster(rebuild=True)
+        assert result.started_over
+        after = people(index)
+        assert {person: after[person] for person in before} == before
+        assert after["person1"] not in before.values()
+
+
+def test_other_parameters_start_over(tmp_path: Path, album: Path) -> None:
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        index.cluster()
+        result = index.cluster("kmeans", k=2)
+        assert result.started_over
+        assert sum(result.sizes.values()) == 12
+        assert len(result.sizes) == 2
+        assert index.clustering is not None
+        assert index.clustering.algorithm == "kmeans"
+
+
+def test_ids_of_dissolved_clusters_are_not_given_away(tmp_path: Path, album: Path) -> None:
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        index.cluster()
+        used = {row.cluster for row in index.faces()}
+        index.cluster(min_size=5)
+        assert {row.cluster for row in index.faces()} == {None}
+        index.cluster()
+        assert used.isdisjoint({row.cluster for row in index.faces()})
+
+
+def test_min_size(tmp_path: Path, album: Path, fake_models: ModuleType) -> None:
+    fake_models.make_photo(album / "alone" / "0.png", (10, 250, 10))
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        assert index.cluster().unclustered == 1
+        assert people(index)["alone"] == {None}
+        assert index.cluster(min_size=1).unclustered == 0
+        assert index.cluster(min_size=5).unclustered == 13
+
+
+def test_same_seed_same_labels(tmp_path: Path, album: Path) -> None:
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        index.cluster(seed=3)
+        first = index.table().cluster.copy()
+        index.cluster(seed=3, rebuild=True)
+        np.testing.assert_array_equal(index.table().cluster, first)
+
+
+def test_clustering_nothing(tmp_path: Path, fake_models: ModuleType) -> None:
+    with make(tmp_path / "index") as index:
+        result = index.cluster()
+        assert (result.faces, result.sizes) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options", "words"),
+    [
+        ("kmeans", {}, "--k"),
+        ("kmeans", {"k": 0}, "--k 0"),
+        ("kmeans", {"k": 13}, "13"),
+        ("kmeans", {"k": 2, "threshold": 0.9}, "--threshold"),
+        ("chinese-whispers", {"k": 2}, "--k"),
+        ("chinese-whispers", {"threshold": 2.0}, "--threshold 2"),
+        ("chinese-whispers", {"min_size": 0}, "--min-size 0"),
+        ("chinese-whispers", {"seed": -1}, "--seed -1"),
+        ("kmeans", {"k": 2, "seed": 2**32}, "--seed 4294967296"),
+    ],
+)
+def test_impossible_clusterings(
+    tmp_path: Path, album: Path, algorithm: str, options: dict[str, float], words: str
+) -> None:
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        with pytest.raises(UsageError, match=words):
+            index.cluster(algorithm, **options)  # type: ignore[arg-type]
+
+
+def test_unknown_models(tmp_path: Path, fake_models: ModuleType) -> None:
+    with pytest.raises(UnknownModel, match="Did you mean 'mtcnn'"):
+        FaceIndex.create(tmp_path / "index", detector="mtcn")
+    with make(tmp_path / "other") as index, pytest.raises(UnknownModel, match="chinese-whispers, kmeans"):
+        index.cluster("dbscan")
+    assert not (tmp_path / "index").exists()
+
+
+def test_an_index_is_pinned(tmp_path: Path, album: Path) -> None:
+    make(tmp_path / "index", min_face=40).close()
+    with pytest.raises(PinnedModelError, match=r"detector fake.*mtcnn"):
+        FaceIndex.open_or_create(tmp_path / "index", detector="mtcnn")
+    with pytest.raises(PinnedModelError, match=r"min-face 40.*50"):
+        FaceIndex.open_or_create(tmp_path / "index", min_face=50)
+    with FaceIndex.open_or_create(tmp_path / "index", detector="fake", min_face=40) as index:
+        assert index.add(album).new == 12
+
+
+def test_finding_an_index(tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FACEINDEX_INDEX", raising=False)
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    assert find_index() is None
+    with pytest.raises(IndexNotFound, match="faceindex index PATH"):
+        FaceIndex.open()
+    make(tmp_path / ".faceindex").close()
+    assert find_index() == tmp_path / ".faceindex"
+    monkeypatch.setenv("FACEINDEX_INDEX", str(tmp_path / "env"))
+    assert find_index() == tmp_path / "env"
+    assert find_index(tmp_path / "named") == tmp_path / "named"
+
+
+def test_a_reader_beside_the_writer(tmp_path: Path, album: Path) -> None:
+    with make(tmp_path / "index") as writer, FaceIndex.open(tmp_path / "index") as reader:
+        assert len(reader.table()) == 0
+        writer.add(album)
+        assert len(reader.table()) == 12
+        writer.cluster()
+        assert reader.clustering is not None
+        assert (reader.table().cluster >= 0).all()
+
+
+def test_similarity_to_cluster_is_that_to_the_centroid(tmp_path: Path, album: Path) -> None:
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        index.cluster("kmeans", k=2)
+        table, vectors = index.table(), index.vectors()
+        for cluster in np.unique(table.cluster):
+            members = vectors[table.cluster == cluster]
+            centroid = members.mean(axis=0)
+            expected = members @ (centroid / np.linalg.norm(centroid))
+            np.testing.assert_allclose(table.similarity[table.cluster == cluster], expected, atol=1e-6)
