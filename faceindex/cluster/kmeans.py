@@ -6,6 +6,7 @@ import numpy as np
 
 from faceindex.cluster import ClusterOptions
 from faceindex.errors import UsageError
+from faceindex.graph import exact_neighbours
 from faceindex.models.spec import ClustererSpec
 from faceindex.types import F32, I64, Graph
 
@@ -18,13 +19,16 @@ _MINIBATCH_ABOVE = 20_000  # faces; full KMeans with ten starts takes minutes be
 class KMeans:
     """The clusterer of the registry. Needs vectors and the number of clusters.
 
-    k-means++ with ten starts; mini-batches above 20,000 faces. Faces with a fixed label define
-    the centroids of their clusters, and the others join the nearest.
+    k-means++ with ten starts; mini-batches above 20,000 faces. Below that, centroids are fitted to the
+    faces that are similar enough to some other: a passer-by who is far from everybody would otherwise
+    get a centroid of his own and leave two people to share one. Every face then joins the nearest.
+    Faces with a fixed label define the centroids of their clusters, and the others join the nearest.
     """
 
     def __init__(self, spec: ClustererSpec, options: ClusterOptions) -> None:
         self.spec = spec
         self.seed = options.seed
+        self.calibration = options.calibration
         if options.k is None:
             raise UsageError(
                 "KMeans must be told the number of clusters.",
@@ -50,13 +54,22 @@ class KMeans:
         from sklearn.cluster import KMeans as Full
         from sklearn.cluster import MiniBatchKMeans
 
-        model = MiniBatchKMeans if len(vectors) > _MINIBATCH_ABOVE else Full
-        labels = model(self.k, n_init=_STARTS, random_state=self.seed).fit_predict(vectors)
+        model = (MiniBatchKMeans if len(vectors) > _MINIBATCH_ABOVE else Full)(
+            self.k, n_init=_STARTS, random_state=self.seed
+        )
+        labels = model.fit(self._core(vectors)).predict(vectors)
         sizes = np.bincount(labels, minlength=self.k)
         rank = np.empty(self.k, np.int64)
         rank[np.argsort(-sizes, kind="stable")] = np.arange(self.k)
         result: I64 = rank[labels]
         return result
+
+    def _core(self, vectors: F32) -> F32:
+        if self.calibration is None or len(vectors) > _MINIBATCH_ABOVE:
+            return vectors
+        _, similarities = exact_neighbours(vectors, 1)
+        core = vectors[similarities.max(axis=1, initial=-1.0) >= self.calibration.threshold(len(vectors))]
+        return core if len(core) >= self.k else vectors
 
 
 def _join_nearest(vectors: F32, fixed: I64) -> I64:

@@ -135,7 +135,7 @@ def read(path: str | PathLike[str]) -> bytes:
             return file.readall()
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError(
-            path, Reason.MISSING, "there is no such file.", "Check the path, or run `index` again."
+            path, Reason.MISSING, "there is no such file.", "Check the path."
         ) from None
     except IsADirectoryError:
         raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a folder.", "Name a file in it.") from None

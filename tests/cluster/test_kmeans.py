@@ -11,6 +11,7 @@ from faceindex.cluster import kmeans as kmeans_module
 from faceindex.cluster.kmeans import KMeans
 from faceindex.errors import UsageError
 from faceindex.evaluate import bcubed
+from faceindex.models import Calibration
 from faceindex.types import F32, I64
 
 
@@ -94,3 +95,19 @@ def test_more_clusters_than_faces_are_refused(n: int) -> None:
 def test_is_told_what_it_needs(options: ClusterOptions, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         models.load(models.get("clusterer", "kmeans"), options=options)
+
+
+def test_a_face_far_from_everybody_gets_no_centroid() -> None:
+    rng = np.random.default_rng(0)
+    centres = np.eye(3, 16)
+    centres[1, 0] = 2  # two of the three people look alike
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    people = np.repeat(centres, 4, axis=0) + rng.normal(scale=0.02, size=(12, 16))
+    lonely = -np.eye(1, 16, 3)
+    vectors = np.concatenate([people, lonely]).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    calibration = Calibration(slope=100.0, midpoint=0.8, source="made up")
+    options = ClusterOptions(k=3, calibration=calibration)
+    labels = models.load(models.get("clusterer", "kmeans"), options=options).fit(vectors, None)
+    assert len({tuple(labels[i : i + 4]) for i in (0, 4, 8)}) == 3
+    assert all(len(set(labels[i : i + 4])) == 1 for i in (0, 4, 8))

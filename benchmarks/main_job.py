@@ -1,0 +1,212 @@
+"""The main job from the command line, with defaults, on labelled photographs.
+
+- people: a face on how many photos; B-cubed F of `cluster` (largest face of each photo, folder as
+  label); the same of KMeans with as many clusters as people; peak memory, also of a tenth of the photos;
+  a second `index` over unchanged photos; renamed, deleted and edited files.
+- identify: 80 photos of each person are indexed, the other 20 ask, and so do strangers.
+- lfw: B-cubed F of `cluster` (face nearest the centre, folder as label).
+
+    python benchmarks/main_job.py [--data ../shared/data] [--part people identify lfw] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from common import write_result
+from labelled import add_data_argument
+
+from faceindex.evaluate import bcubed
+from faceindex.images import probe, read
+
+SEED = 7
+
+
+def faceindex(*arguments: object, cwd: Path) -> tuple[str, float, float]:
+    """Standard output, seconds and peak memory (MiB) of one command."""
+    measured = (
+        "import resource, runpy, sys\n"
+        "sys.argv[0] = 'faceindex'\n"
+        "try: runpy.run_module('faceindex', run_name='__main__')\n"
+        "finally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+    )
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", measured, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+    seconds = time.monotonic() - started
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"faceindex {arguments[0]} ended with {done.returncode}:\n{done.stderr}")
+    peak = re.findall(r"^peak (\d+)$", done.stderr, re.MULTILINE)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return done.stdout, seconds, int(peak[-1]) * unit / 2**20
+
+
+def labelled_faces(work: Path, which: str) -> tuple[list[int], list[str], dict[str, int]]:
+    """Cluster and person of the labelled face of each photo, and the cluster of each photo."""
+    output, _, _ = faceindex("faces", "--csv", cwd=work)
+    best: dict[str, tuple[float, int]] = {}
+    for row in csv.DictReader(io.StringIO(output)):
+        x1, y1, x2, y2 = (float(row[column]) for column in ("x1", "y1", "x2", "y2"))
+        if which == "largest":
+            rank = -(x2 - x1) * (y2 - y1)
+        else:
+            width, height, _ = probe(read(work / row["photo"]), row["photo"])
+            rank = (x1 + x2 - width) ** 2 + (y1 + y2 - height) ** 2
+        cluster = int(row["cluster"]) if row["cluster"] else -1
+        if row["photo"] not in best or rank < best[row["photo"]][0]:
+            best[row["photo"]] = (rank, cluster)
+    clusters = [cluster for _, cluster in best.values()]
+    return clusters, [Path(photo).parent.name for photo in best], dict(zip(best, clusters, strict=True))
+
+
+def copy(source: Path, target: Path, limit: int | None = None) -> int:
+    """Copy a folder of folders; at most `limit` photos of each."""
+    count = 0
+    for person in sorted(source.iterdir()):
+        (target / person.name).mkdir(parents=True)
+        for photo in sorted(person.iterdir())[:limit]:
+            shutil.copy(photo, target / person.name)
+            count += 1
+    return count
+
+
+def clustering_scores(work: Path, which: str, *options: object) -> dict[str, float]:
+    _, seconds, _ = faceindex("cluster", "--rebuild", *options, cwd=work)
+    clusters, people, _ = labelled_faces(work, which)
+    scores = bcubed(clusters, people)
+    return {
+        "f": scores.f,
+        "precision": scores.precision,
+        "recall": scores.recall,
+        "clusters": len(set(clusters) - {-1}),
+        "seconds": seconds,
+    }
+
+
+def people(data: Path, work: Path, limit: int | None) -> dict[str, object]:
+    rng = random.Random(SEED)
+    count = copy(data / "people", work / "photos", limit)
+    copy(data / "people", work / "tenth", max(1, (limit or 100) // 10))
+    _, _, small = faceindex("index", "tenth", "--index", "tenth.faceindex", cwd=work)
+    _, first, peak = faceindex("index", "photos", cwd=work)
+    chinese_whispers = clustering_scores(work, "largest")
+    persons = len(list((data / "people").iterdir()))
+    kmeans = clustering_scores(work, "largest", "--algorithm", "kmeans", "--k", persons)
+    with_face = len(labelled_faces(work, "largest")[0])
+    output, second, _ = faceindex("index", "photos", "--json", cwd=work)
+
+    paths = sorted((work / "photos").rglob("*.jpg"))
+    some = rng.sample(paths, 90 if count >= 200 else 9)
+    part = len(some) // 9
+    renamed, deleted, edited = some[: 5 * part], some[5 * part : 7 * part], some[7 * part :]
+    for path in renamed:
+        path.rename(path.with_name(f"renamed {path.name}"))
+    for path in deleted:
+        path.unlink()
+    for path in edited:
+        path.write_bytes(path.read_bytes() + b"\0" * 16)
+    changes = json.loads(faceindex("index", "photos", "--json", cwd=work)[0])
+    return {
+        "photos": count,
+        "photos_with_a_face": with_face / count,
+        "chinese_whispers": chinese_whispers,
+        "kmeans": kmeans,
+        "index_seconds": first,
+        "peak_mib": peak,
+        "peak_mib_of_a_tenth": small,
+        "again_seconds": second,
+        "again_share": second / first,
+        "again": json.loads(output),
+        "asked": {"renamed": len(renamed), "deleted": len(deleted), "edited": len(edited)},
+        "told": changes,
+    }
+
+
+def identify(data: Path, work: Path, limit: int | None) -> dict[str, object]:
+    rng = random.Random(SEED)
+    asked = []
+    for person in sorted((data / "people").iterdir()):
+        photos = sorted(person.iterdir())[:limit]
+        rng.shuffle(photos)
+        known = round(0.8 * len(photos))
+        (work / "photos" / person.name).mkdir(parents=True)
+        for photo in photos[:known]:
+            shutil.copy(photo, work / "photos" / person.name)
+        asked += photos[known:]
+    faceindex("index", "photos", cwd=work)
+    faceindex("cluster", cwd=work)
+    clusters, persons, _ = labelled_faces(work, "largest")
+    votes = {
+        person: Counter(c for c, p in zip(clusters, persons, strict=True) if p == person)
+        for person in persons
+    }
+    own = {person: counter.most_common(1)[0][0] for person, counter in votes.items()}
+    answers = json.loads(faceindex("identify", "--json", *asked, cwd=work)[0])["photos"]
+    largest = any_face = 0
+    for photo, answer in zip(asked, answers, strict=True):
+        faces = sorted(
+            answer["faces"], key=lambda f: -(f["box"][2] - f["box"][0]) * (f["box"][3] - f["box"][1])
+        )
+        told = [face["cluster"] for face in faces]
+        largest += bool(told) and told[0] == own[photo.parent.name]
+        any_face += own[photo.parent.name] in told
+    same = {person.replace(" ", "_") for person in own}
+    strangers = [p for p in sorted((data / "lfw").rglob("*.jpg")) if p.parent.name not in same]
+    strangers = rng.sample(strangers, 500 if limit is None else 50)
+    answers = json.loads(faceindex("identify", "--json", *strangers, cwd=work)[0])["photos"]
+    faces = [face for answer in answers for face in answer["faces"]]
+    unknown = [all(face["cluster"] is None for face in answer["faces"]) for answer in answers]
+    return {
+        "asked": len(asked),
+        "right_largest_face": largest / len(asked),
+        "right_some_face": any_face / len(asked),
+        "strangers": len(strangers),
+        "unknown_photos": sum(unknown) / len(unknown),
+        "unknown_faces": sum(face["cluster"] is None for face in faces) / len(faces),
+    }
+
+
+def lfw(data: Path, work: Path, limit: int | None) -> dict[str, object]:
+    (work / "photos").mkdir()
+    for person in sorted((data / "lfw").iterdir())[:limit]:
+        shutil.copytree(person, work / "photos" / person.name)
+    _, seconds, peak = faceindex("index", "photos", cwd=work)
+    scores = clustering_scores(work, "central")
+    return {"index_seconds": seconds, "peak_mib": peak, "chinese_whispers": scores}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    add_data_argument(parser)
+    parts = {"people": people, "identify": identify, "lfw": lfw}
+    parser.add_argument("--part", nargs="+", choices=parts, default=list(parts))
+    parser.add_argument("--quick", action="store_true", help="ten photos of each person, 100 people of lfw")
+    options = parser.parse_args()
+    for name in options.part:
+        with tempfile.TemporaryDirectory() as work:
+            quick = {"people": 10, "identify": 10, "lfw": 100}[name] if options.quick else None
+            result = parts[name](options.data, Path(work), quick)
+        print(name, json.dumps(result, indent=2))
+        suffix = "_quick" if options.quick else ""
+        write_result(f"main_job_{name}{suffix}", {"seed": SEED, **result})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Boxes and landmarks to aligned face chips.
+
+Alignment ``dlib`` cuts the chips that dlib's face recognition network was trained on: a square in
+which five points (four eye corners, the base of the nose) lie where ``get_face_chip_details`` of
+``dlib/image_transforms/interpolation.h`` puts them, with a padding of a quarter.
+
+dlib finds these five points with a small regression forest (Kazemi & Sullivan 2014) that starts from
+a box shaped like those of dlib's own detectors, and answers in whole pixels. A box of another detector
+is shaped otherwise, and the points suffer. So, for a face that has landmarks:
+
+1. A similarity transform (Umeyama 1991) from the landmarks to their mean place in dlib's chips gives
+   the box that dlib's detector would have drawn.
+2. The forest finds its five points from that box. It was trained on upright faces: where a face is
+   tilted by more than 20 degrees, it looks at an upright copy.
+3. The chip's transform is fitted to all ten points, the detector's and the forest's.
+
+Measured with MTCNN, all ten points against the landmarks alone and the forest's points alone: of the
+pairs of one person in shared/data/people, 95.3 % against 94.5 and 94.7 % are more alike than all but 1 %
+of the pairs of two; 98.9 % against 98.8 and 98.7 % of the LFW pairs are told right, with a standard error
+of 0.13 (`benchmarks/lfw_pairs.py`).
+
+A face without landmarks goes dlib's own way: the forest starts from its box, and only its five points
+count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeAlias
+
+import dlib
+import numpy as np
+from numpy.typing import NDArray
+
+from faceindex.errors import UsageError
+from faceindex.models.registry import SHAPE_PREDICTOR
+from faceindex.models.spec import Alignment
+from faceindex.models.weights import find_weights, read_weights
+from faceindex.types import F32, U8, Detections, Image
+
+__all__ = ["cut_chips"]
+
+_F64: TypeAlias = NDArray[np.float64]
+
+# Mean place of the forest's points, as fractions of the unpadded face (get_face_chip_details in
+# dlib/image_transforms/interpolation.h): outer and inner corner of the eye on the right, the same
+# on the left, base of the nose.
+_FOREST_MEAN: _F64 = np.array(
+    [
+        [0.8595674595992, 0.2134981538014],
+        [0.6460604764104, 0.2289674387677],
+        [0.1205750620789, 0.2137274526848],
+        [0.3340850613712, 0.2290642403242],
+        [0.4901123135679, 0.6277975316475],
+    ]
+)
+_PADDING = 0.25  # what face_recognition.cpp of dlib's Python module uses
+
+# The rest was measured in dlib's own chips (HOG detector, forest, get_face_chip_details) of 774 photos
+# of shared/data/people, as fractions of the chip: the median place of MTCNN's landmarks (eyes, tip of the
+# nose, corners of the mouth), and the median box of the HOG detector.
+_LANDMARKS_IN_CHIP: _F64 = (
+    np.array([[47.9, 45.45], [101.7, 45.5], [75.2, 79.0], [50.5, 103.25], [98.0, 103.25]]) / 150
+)
+_BOX_CENTRE: _F64 = np.array([74.0, 73.0]) / 150
+_BOX_SIDE = 128 / 150
+
+_POINTS_IN_CHIP: _F64 = np.concatenate([(_FOREST_MEAN + _PADDING) / (1 + 2 * _PADDING), _LANDMARKS_IN_CHIP])
+
+_UPRIGHT = np.deg2rad(20)  # up to here the forest does as well on the photo itself
+_UPRIGHT_SIZE = 200  # side in pixels of an upright copy; 300 is no better
+_FARTHEST = 1e7  # pixels; a coordinate beyond is a mistake
+_SMALLEST = 2.0  # side in pixels; a degenerate face is taken to be this large
+
+
+def cut_chips(image: Image, detections: Detections, alignment: Alignment) -> U8:
+    """Cut aligned faces out of one image.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8
+        RGB, upright. May be decoded at a reduced scale or be part of a photo.
+    detections : Detections
+        n faces in pixels *of that image*; see `Detections.scaled`. They may lie across or beyond its
+        border. Landmarks of a face are either all numbers or all NaN; without them the box must be
+        dlib's: left, top, right and bottom of its detectors' rectangles.
+    alignment : Alignment
+        The embedder's ``spec.alignment``.
+
+    Returns
+    -------
+    (n, size, size, 3) uint8
+        What lies outside the image is black, as it was when the network was trained. Faces larger
+        than the chip are shrunk through an image pyramid, so without aliasing.
+
+    Raises
+    ------
+    UsageError
+        If the alignment has a name that is not known, or a coordinate of a box is NaN, or one of a box or
+        landmark is 10 million pixels or more.
+    WeightsNotFound, WeightsInvalid
+        If the alignment needs a file of weights; as `faceindex.models.weights.read_weights`.
+    """
+    try:
+        cut = _METHODS[alignment.name]
+    except KeyError:
+        raise UsageError(
+            f"There is no alignment named '{alignment.name}'.", f"Valid names: {', '.join(_METHODS)}."
+        ) from None
+    if not len(detections):
+        return np.empty((0, alignment.size, alignment.size, 3), np.uint8)
+    limits = np.abs(detections.boxes) < _FARTHEST, ~(np.abs(detections.landmarks) >= _FARTHEST)
+    if not all(inside.all() for inside in limits):
+        raise UsageError(
+            f"A face has a coordinate that is not below {_FARTHEST:,.0f} pixels.", "Leave that face out."
+        )
+    return cut(np.ascontiguousarray(image), detections, alignment.size)
+
+
+def _cut_dlib(image: Image, detections: Detections, size: int) -> U8:
+    n = len(detections)
+    landmarks = detections.landmarks.astype(np.float64)
+    known = np.isfinite(landmarks.sum((1, 2)))
+    rough = _fit_similarity(_LANDMARKS_IN_CHIP, np.where(known[:, None, None], landmarks, 0), np.ones((n, 5)))
+    forest = [
+        _forest_by_landmarks(image, transform) if has_landmarks else _forest_by_box(image, box)
+        for has_landmarks, transform, box in zip(known, rough, detections.boxes, strict=True)
+    ]
+    points = np.concatenate([np.stack(forest), np.nan_to_num(landmarks)], axis=1)
+    weights = np.repeat(np.stack([np.ones(n), known], axis=1), 5, axis=1)
+    # One native call a face, 0.3 ms: sampling all at once with torch's grid_sample takes longer and
+    # would lack the image pyramid.
+    return np.stack(
+        [_extract(image, transform, size) for transform in _fit_similarity(_POINTS_IN_CHIP, points, weights)]
+    )
+
+
+def _fit_similarity(source: _F64, target: _F64, weights: _F64) -> _F64:
+    """Weighted least-squares similarity transforms (Umeyama 1991, closed form in the plane).
+
+    Parameters
+    ----------
+    source : (k, 2) float64
+    target : (n, k, 2) float64
+    weights : (n, k) float64
+        Not all 0.
+
+    Returns
+    -------
+    (n, 2, 3) float64
+        Rotation times scale, and shift: ``source @ m[:, :2].T + m[:, 2]`` is near `target`.
+    """
+    weights = (weights / weights.sum(1, keepdims=True))[..., None]
+    source_mean, target_mean = (weights * source).sum(1), (weights * target).sum(1)
+    x, y = source - source_mean[:, None], target - target_mean[:, None]
+    variance = (weights * x**2).sum((1, 2))
+    cosine = (weights * x * y).sum((1, 2)) / variance
+    sine = (weights[..., 0] * (x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0])).sum(1) / variance
+    linear = np.stack([cosine, -sine, sine, cosine], axis=1).reshape(-1, 2, 2)
+    shift = target_mean - (linear @ source_mean[..., None])[..., 0]
+    return np.concatenate([linear, shift[..., None]], axis=2)
+
+
+def _extract(image: Image, transform: _F64, size: int) -> U8:
+    """The square onto which a similarity transform (2, 3) maps the unit square, as (size, size, 3)."""
+    side = max(float(np.hypot(*transform[:, 0])), _SMALLEST)
+    x, y = (transform @ (0.5, 0.5, 1)).tolist()
+    half = (side - 1) / 2  # as dlib's chip_details has it: from the first pixel to the last of the image
+    details = dlib.chip_details(
+        dlib.drectangle(x - half, y - half, x + half, y + half),
+        dlib.chip_dims(size, size),
+        float(np.arctan2(transform[1, 0], transform[0, 0])),
+    )
+    chip: U8 = dlib.extract_image_chip(image, details)
+    return chip
+
+
+def _forest_by_box(image: Image, box: F32) -> _F64:
+    """The forest's points (5, 2) from a box of dlib's own detectors."""
+    shape = _forest()(image, dlib.rectangle(*map(int, box.round())))
+    return np.array([(part.x, part.y) for part in shape.parts()], np.float64)
+
+
+def _forest_by_landmarks(image: Image, transform: _F64) -> _F64:
+    """The forest's points (5, 2) where the chip is about `transform` (2, 3) of the unit square."""
+    if abs(np.arctan2(transform[1, 0], transform[0, 0])) <= _UPRIGHT:
+        half = np.hypot(*transform[:, 0]) * _BOX_SIDE / 2
+        centre = transform @ (*_BOX_CENTRE, 1)
+        return _forest_by_box(image, np.concatenate([centre - half, centre + half]).astype(np.float32))
+    upright = _extract(image, transform, _UPRIGHT_SIZE)
+    centre = _BOX_CENTRE * _UPRIGHT_SIZE
+    half = _BOX_SIDE * _UPRIGHT_SIZE / 2
+    found = _forest_by_box(upright, np.concatenate([centre - half, centre + half]).astype(np.float32))
+    # _extract lays the centres of the outermost pixels one image pixel closer than the square's edges.
+    shrink = 1 - 1 / max(float(np.hypot(*transform[:, 0])), _SMALLEST)
+    found = 0.5 + (found / (_UPRIGHT_SIZE - 1) - 0.5) * shrink
+    points: _F64 = found @ transform[:, :2].T + transform[:, 2]
+    return points
+
+
+@lru_cache(maxsize=1)
+def _forest() -> dlib.shape_predictor:
+    read_weights(SHAPE_PREDICTOR)  # dlib trusts the file, so verify it
+    return dlib.shape_predictor(str(find_weights(SHAPE_PREDICTOR)))
+
+
+_METHODS: dict[str, Callable[[Image, Detections, int], U8]] = {"dlib": _cut_dlib}

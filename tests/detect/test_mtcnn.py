@@ -1,0 +1,193 @@
+"""MTCNN with its real weights, on real photographs where they are present."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from faceindex.detect import mtcnn as mtcnn_module
+from faceindex.detect.mtcnn import MTCNN
+from faceindex.detect.mtcnn_nets import ONet, PNet, RNet
+from faceindex.errors import UsageError
+from faceindex.models import DetectorSpec, get
+from faceindex.models.weights import read_weights
+from faceindex.types import Detections
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def photo(name: str) -> NDArray[np.uint8]:
+    path = DATA / name
+    if not path.is_file():
+        pytest.skip(f"{path} is absent")
+    with Image.open(path) as image:
+        return np.ascontiguousarray(np.asarray(image.convert("RGB")))
+
+
+@pytest.fixture(scope="module")
+def spec() -> DetectorSpec:
+    found = get("detector", "mtcnn")
+    assert isinstance(found, DetectorSpec)
+    return found
+
+
+@pytest.fixture(scope="module")
+def detector(spec: DetectorSpec) -> MTCNN:
+    return MTCNN(spec)
+
+
+def assert_same(a: Detections, b: Detections) -> None:
+    assert len(a) == len(b)
+    np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-2)
+    np.testing.assert_allclose(a.landmarks, b.landmarks, atol=1e-2)
+    np.testing.assert_allclose(a.scores, b.scores, atol=1e-4)
+
+
+def assert_valid(found: Detections) -> None:
+    count = len(found.boxes)
+    assert found.boxes.shape == (count, 4)
+    assert found.landmarks.shape == (count, 5, 2)
+    assert found.scores.shape == (count,)
+    for array in (found.boxes, found.landmarks, found.scores):
+        assert array.dtype == np.float32
+        assert np.isfinite(array).all()
+    assert (np.diff(found.scores) <= 0).all()
+    assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
+
+
+@pytest.mark.parametrize(("position", "net"), [(0, PNet), (1, RNet), (2, ONet)])
+def test_published_state_dicts_load_strictly(
+    spec: DetectorSpec, position: int, net: type[torch.nn.Module]
+) -> None:
+    weights = torch.load(io.BytesIO(read_weights(spec.weights[position])), weights_only=True)
+    assert set(net().state_dict()) == set(weights)
+    net().load_state_dict(weights, strict=True)
+
+
+def test_finds_the_six_faces_with_landmarks_in_place(detector: MTCNN) -> None:
+    found = detector.detect([photo("groups/multiface.jpg")])[0]
+    assert_valid(found)
+    assert len(found) == 6
+    assert (found.scores > 0.99).all()
+    # As the viewer sees it: the left eye is left of the right one, and above the mouth.
+    left_eye, right_eye, nose, mouth_left, mouth_right = found.landmarks.transpose(1, 0, 2)
+    assert (left_eye[:, 0] < right_eye[:, 0]).all()
+    assert (mouth_left[:, 0] < mouth_right[:, 0]).all()
+    assert (left_eye[:, 1] < mouth_left[:, 1]).all()
+    assert (right_eye[:, 1] < mouth_right[:, 1]).all()
+    low, high = found.boxes[:, :2], found.boxes[:, 2:]
+    assert ((low < nose) & (nose < high)).all()
+
+
+def test_known_boxes_of_facenet_pytorch(detector: MTCNN) -> None:
+    # Measured with facenet-pytorch 2.5.3 at min_face_size=20 by benchmarks/mtcnn_equality.py.
+    found = detector.detect([photo("groups/multiface.jpg")], min_faces=[20])[0]
+    for expected in ([859.1933, 436.5560, 953.5569, 558.5786], [554.0928, 45.4829, 632.8440, 158.1380]):
+        assert np.abs(found.boxes - np.float32(expected)).max(axis=1).min() < 0.01
+
+
+def test_a_batch_finds_what_single_images_do(detector: MTCNN) -> None:
+    whole = photo("groups/multiface.jpg")
+    images = [
+        whole,
+        photo("groups/biden.jpg"),
+        whole[::2, ::2].copy(),
+        whole,
+        np.zeros((30, 40, 3), np.uint8),
+    ]
+    together = detector.detect(images)
+    assert sum(map(len, together)) > 12
+    for image, found in zip(images, together, strict=True):
+        assert_same(found, detector.detect([image])[0])
+
+
+def test_small_passes_and_batches_change_nothing(detector: MTCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [photo("groups/multiface.jpg")[:400, :700].copy()] * 3
+    expected = detector.detect(images)
+    monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_PASS", 3000)
+    monkeypatch.setattr(mtcnn_module, "_CELLS_PER_STRIP", 1)
+    monkeypatch.setattr(mtcnn_module, "_CROPS_PER_PASS", 5)
+    monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_BATCH", 1)
+    for one, other in zip(detector.detect(images), expected, strict=True):
+        assert_same(one, other)
+
+
+def test_the_same_input_gives_the_same_output(detector: MTCNN) -> None:
+    image = photo("groups/two_people.jpg")
+    first, second = detector.detect([image])[0], detector.detect([image])[0]
+    np.testing.assert_array_equal(first.boxes, second.boxes)
+    np.testing.assert_array_equal(first.scores, second.scores)
+
+
+def test_rotated_mirrored_and_grey_photos(detector: MTCNN) -> None:
+    image = photo("groups/multiface.jpg")[::2, ::2]
+    turned = [np.ascontiguousarray(np.rot90(image, turns)) for turns in range(4)]
+    grey = np.ascontiguousarray(np.broadcast_to(image.mean(axis=2, keepdims=True), image.shape)).astype(
+        np.uint8
+    )
+    upright, _, _, _, mirrored, colourless = detector.detect(
+        [*turned, np.ascontiguousarray(image[:, ::-1]), grey]
+    )
+    for found in (upright, mirrored, colourless):
+        assert_valid(found)
+        assert len(found) >= 5
+
+
+def test_min_faces_overrides_min_face_for_each_image(detector: MTCNN) -> None:
+    image = photo("groups/multiface.jpg")
+    all_of_them, none, fractional = detector.detect([image] * 3, min_faces=[20, 400, 13.7])
+    assert (len(all_of_them), len(none)) == (6, 0)
+    assert len(fractional) >= 6
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (11, 300), (12, 12), (40, 40), (41, 1500), (2000, 13), (0, 0), (0, 50), (64, 65)]
+)
+@pytest.mark.parametrize("fill", ["black", "white", "noise"])
+def test_frames_of_every_shape_without_faces(detector: MTCNN, shape: tuple[int, int], fill: str) -> None:
+    rng = np.random.default_rng(8)
+    image = {
+        "black": np.zeros((*shape, 3), np.uint8),
+        "white": np.full((*shape, 3), 255, np.uint8),
+        "noise": rng.integers(0, 256, (*shape, 3), np.uint8),
+    }[fill]
+    found = detector.detect([image], min_faces=[12])[0]
+    assert_valid(found)
+    if fill != "noise":
+        assert len(found) == 0
+
+
+def test_no_images(detector: MTCNN) -> None:
+    assert detector.detect([]) == []
+
+
+@pytest.mark.parametrize("side", [0, -3, float("nan"), float("inf")])
+def test_a_smallest_face_that_makes_no_sense_is_refused(
+    spec: DetectorSpec, detector: MTCNN, side: float
+) -> None:
+    with pytest.raises(UsageError, match="smallest face"):
+        MTCNN(spec, min_face=side)
+    with pytest.raises(UsageError, match="smallest face"):
+        detector.detect([np.zeros((20, 20, 3), np.uint8)], min_faces=[side])
+
+
+def test_wrong_arguments_are_refused(detector: MTCNN) -> None:
+    image = np.zeros((20, 20, 3), np.uint8)
+    with pytest.raises(UsageError, match="for 2 images"):
+        detector.detect([image, image], min_faces=[20])
+    with pytest.raises(UsageError, match="float64"):
+        detector.detect([image.astype(float)])  # type: ignore[list-item]
+    with pytest.raises(UsageError, match=r"\(20, 20\)"):
+        detector.detect([image[..., 0]])
+
+
+def test_spec_and_min_face(spec: DetectorSpec) -> None:
+    detector = MTCNN(spec, min_face=33)
+    assert detector.spec is spec
+    assert detector.min_face == 33.0

@@ -1,0 +1,32 @@
+"""Layers of the networks that are not torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import max_pool2d
+
+from faceindex.detect.mtcnn_nets import ONet, PNet, RNet, _max_pool
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 3, 3), (2, 5, 8, 9), (4, 28, 22, 22), (3, 1, 11, 4), (0, 7, 22, 22)]
+)
+def test_max_pool_equals_torch(kernel: int, shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    expected = max_pool2d(x, kernel, stride=2, ceil_mode=True)
+    assert torch.equal(_max_pool(x, kernel), expected)
+    assert torch.equal(_max_pool(x.contiguous(memory_format=torch.channels_last), kernel), expected)
+
+
+def test_shapes_of_outputs() -> None:
+    with torch.inference_mode():
+        probability, offsets = PNet()(torch.zeros(2, 3, 12, 31))
+        assert probability.shape == (2, 1, 11)
+        assert offsets.shape == (2, 4, 1, 11)
+        for count in (0, 3):
+            shapes = [tuple(output.shape) for output in RNet()(torch.zeros(count, 3, 24, 24))]
+            assert shapes == [(count,), (count, 4)]
+            shapes = [tuple(output.shape) for output in ONet()(torch.zeros(count, 3, 48, 48))]
+            assert shapes == [(count,), (count, 4), (count, 10)]

@@ -1,0 +1,97 @@
+"""The recogniser: at which scale photos are decoded, and which faces count."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faceindex import images, recognise
+from faceindex.recognise import Recogniser
+from faceindex.types import Detections
+
+
+def recogniser(min_face: float) -> Recogniser:
+    return Recogniser.load("fake", "fake", min_face=min_face)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (128, 64, 128)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("min_face", "shrink"), [(20, 1), (47, 1), (48, 2), (96, 4), (192, 8), (900, 8)])
+def test_the_smallest_face_decides_the_scale(fake_models: ModuleType, min_face: float, shrink: int) -> None:
+    shot = recogniser(min_face).take(jpeg(1600, 800), "photo.jpg")
+    assert shot.shrink == shrink
+    assert shot.photo.image.shape == (800 // shrink, 1600 // shrink, 3)
+    assert (shot.photo.width, shot.photo.height) == (1600, 800)
+
+
+def test_enormous_photos_are_decoded_smaller(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recognise, "_MAX_DECODED_PIXELS", 100_000)
+    assert recogniser(20).take(jpeg(1600, 800), "photo.jpg").shrink == 4
+
+
+def test_boxes_are_in_pixels_of_the_full_photo(fake_models: ModuleType) -> None:
+    for min_face in (20, 48, 96, 192):
+        (faces,) = recogniser(min_face).faces([recogniser(min_face).take(jpeg(1600, 800), "photo.jpg")])
+        np.testing.assert_allclose(faces.boxes, [[400, 200, 1200, 600]], atol=8)
+
+
+@pytest.mark.parametrize(("side", "decodes"), [(64, [4, 1]), (256, [4, 2]), (1600, [4])])
+def test_small_faces_are_cut_from_a_finer_decode(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, side: int, decodes: list[int]
+) -> None:
+    """Chips show a face about 100 px wide: less than that would be blown up."""
+    seen: list[int] = []
+    decode = images.decode
+
+    def spy(data: bytes, path: str, *, shrink: int = 1) -> images.Photo:
+        seen.append(shrink)
+        return decode(data, path, shrink=shrink)
+
+    def one_face(self: object, image: np.ndarray) -> Detections:
+        box = np.array([[10, 10, 10 + side / 4, 10 + side / 4]], np.float32)
+        return Detections(box, np.full((1, 5, 2), np.nan, np.float32), np.ones(1, np.float32))
+
+    monkeypatch.setattr(images, "decode", spy)
+    monkeypatch.setattr(fake_models.FakeDetector, "_detect", one_face)
+    subject = recogniser(96)
+    (faces,) = subject.faces([subject.take(jpeg(3200, 2400), "photo.jpg")])
+    assert seen == decodes
+    np.testing.assert_allclose(faces.boxes[0], [40, 40, 40 + side, 40 + side], atol=1)
+
+
+def test_doubtful_and_cut_off_faces_do_not_count(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def several(self: object, image: np.ndarray) -> Detections:
+        boxes = np.array(
+            [[10, 10, 50, 50], [60, 10, 100, 50], [-10, 60, 30, 100], [-30, 60, 10, 100], [200, 0, 240, 40]],
+            np.float32,
+        )
+        scores = np.array([0.9, 0.3, 0.8, 0.8, 0.8], np.float32)  # the fake's threshold is 0.5
+        return Detections(boxes, np.full((5, 5, 2), np.nan, np.float32), scores)
+
+    monkeypatch.setattr(fake_models.FakeDetector, "_detect", several)
+    subject = recogniser(20)
+    (faces,) = subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+    assert faces.boxes[:, :2].tolist() == [[10, 10], [-10, 60]]
+
+
+def test_photos_without_faces_and_no_photos(fake_models: ModuleType, tmp_path: Path) -> None:
+    subject = recogniser(20)
+    nobody = fake_models.make_photo(tmp_path / "nobody.png", fake_models.NOBODY)
+    somebody = fake_models.make_photo(tmp_path / "somebody.png", (64, 64, 128))
+    shots = [subject.take(images.read(path), path) for path in (nobody, somebody, nobody)]
+    assert [len(faces) for faces in subject.faces(shots)] == [0, 1, 0]
+    assert subject.faces([]) == []
+    assert subject.faces(shots[:1])[0].vectors.shape == (0, fake_models.DIMENSION)
