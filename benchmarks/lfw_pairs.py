@@ -39,6 +39,7 @@ from common import write_result
 
 from faceindex import align
 from faceindex.align import cut_chips
+from faceindex.api import DEFAULT_MIN_FACE
 from faceindex.detect import Detector
 from faceindex.embed import Embedder
 from faceindex.models import get, load
@@ -284,7 +285,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     pairs = read_pairs(options.quick)
     names = sorted({name for a, b, _ in pairs for name in (a, b)})
-    detector: Detector = load(get("detector", "mtcnn"))
+    detector: Detector = load(get("detector", "mtcnn"), min_face=DEFAULT_MIN_FACE)
     embedder: Embedder = load(get("embedder", "dlib"))
     (by_size if options.by_size else compare_chains)(pairs, names, detector, embedder)
 

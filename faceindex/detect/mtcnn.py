@@ -29,14 +29,7 @@ from faceindex.models.spec import DetectorSpec
 from faceindex.models.weights import read_weights
 from faceindex.types import F32, I64, Detections, Image
 
-__all__ = ["DEFAULT_MIN_FACE", "MTCNN"]
-
-# On 800 web photos of 476 px (median of the longer side) 40 px finds a face on 99.75 % of them, 20 px
-# on 99.88 %, in half the time (17 ms against 35 ms on one core; 0.44 s against 1.2 s on 2000 x 1500).
-# Of the 22 detections that only 20 px has, one is the photo's main face and at least half are hair,
-# clothes or dark blobs. A face below 40 px is enlarged fourfold for a 150-px chip, too blurred to
-# tell people apart.
-DEFAULT_MIN_FACE = 40.0
+__all__ = ["MTCNN"]
 
 # facenet-pytorch 2.5.3, models/mtcnn.py and models/utils/detect_face.py.
 _P_THRESHOLD, _R_THRESHOLD, _O_THRESHOLD = 0.6, 0.7, 0.7
@@ -89,9 +82,7 @@ class MTCNN:
         See `faceindex.models.weights.read_weights`.
     """
 
-    def __init__(
-        self, spec: DetectorSpec, *, min_face: float = DEFAULT_MIN_FACE, device: str = "cpu"
-    ) -> None:
+    def __init__(self, spec: DetectorSpec, *, min_face: float, device: str = "cpu") -> None:
         _check_min_face(min_face)
         self.spec = spec
         self._min_face = float(min_face)

@@ -134,9 +134,7 @@ def read(path: str | PathLike[str]) -> bytes:
             file.seek(0)
             return file.readall()
     except (FileNotFoundError, NotADirectoryError):
-        raise ImageError(
-            path, Reason.MISSING, "there is no such file.", "Check the path."
-        ) from None
+        raise ImageError(path, Reason.MISSING, "there is no such file.", "Check the path.") from None
     except IsADirectoryError:
         raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a folder.", "Name a file in it.") from None
     except PermissionError:

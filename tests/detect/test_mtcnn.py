@@ -39,7 +39,7 @@ def spec() -> DetectorSpec:
 
 @pytest.fixture(scope="module")
 def detector(spec: DetectorSpec) -> MTCNN:
-    return MTCNN(spec)
+    return MTCNN(spec, min_face=40)
 
 
 def assert_same(a: Detections, b: Detections) -> None:
