@@ -28,7 +28,9 @@ def environment() -> dict[str, object]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(
+            Path(argument).name or argument for argument in sys.argv
+        ),  # no paths of a machine
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
 

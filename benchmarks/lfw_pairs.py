@@ -39,7 +39,7 @@ from common import write_result
 
 from faceindex import align
 from faceindex.align import cut_chips
-from faceindex.api import DEFAULT_MIN_FACE
+from faceindex.models import DEFAULT_MIN_FACE
 from faceindex.detect import Detector
 from faceindex.embed import Embedder
 from faceindex.models import get, load

@@ -15,6 +15,7 @@ from faceindex import images, models
 from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.errors import IndexNotFound, NotClustered, PinnedModelError, UsageError
 from faceindex.identify import Answer, identify
+from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
 from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec
 from faceindex.store import (
     EXACT_BELOW,
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from faceindex.recognise import Recogniser
 
 __all__ = [
-    "DEFAULT_DETECTOR",
-    "DEFAULT_EMBEDDER",
-    "DEFAULT_MIN_FACE",
     "Clustered",
     "FaceIndex",
     "FaceRow",
@@ -44,14 +42,6 @@ __all__ = [
     "QueryFace",
     "find_index",
 ]
-
-DEFAULT_DETECTOR = "mtcnn"
-DEFAULT_EMBEDDER = "dlib"
-
-# Measured with mtcnn and dlib (benchmarks/lfw_pairs.py --by-size, benchmarks/min_face.py): pairs of LFW with
-# one face of 30 px and one of full size are still told right in 98.1 %, of 20 px in 95.7 %; the main
-# face of four in a thousand web photos is smaller than 40 px; and 30 takes two thirds of the time of 20.
-DEFAULT_MIN_FACE = 30
 
 _DIRECTORY = ".faceindex"
 _ENVIRONMENT_VARIABLE = "FACEINDEX_INDEX"

@@ -16,6 +16,7 @@ from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, columns, count, duration
 from faceindex.errors import UsageError
+from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
@@ -35,14 +36,15 @@ def index(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What finds faces (see `faceindex models`). Chosen when the index is made; mtcnn if not.",
+            help="What finds faces (see `faceindex models`). Chosen when the index is made; "
+            f"{DEFAULT_DETECTOR} if not.",
         ),
     ] = None,
     embedder: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What turns faces into vectors. Chosen when the index is made; dlib if not.",
+            help=f"What turns faces into vectors. Chosen when the index is made; {DEFAULT_EMBEDDER} if not.",
         ),
     ] = None,
     min_face: Annotated[
@@ -50,7 +52,7 @@ def index(
         typer.Option(
             metavar="PIXELS",
             help="Side of the smallest face that is looked for. Smaller finds more, and takes longer. "
-            "Chosen when the index is made.",
+            f"Chosen when the index is made; {DEFAULT_MIN_FACE} if not.",
         ),
     ] = None,
     retry_failed: Annotated[

@@ -279,7 +279,7 @@ def _check_size(width: int, height: int, path: str | PathLike[str], max_pixels: 
             path,
             Reason.TOO_LARGE,
             f"{width:,} x {height:,} pixels are more than the limit of {max_pixels / 1e6:,.0f} megapixels.",
-            "Scale it down, or raise the limit on pixels if you trust the file.",
+            "Save a smaller copy and index that.",
         )
 
 

@@ -1,6 +1,14 @@
 """Specs, the registry and weight files. Imports nothing heavy."""
 
-from faceindex.models.registry import get, load, names, register
+from faceindex.models.registry import (
+    DEFAULT_DETECTOR,
+    DEFAULT_EMBEDDER,
+    DEFAULT_MIN_FACE,
+    get,
+    load,
+    names,
+    register,
+)
 from faceindex.models.spec import (
     Alignment,
     Calibration,
@@ -13,6 +21,9 @@ from faceindex.models.spec import (
 from faceindex.models.weights import find_weights, weight_locations
 
 __all__ = [
+    "DEFAULT_DETECTOR",
+    "DEFAULT_EMBEDDER",
+    "DEFAULT_MIN_FACE",
     "Alignment",
     "Calibration",
     "ClustererSpec",
