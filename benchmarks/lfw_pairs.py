@@ -39,10 +39,9 @@ from common import write_result
 
 from faceindex import align
 from faceindex.align import cut_chips
-from faceindex.models import DEFAULT_MIN_FACE
 from faceindex.detect import Detector
 from faceindex.embed import Embedder
-from faceindex.models import get, load
+from faceindex.models import DEFAULT_MIN_FACE, get, load
 from faceindex.types import F32, U8, BoolArray, Detections, Image
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -16,7 +16,7 @@ from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.errors import IndexNotFound, NotClustered, PinnedModelError, UsageError
 from faceindex.identify import Answer, identify
 from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
-from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec
+from faceindex.models.spec import Calibration, ClustererSpec, DetectorSpec, EmbedderSpec
 from faceindex.store import (
     EXACT_BELOW,
     Clustering,
@@ -28,7 +28,7 @@ from faceindex.store import (
     Status,
     Store,
 )
-from faceindex.types import F32, I64, Faces, Graph
+from faceindex.types import F32, I64, BoolArray, Faces, Graph
 
 if TYPE_CHECKING:
     from faceindex.pipeline import Event, Summary
@@ -133,14 +133,11 @@ class Query:
         Empty if no face was found.
     nearest : dict of int to FaceRow
         The faces of the index that the answers name, by id.
-    threshold : float
-        Least similarity of a known person.
     """
 
     photo: str
     faces: list[QueryFace]
     nearest: dict[int, FaceRow]
-    threshold: float
 
 
 def find_index(explicit: str | os.PathLike[str] | None = None) -> Path | None:
@@ -464,11 +461,12 @@ class FaceIndex:
         table = self.table()
         vectors = self._store.vectors(table.row)
         fixed = np.full(len(table), -1, np.int64) if started_over else table.cluster
-        if len(table):
-            graph = self._graph(table, vectors, options) if spec.needs == "graph" else None
-            labels = clusterer.fit(vectors, graph, fixed)
-        else:
+        if not len(table):
             labels = fixed
+        elif spec.needs == "graph":
+            labels = self._fit_graph(clusterer, vectors, fixed, options)
+        else:
+            labels = clusterer.fit(vectors, None, fixed)
         labels = _dissolve(labels, fixed, min_size)
         next_id = previous.next_cluster_id if previous else 0
         old = table.cluster if started_over else fixed
@@ -529,14 +527,19 @@ class FaceIndex:
     ) -> Query:
         """`identify` for faces that have been found and embedded already."""
         table, naming = self._catalog()
+        calibration = self._embedder_spec.calibration
+        consensus = 0.0
         if threshold is None:
-            threshold = self._embedder_spec.calibration.threshold(len(table))
+            threshold = calibration.threshold(len(table))
+            consensus = calibration.consensus / calibration.slope
         answers = identify(
             faces.vectors,
             self._store.search,
             faces=table.face,
             clusters=table.cluster,
             threshold=threshold,
+            consensus=consensus,
+            voices=_sharp(table, calibration),
             neighbours=neighbours,
         )
         named = {neighbour.face for answer in answers for neighbour in answer.neighbours}
@@ -548,7 +551,6 @@ class FaceIndex:
                 for box, score, answer in zip(faces.boxes, faces.scores, answers, strict=True)
             ],
             nearest={row.face: row for row in _rows(table, naming, which)},
-            threshold=threshold,
         )
 
     def require_clusters(self) -> Clustering:
@@ -603,26 +605,55 @@ class FaceIndex:
                     f"Leave out --{what}, or make another index with --index DIR.",
                 )
 
-    def _graph(self, table: FaceTable, vectors: F32, options: ClusterOptions) -> Graph:
+    def _fit_graph(self, clusterer: Clusterer, vectors: F32, fixed: I64, options: ClusterOptions) -> I64:
+        """Cluster the sharp faces; blurred ones join the cluster of the most alike sharp face, or nobody.
+
+        Blurred faces resemble each other whoever they are: left to themselves they form clusters of
+        passers-by, and tie other people's together.
+        """
+        table = self.table()
+        assert options.calibration is not None
+        threshold = options.threshold
+        if threshold is None:
+            threshold = options.calibration.threshold(len(table))
+        sharp = _sharp(table, options.calibration)
+        leaders, followers = np.flatnonzero(sharp), np.flatnonzero(~sharp & (fixed < 0))
+        graph = self._graph(table, vectors, leaders, options)
+        labels: I64 = fixed.copy()
+        labels[leaders] = clusterer.fit(vectors[leaders], graph, fixed[leaders])
+        if len(followers):
+            neighbours, similarities = self._neighbours(table, vectors, followers)
+            similarities[(neighbours < 0) | ~sharp[neighbours]] = -np.inf
+            nearest = similarities.argmax(axis=1)[:, None]
+            joins = np.take_along_axis(similarities, nearest, axis=1)[:, 0] >= threshold
+            leader = np.take_along_axis(neighbours, nearest, axis=1)[:, 0]
+            labels[followers[joins]] = labels[leader[joins]]
+        return labels
+
+    def _graph(self, table: FaceTable, vectors: F32, members: I64, options: ClusterOptions) -> Graph:
         from faceindex.graph import exact_neighbours, log_odds, symmetric_graph
 
-        n = len(table)
-        if n < EXACT_BELOW:
-            neighbours, similarities = exact_neighbours(vectors, _GRAPH_NEIGHBOURS)
+        if len(table) < EXACT_BELOW:
+            neighbours, similarities = exact_neighbours(vectors[members], _GRAPH_NEIGHBOURS)
         else:
-            neighbours, similarities = self._ann_neighbours(table, vectors)
+            neighbours, similarities = self._neighbours(table, vectors, members)
+            position = np.full(len(table) + 1, -1, np.int64)  # the last entry is for "no neighbour", -1
+            position[members] = np.arange(len(members))
+            neighbours = position[neighbours]
         if options.threshold is not None:
             return symmetric_graph(neighbours, similarities - np.float32(options.threshold))
         assert options.calibration is not None
-        return symmetric_graph(neighbours, log_odds(similarities, n, options.calibration), floor=_GRAPH_FLOOR)
+        weights = log_odds(similarities, len(table), options.calibration)
+        return symmetric_graph(neighbours, weights, floor=_GRAPH_FLOOR)
 
-    def _ann_neighbours(self, table: FaceTable, vectors: F32) -> tuple[I64, F32]:
+    def _neighbours(self, table: FaceTable, vectors: F32, which: I64) -> tuple[I64, F32]:
+        """Positions in `table` of the most alike faces of some, and the similarities; -1 pads."""
         k = _GRAPH_NEIGHBOURS + 1  # the face itself is among them
-        neighbours = np.empty((len(table), k), np.int64)
-        similarities = np.empty((len(table), k), np.float32)
-        for start in range(0, len(table), _QUERY_BLOCK):
+        neighbours = np.empty((len(which), k), np.int64)
+        similarities = np.empty((len(which), k), np.float32)
+        for start in range(0, len(which), _QUERY_BLOCK):
             block = slice(start, start + _QUERY_BLOCK)
-            ids, similarities[block] = self._store.search(vectors[block], k)
+            ids, similarities[block] = self._store.search(vectors[which[block]], k)
             neighbours[block] = np.where(ids >= 0, np.searchsorted(table.face, ids), -1)
         return neighbours, similarities
 
@@ -679,6 +710,15 @@ def _pins(detector: str, embedder: str, min_face: float) -> Pins:
         settings={"min_face": float(min_face)},
         weights=weights,
     )
+
+
+def _sharp(table: FaceTable, calibration: Calibration) -> BoolArray:
+    """Which faces are not blurred; where most are soft, less will do."""
+    if not len(table):
+        return np.zeros(0, bool)
+    limit = min(calibration.blurred, float(np.median(table.sharpness)) / 2)
+    sharp: BoolArray = table.sharpness >= limit
+    return sharp
 
 
 def _box(box: F32) -> tuple[float, float, float, float]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
-from faceindex.types import F32, I64
+from faceindex.types import F32, I64, BoolArray
 
 __all__ = ["Answer", "Neighbour", "identify"]
 
 Search: TypeAlias = Callable[[F32, int], tuple[I64, F32]]
 
+_VOICES = 3  # faces of a cluster whose mean similarity is that of the cluster
 _FIRST_LOOK = 32
 _LAST_LOOK = 4096
 
@@ -47,7 +49,9 @@ class Answer:
     best : int or None
         The nearest cluster, similar enough or not; None if there is no cluster at all.
     similarity : float
-        To the most alike face of `best`; NaN if that is None.
+        Mean over the three most alike faces of `best`; NaN if that is None.
+    needed : float
+        The similarity that would have been enough; NaN if `best` is None.
     margin : float
         By how much `best` is ahead of the nearest other cluster; NaN if there is no other near.
     neighbours : list of Neighbour
@@ -57,6 +61,7 @@ class Answer:
     cluster: int | None
     best: int | None
     similarity: float
+    needed: float
     margin: float
     neighbours: list[Neighbour]
 
@@ -68,13 +73,14 @@ def identify(
     faces: I64,
     clusters: I64,
     threshold: float,
+    consensus: float = 0.0,
+    voices: BoolArray | None = None,
     neighbours: int = 5,
 ) -> list[Answer]:
     """Ask the index about query faces.
 
-    A cluster is as similar as its most alike face. ``benchmarks/calibrate.py`` compares this with
-    the mean of several faces and with the centroid: they tell members from strangers equally well,
-    and this one is as good for a cluster of two.
+    A cluster is as similar as its three most alike faces on average. ``benchmarks/calibrate.py``
+    compares this with the most alike face alone, with more faces and with the centroid.
 
     Parameters
     ----------
@@ -85,7 +91,11 @@ def identify(
     faces, clusters : (n,) int64
         Live face ids in ascending order, and the cluster of each (-1 for none).
     threshold : float
-        Least similarity of a known person.
+        Least similarity of a known person of whom there are one or two faces.
+    consensus : float
+        How much less will do for a person of whom there are three or more.
+    voices : (n,) bool, optional
+        Which faces speak for their clusters; None means all.
     neighbours : int
         How many of the nearest faces are told.
 
@@ -95,49 +105,74 @@ def identify(
         One per query.
     """
     if not len(queries) or not len(faces):
-        return [Answer(None, None, np.nan, np.nan, []) for _ in queries]
+        return [_answer(None, None, []) for _ in queries]
+    speaking = clusters if voices is None else np.where(voices, clusters, -1)
+    ids, counts = np.unique(speaking[speaking >= 0], return_counts=True)
+    sizes = dict(zip(ids.tolist(), counts.tolist(), strict=True))
     answers: list[Answer | None] = [None] * len(queries)
     open_ = np.arange(len(queries))
-    enough = min(2, len(np.unique(clusters[clusters >= 0])))  # a cluster, and one to be ahead of
     k = max(_FIRST_LOOK, neighbours)
     while len(open_):
         found, similarities = search(queries[open_], k)
         undecided = []
-        for query, ids, values in zip(open_, found, similarities, strict=True):
+        for query, near, values in zip(open_, found, similarities, strict=True):
             # A writer may have added faces since the table was read: those are left out.
-            position = np.minimum(np.searchsorted(faces, ids), len(faces) - 1)
-            known = faces[position] == ids
-            more = k < _LAST_LOOK and ids[-1] >= 0 and np.count_nonzero(known) < len(faces)
-            ids, values, labels = ids[known], values[known], clusters[position[known]]
-            ranking = _ranking(labels, values)
-            if more and (len(ranking) < enough or len(ids) < neighbours):
+            position = np.minimum(np.searchsorted(faces, near), len(faces) - 1)
+            known = faces[position] == near
+            position, values = position[known], values[known]
+            more = k < _LAST_LOOK and near[-1] >= 0 and len(position) < len(faces)
+            ranking = _ranking(speaking[position], values, sizes, threshold, consensus)
+            enough = len(ranking) >= min(2, len(sizes)) and all(r.complete for r in ranking[:1])
+            if more and not (enough and len(position) >= neighbours):
                 undecided.append(query)
                 continue
-            answers[query] = _answer(ids, values, labels, ranking, threshold, neighbours)
+            nearest = [
+                Neighbour(int(faces[i]), float(value), int(clusters[i]))
+                for i, value in zip(position[:neighbours], values, strict=False)
+            ]
+            best, second = [*ranking[:2], None, None][:2]
+            answers[query] = _answer(best, second, nearest)
         open_ = np.array(undecided, np.int64)
         k = min(4 * k, _LAST_LOOK)
     return [answer for answer in answers if answer is not None]
 
 
-def _ranking(labels: I64, values: F32) -> list[tuple[int, float]]:
-    """Clusters by their most alike face; `values` are sorted, greatest first."""
-    ids, first = np.unique(labels, return_index=True)
-    order = np.argsort(first[ids >= 0])
-    return [
-        (int(cluster), float(values[position]))
-        for cluster, position in zip(ids[ids >= 0][order], first[ids >= 0][order], strict=True)
-    ]
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    cluster: int
+    similarity: float
+    needed: float
+    complete: bool
+
+    @property
+    def lead(self) -> float:
+        return self.similarity - self.needed
 
 
-def _answer(
-    ids: I64, values: F32, labels: I64, ranking: list[tuple[int, float]], threshold: float, neighbours: int
-) -> Answer:
-    nearest = [
-        Neighbour(int(face), float(value), int(label))
-        for face, value, label in zip(ids[:neighbours], values, labels, strict=False)
-    ]
-    if not ranking:
-        return Answer(None, None, np.nan, np.nan, nearest)
-    best, similarity = ranking[0]
-    margin = similarity - ranking[1][1] if len(ranking) > 1 else np.nan
-    return Answer(best if similarity >= threshold else None, best, similarity, margin, nearest)
+def _ranking(
+    labels: I64, values: F32, sizes: Mapping[int, int], threshold: float, consensus: float
+) -> list[_Ranked]:
+    """Clusters by how far their similarity is above the one that is needed; `values` fall.
+
+    A face that has not been found yet is at most as similar as the last that was.
+    """
+    voices: dict[int, list[float]] = {}
+    for label, value in zip(labels.tolist(), values.tolist(), strict=True):
+        if label >= 0 and len(heard := voices.setdefault(label, [])) < _VOICES:
+            heard.append(value)
+    ranking = []
+    for label, heard in voices.items():
+        wanted = min(_VOICES, sizes[label])
+        missing = wanted - len(heard)
+        similarity = (sum(heard) + missing * float(values[-1])) / wanted
+        needed = threshold - (consensus if wanted == _VOICES else 0.0)
+        ranking.append(_Ranked(label, similarity, needed, not missing))
+    return sorted(ranking, key=lambda ranked: -ranked.lead)
+
+
+def _answer(best: _Ranked | None, second: _Ranked | None, nearest: list[Neighbour]) -> Answer:
+    if best is None:
+        return Answer(None, None, math.nan, math.nan, math.nan, nearest)
+    margin = math.nan if second is None else best.lead - second.lead
+    known = best.cluster if best.lead >= 0 else None
+    return Answer(known, best.cluster, best.similarity, best.needed, margin, nearest)

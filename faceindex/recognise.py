@@ -13,9 +13,9 @@ from faceindex.align import cut_chips
 from faceindex.detect import Detector
 from faceindex.embed import Embedder
 from faceindex.models.spec import DetectorSpec, EmbedderSpec
-from faceindex.types import U8, BoolArray, Detections, Faces, Image
+from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 
-__all__ = ["Recogniser", "Shot"]
+__all__ = ["Recogniser", "Shot", "sharpness"]
 
 _SHRINKS = (8, 4, 2)
 
@@ -27,9 +27,15 @@ _MIN_DECODED_FACE = 24.0
 # 0.97 similar to each other across people; the least visible face that was told right had 0.66.
 _MIN_VISIBLE = 0.6
 
+# An image pyramid sees a face at steps of size; one that falls badly is missed by a hair. This puts
+# the levels of MTCNN's pyramid (factor 0.709) halfway between those of the first look.
+_SECOND_LOOK = 0.709**-0.5
+
 # A face whose box is smaller than this on the reduced photo is cut from a finer decode, because
 # the embedder would see an enlarged, blurred chip (its chips show a face about 100 px wide).
 _SHARP_FACE = 100.0
+
+_SHARPNESS_BLOCK = 64  # chips; keeps the grey levels in cache
 
 # Photos beyond this are decoded at reduced scale whatever the smallest face, to bound memory.
 _MAX_DECODED_PIXELS = 48_000_000
@@ -115,21 +121,25 @@ class Recogniser:
 
         A face counts if its score reaches the threshold of the detector's spec and most of its box
         is on the photo: of what is cut off at the edge the embedder makes vectors that resemble each
-        other more than anybody.
+        other more than anybody. A photo on which none is found is looked at again at scales in
+        between.
 
         Returns
         -------
         list of Faces
             One per photo, in pixels of the upright full-size photo, best score first.
         """
-        found = [
-            detections[self._usable(detections, shot.photo.image)]
-            for shot, detections in zip(shots, self._detect(shots), strict=True)
-        ]
+        found = self._detect(shots, 1.0)
+        nothing = [i for i, detections in enumerate(found) if not len(detections)]
+        second = self._detect([shots[i] for i in nothing], _SECOND_LOOK)
+        for i, detections in zip(nothing, second, strict=True):
+            found[i] = detections
         chips = [self._chips(shot, detections) for shot, detections in zip(shots, found, strict=True)]
         if not chips:
             return []
-        vectors, norms = self.embedder.embed(np.concatenate(chips))
+        every = np.concatenate(chips)
+        vectors, norms = self.embedder.embed(every)
+        sharp = sharpness(every)
         faces = []
         stop = 0
         for shot, detections in zip(shots, found, strict=True):
@@ -137,15 +147,28 @@ class Recogniser:
             x, y = shot.photo.scale
             full = detections.scaled((1 / x, 1 / y))
             faces.append(
-                Faces(full.boxes, full.landmarks, full.scores, vectors[start:stop], norms[start:stop])
+                Faces(
+                    full.boxes,
+                    full.landmarks,
+                    full.scores,
+                    vectors[start:stop],
+                    norms[start:stop],
+                    sharp[start:stop],
+                )
             )
         return faces
 
-    def _detect(self, shots: Sequence[Shot]) -> list[Detections]:
-        return self.detector.detect(
+    def _detect(self, shots: Sequence[Shot], times: float) -> list[Detections]:
+        if not shots:
+            return []
+        found = self.detector.detect(
             [shot.photo.image for shot in shots],
-            min_faces=[self.detector.min_face * min(shot.photo.scale) for shot in shots],
+            min_faces=[times * self.detector.min_face * min(shot.photo.scale) for shot in shots],
         )
+        return [
+            detections[self._usable(detections, shot.photo.image)]
+            for shot, detections in zip(shots, found, strict=True)
+        ]
 
     def _usable(self, detections: Detections, image: Image) -> BoolArray:
         height, width = image.shape[:2]
@@ -178,3 +201,32 @@ class Recogniser:
                 (x, y), (old_x, old_y) = photo.scale, shot.photo.scale
                 detections = detections.scaled((x / old_x, y / old_y))
         return cut_chips(photo.image, detections, alignment)
+
+
+def sharpness(chips: U8) -> F32:
+    """How much detail chips show: mean absolute gradient over contrast, in the middle of the face.
+
+    Blurred faces resemble each other whoever they are: below `Calibration.blurred` similarities of
+    pairs of strangers in lfw/ exceeded 0.935 thirty to six hundred times as often as among sharp faces,
+    but those of a blurred and a sharp face no more often than any.
+
+    Parameters
+    ----------
+    chips : (n, s, s, 3) uint8
+
+    Returns
+    -------
+    (n,) float32
+        0 for a uniform chip; does not depend on brightness and contrast.
+    """
+    edge = chips.shape[1] // 6
+    found = np.empty(len(chips), np.float32)
+    for start in range(0, len(chips), _SHARPNESS_BLOCK):
+        block = slice(start, start + _SHARPNESS_BLOCK)
+        grey = chips[block, edge : chips.shape[1] - edge, edge : chips.shape[2] - edge].mean(
+            axis=3, dtype=np.float32
+        )
+        gradient = np.abs(np.diff(grey, axis=1)).mean(axis=(1, 2))
+        gradient += np.abs(np.diff(grey, axis=2)).mean(axis=(1, 2))
+        found[block] = gradient / np.maximum(grey.std(axis=(1, 2)), 1.0)
+    return found

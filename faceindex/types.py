@@ -87,6 +87,9 @@ class Faces:
         Unit length.
     norms : (n,) float32
         Length of the model's own output; ``vectors * norms[:, None]`` is that output.
+    sharpness : (n,) float32
+        Of the chips, see `faceindex.recognise.sharpness`: 0 for a uniform surface, 0.2 and more for a
+        face in focus.
     """
 
     boxes: F32
@@ -94,6 +97,7 @@ class Faces:
     scores: F32
     vectors: F32
     norms: F32
+    sharpness: F32
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from faceindex import FaceIndex
+from faceindex import FaceIndex, api, models
 from faceindex.api import find_index
 from faceindex.errors import (
     IndexNotFound,
@@ -17,6 +18,8 @@ from faceindex.errors import (
     UnknownModel,
     UsageError,
 )
+from faceindex.store import NewImage
+from faceindex.types import Faces
 
 
 @pytest.fixture
@@ -232,3 +235,72 @@ def test_similarity_to_cluster_is_that_to_the_centroid(tmp_path: Path, album: Pa
             centroid = members.mean(axis=0)
             expected = members @ (centroid / np.linalg.norm(centroid))
             np.testing.assert_allclose(table.similarity[table.cluster == cluster], expected, atol=1e-6)
+
+
+def put_faces(index: FaceIndex, vectors: np.ndarray, sharpness: list[float]) -> None:
+    """Commit a photo for each vector, past the networks."""
+    root = index._store.add_root("/somewhere", "somewhere")
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    one = np.ones(1, np.float32)
+    index._store.commit(
+        [
+            NewImage(
+                root_id=root.id,
+                relpath=f"{i}.jpg",
+                size=1,
+                mtime_ns=1,
+                content_hash=bytes([i]),
+                faces=Faces(
+                    np.zeros((1, 4), np.float32),
+                    np.zeros((1, 5, 2), np.float32),
+                    one,
+                    vector[None],
+                    one,
+                    np.array([sharp], np.float32),
+                ),
+            )
+            for i, (vector, sharp) in enumerate(zip(vectors, sharpness, strict=True))
+        ]
+    )
+
+
+def test_blurred_faces_follow_and_do_not_lead(
+    tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibration = dataclasses.replace(fake_models.EMBEDDER.calibration, blurred=0.14)
+    models.register(dataclasses.replace(fake_models.EMBEDDER, calibration=calibration), replace=True)
+    noise = np.random.default_rng(0).normal(scale=0.01, size=(20, 16))
+    one, other, blur = np.eye(3, 16)
+    vectors = np.array([one] * 6 + [other] * 6 + [blur] * 6 + [one] * 2) + noise
+    with make(tmp_path / "index") as index:
+        put_faces(index, vectors, [0.3] * 12 + [0.05] * 8)
+        result = index.cluster()
+        labels = index.table().cluster
+        assert sorted(result.sizes.values()) == [6, 8]
+        assert (labels[12:18] == -1).all()  # alike, but so are all blurred faces
+        assert (labels[18:] == labels[0]).all()
+        kept = labels.copy()
+        index.cluster()
+        np.testing.assert_array_equal(index.table().cluster, kept)
+
+        # Where most faces are soft, soft is not blurred.
+    with make(tmp_path / "soft") as index:
+        put_faces(index, vectors, [0.1] * 20)
+        assert sorted(index.cluster().sizes.values()) == [6, 6, 8]
+
+
+def test_the_neighbour_graph_by_ann_gives_the_same_clusters(
+    tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(12, 16))
+    vectors = centres[np.arange(120) % 12] + rng.normal(scale=0.05, size=(120, 16))
+    with make(tmp_path / "index") as index:
+        put_faces(index, vectors, [0.3] * 120)
+        index.cluster()
+        exact = index.table().cluster.copy()
+        monkeypatch.setattr(api, "EXACT_BELOW", 0)
+        monkeypatch.setattr(api, "_QUERY_BLOCK", 50)
+        index.cluster(rebuild=True)
+        np.testing.assert_array_equal(index.table().cluster, exact)
+        assert len(np.unique(exact)) == 12

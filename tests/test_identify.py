@@ -44,6 +44,8 @@ def ask(
     *,
     faces: ArrayLike | None = None,
     threshold: float = 0.6,
+    consensus: float = 0.0,
+    voices: ArrayLike | None = None,
     neighbours: int = 5,
 ) -> list[Answer]:
     table = search.ids if faces is None else np.asarray(faces, np.int64)
@@ -53,17 +55,50 @@ def ask(
         faces=table,
         clusters=np.asarray(clusters, np.int64),
         threshold=threshold,
+        consensus=consensus,
+        voices=None if voices is None else np.asarray(voices, bool),
         neighbours=neighbours,
     )
 
 
-def test_the_most_alike_face_speaks_for_its_cluster() -> None:
-    # Cluster 4 is more alike on average, cluster 2 has the most alike face.
-    search = FakeSearch([[0.80, 0.80, 0.80, 0.90, 0.1]], [10, 11, 12, 20, 21])
-    (answer,) = ask(search, [4, 4, 4, 2, 2])
-    assert answer.cluster == answer.best == 2
-    assert answer.similarity == pytest.approx(0.9)
-    assert answer.margin == pytest.approx(0.1)
+def test_the_three_most_alike_faces_speak_for_their_cluster() -> None:
+    # Cluster 2 has the most alike face, cluster 4 the most alike three.
+    search = FakeSearch([[0.80, 0.79, 0.78, 0.1, 0.90, 0.6, 0.6]], [10, 11, 12, 13, 20, 21, 22])
+    (answer,) = ask(search, [4, 4, 4, 4, 2, 2, 2])
+    assert answer.cluster == answer.best == 4
+    assert answer.similarity == pytest.approx(0.79)
+    assert answer.needed == pytest.approx(0.6)
+    assert answer.margin == pytest.approx(0.09)
+
+
+def test_three_who_agree_need_less() -> None:
+    search = FakeSearch([[0.58, 0.57, 0.56, 0.58, 0.57]], [10, 11, 12, 20, 21])
+    (three,) = ask(search, [4, 4, 4, 2, 2], consensus=0.05)
+    assert (three.cluster, three.needed) == (4, pytest.approx(0.55))
+    assert three.margin == pytest.approx(0.57 - 0.55 - (0.575 - 0.6))
+    (two,) = ask(search, [-1, 4, 4, 2, 2], consensus=0.05)
+    assert (two.cluster, two.best, two.needed) == (None, 2, pytest.approx(0.6))
+
+
+def test_only_voices_speak() -> None:
+    search = FakeSearch([[0.9, 0.8, 0.7]], [1, 2, 3])
+    (answer,) = ask(search, [5, 5, 6], voices=[False, True, True])
+    assert (answer.cluster, answer.similarity) == (5, pytest.approx(0.8))
+    (answer,) = ask(search, [5, 5, 6], voices=[False, False, True])
+    assert answer.cluster == 6
+    assert [near.cluster for near in answer.neighbours] == [5, 5, 6]
+    (answer,) = ask(search, [5, 5, 6], voices=[False, False, False])
+    assert answer.best is None
+
+
+def test_looks_further_for_a_cluster_that_has_not_spoken_fully() -> None:
+    # One near face of a cluster whose others are far away must not be taken for three.
+    rows = np.concatenate([[0.9], np.full(99, 0.7), [0.2, 0.1]])
+    search = FakeSearch([rows], np.arange(102))
+    clusters = np.concatenate([[1], np.full(99, 2), [1, 1]])
+    (answer,) = ask(search, clusters)
+    assert answer.cluster == 2
+    assert answer.similarity == pytest.approx(0.7)
 
 
 def test_below_the_threshold_is_unknown_and_at_it_is_not() -> None:
@@ -75,7 +110,7 @@ def test_below_the_threshold_is_unknown_and_at_it_is_not() -> None:
 
 
 def test_the_nearest_faces_are_told_whichever_cluster_they_are_in() -> None:
-    search = FakeSearch([[0.7, 0.9, 0.8, 0.1]], [5, 6, 7, 9])
+    search = FakeSearch([[0.7, 0.9, 0.8, 0.7]], [5, 6, 7, 9])
     (answer,) = ask(search, [0, -1, 1, 0], neighbours=3)
     assert [(near.face, near.cluster) for near in answer.neighbours] == [(6, -1), (7, 1), (5, 0)]
     assert [near.similarity for near in answer.neighbours] == pytest.approx([0.9, 0.8, 0.7])
@@ -110,15 +145,15 @@ def test_no_query_and_an_empty_index() -> None:
 
 
 def test_looks_further_until_a_second_cluster_is_seen() -> None:
-    # The nearest 200 faces of the first query are one person's; the second query is decided at once.
+    # The nearest 200 faces of the first query are one person's; of the second the nearest ten only.
     n = 300
-    rows = [np.linspace(0.9, 0.3, n), np.roll(np.linspace(0.9, 0.3, n), 199)]
+    rows = [np.linspace(0.9, 0.3, n), np.roll(np.linspace(0.9, 0.3, n), 190)]
     search = FakeSearch(rows, np.arange(n) + 50)
     clusters = np.where(np.arange(n) < 200, 7, 3)
     first, second = ask(search, clusters)
     assert (first.cluster, second.cluster) == (7, 7)
-    assert first.margin == pytest.approx(rows[0][0] - rows[0][200], abs=1e-6)
-    assert second.margin == pytest.approx(rows[1][199] - rows[1][200], abs=1e-6)
+    assert first.margin == pytest.approx(rows[0][:3].mean() - rows[0][200:203].mean(), abs=1e-6)
+    assert second.margin == pytest.approx(rows[1][190:193].mean() - rows[1][200:203].mean(), abs=1e-6)
     assert search.asked[0][0] == [0, 1]
     assert all(who == [0] for who, _ in search.asked[1:])
     widths = [k for _, k in search.asked]
@@ -163,7 +198,7 @@ def test_new_faces_do_not_crowd_out_the_ones_of_the_table() -> None:
     search = FakeSearch([np.where(ids < 3, 0.7 - ids / 10, 0.9)], ids)
     (answer,) = ask(search, [4, 4, 5], faces=[0, 1, 2])
     assert (answer.cluster, [near.face for near in answer.neighbours]) == (4, [0, 1, 2])
-    assert answer.margin == pytest.approx(0.2)
+    assert answer.margin == pytest.approx(0.15)
 
 
 def test_as_many_neighbours_as_asked_for_although_new_faces_are_nearer() -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from faceindex import images, recognise
-from faceindex.recognise import Recogniser
+from faceindex.recognise import Recogniser, sharpness
 from faceindex.types import Detections
 
 
@@ -95,3 +95,18 @@ def test_photos_without_faces_and_no_photos(fake_models: ModuleType, tmp_path: P
     assert [len(faces) for faces in subject.faces(shots)] == [0, 1, 0]
     assert subject.faces([]) == []
     assert subject.faces(shots[:1])[0].vectors.shape == (0, fake_models.DIMENSION)
+
+
+def test_sharpness_falls_with_blur_and_not_with_contrast() -> None:
+    rng = np.random.default_rng(0)
+    chip = rng.integers(0, 256, (150, 150, 3), np.uint8)
+    blurred = np.asarray(Image.fromarray(chip).resize((20, 20)).resize((150, 150)))
+    faint = (chip // 4 + 90).astype(np.uint8)
+    flat = np.full_like(chip, 128)
+    sharp, soft, low_contrast, uniform = sharpness(np.stack([chip, blurred, faint, flat]))
+    assert soft < sharp / 3
+    assert low_contrast == pytest.approx(sharp, rel=0.02)
+    assert uniform == 0
+    many = np.stack([chip, blurred] * 40)
+    np.testing.assert_allclose(sharpness(many), np.tile([sharp, soft], 40), rtol=1e-5)
+    assert sharpness(many[:0]).shape == (0,)

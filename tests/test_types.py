@@ -54,7 +54,12 @@ def test_scaling_keeps_missing_landmarks_missing() -> None:
 
 def test_lengths() -> None:
     faces = Faces(
-        three().boxes, three().landmarks, three().scores, np.eye(3, dtype=np.float32), np.ones(3, "f4")
+        three().boxes,
+        three().landmarks,
+        three().scores,
+        np.eye(3, dtype=np.float32),
+        np.ones(3, "f4"),
+        np.ones(3, "f4"),
     )
     graph = Graph(np.zeros(4, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     assert (len(faces), len(graph)) == (3, 3)

@@ -120,18 +120,17 @@ def _verdict(out: Output, query: Query, face: QueryFace) -> str:
         return "unknown"
     return (
         f"unknown (nearest is cluster {answer.best}, similarity {answer.similarity:.4f}{tail}; "
-        f"{query.threshold:.4f} needed)"
+        f"{answer.needed:.4f} needed)"
     )
 
 
 def _as_json(photo: str, answer: Query | FaceIndexError) -> Json:
     if isinstance(answer, FaceIndexError):
         error = {"type": type(answer).__name__, "problem": answer.problem, "remedy": answer.remedy}
-        return {"photo": photo, "error": error, "threshold": None, "faces": []}
+        return {"photo": photo, "error": error, "faces": []}
     return {
         "photo": photo,
         "error": None,
-        "threshold": _rounded(answer.threshold),
         "faces": [_face_as_json(answer, face) for face in answer.faces],
     }
 
@@ -157,6 +156,7 @@ def _face_as_json(query: Query, face: QueryFace) -> Json:
         "cluster": face.answer.cluster,
         "nearest_cluster": face.answer.best,
         "similarity": _rounded(face.answer.similarity),
+        "needed": _rounded(face.answer.needed),
         "margin": _rounded(face.answer.margin),
         "nearest": nearest,
     }

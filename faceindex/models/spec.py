@@ -69,11 +69,18 @@ class Calibration:
         The similarity that is as likely between photos of one person as between strangers.
     source : str
         Where it was measured.
+    consensus : float
+        Nats that the mean similarity to three faces of a person is worth more than one similarity.
+    blurred : float
+        Sharpness (`faceindex.types.Faces`) below which a face resembles other blurred faces, whoever
+        they are.
     """
 
     slope: float
     midpoint: float
     source: str
+    consensus: float = 0.0
+    blurred: float = 0.0
 
     def threshold(self, n: int) -> float:
         """The similarity at which "same" and "different" are equally probable.

@@ -37,7 +37,15 @@ from faceindex.types import F32, I64, Faces
 
 __all__ = ["Catalog"]
 
-_GEOMETRY = np.dtype([("boxes", "<f4", 4), ("landmarks", "<f4", (5, 2)), ("scores", "<f4"), ("norms", "<f4")])
+_GEOMETRY = np.dtype(
+    [
+        ("boxes", "<f4", 4),
+        ("landmarks", "<f4", (5, 2)),
+        ("scores", "<f4"),
+        ("norms", "<f4"),
+        ("sharpness", "<f4"),
+    ]
+)
 _IMAGE_COLUMNS = (
     "id, root_id, relpath, size, mtime_ns, content_hash, width, height, status, reason, detail, faces"
 )
@@ -302,6 +310,7 @@ class Catalog:
         packed = np.empty(len(faces), _GEOMETRY)
         packed["boxes"], packed["landmarks"] = faces.boxes, faces.landmarks
         packed["scores"], packed["norms"] = faces.scores, faces.norms
+        packed["sharpness"] = faces.sharpness
         row = int(self._get("rows"))
         self._db.executemany(
             "INSERT INTO faces (image_id, vector_row, geometry) VALUES (?, ?, ?)",
@@ -363,6 +372,7 @@ class Catalog:
             landmarks=packed["landmarks"].astype(np.float32),
             scores=packed["scores"].astype(np.float32),
             norms=packed["norms"].astype(np.float32),
+            sharpness=packed["sharpness"].astype(np.float32),
             cluster=np.array(cluster, np.int64),
             similarity=np.array(similarity, np.float32),
         )

@@ -26,8 +26,8 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             " UNIQUE (root_id, relpath))",
             "CREATE INDEX images_by_hash ON images (content_hash)",
             # A live face. Its row in vectors.f32 is a tombstone as soon as no face names it.
-            # geometry: 16 little-endian float32: box 4, landmarks 10, score, norm. 100,000 faces are
-            # read two to three times as fast from one BLOB each as from 16 REAL columns.
+            # geometry: 17 little-endian float32: box 4, landmarks 10, score, norm, sharpness. 100,000
+            # faces are read two to three times as fast from one BLOB each as from REAL columns.
             "CREATE TABLE faces (id INTEGER PRIMARY KEY AUTOINCREMENT,"
             " image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,"
             " vector_row INTEGER NOT NULL UNIQUE, geometry BLOB NOT NULL)",

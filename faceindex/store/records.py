@@ -186,7 +186,7 @@ class FaceTable:
         ``x1 y1 x2 y2`` in pixels of the upright full-size photo.
     landmarks : (n, 5, 2) float32
         NaN where the detector has none.
-    scores, norms : (n,) float32
+    scores, norms, sharpness : (n,) float32
         As in `types.Faces`.
     cluster : (n,) int64
         Cluster of the active clustering; -1 = none.
@@ -201,6 +201,7 @@ class FaceTable:
     landmarks: F32
     scores: F32
     norms: F32
+    sharpness: F32
     cluster: I64
     similarity: F32
 

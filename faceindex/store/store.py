@@ -295,6 +295,7 @@ class Store:
                 == len(faces.landmarks)
                 == len(faces.scores)
                 == len(faces.norms)
+                == len(faces.sharpness)
             ):
                 raise UsageError("The arrays of a photo's faces differ in length.", "Give one row per face.")
         if with_faces:

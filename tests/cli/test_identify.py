@@ -62,7 +62,7 @@ def test_json(clustered, run, known: str, stranger: str) -> None:
     assert face["nearest"][0]["photo"].startswith("album/person0/")
     assert Path(face["nearest"][0]["path"]).is_file()
     assert second["faces"][0]["cluster"] is None
-    assert second["faces"][0]["similarity"] < second["threshold"]
+    assert second["faces"][0]["similarity"] < second["faces"][0]["needed"]
 
 
 def test_a_bad_photo_does_not_keep_the_others_from_an_answer(clustered, run, known: str, nobody: str) -> None:

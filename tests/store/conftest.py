@@ -28,6 +28,7 @@ def _make_image(root_id: int, relpath: str, vectors: F32, content: str | None = 
         scores=rng.random(n, np.float32),
         vectors=vectors,
         norms=rng.random(n, np.float32),
+        sharpness=rng.random(n, np.float32),
     )
     content_hash = (content or relpath).encode("utf-8", "surrogateescape")
     return NewImage(root_id, relpath, 1000, 5, content_hash, 640, 480, faces=faces)

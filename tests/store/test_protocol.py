@@ -129,7 +129,8 @@ def vectors(number):
 
 def photo(root, path, number):
     v = vectors(number); n = len(v)
-    faces = Faces(np.zeros((n, 4), "f4"), np.zeros((n, 5, 2), "f4"), np.ones(n, "f4"), v, np.ones(n, "f4"))
+    one = np.ones(n, "f4")
+    faces = Faces(np.zeros((n, 4), "f4"), np.zeros((n, 5, 2), "f4"), one, v, one, one)
     return NewImage(root, path, number, number, b"%d" % number, 1, 1, faces=faces)
 
 with Store.open(sys.argv[1], write=True) as store:

@@ -26,7 +26,7 @@ def test_faces_come_back_bit_by_bit(store, root_id, make_image, unit_vectors):
     table = store.faces()
     assert np.all(np.diff(table.face) > 0)
     assert np.all(np.diff(table.row) > 0)
-    for name in ("boxes", "landmarks", "scores", "norms"):
+    for name in ("boxes", "landmarks", "scores", "norms", "sharpness"):
         stored = getattr(table, name)
         assert stored.dtype == np.float32
         np.testing.assert_array_equal(stored, np.concatenate([getattr(p.faces, name) for p in photos]))
@@ -168,6 +168,7 @@ def test_arrays_of_different_length_are_refused(store, root_id, unit_vectors):
         np.zeros((2, 5, 2), np.float32),
         np.zeros(1, np.float32),
         unit_vectors(2, 0),
+        np.ones(2, np.float32),
         np.ones(2, np.float32),
     )
     with pytest.raises(UsageError, match="differ in length"):
