@@ -1,6 +1,6 @@
 """Is a run of `index` that is killed at any instant harmless?
 
-Kills `index` with SIGKILL at random moments, and after each kill checks that the index opens, that
+Kills `index` with SIGKILL at random moments after it has begun, and after each kill checks that the index opens, that
 every photo whose commit had been reported is there with the faces of an undisturbed run, and that
 running `index` again ends with exactly the faces of the undisturbed run: same photos, boxes, scores
 and vectors, bit for bit.
@@ -25,11 +25,14 @@ from common import write_result
 
 from faceindex import FaceIndex
 
-# Reports every commit on its standard output, once it has been made.
+# Reports every commit on its standard output, once it has been made. Commits four times as often as by
+# default, so that more kills fall close to one.
 CHILD = """
 import sys
 from faceindex import FaceIndex
-from faceindex.pipeline import Committed
+from faceindex.pipeline import Committed, run
+run._COMMIT_PHOTOS = 16
+print(0, flush=True)
 def tell(event):
     if isinstance(event, Committed):
         print(event.photos, flush=True)
@@ -47,6 +50,15 @@ def contents(directory: Path) -> dict[str, list[tuple[bytes, ...]]]:
             face = (table.boxes[i].tobytes(), table.scores[i].tobytes(), vectors[i].tobytes())
             found.setdefault(row.path, []).append(face)
     return found
+
+
+def start(directory: Path, folder: Path) -> subprocess.Popen[str]:
+    """A run of `index` that has just begun."""
+    command = [sys.executable, "-c", CHILD, str(directory), str(folder)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    child.stdout.readline()
+    return child
 
 
 def photos_in(directory: Path) -> int:
@@ -73,8 +85,9 @@ def main() -> int:
         for i, path in enumerate(rng.sample(every, options.count)):
             shutil.copy(path, folder / f"{i:04d}{path.suffix}")
 
+        child = start(work / "reference", folder)
         started = time.monotonic()
-        subprocess.run([sys.executable, "-c", CHILD, work / "reference", folder], check=True, text=True)
+        child.communicate()
         duration = time.monotonic() - started
         reference = contents(work / "reference")
         print(f"undisturbed: {len(reference)} photos with faces, {duration:.1f} s")
@@ -82,9 +95,7 @@ def main() -> int:
         rows = []
         for kill in range(options.kills):
             directory = work / f"killed{kill}"
-            child = subprocess.Popen(
-                [sys.executable, "-c", CHILD, directory, folder], stdout=subprocess.PIPE, text=True
-            )
+            child = start(directory, folder)
             delay = rng.uniform(0, duration)
             time.sleep(delay)
             child.send_signal(signal.SIGKILL)
@@ -93,9 +104,7 @@ def main() -> int:
             present = photos_in(directory) if (directory / "catalog.sqlite").is_file() else 0
             left = contents(directory) if present else {}
             wrong = [photo for photo, faces in left.items() if faces != reference.get(photo)]
-            subprocess.run(
-                [sys.executable, "-c", CHILD, directory, folder], check=True, stdout=subprocess.DEVNULL
-            )
+            start(directory, folder).communicate()
             same = contents(directory) == reference
             ok = present >= reported and not wrong and same
             rows.append(

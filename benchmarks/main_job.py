@@ -125,6 +125,8 @@ def people(data: Path, work: Path, limit: int | None) -> dict[str, object]:
     for path in edited:
         path.write_bytes(path.read_bytes() + b"\0" * 16)
     changes = json.loads(faceindex("index", "photos", "--json", cwd=work)[0])
+    again = json.loads(output)
+    del changes["index"], again["index"]  # a temporary folder
     return {
         "photos": count,
         "photos_with_a_face": with_face / count,
@@ -135,7 +137,7 @@ def people(data: Path, work: Path, limit: int | None) -> dict[str, object]:
         "peak_mib_of_a_tenth": small,
         "again_seconds": second,
         "again_share": second / first,
-        "again": json.loads(output),
+        "again": again,
         "asked": {"renamed": len(renamed), "deleted": len(deleted), "edited": len(edited)},
         "told": changes,
     }

@@ -418,8 +418,8 @@ class FaceIndex:
             A constant least similarity, instead of the calibrated one that grows with the number
             of faces.
         min_size : int, optional
-            Clusters with fewer faces are dissolved: their faces are in no cluster. None means 2 for
-            clusterers that find the number of clusters, and 1 for others.
+            New clusters with fewer faces are dissolved: their faces are in no cluster. None means 2
+            for clusterers that find the number of clusters, and 1 for others.
         seed : int
             Same faces and seed, same clusters.
         rebuild : bool
@@ -451,10 +451,10 @@ class FaceIndex:
             "min_size": min_size,
         }
         previous = self.clustering
-        same = previous is not None and (previous.algorithm, previous.params, previous.seed) == (
-            algorithm,
-            params,
-            seed,
+        same = (
+            previous is not None
+            and (previous.algorithm, previous.seed) == (algorithm, seed)
+            and all(previous.params.get(name) == value for name, value in params.items())
         )
         started_over = rebuild or not same
 
@@ -466,13 +466,24 @@ class FaceIndex:
         elif spec.needs == "graph":
             labels = self._fit_graph(clusterer, vectors, fixed, options)
         else:
-            labels = clusterer.fit(vectors, None, fixed)
+            # Those that an earlier run left out stay out.
+            last = previous.params.get("last_face") if previous and not started_over else None
+            joining = (fixed >= 0) | (table.face > (last if isinstance(last, int) else -1))
+            labels = fixed.copy()
+            labels[joining] = clusterer.fit(vectors[joining], None, fixed[joining])
         labels = _dissolve(labels, fixed, min_size)
         next_id = previous.next_cluster_id if previous else 0
-        old = table.cluster if started_over else fixed
-        labels = _reuse_ids(labels, old, next_id) if started_over else _new_ids(labels, fixed, next_id)
+        if started_over:
+            labels = _reuse_ids(labels, table.cluster, next_id)
+        else:
+            labels = _new_ids(labels, fixed, next_id)
         self._store.save_clustering(
-            algorithm, params, seed, table.face, labels, _similarity_to_centroid(vectors, labels)
+            algorithm,
+            {**params, "last_face": int(table.face.max(initial=-1))},
+            seed,
+            table.face,
+            labels,
+            _similarity_to_centroid(vectors, labels),
         )
         ids, sizes = np.unique(labels[labels >= 0], return_counts=True)
         order = np.lexsort((ids, -sizes))
@@ -539,7 +550,7 @@ class FaceIndex:
             clusters=table.cluster,
             threshold=threshold,
             consensus=consensus,
-            voices=_sharp(table, calibration),
+            voices=_leading(table, table.cluster, calibration),
             neighbours=neighbours,
         )
         named = {neighbour.face for answer in answers for neighbour in answer.neighbours}
@@ -616,7 +627,7 @@ class FaceIndex:
         threshold = options.threshold
         if threshold is None:
             threshold = options.calibration.threshold(len(table))
-        sharp = _sharp(table, options.calibration)
+        sharp = _leading(table, fixed, options.calibration)
         leaders, followers = np.flatnonzero(sharp), np.flatnonzero(~sharp & (fixed < 0))
         graph = self._graph(table, vectors, leaders, options)
         labels: I64 = fixed.copy()
@@ -712,13 +723,18 @@ def _pins(detector: str, embedder: str, min_face: float) -> Pins:
     )
 
 
-def _sharp(table: FaceTable, calibration: Calibration) -> BoolArray:
-    """Which faces are not blurred; where most are soft, less will do."""
+def _leading(table: FaceTable, clusters: I64, calibration: Calibration) -> BoolArray:
+    """Which faces speak for people: those that are not blurred, and the blurred ones of clusters without.
+
+    Where most faces are soft, soft is not blurred.
+    """
     if not len(table):
         return np.zeros(0, bool)
     limit = min(calibration.blurred, float(np.median(table.sharpness)) / 2)
-    sharp: BoolArray = table.sharpness >= limit
-    return sharp
+    sharp = table.sharpness >= limit
+    with_sharp = np.unique(clusters[sharp & (clusters >= 0)])
+    leading: BoolArray = sharp | ((clusters >= 0) & ~np.isin(clusters, with_sharp))
+    return leading
 
 
 def _box(box: F32) -> tuple[float, float, float, float]:

@@ -40,7 +40,7 @@ def exact_neighbours(vectors: F32, k: int) -> tuple[I64, F32]:
         stop = min(start + rows, n)
         block = vectors[start:stop] @ vectors.T
         block[np.arange(stop - start), np.arange(start, stop)] = -np.inf
-        top = np.argpartition(block, n - k, axis=1)[:, n - k :] if k < n else np.argsort(block, axis=1)
+        top = np.argpartition(block, n - k, axis=1)[:, n - k :]
         values = np.take_along_axis(block, top, axis=1)
         order = np.lexsort((top, -values), axis=1)
         neighbours[start:stop] = np.take_along_axis(top, order, axis=1)

@@ -47,13 +47,14 @@ class Answer:
     cluster : int or None
         None means unknown: nobody in the index is similar enough.
     best : int or None
-        The nearest cluster, similar enough or not; None if there is no cluster at all.
+        The nearest cluster, similar enough or not; None if there is no cluster with a voice.
     similarity : float
         Mean over the three most alike faces of `best`; NaN if that is None.
     needed : float
         The similarity that would have been enough; NaN if `best` is None.
     margin : float
-        By how much `best` is ahead of the nearest other cluster; NaN if there is no other near.
+        By how much more `best` exceeds what it needed than the next cluster does; NaN if there is no
+        other near.
     neighbours : list of Neighbour
         The most alike faces, whichever cluster they are in.
     """

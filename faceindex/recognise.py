@@ -194,9 +194,10 @@ class Recogniser:
         if shot.shrink > 1 and len(detections):
             sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]).max(axis=1)
             wanted = shot.shrink * float(sides.min()) / _SHARP_FACE
-            finer = max([s for s in (1, *reversed(_SHRINKS)) if s <= wanted], default=1)
-            too_large = photo.width * photo.height / finer**2 > _MAX_DECODED_PIXELS
-            if finer < shot.shrink and not too_large:
+            finer = next((s for s in _SHRINKS if s <= wanted), 1)
+            while photo.width * photo.height / finer**2 > _MAX_DECODED_PIXELS:
+                finer *= 2
+            if finer < shot.shrink:
                 photo = images.decode(shot.data, shot.path, shrink=finer)
                 (x, y), (old_x, old_y) = photo.scale, shot.photo.scale
                 detections = detections.scaled((x / old_x, y / old_y))

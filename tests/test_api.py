@@ -237,7 +237,7 @@ def test_similarity_to_cluster_is_that_to_the_centroid(tmp_path: Path, album: Pa
             np.testing.assert_allclose(table.similarity[table.cluster == cluster], expected, atol=1e-6)
 
 
-def put_faces(index: FaceIndex, vectors: np.ndarray, sharpness: list[float]) -> None:
+def put_faces(index: FaceIndex, vectors: np.ndarray, sharpness: list[float], first: int = 0) -> None:
     """Commit a photo for each vector, past the networks."""
     root = index._store.add_root("/somewhere", "somewhere")
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
@@ -259,7 +259,7 @@ def put_faces(index: FaceIndex, vectors: np.ndarray, sharpness: list[float]) -> 
                     np.array([sharp], np.float32),
                 ),
             )
-            for i, (vector, sharp) in enumerate(zip(vectors, sharpness, strict=True))
+            for i, (vector, sharp) in enumerate(zip(vectors, sharpness, strict=True), first)
         ]
     )
 
@@ -267,8 +267,7 @@ def put_faces(index: FaceIndex, vectors: np.ndarray, sharpness: list[float]) -> 
 def test_blurred_faces_follow_and_do_not_lead(
     tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calibration = dataclasses.replace(fake_models.EMBEDDER.calibration, blurred=0.14)
-    models.register(dataclasses.replace(fake_models.EMBEDDER, calibration=calibration), replace=True)
+    with_blur(fake_models)
     noise = np.random.default_rng(0).normal(scale=0.01, size=(20, 16))
     one, other, blur = np.eye(3, 16)
     vectors = np.array([one] * 6 + [other] * 6 + [blur] * 6 + [one] * 2) + noise
@@ -304,3 +303,56 @@ def test_the_neighbour_graph_by_ann_gives_the_same_clusters(
         index.cluster(rebuild=True)
         np.testing.assert_array_equal(index.table().cluster, exact)
         assert len(np.unique(exact)) == 12
+
+
+def with_blur(fake_models: ModuleType) -> None:
+    calibration = dataclasses.replace(fake_models.EMBEDDER.calibration, blurred=0.14)
+    models.register(dataclasses.replace(fake_models.EMBEDDER, calibration=calibration), replace=True)
+
+
+def test_new_people_never_get_the_ids_of_soft_clusters(tmp_path: Path, fake_models: ModuleType) -> None:
+    with_blur(fake_models)
+    rng = np.random.default_rng(0)
+    soft = np.repeat(np.eye(16)[:3], 4, axis=0) + rng.normal(scale=0.01, size=(12, 16))
+    crisp = np.repeat(np.eye(16)[3:7], 8, axis=0) + rng.normal(scale=0.01, size=(32, 16))
+    crisp[24:] = np.eye(16)[0] + rng.normal(scale=0.01, size=(8, 16))  # crisp photos of a soft person
+    with make(tmp_path / "index") as index:
+        put_faces(index, soft, [0.1] * 12)
+        index.cluster()
+        old = index.table().cluster.copy()
+        assert len(np.unique(old)) == 3
+        put_faces(index, crisp, [0.3] * 32, first=12)
+        index.cluster()
+        labels = index.table().cluster
+        np.testing.assert_array_equal(labels[:12], old)
+        assert set(labels[12:36]).isdisjoint(old)
+        assert set(labels[36:]) == {old[0]}
+
+
+def test_clustering_again_with_nothing_new_changes_nothing(tmp_path: Path, fake_models: ModuleType) -> None:
+    """Pairs and strangers: a stranger must not be drawn to a pair because the pair has been kept."""
+    rng = np.random.default_rng(1)
+    pairs = np.repeat(rng.normal(size=(30, 16)), 2, axis=0) + rng.normal(scale=0.02, size=(60, 16))
+    strangers = pairs[:20:2] + rng.normal(scale=0.3, size=(10, 16))
+    with make(tmp_path / "index") as index:
+        put_faces(index, np.concatenate([pairs, strangers]), [0.3] * 70)
+        index.cluster()
+        first = index.table().cluster.copy()
+        assert (first[60:] == -1).any()
+        index.cluster()
+        np.testing.assert_array_equal(index.table().cluster, first)
+
+
+def test_kmeans_again_with_nothing_new_changes_nothing(tmp_path: Path, fake_models: ModuleType) -> None:
+    rng = np.random.default_rng(1)
+    people = np.eye(16)[[0] * 6 + [1] * 6 + [2] * 2] + rng.normal(scale=0.01, size=(14, 16))
+    with make(tmp_path / "index") as index:
+        put_faces(index, people, [0.3] * 14)
+        index.cluster("kmeans", k=3, min_size=4)
+        first = index.table().cluster.copy()
+        assert (first[12:] == -1).all()
+        index.cluster("kmeans", k=3, min_size=4)
+        np.testing.assert_array_equal(index.table().cluster, first)
+        put_faces(index, np.eye(16)[[1]], [0.3], first=14)
+        index.cluster("kmeans", k=3, min_size=4)
+        assert index.table().cluster.tolist() == [*first.tolist(), first[6]]

@@ -68,7 +68,7 @@ def _print_status(out: Output, index: FaceIndex) -> None:
         options = ", ".join(
             f"{name.replace('_', '-')} {value}"
             for name, value in clustering.params.items()
-            if value is not None
+            if value is not None and name != "last_face"
         )
         loose = counts.faces - counts.clustered
         rows.append(("clusters", f"{counts.clusters:,}; {count(loose, 'face')} in none"))

@@ -61,12 +61,12 @@ class ChineseWhispers:
         labels = chinese_whispers(graph, seed=seed, fixed=fixed)
         if self.options.threshold is not None or self.options.calibration is None:
             return labels
-        settled = np.bincount(labels)[labels] >= SETTLED
-        if fixed is not None:
-            settled |= fixed >= 0
-        odds = (settled.sum() + 1) / (len(settled) - settled.sum() + 1)
-        bias = float(np.clip(np.log(odds), 0.0, MAX_BIAS))
-        labels = chinese_whispers(graph, seed=seed, fixed=np.where(settled, labels, -1), bias=bias)
+        _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+        settled = sizes[codes] >= SETTLED
+        odds = (settled.sum() + 1) / (len(labels) - settled.sum() + 1)
+        bias = settled * np.float32(np.clip(np.log(odds), 0.0, MAX_BIAS))
+        stays = settled if fixed is None else settled | (fixed >= 0)
+        labels = chinese_whispers(graph, seed=seed, fixed=np.where(stays, labels, -1), bias=bias)
         ids, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
         clusters = _contract(vectors, graph, codes, sizes, self.options.calibration)
         kept = np.full(len(ids), -1, np.int64)
@@ -76,7 +76,9 @@ class ChineseWhispers:
         return _by_size(chinese_whispers(clusters, seed=seed, fixed=kept)[codes], fixed)
 
 
-def chinese_whispers(graph: Graph, *, seed: int = 0, fixed: I64 | None = None, bias: float = 0.0) -> I64:
+def chinese_whispers(
+    graph: Graph, *, seed: int = 0, fixed: I64 | None = None, bias: F32 | float = 0.0
+) -> I64:
     """Cluster a graph by Chinese Whispers.
 
     Every node starts in a class of its own and, in random order, moves to the class that has
@@ -93,8 +95,8 @@ def chinese_whispers(graph: Graph, *, seed: int = 0, fixed: I64 | None = None, b
         Of the visiting order; the result is a function of graph, seed and `fixed`.
     fixed : (n,) int64, optional
         Nodes with a label of 0 or above keep it.
-    bias : float
-        Added to the weight of edges that lead to fixed nodes.
+    bias : float or (n,) float32
+        Added to the weight of the edges that lead to each fixed node.
 
     Returns
     -------
@@ -118,7 +120,7 @@ def chinese_whispers(graph: Graph, *, seed: int = 0, fixed: I64 | None = None, b
         graph.weights,
         codes,
         frozen,
-        np.float32(bias),
+        np.full(n, bias, np.float32),
         len(kept_ids) + n,
         np.uint64(seed),
     )
@@ -190,7 +192,7 @@ def _propagate(indptr, indices, weights, codes, frozen, bias, n_codes, seed):  #
             n_touched = 0
             for e in range(indptr[i], indptr[i + 1]):
                 j = indices[e]
-                weight = weights[e] + bias if frozen[j] else weights[e]
+                weight = weights[e] + bias[j] if frozen[j] else weights[e]
                 if weight <= 0.0:
                     continue
                 code = codes[j]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from faceindex.errors import ImageError
 from faceindex.pipeline.plan import Task
 from faceindex.recognise import Shot
 
-__all__ = ["Loaded", "Loader"]
+__all__ = ["Loaded", "Loader", "shot_bytes"]
 
 # Photos read ahead of the networks. More only costs memory: decoding is faster than recognising.
 _AHEAD = 32
@@ -29,7 +29,7 @@ class Loaded:
     content_hash : bytes or None
         None if the file could not be read.
     shot : Shot or None
-        None if the content is already known to the index, or there is an error.
+        None if there is an error.
     error : ImageError or None
     """
 
@@ -81,10 +81,9 @@ class Loader:
     tasks : sequence of Task
     decode : callable
         Bytes and path to a Shot; called in threads.
-    skip : collection of bytes
-        Content hashes that need no decoding.
     budget : int
-        Bytes of decoded photos that may wait; `release` gives them back.
+        Bytes of photos that may be alive; `release` gives them back. Whoever takes photos must release
+        all that it holds when they are more than half of it, or the next one never comes.
     threads : int
     """
 
@@ -93,13 +92,11 @@ class Loader:
         tasks: Sequence[Task],
         decode: Callable[[bytes, str], Shot],
         *,
-        skip: Collection[bytes],
         budget: int,
         threads: int,
     ) -> None:
         self._tasks = tasks
         self._decode = decode
-        self._skip = skip
         self._budget = _Budget(budget)
         self._threads = threads
 
@@ -117,13 +114,9 @@ class Loader:
             self._budget.close()
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def retain(self, shot: Shot) -> None:
-        """Count a shot that was decoded elsewhere."""
-        self._budget.add(_size(shot))
-
     def release(self, shot: Shot) -> None:
         """Say that a shot is no longer needed."""
-        self._budget.add(-_size(shot))
+        self._budget.add(-shot_bytes(shot))
 
     def _load(self, ticket: int, task: Task) -> Loaded:
         content_hash = None
@@ -131,12 +124,10 @@ class Loader:
         try:
             data = images.read(task.path)
             content_hash = images.content_hash(data)
-            if content_hash in self._skip or (task.known and task.known.content_hash == content_hash):
-                return Loaded(task, content_hash, None, None)
             entered = True
             self._budget.enter(ticket)
             shot = self._decode(data, str(task.path))
-            self._budget.add(_size(shot))
+            self._budget.add(shot_bytes(shot))
             return Loaded(task, content_hash, shot, None)
         except ImageError as error:
             return Loaded(task, content_hash, None, error)
@@ -145,5 +136,6 @@ class Loader:
                 self._budget.enter(ticket)  # let the next ticket pass
 
 
-def _size(shot: Shot) -> int:
+def shot_bytes(shot: Shot) -> int:
+    """What a shot counts for in the budget."""
     return shot.photo.image.nbytes + len(shot.data)

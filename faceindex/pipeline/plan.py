@@ -56,14 +56,17 @@ class Plan:
     missing: list[ImageRecord] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Place:
     """A folder or file given by the user, relative to its root; '' is the root itself."""
 
-    root: Root
+    root_id: int
     relpath: str
+    empty: bool = True
 
-    def contains(self, relpath: str) -> bool:
+    def contains(self, root_id: int, relpath: str) -> bool:
+        if root_id != self.root_id:
+            return False
         return not self.relpath or relpath == self.relpath or relpath.startswith(self.relpath + "/")
 
 
@@ -77,44 +80,51 @@ def make_plan(
 ) -> Plan:
     """Walk the paths and compare each file's size and time with the index; opens no file.
 
+    Parameters
+    ----------
+    on_scan : callable
+        Told the number of files now and then; what it raises ends the walk.
+
     Raises
     ------
     UsageError
         If a path does not exist.
     """
     candidates = walk(paths, exclude=exclude)
-    places = [_place(store, path) for path in paths]
+    split = [_split(path) for path in paths]
+    for folder, _ in split:
+        _register(store, folder)
+    roots = _Roots(store.roots())
+    places = [_Place(*roots.locate(folder, name)) for folder, name in split]
     known = store.images()
-    roots: dict[Path, tuple[Root, str]] = {}
     plan = Plan()
     seen: set[tuple[int, str]] = set()
-    unlisted: list[tuple[int, str]] = []
+    unlisted: list[_Place] = []
     for count, candidate in enumerate(candidates, 1):
         if count % _REPORT_EVERY == 0:
             on_scan(count)
-        if candidate.root not in roots:
-            roots[candidate.root] = _root_and_prefix(store, candidate.root)
-        root, prefix = roots[candidate.root]
-        relpath = prefix + candidate.relpath
-        if (root.id, relpath) in seen:
+        root_id, relpath = roots.locate(candidate.root, candidate.relpath)
+        if (root_id, relpath) in seen:
             continue
-        seen.add((root.id, relpath))
-        record = known.get((root.id, relpath))
-        task = Task(candidate.path, root.id, relpath, candidate.size, candidate.mtime_ns, record)
+        record = known.get((root_id, relpath))
+        task = Task(candidate.path, root_id, relpath, candidate.size, candidate.mtime_ns, record)
         if candidate.error is not None:
             plan.failed.append((task, candidate.error))
-            unlisted.append((root.id, relpath + "/"))
-        elif record is None or _must_open(record, candidate, retry_failed):
+            unlisted.append(_Place(root_id, relpath))
+            continue
+        seen.add((root_id, relpath))
+        if record is None or _must_open(record, candidate, retry_failed):
             plan.tasks.append(task)
         else:
             plan.unchanged.append(record)
+    for place in places:
+        place.empty = not any(place.contains(*key) for key in seen)
     for key, record in known.items():
-        if key in seen or any(key[0] == root and key[1].startswith(folder) for root, folder in unlisted):
+        if key in seen or any(place.contains(*key) for place in unlisted):
             continue
-        within = [place for place in places if place.root.id == key[0] and place.contains(key[1])]
+        within = [place for place in places if place.contains(*key)]
         if within:
-            empty = not any(root == key[0] and within[0].contains(relpath) for root, relpath in seen)
-            (plan.missing if empty else plan.gone).append(record)
+            (plan.missing if all(place.empty for place in within) else plan.gone).append(record)
     return plan
 
 
@@ -124,21 +134,53 @@ def _must_open(record: ImageRecord, candidate: Candidate, retry_failed: bool) ->
     return record.status is Status.UNREADABLE and (retry_failed or record.reason in _TRY_AGAIN)
 
 
-def _place(store: Store, given: str | os.PathLike[str]) -> _Place:
-    """Register the root that a given path belongs to: the folder itself, or a file's folder."""
+def _split(given: str | os.PathLike[str]) -> tuple[str, str]:
+    """A given path as the folder that is or becomes a root, as the user typed it, and what is in it."""
     text = os.fspath(given)
-    is_folder = Path(text).is_dir()
-    folder = text if is_folder else os.path.dirname(text)  # noqa: PTH120 - keeps what the user typed
+    if os.path.isdir(text):  # noqa: PTH112 - Path would not keep what was typed
+        return text, "."
+    folder, name = os.path.split(text)
+    return folder or ".", name
+
+
+def _register(store: Store, folder: str) -> None:
+    try:
+        _Roots(store.roots()).locate(folder)
+    except LookupError:
+        store.add_root(_absolute(folder), folder)
+
+
+class _Roots:
+    """Which root a folder belongs to, also when it is reached by another name."""
+
+    def __init__(self, roots: Sequence[Root]) -> None:
+        self._roots = [(root.id, root.path, os.path.realpath(root.path)) for root in roots]
+        self._found: dict[str, tuple[int, str]] = {}
+
+    def locate(self, folder: str | os.PathLike[str], relpath: str = ".") -> tuple[int, str]:
+        """Id of the root and the path below it, separated by ``/``; the root itself is ''."""
+        text = os.fspath(folder)
+        if text not in self._found:
+            self._found[text] = self._search(_absolute(text))
+        root_id, prefix = self._found[text]
+        return root_id, "/".join(part for part in (prefix, relpath) if part not in ("", "."))
+
+    def _search(self, folder: str) -> tuple[int, str]:
+        for root_id, path, _ in self._roots:
+            if Path(folder).is_relative_to(path):
+                return root_id, _below(folder, path)
+        real = os.path.realpath(folder)
+        for root_id, _, path in self._roots:
+            if Path(real).is_relative_to(path):
+                return root_id, _below(real, path)
+        raise LookupError(folder)
+
+
+def _absolute(path: str) -> str:
     # Not Path.resolve: a root that is a symbolic link stays the place that the user named.
-    root = store.add_root(os.path.abspath(folder or "."), folder or ".")  # noqa: PTH100
-    relpath = os.path.relpath(os.path.abspath(text), root.path)  # noqa: PTH100
-    return _Place(root, "" if relpath == "." else Path(relpath).as_posix())
+    return os.path.abspath(path)  # noqa: PTH100
 
 
-def _root_and_prefix(store: Store, folder: Path) -> tuple[Root, str]:
-    for root in store.roots():
-        if folder == Path(root.path):
-            return root, ""
-        if folder.is_relative_to(root.path):
-            return root, folder.relative_to(root.path).as_posix() + "/"
-    raise AssertionError(f"{folder} was walked but belongs to no root")
+def _below(path: str, root: str) -> str:
+    relpath = Path(path).relative_to(root).as_posix()
+    return "" if relpath == "." else relpath

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from faceindex import images
 from faceindex.errors import ImageError, Reason
+from faceindex.images import IMAGE_SUFFIXES
 from faceindex.pipeline.events import (
     Committed,
     Event,
@@ -20,7 +20,8 @@ from faceindex.pipeline.events import (
     Summary,
     Warned,
 )
-from faceindex.pipeline.load import Loaded, Loader
+from faceindex.pipeline.load import Loaded, Loader, shot_bytes
+from faceindex.pipeline.moves import find_moves
 from faceindex.pipeline.plan import Plan, Task, make_plan
 from faceindex.recognise import Recogniser, Shot
 from faceindex.store import ImageRecord, NewImage, Status, Store
@@ -32,7 +33,14 @@ _BATCH_PHOTOS = 16  # enough faces for full batches of the embedder, little enou
 _BUDGET_BYTES = 256 << 20  # decoded photos alive at a time
 _COMMIT_PHOTOS = 64  # at most this many photos are lost by a power cut...
 _COMMIT_SECONDS = 5.0  # ...or this much work
-_DECODE_THREADS = 2
+_THREADS = 2  # that read and decode ahead of the networks
+
+# Reasons that say nothing about the photo: what is known of it is kept until it can be read again.
+_PASSING = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR}
+
+
+class _Stopped(Exception):
+    """Asked to stop while the folders were still being walked."""
 
 
 def index_photos(
@@ -78,19 +86,28 @@ def index_photos(
         If a path does not exist.
     """
     started = time.monotonic()
+
+    def on_scan(files: int) -> None:
+        on_event(Scanning(files))
+        if should_stop():
+            raise _Stopped
+
     on_event(Scanning(0))
-    plan = make_plan(
-        store,
-        paths,
-        retry_failed=retry_failed,
-        exclude=[*exclude, store.directory],
-        on_scan=lambda files: on_event(Scanning(files)),
-    )
+    try:
+        plan = make_plan(
+            store,
+            paths,
+            retry_failed=retry_failed,
+            exclude=[*exclude, store.directory],
+            on_scan=on_scan,
+        )
+    except _Stopped:
+        return Summary(seconds=time.monotonic() - started, interrupted=True)
     on_event(Planned(len(plan.tasks) + len(plan.failed)))
     run = _Run(store, recogniser, plan, on_event)
     run.count_unchanged()
     run.record_unreachable()
-    run.work(should_stop)
+    run.work(run.settle_moves(), should_stop)
     if not run.summary.interrupted:
         run.remove_gone(prune)
     run.summary.seconds = time.monotonic() - started
@@ -112,16 +129,10 @@ class _Run:
         self._load_recogniser = recogniser
         self._recogniser: Recogniser | None = None
         self._recogniser_lock = threading.Lock()
-        self._vanished: dict[bytes, list[ImageRecord]] = {}
-        for record in [*plan.gone, *plan.missing]:
-            if record.content_hash is not None:
-                self._vanished.setdefault(record.content_hash, []).append(record)
         self._moved: set[int] = set()
         self._batch: list[Loaded] = []
         self._batch_bytes = 0
         self._pending: list[NewImage] = []
-        self._relinked: list[tuple[int, int, str, int, int]] = []
-        self._touched: list[tuple[int, int, int]] = []
         self._committed_at = time.monotonic()
 
     @property
@@ -146,19 +157,49 @@ class _Run:
             self._fail(task, error, None)
         self._commit()
 
-    def work(self, should_stop: Callable[[], bool]) -> None:
-        if not self.plan.tasks:
+    def settle_moves(self) -> list[Task]:
+        """Give moved photos their new names; the tasks that are left."""
+        moves = find_moves(self.plan, threads=_THREADS)
+        self.store.touch([(t.known.id, t.size, t.mtime_ns) for t in moves.touched if t.known is not None])
+        self.store.relink(
+            [
+                (record.id, task.root_id, task.relpath, task.size, task.mtime_ns)
+                for record, task in moves.moved
+            ]
+        )
+        self._moved = {record.id for record, _ in moves.moved}
+        self.summary.unchanged += len(moves.touched)
+        self.summary.moved += len(moves.moved)
+        self.summary.opened += len(moves.touched) + len(moves.moved)
+        self.summary.gone += sum(
+            task.known is not None and task.known.status is Status.OK and task.known.id not in self._moved
+            for _, task in moves.moved
+        )
+        for task in moves.touched:
+            self.emit(PhotoDone(str(task.path), task.known.faces if task.known else 0))
+        for record, task in moves.moved:
+            self.emit(PhotoDone(str(task.path), record.faces))
+        if moves.touched or moves.moved:
+            self.emit(Committed(len(moves.touched) + len(moves.moved)))
+        return moves.tasks
+
+    def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
+        if not tasks:
             return
         loader = Loader(
-            self.plan.tasks,
+            tasks,
             lambda data, path: self.recogniser.take(data, path),
-            skip=set(self._vanished),
             budget=_BUDGET_BYTES,
-            threads=_DECODE_THREADS,
+            threads=_THREADS,
         )
         for loaded in loader:
             self.summary.opened += 1
-            self._receive(loaded, loader)
+            if loaded.shot is None:
+                assert loaded.error is not None
+                self._fail(loaded.task, loaded.error, loaded.content_hash)
+            else:
+                self._batch.append(loaded)
+                self._batch_bytes += shot_bytes(loaded.shot)
             if len(self._batch) >= _BATCH_PHOTOS or self._batch_bytes > _BUDGET_BYTES // 2:
                 self._recognise(loader)
             late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
@@ -172,59 +213,21 @@ class _Run:
         self._commit()
 
     def remove_gone(self, prune: bool) -> None:
-        gone = [record.id for record in self.plan.gone if record.id not in self._moved]
-        missing = [record.id for record in self.plan.missing if record.id not in self._moved]
-        if missing and not prune and not self._moved:
-            self.summary.missing = len(missing)
+        gone = [record for record in self.plan.gone if record.id not in self._moved]
+        missing = [record for record in self.plan.missing if record.id not in self._moved]
+        if missing and not prune:
+            self.summary.missing = _count_photos(missing)
             self.emit(
                 Warned(
-                    f"All {len(missing)} indexed photos of a folder are missing and were kept, in case its "
-                    "disk is not mounted; pass --prune to take them out."
+                    f"All {self.summary.missing} indexed photos of a folder are missing and were kept, in "
+                    "case its disk is not mounted; pass --prune to take them out."
                 )
             )
         else:
             gone += missing
         if gone:
-            self.store.remove(gone)
-        self.summary.gone = len(gone)
-
-    def _receive(self, loaded: Loaded, loader: Loader) -> None:
-        task = loaded.task
-        if loaded.error is not None:
-            self._fail(task, loaded.error, loaded.content_hash)
-        elif loaded.shot is not None:
-            self._enqueue(loaded)
-        elif task.known is not None and task.known.content_hash == loaded.content_hash:
-            self._touched.append((task.known.id, task.size, task.mtime_ns))
-            self.summary.unchanged += 1
-            self.emit(PhotoDone(str(task.path), task.known.faces))
-        else:
-            self._relink(loaded, loader)
-
-    def _relink(self, loaded: Loaded, loader: Loader) -> None:
-        """A file whose content was known under a name that is gone: give the faces the new name."""
-        task = loaded.task
-        assert loaded.content_hash is not None
-        candidates = self._vanished[loaded.content_hash]
-        if candidates and task.known is None:
-            record = candidates.pop(0)
-            self._moved.add(record.id)
-            self._relinked.append((record.id, task.root_id, task.relpath, task.size, task.mtime_ns))
-            self.summary.moved += 1
-            self.emit(PhotoDone(str(task.path), record.faces))
-            return
-        try:  # a second copy, or it replaced another photo: one name cannot be given twice
-            shot = self.recogniser.take(images.read(task.path), str(task.path))
-        except ImageError as error:
-            self._fail(task, error, loaded.content_hash)
-            return
-        loader.retain(shot)
-        self._enqueue(Loaded(task, loaded.content_hash, shot, None))
-
-    def _enqueue(self, loaded: Loaded) -> None:
-        assert loaded.shot is not None
-        self._batch.append(loaded)
-        self._batch_bytes += loaded.shot.photo.image.nbytes
+            self.store.remove([record.id for record in gone])
+        self.summary.gone += _count_photos(gone)
 
     def _recognise(self, loader: Loader) -> None:
         batch, self._batch, self._batch_bytes = self._batch, [], 0
@@ -282,9 +285,14 @@ class _Run:
         self.emit(PhotoDone(str(task.path), len(faces)))
 
     def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
+        was_fine = task.known is not None and task.known.status is Status.OK
+        if was_fine and error.reason in _PASSING:
+            self.summary.unreadable[error.reason.value] += 1
+            self.emit(PhotoFailed(error))
+            return
         not_a_photo = (
             error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY)
-            and task.path.suffix.lower() not in images.IMAGE_SUFFIXES
+            and task.path.suffix.lower() not in IMAGE_SUFFIXES
         )
         self._pending.append(
             NewImage(
@@ -310,13 +318,11 @@ class _Run:
 
     def _commit(self) -> None:
         self._committed_at = time.monotonic()
-        photos = len(self._pending) + len(self._relinked) + len(self._touched)
-        if self._pending:
-            self.store.commit(self._pending)
-        if self._relinked:
-            self.store.relink(self._relinked)
-        if self._touched:
-            self.store.touch(self._touched)
-        self._pending, self._relinked, self._touched = [], [], []
-        if photos:
-            self.emit(Committed(photos))
+        pending, self._pending = self._pending, []
+        if pending:
+            self.store.commit(pending)
+            self.emit(Committed(len(pending)))
+
+
+def _count_photos(records: Sequence[ImageRecord]) -> int:
+    return sum(record.status is not Status.IGNORED for record in records)

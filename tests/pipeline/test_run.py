@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ import pytest
 
 from faceindex import FaceIndex, images
 from faceindex.errors import ImageError, Reason, UsageError
-from faceindex.pipeline import Committed, Event, PhotoFailed, Planned, Warned, run
+from faceindex.pipeline import Committed, Event, PhotoFailed, Planned, Warned, plan, run
 
 Opened = list[str]
 
@@ -297,3 +298,156 @@ def test_denied_photos_are_tried_at_every_run(
         assert index.add(album).unreadable == {"permission denied": 1}
     summary = index.add(album)
     assert (summary.new, summary.unreadable.total()) == (1, 0)
+
+
+def test_large_files_with_small_pictures_do_not_wait_for_each_other(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The budget counts the files' bytes as well as the pixels; a batch must be let go by both."""
+    for photo in album.rglob("*.png"):
+        photo.write_bytes(photo.read_bytes() + bytes(80_000))
+    monkeypatch.setattr(run, "_BUDGET_BYTES", 300_000)
+    done: list[int] = []
+    worker = threading.Thread(target=lambda: done.append(run_in_own_store(album)), daemon=True)
+    worker.start()
+    worker.join(60)
+    assert done == [12]
+
+
+def run_in_own_store(album: Path) -> int:
+    with FaceIndex.create(album.parent / "own", detector="fake", embedder="fake") as index:
+        return index.add(album).faces
+
+
+def test_a_folder_that_cannot_be_listed_loses_nothing(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.add(album)
+    scandir = os.scandir
+
+    for closed in (album, album / "person1"):
+
+        def refuses(path: str, closed: Path = closed) -> object:
+            if Path(path) == closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return scandir(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", refuses)
+            summary = index.add(album)
+        assert (summary.gone, summary.missing, summary.unreadable.total()) == (0, 0, 1)
+        assert len(index.table()) == 12
+        assert index.add(album).complete
+
+
+def test_a_rename_elsewhere_does_not_unlock_an_empty_folder(index: FaceIndex, album: Path) -> None:
+    index.add([album / "person0", album / "person1"])
+    (album / "person0" / "0.png").rename(album / "person0" / "new.png")
+    for photo in (album / "person1").iterdir():
+        photo.unlink()
+    summary = index.add([album / "person0", album / "person1"])
+    assert (summary.moved, summary.missing, summary.gone) == (1, 4, 0)
+
+
+def test_a_photo_out_of_reach_keeps_its_faces(index: FaceIndex, album: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    shutil.move(album / "person0" / "0.png", disk / "0.png")
+    (album / "person0" / "0.png").symlink_to(disk / "0.png")
+    index.add(album)
+    before = index.table().face.tolist()
+    disk.rename(tmp_path / "away")
+    summary = index.add(album)
+    assert summary.unreadable == {"missing": 1}
+    assert index.table().face.tolist() == before
+    (tmp_path / "away").rename(disk)
+    assert index.add(album).complete
+    assert index.table().face.tolist() == before
+
+
+def test_a_truncated_photo_stays_unreadable_however_often_it_is_tried(index: FaceIndex, album: Path) -> None:
+    whole = (album / "person0" / "0.png").read_bytes()
+    (album / "cut.png").write_bytes(whole[:-40])
+    index.add(album)
+    again = index.add(album, retry_failed=True)
+    assert (again.unreadable.total(), again.known_unreadable, again.unchanged) == (1, 0, 12)
+    (album / "cut.png").rename(album / "cut2.png")
+    renamed = index.add(album)
+    assert (renamed.moved, renamed.unreadable.total()) == (0, 1)
+
+
+def faces_by_name(index: FaceIndex) -> dict[str, int]:
+    return {Path(row.photo).name: row.face for row in index.faces()}
+
+
+def test_names_may_be_swapped_shifted_and_overwritten(index: FaceIndex, album: Path) -> None:
+    folder = album / "person0"
+    index.add(folder)
+    before = faces_by_name(index)
+
+    for old, new in (("0.png", "x"), ("1.png", "0.png"), ("x", "1.png")):
+        (folder / old).rename(folder / new)
+    for i in range(4):
+        os.utime(folder / f"{i}.png", (i + 1, i + 1))
+    summary = index.add(folder)
+    assert (summary.moved, summary.changed, summary.new, summary.gone) == (2, 0, 0, 0)
+    assert faces_by_name(index) == {**before, "0.png": before["1.png"], "1.png": before["0.png"]}
+
+    before = faces_by_name(index)
+    for i in (3, 2, 1, 0):
+        (folder / f"{i}.png").rename(folder / f"{i + 1}.png")
+    summary = index.add(folder)
+    assert (summary.moved, summary.changed, summary.new, summary.gone) == (4, 0, 0, 0)
+    assert faces_by_name(index) == {f"{i + 1}.png": before[f"{i}.png"] for i in range(4)}
+
+    before = faces_by_name(index)
+    (folder / "1.png").replace(folder / "2.png")
+    summary = index.add(folder)
+    assert (summary.moved, summary.changed, summary.new, summary.gone) == (1, 0, 0, 1)
+    assert faces_by_name(index) == {
+        "2.png": before["1.png"],
+        "3.png": before["3.png"],
+        "4.png": before["4.png"],
+    }
+
+
+def test_a_photo_that_moved_away_from_its_new_content(
+    index: FaceIndex, album: Path, fake_models: ModuleType
+) -> None:
+    folder = album / "person0"
+    index.add(folder)
+    before = faces_by_name(index)
+    (folder / "0.png").rename(folder / "old.png")
+    fake_models.make_photo(folder / "0.png", (250, 10, 10), mark=9)
+    summary = index.add(folder)
+    assert (summary.moved, summary.new, summary.changed, summary.gone) == (1, 1, 0, 0)
+    after = faces_by_name(index)
+    assert after["old.png"] == before["0.png"]
+    assert after["0.png"] not in before.values()
+
+
+def test_a_folder_by_another_name_is_the_same_folder(
+    index: FaceIndex, album: Path, tmp_path: Path, opened: Opened
+) -> None:
+    (tmp_path / "link").symlink_to(album)
+    index.add(tmp_path / "link")
+    opened.clear()
+    summary = index.add(album)
+    assert (summary.unchanged, summary.new, opened) == (12, 0, [])
+    summary = index.add([album / "person0", tmp_path / "link" / "person0", album / "person1" / "0.png"])
+    assert (summary.unchanged, summary.new, summary.gone) == (5, 0, 0)
+
+
+def test_gone_photos_of_a_folder_that_is_taken_over(index: FaceIndex, album: Path) -> None:
+    index.add(album / "person0")
+    (album / "person0" / "0.png").unlink()
+    shutil.copy(album / "person1" / "0.png", album / "top.png")
+    summary = index.add([album / "person0", album / "top.png"])
+    assert (summary.gone, summary.unchanged, summary.new) == (1, 3, 1)
+
+
+def test_ctrl_c_during_the_walk(index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_REPORT_EVERY", 1)
+    summary = index.add(album, should_stop=lambda: True)
+    assert summary.interrupted
+    assert len(index.table()) == 0

@@ -1,0 +1,85 @@
+"""Files whose content is known: moved, renamed, or only touched. They keep their faces and people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from faceindex import images
+from faceindex.errors import ImageError
+from faceindex.pipeline.plan import Plan, Task
+from faceindex.store import ImageRecord, Status
+
+__all__ = ["Moves", "find_moves"]
+
+
+@dataclass(slots=True)
+class Moves:
+    """What became of the photos that are not where they were.
+
+    Attributes
+    ----------
+    touched : list of Task
+        The content is the one that is known under this name; only the time is new.
+    moved : list of (ImageRecord, Task)
+        The content was known under another name, which has gone or has another content now.
+    tasks : list of Task
+        What is left to be looked at. `known` is None where the known photo has moved away.
+    """
+
+    touched: list[Task] = field(default_factory=list)
+    moved: list[tuple[ImageRecord, Task]] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+
+
+def find_moves(plan: Plan, *, threads: int) -> Moves:
+    """Read the files that may be known by content, which are those of a size that has vanished.
+
+    All are read before anything is written, so that names may be swapped or shifted: a photo that is
+    overwritten under its old name is still found under the new one.
+    """
+    left = {
+        record.id: record
+        for record in (*plan.gone, *plan.missing, *(task.known for task in plan.tasks))
+        if record is not None and record.status is Status.OK and record.content_hash is not None
+    }
+    sizes = {record.size for record in left.values()}
+    suspects = [task for task in plan.tasks if task.size in sizes]
+    with ThreadPoolExecutor(threads, thread_name_prefix="faceindex-hash") as pool:
+        hashes = dict(zip(map(id, suspects), pool.map(_content_hash, suspects), strict=True))
+
+    moves = Moves()
+    rest = []
+    for task in plan.tasks:
+        known = task.known
+        if known is not None and known.id in left and known.content_hash == hashes.get(id(task)):
+            moves.touched.append(task)
+            del left[known.id]
+        else:
+            rest.append(task)
+    by_hash: dict[bytes | None, list[ImageRecord]] = {}
+    for record in left.values():
+        by_hash.setdefault(record.content_hash, []).append(record)
+    for task in rest:
+        content_hash = hashes.get(id(task))
+        if content_hash is not None and (records := by_hash.get(content_hash)):
+            moves.moved.append((records.pop(0), task))
+        else:
+            moves.tasks.append(task)
+    moves.tasks = _without_moved(moves.tasks, {record.id for record, _ in moves.moved})
+    return moves
+
+
+def _without_moved(tasks: Sequence[Task], moved: set[int]) -> list[Task]:
+    return [
+        replace(task, known=None) if task.known is not None and task.known.id in moved else task
+        for task in tasks
+    ]
+
+
+def _content_hash(task: Task) -> bytes | None:
+    try:
+        return images.content_hash(images.read(task.path))
+    except ImageError:
+        return None  # told when it is its turn to be looked at
