@@ -1,9 +1,9 @@
 """Is a run of `index` that is killed at any instant harmless?
 
-Kills `index` with SIGKILL at random moments after it has begun, and after each kill checks that the index opens, that
-every photo whose commit had been reported is there with the faces of an undisturbed run, and that
-running `index` again ends with exactly the faces of the undisturbed run: same photos, boxes, scores
-and vectors, bit for bit.
+Kills `index` with SIGKILL at random moments after it has begun, and after each kill checks that the
+index opens, that every photo whose commit had been reported is there with the faces of an undisturbed
+run, and that running `index` again ends with exactly the faces of the undisturbed run: same photos,
+boxes, scores and vectors, bit for bit.
 
     python benchmarks/crash.py ../shared/data/people [--kills 50] [--count 80] [--quick]
 """
