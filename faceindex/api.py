@@ -14,11 +14,11 @@ import numpy as np
 from faceindex import images, models
 from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.errors import IndexNotFound, NotClustered, PinnedModelError, UsageError
+from faceindex.grouping import group_faces, leading, similarity_to_centroid
 from faceindex.identify import Answer, identify
 from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
-from faceindex.models.spec import Calibration, ClustererSpec, DetectorSpec, EmbedderSpec
+from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec
 from faceindex.store import (
-    EXACT_BELOW,
     Clustering,
     Counts,
     FaceTable,
@@ -28,7 +28,7 @@ from faceindex.store import (
     Status,
     Store,
 )
-from faceindex.types import F32, I64, BoolArray, Faces, Graph
+from faceindex.types import F32, Faces
 
 if TYPE_CHECKING:
     from faceindex.pipeline import Event, Summary
@@ -45,14 +45,6 @@ __all__ = [
 
 _DIRECTORY = ".faceindex"
 _ENVIRONMENT_VARIABLE = "FACEINDEX_INDEX"
-
-# Neighbours of a face in the graph that is clustered; more than the photos of most people, so that
-# a person's photos hang together although the most alike ones use up the places.
-_GRAPH_NEIGHBOURS = 80
-_QUERY_BLOCK = 4096
-
-# Edges below even odds are kept this deep (nats), for stray faces of settled clusters.
-_GRAPH_FLOOR = -4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,6 +424,8 @@ class FaceIndex:
         ------
         UnknownModel, UsageError
         """
+        if not self._store.writable:
+            raise UsageError("The index is open for reading only.", "Open it with write=True.")
         spec = models.get("clusterer", algorithm)
         assert isinstance(spec, ClustererSpec)
         if min_size is None:
@@ -460,30 +454,23 @@ class FaceIndex:
 
         table = self.table()
         vectors = self._store.vectors(table.row)
-        fixed = np.full(len(table), -1, np.int64) if started_over else table.cluster
-        if not len(table):
-            labels = fixed
-        elif spec.needs == "graph":
-            labels = self._fit_graph(clusterer, vectors, fixed, options)
-        else:
-            # Those that an earlier run left out stay out.
-            last = previous.params.get("last_face") if previous and not started_over else None
-            joining = (fixed >= 0) | (table.face > (last if isinstance(last, int) else -1))
-            labels = fixed.copy()
-            labels[joining] = clusterer.fit(vectors[joining], None, fixed[joining])
-        labels = _dissolve(labels, fixed, min_size)
-        next_id = previous.next_cluster_id if previous else 0
-        if started_over:
-            labels = _reuse_ids(labels, table.cluster, next_id)
-        else:
-            labels = _new_ids(labels, fixed, next_id)
+        labels = group_faces(
+            self._store,
+            table,
+            vectors,
+            clusterer,
+            options,
+            min_size=min_size,
+            previous=previous,
+            started_over=started_over,
+        )
         self._store.save_clustering(
             algorithm,
             {**params, "last_face": int(table.face.max(initial=-1))},
             seed,
             table.face,
             labels,
-            _similarity_to_centroid(vectors, labels),
+            similarity_to_centroid(vectors, labels),
         )
         ids, sizes = np.unique(labels[labels >= 0], return_counts=True)
         order = np.lexsort((ids, -sizes))
@@ -550,7 +537,7 @@ class FaceIndex:
             clusters=table.cluster,
             threshold=threshold,
             consensus=consensus,
-            voices=_leading(table, table.cluster, calibration),
+            voices=leading(table, table.cluster, calibration),
             neighbours=neighbours,
         )
         named = {neighbour.face for answer in answers for neighbour in answer.neighbours}
@@ -616,58 +603,6 @@ class FaceIndex:
                     f"Leave out --{what}, or make another index with --index DIR.",
                 )
 
-    def _fit_graph(self, clusterer: Clusterer, vectors: F32, fixed: I64, options: ClusterOptions) -> I64:
-        """Cluster the sharp faces; blurred ones join the cluster of the most alike sharp face, or nobody.
-
-        Blurred faces resemble each other whoever they are: left to themselves they form clusters of
-        passers-by, and tie other people's together.
-        """
-        table = self.table()
-        assert options.calibration is not None
-        threshold = options.threshold
-        if threshold is None:
-            threshold = options.calibration.threshold(len(table))
-        sharp = _leading(table, fixed, options.calibration)
-        leaders, followers = np.flatnonzero(sharp), np.flatnonzero(~sharp & (fixed < 0))
-        graph = self._graph(table, vectors, leaders, options)
-        labels: I64 = fixed.copy()
-        labels[leaders] = clusterer.fit(vectors[leaders], graph, fixed[leaders])
-        if len(followers):
-            neighbours, similarities = self._neighbours(table, vectors, followers)
-            similarities[(neighbours < 0) | ~sharp[neighbours]] = -np.inf
-            nearest = similarities.argmax(axis=1)[:, None]
-            joins = np.take_along_axis(similarities, nearest, axis=1)[:, 0] >= threshold
-            leader = np.take_along_axis(neighbours, nearest, axis=1)[:, 0]
-            labels[followers[joins]] = labels[leader[joins]]
-        return labels
-
-    def _graph(self, table: FaceTable, vectors: F32, members: I64, options: ClusterOptions) -> Graph:
-        from faceindex.graph import exact_neighbours, log_odds, symmetric_graph
-
-        if len(table) < EXACT_BELOW:
-            neighbours, similarities = exact_neighbours(vectors[members], _GRAPH_NEIGHBOURS)
-        else:
-            neighbours, similarities = self._neighbours(table, vectors, members)
-            position = np.full(len(table) + 1, -1, np.int64)  # the last entry is for "no neighbour", -1
-            position[members] = np.arange(len(members))
-            neighbours = position[neighbours]
-        if options.threshold is not None:
-            return symmetric_graph(neighbours, similarities - np.float32(options.threshold))
-        assert options.calibration is not None
-        weights = log_odds(similarities, len(table), options.calibration)
-        return symmetric_graph(neighbours, weights, floor=_GRAPH_FLOOR)
-
-    def _neighbours(self, table: FaceTable, vectors: F32, which: I64) -> tuple[I64, F32]:
-        """Positions in `table` of the most alike faces of some, and the similarities; -1 pads."""
-        k = _GRAPH_NEIGHBOURS + 1  # the face itself is among them
-        neighbours = np.empty((len(which), k), np.int64)
-        similarities = np.empty((len(which), k), np.float32)
-        for start in range(0, len(which), _QUERY_BLOCK):
-            block = slice(start, start + _QUERY_BLOCK)
-            ids, similarities[block] = self._store.search(vectors[which[block]], k)
-            neighbours[block] = np.where(ids >= 0, np.searchsorted(table.face, ids), -1)
-        return neighbours, similarities
-
     def _catalog(self) -> tuple[FaceTable, _Naming]:
         """Faces and photos of one moment, read again only after a commit."""
         if self._read is None or self._read[0] != self._store.generation:
@@ -723,69 +658,6 @@ def _pins(detector: str, embedder: str, min_face: float) -> Pins:
     )
 
 
-def _leading(table: FaceTable, clusters: I64, calibration: Calibration) -> BoolArray:
-    """Which faces speak for people: those that are not blurred, and the blurred ones of clusters without.
-
-    Where most faces are soft, soft is not blurred.
-    """
-    if not len(table):
-        return np.zeros(0, bool)
-    limit = min(calibration.blurred, float(np.median(table.sharpness)) / 2)
-    sharp = table.sharpness >= limit
-    with_sharp = np.unique(clusters[sharp & (clusters >= 0)])
-    leading: BoolArray = sharp | ((clusters >= 0) & ~np.isin(clusters, with_sharp))
-    return leading
-
-
 def _box(box: F32) -> tuple[float, float, float, float]:
     x1, y1, x2, y2 = (float(value) for value in box)
     return x1, y1, x2, y2
-
-
-def _dissolve(labels: I64, fixed: I64, min_size: int) -> I64:
-    """-1 for clusters that are too small, except those that were there before."""
-    if not len(labels):
-        return labels
-    ids, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    small = (sizes < min_size) & ~np.isin(ids, fixed[fixed >= 0])
-    return np.where(small[codes], -1, labels)
-
-
-def _new_ids(labels: I64, fixed: I64, next_id: int) -> I64:
-    """Number clusters that are not in `fixed` from `next_id`, in their order."""
-    new = (labels >= 0) & ~np.isin(labels, fixed[fixed >= 0])
-    labels = labels.copy()
-    labels[new] = next_id + np.unique(labels[new], return_inverse=True)[1]
-    return labels
-
-
-def _reuse_ids(labels: I64, old: I64, next_id: int) -> I64:
-    """Give each cluster the old id with which it shares most faces; every old id once."""
-    both = (labels >= 0) & (old >= 0)
-    pairs, counts = np.unique(np.stack([labels[both], old[both]]), axis=1, return_counts=True)
-    names: dict[int, int] = {}
-    taken: set[int] = set()
-    for i in np.lexsort((pairs[1], pairs[0], -counts)):
-        new, known = int(pairs[0, i]), int(pairs[1, i])
-        if new not in names and known not in taken:
-            names[new] = known
-            taken.add(known)
-    for label in np.unique(labels[labels >= 0]).tolist():
-        if label not in names:
-            names[label] = next_id
-            next_id += 1
-    return np.array([names.get(int(label), -1) for label in labels], np.int64)
-
-
-def _similarity_to_centroid(vectors: F32, labels: I64) -> F32:
-    """Dot product of each vector with the unit centroid of its cluster; NaN where there is none."""
-    similarity = np.full(len(labels), np.nan, np.float32)
-    member = labels >= 0
-    if not member.any():
-        return similarity
-    _, codes = np.unique(labels[member], return_inverse=True)
-    centroids = np.zeros((codes.max() + 1, vectors.shape[1]), np.float32)
-    np.add.at(centroids, codes, vectors[member])
-    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
-    similarity[member] = np.einsum("ij,ij->i", vectors[member], centroids[codes])
-    return similarity

@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from faceindex import FaceIndex, api, models
+from faceindex import FaceIndex, grouping, models
 from faceindex.api import find_index
 from faceindex.errors import (
     IndexNotFound,
@@ -217,6 +217,8 @@ def test_finding_an_index(tmp_path: Path, fake_models: ModuleType, monkeypatch: 
 
 def test_a_reader_beside_the_writer(tmp_path: Path, album: Path) -> None:
     with make(tmp_path / "index") as writer, FaceIndex.open(tmp_path / "index") as reader:
+        with pytest.raises(UsageError, match="reading only"):
+            reader.cluster()
         assert len(reader.table()) == 0
         writer.add(album)
         assert len(reader.table()) == 12
@@ -298,8 +300,8 @@ def test_the_neighbour_graph_by_ann_gives_the_same_clusters(
         put_faces(index, vectors, [0.3] * 120)
         index.cluster()
         exact = index.table().cluster.copy()
-        monkeypatch.setattr(api, "EXACT_BELOW", 0)
-        monkeypatch.setattr(api, "_QUERY_BLOCK", 50)
+        monkeypatch.setattr(grouping, "EXACT_BELOW", 0)
+        monkeypatch.setattr(grouping, "_QUERY_BLOCK", 50)
         index.cluster(rebuild=True)
         np.testing.assert_array_equal(index.table().cluster, exact)
         assert len(np.unique(exact)) == 12

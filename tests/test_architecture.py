@@ -26,6 +26,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("api",),
     ("pipeline",),
+    ("grouping",),
     ("identify",),
     ("export",),
     ("evaluate",),

@@ -160,13 +160,14 @@ class _Run:
     def settle_moves(self) -> list[Task]:
         """Give moved photos their new names; the tasks that are left."""
         moves = find_moves(self.plan, threads=_THREADS)
-        self.store.touch([(t.known.id, t.size, t.mtime_ns) for t in moves.touched if t.known is not None])
-        self.store.relink(
-            [
-                (record.id, task.root_id, task.relpath, task.size, task.mtime_ns)
-                for record, task in moves.moved
-            ]
-        )
+        touched = [(t.known.id, t.size, t.mtime_ns) for t in moves.touched if t.known is not None]
+        moved = [
+            (record.id, task.root_id, task.relpath, task.size, task.mtime_ns) for record, task in moves.moved
+        ]
+        if touched:
+            self.store.touch(touched)
+        if moved:
+            self.store.relink(moved)
         self._moved = {record.id for record, _ in moves.moved}
         self.summary.unchanged += len(moves.touched)
         self.summary.moved += len(moves.moved)
