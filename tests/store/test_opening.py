@@ -139,14 +139,18 @@ def test_catalog_that_is_none(store, directory, content):
 
 
 _READ_AND_TRY_TO_WRITE = """
-import mmap, os, sys  # numpy imports mmap late, when this user may no longer read it
+import os, sys
 from faceindex.errors import StoreError
 from faceindex.store import Store
 
-if os.geteuid() == 0:
-    os.setuid(65534)  # permissions do not bind root
-with Store.open(sys.argv[1]) as store:
-    print(len(store.faces()), store.search(store.vectors()[:1], 1)[0])
+def answer():
+    with Store.open(sys.argv[1]) as store:
+        return len(store.faces()), store.search(store.vectors()[:1], 1)[0]
+
+if os.geteuid() == 0:  # permissions do not bind root
+    answer()  # numpy imports parts of itself late, when this user may no longer read them
+    os.setuid(65534)
+print(*answer())
 try:
     Store.open(sys.argv[1], write=True)
 except StoreError as error:
