@@ -15,7 +15,7 @@ from faceindex.embed import Embedder
 from faceindex.models.spec import DetectorSpec, EmbedderSpec
 from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 
-__all__ = ["Recogniser", "Shot", "sharpness"]
+__all__ = ["Recogniser", "Shot", "sharpness", "use_one_thread"]
 
 _SHRINKS = (8, 4, 2)
 
@@ -231,3 +231,14 @@ def sharpness(chips: U8) -> F32:
         gradient += np.abs(np.diff(grey, axis=2)).mean(axis=(1, 2))
         found[block] = gradient / np.maximum(grey.std(axis=(1, 2)), 1.0)
     return found
+
+
+def use_one_thread() -> None:
+    """Let networks that run in this thread use no other.
+
+    The networks are small: several batches at a time with a thread each keep the cores busier than
+    one batch with all of them, and suffer less when something else runs on the machine.
+    """
+    import torch
+
+    torch.set_num_threads(1)

@@ -56,7 +56,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sklearn": ("cluster/kmeans.py",),
     "numba": ("cluster/*", "graph.py"),
     "dlib": ("detect/dlib_*", "align.py", "align/*"),
-    "torch": ("detect/*", "embed/*"),
+    "torch": ("detect/*", "embed/*", "recognise.py"),
     "PIL": ("images/*",),
     "pillow_heif": ("images/*",),
     "typer": ("cli/*",),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from faceindex.errors import ImageError, Reason
@@ -23,7 +25,7 @@ from faceindex.pipeline.events import (
 from faceindex.pipeline.load import Loaded, Loader, shot_bytes
 from faceindex.pipeline.moves import find_moves
 from faceindex.pipeline.plan import Plan, Task, make_plan
-from faceindex.recognise import Recogniser, Shot
+from faceindex.recognise import Recogniser, Shot, use_one_thread
 from faceindex.store import ImageRecord, NewImage, Status, Store
 from faceindex.types import Faces
 
@@ -34,6 +36,7 @@ _BUDGET_BYTES = 256 << 20  # decoded photos alive at a time
 _COMMIT_PHOTOS = 64  # at most this many photos are lost by a power cut...
 _COMMIT_SECONDS = 5.0  # ...or this much work
 _THREADS = 2  # that read and decode ahead of the networks
+_MOST_WORKERS = 4  # batches in the networks at a time, one thread each; bounds memory on large machines
 
 # Reasons that say nothing about the photo: what is known of it is kept until it can be read again.
 _PASSING = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR}
@@ -132,6 +135,7 @@ class _Run:
         self._moved: set[int] = set()
         self._batch: list[Loaded] = []
         self._batch_bytes = 0
+        self._running: deque[tuple[list[Loaded], Future[list[Faces | ImageError]]]] = deque()
         self._pending: list[NewImage] = []
         self._committed_at = time.monotonic()
 
@@ -193,24 +197,29 @@ class _Run:
             budget=_BUDGET_BYTES,
             threads=_THREADS,
         )
-        for loaded in loader:
-            self.summary.opened += 1
-            if loaded.shot is None:
-                assert loaded.error is not None
-                self._fail(loaded.task, loaded.error, loaded.content_hash)
+        with ThreadPoolExecutor(
+            _workers(), thread_name_prefix="faceindex-recognise", initializer=use_one_thread
+        ) as pool:
+            for loaded in loader:
+                self.summary.opened += 1
+                if loaded.shot is None:
+                    assert loaded.error is not None
+                    self._fail(loaded.task, loaded.error, loaded.content_hash)
+                else:
+                    self._batch.append(loaded)
+                    self._batch_bytes += shot_bytes(loaded.shot)
+                if len(self._batch) >= _BATCH_PHOTOS or self._batch_bytes > _BUDGET_BYTES // 2:
+                    self._submit(pool, loader)
+                late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
+                if len(self._pending) >= _COMMIT_PHOTOS or late:
+                    self._commit()
+                if should_stop():
+                    self.summary.interrupted = True
+                    break
             else:
-                self._batch.append(loaded)
-                self._batch_bytes += shot_bytes(loaded.shot)
-            if len(self._batch) >= _BATCH_PHOTOS or self._batch_bytes > _BUDGET_BYTES // 2:
-                self._recognise(loader)
-            late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
-            if len(self._pending) >= _COMMIT_PHOTOS or late:
-                self._commit()
-            if should_stop():
-                self.summary.interrupted = True
-                break
-        else:
-            self._recognise(loader)
+                self._submit(pool, loader)
+            while self._running:
+                self._collect()
         self._commit()
 
     def remove_gone(self, prune: bool) -> None:
@@ -230,17 +239,31 @@ class _Run:
             self.store.remove([record.id for record in gone])
         self.summary.gone += _count_photos(gone)
 
-    def _recognise(self, loader: Loader) -> None:
+    def _submit(self, pool: ThreadPoolExecutor, loader: Loader) -> None:
+        """Hand a batch to the workers; wait for the oldest when each of them has one."""
         batch, self._batch, self._batch_bytes = self._batch, [], 0
-        if not batch:
-            return
+        if batch:
+            self._running.append((batch, pool.submit(self._work_on, batch, loader)))
+        if len(self._running) > _workers():
+            self._collect()
+
+    def _work_on(self, batch: Sequence[Loaded], loader: Loader) -> list[Faces | ImageError]:
         shots = [loaded.shot for loaded in batch if loaded.shot is not None]
-        for loaded, shot, faces in zip(batch, shots, self._faces(shots), strict=True):
+        try:
+            return self._faces(shots)
+        finally:
+            for shot in shots:
+                loader.release(shot)  # here, not where results are collected: that may be waiting for more
+
+    def _collect(self) -> None:
+        """Take in the oldest batch, so that faces are numbered in the order of the photos."""
+        batch, future = self._running.popleft()
+        for loaded, faces in zip(batch, future.result(), strict=True):
+            assert loaded.shot is not None
             if isinstance(faces, ImageError):
                 self._fail(loaded.task, faces, loaded.content_hash)
             else:
-                self._succeed(loaded, shot, faces)
-            loader.release(shot)
+                self._succeed(loaded, loaded.shot, faces)
 
     def _faces(self, shots: list[Shot]) -> list[Faces | ImageError]:
         """Faces of a batch; if the batch fails, of each photo alone, so that only the cause is lost."""
@@ -323,6 +346,12 @@ class _Run:
         if pending:
             self.store.commit(pending)
             self.emit(Committed(len(pending)))
+
+
+def _workers() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    return min(os.cpu_count() or 1, _MOST_WORKERS)
 
 
 def _count_photos(records: Sequence[ImageRecord]) -> int:

@@ -132,7 +132,7 @@ def test_photos_are_named_byte_by_byte(index_album, run, fake_models, tmp_path: 
 def test_a_signal_stops_in_order_and_the_next_run_goes_on(
     number, start, index_album, fake_models, tmp_path
 ) -> None:
-    fake_models.make_album(tmp_path / "album", people=4, photos=15)
+    fake_models.make_album(tmp_path / "album", people=4, photos=40)
     models = ("--detector", "fake", "--embedder", "fake")
     process = start("index", "album", "--json", "-v", *models, delay=0.02)
     first = next(line for line in process.stderr if b": 1 face" in line)
@@ -143,9 +143,9 @@ def test_a_signal_stops_in_order_and_the_next_run_goes_on(
     assert process.returncode == 1
     assert b"Stopping" in err
     assert document["interrupted"]
-    assert 0 < document["new"] < 60
+    assert 0 < document["new"] < 160
     rest = json.loads(index_album("album", "--json").stdout)
-    assert (rest["unchanged"], rest["new"]) == (document["new"], 60 - document["new"])
+    assert (rest["unchanged"], rest["new"]) == (document["new"], 160 - document["new"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to one process")
