@@ -83,6 +83,7 @@ class Reason(str, Enum):
     CORRUPT = "corrupt"
     TOO_LARGE = "too many pixels"
     IO_ERROR = "input/output error"
+    FAILED = "processing failed"  # by the machine's fault, as far as can be told: out of memory, a bug
 
 
 class ImageError(FaceIndexError):

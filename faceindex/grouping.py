@@ -15,6 +15,7 @@ __all__ = ["group_faces", "leading", "similarity_to_centroid"]
 # a person's photos hang together although the most alike ones use up the places.
 _GRAPH_NEIGHBOURS = 80
 _QUERY_BLOCK = 4096
+_BLOCK_BYTES = 64 << 20
 
 # Edges below even odds are kept this deep (nats), for stray faces of settled clusters.
 _GRAPH_FLOOR = -4.0
@@ -58,14 +59,15 @@ def group_faces(
     """
     next_id = previous.next_cluster_id if previous else 0
     fixed = np.full(len(table), -1, np.int64) if started_over else table.cluster
-    if not len(table):
+    last = previous.params.get("last_face") if previous and not started_over else None
+    new = table.face > (last if isinstance(last, int) else -1)
+    if not new.any():
         return fixed
     if clusterer.spec.needs == "graph":
         labels = _fit_graph(store, table, vectors, clusterer, fixed, options)
     else:
-        # Those that an earlier run left out stay out.
-        last = previous.params.get("last_face") if previous and not started_over else None
-        joining = (fixed >= 0) | (table.face > (last if isinstance(last, int) else -1))
+        # Those that an earlier run left out stay out, unless it left out all.
+        joining = (fixed >= 0) | new if (fixed >= 0).any() else np.ones(len(table), bool)
         labels = fixed.copy()
         labels[joining] = clusterer.fit(vectors[joining], None, fixed[joining])
     labels = _dissolve(labels, fixed, min_size)
@@ -117,13 +119,13 @@ def _fit_graph(
     graph = _graph(store, table, vectors, leaders, options)
     labels: I64 = fixed.copy()
     labels[leaders] = clusterer.fit(vectors[leaders], graph, fixed[leaders])
-    if len(followers):
-        neighbours, similarities = _neighbours(store, table, vectors, followers)
-        similarities[(neighbours < 0) | ~sharp[neighbours]] = -np.inf
-        nearest = similarities.argmax(axis=1)[:, None]
-        joins = np.take_along_axis(similarities, nearest, axis=1)[:, 0] >= threshold
-        leader = np.take_along_axis(neighbours, nearest, axis=1)[:, 0]
-        labels[followers[joins]] = labels[leader[joins]]
+    rows = max(1, _BLOCK_BYTES // (4 * len(leaders)))
+    for start in range(0, len(followers), rows):
+        block = followers[start : start + rows]
+        similarities = vectors[block] @ vectors[leaders].T
+        nearest = similarities.argmax(axis=1)
+        joins = similarities[np.arange(len(block)), nearest] >= threshold
+        labels[block[joins]] = labels[leaders[nearest[joins]]]
     return labels
 
 

@@ -124,6 +124,8 @@ def identify(
             more = k < _LAST_LOOK and near[-1] >= 0 and len(position) < len(faces)
             ranking = _ranking(speaking[position], values, sizes, threshold, consensus)
             enough = len(ranking) >= min(2, len(sizes)) and all(r.complete for r in ranking[:1])
+            if ranking and len(ranking) < len(sizes):  # could a cluster that has not spoken be ahead?
+                enough = enough and values[-1] - (threshold - consensus) <= ranking[0].lead
             if more and not (enough and len(position) >= neighbours):
                 undecided.append(query)
                 continue

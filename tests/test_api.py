@@ -251,7 +251,7 @@ def put_faces(index: FaceIndex, vectors: np.ndarray, sharpness: list[float], fir
                 relpath=f"{i}.jpg",
                 size=1,
                 mtime_ns=1,
-                content_hash=bytes([i]),
+                content_hash=b"%d" % i,
                 faces=Faces(
                     np.zeros((1, 4), np.float32),
                     np.zeros((1, 5, 2), np.float32),
@@ -358,3 +358,30 @@ def test_kmeans_again_with_nothing_new_changes_nothing(tmp_path: Path, fake_mode
         put_faces(index, np.eye(16)[[1]], [0.3], first=14)
         index.cluster("kmeans", k=3, min_size=4)
         assert index.table().cluster.tolist() == [*first.tolist(), first[6]]
+
+
+def test_a_burst_of_soft_photos_follows_its_sharp_ones(tmp_path: Path, fake_models: ModuleType) -> None:
+    """More soft neighbours than the graph has must not hide the sharp one."""
+    with_blur(fake_models)
+    rng = np.random.default_rng(0)
+    person, burst = np.eye(16)[0], np.eye(16)[0] + 0.1 * np.eye(16)[1]
+    vectors = np.concatenate([np.tile(person, (10, 1)), np.tile(burst, (150, 1)), rng.normal(size=(200, 16))])
+    vectors += rng.normal(scale=0.001, size=vectors.shape)
+    with make(tmp_path / "index") as index:
+        root_sharpness = [0.3] * 10 + [0.05] * 150 + [0.3] * 200
+        for start in range(0, 360, 200):
+            put_faces(index, vectors[start : start + 200], root_sharpness[start : start + 200], first=start)
+        index.cluster()
+        labels = index.table().cluster
+        assert labels[0] >= 0
+        assert (labels[:160] == labels[0]).all()
+
+
+def test_kmeans_after_all_clusters_were_dissolved(tmp_path: Path, album: Path) -> None:
+    with make(tmp_path / "index") as index:
+        index.add(album / "person0")
+        index.add(album / "person1")
+        assert index.cluster("kmeans", k=2, min_size=5).sizes == {}
+        assert index.cluster("kmeans", k=2, min_size=5).sizes == {}
+        index.add(album)
+        assert index.cluster("kmeans", k=2, min_size=5).faces == 12

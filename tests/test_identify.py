@@ -220,3 +220,11 @@ def test_more_neighbours_than_the_first_look() -> None:
     search = FakeSearch([np.linspace(0.9, 0.3, n)], np.arange(n))
     (answer,) = ask(search, np.arange(n), neighbours=150)
     assert len(answer.neighbours) == 150
+
+
+def test_looks_further_for_a_cluster_that_needs_less() -> None:
+    # Two near faces of small clusters fill the first look; ten of another are a little further and need less.
+    near = np.concatenate([np.full(29, 0.95), [0.645], [0.644, 0.644], np.full(10, 0.64)])
+    clusters = np.concatenate([np.full(29, -1), [1], [2, 2], np.full(10, 3)])
+    (answer,) = ask(FakeSearch([near], np.arange(42)), clusters, threshold=0.65, consensus=0.02)
+    assert answer.cluster == 3

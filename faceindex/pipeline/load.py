@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from faceindex import images
-from faceindex.errors import ImageError
+from faceindex.errors import FaceIndexError, ImageError, Reason
 from faceindex.pipeline.plan import Task
 from faceindex.recognise import Shot
 
-__all__ = ["Loaded", "Loader", "shot_bytes"]
+__all__ = ["Loaded", "Loader", "processing_failed", "shot_bytes"]
 
 # Photos read ahead of the networks. More only costs memory: decoding is faster than recognising.
 _AHEAD = 32
@@ -131,9 +131,24 @@ class Loader:
             return Loaded(task, content_hash, shot, None)
         except ImageError as error:
             return Loaded(task, content_hash, None, error)
+        except FaceIndexError:
+            raise  # the models cannot be loaded, say: not the photo's fault, and not to be gone on from
+        except Exception as error:
+            failure = processing_failed(str(task.path), f"{type(error).__name__}: {error}")
+            return Loaded(task, content_hash, None, failure)
         finally:
             if not entered:
                 self._budget.enter(ticket)  # let the next ticket pass
+
+
+def processing_failed(path: str, cause: str) -> ImageError:
+    """What is told of a photo when something else than the photo seems to be at fault."""
+    return ImageError(
+        path,
+        Reason.FAILED,
+        f"the photo could not be processed ({cause}).",
+        "It is tried again at the next run; if it fails again, please report it.",
+    )
 
 
 def shot_bytes(shot: Shot) -> int:

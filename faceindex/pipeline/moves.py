@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +11,7 @@ from faceindex.errors import ImageError
 from faceindex.pipeline.plan import Plan, Task
 from faceindex.store import ImageRecord, Status
 
-__all__ = ["Moves", "find_moves"]
+__all__ = ["Moves", "Stopped", "find_moves"]
 
 
 @dataclass(slots=True)
@@ -33,11 +33,20 @@ class Moves:
     tasks: list[Task] = field(default_factory=list)
 
 
-def find_moves(plan: Plan, *, threads: int) -> Moves:
+class Stopped(Exception):
+    """Asked to stop before anything was written."""
+
+
+def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> Moves:
     """Read the files that may be known by content, which are those of a size that has vanished.
 
     All are read before anything is written, so that names may be swapped or shifted: a photo that is
     overwritten under its old name is still found under the new one.
+
+    Raises
+    ------
+    Stopped
+        If `should_stop` says so between two files.
     """
     left = {
         record.id: record
@@ -46,8 +55,15 @@ def find_moves(plan: Plan, *, threads: int) -> Moves:
     }
     sizes = {record.size for record in left.values()}
     suspects = [task for task in plan.tasks if task.size in sizes]
-    with ThreadPoolExecutor(threads, thread_name_prefix="faceindex-hash") as pool:
-        hashes = dict(zip(map(id, suspects), pool.map(_content_hash, suspects), strict=True))
+    hashes: dict[int, bytes | None] = {}
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="faceindex-hash")
+    try:
+        for task, content_hash in zip(suspects, pool.map(_content_hash, suspects), strict=True):
+            hashes[id(task)] = content_hash
+            if should_stop():
+                raise Stopped
+    finally:
+        pool.shutdown(cancel_futures=True)
 
     moves = Moves()
     rest = []

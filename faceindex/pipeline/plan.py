@@ -14,7 +14,7 @@ from faceindex.store import ImageRecord, Root, Status, Store
 __all__ = ["Plan", "Task", "make_plan"]
 
 # Reasons that lie in the environment and not in the file: worth another try at every run.
-_TRY_AGAIN = {Reason.MISSING, Reason.DENIED, Reason.UNSUPPORTED, Reason.IO_ERROR}
+_TRY_AGAIN = {Reason.MISSING, Reason.DENIED, Reason.UNSUPPORTED, Reason.IO_ERROR, Reason.FAILED}
 
 _REPORT_EVERY = 1000
 
@@ -95,7 +95,8 @@ def make_plan(
     for folder, _ in split:
         _register(store, folder)
     roots = _Roots(store.roots())
-    places = [_Place(*roots.locate(folder, name)) for folder, name in split]
+    # A file that was named exists, or the walk would have refused it: only folders can miss something.
+    places = [_Place(*roots.locate(folder)) for folder, name in split if name == "."]
     known = store.images()
     plan = Plan()
     seen: set[tuple[int, str]] = set()
@@ -139,48 +140,31 @@ def _split(given: str | os.PathLike[str]) -> tuple[str, str]:
     text = os.fspath(given)
     if os.path.isdir(text):  # noqa: PTH112 - Path would not keep what was typed
         return text, "."
-    folder, name = os.path.split(text)
+    folder, name = os.path.split(text.rstrip(os.sep) or os.sep)
     return folder or ".", name
 
 
 def _register(store: Store, folder: str) -> None:
-    try:
-        _Roots(store.roots()).locate(folder)
-    except LookupError:
-        store.add_root(_absolute(folder), folder)
+    store.add_root(os.path.realpath(folder), folder)
 
 
 class _Roots:
-    """Which root a folder belongs to, also when it is reached by another name."""
+    """Which root a folder belongs to. Roots are real paths, so that a folder has one by any name."""
 
     def __init__(self, roots: Sequence[Root]) -> None:
-        self._roots = [(root.id, root.path, os.path.realpath(root.path)) for root in roots]
+        self._roots = roots
         self._found: dict[str, tuple[int, str]] = {}
 
     def locate(self, folder: str | os.PathLike[str], relpath: str = ".") -> tuple[int, str]:
         """Id of the root and the path below it, separated by ``/``; the root itself is ''."""
         text = os.fspath(folder)
         if text not in self._found:
-            self._found[text] = self._search(_absolute(text))
+            self._found[text] = self._search(Path(os.path.realpath(text)))
         root_id, prefix = self._found[text]
         return root_id, "/".join(part for part in (prefix, relpath) if part not in ("", "."))
 
-    def _search(self, folder: str) -> tuple[int, str]:
-        for root_id, path, _ in self._roots:
-            if Path(folder).is_relative_to(path):
-                return root_id, _below(folder, path)
-        real = os.path.realpath(folder)
-        for root_id, _, path in self._roots:
-            if Path(real).is_relative_to(path):
-                return root_id, _below(real, path)
-        raise LookupError(folder)
-
-
-def _absolute(path: str) -> str:
-    # Not Path.resolve: a root that is a symbolic link stays the place that the user named.
-    return os.path.abspath(path)  # noqa: PTH100
-
-
-def _below(path: str, root: str) -> str:
-    relpath = Path(path).relative_to(root).as_posix()
-    return "" if relpath == "." else relpath
+    def _search(self, folder: Path) -> tuple[int, str]:
+        for root in self._roots:
+            if folder.is_relative_to(root.path):
+                return root.id, folder.relative_to(root.path).as_posix()
+        raise AssertionError(f"{folder} was walked but belongs to no root")

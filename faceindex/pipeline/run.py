@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from faceindex.errors import ImageError, Reason
+import numpy as np
+
+from faceindex.errors import FaceIndexError, ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES
 from faceindex.pipeline.events import (
     Committed,
@@ -22,8 +24,8 @@ from faceindex.pipeline.events import (
     Summary,
     Warned,
 )
-from faceindex.pipeline.load import Loaded, Loader, shot_bytes
-from faceindex.pipeline.moves import find_moves
+from faceindex.pipeline.load import Loaded, Loader, processing_failed, shot_bytes
+from faceindex.pipeline.moves import Stopped, find_moves
 from faceindex.pipeline.plan import Plan, Task, make_plan
 from faceindex.recognise import Recogniser, Shot, use_one_thread
 from faceindex.store import ImageRecord, NewImage, Status, Store
@@ -39,11 +41,7 @@ _THREADS = 2  # that read and decode ahead of the networks
 _MOST_WORKERS = 4  # batches in the networks at a time, one thread each; bounds memory on large machines
 
 # Reasons that say nothing about the photo: what is known of it is kept until it can be read again.
-_PASSING = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR}
-
-
-class _Stopped(Exception):
-    """Asked to stop while the folders were still being walked."""
+_PASSING = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
 
 
 def index_photos(
@@ -93,7 +91,7 @@ def index_photos(
     def on_scan(files: int) -> None:
         on_event(Scanning(files))
         if should_stop():
-            raise _Stopped
+            raise Stopped
 
     on_event(Scanning(0))
     try:
@@ -104,13 +102,16 @@ def index_photos(
             exclude=[*exclude, store.directory],
             on_scan=on_scan,
         )
-    except _Stopped:
+    except Stopped:
         return Summary(seconds=time.monotonic() - started, interrupted=True)
     on_event(Planned(len(plan.tasks) + len(plan.failed)))
     run = _Run(store, recogniser, plan, on_event)
     run.count_unchanged()
     run.record_unreachable()
-    run.work(run.settle_moves(), should_stop)
+    try:
+        run.work(run.settle_moves(should_stop), should_stop)
+    except Stopped:
+        run.summary.interrupted = True
     if not run.summary.interrupted:
         run.remove_gone(prune)
     run.summary.seconds = time.monotonic() - started
@@ -161,9 +162,9 @@ class _Run:
             self._fail(task, error, None)
         self._commit()
 
-    def settle_moves(self) -> list[Task]:
+    def settle_moves(self, should_stop: Callable[[], bool]) -> list[Task]:
         """Give moved photos their new names; the tasks that are left."""
-        moves = find_moves(self.plan, threads=_THREADS)
+        moves = find_moves(self.plan, threads=_THREADS, should_stop=should_stop)
         touched = [(t.known.id, t.size, t.mtime_ns) for t in moves.touched if t.known is not None]
         moved = [
             (record.id, task.root_id, task.relpath, task.size, task.mtime_ns) for record, task in moves.moved
@@ -268,20 +269,19 @@ class _Run:
     def _faces(self, shots: list[Shot]) -> list[Faces | ImageError]:
         """Faces of a batch; if the batch fails, of each photo alone, so that only the cause is lost."""
         try:
-            return list(self.recogniser.faces(shots))
+            found = self.recogniser.faces(shots)
         except Exception as error:  # whatever a network or a codec raises: one photo never stops a run
             if len(shots) > 1:
                 return [faces for shot in shots for faces in self._faces([shot])]
             if isinstance(error, ImageError):
                 return [error]
-            return [
-                ImageError(
-                    shots[0].path,
-                    Reason.CORRUPT,
-                    f"the photo could not be processed ({type(error).__name__}: {error}).",
-                    "Please report it with this photo; everything else goes on.",
-                )
-            ]
+            if isinstance(error, FaceIndexError):
+                raise
+            return [processing_failed(shots[0].path, f"{type(error).__name__}: {error}")]
+        return [
+            faces if np.isfinite(faces.vectors).all() else processing_failed(shot.path, "its vectors are NaN")
+            for shot, faces in zip(shots, found, strict=True)
+        ]
 
     def _succeed(self, loaded: Loaded, shot: Shot, faces: Faces) -> None:
         task = loaded.task
@@ -289,7 +289,7 @@ class _Run:
             NewImage(
                 root_id=task.root_id,
                 relpath=task.relpath,
-                size=task.size,
+                size=len(shot.data),  # not what the walk saw: the file may still have been growing
                 mtime_ns=task.mtime_ns,
                 content_hash=loaded.content_hash,
                 width=shot.photo.width,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import threading
@@ -451,3 +452,89 @@ def test_ctrl_c_during_the_walk(index: FaceIndex, album: Path, monkeypatch: pyte
     summary = index.add(album, should_stop=lambda: True)
     assert summary.interrupted
     assert len(index.table()) == 0
+
+
+@pytest.mark.parametrize("fault", [MemoryError("no more"), RuntimeError("the device is lost"), None])
+def test_a_fault_of_the_machine_destroys_nothing(
+    index: FaceIndex,
+    album: Path,
+    fake_models: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Exception | None,
+) -> None:
+    index.add(album)
+    before = sorted(index.table().face.tolist())
+    for i, photo in enumerate(sorted(album.rglob("*.png"))):
+        fake_models.make_photo(photo, (64, 128, 128), mark=100 + i)
+        os.utime(photo, (1, 1))
+
+    def fails(self: object, chips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if fault is not None:
+            raise fault
+        return np.full((len(chips), fake_models.DIMENSION), np.nan, np.float32), np.ones(len(chips), "f4")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fake_models.FakeEmbedder, "embed", fails)
+        summary = index.add(album)
+    assert summary.unreadable == {"processing failed": 12}
+    assert sorted(index.table().face.tolist()) == before
+    summary = index.add(album)
+    assert (summary.changed, summary.unreadable.total()) == (12, 0)
+
+
+def test_a_fault_while_decoding_costs_only_that_photo_and_is_tried_again(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = album / "person0" / "0.png"
+    read = images.read
+
+    def fails(path: str | os.PathLike[str]) -> bytes:
+        if Path(path) == bad:
+            raise MemoryError
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "read", fails)
+        summary = index.add(album)
+    assert (summary.new, summary.unreadable) == (11, {"processing failed": 1})
+    assert index.add(album).new == 1
+
+
+def test_a_folder_above_by_another_name_takes_over(
+    index: FaceIndex, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(album)
+    monkeypatch.chdir(tmp_path / "link")  # the current directory is told by its real name
+    index.add("person0")
+    summary = index.add(tmp_path / "link")
+    assert (summary.unchanged, summary.new) == (4, 8)
+    assert len(index.table()) == 12
+
+
+def test_ctrl_c_while_moves_are_looked_for(index: FaceIndex, album: Path, opened: Opened) -> None:
+    index.add(album)
+    for photo in album.rglob("*.png"):
+        os.utime(photo, (1, 1))
+    opened.clear()
+    summary = index.add(album, should_stop=lambda: bool(opened))
+    assert summary.interrupted
+    assert summary.gone == 0
+    assert index.add(album).unchanged == 12
+
+
+def test_a_file_that_was_still_being_copied(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = plan.walk
+
+    def sees_less(*arguments: object, **options: object) -> Iterator[object]:
+        for candidate in walk(*arguments, **options):  # type: ignore[arg-type]
+            yield dataclasses.replace(candidate, size=60, mtime_ns=1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "walk", sees_less)
+        index.add(album)
+    before = index.table().face.tolist()
+    summary = index.add(album)
+    assert (summary.unchanged, summary.changed) == (12, 0)
+    assert index.table().face.tolist() == before
