@@ -9,7 +9,8 @@ Measures, on labelled photos and with default settings:
 3. Identification by the most alike face of a person, the mean of several, and the centroid. People are
    the true ones here; ``main_job.py`` measures the whole chain.
 
-The people are split in two halves by name. Constants were chosen on half A; half B only reports.
+The people are split in two halves by name, to show how far the constants depend on who is in them: what
+half A alone says, and how the defaults do on half B. They were chosen with both in view.
 
     python benchmarks/calibrate.py [--data ../shared/data] [--work DIR] [--quick]
 """
