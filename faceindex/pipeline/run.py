@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,15 @@ def index_photos(
     return run.summary
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of one photo in the networks; holds none of its pixels."""
+
+    task: Task
+    content_hash: bytes | None
+    result: NewImage | ImageError
+
+
 class _Run:
     def __init__(
         self,
@@ -136,7 +146,8 @@ class _Run:
         self._moved: set[int] = set()
         self._batch: list[Loaded] = []
         self._batch_bytes = 0
-        self._running: deque[tuple[list[Loaded], Future[list[Faces | ImageError]]]] = deque()
+        self._workers = _workers()
+        self._running: deque[Future[list[_Outcome]]] = deque()
         self._pending: list[NewImage] = []
         self._committed_at = time.monotonic()
 
@@ -199,7 +210,7 @@ class _Run:
             threads=_THREADS,
         )
         with ThreadPoolExecutor(
-            _workers(), thread_name_prefix="faceindex-recognise", initializer=use_one_thread
+            self._workers, thread_name_prefix="faceindex-recognise", initializer=use_one_thread
         ) as pool:
             for loaded in loader:
                 self.summary.opened += 1
@@ -244,27 +255,33 @@ class _Run:
         """Hand a batch to the workers; wait for the oldest when each of them has one."""
         batch, self._batch, self._batch_bytes = self._batch, [], 0
         if batch:
-            self._running.append((batch, pool.submit(self._work_on, batch, loader)))
-        if len(self._running) > _workers():
+            self._running.append(pool.submit(self._work_on, batch, loader))
+        if len(self._running) > self._workers:
             self._collect()
 
-    def _work_on(self, batch: Sequence[Loaded], loader: Loader) -> list[Faces | ImageError]:
+    def _work_on(self, batch: Sequence[Loaded], loader: Loader) -> list[_Outcome]:
+        """What is left of a batch once the photos themselves are let go."""
         shots = [loaded.shot for loaded in batch if loaded.shot is not None]
         try:
-            return self._faces(shots)
+            return [
+                _Outcome(
+                    loaded.task,
+                    loaded.content_hash,
+                    faces if isinstance(faces, ImageError) else _new_image(loaded, shot, faces),
+                )
+                for loaded, shot, faces in zip(batch, shots, self._faces(shots), strict=True)
+            ]
         finally:
             for shot in shots:
                 loader.release(shot)  # here, not where results are collected: that may be waiting for more
 
     def _collect(self) -> None:
         """Take in the oldest batch, so that faces are numbered in the order of the photos."""
-        batch, future = self._running.popleft()
-        for loaded, faces in zip(batch, future.result(), strict=True):
-            assert loaded.shot is not None
-            if isinstance(faces, ImageError):
-                self._fail(loaded.task, faces, loaded.content_hash)
+        for outcome in self._running.popleft().result():
+            if isinstance(outcome.result, ImageError):
+                self._fail(outcome.task, outcome.result, outcome.content_hash)
             else:
-                self._succeed(loaded, loaded.shot, faces)
+                self._succeed(outcome.task, outcome.result)
 
     def _faces(self, shots: list[Shot]) -> list[Faces | ImageError]:
         """Faces of a batch; if the batch fails, of each photo alone, so that only the cause is lost."""
@@ -283,30 +300,16 @@ class _Run:
             for shot, faces in zip(shots, found, strict=True)
         ]
 
-    def _succeed(self, loaded: Loaded, shot: Shot, faces: Faces) -> None:
-        task = loaded.task
-        self._pending.append(
-            NewImage(
-                root_id=task.root_id,
-                relpath=task.relpath,
-                size=len(shot.data),  # not what the walk saw: the file may still have been growing
-                mtime_ns=task.mtime_ns,
-                content_hash=loaded.content_hash,
-                width=shot.photo.width,
-                height=shot.photo.height,
-                status=Status.OK,
-                reason=None,
-                detail=None,
-                faces=faces,
-            )
-        )
+    def _succeed(self, task: Task, image: NewImage) -> None:
+        self._pending.append(image)
+        faces = 0 if image.faces is None else len(image.faces)
         if task.known is None or task.known.status is not Status.OK:
             self.summary.new += 1
         else:
             self.summary.changed += 1
-        self.summary.faces += len(faces)
-        self.summary.without_face += not len(faces)
-        self.emit(PhotoDone(str(task.path), len(faces)))
+        self.summary.faces += faces
+        self.summary.without_face += not faces
+        self.emit(PhotoDone(str(task.path), faces))
 
     def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
         was_fine = task.known is not None and task.known.status is Status.OK
@@ -325,12 +328,9 @@ class _Run:
                 size=task.size,
                 mtime_ns=task.mtime_ns,
                 content_hash=content_hash,
-                width=0,
-                height=0,
                 status=Status.IGNORED if not_a_photo else Status.UNREADABLE,
                 reason=error.reason.value,
                 detail=error.detail,
-                faces=None,
             )
         )
         if not_a_photo:
@@ -346,6 +346,20 @@ class _Run:
         if pending:
             self.store.commit(pending)
             self.emit(Committed(len(pending)))
+
+
+def _new_image(loaded: Loaded, shot: Shot, faces: Faces) -> NewImage:
+    task = loaded.task
+    return NewImage(
+        root_id=task.root_id,
+        relpath=task.relpath,
+        size=len(shot.data),  # not what the walk saw: the file may still have been growing
+        mtime_ns=task.mtime_ns,
+        content_hash=loaded.content_hash,
+        width=shot.photo.width,
+        height=shot.photo.height,
+        faces=faces,
+    )
 
 
 def _workers() -> int:
