@@ -12,7 +12,6 @@ from faceindex import images, models
 from faceindex.align import cut_chips
 from faceindex.detect import Detector
 from faceindex.embed import Embedder
-from faceindex.models.spec import DetectorSpec, EmbedderSpec
 from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 
 __all__ = ["Recogniser", "Shot", "sharpness", "use_one_thread"]
@@ -98,11 +97,6 @@ class Recogniser:
             models.load(detector_spec, min_face=min_face, device=device),
             models.load(embedder_spec, device=device),
         )
-
-    @property
-    def specs(self) -> tuple[DetectorSpec, EmbedderSpec]:
-        """The specs of detector and embedder."""
-        return self.detector.spec, self.embedder.spec
 
     def take(self, data: bytes, path: str | os.PathLike[str]) -> Shot:
         """Decode a photo at the scale that the detector needs. Safe to call from many threads.

@@ -93,8 +93,8 @@ BUILTIN: tuple[Spec, ...] = (
             slope=210.0,
             midpoint=0.905,
             source=(
-                "benchmarks/calibrate.py on half of the people of shared/data people/ and lfw/: slope 191 "
-                "and 204, midpoint 0.900 and 0.907"
+                "benchmarks/calibrate.py; half of the people of shared/data people/ and lfw/ give slopes 192 "
+                "and 204, midpoints 0.900 and 0.907"
             ),
             consensus=1.6,
             blurred=0.14,

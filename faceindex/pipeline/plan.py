@@ -56,13 +56,12 @@ class Plan:
     missing: list[ImageRecord] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Place:
-    """A folder or file given by the user, relative to its root; '' is the root itself."""
+    """A folder or file, relative to its root; '' is the root itself."""
 
     root_id: int
     relpath: str
-    empty: bool = True
 
     def contains(self, root_id: int, relpath: str) -> bool:
         if root_id != self.root_id:
@@ -93,7 +92,7 @@ def make_plan(
     candidates = walk(paths, exclude=exclude)
     split = [_split(path) for path in paths]
     for folder, _ in split:
-        _register(store, folder)
+        store.add_root(os.path.realpath(folder), folder)
     roots = _Roots(store.roots())
     # A file that was named exists, or the walk would have refused it: only folders can miss something.
     places = [_Place(*roots.locate(folder)) for folder, name in split if name == "."]
@@ -118,14 +117,13 @@ def make_plan(
             plan.tasks.append(task)
         else:
             plan.unchanged.append(record)
-    for place in places:
-        place.empty = not any(place.contains(*key) for key in seen)
+    empty = {place for place in places if not any(place.contains(*key) for key in seen)}
     for key, record in known.items():
         if key in seen or any(place.contains(*key) for place in unlisted):
             continue
         within = [place for place in places if place.contains(*key)]
         if within:
-            (plan.missing if all(place.empty for place in within) else plan.gone).append(record)
+            (plan.missing if empty.issuperset(within) else plan.gone).append(record)
     return plan
 
 
@@ -142,10 +140,6 @@ def _split(given: str | os.PathLike[str]) -> tuple[str, str]:
         return text, "."
     folder, name = os.path.split(text.rstrip(os.sep) or os.sep)
     return folder or ".", name
-
-
-def _register(store: Store, folder: str) -> None:
-    store.add_root(os.path.realpath(folder), folder)
 
 
 class _Roots:
