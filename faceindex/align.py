@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from faceindex.errors import UsageError
 from faceindex.models.registry import SHAPE_PREDICTOR
-from faceindex.models.spec import Alignment
+from faceindex.models.spec import Alignment, BoxShape
 from faceindex.models.weights import find_weights, read_weights
 from faceindex.types import F32, U8, Detections, Image
 
@@ -74,7 +74,9 @@ _FARTHEST = 1e7  # pixels; a coordinate beyond is a mistake
 _SMALLEST = 2.0  # side in pixels; a degenerate face is taken to be this large
 
 
-def cut_chips(image: Image, detections: Detections, alignment: Alignment) -> U8:
+def cut_chips(
+    image: Image, detections: Detections, alignment: Alignment, *, box: BoxShape | None = None
+) -> U8:
     """Cut aligned faces out of one image.
 
     Parameters
@@ -83,10 +85,12 @@ def cut_chips(image: Image, detections: Detections, alignment: Alignment) -> U8:
         RGB, upright. May be decoded at a reduced scale or be part of a photo.
     detections : Detections
         n faces in pixels *of that image*; see `Detections.scaled`. They may lie across or beyond its
-        border. Landmarks of a face are either all numbers or all NaN; without them the box must be
-        dlib's: left, top, right and bottom of its detectors' rectangles.
+        border. Landmarks of a face are either all numbers or all NaN.
     alignment : Alignment
         The embedder's ``spec.alignment``.
+    box : BoxShape, optional
+        The detector's ``spec.box``; matters for faces without landmarks. None if their boxes are left,
+        top, right and bottom of the rectangles of dlib's detectors.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,24 +11,18 @@ import numpy as np
 from faceindex import images, models
 from faceindex.align import cut_chips
 from faceindex.detect import Detector
+from faceindex.devices import resolve
 from faceindex.embed import Embedder
+from faceindex.models import Spec
 from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 
 __all__ = ["Recogniser", "Shot", "sharpness", "use_one_thread"]
 
 _SHRINKS = (8, 4, 2)
 
-# A JPEG is decoded at reduced scale when the smallest wanted face keeps this side in pixels:
-# R-Net looks at 24 x 24 px, so nothing that the cascade needs is lost.
-_MIN_DECODED_FACE = 24.0
-
 # Share of a face's box that must be on the photo. On shared/data/people, half faces at the edge were
 # 0.97 similar to each other across people; the least visible face that was told right had 0.66.
 _MIN_VISIBLE = 0.6
-
-# An image pyramid sees a face at steps of size; one that falls badly is missed by a hair. This puts
-# the levels of MTCNN's pyramid (factor 0.709) halfway between those of the first look.
-_SECOND_LOOK = 0.709**-0.5
 
 # A face whose box is smaller than this on the reduced photo is cut from a finer decode, because
 # the embedder would see an enlarged, blurred chip (its chips show a face about 100 px wide).
@@ -75,7 +69,15 @@ class Recogniser:
         self.embedder = embedder
 
     @classmethod
-    def load(cls, detector: str, embedder: str, *, min_face: float, device: str = "cpu") -> Recogniser:
+    def load(
+        cls,
+        detector: str,
+        embedder: str,
+        *,
+        min_face: float,
+        device: str = "cpu",
+        settings: Mapping[str, object] | None = None,
+    ) -> Recogniser:
         """Build it from registered names.
 
         Parameters
@@ -85,17 +87,26 @@ class Recogniser:
         min_face : float
             Side in pixels of the smallest face that is looked for, on the full-size photo.
         device : str
-            A torch device.
+            ``"auto"``, or a torch device; see `faceindex.devices.resolve`.
+        settings : mapping, optional
+            Values of the models' options, by name; their defaults where it has none.
 
         Raises
         ------
         UnknownModel, WeightsNotFound, WeightsInvalid
+        UsageError
+            If there is no such device.
         """
-        detector_spec = models.get("detector", detector)
-        embedder_spec = models.get("embedder", embedder)
+        device = resolve(device)
+        detector_spec, embedder_spec = models.get("detector", detector), models.get("embedder", embedder)
+
+        def options(spec: Spec) -> dict[str, object]:
+            chosen = settings or {}
+            return {option.name: chosen.get(option.name, option.default) for option in spec.options}
+
         return cls(
-            models.load(detector_spec, min_face=min_face, device=device),
-            models.load(embedder_spec, device=device),
+            models.load(detector_spec, min_face=min_face, device=device, **options(detector_spec)),
+            models.load(embedder_spec, device=device, **options(embedder_spec)),
         )
 
     def take(self, data: bytes, path: str | os.PathLike[str]) -> Shot:
@@ -124,10 +135,12 @@ class Recogniser:
             One per photo, in pixels of the upright full-size photo, best score first.
         """
         found = self._detect(shots, 1.0)
-        nothing = [i for i, detections in enumerate(found) if not len(detections)]
-        second = self._detect([shots[i] for i in nothing], _SECOND_LOOK)
-        for i, detections in zip(nothing, second, strict=True):
-            found[i] = detections
+        if factor := self.detector.spec.pyramid:
+            # A pyramid sees a face at steps of size; one that falls badly is missed by a hair.
+            nothing = [i for i, detections in enumerate(found) if not len(detections)]
+            second = self._detect([shots[i] for i in nothing], factor**-0.5)
+            for i, detections in zip(nothing, second, strict=True):
+                found[i] = detections
         chips = [self._chips(shot, detections) for shot, detections in zip(shots, found, strict=True)]
         if not chips:
             return []
@@ -174,7 +187,7 @@ class Recogniser:
 
     def _shrink(self, pixels: int) -> int:
         for shrink in _SHRINKS:
-            if self.detector.min_face / shrink >= _MIN_DECODED_FACE:
+            if self.detector.min_face / shrink >= self.detector.spec.decoded_face:
                 break
         else:
             shrink = 1
@@ -195,7 +208,7 @@ class Recogniser:
                 photo = images.decode(shot.data, shot.path, shrink=finer)
                 (x, y), (old_x, old_y) = photo.scale, shot.photo.scale
                 detections = detections.scaled((x / old_x, y / old_y))
-        return cut_chips(photo.image, detections, alignment)
+        return cut_chips(photo.image, detections, alignment, box=self.detector.spec.box)
 
 
 def sharpness(chips: U8) -> F32:

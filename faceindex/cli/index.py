@@ -52,7 +52,7 @@ def index(
         typer.Option(
             metavar="PIXELS",
             help="Side of the smallest face that is looked for. Smaller finds more, and takes longer. "
-            f"Chosen when the index is made; {DEFAULT_MIN_FACE} if not.",
+            f"Chosen when the index is made; {DEFAULT_MIN_FACE:g} with {DEFAULT_DETECTOR} if not.",
         ),
     ] = None,
     retry_failed: Annotated[

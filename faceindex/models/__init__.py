@@ -11,24 +11,30 @@ from faceindex.models.registry import (
 )
 from faceindex.models.spec import (
     Alignment,
+    BoxShape,
     Calibration,
     ClustererSpec,
     DetectorSpec,
     EmbedderSpec,
+    Kind,
+    ModelOption,
     Spec,
     WeightFile,
 )
-from faceindex.models.weights import find_weights, weight_locations
+from faceindex.models.weights import find_weights, weight_identity, weight_locations
 
 __all__ = [
     "DEFAULT_DETECTOR",
     "DEFAULT_EMBEDDER",
     "DEFAULT_MIN_FACE",
     "Alignment",
+    "BoxShape",
     "Calibration",
     "ClustererSpec",
     "DetectorSpec",
     "EmbedderSpec",
+    "Kind",
+    "ModelOption",
     "Spec",
     "WeightFile",
     "find_weights",
@@ -36,5 +42,6 @@ __all__ = [
     "load",
     "names",
     "register",
+    "weight_identity",
     "weight_locations",
 ]

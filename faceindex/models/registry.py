@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from faceindex.errors import UnknownModel, UsageError
 from faceindex.models.spec import (
@@ -14,6 +14,7 @@ from faceindex.models.spec import (
     ClustererSpec,
     DetectorSpec,
     EmbedderSpec,
+    Kind,
     Spec,
     WeightFile,
 )
@@ -29,15 +30,13 @@ __all__ = [
     "register",
 ]
 
-Kind: TypeAlias = Literal["detector", "embedder", "clusterer"]
-
 DEFAULT_DETECTOR = "mtcnn"
 DEFAULT_EMBEDDER = "dlib"
 
 # Measured with mtcnn and dlib (benchmarks/lfw_pairs.py --by-size, benchmarks/min_face.py): pairs of LFW with
 # one face of 30 px and one of full size are still told right in 98.1 %, of 20 px in 95.7 %; 30 px finds
 # a face on each of 800 web photos, 40 px on all but one; and it takes two thirds of the time of 20 px.
-DEFAULT_MIN_FACE = 30
+DEFAULT_MIN_FACE = 30.0
 
 _FACENET_PYTORCH = "https://github.com/timesler/facenet-pytorch (data/)"
 _DLIB_MODELS = "https://github.com/davisking/dlib-models"
@@ -63,6 +62,9 @@ BUILTIN: tuple[Spec, ...] = (
             "below it nearly all were no faces or slivers of one"
         ),
         licence="MIT",
+        min_face=DEFAULT_MIN_FACE,
+        decoded_face=24.0,  # what R-Net looks at, so nothing that the cascade needs is lost
+        pyramid=0.709,
         weights=tuple(
             WeightFile(
                 name=f"{net}.pt",

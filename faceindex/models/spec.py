@@ -6,7 +6,20 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Alignment", "Calibration", "ClustererSpec", "DetectorSpec", "EmbedderSpec", "Spec", "WeightFile"]
+__all__ = [
+    "Alignment",
+    "BoxShape",
+    "Calibration",
+    "ClustererSpec",
+    "DetectorSpec",
+    "EmbedderSpec",
+    "Kind",
+    "ModelOption",
+    "Spec",
+    "WeightFile",
+]
+
+Kind: TypeAlias = Literal["detector", "embedder", "clusterer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +39,11 @@ class WeightFile:
     package_path : str or None
         Its path inside that distribution, with forward slashes.
     source : str
-        Where it was published.
+        Where it was published, for a reader.
+    url : str or None
+        Where `faceindex.models.fetch` gets it.
+    also : tuple of WeightFile
+        Other files that hold the same weights; each is as good as this one.
     """
 
     name: str
@@ -35,6 +52,28 @@ class WeightFile:
     source: str
     package: str | None = None
     package_path: str | None = None
+    url: str | None = None
+    also: tuple[WeightFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOption:
+    """Something that can be chosen about a model when an index is made, and is then pinned.
+
+    Attributes
+    ----------
+    name : str
+        The keyword with which it is passed to the model's target.
+    default : bool or int
+    summary : str
+    most : int
+        The greatest value of a number; the least is 0.
+    """
+
+    name: str
+    default: bool | int
+    summary: str
+    most: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +90,29 @@ class Alignment:
 
     name: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoxShape:
+    """Where a detector's boxes lie around a face, told by where dlib's own box would be.
+
+    dlib's 5-point predictor starts from boxes like those of dlib's detectors; a face without
+    landmarks gets its points from there.
+
+    Attributes
+    ----------
+    x, y : float
+        Centre of dlib's box less the centre of this one, in widths and heights of this one.
+    side : float
+        Side of dlib's box over the geometric mean of this one's width and height.
+    source : str
+        Where it was measured.
+    """
+
+    x: float
+    y: float
+    side: float
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +155,35 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """A face detector. `target` is ``"module:Class"``, imported only when it is loaded."""
+    """A face detector.
+
+    Attributes
+    ----------
+    name : str
+    target : str
+        ``"module:Class"``, imported only when the detector is loaded, and then called with the spec,
+        ``min_face=``, ``device=`` and the `options`.
+    summary : str
+    landmarks : bool
+        Whether it finds five landmarks.
+    threshold : float
+        Least score of a face that is indexed.
+    threshold_source : str
+    licence : str
+    min_face : float
+        Side in pixels of the smallest face that is looked for if nothing else is asked for.
+    decoded_face : float
+        Side in pixels that the smallest wanted face must keep when a photo is decoded at reduced
+        scale.
+    pyramid : float or None
+        Factor between the levels of its image pyramid, if it is worth looking between them at
+        photos on which no face was found.
+    box : BoxShape or None
+        The shape of its boxes; None if they are like those of dlib's detectors. Only used for
+        faces without landmarks.
+    weights : tuple of WeightFile
+    options : tuple of ModelOption
+    """
 
     name: str
     target: str
@@ -102,7 +192,12 @@ class DetectorSpec:
     threshold: float
     threshold_source: str
     licence: str
+    min_face: float = 30.0
+    decoded_face: float = 24.0
+    pyramid: float | None = None
+    box: BoxShape | None = None
     weights: tuple[WeightFile, ...] = ()
+    options: tuple[ModelOption, ...] = ()
     kind: Literal["detector"] = "detector"
 
 
@@ -110,8 +205,27 @@ class DetectorSpec:
 class EmbedderSpec:
     """A face embedder: chips in, vectors out.
 
-    `threshold` is the similarity above which a pair is called the same person when nothing is
-    known but the pair; `threshold_source` says where it was measured.
+    Attributes
+    ----------
+    name : str
+    target : str
+        As of `DetectorSpec`; called with the spec, ``device=`` and the `options`.
+    summary : str
+    dimension : int
+        Length of its vectors.
+    alignment : Alignment
+    colour : {"RGB", "BGR"}
+        Order of the channels that the network takes; chips are always RGB.
+    normalisation : str
+        What is done to grey levels, for a reader.
+    threshold : float
+        Similarity above which a pair is called the same person when nothing is known but the pair.
+    threshold_source : str
+        Where that was measured.
+    calibration : Calibration
+    licence : str
+    weights : tuple of WeightFile
+    options : tuple of ModelOption
     """
 
     name: str
@@ -126,6 +240,7 @@ class EmbedderSpec:
     calibration: Calibration
     licence: str
     weights: tuple[WeightFile, ...] = ()
+    options: tuple[ModelOption, ...] = ()
     kind: Literal["embedder"] = "embedder"
 
 
@@ -138,6 +253,7 @@ class ClustererSpec:
     summary: str
     needs: Literal["graph", "vectors"]
     source: str
+    options: tuple[ModelOption, ...] = ()
     kind: Literal["clusterer"] = "clusterer"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from faceindex.errors import WeightsInvalid, WeightsNotFound
 from faceindex.models.spec import WeightFile
 
-__all__ = ["find_weights", "read_weights", "weight_locations"]
+__all__ = ["find_weights", "read_weights", "weight_identity", "weight_locations"]
 
 _ENVIRONMENT_VARIABLE = "FACEINDEX_WEIGHTS"
 
@@ -77,6 +77,18 @@ def read_weights(weight: WeightFile) -> bytes:
             f"Delete it and get it again from {weight.source}.",
         )
     return content
+
+
+def weight_identity(weight: WeightFile) -> str:
+    """The SHA-256 that an index pins for a weight file, after making sure that there is one.
+
+    Raises
+    ------
+    WeightsNotFound
+        If it is nowhere.
+    """
+    find_weights(weight)
+    return weight.sha256
 
 
 def _cache_directory() -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceindex import images, models
+from faceindex.api.pins import Settings, check_pins, load_recogniser, make_pins
+from faceindex.api.results import Clustered, FaceRow, Query, QueryFace
+from faceindex.api.rows import Naming, as_box, face_rows
 from faceindex.cluster import Clusterer, ClusterOptions
-from faceindex.errors import IndexNotFound, NotClustered, PinnedModelError, UsageError
+from faceindex.errors import IndexNotFound, NotClustered, UsageError
 from faceindex.grouping import group_faces, leading, similarity_to_centroid
-from faceindex.identify import Answer, identify
-from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
-from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec
+from faceindex.identify import identify
+from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, ClustererSpec, EmbedderSpec
 from faceindex.store import (
     Clustering,
     Counts,
     FaceTable,
-    ImageRecord,
     Pins,
     Root,
     Status,
@@ -34,102 +35,10 @@ if TYPE_CHECKING:
     from faceindex.pipeline import Event, Summary
     from faceindex.recognise import Recogniser
 
-__all__ = [
-    "Clustered",
-    "FaceIndex",
-    "FaceRow",
-    "Query",
-    "QueryFace",
-    "find_index",
-]
+__all__ = ["FaceIndex", "find_index"]
 
 _DIRECTORY = ".faceindex"
 _ENVIRONMENT_VARIABLE = "FACEINDEX_INDEX"
-
-
-@dataclass(frozen=True, slots=True)
-class FaceRow:
-    """One face of the index.
-
-    Attributes
-    ----------
-    face : int
-        Id, never used again for another face.
-    photo : str
-        As the user named it: the folder as it was given, and the path inside it.
-    path : str
-        Absolute.
-    box : tuple of float
-        ``x1 y1 x2 y2`` in pixels of the upright full-size photo.
-    score : float
-        Of the detector, 0..1.
-    cluster : int or None
-    similarity : float or None
-        To the centroid of the cluster.
-    """
-
-    face: int
-    photo: str
-    path: str
-    box: tuple[float, float, float, float]
-    score: float
-    cluster: int | None
-    similarity: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Clustered:
-    """The result of `FaceIndex.cluster`.
-
-    Attributes
-    ----------
-    algorithm : str
-    sizes : dict of int to int
-        Faces of each cluster, largest first.
-    faces, unclustered : int
-        Faces in all, and those in no cluster.
-    kept : int
-        Faces that kept the cluster they had.
-    started_over : bool
-        Whether earlier clusters were only used to name the new ones.
-    threshold : float or None
-        The similarity of even odds that was in force.
-    """
-
-    algorithm: str
-    sizes: dict[int, int]
-    faces: int
-    unclustered: int
-    kept: int
-    started_over: bool
-    threshold: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class QueryFace:
-    """One face on a query photo: where it is, and what the index says of it."""
-
-    box: tuple[float, float, float, float]
-    score: float
-    answer: Answer
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A query photo and the faces on it, best score first.
-
-    Attributes
-    ----------
-    photo : str
-    faces : list of QueryFace
-        Empty if no face was found.
-    nearest : dict of int to FaceRow
-        The faces of the index that the answers name, by id.
-    """
-
-    photo: str
-    faces: list[QueryFace]
-    nearest: dict[int, FaceRow]
 
 
 def find_index(explicit: str | os.PathLike[str] | None = None) -> Path | None:
@@ -163,17 +72,17 @@ class FaceIndex:
     ...     print(index.identify("someone.jpg").faces[0].answer.cluster)
     """
 
-    def __init__(self, store: Store, *, device: str = "cpu") -> None:
+    def __init__(self, store: Store, *, device: str = "auto") -> None:
         self._store = store
         self._device = device
         self._recogniser: Recogniser | None = None
-        self._read: tuple[int, FaceTable, _Naming] | None = None
+        self._read: tuple[int, FaceTable, Naming] | None = None
 
     # Opening and closing -----------------------------------------------------------------------
 
     @classmethod
     def open(
-        cls, directory: str | os.PathLike[str] | None = None, *, write: bool = False, device: str = "cpu"
+        cls, directory: str | os.PathLike[str] | None = None, *, write: bool = False, device: str = "auto"
     ) -> FaceIndex:
         """Open an existing index.
 
@@ -184,7 +93,7 @@ class FaceIndex:
         write : bool
             Whether to change it; there is one writer at a time, readers never wait.
         device : str
-            A torch device.
+            Where networks compute: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:n"`` or ``"mps"``.
 
         Raises
         ------
@@ -208,8 +117,9 @@ class FaceIndex:
         *,
         detector: str = DEFAULT_DETECTOR,
         embedder: str = DEFAULT_EMBEDDER,
-        min_face: float = DEFAULT_MIN_FACE,
-        device: str = "cpu",
+        min_face: float | None = None,
+        settings: Settings | None = None,
+        device: str = "auto",
     ) -> FaceIndex:
         """Make a new index, pinned to its models, and open it for writing.
 
@@ -219,10 +129,13 @@ class FaceIndex:
             None means ``$FACEINDEX_INDEX``, else ``.faceindex`` in the current directory.
         detector, embedder : str
             Names of models.
-        min_face : float
-            Side in pixels of the smallest face that is looked for.
+        min_face : float, optional
+            Side in pixels of the smallest face that is looked for; None means what the detector's
+            spec says.
+        settings : mapping, optional
+            Values of the models' options by name, such as ``{"flip": True}``.
         device : str
-            A torch device.
+            Where networks compute: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:n"`` or ``"mps"``.
 
         Raises
         ------
@@ -231,11 +144,9 @@ class FaceIndex:
         WeightsNotFound
             If a weight file is missing.
         UsageError
-            If there is an index already.
+            If there is an index already, or a setting is none of these models or not possible.
         """
-        if not min_face > 0:
-            raise UsageError(f"A smallest face of {min_face:g} px makes no sense.", "Choose 20 or more.")
-        pins = _pins(detector, embedder, min_face)
+        pins = make_pins(detector, embedder, _with_min_face(settings, min_face))
         named = directory or os.environ.get(_ENVIRONMENT_VARIABLE) or _DIRECTORY
         return cls(Store.create(named, pins), device=device)
 
@@ -247,7 +158,8 @@ class FaceIndex:
         detector: str | None = None,
         embedder: str | None = None,
         min_face: float | None = None,
-        device: str = "cpu",
+        settings: Settings | None = None,
+        device: str = "auto",
     ) -> FaceIndex:
         """Open an index for writing, or make it.
 
@@ -257,6 +169,8 @@ class FaceIndex:
         ------
         PinnedModelError
             If the index is pinned to others than those that were asked for.
+        UsageError
+            If a setting is none of these models, or has a value that it cannot have.
         """
         found = find_index(directory)
         if found is None or not Store.exists(found):
@@ -264,12 +178,13 @@ class FaceIndex:
                 found,
                 detector=detector or DEFAULT_DETECTOR,
                 embedder=embedder or DEFAULT_EMBEDDER,
-                min_face=DEFAULT_MIN_FACE if min_face is None else min_face,
+                min_face=min_face,
+                settings=settings,
                 device=device,
             )
         index = cls(Store.open(found, write=True), device=device)
         try:
-            index._check_pins(detector, embedder, min_face)
+            check_pins(index.pins, index.directory, detector, embedder, _with_min_face(settings, min_face))
         except BaseException:
             index.close()
             raise
@@ -332,7 +247,7 @@ class FaceIndex:
     def faces(self) -> Iterator[FaceRow]:
         """All faces, by photo in the order in which they were indexed."""
         table, naming = self._catalog()
-        return _rows(table, naming, range(len(table)))
+        return face_rows(table, naming, range(len(table)))
 
     # What it does ------------------------------------------------------------------------------
 
@@ -545,10 +460,10 @@ class FaceIndex:
         return Query(
             photo=photo,
             faces=[
-                QueryFace(_box(box), float(score), answer)
+                QueryFace(as_box(box), float(score), answer)
                 for box, score, answer in zip(faces.boxes, faces.scores, answers, strict=True)
             ],
-            nearest={row.face: row for row in _rows(table, naming, which)},
+            nearest={row.face: row for row in face_rows(table, naming, which)},
         )
 
     def require_clusters(self) -> Clustering:
@@ -573,91 +488,17 @@ class FaceIndex:
         return spec
 
     def _load_recogniser(self) -> Recogniser:
-        from faceindex.recognise import Recogniser
-
         if self._recogniser is None:
-            pins = self.pins
-            min_face = float(pins.settings.get("min_face") or DEFAULT_MIN_FACE)
-            if _pins(pins.detector, pins.embedder, min_face).weights != pins.weights:
-                raise PinnedModelError(
-                    f"The index {self.directory} was made with other weights of {pins.detector} or "
-                    f"{pins.embedder} than this faceindex uses.",
-                    "Use the faceindex that made it, or make a new index with --index DIR.",
-                )
-            self._recogniser = Recogniser.load(
-                pins.detector, pins.embedder, min_face=min_face, device=self._device
-            )
+            self._recogniser = load_recogniser(self.pins, self.directory, self._device)
         return self._recogniser
 
-    def _check_pins(self, detector: str | None, embedder: str | None, min_face: float | None) -> None:
-        pins = self.pins
-        pinned = {
-            "detector": (detector, pins.detector),
-            "embedder": (embedder, pins.embedder),
-            "min-face": (min_face, pins.settings.get("min_face")),
-        }
-        for what, (asked, has) in pinned.items():
-            if asked is not None and asked != has:
-                raise PinnedModelError(
-                    f"The index {self.directory} is pinned to {what} {has}, and {asked} was asked for.",
-                    f"Leave out --{what}, or make another index with --index DIR.",
-                )
-
-    def _catalog(self) -> tuple[FaceTable, _Naming]:
+    def _catalog(self) -> tuple[FaceTable, Naming]:
         """Faces and photos of one moment, read again only after a commit."""
         if self._read is None or self._read[0] != self._store.generation:
             with self._store.snapshot():
-                self._read = (self._store.generation, self._store.faces(), _Naming(self._store))
+                self._read = (self._store.generation, self._store.faces(), Naming(self._store))
         return self._read[1:]
 
 
-def _rows(table: FaceTable, naming: _Naming, which: Iterable[int]) -> Iterator[FaceRow]:
-    for i in which:
-        record = naming.by_id[int(table.image[i])]
-        cluster = int(table.cluster[i])
-        yield FaceRow(
-            face=int(table.face[i]),
-            photo=naming.name(record),
-            path=naming.path(record),
-            box=_box(table.boxes[i]),
-            score=float(table.scores[i]),
-            cluster=None if cluster < 0 else cluster,
-            similarity=None if cluster < 0 else float(table.similarity[i]),
-        )
-
-
-class _Naming:
-    """What photos are called: the root as the user gave it, and the path inside it."""
-
-    def __init__(self, store: Store) -> None:
-        self._roots = {root.id: root for root in store.roots()}
-        self.records: list[ImageRecord] = list(store.images().values())
-        self.by_id = {record.id: record for record in self.records}
-
-    def name(self, record: ImageRecord) -> str:
-        return os.path.normpath(os.path.join(self._roots[record.root_id].given, record.relpath))  # noqa: PTH118
-
-    def path(self, record: ImageRecord) -> str:
-        return os.path.join(self._roots[record.root_id].path, record.relpath)  # noqa: PTH118
-
-
-def _pins(detector: str, embedder: str, min_face: float) -> Pins:
-    detector_spec = models.get("detector", detector)
-    embedder_spec = models.get("embedder", embedder)
-    assert isinstance(detector_spec, DetectorSpec)
-    assert isinstance(embedder_spec, EmbedderSpec)
-    weights: Mapping[str, str] = {w.name: w.sha256 for w in (*detector_spec.weights, *embedder_spec.weights)}
-    for weight in (*detector_spec.weights, *embedder_spec.weights):
-        models.find_weights(weight)
-    return Pins(
-        detector=detector,
-        embedder=embedder,
-        dimension=embedder_spec.dimension,
-        settings={"min_face": float(min_face)},
-        weights=weights,
-    )
-
-
-def _box(box: F32) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = (float(value) for value in box)
-    return x1, y1, x2, y2
+def _with_min_face(settings: Settings | None, min_face: float | None) -> Settings:
+    return {**(settings or {}), **({} if min_face is None else {"min_face": min_face})}

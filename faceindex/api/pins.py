@@ -1,0 +1,122 @@
+"""The models that an index is pinned to: from what was asked for, and back to networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from faceindex import models
+from faceindex.errors import PinnedModelError, UsageError
+from faceindex.models.spec import DetectorSpec, EmbedderSpec
+from faceindex.store import Pins
+
+if TYPE_CHECKING:
+    from faceindex.recognise import Recogniser
+
+__all__ = ["Settings", "check_pins", "load_recogniser", "make_pins"]
+
+Settings: TypeAlias = Mapping[str, "bool | int | float"]
+"""Values of models' options by name; ``min_face`` is an option of every detector."""
+
+
+def make_pins(detector: str, embedder: str, settings: Settings) -> Pins:
+    """What a new index is pinned to.
+
+    Raises
+    ------
+    UnknownModel, WeightsNotFound, WeightsInvalid
+    UsageError
+        If a setting is none of these models, or has a value that it cannot have.
+    """
+    detector_spec, embedder_spec = _specs(detector, embedder)
+    options = {option.name: option for option in (*detector_spec.options, *embedder_spec.options)}
+    chosen = {"min_face": float(settings.get("min_face", detector_spec.min_face))}
+    if not chosen["min_face"] > 0:
+        raise UsageError(
+            f"A smallest face of {chosen['min_face']:g} px makes no sense.", "Choose 20 or more."
+        )
+    for name in settings:
+        if name != "min_face" and name not in options:
+            raise UsageError(
+                f"Neither the detector {detector} nor the embedder {embedder} has an option --{_flag(name)}.",
+                "Leave it out.",
+            )
+    for name, option in options.items():
+        value = settings.get(name, option.default)
+        if isinstance(value, bool) != isinstance(option.default, bool) or not 0 <= value <= option.most:
+            raise UsageError(f"--{_flag(name)} {value} is not possible.", f"Choose one in 0..{option.most}.")
+        chosen[name] = value
+    return Pins(
+        detector=detector,
+        embedder=embedder,
+        dimension=embedder_spec.dimension,
+        settings=chosen,
+        weights=_weights(detector_spec, embedder_spec),
+    )
+
+
+def check_pins(
+    pins: Pins, directory: Path, detector: str | None, embedder: str | None, settings: Settings
+) -> None:
+    """See that what is asked for is what an index is pinned to.
+
+    Raises
+    ------
+    PinnedModelError
+        If it is not; names both.
+    """
+    asked: dict[str, object] = {"detector": detector, "embedder": embedder, **settings}
+    pinned: dict[str, object] = {"detector": pins.detector, "embedder": pins.embedder, **pins.settings}
+    for what, value in asked.items():
+        if value is not None and value != pinned.get(what):
+            has = (
+                f"pinned to {_flag(what)} {pinned[what]}" if what in pinned else f"made without {_flag(what)}"
+            )
+            raise PinnedModelError(
+                f"The index {directory} is {has}, and {value} was asked for.",
+                f"Leave out --{_flag(what)}, or make another index with --index DIR.",
+            )
+
+
+def load_recogniser(pins: Pins, directory: Path, device: str) -> Recogniser:
+    """The networks that an index is pinned to.
+
+    Raises
+    ------
+    UnknownModel, WeightsNotFound, WeightsInvalid
+    PinnedModelError
+        If the weights are others than those with which the index was made.
+    """
+    from faceindex.recognise import Recogniser
+
+    if _weights(*_specs(pins.detector, pins.embedder)) != pins.weights:
+        raise PinnedModelError(
+            f"The index {directory} was made with other weights of {pins.detector} or "
+            f"{pins.embedder} than this faceindex uses.",
+            "Use the faceindex that made it, or make a new index with --index DIR.",
+        )
+    min_face = pins.settings.get("min_face") or models.DEFAULT_MIN_FACE
+    return Recogniser.load(
+        pins.detector,
+        pins.embedder,
+        min_face=float(min_face),
+        device=device,
+        settings=pins.settings,
+    )
+
+
+def _specs(detector: str, embedder: str) -> tuple[DetectorSpec, EmbedderSpec]:
+    detector_spec = models.get("detector", detector)
+    embedder_spec = models.get("embedder", embedder)
+    assert isinstance(detector_spec, DetectorSpec)
+    assert isinstance(embedder_spec, EmbedderSpec)
+    return detector_spec, embedder_spec
+
+
+def _weights(*specs: DetectorSpec | EmbedderSpec) -> dict[str, str]:
+    return {weight.name: models.weight_identity(weight) for spec in specs for weight in spec.weights}
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,0 +1,137 @@
+"""Where networks compute, and how much they are given at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from faceindex.errors import UsageError
+
+__all__ = ["BatchSize", "is_out_of_memory", "resolve"]
+
+_Result = TypeVar("_Result")
+
+_KINDS = ("cpu", "cuda", "mps")
+
+
+def resolve(name: str) -> str:
+    """The torch device that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        ``"auto"`` (CUDA if there is a usable GPU, else Apple's MPS, else the CPU), ``"cpu"``,
+        ``"cuda"``, ``"cuda:n"`` or ``"mps"``.
+
+    Returns
+    -------
+    str
+        Never ``"auto"``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such device here; says which there are.
+    """
+    if name == "auto":
+        return _available()[0]
+    kind, _, number = name.partition(":")
+    problem = None
+    if kind not in _KINDS or (":" in name and not (kind == "cuda" and number.isdecimal())):
+        problem = f"There is no device '{name}'."
+    elif kind == "cuda" and not torch.cuda.is_available():
+        built = "finds no usable NVIDIA GPU" if torch.version.cuda else "was built without CUDA"
+        problem = f"The device '{name}' cannot be used: this torch {built}."
+    elif kind == "cuda" and number and int(number) >= torch.cuda.device_count():
+        problem = f"There is no device '{name}': the GPUs are numbered 0 to {torch.cuda.device_count() - 1}."
+    elif kind == "mps" and not torch.backends.mps.is_available():
+        problem = "The device 'mps' cannot be used: it needs macOS on Apple silicon."
+    if problem:
+        raise UsageError(problem, f"Here are: auto, {', '.join(reversed(_available()))}.")
+    return name
+
+
+class BatchSize:
+    """How many items go through a network at a time; less from the first time that memory runs out.
+
+    Parameters
+    ----------
+    device : str
+        As `resolve` returns it.
+    cpu : int
+        The number on a CPU: measured, and small, since larger batches fall out of its caches.
+    item_bytes : int
+        What one item takes while it is in the network, roughly; on a GPU the number is what fits in a
+        quarter of the memory that is free now.
+    most : int
+        Never more on a GPU; beyond some hundred nothing is gained.
+
+    Attributes
+    ----------
+    size : int
+        The number in force.
+    """
+
+    def __init__(self, device: str, *, cpu: int, item_bytes: int, most: int = 512) -> None:
+        self.size = cpu
+        if torch.device(device).type == "cuda":
+            free, _ = torch.cuda.mem_get_info(torch.device(device))
+            self.size = max(1, min(most, free // 4 // item_bytes))
+
+    def run(self, n: int, work: Callable[[slice], _Result]) -> list[_Result]:
+        """Do `work` on the slices of ``range(n)``, at least once.
+
+        When a slice does not fit into memory it is done in halves, and `size` stays at what fits.
+
+        Raises
+        ------
+        RuntimeError
+            Of torch, if a single item does not fit.
+        """
+        results: list[_Result] = []
+        start = 0
+        while start < n or not results:
+            stop = min(start + self.size, n)
+            try:
+                results.append(work(slice(start, stop)))
+            except (RuntimeError, MemoryError) as error:
+                if stop - start <= 1 or not is_out_of_memory(error):
+                    raise
+                self.size = (stop - start) // 2
+            else:
+                start = stop
+                continue
+            # Outside the handler, where the traceback no longer holds what the failed pass had made.
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return results
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on a GPU or on the host."""
+    # torch has a class of its own for CUDA; MPS and the CPU's allocator raise a plain RuntimeError.
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError)
+        and any(
+            words in str(error) for words in ("out of memory", "not enough memory", "can't allocate memory")
+        )
+    )
+
+
+def _available() -> list[str]:
+    """The best first; the CPU always last."""
+    found = ["cpu"]
+    if torch.backends.mps.is_available():
+        found.insert(0, "mps")
+    if torch.cuda.is_available():
+        found[:0] = [
+            "cuda",
+            *(
+                f"cuda:{number}"
+                for number in range(torch.cuda.device_count())
+                if torch.cuda.device_count() > 1
+            ),
+        ]
+    return found
