@@ -80,10 +80,18 @@ class BatchSize:
             free, _ = torch.cuda.mem_get_info(torch.device(device))
             self.size = max(1, min(most, free // 4 // item_bytes))
 
-    def run(self, n: int, work: Callable[[slice], _Result]) -> list[_Result]:
-        """Do `work` on the slices of ``range(n)``, at least once.
+    def run(self, n: int, work: Callable[[slice], _Result], *, each: int = 1) -> list[_Result]:
+        """Do `work` on slices of ``range(n)``, at least once.
 
-        When a slice does not fit into memory it is done in halves, and `size` stays at what fits.
+        When a slice does not fit into memory it is done in halves, and `size` stays at what fits. Several
+        threads may share one object.
+
+        Parameters
+        ----------
+        n : int
+        work : callable
+        each : int
+            What one of the n counts for; `size` is in these units, and one of the n is always done.
 
         Raises
         ------
@@ -93,13 +101,16 @@ class BatchSize:
         results: list[_Result] = []
         start = 0
         while start < n or not results:
-            stop = min(start + self.size, n)
+            stop = min(start + max(1, self.size // each), n)
             try:
                 results.append(work(slice(start, stop)))
             except (RuntimeError, MemoryError) as error:
-                if stop - start <= 1 or not is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
-                self.size = (stop - start) // 2
+                if stop - start <= 1:
+                    self.size = max(1, self.size // 2)  # for who can do with less than one
+                    raise
+                self.size = (stop - start) // 2 * each
             else:
                 start = stop
                 continue

@@ -62,11 +62,14 @@ class Recogniser:
     ----------
     detector : Detector
     embedder : Embedder
+    device : str
+        Where they compute.
     """
 
-    def __init__(self, detector: Detector, embedder: Embedder) -> None:
+    def __init__(self, detector: Detector, embedder: Embedder, *, device: str = "cpu") -> None:
         self.detector = detector
         self.embedder = embedder
+        self.device = device
 
     @classmethod
     def load(
@@ -107,6 +110,7 @@ class Recogniser:
         return cls(
             models.load(detector_spec, min_face=min_face, device=device, **options(detector_spec)),
             models.load(embedder_spec, device=device, **options(embedder_spec)),
+            device=device,
         )
 
     def take(self, data: bytes, path: str | os.PathLike[str]) -> Shot:

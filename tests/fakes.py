@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from faceindex import models
-from faceindex.models import Alignment, Calibration, DetectorSpec, EmbedderSpec
+from faceindex.models import Alignment, Calibration, DetectorSpec, EmbedderSpec, ModelOption
 from faceindex.types import F32, U8, Detections, Image
 
 NAME = "fake"
@@ -28,6 +28,7 @@ DETECTOR = DetectorSpec(
     threshold=0.5,
     threshold_source="made up",
     licence="MIT",
+    options=(ModelOption("upsample", 1, "Recorded, without effect", most=4),),
 )
 
 EMBEDDER = EmbedderSpec(
@@ -42,6 +43,7 @@ EMBEDDER = EmbedderSpec(
     threshold_source="made up",
     calibration=Calibration(slope=200.0, midpoint=0.85, source="made up"),
     licence="MIT",
+    options=(ModelOption("flip", False, "Recorded, without effect"),),
 )
 
 
@@ -50,9 +52,12 @@ class FakeDetector:
 
     delay = 0.0  # seconds for each photo
 
-    def __init__(self, spec: DetectorSpec, *, min_face: float, device: str = "cpu") -> None:
+    def __init__(
+        self, spec: DetectorSpec, *, min_face: float, device: str = "cpu", upsample: int = 1
+    ) -> None:
         self.spec = spec
         self.min_face = min_face
+        self.upsample = upsample
 
     def detect(
         self, images: Sequence[Image], *, min_faces: Sequence[float] | None = None
@@ -71,8 +76,9 @@ class FakeDetector:
 class FakeEmbedder:
     """A random unit vector for each colour, in steps of 32."""
 
-    def __init__(self, spec: EmbedderSpec, *, device: str = "cpu") -> None:
+    def __init__(self, spec: EmbedderSpec, *, device: str = "cpu", flip: bool = False) -> None:
         self.spec = spec
+        self.flip = flip
 
     def embed(self, chips: U8) -> tuple[F32, F32]:
         vectors = np.empty((len(chips), DIMENSION), np.float32)

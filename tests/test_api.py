@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ def album(tmp_path: Path, fake_models: ModuleType) -> Path:
     return album
 
 
-def make(directory: Path, **options: float) -> FaceIndex:
+def make(directory: Path, **options: Any) -> FaceIndex:
     return FaceIndex.create(directory, detector="fake", embedder="fake", **options)
 
 
@@ -198,6 +200,48 @@ def test_an_index_is_pinned(tmp_path: Path, album: Path) -> None:
         FaceIndex.open_or_create(tmp_path / "index", min_face=50)
     with FaceIndex.open_or_create(tmp_path / "index", detector="fake", min_face=40) as index:
         assert index.add(album).new == 12
+
+
+def test_options_of_models_are_pinned(tmp_path: Path, album: Path) -> None:
+    with make(tmp_path / "index", settings={"upsample": 2}) as index:
+        assert index.pins.settings == {"min_face": 30, "upsample": 2, "flip": False}
+        recogniser = index._load_recogniser()
+        assert (recogniser.detector.upsample, recogniser.embedder.flip) == (2, False)  # type: ignore[attr-defined]
+    with pytest.raises(PinnedModelError, match=r"upsample 2.*1 was asked"):
+        FaceIndex.open_or_create(tmp_path / "index", settings={"upsample": 1})
+    with pytest.raises(PinnedModelError, match=r"made without jitter"):
+        FaceIndex.open_or_create(tmp_path / "index", settings={"jitter": 1})
+    FaceIndex.open_or_create(tmp_path / "index", settings={"upsample": 2, "flip": False}).close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"jitter": 1}, "Neither the detector fake nor the embedder fake has an option --jitter"),
+        ({"upsample": 5}, "--upsample 5 is not possible. Choose one in 0..4"),
+        ({"upsample": -1}, "--upsample -1"),
+        ({"upsample": True}, "--upsample True"),
+        ({"flip": 1}, "--flip 1"),
+        ({"min_face": 0}, "smallest face of 0 px"),
+        ({"min_face": float("nan")}, "smallest face of nan px"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    tmp_path: Path, fake_models: ModuleType, settings: dict[str, float], said: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        make(tmp_path / "index", settings=settings)
+    assert not (tmp_path / "index").exists()
+
+
+def test_a_device_that_is_not_here_is_refused_first(tmp_path: Path, fake_models: ModuleType) -> None:
+    with pytest.raises(UsageError, match="no device 'gpu'"):
+        make(tmp_path / "index", device="gpu")
+    assert not (tmp_path / "index").exists()
+    make(tmp_path / "index").close()
+    for attempt in (FaceIndex.open, FaceIndex.open_or_create):
+        with pytest.raises(UsageError, match="no device 'gpu'"):
+            attempt(tmp_path / "index", device="gpu")
 
 
 def test_finding_an_index(tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

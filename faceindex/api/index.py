@@ -102,6 +102,7 @@ class FaceIndex:
         IndexLocked, IndexVersionError, IndexCorrupt
             As `Store.open`.
         """
+        _check_device(device)
         found = find_index(directory)
         if found is None:
             raise IndexNotFound(
@@ -146,6 +147,7 @@ class FaceIndex:
         UsageError
             If there is an index already, or a setting is none of these models or not possible.
         """
+        _check_device(device)
         pins = make_pins(detector, embedder, _with_min_face(settings, min_face))
         named = directory or os.environ.get(_ENVIRONMENT_VARIABLE) or _DIRECTORY
         return cls(Store.create(named, pins), device=device)
@@ -172,6 +174,7 @@ class FaceIndex:
         UsageError
             If a setting is none of these models, or has a value that it cannot have.
         """
+        _check_device(device)
         found = find_index(directory)
         if found is None or not Store.exists(found):
             return cls.create(
@@ -502,3 +505,11 @@ class FaceIndex:
 
 def _with_min_face(settings: Settings | None, min_face: float | None) -> Settings:
     return {**(settings or {}), **({} if min_face is None else {"min_face": min_face})}
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that is not here before anything is made or locked."""
+    if device not in ("auto", "cpu"):  # these are always there, and torch takes a second to load
+        from faceindex.devices import resolve
+
+        resolve(device)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import DebugFlag, DeviceOption, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Json, Output, columns, count, finite, shell_quoted
 from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, NotClustered, UsageError
 
@@ -35,6 +35,7 @@ def identify(
             "with the number of faces in the index.",
         ),
     ] = None,
+    device: DeviceOption = "auto",
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -44,8 +45,9 @@ def identify(
     """Say who is on a photo.
 
     For each face the cluster that it belongs to, or "unknown", and the most alike faces of the index.
-    Similarity is that to the most alike face of the cluster; the margin is by how much it is ahead of the
-    next cluster. Exit code 1 if a photo could not be answered: unreadable, no face on it, or no clusters.
+    Similarity is the mean of that to the three most alike faces of the cluster; the margin is by how much it
+    is ahead of the next cluster. Exit code 1 if a photo could not be answered: unreadable, no face on it, or
+    no clusters.
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         for photo in photos:
@@ -55,7 +57,7 @@ def identify(
                 )
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index) as faces:
+        with FaceIndex.open(index, device=device) as faces:
             try:
                 faces.require_clusters()
                 clustered = True

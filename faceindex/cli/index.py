@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import DebugFlag, DeviceOption, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, columns, count, duration
 from faceindex.errors import UsageError
 from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
@@ -55,6 +55,23 @@ def index(
             f"Chosen when the index is made; {DEFAULT_MIN_FACE:g} with {DEFAULT_DETECTOR} if not.",
         ),
     ] = None,
+    upsample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="How often dlib's detectors double the photo first; each time finds faces half as large, "
+            "in four times the time. Chosen when the index is made.",
+        ),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Whether facenet also looks at each face mirrored, in twice the time. Chosen when the index "
+            "is made.",
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try unreadable photos again although they are unchanged.")
     ] = False,
@@ -82,8 +99,14 @@ def index(
         from faceindex.api import FaceIndex
         from faceindex.cli.progress import IndexProgress
 
+        asked = {"upsample": upsample, "flip": flip}
         with FaceIndex.open_or_create(
-            index, detector=detector, embedder=embedder, min_face=min_face
+            index,
+            detector=detector,
+            embedder=embedder,
+            min_face=min_face,
+            settings={name: value for name, value in asked.items() if value is not None},
+            device=device,
         ) as faces:
             pins = faces.pins
             if not faces.roots():

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["DebugFlag", "IndexOption", "JsonFlag", "QuietFlag", "VerboseFlag"]
+__all__ = ["DebugFlag", "DeviceOption", "IndexOption", "JsonFlag", "QuietFlag", "VerboseFlag"]
 
 IndexOption: TypeAlias = Annotated[
     Path | None,
@@ -16,6 +16,15 @@ IndexOption: TypeAlias = Annotated[
         metavar="DIR",
         envvar="FACEINDEX_INDEX",
         help="The index to use. Without it, .faceindex in the current folder or the nearest one above.",
+    ),
+]
+
+DeviceOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Where networks compute: auto, cpu, cuda, cuda:N or mps. auto takes a GPU if there is one.",
     ),
 ]
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from faceindex.detect.boxes import frames, nms, square
 from faceindex.detect.mtcnn_nets import ONet, PNet, RNet
 from faceindex.detect.resample import SummedAreas
+from faceindex.devices import BatchSize, is_out_of_memory
 from faceindex.errors import UsageError
 from faceindex.models.spec import DetectorSpec
 from faceindex.models.weights import read_weights
@@ -38,11 +39,14 @@ _WINDOW, _STRIDE = 12, 2
 _LEVEL_OVERLAP, _IMAGE_OVERLAP = 0.5, 0.7
 _R_SIDE, _O_SIDE = 24, 48
 
-# Pixels of a pyramid level, and crops, that go through a network at once; this bounds memory. Whole
-# photos take the same time, within 10 %, from 2^16 to 2^18 pixels and from 24 to 64 crops (one core
-# of an AMD EPYC): smaller strips overlap too much, larger activations leave the cache.
+# Pixels of a pyramid level, and crops, that go through a network at once on a CPU; this bounds memory.
+# Whole photos take the same time, within 10 %, from 2^16 to 2^18 pixels and from 24 to 64 crops (one
+# core of an AMD EPYC): smaller strips overlap too much, larger activations leave the cache.
 _PIXELS_PER_PASS = 1 << 16
 _CROPS_PER_PASS = 32
+# The same on a GPU, at most, and what they take there: float32 inputs and the two largest activations.
+_GPU_PIXELS, _PIXEL_BYTES = 1 << 24, 4 * (3 + 10 + 10)
+_GPU_CROPS, _CROP_BYTES = 4096, 4 * (3 * 48**2 + 2 * 32 * 46**2)
 # Rows of windows in a strip of a wide level, at least: the 10 rows that strips share cost a sixth then.
 _CELLS_PER_STRIP = 32
 # Pixels of photos that are worked on together; their tables take 8 bytes each.
@@ -91,6 +95,8 @@ class MTCNN:
         for net, weight in zip((self._pnet, self._rnet, self._onet), spec.weights, strict=True):
             net.load_state_dict(torch.load(io.BytesIO(read_weights(weight)), weights_only=True))
             net.eval().requires_grad_(False).to(self._device)
+        self._pixels = BatchSize(device, cpu=_PIXELS_PER_PASS, item_bytes=_PIXEL_BYTES, most=_GPU_PIXELS)
+        self._crops = BatchSize(device, cpu=_CROPS_PER_PASS, item_bytes=_CROP_BYTES, most=_GPU_CROPS)
 
     @property
     def min_face(self) -> float:
@@ -140,8 +146,17 @@ class MTCNN:
         found: list[Detections] = []
         for batch in _batches(images):
             with torch.inference_mode():
-                found += self._detect(images[batch], smallest[batch])
+                found += self._detect_fitting(images[batch], smallest[batch])
         return found
+
+    def _detect_fitting(self, images: Sequence[Image], smallest: Sequence[float]) -> list[Detections]:
+        """`_detect`, again with narrower strips of a level when not even one fits into memory."""
+        try:
+            return self._detect(images, smallest)
+        except RuntimeError as error:
+            if self._pixels.size <= _PIXELS_PER_PASS or not is_out_of_memory(error):
+                raise
+        return self._detect_fitting(images, smallest)
 
     def _detect(self, images: Sequence[Image], smallest: Sequence[float]) -> list[Detections]:
         areas = SummedAreas(images)
@@ -192,24 +207,26 @@ class MTCNN:
         reach = _WINDOW - _STRIDE
         # Half of what conv1 leaves of the rows, rounded up by the pool, less the two convolutions after it.
         cells = -(-(height - 2) // 2) - 4
-        per_strip = max(_CELLS_PER_STRIP, (_PIXELS_PER_PASS // width - reach) // _STRIDE)
-        per_pass = max(1, _PIXELS_PER_PASS // (width * min(height, per_strip * _STRIDE + reach)))
-        for first in range(0, len(members), per_pass):
-            together = members[first : first + per_pass]
-            for row in range(0, cells, per_strip):
-                rows = (row * _STRIDE, min((row + per_strip) * _STRIDE + reach, height))
+        per_strip = max(_CELLS_PER_STRIP, (self._pixels.size // width - reach) // _STRIDE)
+        strip = width * min(height, per_strip * _STRIDE + reach)
+        for row in range(0, cells, per_strip):
+            rows = (row * _STRIDE, min((row + per_strip) * _STRIDE + reach, height))
+
+            def look(some: slice, rows: tuple[int, int] = rows) -> tuple[I64, F32, F32]:
+                together = np.asarray(members[some])
                 pixels = np.empty((len(together), rows[1] - rows[0], width, 3), np.float32)
                 for place, index in enumerate(together):
                     areas.level(index, shape, rows, pixels[place])
                 probability, offsets = self._pnet(self._to_input(pixels))
                 where = (probability >= _P_THRESHOLD).nonzero()
-                if len(where):
-                    image, y, x = where.unbind(1)
-                    found = where.cpu().numpy()
-                    found = np.stack(
-                        [np.asarray(together)[found[:, 0]], found[:, 1] + row, found[:, 2]], axis=1
-                    )
-                    yield found, _to_numpy(probability[image, y, x]), _to_numpy(offsets[image, :, y, x])
+                image, y, x = where.unbind(1)
+                found = where.cpu().numpy()
+                cells = np.stack(
+                    [together[found[:, 0]], found[:, 1] + rows[0] // _STRIDE, found[:, 2]], axis=1
+                )
+                return cells, _to_numpy(probability[image, y, x]), _to_numpy(offsets[image, :, y, x])
+
+            yield from self._pixels.run(len(members), look, each=strip)
 
     def _refine(self, areas: SummedAreas, sizes: I64, candidates: _Candidates) -> _Candidates:
         """R-Net on the crops of all candidates."""
@@ -239,13 +256,10 @@ class MTCNN:
         """Crop the candidates and run a network on them; those outside their photo are left out."""
         cut, inside = frames(candidates.boxes, sizes[candidates.images])
         candidates, cut = candidates.pick(np.flatnonzero(inside)), cut[inside]
-        passes = [
-            net(self._to_input(areas.crops(candidates.images[some], cut[some], side)))
-            # At least one pass, if an empty one: its outputs have the right shapes.
-            for some in (
-                slice(start, start + _CROPS_PER_PASS) for start in range(0, max(1, len(cut)), _CROPS_PER_PASS)
-            )
-        ]
+        passes = self._crops.run(  # at least once, if with no crop: the outputs have the right shapes then
+            len(cut),
+            lambda some: net(self._to_input(areas.crops(candidates.images[some], cut[some], side))),
+        )
         return candidates, [_to_numpy(torch.cat(column)) for column in zip(*passes, strict=True)]
 
     def _to_input(self, pixels: F32) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -35,11 +34,13 @@ from faceindex.types import Faces
 __all__ = ["index_photos"]
 
 _BATCH_PHOTOS = 16  # enough faces for full batches of the embedder, little enough to stay in cache
+_GPU_BATCH_PHOTOS = 64
 _BUDGET_BYTES = 256 << 20  # decoded photos alive at a time
 _COMMIT_PHOTOS = 64  # at most this many photos are lost by a power cut...
 _COMMIT_SECONDS = 5.0  # ...or this much work
 _THREADS = 2  # that read and decode ahead of the networks
 _MOST_WORKERS = 4  # batches in the networks at a time, one thread each; bounds memory on large machines
+_GPU_WORKERS = 2  # while one waits for the GPU, the other cuts chips
 
 # Reasons that say nothing about the photo: what is known of it is kept until it can be read again.
 _PASSING = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
@@ -142,21 +143,20 @@ class _Run:
         self.summary = Summary()
         self._load_recogniser = recogniser
         self._recogniser: Recogniser | None = None
-        self._recogniser_lock = threading.Lock()
         self._moved: set[int] = set()
         self._batch: list[Loaded] = []
         self._batch_bytes = 0
-        self._workers = _workers()
+        self._workers = _GPU_WORKERS
+        self._batch_photos = _GPU_BATCH_PHOTOS
         self._running: deque[Future[list[_Outcome]]] = deque()
         self._pending: list[NewImage] = []
         self._committed_at = time.monotonic()
 
     @property
     def recogniser(self) -> Recogniser:
-        with self._recogniser_lock:  # decode threads ask for it too
-            if self._recogniser is None:
-                self._recogniser = self._load_recogniser()
-            return self._recogniser
+        if self._recogniser is None:
+            self._recogniser = self._load_recogniser()
+        return self._recogniser
 
     def count_unchanged(self) -> None:
         for record in self.plan.unchanged:
@@ -203,11 +203,13 @@ class _Run:
     def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
         if not tasks:
             return
+        if self.recogniser.device == "cpu":
+            self._workers, self._batch_photos = _workers(), _BATCH_PHOTOS
         loader = Loader(
             tasks,
-            lambda data, path: self.recogniser.take(data, path),
+            self.recogniser.take,
             budget=_BUDGET_BYTES,
-            threads=_THREADS,
+            threads=_THREADS if self.recogniser.device == "cpu" else _workers(),
         )
         with ThreadPoolExecutor(
             self._workers, thread_name_prefix="faceindex-recognise", initializer=use_one_thread
@@ -220,7 +222,7 @@ class _Run:
                 else:
                     self._batch.append(loaded)
                     self._batch_bytes += shot_bytes(loaded.shot)
-                if len(self._batch) >= _BATCH_PHOTOS or self._batch_bytes > _BUDGET_BYTES // 2:
+                if len(self._batch) >= self._batch_photos or self._batch_bytes > _BUDGET_BYTES // 2:
                     self._submit(pool, loader)
                 late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
                 if len(self._pending) >= _COMMIT_PHOTOS or late:

@@ -103,6 +103,31 @@ def test_other_models_than_the_pinned_are_refused(run, indexed: Path) -> None:
     assert "mtcnn" in result.stderr
 
 
+def test_options_and_devices_that_cannot_be_make_no_index(
+    index_album, run, album: Path, tmp_path: Path
+) -> None:
+    for wrong, said in (
+        (("--device", "gpu"), "no device 'gpu'. Here are: auto, cpu"),
+        (("--upsample", "9"), "Choose one in 0..4."),
+        (
+            ("--detector", "mtcnn", "--upsample", "1"),
+            "detector mtcnn nor the embedder fake has an option --upsample",
+        ),
+    ):
+        result = index_album("album", *wrong)
+        assert result.exit_code == 2
+        assert said in " ".join(result.stderr.split())
+        assert not (tmp_path / ".faceindex").exists()
+
+
+def test_options_are_pinned(index_album, album: Path) -> None:
+    assert index_album("album", "--upsample", "2", "--flip", "--device", "cpu").exit_code == 0
+    assert index_album("album").exit_code == 0
+    refused = index_album("album", "--no-flip")
+    assert refused.exit_code == 2
+    assert "pinned to flip True" in refused.stderr
+
+
 def test_all_photos_gone_are_kept_until_pruned(index_album, indexed: Path, tmp_path: Path) -> None:
     for photo in indexed.glob("*/*.png"):
         photo.unlink()

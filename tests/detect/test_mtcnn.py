@@ -107,15 +107,38 @@ def test_a_batch_finds_what_single_images_do(detector: MTCNN) -> None:
         assert_same(found, detector.detect([image])[0])
 
 
-def test_small_passes_and_batches_change_nothing(detector: MTCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_passes_and_batches_change_nothing(spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     images = [photo("groups/multiface.jpg")[:400, :700].copy()] * 3
-    expected = detector.detect(images)
+    whole = MTCNN(spec, min_face=20).detect(images)
     monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_PASS", 3000)
     monkeypatch.setattr(mtcnn_module, "_CELLS_PER_STRIP", 1)
     monkeypatch.setattr(mtcnn_module, "_CROPS_PER_PASS", 5)
     monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_BATCH", 1)
-    for one, other in zip(detector.detect(images), expected, strict=True):
+    for one, other in zip(whole, MTCNN(spec, min_face=20).detect(images), strict=True):
         assert_same(one, other)
+
+
+def test_running_out_of_memory_changes_nothing(spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [photo("groups/multiface.jpg")[:400, :700].copy()] * 3
+    whole = MTCNN(spec, min_face=20).detect(images)
+    monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_PASS", 1 << 13)
+    monkeypatch.setattr(mtcnn_module, "_CROPS_PER_PASS", 5)
+    small = MTCNN(spec, min_face=20)
+    small._pixels.size, small._crops.size = 1 << 22, 512  # as on a GPU
+    refused: set[str] = set()
+    for name, net, most in (("p", small._pnet, 1 << 17), ("r", small._rnet, 50 * 24**2)):
+        forward = net.forward
+
+        def within(x, name=name, forward=forward, most=most):  # type: ignore[no-untyped-def]
+            if x.shape[0] * x.shape[2] * x.shape[3] > most:
+                refused.add(name)
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+            return forward(x)
+
+        monkeypatch.setattr(net, "forward", within)
+    for one, other in zip(whole, small.detect(images), strict=True):
+        assert_same(one, other)
+    assert refused == {"p", "r"}
 
 
 def test_the_same_input_gives_the_same_output(detector: MTCNN) -> None:

@@ -1,0 +1,133 @@
+"""Names of devices, and batches that shrink when memory runs out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from faceindex.devices import BatchSize, is_out_of_memory, resolve
+from faceindex.errors import UsageError
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Pretends which devices there are: ``gpus`` and ``mps``."""
+
+    def pretend(gpus: int = 0, mps: bool = False) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    pretend()
+    return pretend  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "mps", "name", "device"),
+    [
+        (0, False, "auto", "cpu"),
+        (0, True, "auto", "mps"),
+        (1, False, "auto", "cuda"),
+        (2, True, "auto", "cuda"),
+        (2, True, "cpu", "cpu"),
+        (2, False, "cuda", "cuda"),
+        (2, False, "cuda:1", "cuda:1"),
+        (0, True, "mps", "mps"),
+    ],
+)
+def test_a_name_becomes_a_device(machine, gpus: int, mps: bool, name: str, device: str) -> None:  # type: ignore[no-untyped-def]
+    machine(gpus, mps)
+    assert resolve(name) == device
+    torch.device(resolve(name))  # torch knows it by that name
+
+
+@pytest.mark.parametrize(
+    ("gpus", "mps", "name", "said"),
+    [
+        (0, False, "cuda", "'cuda' cannot be used"),
+        (0, True, "cuda:0", "Here are: auto, cpu, mps."),
+        (2, False, "cuda:2", "numbered 0 to 1"),
+        (2, False, "cuda:7", "Here are: auto, cpu, cuda:1, cuda:0, cuda."),
+        (1, False, "cuda:x", "There is no device 'cuda:x'."),
+        (1, False, "cuda:", "There is no device 'cuda:'."),
+        (0, False, "cpu:1", "There is no device 'cpu:1'."),
+        (1, False, "mps", "needs macOS"),
+        (0, False, "gpu", "There is no device 'gpu'."),
+        (0, False, "", "There is no device ''."),
+    ],
+)
+def test_what_is_not_here_is_refused(machine, gpus: int, mps: bool, name: str, said: str) -> None:  # type: ignore[no-untyped-def]
+    machine(gpus, mps)
+    with pytest.raises(UsageError) as error:
+        resolve(name)
+    assert said in str(error.value)
+
+
+def test_slices_cover_everything_once() -> None:
+    assert BatchSize("cpu", cpu=4, item_bytes=1).run(10, lambda s: s) == [
+        slice(0, 4),
+        slice(4, 8),
+        slice(8, 10),
+    ]
+    assert BatchSize("cpu", cpu=4, item_bytes=1).run(0, lambda s: s) == [slice(0, 0)]
+    assert BatchSize("cpu", cpu=10, item_bytes=1).run(3, lambda s: s, each=6) == [
+        slice(0, 1),
+        slice(1, 2),
+        slice(2, 3),
+    ]
+
+
+def test_a_gpu_gets_what_fits_into_a_quarter_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (4_000, 8_000))
+    assert BatchSize("cuda", cpu=8, item_bytes=10).size == 100
+    assert BatchSize("cuda:1", cpu=8, item_bytes=1, most=512).size == 512
+    assert BatchSize("cuda", cpu=8, item_bytes=1_000_000).size == 1
+    assert BatchSize("cpu", cpu=8, item_bytes=1).size == 8
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_means_smaller_batches(error: Exception) -> None:
+    batch = BatchSize("cpu", cpu=16, item_bytes=1)
+    tried: list[int] = []
+
+    def work(some: slice) -> range:
+        tried.append(some.stop - some.start)
+        if tried[-1] > 3:
+            raise error
+        return range(some.start, some.stop)
+
+    assert is_out_of_memory(error)
+    assert [i for part in batch.run(20, work) for i in part] == list(range(20))
+    assert tried == [16, 8, 4, *[2] * 10]
+    assert batch.size == 2
+    tried.clear()
+    batch.run(4, work)
+    assert tried == [2, 2]
+
+
+def test_what_does_not_fit_alone_is_an_error() -> None:
+    def work(some: slice) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    batch = BatchSize("cpu", cpu=64, item_bytes=1)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        batch.run(2, work, each=32)
+    assert batch.size == 16  # so that who cuts its items smaller can try again
+
+
+def test_other_errors_are_not_swallowed() -> None:
+    def work(some: slice) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    batch = BatchSize("cpu", cpu=64, item_bytes=1)
+    with pytest.raises(RuntimeError, match="shapes"):
+        batch.run(10, work)
+    assert batch.size == 64
