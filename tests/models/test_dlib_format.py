@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from faceindex.embed.dlib_format import (
+from faceindex.models.dlib_format import (
     Add,
     Affine,
     AveragePool,

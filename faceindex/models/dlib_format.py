@@ -12,12 +12,16 @@ nest) and ``dlib/dnn/layers.h``, ``input.h``, ``loss.h`` (what each layer stores
   version and four sizes, a view of a slice of another tensor.
 - A *network* nests from its output to its input: the version of every layer comes first, in that
   order, then the input, then the layers' contents in the reverse order.
+
+What is read here are networks that were trained with ``loss_metric`` (outputs as vectors) and with
+``loss_mmod`` (a detector that slides a window over a pyramid of the image, King 2015,
+https://arxiv.org/abs/1502.00046).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -36,11 +40,14 @@ __all__ = [
     "LayerKind",
     "Linear",
     "MaxPool",
+    "PyramidInput",
     "ReLU",
     "Reader",
     "Skip",
+    "SlidingWindow",
     "Tag",
     "read_metric_network",
+    "read_mmod_network",
 ]
 
 _INFINITY, _MINUS_INFINITY, _NAN = 32000, 32001, 32002  # exponents with a meaning, float_details.h
@@ -56,6 +63,32 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class PyramidInput:
+    """``input_rgb_image_pyramid``: normalises as `Input`, and tiles the levels of a pyramid.
+
+    `padding` pixels are between the levels, `outer_padding` around all of them.
+    """
+
+    mean: tuple[float, float, float]
+    padding: int
+    outer_padding: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlidingWindow:
+    """What ``loss_mmod`` needs for detecting.
+
+    `width` and `height` of the window in pixels; of two boxes that overlap by more than `iou`, or of
+    which one is covered by the other to more than `covered`, the worse is dropped.
+    """
+
+    width: int
+    height: int
+    iou: float
+    covered: float
+
+
+@dataclass(frozen=True, slots=True)
 class Convolution:
     """``con_``: `weight` (out, in, height, width) float32, `bias` (out,) float32."""
 
@@ -67,7 +100,10 @@ class Convolution:
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """``affine_``: one `scale` and `shift` (channels,) float32 per channel; frozen batch norm."""
+    """``affine_``: one `scale` and `shift` (channels,) float32 per channel; frozen batch norm.
+
+    A ``bn_con`` in its place is frozen when it is read, as dlib does.
+    """
 
     scale: F32
     shift: F32
@@ -118,7 +154,9 @@ class Skip:
     """``add_skip_layer``: goes on from a tagged layer. Stores nothing."""
 
 
-Layer: TypeAlias = Input | Convolution | Affine | Linear | MaxPool | AveragePool | ReLU | Add | Tag | Skip
+Layer: TypeAlias = (
+    Input | PyramidInput | Convolution | Affine | Linear | MaxPool | AveragePool | ReLU | Add | Tag | Skip
+)
 LayerKind: TypeAlias = type[Layer]
 
 
@@ -254,9 +292,54 @@ def read_metric_network(content: bytes, name: str, layers: Sequence[LayerKind]) 
     if reader.expect("the loss", "loss_metric_", "loss_metric_2") == "loss_metric_2":
         reader.real()  # margin
         reader.real()  # distance threshold
+    return _read_network(reader, layers, _read_input)
+
+
+def read_mmod_network(
+    content: bytes, name: str, layers: Sequence[LayerKind]
+) -> tuple[SlidingWindow, list[Layer]]:
+    """Read a detector of one window that was trained with ``loss_mmod``.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    name : str
+        What to call it in errors.
+    layers : sequence of layer classes
+        The layers to expect, from input to output, without the `PyramidInput` and the loss.
+
+    Returns
+    -------
+    window : SlidingWindow
+    layers : list of Layer
+        The `PyramidInput`, then as from `read_metric_network`.
+
+    Raises
+    ------
+    WeightsInvalid
+        If the content is anything else.
+    """
+    reader = Reader(content, name)
+    reader.expect("the version of the loss layer", 1)
+    reader.expect("the loss", "loss_mmod_")
+    reader.expect("the version of the detector's options", 1)  # later ones can have several windows
+    width, height = reader.pair()
+    for _ in range(3):  # losses per false alarm and missed target, overlap that is a match: for training
+        reader.real()
+    iou, covered = reader.real(), reader.real()
+    for _ in range(2):  # overlap with boxes to ignore: for training
+        reader.real()
+    return SlidingWindow(width, height, iou, covered), _read_network(reader, layers, _read_pyramid_input)
+
+
+def _read_network(
+    reader: Reader, layers: Sequence[LayerKind], read_input: Callable[[Reader], Layer]
+) -> list[Layer]:
+    """Everything after the loss."""
     versions = [_read_version(reader, kind, innermost=False) for kind in reversed(layers[1:])]
     versions.append(_read_version(reader, layers[0], innermost=True))
-    found: list[Layer] = [_read_input(reader)]
+    found: list[Layer] = [read_input(reader)]
     for position, (kind, version) in enumerate(zip(layers, reversed(versions), strict=True)):
         found.append(_read_layer(reader, kind))
         if kind in (Tag, Skip):
@@ -285,6 +368,14 @@ def _read_input(reader: Reader) -> Input:
     reader.expect("the input layer", "input_rgb_image_sized")
     mean = reader.real(), reader.real(), reader.real()
     return Input(mean, *reader.pair())
+
+
+def _read_pyramid_input(reader: Reader) -> PyramidInput:
+    version = reader.expect("the input layer", "input_rgb_image_pyramid", "input_rgb_image_pyramid2")
+    mean = reader.real(), reader.real(), reader.real()
+    if version == "input_rgb_image_pyramid":
+        return PyramidInput(mean, 10, 11)  # the defaults that dlib takes for such a file
+    return PyramidInput(mean, *reader.pair())
 
 
 def _read_layer(reader: Reader, kind: LayerKind) -> Layer:
@@ -335,7 +426,9 @@ def _read_convolution(reader: Reader) -> Convolution:
 
 
 def _read_affine(reader: Reader) -> Affine:
-    version = reader.expect("an affine layer", "affine_", "affine_2")
+    version = reader.expect("an affine layer", "affine_", "affine_2", "bn_con2")
+    if version == "bn_con2":
+        return _read_batch_norm(reader)
     parameters = reader.tensor().reshape(-1)
     scale, shift = math.prod(reader.alias()), math.prod(reader.alias())
     reader.expect("the mode of an affine layer", 0)  # one value per channel
@@ -344,6 +437,21 @@ def _read_affine(reader: Reader) -> Affine:
     if scale != shift or len(parameters) != scale + shift:
         raise reader.fail(f"an affine layer of {scale} channels has {len(parameters)} parameters")
     return Affine(parameters[:scale], parameters[scale:])
+
+
+def _read_batch_norm(reader: Reader) -> Affine:
+    parameters = reader.tensor().reshape(-1)
+    channels, shifts = math.prod(reader.alias()), math.prod(reader.alias())
+    reader.tensor(), reader.tensor()  # mean and deviation of the last batch
+    mean, variance = reader.tensor().reshape(-1), reader.tensor().reshape(-1)
+    reader.pair()  # batches seen, and how many count
+    for _ in range(4):  # multipliers of learning rate and weight decay
+        reader.real()
+    epsilon = reader.real()
+    if not (channels == shifts == len(mean) == len(variance) and len(parameters) == 2 * channels):
+        raise reader.fail(f"a batch norm of {channels} channels has {len(parameters)} parameters")
+    scale = parameters[:channels] / np.sqrt(variance + np.float32(epsilon))
+    return Affine(scale, parameters[channels:] - scale * mean)
 
 
 def _read_linear(reader: Reader) -> Linear:
