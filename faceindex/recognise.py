@@ -9,9 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faceindex import images, models
-from faceindex.align import cut_chips
 from faceindex.detect import Detector
-from faceindex.devices import resolve
 from faceindex.embed import Embedder
 from faceindex.models import Spec
 from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
@@ -100,6 +98,8 @@ class Recogniser:
         UsageError
             If there is no such device.
         """
+        from faceindex.devices import resolve  # torch: a second that a run without photos to open is spared
+
         device = resolve(device)
         detector_spec, embedder_spec = models.get("detector", detector), models.get("embedder", embedder)
 
@@ -212,6 +212,8 @@ class Recogniser:
                 photo = images.decode(shot.data, shot.path, shrink=finer)
                 (x, y), (old_x, old_y) = photo.scale, shot.photo.scale
                 detections = detections.scaled((x / old_x, y / old_y))
+        from faceindex.align import cut_chips
+
         return cut_chips(photo.image, detections, alignment, box=self.detector.spec.box)
 
 

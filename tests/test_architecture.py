@@ -246,3 +246,12 @@ def test_a_plain_import_loads_nothing_heavy(statement: str) -> None:
     ).stdout.split()
     assert "faceindex" in loaded
     assert not set(HEAVY) & set(loaded)
+
+
+def test_a_run_without_photos_to_open_loads_no_network() -> None:
+    program = "import sys, faceindex.api, faceindex.pipeline; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    ).stdout.split()
+    assert "faceindex.pipeline" in loaded
+    assert not {"torch", "dlib", "sklearn", "numba"} & set(loaded)

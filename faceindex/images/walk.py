@@ -11,12 +11,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from errno import EACCES, ELOOP, ENOENT, ENOTDIR, EPERM
 from operator import itemgetter
 from os import PathLike
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from faceindex.errors import ImageError, Reason, UsageError
 
@@ -44,8 +43,7 @@ _NO_MEDIA = ".nomedia"  # Android: no gallery shows this folder or what is below
 _FolderId: TypeAlias = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A file that may be a photo, or something that could not be looked at.
 
     Attributes

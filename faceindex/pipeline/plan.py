@@ -103,27 +103,28 @@ def make_plan(
     for count, candidate in enumerate(candidates, 1):
         if count % _REPORT_EVERY == 0:
             on_scan(count)
-        root_id, relpath = roots.locate(candidate.root, candidate.relpath)
-        if (root_id, relpath) in seen:
+        key = root_id, relpath = roots.locate(candidate.root, candidate.relpath)
+        if key in seen:
             continue
-        record = known.get((root_id, relpath))
+        record = known.get(key)
+        if record is not None and candidate.error is None and not _must_open(record, candidate, retry_failed):
+            seen.add(key)
+            plan.unchanged.append(record)
+            continue
         task = Task(candidate.path, root_id, relpath, candidate.size, candidate.mtime_ns, record)
         if candidate.error is not None:
             plan.failed.append((task, candidate.error))
             unlisted.append(_Place(root_id, relpath))
             continue
-        seen.add((root_id, relpath))
-        if record is None or _must_open(record, candidate, retry_failed):
-            plan.tasks.append(task)
-        else:
-            plan.unchanged.append(record)
+        seen.add(key)
+        plan.tasks.append(task)
     empty = {place for place in places if not any(place.contains(*key) for key in seen)}
-    for key, record in known.items():
-        if key in seen or any(place.contains(*key) for place in unlisted):
+    for key in sorted(known.keys() - seen):
+        if any(place.contains(*key) for place in unlisted):
             continue
         within = [place for place in places if place.contains(*key)]
         if within:
-            (plan.missing if empty.issuperset(within) else plan.gone).append(record)
+            (plan.missing if empty.issuperset(within) else plan.gone).append(known[key])
     return plan
 
 
@@ -147,18 +148,21 @@ class _Roots:
 
     def __init__(self, roots: Sequence[Root]) -> None:
         self._roots = roots
-        self._found: dict[str, tuple[int, str]] = {}
+        self._found: dict[str | os.PathLike[str], tuple[int, str]] = {}
 
     def locate(self, folder: str | os.PathLike[str], relpath: str = ".") -> tuple[int, str]:
         """Id of the root and the path below it, separated by ``/``; the root itself is ''."""
-        text = os.fspath(folder)
-        if text not in self._found:
-            self._found[text] = self._search(Path(os.path.realpath(text)))
-        root_id, prefix = self._found[text]
-        return root_id, "/".join(part for part in (prefix, relpath) if part not in ("", "."))
+        found = self._found.get(folder)
+        if found is None:
+            found = self._found[folder] = self._search(Path(os.path.realpath(folder)))
+        root_id, prefix = found
+        if relpath == ".":
+            return found
+        return root_id, f"{prefix}/{relpath}" if prefix else relpath
 
     def _search(self, folder: Path) -> tuple[int, str]:
         for root in self._roots:
             if folder.is_relative_to(root.path):
-                return root.id, folder.relative_to(root.path).as_posix()
+                inside = folder.relative_to(root.path).as_posix()
+                return root.id, "" if inside == "." else inside
         raise AssertionError(f"{folder} was walked but belongs to no root")

@@ -257,20 +257,7 @@ class Catalog:
         with _translated(self.path):
             found = self._db.execute(f"SELECT {_IMAGE_COLUMNS} FROM images {rest}", parameters)
             return [
-                ImageRecord(
-                    id=row[0],
-                    root_id=row[1],
-                    relpath=os.fsdecode(row[2]),
-                    size=row[3],
-                    mtime_ns=row[4],
-                    content_hash=row[5],
-                    width=row[6],
-                    height=row[7],
-                    status=_STATUS[row[8]],
-                    reason=row[9],
-                    detail=row[10],
-                    faces=row[11],
-                )
+                ImageRecord._make((*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:]))
                 for row in found
             ]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from faceindex.types import F32, I64, Faces
 
@@ -105,8 +105,7 @@ class Status(str, Enum):
     IGNORED = "ignored"  # not an image and not named like one; remembered, so as not to open it again
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
+class ImageRecord(NamedTuple):
     """What the catalog knows of one photo.
 
     Attributes

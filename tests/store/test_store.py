@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,7 +120,7 @@ def test_touch(store, root_id, make_image, unit_vectors):
     store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 0))])
     (record,) = store.images().values()
     store.touch([(record.id, 7, 8)])
-    assert list(store.images().values()) == [replace(record, size=7, mtime_ns=8)]
+    assert list(store.images().values()) == [record._replace(size=7, mtime_ns=8)]
 
 
 def test_remove(store, root_id, make_image, unit_vectors):
