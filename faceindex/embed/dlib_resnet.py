@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from faceindex.devices import BatchSize
+from faceindex.errors import UsageError, WeightsInvalid
 from faceindex.models.dlib_format import (
     Add,
     Affine,
@@ -33,7 +34,6 @@ from faceindex.models.dlib_format import (
     Tag,
     read_metric_network,
 )
-from faceindex.errors import UsageError, WeightsInvalid
 from faceindex.models.spec import EmbedderSpec, WeightFile
 from faceindex.models.weights import read_weights
 from faceindex.types import F32, U8

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from faceindex.errors import WeightsInvalid
 from faceindex.models.dlib_format import (
     Add,
     Affine,
@@ -15,13 +16,15 @@ from faceindex.models.dlib_format import (
     LayerKind,
     Linear,
     MaxPool,
+    PyramidInput,
     Reader,
     ReLU,
     Skip,
+    SlidingWindow,
     Tag,
     read_metric_network,
+    read_mmod_network,
 )
-from faceindex.errors import WeightsInvalid
 
 
 def integer(value: int) -> bytes:
@@ -206,3 +209,79 @@ def test_huge_tensor_allocates_nothing() -> None:
     content = integer(2) + integer(2**40) * 4
     with pytest.raises(WeightsInvalid, match="more bytes should follow"):
         Reader(content, "x.dat").tensor()
+
+
+MMOD_KINDS: tuple[LayerKind, ...] = (Convolution, Affine, ReLU)
+MEAN, VARIANCE = np.array([0.5, -1], np.float32), np.array([0.21, 3.99], np.float32)
+
+
+def detector(*, options: int = 1, form: str = "input_rgb_image_pyramid", channels: int = 2) -> bytes:
+    convolution = (
+        text("con_4")
+        + tensor(np.concatenate([WEIGHT.ravel(), BIAS]))
+        + b"".join(map(integer, (2, 2, 2, 1, 1, 0, 0)))
+        + alias(2, 3, 2, 2)
+        + alias(1, 2, 1, 1)
+        + ONE * 4
+    )
+    batch_norm = (
+        text("bn_con2")
+        + tensor(np.concatenate([SCALE, SHIFT]))
+        + alias(1, channels, 1, 1) * 2
+        + tensor(BIAS) * 2
+        + tensor(MEAN)
+        + tensor(VARIANCE)
+        + integer(100) * 2
+        + ONE * 4
+        + real(5243, -19)  # 0.01, nearly
+    )
+    return b"".join(
+        [
+            integer(1) + text("loss_mmod_") + integer(options) + integer(70) + integer(90),
+            ONE * 3 + real(3, -3) + real(7, -3) + ONE * 2,
+            integer(2) * 2 + integer(3),
+            text(form) + real(123, 0) + real(117, 0) + real(-209, -1),
+            integer(4) + integer(6) if form.endswith("2") else b"",
+            convolution + STATE + NOTHING + integer(1),
+            batch_norm + STATE + NOTHING,
+            text("relu_") + STATE + NOTHING,
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "padding"), [("input_rgb_image_pyramid", (10, 11)), ("input_rgb_image_pyramid2", (4, 6))]
+)
+def test_detector(form: str, padding: tuple[int, int]) -> None:
+    window, layers = read_mmod_network(detector(form=form), "x.dat", MMOD_KINDS)
+    assert window == SlidingWindow(70, 90, 0.375, 0.875)
+    assert layers[0] == PyramidInput((123.0, 117.0, -104.5), *padding)
+    assert [type(layer) for layer in layers] == [PyramidInput, *MMOD_KINDS]
+    affine = layers[2]
+    assert isinstance(affine, Affine)
+    x = np.array([7, -3], np.float32)
+    normalised = (x - MEAN) / np.sqrt(VARIANCE + 0.01)
+    np.testing.assert_allclose(affine.scale * x + affine.shift, normalised * SCALE + SHIFT, rtol=1e-5)
+
+
+def test_detector_cut_anywhere_is_invalid() -> None:
+    whole = detector()
+    for length in range(len(whole)):
+        with pytest.raises(WeightsInvalid):
+            read_mmod_network(whole[:length], "x.dat", MMOD_KINDS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (detector(options=4), "the version of the detector's options is 4, not 1"),
+        (detector(form="input_rgb_image"), "the input layer is 'input_rgb_image'"),
+        (detector(channels=1), "a batch norm of 1 channels has 4 parameters"),
+        (network(), "the loss is 'loss_metric_2', not 'loss_mmod_'"),
+        (detector() + b"\x01", "1 bytes follow the network"),
+    ],
+)
+def test_another_detector_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(WeightsInvalid) as caught:
+        read_mmod_network(content, "x.dat", MMOD_KINDS)
+    assert message in caught.value.problem
