@@ -13,8 +13,11 @@
     │   └── PinnedModelError        asked for models other than the pinned ones
     ├── ModelError                  detectors, embedders, clusterers
     │   ├── UnknownModel            no such name
+    │   ├── ModelNotInstalled       the index is pinned to a model that is not here
+    │   ├── BrokenModel             another package's model that cannot be used
     │   ├── WeightsNotFound         the file is nowhere it may be
-    │   └── WeightsInvalid          the file is not the one that was published
+    │   ├── WeightsInvalid          the file is not the one that was published
+    │   └── FetchFailed             a file could not be downloaded
     └── EmptyResultError            the question is fine, there is nothing to answer it with
         ├── NoFaceFound             no face on the query photo
         └── NotClustered            `cluster` has not run yet
@@ -28,14 +31,17 @@ from enum import Enum
 from os import PathLike, fspath
 
 __all__ = [
+    "BrokenModel",
     "EmptyResultError",
     "FaceIndexError",
+    "FetchFailed",
     "ImageError",
     "IndexCorrupt",
     "IndexLocked",
     "IndexNotFound",
     "IndexVersionError",
     "ModelError",
+    "ModelNotInstalled",
     "NoFaceFound",
     "NotClustered",
     "PinnedModelError",
@@ -140,12 +146,24 @@ class UnknownModel(ModelError, LookupError):
     """No model of that name; the remedy lists those there are."""
 
 
+class ModelNotInstalled(ModelError):
+    """An index is pinned to a model that is not installed; the index can be read all the same."""
+
+
+class BrokenModel(ModelError):
+    """The model of another package cannot be used: it does not import, or is not what it claims."""
+
+
 class WeightsNotFound(ModelError):
     """A weight file is in none of the places where it may be."""
 
 
 class WeightsInvalid(ModelError):
     """A weight file differs from the published one."""
+
+
+class FetchFailed(ModelError):
+    """A weight file could not be downloaded, or is not what was published when it came."""
 
 
 class EmptyResultError(FaceIndexError):

@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 
 from faceindex.align import cut_chips
 from faceindex.errors import UsageError
-from faceindex.models import Alignment, find_weights
+from faceindex.models import Alignment, BoxShape, find_weights
 from faceindex.models.registry import SHAPE_PREDICTOR
 from faceindex.types import Detections, Image
 
@@ -195,3 +195,64 @@ def test_other_sizes_show_the_same_part(
     (large,) = cut_chips(photo, detections, DLIB)
     shrunk = np.asarray(PillowImage.fromarray(large).resize((75, 75), PillowImage.Resampling.BOX))
     assert np.corrcoef(small.ravel(), shrunk.ravel())[0, 1] > 0.95
+
+
+FACENET = Alignment(name="facenet", size=160)
+
+
+def shaped(box: tuple[float, float, float, float], shape: BoxShape) -> tuple[float, float, float, float]:
+    """The box of `shape` whose dlib box is the given one; twice as high as wide."""
+    side = (box[2] - box[0]) / shape.side
+    width, height = side / np.sqrt(2), side * np.sqrt(2)
+    x, y = (box[0] + box[2]) / 2 - shape.x * width, (box[1] + box[3]) / 2 - shape.y * height
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+@pytest.mark.parametrize("alignment", [DLIB, FACENET])
+def test_a_box_of_another_shape_gives_the_chip_of_dlibs_box(
+    found: list[tuple[Image, dlib.rectangle]], alignment: Alignment
+) -> None:
+    shape = BoxShape(x=0.1, y=-0.2, side=0.7, source="made up")
+    for photo, rectangle in found:
+        expected = cut_chips(photo, without_landmarks(as_box(rectangle)), alignment)
+        box = shaped(as_box(rectangle), shape)
+        chips = cut_chips(photo, without_landmarks(box), alignment, box=shape)
+        assert np.corrcoef(chips.ravel(), expected.ravel())[0, 1] > 0.97
+
+
+def test_landmarks_count_more_than_the_shape_of_the_box(
+    found: list[tuple[Image, dlib.rectangle]], forest: dlib.shape_predictor
+) -> None:
+    photo, rectangle = found[0]
+    face = faces(landmarks_like_mtcnn(photo, rectangle, forest))
+    shape = BoxShape(x=0.5, y=0.5, side=0.3, source="made up")
+    np.testing.assert_array_equal(cut_chips(photo, face, DLIB, box=shape), cut_chips(photo, face, DLIB))
+
+
+@pytest.mark.parametrize(
+    "box", [(10, 10, 10, 10), (30, 30, 10, 10), (10, 10, 30, -30), (-1e6, -1e6, 1e6, 1e6)]
+)
+def test_degenerate_boxes_of_another_shape_give_some_chip(box: tuple[float, float, float, float]) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (60, 40, 3), np.uint8)
+    shape = BoxShape(x=0.01, y=0.07, side=0.93, source="made up")
+    for alignment in (DLIB, FACENET):
+        chips = cut_chips(image, without_landmarks(box), alignment, box=shape)
+        assert chips.shape == (1, alignment.size, alignment.size, 3)
+
+
+def test_facenet_sees_another_part_of_the_same_fit() -> None:
+    # Grey levels that tell the place.
+    across = np.repeat(np.arange(250, dtype=np.uint8)[None], 250, axis=0)
+    image = np.ascontiguousarray(np.stack([across, across.T, np.zeros_like(across)], axis=2))
+    face = faces(IDEAL + 50)
+
+    def shown(alignment: Alignment) -> np.ndarray:
+        """The map (3, 2) from the chip, a unit square, to the image."""
+        (chip,) = cut_chips(image, face, alignment)
+        v, u = np.mgrid[: alignment.size, : alignment.size] / (alignment.size - 1)
+        square = np.stack([u.ravel(), v.ravel(), np.ones(u.size)], axis=1)
+        return np.linalg.lstsq(square, chip[..., :2].reshape(-1, 2).astype(float), rcond=None)[0]
+
+    for u, v in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        expected = np.array([0.5 + 0.92 * (u - 0.5), 0.43 + 1.23 * (v - 0.5), 1]) @ shown(DLIB)
+        np.testing.assert_allclose(np.array([u, v, 1]) @ shown(FACENET), expected, atol=1.5)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from faceindex import models
-from faceindex.errors import PinnedModelError, UsageError
-from faceindex.models.spec import DetectorSpec, EmbedderSpec
+from faceindex.errors import ModelError, ModelNotInstalled, PinnedModelError, UnknownModel, UsageError
+from faceindex.models.spec import DetectorSpec, EmbedderSpec, Kind, Spec
 from faceindex.store import Pins
 
 if TYPE_CHECKING:
     from faceindex.recognise import Recogniser
 
-__all__ = ["Settings", "check_pins", "load_recogniser", "make_pins"]
+__all__ = ["Settings", "check_pins", "load_recogniser", "make_pins", "missing_models", "pinned_embedder"]
 
 Settings: TypeAlias = Mapping[str, "bool | int | float"]
 """Values of models' options by name; ``min_face`` is an option of every detector."""
@@ -84,13 +84,15 @@ def load_recogniser(pins: Pins, directory: Path, device: str) -> Recogniser:
 
     Raises
     ------
-    UnknownModel, WeightsNotFound, WeightsInvalid
+    ModelNotInstalled, BrokenModel, WeightsNotFound, WeightsInvalid
     PinnedModelError
         If the weights are others than those with which the index was made.
     """
     from faceindex.recognise import Recogniser
 
-    if _weights(*_specs(pins.detector, pins.embedder)) != pins.weights:
+    detector, embedder = _pinned_spec(pins, directory, "detector"), pinned_embedder(pins, directory)
+    assert isinstance(detector, DetectorSpec)
+    if embedder.dimension != pins.dimension or _weights(detector, embedder) != pins.weights:
         raise PinnedModelError(
             f"The index {directory} was made with other weights of {pins.detector} or "
             f"{pins.embedder} than this faceindex uses.",
@@ -104,6 +106,52 @@ def load_recogniser(pins: Pins, directory: Path, device: str) -> Recogniser:
         device=device,
         settings=pins.settings,
     )
+
+
+def missing_models(pins: Pins, directory: Path) -> list[ModelError]:
+    """What stands in the way of adding and identifying photos: models and weights that are not here.
+
+    Returns
+    -------
+    list of ModelError
+        As they would be raised; empty if all is there. What is in the weight files is not looked at.
+    """
+    kinds: tuple[Kind, ...] = ("detector", "embedder")
+    return [error for kind in kinds if (error := _obstacle(pins, directory, kind)) is not None]
+
+
+def pinned_embedder(pins: Pins, directory: Path) -> EmbedderSpec:
+    """The embedder that an index is pinned to.
+
+    Raises
+    ------
+    ModelNotInstalled, BrokenModel
+    """
+    spec = _pinned_spec(pins, directory, "embedder")
+    assert isinstance(spec, EmbedderSpec)
+    return spec
+
+
+def _pinned_spec(pins: Pins, directory: Path, kind: Kind) -> Spec:
+    name = pins.detector if kind == "detector" else pins.embedder
+    try:
+        return models.get(kind, name)
+    except UnknownModel as error:
+        raise ModelNotInstalled(
+            f"The index {directory} was made with the {kind} '{name}', which is not installed.",
+            f"Install the package that brings it (with an entry point in {models.GROUPS[kind]}), "
+            "or make another index with --index DIR.",
+        ) from error
+
+
+def _obstacle(pins: Pins, directory: Path, kind: Kind) -> ModelError | None:
+    try:
+        spec = _pinned_spec(pins, directory, kind)
+        assert isinstance(spec, (DetectorSpec, EmbedderSpec))
+        _weights(spec)
+    except ModelError as error:
+        return error
+    return None
 
 
 def _specs(detector: str, embedder: str) -> tuple[DetectorSpec, EmbedderSpec]:

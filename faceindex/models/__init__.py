@@ -1,13 +1,16 @@
 """Specs, the registry and weight files. Imports nothing heavy."""
 
+from faceindex.models.plugins import GROUPS, Plugin
 from faceindex.models.registry import (
     DEFAULT_DETECTOR,
     DEFAULT_EMBEDDER,
     DEFAULT_MIN_FACE,
+    KINDS,
     get,
     load,
     names,
     register,
+    unusable,
 )
 from faceindex.models.spec import (
     Alignment,
@@ -21,12 +24,21 @@ from faceindex.models.spec import (
     Spec,
     WeightFile,
 )
-from faceindex.models.weights import find_weights, weight_identity, weight_locations
+from faceindex.models.weights import (
+    find_weights,
+    read_weights,
+    verify_weights,
+    weight_identity,
+    weight_locations,
+    weights_folder,
+)
 
 __all__ = [
     "DEFAULT_DETECTOR",
     "DEFAULT_EMBEDDER",
     "DEFAULT_MIN_FACE",
+    "GROUPS",
+    "KINDS",
     "Alignment",
     "BoxShape",
     "Calibration",
@@ -35,13 +47,18 @@ __all__ = [
     "EmbedderSpec",
     "Kind",
     "ModelOption",
+    "Plugin",
     "Spec",
     "WeightFile",
     "find_weights",
     "get",
     "load",
     "names",
+    "read_weights",
     "register",
+    "unusable",
+    "verify_weights",
     "weight_identity",
     "weight_locations",
+    "weights_folder",
 ]

@@ -7,14 +7,17 @@ import importlib
 from collections.abc import Iterable
 from typing import Any
 
-from faceindex.errors import UnknownModel, UsageError
+from faceindex.errors import ModelError, UnknownModel, UsageError
+from faceindex.models.plugins import GROUPS, Plugin, plugins
 from faceindex.models.spec import (
     Alignment,
+    BoxShape,
     Calibration,
     ClustererSpec,
     DetectorSpec,
     EmbedderSpec,
     Kind,
+    ModelOption,
     Spec,
     WeightFile,
 )
@@ -24,10 +27,12 @@ __all__ = [
     "DEFAULT_DETECTOR",
     "DEFAULT_EMBEDDER",
     "DEFAULT_MIN_FACE",
+    "KINDS",
     "get",
     "load",
     "names",
     "register",
+    "unusable",
 ]
 
 DEFAULT_DETECTOR = "mtcnn"
@@ -48,6 +53,23 @@ SHAPE_PREDICTOR = WeightFile(
     source=_DLIB_MODELS,
     package="face_recognition_models",
     package_path="face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
+)
+
+_WIDER_FACE = BoxShape(
+    x=0.01,
+    y=0.07,
+    side=0.93,
+    source=(
+        "medians of dlib's HOG boxes against those of dsfd-light on 194 photos of shared/data/people; dsfd "
+        "was trained on the same boxes, those of WIDER FACE"
+    ),
+)
+
+_UPSAMPLE = ModelOption(
+    name="upsample",
+    default=1,
+    summary="times that a photo is doubled; faces are found from 80 px with 0, 40 px with 1, 20 px with 2",
+    most=4,
 )
 
 BUILTIN: tuple[Spec, ...] = (
@@ -80,6 +102,92 @@ BUILTIN: tuple[Spec, ...] = (
                 ("onet", 1_559_269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
             )
         ),
+    ),
+    DetectorSpec(
+        name="dsfd",
+        target="faceindex.detect.dsfd:DSFD",
+        summary="Dual shot face detector (Li et al. 2019), ResNet-152: half a minute a megapixel on a CPU",
+        landmarks=False,
+        threshold=0.5,
+        threshold_source="the default of the public inference port; not measured here",
+        licence="Apache-2.0",
+        min_face=DEFAULT_MIN_FACE,
+        decoded_face=DEFAULT_MIN_FACE,  # photos are then looked at as they are
+        box=_WIDER_FACE,
+        weights=(
+            WeightFile(
+                name="WIDERFace_DSFD_RES152.pth",
+                size=481_004_605,
+                sha256="76ea889083f2dddaa87cbaf4cff6bb70e3e34c83fb0ab8de7b2df15eaf78caf1",
+                source="https://github.com/hukkelas/DSFD-Pytorch-Inference (face_detection/dsfd/detect.py)",
+                url=(
+                    "https://api.loke.aws.unit.no/dlr-gui-backend-resources-content/v2/contents/links/"
+                    "61be4ec7-8c11-4a4a-a9f4-827144e4ab4f0c2764c1-80a0-4083-bbfa-68419f889b80"
+                    "e4692358-979b-458e-97da-c1a1660b3314"
+                ),
+            ),
+        ),
+    ),
+    DetectorSpec(
+        name="dsfd-light",
+        target="faceindex.detect.dsfd:LightDSFD",
+        summary="lightDSFD: DSFD's plan on a network of a million weights, for crowds",
+        landmarks=False,
+        threshold=0.5,
+        threshold_source=(
+            "shared/data people/ and lfw/: all of 2,108 labelled faces score 0.9 or more; of 61 detections "
+            "from 0.2 to 0.5 a fifth are no faces, of 1,066 above 0.5 hardly any"
+        ),
+        licence="MIT",
+        min_face=DEFAULT_MIN_FACE,
+        decoded_face=DEFAULT_MIN_FACE,
+        box=_WIDER_FACE,
+        weights=(
+            WeightFile(
+                name="light_DSFD.pth",
+                size=4_070_045,
+                sha256="331f715b695ebd4c955713e51c32c7133595dbcedf982e39640bd8309b5404cd",
+                source="https://github.com/lijiannuist/lightDSFD (weights/)",
+                url=(
+                    "https://raw.githubusercontent.com/lijiannuist/lightDSFD/"
+                    "5f04ab89ac08eaf69d16c96f6c9e237701f80281/weights/light_DSFD.pth"
+                ),
+            ),
+        ),
+    ),
+    DetectorSpec(
+        name="dlib-hog",
+        target="faceindex.detect.dlib_hog:DlibHog",
+        summary="dlib's HOG detector, the default of face_recognition: frontal faces, CPU only",
+        landmarks=False,
+        threshold=0.5,
+        threshold_source="dlib's own: a confidence of 0, of which the score is the logistic function",
+        licence="BSL-1.0",
+        min_face=40.0,  # half of dlib's window, as the image is doubled once
+        decoded_face=40.0,
+        options=(_UPSAMPLE,),
+    ),
+    DetectorSpec(
+        name="dlib-cnn",
+        target="faceindex.detect.dlib_cnn:DlibCnn",
+        summary="dlib's max-margin CNN (mmod) run by torch, same boxes: also turned and half-hidden faces",
+        landmarks=False,
+        threshold=0.5,
+        threshold_source="dlib's own: a confidence of 0, of which the score is the logistic function",
+        licence="CC0-1.0",
+        min_face=40.0,
+        decoded_face=40.0,
+        weights=(
+            WeightFile(
+                name="mmod_human_face_detector.dat",
+                size=729_940,
+                sha256="4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
+                source=_DLIB_MODELS,
+                package="face_recognition_models",
+                package_path="face_recognition_models/models/mmod_human_face_detector.dat",
+            ),
+        ),
+        options=(_UPSAMPLE,),
     ),
     EmbedderSpec(
         name="dlib",
@@ -114,6 +222,56 @@ BUILTIN: tuple[Spec, ...] = (
             SHAPE_PREDICTOR,  # its alignment needs it
         ),
     ),
+    EmbedderSpec(
+        name="facenet",
+        target="faceindex.embed.facenet:Facenet",
+        summary="Inception-ResNet-v1 trained on VGGFace2, the embeddings of facenet-pytorch",
+        dimension=512,
+        alignment=Alignment(name="facenet", size=160),
+        colour="RGB",
+        normalisation="(x - 127.5) / 128",
+        threshold=0.4,
+        threshold_source="3,000 pairs of LFW with mtcnn",
+        calibration=Calibration(
+            slope=30.0,
+            midpoint=0.42,
+            source=(
+                "benchmarks/calibrate.py --embedder facenet; halves of the people of shared/data people/ "
+                "give slopes 33 and 27, midpoints 0.323 and 0.389, of lfw/ 32 and 30, 0.470 and 0.435"
+            ),
+            consensus=2.0,
+            blurred=0.0,  # blurred strangers resemble each other no more than sharp ones do
+        ),
+        licence="MIT (weights: terms of VGGFace2)",
+        weights=(
+            WeightFile(
+                name="20180402-114759-vggface2.pt",
+                size=111_898_327,
+                sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
+                source="https://github.com/timesler/facenet-pytorch (release v2.2.9)",
+                url=(
+                    "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
+                    "20180402-114759-vggface2.pt"
+                ),
+                also=(
+                    WeightFile(
+                        name="facenet-vggface2.pt",
+                        size=94_273_915,
+                        sha256="acd64493474e675f026faf87e63ce6bc33d77c8ff3d0f315a76adb181f4ba829",
+                        source="the same network without its classifier, batch norm folded to identity",
+                    ),
+                ),
+            ),
+            SHAPE_PREDICTOR,  # its alignment needs it
+        ),
+        options=(
+            ModelOption(
+                name="flip",
+                default=False,
+                summary="average over each face and its mirror image: a little surer, twice the time",
+            ),
+        ),
+    ),
     ClustererSpec(
         name="chinese-whispers",
         target="faceindex.cluster.chinese_whispers:ChineseWhispers",
@@ -129,6 +287,8 @@ BUILTIN: tuple[Spec, ...] = (
         source="scikit-learn",
     ),
 )
+
+KINDS: tuple[Kind, ...] = tuple(GROUPS)
 
 _registry: dict[tuple[Kind, str], Spec] = {(spec.kind, spec.name): spec for spec in BUILTIN}
 
@@ -157,22 +317,46 @@ def register(spec: Spec, *, replace: bool = False) -> None:
 
 
 def names(kind: Kind) -> list[str]:
-    """Names of all models of a kind, in the order in which they were registered."""
-    return [name for registered_kind, name in _registry if registered_kind == kind]
+    """Names of all models of a kind that can be used.
+
+    Those that were registered in the order in which they were, then those of other packages.
+    """
+    registered = [name for registered_kind, name in _registry if registered_kind == kind]
+    return [*registered, *(p.name for p in plugins(kind).values() if p.spec and p.name not in registered)]
+
+
+def unusable(kind: Kind) -> list[Plugin]:
+    """Models of other packages that cannot be used, each with the reason."""
+    found = []
+    for plugin in plugins(kind).values():
+        if (kind, plugin.name) in _registry:
+            reason = f"faceindex itself has a {kind} of this name"
+            found.append(Plugin(kind, plugin.name, plugin.distribution, None, reason))
+        elif plugin.spec is None:
+            found.append(plugin)
+    return found
 
 
 def get(kind: Kind, name: str) -> Spec:
     """The spec of one model.
 
+    Other packages are asked only for names that are not registered.
+
     Raises
     ------
     UnknownModel
         If there is none of that name; the message lists the valid ones.
+    BrokenModel
+        If there is one in another package, and it cannot be used.
     """
-    try:
-        return _registry[kind, name]
-    except KeyError:
-        raise UnknownModel(f"There is no {kind} named '{name}'.", _suggest(name, names(kind))) from None
+    if spec := _registry.get((kind, name)):
+        return spec
+    plugin = plugins(kind).get(name)
+    if plugin is None:
+        raise UnknownModel(f"There is no {kind} named '{name}'.", _suggest(name, names(kind)))
+    if plugin.spec is None:
+        raise plugin.error()
+    return plugin.spec
 
 
 def load(spec: Spec, /, **options: Any) -> Any:
@@ -183,9 +367,24 @@ def load(spec: Spec, /, **options: Any) -> Any:
     spec : Spec
     **options
         Passed to ``target(spec, **options)``; each target documents its own.
+
+    Raises
+    ------
+    ModelError
+        If the target cannot be imported.
     """
     module, _, attribute = spec.target.partition(":")
-    return getattr(importlib.import_module(module), attribute)(spec, **options)
+    try:
+        target = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        told = " ".join(str(error).split()).rstrip(".")
+        plugin = plugins(spec.kind).get(spec.name)
+        package = plugin.distribution if plugin and plugin.spec is spec else "faceindex"
+        raise ModelError(
+            f"The {spec.kind} '{spec.name}' cannot be loaded: {spec.target} ({told}).",
+            f"Install again what it needs with `pip install --upgrade {package}`.",
+        ) from error
+    return target(spec, **options)
 
 
 def _suggest(name: str, valid: Iterable[str]) -> str:

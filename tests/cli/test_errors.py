@@ -83,7 +83,7 @@ def test_the_code_of_the_output_is_the_code() -> None:
 
 
 def test_a_reader_that_leaves_is_silent(start) -> None:
-    many = "import faceindex.cli.models as m; m._TITLES = m._TITLES * 20000"
+    many = "import faceindex.cli.models as m; m.TITLES = m.TITLES * 20000"
     process = start("models", before=many)
     process.stdout.readline()
     process.stdout.close()

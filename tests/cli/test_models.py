@@ -1,12 +1,62 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
+import http.server
 import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import typer
 
 from faceindex import models
-from faceindex.models import WeightFile
+from faceindex.cli.app import app
+from faceindex.models import ModelOption, WeightFile, registry
+
+COMMANDS = typer.main.get_command(app).commands["models"].commands
+CONTENT = b"layer by layer" * 1000
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """Where a server has a weight file, ``net.pt``."""
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "net.pt").write_bytes(CONTENT)
+    handler = functools.partial(Quiet, directory=str(tmp_path / "served"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.server_port}/net.pt"
+        listener.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def fetchable(fake_models, address: str, folder: Path) -> str:
+    """The name of a detector whose weights are on the server and nowhere else."""
+    file = WeightFile("net.pt", len(CONTENT), DIGEST, "https://example.org", url=address)
+    models.register(dataclasses.replace(fake_models.DETECTOR, name="far", weights=(file,)))
+    return "far"
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The user's folder of weight files."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("FACEINDEX_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return models.weights_folder()
 
 
 @pytest.fixture
@@ -52,3 +102,195 @@ def test_an_index_with_missing_weights_is_not_made(run, missing: str, album, tmp
     assert result.exit_code == 2
     assert "nowhere.pth" in result.stderr
     assert not (tmp_path / ".faceindex").exists()
+    assert "`faceindex models add lacking FILE`" in result.stderr
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_is_explained_and_has_the_common_options(command: str) -> None:
+    assert COMMANDS[command].help
+    assert [parameter.name for parameter in COMMANDS[command].params if not parameter.help] == []
+    options = {name for parameter in COMMANDS[command].params for name in parameter.opts}
+    assert options >= {"--json", "--quiet", "-q", "--verbose", "-v", "--debug"}
+
+
+@pytest.mark.parametrize("args", [["list", "dlib"], ["path", "dlib"], ["verify", "mtcnn"]])
+def test_nothing_heavy_is_imported(args: list[str], tmp_path: Path) -> None:
+    heavy = {"torch", "dlib", "sklearn", "numba", "hnswlib", "numpy", "scipy", "PIL"}
+    code = (
+        "import sys\nfrom faceindex.cli.app import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print('heavy:', *sorted({heavy!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "models", *args],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.splitlines()[-1] == "heavy:"
+
+
+def test_list_is_what_bare_models_is(run) -> None:
+    assert run("models", "list").stdout == run("models").stdout
+    assert run("models", "list", "--json").stdout == run("models", "--json").stdout
+
+
+@pytest.mark.parametrize("spec", registry.BUILTIN, ids=lambda spec: f"{spec.kind}-{spec.name}")
+def test_a_name_gives_all_facts(run, spec: models.Spec) -> None:
+    result = run("models", "list", spec.name)
+    assert result.exit_code == 0
+    facts = [getattr(spec, "threshold_source", None), getattr(spec, "licence", None)]
+    facts += [option.summary for option in spec.options]
+    facts += [weight.sha256 for weight in getattr(spec, "weights", ())]
+    if isinstance(spec, models.EmbedderSpec):
+        facts += [str(spec.dimension), f"{spec.alignment.size} px", spec.colour, spec.normalisation]
+        facts += [f"slope {spec.calibration.slope:g}", spec.calibration.source]
+    for fact in facts:
+        assert fact is None or fact in result.stdout
+    document = json.loads(run("models", "list", spec.name, "--json").stdout)
+    (entry,) = (m for m in document["models"] if m["kind"] == spec.kind)
+    fields = {field.name for field in dataclasses.fields(spec)}
+    assert fields <= set(entry)
+
+
+def test_verbose_tells_all_of_all(run, fake_models) -> None:
+    option = ModelOption("upsample_it", 1, "how often it is made larger", most=3)
+    models.register(dataclasses.replace(fake_models.DETECTOR, name="other", options=(option,)))
+    text = run("models", "-v").stdout
+    assert "--upsample-it N, 1 by default, 3 at most: how often it is made larger" in text
+    assert text.count("SHA-256") > 3
+
+
+def test_an_unknown_name_lists_the_valid_ones(run) -> None:
+    for args in (["list"], ["fetch"], ["verify"], ["path"], ["add"]):
+        result = run("models", *args, "mtccn", *(["x.pt"] if args == ["add"] else []))
+        assert result.exit_code == 2
+        assert "Did you mean 'mtcnn'?" in result.stderr
+
+
+def test_options_count_before_the_command_too(run) -> None:
+    assert run("models", "--json", "path").stdout == run("models", "path", "--json").stdout
+    assert json.loads(run("models", "--json", "path").stdout)["schema"] == "faceindex/models-path/1"
+
+
+class TestFetch:
+    def test_once_and_not_again(self, run, fetchable: str, folder: Path) -> None:
+        result = run("models", "fetch", fetchable)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout == f"fetched: {folder / 'net.pt'}\n"
+        assert (folder / "net.pt").read_bytes() == CONTENT
+        document = json.loads(run("models", "fetch", fetchable, "--json").stdout)
+        assert document["schema"] == "faceindex/models-fetch/1"
+        (file,) = document["files"]
+        assert file == {
+            "model": fetchable,
+            "name": "net.pt",
+            "path": str(folder / "net.pt"),
+            "bytes": len(CONTENT),
+            "fetched": False,
+        }
+
+    def test_it_is_what_a_missing_file_asks_for(self, run, fetchable: str, album, tmp_path: Path) -> None:
+        indexing = ("index", "album", "--detector", fetchable, "--embedder", "fake")
+        result = run(*indexing)
+        assert result.exit_code == 2
+        assert "`faceindex models fetch far`" in result.stderr
+        assert "`faceindex models fetch far`" in run("models").stdout
+        run("models", "fetch", "far")
+        assert run(*indexing).exit_code == 0
+
+    @pytest.mark.parametrize("how", ["--offline", "variable"])
+    def test_offline_says_what_goes_where(
+        self, run, fetchable: str, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        if how == "variable":
+            monkeypatch.setenv("FACEINDEX_OFFLINE", "1")
+        result = run("models", "fetch", fetchable, *([how] if how == "--offline" else []))
+        assert result.exit_code == 2
+        assert address in result.stderr
+        assert str(folder) in result.stderr
+        assert not (folder / "net.pt").exists()
+
+    def test_what_the_server_has_wrong_is_an_error(
+        self, run, fetchable: str, folder: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "served" / "net.pt").write_bytes(CONTENT[::-1])
+        result = run("models", "fetch", fetchable)
+        assert result.exit_code == 2
+        assert DIGEST in result.stderr
+        assert not (folder / "net.pt").exists()
+
+    def test_models_without_files(self, run) -> None:
+        result = run("models", "fetch", "kmeans")
+        assert result.exit_code == 0
+        assert "nothing to fetch" in result.stderr
+        assert json.loads(run("models", "fetch", "kmeans", "--json").stdout)["files"] == []
+
+
+class TestVerify:
+    def test_all_is_well(self, run, fetchable: str) -> None:
+        run("models", "fetch", fetchable)
+        result = run("models", "verify", fetchable)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.split()[:3] == ["ok", "far", "net.pt"]
+
+    def test_missing_and_wrong(self, run, fetchable: str, folder: Path) -> None:
+        result = run("models", "verify", fetchable)
+        assert result.exit_code == 1
+        assert result.stdout.startswith("missing")
+        run("models", "fetch", fetchable)
+        (folder / "net.pt").write_bytes(CONTENT[:-1])
+        result = run("models", "verify", fetchable, "--json")
+        assert result.exit_code == 1
+        (file,) = json.loads(result.stdout)["files"]
+        assert file["state"] == "wrong"
+        assert DIGEST in file["problem"]
+        assert DIGEST in result.stderr
+
+
+class TestAdd:
+    def test_the_published_file(self, run, fetchable: str, folder: Path, tmp_path: Path) -> None:
+        result = run("models", "add", fetchable, tmp_path / "served" / "net.pt")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout == f"added: {folder / 'net.pt'}\n"
+        assert run("models", "verify", fetchable).exit_code == 0
+
+    def test_another_is_refused(self, run, fetchable: str, folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "mine.pt").write_bytes(b"mine")
+        result = run("models", "add", fetchable, "mine.pt")
+        assert result.exit_code == 2
+        assert DIGEST in result.stderr
+        assert hashlib.sha256(b"mine").hexdigest() in result.stderr
+        assert not folder.exists()
+
+    def test_unverified_is_pinned(self, run, fetchable: str, folder: Path, album, tmp_path: Path) -> None:
+        (tmp_path / "mine.pt").write_bytes(b"mine")
+        document = json.loads(run("models", "add", fetchable, "mine.pt", "--unverified", "--json").stdout)
+        assert document["verified"] is False
+        assert run("models", "verify", fetchable).stdout.startswith("ok, unverified")
+        assert "(unverified)" in run("models", "list", fetchable).stdout
+
+        indexing = ("index", "album", "--detector", fetchable, "--embedder", "fake")
+        assert run(*indexing).exit_code == 0
+        status = json.loads(run("status", "--json").stdout)
+        assert status["weights"] == {"net.pt": hashlib.sha256(b"mine").hexdigest()}
+        assert status["missing"] == []
+
+        run("models", "add", fetchable, tmp_path / "served" / "net.pt")
+        assert run("models", "verify", fetchable).stdout.startswith("ok  ")
+        result = run("identify", "album/person0/0.png")
+        assert result.exit_code == 2
+        assert "made with other weights" in result.stderr
+
+
+class TestPath:
+    def test_the_folder_alone_on_a_line(self, run, folder: Path) -> None:
+        assert run("models", "path").stdout == f"{folder}\n"
+
+    def test_the_files_of_a_model(self, run, fetchable: str, folder: Path) -> None:
+        result = run("models", "path", fetchable)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "models fetch far" in result.stderr
+        run("models", "fetch", fetchable)
+        assert run("models", "path", fetchable).stdout == f"{folder / 'net.pt'}\n"

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from faceindex import models
 from faceindex.errors import WeightsInvalid, WeightsNotFound
-from faceindex.models import WeightFile, find_weights, weight_locations, weights
-from faceindex.models.weights import read_weights
+from faceindex.models import (
+    WeightFile,
+    find_weights,
+    read_weights,
+    verify_weights,
+    weight_identity,
+    weight_locations,
+    weights,
+)
+from faceindex.models.weights import voucher_path
 
 CONTENT = b"layer by layer"
 WEIGHT = WeightFile(
@@ -128,4 +141,114 @@ def test_a_wrong_file_is_refused_with_both_hashes(places: list[Path], wrong: byt
     assert str(places[0]) in info.value.problem
     assert WEIGHT.sha256 in info.value.problem
     assert hashlib.sha256(wrong).hexdigest() in info.value.problem
-    assert WEIGHT.source in info.value.remedy
+    assert "pip install --force-reinstall some-weights" in info.value.remedy
+
+
+FOLDED = b"layer by layer, folded"
+ALSO = WeightFile("folded.pt", len(FOLDED), hashlib.sha256(FOLDED).hexdigest(), "https://example.org/folded")
+EITHER = replace(WEIGHT, also=(ALSO,))
+
+
+def vouch(path: Path, content: bytes) -> str:
+    """Put a file and the user's word for it; returns its SHA-256."""
+    put(path, content)
+    digest = hashlib.sha256(content).hexdigest()
+    voucher_path(path).write_text(json.dumps({"sha256": digest, "bytes": len(content)}))
+    return digest
+
+
+def test_all_names_are_looked_for_folder_by_folder(places: list[Path]) -> None:
+    site, *folders = places
+    named = [path.with_name(name) for path in folders for name in ("net.pt", "folded.pt")]
+    assert list(weight_locations(EITHER)) == [site, *named]
+    put(places[3])
+    put(places[1].with_name("folded.pt"), FOLDED)
+    assert find_weights(EITHER) == places[1].with_name("folded.pt")
+
+
+@pytest.mark.parametrize("name", ["net.pt", "folded.pt"])
+@pytest.mark.parametrize("content", [CONTENT, FOLDED], ids=["published", "folded"])
+def test_the_content_decides_and_not_the_name(places: list[Path], name: str, content: bytes) -> None:
+    path = places[1].with_name(name)
+    put(path, content)
+    assert read_weights(EITHER) == content
+    assert verify_weights(EITHER) == path
+    assert weight_identity(EITHER) == WEIGHT.sha256  # the same weights, whichever file
+
+
+def test_neither_names_both_hashes(places: list[Path]) -> None:
+    put(places[1], CONTENT[::-1])
+    for read in (read_weights, verify_weights):
+        with pytest.raises(WeightsInvalid) as info:
+            read(EITHER)
+        assert WEIGHT.sha256 in info.value.problem
+        assert ALSO.sha256 in info.value.problem
+
+
+def test_a_change_is_seen_although_size_and_time_are_the_same(places: list[Path]) -> None:
+    put(places[1])
+    assert read_weights(WEIGHT) == CONTENT
+    before = places[1].stat()
+    put(places[1], CONTENT[::-1])
+    os.utime(places[1], ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(WeightsInvalid):
+        read_weights(WEIGHT)
+
+
+class TestVouchedFor:
+    """Files that nobody published, and that the user answers for."""
+
+    def test_is_read_and_pinned_by_its_own_hash(self, places: list[Path]) -> None:
+        digest = vouch(places[3], b"my own")
+        assert read_weights(WEIGHT) == b"my own"
+        assert verify_weights(WEIGHT) == places[3]
+        assert weight_identity(WEIGHT) == digest
+
+    @pytest.mark.parametrize("content", [b"my 0wn", b"my own!", CONTENT])
+    def test_another_content_is_refused(self, places: list[Path], content: bytes) -> None:
+        digest = vouch(places[3], b"my own")
+        places[3].write_bytes(content)
+        for read in (read_weights, verify_weights):
+            with pytest.raises(WeightsInvalid, match="no longer the file that was added") as info:
+                read(WEIGHT)
+            assert digest in info.value.problem
+
+    def test_only_in_the_users_own_folder(self, places: list[Path]) -> None:
+        vouch(places[1], b"my own")
+        with pytest.raises(WeightsInvalid, match="is not the published"):
+            read_weights(WEIGHT)
+        assert weight_identity(WEIGHT) == WEIGHT.sha256
+
+    def test_a_damaged_word_is_no_word(self, places: list[Path]) -> None:
+        vouch(places[3], b"my own")
+        voucher_path(places[3]).write_text("{")
+        for read in (read_weights, verify_weights, weight_identity):
+            with pytest.raises(WeightsInvalid, match="is damaged"):
+                read(WEIGHT)
+
+
+class TestRemedy:
+    """A missing or wrong file names the command that helps, with the model's name."""
+
+    @pytest.fixture(autouse=True)
+    def _own_table(self, places: list[Path], fake_models: ModuleType) -> None:
+        self.put = lambda weight: models.register(
+            replace(fake_models.DETECTOR, name="needy", weights=(weight,))
+        )
+
+    def test_with_an_address(self, places: list[Path]) -> None:
+        weight = replace(WEIGHT, package=None, package_path=None, url="https://example.org/net.pt")
+        self.put(weight)
+        with pytest.raises(WeightsNotFound, match="`faceindex models fetch needy`") as missing:
+            find_weights(weight)
+        assert str(places[3].parent) in missing.value.remedy
+        put(places[3], b"something else")
+        with pytest.raises(WeightsInvalid, match="`faceindex models fetch needy`"):
+            read_weights(weight)
+
+    def test_without(self, places: list[Path]) -> None:
+        weight = replace(WEIGHT, package=None, package_path=None)
+        self.put(weight)
+        with pytest.raises(WeightsNotFound, match="`faceindex models add needy FILE`") as missing:
+            find_weights(weight)
+        assert WEIGHT.source in missing.value.remedy

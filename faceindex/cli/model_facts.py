@@ -1,0 +1,208 @@
+"""What is told of a model: as lines, and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from faceindex import models
+from faceindex.cli.render import Json, size
+from faceindex.errors import ModelError
+from faceindex.models import (
+    ClustererSpec,
+    DetectorSpec,
+    EmbedderSpec,
+    Kind,
+    ModelOption,
+    Plugin,
+    Spec,
+    WeightFile,
+)
+from faceindex.models.plugins import plugins
+from faceindex.models.weights import find_voucher
+
+__all__ = [
+    "TITLES",
+    "WeightState",
+    "as_json",
+    "broken_as_json",
+    "facts",
+    "headline",
+    "provider",
+    "weights_of",
+]
+
+TITLES: tuple[tuple[Kind, str], ...] = (
+    ("detector", "Detectors find faces (index --detector NAME)"),
+    ("embedder", "Embedders turn faces into vectors (index --embedder NAME)"),
+    ("clusterer", "Clusterers group faces into people (cluster --algorithm NAME)"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightState:
+    """A weight file, and where it is or how to get it.
+
+    Attributes
+    ----------
+    file : WeightFile
+    path : str or None
+    unverified : bool
+        Whether it is there on the user's word.
+    remedy : str or None
+        How to get it, if it is missing.
+    """
+
+    file: WeightFile
+    path: str | None
+    unverified: bool
+    remedy: str | None
+
+    @classmethod
+    def of(cls, file: WeightFile) -> WeightState:
+        """Look for it, without looking into it."""
+        try:
+            path = models.find_weights(file)
+            return cls(file, str(path), find_voucher(path) is not None, None)
+        except ModelError as error:
+            return cls(file, None, False, error.remedy)
+
+
+def weights_of(spec: Spec) -> list[WeightState]:
+    """The weight files of a model."""
+    return [] if isinstance(spec, ClustererSpec) else [WeightState.of(file) for file in spec.weights]
+
+
+def provider(spec: Spec) -> str:
+    """The package that a model comes with."""
+    plugin = plugins(spec.kind).get(spec.name)
+    return plugin.distribution if plugin is not None and plugin.spec is spec else "faceindex"
+
+
+def headline(spec: Spec) -> list[str]:
+    """The facts of the short list."""
+    if isinstance(spec, DetectorSpec):
+        return ["five landmarks" if spec.landmarks else "no landmarks", f"licence {spec.licence}"]
+    if isinstance(spec, EmbedderSpec):
+        return [f"{spec.dimension} dimensions", f"licence {spec.licence}"]
+    return []
+
+
+def facts(spec: Spec, states: list[WeightState]) -> list[tuple[str, str]]:
+    """All that is known, as pairs of a label and a text; the label is empty where a text goes on."""
+    rows = _facts(spec)
+    for number, option in enumerate(spec.options):
+        rows.append(("" if number else "options", _option(option)))
+    if not isinstance(spec, ClustererSpec):
+        rows.append(("licence", spec.licence))
+    rows.append(("package", provider(spec)))
+    for number, state in enumerate(states):
+        file = state.file
+        rows.append(("" if number else "weights", f"{file.name}, {file.size:,} bytes, {size(file.size)}"))
+        rows.append(("", f"SHA-256 {file.sha256}"))
+        rows.extend(
+            ("", f"or {other.name}, {other.size:,} bytes, SHA-256 {other.sha256}") for other in file.also
+        )
+        rows.append(("", f"from {file.source}"))
+        if state.path is None:
+            rows.append(("", f"missing. {state.remedy}"))
+        else:
+            rows.append(("", f"found: {state.path}{' (unverified)' if state.unverified else ''}"))
+    return rows
+
+
+def _facts(spec: Spec) -> list[tuple[str, str]]:
+    if isinstance(spec, ClustererSpec):
+        needs = "a graph of neighbours" if spec.needs == "graph" else "the vectors"
+        return [("input", needs), ("source", spec.source)]
+    if isinstance(spec, DetectorSpec):
+        rows = [
+            ("landmarks", "five" if spec.landmarks else "none"),
+            ("threshold", f"score {spec.threshold:g}"),
+            ("", spec.threshold_source),
+            (
+                "smallest face",
+                f"{spec.min_face:g} px; photos are reduced until it is {spec.decoded_face:g} px",
+            ),
+        ]
+        if spec.pyramid is not None:
+            rows.append(("pyramid", f"levels differ by a factor of {spec.pyramid:g}"))
+        if spec.box is not None:
+            shape = spec.box
+            rows.append(
+                (
+                    "boxes",
+                    f"dlib's are {shape.side:g} times as large, moved by {shape.x:g} widths and "
+                    f"{shape.y:g} heights",
+                )
+            )
+            rows.append(("", shape.source))
+        return rows
+    calibration = spec.calibration
+    return [
+        ("dimension", f"{spec.dimension}"),
+        ("chips", f"{spec.alignment.size} px, {spec.colour}, aligned as '{spec.alignment.name}'"),
+        ("normalisation", spec.normalisation),
+        ("threshold", f"similarity {spec.threshold:g}"),
+        ("", spec.threshold_source),
+        (
+            "calibration",
+            f"slope {calibration.slope:g}, midpoint {calibration.midpoint:g}, "
+            f"consensus {calibration.consensus:g}, blurred below {calibration.blurred:g}",
+        ),
+        ("", calibration.source),
+    ]
+
+
+def _option(option: ModelOption) -> str:
+    flag = option.name.replace("_", "-")
+    if isinstance(option.default, bool):
+        return f"--{flag}, {'on' if option.default else 'off'} by default: {option.summary}"
+    return f"--{flag} N, {option.default} by default, {option.most} at most: {option.summary}"
+
+
+def as_json(spec: Spec) -> Json:
+    """All that is known."""
+    states = weights_of(spec)
+    document: dict[str, Json] = asdict(spec)
+    document.pop("weights", None)
+    first: dict[str, Json] = {"kind": spec.kind, "name": spec.name, "usable": True, "package": provider(spec)}
+    if isinstance(spec, ClustererSpec):
+        return {**first, **document}
+    return {
+        **first,
+        **document,
+        "ready": all(state.path is not None for state in states),
+        "weights": [_state_as_json(state) for state in states],
+    }
+
+
+def broken_as_json(plugin: Plugin) -> Json:
+    """What is known of a model that cannot be used."""
+    return {
+        "kind": plugin.kind,
+        "name": plugin.name,
+        "usable": False,
+        "package": plugin.distribution,
+        "reason": plugin.reason,
+    }
+
+
+def _state_as_json(state: WeightState) -> Json:
+    return {
+        **_file_as_json(state.file),
+        "also": [_file_as_json(other) for other in state.file.also],
+        "path": state.path,
+        "unverified": state.unverified,
+        "remedy": state.remedy,
+    }
+
+
+def _file_as_json(file: WeightFile) -> dict[str, Json]:
+    return {
+        "name": file.name,
+        "bytes": file.size,
+        "sha256": file.sha256,
+        "source": file.source,
+        "package": file.package,
+        "url": file.url,
+    }
