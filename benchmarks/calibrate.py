@@ -1,6 +1,6 @@
 """What does a similarity say, and at which similarity should two faces be called the same person?
 
-Measures, on labelled photos and with default settings:
+Measures, for an embedder, on labelled photos and with default settings:
 
 1. The log-likelihood ratio of "same person" to "different" by similarity, and the straight line that
    fits it (`EmbedderSpec.calibration`). Photos of one person count alike whatever their number.
@@ -8,11 +8,16 @@ Measures, on labelled photos and with default settings:
    from 80 to thousands of faces: no constant is good for all of them.
 3. Identification by the most alike face of a person, the mean of several, and the centroid. People are
    the true ones here; ``main_job.py`` measures the whole chain.
+4. How much more often two strangers look alike if both faces are blurred, and if one is
+   (`Calibration.blurred`): against pairs of sharp faces, at the similarity that one in 10,000 of those has.
 
 The people are split in two halves by name, to show how far the constants depend on who is in them: what
 half A alone says, and how the defaults do on half B. They were chosen with both in view.
 
-    python benchmarks/calibrate.py [--data ../shared/data] [--work DIR] [--quick]
+    python benchmarks/calibrate.py [--detector NAME] [--embedder NAME] [--data ../shared/data] [--work DIR]
+                                   [--quick]
+
+With models that are not the defaults, the results are named after them.
 """
 
 from __future__ import annotations
@@ -20,36 +25,51 @@ from __future__ import annotations
 import argparse
 import tempfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from common import write_result
-from labelled import add_data_argument, load
+from labelled import Labelled, add_data_argument, add_model_arguments, load, of_models
 
 from faceindex import models
 from faceindex.cluster import ClusterOptions
 from faceindex.cluster.chinese_whispers import ChineseWhispers
 from faceindex.evaluate import bcubed
 from faceindex.graph import exact_neighbours, log_odds, symmetric_graph
+from faceindex.models import Calibration, EmbedderSpec
 from faceindex.types import F32
 
-THRESHOLDS = np.round(np.arange(0.90, 0.9651, 0.005), 3)
-SPEC = models.get("embedder", "dlib")
-CALIBRATION = SPEC.calibration  # type: ignore[union-attr]
+
+@dataclass(frozen=True)
+class Scale:
+    """Where the similarities of an embedder are looked at."""
+
+    start: float  # of the histogram; it ends at 1
+    step: float
+    thresholds: tuple[float, float, float]  # first, last, step
+
+
+SCALES = {
+    "dlib": Scale(0.86, 0.005, (0.90, 0.965, 0.005)),
+    "facenet": Scale(0.20, 0.02, (0.40, 0.725, 0.025)),
+}
+ALIKE = 1e-4  # share of pairs of sharp strangers that are called alike
+BLURS = (0.10, 0.12, 0.14, 0.16, 0.18)
 
 
 def half(name: str) -> str:
     return "AB"[zlib.crc32(name.encode()) % 2]
 
 
-def fit(vectors: F32, people: np.ndarray) -> dict[str, float]:
+def fit(vectors: F32, people: np.ndarray, scale: Scale) -> dict[str, float]:
     """Slope and midpoint of the log-likelihood ratio, and the range of similarities it was seen on."""
     upper = np.triu_indices(len(vectors), 1)
     similarities = (vectors @ vectors.T)[upper]
     same = (people[:, None] == people)[upper]
     _, codes, counts = np.unique(people, return_inverse=True, return_counts=True)
     weight = 1 / np.maximum(counts[codes] - 1, 1)
-    edges = np.arange(0.86, 1.0001, 0.005)
+    edges = np.arange(scale.start, 1 + scale.step / 2, scale.step)
     centres = (edges[1:] + edges[:-1]) / 2
     genuine, _ = np.histogram(similarities[same], edges, weights=weight[upper[0][same]])
     genuine_n, _ = np.histogram(similarities[same], edges)
@@ -65,22 +85,26 @@ def fit(vectors: F32, people: np.ndarray) -> dict[str, float]:
     }
 
 
-def curve(vectors: F32, people: np.ndarray) -> dict[str, float]:
+def curve(
+    vectors: F32, people: np.ndarray, thresholds: np.ndarray, calibration: Calibration
+) -> dict[str, float]:
     """B-cubed F by constant threshold, and of the defaults."""
     neighbours, similarities = exact_neighbours(vectors, 80)
     scores = {}
     spec = models.get("clusterer", "chinese-whispers")
-    for threshold in THRESHOLDS:
+    for threshold in thresholds:
         clusterer = ChineseWhispers(spec, ClusterOptions(threshold=float(threshold)))  # type: ignore[arg-type]
         graph = symmetric_graph(neighbours, similarities - np.float32(threshold))
         scores[f"{threshold:.3f}"] = bcubed(clusterer.fit(vectors, graph), people).f
-    weights = log_odds(similarities, len(vectors), CALIBRATION)
-    clusterer = ChineseWhispers(spec, ClusterOptions(calibration=CALIBRATION))  # type: ignore[arg-type]
+    weights = log_odds(similarities, len(vectors), calibration)
+    clusterer = ChineseWhispers(spec, ClusterOptions(calibration=calibration))  # type: ignore[arg-type]
     labels = clusterer.fit(vectors, symmetric_graph(neighbours, weights, floor=-4.0))
     return {**scores, "defaults": bcubed(labels, people).f}
 
 
-def identification(vectors: F32, people: np.ndarray, strangers: F32, repeats: int) -> dict[str, object]:
+def identification(
+    vectors: F32, people: np.ndarray, strangers: F32, repeats: int, calibration: Calibration
+) -> dict[str, object]:
     """80 % of each person's photos are known, the others and the strangers ask."""
     rng = np.random.default_rng(0)
     right: dict[tuple[str, float], list[float]] = {}
@@ -100,8 +124,8 @@ def identification(vectors: F32, people: np.ndarray, strangers: F32, repeats: in
                 share = float((correct & (members.max(axis=1) >= threshold)).mean())
                 right.setdefault((rule, alarms), []).append(share)
             if rule == "mean of 3":
-                threshold = CALIBRATION.threshold(int(known.sum()))
-                threshold -= CALIBRATION.consensus / CALIBRATION.slope
+                threshold = calibration.threshold(int(known.sum()))
+                threshold -= calibration.consensus / calibration.slope
                 told = float((correct & (members.max(axis=1) >= threshold)).mean())
                 default.append((told, float((others < threshold).mean())))
     return {
@@ -125,17 +149,43 @@ def _scores(queries: F32, known: F32, people: np.ndarray, names: np.ndarray, rul
     return np.stack(columns, axis=1)
 
 
+def blur(data: Labelled, limit: float) -> dict[str, float]:
+    """How often strangers are alike by whether the faces are blurred, as multiples of sharp pairs."""
+    vectors, people = data.vectors[data.main], data.people[data.main]
+    blurred = data.sharpness[data.main] < limit
+    first, second = np.triu_indices(len(vectors), 1)
+    kinds = blurred[first].astype(np.int8) + blurred[second]
+    strangers = people[first] != people[second]
+    similarities = (vectors @ vectors.T)[first, second]
+    alike = similarities > np.quantile(similarities[strangers & (kinds == 0)], 1 - ALIKE)
+    both, one = (alike[strangers & (kinds == count)] for count in (2, 1))
+    return {
+        "blurred_faces": int(blurred.sum()),
+        "pairs_of_both": len(both),
+        "both_blurred": float(both.sum() / max(1, len(both)) / ALIKE),
+        "one_blurred": float(one.sum() / max(1, len(one)) / ALIKE),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     add_data_argument(parser)
     parser.add_argument("--work", type=Path, help="folder for the two indexes, to use them again")
     parser.add_argument("--quick", action="store_true", help="one split instead of ten")
+    add_model_arguments(parser)
     options = parser.parse_args()
+    spec = models.get("embedder", options.embedder)
+    if not isinstance(spec, EmbedderSpec) or spec.name not in SCALES:
+        parser.error(f"--embedder can be {' or '.join(SCALES)}")
+    calibration, scale = spec.calibration, SCALES[spec.name]
+    first, last, step = scale.thresholds
+    thresholds = np.round(np.arange(first, last + step / 2, step), 3)
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
-        people = load(options.data / "people", work / "people.faceindex", "largest")
-        lfw = load(options.data / "lfw", work / "lfw.faceindex", "central")
+        chosen = {"detector": options.detector, "embedder": options.embedder}
+        people = load(options.data / "people", work / "people.faceindex", "largest", **chosen)
+        lfw = load(options.data / "lfw", work / "lfw.faceindex", "central", **chosen)
     sets = {}
     for name, data in (("people", people), ("lfw", lfw)):
         vectors, labels = data.vectors[data.main], data.people[data.main]
@@ -144,9 +194,9 @@ def main() -> None:
             sets[name, which] = (vectors[halves == which], labels[halves == which])
         sets[name, "all"] = (vectors, labels)
 
-    defaults = {"slope": CALIBRATION.slope, "midpoint": CALIBRATION.midpoint}
+    defaults = {"slope": calibration.slope, "midpoint": calibration.midpoint}
     print("log-likelihood ratio = slope (similarity - midpoint); the defaults are", defaults)
-    fits = {f"{name} {which}": fit(*sets[name, which]) for name in ("people", "lfw") for which in "AB"}
+    fits = {f"{name} {which}": fit(*sets[name, which], scale) for name in ("people", "lfw") for which in "AB"}
     for name, line in fits.items():
         print(
             f"  {name:10}  slope {line['slope']:5.0f}  midpoint {line['midpoint']:.4f}"
@@ -164,28 +214,39 @@ def main() -> None:
         np.concatenate([vectors, sets["lfw", "B"][0][once]]),
         np.concatenate([labels, sets["lfw", "B"][1][once]]),
     )
-    curves = {name: curve(*collection) for name, collection in collections.items()}
+    curves = {name: curve(*collection, thresholds, calibration) for name, collection in collections.items()}
     print("\nB-cubed F of Chinese Whispers by constant threshold, and of the defaults")
-    print(f"  {'':24}{'faces':>6} ", *(f"{t:.3f}"[1:].rjust(5) for t in THRESHOLDS), " defaults (at)")
+    print(f"  {'':24}{'faces':>6} ", *(f"{t:.3f}"[1:].rjust(5) for t in thresholds), " defaults (at)")
     for name, scores in curves.items():
         n = len(collections[name][0])
-        row = [f"{scores[f'{t:.3f}']:.3f}" for t in THRESHOLDS]
-        print(f"  {name:24}{n:6} ", *row, f" {scores['defaults']:.4f} ({CALIBRATION.threshold(n):.3f})")
+        row = [f"{scores[f'{t:.3f}']:.3f}" for t in thresholds]
+        print(f"  {name:24}{n:6} ", *row, f" {scores['defaults']:.4f} ({calibration.threshold(n):.3f})")
     floor = {key: min(c[key] for c in curves.values()) for key in next(iter(curves.values()))}
     print(
         f"  {'worst of them':30} ",
-        *(f"{floor[f'{t:.3f}']:.3f}" for t in THRESHOLDS),
+        *(f"{floor[f'{t:.3f}']:.3f}" for t in thresholds),
         f" {floor['defaults']:.4f}",
     )
 
     known = {label.replace(" ", "_") for label in np.unique(people.people)}
     strangers = lfw.vectors[lfw.main & ~np.isin(lfw.people, sorted(known))]
-    asked = identification(*sets["people", "all"], strangers, 1 if options.quick else 10)
+    asked = identification(*sets["people", "all"], strangers, 1 if options.quick else 10, calibration)
     print(f"\nidentification: 20 % of people/ and {len(strangers)} strangers ask the other 80 %")
     for rule, share in asked["right_at_false_alarms"].items():  # type: ignore[attr-defined]
         print(f"  right, by {rule} false alarms: {share:.4f}")
     print(f"  defaults: {asked['defaults_right']:.4f} right, {asked['defaults_unknown']:.4f} unknown")
-    write_result("calibrate", {"defaults": defaults, "fits": fits, "curves": curves, "identification": asked})
+
+    blurs = {f"{limit:.2f}": blur(lfw, limit) for limit in BLURS}
+    print(
+        "\nlfw/: strangers as alike as 1 in 10,000 of their sharp pairs, times as often, if blurred is below"
+    )
+    for limit, counted in blurs.items():
+        print(
+            f"  {limit}: {counted['blurred_faces']:4.0f} faces; both blurred {counted['both_blurred']:6.1f} "
+            f"({counted['pairs_of_both']:.0f} pairs), one {counted['one_blurred']:.1f}"
+        )
+    payload = {"defaults": defaults, "fits": fits, "curves": curves, "identification": asked, "blur": blurs}
+    write_result(of_models("calibrate", options.detector, options.embedder), payload)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 
 from faceindex import FaceIndex
+from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, names
 from faceindex.types import F32, BoolArray
 
-__all__ = ["Labelled", "add_data_argument", "load"]
+__all__ = ["Labelled", "add_data_argument", "add_model_arguments", "load", "of_models"]
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -28,6 +29,7 @@ class Labelled:
     photos: int
     paths: list[str]
     vectors: F32
+    sharpness: F32
     people: np.ndarray
     main: BoolArray
 
@@ -36,38 +38,39 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder with people/ and lfw/")
 
 
-def load(folder: Path, index: Path, which: Literal["largest", "central"]) -> Labelled:
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detector", default=DEFAULT_DETECTOR, choices=names("detector"))
+    parser.add_argument("--embedder", default=DEFAULT_EMBEDDER, choices=names("embedder"))
+
+
+def of_models(name: str, detector: str, embedder: str) -> str:
+    """The name of a result; says which models unless they are the defaults."""
+    others = [m for m, d in ((detector, DEFAULT_DETECTOR), (embedder, DEFAULT_EMBEDDER)) if m != d]
+    return "_".join([name, *others])
+
+
+def load(
+    folder: Path,
+    index: Path,
+    which: Literal["largest", "central"],
+    *,
+    detector: str = DEFAULT_DETECTOR,
+    embedder: str = DEFAULT_EMBEDDER,
+) -> Labelled:
     """Index a folder of one folder per person (or catch up), with default settings."""
-    with FaceIndex.open_or_create(index) as faces:
+    with FaceIndex.open_or_create(index, detector=detector, embedder=embedder) as faces:
         summary = faces.add([folder])
         rows = list(faces.faces())
         vectors = faces.vectors()
+        sharpness = faces.table().sharpness
+        labelled = faces.labelled(face="largest" if which == "largest" else "center")
     main = np.zeros(len(rows), bool)
-    best: dict[str, tuple[float, int]] = {}
-    sizes: dict[str, tuple[int, int]] = {}
-    for i, row in enumerate(rows):
-        x1, y1, x2, y2 = row.box
-        if which == "largest":
-            rank = -(x2 - x1) * (y2 - y1)
-        else:
-            if row.path not in sizes:
-                sizes[row.path] = _size(row.path)
-            width, height = sizes[row.path]
-            rank = ((x1 + x2 - width) ** 2 + (y1 + y2 - height) ** 2) / 4
-        if row.path not in best or rank < best[row.path][0]:
-            best[row.path] = (rank, i)
-    main[[i for _, i in best.values()]] = True
+    main[labelled.positions] = True
     return Labelled(
         photos=summary.photos,
         paths=[row.path for row in rows],
         vectors=vectors,
+        sharpness=sharpness,
         people=np.array([Path(row.path).parent.name for row in rows]),
         main=main,
     )
-
-
-def _size(path: str) -> tuple[int, int]:
-    from faceindex.images import probe, read
-
-    width, height, _ = probe(read(path), path)
-    return width, height

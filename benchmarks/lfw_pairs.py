@@ -1,16 +1,17 @@
-"""Is our detector, alignment and embedder as accurate as dlib's own chain?
+"""How accurate are a detector, the alignment and an embedder, beside other chains with the same network?
 
 Verification on the 3,000 pairs of ``../shared/data/lfw_pairs.csv``: is a pair one person? Ten folds,
 the threshold of each from the other nine. The face of a photo is the one nearest its centre. Every
-chain uses the same network (ours; `tests/embed` shows that it is dlib's to 1e-5), so what differs is
-detection and alignment:
+chain uses the same network (that of ``--embedder``, ours; `tests/embed` shows that it is the published
+one to 1e-5), so what differs is detection and alignment:
 
-- ``ours``: MTCNN, `faceindex.align.cut_chips`;
+- ``ours``: the detector of ``--detector``, `faceindex.align.cut_chips`;
 - ``dlib``: its HOG detector with one upsampling, and without where that finds nothing, its 5-point
-  predictor, its chip;
-- ``landmarks only``: MTCNN, a similarity transform of its five landmarks;
-- ``points only``: MTCNN, dlib's 5-point predictor from a box derived from the landmarks;
-- ``box only``: MTCNN, dlib's 5-point predictor from MTCNN's box as it is.
+  predictor, and the chip from these points (with ``--embedder dlib`` that is dlib's own chain);
+- with a detector that has landmarks, and its faces:
+  - ``landmarks only``: a similarity transform of the five landmarks;
+  - ``points only``: dlib's 5-point predictor from a box derived from the landmarks;
+  - ``box only``: dlib's 5-point predictor from the box as it is.
 
 A pair of which a chain has no face is an **error** of that chain (column "all pairs"); the column
 "shared pairs" leaves out the pairs that ours or dlib's lacks, and so compares alignment alone.
@@ -19,7 +20,8 @@ A pair of which a chain has no face is an **error** of that chain (column "all p
 detects again, and embeds: how small may a face be? "both small" compares two shrunk photos, "one
 small" a shrunk one with the other at full size.
 
-Prints, and writes to ``results/lfw_pairs.json`` and ``results/lfw_by_size.json``.
+Prints, and writes to ``results/lfw_pairs.json`` and ``results/lfw_by_size.json``; with models that are not
+the defaults, the results are named after them.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import argparse
 import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -36,12 +39,13 @@ import numpy as np
 import PIL.Image
 import torch
 from common import write_result
+from labelled import add_model_arguments, of_models
 
 from faceindex import align
 from faceindex.align import cut_chips
 from faceindex.detect import Detector
 from faceindex.embed import Embedder
-from faceindex.models import DEFAULT_MIN_FACE, get, load
+from faceindex.models import Alignment, DetectorSpec, get, load
 from faceindex.types import F32, U8, BoolArray, Detections, Image
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -96,7 +100,7 @@ def in_the_middle(detections: Detections, image: Image) -> Detections:
     return nearest(detections, image.shape[1] / 2, image.shape[0] / 2)
 
 
-def detect_mtcnn(detector: Detector, images: list[Image]) -> list[Detections]:
+def detect_central(detector: Detector, images: list[Image]) -> list[Detections]:
     found = detector.detect(images)
     return [in_the_middle(faces, image) for faces, image in zip(found, images, strict=True)]
 
@@ -109,20 +113,25 @@ def detect_hog(detector: dlib.fhog_object_detector, image: Image) -> Detections:
     return in_the_middle(faces, image)
 
 
-def cut_landmarks_only(image: Image, faces: Detections, size: int) -> U8:
+def cut_landmarks_only(image: Image, faces: Detections, alignment: Alignment) -> U8:
     transforms = align._fit_similarity(
         align._LANDMARKS_IN_CHIP, faces.landmarks.astype(np.float64), np.ones((len(faces), 5))
     )
-    return np.stack([align._extract(image, transform, size) for transform in transforms])
+    return _extract(image, transforms, alignment)
 
 
-def cut_points_only(image: Image, faces: Detections, size: int) -> U8:
+def cut_points_only(image: Image, faces: Detections, alignment: Alignment) -> U8:
     rough = align._fit_similarity(
         align._LANDMARKS_IN_CHIP, faces.landmarks.astype(np.float64), np.ones((len(faces), 5))
     )
     points = np.stack([align._forest_by_landmarks(image, transform) for transform in rough])
     transforms = align._fit_similarity(align._POINTS_IN_CHIP[:5], points, np.ones((len(faces), 5)))
-    return np.stack([align._extract(image, transform, size) for transform in transforms])
+    return _extract(image, transforms, alignment)
+
+
+def _extract(image: Image, transforms: np.ndarray, alignment: Alignment) -> U8:
+    frame = align._FRAMES[alignment.name]
+    return np.stack([align._extract(image, frame.within(t), alignment.size) for t in transforms])
 
 
 def without_landmarks(faces: Detections) -> Detections:
@@ -188,19 +197,23 @@ def score(pairs: Pairs, first: Vectors, second: Vectors, names: set[str] | None 
 def compare_chains(pairs: Pairs, names: list[str], detector: Detector, embedder: Embedder) -> None:
     alignment = embedder.spec.alignment
     cutters: dict[str, Callable[[Image, Detections], U8]] = {
-        "ours": lambda image, faces: cut_chips(image, faces, alignment),
-        "landmarks only": lambda image, faces: cut_landmarks_only(image, faces, alignment.size),
-        "points only": lambda image, faces: cut_points_only(image, faces, alignment.size),
-        "box only": lambda image, faces: cut_chips(image, without_landmarks(faces), alignment),
+        "ours": lambda image, faces: cut_chips(image, faces, alignment, box=detector.spec.box)
     }
+    if detector.spec.landmarks:
+        cutters |= {
+            "landmarks only": lambda image, faces: cut_landmarks_only(image, faces, alignment),
+            "points only": lambda image, faces: cut_points_only(image, faces, alignment),
+            "box only": lambda image, faces: cut_chips(image, without_landmarks(faces), alignment),
+        }
     hog = dlib.get_frontal_face_detector()
     vectors: dict[str, Vectors] = {chain: {} for chain in ("ours", "dlib", *cutters)}
     for batch in batches(names):
         images = [decode(name) for name in batch]
-        mtcnn_faces = detect_mtcnn(detector, images)
+        our_faces = detect_central(detector, images)
         hog_faces = [detect_hog(hog, image) for image in images]
-        for chain, cut in (*cutters.items(), ("dlib", cutters["ours"])):
-            found = zip(batch, images, hog_faces if chain == "dlib" else mtcnn_faces, strict=True)
+        cut_hog = partial(cut_chips, alignment=alignment)
+        for chain, cut in (*cutters.items(), ("dlib", cut_hog)):
+            found = zip(batch, images, hog_faces if chain == "dlib" else our_faces, strict=True)
             chips = {name: cut(image, faces) for name, image, faces in found if len(faces)}
             vectors[chain].update(embed(embedder, chips))
     shared = vectors["ours"].keys() & vectors["dlib"].keys()
@@ -220,7 +233,8 @@ def compare_chains(pairs: Pairs, names: list[str], detector: Detector, embedder:
         results[chain] = {"no_face": missing, "all_pairs": asdict(every), "shared_pairs": asdict(common)}
     print(f"{len(names)} photos, {len(pairs)} pairs, of which {common.pairs} are shared")
     payload = {"seed": 7, "photos": len(names), "min_face": detector.min_face, "chains": results}
-    print(write_result("lfw_pairs" if len(pairs) > QUICK else "lfw_pairs_quick", payload))
+    name = of_models("lfw_pairs", detector.spec.name, embedder.spec.name)
+    print(write_result(name if len(pairs) > QUICK else f"{name}_quick", payload))
 
 
 def shrink(image: Image, factor: float) -> Image:
@@ -234,10 +248,11 @@ def by_size(pairs: Pairs, names: list[str], detector: Detector, embedder: Embedd
     small: dict[int, Vectors] = {size: {} for size in SIZES}
     for batch in batches(names):
         images = [decode(name) for name in batch]
-        faces = detect_mtcnn(detector, images)
+        faces = detect_central(detector, images)
         there = [i for i, found in enumerate(faces) if len(found)]
         alignment = embedder.spec.alignment
-        full.update(embed(embedder, {batch[i]: cut_chips(images[i], faces[i], alignment) for i in there}))
+        cut = partial(cut_chips, alignment=alignment, box=detector.spec.box)
+        full.update(embed(embedder, {batch[i]: cut(images[i], faces[i]) for i in there}))
         boxes = np.concatenate([faces[i].boxes for i in there])
         sides = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -253,7 +268,7 @@ def by_size(pairs: Pairs, names: list[str], detector: Detector, embedder: Embedd
                 face = nearest(candidates, *centre)
                 middle = (face.boxes[:, :2] + face.boxes[:, 2:]) / 2
                 if len(face) and np.abs(middle - centre).max() < size / 2:
-                    chips[batch[i]] = cut_chips(image, face, alignment)
+                    chips[batch[i]] = cut(image, face)
             small[size].update(embed(embedder, chips))
     whole = score(pairs, full, full)
     print(f"{'side':>6} {'found':>7} {'both small':>17} {'one small':>17} {'threshold':>10}  (found pairs)")
@@ -269,8 +284,13 @@ def by_size(pairs: Pairs, names: list[str], detector: Detector, embedder: Embedd
         results[str(size)] = {"found_percent": share, "both_small": asdict(both), "one_small": asdict(one)}
     share = 100 * len(full) / len(names)
     print(f"{'full':>6} {share:6.1f}% {whole.accuracy:9.2f} +- {whole.standard_error:.2f}")
-    name = "lfw_by_size" if len(pairs) > QUICK else "lfw_by_size_quick"
-    print(write_result(name, {"seed": 7, "photos": len(names), "sides": results}))
+    name = of_models("lfw_by_size", detector.spec.name, embedder.spec.name)
+    print(
+        write_result(
+            name if len(pairs) > QUICK else f"{name}_quick",
+            {"seed": 7, "photos": len(names), "sides": results},
+        )
+    )
 
 
 def main() -> None:
@@ -280,12 +300,16 @@ def main() -> None:
         "--by-size", action="store_true", help="accuracy by size of face, instead of the chains"
     )
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
+    add_model_arguments(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     pairs = read_pairs(options.quick)
     names = sorted({name for a, b, _ in pairs for name in (a, b)})
-    detector: Detector = load(get("detector", "mtcnn"), min_face=DEFAULT_MIN_FACE)
-    embedder: Embedder = load(get("embedder", "dlib"))
+    detector_spec = get("detector", options.detector)
+    if not isinstance(detector_spec, DetectorSpec):
+        raise TypeError(f"{options.detector} is no detector")
+    detector: Detector = load(detector_spec, min_face=detector_spec.min_face)
+    embedder: Embedder = load(get("embedder", options.embedder))
     (by_size if options.by_size else compare_chains)(pairs, names, detector, embedder)
 
 

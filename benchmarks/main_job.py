@@ -7,7 +7,10 @@
   times, so that every photo asks once.
 - lfw: B-cubed F of `cluster` (face nearest the centre, folder as label).
 
+With models that are not the defaults, the results are named after them.
+
     python benchmarks/main_job.py [--data ../shared/data] [--part people identify lfw] [--quick]
+                                  [--detector NAME] [--embedder NAME]
 """
 
 from __future__ import annotations
@@ -25,15 +28,19 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TypeAlias
 
 from common import write_result
-from labelled import add_data_argument
+from labelled import add_data_argument, add_model_arguments, of_models
 
 from faceindex.evaluate import bcubed
 from faceindex.images import probe, read
 
 SEED = 7
 FOLDS = 5
+
+Models: TypeAlias = tuple[str, ...]
+"""The options that name the models; an index that exists is pinned to its own."""
 
 
 def faceindex(*arguments: object, cwd: Path) -> tuple[str, float, float]:
@@ -102,12 +109,12 @@ def clustering_scores(work: Path, which: str, *options: object) -> dict[str, flo
     }
 
 
-def people(data: Path, work: Path, limit: int | None) -> dict[str, object]:
+def people(data: Path, work: Path, limit: int | None, models: Models) -> dict[str, object]:
     rng = random.Random(SEED)
     count = copy(data / "people", work / "photos", limit)
     copy(data / "people", work / "tenth", max(1, (limit or 100) // 10))
-    _, _, small = faceindex("index", "tenth", "--index", "tenth.faceindex", cwd=work)
-    _, first, peak = faceindex("index", "photos", cwd=work)
+    _, _, small = faceindex("index", "tenth", "--index", "tenth.faceindex", *models, cwd=work)
+    _, first, peak = faceindex("index", "photos", *models, cwd=work)
     chinese_whispers = clustering_scores(work, "largest")
     persons = len(list((data / "people").iterdir()))
     kmeans = clustering_scores(work, "largest", "--algorithm", "kmeans", "--k", persons)
@@ -143,7 +150,7 @@ def people(data: Path, work: Path, limit: int | None) -> dict[str, object]:
     }
 
 
-def identify(data: Path, work: Path, limit: int | None) -> dict[str, object]:
+def identify(data: Path, work: Path, limit: int | None, models: Models) -> dict[str, object]:
     rng = random.Random(SEED)
     photos = {person.name: sorted(person.iterdir())[:limit] for person in sorted((data / "people").iterdir())}
     same = {person.replace(" ", "_") for person in photos}
@@ -160,13 +167,13 @@ def identify(data: Path, work: Path, limit: int | None) -> dict[str, object]:
                 if i % FOLDS != fold:
                     shutil.copy(photo, folder / "photos" / person)
         asked = [photo for some in photos.values() for photo in some[fold::FOLDS]]
-        folds.append(identify_once(folder, asked, strangers[fold::FOLDS]))
+        folds.append(identify_once(folder, asked, strangers[fold::FOLDS], models))
     means = {key: sum(row[key] for row in folds) / len(folds) for key in folds[0]}
     return {"folds": folds, "mean": means}
 
 
-def identify_once(work: Path, asked: list[Path], strangers: list[Path]) -> dict[str, float]:
-    faceindex("index", "photos", cwd=work)
+def identify_once(work: Path, asked: list[Path], strangers: list[Path], models: Models) -> dict[str, float]:
+    faceindex("index", "photos", *models, cwd=work)
     faceindex("cluster", cwd=work)
     clusters, people, _ = labelled_faces(work, "largest")
     own = {
@@ -203,11 +210,11 @@ def _central(answer: dict[str, list[dict[str, list[float]]]]) -> dict[str, list[
     return min(answer["faces"], key=distance, default=None)
 
 
-def lfw(data: Path, work: Path, limit: int | None) -> dict[str, object]:
+def lfw(data: Path, work: Path, limit: int | None, models: Models) -> dict[str, object]:
     (work / "photos").mkdir()
     for person in sorted((data / "lfw").iterdir())[:limit]:
         shutil.copytree(person, work / "photos" / person.name)
-    _, seconds, peak = faceindex("index", "photos", cwd=work)
+    _, seconds, peak = faceindex("index", "photos", *models, cwd=work)
     scores = clustering_scores(work, "central")
     return {"index_seconds": seconds, "peak_mib": peak, "chinese_whispers": scores}
 
@@ -218,14 +225,17 @@ def main() -> None:
     parts = {"people": people, "identify": identify, "lfw": lfw}
     parser.add_argument("--part", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--quick", action="store_true", help="ten photos of each person, 100 people of lfw")
+    add_model_arguments(parser)
     options = parser.parse_args()
+    models = ("--detector", options.detector, "--embedder", options.embedder)
     for name in options.part:
         with tempfile.TemporaryDirectory() as work:
             quick = {"people": 10, "identify": 10, "lfw": 100}[name] if options.quick else None
-            result = parts[name](options.data, Path(work), quick)
+            result = parts[name](options.data, Path(work), quick, models)
         print(name, json.dumps(result, indent=2))
         suffix = "_quick" if options.quick else ""
-        write_result(f"main_job_{name}{suffix}", {"seed": SEED, **result})
+        named = of_models(f"main_job_{name}", options.detector, options.embedder)
+        write_result(f"{named}{suffix}", {"seed": SEED, **result})
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ The library's face is `FaceIndex`; errors are in `faceindex.errors`, plain data 
 `faceindex.types`. Importing the package imports none of the heavy libraries.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # type checkers know the name; importing typing takes longer than all the rest
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex

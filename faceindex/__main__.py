@@ -1,6 +1,6 @@
 """``python -m faceindex`` is the command ``faceindex``."""
 
-from faceindex.cli.app import main
+from faceindex.cli.start import main
 
 if __name__ == "__main__":
     main()

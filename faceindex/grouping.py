@@ -6,23 +6,29 @@ import numpy as np
 
 from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.models.spec import Calibration
-from faceindex.store import EXACT_BELOW, Clustering, FaceTable, Store
+from faceindex.store import Clustering, FaceTable
 from faceindex.types import F32, I64, BoolArray, Graph
 
-__all__ = ["group_faces", "leading", "similarity_to_centroid"]
+__all__ = ["group_faces", "leading", "similarity_to_centroid", "update_similarities"]
 
 # Neighbours of a face in the graph that is clustered; more than the photos of most people, so that
 # a person's photos hang together although the most alike ones use up the places.
 _GRAPH_NEIGHBOURS = 80
-_QUERY_BLOCK = 4096
-_BLOCK_BYTES = 64 << 20
 
 # Edges below even odds are kept this deep (nats), for stray faces of settled clusters.
 _GRAPH_FLOOR = -4.0
 
+# New faces up to this part of all are put into the clusters that there are by a graph of their own
+# neighbours; for more, the graph of all faces is as cheap.
+_FEW = 0.1
+
+# A cluster of hundreds hardly moves when a face joins it: its similarities are not all told anew.
+_SIMILARITY_TOLERANCE = 0.0005
+
+_BLOCK = 65_536  # vectors that are gathered at a time
+
 
 def group_faces(
-    store: Store,
     table: FaceTable,
     vectors: F32,
     clusterer: Clusterer,
@@ -36,12 +42,10 @@ def group_faces(
 
     Parameters
     ----------
-    store : Store
-        Searched for neighbours when there are too many faces to compare them all.
     table : FaceTable
         n faces.
     vectors : (n, d) float32
-        Their unit vectors.
+        Their unit vectors; may be a memory map.
     clusterer : Clusterer
     options : ClusterOptions
         Those that the clusterer was built with.
@@ -50,7 +54,8 @@ def group_faces(
     previous : Clustering or None
         The clustering that `table` tells of.
     started_over : bool
-        Whether its clusters only give their ids to the new ones; if not, faces stay where they are.
+        Whether its clusters only give their ids to the new ones; if not, faces stay where they are, and
+        only the new ones join them or form clusters, with older ones in no cluster that are like them.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def group_faces(
     if not new.any():
         return fixed
     if clusterer.spec.needs == "graph":
-        labels = _fit_graph(store, table, vectors, clusterer, fixed, options)
+        labels = _fit_graph(table, vectors, clusterer, fixed, new, options)
     else:
         # Those that an earlier run left out stay out, unless it left out all.
         joining = (fixed >= 0) | new if (fixed >= 0).any() else np.ones(len(table), bool)
@@ -103,59 +108,67 @@ def leading(table: FaceTable, clusters: I64, calibration: Calibration) -> BoolAr
 
 
 def _fit_graph(
-    store: Store, table: FaceTable, vectors: F32, clusterer: Clusterer, fixed: I64, options: ClusterOptions
+    table: FaceTable, vectors: F32, clusterer: Clusterer, fixed: I64, new: BoolArray, options: ClusterOptions
 ) -> I64:
     """Cluster the sharp faces; blurred ones join the cluster of the most alike sharp face, or nobody.
 
     Blurred faces resemble each other whoever they are: left to themselves they form clusters of
     passers-by, and tie other people's together.
     """
+    from faceindex.graph import nearest
+
     assert options.calibration is not None
     threshold = options.threshold
     if threshold is None:
         threshold = options.calibration.threshold(len(table))
     sharp = leading(table, fixed, options.calibration)
-    leaders, followers = np.flatnonzero(sharp), np.flatnonzero(~sharp & (fixed < 0))
-    graph = _graph(store, table, vectors, leaders, options)
+    free = fixed < 0
+    few = bool((fixed >= 0).any()) and new.sum() <= _FEW * len(table)
+    leaders, followers = np.flatnonzero(sharp), np.flatnonzero(~sharp & free)
+    led = vectors if len(leaders) == len(table) else vectors[leaders]
+    graph = _graph(led, free[leaders] & new[leaders], free[leaders], few, len(table), options)
     labels: I64 = fixed.copy()
-    labels[leaders] = clusterer.fit(vectors[leaders], graph, fixed[leaders])
-    rows = max(1, _BLOCK_BYTES // (4 * len(leaders)))
-    for start in range(0, len(followers), rows):
-        block = followers[start : start + rows]
-        similarities = vectors[block] @ vectors[leaders].T
-        nearest = similarities.argmax(axis=1)
-        joins = similarities[np.arange(len(block)), nearest] >= threshold
-        labels[block[joins]] = labels[leaders[nearest[joins]]]
+    labels[leaders] = clusterer.fit(led, graph, fixed[leaders])
+    if few and len(followers):
+        # An older one that no sharp face was like can only follow a new one.
+        _, likeness = nearest(vectors[followers], vectors[sharp & new], 1)
+        followers = followers[new[followers] | (likeness[:, 0] >= threshold)]
+    if len(leaders) and len(followers):
+        found, likeness = nearest(vectors[followers], led, 1)
+        joins = likeness[:, 0] >= threshold
+        labels[followers[joins]] = labels[leaders[found[joins, 0]]]
     return labels
 
 
-def _graph(store: Store, table: FaceTable, vectors: F32, members: I64, options: ClusterOptions) -> Graph:
-    from faceindex.graph import exact_neighbours, log_odds, symmetric_graph
+def _graph(
+    vectors: F32, new: BoolArray, free: BoolArray, few: bool, n_faces: int, options: ClusterOptions
+) -> Graph:
+    """Neighbours of all vectors; of the free ones that there is news for alone, if `few` are new."""
+    from faceindex.graph import log_odds, near_neighbours, nearest, symmetric_graph
 
-    if len(table) < EXACT_BELOW:
-        neighbours, similarities = exact_neighbours(vectors[members], _GRAPH_NEIGHBOURS)
+    calibration = options.calibration
+    assert calibration is not None
+    even = floor = options.threshold
+    if even is None or floor is None:
+        even = calibration.threshold(n_faces)
+        floor = even + _GRAPH_FLOOR / calibration.slope
+    if few:
+        neighbours = np.full((len(vectors), _GRAPH_NEIGHBOURS), -1, np.int32)
+        similarities = np.full(neighbours.shape, floor, np.float32)
+        asking: I64 = np.flatnonzero(new)
+        for _ in range(2):  # the new ones, and the free ones that they may take with them
+            found = nearest(
+                vectors[asking], vectors, _GRAPH_NEIGHBOURS, floor=floor, leave_out=asking.astype(np.int32)
+            )
+            neighbours[asking], similarities[asking] = found
+            near = np.unique(found[0][found[1] > even]).astype(np.int64)
+            asking = near[free[near] & ~new[near]]
     else:
-        neighbours, similarities = _neighbours(store, table, vectors, members)
-        position = np.full(len(table) + 1, -1, np.int64)  # the last entry is for "no neighbour", -1
-        position[members] = np.arange(len(members))
-        neighbours = position[neighbours]
+        neighbours, similarities = near_neighbours(vectors, _GRAPH_NEIGHBOURS, floor=floor, seed=options.seed)
     if options.threshold is not None:
         return symmetric_graph(neighbours, similarities - np.float32(options.threshold))
-    assert options.calibration is not None
-    weights = log_odds(similarities, len(table), options.calibration)
+    weights = log_odds(similarities, n_faces, calibration)
     return symmetric_graph(neighbours, weights, floor=_GRAPH_FLOOR)
-
-
-def _neighbours(store: Store, table: FaceTable, vectors: F32, which: I64) -> tuple[I64, F32]:
-    """Positions in `table` of the most alike faces of some, and the similarities; -1 pads."""
-    k = _GRAPH_NEIGHBOURS + 1  # the face itself is among them
-    neighbours = np.empty((len(which), k), np.int64)
-    similarities = np.empty((len(which), k), np.float32)
-    for start in range(0, len(which), _QUERY_BLOCK):
-        block = slice(start, start + _QUERY_BLOCK)
-        ids, similarities[block] = store.search(vectors[which[block]], k)
-        neighbours[block] = np.where(ids >= 0, np.searchsorted(table.face, ids), -1)
-    return neighbours, similarities
 
 
 def _dissolve(labels: I64, fixed: I64, min_size: int) -> I64:
@@ -177,31 +190,68 @@ def _new_ids(labels: I64, fixed: I64, next_id: int) -> I64:
 
 def _reuse_ids(labels: I64, old: I64, next_id: int) -> I64:
     """Give each cluster the old id with which it shares most faces; every old id once."""
+    ids, codes = np.unique(labels, return_inverse=True)
     both = (labels >= 0) & (old >= 0)
-    pairs, counts = np.unique(np.stack([labels[both], old[both]]), axis=1, return_counts=True)
-    names: dict[int, int] = {}
+    span = int(old.max(initial=0)) + 1
+    pairs, counts = np.unique(codes[both] * span + old[both], return_counts=True)
+    names = np.full(len(ids), -1, np.int64)
     taken: set[int] = set()
-    for i in np.lexsort((pairs[1], pairs[0], -counts)):
-        new, known = int(pairs[0, i]), int(pairs[1, i])
-        if new not in names and known not in taken:
+    for pair in pairs[np.lexsort((pairs, -counts))].tolist():
+        new, known = divmod(pair, span)
+        if names[new] < 0 and known not in taken:
             names[new] = known
             taken.add(known)
-    for label in np.unique(labels[labels >= 0]).tolist():
-        if label not in names:
-            names[label] = next_id
-            next_id += 1
-    return np.array([names.get(int(label), -1) for label in labels], np.int64)
+    fresh = (ids >= 0) & (names < 0)
+    names[fresh] = next_id + np.arange(fresh.sum())
+    return names[codes]
 
 
-def similarity_to_centroid(vectors: F32, labels: I64) -> F32:
-    """Dot product of each vector with the unit centroid of its cluster; NaN where there is none."""
+def similarity_to_centroid(vectors: F32, labels: I64, clusters: I64 | None = None) -> F32:
+    """Dot product of each vector with the unit centroid of its cluster.
+
+    Parameters
+    ----------
+    vectors : (n, d) float32
+    labels : (n,) int64
+        -1 for none.
+    clusters : (m,) int64, optional
+        Only for members of these; None means all.
+
+    Returns
+    -------
+    (n,) float32
+        NaN where there is no cluster, or not one of these.
+    """
+    from faceindex.cluster.chinese_whispers import cluster_sums
+
     similarity = np.full(len(labels), np.nan, np.float32)
-    member = labels >= 0
-    if not member.any():
+    ids = np.unique(labels[labels >= 0]) if clusters is None else clusters
+    if not len(ids):
         return similarity
-    _, codes = np.unique(labels[member], return_inverse=True)
-    centroids = np.zeros((codes.max() + 1, vectors.shape[1]), np.float32)
-    np.add.at(centroids, codes, vectors[member])
+    centroids = cluster_sums(vectors, labels, ids)
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
-    similarity[member] = np.einsum("ij,ij->i", vectors[member], centroids[codes])
+    members = np.flatnonzero(np.isin(labels, ids))
+    codes = np.searchsorted(ids, labels[members])
+    for start in range(0, len(members), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        similarity[members[block]] = np.einsum("ij,ij->i", vectors[members[block]], centroids[codes[block]])
     return similarity
+
+
+def update_similarities(vectors: F32, labels: I64, table: FaceTable) -> tuple[F32, BoolArray]:
+    """As `similarity_to_centroid` after some faces got another cluster than the table tells.
+
+    Only clusters that faces have joined are looked at; their members keep a similarity that is still
+    right to within 0.0005.
+
+    Returns
+    -------
+    similarities : (n,) float32
+    changed : (n,) bool
+        Where label or similarity are not those of the table.
+    """
+    changed: BoolArray = labels != table.cluster
+    joined = np.unique(labels[changed & (labels >= 0)])
+    now = similarity_to_centroid(vectors, labels, joined)
+    changed |= np.abs(now - table.similarity) > _SIMILARITY_TOLERANCE  # false where either is NaN
+    return np.where(changed, now, table.similarity), changed

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faceindex import FaceIndex, grouping, models
+from faceindex import FaceIndex, graph, models
 from faceindex.api import find_index
 from faceindex.errors import (
     IndexNotFound,
@@ -334,7 +334,7 @@ def test_blurred_faces_follow_and_do_not_lead(
         assert sorted(index.cluster().sizes.values()) == [6, 6, 8]
 
 
-def test_the_neighbour_graph_by_ann_gives_the_same_clusters(
+def test_the_neighbour_graph_by_partition_gives_the_same_clusters(
     tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
@@ -344,8 +344,7 @@ def test_the_neighbour_graph_by_ann_gives_the_same_clusters(
         put_faces(index, vectors, [0.3] * 120)
         index.cluster()
         exact = index.table().cluster.copy()
-        monkeypatch.setattr(grouping, "EXACT_BELOW", 0)
-        monkeypatch.setattr(grouping, "_QUERY_BLOCK", 50)
+        monkeypatch.setattr(graph, "EXACT_UP_TO", 0)
         index.cluster(rebuild=True)
         np.testing.assert_array_equal(index.table().cluster, exact)
         assert len(np.unique(exact)) == 12

@@ -31,6 +31,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("export",),
     ("plots",),
     ("evaluate",),
+    ("labels",),
     ("recognise",),
     ("cluster",),
     ("graph",),

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from faceindex import graph as graph_module
-from faceindex.graph import exact_neighbours, graph_from_edges, log_odds, symmetric_graph
+from faceindex.graph import (
+    exact_neighbours,
+    graph_from_edges,
+    log_odds,
+    near_neighbours,
+    nearest,
+    symmetric_graph,
+)
 from faceindex.models import Calibration
 from faceindex.types import F32, I64, Graph
 
@@ -85,7 +92,8 @@ class TestExactNeighbours:
     def test_blocks_change_nothing(self, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
         vectors = lattice_vectors(23, seed=3)
         whole = exact_neighbours(vectors, 5)
-        monkeypatch.setattr(graph_module, "_BLOCK_BYTES", rows * 4 * len(vectors))
+        monkeypatch.setattr(graph_module, "_QUERY_BLOCK", rows)
+        monkeypatch.setattr(graph_module, "_COLUMN_BLOCK", 2 * rows + 1)
         blocked = exact_neighbours(vectors, 5)
         np.testing.assert_array_equal(blocked[1], whole[1])
         np.testing.assert_array_equal(blocked[0], whole[0])
@@ -95,6 +103,109 @@ class TestExactNeighbours:
         neighbours, similarities = exact_neighbours(random_vectors(n, seed=0), k)
         assert neighbours.shape == similarities.shape == (n, columns)
         assert (neighbours.dtype.name, similarities.dtype.name) == ("int64", "float32")
+
+
+class TestNearest:
+    def test_equals_the_sorted_matrix(self) -> None:
+        vectors, queries = random_vectors(50, seed=1), random_vectors(7, seed=2)
+        found, similarities = nearest(queries, vectors, 60)
+        expected = np.argsort(-(queries @ vectors.T), axis=1)
+        assert (found.dtype.name, similarities.dtype.name) == ("int32", "float32")
+        np.testing.assert_array_equal(found[:, :50], expected)
+        assert (found[:, 50:] == -1).all()
+        assert np.isneginf(similarities[:, 50:]).all()
+
+    def test_a_vector_at_the_floor_is_left_out(self) -> None:
+        vectors = np.array([[1, 0], [0.5, 0], [0.25, 0], [0.5, 0]], np.float32)
+        found, similarities = nearest(vectors[:1], vectors, 3, floor=0.25)
+        assert found.tolist() == [[0, 1, 3]]
+        found, similarities = nearest(vectors[:1], vectors, 3, floor=0.5, leave_out=np.zeros(1, np.int32))
+        assert found.tolist() == [[-1, -1, -1]]
+        assert similarities.tolist() == [[0.5, 0.5, 0.5]]
+
+    @pytest.mark.parametrize(("m", "n", "k"), [(0, 5, 3), (3, 0, 2), (3, 5, 0)])
+    def test_nothing_to_find(self, m: int, n: int, k: int) -> None:
+        found, similarities = nearest(random_vectors(m, seed=0), random_vectors(n, seed=0), k)
+        assert found.shape == similarities.shape == (m, k)
+        assert (found[:, n:] == -1).all()
+
+
+def people(n: int, each: int, seed: int, dimension: int = 24) -> F32:
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((n // each, dimension))
+    return unit(np.repeat(centres, each, axis=0) + 0.4 * rng.standard_normal((n, dimension)))
+
+
+class TestNearNeighbours:
+    """With the limit of the exact search lowered, so that a partition is searched."""
+
+    @pytest.fixture(autouse=True)
+    def _always_partition(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(graph_module, "EXACT_UP_TO", 0)
+
+    def test_finds_nearly_all_and_their_similarities_are_right(self) -> None:
+        vectors = people(6000, 12, seed=0)
+        found, similarities = near_neighbours(vectors, 20)
+        expected, _ = exact_neighbours(vectors, 20)
+        hits = [len(np.intersect1d(f, e)) for f, e in zip(found, expected, strict=True)]
+        assert np.mean(hits) > 0.95 * 20
+        assert (found >= 0).all()
+        assert (found != np.arange(6000)[:, None]).all()
+        assert all(len(set(row)) == 20 for row in found.tolist())
+        assert (np.diff(similarities, axis=1) <= 0).all()
+        measured = np.einsum("id,ikd->ik", vectors, vectors[found])
+        np.testing.assert_allclose(similarities, measured, atol=1e-5)
+
+    def test_is_exact_when_all_cells_are_searched(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(graph_module, "_PROBES", 10_000)
+        vectors = people(600, 6, seed=1)
+        found, similarities = near_neighbours(vectors, 9)
+        expected, values = exact_neighbours(vectors, 9)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_allclose(similarities, values, atol=1e-6)
+
+    def test_a_second_round_finds_what_the_cells_missed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(graph_module, "_PROBES", 2)
+        vectors = people(4000, 40, seed=2)
+        expected, _ = exact_neighbours(vectors, 20)
+        recalls = []
+        for rounds in (0, 1, 2):
+            monkeypatch.setattr(graph_module, "_ROUNDS", rounds)
+            found, _ = near_neighbours(vectors, 20)
+            recalls.append(np.mean([len(np.intersect1d(f, e)) for f, e in zip(found, expected, strict=True)]))
+        assert recalls[0] < recalls[1] < recalls[2]
+
+    @pytest.mark.parametrize("shard", [100, 8192])
+    def test_the_same_again(self, shard: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        vectors = people(2000, 8, seed=3)
+        once = near_neighbours(vectors, 10, seed=4)
+        monkeypatch.setattr(graph_module, "_SHARD", shard)
+        again = near_neighbours(vectors, 10, seed=4)
+        np.testing.assert_array_equal(once[0], again[0])
+
+    def test_the_floor(self) -> None:
+        vectors = people(2000, 8, seed=5)
+        found, similarities = near_neighbours(vectors, 10, floor=0.6)
+        everything, values = near_neighbours(vectors, 10)
+        assert ((found == -1) == (similarities == np.float32(0.6))).all()
+        assert (similarities[found >= 0] > 0.6).all()
+        kept = values > 0.6
+        assert (found >= 0).sum() >= 0.99 * kept.sum() > 0
+        assert np.mean(found[kept] == everything[kept]) > 0.99
+
+    def test_duplicates_without_end(self) -> None:
+        vectors = np.concatenate([np.repeat(random_vectors(1, seed=6, dimension=24), 4000, axis=0)])
+        vectors = np.concatenate([vectors, people(400, 8, seed=7)])
+        found, similarities = near_neighbours(vectors, 5)
+        np.testing.assert_allclose(similarities[:4000], 1, atol=1e-5)
+        assert (found[:4000] < 4000).all()
+        assert (found[:4000] != np.arange(4000)[:, None]).all()
+        assert all(len(set(row)) == 5 for row in found.tolist())
+
+    @pytest.mark.parametrize(("n", "columns"), [(0, 0), (1, 0), (2, 1), (3, 2)])
+    def test_few(self, n: int, columns: int) -> None:
+        found, similarities = near_neighbours(random_vectors(n, seed=0), 5)
+        assert found.shape == similarities.shape == (n, columns)
 
 
 class TestLogOdds:

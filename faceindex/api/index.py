@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -12,12 +13,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceindex import images, models
-from faceindex.api.pins import Settings, check_pins, load_recogniser, make_pins
+from faceindex.api.clusters import ClusterRow, cluster_rows, cluster_sheet, face_sheet, query_sheet
+from faceindex.api.exports import Exporting
+from faceindex.api.pins import (
+    Settings,
+    check_pins,
+    load_recogniser,
+    make_pins,
+    missing_models,
+    pinned_embedder,
+)
 from faceindex.api.results import Clustered, FaceRow, Query, QueryFace
 from faceindex.api.rows import Naming, as_box, face_rows
 from faceindex.cluster import Clusterer, ClusterOptions
-from faceindex.errors import IndexNotFound, NotClustered, UsageError
-from faceindex.grouping import group_faces, leading, similarity_to_centroid
+from faceindex.errors import IndexNotFound, ModelError, NotClustered, UsageError
+from faceindex.grouping import group_faces, leading, similarity_to_centroid, update_similarities
 from faceindex.identify import identify
 from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, ClustererSpec, EmbedderSpec
 from faceindex.store import (
@@ -29,9 +39,12 @@ from faceindex.store import (
     Status,
     Store,
 )
-from faceindex.types import F32, Faces
+from faceindex.types import F32, Faces, Image
 
 if TYPE_CHECKING:
+    from faceindex.api.evaluation import Evaluation, Labelled, Sweep
+    from faceindex.evaluate import Similarities
+    from faceindex.export.gallery import Gallery
     from faceindex.pipeline import Event, Summary
     from faceindex.recognise import Recogniser
 
@@ -58,7 +71,7 @@ def find_index(explicit: str | os.PathLike[str] | None = None) -> Path | None:
     return None
 
 
-class FaceIndex:
+class FaceIndex(Exporting):
     """An index of the faces in folders of photos.
 
     Use `open`, `create` or `open_or_create`, and the result as a context manager.
@@ -217,6 +230,18 @@ class FaceIndex:
         """The models that the index is pinned to."""
         return self._store.pins
 
+    def missing_models(self) -> list[ModelError]:
+        """What stands in the way of `add` and `identify`: models or weights that are not installed.
+
+        Everything else works without them, but `cluster` may need the embedder's spec.
+
+        Returns
+        -------
+        list of ModelError
+            As they would be raised; empty if all is there.
+        """
+        return missing_models(self.pins, self.directory)
+
     @property
     def clustering(self) -> Clustering | None:
         """How the faces were last clustered; None if never."""
@@ -251,6 +276,107 @@ class FaceIndex:
         """All faces, by photo in the order in which they were indexed."""
         table, naming = self._catalog()
         return face_rows(table, naming, range(len(table)))
+
+    def clusters(self) -> list[ClusterRow]:
+        """All clusters, largest first."""
+        return cluster_rows(*self._catalog())
+
+    # Pictures ----------------------------------------------------------------------------------
+
+    def contact_sheet(self, faces: Sequence[int]) -> Image:
+        """Faces of the index side by side, (h, w, 3) uint8.
+
+        Parameters
+        ----------
+        faces : sequence of int
+            Ids; at least one.
+
+        Raises
+        ------
+        ImageError
+            If none of their photos can be read. A face whose photo cannot is grey.
+        """
+        return face_sheet(*self._catalog(), faces)
+
+    def cluster_sheet(self, cluster: int, *, most: int = 48) -> Image:
+        """The faces of a cluster side by side, (h, w, 3) uint8, the most alike to it first.
+
+        Parameters
+        ----------
+        cluster : int
+        most : int
+            How many faces at most.
+
+        Raises
+        ------
+        UsageError
+            If there is no such cluster.
+        ImageError
+            As `contact_sheet`.
+        """
+        return cluster_sheet(*self._catalog(), cluster, most)
+
+    def query_sheet(self, query: Query) -> Image:
+        """A line for each face of a query photo, (h, w, 3) uint8: the face, and the nearest indexed ones.
+
+        Parameters
+        ----------
+        query : Query
+            From `identify`; its photo is read again.
+
+        Raises
+        ------
+        UsageError
+            If it has no face.
+        ImageError
+            If the photo cannot be read.
+        """
+        return query_sheet(*self._catalog(), query)
+
+    def export_gallery(
+        self,
+        destination: str | os.PathLike[str],
+        *,
+        copy: bool = False,
+        dry_run: bool = False,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Gallery:
+        """Write a page to look at the clusters; see `faceindex.export.gallery.write_gallery`.
+
+        Parameters
+        ----------
+        destination : path-like
+            A folder; made if missing, and brought up to date if there is a gallery in it.
+        copy : bool
+            Whether photos are copied into it, instead of linked.
+        dry_run : bool
+            Only count.
+        on_progress : callable
+            Told how many faces, previews and copies are done, and of how many.
+
+        Raises
+        ------
+        UsageError
+            If the destination cannot be used.
+        FaceIndexError
+            If the disk is full or fails.
+        """
+        from faceindex.export.folder import Surroundings
+        from faceindex.export.gallery import GallerySource, write_gallery
+
+        table, naming = self._catalog()
+        roots = self.roots()
+        source = GallerySource(
+            table=table,
+            photos=naming.records,
+            roots=roots,
+            path_of=naming.path,
+            clustered=self.clustering is not None,
+        )
+        surroundings = Surroundings(self.directory, tuple(Path(root.path) for root in roots))
+        return write_gallery(
+            source, destination, surroundings, copy=copy, dry_run=dry_run, on_progress=on_progress
+        )
 
     # What it does ------------------------------------------------------------------------------
 
@@ -341,6 +467,8 @@ class FaceIndex:
         Raises
         ------
         UnknownModel, UsageError
+        ModelNotInstalled
+            If the clusterer needs the calibration of an embedder that is not installed.
         """
         if not self._store.writable:
             raise UsageError("The index is open for reading only.", "Open it with write=True.")
@@ -354,7 +482,9 @@ class FaceIndex:
             raise UsageError(f"--seed {seed} cannot be used.", "Choose one in 0..4294967295.")
         if threshold is not None and not -1 <= threshold <= 1:
             raise UsageError(f"--threshold {threshold:g} is not a similarity.", "Choose one in -1..1.")
-        calibration = self._embedder_spec.calibration
+        calibration = None
+        with contextlib.suppress(*(() if spec.needs == "graph" else (ModelError,))):
+            calibration = self._embedder_spec.calibration  # a clusterer of vectors can do without
         options = ClusterOptions(seed=seed, k=k, threshold=threshold, calibration=calibration)
         clusterer: Clusterer = models.load(spec, options=options)
         params: dict[str, str | int | float | bool | None] = {
@@ -370,10 +500,9 @@ class FaceIndex:
         )
         started_over = rebuild or not same
 
-        table = self.table()
+        table = self._store.faces()  # the writer's lock is held: the photos' names are not needed
         vectors = self._store.vectors(table.row)
         labels = group_faces(
-            self._store,
             table,
             vectors,
             clusterer,
@@ -382,18 +511,23 @@ class FaceIndex:
             previous=previous,
             started_over=started_over,
         )
+        if started_over:
+            similarities, changed = similarity_to_centroid(vectors, labels), None
+        else:
+            similarities, changed = update_similarities(vectors, labels, table)
         self._store.save_clustering(
             algorithm,
             {**params, "last_face": int(table.face.max(initial=-1))},
             seed,
             table.face,
             labels,
-            similarity_to_centroid(vectors, labels),
+            similarities,
+            changed=changed,
         )
         ids, sizes = np.unique(labels[labels >= 0], return_counts=True)
         order = np.lexsort((ids, -sizes))
         effective = threshold
-        if effective is None and spec.needs == "graph":
+        if effective is None and spec.needs == "graph" and calibration is not None:
             effective = calibration.threshold(len(table))
         return Clustered(
             algorithm=algorithm,
@@ -469,6 +603,136 @@ class FaceIndex:
             nearest={row.face: row for row in face_rows(table, naming, which)},
         )
 
+    # How well it does --------------------------------------------------------------------------
+
+    def threshold(self) -> float:
+        """The similarity that two faces need: the one `cluster` was given, else the calibrated one."""
+        clustering = self.clustering
+        given = clustering.params.get("threshold") if clustering else None
+        if isinstance(given, (int, float)):
+            return float(given)
+        return self._embedder_spec.calibration.threshold(len(self.table()))
+
+    def labelled(self, labels: str | os.PathLike[str] | None = None, *, face: str | None = None) -> Labelled:
+        """Say who the faces are, by somebody's word.
+
+        Parameters
+        ----------
+        labels : path-like, optional
+            A CSV file, as `faceindex.labels.labels_from_csv` reads it. None takes the name of the folder
+            that holds a photo.
+        face : {"largest", "center", "all"}, optional
+            Which face of a photo its label is about; None means the largest. Not with labels of faces.
+
+        Returns
+        -------
+        Labelled
+
+        Raises
+        ------
+        UsageError
+            If the file cannot be used, or `face` is none of these.
+        EmptyResultError
+            If no face has a label.
+        """
+        from faceindex.api.evaluation import label_faces
+
+        return label_faces(*self._catalog(), labels, face)
+
+    def evaluate(
+        self,
+        labels: str | os.PathLike[str] | Labelled | None = None,
+        *,
+        face: str | None = None,
+        repeats: int = 10,
+        seed: int = 0,
+    ) -> Evaluation:
+        """Compare clusters and identification with labels.
+
+        Parameters
+        ----------
+        labels, face
+            As of `labelled`, or its result.
+        repeats : int
+            Draws of strangers for the open-set figures.
+        seed : int
+            Same faces, labels and seed, same figures.
+
+        Returns
+        -------
+        Evaluation
+
+        Raises
+        ------
+        NotClustered
+            If `cluster` has not run.
+        UsageError, EmptyResultError
+            As `labelled`.
+        """
+        from faceindex.api.evaluation import Labelled, evaluate
+
+        if repeats < 1:
+            raise UsageError(f"--repeats {repeats} is not a number of draws.", "Choose 1 or more.")
+        if seed < 0:
+            raise UsageError(f"--seed {seed} cannot be used.", "Choose 0 or more.")
+        clustering = self.require_clusters()
+        known = labels if isinstance(labels, Labelled) else self.labelled(labels, face=face)
+        return evaluate(
+            self.table(),
+            self.vectors(),
+            known,
+            clustering,
+            self._embedder_spec.calibration,
+            repeats=repeats,
+            seed=seed,
+        )
+
+    def sweep(
+        self, labels: str | os.PathLike[str] | Labelled | None = None, *, face: str | None = None
+    ) -> Sweep:
+        """Score Chinese Whispers at many constant thresholds. The stored clusters stay as they are.
+
+        Parameters
+        ----------
+        labels, face
+            As of `labelled`, or its result.
+
+        Returns
+        -------
+        Sweep
+
+        Raises
+        ------
+        UsageError, EmptyResultError
+            As `labelled`.
+        """
+        from faceindex.api.evaluation import Labelled, sweep
+
+        known = labels if isinstance(labels, Labelled) else self.labelled(labels, face=face)
+        return sweep(self.table(), self.vectors(), known, self._embedder_spec.calibration)
+
+    def similarities(self, labelled: Labelled | None = None, *, seed: int = 0) -> Similarities:
+        """Similarities of pairs of faces, drawn at random where there are many.
+
+        Parameters
+        ----------
+        labelled : Labelled, optional
+            Adds pairs with the same and with different labels.
+        seed : int
+
+        Returns
+        -------
+        Similarities
+
+        Raises
+        ------
+        EmptyResultError
+            If there are no faces.
+        """
+        from faceindex.api.evaluation import similarities
+
+        return similarities(self.table(), self.vectors(), labelled, seed=seed)
+
     def require_clusters(self) -> Clustering:
         """How the faces are clustered.
 
@@ -486,9 +750,7 @@ class FaceIndex:
 
     @property
     def _embedder_spec(self) -> EmbedderSpec:
-        spec = models.get("embedder", self.pins.embedder)
-        assert isinstance(spec, EmbedderSpec)
-        return spec
+        return pinned_embedder(self.pins, self.directory)
 
     def _load_recogniser(self) -> Recogniser:
         if self._recogniser is None:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from faceindex import __version__
-from faceindex.cli import cluster, identify, index, inspect, models
+from faceindex.cli import cluster, clusters, evaluate, export, gallery, identify, index, inspect, models
 from faceindex.cli.errors import INTERRUPTED, USAGE, report
 from faceindex.cli.render import Output
 from faceindex.errors import UsageError
@@ -66,10 +66,14 @@ app = typer.Typer(
 )
 app.command("index")(index.index)
 app.command("cluster")(cluster.cluster)
+app.command("clusters")(clusters.clusters)
+app.add_typer(export.app, name="export")
 app.command("identify")(identify.identify)
 app.command("status")(inspect.status)
+app.command("eval")(evaluate.evaluate)
 app.command("faces")(inspect.faces)
-app.command("models")(models.list_models)
+app.command("gallery")(gallery.gallery)
+app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import DebugFlag, DeviceOption, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.pictures import draw, no_pictures, open_in_viewer, protocol, write_pictures
 from faceindex.cli.render import Json, Output, columns, count, finite, shell_quoted
 from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, NotClustered, UsageError
 
@@ -36,6 +37,14 @@ def identify(
         ),
     ] = None,
     device: DeviceOption = "auto",
+    show: Annotated[
+        bool,
+        typer.Option("--show", help="Draw each face and the most alike ones here, on the terminal."),
+    ] = False,
+    viewer: Annotated[
+        bool,
+        typer.Option("--open", help="Show each face and the most alike ones with the system's viewer."),
+    ] = False,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -55,6 +64,9 @@ def identify(
                 raise UsageError(
                     f"{photo} is a folder.", f"Name photos, such as {shell_quoted(photo)}/*.jpg."
                 )
+        how = protocol() if show and out.terminal else None
+        if show and how is None:
+            raise no_pictures("--open")
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index, device=device) as faces:
@@ -68,7 +80,10 @@ def identify(
             if not faces.counts().faces:
                 out.error("The index has no faces.", "Add photos with `faceindex index PATH...`.")
                 out.exit_code = PARTIAL
-            answers = [_ask(out, faces, photo, neighbours, threshold) for photo in photos]
+            answers = [_ask(out, faces, photo, neighbours, threshold, how) for photo in photos]
+            found = [answer for answer in answers if not isinstance(answer, FaceIndexError)]
+            if viewer:
+                _open(out, faces, found)
             if json:
                 out.document(
                     _SCHEMA,
@@ -79,7 +94,7 @@ def identify(
 
 
 def _ask(
-    out: Output, faces: FaceIndex, photo: str, neighbours: int, threshold: float | None
+    out: Output, faces: FaceIndex, photo: str, neighbours: int, threshold: float | None, how: str | None
 ) -> Query | FaceIndexError:
     try:
         query = faces.identify(photo, neighbours=neighbours, threshold=threshold)
@@ -91,7 +106,20 @@ def _ask(
         return error
     if not out.json:
         _print(out, query)
+    if how is not None:
+        draw(out, faces.query_sheet(query), how)
     return query
+
+
+def _open(out: Output, faces: FaceIndex, queries: list[Query]) -> None:
+    """One picture for each photo; an album viewer then leafs through their folder."""
+    pictures = [
+        (f"{number} {os.path.splitext(os.path.basename(query.photo))[0]}", faces.query_sheet(query))  # noqa: PTH119, PTH122
+        for number, query in enumerate(queries, 1)
+    ]
+    for path in write_pictures(pictures):
+        open_in_viewer(path)
+        out.note(f"Opened {path}.")
 
 
 def _print(out: Output, query: Query) -> None:

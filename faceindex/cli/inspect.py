@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,14 @@ _PAGE = 200  # rows of the table that are aligned together, so that it can strea
 
 
 def status(
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the similarities of faces of one photo, of nearest faces and of faces of one cluster, "
+            "with the threshold, as .png or .svg.",
+        ),
+    ] = None,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -40,24 +49,40 @@ def status(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
+        if plot is not None:
+            from faceindex.plots import check_plot_file, plot_similarities
+
+            check_plot_file(plot)
         with FaceIndex.open(index) as found:
+            if plot is not None:
+                plot_similarities(
+                    found.similarities(),
+                    plot,
+                    threshold=found.threshold(),
+                    title=f"How alike are {count(found.counts().faces, 'face')}?",
+                )
+                out.note(f"Drawn: {plot}")
             if json:
                 _status_as_json(out, found)
             else:
                 _print_status(out, found)
 
 
+def _setting(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
 def _print_status(out: Output, index: FaceIndex) -> None:
     counts, pins, clustering = index.counts(), index.pins, index.clustering
     photos = {state.value: number for state, number in counts.images.items()}
-    settings = ", ".join(
-        f"{name.replace('_', '-')} {value:g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in pins.settings.items()
-    )
+    settings = ", ".join(_setting(name.replace("_", "-"), value) for name, value in pins.settings.items())
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in counts.reasons.items())
     unreadable = f", {photos['unreadable']:,} unreadable ({reasons})" if photos["unreadable"] else ""
     ignored = f", {count(photos['ignored'], 'file')} ignored" if photos["ignored"] else ""
     rows = [("index", str(index.directory)), ("models", f"{pins.detector}, {pins.embedder} ({settings})")]
+    rows.extend(("", f"missing: {error}") for error in index.missing_models())
     for number, root in enumerate(index.roots()):
         rows.append(("" if number else "folders", root.path))
     rows.append(("photos", f"{photos['ok']:,} indexed{unreadable}{ignored}"))
@@ -100,6 +125,10 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
         dimension=pins.dimension,
         settings=dict(pins.settings),
         weights=dict(pins.weights),
+        missing=[
+            {"type": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
+            for error in index.missing_models()
+        ],
         roots=[{"path": root.path, "given": root.given} for root in index.roots()],
         photos={state.value: number for state, number in counts.images.items()},
         unreadable_by_reason=dict(counts.reasons),

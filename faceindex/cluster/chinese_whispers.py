@@ -15,13 +15,17 @@ from faceindex.graph import graph_from_edges, log_odds
 from faceindex.models.spec import Calibration, ClustererSpec
 from faceindex.types import F32, I64, Graph
 
-__all__ = ["ChineseWhispers", "chinese_whispers"]
+__all__ = ["ChineseWhispers", "chinese_whispers", "cluster_sums"]
 
 SETTLED = 5
 """Faces that make a cluster one that stray faces may join on weaker evidence."""
 
 MAX_BIAS = 4.0
 """Cap of the prior log-odds that a stray face belongs to a settled cluster: a share of 98 %."""
+
+# Bounds for what is gathered at a time.
+_PAIRS = 65_536
+_CLUSTERS = 4096
 
 _MAX_SWEEPS = 1000  # never reached: each change raises the weight inside clusters; a bound all the same
 
@@ -112,18 +116,13 @@ def chinese_whispers(
     frozen = fixed >= 0
     kept_ids, kept_codes = np.unique(fixed[frozen], return_inverse=True)
     # Internal codes are dense, so that scores fit one array: kept classes first, then the nodes.
-    codes = np.arange(len(kept_ids), len(kept_ids) + n, dtype=np.int64)
+    codes = np.arange(len(kept_ids), len(kept_ids) + n, dtype=np.int32)
     codes[frozen] = kept_codes
-    _propagate(
-        graph.indptr,
-        graph.indices,
-        graph.weights,
-        codes,
-        frozen,
-        np.full(n, bias, np.float32),
-        len(kept_ids) + n,
-        np.uint64(seed),
-    )
+    weights = graph.weights
+    if np.any(bias):
+        to_fixed = np.where(frozen, np.asarray(bias, np.float32), np.float32(0))
+        weights = weights + to_fixed[graph.indices]
+    _propagate(graph.indptr, graph.indices, weights, codes, frozen, len(kept_ids) + n, np.uint64(seed))
 
     labels = np.where(codes < len(kept_ids), np.append(kept_ids, 0)[np.minimum(codes, len(kept_ids))], -1)
     return _by_size(np.where(labels >= 0, labels, codes + _above(fixed)), fixed)
@@ -157,51 +156,89 @@ def _contract(vectors: F32, graph: Graph, codes: I64, sizes: I64, calibration: C
     n = len(sizes)
     rows = np.repeat(codes, np.diff(graph.indptr))
     columns = codes[graph.indices]
-    between = np.unique(rows[rows < columns] * n + columns[rows < columns])
+    apart = (rows < columns) & (np.maximum(sizes[rows], sizes[columns]) > 1)
+    between = np.unique(rows[apart] * n + columns[apart])
     a, b = between // n, between % n
-    a, b = a[np.maximum(sizes[a], sizes[b]) > 1], b[np.maximum(sizes[a], sizes[b]) > 1]
-    sums = np.zeros((n, vectors.shape[1]), np.float32)
-    np.add.at(sums, codes, vectors)
-    average = np.einsum("ij,ij->i", sums[a], sums[b]) / (sizes[a] * sizes[b])
+    ids, ends = np.unique(np.concatenate([a, b]), return_inverse=True)
+    average = np.empty(len(a), np.float32)
+    if len(a):
+        sums = cluster_sums(vectors, codes, ids)
+        for start in range(0, len(a), _PAIRS):
+            block = slice(start, start + _PAIRS)
+            one, other = sums[ends[: len(a)][block]], sums[ends[len(a) :][block]]
+            average[block] = np.einsum("ij,ij->i", one, other)
+        average /= sizes[a] * sizes[b]
     return graph_from_edges(n, a, b, log_odds(average, n, calibration))
 
 
-@numba.njit(cache=True)
-def _propagate(indptr, indices, weights, codes, frozen, bias, n_codes, seed):  # type: ignore[no-untyped-def]
+def cluster_sums(vectors: F32, labels: I64, ids: I64) -> F32:
+    """The sum of the vectors of each of some clusters.
+
+    Parameters
+    ----------
+    vectors : (n, d) float32
+        Only those of these clusters are read.
+    labels : (n,) int64
+    ids : (m,) int64
+        Ascending; each is the label of some vector.
+
+    Returns
+    -------
+    (m, d) float32
+    """
+    members = np.flatnonzero(np.isin(labels, ids))
+    members = members[np.argsort(labels[members], kind="stable")]
+    first = np.searchsorted(labels[members], ids)
+    sums = np.empty((len(ids), vectors.shape[1]), np.float32)
+    for start in range(0, len(ids), _CLUSTERS):
+        stop = min(start + _CLUSTERS, len(ids))
+        begin, end = first[start], first[stop] if stop < len(ids) else len(members)
+        sums[start:stop] = np.add.reduceat(vectors[members[begin:end]], first[start:stop] - begin, axis=0)
+    return sums
+
+
+@numba.njit(cache=True, nogil=True)
+def _propagate(indptr, indices, weights, codes, frozen, n_codes, seed):  # type: ignore[no-untyped-def]
     n = len(codes)
-    order = np.arange(n)
-    dirty = ~frozen
+    order = np.empty(n, np.int32)
+    movable = 0
+    for i in range(n):
+        if not frozen[i] and indptr[i] < indptr[i + 1]:
+            order[movable] = i
+            movable += 1
+    dirty = np.ones(n, np.bool_)
     score = np.zeros(n_codes, np.float64)
-    touched = np.empty(n_codes, np.int64)
+    touched = np.empty(n_codes, np.int32)
     state = seed
     for _ in range(_MAX_SWEEPS):
-        # Fisher-Yates with splitmix64 (Steele et al. 2014): the same order on every platform
-        for last in range(n - 1, 0, -1):
+        # Fisher-Yates with splitmix64 (Steele et al. 2014): the same order on every platform. The high
+        # half of the product is the random position: no division (Lemire 2019).
+        for last in range(movable - 1, 0, -1):
             state = state + np.uint64(0x9E3779B97F4A7C15)
             z = state
             z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            z = z ^ (z >> np.uint64(31))
-            j = np.int64(z % np.uint64(last + 1))
+            z ^= z >> np.uint64(31)
+            j = np.int64(((z >> np.uint64(32)) * np.uint64(last + 1)) >> np.uint64(32))
             order[last], order[j] = order[j], order[last]
         moved = 0
-        for i in order:
+        for i in order[:movable]:
             if not dirty[i]:
                 continue
             dirty[i] = False
             n_touched = 0
             for e in range(indptr[i], indptr[i + 1]):
-                j = indices[e]
-                weight = weights[e] + bias[j] if frozen[j] else weights[e]
+                weight = weights[e]
                 if weight <= 0.0:
                     continue
-                code = codes[j]
+                code = codes[indices[e]]
                 if score[code] == 0.0:
                     touched[n_touched] = code
                     n_touched += 1
                 score[code] += weight
-            best = codes[i]
-            best_score = score[best]
+            own = codes[i]
+            best = own
+            best_score = score[own]
             for t in range(n_touched):
                 code = touched[t]
                 if score[code] > best_score:
@@ -209,12 +246,10 @@ def _propagate(indptr, indices, weights, codes, frozen, bias, n_codes, seed):  #
                     best_score = score[code]
             for t in range(n_touched):
                 score[touched[t]] = 0.0
-            if best != codes[i]:
+            if best != own:
                 codes[i] = best
                 moved += 1
                 for e in range(indptr[i], indptr[i + 1]):
-                    j = indices[e]
-                    if not frozen[j]:
-                        dirty[j] = True
+                    dirty[indices[e]] = True
         if moved == 0:
             break

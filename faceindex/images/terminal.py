@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import PIL.Image
@@ -77,8 +78,7 @@ def sixel_sequence(image: Image) -> str:
     for colour in np.unique(pixels).tolist():
         red, green, blue = ((palette[colour] * 100 + 127) // 255).tolist()
         parts.append(f"#{colour};2;{red};{green};{blue}")
-    for top in range(0, height, 6):
-        parts.append("$".join(_band(pixels[top : top + 6])) + "-")
+    parts.extend("$".join(_band(pixels[top : top + 6])) + "-" for top in range(0, height, 6))
     return "".join(parts) + "\x1b\\"
 
 
@@ -89,8 +89,7 @@ def _band(rows: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Iterator[str
         changes = np.flatnonzero(np.diff(values)) + 1
         starts = np.concatenate([[0], changes, [len(values)]])
         yield f"#{colour}" + "".join(
-            _repeated(chr(values[start]), int(end - start))
-            for start, end in zip(starts[:-1], starts[1:], strict=True)
+            _repeated(chr(values[start]), int(end - start)) for start, end in pairwise(starts)
         )
 
 

@@ -11,6 +11,7 @@ all that follows, the header (JSON), the arrays one after the other.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -29,14 +30,15 @@ from faceindex.store.records import HnswParams
 from faceindex.store.vectors import sync_directory, sync_file
 from faceindex.types import F32, I64, U8, BoolArray
 
-__all__ = ["AnnIndex"]
+__all__ = ["MAX_DEAD", "AnnIndex"]
 
 _MAGIC = b"FI-HNSW\x01"
 _PREFIX = struct.Struct("<8sI32s")
 _ADD_BLOCK = 8192
 _WITNESSES = 64
-# Rebuilt without its tombstones when they are more than this part of it: they cost time and recall.
-_MAX_DEAD = 0.3
+
+MAX_DEAD = 0.3
+"""A graph is built anew when more than this part of it are tombstones: they cost time and recall."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,16 +89,14 @@ class AnnIndex:
             None if the file is missing, damaged, or of other vectors or parameters: it is to be
             built anew.
         """
-        try:
-            state, covered = _unpack(np.memmap(path, np.uint8, "r"), vectors, params)
-            index = hnswlib.Index(state)
-            rows = np.sort(state["label_lookup_external"].astype(np.int64))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, struct.error) as error:
-            _log.warning("%s cannot be used (%s); it will be built anew.", path, error)
-            return None
-        return cls(index, params, covered, rows)
+        found = _read(path, vectors, params, hnswlib.Index, verify=True)
+        return None if found is None else cls(found[0], params, *found[1:])
+
+    @staticmethod
+    def coverage(path: Path, vectors: F32, params: HnswParams) -> tuple[int, int] | None:
+        """How many rows the graph in a file covers, and has; None as in `load`, less what is damaged."""
+        found = _read(path, vectors, params, lambda state: None, verify=False)
+        return None if found is None else (found[1], len(found[2]))
 
     def save(self, path: Path, vectors: F32) -> None:
         """Write the graph to a temporary file beside `path`, sync it, and move it into place."""
@@ -118,7 +118,7 @@ class AnnIndex:
 
     def mostly_dead(self, alive: BoolArray) -> bool:
         """Whether so many rows of the graph are tombstones that it should be built anew."""
-        return len(self._rows) > 0 and float(np.mean(~alive[self._rows])) > _MAX_DEAD
+        return len(self._rows) > 0 and float(np.mean(~alive[self._rows])) > MAX_DEAD
 
     def extend(
         self, vectors: F32, alive: BoolArray, progress: Callable[[int, int], None] | None = None
@@ -182,6 +182,29 @@ class AnnIndex:
         return best_of(rows.astype(np.int64), 1 - distances, k)
 
 
+class _Damaged(ValueError):
+    """The content of a file is not what was written."""
+
+
+def _read(
+    path: Path, vectors: F32, params: HnswParams, make: Callable[[dict[str, Any]], Any], *, verify: bool
+) -> tuple[Any, int, I64] | None:
+    """What `make` makes of a graph's state, rows covered, and rows in it; None if it cannot be used."""
+    try:
+        state, covered = _unpack(np.memmap(path, np.uint8, "r"), vectors, params, verify)
+        return make(state), covered, np.sort(state["label_lookup_external"].astype(np.int64))
+    except FileNotFoundError:
+        return None
+    except _Damaged as error:
+        _log.warning("%s cannot be used (%s); it will be built anew.", path, error)
+        with contextlib.suppress(OSError):
+            path.unlink()  # so that the next writer sees at a glance that there is none
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, struct.error) as error:
+        _log.warning("%s cannot be used (%s); it will be built anew.", path, error)
+        return None
+
+
 def _pack(state: dict[str, Any], vectors: F32) -> tuple[bytes, list[memoryview]]:
     count = max(1, state["cur_element_count"])
     state["max_elements"] = count  # room to grow is given back on load
@@ -199,13 +222,13 @@ def _pack(state: dict[str, Any], vectors: F32) -> tuple[bytes, list[memoryview]]
     return json.dumps(header).encode(), views
 
 
-def _unpack(content: U8, vectors: F32, params: HnswParams) -> tuple[dict[str, Any], int]:
+def _unpack(content: U8, vectors: F32, params: HnswParams, verify: bool) -> tuple[dict[str, Any], int]:
     magic, length, digest = _PREFIX.unpack_from(content.data)
     if magic != _MAGIC:
         raise ValueError("not written by this version")
     body = content[_PREFIX.size :]
-    if hashlib.blake2b(body.data, digest_size=32).digest() != digest:
-        raise ValueError("damaged")
+    if verify and hashlib.blake2b(body.data, digest_size=32).digest() != digest:
+        raise _Damaged("damaged")
     header = json.loads(body[:length].tobytes())
     state: dict[str, Any] = dict(header["scalars"])
     expected = (sys.byteorder, "ip", vectors.shape[1], params.m, params.ef_construction, params.seed)

@@ -46,6 +46,16 @@ _GEOMETRY = np.dtype(
         ("sharpness", "<f4"),
     ]
 )
+_FACE = np.dtype(
+    [
+        ("face", np.int64),
+        ("image", np.int64),
+        ("row", np.int64),
+        ("cluster", np.int64),
+        ("similarity", np.float64),
+        ("geometry", f"V{_GEOMETRY.itemsize}"),
+    ]
+)
 _IMAGE_COLUMNS = (
     "id, root_id, relpath, size, mtime_ns, content_hash, width, height, status, reason, detail, faces"
 )
@@ -336,32 +346,40 @@ class Catalog:
     def face_rows(self) -> tuple[I64, I64]:
         """(n,) ids of all live faces, ascending, and (n,) their rows."""
         with _translated(self.path):
-            found = self._db.execute("SELECT id, vector_row FROM faces ORDER BY id").fetchall()
-        ids_and_rows = np.array(found, np.int64).reshape(-1, 2)
-        return ids_and_rows[:, 0].copy(), ids_and_rows[:, 1].copy()
+            found = np.fromiter(self._db.execute("SELECT id, vector_row FROM faces ORDER BY id"), "i8,i8")
+        return found["f0"].copy(), found["f1"].copy()
+
+    def count_live(self) -> int:
+        """Live faces."""
+        with _translated(self.path):
+            return int(self._db.execute("SELECT count(*) FROM faces").fetchone()[0])
 
     def faces(self) -> FaceTable:
         """All live faces."""
         with _translated(self.path):
-            found = self._db.execute(
-                "SELECT f.id, f.image_id, f.vector_row, coalesce(a.cluster_id, -1), a.similarity, f.geometry"
-                " FROM faces f LEFT JOIN assignments a ON a.face_id = f.id ORDER BY f.id"
-            ).fetchall()
-        n = len(found)
-        face, image, row, cluster, similarity, geometry = zip(*found, strict=True) if found else ((),) * 6
-        # frombuffer wants the native order for arithmetic; on little-endian machines that is a view.
-        packed = np.frombuffer(b"".join(geometry), _GEOMETRY, n)
+            found = np.fromiter(
+                self._db.execute(
+                    "SELECT f.id, f.image_id, f.vector_row, coalesce(a.cluster_id, -1),"
+                    " coalesce(a.similarity, 0), f.geometry"
+                    " FROM faces f LEFT JOIN assignments a ON a.face_id = f.id ORDER BY f.id"
+                ),
+                _FACE,
+            )
+        packed = np.ascontiguousarray(found["geometry"]).view(_GEOMETRY)
+        cluster = found["cluster"].copy()
+        # Into the native order for arithmetic; on little-endian machines that is a copy all the same,
+        # so that the rows as they were read are let go.
         return FaceTable(
-            face=np.array(face, np.int64),
-            image=np.array(image, np.int64),
-            row=np.array(row, np.int64),
+            face=found["face"].copy(),
+            image=found["image"].copy(),
+            row=found["row"].copy(),
             boxes=packed["boxes"].astype(np.float32),
             landmarks=packed["landmarks"].astype(np.float32),
             scores=packed["scores"].astype(np.float32),
             norms=packed["norms"].astype(np.float32),
             sharpness=packed["sharpness"].astype(np.float32),
-            cluster=np.array(cluster, np.int64),
-            similarity=np.array(similarity, np.float32),
+            cluster=cluster,
+            similarity=np.where(cluster >= 0, found["similarity"], np.nan).astype(np.float32),
         )
 
     # Clusterings -------------------------------------------------------------------------------
@@ -374,13 +392,20 @@ class Catalog:
         face_ids: I64,
         labels: I64,
         similarities: F32,
+        *,
+        everything: bool,
     ) -> int:
-        """Replace the assignment of faces to clusters; inside a transaction."""
+        """Replace the assignment of all faces to clusters, or of these; inside a transaction."""
         cursor = self._db.execute(
             "INSERT INTO clusterings (algorithm, params, seed, created) VALUES (?, ?, ?, ?)",
             (algorithm, json.dumps(dict(params)), seed, _now()),
         )
-        self._db.execute("DELETE FROM assignments")
+        if everything:
+            self._db.execute("DELETE FROM assignments")
+        else:
+            self._db.executemany(
+                "DELETE FROM assignments WHERE face_id = ?", [(int(face),) for face in face_ids]
+            )
         used = np.unique(labels[labels >= 0])
         self._db.executemany("INSERT OR IGNORE INTO clusters (id) VALUES (?)", [(int(c),) for c in used])
         kept = np.flatnonzero(labels >= 0)
@@ -396,7 +421,8 @@ class Catalog:
             ) from error
         # A cluster that a person was named for stays, to be found again by a later clustering.
         self._db.execute(
-            "DELETE FROM clusters WHERE person_id IS NULL AND id NOT IN (SELECT cluster_id FROM assignments)"
+            "DELETE FROM clusters WHERE person_id IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM assignments WHERE cluster_id = clusters.id)"
         )
         if len(used):
             self._set("next_cluster_id", max(int(self._get("next_cluster_id")), int(used[-1]) + 1))

@@ -10,7 +10,7 @@ import numpy as np
 
 from faceindex.errors import IndexCorrupt, StoreError
 from faceindex.store import exact as exact_search
-from faceindex.store.ann import AnnIndex
+from faceindex.store.ann import MAX_DEAD, AnnIndex
 from faceindex.store.catalog import Catalog
 from faceindex.store.vectors import VectorFile
 from faceindex.types import F32, I64, BoolArray
@@ -28,6 +28,11 @@ EXACT_BELOW = 100_000
 # batch, and about 5 ms per query that comes alone. A process with one photo to identify skips it.
 LOAD_AFTER = 100
 """Queries that a store answers exactly before it loads the graph."""
+
+
+# Rows that the graph may lack: comparing a query with 2,000 takes 0.03 ms, catching up with 100 of
+# 100,000 half a second.
+_LAG = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +88,13 @@ class Search:
 
     def update_ann(self, always: bool, progress: Callable[[int, int], None] | None) -> int:
         """As `Store.update_ann`."""
-        live = self._live()
-        if live.rows == 0 or (live.faces < EXACT_BELOW and not always):
+        with self._catalog.snapshot():
+            rows, faces = self._catalog.rows, self._catalog.count_live()
+        if rows == 0 or (faces < EXACT_BELOW and not always):
             return 0
+        if not always and self._nearly_covers(rows, rows - faces):
+            return 0
+        live = self._live()
         ann = self._current_ann(live)
         if ann is None or ann.mostly_dead(live.alive):
             ann = AnnIndex.build(self._vectors.dimension, self._params)
@@ -99,6 +108,17 @@ class Search:
             self._ann = ann
             self._save(ann, vectors)
         return len(ann) - before
+
+    def _nearly_covers(self, rows: int, dead: int) -> bool:
+        """Whether the graph lacks few rows, and would even if all tombstones were in it be of use."""
+        if self._ann is not None:
+            covered, members = self._ann.covered, len(self._ann)
+        else:
+            found = AnnIndex.coverage(self._path, self._vectors.read(rows), self._params)
+            if found is None:
+                return False
+            covered, members = found
+        return rows - covered <= _LAG * rows and dead <= MAX_DEAD * members
 
     def _save(self, ann: AnnIndex, vectors: F32) -> None:
         try:

@@ -27,7 +27,7 @@ from faceindex.store.records import (
 )
 from faceindex.store.search import Search
 from faceindex.store.vectors import VectorFile
-from faceindex.types import F32, I64
+from faceindex.types import F32, I64, BoolArray
 
 __all__ = ["Store"]
 
@@ -341,7 +341,7 @@ class Store:
         ----------
         rows : (n,) int64, optional
             Rows to gather, such as ``faces().row``; None means all committed rows, tombstones
-            included, as a read-only memory map.
+            included. Consecutive rows are not copied: they are a read-only memory map.
 
         Returns
         -------
@@ -353,6 +353,8 @@ class Store:
             return mapped
         if len(rows) and not 0 <= int(np.min(rows)) <= int(np.max(rows)) < committed:
             raise UsageError(f"A row is outside 0..{committed - 1}.", "Use the rows of faces().")
+        if len(rows) and (np.diff(rows) == 1).all():
+            return mapped[int(rows[0]) : int(rows[-1]) + 1]
         return np.asarray(mapped[rows])
 
     # Search ------------------------------------------------------------------------------------
@@ -388,12 +390,13 @@ class Store:
         """Bring the HNSW graph up to the committed rows; build it if it is missing or damaged.
 
         To be called after a run that added photos. Below `EXACT_BELOW` faces nothing is done: no
-        search would use the graph.
+        search would use the graph. A graph that lacks less than a fiftieth of the rows is left as it
+        is: the rest is searched exactly, in less time than loading, extending and saving it would take.
 
         Parameters
         ----------
         always : bool
-            Build it for any number of faces.
+            Build it for any number of faces, and leave out none.
         progress : callable, optional
             Called with faces added and faces to add.
 
@@ -432,6 +435,8 @@ class Store:
         face_ids: I64,
         labels: I64,
         similarities: F32,
+        *,
+        changed: BoolArray | None = None,
     ) -> int:
         """Store the clusters of all faces; replaces the previous assignment in one transaction.
 
@@ -449,6 +454,9 @@ class Store:
             ``active_clustering().next_cluster_id`` or higher (0 for the first clustering).
         similarities : (n,) float32
             Of each face to its cluster; ignored where the label is -1.
+        changed : (n,) bool, optional
+            Where labels or similarities differ from what is stored: only these faces are written, and
+            what is not among `face_ids` stays as it is. None means to write all.
 
         Returns
         -------
@@ -467,8 +475,14 @@ class Store:
             raise UsageError("Faces, labels and similarities differ in length.", "Give one of each per face.")
         if not np.isfinite(similarities[labels >= 0]).all():
             raise UsageError("A face in a cluster has no similarity to it.", "Give a finite number.")
+        if changed is not None:
+            if changed.shape != labels.shape:
+                raise UsageError("Faces and changes differ in length.", "Give one of each per face.")
+            face_ids, labels, similarities = face_ids[changed], labels[changed], similarities[changed]
         with catalog.transaction():
-            return catalog.save_clustering(algorithm, params, seed, face_ids, labels, similarities)
+            return catalog.save_clustering(
+                algorithm, params, seed, face_ids, labels, similarities, everything=changed is None
+            )
 
     def active_clustering(self) -> Clustering | None:
         """The clustering whose clusters `faces` tells; None if `cluster` has not run yet."""

@@ -93,7 +93,7 @@ def test_status_before_and_after_clustering(indexed, run) -> None:
     run("cluster", "--min-size", "3")
     after = run("status").stdout
     assert re.search(r"^index +\S*\.faceindex$", after, re.M)
-    assert re.search(r"^models +fake, fake \(min-face 30\)$", after, re.M)
+    assert re.search(r"^models +fake, fake \(min-face 30, upsample 1, no flip\)$", after, re.M)
     assert re.search(r"^folders +\S*album$", after, re.M)
     assert re.search(r"^photos +12 indexed$", after, re.M)
     assert re.search(r"^clusters +3; 0 faces in none$", after, re.M)

@@ -43,17 +43,17 @@ def same_partition(a: ArrayLike, b: ArrayLike) -> bool:
     return bcubed(a, b).f == 1
 
 
-def shuffled_orders(n: int, seed: int):  # type: ignore[no-untyped-def]
+def shuffled_orders(nodes: list[int], seed: int):  # type: ignore[no-untyped-def]
     """The visiting orders: one list, shuffled on by Fisher-Yates with splitmix64 before each sweep."""
     mask = (1 << 64) - 1
-    order, state = list(range(n)), seed
+    order, state = list(nodes), seed
     while True:
-        for i in range(n - 1, 0, -1):
+        for i in range(len(order) - 1, 0, -1):
             state = (state + 0x9E3779B97F4A7C15) & mask
             z = state
             z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
             z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-            j = (z ^ (z >> 31)) % (i + 1)
+            j = ((z ^ (z >> 31)) >> 32) * (i + 1) >> 32
             order[i], order[j] = order[j], order[i]
         yield list(order)
 
@@ -63,13 +63,12 @@ def reference(graph: Graph, seed: int, fixed: list[int] | None = None, bias: flo
     n = len(graph)
     fixed = fixed or [-1] * n
     classes: list[object] = [("kept", label) if label >= 0 else ("new", i) for i, label in enumerate(fixed)]
-    orders = shuffled_orders(n, seed)
+    movable = [i for i in range(n) if fixed[i] < 0 and graph.indptr[i] < graph.indptr[i + 1]]
+    orders = shuffled_orders(movable, seed)
     changed = True
     while changed:
         changed = False
         for i in next(orders):
-            if fixed[i] >= 0:
-                continue
             totals: dict[object, float] = {}
             for e in range(graph.indptr[i], graph.indptr[i + 1]):
                 j = int(graph.indices[e])

@@ -307,3 +307,48 @@ def test_interrupted_save_leaves_the_old_graph(store, directory, fill, unit_vect
     store.close()
     with Store.open(directory, write=True) as again:
         assert again.update_ann(always=True) == 30
+
+
+def test_a_graph_that_lacks_little_is_left_as_it_is(store, directory, fill, unit_vectors, monkeypatch):
+    monkeypatch.setattr(search, "EXACT_BELOW", 30)
+    vectors = unit_vectors(336, 0)
+    fill(store, vectors[:300], "a")
+    assert store.update_ann() == 300
+    good = (directory / "ann.hnsw").read_bytes()
+    fill(store, vectors[300:306], "b")
+    assert store.update_ann() == 0
+    store.close()
+    with Store.open(directory, write=True) as again:
+        assert again.update_ann() == 0
+        assert (directory / "ann.hnsw").read_bytes() == good
+        faces, _ = again.search(vectors[300:306], 1, exact=False)
+        np.testing.assert_array_equal(faces[:, 0], np.arange(301, 307))
+        fill(again, vectors[306:], "c")
+        assert again.update_ann() == 36
+        assert again.update_ann() == 0
+
+
+def test_a_damaged_graph_is_removed_when_it_is_found_so_that_the_next_writer_builds_it(
+    store, directory, fill, unit_vectors, monkeypatch
+):
+    monkeypatch.setattr(search, "EXACT_BELOW", 30)
+    vectors = unit_vectors(300, 0)
+    fill(store, vectors)
+    store.update_ann()
+    store.close()
+    path = directory / "ann.hnsw"
+    good = path.read_bytes()
+    path.write_bytes(good[:-9] + bytes([good[-9] ^ 1]) + good[-8:])
+    with Store.open(directory, write=True) as writer:
+        writer.search(vectors[:1], 3, exact=False)
+        assert not path.exists()
+        assert writer.update_ann() == 300
+    assert path.read_bytes() == good
+
+
+def test_a_graph_of_tombstones_is_built_anew(store, fill, remove_photos, unit_vectors, monkeypatch):
+    monkeypatch.setattr(search, "EXACT_BELOW", 30)
+    fill(store, unit_vectors(90, 0), "a")
+    assert store.update_ann() == 90
+    remove_photos(store, "a", 2)
+    assert store.update_ann() == 45

@@ -1,11 +1,11 @@
-"""Scores: by hand, and by the definition."""
+"""Scores: by hand, by the definition, and by scikit-learn."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from faceindex.evaluate import Scores, bcubed, recall_at_k
+from faceindex.evaluate import Scores, VMeasure, bcubed, pairwise, recall_at_k, v_measure
 
 
 def by_definition(labels: list[int], truth: list[int]) -> tuple[float, float]:
@@ -63,10 +63,80 @@ def test_bcubed_needs_a_label_for_each_face(labels: list[int], truth: list[str])
         bcubed(labels, truth)
 
 
+def apart(labels: np.ndarray) -> np.ndarray:
+    """As scikit-learn must be told that -1 is a cluster of its own."""
+    return np.where(labels < 0, 1000 + np.arange(len(labels)), labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "truth", "precision", "recall"),
+    [
+        ([0, 0, 1, 1], "aabb", 1, 1),
+        ([0, 0, 0, 0], "aabb", 2 / 6, 1),
+        ([0, 0, 0, 1], "aabb", 1 / 3, 1 / 2),
+        ([0, 0, -1, -1, 0], "aaaab", 1 / 3, 1 / 6),
+        ([-1, -1], "aa", 1, 0),  # no pair in a cluster, so none is wrong
+        ([0, 0], "ab", 0, 1),
+        ([3], "a", 1, 1),
+    ],
+)
+def test_pairwise_by_hand(labels: list[int], truth: str, precision: float, recall: float) -> None:
+    scores = pairwise(labels, list(truth))
+    assert (scores.precision, scores.recall) == pytest.approx((precision, recall))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pairwise_and_v_measure_agree_with_scikit_learn(seed: int) -> None:
+    from sklearn import metrics
+    from sklearn.metrics.cluster import pair_confusion_matrix
+
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 400))
+    labels, truth = rng.integers(-1, 9, n), rng.integers(0, 7, n)
+    (_, only_cluster), (only_person, both) = pair_confusion_matrix(truth, apart(labels))
+    scores = pairwise(labels, truth)
+    assert scores.precision == pytest.approx(both / (both + only_cluster))
+    assert scores.recall == pytest.approx(both / (both + only_person))
+    found = v_measure(labels, truth)
+    expected = metrics.homogeneity_completeness_v_measure(truth, apart(labels))
+    assert (found.homogeneity, found.completeness, found.v) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "truth", "homogeneity", "completeness"),
+    [
+        ([0, 0, 1, 1], "aabb", 1, 1),
+        ([0, 0, 0, 0], "aabb", 0, 1),
+        ([0, 1, 2, 3], "aabb", 1, 1 / 2),  # one of two bits of the cluster follows from the person
+        ([-1, -1], "aa", 1, 0),
+        ([5], "a", 1, 1),
+    ],
+)
+def test_v_measure_by_hand(labels: list[int], truth: str, homogeneity: float, completeness: float) -> None:
+    found = v_measure(labels, list(truth))
+    assert (found.homogeneity, found.completeness) == pytest.approx((homogeneity, completeness))
+
+
+@pytest.mark.parametrize("score", [pairwise, v_measure])
+def test_every_score_needs_a_label_for_each_face(score) -> None:
+    with pytest.raises(ValueError, match="2 labels for 1 faces"):
+        score([0, 1], ["a"])
+
+
+def test_fifty_thousand_faces_take_no_square_table() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 20_000, 50_000)
+    labels = np.where(rng.random(50_000) < 0.1, -1, truth)
+    assert pairwise(labels, truth).precision == 1
+    assert bcubed(labels, truth).precision == pytest.approx(1)
+    assert v_measure(labels, truth).homogeneity == pytest.approx(1)
+
+
 def test_f_of_nothing_is_nothing() -> None:
     assert Scores(0.0, 0.0).f == 0
     assert Scores(1.0, 0.0).f == 0
     assert Scores(0.5, 1.0).f == pytest.approx(2 / 3)
+    assert VMeasure(0.5, 1.0).v == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""``faceindex gallery``: a page to look at the clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.pictures import open_in_viewer
+from faceindex.cli.render import Output, count, size
+from faceindex.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from faceindex.export.gallery import Gallery
+
+__all__ = ["gallery"]
+
+_SCHEMA = "faceindex/gallery-summary/1"
+_FAILURES = 10  # told one by one; --verbose tells all
+
+
+def gallery(
+    destination: Annotated[str, typer.Argument(metavar="DEST", help="Folder for the page; made if missing.")],
+    copy: Annotated[
+        bool,
+        typer.Option(
+            "--copy",
+            help="Copy the photos into DEST, so that it can be moved and given away. Without it the page "
+            "links to them where they are. Copies keep their metadata, such as the place.",
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
+    viewer: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    index: IndexOption = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Make a page to look at the people.
+
+    Open DEST/index.html from disk: it needs no server and no network. Run it again after changes: only
+    what changed is written, and files that it did not write are left alone. Exit code 1 if some photos
+    could not be read; their faces are grey.
+    """
+    with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        if viewer and dry_run:
+            raise UsageError("--open and --dry-run exclude each other.", "Choose one.")
+        from faceindex.api import FaceIndex
+
+        with FaceIndex.open(index) as found, _Bar(out) as bar:
+            result = found.export_gallery(destination, copy=copy, dry_run=dry_run, on_progress=bar.update)
+        _tell(out, result)
+        if viewer:
+            open_in_viewer(result.page)
+
+
+def _tell(out: Output, result: Gallery) -> None:
+    files = result.files
+    if result.failures or files.kept:
+        out.exit_code = PARTIAL
+    shown = result.failures if out.verbose else result.failures[:_FAILURES]
+    for error in shown:
+        out.error(error.problem, error.remedy)
+    if len(shown) < len(result.failures):
+        more = count(len(result.failures) - len(shown), "more photo")
+        out.error(f"{more} could not be read.", "-v names them.")
+    for name, reason in files.kept:
+        out.error(f"{name} was left as it is: {reason}.", "Move it away, or name another folder.")
+    if out.json:
+        out.document(
+            _SCHEMA,
+            page=str(result.page),
+            clusters=result.clusters,
+            faces=result.faces,
+            unclustered=result.unclustered,
+            photos=result.photos,
+            sprites=result.sprites,
+            previews=result.previews,
+            copies=result.copies,
+            bytes=result.bytes,
+            copied_bytes=result.copied_bytes,
+            dry_run=files.dry_run,
+            written=files.written,
+            unchanged=files.unchanged,
+            removed=files.removed,
+            kept=[{"file": name, "reason": reason} for name, reason in files.kept],
+            unreadable=[{"photo": error.path, "reason": error.reason.value} for error in result.failures],
+        )
+        return
+    if out.quiet:
+        return
+    what = (
+        f"{count(result.clusters, 'cluster')}, {count(result.faces, 'face')} "
+        f"({result.unclustered:,} in none) on {count(result.photos, 'photo')}"
+    )
+    out.answer(out.styled(what, "bold"))
+    would = "would be " if files.dry_run else ""
+    out.answer(
+        f"{count(files.written, 'file')} {would}written, {files.unchanged:,} unchanged, "
+        f"{files.removed:,} {would}removed"
+    )
+    if not files.dry_run:
+        copies = f", and {size(result.copied_bytes)} of copied photos" if result.copies else ""
+        out.answer(f"{result.page}: {size(result.bytes)} with its pictures{copies}")
+    if not result.faces:
+        out.warning("The index has no faces. Add photos with `faceindex index PATH...`.")
+    elif not result.clusters:
+        out.warning("There are no clusters. Run `faceindex cluster`, and then this again.")
+
+
+class _Bar:
+    """A bar on terminals, shown once there is something to do."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._out.close()
+
+    def update(self, done: int, total: int) -> None:
+        if not self._out.lively:
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            console = Console(stderr=True, highlight=False)
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=console,
+                expand=True,
+                transient=True,
+            )
+            self._bar.add_task("Drawing faces", total=total)
+            self._bar.start()
+            self._out.attach(lambda text: console.print(text, markup=False, soft_wrap=True), self._bar.stop)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total)

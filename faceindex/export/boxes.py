@@ -1,0 +1,147 @@
+"""Where the faces are, as CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import BinaryIO, Literal, TypeAlias
+
+import numpy as np
+
+from faceindex.errors import UsageError
+from faceindex.export.source import Source, fingerprint
+from faceindex.types import F32
+
+__all__ = ["BOXES_HEADER", "BoxFormat", "boxes_source", "write_boxes"]
+
+BoxFormat: TypeAlias = Literal["csv", "csv-full", "json"]
+
+BOXES_HEADER = ("image_path", "y_min", "x_max", "y_max", "x_min")
+"""The layout that scripts around DSFD and face_recognition read: top, right, bottom, left."""
+
+_LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+_FULL_HEADER = (
+    *("face", "image_path", "x_min", "y_min", "x_max", "y_max", "score", "sharpness", "norm"),
+    *("cluster", "similarity_to_cluster"),
+    *(f"{point}_{axis}" for point in _LANDMARKS for axis in "xy"),
+)
+_SCHEMA = "faceindex/boxes/1"
+_BLOCK = 1 << 12  # faces that are turned into text together
+_VERSION = 1
+
+
+def boxes_source(source: Source, format: BoxFormat, *, absolute: bool = False) -> str:
+    """Fingerprint of what `write_boxes` would write."""
+    table, names = source.table, "\0".join(source.names(absolute=absolute))
+    parts: list[object] = ["boxes", _VERSION, format, names, table.boxes, table.face]
+    if format == "csv":
+        parts += [[(photo.width, photo.height) for photo in source.photos.values()]]
+    else:
+        parts += [
+            table.landmarks,
+            table.scores,
+            table.sharpness,
+            table.norms,
+            table.cluster,
+            table.similarity,
+        ]
+    return fingerprint(*parts)
+
+
+def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: bool = False) -> None:
+    """Write a row for each face.
+
+    - ``csv``: exactly the columns `BOXES_HEADER`. Boxes are rounded to whole pixels and clipped to the
+      photo, so that they can be used as slices.
+    - ``csv-full``: face, photo, the box as it was found (it may leave the photo), score, sharpness, norm,
+      cluster, similarity and landmarks. Empty where there is none.
+    - ``json``: the same, as a document with a ``schema`` and ``faces``, one to a line; null where there is
+      none.
+
+    CSV is UTF-8 with ``\\n``; names of photos that are no text are written byte by byte. Numbers of full
+    tables are the shortest that give the same float32.
+
+    Parameters
+    ----------
+    source : Source
+    file : binary file
+        Is not closed.
+    format : {"csv", "csv-full", "json"}
+    absolute : bool
+        Absolute paths of photos, instead of as the user named them.
+
+    Raises
+    ------
+    UsageError
+        If there is no such format.
+    """
+    if format not in ("csv", "csv-full", "json"):
+        raise UsageError(f"There is no format '{format}' for boxes.", "Choose csv, csv-full or json.")
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
+    try:
+        names = source.names(absolute=absolute)
+        if format == "json":
+            _write_json(source, text, names)
+        else:
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(BOXES_HEADER if format == "csv" else _FULL_HEADER)
+            writer.writerows(_pixel_rows(source, names) if format == "csv" else _full_rows(source, names))
+    finally:
+        text.detach()
+
+
+def _pixel_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]:
+    table = source.table
+    sizes = [(photo.width, photo.height) for photo in map(source.photos.__getitem__, table.image.tolist())]
+    limits = np.tile(np.array(sizes, np.float32).reshape(-1, 2), 2)
+    boxes = np.clip(np.rint(table.boxes), 0, limits).astype(np.int64)
+    for name, (x1, y1, x2, y2) in zip(names, boxes.tolist(), strict=True):
+        yield name, y1, x2, y2, x1
+
+
+def _full_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]:
+    table = source.table
+    for start in range(0, len(table), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        clusters = ("" if cluster < 0 else cluster for cluster in table.cluster[part].tolist())
+        numbers = [
+            as_text(values[part].reshape(len(table.face[part]), -1))
+            for values in (table.boxes, table.scores, table.sharpness, table.norms, table.similarity)
+        ]
+        points = as_text(table.landmarks[part].reshape(-1, 10))
+        columns = zip(table.face[part].tolist(), names[part], *numbers, clusters, points, strict=True)
+        for face, name, box, score, sharpness, norm, similarity, cluster, landmarks in columns:
+            yield face, name, *box, *score, *sharpness, *norm, cluster, *similarity, *landmarks
+
+
+def _write_json(source: Source, text: io.TextIOWrapper, names: list[str]) -> None:
+    text.write(f'{{"schema": {json.dumps(_SCHEMA)}, "faces": [')
+    for number, row in enumerate(_full_rows(source, names)):
+        face, name, *rest = row
+        values = [float(str(value)) if value != "" else None for value in rest]
+        landmarks = [values[i : i + 2] for i in range(9, 19, 2)]
+        document = {
+            "face": face,
+            "image_path": name,
+            **dict(zip(_FULL_HEADER[2:9], values, strict=False)),
+            "cluster": None if rest[7] == "" else rest[7],
+            "similarity_to_cluster": values[8],
+            "landmarks": None if landmarks[0][0] is None else dict(zip(_LANDMARKS, landmarks, strict=True)),
+        }
+        text.write((",\n" if number else "\n") + json.dumps(document, allow_nan=False))
+    text.write("\n]}\n")
+
+
+def as_text(values: F32) -> list[list[str]]:
+    """The shortest decimal numbers that give the same float32; empty where there is none.
+
+    Parameters
+    ----------
+    values : (n, k) float32
+    """
+    rows: list[list[str]] = values.astype(np.str_).tolist()
+    if np.isnan(values).any():
+        rows = [["" if value == "nan" else value for value in row] for row in rows]
+    return rows

@@ -1,0 +1,221 @@
+"""The vectors, as NumPy, CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceindex.errors import UsageError
+from faceindex.export.boxes import as_text
+from faceindex.export.source import Progress, Source, fingerprint
+from faceindex.types import F32, I64
+
+__all__ = ["EmbeddingFormat", "VectorsOf", "embeddings_source", "write_embeddings"]
+
+EmbeddingFormat: TypeAlias = Literal["npz", "csv", "parquet"]
+
+VectorsOf: TypeAlias = Callable[[I64], F32]
+"""Unit vectors (n, d) float32 of rows (n,) int64, as `faceindex.store.Store.vectors`."""
+
+_BLOCK = 1 << 14  # faces; 8 MB of vectors of 128 dimensions
+_BLOCK_AS_TEXT = 1 << 10
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # of all members, so that the same vectors give the same file
+_VERSION = 1
+
+
+def embeddings_source(
+    source: Source, format: EmbeddingFormat, embedder: str, *, absolute: bool = False
+) -> str:
+    """Fingerprint of what `write_embeddings` would write."""
+    # A row never comes to hold another vector.
+    table, names = source.table, "\0".join(source.names(absolute=absolute))
+    arrays = (table.face, table.row, table.norms, table.boxes, table.scores, table.cluster, table.similarity)
+    return fingerprint("embeddings", _VERSION, format, embedder, names, *arrays)
+
+
+def write_embeddings(
+    source: Source,
+    vectors: VectorsOf,
+    file: BinaryIO,
+    format: EmbeddingFormat,
+    embedder: str,
+    *,
+    absolute: bool = False,
+    on_progress: Progress = lambda done, total: None,
+) -> None:
+    """Write the unit vector of each face, and its norm: ``vector * norm`` is what the model gave.
+
+    A block of faces is in memory at a time.
+
+    - ``npz``: arrays ``vectors`` (n, d) float32, ``norms`` (n,) float32, ``face`` (n,) int64, ``photo`` (n,)
+      unicode, ``box`` (n, 4) float32, ``score`` (n,) float32, ``cluster`` (n,) int64 (-1 for none),
+      ``similarity`` (n,) float32 (NaN for none) and ``embedder`` () unicode. No pickle:
+      ``numpy.load(file, allow_pickle=False)``.
+    - ``csv``: face, photo, cluster, norm and v0 to v(d-1); numbers are the shortest that give the same
+      float32.
+    - ``parquet``: the columns of ``npz``, ``vector`` as fixed-size lists; needs pyarrow.
+
+    Parameters
+    ----------
+    source : Source
+    vectors : callable
+    file : binary file
+        Need not be able to seek; is not closed.
+    format : {"npz", "csv", "parquet"}
+    embedder : str
+        Name of the model.
+    absolute : bool
+        Absolute paths of photos, instead of as the user named them.
+    on_progress : callable
+        Called with faces done and faces to do.
+
+    Raises
+    ------
+    UsageError
+        If there is no such format, or pyarrow is not installed.
+    """
+    names = source.names(absolute=absolute)
+    rows = source.table.row
+
+    def blocks(size: int) -> Iterator[tuple[slice, F32]]:
+        for start in range(0, len(rows), size):
+            part = slice(start, min(start + size, len(rows)))
+            yield part, vectors(rows[part])
+            on_progress(part.stop, len(rows))
+
+    match format:
+        case "npz":
+            dimension = vectors(rows[:0]).shape[1]
+            _write_npz(source, names, blocks(_BLOCK), dimension, file, embedder)
+        case "csv":
+            dimension = vectors(rows[:0]).shape[1]
+            _write_csv(source, names, blocks(_BLOCK_AS_TEXT), dimension, file)
+        case "parquet":
+            _write_parquet(source, names, blocks(_BLOCK), vectors(rows[:0]).shape[1], file, embedder)
+        case _:
+            raise UsageError(f"There is no format '{format}' for embeddings.", "Choose npz, csv or parquet.")
+
+
+def _write_npz(
+    source: Source,
+    names: list[str],
+    blocks: Iterator[tuple[slice, F32]],
+    dimension: int,
+    file: BinaryIO,
+    embedder: str,
+) -> None:
+    table, n = source.table, len(source.table)
+    # NumPy takes NUL as the end of a string; no file name holds one.
+    letters = np.dtype(("<U", max(map(len, names), default=1)))
+    with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
+        _member(archive, "vectors", np.dtype("<f4"), (n, dimension), (block for _, block in blocks))
+        texts = (np.array(names[start : start + _BLOCK], letters) for start in range(0, n, _BLOCK))
+        _member(archive, "photo", letters, (n,), texts, compressed=True)
+        for name, values in (
+            ("norms", table.norms),
+            ("face", table.face),
+            ("box", table.boxes),
+            ("score", table.scores),
+            ("cluster", table.cluster),
+            ("similarity", table.similarity),
+            ("embedder", np.array(embedder)),
+        ):
+            values = np.asarray(values)
+            _member(archive, name, values.dtype, values.shape, iter([values]))
+
+
+def _member(
+    archive: zipfile.ZipFile,
+    name: str,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    blocks: Iterator[NDArray[Any]],
+    *,
+    compressed: bool = False,
+) -> None:
+    """One array in format 1.0 of ``.npy`` (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html)."""
+    about = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+    about.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with archive.open(about, "w", force_zip64=True) as member:
+        np.lib.format.write_array_header_1_0(member, header)
+        for block in blocks:
+            member.write(np.ascontiguousarray(block, dtype).tobytes())
+
+
+def _write_csv(
+    source: Source, names: list[str], blocks: Iterator[tuple[slice, F32]], dimension: int, file: BinaryIO
+) -> None:
+    table = source.table
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
+    try:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("face", "photo", "cluster", "norm", *(f"v{i}" for i in range(dimension))))
+        for part, block in blocks:
+            clusters = ("" if cluster < 0 else cluster for cluster in table.cluster[part].tolist())
+            norms = as_text(table.norms[part, None])
+            columns = zip(
+                table.face[part].tolist(), names[part], clusters, norms, as_text(block), strict=True
+            )
+            for face, name, cluster, norm, vector in columns:
+                writer.writerow((face, name, cluster, *norm, *vector))
+    finally:
+        text.detach()
+
+
+def _write_parquet(
+    source: Source,
+    names: list[str],
+    blocks: Iterator[tuple[slice, F32]],
+    dimension: int,
+    file: BinaryIO,
+    embedder: str,
+) -> None:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise UsageError(
+            "Parquet needs pyarrow, which is not installed.",
+            'Run `pip install "faceindex[parquet]"`, or choose npz or csv.',
+        ) from None
+    table = source.table
+    schema = pa.schema(
+        [
+            ("face", pa.int64()),
+            ("photo", pa.string()),
+            ("box", pa.list_(pa.float32(), 4)),
+            ("score", pa.float32()),
+            ("cluster", pa.int64()),
+            ("similarity", pa.float32()),
+            ("norm", pa.float32()),
+            ("vector", pa.list_(pa.float32(), dimension)),
+        ],
+        metadata={"embedder": embedder},
+    )
+
+    def lists(values: F32) -> Any:
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+
+    with parquet.ParquetWriter(file, schema) as writer:
+        for part, block in blocks:
+            none = table.cluster[part] < 0
+            # Parquet's strings are UTF-8: bytes of names that are no text become "\xNN".
+            photos = [name.encode("utf-8", "backslashreplace").decode() for name in names[part]]
+            columns = [
+                pa.array(table.face[part]),
+                pa.array(photos, pa.string()),
+                lists(table.boxes[part]),
+                pa.array(table.scores[part]),
+                pa.array(table.cluster[part], mask=none),
+                pa.array(table.similarity[part], mask=none),
+                pa.array(table.norms[part]),
+                lists(block),
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=schema))

@@ -1,0 +1,68 @@
+"""Exports that are one file, or go to a stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from faceindex.errors import UsageError
+from faceindex.export.folder import Folder, Written
+from faceindex.export.place import Surroundings
+
+__all__ = ["export_file"]
+
+
+def export_file(
+    destination: str | os.PathLike[str] | BinaryIO,
+    kind: str,
+    source: str,
+    fill: Callable[[BinaryIO], None],
+    surroundings: Surroundings,
+    *,
+    dry_run: bool = False,
+) -> Written:
+    """Write one file, safely and only if it has changed; its folder keeps the record, as `Folder` does.
+
+    Parameters
+    ----------
+    destination : path-like or binary file
+        The file, in a folder that exists; or an open file that is written to.
+    kind, source : str
+        As in `Folder`.
+    fill : callable
+        Writes the content; needs not be able to seek.
+    surroundings : Surroundings
+    dry_run : bool
+
+    Returns
+    -------
+    Written
+
+    Raises
+    ------
+    UsageError
+        If the destination is a folder, is in a folder that does not exist or cannot be written, or is there
+        already and was not written by an earlier run, or has been changed since.
+    FaceIndexError
+        If the disk is full.
+    """
+    if not isinstance(destination, (str, os.PathLike)):
+        if not dry_run:
+            fill(destination)
+        return Written("-", 1, 0, 0, (), dry_run)
+    given = os.fspath(destination)
+    parent, name = os.path.split(given)
+    if not name or name in (".", "..") or Path(given).is_dir():
+        what = f"{given} is a folder." if given else "The name of the destination is empty."
+        raise UsageError(what, "Name a file.")
+    if not Path(parent or ".").is_dir():
+        raise UsageError(f"There is no folder {parent}.", "Make it first, or check the spelling.")
+    with Folder(parent or ".", f"{kind} {name}", surroundings, dry_run=dry_run, single=True) as folder:
+        if folder.claim(name, source):
+            folder.write(name, fill)
+        done = folder.finish()
+    for _, reason in done.kept:
+        raise UsageError(f"{given} is left as it is: {reason}.", "Name another file, or delete that one.")
+    return Written(given, done.written, done.unchanged, done.removed, (), dry_run)

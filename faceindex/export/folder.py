@@ -1,0 +1,409 @@
+"""A folder that is exported into: again and again, beside files of others, and never outside of it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Literal, TypeAlias
+
+from faceindex.errors import FaceIndexError, IndexLocked, UsageError
+from faceindex.export.manifest import Entry, Manifest, is_inside, sha256_of
+from faceindex.export.names import clash_key, safe_name
+from faceindex.export.place import NO_MEDIA, STATE, Surroundings, check_place, refuse_links
+from faceindex.store.lock import WriterLock
+
+__all__ = ["Folder", "Link", "Surroundings", "Written", "safe_name"]
+
+Link: TypeAlias = Literal["copy", "hardlink", "symlink"]
+
+_MANIFEST, _LOCK, _PART, _SCRATCH = "manifest.jsonl", "lock", "part", "manifest.part"
+
+_NOT_OURS = "it is there already and was not exported by faceindex, or was changed since"
+_OTHER_KIND = "another export into this folder has a file of that name"
+_IN_THE_WAY = "what should be a folder on the way to it is a link or a file"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a destination.
+
+    Attributes
+    ----------
+    destination : str
+    written : int
+        Files that were new or changed; with `dry_run`, that would be written.
+    unchanged : int
+    removed : int
+        Files of an earlier export that are no longer part of it.
+    kept : tuple of (str, str)
+        Files that are not ours or were changed since, and so were left as they are: the name, relative to
+        the destination, and the reason.
+    dry_run : bool
+        Whether nothing was changed.
+    """
+
+    destination: str
+    written: int
+    unchanged: int
+    removed: int
+    kept: tuple[tuple[str, str], ...]
+    dry_run: bool
+
+
+class Folder:
+    """A destination folder, as a context manager.
+
+    Call `put` (or `claim`, then `write` or `link`) for every file that belongs to the export, then `finish`.
+    What has not changed since an earlier run is not written again; files of an earlier run of the same
+    `kind` that are not asked for any more are removed by `finish`. A file that faceindex did not
+    write, or that was changed since, is never touched: it is reported in `Written.kept`.
+    A hidden folder ``.faceindex-export`` holds the record. Each file is written under another name
+    and then renamed, after the record knows of it: killed at any instant, the next run carries on.
+
+    Parameters
+    ----------
+    destination : path-like
+        Made, with its parents, if missing. A symbolic link to a folder is followed; those inside are not.
+    kind : str
+        Name of the export; several kinds may share a folder.
+    surroundings : Surroundings
+    dry_run : bool
+        Only count: `claim` is always false, nothing is made or changed.
+    single : bool
+        The destination is a folder of others in which one file is exported: it may hold anything.
+
+    Attributes
+    ----------
+    total : int or None
+        How many files there are to be, for the message when the disk is full.
+
+    Raises
+    ------
+    UsageError
+        If the destination is a file or cannot be written, lies in the index, holds the indexed photos, or
+        lies among them and is not empty; or another export is writing into it.
+    """
+
+    def __init__(
+        self,
+        destination: str | os.PathLike[str],
+        kind: str,
+        surroundings: Surroundings,
+        *,
+        dry_run: bool = False,
+        single: bool = False,
+    ) -> None:
+        self.given = os.fspath(destination)
+        self.dry_run = dry_run
+        self.total: int | None = None
+        if not self.given:
+            raise UsageError("The name of the destination is empty.", "Name a folder.")
+        self._kind = kind
+        try:
+            self._root = Path(self.given).resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a null byte, a link to itself
+            raise UsageError(f"{self.given!r} cannot be a folder ({error}).", "Name another one.") from error
+        self._state = self._root / STATE
+        self._among_photos = check_place(self.given, self._root, surroundings, single=single)
+        self._lock: WriterLock | None = None
+        self._made_root = False
+        self._wanted: set[str] = set()  # clash keys
+        self._sources: dict[str, str] = {}  # by name
+        self._written = self._unchanged = self._removed = 0
+        self._kept: dict[str, str] = {}
+
+    def __enter__(self) -> Folder:
+        if self.dry_run:
+            self._manifest = Manifest(self._state / _MANIFEST)
+            return self
+        try:
+            with self._complaining():
+                self._made_root = not self._root.is_dir()
+                self._root.mkdir(parents=True, exist_ok=True)
+                self._state.mkdir(mode=0o700, exist_ok=True)
+                refuse_links(self._state, self._state / _LOCK, self._state / _MANIFEST)
+            self._lock = WriterLock(self._state / _LOCK)
+            with self._complaining():
+                # A killed run may have left a link to a photo, through which nothing must be written.
+                for left in (_PART, _SCRATCH):
+                    (self._state / left).unlink(missing_ok=True)
+            self._manifest = Manifest(self._state / _MANIFEST)
+        except IndexLocked:
+            raise UsageError(
+                f"Another export is writing into {self.given}.", "Wait until it has finished."
+            ) from None
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    # Files -------------------------------------------------------------------------------------
+
+    def put(self, name: str, source: str, make: Callable[[], bytes]) -> None:
+        """Have a file in the folder; `make` is called only if it has to be written.
+
+        Parameters
+        ----------
+        name, source : str
+            As in `claim`.
+        make : callable
+            Gives the content.
+
+        Raises
+        ------
+        UsageError, FaceIndexError
+            As `claim` and `write`.
+        """
+        if self.claim(name, source):
+            self.write(name, make())
+
+    def claim(self, name: str, source: str) -> bool:
+        """Say that a file belongs to the export; it will not be removed by `finish`.
+
+        Parameters
+        ----------
+        name : str
+            Relative, with forward slashes; its parts made by `safe_name`.
+        source : str
+            Fingerprint of all that the content depends on. If an earlier run wrote the file from the same, it
+            is not written again.
+
+        Returns
+        -------
+        bool
+            Whether `write` or `link` is to be called, now or later. A claim may be left at that, if
+            the content cannot be had: what is there stays.
+
+        Raises
+        ------
+        UsageError
+            If the name leads out of the folder, or was claimed before.
+        """
+        key = clash_key(name)
+        if not is_inside(name) or name.split("/")[0] == STATE:
+            raise UsageError(f"'{name}' is no name of a file inside {self.given}.", "Use a safe name.")
+        if key in self._wanted:
+            raise UsageError(f"Two files are to be called '{name}'.", "Give them different names.")
+        self._wanted.add(key)
+        self._sources[name] = source
+        state = self._look(name)
+        if isinstance(state, str):
+            self._kept[name] = state
+            return False
+        if state is not None and state.source == source:
+            self._unchanged += 1
+            return False
+        if self.dry_run:
+            self._written += 1
+            return False
+        return True
+
+    def write(
+        self, name: str, content: bytes | Callable[[BinaryIO], None], *, mtime_ns: int | None = None
+    ) -> None:
+        """Write a claimed file.
+
+        Parameters
+        ----------
+        name : str
+        content : bytes or callable
+            A callable is given the open file, for what is too large to be held in memory.
+        mtime_ns : int, optional
+            Time of modification that the file is to have.
+
+        Raises
+        ------
+        FaceIndexError
+            If the disk is full or fails. What was written before is good.
+        """
+        with self._complaining():
+            part = self._state / _PART
+            with part.open("xb") as file:
+                if isinstance(content, bytes):
+                    file.write(content)
+                else:
+                    content(file)
+            if mtime_ns is not None:
+                os.utime(part, ns=(mtime_ns, mtime_ns))
+            self._place(name, part)
+
+    def link(self, name: str, source: str | os.PathLike[str], how: Literal["hardlink", "symlink"]) -> None:
+        """Make a claimed file a link to another one.
+
+        Raises
+        ------
+        FaceIndexError
+            If the file system has no such links, or the two are on different disks; or as `write`.
+        """
+        part = self._state / _PART
+        with self._complaining():
+            part.unlink(missing_ok=True)
+            try:
+                if how == "symlink":
+                    part.symlink_to(source)
+                    link = str(part.readlink())
+                else:
+                    part.hardlink_to(Path(source).resolve())
+                    found = part.stat()
+                    link = f"hard:{found.st_dev}:{found.st_ino}"
+            except (OSError, NotImplementedError) as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
+                    raise
+                far = isinstance(error, OSError) and error.errno == errno.EXDEV
+                why = "it is on another disk" if far else getattr(error, "strerror", None) or str(error)
+                raise FaceIndexError(
+                    f"No {how} to {os.fspath(source)} can be made in {self.given}: {why}.",
+                    f"Use --link {'symlink or copy' if how == 'hardlink' else 'copy'}.",
+                ) from error
+            self._place(name, part, link)
+
+    def finish(self) -> Written:
+        """Remove what an earlier run wrote and this one did not claim, and count."""
+        obsolete = [
+            name
+            for name, entries in self._manifest.entries.items()
+            if entries[-1].kind == self._kind and name not in self._sources
+        ]
+        with self._complaining():
+            for name in sorted(obsolete):
+                state = self._look(name)
+                if isinstance(state, Entry):
+                    self._removed += 1
+                    if not self.dry_run:
+                        (self._root / name).unlink()
+                elif isinstance(state, str):
+                    self._kept[name] = state
+                del self._manifest.entries[name]
+            if not self.dry_run:
+                self._tidy()
+        return Written(
+            self.given,
+            self._written,
+            self._unchanged,
+            self._removed,
+            tuple(sorted(self._kept.items())),
+            self.dry_run,
+        )
+
+    # Details -----------------------------------------------------------------------------------
+
+    def _look(self, name: str) -> Entry | str | None:
+        """The entry of what is there; None if nothing is; why it must not be touched."""
+        entry = self._find(name)
+        if isinstance(entry, Entry) and entry.kind != self._kind:
+            return _OTHER_KIND
+        return entry
+
+    def _find(self, name: str) -> Entry | str | None:
+        path = folder = self._root
+        try:
+            for part in Path(name).parts[:-1]:
+                folder /= part
+                if not stat.S_ISDIR(folder.lstat().st_mode):
+                    return _IN_THE_WAY
+            path = self._root / name
+            found = path.lstat()
+            for entry in reversed(self._manifest.entries.get(name, [])):
+                if entry.describes(path, found):
+                    return replace(entry, mtime_ns=found.st_mtime_ns)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return error.strerror or str(error)
+        return _NOT_OURS
+
+    def _place(self, name: str, part: Path, link: str | None = None) -> None:
+        """Give a complete file its name."""
+        found = part.lstat()
+        sha256 = "" if link is not None else sha256_of(part)
+        entry = Entry(name, self._kind, self._sources[name], found.st_size, found.st_mtime_ns, sha256, link)
+        state = self._look(name)  # again: time has passed since the claim
+        if isinstance(state, str):
+            self._kept[name] = state
+            part.unlink()
+            return
+        self._make_parents(name)
+        path = self._root / name
+        if state is not None and (state.sha256, state.link) == (sha256, link):
+            same = path.lstat()  # other ways, same content: the file stays as it is
+            part.unlink()
+            self._manifest.append(
+                Entry(name, self._kind, entry.source, same.st_size, same.st_mtime_ns, sha256, link)
+            )
+            self._unchanged += 1
+            return
+        self._manifest.append(entry)
+        part.replace(path)
+        # Renaming one hard link over another of the same file does nothing (POSIX).
+        part.unlink(missing_ok=True)
+        self._written += 1
+
+    def _make_parents(self, name: str) -> None:
+        if self._among_photos:
+            self._hide_from_index()
+        parents = [parent.as_posix() for parent in reversed(Path(name).parents)][1:]
+        for parent in parents:
+            if not (self._root / parent).is_dir():
+                self._manifest.append(parent)
+                (self._root / parent).mkdir()
+
+    def _hide_from_index(self) -> None:
+        """Among indexed photos, exported ones would be taken for photos by the next `index`."""
+        marker = self._root / NO_MEDIA
+        if not marker.exists():
+            marker.touch()
+
+    def _tidy(self) -> None:
+        for name in sorted(self._manifest.folders, key=len, reverse=True):
+            with contextlib.suppress(OSError):  # others have put something there
+                (self._root / name).rmdir()
+                self._manifest.folders.discard(name)
+        ours = [entry for name in self._manifest.entries if isinstance(entry := self._find(name), Entry)]
+        if ours:
+            self._manifest.rewrite(ours, self._manifest.folders, self._state / _SCRATCH)
+        else:
+            (self._state / _MANIFEST).unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._lock is None:
+            return
+        with contextlib.suppress(OSError):
+            (self._state / _PART).unlink(missing_ok=True)
+            if not (self._state / _MANIFEST).exists():  # nothing of ours is here: leave no trace
+                (self._state / _LOCK).unlink()
+        self._lock.release()
+        self._lock = None
+        with contextlib.suppress(OSError):
+            self._state.rmdir()
+            if self._made_root:
+                self._root.rmdir()
+
+    @contextlib.contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                (self._state / _PART).unlink(missing_ok=True)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                done = self._written + self._unchanged
+                of = f"{done:,}" if self.total is None else f"{done:,} of {self.total:,}"
+                raise FaceIndexError(
+                    f"The disk of {self.given} is full: {of} files are there.",
+                    "Make room and run the same command again; it goes on from there.",
+                ) from error
+            raise UsageError(
+                f"{self.given} cannot be written: {error.strerror or error}.",
+                "Check its permissions, or name another folder.",
+            ) from error

@@ -1,0 +1,104 @@
+"""What exports are made from, and what they tell when they are done."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from faceindex.errors import ImageError
+from faceindex.export.folder import Written
+from faceindex.store import FaceTable
+from faceindex.types import I64
+
+__all__ = ["Exported", "Progress", "Source", "SourcePhoto", "fingerprint", "numbers_on_photo"]
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with what is done and what there is to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePhoto:
+    """A photo with faces.
+
+    Attributes
+    ----------
+    name : str
+        As the user named it.
+    path : str
+        Absolute.
+    content_hash : bytes or None
+        As `faceindex.images.content_hash`, when it was indexed.
+    width, height : int
+        Pixels of the upright photo.
+    """
+
+    name: str
+    path: str
+    content_hash: bytes | None
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The faces of one moment, and their photos by id."""
+
+    table: FaceTable
+    photos: Mapping[int, SourcePhoto]
+
+    def names(self, *, absolute: bool = False) -> list[str]:
+        """The photo of each face of the table."""
+        by_id = {key: photo.path if absolute else photo.name for key, photo in self.photos.items()}
+        return [by_id[image] for image in self.table.image.tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The result of an export.
+
+    Attributes
+    ----------
+    files : Written
+    faces : int
+        Faces that belong to the export.
+    photos : int
+        Photos that they are on.
+    failed : tuple of ImageError
+        Photos that could not be used now; what an earlier run made of them is still there.
+    """
+
+    files: Written
+    faces: int
+    photos: int
+    failed: tuple[ImageError, ...] = ()
+
+
+def numbers_on_photo(table: FaceTable) -> I64:
+    """The number of each face on its photo, from 0, in the order of the detector's scores.
+
+    Returns
+    -------
+    (n,) int64
+    """
+    order = np.argsort(table.image, kind="stable")
+    images = table.image[order]
+    starts = np.flatnonzero(np.concatenate([[True], images[1:] != images[:-1]])[: len(images)])
+    counts = np.diff(np.append(starts, len(images)))
+    numbers = np.empty(len(images), np.int64)
+    numbers[order] = np.arange(len(images)) - np.repeat(starts, counts)
+    return numbers
+
+
+def fingerprint(*parts: object) -> str:
+    """A digest of what a file is made from: text, numbers, bytes and arrays."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part.tobytes() if isinstance(part, np.ndarray) else part
+        if not isinstance(data, bytes):
+            data = str(data).encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()

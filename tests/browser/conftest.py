@@ -1,0 +1,110 @@
+"""Chromium without a window, driven by playwright; where one of them is missing, the tests skip."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faceindex.export.gallery import write_gallery
+
+_PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+# Whatever it does in the background would be requests that are not the page's.
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+    if program is None:
+        pytest.skip("no Chromium is installed")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        yield started
+        started.close()
+
+
+class Tab:
+    """A page in the browser, and what it did that it should not have done.
+
+    Attributes
+    ----------
+    page
+        Of playwright.
+    complaints : list of str
+        Errors, warnings and violations of the policy on the console.
+    requests : list of str
+        Addresses that it asked for.
+    """
+
+    def __init__(self, page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, path: Path, where: str = "") -> None:
+        self.page.goto(path.as_uri() + where)
+        self.page.wait_for_selector(".card, #empty:not([hidden])")
+
+    def until(self, expression: str) -> None:
+        """Wait for something to come true; playwright's own way would need ``unsafe-eval``."""
+        for _ in range(100):
+            if self.page.evaluate(expression):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"never came true: {expression}")
+
+    def texts(self, selector: str) -> list[str]:
+        return self.page.locator(selector).all_inner_texts()
+
+    def focused(self) -> str:
+        return self.page.evaluate(
+            "() => { const it = document.activeElement; return it.ariaLabel || it.innerText || it.id; }"
+        )
+
+
+@pytest.fixture
+def tab(browser) -> Iterator[Tab]:
+    """A tab in which nothing may go wrong: no complaint on the console, no request leaves the disk."""
+    context = browser.new_context(viewport={"width": 1200, "height": 800}, color_scheme="light")
+    opened = Tab(context.new_page())
+    yield opened
+    context.close()
+    assert opened.complaints == []
+    assert [url for url in opened.requests if not url.startswith(("file:", "data:"))] == []
+
+
+@pytest.fixture
+def galleries(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    import galleries
+
+    return galleries
+
+
+@pytest.fixture
+def write(galleries, tmp_path: Path):
+    """Write a gallery of photo plans; gives the path of its page."""
+
+    def write(plans, *, copy: bool = False, **options) -> Path:
+        source = galleries.make_source(tmp_path / "photos", plans, **options)
+        return write_gallery(
+            source, tmp_path / "page", galleries.surroundings(tmp_path / "photos"), copy=copy
+        ).page
+
+    return write

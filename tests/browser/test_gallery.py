@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image as PillowImage
+
+
+@pytest.fixture
+def album(galleries, write) -> Path:
+    """Person 4 on twelve photos, person 9 on two of them, and a face in no cluster."""
+    plans = []
+    for number in range(12):
+        faces = [galleries.FacePlan((40, 40, 100, 120), 4, 0.99 - 0.01 * (number * 5 % 12))]
+        if number < 2:
+            faces.append(galleries.FacePlan((200, 60, 260, 150), 9, 0.95))
+        if number == 1:
+            faces.append(galleries.FacePlan((280, -10, 330, 40)))
+        plans.append(galleries.PhotoPlan(f"trip/IMG_{number:02}.jpg", faces))
+    return write(plans)
+
+
+def heading(tab) -> str:
+    return tab.page.inner_text("#heading")
+
+
+def open_first_photo(tab, page: Path, where: str) -> None:
+    tab.open(page, where)
+    tab.page.locator(".card").first.click()
+    tab.until("document.getElementById('photo').naturalWidth > 0")
+
+
+def test_people_by_size(tab, album: Path) -> None:
+    tab.open(album)
+    assert heading(tab) == "People"
+    assert tab.texts(".name") == ["Cluster 4", "Cluster 9"]
+    assert tab.texts(".about") == ["12 faces", "2 faces"]
+    assert tab.page.inner_text("#tab-none .number") == "1"
+
+
+def test_thumbnails_are_drawn(tab, album: Path, tmp_path: Path, galleries) -> None:
+    tab.open(album, "#c=9")
+    tab.page.wait_for_load_state("networkidle")
+    for card, face in zip(tab.page.locator(".card .thumb").all(), (2, 4), strict=True):
+        card.screenshot(path=tmp_path / "thumb.png")
+        with PillowImage.open(tmp_path / "thumb.png") as picture:
+            middle = picture.convert("RGB").getpixel((picture.width // 2, picture.height // 2))
+        assert max(abs(a - b) for a, b in zip(middle, galleries.colour_of(face), strict=True)) < 14
+
+
+def test_a_contact_sheet_and_the_odd_ones_first(tab, album: Path) -> None:
+    tab.open(album)
+    tab.page.locator(".card").first.click()
+    assert heading(tab) == "Cluster 4"
+    assert tab.page.inner_text("#summary") == "12 faces on 12 photos, cohesion 0.935"
+    labels = [card.get_attribute("aria-label") for card in tab.page.locator(".card").all()]
+    assert len(labels) == 12
+    assert labels[0] == "photos/trip/IMG_00.jpg, similarity 0.990"
+    tab.page.click("#odd")
+    assert tab.page.get_attribute("#odd", "aria-pressed") == "true"
+    shown = tab.texts(".card .about")
+    assert shown[0] == "0.880"
+    assert shown == sorted(shown)
+    assert "odd=1" in tab.page.url
+
+
+def test_unclustered_faces(tab, album: Path) -> None:
+    tab.open(album)
+    tab.page.click("#tab-none")
+    assert heading(tab) == "Unclustered faces"
+    assert tab.page.locator(".card").count() == 1
+
+
+def test_a_photo_with_all_its_boxes(tab, album: Path) -> None:
+    tab.open(album, "#view=none")
+    tab.page.locator(".card").first.click()
+    tab.until("document.getElementById('photo').naturalWidth > 0")
+    photo = tab.page.locator("#photo").bounding_box()
+    assert photo["width"] / photo["height"] == pytest.approx(320 / 240, rel=0.01)
+    scale = photo["width"] / 320
+    boxes = tab.page.locator(".box").all()
+    places = [box.bounding_box() for box in boxes]
+    expected = [(40, 40, 60, 80), (200, 60, 60, 90), (280, 0, 40, 40)]  # the last one leaves the photo
+    assert len(places) == 3
+    for place, (x, y, width, height) in zip(places, expected, strict=True):
+        assert place["x"] - photo["x"] == pytest.approx(x * scale, abs=1)
+        assert place["y"] - photo["y"] == pytest.approx(y * scale, abs=1)
+        assert place["width"] == pytest.approx(width * scale, abs=1)
+        assert place["height"] == pytest.approx(height * scale, abs=1)
+    assert [box.get_attribute("aria-current") for box in boxes] == ["false", "false", "true"]
+    assert tab.texts("#on-photo li a") == ["Cluster 4", "Cluster 9"]
+    tab.page.click("#on-photo a >> nth=1")
+    assert heading(tab) == "Cluster 9"
+    assert not tab.page.is_visible("#viewer")
+
+
+def test_the_address_of_a_photo_can_be_opened(tab, album: Path) -> None:
+    tab.open(album, "#c=9&face=4")
+    assert tab.page.is_visible("#viewer")
+    assert tab.page.inner_text("#photo-name") == "IMG_01.jpg"
+    assert tab.page.inner_text("#photo-folder") == "photos/trip"
+    assert tab.page.inner_text("#place") == "2 of 2"
+
+
+def test_search_by_photo_name(tab, album: Path) -> None:
+    tab.open(album)
+    tab.page.fill("#query", "img_01 TRIP")
+    tab.until("document.getElementById('summary').textContent.startsWith('1 photo,')")
+    assert tab.page.inner_text("#summary") == "1 photo, 3 faces"
+    assert tab.texts(".about") == ["IMG_01.jpg"] * 3
+    tab.page.fill("#query", "nowhere")
+    tab.page.wait_for_selector("#empty:not([hidden])")
+    assert tab.page.locator(".card").count() == 0
+    tab.page.fill("#query", "")
+    tab.page.wait_for_selector(".name")
+    assert heading(tab) == "People"
+
+
+def test_keyboard(tab, album: Path) -> None:
+    press = tab.page.keyboard.press
+    tab.open(album)
+    press("ArrowRight")  # the focus enters the grid
+    press("ArrowRight")
+    assert tab.focused().startswith("Cluster 9")
+    press("ArrowLeft")
+    press("Enter")
+    assert heading(tab) == "Cluster 4"
+    press("o")
+    assert tab.page.get_attribute("#odd", "aria-pressed") == "true"
+    press("o")
+    press("ArrowRight")
+    press("End")
+    assert tab.focused().endswith("similarity 0.880")
+    press("Home")
+    press("ArrowRight")
+    press("Enter")
+    assert tab.page.inner_text("#place") == "2 of 12"
+    press("ArrowRight")
+    assert tab.page.inner_text("#place") == "3 of 12"
+    press("b")
+    assert not tab.page.locator(".box").first.is_visible()
+    press("b")
+    press("Escape")
+    assert not tab.page.is_visible("#viewer")
+    # The focus is on the face that was shown last.
+    tab.until("document.activeElement.ariaLabel?.endsWith('similarity 0.970')")
+    press("]")
+    assert heading(tab) == "Cluster 9"
+    press("[")
+    assert heading(tab) == "Cluster 4"
+    press("u")
+    assert heading(tab) == "Unclustered faces"
+    press("p")
+    assert heading(tab) == "People"
+    press("?")
+    assert tab.page.is_visible("#help")
+    press("Escape")
+    assert not tab.page.is_visible("#help")
+    press("/")
+    tab.page.keyboard.type("IMG_00")
+    press("Enter")
+    assert tab.focused().startswith("photos/trip/IMG_00.jpg")
+    press("Enter")
+    press("c")
+    assert heading(tab) == "Cluster 4"
+    press("Escape")
+    assert heading(tab) == "People"
+
+
+def test_back_closes_the_photo(tab, album: Path) -> None:
+    open_first_photo(tab, album, "#c=4")
+    assert tab.page.is_visible("#viewer")
+    tab.page.go_back()
+    tab.page.wait_for_selector("#viewer", state="hidden")
+    assert heading(tab) == "Cluster 4"
+
+
+def test_themes(tab, album: Path) -> None:
+    def ground() -> str:
+        return tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    tab.open(album)
+    light = ground()
+    tab.page.emulate_media(color_scheme="dark")
+    dark = ground()
+    assert dark != light
+    tab.page.click("#theme")
+    assert ground() == light
+    tab.page.keyboard.press("t")
+    tab.page.emulate_media(color_scheme="light")
+    assert ground() == dark
+    tab.page.reload()
+    assert ground() == dark
+
+
+@pytest.mark.parametrize("width", [320, 400])
+def test_a_phone(browser, tab, album: Path, width: int) -> None:
+    tab.page.set_viewport_size({"width": width, "height": 640})
+    for where in ("", "#c=4", "#c=4&odd=1", "#view=none", "#q=IMG"):
+        tab.open(album, where)
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        cards = [card.bounding_box() for card in tab.page.locator(".card").all()]
+        assert all(card["x"] >= 0 and card["x"] + card["width"] <= width for card in cards)
+        assert all(card["width"] >= 60 for card in cards)
+    tab.open(album, "#c=4&face=1")
+    for control in ("#close", "#boxes", "#original"):
+        place = tab.page.locator(control).bounding_box()
+        assert place["x"] + place["width"] <= width
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that only Linux allows")
+@pytest.mark.parametrize("copy", [False, True])
+def test_hostile_names_are_harmless(galleries, write, tab, copy: bool) -> None:
+    names = [
+        '"><img src=x onerror=alert(1)><script>alert(1)<\\script>.jpg',
+        "</script><script>alert(1)</script>.jpg",
+        "a'b\\c #1?x=%41&amp;.jpg",
+        "line\nbreak \u202egpj.exe.jpg",
+        os.fsdecode(b"caf\xe9.jpg"),
+        "😀 日本.jpg",
+    ]
+    plans = [galleries.PhotoPlan(name, [galleries.FacePlan((20, 20, 80, 100), 1, 0.9)]) for name in names]
+    dialogs = []
+    tab.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page = write(plans, copy=copy, given="<b>photos</b>")
+    tab.open(page, "#c=1")
+    assert tab.page.locator(".card").count() == len(names)
+    shown = set()
+    for number in range(len(names)):
+        tab.page.goto(f"{page.as_uri()}#c=1&face={number + 1}")
+        # Each is found under its real name, whatever is in it.
+        tab.until("document.getElementById('photo').naturalWidth == 320")
+        assert not tab.page.is_visible("#missing")
+        shown.add(tab.page.inner_text("#photo-folder") + "/" + tab.page.inner_text("#photo-name"))
+    assert len(shown) == len(names)
+    assert any("\\xe9" in name for name in shown)
+    assert any("\\u000a" in name and "\\u202e" in name for name in shown)
+    assert tab.page.locator("#viewer script, #viewer b, .card img").count() == 0
+    assert dialogs == []
+
+
+def test_a_photo_that_is_gone_says_so(galleries, write, browser, tmp_path: Path) -> None:
+    page_path = write([galleries.PhotoPlan("a.jpg", [galleries.FacePlan((20, 20, 80, 100), 1, 0.9)])])
+    (tmp_path / "photos" / "a.jpg").unlink()
+    page = browser.new_page()
+    page.goto(page_path.as_uri() + "#c=1&face=1")
+    page.wait_for_selector("#missing:not([hidden])")
+    assert "photos/a.jpg" in page.inner_text("#missing")
+    assert page.locator(".box").count() == 1
+    page.close()
+
+
+def test_a_moved_gallery_still_finds_its_photos(galleries, write, tab, tmp_path: Path) -> None:
+    page = write([galleries.PhotoPlan("a.jpg", [galleries.FacePlan((20, 20, 80, 100), 1, 0.9)])])
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    page.parent.rename(tmp_path / "deep" / "er" / "page")
+    tab.page.goto((tmp_path / "deep" / "er" / "page" / "index.html").as_uri() + "#c=1&face=1")
+    tab.until("document.getElementById('photo').naturalWidth == 320")
+    tab.complaints.clear()  # the relative address was tried first, and Chromium remarks on that
+
+
+def test_turned_photos_and_foreign_formats_are_upright(galleries, write, tab, tmp_path: Path) -> None:
+    face = galleries.FacePlan((20, 20, 80, 100), 1, 0.9)
+    page = write([galleries.PhotoPlan("a.tif", [face]), galleries.PhotoPlan("b.jpg", [face])])
+    for number in (1, 2):
+        tab.page.goto(f"{page.as_uri()}#c=1&face={number}")
+        tab.until("document.getElementById('photo').naturalWidth == 320")
+    assert tab.page.get_attribute("#original", "href").endswith("photos/b.jpg")
+
+
+@pytest.mark.parametrize(
+    ("clustered", "faces", "words"),
+    [
+        (False, 0, "no faces in this index"),
+        (False, 1, "faceindex cluster"),
+        (True, 1, "No cluster was found"),
+    ],
+)
+def test_empty_states(galleries, write, tab, clustered: bool, faces: int, words: str) -> None:
+    plans = [galleries.PhotoPlan("a.jpg", [galleries.FacePlan((20, 20, 80, 100))])] * faces
+    tab.open(write(plans, clustered=clustered))
+    assert words in tab.page.inner_text("#empty")
+    tab.page.click("#tab-none")
+    assert tab.page.locator(".card").count() == faces
+
+
+def test_thousands_of_faces_are_few_elements(galleries, write, tab) -> None:
+    faces = [galleries.FacePlan((20, 20, 80, 100), 1 + number % 300, 0.9) for number in range(3000)]
+    faces += [galleries.FacePlan((20, 20, 80, 100))] * 4000
+    tab.open(write([galleries.PhotoPlan("a.jpg", faces)]))
+    assert tab.page.inner_text("#tab-none .number") == "4,000"
+    tab.page.click("#tab-none")
+    counts = set()
+    for share in (0, 0.3, 0.7, 1):
+        tab.page.evaluate(f"scrollTo(0, document.documentElement.scrollHeight * {share})")
+        tab.page.wait_for_timeout(100)
+        visible = tab.page.evaluate(
+            "document.elementFromPoint(innerWidth / 2, innerHeight - 120)?.closest('.item') !== null"
+        )
+        assert visible
+        counts.add(tab.page.locator(".item").count())
+    assert max(counts) < 250
+    tab.page.locator(".card").last.focus()
+    tab.page.keyboard.press("End")
+    assert tab.page.evaluate("document.activeElement.closest('.item').dataset.index") == "3999"

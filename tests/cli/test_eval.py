@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faceindex import FaceIndex, models
+from faceindex.api.evaluation import _Neighbours
+
+
+def document(result) -> dict:
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_tables(clustered, run) -> None:
+    result = run("eval")
+    assert result.exit_code == 0
+    text = result.stdout
+    assert text.startswith("12 photos of 3 people\n")
+    assert "labels from folder names, on the largest face of each photo: 12 faces" in text
+    rows = [line.split() for line in text.splitlines() if line.startswith("person")]
+    assert [row[0] for row in rows] == ["person", "person0", "person1", "person2"]
+    assert all(row[1:6:4] == ["4", "100.0%"] for row in rows[1:])
+    assert "each face asks the other photos: 100.00% right (12 of 12)" in text
+    assert "taken for whom" not in text
+    assert result.stderr == ""
+
+
+def test_json_is_everything(clustered, run) -> None:
+    found = document(run("eval", "--json", "--sweep"))
+    assert found["schema"] == "faceindex/eval/1"
+    assert (found["photos"], found["faces"], found["labels"], found["face"]) == (12, 12, "folders", "largest")
+    assert found["clustering"]["bcubed"] == {"precision": 1, "recall": 1, "f": 1}
+    assert found["clustering"]["people"] == found["clustering"]["clusters"] == 3
+    assert [person["accuracy"] for person in found["people"]] == [1, 1, 1]
+    assert len({person["one_to_one_cluster"] for person in found["people"]}) == 3
+    assert found["identification"]["leave_one_out"]["top1"] == 1
+    targets = [point["fpir_target"] for point in found["identification"]["open_set"]["points"]]
+    assert targets == [0.01, 0.001, None]
+    assert found["sweep"]["best"]["bcubed"]["f"] == max(p["bcubed"]["f"] for p in found["sweep"]["points"])
+    assert document(run("eval", "--json"))["sweep"] is None
+
+
+def test_mistakes_are_told_with_their_photos(clustered, run, tmp_path: Path) -> None:
+    rows = [f"album/person{p}/{n}.png,{'Ann' if p < 2 else 'Bob'}" for p in range(3) for n in range(4)]
+    rows[4] = "album/person1/0.png,Bob"
+    (tmp_path / "labels.csv").write_text("\n".join(["photo,label", *rows, "no.png,Ann"]))
+    result = run("eval", "--labels", "labels.csv")
+    assert "Ann + Bob: 1 face astray in cluster" in result.stdout
+    assert "      album/person1/0.png\n" in result.stdout
+    assert "1 row of a photo that is not in the index is left out (line 14: no.png)" in result.stderr
+    found = document(run("eval", "--labels", "labels.csv", "--json", "-q"))
+    (confusion,) = found["confusions"]
+    assert [face["photo"] for face in confusion["faces"]] == ["album/person1/0.png"]
+    (wrong,) = found["identification"]["leave_one_out"]["wrong"]
+    assert (wrong["photo"], wrong["person"], wrong["taken_for"]) == ("album/person1/0.png", "Bob", "Ann")
+    ann, bob = found["people"]
+    assert (ann["photos"], ann["in_cluster"], ann["accuracy"]) == (7, 4, 4 / 7)
+    assert (bob["photos"], bob["in_cluster"], bob["accuracy"]) == (5, 4, 4 / 5)
+
+
+def test_photos_without_a_face_and_unreadable_ones(album, index_album, run, fake_models) -> None:
+    fake_models.make_photo(album / "person0" / "empty.png", fake_models.NOBODY)
+    (album / "person0" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    assert index_album("album").exit_code == 1
+    run("cluster")
+    found = document(run("eval", "--json"))
+    assert (found["photos"], found["photos_without_face"], found["photos_unreadable"]) == (13, 1, 1)
+    assert (found["people"][0]["photos"], found["people"][0]["no_face"]) == (5, 1)
+    assert found["people"][0]["accuracy"] == 4 / 5
+    assert "13 photos of 3 people" in run("eval").stdout
+    assert "1 photo without one; 1 unreadable photo left out" in run("eval").stdout
+
+
+def test_faces_can_be_labelled_one_by_one(clustered, run, tmp_path: Path) -> None:
+    lines = run("faces", "--csv").stdout.splitlines()
+    names = ["label", *(f"P{i // 4}" for i in range(12))]
+    (tmp_path / "l.csv").write_text(
+        "\n".join(f"{line},{name}" for line, name in zip(lines, names, strict=True))
+    )
+    found = document(run("eval", "--labels", "l.csv", "--json"))
+    assert (found["face"], found["faces"], found["clustering"]["bcubed"]["f"]) == (None, 12, 1)
+    result = run("eval", "--labels", "l.csv", "--face", "all")
+    assert result.exit_code == 2
+    assert "--face" in result.stderr
+
+
+def test_many_people_are_shortened(album, index_album, run, fake_models) -> None:
+    for i in range(30):
+        colour = (32 * (i % 6) + 64, 32 * (i // 6) + 64, 255)
+        fake_models.make_photo(album / f"single{i:02}" / "0.png", colour)
+    index_album("album")
+    run("cluster")
+    text = run("eval").stdout
+    assert "The 20 worst of 33 people" in text
+    assert text.count("single") <= 20
+    assert sum(line.startswith("single") for line in run("eval", "--all").stdout.splitlines()) == 30
+
+
+def test_faces_that_came_later_are_told(clustered, index_album, run, fake_models) -> None:
+    fake_models.make_photo(clustered / "person0" / "late.png", (64, 64, 128), mark=77)
+    index_album("album")
+    result = run("eval")
+    assert result.exit_code == 0
+    assert "1 face came after the last `faceindex cluster`" in result.stderr
+
+
+def test_before_clustering_it_says_what_to_do(indexed, run) -> None:
+    result = run("eval")
+    assert result.exit_code == 1
+    assert "Run `faceindex cluster`" in result.stderr
+
+
+def test_an_empty_index(index_album, run, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    index_album("nothing")
+    run("cluster")
+    result = run("eval")
+    assert result.exit_code == 1
+    assert "No face of the index has a label" in result.stderr
+    assert run("status", "--plot", "a.png").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--face", "biggest"),
+        ("--labels", "no.csv"),
+        ("--repeats", "0"),
+        ("--seed", "-1"),
+        ("--plot", "a.jpg"),
+        ("--plot", "no/a.png"),
+    ],
+)
+def test_what_cannot_be_obeyed(args: tuple[str, ...], clustered, run) -> None:
+    result = run("eval", *args)
+    assert result.exit_code == 2
+    assert args[0] in result.stderr or args[1].split("/")[0] in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_sweep_changes_nothing_and_has_the_defaults_among_its_lines(clustered, run) -> None:
+    before = run("faces", "--csv").stdout
+    lines = run("eval", "--sweep").stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("Chinese Whispers by constant"))
+    rows = [line.split() for line in lines[start + 2 :]]
+    assert sum(row[-1] == "best" for row in rows) == 1
+    thresholds = [float(row[0]) for row in rows if row[0] != "defaults"]
+    assert thresholds == sorted(thresholds)
+    (default,) = (i for i, row in enumerate(rows) if row[0] == "defaults")
+    calibrated = float(rows[default][-1])
+    assert float(rows[default - 1][0]) <= calibrated + 1e-4 < float(rows[default + 1][0]) + 2e-4
+    assert run("faces", "--csv").stdout == before
+
+
+@pytest.mark.parametrize("threshold", [-0.3, 0.0, 0.4, 0.999])
+def test_a_sweep_clusters_as_cluster_does(threshold: float, album, index_album, run, fake_models) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        colour = tuple(int(value) for value in rng.integers(2, 8, 3) * 32)
+        fake_models.make_photo(album / "more" / f"{i}.png", colour, mark=i)
+    index_album("album")
+    with FaceIndex.open(write=True) as index:
+        index.cluster(threshold=threshold, rebuild=True)
+        expected = index.table().cluster
+        calibration = models.get("embedder", "fake").calibration
+        labels = _Neighbours(index.table(), index.vectors(), calibration).cluster(threshold)
+    assert ((labels < 0) == (expected < 0)).all()
+    pairs = set(zip(labels.tolist(), expected.tolist(), strict=True))
+    assert len(pairs) == len(set(labels.tolist())) == len(set(expected.tolist()))
+
+
+@pytest.mark.parametrize("args", [(), ("--sweep",)])
+def test_plots(args: tuple[str, ...], clustered, run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    result = run("eval", *args, "--plot", "a.svg", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["schema"] == "faceindex/eval/1"
+    assert "Drawn: a.svg" in result.stderr
+    assert "12 labelled faces of 3 people" in (tmp_path / "a.svg").read_text()
+
+
+def test_status_plots_without_labels_or_clusters(indexed, run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    result = run("status", "--plot", "a.svg")
+    assert result.exit_code == 0
+    assert result.stdout == run("status").stdout
+    text = (tmp_path / "a.svg").read_text()
+    assert "How alike are 12 faces?" in text
+    assert "Two faces with" not in text
+
+
+def test_a_constant_threshold_is_the_one_that_is_drawn(indexed, run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    run("cluster", "--threshold", "0.77")
+    run("status", "--plot", "a.svg")
+    assert "threshold 0.7700" in (tmp_path / "a.svg").read_text()

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+
+
+def test_crops(clustered, run, tmp_path) -> None:
+    dry = run("export", "crops", "out", "--dry-run")
+    assert dry.exit_code == 0
+    assert (
+        dry.stdout
+        == "out: 12 faces of 12 photos; 12 files would be written, 0 unchanged, 0 would be removed\n"
+    )
+    assert not (tmp_path / "out").exists()
+    first = run("export", "crops", "out")
+    assert (first.exit_code, first.stderr) == (0, "")
+    assert first.stdout == "out: 12 faces of 12 photos; 12 files written, 0 unchanged, 0 removed\n"
+    document = json.loads(run("export", "crops", "out", "--margin", "0", "--json").stdout)
+    assert document == {
+        "schema": "faceindex/export/1",
+        "export": "crops",
+        "destination": "out",
+        "dry_run": False,
+        "faces": 12,
+        "photos": 12,
+        "written": 12,
+        "unchanged": 0,
+        "removed": 0,
+        "kept": [],
+        "failed": [],
+    }
+
+
+def test_what_is_left_out_is_told_and_the_code_is_1(clustered, run, tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "0_0.png").write_text("mine")
+    (clustered / "person2" / "3.png").unlink()
+    result = run("export", "crops", "out")
+    assert result.exit_code == 1
+    assert "0_0.png is left as it is" in result.stderr
+    assert "3.png: there is no such file" in result.stderr
+    assert "10 files written" in result.stdout
+    assert "1 of others left alone; 1 photo could not be used" in result.stdout
+    document = json.loads(run("export", "crops", "out", "--json").stdout)
+    assert [entry["file"] for entry in document["kept"]] == ["0_0.png"]
+    assert document["failed"][0]["reason"] == "missing"
+
+
+def test_clusters(clustered, run, tmp_path) -> None:
+    result = run("export", "clusters", "out", "--folders", "--photos", "--link", "symlink")
+    assert result.exit_code == 0
+    assert (
+        sorted(len(list(path.iterdir())) for path in (tmp_path / "out").iterdir() if path.name[0] != ".")
+        == [4] * 3
+    )
+    none = run("export", "clusters", "large", "--min-size", "5")
+    assert none.exit_code == 1
+    assert "no such face" in none.stderr
+    wrong = run("export", "clusters", "x", "--link", "symlink")
+    assert wrong.exit_code == 2
+    assert "Add --photos" in wrong.stderr
+
+
+def test_clusters_before_cluster(indexed, run, tmp_path) -> None:
+    result = run("export", "clusters", "out")
+    assert result.exit_code == 1
+    assert "faceindex cluster" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_boxes_to_standard_output(indexed, run) -> None:
+    result = run("export", "boxes", "-")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "image_path,y_min,x_max,y_max,x_min"
+    assert len(result.stdout.splitlines()) == 13
+    assert result.stderr == ""
+    assert json.loads(run("export", "boxes", "-", "--format", "json").stdout)["schema"] == "faceindex/boxes/1"
+    both = run("export", "boxes", "-", "--json")
+    assert both.exit_code == 2
+    assert json.loads(both.stdout)["schema"] == "faceindex/error/1"
+
+
+def test_a_file_of_others_is_an_error(indexed, run, tmp_path) -> None:
+    (tmp_path / "b.csv").write_text("image_path,y_min,x_max,y_max,x_min\n")
+    result = run("export", "boxes", "b.csv")
+    assert result.exit_code == 2
+    assert "b.csv is left as it is" in result.stderr
+    assert run("export", "boxes", "nowhere/b.csv").exit_code == 2
+    assert run("export", "boxes", "c.csv", "--format", "xml").exit_code == 2
+    assert not (tmp_path / "c.csv").exists()
+    assert not (tmp_path / ".faceindex-export").exists()
+
+
+def test_embeddings(indexed, run, tmp_path) -> None:
+    assert run("export", "embeddings", "e.npz").exit_code == 0
+    with np.load(tmp_path / "e.npz", allow_pickle=False) as read:
+        assert read["vectors"].shape == (12, 16)
+    piped = run("export", "embeddings", "-", "--format", "npz")
+    assert piped.exit_code == 0
+    assert np.load(io.BytesIO(piped.stdout_bytes), allow_pickle=False)["face"].tolist() == list(range(1, 13))
+    nameless = run("export", "embeddings", "e.dat")
+    assert nameless.exit_code == 2
+    assert "--format" in nameless.stderr
+
+
+def test_an_index_without_faces(index_album, run, fake_models, tmp_path) -> None:
+    fake_models.make_photo(tmp_path / "dark" / "a.png", fake_models.NOBODY)
+    assert index_album("dark").exit_code == 0
+    for what in (("crops", "out"), ("boxes", "b.csv"), ("embeddings", "e.npz")):
+        result = run("export", *what)
+        assert result.exit_code == 1, result.stderr
+        assert "no such face" in result.stderr
+
+
+def test_usage(run, tmp_path) -> None:
+    alone = run("export")
+    assert alone.exit_code == 2
+    assert "embeddings" in alone.stdout
+    assert run("export", "crop", "out").exit_code == 2
+    missing = run("export", "crops", "out")
+    assert missing.exit_code == 2
+    assert "no index" in missing.stderr

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+
+def test_summary_states_the_weight(clustered, run) -> None:
+    result = run("gallery", "page")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "3 clusters, 12 faces (0 in none) on 12 photos"
+    assert re.fullmatch(r"\d files written, 0 unchanged, 0 removed", lines[1])
+    assert re.fullmatch(r".*/page/index\.html: [\d.]+ [kM]B with its pictures", lines[2])
+    assert run("gallery", "page", "--quiet").stdout == ""
+    again = run("gallery", "page").stdout.splitlines()
+    assert re.fullmatch(r"0 files written, \d unchanged, 0 removed", again[1])
+
+
+def test_json(clustered, run) -> None:
+    document = json.loads(run("gallery", "page", "--json").stdout)
+    assert document["schema"] == "faceindex/gallery-summary/1"
+    assert (document["clusters"], document["faces"], document["photos"]) == (3, 12, 12)
+    page = Path(document["page"])
+    files = [page, *(page.parent / "gallery").iterdir()]
+    assert document["bytes"] == sum(path.stat().st_size for path in files)
+    assert document["written"] == len(files)
+    assert document["unreadable"] == document["kept"] == []
+
+
+def test_copies_are_weighed_apart(clustered, run) -> None:
+    document = json.loads(run("gallery", "page", "--copy", "--json").stdout)
+    copies = list((Path(document["page"]).parent / "photos").iterdir())
+    assert document["copies"] == len(copies) == 12
+    assert document["copied_bytes"] == sum(path.stat().st_size for path in copies)
+
+
+def test_dry_run(clustered, run) -> None:
+    result = run("gallery", "page", "--dry-run")
+    assert result.exit_code == 0
+    assert "would be written" in result.stdout
+    assert not Path("page").exists()
+
+
+def test_a_photo_that_is_gone(clustered, run) -> None:
+    gone = clustered / "person1" / "2.png"
+    gone.unlink()
+    result = run("gallery", "page")
+    assert result.exit_code == 1
+    assert str(gone) in result.stderr
+    assert Path("page/index.html").is_file()
+    document = json.loads(run("gallery", "page", "--json").stdout)
+    assert document["unreadable"] == [{"photo": str(gone), "reason": "missing"}]
+
+
+def test_without_clusters_the_page_says_so(indexed, run) -> None:
+    result = run("gallery", "page")
+    assert result.exit_code == 0
+    assert "faceindex cluster" in result.stderr
+
+
+def test_an_index_without_faces(fake_models, index_album, run, tmp_path: Path) -> None:
+    fake_models.make_photo(tmp_path / "album" / "dark.png", fake_models.NOBODY)
+    index_album("album")
+    result = run("gallery", "page")
+    assert result.exit_code == 0
+    assert "no faces" in result.stderr
+    assert Path("page/index.html").is_file()
+
+
+def test_wrong_destinations(clustered, run) -> None:
+    Path("file").write_text("mine")
+    Path("theirs").mkdir()
+    Path("theirs/index.html").write_text("mine")
+    for destination in ("file", "theirs", ".faceindex", ".faceindex/page", "album", ""):
+        result = run("gallery", destination)
+        assert result.exit_code == 2, destination
+        assert result.stderr.startswith("error: ")
+    assert Path("theirs/index.html").read_text() == "mine"
+    assert not list(clustered.glob("**/index.html"))
+
+
+def test_no_index(run) -> None:
+    result = run("gallery", "page")
+    assert result.exit_code == 2
+    assert "faceindex index PATH" in result.stderr
+    assert not Path("page").exists()

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from faceindex import FaceIndex
+from faceindex.errors import NotClustered, UsageError
+from faceindex.export.place import STATE
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if not path.is_dir() and STATE not in path.parts
+    )
+
+
+@pytest.fixture
+def album(tmp_path: Path, fake_models, monkeypatch) -> Path:
+    """Three photos of one person, two of another, and one of a third, all of different names."""
+    monkeypatch.chdir(tmp_path)
+    colours = {"a": (64, 64, 128), "b": (192, 64, 128), "c": (64, 192, 128)}
+    for mark, name in enumerate(("a1", "a2", "a3", "b1", "b2", "c1")):
+        fake_models.make_photo(tmp_path / "album" / f"{name}.png", colours[name[0]], mark=mark)
+    return tmp_path / "album"
+
+
+def cluster_of(index: FaceIndex) -> dict[str, int | None]:
+    return {Path(row.photo).stem: row.cluster for row in index.faces()}
+
+
+def test_flat(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex]) -> None:
+    with opened(album) as index:
+        a, b = cluster_of(index)["a1"], cluster_of(index)["b1"]
+        done = index.export_clusters("out")
+        expected = [f"{a}_a1_0.png", f"{a}_a2_0.png", f"{a}_a3_0.png", f"{b}_b1_0.png", f"{b}_b2_0.png"]
+        assert files(tmp_path / "out") == sorted(expected)
+        assert (done.faces, done.photos, done.files.written) == (5, 5, 5)
+        larger = index.export_clusters("out", min_size=3)
+        assert (larger.faces, larger.files.unchanged, larger.files.removed) == (3, 3, 2)
+        index.export_clusters("out", min_size=4, unclustered=True)
+        assert files(tmp_path / "out") == ["unclustered_c1_0.png"]
+
+
+def test_folders(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex]) -> None:
+    with opened(album) as index:
+        b = cluster_of(index)["b1"]
+        index.export_clusters("out", folders=True, unclustered=True)
+        assert {f"{b}/b1_0.png", f"{b}/b2_0.png", "unclustered/c1_0.png"} < set(files(tmp_path / "out"))
+        index.export_clusters("out", folders=True, min_size=3)
+        assert not (tmp_path / "out" / str(b)).exists()
+        index.export_clusters("out")
+        assert all("/" not in name for name in files(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+def test_photos(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex], link: str) -> None:
+    with opened(album) as index:
+        a = cluster_of(index)["a1"]
+        for written in (5, 0):
+            done = index.export_clusters("out", photos=True, link=link)
+            assert (done.files.written, done.files.kept) == (written, ())
+        other = "copy" if link == "symlink" else "symlink"
+        assert index.export_clusters("other", photos=True, link=other).files.written == 5
+        assert index.export_clusters("other", photos=True, link=link).files.written == 5
+    for folder in ("out", "other"):
+        first = tmp_path / folder / f"{a}_a1_0.png"
+        assert first.read_bytes() == (album / "a1.png").read_bytes()
+        assert first.samefile(album / "a1.png") == (link != "copy")
+        assert first.is_symlink() == (link == "symlink")
+        assert first.stat().st_mtime_ns == (album / "a1.png").stat().st_mtime_ns
+
+
+def test_a_photo_is_there_once_for_each_cluster(tmp_path: Path, album: Path, opened, fake_models) -> None:
+    import numpy as np
+
+    from faceindex.store import NewImage, Store
+    from faceindex.types import Faces
+
+    opened(album).close()
+    with Store.open(tmp_path / "index", write=True) as store:
+        table = store.faces()
+        vectors = store.vectors(table.row)[[3, 0, 1]]  # one like b, two like a
+        full = {k: np.repeat(getattr(table, k)[:1], 3, axis=0) for k in ("boxes", "landmarks", "scores")}
+        norms = sharpness = np.ones(3, np.float32)
+        faces = Faces(**full, vectors=vectors, norms=norms, sharpness=sharpness)
+        photo = fake_models.make_photo(album / "group.png", (1, 2, 3))
+        store.commit([NewImage(1, photo.name, 1, 1, width=96, height=96, faces=faces)])
+    with FaceIndex.open(tmp_path / "index", write=True) as index:
+        index.cluster()
+        a, b = cluster_of(index)["a1"], cluster_of(index)["b1"]
+        done = index.export_clusters("out", photos=True, folders=True)
+        assert (done.faces, done.photos) == (8, 6)
+        assert {f"{b}/group_0.png", f"{a}/group_1.png"} <= set(files(tmp_path / "out"))
+        assert not {f"{a}/group_2.png"} & set(files(tmp_path / "out"))
+
+
+def test_what_cannot_be_asked(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex]) -> None:
+    with opened(album, cluster=False) as index:
+        with pytest.raises(NotClustered):
+            index.export_clusters("out")
+        with pytest.raises(UsageError, match="--photos"):
+            index.export_clusters("out", link="symlink")
+        with pytest.raises(UsageError, match="There is no link 'sym'"):
+            index.export_clusters("out", photos=True, link="sym")
+        with pytest.raises(UsageError, match="--min-size 0"):
+            index.export_clusters("out", min_size=0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_photos_that_are_gone_are_told(tmp_path: Path, album: Path, opened) -> None:
+    with opened(album) as index:
+        (album / "a1.png").unlink()
+        for link in ("copy", "hardlink", "symlink"):
+            done = index.export_clusters(link, photos=True, link=link)
+            assert [Path(error.path).name for error in done.failed] == ["a1.png"]
+            assert done.files.written == 4

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from faceindex.errors import UsageError
+from faceindex.export import gallery_pictures
+from faceindex.export.gallery import write_gallery
+from faceindex.export.gallery_data import file_url, relative_url
+from faceindex.export.gallery_layout import COLUMNS, SIDE, lay_out
+from faceindex.export.gallery_page import page
+
+
+@pytest.fixture
+def galleries(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    import galleries
+
+    return galleries
+
+
+@pytest.fixture
+def source(galleries, tmp_path: Path):
+    """Two people on three photos, and one face in no cluster."""
+    plans = [
+        galleries.PhotoPlan(
+            "a/one.jpg",
+            [
+                galleries.FacePlan((20, 20, 80, 100), 3, 0.95),
+                galleries.FacePlan((120, 20, 180, 100), 7, 0.8),
+                galleries.FacePlan((220, 120, 280, 200), -1),
+            ],
+        ),
+        galleries.PhotoPlan("a/two.jpg", [galleries.FacePlan((20, 20, 80, 100), 3, 0.91)]),
+        galleries.PhotoPlan("b/three.png", [galleries.FacePlan((20, 20, 80, 100), 3, 0.99)]),
+    ]
+    return galleries.make_source(tmp_path / "photos", plans)
+
+
+@pytest.fixture
+def write(galleries, tmp_path: Path):
+    def write(source, dest: str = "page", **options):
+        return write_gallery(source, tmp_path / dest, galleries.surroundings(tmp_path / "photos"), **options)
+
+    return write
+
+
+def data_of(page_path: Path) -> dict:
+    found = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', page_path.read_text("utf-8"), re.DOTALL
+    )
+    return json.loads(found.group(1))
+
+
+def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file() and ".faceindex-export" not in path.parts
+    }
+
+
+def test_what_is_written_and_counted(source, write, tmp_path: Path) -> None:
+    told = []
+    result = write(source, on_progress=lambda done, total: told.append((done, total)))
+    assert (result.clusters, result.faces, result.unclustered, result.photos) == (2, 5, 1, 3)
+    assert result.failures == ()
+    files = files_in(tmp_path / "page")
+    assert result.bytes == sum(len(content) for _, content in files.values())
+    assert len(files) == result.sprites + 1 == result.files.written
+    assert told[-1] == (7, 7)  # five faces and two covers
+    data = data_of(result.page)
+    assert data["clusters"]["id"] == [3, 7]
+    assert data["photos"]["path"] == ["a/one.jpg", "a/two.jpg", "b/three.png"]
+    assert sorted(data["faces"]["id"]) == [1, 2, 3, 4, 5]
+    assert {f"gallery/{name}" for name, _ in data["sprites"] + data["covers"]} == set(files) - {"index.html"}
+
+
+def test_each_face_is_drawn_in_its_slot(galleries, source, write, tmp_path: Path) -> None:
+    data = data_of(write(source).page)
+    numbers = iter(data["faces"]["id"])
+    for name, count in data["sprites"]:
+        sprite = np.asarray(PillowImage.open(tmp_path / "page" / "gallery" / name))
+        for slot in range(count):
+            row, column = divmod(slot, COLUMNS)
+            middle = sprite[row * SIDE + SIDE // 2, column * SIDE + SIDE // 2].astype(int)
+            assert np.abs(middle - galleries.colour_of(next(numbers))).max() < 12
+    assert next(numbers, None) is None
+
+
+def test_the_cover_is_the_face_most_alike_to_its_cluster(galleries, source, write, tmp_path: Path) -> None:
+    ((name, count),) = data_of(write(source).page)["covers"]
+    sprite = np.asarray(PillowImage.open(tmp_path / "page" / "gallery" / name)).astype(int)
+    assert count == 2
+    assert np.abs(sprite[SIDE // 2, SIDE // 2] - galleries.colour_of(5)).max() < 12
+    assert np.abs(sprite[SIDE // 2, SIDE + SIDE // 2] - galleries.colour_of(2)).max() < 12
+
+
+def test_again_writes_nothing(source, write, tmp_path: Path) -> None:
+    write(source)
+    before = files_in(tmp_path / "page")
+    again = write(source)
+    assert (again.files.written, again.files.removed) == (0, 0)
+    assert again.files.unchanged == len(before)
+    assert files_in(tmp_path / "page") == before
+
+
+def test_a_new_face_redraws_only_its_own_sprites(galleries, write, tmp_path: Path) -> None:
+    def plans(extra: bool):
+        faces = [
+            galleries.FacePlan((20, 20, 80, 100), cluster, 0.9) for cluster in range(3) for _ in range(150)
+        ]
+        if extra:
+            faces.append(galleries.FacePlan((20, 20, 80, 100), 1, 0.5))
+        return [galleries.PhotoPlan(f"{number}.jpg", [face], (96, 120)) for number, face in enumerate(faces)]
+
+    first = write(galleries.make_source(tmp_path / "photos", plans(False)))
+    second = write(galleries.make_source(tmp_path / "photos", plans(True)))
+    assert first.sprites >= 7
+    # The last sprite of cluster 1, the covers, of which it is now the first, and the page.
+    assert second.files.written == 3
+    assert second.files.unchanged == first.sprites - 2
+
+
+def test_dry_run_writes_nothing_and_counts_the_same(source, write, tmp_path: Path) -> None:
+    planned = write(source, dry_run=True)
+    assert not (tmp_path / "page").exists()
+    assert planned.files.dry_run
+    assert planned.files.written == write(source).files.written
+
+
+def test_an_unreadable_photo_is_grey_told_and_tried_again(source, write, tmp_path: Path) -> None:
+    photo = tmp_path / "photos" / "a" / "two.jpg"
+    good = photo.read_bytes()
+    photo.unlink()
+    result = write(source)
+    assert [error.path for error in result.failures] == [str(photo)]
+    assert (result.faces, result.photos) == (5, 3)
+    assert write(source).files.written == 0
+    photo.write_bytes(good)
+    mended = write(source)
+    assert mended.failures == ()
+    assert mended.files.written == 2  # one sprite and the page
+    assert mended.files.removed == 1
+
+
+def test_a_photo_that_changed_since_is_not_cut_at_the_wrong_place(source, write, tmp_path: Path) -> None:
+    PillowImage.new("RGB", (320, 240), "red").save(tmp_path / "photos" / "a" / "two.jpg")
+    (failure,) = write(source).failures
+    assert "changed since it was indexed" in failure.problem
+
+
+def test_copies(source, write, tmp_path: Path) -> None:
+    result = write(source, copy=True)
+    data = data_of(result.page)
+    assert result.copies == 3
+    for place, path in enumerate(data["photos"]["path"]):
+        copy = tmp_path / "page" / data["copies"][str(place)]
+        assert copy.read_bytes() == (tmp_path / "photos" / path).read_bytes()
+    assert str(tmp_path) not in result.page.read_text("utf-8")
+    linked = write(source)
+    assert linked.files.removed == 3
+    assert not (tmp_path / "page" / "photos").exists()
+
+
+def test_links_lead_to_the_photos(source, write, tmp_path: Path) -> None:
+    (root,) = data_of(write(source).page)["roots"]
+    relative, absolute = root["urls"]
+    assert relative == "../photos/"
+    assert absolute == (tmp_path / "photos").as_uri() + "/"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
+def test_a_name_that_is_html_stays_text(galleries, write, tmp_path: Path) -> None:
+    plan = galleries.PhotoPlan('"><script>alert(1)<\\script>.jpg', [galleries.FacePlan((20, 20, 80, 100), 1)])
+    result = write(galleries.make_source(tmp_path / "photos", [plan], given="</script><b>"))
+    html = result.page.read_text("utf-8")
+    assert html.count("<script") == 2
+    assert html.count("</script>") == 2
+    assert data_of(result.page)["photos"]["path"] == [plan.name]
+    assert data_of(result.page)["roots"][0]["name"] == "</script><b>"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_a_name_that_is_no_text(galleries, write, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 #1?.jpg")
+    result = write(
+        galleries.make_source(
+            tmp_path / "photos",
+            [galleries.PhotoPlan(name, [galleries.FacePlan((20, 20, 80, 100), 1)])],
+        ),
+        copy=True,
+    )
+    data = data_of(result.page)
+    assert data["photos"]["path"] == [name]
+    assert (tmp_path / "page" / os.fsdecode(unquote_to_bytes(data["copies"]["0"]))).is_file()
+
+
+def test_formats_that_browsers_do_not_know_get_a_preview(galleries, write, tmp_path: Path) -> None:
+    turned = PillowImage.Exif()
+    turned[0x0112] = 6
+    face = galleries.FacePlan((20, 20, 80, 100), 1)
+    plans = [
+        galleries.PhotoPlan("a.tif", [face]),
+        galleries.PhotoPlan("b.png", [face]),
+        galleries.PhotoPlan("c.png", [face], save=(("exif", turned),)),
+        galleries.PhotoPlan("d.jpg", [face], save=(("exif", turned),)),
+    ]
+    source = galleries.make_source(tmp_path / "photos", plans)
+    photos = [
+        record._replace(width=240, height=320) if record.relpath[0] in "cd" else record
+        for record in source.photos
+    ]
+    result = write(replace(source, photos=photos))
+    previews = data_of(result.page)["previews"]
+    assert sorted(previews) == ["0", "2"]
+    for photo, size in (("0", (320, 240)), ("2", (240, 320))):
+        with PillowImage.open(tmp_path / "page" / previews[photo]) as picture:
+            assert picture.size == size
+
+
+def test_photos_too_large_to_link_get_a_small_preview(
+    galleries, source, write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_pictures, "_TOO_LARGE_TO_LINK", 1000)
+    monkeypatch.setattr(gallery_pictures, "_PREVIEW_SIDE", 100)
+    previews = data_of(write(source).page)["previews"]
+    assert len(previews) == 3
+    with PillowImage.open(tmp_path / "page" / previews["0"]) as picture:
+        assert picture.size == (100, 75)
+        assert not picture.getexif()
+
+
+def test_a_page_of_others_is_not_overwritten(source, write, tmp_path: Path) -> None:
+    (tmp_path / "page").mkdir()
+    theirs = tmp_path / "page" / "index.html"
+    theirs.write_text("mine")
+    with pytest.raises(UsageError, match=r"index\.html"):
+        write(source)
+    assert files_in(tmp_path / "page").keys() == {"index.html"}
+    assert theirs.read_text() == "mine"
+
+
+def test_no_faces_and_no_clusters(galleries, write, tmp_path: Path) -> None:
+    empty = write(galleries.make_source(tmp_path / "photos", [], clustered=False))
+    assert (empty.faces, empty.sprites, empty.files.written) == (0, 0, 1)
+    loose = galleries.PhotoPlan("a.jpg", [galleries.FacePlan((20, 20, 80, 100))])
+    result = write(galleries.make_source(tmp_path / "photos", [loose], clustered=False))
+    assert (result.clusters, result.unclustered) == (0, 1)
+    assert data_of(result.page)["clustered"] is False
+
+
+def test_windows_of_thumbnails_join_up(
+    galleries, source, write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(source, "whole")
+    monkeypatch.setattr(gallery_pictures, "_WINDOW", 1)
+    write(source, "pieces")
+    whole, pieces = files_in(tmp_path / "whole"), files_in(tmp_path / "pieces")
+    assert {name: content for name, (_, content) in whole.items()} == {
+        name: content for name, (_, content) in pieces.items()
+    }
+
+
+def test_layout_holds_every_face_once(galleries, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    faces = [
+        galleries.FacePlan((0, 0, 9, 9 + number), int(cluster))
+        for number, cluster in enumerate(rng.zipf(1.3, 700) % 40 - 1)
+    ]
+    source = galleries.make_source(tmp_path, [galleries.PhotoPlan("a.jpg", faces)])
+    layout = lay_out(source.table, {record.id: record for record in source.photos})
+    assert sorted(layout.order) == list(range(700))
+    assert np.array_equal(np.concatenate([sprite.faces for sprite in layout.sprites]), layout.order)
+    assert max(len(sprite.faces) for sprite in layout.sprites) <= 128
+    sizes = [int((source.table.cluster == cluster).sum()) for cluster in layout.clusters]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len({sprite.name for sprite in layout.sprites}) == len(layout.sprites)
+
+
+def test_the_policy_names_exactly_this_script_and_style() -> None:
+    html = page({}).decode()
+    policy = re.search(r'content-security-policy" content="([^"]*)"', html).group(1)
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL).group(1)
+    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL).group(1)
+    for kind, text in (("script-src", script), ("style-src", style)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind} 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in re.sub(r'http-equiv="[^"]*"', "", html)
+    assert "innerHTML" not in html
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX paths")
+def test_addresses_of_files() -> None:
+    assert file_url("/a b/ü#?%.jpg") == "file:///a%20b/%C3%BC%23%3F%25.jpg"
+    assert file_url(os.fsdecode(b"/caf\xe9")) == "file:///caf%E9"
+    assert relative_url("/a/b:c/d", "/a/e") == "../b%3Ac/d"
+    assert relative_url("/a", "/a/e/f") == "../.."
+
+
+def test_sprites_are_jpegs_without_metadata(source, write, tmp_path: Path) -> None:
+    write(source)
+    for name, (_, content) in files_in(tmp_path / "page").items():
+        if name != "index.html":
+            picture = PillowImage.open(io.BytesIO(content))
+            assert picture.format == "JPEG"
+            assert not picture.getexif()

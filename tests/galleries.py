@@ -1,0 +1,100 @@
+"""Galleries of made-up photos: grey, with a rectangle of a colour of its own for each face."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from faceindex.export.folder import Surroundings
+from faceindex.export.gallery import GallerySource
+from faceindex.images import content_hash
+from faceindex.store import FaceTable, ImageRecord, Root, Status
+
+__all__ = ["FacePlan", "PhotoPlan", "colour_of", "make_source", "surroundings"]
+
+
+@dataclass(frozen=True)
+class FacePlan:
+    box: tuple[float, float, float, float]
+    cluster: int = -1
+    similarity: float = 0.9
+
+
+@dataclass(frozen=True)
+class PhotoPlan:
+    name: str
+    faces: Sequence[FacePlan]
+    size: tuple[int, int] = (320, 240)
+    save: tuple[tuple[str, object], ...] = ()  # arguments of Pillow's save
+
+
+def colour_of(face: int) -> tuple[int, int, int]:
+    """The colour of the face with that id."""
+    return (40 + face * 53 % 200, 40 + face * 97 % 200, 40 + face * 31 % 200)
+
+
+def make_source(
+    folder: Path, plans: Sequence[PhotoPlan], *, clustered: bool = True, given: str = "photos", first: int = 1
+) -> GallerySource:
+    """Write the photos, and describe them as an index would; face ids count from `first`."""
+    rows: list[tuple[int, FacePlan]] = []
+    records = []
+    for number, plan in enumerate(plans, 1):
+        image = PillowImage.new("RGB", plan.size, (128, 128, number % 256))
+        for face in plan.faces:
+            image.paste(colour_of(first + len(rows)), tuple(round(value) for value in face.box))
+            rows.append((number, face))
+        path = folder / plan.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        suffix = {".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF"}[os.path.splitext(plan.name)[1]]  # noqa: PTH122
+        with path.open("wb") as file:
+            image.save(file, suffix, **dict(plan.save))
+        data = path.read_bytes()
+        records.append(
+            ImageRecord(
+                id=number,
+                root_id=1,
+                relpath=plan.name,
+                size=len(data),
+                mtime_ns=path.stat().st_mtime_ns,
+                content_hash=content_hash(data),
+                width=plan.size[0],
+                height=plan.size[1],
+                status=Status.OK,
+                reason=None,
+                detail=None,
+                faces=len(plan.faces),
+            )
+        )
+    clusters = np.array([face.cluster for _, face in rows], np.int64)
+    count = len(rows)
+    table = FaceTable(
+        face=np.arange(first, first + count, dtype=np.int64),
+        image=np.array([image for image, _ in rows], np.int64),
+        row=np.arange(count, dtype=np.int64),
+        boxes=np.array([face.box for _, face in rows], np.float32).reshape(-1, 4),
+        landmarks=np.full((count, 5, 2), np.nan, np.float32),
+        scores=np.ones(count, np.float32),
+        norms=np.ones(count, np.float32),
+        sharpness=np.ones(count, np.float32),
+        cluster=clusters,
+        similarity=np.array(
+            [face.similarity if face.cluster >= 0 else np.nan for _, face in rows], np.float32
+        ),
+    )
+    return GallerySource(
+        table=table,
+        photos=records,
+        roots=[Root(id=1, path=str(folder), given=given)],
+        path_of=lambda record: os.path.join(folder, record.relpath),  # noqa: PTH118
+        clustered=clustered,
+    )
+
+
+def surroundings(folder: Path) -> Surroundings:
+    return Surroundings(folder / ".faceindex", (folder,))
