@@ -3,7 +3,7 @@
 Each pair is a row:
 
 - photos of people/ with a face, faces on people/ and groups/;
-- LFW: pairs of lfw_pairs.csv told right, in ten folds (`lfw_pairs.py`), by the face nearest the centre; a pair
+- LFW: pairs told right, in ten folds (`lfw_pairs.py`), by the face nearest the centre; a pair
   of which a face was not found counts as wrong;
 - milliseconds a photo (detection, people/) and a face (cutting the chip and embedding it): time of one core,
   networks on one thread;

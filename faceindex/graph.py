@@ -33,7 +33,7 @@ _COLUMN_BLOCK = 1024
 
 # The partition, chosen by benchmarks/scale.py on made-up faces of long-tailed people.
 _CELLS_PER_ROOT = 2.0  # cells for each square root of the number of vectors
-_PROBES = 24  # cells that are searched for each vector, its own among them
+_PROBES = 28  # cells that are searched for each vector, its own among them
 _ROUNDS = 2  # of looking at the neighbours of neighbours
 _HOPS = 20  # neighbours that are looked at, and of each of those again
 _SAMPLE_PER_CELL = 32  # vectors that the centroids are fitted to

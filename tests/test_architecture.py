@@ -61,6 +61,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "dlib": ("detect/dlib_*", "align.py", "align/*"),
     "torch": ("detect/*", "embed/*", "devices.py", "recognise.py"),
     "matplotlib": ("plots.py",),
+    "pyarrow": ("export/embeddings.py",),
     "PIL": ("images/*",),
     "pillow_heif": ("images/*",),
     "typer": ("cli/*",),

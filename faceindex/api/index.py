@@ -29,7 +29,7 @@ from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.errors import IndexNotFound, ModelError, NotClustered, UsageError
 from faceindex.grouping import group_faces, leading, similarity_to_centroid, update_similarities
 from faceindex.identify import identify
-from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, ClustererSpec, EmbedderSpec
+from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, Calibration, ClustererSpec, EmbedderSpec
 from faceindex.store import (
     Clustering,
     Counts,
@@ -39,7 +39,7 @@ from faceindex.store import (
     Status,
     Store,
 )
-from faceindex.types import F32, Faces, Image
+from faceindex.types import F32, BoolArray, Faces, Image
 
 if TYPE_CHECKING:
     from faceindex.api.evaluation import Evaluation, Labelled, Sweep
@@ -90,6 +90,7 @@ class FaceIndex(Exporting):
         self._device = device
         self._recogniser: Recogniser | None = None
         self._read: tuple[int, FaceTable, Naming] | None = None
+        self._speaking: tuple[FaceTable, BoolArray] | None = None
 
     # Opening and closing -----------------------------------------------------------------------
 
@@ -269,7 +270,7 @@ class FaceIndex(Exporting):
         return self._catalog()[0]
 
     def vectors(self) -> F32:
-        """Unit vectors of all faces, (n, d) float32, in the order of `table`."""
+        """Unit vectors of all faces, (n, d) float32, in the order of `table`; read-only."""
         return self._store.vectors(self.table().row)
 
     def faces(self) -> Iterator[FaceRow]:
@@ -589,7 +590,7 @@ class FaceIndex(Exporting):
             clusters=table.cluster,
             threshold=threshold,
             consensus=consensus,
-            voices=leading(table, table.cluster, calibration),
+            voices=self._voices(table, calibration),
             neighbours=neighbours,
         )
         named = {neighbour.face for answer in answers for neighbour in answer.neighbours}
@@ -756,6 +757,12 @@ class FaceIndex(Exporting):
         if self._recogniser is None:
             self._recogniser = load_recogniser(self.pins, self.directory, self._device)
         return self._recogniser
+
+    def _voices(self, table: FaceTable, calibration: Calibration) -> BoolArray:
+        """The faces that speak for people, found once for each table."""
+        if self._speaking is None or self._speaking[0] is not table:
+            self._speaking = (table, leading(table, table.cluster, calibration))
+        return self._speaking[1]
 
     def _catalog(self) -> tuple[FaceTable, Naming]:
         """Faces and photos of one moment, read again only after a commit."""

@@ -14,8 +14,7 @@ two. Moving the boxes to where the HOG detector's are gives 92.9 %, which is wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -24,10 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from faceindex.detect.dlib_common import (
-    WINDOW,
+    DlibDetector,
     PixelBudget,
-    check_images,
-    check_min_face,
     doublings,
     from_dlib,
     up_to_down,
@@ -52,7 +49,7 @@ _MOST_TOGETHER = 50_000_000
 _PIXELS_PER_ITEM = 1 << 16
 
 
-class DlibCnn:
+class DlibCnn(DlibDetector):
     """Find faces, also turned and partly hidden ones, with dlib's network.
 
     With the same `upsample` it finds what ``face_recognition.face_locations(model="cnn")`` finds: the
@@ -84,9 +81,7 @@ class DlibCnn:
     def __init__(
         self, spec: DetectorSpec, *, min_face: float, device: str = "cpu", upsample: int = 1
     ) -> None:
-        self._min_face = check_min_face(min_face, upsample)
-        self.spec = replace(spec, decoded_face=WINDOW / 2**upsample)
-        self._upsample = upsample
+        super().__init__(spec, min_face=min_face, upsample=upsample)
         self._device = torch.device(device)
         (weight,) = spec.weights
         parameters = read_parameters(weight)
@@ -98,40 +93,7 @@ class DlibCnn:
         self._deep = BatchSize(device, cpu=128, item_bytes=_PIXELS_PER_ITEM * 16, most=1 << 12)
         self._budget = PixelBudget(_MOST_TOGETHER)
 
-    @property
-    def min_face(self) -> float:
-        """Side in pixels of the smallest face that is looked for."""
-        return self._min_face
-
-    def detect(
-        self, images: Sequence[Image], *, min_faces: Sequence[float] | None = None
-    ) -> list[Detections]:
-        """Find the faces on a batch of images.
-
-        Parameters
-        ----------
-        images : sequence of (h, w, 3) uint8
-            RGB, upright; sizes may differ.
-        min_faces : sequence of float, optional
-            Without effect; see `DlibCnn`.
-
-        Returns
-        -------
-        list of Detections
-            One per image, in whole pixels of that image, sorted by score, highest first; boxes may leave
-            the frame, landmarks are NaN. See `faceindex.detect.dlib_common.from_dlib` for scores.
-
-        Raises
-        ------
-        UsageError
-            If an image is not (h, w, 3) uint8, or `min_faces` is not one positive number per image.
-        """
-        check_images(images, min_faces)
-        return [self._detect(image) for image in images]
-
     def _detect(self, image: Image) -> Detections:
-        if not image.size:
-            return Detections.empty()
         times = doublings(image, self._upsample, _MOST_PIXELS)
         pixels = image.shape[0] * image.shape[1] * 4**times
         with self._budget.spend(pixels), torch.inference_mode():

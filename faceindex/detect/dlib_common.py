@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from faceindex.detect.arguments import check_images, check_min_face
 from faceindex.errors import UsageError
+from faceindex.models.spec import DetectorSpec
 from faceindex.types import Detections, Image
 
-__all__ = ["WINDOW", "PixelBudget", "check_images", "check_min_face", "doublings", "from_dlib", "up_to_down"]
+__all__ = ["DlibDetector", "PixelBudget", "doublings", "from_dlib", "up_to_down"]
 
 WINDOW = 80  # pixels; of the HOG filters (frontal_face_detector.h), and in the network's file
 
@@ -46,42 +49,67 @@ class PixelBudget:
                 self._changed.notify_all()
 
 
-def check_min_face(min_face: float, upsample: int) -> float:
-    """The smallest face that a detector can look for: that asked for, or what `upsample` reaches.
+class DlibDetector(ABC):
+    """What dlib's detectors share: a window of 80 px, which `upsample` makes smaller.
+
+    Parameters
+    ----------
+    spec : DetectorSpec
+    min_face : float
+        Side of the smallest face that is looked for, in pixels, greater than 0. It decides at which
+        scale photos are decoded; on an image, faces from ``80 / 2 ** upsample`` px are found whatever it
+        is, as dlib's pyramid is fixed.
+    upsample : int
+        How often an image is doubled (``number_of_times_to_upsample`` of face_recognition).
 
     Raises
     ------
     UsageError
         If `min_face` is not a positive number, or `upsample` is negative.
     """
-    if not (math.isfinite(min_face) and min_face > 0):
-        raise UsageError(f"The smallest face cannot be {min_face} px.", "Give a number greater than 0.")
-    if upsample < 0:
-        raise UsageError(f"An image cannot be doubled {upsample} times.", "Give 0 or more for upsample.")
-    reach: float = WINDOW / 2**upsample
-    return max(float(min_face), reach)
 
+    def __init__(self, spec: DetectorSpec, *, min_face: float, upsample: int) -> None:
+        if upsample < 0:
+            raise UsageError(f"An image cannot be doubled {upsample} times.", "Give 0 or more for upsample.")
+        reach: float = WINDOW / 2**upsample
+        self._min_face = max(check_min_face(min_face), reach)
+        self.spec = replace(spec, decoded_face=reach)
+        self._upsample = upsample
 
-def check_images(images: Sequence[Image], min_faces: Sequence[float] | None) -> None:
-    """Refuse what is no image, and smallest faces that are not one positive number for each.
+    @property
+    def min_face(self) -> float:
+        """Side in pixels of the smallest face that is looked for: as asked, or what `upsample` reaches."""
+        return self._min_face
 
-    Raises
-    ------
-    UsageError
-    """
-    if min_faces is not None:
-        if len(min_faces) != len(images):
-            raise UsageError(
-                f"{len(min_faces)} smallest faces were given for {len(images)} images.", "Give one for each."
-            )
-        for side in min_faces:
-            check_min_face(side, 0)
-    for image in images:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise UsageError(
-                f"An image is an array of {image.dtype} and shape {image.shape}.",
-                "Images are (height, width, 3) and uint8, RGB.",
-            )
+    def detect(
+        self, images: Sequence[Image], *, min_faces: Sequence[float] | None = None
+    ) -> list[Detections]:
+        """Find the faces on a batch of images.
+
+        Parameters
+        ----------
+        images : sequence of (h, w, 3) uint8
+            RGB, upright; sizes may differ.
+        min_faces : sequence of float, optional
+            Without effect, as dlib's pyramid is fixed.
+
+        Returns
+        -------
+        list of Detections
+            One per image, in whole pixels of that image, sorted by score, highest first; boxes may leave
+            the frame, landmarks are NaN. See `from_dlib` for scores.
+
+        Raises
+        ------
+        UsageError
+            If an image is not (h, w, 3) uint8, or `min_faces` is not one positive number per image.
+        """
+        check_images(images, min_faces, self._min_face)
+        return [self._detect(image) if image.size else Detections.empty() for image in images]
+
+    @abstractmethod
+    def _detect(self, image: Image) -> Detections:
+        """Find the faces on one image, which has pixels."""
 
 
 def doublings(image: Image, upsample: int, most: int) -> int:

@@ -8,18 +8,15 @@ otherwise; the filters come inside dlib (``dlib/image_processing/frontal_face_de
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import dlib
 import numpy as np
 
 from faceindex.detect.dlib_common import (
-    WINDOW,
+    DlibDetector,
     PixelBudget,
-    check_images,
-    check_min_face,
     doublings,
     from_dlib,
 )
@@ -34,7 +31,7 @@ _MOST_PIXELS = 100_000_000
 _MOST_TOGETHER = 300_000_000
 
 
-class DlibHog:
+class DlibHog(DlibDetector):
     """Find frontal and half-profile faces with dlib's HOG detector.
 
     With the same `upsample` it finds what ``face_recognition.face_locations`` finds: the boxes are
@@ -63,49 +60,14 @@ class DlibHog:
     def __init__(
         self, spec: DetectorSpec, *, min_face: float, device: str = "cpu", upsample: int = 1
     ) -> None:
-        self._min_face = check_min_face(min_face, upsample)
-        self.spec = replace(spec, decoded_face=WINDOW / 2**upsample)
-        self._upsample = upsample
+        super().__init__(spec, min_face=min_face, upsample=upsample)
         # dlib's detector writes to itself while it works, and crashes when two threads share it. Each borrows
         # one of its own.
         self._idle: queue.SimpleQueue[dlib.fhog_object_detector] = queue.SimpleQueue()
         self._idle.put(dlib.get_frontal_face_detector())
         self._budget = PixelBudget(_MOST_TOGETHER)
 
-    @property
-    def min_face(self) -> float:
-        """Side in pixels of the smallest face that is looked for."""
-        return self._min_face
-
-    def detect(
-        self, images: Sequence[Image], *, min_faces: Sequence[float] | None = None
-    ) -> list[Detections]:
-        """Find the faces on a batch of images.
-
-        Parameters
-        ----------
-        images : sequence of (h, w, 3) uint8
-            RGB, upright; sizes may differ.
-        min_faces : sequence of float, optional
-            Without effect; see `DlibHog`.
-
-        Returns
-        -------
-        list of Detections
-            One per image, in whole pixels of that image, sorted by score, highest first; boxes may leave
-            the frame, landmarks are NaN. See `faceindex.detect.dlib_common.from_dlib` for scores.
-
-        Raises
-        ------
-        UsageError
-            If an image is not (h, w, 3) uint8, or `min_faces` is not one positive number per image.
-        """
-        check_images(images, min_faces)
-        return [self._detect(image) for image in images]
-
     def _detect(self, image: Image) -> Detections:
-        if not image.size:
-            return Detections.empty()
         times = doublings(image, self._upsample, _MOST_PIXELS)
         pixels = image.shape[0] * image.shape[1] * 4**times
         with self._budget.spend(pixels), self._detector() as detector:

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from faceindex.detect.arguments import check_images, check_min_face
 from faceindex.detect.boxes import nms
 from faceindex.detect.dsfd_anchors import anchors, decode
 from faceindex.detect.dsfd_light_nets import LightDSFDNet
 from faceindex.detect.dsfd_nets import DSFDNet
 from faceindex.detect.dsfd_weights import fold_batch_norm, load_network
 from faceindex.devices import BatchSize
-from faceindex.errors import UsageError
 from faceindex.models.spec import DetectorSpec
 from faceindex.models.weights import read_weights
 from faceindex.types import F32, I64, Detections, Image
@@ -69,9 +69,8 @@ class DSFD:
     _bytes_per_pixel: ClassVar[int] = 600  # measured, as for lightDSFD below
 
     def __init__(self, spec: DetectorSpec, *, min_face: float, device: str = "cpu") -> None:
-        _check_min_face(min_face)
         self.spec = spec
-        self._min_face = float(min_face)
+        self._min_face = check_min_face(min_face)
         self._device = torch.device(device)
         (weight,) = spec.weights
         net = load_network(self._network, weight, read_weights(weight))
@@ -111,19 +110,7 @@ class DSFD:
         UsageError
             If an image is not (h, w, 3) uint8, or `min_faces` is not one positive number per image.
         """
-        smallest = [self._min_face] * len(images) if min_faces is None else [float(m) for m in min_faces]
-        if len(smallest) != len(images):
-            raise UsageError(
-                f"{len(smallest)} smallest faces were given for {len(images)} images.", "Give one for each."
-            )
-        for side in smallest:
-            _check_min_face(side)
-        for image in images:
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise UsageError(
-                    f"An image is an array of {image.dtype} and shape {image.shape}.",
-                    "Images are (height, width, 3) and uint8, RGB.",
-                )
+        smallest = check_images(images, min_faces, self._min_face)
         groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         found = [Detections.empty()] * len(images)
         for index, (image, side) in enumerate(zip(images, smallest, strict=True)):
@@ -237,11 +224,6 @@ def to_input(images: Sequence[Image], shape: tuple[int, int], device: torch.devi
     batch = torch.cat(planes).to(device).flip(1).float()
     batch -= torch.tensor(_MEAN_BGR, device=device)[:, None, None]
     return batch.contiguous(memory_format=torch.channels_last)
-
-
-def _check_min_face(min_face: float) -> None:
-    if not (math.isfinite(min_face) and min_face > 0):
-        raise UsageError(f"The smallest face cannot be {min_face} px.", "Give a number greater than 0.")
 
 
 def _to_numpy(tensor: Tensor) -> F32:

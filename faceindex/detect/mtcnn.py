@@ -11,7 +11,6 @@ whole batch) is not.
 from __future__ import annotations
 
 import io
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from faceindex.detect.arguments import check_images, check_min_face
 from faceindex.detect.boxes import frames, nms, square
 from faceindex.detect.mtcnn_nets import ONet, PNet, RNet
 from faceindex.detect.resample import SummedAreas
 from faceindex.devices import BatchSize, is_out_of_memory
-from faceindex.errors import UsageError
 from faceindex.models.spec import DetectorSpec
 from faceindex.models.weights import read_weights
 from faceindex.types import F32, I64, Detections, Image
@@ -87,9 +86,8 @@ class MTCNN:
     """
 
     def __init__(self, spec: DetectorSpec, *, min_face: float, device: str = "cpu") -> None:
-        _check_min_face(min_face)
         self.spec = spec
-        self._min_face = float(min_face)
+        self._min_face = check_min_face(min_face)
         self._device = torch.device(device)
         self._pnet, self._rnet, self._onet = PNet(), RNet(), ONet()
         for net, weight in zip((self._pnet, self._rnet, self._onet), spec.weights, strict=True):
@@ -130,19 +128,7 @@ class MTCNN:
         UsageError
             If an image is not (h, w, 3) uint8, or `min_faces` is not one positive number per image.
         """
-        smallest = [self._min_face] * len(images) if min_faces is None else [float(m) for m in min_faces]
-        if len(smallest) != len(images):
-            raise UsageError(
-                f"{len(smallest)} smallest faces were given for {len(images)} images.", "Give one for each."
-            )
-        for side in smallest:
-            _check_min_face(side)
-        for image in images:
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise UsageError(
-                    f"An image is an array of {image.dtype} and shape {image.shape}.",
-                    "Images are (height, width, 3) and uint8, RGB.",
-                )
+        smallest = check_images(images, min_faces, self._min_face)
         found: list[Detections] = []
         for batch in _batches(images):
             with torch.inference_mode():
@@ -269,11 +255,6 @@ class MTCNN:
         # A view, channels last in memory: on a CPU that is 1.5 times as fast in P-Net, and 3 times in
         # R- and O-Net, as one plane per channel.
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device)
-
-
-def _check_min_face(min_face: float) -> None:
-    if not (math.isfinite(min_face) and min_face > 0):
-        raise UsageError(f"The smallest face cannot be {min_face} px.", "Give a number greater than 0.")
 
 
 def _batches(images: Sequence[Image]) -> Iterator[slice]:

@@ -341,11 +341,12 @@ class Store:
         ----------
         rows : (n,) int64, optional
             Rows to gather, such as ``faces().row``; None means all committed rows, tombstones
-            included. Consecutive rows are not copied: they are a read-only memory map.
+            included.
 
         Returns
         -------
         (n, d) float32
+            Read-only. Consecutive rows are not copied: they are a memory map.
         """
         committed = self._catalog.rows
         mapped = self._vectors.read(committed)
@@ -355,7 +356,9 @@ class Store:
             raise UsageError(f"A row is outside 0..{committed - 1}.", "Use the rows of faces().")
         if len(rows) and (np.diff(rows) == 1).all():
             return mapped[int(rows[0]) : int(rows[-1]) + 1]
-        return np.asarray(mapped[rows])
+        gathered = np.asarray(mapped[rows])
+        gathered.flags.writeable = False
+        return gathered
 
     # Search ------------------------------------------------------------------------------------
 

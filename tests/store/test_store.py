@@ -324,3 +324,34 @@ def test_counts_and_journal(store, directory, root_id, make_image, unit_vectors)
     assert counts.last_run.kind == "cluster"
     assert counts.last_run.detail["parameters"] == {"k": [1, 2]}
     assert [run.kind for run in store.runs()] == ["cluster", "index"]
+
+
+def test_only_changed_assignments_are_written(store, root_id, unit_vectors, make_image):
+    store.commit([make_image(root_id, "a.jpg", unit_vectors(4, 0))])
+    face = store.faces().face
+    store.save_clustering("a", {}, 0, face, np.array([0, 0, 1, -1]), np.full(4, 0.5))
+    changed = np.array([False, True, True, True])
+    store.save_clustering("b", {}, 0, face, np.array([5, -1, 2, 2]), np.full(4, 0.75), changed=changed)
+    table = store.faces()
+    assert table.cluster.tolist() == [0, -1, 2, 2]
+    np.testing.assert_array_equal(table.similarity, np.array([0.5, np.nan, 0.75, 0.75], np.float32))
+    assert store.active_clustering().algorithm == "b"
+    assert store.counts().clusters == 2
+    with pytest.raises(UsageError, match="differ in length"):
+        store.save_clustering("c", {}, 0, face, np.zeros(4), np.ones(4), changed=changed[:2])
+
+
+def test_consecutive_rows_are_not_copied(store, root_id, unit_vectors, make_image):
+    vectors = unit_vectors(5, 0)
+    store.commit([make_image(root_id, "a.jpg", vectors)])
+    for rows, copied in (
+        ([0, 1, 2, 3, 4], False),
+        ([2, 3], False),
+        ([3], False),
+        ([3, 2], True),
+        ([1, 3], True),
+    ):
+        found = store.vectors(np.array(rows))
+        np.testing.assert_array_equal(found, vectors[rows])
+        assert np.shares_memory(found, store.vectors()) != copied
+        assert not found.flags.writeable

@@ -1,0 +1,226 @@
+"""Clustering a million made-up faces: time, peak memory, and the neighbour graph against raw hnswlib.
+
+People have a long tail of photos, vectors the geometry of dlib's (see made_up.py). Each run of each
+contestant is a process of its own, in turns, and reads the same vectors from a file:
+
+- graph: 20 neighbours of every face by `near_neighbours`;
+- hnswlib: build and ask for 20 neighbours of every face, on all cores, with the shortest candidate list
+  (`ef`) of those tried whose recall is 0.95 or more (ours is what it is, and told);
+- cluster: what `faceindex cluster` does with the vectors: the graph of 80 neighbours above the floor,
+  its symmetric form, and Chinese Whispers in three steps; beside it plain propagation on the same graph.
+
+Recall@20 is measured on 1,000 faces against exact search; the kernels are compiled before. hnswlib's
+time to find its `ef` is not counted.
+
+    python benchmarks/scale.py [--quick] [--faces N] [--runs N] [--seed S] [--m M] [--ef-construction E]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import hnswlib
+import numpy as np
+from common import write_result
+from made_up import face_vectors, long_tail
+
+from faceindex import graph, models
+from faceindex.cluster import Clusterer, ClusterOptions
+from faceindex.cluster.chinese_whispers import chinese_whispers
+from faceindex.evaluate import bcubed
+from faceindex.graph import log_odds, near_neighbours, nearest, symmetric_graph
+from faceindex.grouping import _GRAPH_FLOOR, _GRAPH_NEIGHBOURS
+from faceindex.models import EmbedderSpec
+from faceindex.types import F32, I32, I64
+
+DIMENSION = 128
+K = 20
+ASKED = 1000
+ENOUGH = 0.95
+EFS = (21, 24, 28, 32, 40, 48, 64, 80, 96, 128, 160, 200)
+HNSW_BLOCK = 20_000
+
+
+def peak_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def recall(found: I32 | I64, expected: I64) -> float:
+    return float(np.mean([len(np.intersect1d(f, e)) / K for f, e in zip(found, expected, strict=True)]))
+
+
+def warm_up(vectors: F32) -> None:
+    """Load the kernels, those of the partition too."""
+    some = np.array(vectors[:1000])
+    limit, graph.EXACT_UP_TO = graph.EXACT_UP_TO, 100
+    neighbours, similarities = near_neighbours(some, K)
+    graph.EXACT_UP_TO = limit
+    near_neighbours(some, K)
+    chinese_whispers(symmetric_graph(neighbours, similarities))
+
+
+def measure_graph(vectors: F32, asked: I64, expected: I64, seed: int) -> dict[str, object]:
+    warm_up(vectors)
+    before = peak_mib()
+    wall, cpu = time.perf_counter(), time.process_time()
+    found, _ = near_neighbours(vectors, K, seed=seed)
+    times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+    return {**times, "recall": recall(found[asked], expected), "mib_before": before, "peak_mib": peak_mib()}
+
+
+def measure_hnswlib(
+    vectors: F32, asked: I64, expected: I64, m: int, ef_construction: int, seed: int
+) -> dict[str, object]:
+    n = len(vectors)
+    before = peak_mib()
+    wall, cpu = time.perf_counter(), time.process_time()
+    index = hnswlib.Index("ip", DIMENSION)
+    index.init_index(n, M=m, ef_construction=ef_construction, random_seed=seed)
+    index.add_items(vectors, np.arange(n))
+    build, build_cpu = time.perf_counter() - wall, time.process_time() - cpu
+
+    def ask(rows: I64) -> I64:
+        """Without the faces themselves."""
+        labels, _ = index.knn_query(vectors[rows], K + 1)
+        found = labels.astype(np.int64)
+        itself = found == rows[:, None]
+        itself[~itself.any(axis=1), K] = True
+        return found[~itself].reshape(-1, K)
+
+    for ef in EFS:
+        index.set_ef(ef)
+        reached = recall(ask(asked), expected)
+        if reached >= ENOUGH:
+            break
+    wall, cpu = time.perf_counter(), time.process_time()
+    for start in range(0, n, HNSW_BLOCK):
+        ask(np.arange(start, min(start + HNSW_BLOCK, n)))
+    query, query_cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {
+        "seconds": build + query,
+        "cpu_seconds": build_cpu + query_cpu,
+        "build_s": build,
+        "query_s": query,
+        "m": m,
+        "ef_construction": ef_construction,
+        "ef": ef,
+        "recall": reached,
+        "mib_before": before,
+        "peak_mib": peak_mib(),
+    }
+
+
+def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
+    warm_up(vectors)
+    n = len(vectors)
+    embedder = models.get("embedder", "dlib")
+    assert isinstance(embedder, EmbedderSpec)
+    calibration = embedder.calibration
+    floor = calibration.threshold(n) + _GRAPH_FLOOR / calibration.slope
+    options = ClusterOptions(calibration=calibration, seed=seed)
+    clusterer: Clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=options)
+    clusterer.fit(np.array(vectors[:300]), symmetric_graph(*near_neighbours(np.array(vectors[:300]), 20)))
+
+    before = peak_mib()
+    marks = [time.perf_counter()]
+    neighbours, similarities = near_neighbours(vectors, _GRAPH_NEIGHBOURS, floor=floor, seed=seed)
+    marks.append(time.perf_counter())
+    edges = symmetric_graph(neighbours, log_odds(similarities, n, calibration), floor=_GRAPH_FLOOR)
+    del neighbours, similarities
+    marks.append(time.perf_counter())
+    plain = chinese_whispers(edges, seed=seed)
+    marks.append(time.perf_counter())
+    labels = clusterer.fit(vectors, edges)
+    marks.append(time.perf_counter())
+    peak = peak_mib()
+    spent = np.diff(marks)
+    scores = {name: bcubed(found, who) for name, found in (("plain", plain), ("three steps", labels))}
+    return {
+        "seconds": float(spent[0] + spent[1] + spent[3]),
+        "neighbours_s": float(spent[0]),
+        "symmetric_s": float(spent[1]),
+        "plain_propagation_s": float(spent[2]),
+        "three_steps_s": float(spent[3]),
+        "edges": len(edges.indices) // 2,
+        "clusters_of_2": int((np.bincount(labels) > 1).sum()),
+        "bcubed": {k: {"f": s.f, "precision": s.precision, "recall": s.recall} for k, s in scores.items()},
+        "mib_before": before,
+        "peak_mib": peak,
+    }
+
+
+def measure(part: str, folder: Path, options: argparse.Namespace) -> dict[str, object]:
+    """One run of one contestant, in this process."""
+    vectors: F32 = np.load(folder / "vectors.npy", mmap_mode="r").view(np.ndarray)
+    asked, expected = np.load(folder / "asked.npy"), np.load(folder / "expected.npy")
+    if part == "graph":
+        return measure_graph(vectors, asked, expected, options.seed)
+    if part == "hnswlib":
+        return measure_hnswlib(vectors, asked, expected, options.m, options.ef_construction, options.seed)
+    return measure_cluster(vectors, np.load(folder / "who.npy"), options.seed)
+
+
+def prepare(n: int, seed: int, folder: Path) -> None:
+    rng = np.random.default_rng(seed)
+    who = long_tail(n, rng)
+    vectors = face_vectors(who, DIMENSION, rng)
+    asked = np.sort(rng.choice(n, min(ASKED, n), replace=False))
+    graph.EXACT_UP_TO = n  # this many are compared with all
+    expected, _ = nearest(vectors[asked], vectors, K, leave_out=asked.astype(np.int32))
+    np.save(folder / "vectors.npy", vectors)
+    np.save(folder / "who.npy", who)
+    np.save(folder / "asked.npy", asked)
+    np.save(folder / "expected.npy", expected)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="30,000 faces, one run")
+    parser.add_argument("--faces", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--m", type=int, default=16, help="of hnswlib")
+    parser.add_argument("--ef-construction", type=int, default=100, help="of hnswlib")
+    parser.add_argument("--parts", default="graph,hnswlib,cluster", help="which of the three to run")
+    parser.add_argument("--part", help=argparse.SUPPRESS)  # a process for one run
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part:
+        print(json.dumps(measure(options.part, options.folder, options)))
+        return
+    n, runs = (30_000, 1) if options.quick else (options.faces, options.runs)
+    results: dict[str, list[dict[str, object]]] = {part: [] for part in options.parts.split(",")}
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(n, options.seed, Path(folder))
+        for run in range(runs):
+            for part, found in results.items():
+                command = [sys.executable, __file__, "--part", part, "--folder", folder]
+                settings = {
+                    "--seed": options.seed + run,
+                    "--m": options.m,
+                    "--ef-construction": options.ef_construction,
+                }
+                command += [str(word) for item in settings.items() for word in item]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                found.append(json.loads(done.stdout))
+                print(part, {k: round(v, 3) if isinstance(v, float) else v for k, v in found[-1].items()})
+    medians = {part: float(np.median([float(str(r["seconds"])) for r in rs])) for part, rs in results.items()}
+    payload = {"faces": n, "dimension": DIMENSION, "k": K, "seed": options.seed, "runs": runs}
+    if {"graph", "hnswlib"} <= medians.keys():
+        ratio = medians["graph"] / medians["hnswlib"]
+        payload["graph_over_hnswlib"] = ratio
+        print(f"{n:,} faces: our graph takes {ratio:.2f} of hnswlib's time")
+    name = "scale-quick" if options.quick else f"scale-{n}"
+    print(f"Written to {write_result(name, {**payload, 'median_seconds': medians, 'results': results})}")
+
+
+if __name__ == "__main__":
+    main()
