@@ -13,7 +13,7 @@ Of dsfd, where its trained weights are not there, only the cost is told, with ra
 face, on a few photos of people/.
 
 Every detector runs in a process of its own. Prints the table that README shows, and writes
-``results/models.json``.
+``results/models.json``; with ``--detector`` the rows of the others stay there.
 
     FACEINDEX_WEIGHTS=../shared/weights python benchmarks/models.py [--detector NAME...] [--quick]
 """
@@ -33,7 +33,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import write_result
+from common import RESULTS, write_result
 from lfw_pairs import DATA, read_pairs, score
 
 from faceindex import models
@@ -280,7 +280,18 @@ def main() -> None:
                 rows += measured(name, arguments.quick, trained=False)
     print(markdown(rows))
     if not arguments.quick:
-        write_result("models", {"rows": rows})
+        write_result("models", {"rows": merged(rows) if arguments.detector else rows})
+
+
+def merged(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """These rows, and the earlier ones of other detectors."""
+    new = {row["detector"] for row in rows}
+    path = RESULTS / "models.json"
+    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    return sorted(
+        [*(row for row in earlier if row["detector"] not in new), *rows],
+        key=lambda row: models.names("detector").index(row["detector"]),
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -252,7 +253,7 @@ class _Workers:
     """A thread for each core; a matrix product stays in its thread, as the cores have their own."""
 
     def __enter__(self) -> _Workers:
-        self._limits = threadpoolctl.threadpool_limits(1, user_api="blas")
+        self._limits = _libraries().limit(limits=1, user_api="blas")
         self._pool = ThreadPoolExecutor(_cores())
         return self
 
@@ -263,6 +264,11 @@ class _Workers:
     def run(self, work: Callable[[int], None], items: Iterable[int]) -> None:
         for _ in self._pool.map(work, items):
             pass
+
+
+@functools.cache
+def _libraries() -> threadpoolctl.ThreadpoolController:
+    return threadpoolctl.ThreadpoolController()  # looks at all that is loaded, which takes milliseconds
 
 
 def _cores() -> int:
