@@ -7,7 +7,7 @@ import numpy as np
 from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.models.spec import Calibration
 from faceindex.store import Clustering, FaceTable
-from faceindex.types import F32, I64, BoolArray, Graph
+from faceindex.types import F32, I32, I64, BoolArray, Graph
 
 __all__ = ["group_faces", "leading", "similarity_to_centroid", "update_similarities"]
 
@@ -152,23 +152,31 @@ def _graph(
     if even is None or floor is None:
         even = calibration.threshold(n_faces)
         floor = even + _GRAPH_FLOOR / calibration.slope
+
+    def look_up(which: I64) -> tuple[I32, F32]:
+        itself = which.astype(np.int32)
+        return nearest(vectors[which], vectors, _GRAPH_NEIGHBOURS, floor=floor, leave_out=itself)
+
     if few:
-        neighbours = np.full((len(vectors), _GRAPH_NEIGHBOURS), -1, np.int32)
-        similarities = np.full(neighbours.shape, floor, np.float32)
-        asking: I64 = np.flatnonzero(new)
-        for _ in range(2):  # the new ones, and the free ones that they may take with them
-            found = nearest(
-                vectors[asking], vectors, _GRAPH_NEIGHBOURS, floor=floor, leave_out=asking.astype(np.int32)
-            )
-            neighbours[asking], similarities[asking] = found
-            near = np.unique(found[0][found[1] > even]).astype(np.int64)
-            asking = near[free[near] & ~new[near]]
+        # The new ones, and the free ones that they may take with them.
+        rows: I64 = np.flatnonzero(new)
+        found = [look_up(rows)]
+        near = np.unique(found[0][0][found[0][1] > even]).astype(np.int64)
+        taken = near[free[near] & ~new[near]]
+        found.append(look_up(taken))
+        rows = np.concatenate([rows, taken])
+        order = np.argsort(rows)
+        rows = rows[order]
+        neighbours = np.concatenate([lists[0] for lists in found])[order]
+        similarities = np.concatenate([lists[1] for lists in found])[order]
     else:
+        rows = np.arange(len(vectors))
         neighbours, similarities = near_neighbours(vectors, _GRAPH_NEIGHBOURS, floor=floor, seed=options.seed)
     if options.threshold is not None:
-        return symmetric_graph(neighbours, similarities - np.float32(options.threshold))
+        weights = similarities - np.float32(options.threshold)
+        return symmetric_graph(neighbours, weights, rows=rows, n=len(vectors))
     weights = log_odds(similarities, n_faces, calibration)
-    return symmetric_graph(neighbours, weights, floor=_GRAPH_FLOOR)
+    return symmetric_graph(neighbours, weights, floor=_GRAPH_FLOOR, rows=rows, n=len(vectors))
 
 
 def _dissolve(labels: I64, fixed: I64, min_size: int) -> I64:

@@ -57,7 +57,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "hnswlib": ("store/ann.py",),
     "sqlite3": ("store/catalog.py", "store/migrations.py"),
     "sklearn": ("cluster/kmeans.py",),
-    "numba": ("cluster/*", "graph.py"),
+    "numba": ("cluster/*", "graph/*"),
     "dlib": ("detect/dlib_*", "align.py", "align/*"),
     "torch": ("detect/*", "embed/*", "devices.py", "recognise.py"),
     "matplotlib": ("plots.py",),

@@ -65,17 +65,16 @@ class ChineseWhispers:
         labels = chinese_whispers(graph, seed=seed, fixed=fixed)
         if self.options.threshold is not None or self.options.calibration is None:
             return labels
-        _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-        settled = sizes[codes] >= SETTLED
+        settled = np.bincount(labels)[labels] >= SETTLED
         odds = (settled.sum() + 1) / (len(labels) - settled.sum() + 1)
         bias = settled * np.float32(np.clip(np.log(odds), 0.0, MAX_BIAS))
         stays = settled if fixed is None else settled | (fixed >= 0)
         labels = chinese_whispers(graph, seed=seed, fixed=np.where(stays, labels, -1), bias=bias)
-        ids, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+        ids, codes, sizes = _compact(labels)
         clusters = _contract(vectors, graph, codes, sizes, self.options.calibration)
         kept = np.full(len(ids), -1, np.int64)
         if fixed is not None:
-            known = np.isin(ids, fixed[fixed >= 0])
+            known = np.isin(ids, fixed[fixed >= 0], kind="table")
             kept[known] = ids[known]
         return _by_size(chinese_whispers(clusters, seed=seed, fixed=kept)[codes], fixed)
 
@@ -114,7 +113,7 @@ def chinese_whispers(
     if len(fixed) != n:
         raise ValueError(f"fixed has {len(fixed)} labels for {n} nodes")
     frozen = fixed >= 0
-    kept_ids, kept_codes = np.unique(fixed[frozen], return_inverse=True)
+    kept_ids, kept_codes, _ = _compact(fixed[frozen])
     # Internal codes are dense, so that scores fit one array: kept classes first, then the nodes.
     codes = np.arange(len(kept_ids), len(kept_ids) + n, dtype=np.int32)
     codes[frozen] = kept_codes
@@ -128,6 +127,15 @@ def chinese_whispers(
     return _by_size(np.where(labels >= 0, labels, codes + _above(fixed)), fixed)
 
 
+def _compact(labels: I64) -> tuple[I64, I64, I64]:
+    """The labels there are, which of them each is, and how often; by counting, as labels are dense."""
+    counts = np.bincount(labels)
+    ids = np.flatnonzero(counts)
+    place = np.empty(len(counts), np.int64)
+    place[ids] = np.arange(len(ids))
+    return ids, place[labels], counts[ids]
+
+
 def _above(fixed: I64 | None) -> int:
     return 0 if fixed is None else int(fixed.max(initial=-1)) + 1
 
@@ -136,9 +144,9 @@ def _by_size(labels: I64, fixed: I64 | None) -> I64:
     """Renumber the clusters that are not in `fixed` from the largest to the smallest."""
     start = _above(fixed)
     new = labels >= start
-    _, first, codes, sizes = np.unique(
-        labels[new], return_index=True, return_inverse=True, return_counts=True
-    )
+    _, codes, sizes = _compact(labels[new] - start)
+    first = np.empty(len(sizes), np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # the last that is written is the first
     order = np.lexsort((first, -sizes))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
@@ -186,7 +194,7 @@ def cluster_sums(vectors: F32, labels: I64, ids: I64) -> F32:
     -------
     (m, d) float32
     """
-    members = np.flatnonzero(np.isin(labels, ids))
+    members = np.flatnonzero(np.isin(labels, ids, kind="table"))
     members = members[np.argsort(labels[members], kind="stable")]
     first = np.searchsorted(labels[members], ids)
     sums = np.empty((len(ids), vectors.shape[1]), np.float32)

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from faceindex import graph as graph_module
 from faceindex.graph import (
     exact_neighbours,
     graph_from_edges,
@@ -16,6 +15,7 @@ from faceindex.graph import (
     nearest,
     symmetric_graph,
 )
+from faceindex.graph import neighbours as neighbours_module
 from faceindex.models import Calibration
 from faceindex.types import F32, I64, Graph
 
@@ -92,8 +92,8 @@ class TestExactNeighbours:
     def test_blocks_change_nothing(self, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
         vectors = lattice_vectors(23, seed=3)
         whole = exact_neighbours(vectors, 5)
-        monkeypatch.setattr(graph_module, "_QUERY_BLOCK", rows)
-        monkeypatch.setattr(graph_module, "_COLUMN_BLOCK", 2 * rows + 1)
+        monkeypatch.setattr(neighbours_module, "_QUERY_BLOCK", rows)
+        monkeypatch.setattr(neighbours_module, "_COLUMN_BLOCK", 2 * rows + 1)
         blocked = exact_neighbours(vectors, 5)
         np.testing.assert_array_equal(blocked[1], whole[1])
         np.testing.assert_array_equal(blocked[0], whole[0])
@@ -141,7 +141,7 @@ class TestNearNeighbours:
 
     @pytest.fixture(autouse=True)
     def _always_partition(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(graph_module, "EXACT_UP_TO", 0)
+        monkeypatch.setattr(neighbours_module, "EXACT_UP_TO", 0)
 
     def test_finds_nearly_all_and_their_similarities_are_right(self) -> None:
         vectors = people(6000, 12, seed=0)
@@ -157,7 +157,7 @@ class TestNearNeighbours:
         np.testing.assert_allclose(similarities, measured, atol=1e-5)
 
     def test_is_exact_when_all_cells_are_searched(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(graph_module, "_PROBES", 10_000)
+        monkeypatch.setattr(neighbours_module, "_PROBES", 10_000)
         vectors = people(600, 6, seed=1)
         found, similarities = near_neighbours(vectors, 9)
         expected, values = exact_neighbours(vectors, 9)
@@ -165,12 +165,12 @@ class TestNearNeighbours:
         np.testing.assert_allclose(similarities, values, atol=1e-6)
 
     def test_a_second_round_finds_what_the_cells_missed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(graph_module, "_PROBES", 2)
+        monkeypatch.setattr(neighbours_module, "_PROBES", 2)
         vectors = people(4000, 40, seed=2)
         expected, _ = exact_neighbours(vectors, 20)
         recalls = []
         for rounds in (0, 1, 2):
-            monkeypatch.setattr(graph_module, "_ROUNDS", rounds)
+            monkeypatch.setattr(neighbours_module, "_ROUNDS", rounds)
             found, _ = near_neighbours(vectors, 20)
             recalls.append(np.mean([len(np.intersect1d(f, e)) for f, e in zip(found, expected, strict=True)]))
         assert recalls[0] < recalls[1] < recalls[2]
@@ -179,7 +179,7 @@ class TestNearNeighbours:
     def test_the_same_again(self, shard: int, monkeypatch: pytest.MonkeyPatch) -> None:
         vectors = people(2000, 8, seed=3)
         once = near_neighbours(vectors, 10, seed=4)
-        monkeypatch.setattr(graph_module, "_SHARD", shard)
+        monkeypatch.setattr(neighbours_module, "_SHARD", shard)
         again = near_neighbours(vectors, 10, seed=4)
         np.testing.assert_array_equal(once[0], again[0])
 

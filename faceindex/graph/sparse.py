@@ -1,0 +1,136 @@
+"""From lists of neighbours to a symmetric weighted graph in compressed sparse rows."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from faceindex.models.spec import Calibration
+from faceindex.types import F32, I32, I64, Graph
+
+__all__ = ["graph_from_edges", "log_odds", "symmetric_graph"]
+
+
+def log_odds(similarities: F32, n: int, calibration: Calibration) -> F32:
+    """Log-odds that two faces show the same person.
+
+    Evidence by the embedder's calibration, prior of one match among `n`.
+
+    Parameters
+    ----------
+    similarities : float32, any shape
+    n : int
+        Number of faces (or clusters) that a match was sought among.
+    calibration : Calibration
+
+    Returns
+    -------
+    float32, same shape
+        0 where same and different are equally probable.
+    """
+    return (calibration.slope * (similarities - calibration.threshold(n))).astype(np.float32)
+
+
+def symmetric_graph(
+    neighbours: I32 | I64,
+    weights: F32,
+    *,
+    floor: float = 0.0,
+    rows: I64 | None = None,
+    n: int | None = None,
+) -> Graph:
+    """The union of directed neighbour lists as an undirected graph, in time linear in the edges.
+
+    Parameters
+    ----------
+    neighbours : (m, k) int32 or int64
+        Node numbers; -1 and the node itself are skipped.
+    weights : (m, k) float32
+    floor : float
+        Edges of this weight or less are left out.
+    rows : (m,) int64, optional
+        The nodes that these are the neighbours of, ascending; None means ``0..m-1``.
+    n : int, optional
+        Number of nodes; None means m.
+
+    Returns
+    -------
+    Graph
+        There is an edge between i and j if either lists the other, with the greater of the two
+        weights.
+    """
+    rows = np.arange(len(neighbours)) if rows is None else rows
+    n = len(neighbours) if n is None else n
+    keep = (neighbours >= 0) & (weights > floor) & (neighbours != rows[:, None])
+    indptr = np.zeros(n + 1, np.int64)
+    indptr[rows + 1] = keep.sum(axis=1)
+    indices = neighbours[keep].astype(np.int32, copy=False)
+    return _symmetric(n, np.cumsum(indptr), indices, weights[keep].astype(np.float32, copy=False))
+
+
+def graph_from_edges(n: int, a: I64, b: I64, weights: F32) -> Graph:
+    """A graph of `n` nodes from a list of undirected edges, each given once.
+
+    Parameters
+    ----------
+    a, b : (m,) int64
+        The two nodes of each edge.
+    weights : (m,) float32
+    """
+    order = np.argsort(a, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(a, minlength=n))]).astype(np.int64)
+    return _symmetric(n, indptr, b[order].astype(np.int32), weights[order].astype(np.float32))
+
+
+def _symmetric(n: int, indptr: I64, indices: I32, values: F32) -> Graph:
+    # Transposing sorts each row by column; twice gives the graph itself with sorted rows.
+    transposed = _transpose(n, indptr, indices, values)
+    return Graph(*_union(n, *_transpose(n, *transposed), *transposed))
+
+
+@numba.njit(cache=True)
+def _transpose(n, indptr, indices, values):  # type: ignore[no-untyped-def]
+    t_indptr = np.zeros(n + 1, np.int64)
+    for j in indices:
+        t_indptr[j + 1] += 1
+    for i in range(n):
+        t_indptr[i + 1] += t_indptr[i]
+    position = t_indptr[:-1].copy()
+    t_indices = np.empty(len(indices), np.int32)
+    t_values = np.empty(len(values), np.float32)
+    for i in range(n):
+        for e in range(indptr[i], indptr[i + 1]):
+            p = position[indices[e]]
+            t_indices[p] = i
+            t_values[p] = values[e]
+            position[indices[e]] = p + 1
+    return t_indptr, t_indices, t_values
+
+
+@numba.njit(cache=True)
+def _union(n, a_indptr, a_indices, a_values, b_indptr, b_indices, b_values):  # type: ignore[no-untyped-def]
+    indptr = np.zeros(n + 1, np.int64)
+    indices = np.empty(len(a_indices) + len(b_indices), np.int32)
+    values = np.empty(len(a_indices) + len(b_indices), np.float32)
+    out = 0
+    for i in range(n):
+        a, a_end = a_indptr[i], a_indptr[i + 1]
+        b, b_end = b_indptr[i], b_indptr[i + 1]
+        while a < a_end or b < b_end:
+            if b == b_end or (a < a_end and a_indices[a] <= b_indices[b]):
+                j, value = a_indices[a], a_values[a]
+                a += 1
+            else:
+                j, value = b_indices[b], b_values[b]
+                b += 1
+            if out > indptr[i] and indices[out - 1] == j:
+                values[out - 1] = max(values[out - 1], value)
+            else:
+                indices[out] = j
+                values[out] = value
+                out += 1
+        indptr[i + 1] = out
+    return indptr, indices[:out].copy(), values[:out].copy()
+
+
+# Each list is a heap while it is filled, its worst entry first: least similarity, then greatest position.
