@@ -13,12 +13,14 @@ import pytest
 
 from faceindex import FaceIndex, graph, models
 from faceindex.api import find_index
+from faceindex.api.pins import make_pins
 from faceindex.errors import (
     IndexNotFound,
     NotClustered,
     PinnedModelError,
     UnknownModel,
     UsageError,
+    WeightsInvalid,
 )
 from faceindex.store import NewImage
 from faceindex.types import Faces
@@ -209,7 +211,7 @@ def test_options_of_models_are_pinned(tmp_path: Path, album: Path) -> None:
         assert (recogniser.detector.upsample, recogniser.embedder.flip) == (2, False)  # type: ignore[attr-defined]
     with pytest.raises(PinnedModelError, match=r"upsample 2.*1 was asked"):
         FaceIndex.open_or_create(tmp_path / "index", settings={"upsample": 1})
-    with pytest.raises(PinnedModelError, match=r"made without jitter"):
+    with pytest.raises(PinnedModelError, match=r"models that have no --jitter"):
         FaceIndex.open_or_create(tmp_path / "index", settings={"jitter": 1})
     FaceIndex.open_or_create(tmp_path / "index", settings={"upsample": 2, "flip": False}).close()
 
@@ -224,6 +226,8 @@ def test_options_of_models_are_pinned(tmp_path: Path, album: Path) -> None:
         ({"flip": 1}, "--flip 1"),
         ({"min_face": 0}, "smallest face of 0 px"),
         ({"min_face": float("nan")}, "smallest face of nan px"),
+        ({"min_face": float("inf")}, "smallest face of inf px"),
+        ({"min_face": 4.9}, "Choose 5 or more"),
     ],
 )
 def test_options_that_cannot_be_are_refused(
@@ -232,6 +236,43 @@ def test_options_that_cannot_be_are_refused(
     with pytest.raises(UsageError, match=re.escape(said)):
         make(tmp_path / "index", settings=settings)
     assert not (tmp_path / "index").exists()
+
+
+def test_nothing_is_made_when_a_network_cannot_be_loaded(
+    tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object, spec: object, **options: object) -> None:
+        raise WeightsInvalid("It is not the published file.", "Get it again.")
+
+    monkeypatch.setattr(fake_models.FakeDetector, "__init__", broken)
+    with pytest.raises(WeightsInvalid):
+        make(tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "pinned"),
+    [
+        ({}, {"min_face": 40, "upsample": 1}),
+        ({"upsample": 0}, {"min_face": 80, "upsample": 0}),
+        ({"upsample": 2}, {"min_face": 20, "upsample": 2}),
+        ({"min_face": 20.0}, {"min_face": 20, "upsample": 2}),
+        ({"min_face": 30.0}, {"min_face": 30, "upsample": 2}),
+        ({"min_face": 120.0}, {"min_face": 120, "upsample": 1}),
+        ({"min_face": 50.0, "upsample": 3}, {"min_face": 50, "upsample": 3}),
+    ],
+)
+def test_doublings_and_the_smallest_face_belong_together(
+    asked: dict[str, float], pinned: dict[str, float]
+) -> None:
+    pins = make_pins("dlib-hog", "dlib", asked)
+    assert pins.settings == pinned
+
+
+@pytest.mark.parametrize("asked", [{"min_face": 20.0, "upsample": 1}, {"min_face": 40.0, "upsample": 0}])
+def test_a_face_that_the_doublings_do_not_reach_is_refused(asked: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="another --upsample"):
+        make_pins("dlib-hog", "dlib", asked)
 
 
 def test_a_device_that_is_not_here_is_refused_first(tmp_path: Path, fake_models: ModuleType) -> None:

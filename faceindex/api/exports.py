@@ -248,6 +248,7 @@ class Exporting:
         return Surroundings(self._store.directory, tuple(Path(root.path) for root in self._store.roots()))
 
     def _source(self) -> Source:
+        from faceindex.export.originals import Originals
         from faceindex.export.source import Source, SourcePhoto
 
         table, naming = self._catalog()
@@ -258,7 +259,8 @@ class Exporting:
             for image in sorted(set(table.image.tolist()))
             if (record := naming.by_id[image])
         }
-        return Source(table, photos)
+        originals = Originals((naming.path(record), record.content_hash) for record in naming.records)
+        return Source(table, photos, originals)
 
 
 _EMBEDDINGS: dict[str, Literal["npz", "csv", "parquet"]] = {

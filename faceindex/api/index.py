@@ -26,7 +26,7 @@ from faceindex.api.pins import (
 from faceindex.api.results import Clustered, FaceRow, Query, QueryFace
 from faceindex.api.rows import Naming, as_box, face_rows
 from faceindex.cluster import Clusterer, ClusterOptions
-from faceindex.errors import IndexNotFound, ModelError, NotClustered, UsageError
+from faceindex.errors import FaceIndexError, IndexNotFound, ModelError, NotClustered, UsageError
 from faceindex.grouping import group_faces, leading, similarity_to_centroid, update_similarities
 from faceindex.identify import identify
 from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, Calibration, ClustererSpec, EmbedderSpec
@@ -163,8 +163,12 @@ class FaceIndex(Exporting):
         """
         _check_device(device)
         pins = make_pins(detector, embedder, _with_min_face(settings, min_face))
-        named = directory or os.environ.get(_ENVIRONMENT_VARIABLE) or _DIRECTORY
-        return cls(Store.create(named, pins), device=device)
+        named = Path(directory or os.environ.get(_ENVIRONMENT_VARIABLE) or _DIRECTORY)
+        # Before anything is made: an index that is pinned to what cannot be loaded would be in the way.
+        recogniser = load_recogniser(pins, named, device)
+        index = cls(Store.create(named, pins), device=device)
+        index._recogniser = recogniser
+        return index
 
     @classmethod
     def open_or_create(
@@ -231,14 +235,14 @@ class FaceIndex(Exporting):
         """The models that the index is pinned to."""
         return self._store.pins
 
-    def missing_models(self) -> list[ModelError]:
+    def missing_models(self) -> list[FaceIndexError]:
         """What stands in the way of `add` and `identify`: models or weights that are not installed.
 
         Everything else works without them, but `cluster` may need the embedder's spec.
 
         Returns
         -------
-        list of ModelError
+        list of FaceIndexError
             As they would be raised; empty if all is there.
         """
         return missing_models(self.pins, self.directory)

@@ -165,6 +165,7 @@ BUILTIN: tuple[Spec, ...] = (
         licence="BSL-1.0",
         min_face=40.0,  # half of dlib's window, as the image is doubled once
         decoded_face=40.0,
+        window=80.0,
         options=(_UPSAMPLE,),
     ),
     DetectorSpec(
@@ -177,6 +178,7 @@ BUILTIN: tuple[Spec, ...] = (
         licence="CC0-1.0",
         min_face=40.0,
         decoded_face=40.0,
+        window=80.0,
         weights=(
             WeightFile(
                 name="mmod_human_face_detector.dat",

@@ -175,6 +175,9 @@ class DetectorSpec:
     decoded_face : float
         Side in pixels that the smallest wanted face must keep when a photo is decoded at reduced
         scale.
+    window : float or None
+        Of a detector with the option ``upsample``: side in pixels of the smallest face that it finds on a
+        photo that is not doubled; each doubling finds faces half as large.
     pyramid : float or None
         Factor between the levels of its image pyramid, if it is worth looking between them at
         photos on which no face was found.
@@ -194,6 +197,7 @@ class DetectorSpec:
     licence: str
     min_face: float = 30.0
     decoded_face: float = 24.0
+    window: float | None = None
     pyramid: float | None = None
     box: BoxShape | None = None
     weights: tuple[WeightFile, ...] = ()

@@ -125,7 +125,7 @@ def test_options_are_pinned(index_album, album: Path) -> None:
     assert index_album("album").exit_code == 0
     refused = index_album("album", "--no-flip")
     assert refused.exit_code == 2
-    assert "pinned to flip True" in refused.stderr
+    assert "pinned to --flip, and --no-flip was asked" in refused.stderr
 
 
 def test_all_photos_gone_are_kept_until_pruned(index_album, indexed: Path, tmp_path: Path) -> None:
