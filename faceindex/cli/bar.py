@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import typer
+
+from faceindex.cli.errors import INTERRUPTED
 from faceindex.cli.render import Output
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Bar"]
+__all__ = ["Bar", "resumable"]
 
 
 class Bar:
@@ -62,3 +67,22 @@ class Bar:
         # Already styled text; written raw, rich would wrap and mark up what are file names.
         self._out.attach(lambda text: console.print(Text.from_ansi(text), soft_wrap=True), bar.stop)
         return bar, task
+
+
+@contextlib.contextmanager
+def resumable(
+    out: Output, remedy: str = "What is written stays; run the same command again and it goes on from there."
+) -> Iterator[None]:
+    """Around work that Ctrl-C may stop, and `remedy` says what then becomes of it.
+
+    Raises
+    ------
+    typer.Exit
+        When it is interrupted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        out.close()
+        out.error("Interrupted.", remedy)
+        raise typer.Exit(INTERRUPTED) from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, cast
 
 import typer
 
-from faceindex.cli.bar import Bar
+from faceindex.cli.bar import Bar, resumable
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, count
@@ -72,7 +72,7 @@ def crops(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index) as found, Bar(out, "Cutting faces") as bar:
+        with FaceIndex.open(index) as found, Bar(out, "Cutting faces") as bar, resumable(out):
             done = found.export_crops(
                 destination, margin=margin, aligned=aligned, dry_run=dry_run, on_progress=bar.update
             )
@@ -121,7 +121,8 @@ def clusters(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index) as found, Bar(out, "Sorting photos" if photos else "Cutting faces") as bar:
+        doing = "Sorting photos" if photos else "Cutting faces"
+        with FaceIndex.open(index) as found, Bar(out, doing) as bar, resumable(out):
             done = found.export_clusters(
                 destination,
                 photos=photos,
@@ -163,7 +164,7 @@ def boxes(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index) as found:
+        with FaceIndex.open(index) as found, resumable(out, _one_file(destination)):
             done = found.export_boxes(
                 _target(out, destination),
                 format=cast(Literal["csv"] | None, format),
@@ -198,7 +199,8 @@ def embeddings(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index) as found, Bar(out, "Writing vectors") as bar:
+        again = _one_file(destination)
+        with FaceIndex.open(index) as found, Bar(out, "Writing vectors") as bar, resumable(out, again):
             done = found.export_embeddings(
                 _target(out, destination),
                 format=cast(Literal["npz"] | None, format),
@@ -216,6 +218,10 @@ def _target(out: Output, destination: str) -> str | BinaryIO:
         raise UsageError("--json and DEST - are two answers on standard output.", "Choose one.")
     out.flush()
     return sys.stdout.buffer
+
+
+def _one_file(destination: str) -> str:
+    return "" if destination == "-" else "The file is as it was before; run the same command again."
 
 
 def _tell(out: Output, what: str, done: Exported) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceindex.cli.bar import Bar, resumable
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.pictures import open_in_viewer
@@ -13,8 +14,6 @@ from faceindex.cli.render import Output, count, size
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from faceindex.export.gallery import Gallery
 
 __all__ = ["gallery"]
@@ -45,14 +44,14 @@ def gallery(
 
     Open DEST/index.html from disk: it needs no server and no network. Run it again after changes: only
     what changed is written, and files that it did not write are left alone. Exit code 1 if some photos
-    could not be read; their faces are grey.
+    could not be read, whose faces are grey, or if there are no faces.
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         if viewer and dry_run:
             raise UsageError("--open and --dry-run exclude each other.", "Choose one.")
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index) as found, _Bar(out) as bar:
+        with FaceIndex.open(index) as found, Bar(out, "Drawing faces") as bar, resumable(out):
             result = found.export_gallery(destination, copy=copy, dry_run=dry_run, on_progress=bar.update)
         _tell(out, result)
         if viewer:
@@ -61,7 +60,7 @@ def gallery(
 
 def _tell(out: Output, result: Gallery) -> None:
     files = result.files
-    if result.failures or files.kept:
+    if result.failures or files.kept or not result.faces:
         out.exit_code = PARTIAL
     shown = result.failures if out.verbose else result.failures[:_FAILURES]
     for error in shown:
@@ -111,39 +110,3 @@ def _tell(out: Output, result: Gallery) -> None:
         out.warning("The index has no faces. Add photos with `faceindex index PATH...`.")
     elif not result.clusters:
         out.warning("There are no clusters. Run `faceindex cluster`, and then this again.")
-
-
-class _Bar:
-    """A bar on terminals, shown once there is something to do."""
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._out.close()
-
-    def update(self, done: int, total: int) -> None:
-        if not self._out.lively:
-            return
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            console = Console(stderr=True, highlight=False)
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=console,
-                expand=True,
-                transient=True,
-            )
-            self._bar.add_task("Drawing faces", total=total)
-            self._bar.start()
-            self._out.attach(lambda text: console.print(text, markup=False, soft_wrap=True), self._bar.stop)
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total)

@@ -82,8 +82,6 @@ def identify(
                 out.exit_code = PARTIAL
             answers = [_ask(out, faces, photo, neighbours, threshold, how) for photo in photos]
             found = [answer for answer in answers if not isinstance(answer, FaceIndexError)]
-            if viewer:
-                _open(out, faces, found)
             if json:
                 out.document(
                     _SCHEMA,
@@ -91,6 +89,8 @@ def identify(
                     clustered=clustered,
                     photos=[_as_json(photo, answer) for photo, answer in zip(photos, answers, strict=True)],
                 )
+            if viewer:  # last: should it fail, the answer is given
+                _open(out, faces, found)
 
 
 def _ask(

@@ -33,7 +33,8 @@ _VERSION = 1
 
 
 def boxes_source(source: Source, format: BoxFormat, *, absolute: bool = False) -> str:
-    """Fingerprint of what `write_boxes` would write."""
+    """Fingerprint of what `write_boxes` would write; raises as it does."""
+    _check(format)
     table, names = source.table, "\0".join(source.names(absolute=absolute))
     parts: list[object] = ["boxes", _VERSION, format, names, table.boxes, table.face]
     if format == "csv":
@@ -77,8 +78,7 @@ def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: 
     UsageError
         If there is no such format.
     """
-    if format not in ("csv", "csv-full", "json"):
-        raise UsageError(f"There is no format '{format}' for boxes.", "Choose csv, csv-full or json.")
+    _check(format)
     text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
     try:
         names = source.names(absolute=absolute)
@@ -114,6 +114,11 @@ def _full_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]
         columns = zip(table.face[part].tolist(), names[part], *numbers, clusters, points, strict=True)
         for face, name, box, score, sharpness, norm, similarity, cluster, landmarks in columns:
             yield face, name, *box, *score, *sharpness, *norm, cluster, *similarity, *landmarks
+
+
+def _check(format: str) -> None:
+    if format not in ("csv", "csv-full", "json"):
+        raise UsageError(f"There is no format '{format}' for boxes.", "Choose csv, csv-full or json.")
 
 
 def _write_json(source: Source, text: io.TextIOWrapper, names: list[str]) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from faceindex.errors import ImageError, Reason, UsageError
-from faceindex.export.crops import CropStyle, photo_stems, read_unchanged, write_crops
+from faceindex.export.crops import CropStyle, photo_stems, write_crops
 from faceindex.export.folder import Folder, Link
-from faceindex.export.source import Exported, Progress, Source, SourcePhoto, fingerprint, numbers_on_photo
+from faceindex.export.originals import Originals
+from faceindex.export.source import (
+    Exported,
+    Progress,
+    Source,
+    SourcePhoto,
+    fingerprint,
+    numbers_on_photo,
+    read_unchanged,
+)
 
 __all__ = ["UNCLUSTERED", "ClusterLayout", "export_clusters"]
 
@@ -89,6 +97,7 @@ def export_clusters(
     FaceIndexError
         If the folder cannot be written. Photos that cannot be read are told in `Exported.failed`.
     """
+    folder.originals = source.originals
     table = source.table
     labels, inverse, sizes = np.unique(table.cluster, return_inverse=True, return_counts=True)
     wanted = np.where(labels < 0, layout.unclustered, sizes >= layout.min_size)[inverse]
@@ -133,14 +142,18 @@ def _place_photos(
 
 
 def _place(folder: Folder, name: str, photo: SourcePhoto, link: Link) -> None:
-    if link == "copy":
-        data = read_unchanged(photo)
-        folder.write(name, data, mtime_ns=Path(photo.path).stat().st_mtime_ns)
-        return
     try:
-        os.stat(photo.path)  # noqa: PTH116
+        mtime_ns = Path(photo.path).stat().st_mtime_ns
     except OSError as error:
         raise ImageError(
             photo.path, Reason.MISSING, f"it cannot be reached ({error.strerror}).", "Check the path."
         ) from error
-    folder.link(name, photo.path, link)
+    if link == "symlink":
+        folder.link(name, photo.path, link)
+        return
+    data = read_unchanged(photo.path, photo.content_hash)
+    if link == "hardlink":
+        folder.link(name, photo.path, link)
+    else:
+        mark = Originals.mark(photo.path, photo.content_hash)
+        folder.write(name, data, mtime_ns=mtime_ns, original=mark)

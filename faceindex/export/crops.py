@@ -13,10 +13,18 @@ import numpy as np
 
 from faceindex import images
 from faceindex.align import cut_chips
-from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.errors import ImageError, UsageError
 from faceindex.export.folder import Folder
 from faceindex.export.names import Names, split_suffix
-from faceindex.export.source import Exported, Progress, Source, SourcePhoto, fingerprint, numbers_on_photo
+from faceindex.export.source import (
+    Exported,
+    Progress,
+    Source,
+    SourcePhoto,
+    fingerprint,
+    numbers_on_photo,
+    read_unchanged,
+)
 from faceindex.images.encode import encode, writable_suffix
 from faceindex.models import Alignment, BoxShape
 from faceindex.types import F32, Detections, Image
@@ -27,7 +35,6 @@ __all__ = [
     "cut_box",
     "export_crops",
     "photo_stems",
-    "read_unchanged",
     "write_crops",
 ]
 
@@ -216,7 +223,7 @@ class _Crops:
         if not faces:
             return []
         try:
-            data = read_unchanged(photo)
+            data = read_unchanged(photo.path, photo.content_hash)
             if photo.width * photo.height > _LARGE:
                 with self._large:
                     return self._cut(data, photo, faces)
@@ -272,22 +279,3 @@ def _region(box: F32, margin: float, width: int, height: int) -> tuple[int, int,
     right = max(left + 1, min(round(x2 + x), width))
     bottom = max(top + 1, min(round(y2 + y), height))
     return left, top, right, bottom
-
-
-def read_unchanged(photo: SourcePhoto) -> bytes:
-    """The content of a photo, if it still is what was indexed.
-
-    Raises
-    ------
-    ImageError
-        If it cannot be read or has changed.
-    """
-    data = images.read(photo.path)
-    if photo.content_hash is not None and images.content_hash(data) != photo.content_hash:
-        raise ImageError(
-            photo.path,
-            Reason.FAILED,
-            "it has changed since it was indexed.",
-            "Run `faceindex index` on its folder, then export again.",
-        )
-    return data

@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
@@ -32,7 +33,8 @@ _VERSION = 1
 def embeddings_source(
     source: Source, format: EmbeddingFormat, embedder: str, *, absolute: bool = False
 ) -> str:
-    """Fingerprint of what `write_embeddings` would write."""
+    """Fingerprint of what `write_embeddings` would write; raises as it does."""
+    _check(format)
     # A row never comes to hold another vector.
     table, names = source.table, "\0".join(source.names(absolute=absolute))
     arrays = (table.face, table.row, table.norms, table.boxes, table.scores, table.cluster, table.similarity)
@@ -80,6 +82,7 @@ def write_embeddings(
     UsageError
         If there is no such format, or pyarrow is not installed.
     """
+    _check(format)
     names = source.names(absolute=absolute)
     rows = source.table.row
 
@@ -98,8 +101,16 @@ def write_embeddings(
             _write_csv(source, names, blocks(_BLOCK_AS_TEXT), dimension, file)
         case "parquet":
             _write_parquet(source, names, blocks(_BLOCK), vectors(rows[:0]).shape[1], file, embedder)
-        case _:
-            raise UsageError(f"There is no format '{format}' for embeddings.", "Choose npz, csv or parquet.")
+
+
+def _check(format: str) -> None:
+    if format not in ("npz", "csv", "parquet"):
+        raise UsageError(f"There is no format '{format}' for embeddings.", "Choose npz, csv or parquet.")
+    if format == "parquet" and find_spec("pyarrow") is None:
+        raise UsageError(
+            "Parquet needs pyarrow, which is not installed.",
+            'Run `pip install "faceindex[parquet]"`, or choose npz or csv.',
+        )
 
 
 def _write_npz(
@@ -177,14 +188,9 @@ def _write_parquet(
     file: BinaryIO,
     embedder: str,
 ) -> None:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise UsageError(
-            "Parquet needs pyarrow, which is not installed.",
-            'Run `pip install "faceindex[parquet]"`, or choose npz or csv.',
-        ) from None
+    import pyarrow as pa
+    from pyarrow import parquet
+
     table = source.table
     schema = pa.schema(
         [

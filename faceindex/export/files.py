@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from faceindex.errors import UsageError
 from faceindex.export.folder import Folder, Written
-from faceindex.export.place import Surroundings
+from faceindex.export.place import Surroundings, cannot_be_reached
 
 __all__ = ["export_file"]
 
@@ -54,12 +54,16 @@ def export_file(
         return Written("-", 1, 0, 0, (), dry_run)
     given = os.fspath(destination)
     parent, name = os.path.split(given)
-    if not name or name in (".", "..") or Path(given).is_dir():
+    try:
+        is_folder, is_placed = Path(given).is_dir(), Path(parent or ".").is_dir()
+    except OSError as error:
+        raise cannot_be_reached(given, error) from error
+    if not name or name in (".", "..") or is_folder:
         what = f"{given} is a folder." if given else "The name of the destination is empty."
         raise UsageError(what, "Name a file.")
-    if not Path(parent or ".").is_dir():
+    if not is_placed:
         raise UsageError(f"There is no folder {parent}.", "Make it first, or check the spelling.")
-    with Folder(parent or ".", f"{kind} {name}", surroundings, dry_run=dry_run, single=True) as folder:
+    with Folder(parent or ".", f"{kind} {name}", surroundings, dry_run=dry_run, single=name) as folder:
         if folder.claim(name, source):
             folder.write(name, fill)
         done = folder.finish()

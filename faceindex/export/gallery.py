@@ -6,21 +6,23 @@ sprites, and previews of photos that browsers do not show; ``photos/`` holds cop
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faceindex import images
 from faceindex.errors import ImageError, UsageError
 from faceindex.export.folder import Folder, Surroundings, Written
 from faceindex.export.gallery_data import document
 from faceindex.export.gallery_layout import Sprite, incomplete_name, lay_out
 from faceindex.export.gallery_page import page
 from faceindex.export.gallery_pictures import Painter, needs_preview, preview
-from faceindex.export.names import safe_name, split_suffix
+from faceindex.export.names import clash_key, safe_name, split_suffix
+from faceindex.export.originals import Originals
+from faceindex.export.source import read_unchanged
 from faceindex.store import FaceTable, ImageRecord, Root
 
 __all__ = ["Gallery", "GallerySource", "write_gallery"]
@@ -125,24 +127,30 @@ def write_gallery(
     Raises
     ------
     UsageError
-        If the destination cannot be used.
+        If the destination cannot be used, or the page in it is not ours or was changed.
     FaceIndexError
         If the disk is full or fails.
     """
-    dest = Path(destination).resolve()
-    if os.path.lexists(dest / _PAGE) and not (dest / ".faceindex-export").is_dir():
-        raise UsageError(
-            f"{Path(destination) / _PAGE} exists and is none of faceindex.", "Name another folder."
-        )
-    writer = _Writer(source, dest, on_progress)
     with Folder(destination, _KIND, surroundings, dry_run=dry_run) as folder:
-        return writer.write(folder, copy=copy)
+        # First of all: without its page, nothing else of a gallery is of use.
+        if (reason := folder.obstacle(_PAGE)) is not None:
+            raise UsageError(
+                f"{os.path.join(folder.given, _PAGE)} is left as it is: {reason}.",  # noqa: PTH118
+                "Move it away, or name another folder.",
+            )
+        return _Writer(source, folder, on_progress).write(copy=copy)
 
 
 class _Writer:
-    def __init__(self, source: GallerySource, dest: Path, on_progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, source: GallerySource, folder: Folder, on_progress: Callable[[int, int], None]
+    ) -> None:
         self._source = source
-        self._dest = dest
+        self._folder = folder
+        self._dest = folder.root
+        folder.originals = Originals(
+            (source.path_of(record), record.content_hash) for record in source.photos
+        )
         self._by_id = {record.id: record for record in source.photos}
         shown = {int(image) for image in source.table.image}
         given = {root.id: root.given for root in source.roots}
@@ -151,11 +159,12 @@ class _Writer:
             key=lambda record: (given[record.root_id], record.relpath),
         )
         self._failures: dict[int, ImageError] = {}
+        self._readable: dict[int, bool] = {}
         self._on_progress = on_progress
         self._done = self._total = 0
 
-    def write(self, folder: Folder, *, copy: bool) -> Gallery:
-        table = self._source.table
+    def write(self, *, copy: bool) -> Gallery:
+        folder, table = self._folder, self._source.table
         layout = lay_out(table, self._by_id)
         previews = self._preview_names()
         copies = self._copy_names() if copy else None
@@ -163,13 +172,13 @@ class _Writer:
         # Sprites with the same name show the same: copies of photos, or a cover that is all of a cluster.
         sprites = {sprite.name: sprite for sprite in (*layout.sprites, *layout.cover_sprites)}
         names = {name: name for name in sprites}
-        todo = [sprite for name, sprite in sprites.items() if folder.claim(f"{_PICTURES}/{name}", name)]
-        new_previews = self._claim(folder, previews)
-        new_copies = self._claim(folder, copies or {})
+        todo = self._claim_sprites(sprites, names)
+        new_previews = self._claim(previews)
+        new_copies = self._claim(copies or {})
         self._total = sum(len(sprite.faces) for sprite in todo) + len(new_previews) + len(new_copies)
-        self._draw(folder, todo, names)
-        self._write_previews(folder, new_previews, previews)
-        self._write_copies(folder, new_copies, copies or {})
+        self._draw(todo, names)
+        self._write_previews(new_previews, previews)
+        self._write_copies(new_copies, copies or {})
 
         html = page(
             document(
@@ -207,74 +216,129 @@ class _Writer:
 
     # Sprites -----------------------------------------------------------------------------------
 
-    def _draw(self, folder: Folder, todo: Sequence[Sprite], names: dict[str, str]) -> None:
+    def _claim_sprites(self, sprites: Mapping[str, Sprite], names: dict[str, str]) -> list[Sprite]:
+        todo = []
+        for name, sprite in sprites.items():
+            if self._folder.dry_run and not self._folder.has(f"{_PICTURES}/{name}", name):
+                missing = [face for face in sprite.faces.tolist() if not self._can_read(self._photo_of(face))]
+                if missing:
+                    names[name] = incomplete_name(name, missing)
+            if self._folder.claim(f"{_PICTURES}/{names[name]}", names[name]):
+                todo.append(sprite)
+        return todo
+
+    def _photo_of(self, face: int) -> ImageRecord:
+        return self._by_id[int(self._source.table.image[face])]
+
+    def _draw(self, todo: Sequence[Sprite], names: dict[str, str]) -> None:
         painter = Painter(self._source.table, self._by_id, self._source.path_of)
         for drawn in painter.sprites(todo, self._advance):
             name = drawn.sprite.name
             if drawn.missing:
                 name = incomplete_name(name, drawn.missing)
                 names[drawn.sprite.name] = name
-                if not folder.claim(f"{_PICTURES}/{name}", name):
+                if not self._folder.claim(f"{_PICTURES}/{name}", name):
                     continue
-            folder.write(f"{_PICTURES}/{name}", drawn.data)
+            self._folder.write(f"{_PICTURES}/{name}", drawn.data)
         self._failures.update(painter.failures)
 
     # Previews and copies -----------------------------------------------------------------------
 
     def _preview_names(self) -> dict[int, str]:
-        """For each photo that browsers do not show, its preview; many files are opened, in threads."""
-        with ThreadPoolExecutor(4) as pool:
-            needed = pool.map(
-                lambda record: needs_preview(record, self._source.path_of(record)), self._photos
-            )
-            return {
-                record.id: f"{_PICTURES}/p-{_fingerprint(record)[:_DIGITS]}.jpg"
-                for record, wanted in zip(self._photos, needed, strict=True)
-                if wanted
-            }
+        """For each photo that browsers do not show, its preview; many files are opened, in threads.
 
-    def _write_previews(
-        self, folder: Folder, records: Sequence[ImageRecord], previews: dict[int, str]
-    ) -> None:
-        for record in records:
+        A photo that cannot be read keeps the preview that it has.
+        """
+
+        def is_needed(record: ImageRecord) -> bool | ImageError:
             try:
-                folder.write(previews[record.id], preview(record, self._source.path_of(record)))
+                return needs_preview(record, self._source.path_of(record))
             except ImageError as error:
-                self._failures[record.id] = error
-                del previews[record.id]
+                return error
+
+        names = {record.id: f"{_PICTURES}/p-{_fingerprint(record)[:_DIGITS]}.jpg" for record in self._photos}
+        wanted = set()
+        with ThreadPoolExecutor(4) as pool:
+            for record, needed in zip(self._photos, pool.map(is_needed, self._photos), strict=True):
+                name = names[record.id]
+                if isinstance(needed, ImageError):
+                    self._failures[record.id] = needed
+                    needed = os.path.lexists(self._dest / name)
+                if needed:
+                    wanted.add(name)
+        return {image: name for image, name in names.items() if name in wanted}
+
+    def _write_previews(self, groups: Sequence[Sequence[ImageRecord]], previews: dict[int, str]) -> None:
+        for records in groups:
+            if (made := self._first(records, preview)) is not None:
+                record, data = made
+                self._folder.write(previews[record.id], data)
+            else:
+                for record in records:
+                    del previews[record.id]
             self._advance(1)
 
     def _copy_names(self) -> dict[int, str]:
         """For each photo the name of its copy; photos that are copies of each other share one."""
-        names = {}
+        names, spelled = {}, dict[str, str]()
         for record in self._photos:
             stem, suffix = split_suffix(record.relpath.rpartition("/")[2])
-            names[record.id] = f"{_COPIES}/{safe_name(stem)}_{_fingerprint(record)[:_DIGITS]}{suffix.lower()}"
+            name = f"{_COPIES}/{safe_name(stem)}_{_fingerprint(record)[:_DIGITS]}{suffix.lower()}"
+            names[record.id] = spelled.setdefault(clash_key(name), name)
         return names
 
-    def _write_copies(
-        self, folder: Folder, records: Sequence[ImageRecord], copies: Mapping[int, str]
-    ) -> None:
-        for record in records:
-            try:
-                data = images.read(self._source.path_of(record))
-                folder.write(copies[record.id], data, mtime_ns=record.mtime_ns)
-            except ImageError as error:
-                self._failures[record.id] = error
+    def _write_copies(self, groups: Sequence[Sequence[ImageRecord]], copies: Mapping[int, str]) -> None:
+        def read(record: ImageRecord, path: str) -> bytes:
+            return read_unchanged(path, record.content_hash)
+
+        for records in groups:
+            if (made := self._first(records, read)) is not None:
+                record, data = made
+                mark = Originals.mark(self._source.path_of(record), record.content_hash)
+                self._folder.write(copies[record.id], data, mtime_ns=record.mtime_ns, original=mark)
             self._advance(1)
 
-    def _claim(self, folder: Folder, names: Mapping[int, str]) -> list[ImageRecord]:
+    def _claim(self, names: Mapping[int, str]) -> list[list[ImageRecord]]:
         """Photos whose file is to be written; copies of a photo have one file among them."""
-        claimed: set[str] = set()
-        new = []
+        groups: dict[str, list[ImageRecord]] = {}
         for record in self._photos:
-            name = names.get(record.id)
-            if name is None or name.casefold() in claimed:
+            if record.id in names:
+                groups.setdefault(names[record.id], []).append(record)
+        new = []
+        for name, records in groups.items():
+            source = _fingerprint(records[0])
+            unplanned = self._folder.dry_run and not self._folder.has(name, source)
+            if unplanned and not any(map(self._can_read, records)):
                 continue
-            claimed.add(name.casefold())
-            if folder.claim(name, _fingerprint(record)):
-                new.append(record)
+            if self._folder.claim(name, source):
+                new.append(records)
         return new
+
+    def _first(
+        self, records: Sequence[ImageRecord], make: Callable[[ImageRecord, str], bytes]
+    ) -> tuple[ImageRecord, bytes] | None:
+        """What can be made of the first of equal photos that is there; the others are failures."""
+        for record in records:
+            with self._noting_failure(record):
+                return record, make(record, self._source.path_of(record))
+        return None
+
+    @contextlib.contextmanager
+    def _noting_failure(self, record: ImageRecord) -> Iterator[None]:
+        try:
+            yield
+        except ImageError as error:
+            self._failures[record.id] = error
+
+    def _can_read(self, record: ImageRecord) -> bool:
+        """Whether a photo will be found as it was indexed, for counting beforehand."""
+        if record.id not in self._readable:
+            path = self._source.path_of(record)
+            with self._noting_failure(record):
+                if not _looks_unchanged(record, path):
+                    read_unchanged(path, record.content_hash)
+            self._readable[record.id] = record.id not in self._failures
+        return self._readable[record.id]
 
     # Counting ----------------------------------------------------------------------------------
 
@@ -294,3 +358,12 @@ def _fingerprint(record: ImageRecord) -> str:
     if record.content_hash is not None:
         return record.content_hash.hex()
     return hashlib.sha256(f"{record.id} {record.size} {record.mtime_ns}".encode()).hexdigest()[:32]
+
+
+def _looks_unchanged(record: ImageRecord, path: str) -> bool:
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return False
+    same = (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns)
+    return same and os.access(path, os.R_OK)

@@ -59,7 +59,8 @@ def document(
         For photos (by id) that browsers do not show: a file that they do, relative to `dest`.
     copies : mapping of int to str, optional
         For each photo its copy, relative to `dest`. None if photos are linked. With copies the
-        document says nothing of where the photos came from, so that it can be given away.
+        document can be given away: it names the indexed folders and the paths of photos in them,
+        but not where those folders are.
 
     Returns
     -------

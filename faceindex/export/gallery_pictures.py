@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from faceindex import images
-from faceindex.errors import ImageError, Reason
+from faceindex.errors import ImageError
 from faceindex.export.gallery_layout import COLUMNS, MARGIN, QUALITY, SIDE, Sprite
+from faceindex.export.source import read_unchanged
 from faceindex.images import Photo
 from faceindex.images.thumbnails import cut_squares, encode_jpeg, fit, shown_by_browsers, shrink_for
 from faceindex.store import FaceTable, ImageRecord
@@ -126,14 +127,7 @@ class Painter:
 
     def _decode(self, record: ImageRecord, boxes: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Photo:
         path = self._path_of(record)
-        data = images.read(path)
-        if record.content_hash is not None and images.content_hash(data) != record.content_hash:
-            raise ImageError(
-                path,
-                Reason.FAILED,
-                "it has changed since it was indexed.",
-                "Run `faceindex index` again, and then this.",
-            )
+        data = read_unchanged(path, record.content_hash)
         smallest = float((boxes[:, 2:] - boxes[:, :2]).max(axis=1).min()) * (1 + 2 * MARGIN)
         shrink = shrink_for(smallest, SIDE)
         if record.width * record.height / shrink**2 <= _LARGE:
@@ -173,18 +167,21 @@ def needs_preview(record: ImageRecord, path: str) -> bool:
     """Whether a page must show something else than the photo itself.
 
     That is so for formats that not all browsers know, photos turned by EXIF data that browsers heed in
-    JPEGs only, and photos too large to be shown many times. False if the photo cannot be read.
+    JPEGs only, and photos too large to be shown many times.
+
+    Raises
+    ------
+    ImageError
+        If the photo cannot be read.
     """
-    if record.width * record.height > _TOO_LARGE_TO_LINK:
-        return True
     try:
         with Path(path).open("rb", buffering=0) as file:
             data = file.read(64)
-        if not data.startswith(b"\xff\xd8\xff"):
-            data = images.read(path)
-        return not shown_by_browsers(data, path)
-    except (OSError, ImageError):
-        return False
+    except OSError:
+        data = b""
+    if not data.startswith(b"\xff\xd8\xff"):
+        data = images.read(path)
+    return record.width * record.height > _TOO_LARGE_TO_LINK or not shown_by_browsers(data, path)
 
 
 def preview(record: ImageRecord, path: str) -> bytes:
@@ -193,10 +190,10 @@ def preview(record: ImageRecord, path: str) -> bytes:
     Raises
     ------
     ImageError
-        If the photo cannot be read.
+        If the photo cannot be read, or has changed since it was indexed.
     """
     shrink = shrink_for(max(record.width, record.height), _PREVIEW_SIDE)
-    photo = images.decode(images.read(path), path, shrink=shrink)
+    photo = images.decode(read_unchanged(path, record.content_hash), path, shrink=shrink)
     return encode_jpeg(fit(photo.image, _PREVIEW_SIDE), quality=_PREVIEW_QUALITY)
 
 

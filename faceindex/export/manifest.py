@@ -36,6 +36,8 @@ class Entry:
         Hexadecimal; empty for links.
     link : str or None
         Target of a symbolic link, or device and inode of a hard link (``"hard:1:2"``).
+    original : str or None
+        Of the copy of a whole photo: which one, as `faceindex.export.originals.Originals.mark`.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Entry:
     mtime_ns: int = 0
     sha256: str = ""
     link: str | None = None
+    original: str | None = None
 
     def describes(self, path: Path, found: os.stat_result) -> bool:
         """Whether the file at `path`, with that ``lstat``, is the one that was written, unchanged."""
@@ -78,20 +81,25 @@ class Manifest:
         By name, newest last.
     folders : set of str
         Folders that were made, relative to the destination.
+    index : tuple of str
+        Which index was exported into the folder, as `faceindex.export.place.owner_of`; empty if unknown.
 
     Raises
     ------
     FaceIndexError
-        If it cannot be read, or a newer faceindex wrote it.
+        If it cannot be read, is no regular file, or a newer faceindex wrote it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries: dict[str, list[Entry]] = {}
         self.folders: set[str] = set()
+        self.index: tuple[str, ...] = ()
         try:
+            if not stat.S_ISREG(path.lstat().st_mode):  # a pipe would have no end
+                raise FaceIndexError(f"{path} is no regular file.", "Delete it, or name another folder.")
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise FaceIndexError(
@@ -102,19 +110,29 @@ class Manifest:
 
     def append(self, item: Entry | str) -> None:
         """Add an entry, or a folder that is made, at once."""
-        new = not self.path.exists()
-        with self.path.open("a", encoding="utf-8") as file:
-            # A killed run may have left half a line.
-            file.write((_header() if new else "\n") + _line(item))
+        self._append(_line(item))
         self._add(item)
+
+    def give_to(self, index: tuple[str, ...]) -> None:
+        """Say which index the folder belongs to, at once."""
+        self._append(_owner(index))
+        self.index = index
 
     def rewrite(self, entries: Iterable[Entry], folders: Iterable[str], scratch: Path) -> None:
         """Replace everything, by way of the new file `scratch`."""
         with scratch.open("x", encoding="utf-8") as file:
             file.write(_header())
+            if self.index:
+                file.write(_owner(self.index))
             file.writelines(map(_line, sorted(folders)))
             file.writelines(map(_line, entries))
         scratch.replace(self.path)
+
+    def _append(self, line: str) -> None:
+        new = not self.path.exists()
+        with self.path.open("a", encoding="utf-8") as file:
+            # A killed run may have left half a line.
+            file.write((_header() if new else "\n") + line)
 
     def _read(self, line: str) -> None:
         try:
@@ -126,13 +144,15 @@ class Manifest:
                         f"A newer faceindex exported into {self.path.parent.parent}.",
                         "Update faceindex, or name another folder.",
                     )
+            elif "index" in fields_of:
+                self.index = tuple(map(str, fields_of["index"]))
             elif "folder" in fields_of:
                 self._add(str(fields_of["folder"]))
             else:
                 entry = Entry(**fields_of)
                 if all(isinstance(getattr(entry, field.name), _TYPES[field.type]) for field in fields(Entry)):
                     self._add(entry)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return  # what is not known is not ours, and will not be touched
 
     def _add(self, item: Entry | str) -> None:
@@ -149,7 +169,11 @@ _TYPES: dict[object, tuple[type, ...]] = {"str": (str,), "int": (int,), "str | N
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative name with forward slashes stays below the folder that it is relative to."""
+    """Whether a relative name with forward slashes is one of a file below what it is relative to."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:  # lone surrogates that stand for no byte
+        return False
     parts = name.split("/")
     return all(
         part not in ("", ".", "..") and "\0" not in part and not (os.name == "nt" and set(part) & set("\\:"))
@@ -168,6 +192,10 @@ def sha256_of(path: Path) -> str:
 
 def _header() -> str:
     return json.dumps({"faceindex-export": _FORMAT}) + "\n"
+
+
+def _owner(index: tuple[str, ...]) -> str:
+    return json.dumps({"index": index}) + "\n"
 
 
 def _line(item: Entry | str) -> str:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from faceindex.errors import UsageError
 
-__all__ = ["NO_MEDIA", "STATE", "Surroundings", "check_place", "refuse_links"]
+__all__ = [
+    "NO_MEDIA",
+    "STATE",
+    "Surroundings",
+    "cannot_be_reached",
+    "check_place",
+    "owner_of",
+    "refuse_links",
+    "visible_files",
+]
 
 STATE = ".faceindex-export"
 """The hidden folder of records in a destination; walking photos leaves it out."""
@@ -33,8 +45,8 @@ class Surroundings:
     roots: tuple[Path, ...] = ()
 
 
-def check_place(given: str, root: Path, surroundings: Surroundings, *, single: bool) -> bool:
-    """Refuse a destination where something could be lost or mixed up.
+def check_place(given: str, root: Path, surroundings: Surroundings, *, single: bool) -> Path | None:
+    """Refuse a destination where something could be lost or mixed up, whatever is in it.
 
     Parameters
     ----------
@@ -48,12 +60,14 @@ def check_place(given: str, root: Path, surroundings: Surroundings, *, single: b
 
     Returns
     -------
-    bool
-        Whether it lies among indexed photos, where exported ones would be indexed as well.
+    Path or None
+        The indexed folder that it lies in, where it must hold nothing else.
 
     Raises
     ------
     UsageError
+    OSError
+        If it cannot be reached.
     """
     index = surroundings.index.resolve()
     if root == index or index in root.parents:
@@ -61,8 +75,8 @@ def check_place(given: str, root: Path, surroundings: Surroundings, *, single: b
     if not root.is_dir() and os.path.lexists(root):
         raise UsageError(f"{given} is a file.", "Name a folder.")
     if single:
-        return False
-    among = False
+        return None
+    among = None
     for photos in (path.resolve() for path in surroundings.roots):
         if root == photos or root in photos.parents:
             raise UsageError(
@@ -70,23 +84,48 @@ def check_place(given: str, root: Path, surroundings: Surroundings, *, single: b
                 "Name a new folder, so that nothing gets mixed up.",
             )
         if photos in root.parents:
-            among = True
-            if (stranger := _stranger(root)) is not None:
-                raise UsageError(
-                    f"{given} lies among the indexed photos of {photos} and already holds {stranger}.",
-                    "Name a new folder, so that nothing gets mixed up.",
-                )
+            among = photos
     return among
 
 
-def _stranger(root: Path) -> str | None:
-    try:
-        names = [path.name for path in root.iterdir()]
-    except OSError:
-        return None
-    if STATE in names:
-        return None
-    return next((name for name in sorted(names) if name != NO_MEDIA), None)
+def owner_of(root: Path, index: Path) -> tuple[str, ...]:
+    """What tells an index from others that export into the same folder.
+
+    Digests of where it is, absolute and seen from the folder, so that one of them outlives a move of
+    either or of both. They tell nobody to whom the folder is given where that was.
+    """
+    places = [os.fspath(index.resolve())]
+    with contextlib.suppress(ValueError):  # on another drive
+        places.append(os.path.relpath(places[0], root))
+    return tuple(hashlib.blake2b(os.fsencode(place), digest_size=16).hexdigest() for place in places)
+
+
+def visible_files(root: Path) -> Iterator[str]:
+    """What is below a folder and might be a photo, or lead to one: files and links that are not hidden.
+
+    Names are relative, with forward slashes. A folder that must not be listed is one of them.
+    """
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(root / below) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            if not below:
+                raise
+            yield below
+            continue
+        for entry in entries:
+            name = f"{below}/{entry.name}" if below else entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(name)
+            else:
+                yield name
 
 
 def refuse_links(*paths: Path) -> None:
@@ -94,3 +133,11 @@ def refuse_links(*paths: Path) -> None:
     for path in paths:
         if path.is_symlink():
             raise UsageError(f"{path} is a symbolic link.", "Delete it, or name another folder.")
+
+
+def cannot_be_reached(given: str, error: OSError) -> UsageError:
+    """What to say of a destination that cannot even be looked at."""
+    return UsageError(
+        f"{given} cannot be reached: {error.strerror or error}.",
+        "Check its permissions, or name another folder.",
+    )

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
-from faceindex.errors import ImageError
+from faceindex import images
+from faceindex.errors import ImageError, Reason
 from faceindex.export.folder import Written
+from faceindex.export.originals import Originals
 from faceindex.store import FaceTable
 from faceindex.types import I64
 
-__all__ = ["Exported", "Progress", "Source", "SourcePhoto", "fingerprint", "numbers_on_photo"]
+__all__ = [
+    "Exported",
+    "Progress",
+    "Source",
+    "SourcePhoto",
+    "fingerprint",
+    "numbers_on_photo",
+    "read_unchanged",
+]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with what is done and what there is to do."""
@@ -45,10 +55,11 @@ class SourcePhoto:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The faces of one moment, and their photos by id."""
+    """The faces of one moment, and their photos by id; `originals` are all photos, also those without."""
 
     table: FaceTable
     photos: Mapping[int, SourcePhoto]
+    originals: Originals = field(default_factory=Originals)
 
     def names(self, *, absolute: bool = False) -> list[str]:
         """The photo of each face of the table."""
@@ -85,11 +96,11 @@ def numbers_on_photo(table: FaceTable) -> I64:
     (n,) int64
     """
     order = np.argsort(table.image, kind="stable")
-    images = table.image[order]
-    starts = np.flatnonzero(np.concatenate([[True], images[1:] != images[:-1]])[: len(images)])
-    counts = np.diff(np.append(starts, len(images)))
-    numbers = np.empty(len(images), np.int64)
-    numbers[order] = np.arange(len(images)) - np.repeat(starts, counts)
+    photos = table.image[order]
+    starts = np.flatnonzero(np.concatenate([[True], photos[1:] != photos[:-1]])[: len(photos)])
+    counts = np.diff(np.append(starts, len(photos)))
+    numbers = np.empty(len(photos), np.int64)
+    numbers[order] = np.arange(len(photos)) - np.repeat(starts, counts)
     return numbers
 
 
@@ -102,3 +113,28 @@ def fingerprint(*parts: object) -> str:
             data = str(data).encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()
+
+
+def read_unchanged(path: str, content_hash: bytes | None) -> bytes:
+    """The content of a photo, if it still is what was indexed.
+
+    Parameters
+    ----------
+    path : str
+    content_hash : bytes or None
+        When it was indexed; None if that is not known.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read or has changed.
+    """
+    data = images.read(path)
+    if content_hash is not None and images.content_hash(data) != content_hash:
+        raise ImageError(
+            path,
+            Reason.FAILED,
+            "it has changed since it was indexed.",
+            "Run `faceindex index` on its folder, and then this again.",
+        )
+    return data

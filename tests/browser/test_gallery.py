@@ -177,6 +177,48 @@ def test_back_closes_the_photo(tab, album: Path) -> None:
     assert heading(tab) == "Cluster 4"
 
 
+PHOTO_IS_SHOWN = (
+    "document.getElementById('viewer').open && document.getElementById('photo').naturalWidth === 320"
+)
+
+
+def stays_open(tab, page: Path, face: str) -> None:
+    """The photo is there, now and after whatever was still to come."""
+    for _ in range(2):
+        tab.until(PHOTO_IS_SHOWN)
+        tab.page.wait_for_timeout(200)
+    assert not tab.page.is_visible("#missing")
+    assert tab.page.url == page.as_uri() + face
+
+
+def test_a_turned_phone_still_shows_the_photo(tab, album: Path) -> None:
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    tab.open(album, "#c=4&face=1")
+    for width, height in ((844, 390), (390, 844)):
+        tab.page.set_viewport_size({"width": width, "height": height})
+        stays_open(tab, album, "#c=4&face=1")
+    assert tab.page.locator(".box").count() == 2
+    tab.page.keyboard.press("ArrowRight")
+    assert tab.page.inner_text("#place") == "2 of 12"
+    tab.page.keyboard.press("Escape")
+    assert not tab.page.is_visible("#viewer")
+
+
+def test_from_a_photo_to_one_of_another_view(tab, album: Path) -> None:
+    tab.open(album, "#c=4&face=1")
+    tab.until(PHOTO_IS_SHOWN)
+    tab.page.evaluate("location.hash = 'c=9&face=4'")
+    stays_open(tab, album, "#c=9&face=4")
+    assert tab.page.inner_text("#photo-name") == "IMG_01.jpg"
+    assert heading(tab) == "Cluster 9"
+    tab.page.evaluate("location.hash = 'view=none'")
+    tab.page.wait_for_selector("#viewer", state="hidden")
+    tab.page.evaluate("history.go(-2)")
+    stays_open(tab, album, "#c=4&face=1")
+    tab.page.evaluate("history.go(1)")
+    stays_open(tab, album, "#c=9&face=4")
+
+
 def test_themes(tab, album: Path) -> None:
     def ground() -> str:
         return tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -253,11 +295,14 @@ def test_a_photo_that_is_gone_says_so(galleries, write, browser, tmp_path: Path)
 
 
 def test_a_moved_gallery_still_finds_its_photos(galleries, write, tab, tmp_path: Path) -> None:
-    page = write([galleries.PhotoPlan("a.jpg", [galleries.FacePlan((20, 20, 80, 100), 1, 0.9)])])
+    face = galleries.FacePlan((20, 20, 80, 100), 1, 0.9)
+    page = write([galleries.PhotoPlan("a.jpg", [face]), galleries.PhotoPlan("b.tif", [face])])
     (tmp_path / "deep" / "er").mkdir(parents=True)
     page.parent.rename(tmp_path / "deep" / "er" / "page")
-    tab.page.goto((tmp_path / "deep" / "er" / "page" / "index.html").as_uri() + "#c=1&face=1")
-    tab.until("document.getElementById('photo').naturalWidth == 320")
+    for number, name in ((1, "a.jpg"), (2, "b.tif")):
+        tab.page.goto((tmp_path / "deep" / "er" / "page" / "index.html").as_uri() + f"#c=1&face={number}")
+        tab.until("document.getElementById('photo').naturalWidth == 320")
+        tab.until(f"document.getElementById('original').href == {(tmp_path / 'photos' / name).as_uri()!r}")
     tab.complaints.clear()  # the relative address was tried first, and Chromium remarks on that
 
 

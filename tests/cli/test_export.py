@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import numpy as np
 
@@ -91,6 +92,29 @@ def test_a_file_of_others_is_an_error(indexed, run, tmp_path) -> None:
     assert run("export", "boxes", "c.csv", "--format", "xml").exit_code == 2
     assert not (tmp_path / "c.csv").exists()
     assert not (tmp_path / ".faceindex-export").exists()
+
+
+def test_a_file_among_photos_opens_no_door(clustered, run) -> None:
+    folder = clustered / "person0"
+    assert run("export", "crops", folder).exit_code == 2
+    assert run("export", "boxes", folder / "boxes.csv").exit_code == 0
+    refused = run("export", "crops", folder)
+    assert refused.exit_code == 2
+    assert "already holds" in refused.stderr
+    assert not (folder / ".nomedia").exists()
+    summary = json.loads(run("index", "album", "--json").stdout)
+    assert summary["gone"] == 0
+
+
+def test_a_dry_run_checks_the_format(indexed, run, monkeypatch) -> None:
+    for what, name in (("boxes", "b.csv"), ("embeddings", "e.npz")):
+        result = run("export", what, name, "--format", "xml", "--dry-run")
+        assert result.exit_code == 2
+        assert "There is no format 'xml'" in result.stderr
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    missing = run("export", "embeddings", "e.parquet", "--dry-run")
+    assert missing.exit_code == 2
+    assert "needs pyarrow" in missing.stderr
 
 
 def test_embeddings(indexed, run, tmp_path) -> None:

@@ -63,7 +63,7 @@ def test_an_index_without_faces(fake_models, index_album, run, tmp_path: Path) -
     fake_models.make_photo(tmp_path / "album" / "dark.png", fake_models.NOBODY)
     index_album("album")
     result = run("gallery", "page")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert "no faces" in result.stderr
     assert Path("page/index.html").is_file()
 
@@ -78,6 +78,29 @@ def test_wrong_destinations(clustered, run) -> None:
         assert result.stderr.startswith("error: ")
     assert Path("theirs/index.html").read_text() == "mine"
     assert not list(clustered.glob("**/index.html"))
+
+
+def test_ctrl_c_says_what_becomes_of_it(clustered, run, monkeypatch) -> None:
+    def interrupt(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("faceindex.export.gallery.write_gallery", interrupt)
+    monkeypatch.setattr("faceindex.export.crops.export_crops", interrupt)
+    monkeypatch.setattr("faceindex.export.clusters.export_clusters", interrupt)
+    for command in (("gallery",), ("export", "crops"), ("export", "clusters")):
+        result = run(*command, "page")
+        assert result.exit_code == 130
+        assert "Interrupted. What is written stays" in result.stderr
+
+
+def test_a_changed_page_is_an_error(clustered, run) -> None:
+    run("gallery", "page")
+    Path("page/index.html").write_text("mine now")
+    sprites = list(Path("page/gallery").iterdir())
+    result = run("gallery", "page")
+    assert result.exit_code == 2
+    assert "page/index.html is left as it is" in result.stderr
+    assert list(Path("page/gallery").iterdir()) == sprites
 
 
 def test_no_index(run) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from faceindex.errors import FaceIndexError
+
 KNOWN = (64, 64, 128)
 STRANGER = (224, 0, 0)
 
@@ -104,3 +106,14 @@ def test_a_folder_is_refused(clustered, run) -> None:
     result = run("identify", "album")
     assert result.exit_code == 2
     assert "album is a folder" in result.stderr
+
+
+def test_the_answer_is_given_even_if_the_viewer_fails(clustered, run, known: str, monkeypatch) -> None:
+    def fail(path: Path) -> None:
+        raise FaceIndexError("The picture could not be shown.", "Open it yourself.")
+
+    monkeypatch.setattr("faceindex.cli.identify.open_in_viewer", fail)
+    result = run("identify", known, "--open", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["schema"] == "faceindex/identify/1"
+    assert "could not be shown" in result.stderr

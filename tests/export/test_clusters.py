@@ -7,14 +7,14 @@ import pytest
 
 from faceindex import FaceIndex
 from faceindex.errors import NotClustered, UsageError
-from faceindex.export.place import STATE
+from faceindex.export.place import NO_MEDIA, STATE
 
 
 def files(folder: Path) -> list[str]:
     return sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if not path.is_dir() and STATE not in path.parts
+        if not path.is_dir() and STATE not in path.parts and path.name != NO_MEDIA
     )
 
 
@@ -109,6 +109,39 @@ def test_what_cannot_be_asked(tmp_path: Path, album: Path, opened: Callable[...,
         with pytest.raises(UsageError, match="--min-size 0"):
             index.export_clusters("out", min_size=0)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_link_is_made_to_another_photo(tmp_path: Path, album: Path, opened) -> None:
+    with opened(album) as index:
+        (album / "a1.png").write_bytes((album / "b1.png").read_bytes())
+        for link in ("copy", "hardlink"):
+            done = index.export_clusters(link, photos=True, link=link)
+            assert ["changed since" in error.problem for error in done.failed] == [True]
+            assert done.files.written == 4
+
+
+def test_the_last_copy_of_a_photo_is_kept_and_told(tmp_path: Path, album: Path, opened) -> None:
+    with opened(album) as index:
+        index.export_clusters("out", photos=True)
+    (album / "a1.png").unlink()
+    (album / "a2.png").rename(album / "moved.png")
+    with opened(album) as index:
+        done = index.export_clusters("out", photos=True)
+        assert [name[-8:] for name, _ in done.files.kept] == ["a1_0.png"]
+        assert (done.files.written, done.files.removed) == (1, 1)
+        # Nor does the next run, or an export of other things, remove it.
+        assert len(index.export_clusters("out", photos=True).files.kept) == 1
+        assert len(index.export_clusters("out").files.kept) == 1
+    assert any(name.endswith("a1_0.png") for name in files(tmp_path / "out"))
+
+
+def test_an_export_is_not_indexed_with_the_folder_above(tmp_path: Path, album: Path, opened) -> None:
+    with opened(album) as index:
+        index.export_clusters("out", photos=True, folders=True)
+        index.export_crops("faces")
+        faces = index.counts().faces
+    with opened(tmp_path) as index:
+        assert index.counts().faces == faces
 
 
 def test_photos_that_are_gone_are_told(tmp_path: Path, album: Path, opened) -> None:

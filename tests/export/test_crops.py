@@ -12,13 +12,17 @@ import pytest
 from faceindex import FaceIndex
 from faceindex.errors import Reason, UsageError
 from faceindex.export.crops import cut_box
-from faceindex.export.place import STATE
+from faceindex.export.place import NO_MEDIA, STATE
 from faceindex.export.source import numbers_on_photo
 from faceindex.store import FaceTable
 
 
 def names(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if STATE not in path.parts}
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*.*")
+        if STATE not in path.parts and path.name != NO_MEDIA
+    }
 
 
 def box(*corners: float) -> np.ndarray:

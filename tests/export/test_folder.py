@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from faceindex.errors import FaceIndexError, UsageError
+from faceindex.errors import FaceIndexError, StoreError, UsageError
+from faceindex.export import folder as folder_module
 from faceindex.export.files import export_file
 from faceindex.export.folder import Folder, Surroundings, Written
-from faceindex.export.place import STATE
+from faceindex.export.originals import Originals
+from faceindex.export.place import NO_MEDIA, STATE
 
 MANIFEST = f"{STATE}/manifest.jsonl"
 
@@ -42,7 +44,7 @@ def tree(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): path.read_text()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and STATE not in path.parts
+        if path.is_file() and STATE not in path.parts and path.name != NO_MEDIA
     }
 
 
@@ -211,6 +213,42 @@ def test_links_in_the_record_are_refused(tmp_path: Path, export, around) -> None
     assert manifest.read_text() == before
 
 
+def test_a_record_from_elsewhere_cannot_remove_folders_outside(tmp_path: Path, export) -> None:
+    export({"a": "1"})
+    (tmp_path / "elsewhere" / "empty").mkdir(parents=True)
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
+    with (tmp_path / "out" / MANIFEST).open("a") as file:
+        file.write('{"folder": "link/empty"}\n')
+    export({})
+    assert (tmp_path / "elsewhere" / "empty").is_dir()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        '{"folder": "\\ud800"}',
+        '{"name": "\\ud800", "kind": "crops", "source": ""}',
+        '{"index": 3}',
+    ],
+)
+def test_an_odd_record_is_passed_over(tmp_path: Path, export: Callable[..., Written], line: str) -> None:
+    export({"a": "1"})
+    with (tmp_path / "out" / MANIFEST).open("a") as file:
+        file.write(line + "\n")
+    assert numbers(export({"a": "1"})) == (0, 1, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_in_place_of_the_record_is_refused(tmp_path: Path, export: Callable[..., Written]) -> None:
+    export({"a": "1"})
+    (tmp_path / "out" / MANIFEST).unlink()
+    os.mkfifo(tmp_path / "out" / MANIFEST)
+    for dry_run in (True, False):
+        with pytest.raises(FaceIndexError, match="no regular file"):
+            export({"a": "1"}, dry_run=dry_run)
+
+
 def test_a_newer_record_is_refused(tmp_path: Path, export: Callable[..., Written]) -> None:
     export({"a": "1"})
     (tmp_path / "out" / MANIFEST).write_text('{"faceindex-export": 99}\n')
@@ -242,12 +280,152 @@ def test_bad_places(tmp_path: Path, around, monkeypatch, place: str, words: str)
     assert not list(tmp_path.rglob(STATE))
 
 
-def test_among_photos_the_export_hides_from_the_index(tmp_path: Path, around: Surroundings) -> None:
-    for _ in range(2):
-        with Folder(tmp_path / "photos" / "faces", "crops", around) as folder:
-            folder.put("a", "", lambda: b"")
+@pytest.mark.parametrize("parent", ["photos", "elsewhere"])  # which may be indexed later
+def test_an_export_hides_from_the_index(tmp_path: Path, around: Surroundings, parent: str) -> None:
+    dest = tmp_path / parent / "faces"
+    for names in ("ab", "bc", ""):
+        with Folder(dest, "crops", around) as folder:
+            for name in names:
+                folder.put(name, "", lambda: b"")
             folder.finish()
-    assert (tmp_path / "photos" / "faces" / ".nomedia").exists()
+        assert (dest / NO_MEDIA).exists() == bool(names)
+
+
+def test_a_folder_of_others_is_not_hidden(tmp_path: Path, export: Callable[..., Written]) -> None:
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    (tmp_path / "out" / "deep" / "portrait.jpg").touch()
+    for _ in range(2):
+        export({"a": "1"})
+    assert not (tmp_path / "out" / NO_MEDIA).exists()
+
+
+def test_one_file_among_photos_opens_no_door(tmp_path: Path, around: Surroundings) -> None:
+    photos = tmp_path / "photos" / "mine"
+    photos.mkdir()
+    (photos / "portrait.jpg").touch()
+    export_file(photos / "boxes.csv", "boxes", "1", lambda file: file.write(b"1") and None, around)
+    for dry_run in (True, False):
+        with (
+            pytest.raises(UsageError, match=r"already holds portrait\.jpg"),
+            Folder(photos, "crops", around, dry_run=dry_run),
+        ):
+            pass
+    assert not (photos / NO_MEDIA).exists()
+
+
+def test_what_others_put_into_an_export_among_photos_is_left_alone(tmp_path: Path, around) -> None:
+    dest = tmp_path / "photos" / "faces"
+    for source in ("1", "2"):
+        with Folder(dest, "crops", around) as folder:
+            folder.put("a", source, source.encode)
+            assert folder.finish().written == 1
+        (dest / "notes.txt").write_text("mine")
+    (dest / NO_MEDIA).unlink()  # now it is a folder of photos
+    with pytest.raises(UsageError, match=r"already holds notes\.txt"), Folder(dest, "crops", around):
+        pass
+    assert not (dest / NO_MEDIA).exists()
+
+
+@pytest.mark.parametrize("parent", ["photos", "elsewhere"])
+def test_the_marker_is_not_written_through_a_link(tmp_path: Path, around, parent: str) -> None:
+    dest = tmp_path / parent / "faces"
+    dest.mkdir(parents=True)
+    (dest / NO_MEDIA).symlink_to(tmp_path / "outside")
+    with Folder(dest, "crops", around) as folder:
+        folder.put("a", "", lambda: b"")
+        folder.finish()
+    assert not (tmp_path / "outside").exists()
+
+
+def test_another_index_is_refused(tmp_path: Path, export, around: Surroundings) -> None:
+    export({"a": "1"})
+    (tmp_path / "other").mkdir()
+    with (
+        pytest.raises(UsageError, match="from another index"),
+        Folder(tmp_path / "out", "crops", Surroundings(tmp_path / "other" / "index")),
+    ):
+        pass
+    assert numbers(export({"a": "1"})) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_move_makes_no_other_index(tmp_path: Path, export, around, together: bool) -> None:
+    export({"a": "1"})
+    new = tmp_path / "new"
+    new.mkdir()
+    (tmp_path / "out").rename(new / "out")
+    index = (tmp_path / "index").rename(new / "index") if together else tmp_path / "index"
+    with Folder(new / "out", "crops", Surroundings(index)) as folder:
+        assert numbers(folder.finish()) == (0, 0, 1)
+
+
+def test_the_last_copy_of_a_photo_is_kept(tmp_path: Path, around: Surroundings) -> None:
+    photo = tmp_path / "photos" / "p.jpg"
+    photo.write_text("photo")
+    content = b"\1" * 16
+    known: list[tuple[str, bytes | None]] = [(str(photo), content)]
+
+    def export(files: dict[str, str], *, dry_run: bool = False) -> Written:
+        with Folder(tmp_path / "out", "clusters", around, dry_run=dry_run) as folder:
+            folder.originals = Originals(known)
+            for name, source in files.items():
+                if folder.claim(name, source):
+                    folder.write(name, source.encode(), original=Originals.mark(str(photo), content))
+            return folder.finish()
+
+    export({"3/p.jpg": "photo"})
+    photo.unlink()
+    for files in ({}, {"3/p.jpg": "another photo"}):
+        for dry_run in (True, False):
+            done = export(files, dry_run=dry_run)
+            assert numbers(done) == (0, 0, 0)
+            assert [name for name, _ in done.kept] == ["3/p.jpg"]
+    assert (tmp_path / "out" / "3" / "p.jpg").read_text() == "photo"
+    photo.with_name("moved.jpg").write_text("photo")
+    known[:] = [(str(photo.with_name("moved.jpg")), content)]
+    assert numbers(export({})) == (0, 0, 1)
+
+
+def test_a_copy_of_an_edited_photo_is_replaced(tmp_path: Path, around: Surroundings) -> None:
+    photo = tmp_path / "photos" / "p.jpg"
+    photo.touch()
+    for content in (b"\1" * 16, b"\2" * 16):
+        with Folder(tmp_path / "out", "clusters", around) as folder:
+            folder.originals = Originals([(str(photo), content)])
+            assert folder.claim("a", content.hex())
+            folder.write("a", content, original=Originals.mark(str(photo), content))
+            assert numbers(folder.finish()) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOSPC])
+def test_a_destination_that_cannot_be_locked(tmp_path, around, monkeypatch, code: int, wrapped: bool) -> None:
+    def fail(path: Path) -> None:
+        error = OSError(code, os.strerror(code))
+        if wrapped:
+            raise StoreError(f"The index in {path} cannot be written.", "Use --index.") from error
+        raise error
+
+    monkeypatch.setattr(folder_module, "WriterLock", fail)
+    words = "disk of .*out is full" if code == errno.ENOSPC else "out cannot be written: Permission denied"
+    with pytest.raises(FaceIndexError, match=words), Folder(tmp_path / "out", "crops", around):
+        pass
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_destination_that_cannot_be_looked_at(tmp_path: Path, around: Surroundings) -> None:
+    long = "x" * 300
+    with pytest.raises(UsageError, match="cannot be reached"):
+        Folder(tmp_path / long, "crops", around)
+    for name in (long, f"{long}/a.csv"):
+        with pytest.raises(UsageError, match="cannot be reached"):
+            export_file(tmp_path / name, "boxes", "", lambda file: None, around)
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path: Path, around: Surroundings) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UsageError):
+        Folder(tmp_path / "loop", "crops", around)
 
 
 def test_a_link_to_a_bad_place_is_one(tmp_path: Path, around: Surroundings) -> None:
@@ -277,6 +455,27 @@ def test_a_full_disk_is_named_and_the_next_run_goes_on(tmp_path: Path, export, a
             folder.write("b", full)
     assert sorted(path.name for path in (tmp_path / "out" / STATE).iterdir()) == ["lock", "manifest.jsonl"]
     assert numbers(export({"a": "1", "b": "2"})) == (1, 1, 0)
+
+
+def test_a_full_disk_of_one_file(tmp_path: Path, around: Surroundings) -> None:
+    def full(file: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(FaceIndexError) as caught:
+        export_file(tmp_path / "b.csv", "boxes", "1", full, around)
+    assert caught.value.problem == f"The disk of {tmp_path / 'b.csv'} is full."
+    assert not (tmp_path / STATE).exists()
+
+
+def test_a_record_that_cannot_be_shortened_is_no_failure(tmp_path: Path, export, monkeypatch) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("faceindex.export.manifest.Manifest.rewrite", fail)
+    assert numbers(export({"a": "1", "b": "2"})) == (2, 0, 0)
+    assert numbers(export({"a": "1"})) == (0, 1, 1)
+    monkeypatch.undo()
+    assert numbers(export({"a": "1"})) == (0, 1, 0)
 
 
 def test_a_failure_before_the_first_file_leaves_nothing(tmp_path: Path, around: Surroundings) -> None:

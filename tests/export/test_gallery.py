@@ -68,7 +68,7 @@ def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {
         path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
         for path in folder.rglob("*")
-        if path.is_file() and ".faceindex-export" not in path.parts
+        if path.is_file() and not {".faceindex-export", ".nomedia"} & set(path.parts)
     }
 
 
@@ -145,10 +145,15 @@ def test_an_unreadable_photo_is_grey_told_and_tried_again(source, write, tmp_pat
     photo = tmp_path / "photos" / "a" / "two.jpg"
     good = photo.read_bytes()
     photo.unlink()
+    planned = write(source, dry_run=True)
     result = write(source)
+    assert planned.files.written == result.files.written
+    assert [error.path for error in planned.failures] == [error.path for error in result.failures]
     assert [error.path for error in result.failures] == [str(photo)]
     assert (result.faces, result.photos) == (5, 3)
-    assert write(source).files.written == 0
+    for dry_run in (True, False):
+        again = write(source, dry_run=dry_run).files
+        assert (again.written, again.unchanged, again.removed) == (0, len(files_in(tmp_path / "page")), 0)
     photo.write_bytes(good)
     mended = write(source)
     assert mended.failures == ()
@@ -173,6 +178,90 @@ def test_copies(source, write, tmp_path: Path) -> None:
     linked = write(source)
     assert linked.files.removed == 3
     assert not (tmp_path / "page" / "photos").exists()
+
+
+def equal_photos(galleries, tmp_path: Path, *names: str):
+    """Photos of one content, which `make_source` never makes."""
+    source = galleries.make_source(
+        tmp_path / "photos",
+        [galleries.PhotoPlan(name, [galleries.FacePlan((20, 20, 80, 100), 1)]) for name in names],
+    )
+    first = (tmp_path / "photos" / names[0]).read_bytes()
+    for name in names[1:]:
+        (tmp_path / "photos" / name).write_bytes(first)
+    digest = source.photos[0].content_hash
+    return replace(source, photos=[record._replace(content_hash=digest) for record in source.photos])
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_of_equal_photos_any_that_is_there_will_do(galleries, write, tmp_path: Path, copy: bool) -> None:
+    suffix = "jpg" if copy else "tif"
+    source = equal_photos(galleries, tmp_path, f"a/x.{suffix}", f"b/x.{suffix}")
+    (tmp_path / "photos" / "a" / f"x.{suffix}").unlink()
+    result = write(source, copy=copy)
+    files = data_of(result.page)["copies" if copy else "previews"]
+    assert set(files) == {"0", "1"}
+    assert all((tmp_path / "page" / name).is_file() for name in files.values())
+    assert [Path(error.path).parent.name for error in result.failures] == ["a"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are one file elsewhere")
+def test_equal_photos_of_names_that_are_alike_share_a_copy(galleries, write, tmp_path: Path) -> None:
+    result = write(equal_photos(galleries, tmp_path, "a/X.jpg", "b/x.jpg"), copy=True)
+    for name in data_of(result.page)["copies"].values():
+        assert (tmp_path / "page" / name).is_file()
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_photo_that_changed_since_is_neither_copied_nor_previewed(
+    galleries, write, tmp_path: Path, copy: bool
+) -> None:
+    name = "a.jpg" if copy else "a.tif"
+    source = galleries.make_source(
+        tmp_path / "photos", [galleries.PhotoPlan(name, [galleries.FacePlan((20, 20, 80, 100), 1)])]
+    )
+    photo = tmp_path / "photos" / name
+    good = photo.read_bytes()
+    write(source)  # the sprites are there
+    for file in (tmp_path / "page" / "gallery").glob("p-*"):
+        file.unlink()
+    PillowImage.new("RGB", (320, 240), "red").save(photo)
+    (failure,) = write(source, copy=copy).failures
+    assert "changed since it was indexed" in failure.problem
+    assert not (tmp_path / "page" / "photos").exists()
+    assert not list((tmp_path / "page" / "gallery").glob("p-*"))
+    photo.write_bytes(good)
+    mended = write(source, copy=copy)
+    assert mended.failures == ()
+    assert mended.copies + mended.previews == 1
+
+
+def test_previews_and_copies_outlive_a_disk_that_is_not_there(galleries, write, tmp_path: Path) -> None:
+    face = galleries.FacePlan((20, 20, 80, 100), 1)
+    source = galleries.make_source(
+        tmp_path / "photos", [galleries.PhotoPlan("a.tif", [face]), galleries.PhotoPlan("b.jpg", [face])]
+    )
+    write(source, copy=True)
+    before = files_in(tmp_path / "page")
+    (tmp_path / "photos").rename(tmp_path / "unmounted")
+    for dry_run in (True, False):
+        again = write(source, copy=True, dry_run=dry_run)
+        assert (again.files.written, again.files.removed) == (0, 0)
+        assert [Path(error.path).name for error in again.failures] == ["a.tif", "b.jpg"]
+    assert files_in(tmp_path / "page") == before
+
+
+def test_the_last_copy_is_kept(galleries, source, write, tmp_path: Path) -> None:
+    write(source, copy=True)
+    (tmp_path / "photos" / "a" / "two.jpg").unlink()
+    fewer = replace(source, photos=[record for record in source.photos if record.relpath != "a/two.jpg"])
+    keep = np.flatnonzero(source.table.image != 2)
+    table = replace(
+        source.table, **{name: getattr(source.table, name)[keep] for name in source.table.__slots__}
+    )
+    result = write(replace(fewer, table=table), copy=True)
+    assert [name.startswith("photos/two_") for name, _ in result.files.kept] == [True]
+    assert len(list((tmp_path / "page" / "photos").iterdir())) == 3
 
 
 def test_links_lead_to_the_photos(source, write, tmp_path: Path) -> None:
@@ -251,6 +340,27 @@ def test_a_page_of_others_is_not_overwritten(source, write, tmp_path: Path) -> N
         write(source)
     assert files_in(tmp_path / "page").keys() == {"index.html"}
     assert theirs.read_text() == "mine"
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_page_that_was_changed_stops_it_before_anything_is_touched(
+    galleries, source, write, tmp_path: Path, dry_run: bool
+) -> None:
+    write(source)
+    (tmp_path / "page" / "index.html").write_text("mine now")
+    before = files_in(tmp_path / "page")
+    other = galleries.make_source(
+        tmp_path / "photos", [galleries.PhotoPlan("new.jpg", [galleries.FacePlan((20, 20, 80, 100))])]
+    )
+    with pytest.raises(UsageError, match=r"index\.html is left as it is"):
+        write(other, dry_run=dry_run)
+    assert files_in(tmp_path / "page") == before
+
+
+def test_a_link_to_itself_is_no_destination(source, write, tmp_path: Path) -> None:
+    (tmp_path / "page").symlink_to(tmp_path / "page")
+    with pytest.raises(UsageError):
+        write(source)
 
 
 def test_no_faces_and_no_clusters(galleries, write, tmp_path: Path) -> None:

@@ -95,6 +95,13 @@ function originals(photo) {
   return DATA.roots[photos.root[photo]].urls.map((base) => base + encodePath(photos.path[photo]));
 }
 
+/** Of a moved gallery or moved photos, try first what has worked for another photo of that folder. */
+function foundAt(photo, address) {
+  const root = DATA.roots[photos.root[photo]];
+  const at = DATA.copies[photo] ? -1 : originals(photo).indexOf(address);
+  if (at > 0) root.urls.unshift(...root.urls.splice(at, 1));
+}
+
 const sources = (photo) => (DATA.previews[photo] ? [DATA.previews[photo]] : originals(photo));
 
 let searchable = null;

@@ -56,7 +56,7 @@ function follow() {
 const faceItems = () => (route.view === "people" ? [] : grid.items);
 
 function drawView(before) {
-  viewer.hide();
+  if (route.face === null) viewer.hide();
   const view = VIEWS[route.view]();
   get("heading").textContent = view.heading;
   get("summary").textContent = view.summary;

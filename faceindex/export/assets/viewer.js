@@ -23,9 +23,10 @@ class Viewer {
     get("next").addEventListener("click", () => this.step(1));
     get("close").addEventListener("click", () => this.dialog.close());
     get("boxes").addEventListener("click", () => this.toggleBoxes());
-    this.image.addEventListener("load", () => this.image.classList.remove("unseen"));
+    this.image.addEventListener("load", () => this.onLoad());
     this.image.addEventListener("error", () => this.tryNext());
     this.dialog.addEventListener("close", () => {
+      if (this.dialog.open) return; // this event comes late: it is open again
       this.image.removeAttribute("src"); // frees the pixels
       this.photo = null;
       const face = this.face;
@@ -79,6 +80,7 @@ class Viewer {
     this.image.classList.add("unseen");
     this.missing.hidden = true;
     this.waiting = sources(photo);
+    this.source = null;
     document.getElementById("original").href = originals(photo)[0];
     this.tryNext();
     this.drawBoxes(photo);
@@ -87,14 +89,21 @@ class Viewer {
 
   tryNext() {
     if (this.photo === null) return;
-    const source = this.waiting.shift();
-    if (source !== undefined) {
-      this.image.src = source;
+    this.source = this.waiting.shift();
+    if (this.source !== undefined) {
+      this.image.src = this.source;
       return;
     }
     this.missing.hidden = false;
     this.missing.textContent =
       `The photo cannot be shown here: it was moved or deleted, or the browser does not know its format. ${photoName(this.photo)}`;
+  }
+
+  onLoad() {
+    this.image.classList.remove("unseen");
+    if (this.photo === null || !originals(this.photo).includes(this.source)) return;
+    document.getElementById("original").href = this.source;
+    foundAt(this.photo, this.source);
   }
 
   fit() {
