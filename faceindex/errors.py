@@ -151,7 +151,7 @@ class ModelNotInstalled(ModelError):
 
 
 class BrokenModel(ModelError):
-    """The model of another package cannot be used: it does not import, or is not what it claims."""
+    """The model of another package cannot be used: it fails, or is not what it claims to be."""
 
 
 class WeightsNotFound(ModelError):

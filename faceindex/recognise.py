@@ -11,7 +11,8 @@ import numpy as np
 from faceindex import images, models
 from faceindex.detect import Detector
 from faceindex.embed import Embedder
-from faceindex.models import Spec
+from faceindex.errors import BrokenModel
+from faceindex.models import DetectorSpec, EmbedderSpec, Spec
 from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 
 __all__ = ["Recogniser", "Shot", "sharpness", "use_one_thread"]
@@ -137,6 +138,11 @@ class Recogniser:
         -------
         list of Faces
             One per photo, in pixels of the upright full-size photo, best score first.
+
+        Raises
+        ------
+        BrokenModel
+            If a model gives back something of another shape than its protocol says.
         """
         found = self._detect(shots, 1.0)
         if factor := self.detector.spec.pyramid:
@@ -149,7 +155,9 @@ class Recogniser:
         if not chips:
             return []
         every = np.concatenate(chips)
-        vectors, norms = self.embedder.embed(every)
+        made = self.embedder.embed(every)
+        _check_vectors(made, len(every), self.embedder.spec)
+        vectors, norms = made
         sharp = sharpness(every)
         faces = []
         stop = 0
@@ -176,6 +184,7 @@ class Recogniser:
             [shot.photo.image for shot in shots],
             min_faces=[times * self.detector.min_face * min(shot.photo.scale) for shot in shots],
         )
+        _check_detections(found, len(shots), self.detector.spec)
         return [
             detections[self._usable(detections, shot.photo.image)]
             for shot, detections in zip(shots, found, strict=True)
@@ -185,7 +194,9 @@ class Recogniser:
         height, width = image.shape[:2]
         corners, limits = detections.boxes, np.array([width, height], np.float32)
         inside = np.minimum(corners[:, 2:], limits) - np.maximum(corners[:, :2], 0)
-        visible = inside.clip(0).prod(axis=1) / (corners[:, 2:] - corners[:, :2]).prod(axis=1)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity is no area either
+            area = (corners[:, 2:] - corners[:, :2]).clip(0).prod(axis=1)
+        visible = inside.clip(0).prod(axis=1) / np.where(area > 0, area, np.inf)
         usable: BoolArray = (detections.scores >= self.detector.spec.threshold) & (visible >= _MIN_VISIBLE)
         return usable
 
@@ -215,6 +226,47 @@ class Recogniser:
         from faceindex.align import cut_chips
 
         return cut_chips(photo.image, detections, alignment, box=self.detector.spec.box)
+
+
+def _check_detections(found: object, number: int, spec: DetectorSpec) -> None:
+    """See that a detector gave back what its protocol says, for `number` images."""
+    if not isinstance(found, (list, tuple)) or len(found) != number:
+        got = f"{len(found)} results" if isinstance(found, (list, tuple)) else _type(found)
+        photos = f"{number} photo{'' if number == 1 else 's'}"
+        raise _broken(spec, f"{got} for {photos}", "a list with one for each")
+    for one in found:
+        if not isinstance(one, Detections):
+            raise _broken(spec, f"{_type(one)} for a photo", "Detections")
+        n = one.boxes.shape[0] if isinstance(one.boxes, np.ndarray) and one.boxes.ndim else 0
+        _check_shape(one.boxes, (n, 4), spec, "boxes")
+        _check_shape(one.landmarks, (n, 5, 2), spec, "landmarks")
+        _check_shape(one.scores, (n,), spec, "scores")
+
+
+def _check_vectors(made: object, number: int, spec: EmbedderSpec) -> None:
+    """See that an embedder gave back what its protocol says, for `number` chips."""
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise _broken(spec, _type(made), "a pair of vectors and norms")
+    _check_shape(made[0], (number, spec.dimension), spec, "vectors")
+    _check_shape(made[1], (number,), spec, "norms")
+
+
+def _check_shape(array: object, shape: tuple[int, ...], spec: Spec, what: str) -> None:
+    if not isinstance(array, np.ndarray):
+        raise _broken(spec, f"{what} as {_type(array)}", "a numpy array")
+    if array.shape != shape:
+        raise _broken(spec, f"{what} of shape {array.shape}", f"{shape}")
+
+
+def _type(thing: object) -> str:
+    return f"something of type {type(thing).__name__}"
+
+
+def _broken(spec: Spec, got: str, needed: str) -> BrokenModel:
+    return BrokenModel(
+        f"The {spec.kind} '{spec.name}' gave back {got}, where {needed} is needed.",
+        f"Use another {spec.kind}, or report it to those who made this one.",
+    )
 
 
 def sharpness(chips: U8) -> F32:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from faceindex import images, recognise
+from faceindex.errors import ModelError
 from faceindex.recognise import Recogniser, sharpness
 from faceindex.types import Detections
 
@@ -85,6 +87,73 @@ def test_doubtful_and_cut_off_faces_do_not_count(
     subject = recogniser(20)
     (faces,) = subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
     assert faces.boxes[:, :2].tolist() == [[10, 10], [-10, 60]]
+
+
+@pytest.mark.filterwarnings("error")
+def test_boxes_without_an_area_are_no_faces(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    inf, nan = np.inf, np.nan
+
+    def several(self: object, image: np.ndarray) -> Detections:
+        boxes = [[60, 60, 60, 60], [60, 60, 60, 90], [90, 90, 60, 60], [10, 10, 50, 50], [nan, 10, 50, 50]]
+        boxes += [[inf, inf, inf, inf], [-inf, -inf, inf, inf], [-3e38, -3e38, 3e38, 3e38]]
+        n = len(boxes)
+        points, scores = np.full((n, 5, 2), nan, np.float32), np.full(n, 0.9, np.float32)
+        return Detections(np.array(boxes, np.float32), points, scores)
+
+    monkeypatch.setattr(fake_models.FakeDetector, "_detect", several)
+    subject = recogniser(20)
+    (faces,) = subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+    assert faces.boxes.tolist() == [[10, 10, 50, 50]]
+
+
+ONE = Detections(
+    np.array([[10, 10, 50, 50]], np.float32), np.full((1, 5, 2), np.nan, np.float32), np.ones(1, np.float32)
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([], "0 results for 1 photo"),
+        ([ONE, ONE], "2 results for 1 photo"),
+        (None, "something of type NoneType for 1 photo"),
+        ([ONE.boxes], "something of type ndarray for a photo"),
+        ([replace(ONE, boxes=ONE.boxes[0])], r"boxes of shape \(4,\), where \(4, 4\)"),
+        ([replace(ONE, boxes=ONE.boxes[:, :3])], r"boxes of shape \(1, 3\), where \(1, 4\)"),
+        ([replace(ONE, boxes=[[10, 10, 50, 50]])], "boxes as something of type list"),
+        ([replace(ONE, landmarks=ONE.landmarks[:, 0])], r"landmarks of shape \(1, 2\), where \(1, 5, 2\)"),
+        ([replace(ONE, scores=ONE.scores[:0])], r"scores of shape \(0,\), where \(1,\)"),
+    ],
+)
+def test_a_detector_that_breaks_its_promise_is_named(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, found: object, told: str
+) -> None:
+    monkeypatch.setattr(fake_models.FakeDetector, "detect", lambda self, images, *, min_faces=None: found)
+    subject = recogniser(20)
+    with pytest.raises(ModelError, match=f"The detector 'fake' gave back {told}"):
+        subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (np.zeros((1, 16), np.float32), "something of type ndarray, where a pair"),
+        (
+            (np.zeros((1, 8), np.float32), np.ones(1, np.float32)),
+            r"vectors of shape \(1, 8\), where \(1, 16\)",
+        ),
+        ((np.zeros((2, 16), np.float32), np.ones(1, np.float32)), r"vectors of shape \(2, 16\)"),
+        (([[0.0] * 16], np.ones(1, np.float32)), "vectors as something of type list"),
+        ((np.zeros((1, 16), np.float32), np.ones((1, 1), np.float32)), r"norms of shape \(1, 1\)"),
+    ],
+)
+def test_an_embedder_that_breaks_its_promise_is_named(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, made: object, told: str
+) -> None:
+    monkeypatch.setattr(fake_models.FakeEmbedder, "embed", lambda self, chips: made)
+    subject = recogniser(20)
+    with pytest.raises(ModelError, match=f"The embedder 'fake' gave back {told}"):
+        subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
 
 
 def test_photos_without_faces_and_no_photos(fake_models: ModuleType, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from faceindex import models
 from faceindex.cli.render import Json, size
-from faceindex.errors import ModelError
+from faceindex.errors import WeightsInvalid, WeightsNotFound
 from faceindex.models import (
     ClustererSpec,
     DetectorSpec,
@@ -48,13 +48,17 @@ class WeightState:
     path : str or None
     unverified : bool
         Whether it is there on the user's word.
+    problem : str or None
+        Why it cannot be used, if that shows without looking into it: it is missing, or the user's word for it
+        is damaged.
     remedy : str or None
-        How to get it, if it is missing.
+        How to get it, or what to do about it.
     """
 
     file: WeightFile
     path: str | None
     unverified: bool
+    problem: str | None
     remedy: str | None
 
     @classmethod
@@ -62,9 +66,12 @@ class WeightState:
         """Look for it, without looking into it."""
         try:
             path = models.find_weights(file)
-            return cls(file, str(path), find_voucher(path) is not None, None)
-        except ModelError as error:
-            return cls(file, None, False, error.remedy)
+        except WeightsNotFound as error:
+            return cls(file, None, False, error.problem, error.remedy)
+        try:
+            return cls(file, str(path), find_voucher(path) is not None, None, None)
+        except WeightsInvalid as error:
+            return cls(file, str(path), True, error.problem, error.remedy)
 
 
 def weights_of(spec: Spec) -> list[WeightState]:
@@ -89,7 +96,7 @@ def headline(spec: Spec) -> list[str]:
 
 def facts(spec: Spec, states: list[WeightState]) -> list[tuple[str, str]]:
     """All that is known, as pairs of a label and a text; the label is empty where a text goes on."""
-    rows = _facts(spec)
+    rows = [*_facts(spec), ("target", spec.target)]
     for number, option in enumerate(spec.options):
         rows.append(("" if number else "options", _option(option)))
     if not isinstance(spec, ClustererSpec):
@@ -99,15 +106,26 @@ def facts(spec: Spec, states: list[WeightState]) -> list[tuple[str, str]]:
         file = state.file
         rows.append(("" if number else "weights", f"{file.name}, {file.size:,} bytes, {size(file.size)}"))
         rows.append(("", f"SHA-256 {file.sha256}"))
-        rows.extend(
-            ("", f"or {other.name}, {other.size:,} bytes, SHA-256 {other.sha256}") for other in file.also
-        )
-        rows.append(("", f"from {file.source}"))
+        rows.extend(("", text) for text in _origin(file))
+        for other in file.also:
+            rows.append(("", f"or {other.name}, {other.size:,} bytes, SHA-256 {other.sha256}"))
+            rows.extend(("", text) for text in _origin(other))
         if state.path is None:
             rows.append(("", f"missing. {state.remedy}"))
         else:
             rows.append(("", f"found: {state.path}{' (unverified)' if state.unverified else ''}"))
+            if state.problem:
+                rows.append(("", f"cannot be used: {state.problem} {state.remedy}"))
     return rows
+
+
+def _origin(file: WeightFile) -> list[str]:
+    lines = [f"from {file.source}"]
+    if file.package:
+        lines.append(f"shipped by the package {file.package}: {file.package_path}")
+    if file.url:
+        lines.append(f"fetched from {file.url}")
+    return lines
 
 
 def _facts(spec: Spec) -> list[tuple[str, str]]:
@@ -171,7 +189,7 @@ def as_json(spec: Spec) -> Json:
     return {
         **first,
         **document,
-        "ready": all(state.path is not None for state in states),
+        "ready": all(state.problem is None for state in states),
         "weights": [_state_as_json(state) for state in states],
     }
 
@@ -193,6 +211,7 @@ def _state_as_json(state: WeightState) -> Json:
         "also": [_file_as_json(other) for other in state.file.also],
         "path": state.path,
         "unverified": state.unverified,
+        "problem": state.problem,
         "remedy": state.remedy,
     }
 
@@ -204,5 +223,6 @@ def _file_as_json(file: WeightFile) -> dict[str, Json]:
         "sha256": file.sha256,
         "source": file.source,
         "package": file.package,
+        "package_path": file.package_path,
         "url": file.url,
     }

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from faceindex import models
-from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.errors import PARTIAL, USAGE, session
 from faceindex.cli.model_facts import (
     TITLES,
     WeightState,
@@ -113,15 +113,19 @@ def _print_model(out: Output, spec: Spec, *, fully: bool) -> None:
     if (package := provider(spec)) != "faceindex":
         about.append(f"from the package {package}")
     if states:
-        missing = any(state.path is None for state in states)
-        about.append(
-            out.styled("weights missing", "error") if missing else out.styled("weights found", "good")
-        )
+        if any(state.path is None for state in states):
+            about.append(out.styled("weights missing", "error"))
+        elif any(state.problem for state in states):
+            about.append(out.styled("weights cannot be used", "error"))
+        else:
+            about.append(out.styled("weights found", "good"))
     if about:
         out.answer(f"      {'; '.join(about)}")
     for state in states:
         if state.path is None:
             out.answer(f"      missing: {state.file.name} ({size(state.file.size)}). {state.remedy}")
+        elif state.problem:
+            out.answer(f"      {state.problem} {state.remedy}")
 
 
 @app.command("fetch")
@@ -144,7 +148,8 @@ def fetch(
 
     Each is checked by its size and SHA-256 before it is used. A download that was interrupted goes on
     where it stopped when this is run again. Proxies are taken from https_proxy and no_proxy. No other
-    command ever uses the network.
+    command ever uses the network. Exit code 2 if a file could not be had; the others are fetched all the
+    same.
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.cli.download import Download
@@ -152,20 +157,28 @@ def fetch(
 
         done: list[Json] = []
         for model, weight in _files(names):
-            with Download(out, weight.name) as download:
-                try:
+            path, fetched, error = None, False, None
+            try:
+                with Download(out, weight.name) as download:
                     path, fetched = ensure_weights(weight, progress=download.on_progress, offline=offline)
-                except KeyboardInterrupt:
-                    out.note("What has come is kept. Run it again to go on from there.")
-                    raise
-            out.answer(f"{'fetched' if fetched else 'already there'}: {path}")
+            except KeyboardInterrupt:
+                out.note("What has come is kept. Run it again to go on from there.")
+                raise
+            except ModelError as caught:
+                error = caught
+                out.error(error.problem, error.remedy)
+                out.exit_code = USAGE
+            else:
+                out.answer(f"{'fetched' if fetched else 'already there'}: {path}")
             done.append(
                 {
                     "model": model,
                     "name": weight.name,
-                    "path": str(path),
-                    "bytes": path.stat().st_size,
+                    "path": None if path is None else str(path),
+                    "bytes": None if path is None else path.stat().st_size,
                     "fetched": fetched,
+                    "problem": None if error is None else error.problem,
+                    "remedy": None if error is None else error.remedy,
                 }
             )
         if not done and not json:
@@ -268,23 +281,31 @@ def path(
     """Say where weight files are.
 
     Without a name the folder where they are put; with one the files of that model, a line each. Exit code
-    1 if one is missing.
+    1 if one is missing or cannot be used.
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         states = [WeightState.of(weight) for _, weight in _files([name])] if name else []
         if not name:
             out.answer(str(models.weights_folder()))
         for state in states:
-            if state.path is None:
-                out.error(f"The weight file {state.file.name} was not found.", state.remedy or "")
+            if state.problem:
+                out.error(state.problem, state.remedy or "")
                 out.exit_code = PARTIAL
-            else:
+            if state.path is not None:
                 out.answer(state.path)
         if json:
             out.document(
                 _PATH_SCHEMA,
                 folder=str(models.weights_folder()),
-                files=[{"name": state.file.name, "path": state.path} for state in states],
+                files=[
+                    {
+                        "name": state.file.name,
+                        "path": state.path,
+                        "problem": state.problem,
+                        "remedy": state.remedy,
+                    }
+                    for state in states
+                ],
             )
 
 

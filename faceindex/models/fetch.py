@@ -21,7 +21,14 @@ from faceindex import __version__
 from faceindex.errors import FetchFailed, WeightsInvalid, WeightsNotFound
 from faceindex.models.place import forget_voucher, make_folder, put_in_place
 from faceindex.models.spec import WeightFile
-from faceindex.models.weights import find_weights, sha256_of, verify_weights, voucher_path, weights_folder
+from faceindex.models.weights import (
+    find_weights,
+    is_users_own,
+    sha256_of,
+    verify_weights,
+    voucher_path,
+    weights_folder,
+)
 
 if sys.platform == "win32":
     import msvcrt
@@ -77,7 +84,7 @@ def ensure_weights(
             raise
     except WeightsInvalid:
         found = find_weights(weight)
-        if source is None or found.parent != weights_folder() or voucher_path(found).exists():
+        if source is None or not is_users_own(found) or voucher_path(found).exists():
             raise
     fetch_weights(source, progress=progress, offline=offline)
     return verify_weights(weight), True
@@ -122,7 +129,7 @@ def fetch_weights(
     if offline or is_offline():
         raise FetchFailed(
             f"{weight.name} was not fetched: --offline or ${_OFFLINE} forbids the network.",
-            f"Get {url} on another machine and put the file into {weights_folder()}.",
+            _by_hand(weight),
         )
     folder = make_folder()
     destination = folder / weight.name
@@ -209,11 +216,13 @@ def _open(weight: WeightFile, start: int, version: str) -> http.client.HTTPRespo
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return _open(weight, 0, "")
-        raise FetchFailed(f"{weight.url} answers {error.code} {error.reason}.", _by_hand(weight)) from error
+        raise FetchFailed(
+            f"{weight.url} answers {error.code} {error.reason}.", _check_network(weight)
+        ) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         told = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
-        raise FetchFailed(f"{weight.url} cannot be reached: {told}.", _by_hand(weight)) from error
+        raise FetchFailed(f"{weight.url} cannot be reached: {told}.", _check_network(weight)) from error
     assert isinstance(response, http.client.HTTPResponse)
     return response
 
@@ -273,9 +282,15 @@ def _receive(
         partial.forget()
         raise _wrong_size(weight, f"{size:,}" if size < weight.size else f"more than {weight.size:,}")
     if size < weight.size:
+        why = f" ({lost})" if lost else ""
+        if not size:
+            partial.forget()
+            raise FetchFailed(
+                f"The connection to {weight.url} broke before anything came{why}.", _check_network(weight)
+            )
         raise FetchFailed(
-            f"The connection to {weight.url} broke after {size:,} of {weight.size:,} bytes"
-            f"{f' ({lost})' if lost else ''}; they are kept in {partial.path}.",
+            f"The connection to {weight.url} broke after {size:,} of {weight.size:,} bytes{why}; they are "
+            f"kept in {partial.path}.",
             "Run it again: it goes on from there.",
         )
 
@@ -292,15 +307,16 @@ def _writing(weight: WeightFile, partial: _Partial) -> Iterator[None]:
         yield
     except OSError as error:
         size = partial.size()
-        kept = f"{size:,} of {weight.size:,} bytes are kept in {partial.path}"
+        kept = f"{size:,} of {weight.size:,} bytes are kept in {partial.path}" if size else "nothing came yet"
+        again = "run it again: it goes on from there" if size else "run it again"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise FetchFailed(
                 f"The disk is full: {kept}.",
-                f"Free {weight.size - size:,} bytes and run it again: it goes on from there.",
+                f"Free {weight.size - size:,} bytes and {again}.",
             ) from error
         raise FetchFailed(
             f"{partial.path} cannot be written: {error.strerror}; {kept}.",
-            "Check the disk and the permissions, and run it again: it goes on from there.",
+            f"Check the disk and the permissions, and {again}.",
         ) from error
 
 
@@ -365,7 +381,10 @@ def _wrong_size(weight: WeightFile, size: str) -> FetchFailed:
     )
 
 
+def _check_network(weight: WeightFile) -> str:
+    by_hand = _by_hand(weight)
+    return f"Check the network, or {by_hand[0].lower()}{by_hand[1:]}"
+
+
 def _by_hand(weight: WeightFile) -> str:
-    return (
-        f"Check the network, or get {weight.url} on another machine and put the file into {weights_folder()}."
-    )
+    return f"Get {weight.url} on another machine and put the file into {weights_folder()} as {weight.name}."

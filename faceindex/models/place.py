@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from faceindex.errors import ModelError, UsageError, WeightsInvalid
 from faceindex.models.spec import WeightFile
 from faceindex.models.weights import (
+    is_users_own,
     sha256_of,
     voucher_path,
     weight_locations,
@@ -47,12 +49,18 @@ def add_weights(weights: Sequence[WeightFile], file: Path, *, unverified: bool =
     WeightsInvalid
         If it is none of the published files and `unverified` is false; names the hashes.
     UsageError
-        If there is no such file, if it cannot be told which one it is, or if another file would be
-        used before it.
+        If the model has no weight files, if there is no such file, if it cannot be told which one it is,
+        or if another file would be used before it.
     ModelError
         If the folder cannot be written.
     """
+    if not weights:
+        raise UsageError("The model needs no weight files.", "There is nothing to add to it.")
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe might never end
+            raise UsageError(
+                f"{file} cannot be read: it is not a regular file.", "Give the weight file itself."
+            )
         with file.open("rb") as source:
             found, size = sha256_of(source)
     except OSError as error:
@@ -132,20 +140,19 @@ def _which(weights: Sequence[WeightFile], file: Path) -> WeightFile:
             return candidates[0]
     names = ", ".join(weight.name for weight in weights)
     raise UsageError(
-        f"It cannot be told which file of the model {file.name} is to be."
-        if names
-        else "The model has no weight files.",
-        f"Give it one of the names {names}." if names else "Leave it out.",
+        f"It cannot be told which file of the model {file.name} is to be.",
+        f"Give it one of the names {names}.",
     )
 
 
 def _refuse_hidden(weight: WeightFile, name: str) -> None:
     folder = weights_folder()
     for path in weight_locations(weight):
-        if path == folder / name:
+        own = is_users_own(path)
+        if own and path.name == name:
             return
         # What was added unverified gives way: see _withdraw.
-        if path.is_file() and not (path.parent == folder and voucher_path(path).exists()):
+        if path.is_file() and not (own and voucher_path(path).exists()):
             raise UsageError(
                 f"{weight.name} is there already: {path} is used before anything in {folder}.",
                 "Remove that file first if it is not to be used.",

@@ -13,12 +13,13 @@ import functools
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 
 from faceindex.errors import BrokenModel
 from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec, Kind, Spec
+from faceindex.models.validate import spec_fault
 
-__all__ = ["GROUPS", "Plugin", "forget", "plugins"]
+__all__ = ["GROUPS", "Plugin", "forget", "in_words", "plugins"]
 
 GROUPS: dict[Kind, str] = {
     "detector": "faceindex.detectors",
@@ -69,7 +70,7 @@ def plugins(kind: Kind) -> dict[str, Plugin]:
     Looked up once in a process; `forget` makes it look again.
     """
     offered: defaultdict[str, dict[str, EntryPoint]] = defaultdict(dict)
-    for entry in entry_points(group=GROUPS[kind]):
+    for entry in _entries(GROUPS[kind]):
         # Of a package that is on the path twice, the first is the one that would be imported.
         offered[entry.name].setdefault(_distribution(entry), entry)
     return {name: _plugin(kind, name, offered[name]) for name in sorted(offered)}
@@ -80,19 +81,39 @@ def forget() -> None:
     plugins.cache_clear()
 
 
+def in_words(error: BaseException) -> str:
+    """An exception as a clause on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
+
+
+def _entries(group: str) -> list[EntryPoint]:
+    try:
+        return list(entry_points(group=group))
+    except Exception:
+        # One package's unreadable list of entry points, whatever they are for, spoils the whole lookup.
+        found: list[EntryPoint] = []
+        for distribution in distributions():
+            with contextlib.suppress(Exception):
+                found.extend(distribution.entry_points.select(group=group))
+        return found
+
+
 def _plugin(kind: Kind, name: str, entries: dict[str, EntryPoint]) -> Plugin:
     if len(entries) > 1:
         # Which one an index was made with could not be told.
         packages = " and ".join(sorted(entries))
         return Plugin(kind, name, packages, None, f"{packages} both offer one; uninstall one of them")
     ((distribution, entry),) = entries.items()
+    if not entry.pattern.match(entry.value):
+        reason = f"its entry point is '{entry.value}', not 'module:NAME'"
+        return Plugin(kind, name, distribution, None, reason)
     try:
         # Standard output is for answers; what a module prints while it is imported is none.
         with contextlib.redirect_stdout(sys.stderr):
             spec = entry.load()
     except (Exception, SystemExit) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
-        return Plugin(kind, name, distribution, None, f"{entry.value} does not load ({told})")
+        reason = f"{entry.value} does not load ({in_words(error)})"
+        return Plugin(kind, name, distribution, None, reason)
     if reason := _fault(spec, kind, name, entry.value):
         return Plugin(kind, name, distribution, None, reason)
     return Plugin(kind, name, distribution, spec)
@@ -105,7 +126,7 @@ def _fault(spec: object, kind: Kind, name: str, value: str) -> str:
         return f"{value} describes a {spec.kind}, and the entry point is in the group {GROUPS[kind]}"
     if spec.name != name:
         return f"its spec is named '{spec.name}', and its entry point '{name}'"
-    return ""
+    return spec_fault(spec)
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 __all__ = [
+    "ALIGNMENTS",
     "Alignment",
     "BoxShape",
     "Calibration",
@@ -20,6 +21,9 @@ __all__ = [
 ]
 
 Kind: TypeAlias = Literal["detector", "embedder", "clusterer"]
+
+ALIGNMENTS = ("dlib", "facenet")
+"""Names of the ways to cut a chip that `faceindex.align` knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class Alignment:
     Attributes
     ----------
     name : str
-        The method; `faceindex.align` knows each.
+        The method, one of `ALIGNMENTS`.
     size : int
         Side of the square chip in pixels.
     """

@@ -20,6 +20,7 @@ __all__ = [
     "Voucher",
     "find_voucher",
     "find_weights",
+    "is_users_own",
     "read_weights",
     "sha256_of",
     "verify_weights",
@@ -159,17 +160,23 @@ def find_voucher(path: Path) -> Voucher | None:
     WeightsInvalid
         If it is damaged.
     """
-    if path.parent != weights_folder():
+    if not is_users_own(path):
         return None
     try:
         document = json.loads(voucher_path(path).read_text(encoding="utf-8"))
         return Voucher(str(document["sha256"]), int(document["bytes"]))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsInvalid(
-            f"{voucher_path(path)} is damaged.", f"Delete it and {path.name}, and add the file again."
+            f"{voucher_path(path)} is damaged or cannot be read.",
+            f"Delete it and {path.name}, and add the file again.",
         ) from error
+
+
+def is_users_own(path: Path) -> bool:
+    """Whether `path` is in the user's own folder, however that is spelled."""
+    return path.parent.resolve() == weights_folder().resolve()
 
 
 def voucher_path(path: Path) -> Path:
@@ -214,13 +221,16 @@ def _how_to_get(weight: WeightFile) -> str:
     if weight.package:
         return (
             f"Install it with `pip install {weight.package}`, or put the file from {weight.source} "
-            f"into {folders}."
+            f"into {folders} as {weight.name}."
         )
     if _is_fetchable(weight):
-        return f"Get it with `faceindex models fetch {_owner(weight)}`, or put the file into {folders}."
+        return (
+            f"Get it with `faceindex models fetch {_owner(weight)}`, or put the file into {folders} as "
+            f"{weight.name}."
+        )
     return (
         f"Get it from {weight.source} and run `faceindex models add {_owner(weight)} FILE`, or put it "
-        f"into {folders}."
+        f"into {folders} as {weight.name}."
     )
 
 

@@ -141,8 +141,9 @@ def test_a_name_gives_all_facts(run, spec: models.Spec) -> None:
     result = run("models", "list", spec.name)
     assert result.exit_code == 0
     facts = [getattr(spec, "threshold_source", None), getattr(spec, "licence", None)]
-    facts += [option.summary for option in spec.options]
-    facts += [weight.sha256 for weight in getattr(spec, "weights", ())]
+    facts += [spec.target, *(option.summary for option in spec.options)]
+    for weight in getattr(spec, "weights", ()):
+        facts += [weight.sha256, weight.url, weight.package, weight.package_path]
     if isinstance(spec, models.EmbedderSpec):
         facts += [str(spec.dimension), f"{spec.alignment.size} px", spec.colour, spec.normalisation]
         facts += [f"slope {spec.calibration.slope:g}", spec.calibration.source]
@@ -189,6 +190,8 @@ class TestFetch:
             "path": str(folder / "net.pt"),
             "bytes": len(CONTENT),
             "fetched": False,
+            "problem": None,
+            "remedy": None,
         }
 
     def test_it_is_what_a_missing_file_asks_for(self, run, fetchable: str, album, tmp_path: Path) -> None:
@@ -209,7 +212,7 @@ class TestFetch:
         result = run("models", "fetch", fetchable, *([how] if how == "--offline" else []))
         assert result.exit_code == 2
         assert address in result.stderr
-        assert str(folder) in result.stderr
+        assert f"{folder} as net.pt." in result.stderr
         assert not (folder / "net.pt").exists()
 
     def test_what_the_server_has_wrong_is_an_error(
@@ -220,6 +223,25 @@ class TestFetch:
         assert result.exit_code == 2
         assert DIGEST in result.stderr
         assert not (folder / "net.pt").exists()
+
+    @pytest.mark.parametrize("json_flag", [[], ["--json"]], ids=["text", "json"])
+    def test_one_failure_does_not_stop_the_others(
+        self, run, fetchable: str, missing: str, folder: Path, json_flag: list[str]
+    ) -> None:
+        result = run("models", "fetch", missing, fetchable, *json_flag)
+        assert result.exit_code == 2
+        assert result.stderr.count("error:") == 1
+        assert "nowhere.pth" in result.stderr
+        assert (models.weights_folder() / "net.pt").read_bytes() == CONTENT
+        if not json_flag:
+            assert result.stdout.startswith("fetched: ")
+            return
+        failed, fetched = sorted(json.loads(result.stdout)["files"], key=lambda file: file["fetched"])
+        assert (failed["model"], failed["path"], failed["bytes"]) == (missing, None, None)
+        assert "nowhere.pth" in failed["problem"]
+        assert failed["remedy"]
+        assert Path(fetched["path"]).name == "net.pt"
+        assert (fetched["problem"], fetched["remedy"]) == (None, None)
 
     def test_models_without_files(self, run) -> None:
         result = run("models", "fetch", "kmeans")
@@ -281,7 +303,48 @@ class TestAdd:
         assert run("models", "verify", fetchable).stdout.startswith("ok  ")
         result = run("identify", "album/person0/0.png")
         assert result.exit_code == 2
-        assert "made with other weights" in result.stderr
+        assert "made with another net.pt" in result.stderr
+
+    @pytest.mark.parametrize("unverified", [[], ["--unverified"]], ids=["", "unverified"])
+    def test_a_model_that_needs_none(self, run, folder: Path, tmp_path: Path, unverified: list[str]) -> None:
+        (tmp_path / "mine.pt").write_bytes(b"mine")
+        result = run("models", "add", "kmeans", "mine.pt", *unverified)
+        assert result.exit_code == 2
+        assert result.stderr == "error: The model needs no weight files. There is nothing to add to it.\n"
+        assert not folder.exists()
+
+
+class TestDamagedWord:
+    """The user's word for a file is damaged: the file is there, and cannot be used."""
+
+    @pytest.fixture
+    def damaged(self, run, fetchable: str, folder: Path, tmp_path: Path) -> str:
+        (tmp_path / "mine.pt").write_bytes(b"mine")
+        run("models", "add", fetchable, "mine.pt", "--unverified")
+        (folder / "net.pt.unverified.json").write_text("{")
+        return fetchable
+
+    def test_is_listed(self, run, damaged: str) -> None:
+        for args in ((), ("list", damaged)):
+            text = run("models", *args).stdout
+            assert "net.pt.unverified.json is damaged" in text
+            assert "missing: net.pt" not in text
+        listed = json.loads(run("models", "list", damaged, "--json").stdout)["models"]
+        assert listed[0]["ready"] is False
+        (weight,) = listed[0]["weights"]
+        assert Path(weight["path"]).name == "net.pt"
+        assert "is damaged" in weight["problem"]
+        assert "add the file again" in weight["remedy"]
+
+    def test_has_a_path(self, run, damaged: str, folder: Path) -> None:
+        result = run("models", "path", damaged)
+        assert (result.exit_code, result.stdout) == (1, f"{folder / 'net.pt'}\n")
+        assert "is damaged" in result.stderr
+        assert "not found" not in result.stderr
+
+    def test_its_remedy_works(self, run, damaged: str, tmp_path: Path) -> None:
+        assert run("models", "add", damaged, "mine.pt", "--unverified").exit_code == 0
+        assert run("models", "path", damaged).exit_code == 0
 
 
 class TestPath:

@@ -115,9 +115,10 @@ def test_which_file_it_is_goes_by_the_name_where_there_are_several(tmp_path: Pat
     assert path.name == "test-other.pt"
 
 
-def test_a_model_without_files_takes_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unverified", [False, True])
+def test_a_model_without_files_takes_none(tmp_path: Path, unverified: bool) -> None:
     with pytest.raises(UsageError, match="no weight files"):
-        add_weights([], have(tmp_path, MINE), unverified=True)
+        add_weights([], have(tmp_path, MINE), unverified=unverified)
 
 
 @pytest.mark.parametrize("unverified", [False, True])
@@ -138,6 +139,27 @@ def test_a_file_that_would_be_used_before_is_named(
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         add_weights([WEIGHT], tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="pipe cannot be read: it is not a regular file"):
+        add_weights([WEIGHT], tmp_path / "pipe", unverified=True)
+
+
+def test_the_users_folder_may_be_named_otherwise(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """$FACEINDEX_WEIGHTS, which is looked at before, leads to the same files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FACEINDEX_WEIGHTS", os.path.relpath(folder))
+    add_weights([WEIGHT], have(tmp_path, MINE), unverified=True)
+    assert read_weights(WEIGHT) == MINE
+    assert weight_identity(WEIGHT) == hashlib.sha256(MINE).hexdigest()
+    add_weights([WEIGHT], have(tmp_path, CONTENT))
+    add_weights([WEIGHT], have(tmp_path, CONTENT))
+    assert read_weights(WEIGHT) == CONTENT
 
 
 def test_a_full_disk_leaves_nothing_behind(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from faceindex import models
-from faceindex.errors import BrokenModel, ModelError, UnknownModel
+from faceindex.errors import BrokenModel, ModelError, UnknownModel, WeightsNotFound
 from faceindex.models import plugins, registry
 
 Install = Callable[..., None]
@@ -78,6 +79,8 @@ def test_our_own_are_found_without_looking_around(monkeypatch: pytest.MonkeyPatc
         ("toy_bad:number", "clusterer", "is not a ClustererSpec but of type int"),
         ("toy_bad:good", "detector", "describes a clusterer"),
         ("toy_bad:kmeans", "clusterer", "named 'kmeans', and its entry point 'toy-bad'"),
+        ("", "clusterer", "its entry point is '', not 'module:NAME'"),
+        ("toy bad:good", "clusterer", "its entry point is 'toy bad:good', not 'module:NAME'"),
     ],
 )
 def test_a_broken_one_has_a_reason_and_harms_nobody(
@@ -105,6 +108,14 @@ def test_one_that_fails_while_it_is_imported(install: Install, source: str) -> N
     assert "mtcnn" in models.names("detector")
 
 
+def test_an_unreadable_list_of_entry_points_hides_only_its_own(install: Install, tmp_path: Path) -> None:
+    install("toy_garbled", clusterers={"toy-bad": "toy_garbled:good"})
+    with (tmp_path / "site/toy_garbled-1.0.dist-info/entry_points.txt").open("a") as file:
+        file.write("no equals sign\n")
+    install("toy_fine", clusterers={"toy-good": "toy_fine:good"})
+    assert models.names("clusterer") == ["chinese-whispers", "kmeans", "toy-good"]
+
+
 def test_names_of_our_own_are_taken(install: Install) -> None:
     install("toy_thief", clusterers={"kmeans": "toy_thief:kmeans"})
     assert models.get("clusterer", "kmeans") in registry.BUILTIN
@@ -129,3 +140,75 @@ def test_a_target_that_cannot_be_imported_names_the_package(install: Install) ->
     ours = replace(registry.BUILTIN[-1], target="faceindex.cluster.kmeans:Nothing")
     with pytest.raises(ModelError, match="Nothing"):
         models.load(ours)
+
+
+TARGETS = """
+from faceindex.errors import WeightsNotFound
+from faceindex.models import ClustererSpec
+
+class Failing:
+    def __init__(self, spec):
+        raise ZeroDivisionError("division\\nby zero")
+
+class Leaving:
+    def __init__(self, spec):
+        raise SystemExit(3)
+
+class Hungry:
+    def __init__(self, spec):
+        raise WeightsNotFound("The weight file is nowhere.", "Get it.")
+
+class Idle:
+    def __init__(self, spec):
+        self.spec = spec
+
+number = 3
+spec = ClustererSpec("toy", "toy_models:TARGET", "a toy", "graph", "made up")
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("Failing", r"toy_models:Failing cannot be built \(ZeroDivisionError: division by zero\)"),
+        ("Leaving", r"toy_models:Leaving cannot be built \(SystemExit: 3\)"),
+        ("number", r"toy_models:number cannot be built \(TypeError: 'int' object is not callable\)"),
+        ("Nothing", r"toy_models:Nothing does not load \(AttributeError: "),
+        ("Idle", r"toy_models:Idle has no fit\."),
+    ],
+)
+def test_a_target_that_fails_is_its_packages_fault(
+    install: Install, monkeypatch: pytest.MonkeyPatch, target: str, reason: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "toy_models", raising=False)
+    install("toy_models", TARGETS.replace("TARGET", target), clusterers={"toy": "toy_models:spec"})
+    with pytest.raises(BrokenModel, match=f"'toy' of toy_models cannot be used: {reason}") as info:
+        models.load(models.get("clusterer", "toy"))
+    assert "toy_models" in info.value.remedy
+
+
+def test_errors_that_are_ours_pass(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "toy_models", raising=False)
+    install("toy_models", TARGETS.replace("TARGET", "Hungry"), clusterers={"toy": "toy_models:spec"})
+    with pytest.raises(WeightsNotFound):
+        models.load(models.get("clusterer", "toy"))
+
+
+def test_what_fails_in_our_own_models_is_not_covered_up(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "toy_models", raising=False)
+    install("toy_models", TARGETS, clusterers={"toy": "toy_models:spec"})
+    with pytest.raises(ZeroDivisionError):
+        models.load(replace(registry.BUILTIN[-1], target="toy_models:Failing"))
+
+
+def test_a_spec_of_the_wrong_types_is_told_before_it_is_used(install: Install) -> None:
+    source = (
+        "from faceindex.models import DetectorSpec\n"
+        "spec = DetectorSpec('toy', 'toy_models:Model', 'a toy', False, 'half', 'made up', 'MIT')\n"
+    )
+    install("toy_typeless", source, detectors={"toy": "toy_typeless:spec"})
+    (plugin,) = models.unusable("detector")
+    assert plugin.reason == "threshold of its spec is 'half', where float is needed"
+    assert "toy" not in models.names("detector")

@@ -117,7 +117,7 @@ def test_missing_names_the_package_and_the_folder(places: list[Path]) -> None:
     assert "net.pt" in info.value.problem
     assert "pip install some-weights" in info.value.remedy
     assert str(places[3].parent) in info.value.remedy
-    assert "$FACEINDEX_WEIGHTS" in info.value.remedy
+    assert "$FACEINDEX_WEIGHTS as net.pt." in info.value.remedy
 
 
 def test_missing_without_a_package_names_the_source(places: list[Path]) -> None:
@@ -219,6 +219,21 @@ class TestVouchedFor:
             read_weights(WEIGHT)
         assert weight_identity(WEIGHT) == WEIGHT.sha256
 
+    @pytest.mark.parametrize("spelled", ["relative", "dotted", "linked"])
+    def test_however_the_folder_is_spelled(
+        self, places: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spelled: str
+    ) -> None:
+        digest = vouch(places[3], b"my own")
+        folder = places[3].parent
+        monkeypatch.chdir(tmp_path)
+        if spelled == "linked":
+            (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+        names = {"relative": os.path.relpath(folder), "dotted": f"{folder}/../weights", "linked": "link"}
+        monkeypatch.setenv("FACEINDEX_WEIGHTS", names[spelled])
+        assert find_weights(WEIGHT) != places[3]
+        assert read_weights(WEIGHT) == b"my own"
+        assert weight_identity(WEIGHT) == digest
+
     def test_a_damaged_word_is_no_word(self, places: list[Path]) -> None:
         vouch(places[3], b"my own")
         voucher_path(places[3]).write_text("{")
@@ -242,6 +257,7 @@ class TestRemedy:
         with pytest.raises(WeightsNotFound, match="`faceindex models fetch needy`") as missing:
             find_weights(weight)
         assert str(places[3].parent) in missing.value.remedy
+        assert missing.value.remedy.endswith(" as net.pt.")
         put(places[3], b"something else")
         with pytest.raises(WeightsInvalid, match="`faceindex models fetch needy`"):
             read_weights(weight)
@@ -252,3 +268,4 @@ class TestRemedy:
         with pytest.raises(WeightsNotFound, match="`faceindex models add needy FILE`") as missing:
             find_weights(weight)
         assert WEIGHT.source in missing.value.remedy
+        assert missing.value.remedy.endswith(" as net.pt.")
