@@ -49,10 +49,11 @@ from common import write_result
 from torch import Tensor, nn
 
 from faceindex.detect.dsfd import DSFD, candidates, to_input
+from faceindex.detect.dsfd_folding import fold_batch_norm
 from faceindex.detect.dsfd_light_nets import LightDSFDNet
 from faceindex.detect.dsfd_nets import DSFDNet
-from faceindex.detect.dsfd_weights import fold_batch_norm, load_network
-from faceindex.models import DetectorSpec, WeightFile, get
+from faceindex.models import DetectorSpec, get
+from faceindex.state_dicts import network_from
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 TOLERANCE = 1e-4
@@ -323,8 +324,7 @@ def our_network(build: Callable[[], nn.Module], peer: nn.Module) -> nn.Module:
     """Ours, by way of a saved file, as the detector makes it."""
     file = io.BytesIO()
     torch.save(peer.state_dict(), file)
-    weight = WeightFile(name="random weights", size=0, sha256="", source="this script")
-    net = load_network(build, weight, file.getvalue())
+    net = network_from(build, file.getvalue(), Path("random weights"), "this script")
     fold_batch_norm(net)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -390,7 +390,7 @@ def compare_light(
     missing = [key for key in peer.state_dict() if key not in state and not key.endswith("_tracked")]
     if missing or any(key not in peer.state_dict() for key in state):
         raise SystemExit(f"{weights} does not fit the network of {checkout}")
-    ours = load_network(LightDSFDNet, WeightFile(weights.name, 0, "", "this script"), content)
+    ours = network_from(LightDSFDNet, content, weights, "the checkout's repository")
     fold_batch_norm(ours)
     ours = ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for seed in seeds:

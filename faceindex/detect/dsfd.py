@@ -1,9 +1,9 @@
-"""DSFD and lightDSFD: one look at the photo, six levels of anchors, faces from 16 px on.
+"""DSFD and lightDSFD: six levels of anchors, faces from 16 px on; a photo of up to 640 px is looked at once.
 
 Li et al., "DSFD: Dual Shot Face Detector", CVPR 2019, https://arxiv.org/abs/1810.10220. What is done
 with a photo before and after the network is what the public inference port does
 (https://github.com/hukkelas/DSFD-Pytorch-Inference, ``face_detection/base.py``), but that boxes are
-decoded only where a face is.
+decoded only where a face is, and that larger photos are also looked at in reduced copies.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from torch.nn import functional
 from faceindex.detect.arguments import check_images, check_min_face
 from faceindex.detect.boxes import nms
 from faceindex.detect.dsfd_anchors import anchors, decode
+from faceindex.detect.dsfd_folding import fold_batch_norm
 from faceindex.detect.dsfd_light_nets import LightDSFDNet
 from faceindex.detect.dsfd_nets import DSFDNet
-from faceindex.detect.dsfd_weights import fold_batch_norm, load_network
 from faceindex.devices import BatchSize
 from faceindex.models.spec import DetectorSpec
-from faceindex.models.weights import read_weights
+from faceindex.state_dicts import load_network
 from faceindex.types import F32, I64, Detections, Image
 
 __all__ = ["DSFD", "LightDSFD", "candidates", "to_input"]
@@ -35,14 +35,25 @@ _MEAN_BGR = (104.0, 117.0, 123.0)
 _OVERLAP = 0.3
 # Scales this near to 1 are 1: decoding at reduced scale rounds up to whole pixels.
 _SAME_SCALE = 0.02
+# The side that both networks were trained at (``min_dim`` in the configurations upstream).
+_ONE_LOOK = 640
+# Sides (roots of areas) that a look is trusted with, in pixels as the network sees them: faces up to the
+# first where a coarser look follows, over the second where a finer one came before. The first is the last
+# anchor but one; above it lightDSFD sees faces in patches of skin. Between the two, seen at both scales, a
+# face is kept by one look at least: with 128 for 96, 8 of 120 enlarged faces were lost between the looks.
+_LARGEST = 256.0
+_SMALLEST = 96.0
 
 
 class DSFD:
     """Find faces by DSFD with its ResNet-152.
 
-    A photo of 1,024 x 1,024 px takes half a minute on one core of an AMD EPYC and 1.3 GiB of memory,
-    weights included (benchmarks/dsfd_equality.py); both grow with the number of pixels. Photos of more
-    than 2 megapixels are therefore shrunk to that, and the smallest face that is found grows with them.
+    The largest anchor is 512 px, and the networks were trained on 640 x 640 px. So photos of which the
+    longer side is over 640 px are also looked at in copies of half, a quarter, ... of the size until it is
+    not, at a third of the cost of the first look at most. Faces over 256 px come from the copies, all
+    others from the first look. Photos of up to 640 px are looked at once, as was published.
+
+    COST_SENTENCE
 
     Parameters
     ----------
@@ -60,7 +71,7 @@ class DSFD:
     UsageError
         If `min_face` is not a positive number.
     WeightsNotFound, WeightsInvalid
-        See `faceindex.models.weights.read_weights`, and `faceindex.detect.dsfd_weights.load_network`.
+        See `faceindex.state_dicts.load_network`.
     """
 
     _network: ClassVar[type[nn.Module]] = DSFDNet
@@ -73,7 +84,7 @@ class DSFD:
         self._min_face = check_min_face(min_face)
         self._device = torch.device(device)
         (weight,) = spec.weights
-        net = load_network(self._network, weight, read_weights(weight))
+        net = load_network(self._network, weight)
         fold_batch_norm(net)
         self._net = net.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._batches: dict[tuple[int, int], BatchSize] = {}
@@ -117,12 +128,12 @@ class DSFD:
             if image.size:
                 groups[self._input_shape(image, side)].append(index)
         for shape, group in groups.items():
-            for index, detections in zip(group, self._look([images[i] for i in group], shape), strict=True):
+            for index, detections in zip(group, self._find([images[i] for i in group], shape), strict=True):
                 found[index] = detections
         return found
 
     def _input_shape(self, image: Image, smallest: float) -> tuple[int, int]:
-        """Height and width at which the network sees an image."""
+        """Height and width at which the network sees an image first."""
         height, width = image.shape[:2]
         scale = self.spec.min_face / smallest
         if abs(scale - 1) < _SAME_SCALE:
@@ -130,8 +141,19 @@ class DSFD:
         scale = min(scale, math.sqrt(self._most_pixels / (height * width)))
         return max(1, round(height * scale)), max(1, round(width * scale))
 
+    def _find(self, images: Sequence[Image], shape: tuple[int, int]) -> list[Detections]:
+        """Find the faces on images by looks at one size and its halves."""
+        shapes = [shape]
+        while max(shapes[-1]) > _ONE_LOOK:
+            height, width = shapes[-1]
+            shapes.append((max(1, round(height / 2)), max(1, round(width / 2))))
+        looks = [self._look(images, each) for each in shapes]
+        if len(looks) == 1:
+            return looks[0]
+        return [_merged(found, image.shape[:2], shapes) for image, *found in zip(images, *looks, strict=True)]
+
     def _look(self, images: Sequence[Image], shape: tuple[int, int]) -> list[Detections]:
-        """Find the faces on images that the network sees at one size."""
+        """What the network finds on images at one size."""
         if shape not in self._batches:
             pixels = shape[0] * shape[1]
             self._batches[shape] = BatchSize(
@@ -151,10 +173,7 @@ class DSFD:
         boxes *= np.array([image.shape[1::-1] * 2 for image in images], np.float32)[groups]
         kept = nms(boxes, scores, groups, _OVERLAP)
         ends = np.searchsorted(groups[kept], np.arange(1, len(images)))
-        return [
-            Detections(boxes[some], np.full((len(some), 5, 2), np.nan, np.float32), scores[some])
-            for some in np.split(kept, ends)
-        ]
+        return [_detections(boxes[some], scores[some]) for some in np.split(kept, ends)]
 
 
 class LightDSFD(DSFD):
@@ -224,6 +243,30 @@ def to_input(images: Sequence[Image], shape: tuple[int, int], device: torch.devi
     batch = torch.cat(planes).to(device).flip(1).float()
     batch -= torch.tensor(_MEAN_BGR, device=device)[:, None, None]
     return batch.contiguous(memory_format=torch.channels_last)
+
+
+def _merged(
+    found: Sequence[Detections], shape: tuple[int, int], shapes: Sequence[tuple[int, int]]
+) -> Detections:
+    """What looks at an image of `shape`, each from twice as far as the one before, find together."""
+    boxes, scores = [], []
+    for level, (detections, seen) in enumerate(zip(found, shapes, strict=True)):
+        x1, y1, x2, y2 = detections.boxes.T
+        sides = np.sqrt((x2 - x1) * (y2 - y1) * (math.prod(seen) / math.prod(shape)))
+        trusted = np.ones(len(detections), np.bool_)
+        if level > 0:
+            trusted &= sides > _SMALLEST
+        if level < len(shapes) - 1:
+            trusted &= sides <= _LARGEST
+        boxes.append(detections.boxes[trusted])
+        scores.append(detections.scores[trusted])
+    every, of_all = np.concatenate(boxes), np.concatenate(scores)
+    kept = nms(every, of_all, np.zeros(len(every), np.int64), _OVERLAP)
+    return _detections(every[kept], of_all[kept])
+
+
+def _detections(boxes: F32, scores: F32) -> Detections:
+    return Detections(boxes, np.full((len(boxes), 5, 2), np.nan, np.float32), scores)
 
 
 def _to_numpy(tensor: Tensor) -> F32:

@@ -10,27 +10,20 @@ pairs of one person of LFW were then more alike than all but 0.1 % of the pairs 
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from faceindex.devices import BatchSize
 from faceindex.embed.facenet_net import InceptionResnetV1
-from faceindex.errors import UsageError, WeightsInvalid
-from faceindex.models.spec import EmbedderSpec, WeightFile
-from faceindex.models.weights import find_weights, read_weights
+from faceindex.errors import UsageError
+from faceindex.models.spec import EmbedderSpec
+from faceindex.state_dicts import load_network
 from faceindex.types import F32, U8
 
-__all__ = ["Facenet", "read_network"]
+__all__ = ["Facenet"]
 
 _BATCH = 16  # chips per pass: the fastest of 1 to 64 (28 ms a chip on one core of an AMD EPYC, 43 ms for 1)
 _CHIP_BYTES = 4 * (3 * 160**2 + 2 * 64 * 77**2)  # in a pass: float32 input and the largest activations
-_NAMED = 3  # faults of a file that its error names
-
-_OPTIONAL = ".num_batches_tracked"  # counts of training steps; older files lack them
 _CLASSIFIER = "logits."  # names the 8,631 people of VGGFace2
 
 
@@ -48,14 +41,14 @@ class Facenet:
     Raises
     ------
     WeightsNotFound, WeightsInvalid
-        As `read_network`.
+        See `faceindex.state_dicts.load_network`.
     """
 
     def __init__(self, spec: EmbedderSpec, *, device: str = "cpu", flip: bool = False) -> None:
         self.spec = spec
         self._device = torch.device(device)
         self._flip = flip
-        network = read_network(spec.weights[0])
+        network = load_network(InceptionResnetV1, spec.weights[0], ignored=_CLASSIFIER)
         network.fold()
         # 12 % faster than the default order, and the order in which chips come.
         self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -125,55 +118,3 @@ class Facenet:
             output = (output + self._network(x.flip(3))) / 2
         found: F32 = output.cpu().numpy()
         return found
-
-
-def read_network(weight: WeightFile) -> InceptionResnetV1:
-    """Read a file of weights into the network, for inference and not yet folded.
-
-    Parameters
-    ----------
-    weight : WeightFile
-        facenet-pytorch's file, with or without the classifier's ``logits.*``.
-
-    Raises
-    ------
-    WeightsNotFound, WeightsInvalid
-        As `faceindex.models.weights.read_weights`; also if the file holds no such network.
-    """
-    content = read_weights(weight)
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has no class for "not a file of weights"
-        raise _invalid(weight, f"cannot be read: {str(error).partition(chr(10))[0]}") from error
-    with torch.device("meta"):  # no memory and no random numbers for what is replaced at once
-        network = InceptionResnetV1().eval()
-    state = _checked(state, network.state_dict(), weight)
-    network.load_state_dict(state, assign=True)
-    return network.requires_grad_(False)
-
-
-def _checked(state: object, expected: Mapping[str, Tensor], weight: WeightFile) -> dict[str, Tensor]:
-    """The tensors of a file, float32, for exactly the keys of `expected`."""
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise _invalid(weight, "holds no table of tensors")
-    found = {str(key): value for key, value in state.items() if not str(key).startswith(_CLASSIFIER)}
-    for key in expected:
-        if key.endswith(_OPTIONAL):
-            found.setdefault(key, torch.tensor(0))
-    faults = [
-        *(f"{key} is missing" for key in expected if key not in found),
-        *(f"{key} is unexpected" for key in found if key not in expected),
-        *(
-            f"{key} has the shape {tuple(found[key].shape)} in place of {tuple(value.shape)}"
-            for key, value in expected.items()
-            if key in found and found[key].shape != value.shape
-        ),
-    ]
-    if faults:
-        more = f" and {len(faults) - _NAMED} more faults" if len(faults) > _NAMED else ""
-        raise _invalid(weight, f"holds another network: {', '.join(faults[:_NAMED])}{more}")
-    return {key: value if key.endswith(_OPTIONAL) else value.float() for key, value in found.items()}
-
-
-def _invalid(weight: WeightFile, fault: str) -> WeightsInvalid:
-    return WeightsInvalid(f"{find_weights(weight)} {fault}.", f"Get the file from {weight.source}.")

@@ -198,6 +198,63 @@ def test_photos_are_scaled_to_the_smallest_face(
     assert seen == [shape]
 
 
+@pytest.mark.parametrize(
+    ("image", "shapes"),
+    [
+        ((640, 30), [(640, 30)]),
+        ((641, 30), [(641, 30), (320, 15)]),
+        ((40, 1300), [(40, 1300), (20, 650), (10, 325)]),
+    ],
+)
+def test_large_photos_are_looked_at_in_halves_too(
+    random_detector: LightDSFD,
+    monkeypatch: pytest.MonkeyPatch,
+    image: tuple[int, int],
+    shapes: list[tuple[int, int]],
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        dsfd_module,
+        "candidates",
+        lambda net, batch, threshold: (
+            seen.append(tuple(batch.shape[2:])),
+            candidates(net, batch, threshold),
+        )[1],
+    )
+    assert_valid(random_detector.detect([noise(*image)])[0])
+    assert seen == shapes
+
+
+def test_each_look_is_trusted_with_its_sizes(
+    random_detector: LightDSFD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By the height that the network sees: what it reports, as a box in pixels of the photo and a score.
+    reports = {
+        1600: [((900, 0, 1000, 120), 0.9), ((0, 0, 400, 400), 0.95), ((600, 600, 830, 830), 0.8)],
+        800: [((0, 900, 190, 1080), 0.9), ((610, 600, 840, 830), 0.7), ((0, 0, 800, 800), 0.99)],
+        400: [((10, 0, 900, 1000), 0.6), ((0, 1300, 300, 1600), 0.99)],
+    }
+
+    def scripted(net: nn.Module, batch: torch.Tensor, threshold: float) -> object:
+        count, _, height, width = batch.shape
+        boxes, scores = zip(*reports[height], strict=True)
+        parts = torch.tensor(boxes) / torch.tensor([1200.0, 1600.0, 1200.0, 1600.0])
+        assert width == height * 3 // 4
+        return (
+            parts.repeat(count, 1),
+            torch.tensor(scores).repeat(count),
+            torch.arange(count).repeat_interleave(len(boxes)),
+        )
+
+    monkeypatch.setattr(dsfd_module, "candidates", scripted)
+    for found in random_detector.detect([noise(1600, 1200)] * 2):
+        assert_valid(found)
+        # A small face of the first look; the better of the one that two looks see; a large one of the last.
+        expected = [(900, 0, 1000, 120), (600, 600, 830, 830), (10, 0, 900, 1000)]
+        np.testing.assert_allclose(found.boxes, expected, atol=1e-2)
+        np.testing.assert_allclose(found.scores, [0.9, 0.8, 0.6])
+
+
 def test_no_images_no_answers(random_detector: LightDSFD) -> None:
     assert random_detector.detect([]) == []
 
@@ -244,11 +301,26 @@ def test_six_faces(detector: LightDSFD) -> None:
         assert inside.sum() == 1
 
 
-def test_a_crowd(detector: LightDSFD) -> None:
+@pytest.mark.parametrize("min_face", [12, 15])
+def test_a_crowd(detector: LightDSFD, min_face: float) -> None:
     # Its faces are from 8 to 30 px wide.
-    found = detector.detect([photo("groups/parade.jpg")], min_faces=[12])[0]
+    found = detector.detect([photo("groups/parade.jpg")], min_faces=[min_face])[0]
     assert_valid(found)
     assert len(found) > 100
+
+
+@pytest.mark.parametrize("height", [700, 1200])
+def test_a_large_face_is_one_face(detector: LightDSFD, height: int) -> None:
+    # Looked at once, these photos have two and five faces, in patches of skin too.
+    image = photo("groups/obama.jpg")
+    (box,) = detector.detect([image])[0].boxes
+    factor = height / float(box[3] - box[1])
+    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+    enlarged = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    found = detector.detect([enlarged])[0]
+    assert_valid(found)
+    assert len(found) == 1
+    np.testing.assert_allclose(found.boxes[0], box * factor, atol=height / 12)
 
 
 def test_half_the_photo_shows_the_same_faces(detector: LightDSFD) -> None:

@@ -1,8 +1,7 @@
-"""The networks of DSFD and lightDSFD, their anchors and their weight files, with random weights."""
+"""The networks of DSFD and lightDSFD and their anchors, with random weights."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
 import numpy as np
@@ -11,13 +10,9 @@ import torch
 from torch import nn
 
 from faceindex.detect.dsfd_anchors import STRIDES, anchors, decode
+from faceindex.detect.dsfd_folding import fold_batch_norm
 from faceindex.detect.dsfd_light_nets import LightDSFDNet
 from faceindex.detect.dsfd_nets import DSFDNet, FeatureEnhance, Head, max_in_out, upsampled_product
-from faceindex.detect.dsfd_weights import fold_batch_norm, load_network
-from faceindex.errors import WeightsInvalid
-from faceindex.models import WeightFile
-
-WEIGHT = WeightFile(name="some.pth", size=0, sha256="", source="a test")
 
 
 def shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
@@ -27,12 +22,6 @@ def shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
 
 def numbers(found: dict[str, tuple[int, ...]]) -> int:
     return sum(int(np.prod(shape)) for shape in found.values())
-
-
-def saved(state: object) -> bytes:
-    file = io.BytesIO()
-    torch.save(state, file)
-    return file.getvalue()
 
 
 def random_light(seed: int = 0) -> nn.Module:
@@ -170,49 +159,3 @@ def test_folding_batch_norm_changes_nothing() -> None:
     assert before[0].std() > 1e-3
     for one, other in zip(before, after, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
-def test_files_without_counters_of_batches_load() -> None:
-    state = random_light().state_dict()
-    old = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
-    net = load_network(LightDSFDNet, WEIGHT, saved(old))
-    assert not net.training
-    for key, value in old.items():
-        torch.testing.assert_close(net.state_dict()[key], value)
-
-
-def test_half_precision_is_widened() -> None:
-    state = {key: value.half() for key, value in random_light().state_dict().items()}
-    net = load_network(LightDSFDNet, WEIGHT, saved(state))
-    assert {p.dtype for p in net.parameters()} == {torch.float32}
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda s: {k: v for k, v in s.items() if k != "smooth1.bias"}, ["smooth1.bias is missing"]),
-        (
-            lambda s: {**s, "smooth1.bias": torch.zeros(7)},
-            ["smooth1.bias is 7 instead of 64"],
-        ),
-        (lambda s: {**s, "attic.weight": torch.zeros(1)}, ["attic.weight is unknown"]),
-        (lambda s: {f"module.{k}": v for k, v in s.items()}, ["conv1.conv.weight is missing", "more"]),
-        (lambda s: {**s, "smooth1.bias": torch.full((64,), torch.nan)}, ["not finite"]),
-        (lambda s: {"epoch": 3, "state": 4}, ["does not hold a state dict"]),
-        (lambda s: [1, 2], ["does not hold a state dict"]),
-    ],
-)
-def test_other_weights_are_refused(
-    change: Callable[[dict[str, torch.Tensor]], object], told: list[str]
-) -> None:
-    with pytest.raises(WeightsInvalid) as caught:
-        load_network(LightDSFDNet, WEIGHT, saved(change(dict(random_light().state_dict()))))
-    assert "some.pth" in caught.value.problem
-    for words in told:
-        assert words in caught.value.problem
-
-
-@pytest.mark.parametrize("content", [b"", b"not a torch file", b"PK\x03\x04broken"])
-def test_what_is_no_torch_file_is_refused(content: bytes) -> None:
-    with pytest.raises(WeightsInvalid, match="cannot be read as a torch file"):
-        load_network(LightDSFDNet, WEIGHT, content)
