@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -196,11 +197,11 @@ class _PhotoFinder:
 
     def __init__(self, photos: Sequence[PhotoNames], file: Path) -> None:
         self._file = file
-        self._names = {os.path.normpath(photo.name): photo.id for photo in photos}
         self._paths = {photo.path: photo.id for photo in photos}
-        self._relative = {os.path.normpath(photo.relpath): photo.id for photo in photos}
-        counts = Counter(os.path.normpath(photo.relpath) for photo in photos)
-        self._ambiguous = {relpath for relpath, number in counts.items() if number > 1}
+        # Folders that were indexed from different places may have been given by the same name.
+        self._names, twice = _unique((photo.name, photo.id) for photo in photos)
+        self._relative, more = _unique((photo.relpath, photo.id) for photo in photos)
+        self._ambiguous = twice | (more - self._names.keys())
         # Roots are stored with symbolic links resolved.
         self._folders = {os.path.abspath(file.parent), os.path.realpath(file.parent)}  # noqa: PTH100
 
@@ -216,9 +217,18 @@ class _PhotoFinder:
         if key in self._ambiguous:
             raise UsageError(
                 f"{self._file}, line {line}: there is {written} in more than one of the indexed folders.",
-                "Write it as `faceindex faces --csv` does, or absolute.",
+                "Write its absolute path.",
             )
         return self._relative.get(key)
+
+
+def _unique(named: Iterable[tuple[str, int]]) -> tuple[dict[str, int], set[str]]:
+    """The ids of names that only one has, and the names that several have."""
+    pairs = [(os.path.normpath(name), photo) for name, photo in named]
+    counts = Counter(name for name, _ in pairs)
+    return {name: photo for name, photo in pairs if counts[name] == 1}, {
+        name for name, number in counts.items() if number > 1
+    }
 
 
 def _read(path: Path) -> tuple[list[tuple[int, str, str]], Literal["photo", "face"]]:
@@ -247,10 +257,12 @@ def _read(path: Path) -> tuple[list[tuple[int, str, str]], Literal["photo", "fac
             f"{path} cannot be read: {error.strerror}.", "Name a CSV file with --labels."
         ) from None
     for line, _, label in rows:
-        if not label.isprintable() or any("\udc80" <= letter <= "\udcff" for letter in label):
+        if any("\udc80" <= letter <= "\udcff" for letter in label):
             raise UsageError(
                 f"{path}, line {line}: the label is not text in UTF-8.", "Save it as CSV in UTF-8."
             )
+        if any(unicodedata.category(letter) == "Cc" for letter in label):
+            raise UsageError(f"{path}, line {line}: the label has control characters.", "Take them out.")
     return rows, kind
 
 
@@ -258,7 +270,7 @@ def _rows_of(reader: Iterator[list[str]], key: int, label: int) -> Iterator[tupl
     for row in reader:
         if any(cell.strip() for cell in row):
             cells = [cell.strip() for cell in row] + [""] * (max(key, label) + 1 - len(row))
-            yield reader.line_num, cells[key], cells[label]  # type: ignore[attr-defined]
+            yield reader.line_num, cells[key], " ".join(cells[label].split())  # type: ignore[attr-defined]
 
 
 def _face_id(path: Path, line: int, key: str) -> int:

@@ -137,3 +137,24 @@ def test_which_face_carries_the_label() -> None:
     assert carriers(boxes, photos, frames, "center").tolist() == [False, True, True, False, False]
     assert carriers(boxes, photos, frames, "all").all()
     assert carriers(boxes[:0], photos[:0], frames, "center").tolist() == []
+
+
+def test_of_two_photos_that_are_named_alike_neither_is_guessed(tmp_path: Path) -> None:
+    """Folders that were indexed from different places may have been given by the same name."""
+    photos = [
+        PhotoNames(number, "photos/1.jpg", str(tmp_path.resolve() / folder / "photos/1.jpg"), "1.jpg")
+        for number, folder in ((1, "a"), (2, "b"))
+    ]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("photo,label\nphotos/1.jpg,Ann\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="more than one of the indexed folders"):
+        labels_from_csv(labels, photos, FACES)
+    (tmp_path / "a").mkdir()
+    beside = tmp_path / "a" / "labels.csv"
+    beside.write_bytes(labels.read_bytes())
+    assert labels_from_csv(beside, photos, FACES).of == {1: "Ann"}
+
+
+@pytest.mark.parametrize("label", ["Brad\u00a0Pitt", "می\u200cخواهم", "👩\u200d💻"])
+def test_labels_of_every_script(label: str, read) -> None:
+    assert set(read(f"photo,label\nalbum/b.jpg,{label}\n").of.values()) == {" ".join(label.split())}

@@ -269,6 +269,19 @@ class FaceIndex(Exporting):
             if record.status is Status.UNREADABLE
         )
 
+    def check_writable(self, path: str | os.PathLike[str]) -> None:
+        """Refuse to write over an original.
+
+        Raises
+        ------
+        UsageError
+            If the file is one of the indexed photos, by whatever name it is reached.
+        """
+        real = os.path.realpath(path)
+        _, naming = self._catalog()
+        if any(os.path.realpath(naming.path(record)) == real for record in naming.records):
+            raise UsageError(f"{os.fspath(path)} is one of the indexed photos.", "Name another file.")
+
     def table(self) -> FaceTable:
         """All faces as parallel arrays."""
         return self._catalog()[0]

@@ -88,6 +88,8 @@ def evaluate(
 
             check_plot_file(plot)
         with FaceIndex.open(index) as found:
+            if plot is not None:
+                found.check_writable(plot)
             with out.working("Comparing with the labels"):
                 result = found.evaluate(found.labelled(labels, face=face), repeats=repeats, seed=seed)
             for warning in result.labelled.warnings:

@@ -56,7 +56,7 @@ def identify(
     For each face the cluster that it belongs to, or "unknown", and the most alike faces of the index.
     Similarity is the mean of that to the three most alike faces of the cluster; the margin is by how much it
     is ahead of the next cluster. Exit code 1 if a photo could not be answered: unreadable, no face on it, or
-    no clusters.
+    `cluster` has not run.
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         for photo in photos:

@@ -55,6 +55,7 @@ def status(
             check_plot_file(plot)
         with FaceIndex.open(index) as found:
             if plot is not None:
+                found.check_writable(plot)
                 plot_similarities(
                     found.similarities(),
                     plot,

@@ -15,7 +15,7 @@ HELP_COLUMNS = 80  # of the kept text; it is never set wider
 def main() -> None:
     """Run ``faceindex``."""
     words = sys.argv[1:]
-    if words in (["--help"], ["-h"]) and _columns() >= HELP_COLUMNS:
+    if words in (["--help"], ["-h"]) and sys.stdout is not None and _columns() >= HELP_COLUMNS:
         with open(os.path.join(os.path.dirname(__file__), "help.txt"), encoding="utf-8") as file:  # noqa: PTH118, PTH120, PTH123 - pathlib takes longer to load than all the rest
             text = file.read()
         try:

@@ -198,3 +198,13 @@ def test_a_constant_threshold_is_the_one_that_is_drawn(indexed, run, tmp_path: P
     run("cluster", "--threshold", "0.77")
     run("status", "--plot", "a.svg")
     assert "threshold 0.7700" in (tmp_path / "a.svg").read_text()
+
+
+def test_a_plot_never_overwrites_a_photo(clustered, run) -> None:
+    photo = clustered / "person0" / "0.png"
+    before = photo.read_bytes()
+    for command in ("eval", "status"):
+        refused = run(command, "--plot", photo)
+        assert refused.exit_code == 2
+        assert "is one of the indexed photos" in refused.stderr
+        assert photo.read_bytes() == before
