@@ -36,7 +36,7 @@ from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.cluster.chinese_whispers import chinese_whispers
 from faceindex.evaluate import bcubed
 from faceindex.graph import log_odds, near_neighbours, nearest, symmetric_graph
-from faceindex.grouping import _GRAPH_FLOOR, _GRAPH_NEIGHBOURS
+from faceindex.grouping import _GRAPH_FLOOR, GRAPH_NEIGHBOURS
 from faceindex.models import EmbedderSpec
 from faceindex.types import F32, I32, I64
 
@@ -131,7 +131,7 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
 
     before = peak_mib()
     marks = [time.perf_counter()]
-    neighbours, similarities = near_neighbours(vectors, _GRAPH_NEIGHBOURS, floor=floor, seed=seed)
+    neighbours, similarities = near_neighbours(vectors, GRAPH_NEIGHBOURS, floor=floor, seed=seed)
     marks.append(time.perf_counter())
     edges = symmetric_graph(neighbours, log_odds(similarities, n, calibration), floor=_GRAPH_FLOOR)
     del neighbours, similarities

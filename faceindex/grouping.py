@@ -9,11 +9,19 @@ from faceindex.models.spec import Calibration
 from faceindex.store import Clustering, FaceTable
 from faceindex.types import F32, I32, I64, BoolArray, Graph
 
-__all__ = ["group_faces", "leading", "similarity_to_centroid", "update_similarities"]
+__all__ = [
+    "GRAPH_NEIGHBOURS",
+    "dissolve",
+    "follow",
+    "group_faces",
+    "leading",
+    "similarity_to_centroid",
+    "update_similarities",
+]
 
-# Neighbours of a face in the graph that is clustered; more than the photos of most people, so that
-# a person's photos hang together although the most alike ones use up the places.
-_GRAPH_NEIGHBOURS = 80
+GRAPH_NEIGHBOURS = 80
+"""Neighbours of a face in the graph that is clustered; more than the photos of most people, so that a
+person's photos hang together although the most alike ones use up the places."""
 
 # Edges below even odds are kept this deep (nats), for stray faces of settled clusters.
 _GRAPH_FLOOR = -4.0
@@ -75,7 +83,7 @@ def group_faces(
         joining = (fixed >= 0) | new if (fixed >= 0).any() else np.ones(len(table), bool)
         labels = fixed.copy()
         labels[joining] = clusterer.fit(vectors[joining], None, fixed[joining])
-    labels = _dissolve(labels, fixed, min_size)
+    labels = dissolve(labels, fixed, min_size)
     if started_over:
         return _reuse_ids(labels, table.cluster, next_id)
     return _new_ids(labels, fixed, next_id)
@@ -134,10 +142,27 @@ def _fit_graph(
         _, likeness = nearest(vectors[followers], vectors[sharp & new], 1)
         followers = followers[new[followers] | (likeness[:, 0] >= threshold)]
     if len(leaders) and len(followers):
-        found, likeness = nearest(vectors[followers], led, 1)
-        joins = likeness[:, 0] >= threshold
-        labels[followers[joins]] = labels[leaders[found[joins, 0]]]
+        follow(labels, followers, leaders, *nearest(vectors[followers], led, 1), threshold)
     return labels
+
+
+def follow(labels: I64, followers: I64, leaders: I64, found: I32, likeness: F32, threshold: float) -> None:
+    """Give blurred faces the label of the most alike sharp one, where that is alike enough.
+
+    Parameters
+    ----------
+    labels : (n,) int64
+        Changed in place.
+    followers, leaders : (f,) and (l,) int64
+        Positions in `labels` of the blurred and of the sharp faces.
+    found : (f, 1) int32
+        The nearest leader of each follower, as a position in `leaders`.
+    likeness : (f, 1) float32
+        Its similarity.
+    threshold : float
+    """
+    joins = likeness[:, 0] >= threshold
+    labels[followers[joins]] = labels[leaders[found[joins, 0]]]
 
 
 def _graph(
@@ -155,7 +180,7 @@ def _graph(
 
     def look_up(which: I64) -> tuple[I32, F32]:
         itself = which.astype(np.int32)
-        return nearest(vectors[which], vectors, _GRAPH_NEIGHBOURS, floor=floor, leave_out=itself)
+        return nearest(vectors[which], vectors, GRAPH_NEIGHBOURS, floor=floor, leave_out=itself)
 
     if few:
         # The new ones, and the free ones that they may take with them.
@@ -171,7 +196,7 @@ def _graph(
         similarities = np.concatenate([lists[1] for lists in found])[order]
     else:
         rows = np.arange(len(vectors))
-        neighbours, similarities = near_neighbours(vectors, _GRAPH_NEIGHBOURS, floor=floor, seed=options.seed)
+        neighbours, similarities = near_neighbours(vectors, GRAPH_NEIGHBOURS, floor=floor, seed=options.seed)
     if options.threshold is not None:
         weights = similarities - np.float32(options.threshold)
         return symmetric_graph(neighbours, weights, rows=rows, n=len(vectors))
@@ -179,7 +204,7 @@ def _graph(
     return symmetric_graph(neighbours, weights, floor=_GRAPH_FLOOR, rows=rows, n=len(vectors))
 
 
-def _dissolve(labels: I64, fixed: I64, min_size: int) -> I64:
+def dissolve(labels: I64, fixed: I64, min_size: int) -> I64:
     """-1 for clusters that are too small, except those that were there before."""
     if not len(labels):
         return labels

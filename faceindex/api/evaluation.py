@@ -28,7 +28,7 @@ from faceindex.evaluate import (
     sample_similarities,
     v_measure,
 )
-from faceindex.grouping import group_faces, leading
+from faceindex.grouping import GRAPH_NEIGHBOURS, dissolve, follow, group_faces, leading
 from faceindex.labels import Carrier, PhotoNames, carriers, labels_from_csv, labels_from_folders
 from faceindex.models import ClustererSpec
 from faceindex.models.spec import Calibration
@@ -49,7 +49,6 @@ __all__ = [
 ]
 
 _CARRIERS: tuple[Carrier, ...] = ("largest", "center", "all")
-_GRAPH_NEIGHBOURS = 80  # as in faceindex.grouping
 
 # The range of a sweep, in nats of evidence below and above the calibrated threshold. On the photos that
 # benchmarks/calibrate.py uses, the best constants are 3 (people) and 0.5 (LFW) below; the sweep goes on
@@ -360,7 +359,7 @@ class _Neighbours:
         sharp = leading(table, np.full(len(table), -1, np.int64), calibration)
         self._leaders, self._followers = np.flatnonzero(sharp), np.flatnonzero(~sharp)
         self._vectors = vectors[self._leaders]
-        self._neighbours, self._similarities = near_neighbours(self._vectors, _GRAPH_NEIGHBOURS)
+        self._neighbours, self._similarities = near_neighbours(self._vectors, GRAPH_NEIGHBOURS)
         self._nearest, self._nearness = nearest(vectors[self._followers], self._vectors, 1)
 
     def cluster(self, threshold: float) -> I64:
@@ -373,11 +372,8 @@ class _Neighbours:
         graph = symmetric_graph(self._neighbours, self._similarities - np.float32(threshold))
         labels = np.full(len(self._leaders) + len(self._followers), -1, np.int64)
         labels[self._leaders] = clusterer.fit(self._vectors, graph)
-        joins = self._nearness[:, 0] >= threshold
-        labels[self._followers[joins]] = labels[self._leaders[self._nearest[joins, 0]]]
-        _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-        labels[sizes[codes] < _MIN_SIZE] = -1
-        return labels
+        follow(labels, self._followers, self._leaders, self._nearest, self._nearness, threshold)
+        return dissolve(labels, np.full_like(labels, -1), _MIN_SIZE)
 
 
 def _carrier(face: str | None) -> Carrier:

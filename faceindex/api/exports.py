@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from faceindex import models
-from faceindex.api.pins import pinned_embedder
-from faceindex.api.rows import Naming
-from faceindex.errors import NotClustered, UsageError
+from faceindex.api.clusters import cluster_sheet, face_sheet, query_sheet
+from faceindex.api.reading import Reading
+from faceindex.api.results import Query
+from faceindex.errors import UsageError
 from faceindex.models import DetectorSpec
-from faceindex.store import FaceTable, Store
+from faceindex.types import Image
 
 if TYPE_CHECKING:
     from faceindex.export.crops import CropStyle
     from faceindex.export.folder import Surroundings
+    from faceindex.export.gallery import Gallery
     from faceindex.export.source import Exported, Source
 
 __all__ = ["Exporting"]
@@ -28,7 +30,7 @@ def _silent(done: int, total: int) -> None:
     """No progress is told."""
 
 
-class Exporting:
+class Exporting(Reading):
     """What `FaceIndex` can give away. Needs no network, and never changes the index or a photo.
 
     Destinations may be exported into again: only what changed is written, what no longer belongs
@@ -36,11 +38,6 @@ class Exporting:
     `faceindex.export.folder.Folder`. Every method raises `UsageError` if the destination cannot be used, and
     `FaceIndexError` if its disk is full.
     """
-
-    _store: Store
-
-    def _catalog(self) -> tuple[FaceTable, Naming]:
-        raise NotImplementedError
 
     def export_crops(
         self,
@@ -125,8 +122,7 @@ class Exporting:
 
         layout = ClusterLayout(photos, folders, link, min_size, unclustered)
         style = self._crop_style(margin, aligned)
-        if self._store.active_clustering() is None:
-            raise NotClustered("The faces have not been grouped into people yet.", "Run `faceindex cluster`.")
+        self.require_clusters()
         with Folder(destination, "clusters", self._surroundings(), dry_run=dry_run) as folder:
             return export_clusters(self._source(), folder, layout, style, on_progress=on_progress)
 
@@ -230,6 +226,100 @@ class Exporting:
         )
         return Exported(files, len(source.table), len(source.photos))
 
+    def export_gallery(
+        self,
+        destination: Destination,
+        *,
+        copy: bool = False,
+        dry_run: bool = False,
+        on_progress: Callable[[int, int], None] = _silent,
+    ) -> Gallery:
+        """Write a page to look at the clusters; see `faceindex.export.gallery.write_gallery`.
+
+        Parameters
+        ----------
+        destination : path-like
+            A folder; made if missing, and brought up to date if there is a gallery in it.
+        copy : bool
+            Whether photos are copied into it, instead of linked.
+        dry_run : bool
+            Only count.
+        on_progress : callable
+            Told how many faces, previews and copies are done, and of how many.
+
+        Raises
+        ------
+        UsageError
+            If the destination cannot be used.
+        FaceIndexError
+            If the disk is full or fails.
+        """
+        from faceindex.export.gallery import GallerySource, write_gallery
+
+        table, naming = self._catalog()
+        source = GallerySource(
+            table=table,
+            photos=naming.records,
+            roots=self.roots(),
+            path_of=naming.path,
+            clustered=self.clustering is not None,
+        )
+        return write_gallery(
+            source, destination, self._surroundings(), copy=copy, dry_run=dry_run, on_progress=on_progress
+        )
+
+    # Pictures ----------------------------------------------------------------------------------
+
+    def contact_sheet(self, faces: Sequence[int]) -> Image:
+        """Faces of the index side by side, (h, w, 3) uint8.
+
+        Parameters
+        ----------
+        faces : sequence of int
+            Ids; at least one.
+
+        Raises
+        ------
+        ImageError
+            If none of their photos can be read. A face whose photo cannot is grey.
+        """
+        return face_sheet(*self._catalog(), faces)
+
+    def cluster_sheet(self, cluster: int, *, most: int = 48) -> Image:
+        """The faces of a cluster side by side, (h, w, 3) uint8, the most alike to it first.
+
+        Parameters
+        ----------
+        cluster : int
+        most : int
+            How many faces at most.
+
+        Raises
+        ------
+        UsageError
+            If there is no such cluster.
+        ImageError
+            As `contact_sheet`.
+        """
+        return cluster_sheet(*self._catalog(), cluster, most)
+
+    def query_sheet(self, query: Query) -> Image:
+        """A line for each face of a query photo, (h, w, 3) uint8: the face, and the nearest indexed ones.
+
+        Parameters
+        ----------
+        query : Query
+            From `identify`; its photo is read again.
+
+        Raises
+        ------
+        UsageError
+            If it has no face.
+        ImageError
+            If the photo cannot be read.
+        """
+        return query_sheet(*self._catalog(), query)
+
     # Details -----------------------------------------------------------------------------------
 
     def _crop_style(self, margin: float, aligned: bool) -> CropStyle:
@@ -237,7 +327,7 @@ class Exporting:
 
         if not aligned:
             return CropStyle(margin)
-        embedder = pinned_embedder(self._store.pins, self._store.directory)
+        embedder = self._embedder_spec
         detector = models.get("detector", self._store.pins.detector)
         assert isinstance(detector, DetectorSpec)
         return CropStyle(margin, embedder.alignment, detector.box)

@@ -4,47 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from faceindex import images, models
-from faceindex.api.clusters import ClusterRow, cluster_rows, cluster_sheet, face_sheet, query_sheet
+from faceindex.api.evaluating import Evaluating
 from faceindex.api.exports import Exporting
 from faceindex.api.pins import (
     Settings,
     check_pins,
     load_recogniser,
     make_pins,
-    missing_models,
-    pinned_embedder,
 )
-from faceindex.api.results import Clustered, FaceRow, Query, QueryFace
-from faceindex.api.rows import Naming, as_box, face_rows
+from faceindex.api.results import Clustered, Query, QueryFace
+from faceindex.api.rows import as_box, face_rows
 from faceindex.cluster import Clusterer, ClusterOptions
-from faceindex.errors import FaceIndexError, IndexNotFound, ModelError, NotClustered, UsageError
+from faceindex.errors import IndexNotFound, ModelError, UsageError
 from faceindex.grouping import group_faces, leading, similarity_to_centroid, update_similarities
 from faceindex.identify import identify
-from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, Calibration, ClustererSpec, EmbedderSpec
+from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, Calibration, ClustererSpec
 from faceindex.store import (
-    Clustering,
-    Counts,
     FaceTable,
-    Pins,
-    Root,
-    Status,
     Store,
 )
-from faceindex.types import F32, BoolArray, Faces, Image
+from faceindex.types import BoolArray, Faces
 
 if TYPE_CHECKING:
-    from faceindex.api.evaluation import Evaluation, Labelled, Sweep
-    from faceindex.evaluate import Similarities
-    from faceindex.export.gallery import Gallery
     from faceindex.pipeline import Event, Summary
     from faceindex.recognise import Recogniser
 
@@ -71,7 +60,7 @@ def find_index(explicit: str | os.PathLike[str] | None = None) -> Path | None:
     return None
 
 
-class FaceIndex(Exporting):
+class FaceIndex(Exporting, Evaluating):
     """An index of the faces in folders of photos.
 
     Use `open`, `create` or `open_or_create`, and the result as a context manager.
@@ -86,10 +75,9 @@ class FaceIndex(Exporting):
     """
 
     def __init__(self, store: Store, *, device: str = "auto") -> None:
-        self._store = store
+        super().__init__(store)
         self._device = device
         self._recogniser: Recogniser | None = None
-        self._read: tuple[int, FaceTable, Naming] | None = None
         self._speaking: tuple[FaceTable, BoolArray] | None = None
 
     # Opening and closing -----------------------------------------------------------------------
@@ -210,191 +198,6 @@ class FaceIndex(Exporting):
             index.close()
             raise
         return index
-
-    def close(self) -> None:
-        """Close the files and let the next writer in."""
-        self._store.close()
-
-    def __enter__(self) -> FaceIndex:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    # What is in it -----------------------------------------------------------------------------
-
-    @property
-    def directory(self) -> Path:
-        """The index directory."""
-        return self._store.directory
-
-    @property
-    def pins(self) -> Pins:
-        """The models that the index is pinned to."""
-        return self._store.pins
-
-    def missing_models(self) -> list[FaceIndexError]:
-        """What stands in the way of `add` and `identify`: models or weights that are not installed.
-
-        Everything else works without them, but `cluster` may need the embedder's spec.
-
-        Returns
-        -------
-        list of FaceIndexError
-            As they would be raised; empty if all is there.
-        """
-        return missing_models(self.pins, self.directory)
-
-    @property
-    def clustering(self) -> Clustering | None:
-        """How the faces were last clustered; None if never."""
-        return self._store.active_clustering()
-
-    def counts(self) -> Counts:
-        """How much there is of everything."""
-        return self._store.counts()
-
-    def roots(self) -> list[Root]:
-        """The folders that were indexed."""
-        return self._store.roots()
-
-    def unreadable(self) -> list[tuple[str, str]]:
-        """Photos that could not be used, each with the reason, in order of their names."""
-        _, naming = self._catalog()
-        return sorted(
-            (naming.name(record), record.detail or record.reason or "")
-            for record in naming.records
-            if record.status is Status.UNREADABLE
-        )
-
-    def check_writable(self, path: str | os.PathLike[str]) -> None:
-        """Refuse to write over an original.
-
-        Raises
-        ------
-        UsageError
-            If the file is one of the indexed photos, by whatever name it is reached.
-        """
-        real = os.path.realpath(path)
-        _, naming = self._catalog()
-        if any(os.path.realpath(naming.path(record)) == real for record in naming.records):
-            raise UsageError(f"{os.fspath(path)} is one of the indexed photos.", "Name another file.")
-
-    def table(self) -> FaceTable:
-        """All faces as parallel arrays."""
-        return self._catalog()[0]
-
-    def vectors(self) -> F32:
-        """Unit vectors of all faces, (n, d) float32, in the order of `table`; read-only."""
-        return self._store.vectors(self.table().row)
-
-    def faces(self) -> Iterator[FaceRow]:
-        """All faces, by photo in the order in which they were indexed."""
-        table, naming = self._catalog()
-        return face_rows(table, naming, range(len(table)))
-
-    def clusters(self) -> list[ClusterRow]:
-        """All clusters, largest first."""
-        return cluster_rows(*self._catalog())
-
-    # Pictures ----------------------------------------------------------------------------------
-
-    def contact_sheet(self, faces: Sequence[int]) -> Image:
-        """Faces of the index side by side, (h, w, 3) uint8.
-
-        Parameters
-        ----------
-        faces : sequence of int
-            Ids; at least one.
-
-        Raises
-        ------
-        ImageError
-            If none of their photos can be read. A face whose photo cannot is grey.
-        """
-        return face_sheet(*self._catalog(), faces)
-
-    def cluster_sheet(self, cluster: int, *, most: int = 48) -> Image:
-        """The faces of a cluster side by side, (h, w, 3) uint8, the most alike to it first.
-
-        Parameters
-        ----------
-        cluster : int
-        most : int
-            How many faces at most.
-
-        Raises
-        ------
-        UsageError
-            If there is no such cluster.
-        ImageError
-            As `contact_sheet`.
-        """
-        return cluster_sheet(*self._catalog(), cluster, most)
-
-    def query_sheet(self, query: Query) -> Image:
-        """A line for each face of a query photo, (h, w, 3) uint8: the face, and the nearest indexed ones.
-
-        Parameters
-        ----------
-        query : Query
-            From `identify`; its photo is read again.
-
-        Raises
-        ------
-        UsageError
-            If it has no face.
-        ImageError
-            If the photo cannot be read.
-        """
-        return query_sheet(*self._catalog(), query)
-
-    def export_gallery(
-        self,
-        destination: str | os.PathLike[str],
-        *,
-        copy: bool = False,
-        dry_run: bool = False,
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Gallery:
-        """Write a page to look at the clusters; see `faceindex.export.gallery.write_gallery`.
-
-        Parameters
-        ----------
-        destination : path-like
-            A folder; made if missing, and brought up to date if there is a gallery in it.
-        copy : bool
-            Whether photos are copied into it, instead of linked.
-        dry_run : bool
-            Only count.
-        on_progress : callable
-            Told how many faces, previews and copies are done, and of how many.
-
-        Raises
-        ------
-        UsageError
-            If the destination cannot be used.
-        FaceIndexError
-            If the disk is full or fails.
-        """
-        from faceindex.export.folder import Surroundings
-        from faceindex.export.gallery import GallerySource, write_gallery
-
-        table, naming = self._catalog()
-        roots = self.roots()
-        source = GallerySource(
-            table=table,
-            photos=naming.records,
-            roots=roots,
-            path_of=naming.path,
-            clustered=self.clustering is not None,
-        )
-        surroundings = Surroundings(self.directory, tuple(Path(root.path) for root in roots))
-        return write_gallery(
-            source, destination, surroundings, copy=copy, dry_run=dry_run, on_progress=on_progress
-        )
 
     # What it does ------------------------------------------------------------------------------
 
@@ -621,154 +424,7 @@ class FaceIndex(Exporting):
             nearest={row.face: row for row in face_rows(table, naming, which)},
         )
 
-    # How well it does --------------------------------------------------------------------------
-
-    def threshold(self) -> float:
-        """The similarity that two faces need: the one `cluster` was given, else the calibrated one."""
-        clustering = self.clustering
-        given = clustering.params.get("threshold") if clustering else None
-        if isinstance(given, (int, float)):
-            return float(given)
-        return self._embedder_spec.calibration.threshold(len(self.table()))
-
-    def labelled(self, labels: str | os.PathLike[str] | None = None, *, face: str | None = None) -> Labelled:
-        """Say who the faces are, by somebody's word.
-
-        Parameters
-        ----------
-        labels : path-like, optional
-            A CSV file, as `faceindex.labels.labels_from_csv` reads it. None takes the name of the folder
-            that holds a photo.
-        face : {"largest", "center", "all"}, optional
-            Which face of a photo its label is about; None means the largest. Not with labels of faces.
-
-        Returns
-        -------
-        Labelled
-
-        Raises
-        ------
-        UsageError
-            If the file cannot be used, or `face` is none of these.
-        EmptyResultError
-            If no face has a label.
-        """
-        from faceindex.api.evaluation import label_faces
-
-        return label_faces(*self._catalog(), labels, face)
-
-    def evaluate(
-        self,
-        labels: str | os.PathLike[str] | Labelled | None = None,
-        *,
-        face: str | None = None,
-        repeats: int = 10,
-        seed: int = 0,
-    ) -> Evaluation:
-        """Compare clusters and identification with labels.
-
-        Parameters
-        ----------
-        labels, face
-            As of `labelled`, or its result.
-        repeats : int
-            Draws of strangers for the open-set figures.
-        seed : int
-            Same faces, labels and seed, same figures.
-
-        Returns
-        -------
-        Evaluation
-
-        Raises
-        ------
-        NotClustered
-            If `cluster` has not run.
-        UsageError, EmptyResultError
-            As `labelled`.
-        """
-        from faceindex.api.evaluation import Labelled, evaluate
-
-        if repeats < 1:
-            raise UsageError(f"--repeats {repeats} is not a number of draws.", "Choose 1 or more.")
-        if seed < 0:
-            raise UsageError(f"--seed {seed} cannot be used.", "Choose 0 or more.")
-        clustering = self.require_clusters()
-        known = labels if isinstance(labels, Labelled) else self.labelled(labels, face=face)
-        return evaluate(
-            self.table(),
-            self.vectors(),
-            known,
-            clustering,
-            self._embedder_spec.calibration,
-            repeats=repeats,
-            seed=seed,
-        )
-
-    def sweep(
-        self, labels: str | os.PathLike[str] | Labelled | None = None, *, face: str | None = None
-    ) -> Sweep:
-        """Score Chinese Whispers at many constant thresholds. The stored clusters stay as they are.
-
-        Parameters
-        ----------
-        labels, face
-            As of `labelled`, or its result.
-
-        Returns
-        -------
-        Sweep
-
-        Raises
-        ------
-        UsageError, EmptyResultError
-            As `labelled`.
-        """
-        from faceindex.api.evaluation import Labelled, sweep
-
-        known = labels if isinstance(labels, Labelled) else self.labelled(labels, face=face)
-        return sweep(self.table(), self.vectors(), known, self._embedder_spec.calibration)
-
-    def similarities(self, labelled: Labelled | None = None, *, seed: int = 0) -> Similarities:
-        """Similarities of pairs of faces, drawn at random where there are many.
-
-        Parameters
-        ----------
-        labelled : Labelled, optional
-            Adds pairs with the same and with different labels.
-        seed : int
-
-        Returns
-        -------
-        Similarities
-
-        Raises
-        ------
-        EmptyResultError
-            If there are no faces.
-        """
-        from faceindex.api.evaluation import similarities
-
-        return similarities(self.table(), self.vectors(), labelled, seed=seed)
-
-    def require_clusters(self) -> Clustering:
-        """How the faces are clustered.
-
-        Raises
-        ------
-        NotClustered
-            If they are not.
-        """
-        clustering = self.clustering
-        if clustering is None:
-            raise NotClustered("The faces have not been grouped into people yet.", "Run `faceindex cluster`.")
-        return clustering
-
     # Details -----------------------------------------------------------------------------------
-
-    @property
-    def _embedder_spec(self) -> EmbedderSpec:
-        return pinned_embedder(self.pins, self.directory)
 
     def _load_recogniser(self) -> Recogniser:
         if self._recogniser is None:
@@ -780,13 +436,6 @@ class FaceIndex(Exporting):
         if self._speaking is None or self._speaking[0] is not table:
             self._speaking = (table, leading(table, table.cluster, calibration))
         return self._speaking[1]
-
-    def _catalog(self) -> tuple[FaceTable, Naming]:
-        """Faces and photos of one moment, read again only after a commit."""
-        if self._read is None or self._read[0] != self._store.generation:
-            with self._store.snapshot():
-                self._read = (self._store.generation, self._store.faces(), Naming(self._store))
-        return self._read[1:]
 
 
 def _with_min_face(settings: Settings | None, min_face: float | None) -> Settings:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from faceindex.devices import BatchSize
-from faceindex.errors import UsageError, WeightsInvalid
+from faceindex.embed.chips import check_chips, to_unit_length
+from faceindex.errors import WeightsInvalid
 from faceindex.models.dlib_format import (
     Add,
     Affine,
@@ -174,13 +175,7 @@ class DlibResNet:
         UsageError
             If the chips have another shape or dtype.
         """
-        size = self.spec.alignment.size
-        if chips.dtype != np.uint8 or chips.shape[1:] != (size, size, 3):
-            raise UsageError(
-                f"{self.spec.name} embeds chips of shape (n, {size}, {size}, 3) and type uint8, "
-                f"not {chips.shape} {chips.dtype}.",
-                "Cut them with faceindex.align.cut_chips.",
-            )
+        check_chips(chips, self.spec)
 
         def compute(some: slice) -> Tensor:
             batch = torch.from_numpy(np.require(chips[some], requirements=["C", "W"]))
@@ -215,9 +210,7 @@ class DlibResNet:
         UsageError
             If the chips have another shape or dtype.
         """
-        outputs = self.outputs(chips)
-        norms = np.linalg.norm(outputs, axis=1)
-        return outputs / np.maximum(norms, np.finfo(np.float32).tiny)[:, None], norms
+        return to_unit_length(self.outputs(chips))
 
 
 def _convolution(folded: _Folded, *, stride: int, padding: int) -> nn.Conv2d:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from faceindex.devices import BatchSize
+from faceindex.embed.chips import check_chips, to_unit_length
 from faceindex.embed.facenet_net import InceptionResnetV1
-from faceindex.errors import UsageError
 from faceindex.models.spec import EmbedderSpec
 from faceindex.state_dicts import load_network
 from faceindex.types import F32, U8
@@ -74,13 +74,7 @@ class Facenet:
         UsageError
             If the chips have another shape or dtype.
         """
-        size = self.spec.alignment.size
-        if chips.dtype != np.uint8 or chips.shape[1:] != (size, size, 3):
-            raise UsageError(
-                f"{self.spec.name} embeds chips of shape (n, {size}, {size}, 3) and type uint8, "
-                f"not {chips.shape} {chips.dtype}.",
-                "Cut them with faceindex.align.cut_chips.",
-            )
+        check_chips(chips, self.spec)
         if not len(chips):
             return np.empty((0, self.spec.dimension), np.float32)
         with torch.inference_mode():
@@ -106,9 +100,7 @@ class Facenet:
         UsageError
             If the chips have another shape or dtype.
         """
-        outputs = self.outputs(chips)
-        norms = np.linalg.norm(outputs, axis=1)
-        return outputs / np.maximum(norms, np.finfo(np.float32).tiny)[:, None], norms
+        return to_unit_length(self.outputs(chips))
 
     def _pass(self, chips: U8) -> F32:
         batch = torch.from_numpy(np.require(chips, requirements=["C", "W"])).to(self._device)

@@ -146,8 +146,7 @@ class _Run:
         self._moved: set[int] = set()
         self._batch: list[Loaded] = []
         self._batch_bytes = 0
-        self._workers = _GPU_WORKERS
-        self._batch_photos = _GPU_BATCH_PHOTOS
+        self._workers = 1
         self._running: deque[Future[list[_Outcome]]] = deque()
         self._pending: list[NewImage] = []
         self._committed_at = time.monotonic()
@@ -203,13 +202,14 @@ class _Run:
     def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
         if not tasks:
             return
-        if self.recogniser.device == "cpu":
-            self._workers, self._batch_photos = _workers(), _BATCH_PHOTOS
+        on_cpu = self.recogniser.device == "cpu"
+        self._workers = _workers() if on_cpu else _GPU_WORKERS
+        batch_photos = _BATCH_PHOTOS if on_cpu else _GPU_BATCH_PHOTOS
         loader = Loader(
             tasks,
             self.recogniser.take,
             budget=_BUDGET_BYTES,
-            threads=_THREADS if self.recogniser.device == "cpu" else _workers(),
+            threads=_THREADS if on_cpu else _workers(),
         )
         with ThreadPoolExecutor(
             self._workers, thread_name_prefix="faceindex-recognise", initializer=use_one_thread
@@ -222,7 +222,7 @@ class _Run:
                 else:
                     self._batch.append(loaded)
                     self._batch_bytes += shot_bytes(loaded.shot)
-                if len(self._batch) >= self._batch_photos or self._batch_bytes > _BUDGET_BYTES // 2:
+                if len(self._batch) >= batch_photos or self._batch_bytes > _BUDGET_BYTES // 2:
                     self._submit(pool, loader)
                 late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
                 if len(self._pending) >= _COMMIT_PHOTOS or late:

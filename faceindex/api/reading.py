@@ -1,0 +1,149 @@
+"""What `FaceIndex` says of an index that is open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from faceindex.api.clusters import ClusterRow, cluster_rows
+from faceindex.api.pins import missing_models, pinned_embedder
+from faceindex.api.results import FaceRow
+from faceindex.api.rows import Naming, face_rows
+from faceindex.errors import FaceIndexError, NotClustered, UsageError
+from faceindex.models import EmbedderSpec
+from faceindex.store import Clustering, Counts, FaceTable, Pins, Root, Status, Store
+from faceindex.types import F32
+
+__all__ = ["Reading"]
+
+_Self = TypeVar("_Self", bound="Reading")
+
+
+class Reading:
+    """What is in an index. Needs no network.
+
+    Parameters
+    ----------
+    store : Store
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._read: tuple[int, FaceTable, Naming] | None = None
+
+    def close(self) -> None:
+        """Close the files and let the next writer in."""
+        self._store.close()
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # What is in it -----------------------------------------------------------------------------
+
+    @property
+    def directory(self) -> Path:
+        """The index directory."""
+        return self._store.directory
+
+    @property
+    def pins(self) -> Pins:
+        """The models that the index is pinned to."""
+        return self._store.pins
+
+    def missing_models(self) -> list[FaceIndexError]:
+        """What stands in the way of `add` and `identify`: models or weights that are not installed.
+
+        Everything else works without them, but `cluster` may need the embedder's spec.
+
+        Returns
+        -------
+        list of FaceIndexError
+            As they would be raised; empty if all is there.
+        """
+        return missing_models(self.pins, self.directory)
+
+    @property
+    def clustering(self) -> Clustering | None:
+        """How the faces were last clustered; None if never."""
+        return self._store.active_clustering()
+
+    def counts(self) -> Counts:
+        """How much there is of everything."""
+        return self._store.counts()
+
+    def roots(self) -> list[Root]:
+        """The folders that were indexed."""
+        return self._store.roots()
+
+    def unreadable(self) -> list[tuple[str, str]]:
+        """Photos that could not be used, each with the reason, in order of their names."""
+        _, naming = self._catalog()
+        return sorted(
+            (naming.name(record), record.detail or record.reason or "")
+            for record in naming.records
+            if record.status is Status.UNREADABLE
+        )
+
+    def check_writable(self, path: str | os.PathLike[str]) -> None:
+        """Refuse to write over an original.
+
+        Raises
+        ------
+        UsageError
+            If the file is one of the indexed photos, by whatever name it is reached.
+        """
+        real = os.path.realpath(path)
+        _, naming = self._catalog()
+        if any(os.path.realpath(naming.path(record)) == real for record in naming.records):
+            raise UsageError(f"{os.fspath(path)} is one of the indexed photos.", "Name another file.")
+
+    def table(self) -> FaceTable:
+        """All faces as parallel arrays."""
+        return self._catalog()[0]
+
+    def vectors(self) -> F32:
+        """Unit vectors of all faces, (n, d) float32, in the order of `table`; read-only."""
+        return self._store.vectors(self.table().row)
+
+    def faces(self) -> Iterator[FaceRow]:
+        """All faces, by photo in the order in which they were indexed."""
+        table, naming = self._catalog()
+        return face_rows(table, naming, range(len(table)))
+
+    def clusters(self) -> list[ClusterRow]:
+        """All clusters, largest first."""
+        return cluster_rows(*self._catalog())
+
+    def require_clusters(self) -> Clustering:
+        """How the faces are clustered.
+
+        Raises
+        ------
+        NotClustered
+            If they are not.
+        """
+        clustering = self.clustering
+        if clustering is None:
+            raise NotClustered("The faces have not been grouped into people yet.", "Run `faceindex cluster`.")
+        return clustering
+
+    # Details -----------------------------------------------------------------------------------
+
+    @property
+    def _embedder_spec(self) -> EmbedderSpec:
+        return pinned_embedder(self.pins, self.directory)
+
+    def _catalog(self) -> tuple[FaceTable, Naming]:
+        """Faces and photos of one moment, read again only after a commit."""
+        if self._read is None or self._read[0] != self._store.generation:
+            with self._store.snapshot():
+                self._read = (self._store.generation, self._store.faces(), Naming(self._store))
+        return self._read[1:]
