@@ -1,4 +1,4 @@
-"""What every benchmark shares: where results go, and on what machine they were measured."""
+"""What every benchmark shares: how commands are measured, what counts as reached, where results go."""
 
 from __future__ import annotations
 
@@ -8,15 +8,104 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import median
 
-__all__ = ["RESULTS", "environment", "write_result"]
+__all__ = ["RESULTS", "Spent", "environment", "spend", "target", "write_result"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
 _PACKAGES = ("dlib-bin", "hnswlib", "numba", "numpy", "pillow", "scikit-learn", "torch")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one process took: seconds, seconds of all cores, MiB at its peak; and what it printed."""
+
+    wall: float
+    cpu: float
+    peak_mib: float
+    output: str
+    code: int
+
+
+def spend(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    codes: Sequence[int] = (0,),
+) -> Spent:
+    """Run a command to its end, with the operating system's own account of it; errors go to stderr.
+
+    The memory is that of the largest single process.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        output = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in codes:
+        raise SystemExit(f"{' '.join(map(os.fspath, command))} ended with {process.returncode}.")
+    peak = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return Spent(wall, used.ru_utime + used.ru_stime, peak, output, process.returncode)
+
+
+def target(
+    row: int,
+    what: str,
+    ratios: Sequence[float],
+    *,
+    reach: float,
+    beyond: float,
+    accuracy: Mapping[str, object] | None = None,
+    **more: object,
+) -> dict[str, object]:
+    """One line of the page's table: a ratio against its target; printed, and JSON-ready.
+
+    Parameters
+    ----------
+    row : int
+        Number of the line in the table of targets (benchmarks/README.md).
+    what : str
+        What is compared with what, in a few words.
+    ratios : sequence of float
+        One for each pair of runs; the median counts. If `beyond` is more than `reach`, more is better.
+    reach, beyond : float
+        What the ratio should be, and what it would be at best.
+    accuracy : mapping, optional
+        What the speed is worth: B-cubed F, recall...; of ours, of the peer.
+    more
+        Whatever else is to be kept: medians of either side, units.
+    """
+    middle = median(ratios)
+
+    def reached(limit: float) -> bool:
+        return middle >= limit if beyond > reach else middle <= limit
+
+    met = "beyond" if reached(beyond) else "reach" if reached(reach) else "missed"
+    print(
+        f"{row}. {what}: {middle:.3g} ({min(ratios):.3g} to {max(ratios):.3g}, {len(ratios)} pairs);"
+        f" reach {reach:g}, beyond {beyond:g}: {met}"
+    )
+    return {
+        "row": row,
+        "what": what,
+        "ratio": middle,
+        "ratios": list(ratios),
+        "reach": reach,
+        "beyond": beyond,
+        "met": met,
+        "accuracy": dict(accuracy or {}),
+        **more,
+    }
 
 
 def environment() -> dict[str, object]:
