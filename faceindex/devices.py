@@ -108,7 +108,6 @@ class BatchSize:
                 if not is_out_of_memory(error):
                     raise
                 if stop - start <= 1:
-                    self.size = max(1, self.size // 2)  # for who can do with less than one
                     raise
                 self.size = (stop - start) // 2 * each
             else:

@@ -4,27 +4,27 @@ Zhang et al. 2016, https://arxiv.org/abs/1604.02878. P-Net slides over every lev
 and proposes windows, R-Net throws most of them out, O-Net judges the rest and places five
 landmarks. Thresholds, pyramid factor and every step are those of facenet-pytorch 2.5.3
 (``models/utils/detect_face.py``), so that at equal settings the same faces come out; how the steps
-are carried out (summed-area tables, suppression without a loop, one stream of candidates for a
-whole batch) is not.
+are carried out (summed-area tables, levels of many photos packed into passes of a few shapes,
+suppression without a loop, one stream of candidates for a whole batch) is not.
 """
 
 from __future__ import annotations
 
 import io
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from faceindex.detect import shelves
 from faceindex.detect.arguments import check_images, check_min_face
 from faceindex.detect.boxes import frames, nms, square
 from faceindex.detect.mtcnn_nets import ONet, PNet, RNet
 from faceindex.detect.resample import SummedAreas
-from faceindex.devices import BatchSize, is_out_of_memory
+from faceindex.devices import BatchSize
 from faceindex.models.spec import DetectorSpec
 from faceindex.models.weights import read_weights
 from faceindex.types import F32, I64, Detections, Image
@@ -46,8 +46,6 @@ _CROPS_PER_PASS = 32
 # The same on a GPU, at most, and what they take there: float32 inputs and the two largest activations.
 _GPU_PIXELS, _PIXEL_BYTES = 1 << 24, 4 * (3 + 10 + 10)
 _GPU_CROPS, _CROP_BYTES = 4096, 4 * (3 * 48**2 + 2 * 32 * 46**2)
-# Rows of windows in a strip of a wide level, at least: the 10 rows that strips share cost a sixth then.
-_CELLS_PER_STRIP = 32
 # Pixels of photos that are worked on together; their tables take 8 bytes each.
 _PIXELS_PER_BATCH = 1 << 24
 
@@ -62,6 +60,37 @@ class _Candidates:
 
     def pick(self, which: I64) -> _Candidates:
         return _Candidates(self.boxes[which], self.scores[which], self.images[which])
+
+
+@dataclass(slots=True)
+class _Proposals:
+    """Windows that P-Net takes for faces: parallel arrays. `windows` are x1 y1, of the level."""
+
+    windows: F32
+    scores: F32
+    offsets: F32
+    images: I64
+    levels: I64
+
+    @staticmethod
+    def none() -> _Proposals:
+        return _Proposals(
+            np.empty((0, 2), np.float32),
+            np.empty(0, np.float32),
+            np.empty((0, 4), np.float32),
+            np.empty(0, np.int64),
+            np.empty(0, np.int64),
+        )
+
+    @staticmethod
+    def joined(parts: Sequence[_Proposals]) -> _Proposals:
+        return _Proposals(
+            np.concatenate([part.windows for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.offsets for part in parts]),
+            np.concatenate([part.images for part in parts]),
+            np.concatenate([part.levels for part in parts]),
+        )
 
 
 class MTCNN:
@@ -132,17 +161,8 @@ class MTCNN:
         found: list[Detections] = []
         for batch in _batches(images):
             with torch.inference_mode():
-                found += self._detect_fitting(images[batch], smallest[batch])
+                found += self._detect(images[batch], smallest[batch])
         return found
-
-    def _detect_fitting(self, images: Sequence[Image], smallest: Sequence[float]) -> list[Detections]:
-        """`_detect`, again with narrower strips of a level when not even one fits into memory."""
-        try:
-            return self._detect(images, smallest)
-        except RuntimeError as error:
-            if self._pixels.size <= _PIXELS_PER_PASS or not is_out_of_memory(error):
-                raise
-        return self._detect_fitting(images, smallest)
 
     def _detect(self, images: Sequence[Image], smallest: Sequence[float]) -> list[Detections]:
         areas = SummedAreas(images)
@@ -158,61 +178,65 @@ class MTCNN:
 
     def _propose(self, areas: SummedAreas, images: Sequence[Image], smallest: Sequence[float]) -> _Candidates:
         """P-Net on every level of every image."""
-        alike: defaultdict[tuple[int, int, float], list[int]] = defaultdict(list)
+        pieces: list[shelves.Piece] = []
+        scales: list[float] = []
         for index, (image, side) in enumerate(zip(images, smallest, strict=True)):
-            alike[image.shape[0], image.shape[1], side].append(index)
-        parts: list[tuple[F32, F32, F32, I64, I64]] = []
-        for (height, width, side), members in alike.items():
-            for level, scale in enumerate(_scales(min(height, width), side)):
+            height, width = image.shape[:2]
+            for scale in _scales(min(height, width), side):
                 shape = (int(height * scale + 1), int(width * scale + 1))
-                for cells, scores, offsets in self._slide(areas, members, shape):
-                    window = (cells[:, [2, 1]] * _STRIDE + 1).astype(np.float32)
-                    window = np.concatenate([window, window + (_WINDOW - 1)], axis=1)
-                    boxes = np.floor(window / np.float32(scale))
-                    parts.append((boxes, scores, offsets, cells[:, 0], np.full(len(cells), level)))
-        if not parts:
-            return _Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
-        boxes, scores, offsets, owners, levels = (
-            np.concatenate(column) for column in zip(*parts, strict=True)
+                pieces += shelves.cut(index, len(scales), shape, _WINDOW - _STRIDE)
+                scales.append(scale)
+        parts = [_Proposals.none()]
+        for height, group in groupby(shelves.shelve(pieces), key=lambda shelf: shelf.height):
+            alike = list(group)
+
+            def look(some: slice, alike: list[shelves.Shelf] = alike) -> _Proposals:
+                return self._slide(areas, alike[some])
+
+            parts += self._pixels.run(len(alike), look, each=height * shelves.WIDTH)
+        found = _Proposals.joined(parts)
+        window = np.concatenate([found.windows, found.windows + (_WINDOW - 1)], axis=1)
+        boxes = np.floor(window / np.array(scales, np.float32)[found.levels, None])
+        # Levels are numbered through all images.
+        kept = nms(boxes, found.scores, found.levels, _LEVEL_OVERLAP)
+        kept = kept[nms(boxes[kept], found.scores[kept], found.images[kept], _IMAGE_OVERLAP)]
+        boxes = boxes[kept]
+        boxes = boxes + found.offsets[kept] * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+        return _Candidates(square(boxes), found.scores[kept], found.images[kept])
+
+    def _slide(self, areas: SummedAreas, alike: Sequence[shelves.Shelf]) -> _Proposals:
+        """P-Net on shelves of one height."""
+        pixels = np.zeros((len(alike), alike[0].height, shelves.WIDTH, 3), np.float32)
+        placed = [
+            (number, column, piece)
+            for number, shelf in enumerate(alike)
+            for column, piece in zip(shelf.columns, shelf.pieces, strict=True)
+        ]
+        for number, column, piece in placed:
+            target = pixels[number, : piece.height, column : column + piece.width]
+            areas.level(piece.image, piece.shape, piece.rows, piece.columns, target)
+        absent = torch.from_numpy(_absent(placed, pixels.shape[1])).to(self._device)
+        probability, features = self._pnet(self._to_input(pixels), absent)
+        where = (probability >= _P_THRESHOLD).nonzero()
+        # A window belongs to the piece that it begins in, if it ends there too.
+        number, row, column = where.cpu().numpy().T
+        origins = np.array([(number, column // _STRIDE) for number, column, _ in placed])
+        starts = origins @ (shelves.WIDTH, 1)
+        owner = np.searchsorted(starts, number * shelves.WIDTH + column, side="right") - 1
+        column = column - origins[owner, 1]
+        sizes = np.array([(_cells(piece.height), _cells(piece.width)) for *_, piece in placed])
+        inside = np.flatnonzero((row < sizes[owner, 0]) & (column < sizes[owner, 1]))
+        image, y, x = where[torch.from_numpy(inside)].unbind(1)
+        owner = owner[inside]
+        corners = np.array([(piece.columns[0], piece.rows[0]) for *_, piece in placed])[owner]
+        corners += _STRIDE * np.stack([column[inside], row[inside]], axis=1) + 1
+        return _Proposals(
+            corners.astype(np.float32),
+            _to_numpy(probability[image, y, x]),
+            _to_numpy(self._pnet.offsets(features[image, y, x])),
+            np.array([piece.image for *_, piece in placed])[owner],
+            np.array([piece.level for *_, piece in placed])[owner],
         )
-        kept = nms(boxes, scores, owners * (levels.max(initial=0) + 1) + levels, _LEVEL_OVERLAP)
-        kept = kept[nms(boxes[kept], scores[kept], owners[kept], _IMAGE_OVERLAP)]
-        boxes, offsets = boxes[kept], offsets[kept]
-        boxes = boxes + offsets * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-        return _Candidates(square(boxes), scores[kept], owners[kept])
-
-    def _slide(
-        self, areas: SummedAreas, members: Sequence[int], shape: tuple[int, int]
-    ) -> Iterator[tuple[I64, F32, F32]]:
-        """P-Net on one level of images of one size: (image, row, column), score and offsets of windows.
-
-        Small levels of several images go together; large ones go in strips, which overlap by what a
-        window reaches beyond its stride.
-        """
-        height, width = shape
-        reach = _WINDOW - _STRIDE
-        # Half of what conv1 leaves of the rows, rounded up by the pool, less the two convolutions after it.
-        cells = -(-(height - 2) // 2) - 4
-        per_strip = max(_CELLS_PER_STRIP, (self._pixels.size // width - reach) // _STRIDE)
-        strip = width * min(height, per_strip * _STRIDE + reach)
-        for row in range(0, cells, per_strip):
-            rows = (row * _STRIDE, min((row + per_strip) * _STRIDE + reach, height))
-
-            def look(some: slice, rows: tuple[int, int] = rows) -> tuple[I64, F32, F32]:
-                together = np.asarray(members[some])
-                pixels = np.empty((len(together), rows[1] - rows[0], width, 3), np.float32)
-                for place, index in enumerate(together):
-                    areas.level(index, shape, rows, pixels[place])
-                probability, offsets = self._pnet(self._to_input(pixels))
-                where = (probability >= _P_THRESHOLD).nonzero()
-                image, y, x = where.unbind(1)
-                found = where.cpu().numpy()
-                cells = np.stack(
-                    [together[found[:, 0]], found[:, 1] + rows[0] // _STRIDE, found[:, 2]], axis=1
-                )
-                return cells, _to_numpy(probability[image, y, x]), _to_numpy(offsets[image, :, y, x])
-
-            yield from self._pixels.run(len(members), look, each=strip)
 
     def _refine(self, areas: SummedAreas, sizes: I64, candidates: _Candidates) -> _Candidates:
         """R-Net on the crops of all candidates."""
@@ -277,6 +301,31 @@ def _scales(shorter: int, min_face: float) -> Iterator[float]:
         yield scale
         scale *= _FACTOR
         side *= _FACTOR
+
+
+def _cells(extent: int) -> int:
+    """Windows side by side on so many pixels, the last of which may reach one pixel beyond them.
+
+    Half of what the first convolution leaves, rounded up by the pooling, less the two after it.
+    """
+    return -(-(extent - 2) // 2) - 4
+
+
+def _absent(placed: Sequence[tuple[int, int, shelves.Piece]], height: int) -> I64:
+    """Pixels behind odd edges, of what P-Net's first convolution makes of shelves.
+
+    On its own a piece of odd size would have its last pooled pixels made of one row or column, not of two.
+    """
+    pitch = shelves.WIDTH - 2
+    parts: list[I64] = [np.empty(0, np.int64)]
+    for number, column, piece in placed:
+        top = number * (height - 2)
+        bottom, right = top + piece.height - 2, column + piece.width - 2
+        if piece.height % 2:
+            parts.append(bottom * pitch + np.arange(column, right + piece.width % 2))
+        if piece.width % 2:
+            parts.append(np.arange(top, bottom) * pitch + right)
+    return np.concatenate(parts)
 
 
 def _regress(boxes: F32, offsets: F32) -> F32:

@@ -5,15 +5,15 @@ crop. Averaging the pixels under each output pixel anew costs a pass over the ph
 summed-area table (Crow 1984, "Summed-area tables for texture mapping", SIGGRAPH) costs one pass
 in all, and then four look-ups per output pixel, whatever lies under it.
 
-The three channels travel in one 64-bit word, 21 bits each, so that a table is built and read once
-and not thrice. Sums run over modulo 2^64; that is harmless, because the difference of four corners
-is exact as long as the true sum of each channel over the bin fits its 21 bits. Larger bins are
-summed in parts.
+The three channels travel in one 64-bit word, 16 bits each, so that a table is built and read once
+and not thrice, and so that a view of the word as four numbers takes them apart again. Sums run over
+modulo 2^64; that is harmless, because the difference of four corners is exact as long as the true sum
+of each channel over the bin fits its 16 bits. Larger bins are summed in parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -23,10 +23,8 @@ from faceindex.types import F32, I64, Image
 
 __all__ = ["SummedAreas"]
 
-_BITS = 21
-_MASK = (1 << _BITS) - 1
-# The largest side for which side * side pixels of value 255 sum to less than 2^21.
-_MAX_SIDE = 90
+# The largest side for which side * side pixels of value 255 sum to less than 2^16.
+_MAX_SIDE = 16
 
 
 class SummedAreas:
@@ -50,8 +48,15 @@ class SummedAreas:
         for index, image in enumerate(images):
             _fill(self._table(index), image)
 
-    def level(self, index: int, shape: tuple[int, int], rows: tuple[int, int], out: F32) -> None:
-        """Resample one photo to `shape` and write some rows of the result.
+    def level(
+        self,
+        index: int,
+        shape: tuple[int, int],
+        rows: tuple[int, int],
+        columns: tuple[int, int],
+        out: F32,
+    ) -> None:
+        """Resample one photo to `shape` and write a part of the result.
 
         Parameters
         ----------
@@ -59,23 +64,27 @@ class SummedAreas:
             Which photo.
         shape : (height, width)
             Size of the whole resampled photo.
-        rows : (first, end)
-            The rows of it that are wanted.
-        out : (end - first, width, 3) float32
+        rows, columns : (first, end)
+            The part of it that is wanted.
+        out : (end - first of rows, end - first of columns, 3) float32
             Receives grey levels, 0..255.
         """
         height, width = self._shapes[index]
         table = self._table(index)
         top, bottom = _bins(np.arange(*rows), height, shape[0])
-        left, right = _bins(np.arange(shape[1]), width, shape[1])
-        out.fill(0)
-        for y1, y2 in _parts(top, bottom):
-            # Rows first: a row of the table is contiguous, and the second step reads what is in cache.
-            band = table[y2]
-            band -= table[y1]
-            for x1, x2 in _parts(left, right):
-                _add(out, band.take(x2, axis=1) - band.take(x1, axis=1))
-        out /= ((bottom - top)[:, None] * (right - left)).astype(np.float32)[..., None]
+        left, right = _bins(np.arange(*columns), width, shape[1])
+        west, east = int(left[0]), int(right[-1]) + 1
+        left, right = left - west, right - west
+
+        def sums() -> Iterator[NDArray[np.int64]]:
+            for y1, y2 in _parts(top, bottom):
+                # Rows first: a row of the table is contiguous, and the second step reads what is in cache.
+                band = table[y2, west:east]
+                band -= table[y1, west:east]
+                for x1, x2 in _parts(left, right):
+                    yield band.take(x2, axis=1) - band.take(x1, axis=1)
+
+        _average(sums(), _inverse(bottom - top)[:, None] * _inverse(right - left), out)
 
     def crops(self, indices: I64, frames: I64, size: int) -> F32:
         """Cut and resample regions of photos.
@@ -94,24 +103,37 @@ class SummedAreas:
         (n, size, size, 3) float32
             Grey levels, 0..255.
         """
+        out = np.empty((len(frames), size, size, 3), np.float32)
+        # Those that are summed in more parts are cut apart from the others, which need not wait for them.
+        longest = (frames[:, 2:] - frames[:, :2]).max(axis=1, initial=0)
+        parts = -(-(longest // size + 2) // _MAX_SIDE)
+        for number in np.unique(parts):
+            some = np.flatnonzero(parts == number)
+            out[some] = self._crops(indices[some], frames[some], size)
+        return out
+
+    def _crops(self, indices: I64, frames: I64, size: int) -> F32:
         x, y, x_end, y_end = (frames[:, k, None] for k in range(4))
         steps = np.arange(size)
         left, right = _bins(steps, x_end - x, size)
         top, bottom = _bins(steps, y_end - y, size)
         origin = self._offsets[indices][:, None] + x
         pitch = self._pitches[indices][:, None]
-        out = np.zeros((len(frames), size, size, 3), np.float32)
-        for y1, y2 in _parts(top, bottom):
-            above = ((y + y1) * pitch)[:, :, None]
-            below = ((y + y2) * pitch)[:, :, None]
-            for x1, x2 in _parts(left, right):
-                west, east = (origin + x1)[:, None, :], (origin + x2)[:, None, :]
-                sums = self._flat.take(below + east)
-                sums -= self._flat.take(below + west)
-                sums -= self._flat.take(above + east)
-                sums += self._flat.take(above + west)
-                _add(out, sums)
-        out /= ((bottom - top)[:, :, None] * (right - left)[:, None, :]).astype(np.float32)[..., None]
+
+        def sums() -> Iterator[NDArray[np.int64]]:
+            for y1, y2 in _parts(top, bottom):
+                above = ((y + y1) * pitch)[:, :, None]
+                below = ((y + y2) * pitch)[:, :, None]
+                for x1, x2 in _parts(left, right):
+                    west, east = (origin + x1)[:, None, :], (origin + x2)[:, None, :]
+                    bins = self._flat.take(below + east)
+                    bins -= self._flat.take(below + west)
+                    bins -= self._flat.take(above + east)
+                    bins += self._flat.take(above + west)
+                    yield bins
+
+        out = np.empty((len(frames), size, size, 3), np.float32)
+        _average(sums(), _inverse(bottom - top)[:, :, None] * _inverse(right - left)[:, None, :], out)
         return out
 
     def _table(self, index: int) -> NDArray[np.int64]:
@@ -124,10 +146,10 @@ def _fill(table: NDArray[np.int64], image: Image) -> None:
     table[0] = 0
     table[:, 0] = 0
     packed = table[1:, 1:]
-    packed[...] = image[..., 2]
-    for channel in (1, 0):
-        packed <<= _BITS
-        packed |= image[..., channel]
+    channels = _channels(packed)
+    for channel in range(3):
+        channels[..., channel] = image[..., channel]
+    channels[..., 3] = 0
     np.cumsum(packed, axis=1, out=packed)
     # Row by row: four times faster than cumsum along axis 0, which walks down columns.
     for above, row in pairwise(table):
@@ -146,8 +168,21 @@ def _parts(start: I64, end: I64) -> Iterator[tuple[I64, I64]]:
         yield start + extent * part // parts, start + extent * (part + 1) // parts
 
 
-def _add(out: F32, sums: NDArray[np.int64]) -> None:
-    for channel in range(3):
-        field = sums >> (_BITS * channel)
-        field &= _MASK
-        out[..., channel] += field
+def _channels(packed: NDArray[np.int64]) -> NDArray[np.uint16]:
+    """The words of (..., n) as (..., n, 4) numbers: three channels and nothing."""
+    return packed.view(np.uint16).reshape(*packed.shape, 4)
+
+
+def _inverse(pixels: I64) -> F32:
+    return np.reciprocal(pixels.astype(np.float32))
+
+
+def _average(sums: Iterable[NDArray[np.int64]], weight: F32, out: F32) -> None:
+    """Means of the bins from the sums of their parts; `weight` is one over the pixels of each bin."""
+    for number, part in enumerate(sums):
+        channels = _channels(part)
+        for channel in range(3):  # one by one: numpy's loops over three numbers are slow
+            if number == 0:
+                np.multiply(channels[..., channel], weight, out=out[..., channel])
+            else:
+                out[..., channel] += channels[..., channel] * weight

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from faceindex.detect import mtcnn as mtcnn_module
+from faceindex.detect import shelves
 from faceindex.detect.mtcnn import MTCNN
 from faceindex.detect.mtcnn_nets import ONet, PNet, RNet
+from faceindex.detect.resample import SummedAreas
 from faceindex.errors import UsageError
 from faceindex.models import DetectorSpec, get
 from faceindex.models.weights import read_weights
@@ -111,29 +113,57 @@ def test_small_passes_and_batches_change_nothing(spec: DetectorSpec, monkeypatch
     images = [photo("groups/multiface.jpg")[:400, :700].copy()] * 3
     whole = MTCNN(spec, min_face=20).detect(images)
     monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_PASS", 3000)
-    monkeypatch.setattr(mtcnn_module, "_CELLS_PER_STRIP", 1)
+    monkeypatch.setattr(shelves, "WIDTH", 72)
+    monkeypatch.setattr(shelves, "HEIGHT", 24)
     monkeypatch.setattr(mtcnn_module, "_CROPS_PER_PASS", 5)
     monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_BATCH", 1)
     for one, other in zip(whole, MTCNN(spec, min_face=20).detect(images), strict=True):
         assert_same(one, other)
 
 
+def test_windows_on_shelves_are_those_of_each_level_alone(
+    spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Odd and even sizes, cut and whole: every window of every level, with the same score and offsets."""
+    monkeypatch.setattr(mtcnn_module, "_P_THRESHOLD", 0.0)  # every window is found
+    monkeypatch.setattr(shelves, "WIDTH", 80)
+    monkeypatch.setattr(shelves, "HEIGHT", 40)
+    rng = np.random.default_rng(4)
+    shapes = [(57, 93), (12, 12), (40, 80), (13, 200), (90, 41), (31, 79), (41, 81), (100, 15)]
+    images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
+    detector = MTCNN(spec, min_face=20)
+    areas = SummedAreas(images)
+    pieces = [piece for i, shape in enumerate(shapes) for piece in shelves.cut(i, i, shape, 10)]
+    with torch.inference_mode():
+        together = mtcnn_module._Proposals.joined(
+            [detector._slide(areas, [shelf]) for shelf in shelves.shelve(pieces)]
+        )
+        for index, image in enumerate(images):
+            alone = torch.from_numpy((image.astype(np.float32) - 127.5) / 128).permute(2, 0, 1)[None]
+            scores, features = detector._pnet(alone, torch.empty(0, dtype=torch.int64))
+            mine = np.flatnonzero(together.images == index)
+            assert len(mine) == scores.numel()
+            x, y = ((together.windows[mine] - 1) / 2).astype(int).T
+            assert len({*zip(x, y, strict=True)}) == len(mine)
+            np.testing.assert_allclose(together.scores[mine], scores[0, y, x].numpy(), atol=1e-5)
+            offsets = detector._pnet.offsets(features[0, y, x]).numpy()
+            np.testing.assert_allclose(together.offsets[mine], offsets, atol=1e-5)
+
+
 def test_running_out_of_memory_changes_nothing(spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     images = [photo("groups/multiface.jpg")[:400, :700].copy()] * 3
     whole = MTCNN(spec, min_face=20).detect(images)
-    monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_PASS", 1 << 13)
-    monkeypatch.setattr(mtcnn_module, "_CROPS_PER_PASS", 5)
     small = MTCNN(spec, min_face=20)
     small._pixels.size, small._crops.size = 1 << 22, 512  # as on a GPU
     refused: set[str] = set()
     for name, net, most in (("p", small._pnet, 1 << 17), ("r", small._rnet, 50 * 24**2)):
         forward = net.forward
 
-        def within(x, name=name, forward=forward, most=most):  # type: ignore[no-untyped-def]
+        def within(x, *more, name=name, forward=forward, most=most):  # type: ignore[no-untyped-def]
             if x.shape[0] * x.shape[2] * x.shape[3] > most:
                 refused.add(name)
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
-            return forward(x)
+            return forward(x, *more)
 
         monkeypatch.setattr(net, "forward", within)
     for one, other in zip(whole, small.detect(images), strict=True):

@@ -22,9 +22,11 @@ def test_max_pool_equals_torch(kernel: int, shape: tuple[int, ...]) -> None:
 
 def test_shapes_of_outputs() -> None:
     with torch.inference_mode():
-        probability, offsets = PNet()(torch.zeros(2, 3, 12, 31))
+        pnet = PNet()
+        probability, features = pnet(torch.zeros(2, 3, 12, 31), torch.empty(0, dtype=torch.int64))
         assert probability.shape == (2, 1, 11)
-        assert offsets.shape == (2, 4, 1, 11)
+        assert features.shape == (2, 1, 11, 32)
+        assert pnet.offsets(features[0, 0]).shape == (11, 4)
         for count in (0, 3):
             shapes = [tuple(output.shape) for output in RNet()(torch.zeros(count, 3, 24, 24))]
             assert shapes == [(count,), (count, 4)]

@@ -18,7 +18,7 @@ def reference(image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.fl
 
 def level(areas: SummedAreas, index: int, shape: tuple[int, int]) -> NDArray[np.float32]:
     out = np.full((*shape, 3), np.nan, np.float32)
-    areas.level(index, shape, (0, shape[0]), out)
+    areas.level(index, shape, (0, shape[0]), (0, shape[1]), out)
     return out
 
 
@@ -48,7 +48,7 @@ def test_strips_of_a_level_are_rows_of_the_whole() -> None:
     areas = SummedAreas([image])
     whole = level(areas, 0, (33, 29))
     strip = np.empty((9, 29, 3), np.float32)
-    areas.level(0, (33, 29), (11, 20), strip)
+    areas.level(0, (33, 29), (11, 20), (0, 29), strip)
     np.testing.assert_array_equal(strip, whole[11:20])
 
 
