@@ -2,10 +2,8 @@
 
 face_recognition runs in an environment of its own, which takes its numbers down::
 
-    python -m venv peer
-    peer/bin/pip install dlib-bin face_recognition_models "setuptools<81" numpy pillow click
-    peer/bin/pip install --no-deps face_recognition
-    peer/bin/python benchmarks/face_recognition_peer.py --record encodings.json
+    python benchmarks/peers.py face_recognition-wheels
+    .peers/face_recognition-wheels/bin/python benchmarks/face_recognition_peer.py --record encodings.json
 
 Then, in ours, dlib-hog and dlib with all other settings at their defaults find and embed the faces of
 the same photos, and both are compared::

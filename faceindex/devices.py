@@ -81,7 +81,7 @@ class BatchSize:
             self.size = max(1, min(most, free // 4 // item_bytes))
 
     def run(self, n: int, work: Callable[[slice], _Result], *, each: int = 1) -> list[_Result]:
-        """Do `work` on slices of ``range(n)``, at least once.
+        """Do `work` on slices of ``range(n)``, about as long as each other, at least once.
 
         When a slice does not fit into memory it is done in halves, and `size` stays at what fits. Several
         threads may share one object.
@@ -101,7 +101,8 @@ class BatchSize:
         results: list[_Result] = []
         start = 0
         while start < n or not results:
-            stop = min(start + max(1, self.size // each), n)
+            passes = -(-(n - start) // max(1, self.size // each))
+            stop = start + -(-(n - start) // max(1, passes))  # not a full one and a rest: small passes are slow
             try:
                 results.append(work(slice(start, stop)))
             except (RuntimeError, MemoryError) as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from faceindex.types import F32, I64, BoolArray
 
-__all__ = ["Answer", "Neighbour", "identify"]
+__all__ = ["Answer", "Neighbour", "Voices", "identify"]
 
 Search: TypeAlias = Callable[[F32, int], tuple[I64, F32]]
 
@@ -67,6 +67,29 @@ class Answer:
     neighbours: list[Neighbour]
 
 
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """Which faces speak for which clusters; the same for every query.
+
+    Attributes
+    ----------
+    clusters : (n,) int64
+        For each face the cluster that it speaks for, -1 for none.
+    sizes : mapping of int to int
+        How many speak for each cluster; clusters without a voice are not in it.
+    """
+
+    clusters: I64
+    sizes: Mapping[int, int]
+
+    @classmethod
+    def of(cls, clusters: I64, speaking: BoolArray | None = None) -> Voices:
+        """From the cluster of each face, (n,), and which of them speak, (n,); None means all."""
+        heard = clusters if speaking is None else np.where(speaking, clusters, -1)
+        ids, counts = np.unique(heard[heard >= 0], return_counts=True)
+        return cls(heard, dict(zip(ids.tolist(), counts.tolist(), strict=True)))
+
+
 def identify(
     queries: F32,
     search: Search,
@@ -75,7 +98,7 @@ def identify(
     clusters: I64,
     threshold: float,
     consensus: float = 0.0,
-    voices: BoolArray | None = None,
+    voices: Voices | None = None,
     neighbours: int = 5,
 ) -> list[Answer]:
     """Ask the index about query faces.
@@ -95,7 +118,7 @@ def identify(
         Least similarity of a known person of whom there are one or two faces.
     consensus : float
         How much less will do for a person of whom there are three or more.
-    voices : (n,) bool, optional
+    voices : Voices, optional
         Which faces speak for their clusters; None means all.
     neighbours : int
         How many of the nearest faces are told.
@@ -107,9 +130,8 @@ def identify(
     """
     if not len(queries) or not len(faces):
         return [_answer(None, None, []) for _ in queries]
-    speaking = clusters if voices is None else np.where(voices, clusters, -1)
-    ids, counts = np.unique(speaking[speaking >= 0], return_counts=True)
-    sizes = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+    voices = voices or Voices.of(clusters)
+    sizes = voices.sizes
     answers: list[Answer | None] = [None] * len(queries)
     open_ = np.arange(len(queries))
     k = max(_FIRST_LOOK, neighbours)
@@ -122,7 +144,7 @@ def identify(
             known = faces[position] == near
             position, values = position[known], values[known]
             more = k < _LAST_LOOK and near[-1] >= 0 and len(position) < len(faces)
-            ranking = _ranking(speaking[position], values, sizes, threshold, consensus)
+            ranking = _ranking(voices.clusters[position], values, sizes, threshold, consensus)
             enough = len(ranking) >= min(2, len(sizes)) and all(r.complete for r in ranking[:1])
             if ranking and len(ranking) < len(sizes):  # could a cluster that has not spoken be ahead?
                 enough = enough and values[-1] - (threshold - consensus) <= ranking[0].lead

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +28,9 @@ _MIN_VISIBLE = 0.6
 # A face whose box is smaller than this on the reduced photo is cut from a finer decode, because
 # the embedder would see an enlarged, blurred chip (its chips show a face about 100 px wide).
 _SHARP_FACE = 100.0
+
+# What is decoded around such a face, in its sides on each side; a chip, turned by 45 degrees, needs half.
+_AROUND = 1.0
 
 _SHARPNESS_BLOCK = 64  # chips; keeps the grey levels in cache
 
@@ -99,20 +104,21 @@ class Recogniser:
         UsageError
             If there is no such device.
         """
-        from faceindex.devices import resolve  # torch: a second that a run without photos to open is spared
+        with _without_collections():
+            from faceindex.devices import resolve  # torch: a second that a run without photos is spared
 
-        device = resolve(device)
-        detector_spec, embedder_spec = models.get("detector", detector), models.get("embedder", embedder)
+            device = resolve(device)
+            detector_spec, embedder_spec = models.get("detector", detector), models.get("embedder", embedder)
 
-        def options(spec: Spec) -> dict[str, object]:
-            chosen = settings or {}
-            return {option.name: chosen.get(option.name, option.default) for option in spec.options}
+            def options(spec: Spec) -> dict[str, object]:
+                chosen = settings or {}
+                return {option.name: chosen.get(option.name, option.default) for option in spec.options}
 
-        return cls(
-            models.load(detector_spec, min_face=min_face, device=device, **options(detector_spec)),
-            models.load(embedder_spec, device=device, **options(embedder_spec)),
-            device=device,
-        )
+            return cls(
+                models.load(detector_spec, min_face=min_face, device=device, **options(detector_spec)),
+                models.load(embedder_spec, device=device, **options(embedder_spec)),
+                device=device,
+            )
 
     def take(self, data: bytes, path: str | os.PathLike[str]) -> Shot:
         """Decode a photo at the scale that the detector needs. Safe to call from many threads.
@@ -144,13 +150,7 @@ class Recogniser:
         BrokenModel
             If a model gives back something of another shape than its protocol says.
         """
-        found = self._detect(shots, 1.0)
-        if factor := self.detector.spec.pyramid:
-            # A pyramid sees a face at steps of size; one that falls badly is missed by a hair.
-            nothing = [i for i, detections in enumerate(found) if not len(detections)]
-            second = self._detect([shots[i] for i in nothing], factor**-0.5)
-            for i, detections in zip(nothing, second, strict=True):
-                found[i] = detections
+        found = self.find(shots)
         chips = [self._chips(shot, detections) for shot, detections in zip(shots, found, strict=True)]
         if not chips:
             return []
@@ -176,6 +176,28 @@ class Recogniser:
                 )
             )
         return faces
+
+    def find(self, shots: Sequence[Shot]) -> list[Detections]:
+        """Find the faces on a batch of photos that count, as `faces` does, without embedding them.
+
+        Returns
+        -------
+        list of Detections
+            One per photo, in pixels of ``shot.photo.image``, best score first.
+
+        Raises
+        ------
+        BrokenModel
+            If the detector gives back something of another shape than its protocol says.
+        """
+        found = self._detect(shots, 1.0)
+        if factor := self.detector.spec.pyramid:
+            # A pyramid sees a face at steps of size; one that falls badly is missed by a hair.
+            nothing = [i for i, detections in enumerate(found) if not len(detections)]
+            second = self._detect([shots[i] for i in nothing], factor**-0.5)
+            for i, detections in zip(nothing, second, strict=True):
+                found[i] = detections
+        return found
 
     def _detect(self, shots: Sequence[Shot], times: float) -> list[Detections]:
         if not shots:
@@ -211,21 +233,36 @@ class Recogniser:
         return shrink
 
     def _chips(self, shot: Shot, detections: Detections) -> U8:
-        alignment = self.embedder.spec.alignment
-        photo = shot.photo
-        if shot.shrink > 1 and len(detections):
-            sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]).max(axis=1)
-            wanted = shot.shrink * float(sides.min()) / _SHARP_FACE
-            finer = next((s for s in _SHRINKS if s <= wanted), 1)
-            while photo.width * photo.height / finer**2 > _MAX_DECODED_PIXELS:
-                finer *= 2
-            if finer < shot.shrink:
-                photo = images.decode(shot.data, shot.path, shrink=finer)
-                (x, y), (old_x, old_y) = photo.scale, shot.photo.scale
-                detections = detections.scaled((x / old_x, y / old_y))
         from faceindex.align import cut_chips
 
-        return cut_chips(photo.image, detections, alignment, box=self.detector.spec.box)
+        alignment, box, photo = self.embedder.spec.alignment, self.detector.spec.box, shot.photo
+        sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]).max(axis=1)
+        finer = self._finer(shot, float(sides.min(initial=np.inf)))
+        small = (sides < _SHARP_FACE) & (finer < shot.shrink)
+        if not small.any():
+            return cut_chips(photo.image, detections, alignment, box=box)
+        x, y = photo.scale
+        faces = detections[small].scaled((1 / x, 1 / y))
+        margin = _AROUND * (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, keepdims=True)
+        around = np.concatenate([faces.boxes[:, :2] - margin, faces.boxes[:, 2:] + margin], axis=1)
+        cut = []
+        for i, part in enumerate(images.decode_parts(shot.data, shot.path, around, shrink=finer)):
+            face = faces[i : i + 1].scaled(part.scale)
+            corner = np.array([part.left, part.top], np.float32)
+            face = Detections(face.boxes - np.tile(corner, 2), face.landmarks - corner, face.scores)
+            cut.append(cut_chips(part.image, face, alignment, box=box))
+        chips = np.empty((len(detections), alignment.size, alignment.size, 3), np.uint8)
+        chips[small] = np.concatenate(cut)
+        chips[~small] = cut_chips(photo.image, detections[~small], alignment, box=box)
+        return chips
+
+    def _finer(self, shot: Shot, side: float) -> int:
+        """The scale at which a face of `side` pixels on the shot is not blurred."""
+        wanted = shot.shrink * side / _SHARP_FACE
+        finer = next((s for s in _SHRINKS if s <= wanted), 1)
+        while shot.photo.width * shot.photo.height / finer**2 > _MAX_DECODED_PIXELS:
+            finer *= 2
+        return finer
 
 
 def _check_detections(found: object, number: int, spec: DetectorSpec) -> None:
@@ -296,6 +333,20 @@ def sharpness(chips: U8) -> F32:
         gradient += np.abs(np.diff(grey, axis=2)).mean(axis=(1, 2))
         found[block] = gradient / np.maximum(grey.std(axis=(1, 2)), 1.0)
     return found
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Python's garbage collector waits: what importing makes stays, and looking for garbage in it, again
+    and again, takes a tenth of the time that importing torch does."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def use_one_thread() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ from faceindex import FaceIndex, graph, models
 from faceindex.api import find_index
 from faceindex.api.pins import make_pins
 from faceindex.errors import (
+    IndexCorrupt,
     IndexNotFound,
     NotClustered,
     PinnedModelError,
@@ -77,6 +79,42 @@ def test_identify_before_cluster_still_lists_faces(
         answer = index.identify(album / "person0" / "0.png").faces[0].answer
         assert answer.best is None
         assert len(answer.neighbours) == 5
+
+
+def test_identify_tells_what_is_wrong_with_the_catalog_and_goes_on_when_it_is_right_again(
+    tmp_path: Path, album: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        index.cluster()
+    asked = album / "person1" / "0.png"
+    with FaceIndex.open(tmp_path / "index") as index:
+
+        def fail() -> None:
+            raise IndexCorrupt("The catalog is damaged.", "Restore it.")
+
+        with monkeypatch.context() as damage:
+            damage.setattr(index._store, "faces", fail)
+            with pytest.raises(IndexCorrupt, match="damaged"):
+                index.identify(asked)
+        (cluster,) = people(index)["person1"]
+        assert index.identify(asked).faces[0].answer.cluster == cluster
+
+
+def test_identify_sees_what_others_commit(tmp_path: Path, album: Path, fake_models: ModuleType) -> None:
+    late = fake_models.make_photo(tmp_path / "late" / "0.png", (128, 64, 128), mark=98)
+    with make(tmp_path / "index") as index:
+        index.add(album / "person0")
+    with FaceIndex.open(tmp_path / "index") as index:
+        before = index.identify(late)
+        with FaceIndex.open(tmp_path / "index", write=True) as other:
+            other.add(tmp_path / "late")
+            other.cluster()
+        after = index.identify(late)
+    assert {Path(row.path).parent.name for row in before.nearest.values()} == {"person0"}
+    first = after.faces[0].answer.neighbours[0]
+    assert first.similarity == pytest.approx(1)
+    assert Path(after.nearest[first.face].path) == late
 
 
 def test_identify_in_an_empty_index(tmp_path: Path, fake_models: ModuleType) -> None:
@@ -469,3 +507,37 @@ def test_kmeans_after_all_clusters_were_dissolved(tmp_path: Path, album: Path) -
         assert index.cluster("kmeans", k=2, min_size=5).sizes == {}
         index.add(album)
         assert index.cluster("kmeans", k=2, min_size=5).faces == 12
+
+
+def test_no_original_may_be_written_over_by_whatever_name(
+    album: Path, tmp_path: Path, fake_models: ModuleType
+) -> None:
+    elsewhere = fake_models.make_photo(tmp_path / "elsewhere" / "photo.png", (64, 64, 128))
+    (album / "linked.png").symlink_to(elsewhere)
+    (tmp_path / "by another name").symlink_to(album)
+    (tmp_path / "straight").symlink_to(album / "person0" / "0.png")
+    originals = [album / "person0" / "0.png", album / "linked.png", elsewhere, tmp_path / "straight"]
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        for original in (*originals, tmp_path / "by another name" / "person0" / "0.png"):
+            with pytest.raises(UsageError, match="is one of the indexed photos"):
+                index.check_writable(original)
+        for free in (album / "person0" / "plot.png", tmp_path / "0.png", elsewhere.with_name("plot.png")):
+            index.check_writable(free)
+
+
+def test_the_way_to_the_photos_is_resolved_once_for_each_folder(
+    album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved: list[str] = []
+    realpath = os.path.realpath
+
+    def spy(path: str | os.PathLike[str]) -> str:
+        resolved.append(os.fspath(path))
+        return realpath(path)
+
+    with make(tmp_path / "index") as index:
+        index.add(album)
+        monkeypatch.setattr(os.path, "realpath", spy)
+        index.check_writable(tmp_path / "plot.png")
+    assert len(resolved) == 1 + len({photo.parent for photo in album.rglob("*.png")})

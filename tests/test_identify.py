@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from faceindex.identify import Answer, identify
+from faceindex.identify import Answer, Voices, identify
 from faceindex.types import F32, I64
 
 
@@ -56,7 +56,9 @@ def ask(
         clusters=np.asarray(clusters, np.int64),
         threshold=threshold,
         consensus=consensus,
-        voices=None if voices is None else np.asarray(voices, bool),
+        voices=Voices.of(
+            np.asarray(clusters, np.int64), None if voices is None else np.asarray(voices, bool)
+        ),
         neighbours=neighbours,
     )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +15,9 @@ import pytest
 from PIL import Image
 
 from faceindex import images, recognise
+from faceindex.align import cut_chips
 from faceindex.errors import ModelError
+from faceindex.images import parts, photo
 from faceindex.recognise import Recogniser, sharpness
 from faceindex.types import Detections
 
@@ -54,22 +59,55 @@ def test_small_faces_are_cut_from_a_finer_decode(
 ) -> None:
     """Chips show a face about 100 px wide: less than that would be blown up."""
     seen: list[int] = []
-    decode = images.decode
+    decoded = photo.decoded
 
-    def spy(data: bytes, path: str, *, shrink: int = 1) -> images.Photo:
+    def spy(data: bytes, path: str, shrink: int, max_pixels: int, use: Callable[..., object]) -> object:
         seen.append(shrink)
-        return decode(data, path, shrink=shrink)
+        return decoded(data, path, shrink, max_pixels, use)
 
     def one_face(self: object, image: np.ndarray) -> Detections:
         box = np.array([[10, 10, 10 + side / 4, 10 + side / 4]], np.float32)
         return Detections(box, np.full((1, 5, 2), np.nan, np.float32), np.ones(1, np.float32))
 
-    monkeypatch.setattr(images, "decode", spy)
+    for module in (photo, parts):
+        monkeypatch.setattr(module, "decoded", spy)
     monkeypatch.setattr(fake_models.FakeDetector, "_detect", one_face)
     subject = recogniser(96)
     (faces,) = subject.faces([subject.take(jpeg(3200, 2400), "photo.jpg")])
     assert seen == decodes
     np.testing.assert_allclose(faces.boxes[0], [40, 40, 40 + side, 40 + side], atol=1)
+
+
+def test_chips_of_small_faces_are_those_of_the_whole_photo(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large faces come from the photo as it was decoded, small ones as if all of it were decoded finer."""
+    y, x = np.mgrid[:600, :800]
+    photo = np.stack([x * 255 / 800, y * 255 / 600, 128 + 100 * np.sin(x / 9) * np.cos(y / 7)], axis=-1)
+    buffer = io.BytesIO()
+    Image.fromarray(photo.astype(np.uint8)).save(buffer, "JPEG", quality=95)
+    boxes = np.array([[5, 20, 25, 40], [170, 5, 380, 215], [180, 120, 203, 143]], np.float32)
+    points = boxes[:, None, :2] + 20 * np.array([[0.3, 0.4], [0.7, 0.3], [0.5, 0.6], [0.3, 0.8], [0.7, 0.8]])
+    points[1] = boxes[1, :2] + (points[1] - boxes[1, :2]) * 10.5
+    found = Detections(boxes, points.astype(np.float32), np.array([0.9, 0.8, 0.7], np.float32))
+    seen: list[np.ndarray] = []
+
+    def remember(self: object, chips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen.append(chips)
+        return np.eye(len(chips), 16, dtype=np.float32), np.ones(len(chips), np.float32)
+
+    monkeypatch.setattr(fake_models.FakeDetector, "_detect", lambda self, image: found)
+    monkeypatch.setattr(fake_models.FakeEmbedder, "embed", remember)
+    subject = recogniser(48)
+    shot = subject.take(buffer.getvalue(), "photo.jpg")
+    assert shot.shrink == 2
+    subject.faces([shot])
+    whole = images.decode(buffer.getvalue(), "photo.jpg")
+    alignment = subject.embedder.spec.alignment
+    expected = cut_chips(whole.image, found.scaled(2), alignment)
+    expected[1:2] = cut_chips(shot.photo.image, found[1:2], alignment)
+    assert np.abs(seen[0].astype(int) - expected).max() <= 1
+    assert np.abs(expected.astype(int) - cut_chips(shot.photo.image, found, alignment)).max() > 10
 
 
 def test_doubtful_and_cut_off_faces_do_not_count(
@@ -179,3 +217,18 @@ def test_sharpness_falls_with_blur_and_not_with_contrast() -> None:
     many = np.stack([chip, blurred] * 40)
     np.testing.assert_allclose(sharpness(many), np.tile([sharp, soft], 40), rtol=1e-5)
     assert sharpness(many[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("name", ["fake", "nonsense"])
+def test_loading_leaves_the_garbage_collector_as_it_was(
+    fake_models: ModuleType, enabled: bool, name: str
+) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with contextlib.suppress(ModelError):
+            Recogniser.load("fake", name, min_face=30)
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -4,63 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from faceindex import images, models
+from faceindex.api.adding import Adding, check_device, find_index
 from faceindex.api.evaluating import Evaluating
 from faceindex.api.exports import Exporting
-from faceindex.api.pins import (
-    Settings,
-    check_pins,
-    load_recogniser,
-    make_pins,
-)
 from faceindex.api.results import Clustered, Query, QueryFace
-from faceindex.api.rows import as_box, face_rows
+from faceindex.api.rows import Naming, as_box, face_rows
 from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.errors import IndexNotFound, ModelError, UsageError
 from faceindex.grouping import group_faces, leading, similarity_to_centroid, update_similarities
-from faceindex.identify import identify
-from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, Calibration, ClustererSpec
+from faceindex.identify import Voices, identify
+from faceindex.models import Calibration, ClustererSpec
 from faceindex.store import (
     FaceTable,
     Store,
 )
-from faceindex.types import BoolArray, Faces
+from faceindex.types import Faces
 
-if TYPE_CHECKING:
-    from faceindex.pipeline import Event, Summary
-    from faceindex.recognise import Recogniser
-
-__all__ = ["FaceIndex", "find_index"]
-
-_DIRECTORY = ".faceindex"
-_ENVIRONMENT_VARIABLE = "FACEINDEX_INDEX"
+__all__ = ["FaceIndex"]
 
 
-def find_index(explicit: str | os.PathLike[str] | None = None) -> Path | None:
-    """Where the index is: `explicit`, else ``$FACEINDEX_INDEX``, else upwards from here.
-
-    Returns
-    -------
-    Path or None
-        A directory that was named need not exist; None if none was named and none was found.
-    """
-    if named := explicit or os.environ.get(_ENVIRONMENT_VARIABLE):
-        return Path(named)
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if Store.exists(folder / _DIRECTORY):
-            return folder / _DIRECTORY
-    return None
-
-
-class FaceIndex(Exporting, Evaluating):
+class FaceIndex(Adding, Exporting, Evaluating):
     """An index of the faces in folders of photos.
 
     Use `open`, `create` or `open_or_create`, and the result as a context manager.
@@ -75,10 +44,8 @@ class FaceIndex(Exporting, Evaluating):
     """
 
     def __init__(self, store: Store, *, device: str = "auto") -> None:
-        super().__init__(store)
-        self._device = device
-        self._recogniser: Recogniser | None = None
-        self._speaking: tuple[FaceTable, BoolArray] | None = None
+        super().__init__(store, device=device)
+        self._speaking: tuple[FaceTable, Voices] | None = None
 
     # Opening and closing -----------------------------------------------------------------------
 
@@ -104,7 +71,7 @@ class FaceIndex(Exporting, Evaluating):
         IndexLocked, IndexVersionError, IndexCorrupt
             As `Store.open`.
         """
-        _check_device(device)
+        check_device(device)
         found = find_index(directory)
         if found is None:
             raise IndexNotFound(
@@ -113,140 +80,7 @@ class FaceIndex(Exporting, Evaluating):
             )
         return cls(Store.open(found, write=write), device=device)
 
-    @classmethod
-    def create(
-        cls,
-        directory: str | os.PathLike[str] | None = None,
-        *,
-        detector: str = DEFAULT_DETECTOR,
-        embedder: str = DEFAULT_EMBEDDER,
-        min_face: float | None = None,
-        settings: Settings | None = None,
-        device: str = "auto",
-    ) -> FaceIndex:
-        """Make a new index, pinned to its models, and open it for writing.
-
-        Parameters
-        ----------
-        directory : path-like, optional
-            None means ``$FACEINDEX_INDEX``, else ``.faceindex`` in the current directory.
-        detector, embedder : str
-            Names of models.
-        min_face : float, optional
-            Side in pixels of the smallest face that is looked for; None means what the detector's
-            spec says.
-        settings : mapping, optional
-            Values of the models' options by name, such as ``{"flip": True}``.
-        device : str
-            Where networks compute: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:n"`` or ``"mps"``.
-
-        Raises
-        ------
-        UnknownModel
-            If there is no such model.
-        WeightsNotFound
-            If a weight file is missing.
-        UsageError
-            If there is an index already, or a setting is none of these models or not possible.
-        """
-        _check_device(device)
-        pins = make_pins(detector, embedder, _with_min_face(settings, min_face))
-        named = Path(directory or os.environ.get(_ENVIRONMENT_VARIABLE) or _DIRECTORY)
-        # Before anything is made: an index that is pinned to what cannot be loaded would be in the way.
-        recogniser = load_recogniser(pins, named, device)
-        index = cls(Store.create(named, pins), device=device)
-        index._recogniser = recogniser
-        return index
-
-    @classmethod
-    def open_or_create(
-        cls,
-        directory: str | os.PathLike[str] | None = None,
-        *,
-        detector: str | None = None,
-        embedder: str | None = None,
-        min_face: float | None = None,
-        settings: Settings | None = None,
-        device: str = "auto",
-    ) -> FaceIndex:
-        """Open an index for writing, or make it.
-
-        Parameters are those of `create`; None means the pinned one, or the default for a new index.
-
-        Raises
-        ------
-        PinnedModelError
-            If the index is pinned to others than those that were asked for.
-        UsageError
-            If a setting is none of these models, or has a value that it cannot have.
-        """
-        _check_device(device)
-        found = find_index(directory)
-        if found is None or not Store.exists(found):
-            return cls.create(
-                found,
-                detector=detector or DEFAULT_DETECTOR,
-                embedder=embedder or DEFAULT_EMBEDDER,
-                min_face=min_face,
-                settings=settings,
-                device=device,
-            )
-        index = cls(Store.open(found, write=True), device=device)
-        try:
-            check_pins(index.pins, index.directory, detector, embedder, _with_min_face(settings, min_face))
-        except BaseException:
-            index.close()
-            raise
-        return index
-
     # What it does ------------------------------------------------------------------------------
-
-    def add(
-        self,
-        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-        *,
-        retry_failed: bool = False,
-        prune: bool = False,
-        on_event: Callable[[Event], None] = lambda event: None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> Summary:
-        """Bring the index up to date with folders and photos; only what changed is opened.
-
-        Parameters
-        ----------
-        paths : path-like or sequence of path-like
-            Folders and files.
-        retry_failed, prune, on_event, should_stop
-            As in `faceindex.pipeline.index_photos`.
-
-        Returns
-        -------
-        Summary
-            The count of everything.
-
-        Raises
-        ------
-        UsageError
-            If a path does not exist. Nothing is changed.
-        WeightsNotFound, WeightsInvalid
-            If the pinned models cannot be loaded.
-        """
-        from faceindex.pipeline import index_photos
-
-        if isinstance(paths, (str, os.PathLike)):
-            paths = [paths]
-        summary = index_photos(
-            self._store,
-            self._load_recogniser,
-            paths,
-            retry_failed=retry_failed,
-            prune=prune,
-            on_event=on_event,
-            should_stop=should_stop,
-        )
-        self._store.update_ann()
-        self._store.log_run("index", {**asdict(summary), "unreadable": dict(summary.unreadable)})
-        return summary
 
     def cluster(
         self,
@@ -389,32 +223,38 @@ class FaceIndex(Exporting, Evaluating):
         ImageError
             If the photo cannot be read.
         """
+        data = images.read(photo)
+        if self._recogniser is None:
+            self._get_ready()
         recogniser = self._load_recogniser()
-        shot = recogniser.take(images.read(photo), photo)
+        shot = recogniser.take(data, photo)
         return self.identify_faces(os.fspath(photo), recogniser.faces([shot])[0], neighbours, threshold)
 
     def identify_faces(
         self, photo: str, faces: Faces, neighbours: int = 5, threshold: float | None = None
     ) -> Query:
         """`identify` for faces that have been found and embedded already."""
-        table, naming = self._catalog()
-        calibration = self._embedder_spec.calibration
-        consensus = 0.0
-        if threshold is None:
-            threshold = calibration.threshold(len(table))
-            consensus = calibration.consensus / calibration.slope
-        answers = identify(
-            faces.vectors,
-            self._store.search,
-            faces=table.face,
-            clusters=table.cluster,
-            threshold=threshold,
-            consensus=consensus,
-            voices=self._voices(table, calibration),
-            neighbours=neighbours,
-        )
-        named = {neighbour.face for answer in answers for neighbour in answer.neighbours}
-        which = np.searchsorted(table.face, np.array(sorted(named), np.int64))
+        with self._store.snapshot():
+            table = self._faces()
+            calibration = self._embedder_spec.calibration
+            consensus = 0.0
+            if threshold is None:
+                threshold = calibration.threshold(len(table))
+                consensus = calibration.consensus / calibration.slope
+            answers = identify(
+                faces.vectors,
+                self._store.search,
+                faces=table.face,
+                clusters=table.cluster,
+                threshold=threshold,
+                consensus=consensus,
+                voices=self._voices(table, calibration),
+                neighbours=neighbours,
+            )
+            named = {neighbour.face for answer in answers for neighbour in answer.neighbours}
+            which = np.searchsorted(table.face, np.array(sorted(named), np.int64))
+            # All photos have many times as many names as are told here.
+            naming = Naming(self._store, table.image[which].tolist())
         return Query(
             photo=photo,
             faces=[
@@ -426,25 +266,24 @@ class FaceIndex(Exporting, Evaluating):
 
     # Details -----------------------------------------------------------------------------------
 
-    def _load_recogniser(self) -> Recogniser:
-        if self._recogniser is None:
-            self._recogniser = load_recogniser(self.pins, self.directory, self._device)
-        return self._recogniser
+    def _get_ready(self) -> None:
+        """Load the networks, and read the faces meanwhile: SQLite does that beside Python."""
 
-    def _voices(self, table: FaceTable, calibration: Calibration) -> BoolArray:
+        def read() -> None:
+            with contextlib.suppress(Exception):  # is tried again, and told, where it is needed
+                self._voices(self._faces(), self._embedder_spec.calibration)
+                self._store.prepare_search()
+
+        reading = threading.Thread(target=read, name="faceindex-catalog")
+        reading.start()
+        try:
+            self._load_recogniser()
+        finally:
+            reading.join()
+
+    def _voices(self, table: FaceTable, calibration: Calibration) -> Voices:
         """The faces that speak for people, found once for each table."""
         if self._speaking is None or self._speaking[0] is not table:
-            self._speaking = (table, leading(table, table.cluster, calibration))
+            speaking = leading(table, table.cluster, calibration)
+            self._speaking = (table, Voices.of(table.cluster, speaking))
         return self._speaking[1]
-
-
-def _with_min_face(settings: Settings | None, min_face: float | None) -> Settings:
-    return {**(settings or {}), **({} if min_face is None else {"min_face": min_face})}
-
-
-def _check_device(device: str) -> None:
-    """Refuse a device that is not here before anything is made or locked."""
-    if device not in ("auto", "cpu"):  # these are always there, and torch takes a second to load
-        from faceindex.devices import resolve
-
-        resolve(device)

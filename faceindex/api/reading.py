@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
+from faceindex.api.adding import Opened
 from faceindex.api.clusters import ClusterRow, cluster_rows
 from faceindex.api.pins import missing_models, pinned_embedder
 from faceindex.api.results import FaceRow
 from faceindex.api.rows import Naming, face_rows
 from faceindex.errors import FaceIndexError, NotClustered, UsageError
 from faceindex.models import EmbedderSpec
-from faceindex.store import Clustering, Counts, FaceTable, Pins, Root, Status, Store
+from faceindex.store import Clustering, Counts, FaceTable, Status, Store
 from faceindex.types import F32
 
 __all__ = ["Reading"]
@@ -22,7 +21,7 @@ __all__ = ["Reading"]
 _Self = TypeVar("_Self", bound="Reading")
 
 
-class Reading:
+class Reading(Opened):
     """What is in an index. Needs no network.
 
     Parameters
@@ -30,33 +29,12 @@ class Reading:
     store : Store
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._read: tuple[int, FaceTable, Naming] | None = None
-
-    def close(self) -> None:
-        """Close the files and let the next writer in."""
-        self._store.close()
-
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __init__(self, store: Store, *, device: str = "auto") -> None:
+        super().__init__(store, device=device)
+        self._read: tuple[int, FaceTable] | None = None
+        self._named: tuple[FaceTable, Naming] | None = None
 
     # What is in it -----------------------------------------------------------------------------
-
-    @property
-    def directory(self) -> Path:
-        """The index directory."""
-        return self._store.directory
-
-    @property
-    def pins(self) -> Pins:
-        """The models that the index is pinned to."""
-        return self._store.pins
 
     def missing_models(self) -> list[FaceIndexError]:
         """What stands in the way of `add` and `identify`: models or weights that are not installed.
@@ -79,9 +57,9 @@ class Reading:
         """How much there is of everything."""
         return self._store.counts()
 
-    def roots(self) -> list[Root]:
-        """The folders that were indexed."""
-        return self._store.roots()
+    def count_faces(self) -> int:
+        """How many faces there are, without counting anything else."""
+        return self._store.count_faces()
 
     def unreadable(self) -> list[tuple[str, str]]:
         """Photos that could not be used, each with the reason, in order of their names."""
@@ -101,13 +79,20 @@ class Reading:
             If the file is one of the indexed photos, by whatever name it is reached.
         """
         real = os.path.realpath(path)
+        parent, name = os.path.split(real)
         _, naming = self._catalog()
-        if any(os.path.realpath(naming.path(record)) == real for record in naming.records):
-            raise UsageError(f"{os.fspath(path)} is one of the indexed photos.", "Name another file.")
+        # The way to a photo is resolved once for its folder: for each photo it would take seconds.
+        for folder, names in naming.folders().items():
+            here = os.path.realpath(folder)
+            if (here == parent and name in names) or any(
+                os.path.realpath(os.path.join(here, link)) == real  # noqa: PTH118
+                for link in names & _links(here)
+            ):
+                raise UsageError(f"{os.fspath(path)} is one of the indexed photos.", "Name another file.")
 
     def table(self) -> FaceTable:
         """All faces as parallel arrays."""
-        return self._catalog()[0]
+        return self._faces()
 
     def vectors(self) -> F32:
         """Unit vectors of all faces, (n, d) float32, in the order of `table`; read-only."""
@@ -141,9 +126,26 @@ class Reading:
     def _embedder_spec(self) -> EmbedderSpec:
         return pinned_embedder(self.pins, self.directory)
 
+    def _faces(self) -> FaceTable:
+        """All faces, read again only after a commit."""
+        with self._store.snapshot():
+            if self._read is None or self._read[0] != self._store.generation:
+                self._read = (self._store.generation, self._store.faces())
+            return self._read[1]
+
     def _catalog(self) -> tuple[FaceTable, Naming]:
         """Faces and photos of one moment, read again only after a commit."""
-        if self._read is None or self._read[0] != self._store.generation:
-            with self._store.snapshot():
-                self._read = (self._store.generation, self._store.faces(), Naming(self._store))
-        return self._read[1:]
+        with self._store.snapshot():
+            table = self._faces()
+            if self._named is None or self._named[0] is not table:
+                self._named = (table, Naming(self._store))
+            return self._named
+
+
+def _links(folder: str) -> set[str]:
+    """The names of the symbolic links in a folder; none if it is not there or cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_symlink()}
+    except OSError:
+        return set()

@@ -13,12 +13,19 @@ __all__ = ["Naming", "as_box", "face_rows"]
 
 
 class Naming:
-    """What photos are called: the root as the user gave it, and the path inside it."""
+    """What photos are called: the root as the user gave it, and the path inside it.
 
-    def __init__(self, store: Store) -> None:
+    Parameters
+    ----------
+    store : Store
+    images : iterable of int, optional
+        Ids of the photos that will be asked for; None means all.
+    """
+
+    def __init__(self, store: Store, images: Iterable[int] | None = None) -> None:
         self._roots = {root.id: root for root in store.roots()}
-        self.records: list[ImageRecord] = list(store.images().values())
-        self.by_id = {record.id: record for record in self.records}
+        self.by_id = {r.id: r for r in store.images().values()} if images is None else store.by_id(images)
+        self.records: list[ImageRecord] = list(self.by_id.values())
 
     def name(self, record: ImageRecord) -> str:
         """As the user would write it."""
@@ -27,6 +34,17 @@ class Naming:
     def path(self, record: ImageRecord) -> str:
         """Absolute."""
         return os.path.join(self._roots[record.root_id].path, record.relpath)  # noqa: PTH118
+
+    def folders(self) -> dict[str, set[str]]:
+        """The names of the photos in each folder, by its absolute path."""
+        found: dict[tuple[int, str], set[str]] = {}
+        for record in self.records:
+            folder, _, name = record.relpath.rpartition("/")
+            found.setdefault((record.root_id, folder), set()).add(name)
+        return {
+            os.path.join(self._roots[root_id].path, folder): names  # noqa: PTH118
+            for (root_id, folder), names in found.items()
+        }
 
 
 def face_rows(table: FaceTable, naming: Naming, which: Iterable[int]) -> Iterator[FaceRow]:

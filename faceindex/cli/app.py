@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from faceindex import __version__
 from faceindex.cli import cluster, clusters, evaluate, export, gallery, identify, index, inspect, models
-from faceindex.cli.errors import INTERRUPTED, USAGE, report
+from faceindex.cli.errors import INTERRUPTED, USAGE, report, unwritable
 from faceindex.cli.render import Output
 from faceindex.errors import UsageError
 
@@ -43,9 +43,12 @@ class Program(TyperGroup):
                 windows_expand_args=windows_expand_args,
                 **extra,
             )
+            sys.stdout.flush()
             code = code if words else USAGE
         except KeyboardInterrupt:
             code = INTERRUPTED
+        except OSError as error:
+            code = unwritable(error)  # help or the version; commands tell of their own errors
         except Exception as error:
             # The base of typer's parsing errors is called differently in its versions, and is not
             # always public; what it can be told by is that it words itself for the user.

@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
-
 from faceindex.cli.errors import INTERRUPTED
 from faceindex.cli.render import Output
 
@@ -77,7 +75,7 @@ def resumable(
 
     Raises
     ------
-    typer.Exit
+    SystemExit
         When it is interrupted.
     """
     try:
@@ -85,4 +83,4 @@ def resumable(
     except KeyboardInterrupt:
         out.close()
         out.error("Interrupted.", remedy)
-        raise typer.Exit(INTERRUPTED) from None
+        raise SystemExit(INTERRUPTED) from None

@@ -5,8 +5,9 @@ code  meaning
 ====  =====================================================================================
 0     done
 1     ran, but the answer is partial or empty: unreadable photos, no face, stopped on the way,
-      nobody left to read the output
-2     wrong usage, no index, missing weights, damaged index, an error of faceindex itself
+      nobody left to read the output (which is silent)
+2     wrong usage, no index, missing weights, damaged index, output that cannot be written (a full
+      disk, a closed stream), an error of faceindex itself
 130   interrupted at once by Ctrl-C (143: by SIGTERM), without waiting for the batch in hand
 ====  =====================================================================================
 
@@ -20,15 +21,12 @@ import contextlib
 import errno
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 
-import typer
-
-from faceindex.cli.render import Output
+from faceindex.cli.render import STANDARD_OUTPUT, Output
 from faceindex.errors import FaceIndexError
 
-__all__ = ["INTERRUPTED", "PARTIAL", "USAGE", "report", "session"]
+__all__ = ["INTERRUPTED", "PARTIAL", "USAGE", "report", "session", "unwritable"]
 
 PARTIAL = 1
 USAGE = 2
@@ -43,7 +41,7 @@ def session(*, json: bool, quiet: bool, verbose: bool, debug: bool) -> Iterator[
 
     Raises
     ------
-    typer.Exit
+    SystemExit
         With the code of the error, or `Output.exit_code`.
     """
     out = Output(json=json, quiet=quiet, verbose=verbose)
@@ -51,22 +49,16 @@ def session(*, json: bool, quiet: bool, verbose: bool, debug: bool) -> Iterator[
     try:
         yield out
         out.flush()
-    except typer.Exit:
-        raise
     except KeyboardInterrupt:
         out.close()
         out.error("Interrupted.")
-        raise typer.Exit(INTERRUPTED) from None
+        _discard_unwritten()
+        raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         out.close()
-        if _is_broken_pipe(error):
-            _discard_output()
-            raise typer.Exit(PARTIAL) from None
-        if debug:
-            traceback.print_exc()
-        raise typer.Exit(report(out, error, debug=debug)) from None
+        raise SystemExit(_tell(out, error, debug=debug)) from None
     if out.exit_code:
-        raise typer.Exit(out.exit_code)
+        raise SystemExit(out.exit_code)
 
 
 def report(out: Output, error: Exception, *, debug: bool = False) -> int:
@@ -86,8 +78,32 @@ def report(out: Output, error: Exception, *, debug: bool = False) -> int:
         code = USAGE
     out.error(problem, remedy)
     if out.json and not out.answered:
-        out.document(_ERROR_SCHEMA, type=type(error).__name__, problem=problem, remedy=remedy, exit_code=code)
+        try:
+            out.document(
+                _ERROR_SCHEMA, type=type(error).__name__, problem=problem, remedy=remedy, exit_code=code
+            )
+        except OSError:  # one error is enough
+            _discard_unwritten()
     return code
+
+
+def unwritable(error: OSError) -> int:
+    """Say that standard output cannot be written, unless its reader has gone; returns the exit code."""
+    _discard_unwritten()  # first, as `Output` sets up the stream
+    error.filename = STANDARD_OUTPUT
+    return _tell(Output(), error, debug=False)
+
+
+def _tell(out: Output, error: Exception, *, debug: bool) -> int:
+    """Say what is wrong, if anyone is there to be told; returns the exit code."""
+    _discard_unwritten()
+    if _is_broken_pipe(error):
+        return PARTIAL
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    return report(out, error, debug=debug)
 
 
 def _is_broken_pipe(error: Exception) -> bool:
@@ -97,10 +113,13 @@ def _is_broken_pipe(error: Exception) -> bool:
     )
 
 
-def _discard_output() -> None:
-    """Let the flush at the interpreter's exit go nowhere, instead of failing aloud."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _discard_unwritten() -> None:
+    """Let what standard output does not take go nowhere, instead of failing aloud at the end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _silence_decoders() -> None:

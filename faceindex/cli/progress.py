@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["IndexProgress"]
 
 _LINE_SECONDS = 10.0
+_LONG_WALK = 0.5  # seconds; most walks are over before a bar could be drawn
 _FIRST_RATE = 8  # photos; before that, loading the networks is most of the time
 
 
@@ -35,8 +36,6 @@ class IndexProgress:
         self._task: TaskID | None = None
 
     def __enter__(self) -> IndexProgress:
-        if self._out.lively:
-            self._start_bar()
         return self
 
     def __exit__(
@@ -48,6 +47,8 @@ class IndexProgress:
         """Show one event."""
         match event:
             case Scanning(files):
+                if time.monotonic() - self._started > _LONG_WALK:
+                    self._start_bar()
                 self._describe(f"Looking for photos: {files:,} files" if files else "Looking for photos")
             case Planned(photos):
                 self._plan(photos)
@@ -64,6 +65,8 @@ class IndexProgress:
 
     def _plan(self, photos: int) -> None:
         self._total = photos
+        if photos:
+            self._start_bar()
         self._started = self._told = time.monotonic()
         if self._bar is not None and self._task is not None:
             # A new task, so that the time of the walk does not count as slow indexing.
@@ -90,6 +93,9 @@ class IndexProgress:
             self._bar.update(self._task, description=text)
 
     def _start_bar(self) -> None:
+        """Draw the bar from now on, if there is a terminal for it."""
+        if self._bar is not None or not self._out.lively:
+            return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
         from rich.table import Column

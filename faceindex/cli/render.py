@@ -12,11 +12,47 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TextIO, TypeAlias
 
-__all__ = ["Json", "Output", "columns", "count", "duration", "finite", "shell_quoted", "size", "width_of"]
+__all__ = [
+    "STANDARD_OUTPUT",
+    "Json",
+    "Output",
+    "StandardOutput",
+    "columns",
+    "count",
+    "duration",
+    "finite",
+    "shell_quoted",
+    "size",
+    "width_of",
+]
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 
 _STYLES = {"error": "1;31", "warning": "1;33", "bold": "1", "dim": "2", "good": "32"}
+
+
+STANDARD_OUTPUT = "standard output"
+"""What it is called in errors, for which the system knows no file name."""
+
+
+class StandardOutput:
+    """Standard output, whose errors say that they are its own."""
+
+    def write(self, text: str) -> int:
+        """Write text as it is."""
+        try:
+            return sys.stdout.write(text)
+        except OSError as error:
+            error.filename = STANDARD_OUTPUT
+            raise
+
+    def flush(self) -> None:
+        """Write out what is buffered."""
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            error.filename = STANDARD_OUTPUT
+            raise
 
 
 class Output:
@@ -48,6 +84,7 @@ class Output:
         self.verbose = verbose
         self.exit_code = 0
         self.answered = False
+        self._stdout = StandardOutput()
         self._live: Callable[[str], None] | None = None
         self._stop_live: Callable[[], None] | None = None
         # File names may hold bytes that are no text; a terminal shows them as escapes.
@@ -64,36 +101,36 @@ class Output:
     def answer(self, text: str = "") -> None:
         """A line of the answer; not under ``--json``, whose answer is `document`."""
         if not self.json:
-            sys.stdout.write(text + "\n")
+            self._stdout.write(text + "\n")
 
     def document(self, schema: str, **fields: Json) -> None:
         """The whole answer as JSON. Names that are no text are escaped, NaN is null."""
         self.answered = True
         text = json_module.dumps({"schema": schema, **fields}, indent=2, allow_nan=False)
-        sys.stdout.write(text + "\n")
+        self._stdout.write(text + "\n")
         self.flush()
 
     def array(self, schema: str, name: str, items: Iterable[Json]) -> int:
         """A document with one long array, written as it comes; returns its length."""
         self.answered = True
-        sys.stdout.write(f'{{\n  "schema": {json_module.dumps(schema)},\n  "{name}": [')
+        self._stdout.write(f'{{\n  "schema": {json_module.dumps(schema)},\n  "{name}": [')
         number = 0
         for item in items:
-            sys.stdout.write(",\n    " if number else "\n    ")
-            sys.stdout.write(json_module.dumps(item, allow_nan=False))
+            self._stdout.write(",\n    " if number else "\n    ")
+            self._stdout.write(json_module.dumps(item, allow_nan=False))
             number += 1
-        sys.stdout.write("\n  ]\n}\n" if number else "]\n}\n")
+        self._stdout.write("\n  ]\n}\n" if number else "]\n}\n")
         return number
 
-    def raw(self) -> TextIO:
+    def raw(self) -> StandardOutput:
         """Standard output for tables that programs read: UTF-8, ``\\n``, file names byte by byte."""
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
-        return sys.stdout
+        return self._stdout
 
     def flush(self) -> None:
-        """Write out what is buffered, so that a closed pipe shows now."""
-        sys.stdout.flush()
+        """Write out what is buffered, so that a closed pipe or a full disk shows now."""
+        self._stdout.flush()
 
     def styled(self, text: str, style: str) -> str:
         """`text` for standard output in a style, where there are styles."""
@@ -130,9 +167,9 @@ class Output:
             self._live(text)
         else:
             # What was answered before comes first, also where both streams end in one file.
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(OSError):  # what cannot be written shows at the next flush again
                 sys.stdout.flush()
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(OSError):
                 sys.stderr.write(text + "\n")
                 sys.stderr.flush()
 

@@ -154,8 +154,6 @@ class DlibResNet:
         self._device = torch.device(device)
         self._batch = BatchSize(device, cpu=_BATCH, item_bytes=_CHIP_BYTES)
         self._network = Network.from_weights(spec.weights[0]).eval().to(self._device)
-        # 4 % to 25 % faster than the default order, and the order in which chips come.
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def outputs(self, chips: U8) -> F32:
         """The network's own output, before it is scaled to unit length.
@@ -255,15 +253,18 @@ def _fold(convolution: Convolution, affine: Affine, normalisation: Input | None 
     The normalisation can be folded in only because the first convolution has no padding: zeros
     around the normalised image would be the mean colour around the original.
     """
-    weight = convolution.weight.astype(np.float64)
+    # Channels last in memory: 4 % to 25 % faster than torch's usual order, and the order in which chips come.
+    # Rounded once, as if the product were made in double precision: dividing by a power of two is exact.
+    filters, channels, rows, columns = convolution.weight.shape
+    weight = np.empty((filters, rows, columns, channels), np.float32).transpose(0, 3, 1, 2)
+    factor = affine.scale / np.float32(1 if normalisation is None else 256)
+    np.multiply(convolution.weight, factor[:, None, None, None], out=weight)
+    scale = affine.scale.astype(np.float64)
     bias = convolution.bias.astype(np.float64)
     if normalisation is not None:
-        weight /= 256
-        bias -= weight.sum((2, 3)) @ np.array(normalisation.mean)
-    scale = affine.scale.astype(np.float64)
-    weight *= scale[:, None, None, None]
+        bias -= convolution.weight.sum((2, 3), dtype=np.float64) @ np.array(normalisation.mean) / 256
     bias = bias * scale + affine.shift
-    return _Folded(torch.from_numpy(weight.astype(np.float32)), torch.from_numpy(bias.astype(np.float32)))
+    return _Folded(torch.from_numpy(weight), torch.from_numpy(bias.astype(np.float32)))
 
 
 def _geometry(layer: Layer) -> _Geometry:

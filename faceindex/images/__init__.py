@@ -1,7 +1,6 @@
 """Photos: find them, read them, decode them to upright RGB.
 
-The names that need numpy and Pillow are imported when they are first asked for, so that walking a
-folder costs neither.
+All but what walks folders is imported when it is first asked for: that costs neither numpy nor Pillow.
 """
 
 from __future__ import annotations
@@ -9,19 +8,22 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from faceindex.images.formats import IMAGE_SUFFIXES, content_hash, read, sniff
 from faceindex.images.walk import Candidate, walk
 
 if TYPE_CHECKING:
+    from faceindex.images.formats import IMAGE_SUFFIXES, content_hash, read, sniff
+    from faceindex.images.parts import Part, decode_parts
     from faceindex.images.photo import DEFAULT_MAX_PIXELS, Photo, decode, probe
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "IMAGE_SUFFIXES",
     "Candidate",
+    "Part",
     "Photo",
     "content_hash",
     "decode",
+    "decode_parts",
     "probe",
     "read",
     "sniff",
@@ -29,14 +31,19 @@ __all__ = [
 ]
 
 # No submodule may be called like one of these: once imported, it would hide the function.
-_LAZY = frozenset({"DEFAULT_MAX_PIXELS", "Photo", "decode", "probe"})
+# No submodule may be called like one of these: once imported, it would hide the function.
+_HOMES = {
+    **dict.fromkeys(("IMAGE_SUFFIXES", "content_hash", "read", "sniff"), "formats"),
+    **dict.fromkeys(("Part", "decode_parts"), "parts"),
+    **dict.fromkeys(("DEFAULT_MAX_PIXELS", "Photo", "decode", "probe"), "photo"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module("faceindex.images.photo"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"faceindex.images.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_HOMES})

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from os import PathLike
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import PIL.Image
@@ -37,6 +37,7 @@ twice its ``Image.MAX_IMAGE_PIXELS`` (179 megapixels), which cannot be avoided a
 """
 
 _Opener: TypeAlias = Callable[[io.BytesIO], ImageFile]
+_Result = TypeVar("_Result")
 
 # The classes are called directly, not through PIL.Image.open, for two reasons. That function tries
 # every registered format (some run external programs), while here the content has already said which
@@ -137,6 +138,18 @@ def decode(
     UsageError
         If `shrink` is none of the four.
     """
+    return decoded(data, path, shrink, max_pixels, _upright)
+
+
+def decoded(
+    data: bytes,
+    path: str | PathLike[str],
+    shrink: int,
+    max_pixels: int,
+    use: Callable[[PIL.Image.Image, PIL.Image.Transpose | None, int, int], _Result],
+) -> _Result:
+    """What `use` makes of a photo's RGB pixels as they are stored, of what turns them upright, and of the
+    upright photo's full width and height. Parameters and errors are those of `decode`."""
     if shrink not in (1, 2, 4, 8):
         raise UsageError(f"shrink={shrink} is not possible.", "Use 1, 2, 4 or 8.")
     image_format = recognise_format(data, path)
@@ -155,9 +168,7 @@ def decode(
         image = to_rgb(image)
         if shrink > got:
             image = image.reduce(shrink // got)
-        if method is not None:
-            image = image.transpose(method)
-        return Photo(_to_array(image), width, height)
+        return use(image, method, width, height)
     except ImageError:
         raise
     except Exception as error:
@@ -198,6 +209,12 @@ def probe(
         raise _failure(error, data, image_format, path) from error
     _check_size(width, height, path, max_pixels)
     return width, height, image_format
+
+
+def _upright(image: PIL.Image.Image, method: PIL.Image.Transpose | None, width: int, height: int) -> Photo:
+    if method is not None:
+        image = image.transpose(method)
+    return Photo(_to_array(image), width, height)
 
 
 def _opener(image_format: str, path: str | PathLike[str]) -> _Opener:

@@ -10,7 +10,7 @@ from faceindex.pipeline.events import (
     Summary,
     Warned,
 )
-from faceindex.pipeline.run import index_photos
+from faceindex.pipeline.index import index_photos
 
 __all__ = [
     "Committed",

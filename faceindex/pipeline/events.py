@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from faceindex.errors import ImageError
+from faceindex.store import Unchanged
 
 __all__ = ["Committed", "Event", "PhotoDone", "PhotoFailed", "Planned", "Scanning", "Summary", "Warned"]
 
@@ -103,6 +104,13 @@ class Summary:
     opened: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+
+    def count_unchanged(self, files: Unchanged) -> None:
+        """Count files that need not be opened."""
+        self.unchanged += files.photos
+        self.ignored += files.ignored
+        self.unreadable.update(files.unreadable)
+        self.known_unreadable += sum(files.unreadable.values())
 
     @property
     def photos(self) -> int:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from faceindex import images
 from faceindex.errors import ImageError
-from faceindex.pipeline.plan import Plan, Task
+from faceindex.pipeline.plan import Plan, Stopped, Task
 from faceindex.store import ImageRecord, Status
 
-__all__ = ["Moves", "Stopped", "find_moves"]
+__all__ = ["Moves", "find_moves"]
 
 
 @dataclass(slots=True)
@@ -31,10 +31,6 @@ class Moves:
     touched: list[Task] = field(default_factory=list)
     moved: list[tuple[ImageRecord, Task]] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
-
-
-class Stopped(Exception):
-    """Asked to stop before anything was written."""
 
 
 def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> Moves:

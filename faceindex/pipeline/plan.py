@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faceindex import __version__
 from faceindex.errors import ImageError, Reason
-from faceindex.images.walk import Candidate, walk
-from faceindex.store import ImageRecord, Root, Status, Store
+from faceindex.images.walk import Candidate, list_files
+from faceindex.store import ImageRecord, Root, Status, Store, Unchanged
 
-__all__ = ["Plan", "Task", "make_plan"]
+__all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "make_plan"]
 
 # Reasons that lie in the environment and not in the file: worth another try at every run.
-_TRY_AGAIN = {Reason.MISSING, Reason.DENIED, Reason.UNSUPPORTED, Reason.IO_ERROR, Reason.FAILED}
+TRY_AGAIN = frozenset({Reason.MISSING, Reason.DENIED, Reason.UNSUPPORTED, Reason.IO_ERROR, Reason.FAILED})
 
-_REPORT_EVERY = 1000
+
+class Stopped(Exception):
+    """Asked to stop before anything was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +43,27 @@ class Plan:
     ----------
     tasks : list of Task
         Files to open: new, changed or to be tried again.
-    unchanged : list of ImageRecord
-        Files that need not be opened; `status` may be any.
+    unchanged : Unchanged
+        Files that need not be opened.
     failed : list of (Task, ImageError)
         Files that the walk itself could not reach.
     gone : list of ImageRecord
         Known, in one of the places walked, and no longer there.
     missing : list of ImageRecord
         The same, but nothing at all is left in that place: perhaps a disk is not mounted.
+    tree : str or None
+        What was compared, in the words of `Store.remember`; None if that could not tell it.
+    recalled : bool
+        Whether the tree is the same as when nothing was left to do, so that there is nothing now.
     """
 
     tasks: list[Task] = field(default_factory=list)
-    unchanged: list[ImageRecord] = field(default_factory=list)
+    unchanged: Unchanged = field(default_factory=Unchanged)
     failed: list[tuple[Task, ImageError]] = field(default_factory=list)
     gone: list[ImageRecord] = field(default_factory=list)
     missing: list[ImageRecord] = field(default_factory=list)
+    tree: str | None = None
+    recalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,9 @@ def make_plan(
 ) -> Plan:
     """Walk the paths and compare each file's size and time with the index; opens no file.
 
+    A tree that is just as it was when nothing was left to do is told by its digest, and the catalog's
+    50,000 rows are not read for it.
+
     Parameters
     ----------
     on_scan : callable
@@ -89,7 +102,15 @@ def make_plan(
     UsageError
         If a path does not exist.
     """
-    candidates = walk(paths, exclude=exclude)
+    listing = list_files(paths, exclude=exclude, on_files=on_scan)
+    # Another version may find other files unreadable, or other names of no interest.
+    tree = None if listing.digest is None else f"{__version__} {listing.digest}"
+    if (
+        tree is not None
+        and (before := store.recall(tree)) is not None
+        and not (retry_failed and before.unreadable)
+    ):
+        return Plan(unchanged=before, tree=tree, recalled=True)
     split = [_split(path) for path in paths]
     for folder, _ in split:
         store.add_root(os.path.realpath(folder), folder)
@@ -97,19 +118,18 @@ def make_plan(
     # A file that was named exists, or the walk would have refused it: only folders can miss something.
     places = [_Place(*roots.locate(folder)) for folder, name in split if name == "."]
     known = store.images()
-    plan = Plan()
+    plan = Plan(tree=tree)
+    unchanged: list[ImageRecord] = []
     seen: set[tuple[int, str]] = set()
     unlisted: list[_Place] = []
-    for count, candidate in enumerate(candidates, 1):
-        if count % _REPORT_EVERY == 0:
-            on_scan(count)
+    for candidate in listing:
         key = root_id, relpath = roots.locate(candidate.root, candidate.relpath)
         if key in seen:
             continue
         record = known.get(key)
         if record is not None and candidate.error is None and not _must_open(record, candidate, retry_failed):
             seen.add(key)
-            plan.unchanged.append(record)
+            unchanged.append(record)
             continue
         task = Task(candidate.path, root_id, relpath, candidate.size, candidate.mtime_ns, record)
         if candidate.error is not None:
@@ -125,13 +145,25 @@ def make_plan(
         within = [place for place in places if place.contains(*key)]
         if within:
             (plan.missing if empty.issuperset(within) else plan.gone).append(known[key])
+    plan.unchanged = _counted(unchanged)
     return plan
+
+
+def _counted(records: Sequence[ImageRecord]) -> Unchanged:
+    by_status = Counter(record.status for record in records)
+    return Unchanged(
+        photos=by_status[Status.OK],
+        ignored=by_status[Status.IGNORED],
+        unreadable=Counter(
+            record.reason or Reason.CORRUPT.value for record in records if record.status is Status.UNREADABLE
+        ),
+    )
 
 
 def _must_open(record: ImageRecord, candidate: Candidate, retry_failed: bool) -> bool:
     if (record.size, record.mtime_ns) != (candidate.size, candidate.mtime_ns):
         return True
-    return record.status is Status.UNREADABLE and (retry_failed or record.reason in _TRY_AGAIN)
+    return record.status is Status.UNREADABLE and (retry_failed or record.reason in TRY_AGAIN)
 
 
 def _split(given: str | os.PathLike[str]) -> tuple[str, str]:

@@ -1,14 +1,13 @@
-"""One run of `index`: plan, load, recognise, commit."""
+"""What a run of `index` does about a plan: load, recognise, commit."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -19,25 +18,26 @@ from faceindex.pipeline.events import (
     Event,
     PhotoDone,
     PhotoFailed,
-    Planned,
-    Scanning,
     Summary,
     Warned,
 )
+from faceindex.pipeline.heap import trim
 from faceindex.pipeline.load import Loaded, Loader, processing_failed, shot_bytes
-from faceindex.pipeline.moves import Stopped, find_moves
-from faceindex.pipeline.plan import Plan, Task, make_plan
+from faceindex.pipeline.moves import find_moves
+from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
 from faceindex.recognise import Recogniser, Shot, use_one_thread
 from faceindex.store import ImageRecord, NewImage, Status, Store
 from faceindex.types import Faces
 
-__all__ = ["index_photos"]
+__all__ = ["carry_out"]
 
 _BATCH_PHOTOS = 16  # enough faces for full batches of the embedder, little enough to stay in cache
 _GPU_BATCH_PHOTOS = 64
+_BATCH_BYTES = 32 << 20  # a batch of large photos is full with this, so that each worker has one soon
 _BUDGET_BYTES = 256 << 20  # decoded photos alive at a time
 _COMMIT_PHOTOS = 64  # at most this many photos are lost by a power cut...
 _COMMIT_SECONDS = 5.0  # ...or this much work
+_TRIM_COMMITS = 2  # commits from one giving back of memory to the next: 1 % of the time; at each, 3 %
 _THREADS = 2  # that read and decode ahead of the networks
 _MOST_WORKERS = 4  # batches in the networks at a time, one thread each; bounds memory on large machines
 _GPU_WORKERS = 2  # while one waits for the GPU, the other cuts chips
@@ -46,67 +46,24 @@ _GPU_WORKERS = 2  # while one waits for the GPU, the other cuts chips
 _PASSING = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
 
 
-def index_photos(
+def carry_out(
+    plan: Plan,
     store: Store,
     recogniser: Callable[[], Recogniser],
-    paths: Sequence[str | os.PathLike[str]],
     *,
-    retry_failed: bool = False,
-    prune: bool = False,
-    exclude: Collection[Path] = (),
-    on_event: Callable[[Event], None] = lambda event: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Summary:
-    """Bring the index up to date with folders and photos.
-
-    Parameters
-    ----------
-    store : Store
-        Open for writing.
-    recogniser : callable
-        Called once, and only if there is a photo to look at: loading networks takes a second.
-    paths : sequence of path-like
-        Folders and files. What the index knows in these places and is no longer there is taken
-        out of it.
-    retry_failed : bool
-        Whether unreadable photos that have not changed are tried again.
-    prune : bool
-        Whether photos are also taken out when nothing at all is left in a place.
-    exclude : collection of Path
-        Folders that are not walked.
-    on_event : callable
-        Told of everything that happens.
-    should_stop : callable
-        Asked between photos; when it says so, what is done is committed and the run ends.
+    prune: bool,
+    on_event: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+) -> tuple[Summary, bool]:
+    """Do what a plan says; parameters as in `faceindex.pipeline.index_photos`.
 
     Returns
     -------
-    Summary
-
-    Raises
-    ------
-    UsageError
-        If a path does not exist.
+    summary : Summary
+        But for its `seconds`.
+    settled : bool
+        Whether the same tree of files would leave nothing to do now.
     """
-    started = time.monotonic()
-
-    def on_scan(files: int) -> None:
-        on_event(Scanning(files))
-        if should_stop():
-            raise Stopped
-
-    on_event(Scanning(0))
-    try:
-        plan = make_plan(
-            store,
-            paths,
-            retry_failed=retry_failed,
-            exclude=[*exclude, store.directory],
-            on_scan=on_scan,
-        )
-    except Stopped:
-        return Summary(seconds=time.monotonic() - started, interrupted=True)
-    on_event(Planned(len(plan.tasks) + len(plan.failed)))
     run = _Run(store, recogniser, plan, on_event)
     run.count_unchanged()
     run.record_unreachable()
@@ -116,8 +73,7 @@ def index_photos(
         run.summary.interrupted = True
     if not run.summary.interrupted:
         run.remove_gone(prune)
-    run.summary.seconds = time.monotonic() - started
-    return run.summary
+    return run.summary, run.settled and not run.summary.interrupted
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +97,7 @@ class _Run:
         self.plan = plan
         self.emit = on_event
         self.summary = Summary()
+        self.settled = True  # until something is left for the next run
         self._load_recogniser = recogniser
         self._recogniser: Recogniser | None = None
         self._moved: set[int] = set()
@@ -150,6 +107,7 @@ class _Run:
         self._running: deque[Future[list[_Outcome]]] = deque()
         self._pending: list[NewImage] = []
         self._committed_at = time.monotonic()
+        self._commits = 0
 
     @property
     def recogniser(self) -> Recogniser:
@@ -158,14 +116,7 @@ class _Run:
         return self._recogniser
 
     def count_unchanged(self) -> None:
-        for record in self.plan.unchanged:
-            if record.status is Status.OK:
-                self.summary.unchanged += 1
-            elif record.status is Status.IGNORED:
-                self.summary.ignored += 1
-            else:
-                self.summary.unreadable[record.reason or Reason.CORRUPT.value] += 1
-                self.summary.known_unreadable += 1
+        self.summary.count_unchanged(self.plan.unchanged)
 
     def record_unreachable(self) -> None:
         for task, error in self.plan.failed:
@@ -204,7 +155,8 @@ class _Run:
             return
         on_cpu = self.recogniser.device == "cpu"
         self._workers = _workers() if on_cpu else _GPU_WORKERS
-        batch_photos = _BATCH_PHOTOS if on_cpu else _GPU_BATCH_PHOTOS
+        batch_photos = min(_BATCH_PHOTOS, -(-len(tasks) // self._workers)) if on_cpu else _GPU_BATCH_PHOTOS
+        batch_bytes = min(_BATCH_BYTES, _BUDGET_BYTES // 2) if on_cpu else _BUDGET_BYTES // 2
         loader = Loader(
             tasks,
             self.recogniser.take,
@@ -222,7 +174,7 @@ class _Run:
                 else:
                     self._batch.append(loaded)
                     self._batch_bytes += shot_bytes(loaded.shot)
-                if len(self._batch) >= batch_photos or self._batch_bytes > _BUDGET_BYTES // 2:
+                if len(self._batch) >= batch_photos or self._batch_bytes > batch_bytes:
                     self._submit(pool, loader)
                 late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
                 if len(self._pending) >= _COMMIT_PHOTOS or late:
@@ -241,6 +193,7 @@ class _Run:
         missing = [record for record in self.plan.missing if record.id not in self._moved]
         if missing and not prune:
             self.summary.missing = _count_photos(missing)
+            self.settled = False
             self.emit(
                 Warned(
                     f"All {self.summary.missing} indexed photos of a folder are missing and were kept, in "
@@ -304,6 +257,7 @@ class _Run:
 
     def _succeed(self, task: Task, image: NewImage) -> None:
         self._pending.append(image)
+        self.settled &= image.size == task.size
         faces = 0 if image.faces is None else len(image.faces)
         if task.known is None or task.known.status is not Status.OK:
             self.summary.new += 1
@@ -314,6 +268,7 @@ class _Run:
         self.emit(PhotoDone(str(task.path), faces))
 
     def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
+        self.settled &= error.reason not in TRY_AGAIN
         was_fine = task.known is not None and task.known.status is Status.OK
         if was_fine and error.reason in _PASSING:
             self.summary.unreadable[error.reason.value] += 1
@@ -347,6 +302,9 @@ class _Run:
         pending, self._pending = self._pending, []
         if pending:
             self.store.commit(pending)
+            self._commits += 1
+            if self._commits % _TRIM_COMMITS == 0:
+                trim()
             self.emit(Committed(len(pending)))
 
 

@@ -1,4 +1,8 @@
-"""The index directory: catalog, vectors, search graph, lock."""
+"""The index directory: catalog, vectors, search graph, lock. Opening one loads neither numpy nor hnswlib."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from faceindex.store.records import (
     Clustering,
@@ -12,9 +16,12 @@ from faceindex.store.records import (
     Root,
     Run,
     Status,
+    Unchanged,
 )
-from faceindex.store.search import EXACT_BELOW
 from faceindex.store.store import Store
+
+if TYPE_CHECKING:
+    from faceindex.store.search import EXACT_BELOW
 
 __all__ = [
     "EXACT_BELOW",
@@ -30,4 +37,13 @@ __all__ = [
     "Run",
     "Status",
     "Store",
+    "Unchanged",
 ]
+
+
+def __getattr__(name: str) -> int:
+    if name == "EXACT_BELOW":
+        from faceindex.store.search import EXACT_BELOW
+
+        return EXACT_BELOW
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

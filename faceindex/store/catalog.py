@@ -2,6 +2,9 @@
 
 Write-ahead logging lets readers go on while the writer commits; ``synchronous = FULL`` makes a
 commit survive a pulled cable.
+
+numpy takes longer to load than all else that a run of `index` needs that finds nothing to do, so it is
+imported where arrays are handled; likewise in `store` and `vectors`.
 """
 
 from __future__ import annotations
@@ -14,15 +17,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from faceindex.errors import IndexCorrupt, IndexVersionError, StoreError, UsageError
 from faceindex.store import migrations
 from faceindex.store.records import (
     Clustering,
-    FaceTable,
     HnswParams,
     ImageRecord,
     Json,
@@ -31,36 +31,24 @@ from faceindex.store.records import (
     Root,
     Run,
     Status,
+    Unchanged,
 )
 from faceindex.store.vectors import sync_directory, sync_file
-from faceindex.types import F32, I64, Faces
+
+if TYPE_CHECKING:
+    from faceindex.store.records import FaceTable
+    from faceindex.types import F32, I64, Faces
 
 __all__ = ["Catalog"]
 
-_GEOMETRY = np.dtype(
-    [
-        ("boxes", "<f4", 4),
-        ("landmarks", "<f4", (5, 2)),
-        ("scores", "<f4"),
-        ("norms", "<f4"),
-        ("sharpness", "<f4"),
-    ]
-)
-_FACE = np.dtype(
-    [
-        ("face", np.int64),
-        ("image", np.int64),
-        ("row", np.int64),
-        ("cluster", np.int64),
-        ("similarity", np.float64),
-        ("geometry", f"V{_GEOMETRY.itemsize}"),
-    ]
-)
+_Value = TypeVar("_Value")
+
 _IMAGE_COLUMNS = (
     "id, root_id, relpath, size, mtime_ns, content_hash, width, height, status, reason, detail, faces"
 )
 _CHUNK = 500  # host parameters per statement; SQLite before 3.32 allows 999
 _BUSY_MS = 30_000
+_SEEN_TREES = 16  # that are remembered: folders of one index that are brought up to date in turn
 _STATUS = {status.value: status for status in Status}
 
 
@@ -159,13 +147,22 @@ class Catalog:
     # Transactions ------------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing; counts up `generation`."""
+    def transaction(self, *, photos_stay: bool = False) -> Iterator[None]:
+        """All or nothing; counts up `generation`.
+
+        Parameters
+        ----------
+        photos_stay : bool
+            Promises that neither photos nor roots nor vectors change, so that what `recall` knows holds.
+        """
         with _translated(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._set("generation", self._get("generation", 0) + 1)
+                generation = self._get("generation", 0)
+                self._set("generation", generation + 1)
+                if photos_stay and self._get("seen_at", -1) == generation:
+                    self._set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
@@ -263,6 +260,14 @@ class Catalog:
             for image in self._images(f"WHERE content_hash IN ({_marks(chunk)}) ORDER BY id", chunk)
         ]
 
+    def images_by_id(self, ids: Iterable[int]) -> list[ImageRecord]:
+        """Photos whose id is among `ids`."""
+        return [
+            image
+            for chunk in _chunks(list(ids))
+            for image in self._images(f"WHERE id IN ({_marks(chunk)}) ORDER BY id", chunk)
+        ]
+
     def _images(self, rest: str, parameters: Sequence[object]) -> list[ImageRecord]:
         with _translated(self.path):
             found = self._db.execute(f"SELECT {_IMAGE_COLUMNS} FROM images {rest}", parameters)
@@ -304,14 +309,12 @@ class Catalog:
 
     def put_faces(self, image_id: int, faces: Faces) -> None:
         """Insert faces whose vectors are the next rows; inside a transaction."""
-        packed = np.empty(len(faces), _GEOMETRY)
-        packed["boxes"], packed["landmarks"] = faces.boxes, faces.landmarks
-        packed["scores"], packed["norms"] = faces.scores, faces.norms
-        packed["sharpness"] = faces.sharpness
+        from faceindex.store.packing import pack
+
         row = int(self._get("rows"))
         self._db.executemany(
             "INSERT INTO faces (image_id, vector_row, geometry) VALUES (?, ?, ?)",
-            [(image_id, row + i, face.tobytes()) for i, face in enumerate(packed)],
+            [(image_id, row + i, geometry) for i, geometry in enumerate(pack(faces))],
         )
         self._set("rows", row + len(faces))
 
@@ -345,9 +348,11 @@ class Catalog:
 
     def face_rows(self) -> tuple[I64, I64]:
         """(n,) ids of all live faces, ascending, and (n,) their rows."""
+        from faceindex.store.columns import INTEGER, read_columns
+
         with _translated(self.path):
-            found = np.fromiter(self._db.execute("SELECT id, vector_row FROM faces ORDER BY id"), "i8,i8")
-        return found["f0"].copy(), found["f1"].copy()
+            faces, rows = read_columns(self._db.execute, "faces", [("id", INTEGER), ("vector_row", INTEGER)])
+        return faces, rows
 
     def count_live(self) -> int:
         """Live faces."""
@@ -356,31 +361,26 @@ class Catalog:
 
     def faces(self) -> FaceTable:
         """All live faces."""
+        from faceindex.store.columns import INTEGER, REAL, read_columns
+        from faceindex.store.packing import GEOMETRY, face_table
+
         with _translated(self.path):
-            found = np.fromiter(
-                self._db.execute(
-                    "SELECT f.id, f.image_id, f.vector_row, coalesce(a.cluster_id, -1),"
-                    " coalesce(a.similarity, 0), f.geometry"
-                    " FROM faces f LEFT JOIN assignments a ON a.face_id = f.id ORDER BY f.id"
-                ),
-                _FACE,
-            )
-        packed = np.ascontiguousarray(found["geometry"]).view(_GEOMETRY)
-        cluster = found["cluster"].copy()
-        # Into the native order for arithmetic; on little-endian machines that is a copy all the same,
-        # so that the rows as they were read are let go.
-        return FaceTable(
-            face=found["face"].copy(),
-            image=found["image"].copy(),
-            row=found["row"].copy(),
-            boxes=packed["boxes"].astype(np.float32),
-            landmarks=packed["landmarks"].astype(np.float32),
-            scores=packed["scores"].astype(np.float32),
-            norms=packed["norms"].astype(np.float32),
-            sharpness=packed["sharpness"].astype(np.float32),
-            cluster=cluster,
-            similarity=np.where(cluster >= 0, found["similarity"], np.nan).astype(np.float32),
-        )
+            try:
+                columns = read_columns(
+                    self._db.execute,
+                    "faces f LEFT JOIN assignments a ON a.face_id = f.id",
+                    [
+                        ("f.id", INTEGER),
+                        ("f.image_id", INTEGER),
+                        ("f.vector_row", INTEGER),
+                        ("coalesce(a.cluster_id, -1)", INTEGER),
+                        ("coalesce(a.similarity, 0.0)", REAL),
+                        ("f.geometry", GEOMETRY),
+                    ],
+                )
+            except ValueError as error:
+                raise _corrupt(self.path, f"the places of its faces take {error}") from error
+        return face_table(*columns)
 
     # Clusterings -------------------------------------------------------------------------------
 
@@ -396,6 +396,8 @@ class Catalog:
         everything: bool,
     ) -> int:
         """Replace the assignment of all faces to clusters, or of these; inside a transaction."""
+        import numpy as np
+
         cursor = self._db.execute(
             "INSERT INTO clusterings (algorithm, params, seed, created) VALUES (?, ?, ?, ?)",
             (algorithm, json.dumps(dict(params)), seed, _now()),
@@ -439,6 +441,32 @@ class Catalog:
             id, algorithm, params, seed, created = found
             following = int(self._get("next_cluster_id"))
         return Clustering(id, algorithm, json.loads(params), seed, datetime.fromisoformat(created), following)
+
+    # Trees that were seen with nothing to do ------------------------------------------------------
+
+    def remember(self, tree: str, found: Unchanged, graph: list[int] | None) -> None:
+        """Note what is known of a tree of files, as `Store.remember`; inside a transaction."""
+        generation = self._get("generation", 0)
+        seen = self._get("seen", {}) if self._get("seen_at", -1) == generation else {}
+        seen.pop(tree, None)
+        seen[tree] = {
+            "photos": found.photos,
+            "ignored": found.ignored,
+            "unreadable": dict(found.unreadable),
+            "graph": graph,
+        }
+        self._set("seen", dict(list(seen.items())[-_SEEN_TREES:]))
+        self._set("seen_at", generation)
+
+    def recall(self, tree: str, graph: list[int] | None) -> Unchanged | None:
+        """What was noted of a tree; None if nothing, or if photos or the search graph have changed since."""
+        with _translated(self.path):
+            if self._get("seen_at", -1) != self._get("generation", 0):
+                return None
+            found = self._get("seen", {}).get(tree)
+        if found is None or found.pop("graph") != graph:
+            return None
+        return Unchanged(**found)
 
     # Counts and journal ------------------------------------------------------------------------
 
@@ -559,6 +587,6 @@ def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _chunks(values: list[bytes]) -> Iterator[list[bytes]]:
+def _chunks(values: list[_Value]) -> Iterator[list[_Value]]:
     for start in range(0, len(values), _CHUNK):
         yield values[start : start + _CHUNK]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import weakref
 from pathlib import Path
@@ -13,6 +12,7 @@ from faceindex.errors import IndexLocked, StoreError
 
 if sys.platform == "win32":
     import msvcrt
+    import socket
 else:
     import fcntl
 
@@ -58,7 +58,7 @@ class WriterLock:
                 f"The index in {path.parent} is being written by {_holder(path)}.",
                 "Wait until it has finished, or stop it; reading is possible meanwhile.",
             ) from error
-        holder = {"pid": os.getpid(), "host": socket.gethostname()}
+        holder = {"pid": os.getpid(), "host": _host()}
         os.ftruncate(self._fd, 0)
         os.write(self._fd, json.dumps(holder).encode() + b"\n")
         _held.add(self)
@@ -93,6 +93,9 @@ if sys.platform == "win32":
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         os.lseek(fd, 0, os.SEEK_SET)
 
+    def _host() -> str:
+        return socket.gethostname()
+
     def _let_go(fd: int) -> None:
         os.lseek(fd, _WINDOWS_BYTE, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
@@ -104,6 +107,9 @@ else:
 
     def _let_go(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_UN)  # closing alone would wait for copies in forked children
+
+    def _host() -> str:
+        return os.uname().nodename
 
     os.register_at_fork(after_in_child=_drop_all_in_child)
 

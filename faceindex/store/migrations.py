@@ -15,6 +15,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "catalog of images, faces, clusterings and people",
         (
             # Values are JSON. Counters: rows, generation, next_cluster_id. Choices: pins, hnsw.
+            # Derived: seen (trees of files that left nothing to do) with seen_at (their generation).
             "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
             "CREATE TABLE roots (id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL UNIQUE,"
             " given BLOB NOT NULL)",

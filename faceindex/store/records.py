@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from faceindex.types import F32, I64, Faces
+if TYPE_CHECKING:
+    from faceindex.types import F32, I64, Faces
 
 __all__ = [
     "Clustering",
@@ -23,6 +24,7 @@ __all__ = [
     "Run",
     "Scalar",
     "Status",
+    "Unchanged",
 ]
 
 Scalar: TypeAlias = "str | int | float | bool | None"
@@ -167,6 +169,25 @@ class NewImage:
     reason: str | None = None
     detail: str | None = None
     faces: Faces | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Files that are as they were when they were last looked at, and need not be opened, as counts.
+
+    Attributes
+    ----------
+    photos : int
+        That were read.
+    ignored : int
+        That are no photos and do not claim to be.
+    unreadable : mapping of str to int
+        Photos that could not be read, by reason.
+    """
+
+    photos: int = 0
+    ignored: int = 0
+    unreadable: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from faceindex.errors import IndexNotFound, StoreError, UsageError
 from faceindex.store.catalog import Catalog
@@ -16,7 +15,6 @@ from faceindex.store.lock import WriterLock
 from faceindex.store.records import (
     Clustering,
     Counts,
-    FaceTable,
     HnswParams,
     ImageRecord,
     Json,
@@ -24,10 +22,14 @@ from faceindex.store.records import (
     Pins,
     Root,
     Run,
+    Unchanged,
 )
-from faceindex.store.search import Search
 from faceindex.store.vectors import VectorFile
-from faceindex.types import F32, I64, BoolArray
+
+if TYPE_CHECKING:
+    from faceindex.store.records import FaceTable
+    from faceindex.store.search import Search
+    from faceindex.types import F32, I64, BoolArray
 
 __all__ = ["Store"]
 
@@ -60,7 +62,7 @@ class Store:
         self._catalog = catalog
         self._lock = lock
         self._vectors = VectorFile(directory / VECTORS, self.pins.dimension)
-        self._search = Search(catalog, self._vectors, directory / ANN)
+        self._searching: Search | None = None
 
     # Opening and closing -----------------------------------------------------------------------
 
@@ -183,7 +185,8 @@ class Store:
         """Close the files and let the next writer in. Harmless when repeated."""
         self._catalog.close()
         self._vectors.close()
-        self._search.close()
+        if self._searching is not None:
+            self._searching.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -262,6 +265,10 @@ class Store:
         """Every known photo by (root id, relative path); of one root, or of all (None)."""
         return {(image.root_id, image.relpath): image for image in self._catalog.images(root_id)}
 
+    def by_id(self, image_ids: Iterable[int]) -> dict[int, ImageRecord]:
+        """Known photos by id, for those of `image_ids` that are known."""
+        return {image.id: image for image in self._catalog.images_by_id(set(image_ids))}
+
     def by_hash(self, hashes: Iterable[bytes]) -> dict[bytes, list[ImageRecord]]:
         """Known photos by content, for those of `hashes` that are known; copies share a list."""
         found: dict[bytes, list[ImageRecord]] = {}
@@ -299,6 +306,8 @@ class Store:
             ):
                 raise UsageError("The arrays of a photo's faces differ in length.", "Give one row per face.")
         if with_faces:
+            import numpy as np
+
             self._vectors.append(catalog.rows, np.concatenate([faces.vectors for faces in with_faces]))
         with catalog.transaction():
             for image in images:
@@ -330,6 +339,10 @@ class Store:
 
     # Faces and vectors -------------------------------------------------------------------------
 
+    def count_faces(self) -> int:
+        """How many live faces there are; `counts` takes much longer."""
+        return self._catalog.count_live()
+
     def faces(self) -> FaceTable:
         """All live faces with their places on the photos and their clusters."""
         return self._catalog.faces()
@@ -348,6 +361,8 @@ class Store:
         (n, d) float32
             Read-only. Consecutive rows are not copied: they are a memory map.
         """
+        import numpy as np
+
         committed = self._catalog.rows
         mapped = self._vectors.read(committed)
         if rows is None:
@@ -385,9 +400,15 @@ class Store:
         """
         if k < 1:
             raise UsageError(f"{k} neighbours were asked for.", "Ask for at least 1.")
+        import numpy as np
+
         queries = np.ascontiguousarray(queries, np.float32)
         self._check_vectors(queries)
         return self._search.find(queries, k, exact)
+
+    def prepare_search(self) -> None:
+        """Read ahead what the first `search` would read otherwise."""
+        self._search.prepare()
 
     def update_ann(self, *, always: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
         """Bring the HNSW graph up to the committed rows; build it if it is missing or damaged.
@@ -416,7 +437,18 @@ class Store:
         self._writing()
         return self._search.update_ann(always, progress)
 
+    @property
+    def _search(self) -> Search:
+        """Made when it is first asked for: hnswlib and numpy take a tenth of a second to load."""
+        if self._searching is None:
+            from faceindex.store.search import Search
+
+            self._searching = Search(self._catalog, self._vectors, self.directory / ANN)
+        return self._searching
+
     def _check_vectors(self, vectors: F32) -> None:
+        import numpy as np
+
         d = self.pins.dimension
         if vectors.ndim != 2 or vectors.shape[1] != d:
             raise UsageError(
@@ -471,6 +503,8 @@ class Store:
         UsageError
             If arrays differ in length, a similarity is missing, or a face is unknown.
         """
+        import numpy as np
+
         catalog = self._writing()
         face_ids, labels = np.asarray(face_ids, np.int64), np.asarray(labels, np.int64)
         similarities = np.asarray(similarities, np.float32)
@@ -482,7 +516,7 @@ class Store:
             if changed.shape != labels.shape:
                 raise UsageError("Faces and changes differ in length.", "Give one of each per face.")
             face_ids, labels, similarities = face_ids[changed], labels[changed], similarities[changed]
-        with catalog.transaction():
+        with catalog.transaction(photos_stay=True):
             return catalog.save_clustering(
                 algorithm, params, seed, face_ids, labels, similarities, everything=changed is None
             )
@@ -491,11 +525,40 @@ class Store:
         """The clustering whose clusters `faces` tells; None if `cluster` has not run yet."""
         return self._catalog.active_clustering()
 
+    # Trees that were seen with nothing to do ---------------------------------------------------
+
+    def remember(self, tree: str, found: Unchanged) -> None:
+        """Note what a comparison of a tree of files with the index found that left nothing to do.
+
+        Derived, and bound to what it was derived from: it is forgotten with the next commit that
+        changes a photo, by whatever version of faceindex, and if the search graph's file is replaced.
+
+        Parameters
+        ----------
+        tree : str
+            A digest of all that is compared: every file's place, size and time.
+        found : Unchanged
+            All that there was.
+        """
+        with self._writing().transaction(photos_stay=True):
+            self._catalog.remember(tree, found, self._graph_file())
+
+    def recall(self, tree: str) -> Unchanged | None:
+        """What `remember` noted of a tree; None if nothing, or if it does not hold any more."""
+        return self._catalog.recall(tree, self._graph_file())
+
+    def _graph_file(self) -> list[int] | None:
+        try:
+            status = (self.directory / ANN).stat()
+        except FileNotFoundError:
+            return None
+        return [status.st_size, status.st_mtime_ns]
+
     # Journal and counts ------------------------------------------------------------------------
 
     def log_run(self, kind: str, detail: Mapping[str, Json]) -> None:
         """Append a command and its summary to the journal."""
-        with self._writing().transaction():
+        with self._writing().transaction(photos_stay=True):
             self._catalog.write_journal(kind, detail)
 
     def runs(self, limit: int = 20) -> list[Run]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from faceindex.errors import IndexCorrupt, StoreError
-from faceindex.types import F32
+
+if TYPE_CHECKING:
+    from faceindex.types import F32
 
 if sys.platform == "darwin":
     import fcntl
 
 __all__ = ["VectorFile", "sync_directory", "sync_file"]
 
-_DTYPE = np.dtype("<f4")
+_DTYPE = "<f4"
+_ITEM = 4  # bytes
 
 
 class VectorFile:
@@ -36,7 +38,7 @@ class VectorFile:
     def __init__(self, path: Path, dimension: int) -> None:
         self.path = path
         self.dimension = dimension
-        self._width = dimension * _DTYPE.itemsize
+        self._width = dimension * _ITEM
         self._map: F32 | None = None
 
     def create(self) -> None:
@@ -76,6 +78,8 @@ class VectorFile:
         StoreError
             If the disk is full or fails; the committed rows are untouched.
         """
+        import numpy as np
+
         content = np.ascontiguousarray(vectors, _DTYPE).reshape(-1).view(np.uint8).data
         try:
             with self.path.open("r+b", buffering=0) as file:
@@ -91,6 +95,8 @@ class VectorFile:
 
     def read(self, rows: int) -> F32:
         """The first `rows` rows as a read-only (rows, dimension) float32 memory map."""
+        import numpy as np
+
         if self._map is None or len(self._map) < rows:
             self.check(rows)
             if rows == 0:

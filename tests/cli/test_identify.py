@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,8 +115,31 @@ def test_the_answer_is_given_even_if_the_viewer_fails(clustered, run, known: str
     def fail(path: Path) -> None:
         raise FaceIndexError("The picture could not be shown.", "Open it yourself.")
 
-    monkeypatch.setattr("faceindex.cli.identify.open_in_viewer", fail)
+    monkeypatch.setattr("faceindex.cli.pictures.open_in_viewer", fail)
     result = run("identify", known, "--open", "--json")
     assert result.exit_code == 2
     assert json.loads(result.stdout)["schema"] == "faceindex/identify/1"
     assert "could not be shown" in result.stderr
+
+
+def test_plain_photos_are_answered_without_loading_the_commands(clustered, run, known: str) -> None:
+    start = (
+        "import sys, fakes; fakes.register_fakes()\n"
+        "from faceindex.cli.start import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print(*sys.modules, file=sys.stderr)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", start, "identify", known, "nowhere.png"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    asked = run("identify", "--neighbours", "5", known, "nowhere.png")
+    assert (done.returncode, done.stdout) == (asked.exit_code, asked.stdout)
+    *told, loaded = done.stderr.splitlines()
+    assert told == asked.stderr.splitlines()
+    assert "faceindex.identify" in loaded.split()
+    assert not {"typer", "pydantic", "rich", "sklearn", "numba"} & set(loaded.split())

@@ -78,3 +78,17 @@ def test_a_terminal_gets_a_bar_and_lines_above_it(no_color: bool, monkeypatch: p
     assert any(re.fullmatch(r"Indexing .* 21/21  [\d.]+ photos/s, 0\.0 s left", line) for line in lines)
     assert max(map(len, lines)) <= 80
     assert text.endswith("after\n")
+
+
+@pytest.mark.parametrize("seconds", [0.1, 60])
+def test_a_walk_is_shown_only_when_it_takes_its_time(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, stderr = 1000.0, Terminal()
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with IndexProgress(Output()) as progress:
+        progress.on_event(Scanning(0))
+        now += seconds
+        progress.on_event(Scanning(3000))
+        progress.on_event(Planned(0))
+    assert ("Looking for photos" in stderr.getvalue()) is (seconds > 1)

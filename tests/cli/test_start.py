@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -15,18 +18,34 @@ KEPT = Path(start.__file__).with_name("help.txt")
 _RENEW = 'COLUMNS=80 python -c "from faceindex.cli.app import main; main()" --help > faceindex/cli/help.txt'
 
 
-def program(
-    *words: str, columns: str = "80", code: str = "from faceindex.cli.start import main; main()"
-) -> str:
-    done = subprocess.run(
+START = "from faceindex.cli.start import main; main()"
+
+
+def program(*words: str, columns: str = "80", code: str = START) -> str:
+    done = finished(*words, code=code, COLUMNS=columns)
+    done.check_returncode()
+    return done.stdout
+
+
+def finished(
+    *words: str, code: str = START, stdout: int | TextIO = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-c", code, *words],
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        check=True,
-        env={**os.environ, "COLUMNS": columns},
+        check=False,
+        env={**os.environ, "COLUMNS": "80", **environment},
     )
-    return done.stdout
+
+
+def shell(words: str, *, before: str = "", after: str = "") -> subprocess.CompletedProcess[str]:
+    """The program in a line of bash."""
+    line = f"({before} exec {shlex.quote(sys.executable)} -m faceindex {words}{after}"
+    line = line.replace(" | ", ") | ", 1) if " | " in words else line + ")"
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
 
 
 def test_the_kept_help_is_what_the_commands_say() -> None:
@@ -52,3 +71,55 @@ def test_a_narrow_terminal_gets_help_of_its_width() -> None:
 def test_everything_else_goes_to_the_commands() -> None:
     assert program("--version").startswith("faceindex ")
     assert "PATH" in program("index", "--help")
+
+
+def test_paths_alone_need_no_parser_when_nothing_has_changed(indexed: Path) -> None:
+    code = "import sys\nfrom faceindex.cli.start import main\nmain()\nprint(*sys.modules)"
+    *summary, loaded = program("index", "album", code=code).splitlines()
+    assert summary[0].startswith("12 photos in ")
+    heavy = {"typer", "rich", "numpy", "PIL", "torch", "hnswlib", "faceindex.cli.app", "faceindex.models"}
+    assert not heavy & set(loaded.split())
+
+
+def test_paths_alone_are_understood_as_the_commands_would(indexed: Path, tmp_path: Path) -> None:
+    (indexed / "lie.jpg").write_text("no photo")
+    (tmp_path / "empty").mkdir()
+    commands = "from faceindex.cli.app import main; main()"
+    for words in (["album"], ["album", "empty"], ["empty"], ["albun"], [""], ["album", "albun"]):
+        ways = [finished("index", *words, code=code) for code in (commands, START)]
+        for done in ways:
+            done.stdout = re.sub(r" in [\d.]+ s.*", "", done.stdout)
+        first, second = ((done.returncode, done.stdout, done.stderr) for done in ways)
+        assert first == second
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["index", "--help"], ["--version"], ["status"], ["faces"]])
+@pytest.mark.parametrize("json", [False, True])
+def test_a_full_disk_is_told_in_a_sentence(words: list[str], json: bool, indexed: Path) -> None:
+    if json and words[0] in ("status", "faces"):
+        words = [*words, "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = finished(*words, stdout=full)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: No space left on device: standard output. ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix")
+def test_a_closed_standard_output_is_told_in_a_sentence(indexed: Path) -> None:
+    for words in ("--help", "status", "index album", "faces --json"):
+        done = shell(f"{words} >&-")
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: Bad file descriptor: standard output. ")
+        assert done.stderr.count("\n") == 1
+    assert (shell("index album -q >&-").returncode, shell("index album <&- 2>&-").returncode) == (0, 0)
+    assert shell("index album nowhere 2>&-").returncode == 2
+    assert finished("status").returncode == 0  # nothing was written into the index's files
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix")
+@pytest.mark.parametrize("words", ["--help", "index --help", "status", "faces --csv", "index album"])
+def test_a_reader_that_has_left_is_nothing_to_speak_of(words: str, indexed: Path) -> None:
+    done = shell(f"{words} | true", before="sleep 0.2;", after="; exit ${PIPESTATUS[0]}")
+    assert (done.returncode, done.stderr) == (1, "")

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import os
+import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,9 @@ import pytest
 
 from faceindex.errors import Reason, UsageError
 from faceindex.images import Candidate, walk
+from faceindex.images.walk import list_files
+
+walk_module = importlib.import_module("faceindex.images.walk")  # `images.walk` is the function
 
 
 def make(folder: Path, *names: str) -> None:
@@ -157,16 +163,23 @@ def test_pipes_are_ignored(tmp_path: Path) -> None:
     assert relpaths(tmp_path, tmp_path / "pipe.jpg") == ["a.jpg"]
 
 
-def test_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by_descriptor", [False, True])
+def test_folder_that_cannot_be_listed(
+    by_descriptor: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by_descriptor and not walk_module._BY_DESCRIPTOR:
+        pytest.skip("this system does not list open folders")
+    monkeypatch.setattr(walk_module, "_BY_DESCRIPTOR", by_descriptor)
     make(tmp_path, "a/x.jpg", "b/x.jpg", "c/x.jpg")
-    scandir = os.scandir
+    function = "open" if by_descriptor else "scandir"
+    looked = getattr(os, function)
 
-    def refuse(path: str) -> object:
-        if path.endswith("b"):
+    def refuse(path: str, *flags: int) -> object:
+        if path.rstrip("/").endswith("b"):
             raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
+        return looked(path, *flags)
 
-    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, function, refuse)
     found = list(walk([tmp_path]))
     assert [(c.relpath, c.error.reason if c.error else None) for c in found] == [
         ("a/x.jpg", None),
@@ -233,3 +246,83 @@ def test_walking_needs_neither_numpy_nor_pillow() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split("\n")[:2] == ["[]", "True True ['PIL', 'numpy']"]
+
+
+def test_progress_is_told_now_and_then_and_may_end_the_walk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, *(f"{folder}/{number}.jpg" for folder in "ab" for number in range(5)))
+    monkeypatch.setattr(walk_module, "_REPORT_EVERY", 3)
+    told: list[int] = []
+    list_files([tmp_path], on_files=told.append)
+    assert told == [3, 8]
+
+    def stop(files: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list_files([tmp_path], on_files=stop)
+
+
+def test_the_digest_tells_what_the_candidates_tell(tmp_path: Path) -> None:
+    """Over a random history, two listings have the same digest just when they have the same files."""
+    rng = random.Random(0)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    by_content: dict[tuple[Candidate, ...], str | None] = {}
+    seen_again = 0
+    for _ in range(300):
+        path = tree / rng.choice(["", "a", "b/c", "b c"]) / f"{rng.randrange(3)}.jpg"
+        act = rng.randrange(5)
+        if act == 0:
+            path.unlink(missing_ok=True)
+        elif act == 1 and path.exists():
+            path.rename(path.with_name(f"{rng.randrange(3)}.jpg"))
+        elif act == 2:
+            shutil.rmtree(tree / "b", ignore_errors=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x" * rng.randrange(2))
+            os.utime(path, ns=(0, rng.randrange(2)))
+        listing = list_files([tree])
+        assert listing.digest is not None
+        content = tuple(listing)
+        seen_again += content in by_content
+        assert by_content.setdefault(content, listing.digest) == listing.digest
+    assert seen_again > 20
+    assert len(set(by_content.values())) == len(by_content) > 50
+
+
+def test_the_digest_is_of_real_folders_in_their_order(tmp_path: Path) -> None:
+    make(tmp_path, "x/a.jpg", "y/a.jpg")
+    for folder in "xy":
+        os.utime(tmp_path / folder / "a.jpg", (1, 1))
+    (tmp_path / "link").symlink_to("x")
+    x, y, link = tmp_path / "x", tmp_path / "y", tmp_path / "link"
+    digests = [list_files(paths).digest for paths in ([x], [y], [x, y], [y, x])]
+    assert len(set(digests)) == 4
+    assert list_files([link]).digest == digests[0]
+    link.unlink()
+    link.symlink_to("y")
+    assert list_files([link]).digest == digests[1]
+
+
+def test_there_is_no_digest_of_what_is_no_folder_or_cannot_be_looked_at(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg")
+    assert list_files([tmp_path / "a.jpg"]).digest is None
+    assert list_files([tmp_path]).digest is not None
+    (tmp_path / "broken.jpg").symlink_to("nowhere.jpg")
+    assert list_files([tmp_path]).digest is None
+
+
+def test_what_is_excluded_may_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a.jpg", "index/x.jpg")
+    looked = os.open
+
+    def refuse(path: str, *flags: int) -> int:
+        if path.rstrip("/").endswith("index"):
+            raise PermissionError(13, "Permission denied", path)
+        return looked(path, *flags)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert relpaths(tmp_path, exclude=(tmp_path / "index",)) == ["a.jpg"]

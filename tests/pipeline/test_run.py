@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import threading
@@ -17,6 +18,8 @@ from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.pipeline import Committed, Event, PhotoFailed, Planned, Warned, plan, run
 
 Opened = list[str]
+
+walk_module = importlib.import_module("faceindex.images.walk")  # `images.walk` is the function
 
 
 @pytest.fixture
@@ -333,6 +336,7 @@ def test_a_folder_that_cannot_be_listed_loses_nothing(
             return scandir(path)
 
         with monkeypatch.context() as patch:
+            patch.setattr(walk_module, "_BY_DESCRIPTOR", False)
             patch.setattr(os, "scandir", refuses)
             summary = index.add(album)
         assert (summary.gone, summary.missing, summary.unreadable.total()) == (0, 0, 1)
@@ -447,7 +451,7 @@ def test_gone_photos_of_a_folder_that_is_taken_over(index: FaceIndex, album: Pat
 
 
 def test_ctrl_c_during_the_walk(index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_REPORT_EVERY", 1)
+    monkeypatch.setattr(walk_module, "_REPORT_EVERY", 1)
     summary = index.add(album, should_stop=lambda: True)
     assert summary.interrupted
     assert len(index.table()) == 0
@@ -524,14 +528,18 @@ def test_ctrl_c_while_moves_are_looked_for(index: FaceIndex, album: Path, opened
 def test_a_file_that_was_still_being_copied(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walk = plan.walk
+    listed = plan.list_files
 
-    def sees_less(*arguments: object, **options: object) -> Iterator[object]:
-        for candidate in walk(*arguments, **options):  # type: ignore[arg-type]
-            yield candidate._replace(size=60, mtime_ns=1)
+    def sees_less(*arguments: object, **options: object) -> object:
+        listing = listed(*arguments, **options)  # type: ignore[arg-type]
+        for tree in listing._trees:
+            for folder in tree.folders:
+                folder.sizes[:] = [60] * len(folder.sizes)
+                folder.times[:] = [1] * len(folder.times)
+        return listing
 
     with monkeypatch.context() as patch:
-        patch.setattr(plan, "walk", sees_less)
+        patch.setattr(plan, "list_files", sees_less)
         index.add(album)
     before = index.table().face.tolist()
     summary = index.add(album)

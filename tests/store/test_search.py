@@ -265,10 +265,10 @@ def test_graph_is_loaded_only_for_many_queries(store, directory, fill, unit_vect
     fill(store, unit_vectors(30, 0))
     store.update_ann(always=True)
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
-    monkeypatch.setattr(search, "LOAD_AFTER", 4)
+    monkeypatch.setattr(search, "LOAD_AFTER", 10)
     with Store.open(directory) as reader:
-        reader.search(unit_vectors(2, 1), 1)
-        reader.search(unit_vectors(1, 1), 1)
+        reader.search(unit_vectors(6, 1), 1)
+        reader.search(unit_vectors(1, 1), 1)  # alone, it counts for three
         assert reader._search._ann is None
         reader.search(unit_vectors(1, 1), 1)
         assert reader._search._ann is not None

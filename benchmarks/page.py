@@ -1,0 +1,190 @@
+"""The table and the plots of benchmarks/README.md, from the results as they lie in results/.
+
+    python benchmarks/page.py
+
+Rewrites the table between the markers in README.md and the pictures in plots/; text around them is written
+by hand. Needs matplotlib (``pip install faceindex[plot]``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from common import RESULTS
+
+HERE = Path(__file__).resolve().parent
+PLOTS = HERE / "plots"
+BEGIN, END = "<!-- targets: begin, by page.py -->", "<!-- targets: end -->"
+# M. Okabe and K. Ito, "Color universal design", 2008.
+COLOURS = {"beyond": "#009E73", "reach": "#0072B2", "missed": "#D55E00"}
+INK, FAINT = "#222222", "#8a8a8a"
+
+
+def load(name: str) -> dict[str, Any]:
+    path = RESULTS / f"{name}.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return document
+
+
+def targets() -> list[dict[str, Any]]:
+    """Every line of every result, with where it is from, in the order of the rows."""
+    found = []
+    for path in sorted(RESULTS.glob("*.json")):
+        if path.stem.endswith(("_quick", "-quick")):
+            continue
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found += [{**line, "from": path.stem} for line in document.get("targets", [])]
+    return sorted(found, key=lambda line: int(line["row"]))
+
+
+def number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def ratio(line: dict[str, Any]) -> str:
+    low, high = min(line["ratios"]), max(line["ratios"])
+    spread = f" ({number(low)} to {number(high)})" if len(line["ratios"]) > 1 else ""
+    return f"**{number(line['ratio'])}**{spread}"
+
+
+def accuracy(line: dict[str, Any]) -> str:
+    """Numbers of the line's accuracy in a few words."""
+    parts = []
+    for name, value in line["accuracy"].items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        words = name.replace("_", " ").replace("bcubed", "B-cubed")
+        parts.append(f"{words} {value:.4g}")
+    return "; ".join(parts)
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    rows = [
+        "| # | what | measured (lowest to highest) | reach | beyond | | accuracy beside it | result |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for line in lines:
+        met = {"beyond": "beyond", "reach": "reached", "missed": "**missed**"}[line["met"]]
+        rows.append(
+            f"| {line['row']} | {line['what']} | {ratio(line)} | {number(line['reach'])} |"
+            f" {number(line['beyond'])} | {met} | {accuracy(line)} |"
+            f" [{line['from']}](results/{line['from']}.json) |"
+        )
+    return "\n".join(rows)
+
+
+def plot_targets(lines: list[dict[str, Any]]) -> None:
+    """Each line as how many times better than its reach: 1 is the reach, right of it is better."""
+
+    def better(line: dict[str, Any], value: float) -> float:
+        return float(value / line["reach"] if line["beyond"] >= line["reach"] else line["reach"] / value)
+
+    figure, axes = plt.subplots(figsize=(9, 0.38 * len(lines) + 1.2), layout="constrained")
+    for place, line in enumerate(reversed(lines)):
+        colour = COLOURS[line["met"]]
+        ends = sorted(better(line, value) for value in (min(line["ratios"]), max(line["ratios"])))
+        axes.plot(ends, [place, place], color=colour, linewidth=2, alpha=0.5, solid_capstyle="butt")
+        axes.plot(better(line, line["ratio"]), place, "o", color=colour, markersize=7)
+        axes.plot(better(line, line["beyond"]), place, "|", color=FAINT, markersize=12)
+    axes.axvline(1, color=INK, linewidth=1)
+    axes.set_yticks(range(len(lines)), [f"{line['row']}. {line['what']}" for line in reversed(lines)])
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_xlabel("times better than asked; the line is what was asked, | what would be beyond it")
+    finish(figure, axes, "targets")
+
+
+def plot_growth(rows: list[dict[str, Any]]) -> None:
+    """Seconds and peak memory by faces, with n log n beside them."""
+    faces = np.array([row["faces"] for row in rows], float)
+    figure, (time, memory) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    series = {
+        "cluster": [float(np.median(row["cluster_s"])) for row in rows],
+        "commit all": [row["commit_s"] for row in rows],
+        "search for 1,000": [row["catalog_s"]["search_1000"] for row in rows],
+        "read all faces": [row["catalog_s"]["faces"] for row in rows],
+        "add 100 photos": [
+            float(np.median([sum(times.values()) for times in row["add_100"]])) for row in rows
+        ],
+        "identify one face": [row["catalog_s"]["identify_median"] for row in rows],
+    }
+    palette = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
+    for (name, seconds), colour in zip(series.items(), palette, strict=True):
+        time.plot(faces, seconds, "o-", color=colour, linewidth=1.8, markersize=4)
+        time.annotate(
+            f" {name}", (faces[-1], seconds[-1]), color=colour, va="center", fontsize=8, xytext=(4, 0),
+            textcoords="offset points",
+        )  # fmt: skip
+    guide = faces * np.log(faces)
+    time.plot(faces, series["cluster"][0] * guide / guide[0], ":", color=FAINT)
+    time.annotate("n log n", (faces[1], series["cluster"][0] * guide[1] / guide[0]), color=FAINT, fontsize=8)
+    time.set_ylabel("seconds")
+    peak = [row["peak_mib"] for row in rows]
+    memory.plot(faces, [p["after_cluster"] for p in peak], "o-", color=palette[0], label="cluster")
+    memory.plot(faces, [p["before_cluster"] for p in peak], "o-", color=palette[1], label="write")
+    # What the program takes before it has seen a face is not growth; vectors are 4 x 128 bytes a face.
+    memory.plot(faces, 512 * faces / 2**20, ":", color=FAINT, label="the vectors alone")
+    memory.set_ylabel("peak memory, MiB")
+    memory.set_yscale("log")
+    memory.legend(frameon=False, fontsize=8)
+    time.set_yscale("log")
+    for axes in (time, memory):
+        axes.set_xscale("log")
+        axes.set_xlabel("faces")
+        axes.margins(x=0.22 if axes is time else 0.05)
+    finish(figure, [time, memory], "growth")
+
+
+def plot_memory(document: dict[str, Any]) -> None:
+    """Resident memory over a run, few photos and many."""
+    figure, axes = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+    runs = [(document["small"][0], COLOURS["reach"]), (document["large"], COLOURS["missed"])]
+    for run, colour in runs:
+        steps = np.linspace(0, 100, len(run["resident_mib"]))
+        axes.plot(steps, run["resident_mib"], "o-", color=colour, label=f"{run['photos']:,} photos")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("% of the run")
+    axes.set_ylabel("resident, MiB")
+    axes.legend(frameon=False)
+    finish(figure, axes, "memory")
+
+
+def finish(figure: Any, axes: Any, name: str) -> None:
+    for one in np.atleast_1d(np.array(axes, dtype=object)):
+        one.spines[["top", "right"]].set_visible(False)
+        one.grid(axis="x", color="#e4e4e4", linewidth=0.8)
+        one.set_axisbelow(True)
+    PLOTS.mkdir(exist_ok=True)
+    figure.savefig(PLOTS / f"{name}.svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
+    mpl.use("svg")
+    # White behind, for readers in dark mode; the same file from the same results.
+    mpl.rcParams.update({"svg.hashsalt": "faceindex", "font.size": 9, "figure.facecolor": "white"})
+    lines = targets()
+    page = HERE / "README.md"
+    text = page.read_text(encoding="utf-8")
+    inside = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    if not inside.search(text):
+        raise SystemExit(f"{page.name} has no markers for the table.")
+    page.write_text(inside.sub(lambda _: f"{BEGIN}\n{table(lines)}\n{END}", text), encoding="utf-8")
+    plot_targets(lines)
+    if grown := load("grow"):
+        plot_growth(grown["rows"])
+    if memory := load("memory"):
+        plot_memory(memory)
+    print(f"{len(lines)} lines in {page.name}, pictures in {PLOTS.name}/")
+
+
+if __name__ == "__main__":
+    main()

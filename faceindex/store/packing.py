@@ -1,0 +1,54 @@
+"""How faces lie in the catalog: their places on the photo as one BLOB, and all of them as arrays.
+
+Apart from the catalog because it needs numpy, which takes longer to load than a catalog to open.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceindex.store.records import FaceTable
+from faceindex.types import I64, Faces
+
+__all__ = ["GEOMETRY", "face_table", "pack"]
+
+GEOMETRY = np.dtype(
+    [
+        ("boxes", "<f4", 4),
+        ("landmarks", "<f4", (5, 2)),
+        ("scores", "<f4"),
+        ("norms", "<f4"),
+        ("sharpness", "<f4"),
+    ]
+)
+"""What the column ``geometry`` holds, see the migrations."""
+
+
+def pack(faces: Faces) -> list[bytes]:
+    """The ``geometry`` of each face: 17 little-endian float32."""
+    packed = np.empty(len(faces), GEOMETRY)
+    packed["boxes"], packed["landmarks"] = faces.boxes, faces.landmarks
+    packed["scores"], packed["norms"] = faces.scores, faces.norms
+    packed["sharpness"] = faces.sharpness
+    return [face.tobytes() for face in packed]
+
+
+def face_table(
+    face: I64, image: I64, row: I64, cluster: I64, similarity: NDArray[np.float64], geometry: NDArray[np.void]
+) -> FaceTable:
+    """(n,) columns as a table; `cluster` is -1 for none, `geometry` of the type `GEOMETRY`."""
+    # Into the native order for arithmetic; on little-endian machines that is a copy all the same,
+    # so that the structures as they were read are let go.
+    return FaceTable(
+        face=face,
+        image=image,
+        row=row,
+        boxes=geometry["boxes"].astype(np.float32),
+        landmarks=geometry["landmarks"].astype(np.float32),
+        scores=geometry["scores"].astype(np.float32),
+        norms=geometry["norms"].astype(np.float32),
+        sharpness=geometry["sharpness"].astype(np.float32),
+        cluster=cluster,
+        similarity=np.where(cluster >= 0, similarity, np.nan).astype(np.float32),
+    )

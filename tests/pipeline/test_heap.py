@@ -1,0 +1,79 @@
+"""Freed memory goes back to the operating system, and `index` sees to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from faceindex import FaceIndex
+from faceindex.pipeline import heap, run
+from faceindex.pipeline.heap import trim
+
+STATM = Path("/proc/self/statm")
+needs_glibc = pytest.mark.skipif(
+    not STATM.exists() or heap._malloc_trim() is None, reason="needs Linux with glibc"
+)
+
+
+def resident() -> int:
+    return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@needs_glibc
+def test_holes_in_the_heap_are_given_back() -> None:
+    blocks = [bytearray(b"x" * 100_000) for _ in range(1000)]  # below malloc's least mmap threshold
+    kept = blocks[::20]
+    del blocks
+    before = resident()
+    trim()
+    assert before - resident() > 60_000_000
+    assert all(block[-1] == ord("x") for block in kept)
+
+
+def test_nothing_happens_where_there_is_no_such_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    heap._malloc_trim.cache_clear()
+    monkeypatch.setattr(heap.sys, "platform", "darwin")
+    try:
+        assert heap._malloc_trim() is None
+        trim()
+    finally:
+        heap._malloc_trim.cache_clear()
+
+
+def test_a_run_trims_now_and_then(
+    tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trims: list[None] = []
+    monkeypatch.setattr(run, "trim", lambda: trims.append(None))
+    monkeypatch.setattr(run, "_BATCH_PHOTOS", 1)
+    monkeypatch.setattr(run, "_COMMIT_PHOTOS", 1)
+    album = fake_models.make_album(tmp_path / "album", people=3, photos=4)
+    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
+        assert index.add(album).new == 12
+    assert 1 <= len(trims) <= 12 // run._TRIM_COMMITS
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [("_BATCH_BYTES", {1}), ("_BATCH_PHOTOS", {3})])
+def test_every_worker_gets_some(
+    tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, limit: str, sizes: set[int]
+) -> None:
+    """Large photos go in batches of a few, and a few photos in a batch for each worker."""
+    if limit == "_BATCH_BYTES":
+        monkeypatch.setattr(run, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(run, "_workers", lambda: 4)
+    seen: list[int] = []
+    album = fake_models.make_album(tmp_path / "album", people=3, photos=4)
+    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
+        detect = fake_models.FakeDetector.detect
+
+        def spy(self: object, images: list[object], **settings: object) -> object:
+            seen.append(len(images))
+            return detect(self, images, **settings)
+
+        monkeypatch.setattr(fake_models.FakeDetector, "detect", spy)
+        assert index.add(album).new == 12
+    assert set(seen) == sizes
+    assert sum(seen) == 12
