@@ -1,9 +1,9 @@
 """Whole programs, from a folder of photos to stored vectors, start-up included.
 
-1. ``faceindex index --detector mtcnn --embedder facenet --min-face 20`` against facenet-pytorch's own
-   pipeline with the same weights (``peer_scripts/facenet_pipeline.py``).
-2. ``faceindex index`` with its defaults (mtcnn, dlib, smallest face 30 px), and again with
-   ``--min-face 20``, against face_recognition's pipeline (``peer_scripts/face_recognition_pipeline.py``):
+1. ``faceindex index --detector mtcnn --embedder facenet --min-face 20``, and again with ``--half``, against
+   facenet-pytorch's own pipeline with the same weights (``peer_scripts/facenet_pipeline.py``).
+2. ``faceindex index`` with its defaults (mtcnn, dlib, smallest face 30 px), and again with ``--half`` and
+   with ``--min-face 20``, against that of face_recognition (``peer_scripts/face_recognition_pipeline.py``):
    with dlib from source and OpenBLAS, and with wheels; in one process as documented, which is what
    counts, and in one per core.
 
@@ -113,7 +113,11 @@ def contestants(row: int, folder: Path, work: Path, options: argparse.Namespace)
         weights = models.find_weights(spec.weights[0])
         chosen = ("--detector", "mtcnn", "--embedder", "facenet", "--min-face", str(MIN_FACE))
         theirs = (python, SCRIPTS / "facenet_pipeline.py", folder, out, weights, str(MIN_FACE))
-        return [ours("faceindex", *chosen), Contestant("facenet-pytorch", theirs, out)]
+        return [
+            ours("faceindex", *chosen),
+            Contestant("facenet-pytorch", theirs, out),
+            ours("faceindex, half", *chosen, "--half"),
+        ]
 
     def face_recognition(peer: str, processes: int) -> Contestant:
         name = f"{peer}, {processes} process{'es' if processes > 1 else ''}"
@@ -128,6 +132,7 @@ def contestants(row: int, folder: Path, work: Path, options: argparse.Namespace)
         ours("faceindex"),
         *(face_recognition(peer, 1) for peer in ("face_recognition", "face_recognition-wheels")),
         ours("faceindex, min face 20", "--min-face", "20"),
+        ours("faceindex, half", "--half"),
         *(
             face_recognition(peer, processes)
             for processes in several
@@ -245,7 +250,7 @@ def all_that_mtcnn_finds(paths: list[str]) -> Found:
     return Found(paths, np.array(photos, np.int64), np.concatenate(boxes), np.empty((0, 0)))
 
 
-def accuracy_of_row_1(ours: Contestant, peer: Contestant) -> dict[str, object]:
+def accuracy_of_row_1(ours: list[Contestant], peer: Contestant) -> dict[str, object]:
     from sklearn.cluster import KMeans
 
     theirs = stored_by_peer(peer.out)
@@ -255,23 +260,28 @@ def accuracy_of_row_1(ours: Contestant, peer: Contestant) -> dict[str, object]:
         labels = KMeans(people, n_init=10, random_state=SEED).fit_predict(found.vectors)
         return scores(found, labels)
 
-    by_kmeans = stored_by_ours(ours.out, theirs.paths, kmeans=people)
-    by_whispers = stored_by_ours(ours.out, theirs.paths)
-    assert by_kmeans.clusters is not None and by_whispers.clusters is not None
-    our_scores, their_kept = scores(by_kmeans, by_kmeans.clusters), kept(theirs)
+    their_kept = kept(theirs)
     peers = {
         "peer_kmeans": their_scores(theirs),
         "peer_kmeans_of_kept_faces": their_scores(their_kept),
         "peer_kmeans_of_largest_faces": their_scores(pick(theirs, largest(theirs))),
     }
-    return {
-        "matched": matched(by_kmeans, their_kept),
+    result: dict[str, object] = {
         "matched_all_of_mtcnn": matched(all_that_mtcnn_finds(theirs.paths), theirs),
-        "faceindex_kmeans": our_scores,
-        "faceindex_chinese_whispers": scores(by_whispers, by_whispers.clusters),
         **peers,
-        "bcubed_not_lower": all(not_lower(our_scores, peer_scores) for peer_scores in peers.values()),
     }
+    for one in ours:
+        by_kmeans = stored_by_ours(one.out, theirs.paths, kmeans=people)
+        by_whispers = stored_by_ours(one.out, theirs.paths)
+        assert by_kmeans.clusters is not None and by_whispers.clusters is not None
+        our_scores = scores(by_kmeans, by_kmeans.clusters)
+        result[one.name] = {
+            "matched": matched(by_kmeans, their_kept),
+            "kmeans": our_scores,
+            "chinese_whispers": scores(by_whispers, by_whispers.clusters),
+            "bcubed_not_lower": all(not_lower(our_scores, peer_scores) for peer_scores in peers.values()),
+        }
+    return result
 
 
 def accuracy_of_row_2(
@@ -311,22 +321,24 @@ def targets(row: int, runs: Mapping[str, Runs], accuracy: dict[str, object]) -> 
         name: {clock: median(values) for clock in ("wall", "cpu") if (values := getattr(one, clock))}
         for name, one in runs.items()
     }
+    lines = []
     if row == 1:
-        return [
-            target(
-                1,
-                "facenet-pytorch / index with mtcnn and facenet, min face 20",
-                ratios(runs, "facenet-pytorch", "faceindex"),
-                reach=4.0,
-                beyond=6.0,
-                accuracy=accuracy,
-                cpu_ratios=ratios(runs, "facenet-pytorch", "faceindex", "cpu"),
-                median_seconds=medians,
+        for ours, what in (("faceindex", ""), ("faceindex, half", " in bfloat16")):
+            lines.append(
+                target(
+                    1,
+                    f"facenet-pytorch / index with mtcnn and facenet{what}, min face 20",
+                    ratios(runs, "facenet-pytorch", ours),
+                    reach=4.0,
+                    beyond=6.0,
+                    accuracy=accuracy,
+                    cpu_ratios=ratios(runs, "facenet-pytorch", ours, "cpu"),
+                    median_seconds=medians,
+                )
             )
-        ]
+        return lines
     single = [name for name in runs if name.endswith("1 process")]
     others = [name for name in runs if name.endswith("processes")]
-    rows = []
     for name in single:
         more: dict[str, object] = {
             "cpu_ratios": ratios(runs, name, "faceindex", "cpu"),
@@ -338,19 +350,20 @@ def targets(row: int, runs: Mapping[str, Runs], accuracy: dict[str, object]) -> 
                 more["ratios_with_a_process_per_core_at_min_face_20"] = ratios(
                     runs, other, "faceindex, min face 20"
                 )
-        rows.append(
-            target(
-                2,
-                f"{name} / index with mtcnn and dlib",
-                ratios(runs, name, "faceindex"),
-                reach=8.0,
-                beyond=12.0,
-                accuracy=accuracy,
-                median_seconds=medians,
-                **more,
+        for ours, what in (("faceindex", ""), ("faceindex, half", " in bfloat16")):
+            lines.append(
+                target(
+                    2,
+                    f"{name} / index with mtcnn and dlib{what}",
+                    ratios(runs, name, ours),
+                    reach=8.0,
+                    beyond=12.0,
+                    accuracy=accuracy,
+                    median_seconds=medians,
+                    **more,
+                )
             )
-        )
-    return rows
+    return lines
 
 
 def photographs(data: Path, limit: int | None, work: Path) -> tuple[Path, int]:
@@ -392,7 +405,7 @@ def measure(row: int, folder: Path, photos: int, work: Path, options: argparse.N
             ours = [one for one in every if one.ours]
             theirs = [one for one in every if not one.ours]
             accuracy = (
-                accuracy_of_row_1(*every)
+                accuracy_of_row_1(ours, theirs[0])
                 if row == 1
                 else accuracy_of_row_2(ours, [one for one in theirs if one.whole_cpu], options)
             )

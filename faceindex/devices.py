@@ -9,7 +9,7 @@ import torch
 
 from faceindex.errors import UsageError
 
-__all__ = ["BatchSize", "is_out_of_memory", "resolve"]
+__all__ = ["BatchSize", "half_precision", "is_out_of_memory", "resolve"]
 
 _Result = TypeVar("_Result")
 
@@ -51,6 +51,30 @@ def resolve(name: str) -> str:
     if problem:
         raise UsageError(problem, f"Here are: auto, {', '.join(reversed(_available()))}.")
     return name
+
+
+def half_precision(device: str) -> torch.dtype:
+    """The shorter type that a device computes in faster than in float32; float32 if there is none.
+
+    Parameters
+    ----------
+    device : str
+        As `resolve` returns it.
+
+    Returns
+    -------
+    torch.dtype
+        bfloat16 on NVIDIA GPUs since Ampere and on processors with AVX512-BF16 or AMX. Without such
+        instructions convolutions in bfloat16 are slower than in float32.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        native = torch.cuda.get_device_capability(torch.device(device)) >= (8, 0)
+    else:
+        # Not in the first torch releases that are supported; they compute in float32 then.
+        tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        native = kind == "cpu" and any(getattr(torch.cpu, test, bool)() for test in tests)
+    return torch.bfloat16 if native else torch.float32
 
 
 class BatchSize:
@@ -102,7 +126,9 @@ class BatchSize:
         start = 0
         while start < n or not results:
             passes = -(-(n - start) // max(1, self.size // each))
-            stop = start + -(-(n - start) // max(1, passes))  # not a full one and a rest: small passes are slow
+            stop = start + -(
+                -(n - start) // max(1, passes)
+            )  # not a full one and a rest: small passes are slow
             try:
                 results.append(work(slice(start, stop)))
             except (RuntimeError, MemoryError) as error:

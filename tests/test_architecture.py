@@ -57,7 +57,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "hnswlib": ("store/ann.py",),
     "sqlite3": ("store/catalog.py", "store/migrations.py"),
     "sklearn": ("cluster/kmeans.py",),
-    "numba": ("cluster/*", "graph/*"),
+    "numba": ("cluster/*", "detect/resample.py", "graph/*"),
     "dlib": ("detect/dlib_*", "align.py", "align/*"),
     "torch": ("detect/*", "embed/*", "devices.py", "state_dicts.py", "recognise.py"),
     "matplotlib": ("plots.py",),

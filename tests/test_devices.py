@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from faceindex.devices import BatchSize, is_out_of_memory, resolve
+from faceindex.devices import BatchSize, half_precision, is_out_of_memory, resolve
 from faceindex.errors import UsageError
 
 
@@ -130,3 +130,32 @@ def test_other_errors_are_not_swallowed() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
         batch.run(10, work)
     assert batch.size == 64
+
+
+@pytest.mark.parametrize(
+    ("bf16", "amx", "expected"),
+    [
+        (True, False, torch.bfloat16),
+        (False, True, torch.bfloat16),
+        (False, False, torch.float32),
+        (None, None, torch.float32),  # a torch that cannot tell
+    ],
+)
+def test_half_precision_needs_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, bf16: bool | None, amx: bool | None, expected: torch.dtype
+) -> None:
+    for name, has in (("_is_avx512_bf16_supported", bf16), ("_is_amx_tile_supported", amx)):
+        if has is None:
+            monkeypatch.delattr(torch.cpu, name, raising=False)
+        else:
+            monkeypatch.setattr(torch.cpu, name, lambda has=has: has, raising=False)
+    assert half_precision("cpu") is expected
+    assert half_precision("mps") is torch.float32
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16)])
+def test_half_precision_of_gpus(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert half_precision("cuda:1") is expected

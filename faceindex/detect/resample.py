@@ -5,17 +5,19 @@ crop. Averaging the pixels under each output pixel anew costs a pass over the ph
 summed-area table (Crow 1984, "Summed-area tables for texture mapping", SIGGRAPH) costs one pass
 in all, and then four look-ups per output pixel, whatever lies under it.
 
-The three channels travel in one 64-bit word, 16 bits each, so that a table is built and read once
-and not thrice, and so that a view of the word as four numbers takes them apart again. Sums run over
-modulo 2^64; that is harmless, because the difference of four corners is exact as long as the true sum
-of each channel over the bin fits its 16 bits. Larger bins are summed in parts.
+The three channels travel in one 64-bit word, 21 bits each, so that a table is built and read once
+and not thrice. Sums run over modulo 2^64; that is harmless, because the difference of four corners
+is exact as long as the true sum of each channel over the bin fits its 21 bits. Larger bins are
+summed in parts.
+
+The loops are compiled: in numpy the same takes four times as long, and several threads wait for each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +25,10 @@ from faceindex.types import F32, I64, Image
 
 __all__ = ["SummedAreas"]
 
-# The largest side for which side * side pixels of value 255 sum to less than 2^16.
-_MAX_SIDE = 16
+_BITS = 21
+_MASK = (1 << _BITS) - 1
+# The largest side for which side * side pixels of value 255 sum to less than 2^21.
+_MAX_SIDE = 90
 
 
 class SummedAreas:
@@ -69,22 +73,7 @@ class SummedAreas:
         out : (end - first of rows, end - first of columns, 3) float32
             Receives grey levels, 0..255.
         """
-        height, width = self._shapes[index]
-        table = self._table(index)
-        top, bottom = _bins(np.arange(*rows), height, shape[0])
-        left, right = _bins(np.arange(*columns), width, shape[1])
-        west, east = int(left[0]), int(right[-1]) + 1
-        left, right = left - west, right - west
-
-        def sums() -> Iterator[NDArray[np.int64]]:
-            for y1, y2 in _parts(top, bottom):
-                # Rows first: a row of the table is contiguous, and the second step reads what is in cache.
-                band = table[y2, west:east]
-                band -= table[y1, west:east]
-                for x1, x2 in _parts(left, right):
-                    yield band.take(x2, axis=1) - band.take(x1, axis=1)
-
-        _average(sums(), _inverse(bottom - top)[:, None] * _inverse(right - left), out)
+        _level(self._table(index), shape, rows[0], columns[0], out)
 
     def crops(self, indices: I64, frames: I64, size: int) -> F32:
         """Cut and resample regions of photos.
@@ -104,36 +93,7 @@ class SummedAreas:
             Grey levels, 0..255.
         """
         out = np.empty((len(frames), size, size, 3), np.float32)
-        # Those that are summed in more parts are cut apart from the others, which need not wait for them.
-        longest = (frames[:, 2:] - frames[:, :2]).max(axis=1, initial=0)
-        parts = -(-(longest // size + 2) // _MAX_SIDE)
-        for number in np.unique(parts):
-            some = np.flatnonzero(parts == number)
-            out[some] = self._crops(indices[some], frames[some], size)
-        return out
-
-    def _crops(self, indices: I64, frames: I64, size: int) -> F32:
-        x, y, x_end, y_end = (frames[:, k, None] for k in range(4))
-        steps = np.arange(size)
-        left, right = _bins(steps, x_end - x, size)
-        top, bottom = _bins(steps, y_end - y, size)
-        origin = self._offsets[indices][:, None] + x
-        pitch = self._pitches[indices][:, None]
-
-        def sums() -> Iterator[NDArray[np.int64]]:
-            for y1, y2 in _parts(top, bottom):
-                above = ((y + y1) * pitch)[:, :, None]
-                below = ((y + y2) * pitch)[:, :, None]
-                for x1, x2 in _parts(left, right):
-                    west, east = (origin + x1)[:, None, :], (origin + x2)[:, None, :]
-                    bins = self._flat.take(below + east)
-                    bins -= self._flat.take(below + west)
-                    bins -= self._flat.take(above + east)
-                    bins += self._flat.take(above + west)
-                    yield bins
-
-        out = np.empty((len(frames), size, size, 3), np.float32)
-        _average(sums(), _inverse(bottom - top)[:, :, None] * _inverse(right - left)[:, None, :], out)
+        _crops(self._flat, self._offsets[indices], self._pitches[indices], frames, out)
         return out
 
     def _table(self, index: int) -> NDArray[np.int64]:
@@ -142,47 +102,90 @@ class SummedAreas:
         return flat.reshape(height + 1, width + 1)
 
 
-def _fill(table: NDArray[np.int64], image: Image) -> None:
+@numba.njit(cache=True, nogil=True)
+def _fill(table, image):  # type: ignore[no-untyped-def]
     table[0] = 0
-    table[:, 0] = 0
-    packed = table[1:, 1:]
-    channels = _channels(packed)
-    for channel in range(3):
-        channels[..., channel] = image[..., channel]
-    channels[..., 3] = 0
-    np.cumsum(packed, axis=1, out=packed)
-    # Row by row: four times faster than cumsum along axis 0, which walks down columns.
-    for above, row in pairwise(table):
-        row += above
+    for y in range(image.shape[0]):
+        table[y + 1, 0] = 0
+        row = np.int64(0)
+        for x in range(image.shape[1]):
+            red, green, blue = image[y, x]
+            row += np.int64(red) | np.int64(green) << _BITS | np.int64(blue) << 2 * _BITS
+            table[y + 1, x + 1] = table[y, x + 1] + row
 
 
-def _bins(steps: I64, extent: int | I64, count: int) -> tuple[I64, I64]:
-    return steps * extent // count, -(-(steps + 1) * extent // count)
+@numba.njit(cache=True, nogil=True)
+def _level(table, shape, row, column, out):  # type: ignore[no-untyped-def]
+    flat, pitch = table.ravel(), table.shape[1]
+    lefts, rights, widths, fit = _bins(column, out.shape[1], pitch - 1, shape[1])
+    tops, bottoms, heights, fit_too = _bins(row, out.shape[0], table.shape[0] - 1, shape[0])
+    for y in range(out.shape[0]):
+        if fit and fit_too:
+            _row(flat, 0, pitch, tops[y], bottoms[y], heights[y], lefts, rights, widths, out[y])
+        else:
+            _row_in_parts(flat, 0, pitch, tops[y], bottoms[y], heights[y], lefts, rights, widths, out[y])
 
 
-def _parts(start: I64, end: I64) -> Iterator[tuple[I64, I64]]:
-    """Split bins that are too long for the bits of a channel; nearly always there is one part."""
-    extent = end - start
-    parts = max(1, -(-int(extent.max(initial=0)) // _MAX_SIDE))
-    for part in range(parts):
-        yield start + extent * part // parts, start + extent * (part + 1) // parts
-
-
-def _channels(packed: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """The words of (..., n) as (..., n, 4) numbers: three channels and nothing."""
-    return packed.view(np.uint16).reshape(*packed.shape, 4)
-
-
-def _inverse(pixels: I64) -> F32:
-    return np.reciprocal(pixels.astype(np.float32))
-
-
-def _average(sums: Iterable[NDArray[np.int64]], weight: F32, out: F32) -> None:
-    """Means of the bins from the sums of their parts; `weight` is one over the pixels of each bin."""
-    for number, part in enumerate(sums):
-        channels = _channels(part)
-        for channel in range(3):  # one by one: numpy's loops over three numbers are slow
-            if number == 0:
-                np.multiply(channels[..., channel], weight, out=out[..., channel])
+@numba.njit(cache=True, nogil=True)
+def _crops(flat, offsets, pitches, frames, out):  # type: ignore[no-untyped-def]
+    size = out.shape[1]
+    for i in range(len(frames)):
+        x1, y1, x2, y2 = frames[i]
+        pitch = pitches[i]
+        lefts, rights, widths, fit = _bins(0, size, x2 - x1, size)
+        tops, bottoms, heights, fit_too = _bins(0, size, y2 - y1, size)
+        at = offsets[i] + y1 * pitch + x1
+        for y in range(size):
+            if fit and fit_too:
+                _row(flat, at, pitch, tops[y], bottoms[y], heights[y], lefts, rights, widths, out[i, y])
             else:
-                out[..., channel] += channels[..., channel] * weight
+                _row_in_parts(
+                    flat, at, pitch, tops[y], bottoms[y], heights[y], lefts, rights, widths, out[i, y]
+                )
+
+
+@numba.njit(cache=True, nogil=True)
+def _bins(first, number, extent, count):  # type: ignore[no-untyped-def]
+    """Bins ``first, first + 1, ...`` of `count` over `extent` pixels.
+
+    Where they start and end, one over their lengths, and whether none is too long for a word.
+    """
+    # Unsigned, for indices that need no look at their sign.
+    starts, ends = np.empty(number, np.uint32), np.empty(number, np.uint32)
+    inverses = np.empty(number, np.float32)
+    fit = True
+    for i in range(number):
+        starts[i] = (first + i) * extent // count
+        ends[i] = ((first + i + 1) * extent + count - 1) // count
+        inverses[i] = np.float32(1) / np.float32(ends[i] - starts[i])
+        fit &= ends[i] - starts[i] <= _MAX_SIDE
+    return starts, ends, inverses, fit
+
+
+@numba.njit(cache=True, nogil=True)
+def _row(flat, at, pitch, top, bottom, height, lefts, rights, widths, out):  # type: ignore[no-untyped-def]
+    """One row of output pixels: means over rows ``top:bottom`` of the photo whose table begins at `at`."""
+    above, below = np.uint64(at + top * pitch), np.uint64(at + bottom * pitch)
+    for x in range(len(lefts)):
+        left, right = lefts[x], rights[x]
+        word = flat[below + right] - flat[below + left] - flat[above + right] + flat[above + left]
+        weight = widths[x] * height
+        out[x, 0] = np.float32(np.int32(word & _MASK)) * weight
+        out[x, 1] = np.float32(np.int32(word >> _BITS & _MASK)) * weight
+        out[x, 2] = np.float32(np.int32(word >> 2 * _BITS & _MASK)) * weight
+
+
+@numba.njit(cache=True, nogil=True)
+def _row_in_parts(flat, at, pitch, top, bottom, height, lefts, rights, widths, out):  # type: ignore[no-untyped-def]
+    """The same, of bins that are too long for a word."""
+    for x in range(len(lefts)):
+        out[x] = 0
+        for y in range(top, bottom, _MAX_SIDE):
+            above, below = at + y * pitch, at + min(y + _MAX_SIDE, bottom) * pitch
+            for left in range(lefts[x], rights[x], _MAX_SIDE):
+                right = min(left + _MAX_SIDE, rights[x])
+                word = flat[below + right] - flat[below + left] - flat[above + right] + flat[above + left]
+                for channel in range(3):
+                    out[x, channel] += np.float32(word >> channel * _BITS & _MASK)
+        for channel in range(3):
+            out[x, channel] *= widths[x] * height

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from faceindex.devices import BatchSize
+from faceindex.devices import BatchSize, half_precision
 from faceindex.embed.chips import check_chips, to_unit_length
 from faceindex.errors import WeightsInvalid
 from faceindex.models.dlib_format import (
@@ -99,7 +99,9 @@ class _Block(nn.Module):
 
 
 class Network(nn.Module):
-    """The 29 convolutions: chips (n, 3, 150, 150) float32 in 0..255 to outputs (n, 128) float32.
+    """The 29 convolutions: chips (n, 3, 150, 150) in 0..255 to outputs (n, 128) float32.
+
+    Chips have the type of the convolutions, which is float32 if not changed.
 
     Build it with `Network.from_weights`.
     """
@@ -131,7 +133,7 @@ class Network(nn.Module):
     def forward(self, chips: Tensor) -> Tensor:
         """Outputs, not scaled to unit length."""
         x = F.max_pool2d(F.relu_(self.stem(chips)), 3, 2)
-        return F.linear(self.blocks(x).mean((2, 3)), self.head)
+        return F.linear(self.blocks(x).mean((2, 3), dtype=self.head.dtype), self.head)
 
 
 class DlibResNet:
@@ -142,6 +144,8 @@ class DlibResNet:
     spec : EmbedderSpec
     device : str
         Where torch computes.
+    half : bool
+        Whether the convolutions are computed in bfloat16 where `device` is faster then.
 
     Raises
     ------
@@ -149,11 +153,14 @@ class DlibResNet:
         As `faceindex.models.weights.read_weights`.
     """
 
-    def __init__(self, spec: EmbedderSpec, *, device: str = "cpu") -> None:
+    def __init__(self, spec: EmbedderSpec, *, device: str = "cpu", half: bool = False) -> None:
         self.spec = spec
         self._device = torch.device(device)
         self._batch = BatchSize(device, cpu=_BATCH, item_bytes=_CHIP_BYTES)
         self._network = Network.from_weights(spec.weights[0]).eval().to(self._device)
+        self._dtype = half_precision(device) if half else torch.float32
+        for part in (self._network.stem, self._network.blocks):
+            part.to(self._dtype)
 
     def outputs(self, chips: U8) -> F32:
         """The network's own output, before it is scaled to unit length.
@@ -178,7 +185,7 @@ class DlibResNet:
         def compute(some: slice) -> Tensor:
             batch = torch.from_numpy(np.require(chips[some], requirements=["C", "W"]))
             # A permuted (n, h, w, 3) array is in channels_last order already.
-            x = batch.to(self._device).permute(0, 3, 1, 2).float()
+            x = batch.to(self._device).permute(0, 3, 1, 2).to(self._dtype)
             outputs: Tensor = self._network(x).cpu()
             return outputs
 

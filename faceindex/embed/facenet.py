@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from faceindex.devices import BatchSize
+from faceindex.devices import BatchSize, half_precision
 from faceindex.embed.chips import check_chips, to_unit_length
 from faceindex.embed.facenet_net import InceptionResnetV1
 from faceindex.models.spec import EmbedderSpec
@@ -38,6 +38,8 @@ class Facenet:
         Where torch computes.
     flip : bool
         Whether to average the outputs for a chip and for its mirror image. Takes twice the time.
+    half : bool
+        Whether to compute in bfloat16 where `device` is faster then.
 
     Raises
     ------
@@ -45,14 +47,17 @@ class Facenet:
         See `faceindex.state_dicts.load_network`.
     """
 
-    def __init__(self, spec: EmbedderSpec, *, device: str = "cpu", flip: bool = False) -> None:
+    def __init__(
+        self, spec: EmbedderSpec, *, device: str = "cpu", flip: bool = False, half: bool = False
+    ) -> None:
         self.spec = spec
         self._device = torch.device(device)
         self._flip = flip
         network = load_network(InceptionResnetV1, spec.weights[0], ignored=_CLASSIFIER)
         network.fold()
         # 12 % faster than the default order, and the order in which chips come.
-        self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._dtype = half_precision(device) if half else torch.float32
+        self._network = network.to(self._device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._batch = BatchSize(device, cpu=_BATCH, item_bytes=_CHIP_BYTES)
 
     def outputs(self, chips: U8) -> F32:
@@ -105,9 +110,9 @@ class Facenet:
     def _pass(self, chips: U8) -> F32:
         batch = torch.from_numpy(np.require(chips, requirements=["C", "W"])).to(self._device)
         # A permuted (n, h, w, 3) array is in channels_last order already.
-        x = batch.permute(0, 3, 1, 2).float().sub_(127.5).div_(128)
-        output = self._network(x)
+        x = batch.permute(0, 3, 1, 2).float().sub_(127.5).div_(128).to(self._dtype)
+        output = self._network(x).float()
         if self._flip:
-            output = (output + self._network(x.flip(3))) / 2
+            output = (output + self._network(x.flip(3)).float()) / 2
         found: F32 = output.cpu().numpy()
         return found

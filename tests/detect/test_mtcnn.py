@@ -88,7 +88,7 @@ def test_finds_the_six_faces_with_landmarks_in_place(detector: MTCNN) -> None:
 
 
 def test_known_boxes_of_facenet_pytorch(detector: MTCNN) -> None:
-    # Measured with facenet-pytorch 2.5.3 at min_face_size=20 by benchmarks/mtcnn_equality.py.
+    # Measured with facenet-pytorch 2.5.3 at min_face_size=20 by benchmarks/detection.py.
     found = detector.detect([photo("groups/multiface.jpg")], min_faces=[20])[0]
     for expected in ([859.1933, 436.5560, 953.5569, 558.5786], [554.0928, 45.4829, 632.8440, 158.1380]):
         assert np.abs(found.boxes - np.float32(expected)).max(axis=1).min() < 0.01

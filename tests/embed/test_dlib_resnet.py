@@ -5,8 +5,9 @@ from dataclasses import replace
 import dlib
 import numpy as np
 import pytest
+import torch
 
-from faceindex.embed import Embedder
+from faceindex.embed import Embedder, dlib_resnet
 from faceindex.embed.dlib_resnet import DlibResNet, Network
 from faceindex.errors import UsageError, WeightsInvalid
 from faceindex.models import EmbedderSpec, find_weights
@@ -103,3 +104,17 @@ def test_a_file_that_is_not_the_published_one(
     monkeypatch.setenv("FACEINDEX_WEIGHTS", str(folder))
     with pytest.raises(WeightsInvalid, match=r"other\.dat"):
         DlibResNet(replace(spec, weights=(weight,)))
+
+
+def test_half_is_nearly_the_same_and_needs_instructions(
+    spec: EmbedderSpec, embedder: DlibResNet, chips: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact, _ = embedder.embed(chips)
+    monkeypatch.setattr(dlib_resnet, "half_precision", lambda device: torch.float32)
+    np.testing.assert_array_equal(DlibResNet(spec, half=True).embed(chips)[0], exact)
+    monkeypatch.setattr(dlib_resnet, "half_precision", lambda device: torch.bfloat16)
+    found, norms = DlibResNet(spec, half=True).embed(chips)
+    assert found.dtype == norms.dtype == np.float32
+    assert not np.array_equal(found, exact)
+    assert (found * exact).sum(axis=1).min() > 0.995
+    np.testing.assert_array_equal(embedder.embed(chips)[0], exact)  # weights are shared, and stay as they are

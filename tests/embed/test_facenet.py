@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from faceindex.embed import Embedder
+from faceindex.embed import Embedder, facenet
 from faceindex.embed.facenet import Facenet
 from faceindex.embed.facenet_net import InceptionResnetV1
 from faceindex.errors import UsageError, WeightsInvalid, WeightsNotFound
@@ -158,3 +158,18 @@ def made(
     digest = hashlib.sha256(content).hexdigest()
     weight = replace(spec.weights[0], size=len(content), sha256=digest, also=())
     return Facenet(replace(spec, weights=(weight,)))
+
+
+def test_half_is_nearly_the_same_and_needs_instructions(
+    make: Callable[..., Facenet], embedder: Facenet, some: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, _ = embedder.embed(some)
+    monkeypatch.setattr(facenet, "half_precision", lambda device: torch.float32)
+    np.testing.assert_array_equal(make(half=True).embed(some)[0], vectors)
+    monkeypatch.setattr(facenet, "half_precision", lambda device: torch.bfloat16)
+    for options in ({}, {"flip": True}):
+        exact, _ = make(**options).embed(some)
+        found, norms = make(half=True, **options).embed(some)
+        assert found.dtype == norms.dtype == np.float32
+        assert not np.array_equal(found, exact)
+        assert (found * exact).sum(axis=1).min() > 0.99
