@@ -12,7 +12,8 @@ when each stops: dlib visits ``100 n`` random nodes, the others go on until noth
 is plain propagation, as the others do it; "three steps" is all that `faceindex cluster` does with a
 graph, on the same edges with vectors of the same people beside them.
 
-    pip install networkx
+networkx is in no extra of faceindex: `pip install networkx` first.
+
     python benchmarks/chinese_whispers.py [--quick] [--nodes N] [--runs N] [--seed S]
 """
 
@@ -31,7 +32,7 @@ from dataclasses import dataclass
 import dlib
 import networkx  # type: ignore[import-untyped]
 import numpy as np
-from common import write_result
+from common import target, write_result
 from made_up import face_vectors, long_tail
 
 from faceindex import models
@@ -195,6 +196,20 @@ def main() -> None:
             f"{name:11} {median[name]:8.3f} s  {median[name] / median['faceindex']:7.1f} x ours"
             f"  B-cubed F {np.mean(f):.4f} ({min(f):.4f} to {max(f):.4f})"
         )
+    shown: dict[str, object] = {f"bcubed_f_{name}": rows[name]["bcubed_f"] for name in contestants}
+    targets = [
+        target(
+            6,
+            f"Chinese Whispers, {n:,} nodes: {peer}'s time over ours",
+            [theirs / own for theirs, own in zip(seconds[peer], seconds["faceindex"], strict=True)],
+            reach=reach,
+            beyond=beyond,
+            accuracy=shown,
+            seconds_ours=median["faceindex"],
+            seconds_peer=median[peer],
+        )
+        for peer, reach, beyond in (("networkx", 100.0, 300.0), ("dlib", 10.0, 30.0))
+    ]
     result = write_result(
         "chinese_whispers_quick" if options.quick else "chinese_whispers",
         {
@@ -207,6 +222,7 @@ def main() -> None:
             "numba_compile_seconds": compile_s,
             "numba_load_seconds": load_s,
             "results": rows,
+            "targets": targets,
         },
     )
     print(result)

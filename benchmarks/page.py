@@ -54,14 +54,28 @@ def ratio(line: dict[str, Any]) -> str:
     return f"**{number(line['ratio'])}**{spread}"
 
 
+SHOWN = {
+    "bcubed_f": "B-cubed F",
+    "f": "F",
+    "recall": "recall",
+    "right_person": "right person",
+    "share_of_peer_found_by_ours": "faces of the peer found",
+}
+"""What is told of an accuracy, and in what words."""
+
+
 def accuracy(line: dict[str, Any]) -> str:
-    """Numbers of the line's accuracy in a few words."""
+    """The numbers of a line's accuracy that say most, with whose they are."""
     parts = []
-    for name, value in line["accuracy"].items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            continue
-        words = name.replace("_", " ").replace("bcubed", "B-cubed")
-        parts.append(f"{words} {value:.4g}")
+
+    def walk(node: dict[str, Any], path: str) -> None:
+        for name, value in node.items():
+            if isinstance(value, dict):
+                walk(value, name.replace("_", " "))
+            elif name in SHOWN and isinstance(value, (int, float)):
+                parts.append(f"{path + ': ' if path else ''}{SHOWN[name]} {value:.4f}")
+
+    walk(line["accuracy"], "")
     return "; ".join(parts)
 
 
@@ -106,14 +120,12 @@ def plot_growth(rows: list[dict[str, Any]]) -> None:
     faces = np.array([row["faces"] for row in rows], float)
     figure, (time, memory) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     series = {
-        "cluster": [float(np.median(row["cluster_s"])) for row in rows],
         "commit all": [row["commit_s"] for row in rows],
-        "search for 1,000": [row["catalog_s"]["search_1000"] for row in rows],
+        "cluster": [float(np.median(row["cluster_s"])) for row in rows],
+        "add 100 photos": [float(np.median([sum(t.values()) for t in row["add_100"]])) for row in rows],
         "read all faces": [row["catalog_s"]["faces"] for row in rows],
-        "add 100 photos": [
-            float(np.median([sum(times.values()) for times in row["add_100"]])) for row in rows
-        ],
-        "identify one face": [row["catalog_s"]["identify_median"] for row in rows],
+        "search for 1,000": [row["search_s"]["batch_of_1000"] for row in rows],
+        "identify a face": [row["search_s"]["identify_median"] for row in rows],
     }
     palette = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
     for (name, seconds), colour in zip(series.items(), palette, strict=True):
@@ -126,9 +138,9 @@ def plot_growth(rows: list[dict[str, Any]]) -> None:
     time.plot(faces, series["cluster"][0] * guide / guide[0], ":", color=FAINT)
     time.annotate("n log n", (faces[1], series["cluster"][0] * guide[1] / guide[0]), color=FAINT, fontsize=8)
     time.set_ylabel("seconds")
-    peak = [row["peak_mib"] for row in rows]
-    memory.plot(faces, [p["after_cluster"] for p in peak], "o-", color=palette[0], label="cluster")
-    memory.plot(faces, [p["before_cluster"] for p in peak], "o-", color=palette[1], label="write")
+    for step, colour in zip(("cluster", "write", "add", "search"), palette, strict=False):
+        peaks = [row["peak_mib"][step] for row in rows]
+        memory.plot(faces, peaks, "o-", color=colour, linewidth=1.8, markersize=4, label=step)
     # What the program takes before it has seen a face is not growth; vectors are 4 x 128 bytes a face.
     memory.plot(faces, 512 * faces / 2**20, ":", color=FAINT, label="the vectors alone")
     memory.set_ylabel("peak memory, MiB")

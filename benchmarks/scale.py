@@ -10,9 +10,13 @@ contestant is a process of its own, in turns, and reads the same vectors from a 
   its symmetric form, and Chinese Whispers in three steps; beside it plain propagation on the same graph.
 
 Recall@20 is measured on 1,000 faces against exact search; the kernels are compiled before. hnswlib's
-time to find its `ef` is not counted.
+time to find its `ef` is not counted. Beside the targets stands how the time and the memory of each grow
+with the number of faces, when several numbers are given.
 
-    python benchmarks/scale.py [--quick] [--faces N] [--runs N] [--seed S] [--m M] [--ef-construction E]
+    python benchmarks/scale.py [--quick] [--faces N,N,...] [--runs N] [--parts graph,hnswlib,cluster]
+                               [--seed S] [--m M] [--ef-construction E]
+
+Five runs of a million faces take about an hour of two cores, most of it hnswlib's.
 """
 
 from __future__ import annotations
@@ -28,14 +32,15 @@ from pathlib import Path
 
 import hnswlib
 import numpy as np
-from common import write_result
+from common import target, write_result
 from made_up import face_vectors, long_tail
 
-from faceindex import graph, models
+from faceindex import models
 from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.cluster.chinese_whispers import chinese_whispers
 from faceindex.evaluate import bcubed
-from faceindex.graph import log_odds, near_neighbours, nearest, symmetric_graph
+from faceindex.graph import EXACT_UP_TO, log_odds, near_neighbours, nearest, symmetric_graph
+from faceindex.graph import neighbours as search
 from faceindex.grouping import _GRAPH_FLOOR, GRAPH_NEIGHBOURS
 from faceindex.models import EmbedderSpec
 from faceindex.types import F32, I32, I64
@@ -44,7 +49,7 @@ DIMENSION = 128
 K = 20
 ASKED = 1000
 ENOUGH = 0.95
-EFS = (21, 24, 28, 32, 40, 48, 64, 80, 96, 128, 160, 200)
+EFS = (21, 24, 28, 32, 40, 48, 64, 80, 96, 128, 160, 200, 256, 320, 400, 512)
 HNSW_BLOCK = 20_000
 
 
@@ -60,9 +65,9 @@ def recall(found: I32 | I64, expected: I64) -> float:
 def warm_up(vectors: F32) -> None:
     """Load the kernels, those of the partition too."""
     some = np.array(vectors[:1000])
-    limit, graph.EXACT_UP_TO = graph.EXACT_UP_TO, 100
+    search.EXACT_UP_TO = 100
     neighbours, similarities = near_neighbours(some, K)
-    graph.EXACT_UP_TO = limit
+    search.EXACT_UP_TO = EXACT_UP_TO
     near_neighbours(some, K)
     chinese_whispers(symmetric_graph(neighbours, similarities))
 
@@ -129,7 +134,7 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
     clusterer: Clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=options)
     clusterer.fit(np.array(vectors[:300]), symmetric_graph(*near_neighbours(np.array(vectors[:300]), 20)))
 
-    before = peak_mib()
+    before, cpu = peak_mib(), time.process_time()
     marks = [time.perf_counter()]
     neighbours, similarities = near_neighbours(vectors, GRAPH_NEIGHBOURS, floor=floor, seed=seed)
     marks.append(time.perf_counter())
@@ -140,11 +145,12 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
     marks.append(time.perf_counter())
     labels = clusterer.fit(vectors, edges)
     marks.append(time.perf_counter())
-    peak = peak_mib()
+    cpu, peak = time.process_time() - cpu, peak_mib()
     spent = np.diff(marks)
     scores = {name: bcubed(found, who) for name, found in (("plain", plain), ("three steps", labels))}
     return {
         "seconds": float(spent[0] + spent[1] + spent[3]),
+        "cpu_seconds": cpu - float(spent[2]),
         "neighbours_s": float(spent[0]),
         "symmetric_s": float(spent[1]),
         "plain_propagation_s": float(spent[2]),
@@ -160,7 +166,7 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
 def measure(part: str, folder: Path, options: argparse.Namespace) -> dict[str, object]:
     """One run of one contestant, in this process; or the preparation, for its memory not to count."""
     if part == "prepare":
-        prepare(options.faces, options.seed, folder)
+        prepare(options.faces[0], options.seed, folder)
         return {}
     vectors: F32 = np.load(folder / "vectors.npy", mmap_mode="r").view(np.ndarray)
     asked, expected = np.load(folder / "asked.npy"), np.load(folder / "expected.npy")
@@ -176,7 +182,7 @@ def prepare(n: int, seed: int, folder: Path) -> None:
     who = long_tail(n, rng)
     vectors = face_vectors(who, DIMENSION, rng)
     asked = np.sort(rng.choice(n, min(ASKED, n), replace=False))
-    graph.EXACT_UP_TO = n  # this many are compared with all
+    # So few are compared with all.
     expected, _ = nearest(vectors[asked], vectors, K, leave_out=asked.astype(np.int32))
     np.save(folder / "vectors.npy", vectors)
     np.save(folder / "who.npy", who)
@@ -184,10 +190,51 @@ def prepare(n: int, seed: int, folder: Path) -> None:
     np.save(folder / "expected.npy", expected)
 
 
+def run(n: int, options: argparse.Namespace, parts: list[str]) -> dict[str, list[dict[str, object]]]:
+    """All runs of all contestants on the same `n` faces, in turns."""
+    results: dict[str, list[dict[str, object]]] = {part: [] for part in parts}
+    with tempfile.TemporaryDirectory() as folder:
+        common = [sys.executable, __file__, "--folder", folder, "--faces", str(n)]
+        subprocess.run([*common, "--part", "prepare", "--seed", str(options.seed)], check=True)
+        for run in range(options.runs):
+            for part, found in results.items():
+                settings = {
+                    "--part": part,
+                    "--seed": options.seed + run,
+                    "--m": options.m,
+                    "--ef-construction": options.ef_construction,
+                }
+                words = [str(word) for item in settings.items() for word in item]
+                done = subprocess.run([*common, *words], check=True, stdout=subprocess.PIPE, text=True)
+                found.append(json.loads(done.stdout))
+                shown = {k: round(v, 3) if isinstance(v, float) else v for k, v in found[-1].items()}
+                print(f"{n:,} faces, {part}: {shown}", flush=True)
+    return results
+
+
+def numbers(results: list[dict[str, object]], what: str) -> list[float]:
+    return [float(str(result[what])) for result in results]
+
+
+def middle(results: list[dict[str, object]], what: str) -> float:
+    return float(np.median(numbers(results, what)))
+
+
+def exponents(rows: list[dict[str, object]], part: str) -> dict[str, float]:
+    """Slope of log seconds (of all cores) and of log memory over log faces, first to last size."""
+    (n, small), (m, large) = ((int(str(row["faces"])), row[part]) for row in (rows[0], rows[-1]))
+    assert isinstance(small, list)
+    assert isinstance(large, list)
+    return {
+        what: float(np.log(middle(large, what) / middle(small, what)) / np.log(m / n))
+        for what in ("cpu_seconds", "peak_mib")
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="30,000 faces, one run")
-    parser.add_argument("--faces", type=int, default=1_000_000)
+    parser.add_argument("--faces", type=lambda text: [int(n) for n in text.split(",")], default=[1_000_000])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--m", type=int, default=16, help="of hnswlib")
@@ -199,31 +246,49 @@ def main() -> None:
     if options.part:
         print(json.dumps(measure(options.part, options.folder, options)))
         return
-    n, runs = (30_000, 1) if options.quick else (options.faces, options.runs)
-    results: dict[str, list[dict[str, object]]] = {part: [] for part in options.parts.split(",")}
-    with tempfile.TemporaryDirectory() as folder:
-        common = [sys.executable, __file__, "--folder", folder, "--faces", str(n)]
-        subprocess.run([*common, "--part", "prepare", "--seed", str(options.seed)], check=True)
-        for run in range(runs):
-            for part, found in results.items():
-                command = [*common, "--part", part]
-                settings = {
-                    "--seed": options.seed + run,
-                    "--m": options.m,
-                    "--ef-construction": options.ef_construction,
-                }
-                command += [str(word) for item in settings.items() for word in item]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                found.append(json.loads(done.stdout))
-                print(part, {k: round(v, 3) if isinstance(v, float) else v for k, v in found[-1].items()})
-    medians = {part: float(np.median([float(str(r["seconds"])) for r in rs])) for part, rs in results.items()}
-    payload = {"faces": n, "dimension": DIMENSION, "k": K, "seed": options.seed, "runs": runs}
-    if {"graph", "hnswlib"} <= medians.keys():
-        ratio = medians["graph"] / medians["hnswlib"]
-        payload["graph_over_hnswlib"] = ratio
-        print(f"{n:,} faces: our graph takes {ratio:.2f} of hnswlib's time")
-    name = "scale-quick" if options.quick else f"scale-{n}"
-    print(f"Written to {write_result(name, {**payload, 'median_seconds': medians, 'results': results})}")
+    if options.quick:
+        options.faces, options.runs = [30_000], 1
+    parts = options.parts.split(",")
+    rows: list[dict[str, object]] = [{"faces": n, **run(n, options, parts)} for n in sorted(options.faces)]
+    payload: dict[str, object] = {"dimension": DIMENSION, "k": K, "seed": options.seed, "runs": options.runs}
+    if len(rows) > 1:
+        payload["exponents"] = {part: exponents(rows, part) for part in parts}
+        print("exponents from the least to the most faces:", payload["exponents"])
+    if {"graph", "hnswlib"} <= set(parts):
+        payload["targets"] = targets(rows[-1])
+    name = "scale_quick" if options.quick else "scale"
+    print(f"Written to {write_result(name, {**payload, 'rows': rows})}")
+
+
+def targets(row: dict[str, object]) -> list[dict[str, object]]:
+    ours, theirs = row["graph"], row["hnswlib"]
+    assert isinstance(ours, list)
+    assert isinstance(theirs, list)
+    pairs = zip(numbers(ours, "seconds"), numbers(theirs, "seconds"), strict=True)
+    accuracy: dict[str, object] = {
+        "recall_at_20": middle(ours, "recall"),
+        "recall_at_20_hnswlib": middle(theirs, "recall"),
+    }
+    memory = {
+        f"{what}_{side}": middle(results, what)
+        for side, results in (("ours", ours), ("hnswlib", theirs))
+        for what in ("seconds", "cpu_seconds", "peak_mib")
+    }
+    clustered = row.get("cluster")
+    if isinstance(clustered, list):
+        accuracy["bcubed_f"] = float(np.median([run["bcubed"]["three steps"]["f"] for run in clustered]))
+        memory |= {f"{what}_cluster": middle(clustered, what) for what in ("seconds", "peak_mib")}
+    return [
+        target(
+            7,
+            f"{row['faces']:,} faces: the graph of 20 neighbours, over hnswlib's time",
+            [one / other for one, other in pairs],
+            reach=1.1,
+            beyond=1.0,
+            accuracy=accuracy,
+            **memory,
+        )
+    ]
 
 
 if __name__ == "__main__":

@@ -87,8 +87,8 @@ def chinese_whispers(
     Every node starts in a class of its own and, in random order, moves to the class that has
     the greatest total weight among its neighbours; edges of weight 0 or less do not count. A node
     stays where it is when its class is among the best, so each move raises the total weight inside
-    classes and the process ends. Only nodes with a neighbour that has moved since their last visit
-    are visited again.
+    classes and the process ends. Only nodes with a neighbour that has since moved to another class
+    than theirs are visited again.
 
     Parameters
     ----------
@@ -162,19 +162,19 @@ def _contract(vectors: F32, graph: Graph, codes: I64, sizes: I64, calibration: C
     known that the pair itself did not tell.
     """
     n = len(sizes)
-    rows = np.repeat(codes, np.diff(graph.indptr))
-    columns = codes[graph.indices]
-    apart = (rows < columns) & (np.maximum(sizes[rows], sizes[columns]) > 1)
-    between = np.unique(rows[apart] * n + columns[apart])
-    a, b = between // n, between % n
-    ids, ends = np.unique(np.concatenate([a, b]), return_inverse=True)
+    members = np.argsort(codes, kind="stable")
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    a, b = _pairs(graph.indptr, graph.indices, codes, members, first)
+    used = np.zeros(n, bool)
+    used[a] = used[b] = True
+    ids = np.flatnonzero(used)
+    place = np.cumsum(used) - 1
     average = np.empty(len(a), np.float32)
     if len(a):
         sums = cluster_sums(vectors, codes, ids)
         for start in range(0, len(a), _PAIRS):
             block = slice(start, start + _PAIRS)
-            one, other = sums[ends[: len(a)][block]], sums[ends[len(a) :][block]]
-            average[block] = np.einsum("ij,ij->i", one, other)
+            average[block] = np.einsum("ij,ij->i", sums[place[a[block]]], sums[place[b[block]]])
         average /= sizes[a] * sizes[b]
     return graph_from_edges(n, a, b, log_odds(average, n, calibration))
 
@@ -206,6 +206,36 @@ def cluster_sums(vectors: F32, labels: I64, ids: I64) -> F32:
 
 
 @numba.njit(cache=True, nogil=True)
+def _pairs(indptr, indices, codes, members, first):  # type: ignore[no-untyped-def]
+    """Pairs a < b of clusters with an edge between them, each once, except two single nodes.
+
+    ``members[first[c]:first[c + 1]]`` are the nodes of cluster c.
+    """
+    n = len(first) - 1
+    found = 0
+    a, b = np.empty(0, np.int64), np.empty(0, np.int64)
+    for filling in (False, True):
+        if filling:
+            a, b = np.empty(found, np.int64), np.empty(found, np.int64)
+        found = 0
+        seen = np.full(n, -1, np.int32)
+        for one in range(n):
+            single = first[one + 1] - first[one] == 1
+            for i in members[first[one] : first[one + 1]]:
+                for j in indices[indptr[i] : indptr[i + 1]]:
+                    other = codes[j]
+                    if other <= one or seen[other] == one:
+                        continue
+                    seen[other] = one
+                    if single and first[other + 1] - first[other] == 1:
+                        continue
+                    if filling:
+                        a[found], b[found] = one, other
+                    found += 1
+    return a, b
+
+
+@numba.njit(cache=True, nogil=True)
 def _propagate(indptr, indices, weights, codes, frozen, n_codes, seed):  # type: ignore[no-untyped-def]
     n = len(codes)
     order = np.empty(n, np.int32)
@@ -216,7 +246,7 @@ def _propagate(indptr, indices, weights, codes, frozen, n_codes, seed):  # type:
             movable += 1
     dirty = np.ones(n, np.bool_)
     score = np.zeros(n_codes, np.float64)
-    touched = np.empty(n_codes, np.int32)
+    touched = np.empty(n_codes + 1, np.int32)
     state = seed
     for _ in range(_MAX_SWEEPS):
         # Fisher-Yates with splitmix64 (Steele et al. 2014): the same order on every platform. The high
@@ -240,24 +270,26 @@ def _propagate(indptr, indices, weights, codes, frozen, n_codes, seed):  # type:
                 if weight <= 0.0:
                     continue
                 code = codes[indices[e]]
-                if score[code] == 0.0:
-                    touched[n_touched] = code
-                    n_touched += 1
-                score[code] += weight
+                before = score[code]
+                touched[n_touched] = code  # without a branch, which would be hard to predict
+                n_touched += before == 0.0
+                score[code] = before + weight
             own = codes[i]
             best = own
             best_score = score[own]
             for t in range(n_touched):
                 code = touched[t]
-                if score[code] > best_score:
+                total = score[code]
+                score[code] = 0.0
+                if total > best_score:
                     best = code
-                    best_score = score[code]
-            for t in range(n_touched):
-                score[touched[t]] = 0.0
+                    best_score = total
             if best != own:
                 codes[i] = best
                 moved += 1
+                # Neighbours in the class that it moves to have one reason more to stay.
                 for e in range(indptr[i], indptr[i + 1]):
-                    dirty[indices[e]] = True
+                    if weights[e] > 0.0 and codes[indices[e]] != best:
+                        dirty[indices[e]] = True
         if moved == 0:
             break

@@ -27,6 +27,8 @@ __all__ = ["SummedAreas"]
 
 _BITS = 21
 _MASK = (1 << _BITS) - 1
+# Grey levels leave as the networks take them: a pass over all of them less.
+_CENTRE, _SCALE = np.float32(127.5 / 128), np.float32(1 / 128)
 # The largest side for which side * side pixels of value 255 sum to less than 2^21.
 _MAX_SIDE = 90
 
@@ -71,7 +73,7 @@ class SummedAreas:
         rows, columns : (first, end)
             The part of it that is wanted.
         out : (end - first of rows, end - first of columns, 3) float32
-            Receives grey levels, 0..255.
+            Receives grey levels x as ``(x - 127.5) / 128``.
         """
         _level(self._table(index), shape, rows[0], columns[0], out)
 
@@ -90,7 +92,7 @@ class SummedAreas:
         Returns
         -------
         (n, size, size, 3) float32
-            Grey levels, 0..255.
+            Grey levels x as ``(x - 127.5) / 128``.
         """
         out = np.empty((len(frames), size, size, 3), np.float32)
         _crops(self._flat, self._offsets[indices], self._pitches[indices], frames, out)
@@ -169,10 +171,10 @@ def _row(flat, at, pitch, top, bottom, height, lefts, rights, widths, out):  # t
     for x in range(len(lefts)):
         left, right = lefts[x], rights[x]
         word = flat[below + right] - flat[below + left] - flat[above + right] + flat[above + left]
-        weight = widths[x] * height
-        out[x, 0] = np.float32(np.int32(word & _MASK)) * weight
-        out[x, 1] = np.float32(np.int32(word >> _BITS & _MASK)) * weight
-        out[x, 2] = np.float32(np.int32(word >> 2 * _BITS & _MASK)) * weight
+        weight = widths[x] * height * _SCALE
+        out[x, 0] = np.float32(np.int32(word & _MASK)) * weight - _CENTRE
+        out[x, 1] = np.float32(np.int32(word >> _BITS & _MASK)) * weight - _CENTRE
+        out[x, 2] = np.float32(np.int32(word >> 2 * _BITS & _MASK)) * weight - _CENTRE
 
 
 @numba.njit(cache=True, nogil=True)
@@ -188,4 +190,4 @@ def _row_in_parts(flat, at, pitch, top, bottom, height, lefts, rights, widths, o
                 for channel in range(3):
                     out[x, channel] += np.float32(word >> channel * _BITS & _MASK)
         for channel in range(3):
-            out[x, channel] *= widths[x] * height
+            out[x, channel] = out[x, channel] * (widths[x] * height * _SCALE) - _CENTRE

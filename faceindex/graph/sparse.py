@@ -28,7 +28,8 @@ def log_odds(similarities: F32, n: int, calibration: Calibration) -> F32:
     float32, same shape
         0 where same and different are equally probable.
     """
-    return (calibration.slope * (similarities - calibration.threshold(n))).astype(np.float32)
+    odds = calibration.slope * (similarities - calibration.threshold(n))
+    return odds.astype(np.float32, copy=False)
 
 
 def symmetric_graph(
@@ -85,6 +86,7 @@ def graph_from_edges(n: int, a: I64, b: I64, weights: F32) -> Graph:
 def _symmetric(n: int, indptr: I64, indices: I32, values: F32) -> Graph:
     # Transposing sorts each row by column; twice gives the graph itself with sorted rows.
     transposed = _transpose(n, indptr, indices, values)
+    del indices, values
     return Graph(*_union(n, *_transpose(n, *transposed), *transposed))
 
 
@@ -110,27 +112,27 @@ def _transpose(n, indptr, indices, values):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True)
 def _union(n, a_indptr, a_indices, a_values, b_indptr, b_indices, b_values):  # type: ignore[no-untyped-def]
     indptr = np.zeros(n + 1, np.int64)
-    indices = np.empty(len(a_indices) + len(b_indices), np.int32)
-    values = np.empty(len(a_indices) + len(b_indices), np.float32)
-    out = 0
-    for i in range(n):
-        a, a_end = a_indptr[i], a_indptr[i + 1]
-        b, b_end = b_indptr[i], b_indptr[i + 1]
-        while a < a_end or b < b_end:
-            if b == b_end or (a < a_end and a_indices[a] <= b_indices[b]):
-                j, value = a_indices[a], a_values[a]
-                a += 1
-            else:
-                j, value = b_indices[b], b_values[b]
-                b += 1
-            if out > indptr[i] and indices[out - 1] == j:
-                values[out - 1] = max(values[out - 1], value)
-            else:
-                indices[out] = j
-                values[out] = value
-                out += 1
-        indptr[i + 1] = out
-    return indptr, indices[:out].copy(), values[:out].copy()
-
-
-# Each list is a heap while it is filled, its worst entry first: least similarity, then greatest position.
+    indices, values = np.empty(0, np.int32), np.empty(0, np.float32)
+    for filling in (False, True):  # counted first, to take no more room than is needed
+        out = 0
+        if filling:
+            indices, values = np.empty(indptr[n], np.int32), np.empty(indptr[n], np.float32)
+        for i in range(n):
+            a, a_end = a_indptr[i], a_indptr[i + 1]
+            b, b_end = b_indptr[i], b_indptr[i + 1]
+            last = -1
+            while a < a_end or b < b_end:
+                if b == b_end or (a < a_end and a_indices[a] <= b_indices[b]):
+                    j, value = a_indices[a], a_values[a]
+                    a += 1
+                else:
+                    j, value = b_indices[b], b_values[b]
+                    b += 1
+                again = j == last
+                last = j
+                out += not again
+                if filling:
+                    indices[out - 1] = j
+                    values[out - 1] = max(values[out - 1], value) if again else value
+            indptr[i + 1] = out
+    return indptr, indices, values

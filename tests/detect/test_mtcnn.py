@@ -115,7 +115,7 @@ def test_small_passes_and_batches_change_nothing(spec: DetectorSpec, monkeypatch
     monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_PASS", 3000)
     monkeypatch.setattr(shelves, "WIDTH", 72)
     monkeypatch.setattr(shelves, "HEIGHT", 24)
-    monkeypatch.setattr(mtcnn_module, "_CROPS_PER_PASS", 5)
+    monkeypatch.setattr(mtcnn_module, "_CROP_PIXELS_PER_PASS", 5 * 24**2)
     monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_BATCH", 1)
     for one, other in zip(whole, MTCNN(spec, min_face=20).detect(images), strict=True):
         assert_same(one, other)
@@ -154,7 +154,7 @@ def test_running_out_of_memory_changes_nothing(spec: DetectorSpec, monkeypatch: 
     images = [photo("groups/multiface.jpg")[:400, :700].copy()] * 3
     whole = MTCNN(spec, min_face=20).detect(images)
     small = MTCNN(spec, min_face=20)
-    small._pixels.size, small._crops.size = 1 << 22, 512  # as on a GPU
+    small._pixels.size, small._crops.size = 1 << 22, 512 * 48**2  # as on a GPU
     refused: set[str] = set()
     for name, net, most in (("p", small._pnet, 1 << 17), ("r", small._rnet, 50 * 24**2)):
         forward = net.forward

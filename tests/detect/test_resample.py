@@ -13,7 +13,8 @@ from faceindex.detect.resample import SummedAreas
 
 def reference(image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
     tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
-    return interpolate(tensor, size=shape, mode="area")[0].permute(1, 2, 0).numpy()
+    mean = interpolate(tensor, size=shape, mode="area")[0].permute(1, 2, 0).numpy()
+    return (mean - np.float32(127.5)) / 128
 
 
 def level(areas: SummedAreas, index: int, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -29,7 +30,7 @@ def test_levels_of_random_sizes_equal_area_interpolation() -> None:
     for index, image in enumerate(images):
         height, width = (int(n) for n in rng.integers(1, 140, 2))
         np.testing.assert_allclose(
-            level(areas, index, (height, width)), reference(image, (height, width)), atol=1e-3
+            level(areas, index, (height, width)), reference(image, (height, width)), atol=1e-5
         )
 
 
@@ -37,9 +38,10 @@ def test_levels_of_random_sizes_equal_area_interpolation() -> None:
 def test_bins_too_large_for_one_word_are_summed_in_parts(shape: tuple[int, int]) -> None:
     image = np.full((300, 500, 3), 255, np.uint8)
     image[100:200, ::3, 1] = 7
-    expected = image.reshape(-1, 3).astype(float).mean(axis=0) if shape == (1, 1) else reference(image, shape)
+    mean = (image.reshape(-1, 3).astype(float).mean(axis=0) - 127.5) / 128
+    expected = mean if shape == (1, 1) else reference(image, shape)
     np.testing.assert_allclose(
-        level(SummedAreas([image]), 0, shape), np.broadcast_to(expected, (*shape, 3)), atol=2e-3
+        level(SummedAreas([image]), 0, shape), np.broadcast_to(expected, (*shape, 3)), atol=2e-5
     )
 
 
@@ -65,7 +67,7 @@ def test_crops_of_several_photos_equal_area_interpolation() -> None:
     crops = SummedAreas(images).crops(np.array(owners, np.int64), np.array(frames, np.int64), 24)
     assert crops.shape == (48, 24, 24, 3)
     for owner, (x1, y1, x2, y2), crop in zip(owners, frames, crops, strict=True):
-        np.testing.assert_allclose(crop, reference(images[owner][y1:y2, x1:x2], (24, 24)), atol=1e-3)
+        np.testing.assert_allclose(crop, reference(images[owner][y1:y2, x1:x2], (24, 24)), atol=1e-5)
 
 
 def test_no_crops_and_no_images() -> None:

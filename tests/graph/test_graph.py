@@ -16,6 +16,7 @@ from faceindex.graph import (
     symmetric_graph,
 )
 from faceindex.graph import neighbours as neighbours_module
+from faceindex.graph import partition as partition_module
 from faceindex.models import Calibration
 from faceindex.types import F32, I64, Graph
 
@@ -157,7 +158,7 @@ class TestNearNeighbours:
         np.testing.assert_allclose(similarities, measured, atol=1e-5)
 
     def test_is_exact_when_all_cells_are_searched(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(neighbours_module, "_PROBES", 10_000)
+        monkeypatch.setattr(partition_module, "_PROBES", 10_000)
         vectors = people(600, 6, seed=1)
         found, similarities = near_neighbours(vectors, 9)
         expected, values = exact_neighbours(vectors, 9)
@@ -165,7 +166,7 @@ class TestNearNeighbours:
         np.testing.assert_allclose(similarities, values, atol=1e-6)
 
     def test_a_second_round_finds_what_the_cells_missed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(neighbours_module, "_PROBES", 2)
+        monkeypatch.setattr(partition_module, "_PROBES", 2)
         vectors = people(4000, 40, seed=2)
         expected, _ = exact_neighbours(vectors, 20)
         recalls = []
@@ -180,8 +181,22 @@ class TestNearNeighbours:
         vectors = people(2000, 8, seed=3)
         once = near_neighbours(vectors, 10, seed=4)
         monkeypatch.setattr(neighbours_module, "_SHARD", shard)
+        monkeypatch.setattr(partition_module, "_SHARD", shard)
         again = near_neighbours(vectors, 10, seed=4)
         np.testing.assert_array_equal(once[0], again[0])
+
+    def test_queries_that_are_not_among_the_vectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(neighbours_module, "_FEW_QUERIES", 0)
+        vectors = people(6600, 12, seed=8)
+        queries, vectors = vectors[::11], np.delete(vectors, np.s_[::11], axis=0)
+        found, similarities = nearest(queries, vectors, 5)
+        expected = np.argsort(-(queries @ vectors.T), axis=1)[:, :5]
+        assert np.mean([len(np.intersect1d(f, e)) for f, e in zip(found, expected, strict=True)]) > 0.95 * 5
+        measured = np.einsum("id,ikd->ik", queries, vectors[found])
+        np.testing.assert_allclose(similarities, measured, atol=1e-5)
+        without, _ = nearest(queries, vectors, 4, leave_out=found[:, 0])
+        assert (without != found[:, :1]).all()
+        assert (without == found[:, 1:]).mean() > 0.95
 
     def test_the_floor(self) -> None:
         vectors = people(2000, 8, seed=5)

@@ -115,5 +115,13 @@ def test_threshold_of_a_calibration_grows_with_the_logarithm_of_the_crowd() -> N
     calibration = Calibration(slope=20.0, midpoint=0.5, source="made up")
     assert calibration.threshold(1) == calibration.threshold(0) == 0.5
     assert calibration.threshold(1000) == pytest.approx(0.5 + math.log(1000) / 20)
-    steps = [calibration.threshold(10 ** (i + 1)) - calibration.threshold(10**i) for i in range(5)]
-    assert steps == pytest.approx([math.log(10) / 20] * 5)
+    steps = [calibration.threshold(10 ** (i + 1)) - calibration.threshold(10**i) for i in range(4)]
+    assert steps == pytest.approx([math.log(10) / 20] * 4)
+    assert calibration.threshold(20_000) == pytest.approx(0.5 + math.log(20_000) / 20)
+
+
+def test_threshold_of_a_calibration_grows_half_as_fast_beyond_what_was_measured() -> None:
+    calibration = Calibration(slope=20.0, midpoint=0.5, source="made up")
+    step = calibration.threshold(2_000_000) - calibration.threshold(20_000)
+    assert step == pytest.approx(math.log(100) / 2 / 20)
+    assert calibration.threshold(20_001) > calibration.threshold(20_000)

@@ -1,0 +1,162 @@
+"""Compiled kernels of the search for neighbours.
+
+Lists of neighbours are rows of two arrays, positions and similarities. Each is a heap while it is filled,
+its worst entry first: least similarity, then greatest position. Whatever the order in which entries are
+offered, the list is the same.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from faceindex.types import F32, I32
+
+__all__ = ["empty_lists", "keep_best", "mark_new", "offer", "refine", "sort_lists"]
+
+
+def empty_lists(rows: int, k: int, floor: float, nobody: int) -> tuple[I32, F32]:
+    """Lists of k entries that any better one replaces; `nobody` is a position behind all."""
+    return np.full((rows, k), nobody, np.int32), np.full((rows, k), floor, np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sift(values, positions, k, value, position):  # type: ignore[no-untyped-def]
+    """Replace the first of the k entries of a heap."""
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= k:
+            break
+        if child + 1 < k and (
+            values[child + 1] < values[child]
+            or (values[child + 1] == values[child] and positions[child + 1] > positions[child])
+        ):
+            child += 1
+        if values[child] > value or (values[child] == value and positions[child] < position):
+            break
+        values[at], positions[at] = values[child], positions[child]
+        at = child
+    values[at], positions[at] = value, position
+
+
+@numba.njit(cache=True, nogil=True)
+def keep_best(block, lines, leave_out, first, nobody, found, similarities):  # type: ignore[no-untyped-def]
+    """Put row r of `block`, similarities to positions from `first` on, into list ``lines[r]``."""
+    k = found.shape[1]
+    columns = block.shape[1]
+    for r in range(len(lines)):
+        row = block[r]
+        values, positions = similarities[lines[r]], found[lines[r]]
+        for start in range(0, columns, 16):
+            stop = min(start + 16, columns)
+            # Next to nothing is better than what there is: 16 at a time, without branches.
+            worst = values[0]
+            better = 0
+            if stop - start == 16:
+                for c in range(16):
+                    better += row[start + c] >= worst
+            else:
+                better = 1
+            if better == 0:
+                continue
+            for c in range(start, stop):
+                position = first + c
+                tie = row[c] == values[0] and position < positions[0] != nobody
+                if (row[c] > values[0] or tie) and position != leave_out[r]:
+                    _sift(values, positions, k, row[c], np.int32(position))
+
+
+@numba.njit(cache=True, nogil=True)
+def sort_lists(found, similarities, start, stop):  # type: ignore[no-untyped-def]
+    """Turn heaps into lists, best first."""
+    for line in range(start, stop):
+        values, positions = similarities[line], found[line]
+        for last in range(len(values) - 1, 0, -1):
+            value, position = values[last], positions[last]
+            values[last], positions[last] = values[0], positions[0]
+            _sift(values, positions, last, value, position)
+
+
+@numba.njit(cache=True, nogil=True)
+def offer(known, alike, low, high, found, similarities):  # type: ignore[no-untyped-def]
+    """Tell those in ``low..high - 1`` whose `known` neighbour they are, and how `alike`; lists in and out."""
+    k = found.shape[1]
+    for j in range(low, high):
+        found[j], similarities[j] = found[j, ::-1].copy(), similarities[j, ::-1].copy()
+    for i in range(len(known)):
+        for t in range(known.shape[1]):
+            j, value = known[i, t], alike[i, t]
+            if j < low or j >= high or value < similarities[j, 0]:
+                continue
+            if value == similarities[j, 0] and i >= found[j, 0]:
+                continue
+            told = False
+            for other in found[j]:
+                told |= other == i
+            if not told:
+                _sift(similarities[j], found[j], k, value, np.int32(i))
+    sort_lists(found, similarities, low, high)
+
+
+@numba.njit(cache=True, nogil=True)
+def mark_new(known, before, start, stop, new):  # type: ignore[no-untyped-def]
+    """Which of the `known` neighbours were not among those known `before`."""
+    for i in range(start, stop):
+        for t in range(known.shape[1]):
+            new[i, t] = True
+            for other in before[i]:
+                if other == known[i, t]:
+                    new[i, t] = False
+                    break
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def refine(vectors, known, new, start, stop, found, similarities):  # type: ignore[no-untyped-def]
+    """Compare vectors with the `known` neighbours of their known neighbours; lists in, lists out.
+
+    Pairs that met by way of two entries that are not `new` are left out.
+    """
+    n, d = vectors.shape
+    k, hops = found.shape[1], known.shape[1]
+    # A hash table of those that were looked at stays in the level-1 cache, which a mark for each of the
+    # n does not. Entries hold whose they are, so that it need not be cleared.
+    bits = 4
+    while (1 << bits) < 4 * (hops * hops + k + 1):
+        bits += 1
+    shift, mask = np.uint64(64 - bits), np.int64((1 << bits) - 1)
+    table = np.full(1 << bits, -1, np.int64)
+    for i in range(start, stop):
+        values, positions = similarities[i], found[i]
+        mine = np.int64(i) << 32
+        for t in range(-1, k):
+            other = np.int64(i) if t < 0 else np.int64(positions[t])
+            slot = np.int64((np.uint64(other) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+            while table[slot] >> 32 == i and table[slot] != mine | other:
+                slot = (slot + 1) & mask
+            table[slot] = mine | other
+        values[:] = values[::-1].copy()  # worst first is a heap
+        positions[:] = positions[::-1].copy()
+        vector = vectors[i]
+        for a in range(hops):
+            j = known[i, a]
+            if j == n:
+                break
+            for b in range(hops):
+                if known[j, b] == n:
+                    break
+                if not (new[i, a] or new[j, b]):
+                    continue
+                other = np.int64(known[j, b])
+                slot = np.int64((np.uint64(other) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+                while table[slot] >> 32 == i and table[slot] != mine | other:
+                    slot = (slot + 1) & mask
+                if table[slot] == mine | other:
+                    continue
+                table[slot] = mine | other
+                value = np.float32(0)
+                for e in range(d):
+                    value += vector[e] * vectors[other, e]
+                if value > values[0]:
+                    _sift(values, positions, k, value, np.int32(other))
+    sort_lists(found, similarities, start, stop)

@@ -1,0 +1,40 @@
+"""Threads for work that releases the interpreter's lock: matrix products and compiled kernels."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import threadpoolctl  # type: ignore[import-untyped]
+
+__all__ = ["Workers", "cores"]
+
+
+class Workers:
+    """A thread for each core; a matrix product stays in its thread, as the cores have their own."""
+
+    def __enter__(self) -> Workers:
+        self._limits = _libraries().limit(limits=1, user_api="blas")
+        self._pool = ThreadPoolExecutor(cores())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._limits.restore_original_limits()
+
+    def run(self, work: Callable[[int], None], items: Iterable[int]) -> None:
+        """Do `work` on each item, in any order, and wait for all."""
+        for _ in self._pool.map(work, items):
+            pass
+
+
+@functools.cache
+def _libraries() -> threadpoolctl.ThreadpoolController:
+    return threadpoolctl.ThreadpoolController()  # looks at all that is loaded, which takes milliseconds
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
