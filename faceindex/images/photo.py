@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -75,6 +76,7 @@ _CUT_SHORT = (
 
 _MODES_TO_REDUCE = frozenset({"L", "RGB", "CMYK", "YCbCr"})
 _BAND_PIXELS = 1 << 18
+_MAPPED_BYTES = 1 << 17  # as malloc's threshold is at first; it rises with what is freed
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,16 +326,34 @@ def _load(opened: ImageFile) -> None:
 
 def _to_array(image: PIL.Image.Image) -> Image:
     width, height = image.size
+    array = _empty(height, width)
     rows = max(1, _BAND_PIXELS // width)
     if rows >= height:
-        return np.array(image)
+        array[:] = np.asarray(image)
+        return array
     # Band by band: numpy's way through `tobytes` holds three copies of the whole photo for a moment, and
     # at 12 megapixels takes 4 times as long as this, whose bands stay in the processor's cache.
-    array = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
         array[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
     return array
+
+
+def _empty(height: int, width: int) -> Image:
+    """Room for a photo: its own pages if it is large.
+
+    Photos live long among the networks' buffers. On malloc's heap each leaves a hole of a size that no other
+    photo has; over thousands of photos the heap grows by them.
+    """
+    size = height * width * 3
+    if size >= _MAPPED_BYTES and hasattr(mmap, "MAP_ANONYMOUS"):
+        try:
+            pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError:
+            pass  # too many maps, perhaps: Linux has a limit for a process
+        else:
+            return np.frombuffer(pages, np.uint8).reshape(height, width, 3)
+    return np.empty((height, width, 3), np.uint8)
 
 
 def _failure(error: Exception, data: bytes, image_format: str, path: str | PathLike[str]) -> ImageError:

@@ -16,7 +16,7 @@ from faceindex.recognise import Shot
 __all__ = ["Loaded", "Loader", "processing_failed", "shot_bytes"]
 
 # Photos read ahead of the networks. More only costs memory: decoding is faster than recognising.
-_AHEAD = 32
+_AHEAD = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,29 @@ def test_large_photos_are_copied_whole() -> None:
     np.testing.assert_array_equal(decode(encode(array, "BMP"), "x").image, array)
 
 
+def test_large_photos_have_pages_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And room on the heap where the operating system gives no pages."""
+    small, large = picture(64, 48), picture(640, 480)
+    maps: list[int] = []
+    mapped = photo.mmap.mmap
+
+    def spy(file: int, size: int, **flags: int) -> object:
+        maps.append(size)
+        return mapped(file, size, **flags)
+
+    def refuse(file: int, size: int, **flags: int) -> object:
+        raise OSError("too many maps")
+
+    for way in (spy, refuse):
+        monkeypatch.setattr(photo.mmap, "mmap", way)
+        for array in (small, large):
+            decoded = decode(encode(array, "BMP"), "x").image
+            np.testing.assert_array_equal(decoded, array)
+            assert decoded.flags.writeable
+            assert decoded.flags.c_contiguous
+    assert maps == ([640 * 480 * 3] if hasattr(photo.mmap, "MAP_ANONYMOUS") else [])
+
+
 def test_first_frame_of_mpo_and_gif() -> None:
     for image_format in ("MPO", "GIF", "WEBP", "TIFF", "PNG"):
         frames = [PIL.Image.fromarray(picture()), PIL.Image.new("RGB", (96, 64), "lime")]
