@@ -56,24 +56,28 @@ def ratio(line: dict[str, Any]) -> str:
 
 SHOWN = {
     "bcubed_f": "B-cubed F",
-    "f": "F",
-    "recall": "recall",
+    "bcubed_f_over_all_photos": "",
+    "f": "B-cubed F",
+    "recall_at_20": "recall@20",
+    "recall_at_20_hnswlib": "recall@20 of hnswlib",
+    "iou_0.5": "at IoU 0.5",
     "right_person": "right person",
-    "share_of_peer_found_by_ours": "faces of the peer found",
+    "share_of_peer_found_by_ours": "found of the peer's faces",
 }
 """What is told of an accuracy, and in what words."""
 
 
 def accuracy(line: dict[str, Any]) -> str:
-    """The numbers of a line's accuracy that say most, with whose they are."""
-    parts = []
+    """The numbers of a line's accuracy that say most, with whose they are; all are in the result."""
+    parts: list[str] = []
 
     def walk(node: dict[str, Any], path: str) -> None:
         for name, value in node.items():
             if isinstance(value, dict):
-                walk(value, name.replace("_", " "))
-            elif name in SHOWN and isinstance(value, (int, float)):
-                parts.append(f"{path + ': ' if path else ''}{SHOWN[name]} {value:.4f}")
+                # A level that has but names of its own, such as "bcubed", is not worth a word.
+                walk(value, path if name == "bcubed" else " ".join(filter(None, (path, name))))
+            elif SHOWN.get(name) and isinstance(value, (int, float)):
+                parts.append(f"{path + ': ' if path else ''}{SHOWN[name]} {value:.4f}".replace("_", " "))
 
     walk(line["accuracy"], "")
     return "; ".join(parts)
@@ -111,7 +115,9 @@ def plot_targets(lines: list[dict[str, Any]]) -> None:
     axes.set_yticks(range(len(lines)), [f"{line['row']}. {line['what']}" for line in reversed(lines)])
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.set_xlabel("times better than asked; the line is what was asked, | what would be beyond it")
+    figure.supxlabel(
+        "times better than asked: the line is what was asked, a grey tick what would be beyond it", size=9
+    )
     finish(figure, axes, "targets")
 
 
