@@ -21,7 +21,7 @@ from faceindex.pipeline.events import (
     Summary,
     Warned,
 )
-from faceindex.pipeline.heap import trim
+from faceindex.pipeline.heap import keep_level, trim
 from faceindex.pipeline.load import Loaded, Loader, processing_failed, shot_bytes
 from faceindex.pipeline.moves import find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
@@ -153,6 +153,7 @@ class _Run:
     def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
         if not tasks:
             return
+        keep_level()
         on_cpu = self.recogniser.device == "cpu"
         self._workers = _workers() if on_cpu else _GPU_WORKERS
         batch_photos = min(_BATCH_PHOTOS, -(-len(tasks) // self._workers)) if on_cpu else _GPU_BATCH_PHOTOS

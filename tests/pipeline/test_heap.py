@@ -10,12 +10,10 @@ import pytest
 
 from faceindex import FaceIndex
 from faceindex.pipeline import heap, run
-from faceindex.pipeline.heap import trim
+from faceindex.pipeline.heap import keep_level, trim
 
 STATM = Path("/proc/self/statm")
-needs_glibc = pytest.mark.skipif(
-    not STATM.exists() or heap._malloc_trim() is None, reason="needs Linux with glibc"
-)
+needs_glibc = pytest.mark.skipif(not STATM.exists() or heap._glibc() is None, reason="needs Linux with glibc")
 
 
 def resident() -> int:
@@ -33,14 +31,28 @@ def test_holes_in_the_heap_are_given_back() -> None:
     assert all(block[-1] == ord("x") for block in kept)
 
 
+@needs_glibc
+def test_large_blocks_do_not_stay_on_the_heap() -> None:
+    keep_level()
+    bytearray(b"x" * (24 << 20))  # freed at once; glibc's own threshold would be 24 MiB from now on
+    before = resident()
+    block = bytearray(b"x" * (20 << 20))
+    behind = bytearray(b"x" * 100_000)
+    assert resident() - before > 19 << 20
+    del block
+    assert resident() - before < 4 << 20
+    assert behind[-1] == ord("x")
+
+
 def test_nothing_happens_where_there_is_no_such_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    heap._malloc_trim.cache_clear()
+    heap._glibc.cache_clear()
     monkeypatch.setattr(heap.sys, "platform", "darwin")
     try:
-        assert heap._malloc_trim() is None
+        assert heap._glibc() is None
         trim()
+        keep_level()
     finally:
-        heap._malloc_trim.cache_clear()
+        heap._glibc.cache_clear()
 
 
 def test_a_run_trims_now_and_then(
