@@ -20,7 +20,7 @@ _KEPT = (
 def keep_level() -> None:
     """Keep the heap from growing over thousands of photos, in this process from now on; glibc only.
 
-    The peak of `index` on 8,000 photos was 1.03 times that on 800 with it, and 1.11 times without
+    The peak of `index` on 8,000 photos was 1.05 times that on 800 with it, and 1.11 times without
     (`benchmarks/memory.py`).
     """
     libc = _glibc()
