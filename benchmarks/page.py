@@ -102,7 +102,7 @@ def plot_targets(lines: list[dict[str, Any]]) -> None:
     """Each line as how many times better than its reach: 1 is the reach, right of it is better."""
 
     def better(line: dict[str, Any], value: float) -> float:
-        return float(value / line["reach"] if line["beyond"] >= line["reach"] else line["reach"] / value)
+        return float(value / line["reach"] if line["beyond"] > line["reach"] else line["reach"] / value)
 
     figure, axes = plt.subplots(figsize=(9, 0.38 * len(lines) + 1.2), layout="constrained")
     for place, line in enumerate(reversed(lines)):
@@ -135,15 +135,11 @@ def plot_growth(rows: list[dict[str, Any]]) -> None:
     }
     palette = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
     for (name, seconds), colour in zip(series.items(), palette, strict=True):
-        time.plot(faces, seconds, "o-", color=colour, linewidth=1.8, markersize=4)
-        time.annotate(
-            f" {name}", (faces[-1], seconds[-1]), color=colour, va="center", fontsize=8, xytext=(4, 0),
-            textcoords="offset points",
-        )  # fmt: skip
+        time.plot(faces, seconds, "o-", color=colour, linewidth=1.8, markersize=4, label=name)
     guide = faces * np.log(faces)
-    time.plot(faces, series["cluster"][0] * guide / guide[0], ":", color=FAINT)
-    time.annotate("n log n", (faces[1], series["cluster"][0] * guide[1] / guide[0]), color=FAINT, fontsize=8)
+    time.plot(faces, series["cluster"][0] * guide / guide[0], ":", color=FAINT, label="n log n")
     time.set_ylabel("seconds")
+    time.legend(frameon=False, fontsize=8)
     for step, colour in zip(("cluster", "write", "add", "search"), palette, strict=False):
         peaks = [row["peak_mib"][step] for row in rows]
         memory.plot(faces, peaks, "o-", color=colour, linewidth=1.8, markersize=4, label=step)
@@ -156,7 +152,6 @@ def plot_growth(rows: list[dict[str, Any]]) -> None:
     for axes in (time, memory):
         axes.set_xscale("log")
         axes.set_xlabel("faces")
-        axes.margins(x=0.22 if axes is time else 0.05)
     finish(figure, [time, memory], "growth")
 
 
