@@ -125,10 +125,10 @@ class BatchSize:
         results: list[_Result] = []
         start = 0
         while start < n or not results:
-            passes = -(-(n - start) // max(1, self.size // each))
-            stop = start + -(
-                -(n - start) // max(1, passes)
-            )  # not a full one and a rest: small passes are slow
+            # Not full slices and a rest: small passes are slow.
+            left = n - start
+            passes = max(1, -(-left // max(1, self.size // each)))
+            stop = start + -(-left // passes)
             try:
                 results.append(work(slice(start, stop)))
             except (RuntimeError, MemoryError) as error:
