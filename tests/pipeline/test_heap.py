@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 
@@ -15,33 +17,57 @@ from faceindex.pipeline.heap import keep_level, trim
 STATM = Path("/proc/self/statm")
 needs_glibc = pytest.mark.skipif(not STATM.exists() or heap._glibc() is None, reason="needs Linux with glibc")
 
+_RESIDENT = """
+import os
+from pathlib import Path
+from faceindex.pipeline.heap import keep_level, trim
 
-def resident() -> int:
-    return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+"""
+
+
+def in_a_fresh_process(script: str) -> None:
+    """Run a script that measures its own memory: what other tests left on the heap is not there."""
+    done = subprocess.run(
+        [sys.executable, "-c", _RESIDENT + textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @needs_glibc
 def test_holes_in_the_heap_are_given_back() -> None:
-    blocks = [bytearray(b"x" * 100_000) for _ in range(1000)]  # below malloc's least mmap threshold
-    kept = blocks[::20]
-    del blocks
-    before = resident()
-    trim()
-    assert before - resident() > 60_000_000
-    assert all(block[-1] == ord("x") for block in kept)
+    in_a_fresh_process(
+        """
+        blocks = [bytearray(b"x" * 100_000) for _ in range(1000)]  # below malloc's least mmap threshold
+        kept = blocks[::20]
+        del blocks
+        before = resident()
+        trim()
+        assert before - resident() > 60_000_000
+        assert all(block[-1] == ord("x") for block in kept)
+        """
+    )
 
 
 @needs_glibc
 def test_large_blocks_do_not_stay_on_the_heap() -> None:
-    keep_level()
-    bytearray(b"x" * (24 << 20))  # freed at once; glibc's own threshold would be 24 MiB from now on
-    before = resident()
-    block = bytearray(b"x" * (20 << 20))
-    behind = bytearray(b"x" * 100_000)
-    assert resident() - before > 19 << 20
-    del block
-    assert resident() - before < 4 << 20
-    assert behind[-1] == ord("x")
+    in_a_fresh_process(
+        """
+        keep_level()
+        bytearray(b"x" * (24 << 20))  # freed at once; glibc's own threshold would be 24 MiB from now on
+        before = resident()
+        block = bytearray(b"x" * (20 << 20))
+        behind = bytearray(b"x" * 100_000)
+        assert resident() - before > 19 << 20
+        del block
+        assert resident() - before < 4 << 20
+        assert behind[-1] == ord("x")
+        """
+    )
 
 
 def test_nothing_happens_where_there_is_no_such_function(monkeypatch: pytest.MonkeyPatch) -> None:
