@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeAlias
 
 from faceindex.errors import ImageError, Reason, UsageError
 
-__all__ = ["Candidate", "Listing", "list_files", "walk"]
+__all__ = ["Candidate", "Listing", "walk"]
 
 # What synchronisers, network disks and operating systems leave between photos: thumbnails, trash,
 # archive metadata. Compared in lower case.
@@ -82,7 +82,12 @@ class Candidate(NamedTuple):
         return self.root / self.relpath
 
 
-def walk(paths: Sequence[str | PathLike[str]], *, exclude: Collection[Path] = ()) -> Iterator[Candidate]:
+def walk(
+    paths: Sequence[str | PathLike[str]],
+    *,
+    exclude: Collection[Path] = (),
+    on_files: Callable[[int], None] | None = None,
+) -> Listing:
     """Find every regular file in folders, whatever its suffix, and single files.
 
     Left out below a folder: hidden files and folders (leading dot), folders with a ``.nomedia``
@@ -97,43 +102,30 @@ def walk(paths: Sequence[str | PathLike[str]], *, exclude: Collection[Path] = ()
         Folders and files. They are walked in this order.
     exclude : collection of Path
         Files and folders that are left out even if they are given, like the index directory.
-
-    Returns
-    -------
-    iterator of Candidate
-        Within each of `paths` in code-point order of ``relpath``. What cannot be looked at
-        is yielded with its ``error``: a broken link, a folder that must not be listed.
-
-    Raises
-    ------
-    UsageError
-        If one of `paths` does not exist; raised before anything is yielded.
-    """
-    given = [_existing(path) for path in paths]
-    return iter(_list_all(given, exclude, _no_report))
-
-
-def list_files(
-    paths: Sequence[str | PathLike[str]],
-    *,
-    exclude: Collection[Path] = (),
-    on_files: Callable[[int], None] | None = None,
-) -> Listing:
-    """`walk`, at once, and with a digest of all that was seen.
-
-    Parameters
-    ----------
-    paths, exclude
-        As in `walk`.
     on_files : callable, optional
         Told the number of files now and then; what it raises ends the walk.
 
+    Returns
+    -------
+    Listing
+        Iterating gives a `Candidate` for each, within each of `paths` in code-point order of
+        ``relpath``. What cannot be looked at comes with its ``error``: a broken link, a folder that
+        must not be listed.
+
     Raises
     ------
     UsageError
-        If one of `paths` does not exist.
+        If one of `paths` does not exist; raised before anything is walked.
     """
-    return _list_all([_existing(path) for path in paths], exclude, on_files or _no_report)
+    given = [_existing(path) for path in paths]
+    are_folders = [os.path.isdir(path) for path in given]
+    files = [path for path, is_folder in zip(given, are_folders, strict=True) if not is_folder]
+    walker = _Walker(files, [os.path.abspath(path) for path in exclude], on_files or _no_report)
+    trees = [
+        walker.folder(path) if is_folder else walker.single(path)
+        for path, is_folder in zip(given, are_folders, strict=True)
+    ]
+    return Listing(trees, None if files else _digest(trees))
 
 
 class _Folder(NamedTuple):
@@ -205,17 +197,6 @@ def _existing(path: str | PathLike[str]) -> str:
 
 def _no_report(files: int) -> None:
     """Nobody wants to know."""
-
-
-def _list_all(given: list[str], exclude: Collection[Path], on_files: Callable[[int], None]) -> Listing:
-    are_folders = [os.path.isdir(path) for path in given]
-    files = [path for path, is_folder in zip(given, are_folders, strict=True) if not is_folder]
-    walker = _Walker(files, [os.path.abspath(path) for path in exclude], on_files)
-    trees = [
-        walker.folder(path) if is_folder else walker.single(path)
-        for path, is_folder in zip(given, are_folders, strict=True)
-    ]
-    return Listing(trees, None if files else _digest(trees))
 
 
 class _Walker:

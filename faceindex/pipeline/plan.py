@@ -10,7 +10,7 @@ from pathlib import Path
 
 from faceindex import __version__
 from faceindex.errors import ImageError, Reason
-from faceindex.images.walk import Candidate, list_files
+from faceindex.images import Candidate, walk
 from faceindex.store import ImageRecord, Root, Status, Store, Unchanged
 
 __all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "make_plan"]
@@ -102,7 +102,7 @@ def make_plan(
     UsageError
         If a path does not exist.
     """
-    listing = list_files(paths, exclude=exclude, on_files=on_scan)
+    listing = walk(paths, exclude=exclude, on_files=on_scan)
     # Another version may find other files unreadable, or other names of no interest.
     tree = None if listing.digest is None else f"{__version__} {listing.digest}"
     if (

@@ -252,14 +252,6 @@ class Catalog:
         where, parameters = ("WHERE root_id = ?", (root_id,)) if root_id is not None else ("", ())
         return self._images(f"{where} ORDER BY id", parameters)
 
-    def images_by_hash(self, hashes: Iterable[bytes]) -> list[ImageRecord]:
-        """Photos whose content hash is among `hashes`."""
-        return [
-            image
-            for chunk in _chunks(list(hashes))
-            for image in self._images(f"WHERE content_hash IN ({_marks(chunk)}) ORDER BY id", chunk)
-        ]
-
     def images_by_id(self, ids: Iterable[int]) -> list[ImageRecord]:
         """Photos whose id is among `ids`."""
         return [

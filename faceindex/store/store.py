@@ -269,14 +269,6 @@ class Store:
         """Known photos by id, for those of `image_ids` that are known."""
         return {image.id: image for image in self._catalog.images_by_id(set(image_ids))}
 
-    def by_hash(self, hashes: Iterable[bytes]) -> dict[bytes, list[ImageRecord]]:
-        """Known photos by content, for those of `hashes` that are known; copies share a list."""
-        found: dict[bytes, list[ImageRecord]] = {}
-        for image in self._catalog.images_by_hash(set(hashes)):
-            if image.content_hash is not None:
-                found.setdefault(image.content_hash, []).append(image)
-        return found
-
     def commit(self, images: Sequence[NewImage]) -> None:
         """Make the outcome of a batch of photos durable, all of it or nothing.
 

@@ -12,7 +12,6 @@ import pytest
 
 from faceindex.errors import Reason, UsageError
 from faceindex.images import Candidate, walk
-from faceindex.images.walk import list_files
 
 walk_module = importlib.import_module("faceindex.images.walk")  # `images.walk` is the function
 
@@ -209,13 +208,13 @@ def test_real_permissions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", ["missing", "a.jpg/below", "", "nul\0byte"])
-def test_a_path_that_does_not_exist_is_named_before_anything_is_yielded(
+def test_a_path_that_does_not_exist_is_named_at_once(
     tmp_path: Path, bad: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path, "a.jpg")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
-        walk(["a.jpg", bad])  # not iterated
+        walk(["a.jpg", bad])
     assert f"'{bad}'" in caught.value.problem
     assert caught.value.remedy
 
@@ -254,14 +253,14 @@ def test_progress_is_told_now_and_then_and_may_end_the_walk(
     make(tmp_path, *(f"{folder}/{number}.jpg" for folder in "ab" for number in range(5)))
     monkeypatch.setattr(walk_module, "_REPORT_EVERY", 3)
     told: list[int] = []
-    list_files([tmp_path], on_files=told.append)
+    walk([tmp_path], on_files=told.append)
     assert told == [3, 8]
 
     def stop(files: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list_files([tmp_path], on_files=stop)
+        walk([tmp_path], on_files=stop)
 
 
 def test_the_digest_tells_what_the_candidates_tell(tmp_path: Path) -> None:
@@ -284,7 +283,7 @@ def test_the_digest_tells_what_the_candidates_tell(tmp_path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"x" * rng.randrange(2))
             os.utime(path, ns=(0, rng.randrange(2)))
-        listing = list_files([tree])
+        listing = walk([tree])
         assert listing.digest is not None
         content = tuple(listing)
         seen_again += content in by_content
@@ -299,20 +298,20 @@ def test_the_digest_is_of_real_folders_in_their_order(tmp_path: Path) -> None:
         os.utime(tmp_path / folder / "a.jpg", (1, 1))
     (tmp_path / "link").symlink_to("x")
     x, y, link = tmp_path / "x", tmp_path / "y", tmp_path / "link"
-    digests = [list_files(paths).digest for paths in ([x], [y], [x, y], [y, x])]
+    digests = [walk(paths).digest for paths in ([x], [y], [x, y], [y, x])]
     assert len(set(digests)) == 4
-    assert list_files([link]).digest == digests[0]
+    assert walk([link]).digest == digests[0]
     link.unlink()
     link.symlink_to("y")
-    assert list_files([link]).digest == digests[1]
+    assert walk([link]).digest == digests[1]
 
 
 def test_there_is_no_digest_of_what_is_no_folder_or_cannot_be_looked_at(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg")
-    assert list_files([tmp_path / "a.jpg"]).digest is None
-    assert list_files([tmp_path]).digest is not None
+    assert walk([tmp_path / "a.jpg"]).digest is None
+    assert walk([tmp_path]).digest is not None
     (tmp_path / "broken.jpg").symlink_to("nowhere.jpg")
-    assert list_files([tmp_path]).digest is None
+    assert walk([tmp_path]).digest is None
 
 
 def test_what_is_excluded_may_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

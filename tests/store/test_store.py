@@ -134,12 +134,15 @@ def test_remove(store, root_id, make_image, unit_vectors):
     assert store.faces().face[-1] > table.face[-1]
 
 
-def test_by_hash(store, root_id, make_image, unit_vectors):
-    photos = [make_image(root_id, f"{i}.jpg", unit_vectors(1, i), content=f"{i % 600}") for i in range(1200)]
-    store.commit([*photos, NewImage(root_id, "no hash", 1, 1, None, status=Status.IGNORED)])
-    found = store.by_hash([b"unknown", *(f"{i}".encode() for i in range(600))])
-    assert len(found) == 600
-    assert [record.relpath for record in found[b"7"]] == ["7.jpg", "607.jpg"]
+def test_by_id(store, root_id, make_image, unit_vectors):
+    photos = [make_image(root_id, f"{i}.jpg", unit_vectors(1, i)) for i in range(1200)]
+    store.commit(photos)
+    by_name = {relpath: record.id for (_, relpath), record in store.images().items()}
+    asked = [by_name[f"{i}.jpg"] for i in range(1100)]  # more than a statement takes
+    found = store.by_id([*asked, max(by_name.values()) + 1])
+    assert {i: record.relpath for i, record in found.items()} == dict(
+        zip(asked, (f"{i}.jpg" for i in range(1100)), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
