@@ -6,7 +6,9 @@ multiplications and additions of a face are counted in what torch executes; two 
 that of a product of square float32 matrices with the same threads, the best of torch's and numpy's, of
 several sizes and repeats, just before and just after. Both take turns, so each round is a ratio.
 
-Beside them, to say what is lost where: batches as full as the embedder takes them, and CPU seconds.
+Beside them, to say what is lost where: batches as full as the embedder takes them, and CPU seconds; and as
+accuracy, the largest difference of a component of the outputs (facenet's at unit length) from what dlib
+itself gives, or the published network with nothing folded.
 
     python benchmarks/embedding.py [--photos N] [--rounds N] [--embedders NAME...] [--quick]
                                    [--data ../shared/data]
@@ -25,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import dlib
 import numpy as np
 import torch
 from common import target, write_result
@@ -34,13 +37,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from faceindex import images, models
 from faceindex.embed import Embedder
+from faceindex.embed.dlib_resnet import DlibResNet
+from faceindex.embed.facenet_net import InceptionResnetV1
 from faceindex.pipeline.run import _BATCH_PHOTOS, _workers
 from faceindex.recognise import Recogniser, use_one_thread
+from faceindex.state_dicts import load_network
 from faceindex.types import U8
 
 TARGETS = {"facenet": (0.80, 0.95), "dlib": (0.65, 0.80)}  # reach, beyond
 SIDES = (768, 1536)  # of the matrices; larger ones are no faster, and the fastest differs by machine
 REPEATS = 5
+COMPARED = 32  # chips whose embeddings are compared with the reference's
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,21 @@ def peak(threads: int) -> float:
     """GFLOP/s of the fastest float32 product with so many threads."""
     with threadpool_limits(threads, "blas"):
         return max(map(gflops_of_product, SIDES))
+
+
+def difference(embedder: Embedder, chips: U8) -> float:
+    """The largest difference of a component from the reference's."""
+    weights = models.find_weights(embedder.spec.weights[0])
+    if isinstance(embedder, DlibResNet):
+        reference = dlib.face_recognition_model_v1(str(weights))
+        expected = np.stack([reference.compute_face_descriptor(chip) for chip in chips])
+        return float(np.abs(embedder.outputs(chips) - expected).max())
+    network = load_network(InceptionResnetV1, embedder.spec.weights[0], ignored="logits.").eval()
+    with torch.inference_mode():
+        batch = torch.from_numpy(chips).permute(0, 3, 1, 2).contiguous()
+        outputs = network((batch.float() - 127.5) / 128)
+        expected = torch.nn.functional.normalize(outputs).numpy()
+    return float(np.abs(embedder.embed(chips)[0] - expected).max())
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -150,6 +172,8 @@ def run_embedder(
     default = torch.get_num_threads()
     reach, beyond = TARGETS[name]
     rows: list[dict[str, object]] = []
+    furthest = difference(embedder, every[:COMPARED])
+    print(f"  {name}: components differ from the reference's by at most {furthest:.1e}")
     detail: dict[str, object] = {
         "faces": len(every),
         "gmac_per_face": macs / 1e9,
@@ -175,6 +199,7 @@ def run_embedder(
                 measured[works[0].name]["share"],
                 reach=reach,
                 beyond=beyond,
+                accuracy={"largest_difference": furthest},
                 faces_per_second=median(measured[works[0].name]["faces_per_s"]),
                 share_in_full_batches=median(measured[works[1].name]["share"]),
                 gmac_per_face=macs / 1e9,

@@ -55,6 +55,9 @@ def ratio(line: dict[str, Any]) -> str:
 
 
 SHOWN = {
+    "bcubed_f_faceindex": "B-cubed F",
+    "bcubed_f_dlib": "dlib's",
+    "bcubed_f_networkx": "networkx's",
     "bcubed_f": "B-cubed F",
     "bcubed_f_over_all_photos": "",
     "f": "B-cubed F",
@@ -69,6 +72,8 @@ SHOWN = {
 
 def accuracy(line: dict[str, Any]) -> str:
     """The numbers of a line's accuracy that say most, with whose they are; all are in the result."""
+    if line["row"] in (1, 2):
+        return pipelines_accuracy(line)
     parts: list[str] = []
 
     def walk(node: dict[str, Any], path: str) -> None:
@@ -76,11 +81,29 @@ def accuracy(line: dict[str, Any]) -> str:
             if isinstance(value, dict):
                 # A level that has but names of its own, such as "bcubed", is not worth a word.
                 walk(value, path if name == "bcubed" else " ".join(filter(None, (path, name))))
-            elif SHOWN.get(name) and isinstance(value, (int, float)):
+            elif name == "largest_difference":
+                parts.append(f"differs from the reference by {value:.0e} at most")
+            elif SHOWN.get(name):
+                value = np.median(value)
                 parts.append(f"{path + ': ' if path else ''}{SHOWN[name]} {value:.4f}".replace("_", " "))
 
     walk(line["accuracy"], "")
     return "; ".join(parts)
+
+
+def pipelines_accuracy(line: dict[str, Any]) -> str:
+    """Ours, and the best that can be said of the peer."""
+    found = line["accuracy"]
+    ours = found["faceindex, half" if "bfloat16" in line["what"] else "faceindex"]
+    if line["row"] == 2:
+        peer = found[line["what"].partition(" / ")[0]]
+        return f"B-cubed F {ours['bcubed_f']:.4f}, the peer's {peer['bcubed_f']:.4f}"
+    peer = max(of["bcubed_f"] for name, of in found.items() if name.startswith("peer_kmeans"))
+    return (
+        f"B-cubed F {ours['kmeans']['bcubed_f']:.4f} (k-means), {ours['chinese_whispers']['bcubed_f']:.4f}"
+        f" (Chinese Whispers), the peer's at best {peer:.4f};"
+        f" {ours['matched']['share_of_peer_found_by_ours'] * 100:.2f} % of the peer's faces found"
+    )
 
 
 def table(lines: list[dict[str, Any]]) -> str:

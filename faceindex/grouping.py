@@ -6,7 +6,7 @@ import numpy as np
 
 from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.models.spec import Calibration
-from faceindex.store import Clustering, FaceTable
+from faceindex.store import Assignments, Clustering
 from faceindex.types import F32, I32, I64, BoolArray, Graph
 
 __all__ = [
@@ -37,7 +37,7 @@ _BLOCK = 65_536  # vectors that are gathered at a time
 
 
 def group_faces(
-    table: FaceTable,
+    table: Assignments,
     vectors: F32,
     clusterer: Clusterer,
     options: ClusterOptions,
@@ -50,7 +50,7 @@ def group_faces(
 
     Parameters
     ----------
-    table : FaceTable
+    table : Assignments
         n faces.
     vectors : (n, d) float32
         Their unit vectors; may be a memory map.
@@ -89,14 +89,14 @@ def group_faces(
     return _new_ids(labels, fixed, next_id)
 
 
-def leading(table: FaceTable, clusters: I64, calibration: Calibration) -> BoolArray:
+def leading(table: Assignments, clusters: I64, calibration: Calibration) -> BoolArray:
     """Which faces speak for people: those that are not blurred, and all of a cluster that has none.
 
     Where most faces are soft, soft is not blurred.
 
     Parameters
     ----------
-    table : FaceTable
+    table : Assignments
         n faces.
     clusters : (n,) int64
         -1 for none.
@@ -116,7 +116,12 @@ def leading(table: FaceTable, clusters: I64, calibration: Calibration) -> BoolAr
 
 
 def _fit_graph(
-    table: FaceTable, vectors: F32, clusterer: Clusterer, fixed: I64, new: BoolArray, options: ClusterOptions
+    table: Assignments,
+    vectors: F32,
+    clusterer: Clusterer,
+    fixed: I64,
+    new: BoolArray,
+    options: ClusterOptions,
 ) -> I64:
     """Cluster the sharp faces; blurred ones join the cluster of the most alike sharp face, or nobody.
 
@@ -271,7 +276,7 @@ def similarity_to_centroid(vectors: F32, labels: I64, clusters: I64 | None = Non
     return similarity
 
 
-def update_similarities(vectors: F32, labels: I64, table: FaceTable) -> tuple[F32, BoolArray]:
+def update_similarities(vectors: F32, labels: I64, table: Assignments) -> tuple[F32, BoolArray]:
     """As `similarity_to_centroid` after some faces got another cluster than the table tells.
 
     Only clusters that faces have joined are looked at; their members keep a similarity that is still

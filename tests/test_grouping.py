@@ -13,7 +13,7 @@ from faceindex.cluster import Clusterer, ClusterOptions
 from faceindex.evaluate import bcubed
 from faceindex.grouping import group_faces, similarity_to_centroid, update_similarities
 from faceindex.models import Calibration
-from faceindex.store import Clustering, FaceTable
+from faceindex.store import Assignments, Clustering
 from faceindex.types import F32, I64
 
 CALIBRATION = Calibration(slope=40.0, midpoint=0.5, source="made up", blurred=0.14)
@@ -29,18 +29,12 @@ def album(n: int, people: int, seed: int, noise: float = 0.13) -> tuple[F32, I64
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), who
 
 
-def make_table(cluster: I64, sharpness: F32 | None = None) -> FaceTable:
+def make_table(cluster: I64, sharpness: F32 | None = None) -> Assignments:
     n = len(cluster)
-    some = np.ones(n, np.float32)
-    return FaceTable(
+    return Assignments(
         face=np.arange(1, n + 1),
-        image=np.arange(1, n + 1),
         row=np.arange(n),
-        boxes=np.zeros((n, 4), np.float32),
-        landmarks=np.zeros((n, 5, 2), np.float32),
-        scores=some,
-        norms=some,
-        sharpness=0.3 * some if sharpness is None else sharpness,
+        sharpness=np.full(n, 0.3, np.float32) if sharpness is None else sharpness,
         cluster=cluster,
         similarity=np.full(n, np.nan, np.float32),
     )

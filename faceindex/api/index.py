@@ -155,7 +155,7 @@ class FaceIndex(Adding, Exporting, Evaluating):
         )
         started_over = rebuild or not same
 
-        table = self._store.faces()  # the writer's lock is held: the photos' names are not needed
+        table = self._store.assignments()  # the writer's lock is held: the photos' names are not needed
         vectors = self._store.vectors(table.row)
         labels = group_faces(
             table,

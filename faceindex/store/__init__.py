@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from faceindex.store.records import (
+    Assignments,
     Clustering,
     Counts,
     FaceTable,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXACT_BELOW",
+    "Assignments",
     "Clustering",
     "Counts",
     "FaceTable",

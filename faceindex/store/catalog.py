@@ -36,7 +36,10 @@ from faceindex.store.records import (
 from faceindex.store.vectors import sync_directory, sync_file
 
 if TYPE_CHECKING:
-    from faceindex.store.records import FaceTable
+    from numpy.typing import NDArray
+
+    from faceindex.store.columns import Column
+    from faceindex.store.records import Assignments, FaceTable
     from faceindex.types import F32, I64, Faces
 
 __all__ = ["Catalog"]
@@ -353,26 +356,36 @@ class Catalog:
 
     def faces(self) -> FaceTable:
         """All live faces."""
-        from faceindex.store.columns import INTEGER, REAL, read_columns
         from faceindex.store.packing import GEOMETRY, face_table
+
+        return face_table(*self._read_faces(["image_id", "vector_row"], ("f.geometry", GEOMETRY)))
+
+    def assignments(self) -> Assignments:
+        """All live faces without their places."""
+        from faceindex.store.packing import SHARPNESS, SHARPNESS_BYTES, assignments
+
+        return assignments(*self._read_faces(["vector_row"], (SHARPNESS_BYTES, SHARPNESS)))
+
+    def _read_faces(self, integers: list[str], structure: Column) -> list[NDArray[Any]]:
+        """Ids, other integers, clusters, similarities, and a structure of all live faces."""
+        from faceindex.store.columns import INTEGER, read_columns
+        from faceindex.store.packing import SIMILARITY_UNITS
 
         with _translated(self.path):
             try:
-                columns = read_columns(
+                return read_columns(
                     self._db.execute,
                     "faces f LEFT JOIN assignments a ON a.face_id = f.id",
                     [
                         ("f.id", INTEGER),
-                        ("f.image_id", INTEGER),
-                        ("f.vector_row", INTEGER),
+                        *((f"f.{name}", INTEGER) for name in integers),
                         ("coalesce(a.cluster_id, -1)", INTEGER),
-                        ("coalesce(a.similarity, 0.0)", REAL),
-                        ("f.geometry", GEOMETRY),
+                        (f"CAST(round(coalesce(a.similarity, 0) * {SIMILARITY_UNITS}) AS INTEGER)", INTEGER),
+                        structure,
                     ],
                 )
             except ValueError as error:
                 raise _corrupt(self.path, f"the places of its faces take {error}") from error
-        return face_table(*columns)
 
     # Clusterings -------------------------------------------------------------------------------
 

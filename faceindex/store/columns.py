@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INTEGER", "REAL", "Column", "read_columns"]
+__all__ = ["INTEGER", "Column", "read_columns"]
 
-INTEGER, REAL = np.dtype(np.int64), np.dtype(np.float64)
+INTEGER = np.dtype(np.int64)
 
 Column: TypeAlias = "tuple[str, np.dtype[Any]]"
-"""An SQL expression and the type of its values: int64, float64, or a structure for BLOBs of its size."""
+"""An SQL expression and the type of its values: int64, or a structure for BLOBs of its size."""
 
 _CHUNK = 1 << 16  # rows of a step; their text takes some megabytes
 
@@ -40,7 +40,7 @@ def read_columns(
     Returns
     -------
     list of (n,) arrays
-        One for each column, by ascending key. Of reals, 15 digits are kept: more than float32 has.
+        One for each column, by ascending key.
 
     Raises
     ------

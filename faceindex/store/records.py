@@ -191,42 +191,54 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
-class FaceTable:
-    """All live faces as parallel arrays, in ascending order of `face` and of `row`.
+class Assignments:
+    """All live faces and their clusters as parallel arrays, in ascending order of `face` and of `row`.
 
     Attributes
     ----------
     face : (n,) int64
         Face ids, never used again for another face.
-    image : (n,) int64
-        Id of the photo.
     row : (n,) int64
         Row of the face's vector in ``vectors.f32``.
-    boxes : (n, 4) float32
-        ``x1 y1 x2 y2`` in pixels of the upright full-size photo.
-    landmarks : (n, 5, 2) float32
-        NaN where the detector has none.
-    scores, norms, sharpness : (n,) float32
-        As in `types.Faces`.
     cluster : (n,) int64
         Cluster of the active clustering; -1 = none.
     similarity : (n,) float32
         To that cluster, -1..1; NaN where there is none.
+    sharpness : (n,) float32
+        As in `types.Faces`.
     """
 
     face: I64
-    image: I64
     row: I64
+    cluster: I64
+    similarity: F32
+    sharpness: F32
+
+    def __len__(self) -> int:
+        return len(self.face)
+
+
+@dataclass(frozen=True, slots=True)
+class FaceTable(Assignments):
+    """Also where the faces are: on which photos, and at what places.
+
+    Attributes
+    ----------
+    image : (n,) int64
+        Id of the photo.
+    boxes : (n, 4) float32
+        ``x1 y1 x2 y2`` in pixels of the upright full-size photo.
+    landmarks : (n, 5, 2) float32
+        NaN where the detector has none.
+    scores, norms : (n,) float32
+        As in `types.Faces`.
+    """
+
+    image: I64
     boxes: F32
     landmarks: F32
     scores: F32
     norms: F32
-    sharpness: F32
-    cluster: I64
-    similarity: F32
-
-    def __len__(self) -> int:
-        return len(self.face)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from faceindex.store.records import (
 from faceindex.store.vectors import VectorFile
 
 if TYPE_CHECKING:
-    from faceindex.store.records import FaceTable
+    from faceindex.store.records import Assignments, FaceTable
     from faceindex.store.search import Search
     from faceindex.types import F32, I64, BoolArray
 
@@ -338,6 +338,10 @@ class Store:
     def faces(self) -> FaceTable:
         """All live faces with their places on the photos and their clusters."""
         return self._catalog.faces()
+
+    def assignments(self) -> Assignments:
+        """All live faces and their clusters; in half the time of `faces`."""
+        return self._catalog.assignments()
 
     def vectors(self, rows: I64 | None = None) -> F32:
         """Unit vectors by row.

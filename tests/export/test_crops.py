@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,9 @@ def test_cut_box(corners: tuple[float, ...], margin: float, region: tuple[int, .
 
 def test_numbers_on_photo() -> None:
     def table(*photos: int) -> FaceTable:
-        filler = (None,) * 8
-        return FaceTable(np.arange(len(photos)), np.array(photos, np.int64), *filler)
+        unused = dict.fromkeys(field.name for field in fields(FaceTable))
+        known = {"face": np.arange(len(photos)), "image": np.array(photos, np.int64)}
+        return FaceTable(**{**unused, **known})
 
     assert numbers_on_photo(table()).tolist() == []
     assert numbers_on_photo(table(7, 3, 7, 7, 3, 9)).tolist() == [0, 0, 1, 2, 1, 0]

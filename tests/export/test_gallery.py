@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -257,7 +257,7 @@ def test_the_last_copy_is_kept(galleries, source, write, tmp_path: Path) -> None
     fewer = replace(source, photos=[record for record in source.photos if record.relpath != "a/two.jpg"])
     keep = np.flatnonzero(source.table.image != 2)
     table = replace(
-        source.table, **{name: getattr(source.table, name)[keep] for name in source.table.__slots__}
+        source.table, **{f.name: getattr(source.table, f.name)[keep] for f in fields(source.table)}
     )
     result = write(replace(fewer, table=table), copy=True)
     assert [name.startswith("photos/two_") for name, _ in result.files.kept] == [True]

@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,18 @@ def empty() -> Source:
         return np.empty((0, *shape), dtype)
 
     ids = none(dtype=np.int64)
-    table = FaceTable(ids, ids, ids, none(4), none(5, 2), none(), none(), none(), ids, none())
+    table = FaceTable(
+        face=ids,
+        image=ids,
+        row=ids,
+        boxes=none(4),
+        landmarks=none(5, 2),
+        scores=none(),
+        norms=none(),
+        sharpness=none(),
+        cluster=ids,
+        similarity=none(),
+    )
     return Source(table, {})
 
 
@@ -210,7 +222,7 @@ def test_unknown_formats(source: Source) -> None:
 
 def test_fingerprints_follow_what_is_written(source: Source) -> None:
     table, photos = source.table, source.photos
-    changed = FaceTable(**{**{k: getattr(table, k) for k in table.__slots__}, "cluster": table.cluster + 1})
+    changed = replace(table, cluster=table.cluster + 1)
     other = Source(changed, photos)
     assert boxes_source(source, "csv") == boxes_source(other, "csv")
     assert boxes_source(source, "json") != boxes_source(other, "json")

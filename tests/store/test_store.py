@@ -134,6 +134,28 @@ def test_remove(store, root_id, make_image, unit_vectors):
     assert store.faces().face[-1] > table.face[-1]
 
 
+def test_assignments_are_the_faces_without_their_places(store, root_id, make_image, unit_vectors):
+    n = 50
+    store.commit([make_image(root_id, "a.jpg", unit_vectors(n, 1))])
+    rng = np.random.default_rng(2)
+    similarities = rng.uniform(-1, 1, n).astype(np.float32)
+    similarities[:6] = 1, -1, 1 / 64, np.nextafter(np.float32(1), np.float32(0)), 0, 1e-6
+    labels = np.where(np.arange(n) % 7 == 6, -1, np.arange(n) % 3)
+    store.save_clustering("a", {}, 0, store.faces().face, labels, similarities)
+    table, some = store.faces(), store.assignments()
+    assert len(some) == len(table) == n
+    for name in ("face", "row", "cluster", "similarity", "sharpness"):
+        one, other = getattr(some, name), getattr(table, name)
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    assert some.cluster.tolist() == labels.tolist()
+    expected = np.where(labels >= 0, similarities, np.nan)
+    exact = np.abs(similarities) >= 1 / 64
+    np.testing.assert_array_equal(some.similarity[exact], expected[exact])
+    np.testing.assert_allclose(some.similarity, expected, rtol=0, atol=1e-9)
+    assert np.unique(some.sharpness).size == n
+
+
 def test_by_id(store, root_id, make_image, unit_vectors):
     photos = [make_image(root_id, f"{i}.jpg", unit_vectors(1, i)) for i in range(1200)]
     store.commit(photos)
