@@ -6,10 +6,10 @@ https://aclanthology.org/W06-3812.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from faceindex.cluster import ClusterOptions
+from faceindex.compiled import compiled
 from faceindex.errors import UsageError
 from faceindex.graph import graph_from_edges, log_odds
 from faceindex.models.spec import Calibration, ClustererSpec
@@ -205,7 +205,7 @@ def cluster_sums(vectors: F32, labels: I64, ids: I64) -> F32:
     return sums
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _pairs(indptr, indices, codes, members, first):  # type: ignore[no-untyped-def]
     """Pairs a < b of clusters with an edge between them, each once, except two single nodes.
 
@@ -235,7 +235,7 @@ def _pairs(indptr, indices, codes, members, first):  # type: ignore[no-untyped-d
     return a, b
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _propagate(indptr, indices, weights, codes, frozen, n_codes, seed):  # type: ignore[no-untyped-def]
     n = len(codes)
     order = np.empty(n, np.int32)

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from faceindex.compiled import compiled
 from faceindex.types import F32, I64, Image
 
 __all__ = ["SummedAreas"]
@@ -104,7 +104,7 @@ class SummedAreas:
         return flat.reshape(height + 1, width + 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _fill(table, image):  # type: ignore[no-untyped-def]
     table[0] = 0
     for y in range(image.shape[0]):
@@ -116,7 +116,7 @@ def _fill(table, image):  # type: ignore[no-untyped-def]
             table[y + 1, x + 1] = table[y, x + 1] + row
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _level(table, shape, row, column, out):  # type: ignore[no-untyped-def]
     flat, pitch = table.ravel(), table.shape[1]
     lefts, rights, widths, fit = _bins(column, out.shape[1], pitch - 1, shape[1])
@@ -128,7 +128,7 @@ def _level(table, shape, row, column, out):  # type: ignore[no-untyped-def]
             _row_in_parts(flat, 0, pitch, tops[y], bottoms[y], heights[y], lefts, rights, widths, out[y])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _crops(flat, offsets, pitches, frames, out):  # type: ignore[no-untyped-def]
     size = out.shape[1]
     for i in range(len(frames)):
@@ -146,7 +146,7 @@ def _crops(flat, offsets, pitches, frames, out):  # type: ignore[no-untyped-def]
                 )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _bins(first, number, extent, count):  # type: ignore[no-untyped-def]
     """Bins ``first, first + 1, ...`` of `count` over `extent` pixels.
 
@@ -164,7 +164,7 @@ def _bins(first, number, extent, count):  # type: ignore[no-untyped-def]
     return starts, ends, inverses, fit
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _row(flat, at, pitch, top, bottom, height, lefts, rights, widths, out):  # type: ignore[no-untyped-def]
     """One row of output pixels: means over rows ``top:bottom`` of the photo whose table begins at `at`."""
     above, below = np.uint64(at + top * pitch), np.uint64(at + bottom * pitch)
@@ -177,7 +177,7 @@ def _row(flat, at, pitch, top, bottom, height, lefts, rights, widths, out):  # t
         out[x, 2] = np.float32(np.int32(word >> 2 * _BITS & _MASK)) * weight - _CENTRE
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _row_in_parts(flat, at, pitch, top, bottom, height, lefts, rights, widths, out):  # type: ignore[no-untyped-def]
     """The same, of bins that are too long for a word."""
     for x in range(len(lefts)):

@@ -7,9 +7,9 @@ offered, the list is the same.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from faceindex.compiled import compiled
 from faceindex.types import F32, I32
 
 __all__ = ["empty_lists", "keep_best", "mark_new", "offer", "refine", "sort_lists"]
@@ -20,7 +20,7 @@ def empty_lists(rows: int, k: int, floor: float, nobody: int) -> tuple[I32, F32]
     return np.full((rows, k), nobody, np.int32), np.full((rows, k), floor, np.float32)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _sift(values, positions, k, value, position):  # type: ignore[no-untyped-def]
     """Replace the first of the k entries of a heap."""
     at = 0
@@ -40,7 +40,7 @@ def _sift(values, positions, k, value, position):  # type: ignore[no-untyped-def
     values[at], positions[at] = value, position
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def keep_best(block, lines, leave_out, first, nobody, found, similarities):  # type: ignore[no-untyped-def]
     """Put row r of `block`, similarities to positions from `first` on, into list ``lines[r]``."""
     k = found.shape[1]
@@ -67,7 +67,7 @@ def keep_best(block, lines, leave_out, first, nobody, found, similarities):  # t
                     _sift(values, positions, k, row[c], np.int32(position))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def sort_lists(found, similarities, start, stop):  # type: ignore[no-untyped-def]
     """Turn heaps into lists, best first."""
     for line in range(start, stop):
@@ -78,7 +78,7 @@ def sort_lists(found, similarities, start, stop):  # type: ignore[no-untyped-def
             _sift(values, positions, last, value, position)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def offer(known, alike, low, high, found, similarities):  # type: ignore[no-untyped-def]
     """Tell those in ``low..high - 1`` whose `known` neighbour they are, and how `alike`; lists in and out."""
     k = found.shape[1]
@@ -99,7 +99,7 @@ def offer(known, alike, low, high, found, similarities):  # type: ignore[no-unty
     sort_lists(found, similarities, low, high)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def mark_new(known, before, start, stop, new):  # type: ignore[no-untyped-def]
     """Which of the `known` neighbours were not among those known `before`."""
     for i in range(start, stop):
@@ -111,7 +111,7 @@ def mark_new(known, before, start, stop, new):  # type: ignore[no-untyped-def]
                     break
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@compiled(nogil=True, fastmath={"reassoc", "contract"})
 def refine(vectors, known, new, start, stop, found, similarities):  # type: ignore[no-untyped-def]
     """Compare vectors with the `known` neighbours of their known neighbours; lists in, lists out.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from faceindex.compiled import compiled
 from faceindex.models.spec import Calibration
 from faceindex.types import F32, I32, I64, Graph
 
@@ -90,7 +90,7 @@ def _symmetric(n: int, indptr: I64, indices: I32, values: F32) -> Graph:
     return Graph(*_union(n, *_transpose(n, *transposed), *transposed))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _transpose(n, indptr, indices, values):  # type: ignore[no-untyped-def]
     t_indptr = np.zeros(n + 1, np.int64)
     for j in indices:
@@ -109,7 +109,7 @@ def _transpose(n, indptr, indices, values):  # type: ignore[no-untyped-def]
     return t_indptr, t_indices, t_values
 
 
-@numba.njit(cache=True)
+@compiled()
 def _union(n, a_indptr, a_indices, a_values, b_indptr, b_indices, b_values):  # type: ignore[no-untyped-def]
     indptr = np.zeros(n + 1, np.int64)
     indices, values = np.empty(0, np.int32), np.empty(0, np.float32)

@@ -1,0 +1,49 @@
+"""Kernels compile with and without a place to keep them."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+
+from faceindex.compiled import compiled
+from faceindex.graph import kernels
+
+SOURCE = textwrap.dedent(
+    """
+    def total(values):
+        found = 0
+        for value in values:
+            found += value
+        return found
+    """
+)
+
+
+def function(file: str) -> FunctionType:
+    """A function whose source is said to be in a file."""
+    made: dict[str, FunctionType] = {}
+    exec(compile(SOURCE, file, "exec"), made)
+    return made["total"]
+
+
+def test_machine_code_is_kept_beside_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    source = tmp_path / "kernel.py"
+    source.write_text(SOURCE, encoding="utf-8")
+    total = compiled(nogil=True)(function(str(source)))
+    assert total((1, 2, 3)) == 6
+    assert list((tmp_path / "__pycache__").glob("kernel.total*.nbc"))
+    assert total.targetoptions["nogil"]
+
+
+def test_without_a_place_it_compiles_all_the_same() -> None:
+    total = compiled(nogil=True)(function("<nowhere>"))  # numba finds no place for what is in no file
+    assert total((1, 2, 3)) == 6
+    assert total.targetoptions["nogil"]
+
+
+def test_ours_are_kept() -> None:
+    assert type(kernels.keep_best._cache).__name__ == "FunctionCache"
