@@ -37,7 +37,7 @@ def near_neighbours(vectors: F32, k: int, *, floor: float = -np.inf, seed: int =
 
     Above `EXACT_UP_TO` vectors, they are partitioned into small cells, and every vector is compared with
     those of the cells near it (an inverted file, Jegou et al. 2011,
-    https://doi.org/10.1109/TPAMI.2010.57): 48 cells on average, more for one that has found little. Then
+    https://doi.org/10.1109/TPAMI.2010.57): 64 cells on average, more for one that has found little. Then
     each is told whose neighbour it is, and compared with the neighbours of its neighbours (as in NN-descent,
     Dong et al. 2011, https://doi.org/10.1145/1963405.1963487). What is left out are mostly neighbours that
     are hardly more similar than those that come after: recall of 20 neighbours is 0.999 for 30,000 made-up

@@ -22,7 +22,7 @@ __all__ = ["Partition"]
 # Chosen by benchmarks/scale.py on made-up faces of long-tailed people. Smaller cells hold more neighbours
 # for each vector that is looked at, and cost more to find.
 _CELL = 64  # vectors in a cell, on average
-_PROBES = 48  # cells that are searched for a vector, on average
+_PROBES = 64  # cells that are searched for a vector, on average
 _RANKED = 2500  # cells near that of a vector, among which those are chosen
 _FIRST = 4  # cells that are searched before the others are chosen
 _SAMPLED = 512  # vectors that show how many cells would be chosen
