@@ -40,9 +40,9 @@ def near_neighbours(vectors: F32, k: int, *, floor: float = -np.inf, seed: int =
     https://doi.org/10.1109/TPAMI.2010.57): 64 cells on average, more for one that has found little. Then
     each is told whose neighbour it is, and compared with the neighbours of its neighbours (as in NN-descent,
     Dong et al. 2011, https://doi.org/10.1145/1963405.1963487). What is left out are mostly neighbours that
-    are hardly more similar than those that come after: recall of 20 neighbours is 0.999 for 30,000 made-up
-    faces of 128 dimensions, 0.99 for 100,000 and 0.95 for a million, and time grows with the power 1.2 of
-    the number (benchmarks/scale.py).
+    are hardly more similar than those that come after: recall of 20 neighbours is 0.9998 for 30,000
+    made-up faces of 128 dimensions and 0.957 for a million, and time grows with the power 1.2 of the
+    number (benchmarks/scale.py).
 
     Parameters
     ----------
