@@ -109,6 +109,8 @@ def pipelines_accuracy(line: dict[str, Any]) -> str:
 
 def large_photos_accuracy(line: dict[str, Any]) -> str:
     """Recall, and that of detection at full size."""
+    if not line["accuracy"]:
+        return ""  # beside the line before
 
     def share(which: str) -> str:
         return f"{line['accuracy'][which]['iou_0.5'] * 100:.2f} %"

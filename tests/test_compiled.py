@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import textwrap
 from pathlib import Path
 from types import FunctionType
@@ -22,25 +23,21 @@ SOURCE = textwrap.dedent(
 )
 
 
-def function(file: str) -> FunctionType:
-    """A function whose source is said to be in a file."""
-    made: dict[str, FunctionType] = {}
-    exec(compile(SOURCE, file, "exec"), made)
-    return made["total"]
-
-
 def test_machine_code_is_kept_beside_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    source = tmp_path / "kernel.py"
+    source = tmp_path / "made_up_kernel.py"
     source.write_text(SOURCE, encoding="utf-8")
-    total = compiled(nogil=True)(function(str(source)))
+    monkeypatch.syspath_prepend(tmp_path)
+    total = compiled(nogil=True)(importlib.import_module("made_up_kernel").total)
     assert total((1, 2, 3)) == 6
-    assert list((tmp_path / "__pycache__").glob("kernel.total*.nbc"))
+    assert list((tmp_path / "__pycache__").glob("made_up_kernel.total*.nbc"))
     assert total.targetoptions["nogil"]
 
 
 def test_without_a_place_it_compiles_all_the_same() -> None:
-    total = compiled(nogil=True)(function("<nowhere>"))  # numba finds no place for what is in no file
+    made: dict[str, FunctionType] = {}
+    exec(compile(SOURCE, "<nowhere>", "exec"), made)
+    total = compiled(nogil=True)(made["total"])  # numba finds no place for what is in no file
     assert total((1, 2, 3)) == 6
     assert total.targetoptions["nogil"]
 

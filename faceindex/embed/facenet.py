@@ -23,8 +23,8 @@ from faceindex.types import F32, U8
 
 __all__ = ["Facenet"]
 
-# Chips per pass: from 16 on all are as fast (30 ms a chip on one core of an AMD EPYC), 8 to 12 a tenth slower,
-# and the faces of 16 photos, which `index` gives at a time, go in one.
+# Chips per pass: from 16 on all are as fast (30 ms a chip on one core of an AMD EPYC), 8 to 12 a tenth
+# slower; and the faces of 16 photos, which `index` gives at a time, go in one.
 _BATCH = 24
 _CHIP_BYTES = 4 * (3 * 160**2 + 2 * 64 * 77**2)  # in a pass: float32 input and the largest activations
 _CLASSIFIER = "logits."  # names the 8,631 people of VGGFace2

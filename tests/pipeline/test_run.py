@@ -528,7 +528,7 @@ def test_ctrl_c_while_moves_are_looked_for(index: FaceIndex, album: Path, opened
 def test_a_file_that_was_still_being_copied(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = plan.list_files
+    listed = plan.walk
 
     def sees_less(*arguments: object, **options: object) -> object:
         listing = listed(*arguments, **options)  # type: ignore[arg-type]
@@ -539,7 +539,7 @@ def test_a_file_that_was_still_being_copied(
         return listing
 
     with monkeypatch.context() as patch:
-        patch.setattr(plan, "list_files", sees_less)
+        patch.setattr(plan, "walk", sees_less)
         index.add(album)
     before = index.table().face.tolist()
     summary = index.add(album)
