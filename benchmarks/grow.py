@@ -30,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def add(n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
             first = n + NEW * len(times)
             times.append(
                 {
-                    "commit": seconds(lambda v=more, i=first: commit_faces(index._store, v, i, rng)),  # type: ignore[misc]
+                    "commit": seconds(partial(commit_faces, index._store, more, first, rng)),
                     "ann": seconds(index._store.update_ann),
                     "cluster": seconds(index.cluster),
                 }

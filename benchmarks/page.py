@@ -59,7 +59,6 @@ SHOWN = {
     "bcubed_f_dlib": "dlib's",
     "bcubed_f_networkx": "networkx's",
     "bcubed_f": "B-cubed F",
-    "bcubed_f_over_all_photos": "",
     "f": "B-cubed F",
     "recall_at_20": "recall@20",
     "recall_at_20_hnswlib": "recall@20 of hnswlib",

@@ -42,7 +42,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("compiled", "devices", "state_dicts"),
     ("models",),
     ("images",),
-    ("types", "errors"),
+    ("cores", "types", "errors"),
 )
 LEVEL = {room: level for level, band in enumerate(ORDER) for room in band}
 
@@ -50,7 +50,7 @@ SIBLINGS = {"detect", "embed", "cluster", "store"}
 """On different lines, and strangers all the same: `recognise` and `pipeline` wire them."""
 
 TAKE_ARRAYS = {"identify", "evaluate", "cluster", "graph"}
-ARRAYS = {"cluster", "compiled", "graph", "models", "types", "errors"}
+ARRAYS = {"cluster", "compiled", "cores", "graph", "models", "types", "errors"}
 """Rooms that are given arrays know neither the store nor photos nor networks."""
 
 HOMES: dict[str, tuple[str, ...]] = {

@@ -6,9 +6,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from faceindex.cores import cores
 from faceindex.graph.kernels import empty_lists, keep_best, mark_new, offer, refine, sort_lists
 from faceindex.graph.partition import Partition
-from faceindex.graph.workers import Workers, cores
+from faceindex.graph.workers import Workers
 from faceindex.types import F32, I32, I64
 
 __all__ = ["EXACT_UP_TO", "exact_neighbours", "near_neighbours", "nearest"]

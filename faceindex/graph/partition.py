@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -34,6 +35,8 @@ _SHARD = 16_384  # vectors that a thread searches the cells for at a time
 _BLOCK = 256  # vectors in a matrix product
 _CROWDED = 16  # times the mean: a cell with more vectors (duplicates, mostly) is searched in part
 
+_Run: TypeAlias = Callable[[Callable[[int], None], Iterable[int]], None]
+
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
@@ -50,7 +53,7 @@ class _Cells:
 
     def own(self, vectors: F32, workers: Workers) -> I32:
         """(n,) the nearest cell of each vector, nearly."""
-        group = _nearest_centroid(vectors, self.top, workers)
+        group = _nearest_centroid(vectors, self.top, workers.run)
         guess = np.empty(len(vectors), np.int32)
 
         def inside(g: int, rows: I64) -> None:
@@ -190,7 +193,7 @@ def _fit_cells(vectors: F32, seed: int, workers: Workers) -> tuple[_Cells, I32]:
     rng = np.random.default_rng(seed)
     sample = vectors[np.sort(rng.choice(n, min(n, 2 * _SAMPLE_PER_CELL * n_groups), replace=False))]
     top = _centroids(sample, min(n_groups, len(sample)), rng, workers.run)
-    group = _nearest_centroid(vectors, top, workers)
+    group = _nearest_centroid(vectors, top, workers.run)
     most = _LARGEST_GROUP * -(-n_cells // len(top))
     guess = np.empty(n, np.int32)
     inside: dict[int, F32] = {}
@@ -239,22 +242,11 @@ def _near_cells(top: F32, first: I64, centroids: F32, workers: Workers) -> I32:
     return near
 
 
-def _centroids(
-    sample: F32,
-    n_cells: int,
-    rng: np.random.Generator,
-    run: Callable[[Callable[[int], None], Iterable[int]], None],
-) -> F32:
+def _centroids(sample: F32, n_cells: int, rng: np.random.Generator, run: _Run) -> F32:
     """Spherical k-means: unit vectors that most of the sample is near to one of."""
     centroids = sample[rng.choice(len(sample), n_cells, replace=False)]
-    cell = np.empty(len(sample), np.int64)
     for _ in range(_FITTING_STEPS):
-
-        def assign(start: int, centroids: F32 = centroids) -> None:
-            block = slice(start, start + _BLOCK)
-            cell[block] = (sample[block] @ centroids.T).argmax(axis=1)
-
-        run(assign, range(0, len(sample), _BLOCK))
+        cell = _nearest_centroid(sample, centroids, run)
         used, first = np.unique(np.sort(cell), return_index=True)
         sums = np.add.reduceat(sample[np.argsort(cell, kind="stable")], first, axis=0)
         # A cell that nothing is nearest to starts again elsewhere.
@@ -268,14 +260,14 @@ def _one_by_one(work: Callable[[int], None], items: Iterable[int]) -> None:
         work(item)
 
 
-def _nearest_centroid(vectors: F32, centroids: F32, workers: Workers) -> I32:
+def _nearest_centroid(vectors: F32, centroids: F32, run: _Run) -> I32:
     nearest = np.empty(len(vectors), np.int32)
 
     def assign(start: int) -> None:
         block = slice(start, start + _BLOCK)
         nearest[block] = (vectors[block] @ centroids.T).argmax(axis=1)
 
-    workers.run(assign, range(0, len(vectors), _BLOCK))
+    run(assign, range(0, len(vectors), _BLOCK))
     return nearest
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import threadpoolctl  # type: ignore[import-untyped]
 
-__all__ = ["Workers", "cores"]
+from faceindex.cores import cores
+
+__all__ = ["Workers"]
 
 
 class Workers:
@@ -33,8 +34,3 @@ class Workers:
 @functools.cache
 def _libraries() -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController()  # looks at all that is loaded, which takes milliseconds
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,15 +12,14 @@ __all__ = ["keep_level", "trim"]
 # 32 and 64 MiB, and blocks of photos and tables then leave holes of sizes that come never again.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MAPPED_FROM = 8 << 20  # larger blocks get pages of their own; the networks' buffers stay on the heap
-_KEPT = (
-    32 << 20
-)  # free at the end of a heap, so that the networks' buffers do not come as new pages each time
+# Free at the end of a heap, so that the networks' buffers do not come as new pages each time.
+_KEPT = 32 << 20
 
 
 def keep_level() -> None:
     """Keep the heap from growing over thousands of photos, in this process from now on; glibc only.
 
-    The peak of `index` on 8,000 photos was 1.05 times that on 800 with it, and 1.11 times without
+    The peak of `index` on 8,000 photos was 1.04 times that on 800 with it, and 1.11 times without
     (`benchmarks/memory.py`).
     """
     libc = _glibc()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from faceindex.cores import cores
 from faceindex.errors import FaceIndexError, ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES
 from faceindex.pipeline.events import (
@@ -324,9 +324,7 @@ def _new_image(loaded: Loaded, shot: Shot, faces: Faces) -> NewImage:
 
 
 def _workers() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
-    return min(os.cpu_count() or 1, _MOST_WORKERS)
+    return min(cores(), _MOST_WORKERS)
 
 
 def _count_photos(records: Sequence[ImageRecord]) -> int:

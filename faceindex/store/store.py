@@ -340,7 +340,7 @@ class Store:
         return self._catalog.faces()
 
     def assignments(self) -> Assignments:
-        """All live faces and their clusters; in half the time of `faces`."""
+        """All live faces and their clusters; in two thirds of the time of `faces`."""
         return self._catalog.assignments()
 
     def vectors(self, rows: I64 | None = None) -> F32:
