@@ -35,7 +35,7 @@ from made_up import face_vectors, long_tail
 from PIL import Image
 
 from faceindex import images
-from faceindex.store import NewImage, Pins, Store
+from faceindex.store import NewPhoto, Pins, Store
 from faceindex.types import Faces
 
 FILES = 50_000
@@ -97,7 +97,7 @@ def make_index(directory: Path, tree: Path, files: Sequence[tuple[str, bytes]], 
                     sharpness=np.full(1, 0.3, np.float32),
                 )
                 photos.append(
-                    NewImage(
+                    NewPhoto(
                         root.id,
                         relpath,
                         status.st_size,

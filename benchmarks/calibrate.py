@@ -33,10 +33,11 @@ from common import write_result
 from labelled import Labelled, add_data_argument, add_model_arguments, load, of_models
 
 from faceindex import models
-from faceindex.cluster import ClusterOptions
-from faceindex.cluster.chinese_whispers import ChineseWhispers
-from faceindex.evaluate import bcubed
-from faceindex.graph import exact_neighbours, log_odds, symmetric_graph
+from faceindex.clustering import ClusterOptions
+from faceindex.clustering.chinese_whispers import ChineseWhispers
+from faceindex.clustering.graph import log_odds, symmetric_graph
+from faceindex.clustering.neighbours import exact_neighbours
+from faceindex.metrics import bcubed
 from faceindex.models import Calibration, EmbedderSpec
 from faceindex.types import F32
 

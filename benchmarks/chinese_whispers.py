@@ -36,10 +36,10 @@ from common import target, write_result
 from made_up import face_vectors, long_tail
 
 from faceindex import models
-from faceindex.cluster import Clusterer, ClusterOptions
-from faceindex.cluster.chinese_whispers import chinese_whispers
-from faceindex.evaluate import Scores, bcubed
-from faceindex.graph import graph_from_edges, symmetric_graph
+from faceindex.clustering import Clusterer, ClusterOptions
+from faceindex.clustering.chinese_whispers import chinese_whispers
+from faceindex.clustering.graph import graph_from_edges, symmetric_graph
+from faceindex.metrics import Scores, bcubed
 from faceindex.models import EmbedderSpec
 from faceindex.types import F32, I64
 
@@ -123,8 +123,8 @@ def numba_start() -> tuple[float, float]:
     """Seconds of the first call in a process, with an empty cache and with a filled one."""
     first_call = (
         "import time, numpy as np\n"
-        "from faceindex.graph import graph_from_edges\n"
-        "from faceindex.cluster.chinese_whispers import chinese_whispers\n"
+        "from faceindex.clustering.graph import graph_from_edges\n"
+        "from faceindex.clustering.chinese_whispers import chinese_whispers\n"
         "begin = time.perf_counter()\n"
         "chinese_whispers(graph_from_edges(2, np.array([0]), np.array([1]), np.ones(1, np.float32)))\n"
         "print(time.perf_counter() - begin)\n"

@@ -63,7 +63,7 @@ def start(directory: Path, folder: Path) -> subprocess.Popen[str]:
 
 def photos_in(directory: Path) -> int:
     with FaceIndex.open(directory) as index:
-        return sum(index.counts().images.values())
+        return sum(index.counts().photos.values())
 
 
 def main() -> int:

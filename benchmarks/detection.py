@@ -41,7 +41,7 @@ from peers import about, add_peers_argument
 from faceindex import images, models
 from faceindex.detect import Detector
 from faceindex.pipeline.run import _BATCH_PHOTOS, _workers
-from faceindex.recognise import use_one_thread
+from faceindex.recognition import use_one_thread
 from faceindex.types import Detections, Image
 
 PEER, OURS = "peer, default threads", "ours, batches in one-thread workers"

@@ -40,7 +40,7 @@ from faceindex.embed import Embedder
 from faceindex.embed.dlib_resnet import DlibResNet
 from faceindex.embed.facenet_net import InceptionResnetV1
 from faceindex.pipeline.run import _BATCH_PHOTOS, _workers
-from faceindex.recognise import Recogniser, use_one_thread
+from faceindex.recognition import Recogniser, use_one_thread
 from faceindex.state_dicts import load_network
 from faceindex.types import U8
 

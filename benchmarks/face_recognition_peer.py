@@ -75,7 +75,7 @@ def digest(path: Path) -> str:
 def compare(recorded: dict[str, Any]) -> dict[str, object]:
     """The same photos through `Recogniser`, next to what was recorded."""
     from faceindex.models import get
-    from faceindex.recognise import Recogniser
+    from faceindex.recognition import Recogniser
 
     spec = get("detector", "dlib-hog")
     recogniser = Recogniser.load("dlib-hog", "dlib", min_face=spec.min_face)

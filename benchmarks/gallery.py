@@ -26,11 +26,11 @@ from common import write_result
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from galleries import surroundings
+from galleries import protected
 
 from faceindex.export.gallery import GallerySource, write_gallery
 from faceindex.images import content_hash
-from faceindex.store import FaceTable, ImageRecord, Root, Status
+from faceindex.store import FaceTable, PhotoRecord, Root, Status
 
 SEED = 11
 ON_PHOTO = 5
@@ -87,7 +87,7 @@ def make(folder: Path, clusters: int, faces: int) -> GallerySource:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(stream.getvalue())
         records.append(
-            ImageRecord(
+            PhotoRecord(
                 id=number, root_id=1, relpath=name, size=len(stream.getvalue()), mtime_ns=0,
                 content_hash=content_hash(stream.getvalue()), width=SIDE * ON_PHOTO, height=SIDE,
                 status=Status.OK, reason=None, detail=None, faces=ON_PHOTO,
@@ -101,7 +101,7 @@ def make(folder: Path, clusters: int, faces: int) -> GallerySource:
     boxes = np.stack([left + 24, np.full(faces, 16.0), left + 104, np.full(faces, 112.0)], axis=1)
     table = FaceTable(
         face=np.arange(1, faces + 1, dtype=np.int64),
-        image=np.arange(faces, dtype=np.int64) // ON_PHOTO,
+        photo=np.arange(faces, dtype=np.int64) // ON_PHOTO,
         row=np.arange(faces, dtype=np.int64),
         boxes=boxes.astype(np.float32),
         landmarks=np.full((faces, 5, 2), np.nan, np.float32),
@@ -123,9 +123,9 @@ def make(folder: Path, clusters: int, faces: int) -> GallerySource:
 def write(source: GallerySource, photos: Path, page: Path) -> dict[str, object]:
     """Write the gallery twice; seconds and weights."""
     started = time.perf_counter()
-    first = write_gallery(source, page, surroundings(photos))
+    first = write_gallery(source, page, protected(photos))
     wrote = time.perf_counter()
-    again = write_gallery(source, page, surroundings(photos))
+    again = write_gallery(source, page, protected(photos))
     assert again.files.written == 0
     unit = 1 if sys.platform == "darwin" else 1024
     return {

@@ -38,7 +38,7 @@ from common import target, write_result
 from made_up import commit_faces, face_vectors, long_tail, make_store
 
 from faceindex import FaceIndex
-from faceindex.evaluate import bcubed
+from faceindex.metrics import bcubed
 from faceindex.store import EXACT_BELOW, Store
 from faceindex.types import F32, Faces
 
@@ -76,7 +76,7 @@ def write(n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
     with make_store(path, DIMENSION) as store:
         return {
             "commit_s": seconds(lambda: commit_faces(store, vectors[:n], 0, rng)),
-            "ann_s": seconds(store.update_ann) if n >= EXACT_BELOW else 0.0,
+            "ann_s": seconds(store.update_hnsw) if n >= EXACT_BELOW else 0.0,
         }
 
 
@@ -100,7 +100,7 @@ def add(n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
             times.append(
                 {
                     "commit": seconds(partial(commit_faces, index._store, more, first, rng)),
-                    "ann": seconds(index._store.update_ann),
+                    "ann": seconds(index._store.update_hnsw),
                     "cluster": seconds(index.cluster),
                 }
             )
@@ -111,7 +111,7 @@ def catalog(n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
     with Store.open(path) as store:
         times = {
             "faces": median(store.faces, runs),
-            "images": median(store.images, runs),
+            "images": median(store.photos, runs),
             "counts": median(store.counts, runs),
         }
     return {"catalog_s": {**times, "open": median(lambda: Store.open(path).close(), runs)}}

@@ -84,7 +84,7 @@ def make_index(directory: Path, indexed: list[Path], faces: int, seed: int) -> N
         vectors = like(face_vectors(long_tail(missing, rng), real.shape[1], rng), real)
         # Rounded once more by the turn.
         commit_faces(index._store, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), len(real), rng)
-        index._store.update_ann()
+        index._store.update_hnsw()
         index.cluster()
 
 

@@ -44,7 +44,7 @@ from peers import about, add_peers_argument
 from PIL import Image, ImageOps
 
 from faceindex import images
-from faceindex.recognise import Recogniser, Shot, use_one_thread
+from faceindex.recognition import LoadedPhoto, Recogniser, use_one_thread
 from faceindex.types import F32
 
 SEED = 5
@@ -54,7 +54,7 @@ LONG, SHORT = 4000, 3000
 TILE = 1000  # of a mosaic; a tile may be quartered twice
 NOISE = 4.0  # grey levels, standard deviation
 QUALITY = 90
-VISIBLE = 0.6  # the share of a face that must be on the photo, as in faceindex/recognise.py
+VISIBLE = 0.6  # the share of a face that must be on the photo, as in faceindex/recognition.py
 WORKERS = 2
 
 
@@ -131,7 +131,7 @@ def _paste(
     canvas.paste(image.resize((width, height), Image.Resampling.LANCZOS, region), tile[:2])
     if recogniser is None:
         return
-    boxes = recogniser.find([Shot(data, str(source), photo, 1)])[0].boxes
+    boxes = recogniser.find([LoadedPhoto(data, str(source), photo, 1)])[0].boxes
     if len(boxes):
         box = boxes[sides(boxes).argmax()]
         whole = (box - np.array([left, top] * 2)) * scale
@@ -180,7 +180,7 @@ def look(
     side.add(block, time.perf_counter() - wall, time.process_time() - cpu)
 
 
-Take = Callable[[bytes, str], Shot]
+Take = Callable[[bytes, str], LoadedPhoto]
 
 
 def ask(side: Side, peer: FacenetPeer, block: Sequence[Made], threads: int, threshold: float) -> None:
@@ -257,8 +257,8 @@ def main() -> None:
     recogniser = Recogniser.load("mtcnn", "dlib", min_face=MIN_FACE)
     threshold = recogniser.detector.spec.threshold
 
-    def whole(data: bytes, path: str) -> Shot:
-        return Shot(data, path, images.decode(data, path), 1)
+    def whole(data: bytes, path: str) -> LoadedPhoto:
+        return LoadedPhoto(data, path, images.decode(data, path), 1)
 
     ours, full, ours_alone = (Side.named(name) for name in ("ours", "ours at full size", "ours, one thread"))
     theirs, theirs_alone = Side.named("facenet-pytorch"), Side.named("facenet-pytorch, one thread")

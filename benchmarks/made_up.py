@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faceindex.store import NewImage, Pins, Store
+from faceindex.store import NewPhoto, Pins, Store
 from faceindex.types import F32, I64, Faces
 
 __all__ = ["commit_faces", "face_vectors", "long_tail", "make_store"]
@@ -66,5 +66,5 @@ def commit_faces(store: Store, vectors: F32, first: int, rng: np.random.Generato
                 sharpness=np.full(1, 0.3, np.float32),
             )
             name = f"{i // PHOTOS_PER_FOLDER}/{i}.jpg"
-            photos.append(NewImage(root.id, name, 100_000, 5, os.urandom(20), 640, 480, faces=face))
+            photos.append(NewPhoto(root.id, name, 100_000, 5, os.urandom(20), 640, 480, faces=face))
         store.commit(photos)

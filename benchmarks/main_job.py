@@ -33,8 +33,8 @@ from typing import TypeAlias
 from common import write_result
 from labelled import add_data_argument, add_model_arguments, of_models
 
-from faceindex.evaluate import bcubed
 from faceindex.images import probe, read
+from faceindex.metrics import bcubed
 
 SEED = 7
 FOLDS = 5

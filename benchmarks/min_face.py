@@ -18,7 +18,7 @@ from common import write_result
 from labelled import add_data_argument
 
 from faceindex.images import read
-from faceindex.recognise import Recogniser
+from faceindex.recognition import Recogniser
 
 SIZES = (20, 30, 40, 60, 80)
 BATCH = 16

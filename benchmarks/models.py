@@ -41,8 +41,8 @@ from faceindex.detect import Detector
 from faceindex.errors import WeightsNotFound
 from faceindex.images import decode
 from faceindex.models import DetectorSpec
-from faceindex.models.place import add_weights
-from faceindex.recognise import Recogniser, use_one_thread
+from faceindex.models.install import add_weights
+from faceindex.recognition import Recogniser, use_one_thread
 from faceindex.types import F32, Detections, Faces, Image
 
 BATCH = 16

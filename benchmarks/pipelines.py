@@ -52,11 +52,11 @@ from matching import Match
 from peers import about, add_peers_argument, interpreter, left_out
 
 from faceindex import FaceIndex, images, models
-from faceindex.evaluate import bcubed
+from faceindex.metrics import bcubed
 
 SCRIPTS = Path(__file__).resolve().parent / "peer_scripts"
 MIN_FACE = 20
-KEPT_SCORE, KEPT_VISIBLE = 0.9, 0.6  # what an index keeps of MTCNN's faces; faceindex/recognise.py
+KEPT_SCORE, KEPT_VISIBLE = 0.9, 0.6  # what an index keeps of MTCNN's faces; faceindex/recognition.py
 SEED = 0
 NEEDED = {1: ("facenet-pytorch",), 2: ("face_recognition", "face_recognition-wheels")}  # peers of each row
 

@@ -36,12 +36,13 @@ from common import target, write_result
 from made_up import face_vectors, long_tail
 
 from faceindex import models
-from faceindex.cluster import Clusterer, ClusterOptions
-from faceindex.cluster.chinese_whispers import chinese_whispers
-from faceindex.evaluate import bcubed
-from faceindex.graph import EXACT_UP_TO, log_odds, near_neighbours, nearest, symmetric_graph
-from faceindex.graph import neighbours as search
-from faceindex.grouping import _GRAPH_FLOOR, GRAPH_NEIGHBOURS
+from faceindex.clustering import Clusterer, ClusterOptions
+from faceindex.clustering import neighbours as search
+from faceindex.clustering.chinese_whispers import chinese_whispers
+from faceindex.clustering.graph import log_odds, symmetric_graph
+from faceindex.clustering.incremental import _GRAPH_FLOOR, NEIGHBOURS
+from faceindex.clustering.neighbours import EXACT_UP_TO, near_neighbours, nearest
+from faceindex.metrics import bcubed
 from faceindex.models import EmbedderSpec
 from faceindex.types import F32, I32, I64
 
@@ -136,7 +137,7 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
 
     before, cpu = peak_mib(), time.process_time()
     marks = [time.perf_counter()]
-    neighbours, similarities = near_neighbours(vectors, GRAPH_NEIGHBOURS, floor=floor, seed=seed)
+    neighbours, similarities = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=seed)
     marks.append(time.perf_counter())
     edges = symmetric_graph(neighbours, log_odds(similarities, n, calibration), floor=_GRAPH_FLOOR)
     del neighbours, similarities

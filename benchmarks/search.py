@@ -20,8 +20,8 @@ import numpy as np
 from common import write_result
 
 from faceindex.store import HnswParams
-from faceindex.store.ann import AnnIndex
 from faceindex.store.exact import top_k
+from faceindex.store.hnsw import HnswIndex
 from faceindex.types import F32, I64
 
 K = 20
@@ -71,13 +71,13 @@ def measure(n: int, dimension: int, seed: int, folder: Path) -> dict[str, object
     exact_one = seconds(lambda: top_k(queries[:1], vectors, K, alive), 15)
     exact_batch = seconds(lambda: top_k(queries, vectors, K, alive), 3) / BATCH
 
-    ann = AnnIndex.build(dimension, params)
+    ann = HnswIndex.build(dimension, params)
     build = seconds(lambda: ann.extend(vectors, alive), 1)
     save = seconds(lambda: ann.save(path, vectors), 1)
-    load = seconds(lambda: AnnIndex.load(path, vectors, params), 3)
+    load = seconds(lambda: HnswIndex.load(path, vectors, params), 3)
     graphs = []
     for ef in EFS:
-        graph = AnnIndex.load(path, vectors, replace(params, ef=ef))
+        graph = HnswIndex.load(path, vectors, replace(params, ef=ef))
         if graph is None:
             raise SystemExit("The graph that was just written cannot be read.")
         found = graph.search(queries, K, alive)

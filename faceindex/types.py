@@ -88,7 +88,7 @@ class Faces:
     norms : (n,) float32
         Length of the model's own output; ``vectors * norms[:, None]`` is that output.
     sharpness : (n,) float32
-        Of the chips, see `faceindex.recognise.sharpness`: 0 for a uniform surface, 0.2 and more for a
+        Of the chips, see `faceindex.recognition.sharpness`: 0 for a uniform surface, 0.2 and more for a
         face in focus.
     """
 
@@ -115,7 +115,7 @@ class Graph:
     indptr : (n + 1,) int64
     indices : (m,) int32
     weights : (m,) float32
-        The greater, the more alike; log-odds where `faceindex.graph.log_odds` made them.
+        The greater, the more alike; log-odds where `faceindex.clustering.graph.log_odds` made them.
     """
 
     indptr: I64

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from faceindex.export.folder import Surroundings
+from faceindex.export.folder import ProtectedPaths
 from faceindex.export.gallery import GallerySource
 from faceindex.images import content_hash
-from faceindex.store import FaceTable, ImageRecord, Root, Status
+from faceindex.store import FaceTable, PhotoRecord, Root, Status
 
-__all__ = ["FacePlan", "PhotoPlan", "colour_of", "make_source", "surroundings"]
+__all__ = ["FacePlan", "PhotoPlan", "colour_of", "make_source", "protected"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def make_source(
             image.save(file, suffix, **dict(plan.save))
         data = path.read_bytes()
         records.append(
-            ImageRecord(
+            PhotoRecord(
                 id=number,
                 root_id=1,
                 relpath=plan.name,
@@ -75,7 +75,7 @@ def make_source(
     count = len(rows)
     table = FaceTable(
         face=np.arange(first, first + count, dtype=np.int64),
-        image=np.array([image for image, _ in rows], np.int64),
+        photo=np.array([image for image, _ in rows], np.int64),
         row=np.arange(count, dtype=np.int64),
         boxes=np.array([face.box for _, face in rows], np.float32).reshape(-1, 4),
         landmarks=np.full((count, 5, 2), np.nan, np.float32),
@@ -96,5 +96,5 @@ def make_source(
     )
 
 
-def surroundings(folder: Path) -> Surroundings:
-    return Surroundings(folder / ".faceindex", (folder,))
+def protected(folder: Path) -> ProtectedPaths:
+    return ProtectedPaths(folder / ".faceindex", (folder,))

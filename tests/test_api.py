@@ -24,7 +24,7 @@ from faceindex.errors import (
     UsageError,
     WeightsInvalid,
 )
-from faceindex.store import NewImage
+from faceindex.store import NewPhoto
 from faceindex.types import Faces
 
 
@@ -369,7 +369,7 @@ def put_faces(index: FaceIndex, vectors: np.ndarray, sharpness: list[float], fir
     one = np.ones(1, np.float32)
     index._store.commit(
         [
-            NewImage(
+            NewPhoto(
                 root_id=root.id,
                 relpath=f"{i}.jpg",
                 size=1,

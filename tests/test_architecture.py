@@ -181,7 +181,7 @@ def test_no_import_runs_up_or_across_and_heavy_libraries_stay_at_home() -> None:
 @pytest.mark.parametrize(
     ("path", "source", "complaint"),
     [
-        ("graph.py", "from faceindex.cluster import Clusterer", "graph -> cluster runs up or across"),
+        ("graph.py", "from faceindex.clustering import Clusterer", "graph -> cluster runs up or across"),
         ("types.py", "from faceindex import errors", "types -> errors runs up or across"),
         ("images/photo.py", "from faceindex import models", "images -> models runs up or across"),
         ("images/photo.py", "from ..models import spec", "images -> models runs up or across"),
@@ -217,7 +217,7 @@ def test_the_checker_sees_forbidden_imports(path: str, source: str, complaint: s
     [
         ("compiled.py", "import numba"),
         ("cluster/chinese_whispers.py", "from faceindex.graph import log_odds"),
-        ("cluster/chinese_whispers.py", "from faceindex.cluster import ClusterOptions"),
+        ("cluster/chinese_whispers.py", "from faceindex.clustering import ClusterOptions"),
         ("recognise.py", "from faceindex.detect import Detector\nfrom faceindex.align import cut_chips"),
         ("api.py", "from faceindex import images, models, __version__"),
         ("detect/dlib_hog.py", "import dlib"),

@@ -9,8 +9,8 @@ from types import FunctionType
 
 import pytest
 
+from faceindex.clustering import kernels
 from faceindex.compiled import compiled
-from faceindex.graph import kernels
 
 SOURCE = textwrap.dedent(
     """

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from faceindex.api.adding import find_index
     from faceindex.api.index import FaceIndex
-    from faceindex.api.results import Clustered, FaceRow, Query, QueryFace
+    from faceindex.api.results import ClusterResult, Face, IdentifiedFace, Query
 
-__all__ = ["Clustered", "FaceIndex", "FaceRow", "Query", "QueryFace", "find_index"]
+__all__ = ["ClusterResult", "Face", "FaceIndex", "IdentifiedFace", "Query", "find_index"]
 
 _HOMES = {
-    "Clustered": "results",
+    "ClusterResult": "results",
     "FaceIndex": "index",
-    "FaceRow": "results",
+    "Face": "results",
     "Query": "results",
-    "QueryFace": "results",
+    "IdentifiedFace": "results",
     "find_index": "adding",
 }
 

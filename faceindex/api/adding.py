@@ -13,7 +13,7 @@ from faceindex.store import Pins, Root, Store
 
 if TYPE_CHECKING:
     from faceindex.api.pins import Settings
-    from faceindex.recognise import Recogniser
+    from faceindex.recognition import Recogniser
 
 __all__ = ["Adding", "Opened", "check_device", "find_index"]
 

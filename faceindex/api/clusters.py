@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceindex import images
-from faceindex.api.results import FaceRow, Query
+from faceindex.api.results import Face, Query
 from faceindex.api.rows import Naming, face_rows
 from faceindex.errors import UsageError
 from faceindex.store import FaceTable
@@ -18,13 +18,13 @@ from faceindex.types import I64, Image
 if TYPE_CHECKING:
     from faceindex.export.gallery_pictures import Painter
 
-__all__ = ["ClusterRow", "cluster_rows", "cluster_sheet", "face_sheet", "query_sheet"]
+__all__ = ["Cluster", "cluster_rows", "cluster_sheet", "face_sheet", "query_sheet"]
 
 _COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterRow:
+class Cluster:
     """One cluster.
 
     Attributes
@@ -35,7 +35,7 @@ class ClusterRow:
     cohesion : float
         Mean similarity of its faces to its centroid, -1..1: the lower, the likelier are several people
         in it.
-    example : FaceRow
+    example : Face
         The face most alike to the centroid.
     """
 
@@ -43,21 +43,21 @@ class ClusterRow:
     faces: int
     photos: int
     cohesion: float
-    example: FaceRow
+    example: Face
 
 
-def cluster_rows(table: FaceTable, naming: Naming) -> list[ClusterRow]:
+def cluster_rows(table: FaceTable, naming: Naming) -> list[Cluster]:
     """All clusters, largest first."""
     from faceindex.export.gallery_layout import clusters_by_size, most_alike
 
     clusters, sizes = clusters_by_size(table.cluster)
     examples = most_alike(table, clusters)
-    pairs = np.unique(np.stack([table.cluster, table.image], axis=1), axis=0)[:, 0]
+    pairs = np.unique(np.stack([table.cluster, table.photo], axis=1), axis=0)[:, 0]
     photos = np.searchsorted(pairs, clusters, "right") - np.searchsorted(pairs, clusters)
     order = np.argsort(table.cluster, kind="stable")
     starts = np.searchsorted(table.cluster[order], clusters)
     return [
-        ClusterRow(
+        Cluster(
             cluster=int(cluster),
             faces=int(size),
             photos=int(on),

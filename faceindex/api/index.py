@@ -11,14 +11,19 @@ import numpy as np
 
 from faceindex import images, models
 from faceindex.api.adding import Adding, check_device, find_index
-from faceindex.api.evaluating import Evaluating
-from faceindex.api.exports import Exporting
-from faceindex.api.results import Clustered, Query, QueryFace
+from faceindex.api.evaluation import Evaluating
+from faceindex.api.export import Exporting
+from faceindex.api.results import ClusterResult, IdentifiedFace, Query
 from faceindex.api.rows import Naming, as_box, face_rows
-from faceindex.cluster import Clusterer, ClusterOptions
+from faceindex.clustering import Clusterer, ClusterOptions
+from faceindex.clustering.incremental import (
+    cluster_faces,
+    representative_faces,
+    similarity_to_centroid,
+    update_similarities,
+)
 from faceindex.errors import IndexNotFound, ModelError, UsageError
-from faceindex.grouping import group_faces, leading, similarity_to_centroid, update_similarities
-from faceindex.identify import Voices, identify
+from faceindex.identification import Representatives, identify
 from faceindex.models import Calibration, ClustererSpec
 from faceindex.store import (
     FaceTable,
@@ -45,7 +50,7 @@ class FaceIndex(Adding, Exporting, Evaluating):
 
     def __init__(self, store: Store, *, device: str = "auto") -> None:
         super().__init__(store, device=device)
-        self._speaking: tuple[FaceTable, Voices] | None = None
+        self._speaking: tuple[FaceTable, Representatives] | None = None
 
     # Opening and closing -----------------------------------------------------------------------
 
@@ -91,7 +96,7 @@ class FaceIndex(Adding, Exporting, Evaluating):
         min_size: int | None = None,
         seed: int = 0,
         rebuild: bool = False,
-    ) -> Clustered:
+    ) -> ClusterResult:
         """Group the faces into people.
 
         If the faces were clustered with the same algorithm and parameters before, those that are in
@@ -117,7 +122,7 @@ class FaceIndex(Adding, Exporting, Evaluating):
 
         Returns
         -------
-        Clustered
+        ClusterResult
 
         Raises
         ------
@@ -157,7 +162,7 @@ class FaceIndex(Adding, Exporting, Evaluating):
 
         table = self._store.assignments()  # the writer's lock is held: the photos' names are not needed
         vectors = self._store.vectors(table.row)
-        labels = group_faces(
+        labels = cluster_faces(
             table,
             vectors,
             clusterer,
@@ -184,7 +189,7 @@ class FaceIndex(Adding, Exporting, Evaluating):
         effective = threshold
         if effective is None and spec.needs == "graph" and calibration is not None:
             effective = calibration.threshold(len(table))
-        return Clustered(
+        return ClusterResult(
             algorithm=algorithm,
             sizes={int(ids[i]): int(sizes[i]) for i in order},
             faces=len(table),
@@ -254,11 +259,11 @@ class FaceIndex(Adding, Exporting, Evaluating):
             named = {neighbour.face for answer in answers for neighbour in answer.neighbours}
             which = np.searchsorted(table.face, np.array(sorted(named), np.int64))
             # All photos have many times as many names as are told here.
-            naming = Naming(self._store, table.image[which].tolist())
+            naming = Naming(self._store, table.photo[which].tolist())
         return Query(
             photo=photo,
             faces=[
-                QueryFace(as_box(box), float(score), answer)
+                IdentifiedFace(as_box(box), float(score), answer)
                 for box, score, answer in zip(faces.boxes, faces.scores, answers, strict=True)
             ],
             nearest={row.face: row for row in face_rows(table, naming, which)},
@@ -281,9 +286,9 @@ class FaceIndex(Adding, Exporting, Evaluating):
         finally:
             reading.join()
 
-    def _voices(self, table: FaceTable, calibration: Calibration) -> Voices:
+    def _voices(self, table: FaceTable, calibration: Calibration) -> Representatives:
         """The faces that speak for people, found once for each table."""
         if self._speaking is None or self._speaking[0] is not table:
-            speaking = leading(table, table.cluster, calibration)
-            self._speaking = (table, Voices.of(table.cluster, speaking))
+            speaking = representative_faces(table, table.cluster, calibration)
+            self._speaking = (table, Representatives.of(table.cluster, speaking))
         return self._speaking[1]

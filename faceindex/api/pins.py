@@ -20,7 +20,7 @@ from faceindex.models.spec import DetectorSpec, EmbedderSpec, Kind, Spec
 from faceindex.store import Pins
 
 if TYPE_CHECKING:
-    from faceindex.recognise import Recogniser
+    from faceindex.recognition import Recogniser
 
 __all__ = ["Settings", "check_pins", "load_recogniser", "make_pins", "missing_models", "pinned_embedder"]
 
@@ -118,7 +118,7 @@ def load_recogniser(pins: Pins, directory: Path, device: str) -> Recogniser:
     PinnedModelError
         If the weights are others than those with which the index was made.
     """
-    from faceindex.recognise import Recogniser
+    from faceindex.recognition import Recogniser
 
     detector, embedder = _pinned_spec(pins, directory, "detector"), pinned_embedder(pins, directory)
     assert isinstance(detector, DetectorSpec)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from faceindex.api.adding import Opened
-from faceindex.api.clusters import ClusterRow, cluster_rows
+from faceindex.api.clusters import Cluster, cluster_rows
 from faceindex.api.pins import missing_models, pinned_embedder
-from faceindex.api.results import FaceRow
+from faceindex.api.results import Face
 from faceindex.api.rows import Naming, face_rows
 from faceindex.errors import FaceIndexError, NotClustered, UsageError
 from faceindex.models import EmbedderSpec
@@ -98,12 +98,12 @@ class Reading(Opened):
         """Unit vectors of all faces, (n, d) float32, in the order of `table`; read-only."""
         return self._store.vectors(self.table().row)
 
-    def faces(self) -> Iterator[FaceRow]:
+    def faces(self) -> Iterator[Face]:
         """All faces, by photo in the order in which they were indexed."""
         table, naming = self._catalog()
         return face_rows(table, naming, range(len(table)))
 
-    def clusters(self) -> list[ClusterRow]:
+    def clusters(self) -> list[Cluster]:
         """All clusters, largest first."""
         return cluster_rows(*self._catalog())
 

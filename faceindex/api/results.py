@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from faceindex.identify import Answer
+from faceindex.identification import Answer
 
-__all__ = ["Clustered", "FaceRow", "Query", "QueryFace"]
+__all__ = ["ClusterResult", "Face", "IdentifiedFace", "Query"]
 
 
 @dataclass(frozen=True, slots=True)
-class FaceRow:
+class Face:
     """One face of the index.
 
     Attributes
@@ -40,7 +40,7 @@ class FaceRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Clustered:
+class ClusterResult:
     """The result of `FaceIndex.cluster`.
 
     Attributes
@@ -68,7 +68,7 @@ class Clustered:
 
 
 @dataclass(frozen=True, slots=True)
-class QueryFace:
+class IdentifiedFace:
     """One face on a query photo: where it is, and what the index says of it."""
 
     box: tuple[float, float, float, float]
@@ -83,12 +83,12 @@ class Query:
     Attributes
     ----------
     photo : str
-    faces : list of QueryFace
+    faces : list of IdentifiedFace
         Empty if no face was found.
-    nearest : dict of int to FaceRow
+    nearest : dict of int to Face
         The faces of the index that the answers name, by id.
     """
 
     photo: str
-    faces: list[QueryFace]
-    nearest: dict[int, FaceRow]
+    faces: list[IdentifiedFace]
+    nearest: dict[int, Face]

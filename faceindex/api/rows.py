@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from faceindex.api.results import FaceRow
-from faceindex.store import FaceTable, ImageRecord, Store
+from faceindex.api.results import Face
+from faceindex.store import FaceTable, PhotoRecord, Store
 from faceindex.types import F32
 
 __all__ = ["Naming", "as_box", "face_rows"]
@@ -24,14 +24,16 @@ class Naming:
 
     def __init__(self, store: Store, images: Iterable[int] | None = None) -> None:
         self._roots = {root.id: root for root in store.roots()}
-        self.by_id = {r.id: r for r in store.images().values()} if images is None else store.by_id(images)
-        self.records: list[ImageRecord] = list(self.by_id.values())
+        self.by_id = (
+            {r.id: r for r in store.photos().values()} if images is None else store.photos_by_id(images)
+        )
+        self.records: list[PhotoRecord] = list(self.by_id.values())
 
-    def name(self, record: ImageRecord) -> str:
+    def name(self, record: PhotoRecord) -> str:
         """As the user would write it."""
         return os.path.normpath(os.path.join(self._roots[record.root_id].given, record.relpath))  # noqa: PTH118
 
-    def path(self, record: ImageRecord) -> str:
+    def path(self, record: PhotoRecord) -> str:
         """Absolute."""
         return os.path.join(self._roots[record.root_id].path, record.relpath)  # noqa: PTH118
 
@@ -47,12 +49,12 @@ class Naming:
         }
 
 
-def face_rows(table: FaceTable, naming: Naming, which: Iterable[int]) -> Iterator[FaceRow]:
+def face_rows(table: FaceTable, naming: Naming, which: Iterable[int]) -> Iterator[Face]:
     """The faces at positions `which` of a table."""
     for i in which:
-        record = naming.by_id[int(table.image[i])]
+        record = naming.by_id[int(table.photo[i])]
         cluster = int(table.cluster[i])
-        yield FaceRow(
+        yield Face(
             face=int(table.face[i]),
             photo=naming.name(record),
             path=naming.path(record),

@@ -11,7 +11,7 @@ from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, V
 from faceindex.cli.render import Output, columns, count, finite
 
 if TYPE_CHECKING:
-    from faceindex.api import Clustered, FaceIndex
+    from faceindex.api import ClusterResult, FaceIndex
 
 __all__ = ["cluster"]
 
@@ -75,7 +75,7 @@ def cluster(
             _tell(out, faces, result, seed)
 
 
-def _tell(out: Output, faces: FaceIndex, result: Clustered, seed: int) -> None:
+def _tell(out: Output, faces: FaceIndex, result: ClusterResult, seed: int) -> None:
     if not result.sizes:
         out.exit_code = PARTIAL
     shown = list(result.sizes)

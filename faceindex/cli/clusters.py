@@ -16,7 +16,7 @@ from faceindex.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
-    from faceindex.api.clusters import ClusterRow
+    from faceindex.api.clusters import Cluster
 
 __all__ = ["clusters"]
 
@@ -129,7 +129,7 @@ def _list(out: Output, found: FaceIndex, limit: int | None, as_csv: bool, how: s
         out.hint(f"Next: faceindex clusters --open {shown[0].cluster}, or faceindex gallery FOLDER")
 
 
-def _print_table(out: Output, shown: Sequence[ClusterRow], total: int) -> None:
+def _print_table(out: Output, shown: Sequence[Cluster], total: int) -> None:
     cells = [
         (str(row.cluster), f"{row.faces:,}", f"{row.photos:,}", f"{row.cohesion:.3f}", row.example.photo)
         for row in shown
@@ -140,7 +140,7 @@ def _print_table(out: Output, shown: Sequence[ClusterRow], total: int) -> None:
         out.answer(f"and {count(total - len(shown), 'smaller cluster')}; --limit {total} shows all")
 
 
-def _draw_examples(out: Output, found: FaceIndex, shown: Sequence[ClusterRow], how: str) -> None:
+def _draw_examples(out: Output, found: FaceIndex, shown: Sequence[Cluster], how: str) -> None:
     try:
         sheet = found.contact_sheet([row.example.face for row in shown])
     except ImageError as error:

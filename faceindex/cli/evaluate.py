@@ -12,9 +12,9 @@ from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, V
 from faceindex.cli.render import Json, Output, columns, count, finite
 
 if TYPE_CHECKING:
-    from faceindex.api import FaceIndex, FaceRow
-    from faceindex.api.evaluation import ClusterScores, Evaluation, Labelled, Sweep
-    from faceindex.evaluate import Confusion, OpenSet, OperatingPoint, Person
+    from faceindex.api import Face, FaceIndex
+    from faceindex.evaluation.report import ClusterScores, Evaluation, Labelled, Sweep
+    from faceindex.metrics import Confusion, OpenSet, OperatingPoint, Person
 
 __all__ = ["evaluate"]
 
@@ -84,7 +84,7 @@ def evaluate(
         from faceindex.api import FaceIndex
 
         if plot is not None:
-            from faceindex.plots import check_plot_file
+            from faceindex.evaluation.plots import check_plot_file
 
             check_plot_file(plot)
         with FaceIndex.open(index) as found:
@@ -114,7 +114,7 @@ def evaluate(
                     _print_sweep(out, curve, len(result.people))
 
 
-def _rows(index: FaceIndex, result: Evaluation) -> dict[int, FaceRow]:
+def _rows(index: FaceIndex, result: Evaluation) -> dict[int, Face]:
     """The faces that the answer names, by position."""
     named = {int(i) for confusion in result.confusions for i in confusion.astray}
     named.update(int(result.labelled.positions[i]) for i in result.top_one.wrong)
@@ -124,9 +124,7 @@ def _rows(index: FaceIndex, result: Evaluation) -> dict[int, FaceRow]:
 # Text -----------------------------------------------------------------------------------------
 
 
-def _print(
-    out: Output, index: FaceIndex, result: Evaluation, rows: dict[int, FaceRow], *, every: bool
-) -> None:
+def _print(out: Output, index: FaceIndex, result: Evaluation, rows: dict[int, Face], *, every: bool) -> None:
     labelled = result.labelled
     source = "folder names" if labelled.source == "folders" else labelled.source
     no_face = sum(person.no_face for person in result.people)
@@ -205,7 +203,7 @@ def _print_scores(out: Output, index: FaceIndex, result: Evaluation) -> None:
 
 
 def _print_confusions(
-    out: Output, confusions: list[Confusion], rows: dict[int, FaceRow], *, every: bool
+    out: Output, confusions: list[Confusion], rows: dict[int, Face], *, every: bool
 ) -> None:
     if not confusions:
         return
@@ -307,7 +305,7 @@ def _sweep_cells(name: str, scores: ClusterScores) -> tuple[str, ...]:
 
 
 def _as_json(
-    out: Output, index: FaceIndex, result: Evaluation, curve: Sweep | None, rows: dict[int, FaceRow]
+    out: Output, index: FaceIndex, result: Evaluation, curve: Sweep | None, rows: dict[int, Face]
 ) -> None:
     labelled, top = result.labelled, result.top_one
     clustering = index.require_clusters()
@@ -377,7 +375,7 @@ def _as_json(
     )
 
 
-def _face_as_json(row: FaceRow) -> dict[str, Json]:
+def _face_as_json(row: Face) -> dict[str, Json]:
     return {"face": row.face, "photo": row.photo, "cluster": row.cluster}
 
 
@@ -433,7 +431,7 @@ def _sweep_as_json(curve: Sweep) -> Json:
 
 
 def _draw(index: FaceIndex, labelled: Labelled, curve: Sweep | None, file: Path, seed: int) -> None:
-    from faceindex.plots import plot_similarities, plot_sweep
+    from faceindex.evaluation.plots import plot_similarities, plot_sweep
 
     people = len(labelled.names)
     about = f"{len(labelled.positions):,} labelled faces of {count(people, 'person', 'people')}"

@@ -16,7 +16,7 @@ from faceindex.cli.render import Json, Output, columns, count, finite, shell_quo
 from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, NotClustered, UsageError
 
 if TYPE_CHECKING:
-    from faceindex.api import FaceIndex, Query, QueryFace
+    from faceindex.api import FaceIndex, IdentifiedFace, Query
 
 __all__ = ["NEIGHBOURS", "run"]
 
@@ -136,7 +136,7 @@ def _print(out: Output, query: Query) -> None:
     out.flush()  # several photos take their time
 
 
-def _verdict(out: Output, query: Query, face: QueryFace) -> str:
+def _verdict(out: Output, query: Query, face: IdentifiedFace) -> str:
     answer = face.answer
     margin = finite(answer.margin)
     tail = "" if margin is None else f", margin {margin:.4f}"
@@ -162,7 +162,7 @@ def _as_json(photo: str, answer: Query | FaceIndexError) -> Json:
     }
 
 
-def _face_as_json(query: Query, face: QueryFace) -> Json:
+def _face_as_json(query: Query, face: IdentifiedFace) -> Json:
     nearest: list[Json] = []
     for near in face.answer.neighbours:
         found = query.nearest.get(near.face)

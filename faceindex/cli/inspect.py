@@ -16,7 +16,7 @@ from faceindex.cli.render import Json, Output, columns, count, size
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
-    from faceindex.api import FaceIndex, FaceRow
+    from faceindex.api import Face, FaceIndex
 
 __all__ = ["faces", "status"]
 
@@ -50,7 +50,7 @@ def status(
         from faceindex.api import FaceIndex
 
         if plot is not None:
-            from faceindex.plots import check_plot_file, plot_similarities
+            from faceindex.evaluation.plots import check_plot_file, plot_similarities
 
             check_plot_file(plot)
         with FaceIndex.open(index) as found:
@@ -77,7 +77,7 @@ def _setting(name: str, value: object) -> str:
 
 def _print_status(out: Output, index: FaceIndex) -> None:
     counts, pins, clustering = index.counts(), index.pins, index.clustering
-    photos = {state.value: number for state, number in counts.images.items()}
+    photos = {state.value: number for state, number in counts.photos.items()}
     settings = ", ".join(_setting(name.replace("_", "-"), value) for name, value in pins.settings.items())
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in counts.reasons.items())
     unreadable = f", {photos['unreadable']:,} unreadable ({reasons})" if photos["unreadable"] else ""
@@ -131,7 +131,7 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
             for error in index.missing_models()
         ],
         roots=[{"path": root.path, "given": root.given} for root in index.roots()],
-        photos={state.value: number for state, number in counts.images.items()},
+        photos={state.value: number for state, number in counts.photos.items()},
         unreadable_by_reason=dict(counts.reasons),
         unreadable=[{"photo": photo, "reason": reason} for photo, reason in index.unreadable()],
         faces=counts.faces,
@@ -201,7 +201,7 @@ def faces(
             out.note("No face is like that." if narrowed else "The index has no faces.")
 
 
-def _row_as_json(row: FaceRow) -> Json:
+def _row_as_json(row: Face) -> Json:
     x1, y1, x2, y2 = row.box
     return {
         "face": row.face,
@@ -217,7 +217,7 @@ def _row_as_json(row: FaceRow) -> Json:
     }
 
 
-def _write_csv(out: Output, rows: Iterator[FaceRow]) -> int:
+def _write_csv(out: Output, rows: Iterator[Face]) -> int:
     writer = csv.writer(out.raw(), lineterminator="\n")
     writer.writerow(_CSV_HEADER)
     written = 0
@@ -230,7 +230,7 @@ def _write_csv(out: Output, rows: Iterator[FaceRow]) -> int:
     return written
 
 
-def _write_table(out: Output, rows: Iterator[FaceRow]) -> int:
+def _write_table(out: Output, rows: Iterator[Face]) -> int:
     written = 0
     while page := list(islice(rows, _PAGE)):
         cells = [

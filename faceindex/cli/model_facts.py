@@ -18,7 +18,7 @@ from faceindex.models import (
     WeightFile,
 )
 from faceindex.models.plugins import plugins
-from faceindex.models.weights import find_voucher
+from faceindex.models.weights import find_acceptance
 
 __all__ = [
     "TITLES",
@@ -69,7 +69,7 @@ class WeightState:
         except WeightsNotFound as error:
             return cls(file, None, False, error.problem, error.remedy)
         try:
-            return cls(file, str(path), find_voucher(path) is not None, None, None)
+            return cls(file, str(path), find_acceptance(path) is not None, None, None)
         except WeightsInvalid as error:
             return cls(file, str(path), True, error.problem, error.remedy)
 

@@ -200,7 +200,7 @@ def verify(
     Exit code 1 if one is missing or wrong.
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        from faceindex.models.weights import find_voucher
+        from faceindex.models.weights import find_acceptance
 
         checked: list[Json] = []
         rows: list[tuple[str, str, str, str]] = []
@@ -209,7 +209,7 @@ def verify(
             path, error = None, None
             try:
                 path = models.verify_weights(weight)
-                state = "ok, unverified" if find_voucher(path) else "ok"
+                state = "ok, unverified" if find_acceptance(path) else "ok"
             except ModelError as caught:
                 error = caught
                 errors.append(caught)
@@ -255,11 +255,11 @@ def add(
     A file that is not the published one is refused, unless you say --unverified.
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        from faceindex.models.place import add_weights
-        from faceindex.models.weights import find_voucher
+        from faceindex.models.install import add_weights
+        from faceindex.models.weights import find_acceptance
 
         path = add_weights([weight for _, weight in _files([name])], file, unverified=unverified)
-        verified = find_voucher(path) is None
+        verified = find_acceptance(path) is None
         out.answer(f"added: {path}")
         if not verified:
             out.warning(f"{path.name} is not the published file; {name} uses it from now on on your word.")

@@ -1,6 +1,6 @@
 """DSFD and lightDSFD: six levels of anchors, faces from 16 px on; a photo of up to 640 px is looked at once.
 
-Li et al., "DSFD: Dual Shot Face Detector", CVPR 2019, https://arxiv.org/abs/1810.10220. What is done
+Li et al., "DSFD: Dual LoadedPhoto Face Detector", CVPR 2019, https://arxiv.org/abs/1810.10220. What is done
 with a photo before and after the network is what the public inference port does
 (https://github.com/hukkelas/DSFD-Pytorch-Inference, ``face_detection/base.py``), but that boxes are
 decoded only where a face is, and that larger photos are also looked at in reduced copies.

@@ -1,6 +1,6 @@
 """The network of DSFD: a ResNet-152, a pyramid of products, enhanced features, six levels of heads.
 
-Li, Wang, Wang, Tai, Qian, Yang, Wang, Li and Huang, "DSFD: Dual Shot Face Detector", CVPR 2019,
+Li, Wang, Wang, Tai, Qian, Yang, Wang, Li and Huang, "DSFD: Dual LoadedPhoto Face Detector", CVPR 2019,
 https://arxiv.org/abs/1810.10220. Layers, their sizes and the keys of the state dict are those of
 the public inference port (https://github.com/hukkelas/DSFD-Pytorch-Inference,
 ``face_detection/dsfd/face_ssd.py``): 1,126 entries, 120,212,646 weights and statistics.

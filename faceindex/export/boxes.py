@@ -94,7 +94,7 @@ def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: 
 
 def _pixel_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]:
     table = source.table
-    sizes = [(photo.width, photo.height) for photo in map(source.photos.__getitem__, table.image.tolist())]
+    sizes = [(photo.width, photo.height) for photo in map(source.photos.__getitem__, table.photo.tolist())]
     limits = np.tile(np.array(sizes, np.float32).reshape(-1, 2), 2)
     boxes = np.clip(np.rint(table.boxes), 0, limits).astype(np.int64)
     for name, (x1, y1, x2, y2) in zip(names, boxes.tolist(), strict=True):

@@ -109,7 +109,7 @@ def export_clusters(
     there: set[tuple[int, int]] = set()
     chosen = np.flatnonzero(wanted)
     for i in chosen.tolist():
-        image, cluster = int(table.image[i]), int(table.cluster[i])
+        image, cluster = int(table.photo[i]), int(table.cluster[i])
         if layout.photos and (image, cluster) in there:
             continue
         there.add((image, cluster))
@@ -119,7 +119,7 @@ def export_clusters(
         failed = _place_photos(source, folder, names, layout.link, on_progress)
     else:
         failed = write_crops(source, folder, names, style, on_progress)
-    photos = len(np.unique(table.image[chosen]))
+    photos = len(np.unique(table.photo[chosen]))
     return Exported(folder.finish(), len(chosen), photos, tuple(failed))
 
 
@@ -129,7 +129,7 @@ def _place_photos(
     folder.total = len(names)
     failed: dict[str, ImageError] = {}
     for done, (i, name) in enumerate(names.items(), 1):
-        photo = source.photos[int(source.table.image[i])]
+        photo = source.photos[int(source.table.photo[i])]
         # A symbolic link shows whatever is there; copies and hard links are of one content.
         content = None if link == "symlink" else photo.content_hash
         if folder.claim(name, fingerprint("photo", link, photo.path if link != "copy" else "", content)):

@@ -103,7 +103,7 @@ def export_crops(
     numbers = numbers_on_photo(source.table)
     names = {
         i: f"{stems[image][0]}_{number}{stems[image][1]}"
-        for i, (image, number) in enumerate(zip(source.table.image.tolist(), numbers.tolist(), strict=True))
+        for i, (image, number) in enumerate(zip(source.table.photo.tolist(), numbers.tolist(), strict=True))
     }
     failed = write_crops(source, folder, names, style, on_progress)
     return Exported(folder.finish(), len(names), len(stems), tuple(failed))
@@ -122,7 +122,7 @@ def photo_stems(source: Source, *, writable: bool) -> dict[int, tuple[str, str]]
     """
     names = Names()
     stems = {}
-    for image in np.unique(source.table.image).tolist():
+    for image in np.unique(source.table.photo).tolist():
         photo = source.photos[image]
         stem, suffix = split_suffix(os.path.basename(photo.name))  # noqa: PTH119 - "..jpg"
         if writable:
@@ -149,7 +149,7 @@ def write_crops(
     folder.total = len(names)
     by_photo: dict[int, list[int]] = {}
     for i in names:
-        by_photo.setdefault(int(source.table.image[i]), []).append(i)
+        by_photo.setdefault(int(source.table.photo[i]), []).append(i)
     failed = []
     crops = _Crops(source, style)
     for done, (wanted, rendered) in enumerate(crops.run(_claimed(source, folder, names, by_photo, crops)), 1):

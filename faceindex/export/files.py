@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from faceindex.errors import UsageError
+from faceindex.export.destination import ProtectedPaths, cannot_be_reached
 from faceindex.export.folder import Folder, Written
-from faceindex.export.place import Surroundings, cannot_be_reached
 
 __all__ = ["export_file"]
 
@@ -19,7 +19,7 @@ def export_file(
     kind: str,
     source: str,
     fill: Callable[[BinaryIO], None],
-    surroundings: Surroundings,
+    protected: ProtectedPaths,
     *,
     dry_run: bool = False,
 ) -> Written:
@@ -33,7 +33,7 @@ def export_file(
         As in `Folder`.
     fill : callable
         Writes the content; needs not be able to seek.
-    surroundings : Surroundings
+    protected : ProtectedPaths
     dry_run : bool
 
     Returns
@@ -63,7 +63,7 @@ def export_file(
         raise UsageError(what, "Name a file.")
     if not is_placed:
         raise UsageError(f"There is no folder {parent}.", "Make it first, or check the spelling.")
-    with Folder(parent or ".", f"{kind} {name}", surroundings, dry_run=dry_run, single=name) as folder:
+    with Folder(parent or ".", f"{kind} {name}", protected, dry_run=dry_run, single=name) as folder:
         if folder.claim(name, source):
             folder.write(name, fill)
         done = folder.finish()

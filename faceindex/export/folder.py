@@ -13,22 +13,22 @@ from types import TracebackType
 from typing import BinaryIO, Literal, TypeAlias
 
 from faceindex.errors import FaceIndexError, IndexLocked, StoreError, UsageError
-from faceindex.export.manifest import Entry, Manifest, is_inside, sha256_of
-from faceindex.export.names import clash_key, safe_name
-from faceindex.export.originals import Originals
-from faceindex.export.place import (
+from faceindex.export.destination import (
     NO_MEDIA,
     STATE,
-    Surroundings,
+    ProtectedPaths,
     cannot_be_reached,
     check_place,
     owner_of,
     refuse_links,
     visible_files,
 )
+from faceindex.export.manifest import Entry, Manifest, is_inside, sha256_of
+from faceindex.export.names import clash_key, safe_name
+from faceindex.export.originals import Originals
 from faceindex.store.lock import WriterLock
 
-__all__ = ["Folder", "Link", "Surroundings", "Written", "safe_name"]
+__all__ = ["Folder", "Link", "ProtectedPaths", "Written", "safe_name"]
 
 Link: TypeAlias = Literal["copy", "hardlink", "symlink"]
 
@@ -88,7 +88,7 @@ class Folder:
         Made, with its parents, if missing. A symbolic link to a folder is followed; those inside are not.
     kind : str
         Name of the export; several kinds may share a folder.
-    surroundings : Surroundings
+    protected : ProtectedPaths
     dry_run : bool
         Only count: `claim` is always false, nothing is made or changed.
     single : str, optional
@@ -115,7 +115,7 @@ class Folder:
         self,
         destination: str | os.PathLike[str],
         kind: str,
-        surroundings: Surroundings,
+        protected: ProtectedPaths,
         *,
         dry_run: bool = False,
         single: str | None = None,
@@ -131,7 +131,7 @@ class Folder:
         self._single = single is not None
         try:
             self.root = Path(given).resolve()
-            self._among = check_place(self.given, self.root, surroundings, single=self._single)
+            self._among = check_place(self.given, self.root, protected, single=self._single)
         except UsageError:
             raise
         except OSError as error:
@@ -139,7 +139,7 @@ class Folder:
         except (ValueError, RuntimeError) as error:  # a null byte, a link to itself
             raise UsageError(f"{given!r} cannot be a folder ({error}).", "Name another one.") from error
         self._state = self.root / STATE
-        self._owner = owner_of(self.root, surroundings.index)
+        self._owner = owner_of(self.root, protected.index)
         self._mark = False  # whether `.nomedia` is to be written
         self._lock: WriterLock | None = None
         self._made_root = self._made_state = False

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faceindex.errors import ImageError, UsageError
-from faceindex.export.folder import Folder, Surroundings, Written
+from faceindex.export.folder import Folder, ProtectedPaths, Written
 from faceindex.export.gallery_data import document
 from faceindex.export.gallery_layout import Sprite, incomplete_name, lay_out
 from faceindex.export.gallery_page import page
@@ -23,7 +23,7 @@ from faceindex.export.gallery_pictures import Painter, needs_preview, preview
 from faceindex.export.names import clash_key, safe_name, split_suffix
 from faceindex.export.originals import Originals
 from faceindex.export.source import read_unchanged
-from faceindex.store import FaceTable, ImageRecord, Root
+from faceindex.store import FaceTable, PhotoRecord, Root
 
 __all__ = ["Gallery", "GallerySource", "write_gallery"]
 
@@ -41,7 +41,7 @@ class GallerySource:
     Attributes
     ----------
     table : FaceTable
-    photos : sequence of ImageRecord
+    photos : sequence of PhotoRecord
         All photos of the index.
     roots : sequence of Root
     path_of : callable
@@ -53,9 +53,9 @@ class GallerySource:
     """
 
     table: FaceTable
-    photos: Sequence[ImageRecord]
+    photos: Sequence[PhotoRecord]
     roots: Sequence[Root]
-    path_of: Callable[[ImageRecord], str]
+    path_of: Callable[[PhotoRecord], str]
     clustered: bool
     names: Mapping[int, str] = field(default_factory=dict)
 
@@ -99,7 +99,7 @@ class Gallery:
 def write_gallery(
     source: GallerySource,
     destination: str | os.PathLike[str],
-    surroundings: Surroundings,
+    protected: ProtectedPaths,
     *,
     copy: bool = False,
     dry_run: bool = False,
@@ -114,7 +114,7 @@ def write_gallery(
     source : GallerySource
     destination : path-like
         A folder; made if missing.
-    surroundings : Surroundings
+    protected : ProtectedPaths
         What the destination must not get into the way of.
     copy : bool
         Whether photos are copied into the gallery, which then can be moved and given away. Otherwise
@@ -131,7 +131,7 @@ def write_gallery(
     FaceIndexError
         If the disk is full or fails.
     """
-    with Folder(destination, _KIND, surroundings, dry_run=dry_run) as folder:
+    with Folder(destination, _KIND, protected, dry_run=dry_run) as folder:
         # First of all: without its page, nothing else of a gallery is of use.
         if (reason := folder.obstacle(_PAGE)) is not None:
             raise UsageError(
@@ -152,7 +152,7 @@ class _Writer:
             (source.path_of(record), record.content_hash) for record in source.photos
         )
         self._by_id = {record.id: record for record in source.photos}
-        shown = {int(image) for image in source.table.image}
+        shown = {int(image) for image in source.table.photo}
         given = {root.id: root.given for root in source.roots}
         self._photos = sorted(
             (record for record in source.photos if record.id in shown),
@@ -227,8 +227,8 @@ class _Writer:
                 todo.append(sprite)
         return todo
 
-    def _photo_of(self, face: int) -> ImageRecord:
-        return self._by_id[int(self._source.table.image[face])]
+    def _photo_of(self, face: int) -> PhotoRecord:
+        return self._by_id[int(self._source.table.photo[face])]
 
     def _draw(self, todo: Sequence[Sprite], names: dict[str, str]) -> None:
         painter = Painter(self._source.table, self._by_id, self._source.path_of)
@@ -250,7 +250,7 @@ class _Writer:
         A photo that cannot be read keeps the preview that it has.
         """
 
-        def is_needed(record: ImageRecord) -> bool | ImageError:
+        def is_needed(record: PhotoRecord) -> bool | ImageError:
             try:
                 return needs_preview(record, self._source.path_of(record))
             except ImageError as error:
@@ -268,7 +268,7 @@ class _Writer:
                     wanted.add(name)
         return {image: name for image, name in names.items() if name in wanted}
 
-    def _write_previews(self, groups: Sequence[Sequence[ImageRecord]], previews: dict[int, str]) -> None:
+    def _write_previews(self, groups: Sequence[Sequence[PhotoRecord]], previews: dict[int, str]) -> None:
         for records in groups:
             if (made := self._first(records, preview)) is not None:
                 record, data = made
@@ -287,8 +287,8 @@ class _Writer:
             names[record.id] = spelled.setdefault(clash_key(name), name)
         return names
 
-    def _write_copies(self, groups: Sequence[Sequence[ImageRecord]], copies: Mapping[int, str]) -> None:
-        def read(record: ImageRecord, path: str) -> bytes:
+    def _write_copies(self, groups: Sequence[Sequence[PhotoRecord]], copies: Mapping[int, str]) -> None:
+        def read(record: PhotoRecord, path: str) -> bytes:
             return read_unchanged(path, record.content_hash)
 
         for records in groups:
@@ -298,9 +298,9 @@ class _Writer:
                 self._folder.write(copies[record.id], data, mtime_ns=record.mtime_ns, original=mark)
             self._advance(1)
 
-    def _claim(self, names: Mapping[int, str]) -> list[list[ImageRecord]]:
+    def _claim(self, names: Mapping[int, str]) -> list[list[PhotoRecord]]:
         """Photos whose file is to be written; copies of a photo have one file among them."""
-        groups: dict[str, list[ImageRecord]] = {}
+        groups: dict[str, list[PhotoRecord]] = {}
         for record in self._photos:
             if record.id in names:
                 groups.setdefault(names[record.id], []).append(record)
@@ -315,8 +315,8 @@ class _Writer:
         return new
 
     def _first(
-        self, records: Sequence[ImageRecord], make: Callable[[ImageRecord, str], bytes]
-    ) -> tuple[ImageRecord, bytes] | None:
+        self, records: Sequence[PhotoRecord], make: Callable[[PhotoRecord, str], bytes]
+    ) -> tuple[PhotoRecord, bytes] | None:
         """What can be made of the first of equal photos that is there; the others are failures."""
         for record in records:
             with self._noting_failure(record):
@@ -324,13 +324,13 @@ class _Writer:
         return None
 
     @contextlib.contextmanager
-    def _noting_failure(self, record: ImageRecord) -> Iterator[None]:
+    def _noting_failure(self, record: PhotoRecord) -> Iterator[None]:
         try:
             yield
         except ImageError as error:
             self._failures[record.id] = error
 
-    def _can_read(self, record: ImageRecord) -> bool:
+    def _can_read(self, record: PhotoRecord) -> bool:
         """Whether a photo will be found as it was indexed, for counting beforehand."""
         if record.id not in self._readable:
             path = self._source.path_of(record)
@@ -354,13 +354,13 @@ class _Writer:
         return total
 
 
-def _fingerprint(record: ImageRecord) -> str:
+def _fingerprint(record: PhotoRecord) -> str:
     if record.content_hash is not None:
         return record.content_hash.hex()
     return hashlib.sha256(f"{record.id} {record.size} {record.mtime_ns}".encode()).hexdigest()[:32]
 
 
-def _looks_unchanged(record: ImageRecord, path: str) -> bool:
+def _looks_unchanged(record: PhotoRecord, path: str) -> bool:
     try:
         found = os.stat(path)  # noqa: PTH116
     except OSError:

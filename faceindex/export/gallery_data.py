@@ -14,7 +14,7 @@ import numpy as np
 
 from faceindex.export.gallery_layout import COLUMNS, Layout
 from faceindex.export.gallery_page import Json
-from faceindex.store import FaceTable, ImageRecord, Root
+from faceindex.store import FaceTable, PhotoRecord, Root
 
 __all__ = ["SCHEMA", "document", "file_url", "relative_url"]
 
@@ -23,7 +23,7 @@ SCHEMA = "faceindex/gallery/1"
 
 def document(
     table: FaceTable,
-    photos: Sequence[ImageRecord],
+    photos: Sequence[PhotoRecord],
     roots: Sequence[Root],
     layout: Layout,
     *,
@@ -41,7 +41,7 @@ def document(
     Parameters
     ----------
     table : FaceTable
-    photos : sequence of ImageRecord
+    photos : sequence of PhotoRecord
         Those with faces, in the order in which the page shows them.
     roots : sequence of Root
     layout : Layout
@@ -86,7 +86,7 @@ def document(
         },
         "faces": {
             "id": table.face[order].tolist(),
-            "photo": [place_of_photo[image] for image in table.image[order].tolist()],
+            "photo": [place_of_photo[image] for image in table.photo[order].tolist()],
             "x1": boxes[:, 0].tolist(),
             "y1": boxes[:, 1].tolist(),
             "x2": boxes[:, 2].tolist(),

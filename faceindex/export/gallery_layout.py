@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faceindex.store import FaceTable, ImageRecord
+from faceindex.store import FaceTable, PhotoRecord
 from faceindex.types import I64
 
 __all__ = [
@@ -84,13 +84,13 @@ class Layout:
     cover_sprites: list[Sprite]
 
 
-def lay_out(table: FaceTable, images: Mapping[int, ImageRecord]) -> Layout:
+def lay_out(table: FaceTable, images: Mapping[int, PhotoRecord]) -> Layout:
     """Assign faces to sprites.
 
     Parameters
     ----------
     table : FaceTable
-    images : mapping of int to ImageRecord
+    images : mapping of int to PhotoRecord
         The photos by id.
     """
     clusters, sizes = clusters_by_size(table.cluster)
@@ -148,7 +148,7 @@ def _cut(run: I64, ids: I64) -> list[I64]:
 
 
 class _Namer:
-    def __init__(self, table: FaceTable, images: Mapping[int, ImageRecord]) -> None:
+    def __init__(self, table: FaceTable, images: Mapping[int, PhotoRecord]) -> None:
         self._table = table
         self._images = images
         self._style = f"{SIDE} {COLUMNS} {QUALITY} {MARGIN}".encode()
@@ -156,7 +156,7 @@ class _Namer:
     def name(self, faces: Sequence[int] | I64) -> str:
         digest = hashlib.sha256(self._style)
         for face in faces:
-            record = self._images[int(self._table.image[face])]
+            record = self._images[int(self._table.photo[face])]
             digest.update(record.content_hash or f"{record.id} {record.mtime_ns}".encode())
             digest.update(self._table.boxes[face].astype("<f4").tobytes())
         return f"s-{digest.hexdigest()[:_DIGITS]}.jpg"

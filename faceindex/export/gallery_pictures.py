@@ -16,9 +16,9 @@ from faceindex import images
 from faceindex.errors import ImageError
 from faceindex.export.gallery_layout import COLUMNS, MARGIN, QUALITY, SIDE, Sprite
 from faceindex.export.source import read_unchanged
-from faceindex.images import Photo
+from faceindex.images import DecodedImage
 from faceindex.images.thumbnails import cut_squares, encode_jpeg, fit, shown_by_browsers, shrink_for
-from faceindex.store import FaceTable, ImageRecord
+from faceindex.store import FaceTable, PhotoRecord
 from faceindex.types import U8, Image
 
 __all__ = ["Drawn", "Painter", "contact_sheet", "needs_preview", "preview"]
@@ -49,7 +49,7 @@ class Painter:
     Parameters
     ----------
     table : FaceTable
-    photos : mapping of int to ImageRecord
+    photos : mapping of int to PhotoRecord
         By id.
     path_of : callable
         Where a photo is.
@@ -61,7 +61,7 @@ class Painter:
     """
 
     def __init__(
-        self, table: FaceTable, photos: Mapping[int, ImageRecord], path_of: Callable[[ImageRecord], str]
+        self, table: FaceTable, photos: Mapping[int, PhotoRecord], path_of: Callable[[PhotoRecord], str]
     ) -> None:
         self._table = table
         self._photos = photos
@@ -100,7 +100,7 @@ class Painter:
         tiles = np.full((len(faces), SIDE, SIDE, 3), _EMPTY, np.uint8)
         by_photo: dict[int, list[int]] = defaultdict(list)
         for slot, face in enumerate(faces):
-            by_photo[int(self._table.image[face])].append(slot)
+            by_photo[int(self._table.photo[face])].append(slot)
         missing: set[int] = set()
 
         def cut(entry: tuple[int, list[int]]) -> tuple[list[int], bool]:
@@ -125,7 +125,9 @@ class Painter:
             pool.shutdown(cancel_futures=True)
         return tiles, missing
 
-    def _decode(self, record: ImageRecord, boxes: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Photo:
+    def _decode(
+        self, record: PhotoRecord, boxes: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    ) -> DecodedImage:
         path = self._path_of(record)
         data = read_unchanged(path, record.content_hash)
         smallest = float((boxes[:, 2:] - boxes[:, :2]).max(axis=1).min()) * (1 + 2 * MARGIN)
@@ -163,7 +165,7 @@ def contact_sheet(painter: Painter, faces: Sequence[int], columns: int) -> Image
     return tile(tiles, columns, gap=4)
 
 
-def needs_preview(record: ImageRecord, path: str) -> bool:
+def needs_preview(record: PhotoRecord, path: str) -> bool:
     """Whether a page must show something else than the photo itself.
 
     That is so for formats that not all browsers know, photos turned by EXIF data that browsers heed in
@@ -184,7 +186,7 @@ def needs_preview(record: ImageRecord, path: str) -> bool:
     return record.width * record.height > _TOO_LARGE_TO_LINK or not shown_by_browsers(data, path)
 
 
-def preview(record: ImageRecord, path: str) -> bytes:
+def preview(record: PhotoRecord, path: str) -> bytes:
     """A JPEG of a photo, upright, 1,600 pixels at most on its longer side.
 
     Raises

@@ -82,7 +82,7 @@ class Manifest:
     folders : set of str
         Folders that were made, relative to the destination.
     index : tuple of str
-        Which index was exported into the folder, as `faceindex.export.place.owner_of`; empty if unknown.
+        Which index was exported into the folder, as `faceindex.export.destination.owner_of`; empty if unknown.
 
     Raises
     ------

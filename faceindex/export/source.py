@@ -64,7 +64,7 @@ class Source:
     def names(self, *, absolute: bool = False) -> list[str]:
         """The photo of each face of the table."""
         by_id = {key: photo.path if absolute else photo.name for key, photo in self.photos.items()}
-        return [by_id[image] for image in self.table.image.tolist()]
+        return [by_id[image] for image in self.table.photo.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ def numbers_on_photo(table: FaceTable) -> I64:
     -------
     (n,) int64
     """
-    order = np.argsort(table.image, kind="stable")
-    photos = table.image[order]
+    order = np.argsort(table.photo, kind="stable")
+    photos = table.photo[order]
     starts = np.flatnonzero(np.concatenate([[True], photos[1:] != photos[:-1]])[: len(photos)])
     counts = np.diff(np.append(starts, len(photos)))
     numbers = np.empty(len(photos), np.int64)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from faceindex.images.walk import Candidate, walk
 
 if TYPE_CHECKING:
+    from faceindex.images.decoder import DEFAULT_MAX_PIXELS, DecodedImage, decode, probe
     from faceindex.images.formats import IMAGE_SUFFIXES, content_hash, read, sniff
     from faceindex.images.parts import Part, decode_parts
-    from faceindex.images.photo import DEFAULT_MAX_PIXELS, Photo, decode, probe
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "IMAGE_SUFFIXES",
     "Candidate",
+    "DecodedImage",
     "Part",
-    "Photo",
     "content_hash",
     "decode",
     "decode_parts",
@@ -35,7 +35,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("IMAGE_SUFFIXES", "content_hash", "read", "sniff"), "formats"),
     **dict.fromkeys(("Part", "decode_parts"), "parts"),
-    **dict.fromkeys(("DEFAULT_MAX_PIXELS", "Photo", "decode", "probe"), "photo"),
+    **dict.fromkeys(("DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "probe"), "photo"),
 }
 
 

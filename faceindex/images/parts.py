@@ -8,7 +8,7 @@ from os import PathLike
 import numpy as np
 import PIL.Image
 
-from faceindex.images.photo import DEFAULT_MAX_PIXELS, decoded
+from faceindex.images.decoder import DEFAULT_MAX_PIXELS, decoded
 from faceindex.types import F32, Image
 
 __all__ = ["Part", "decode_parts"]
@@ -40,7 +40,7 @@ class Part:
     left, top : int
         Where it lies on the decoded photo, in pixels of that.
     scale : (float, float)
-        As `Photo.scale`.
+        As `DecodedImage.scale`.
     """
 
     image: Image

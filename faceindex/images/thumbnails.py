@@ -8,8 +8,8 @@ from os import PathLike
 import numpy as np
 import PIL.Image
 
+from faceindex.images.decoder import DecodedImage, _opener, _orientation
 from faceindex.images.formats import recognise_format
-from faceindex.images.photo import Photo, _opener, _orientation
 from faceindex.types import F32, U8, Image
 
 __all__ = ["cut_squares", "encode_jpeg", "fit", "shown_by_browsers", "shrink_for"]
@@ -52,14 +52,14 @@ def shrink_for(side: float, size: int) -> int:
     return next((shrink for shrink in _SHRINKS if side >= shrink * size), 1)
 
 
-def cut_squares(photo: Photo, boxes: F32, size: int, *, margin: float) -> U8:
+def cut_squares(photo: DecodedImage, boxes: F32, size: int, *, margin: float) -> U8:
     """Cut the faces out of a photo, each in a square of one size.
 
     A square that would leave the photo is moved inside; one larger than the photo is made smaller.
 
     Parameters
     ----------
-    photo : Photo
+    photo : DecodedImage
         At any scale.
     boxes : (n, 4) float32
         ``x1 y1 x2 y2`` in pixels of the upright full-size photo.

@@ -19,14 +19,14 @@ from typing import IO, BinaryIO
 
 from faceindex import __version__
 from faceindex.errors import FetchFailed, WeightsInvalid, WeightsNotFound
-from faceindex.models.place import forget_voucher, make_folder, put_in_place
+from faceindex.models.install import make_folder, put_in_place, remove_acceptance
 from faceindex.models.spec import WeightFile
 from faceindex.models.weights import (
+    acceptance_path,
     find_weights,
     is_users_own,
     sha256_of,
     verify_weights,
-    voucher_path,
     weights_folder,
 )
 
@@ -84,7 +84,7 @@ def ensure_weights(
             raise
     except WeightsInvalid:
         found = find_weights(weight)
-        if source is None or not is_users_own(found) or voucher_path(found).exists():
+        if source is None or not is_users_own(found) or acceptance_path(found).exists():
             raise
     fetch_weights(source, progress=progress, offline=offline)
     return verify_weights(weight), True
@@ -140,7 +140,7 @@ def fetch_weights(
         if not _download(weight, partial, progress):
             _download(weight, partial, progress)  # from the start: there is nothing to resume
         put_in_place(partial.path, destination)
-        forget_voucher(destination)
+        remove_acceptance(destination)
         partial.forget()
         return destination
 

@@ -286,14 +286,14 @@ BUILTIN: tuple[Spec, ...] = (
     ),
     ClustererSpec(
         name="chinese-whispers",
-        target="faceindex.cluster.chinese_whispers:ChineseWhispers",
+        target="faceindex.clustering.chinese_whispers:ChineseWhispers",
         summary="Label propagation on the neighbour graph; finds the number of people itself",
         needs="graph",
         source="Biemann 2006, https://aclanthology.org/W06-3812",
     ),
     ClustererSpec(
         name="kmeans",
-        target="faceindex.cluster.kmeans:KMeans",
+        target="faceindex.clustering.kmeans:KMeans",
         summary="k-means++ with several starts; for a known number of people",
         needs="vectors",
         source="scikit-learn",

@@ -17,14 +17,14 @@ from faceindex.models import registry
 from faceindex.models.spec import ClustererSpec, WeightFile
 
 __all__ = [
-    "Voucher",
-    "find_voucher",
+    "Acceptance",
+    "acceptance_path",
+    "find_acceptance",
     "find_weights",
     "is_users_own",
     "read_weights",
     "sha256_of",
     "verify_weights",
-    "voucher_path",
     "weight_identity",
     "weight_locations",
     "weights_folder",
@@ -35,7 +35,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Voucher:
+class Acceptance:
     """The user's word for a file that nobody published: used as long as it has this content."""
 
     sha256: str
@@ -148,11 +148,11 @@ def weight_identity(weight: WeightFile) -> str:
     WeightsNotFound
         If it is nowhere.
     """
-    voucher = find_voucher(find_weights(weight))
-    return voucher.sha256 if voucher else weight.sha256
+    acceptance = find_acceptance(find_weights(weight))
+    return acceptance.sha256 if acceptance else weight.sha256
 
 
-def find_voucher(path: Path) -> Voucher | None:
+def find_acceptance(path: Path) -> Acceptance | None:
     """The user's word for the file at `path`, if it was given. Only taken in the user's own folder.
 
     Raises
@@ -163,13 +163,13 @@ def find_voucher(path: Path) -> Voucher | None:
     if not is_users_own(path):
         return None
     try:
-        document = json.loads(voucher_path(path).read_text(encoding="utf-8"))
-        return Voucher(str(document["sha256"]), int(document["bytes"]))
+        document = json.loads(acceptance_path(path).read_text(encoding="utf-8"))
+        return Acceptance(str(document["sha256"]), int(document["bytes"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsInvalid(
-            f"{voucher_path(path)} is damaged or cannot be read.",
+            f"{acceptance_path(path)} is damaged or cannot be read.",
             f"Delete it and {path.name}, and add the file again.",
         ) from error
 
@@ -179,7 +179,7 @@ def is_users_own(path: Path) -> bool:
     return path.parent.resolve() == weights_folder().resolve()
 
 
-def voucher_path(path: Path) -> Path:
+def acceptance_path(path: Path) -> Path:
     """Where the user's word for the file at `path` is kept."""
     return path.with_name(f"{path.name}.unverified.json")
 
@@ -195,15 +195,15 @@ def sha256_of(file: BinaryIO) -> tuple[str, int]:
 
 def _accepted(weight: WeightFile, path: Path) -> dict[str, int]:
     """Sizes in bytes by SHA-256."""
-    if voucher := find_voucher(path):
-        return {voucher.sha256: voucher.size}
+    if acceptance := find_acceptance(path):
+        return {acceptance.sha256: acceptance.size}
     return {variant.sha256: variant.size for variant in (weight, *weight.also)}
 
 
 def _refusal(weight: WeightFile, path: Path, sha256: str, size: int) -> WeightsInvalid:
     expected = " or ".join(f"{sha256} ({size:,} bytes)" for sha256, size in _accepted(weight, path).items())
     model = _owner(weight)
-    if find_voucher(path):
+    if find_acceptance(path):
         problem = f"{path} is no longer the file that was added unverified"
         remedy = f"Add it again with `faceindex models add {model} FILE`, or delete it."
     else:

@@ -14,7 +14,7 @@ from faceindex.pipeline.plan import Stopped, make_plan
 from faceindex.store import Store, Unchanged
 
 if TYPE_CHECKING:
-    from faceindex.recognise import Recogniser
+    from faceindex.recognition import Recogniser
 
 __all__ = ["index_photos"]
 
@@ -92,7 +92,7 @@ def index_photos(
                 plan, store, recogniser, prune=prune, on_event=on_event, should_stop=should_stop
             )
             summary.seconds = time.monotonic() - started
-            store.update_ann()
+            store.update_hnsw()
             if settled and plan.tree is not None:
                 store.remember(plan.tree, _all_unchanged(summary))
     store.log_run("index", {**asdict(summary), "unreadable": dict(summary.unreadable)})

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from faceindex import images
 from faceindex.errors import FaceIndexError, ImageError, Reason
 from faceindex.pipeline.plan import Task
-from faceindex.recognise import Shot
+from faceindex.recognition import LoadedPhoto
 
-__all__ = ["Loaded", "Loader", "processing_failed", "shot_bytes"]
+__all__ = ["Loaded", "Loader", "photo_bytes", "processing_failed"]
 
 # Photos read ahead of the networks. More only costs memory: decoding is faster than recognising.
 _AHEAD = 16
@@ -28,14 +28,14 @@ class Loaded:
     task : Task
     content_hash : bytes or None
         None if the file could not be read.
-    shot : Shot or None
+    shot : LoadedPhoto or None
         None if there is an error.
     error : ImageError or None
     """
 
     task: Task
     content_hash: bytes | None
-    shot: Shot | None
+    shot: LoadedPhoto | None
     error: ImageError | None
 
 
@@ -80,7 +80,7 @@ class Loader:
     ----------
     tasks : sequence of Task
     decode : callable
-        Bytes and path to a Shot; called in threads.
+        Bytes and path to a LoadedPhoto; called in threads.
     budget : int
         Bytes of photos that may be alive; `release` gives them back. Whoever takes photos must release
         all that it holds when they are more than half of it, or the next one never comes.
@@ -90,7 +90,7 @@ class Loader:
     def __init__(
         self,
         tasks: Sequence[Task],
-        decode: Callable[[bytes, str], Shot],
+        decode: Callable[[bytes, str], LoadedPhoto],
         *,
         budget: int,
         threads: int,
@@ -114,9 +114,9 @@ class Loader:
             self._budget.close()
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def release(self, shot: Shot) -> None:
+    def release(self, shot: LoadedPhoto) -> None:
         """Say that a shot is no longer needed."""
-        self._budget.add(-shot_bytes(shot))
+        self._budget.add(-photo_bytes(shot))
 
     def _load(self, ticket: int, task: Task) -> Loaded:
         content_hash = None
@@ -127,7 +127,7 @@ class Loader:
             entered = True
             self._budget.enter(ticket)
             shot = self._decode(data, str(task.path))
-            self._budget.add(shot_bytes(shot))
+            self._budget.add(photo_bytes(shot))
             return Loaded(task, content_hash, shot, None)
         except ImageError as error:
             return Loaded(task, content_hash, None, error)
@@ -151,6 +151,6 @@ def processing_failed(path: str, cause: str) -> ImageError:
     )
 
 
-def shot_bytes(shot: Shot) -> int:
+def photo_bytes(shot: LoadedPhoto) -> int:
     """What a shot counts for in the budget."""
     return shot.photo.image.nbytes + len(shot.data)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from faceindex import images
 from faceindex.errors import ImageError
 from faceindex.pipeline.plan import Plan, Stopped, Task
-from faceindex.store import ImageRecord, Status
+from faceindex.store import PhotoRecord, Status
 
 __all__ = ["Moves", "find_moves"]
 
@@ -22,14 +22,14 @@ class Moves:
     ----------
     touched : list of Task
         The content is the one that is known under this name; only the time is new.
-    moved : list of (ImageRecord, Task)
+    moved : list of (PhotoRecord, Task)
         The content was known under another name, which has gone or has another content now.
     tasks : list of Task
         What is left to be looked at. `known` is None where the known photo has moved away.
     """
 
     touched: list[Task] = field(default_factory=list)
-    moved: list[tuple[ImageRecord, Task]] = field(default_factory=list)
+    moved: list[tuple[PhotoRecord, Task]] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
 
 
@@ -70,7 +70,7 @@ def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> 
             del left[known.id]
         else:
             rest.append(task)
-    by_hash: dict[bytes | None, list[ImageRecord]] = {}
+    by_hash: dict[bytes | None, list[PhotoRecord]] = {}
     for record in left.values():
         by_hash.setdefault(record.content_hash, []).append(record)
     for task in rest:

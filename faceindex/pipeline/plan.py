@@ -11,7 +11,7 @@ from pathlib import Path
 from faceindex import __version__
 from faceindex.errors import ImageError, Reason
 from faceindex.images import Candidate, walk
-from faceindex.store import ImageRecord, Root, Status, Store, Unchanged
+from faceindex.store import PhotoRecord, Root, Status, Store, Unchanged
 
 __all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "make_plan"]
 
@@ -32,7 +32,7 @@ class Task:
     relpath: str
     size: int
     mtime_ns: int
-    known: ImageRecord | None
+    known: PhotoRecord | None
 
 
 @dataclass(slots=True)
@@ -47,9 +47,9 @@ class Plan:
         Files that need not be opened.
     failed : list of (Task, ImageError)
         Files that the walk itself could not reach.
-    gone : list of ImageRecord
+    gone : list of PhotoRecord
         Known, in one of the places walked, and no longer there.
-    missing : list of ImageRecord
+    missing : list of PhotoRecord
         The same, but nothing at all is left in that place: perhaps a disk is not mounted.
     tree : str or None
         What was compared, in the words of `Store.remember`; None if that could not tell it.
@@ -60,8 +60,8 @@ class Plan:
     tasks: list[Task] = field(default_factory=list)
     unchanged: Unchanged = field(default_factory=Unchanged)
     failed: list[tuple[Task, ImageError]] = field(default_factory=list)
-    gone: list[ImageRecord] = field(default_factory=list)
-    missing: list[ImageRecord] = field(default_factory=list)
+    gone: list[PhotoRecord] = field(default_factory=list)
+    missing: list[PhotoRecord] = field(default_factory=list)
     tree: str | None = None
     recalled: bool = False
 
@@ -117,9 +117,9 @@ def make_plan(
     roots = _Roots(store.roots())
     # A file that was named exists, or the walk would have refused it: only folders can miss something.
     places = [_Place(*roots.locate(folder)) for folder, name in split if name == "."]
-    known = store.images()
+    known = store.photos()
     plan = Plan(tree=tree)
-    unchanged: list[ImageRecord] = []
+    unchanged: list[PhotoRecord] = []
     seen: set[tuple[int, str]] = set()
     unlisted: list[_Place] = []
     for candidate in listing:
@@ -149,7 +149,7 @@ def make_plan(
     return plan
 
 
-def _counted(records: Sequence[ImageRecord]) -> Unchanged:
+def _counted(records: Sequence[PhotoRecord]) -> Unchanged:
     by_status = Counter(record.status for record in records)
     return Unchanged(
         photos=by_status[Status.OK],
@@ -160,7 +160,7 @@ def _counted(records: Sequence[ImageRecord]) -> Unchanged:
     )
 
 
-def _must_open(record: ImageRecord, candidate: Candidate, retry_failed: bool) -> bool:
+def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool) -> bool:
     if (record.size, record.mtime_ns) != (candidate.size, candidate.mtime_ns):
         return True
     return record.status is Status.UNREADABLE and (retry_failed or record.reason in TRY_AGAIN)

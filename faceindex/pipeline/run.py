@@ -22,11 +22,11 @@ from faceindex.pipeline.events import (
     Warned,
 )
 from faceindex.pipeline.heap import keep_level, trim
-from faceindex.pipeline.load import Loaded, Loader, processing_failed, shot_bytes
+from faceindex.pipeline.load import Loaded, Loader, photo_bytes, processing_failed
 from faceindex.pipeline.moves import find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
-from faceindex.recognise import Recogniser, Shot, use_one_thread
-from faceindex.store import ImageRecord, NewImage, Status, Store
+from faceindex.recognition import LoadedPhoto, Recogniser, use_one_thread
+from faceindex.store import NewPhoto, PhotoRecord, Status, Store
 from faceindex.types import Faces
 
 __all__ = ["carry_out"]
@@ -82,7 +82,7 @@ class _Outcome:
 
     task: Task
     content_hash: bytes | None
-    result: NewImage | ImageError
+    result: NewPhoto | ImageError
 
 
 class _Run:
@@ -105,7 +105,7 @@ class _Run:
         self._batch_bytes = 0
         self._workers = 1
         self._running: deque[Future[list[_Outcome]]] = deque()
-        self._pending: list[NewImage] = []
+        self._pending: list[NewPhoto] = []
         self._committed_at = time.monotonic()
         self._commits = 0
 
@@ -133,7 +133,7 @@ class _Run:
         if touched:
             self.store.touch(touched)
         if moved:
-            self.store.relink(moved)
+            self.store.move_photos(moved)
         self._moved = {record.id for record, _ in moves.moved}
         self.summary.unchanged += len(moves.touched)
         self.summary.moved += len(moves.moved)
@@ -174,7 +174,7 @@ class _Run:
                     self._fail(loaded.task, loaded.error, loaded.content_hash)
                 else:
                     self._batch.append(loaded)
-                    self._batch_bytes += shot_bytes(loaded.shot)
+                    self._batch_bytes += photo_bytes(loaded.shot)
                 if len(self._batch) >= batch_photos or self._batch_bytes > batch_bytes:
                     self._submit(pool, loader)
                 late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
@@ -239,7 +239,7 @@ class _Run:
             else:
                 self._succeed(outcome.task, outcome.result)
 
-    def _faces(self, shots: list[Shot]) -> list[Faces | ImageError]:
+    def _faces(self, shots: list[LoadedPhoto]) -> list[Faces | ImageError]:
         """Faces of a batch; if the batch fails, of each photo alone, so that only the cause is lost."""
         try:
             found = self.recogniser.faces(shots)
@@ -256,7 +256,7 @@ class _Run:
             for shot, faces in zip(shots, found, strict=True)
         ]
 
-    def _succeed(self, task: Task, image: NewImage) -> None:
+    def _succeed(self, task: Task, image: NewPhoto) -> None:
         self._pending.append(image)
         self.settled &= image.size == task.size
         faces = 0 if image.faces is None else len(image.faces)
@@ -280,7 +280,7 @@ class _Run:
             and task.path.suffix.lower() not in IMAGE_SUFFIXES
         )
         self._pending.append(
-            NewImage(
+            NewPhoto(
                 root_id=task.root_id,
                 relpath=task.relpath,
                 size=task.size,
@@ -309,9 +309,9 @@ class _Run:
             self.emit(Committed(len(pending)))
 
 
-def _new_image(loaded: Loaded, shot: Shot, faces: Faces) -> NewImage:
+def _new_image(loaded: Loaded, shot: LoadedPhoto, faces: Faces) -> NewPhoto:
     task = loaded.task
-    return NewImage(
+    return NewPhoto(
         root_id=task.root_id,
         relpath=task.relpath,
         size=len(shot.data),  # not what the walk saw: the file may still have been growing
@@ -327,5 +327,5 @@ def _workers() -> int:
     return min(cores(), _MOST_WORKERS)
 
 
-def _count_photos(records: Sequence[ImageRecord]) -> int:
+def _count_photos(records: Sequence[PhotoRecord]) -> int:
     return sum(record.status is not Status.IGNORED for record in records)

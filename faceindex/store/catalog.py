@@ -24,9 +24,9 @@ from faceindex.store import migrations
 from faceindex.store.records import (
     Clustering,
     HnswParams,
-    ImageRecord,
     Json,
-    NewImage,
+    NewPhoto,
+    PhotoRecord,
     Pins,
     Root,
     Run,
@@ -46,7 +46,7 @@ __all__ = ["Catalog"]
 
 _Value = TypeVar("_Value")
 
-_IMAGE_COLUMNS = (
+_PHOTO_COLUMNS = (
     "id, root_id, relpath, size, mtime_ns, content_hash, width, height, status, reason, detail, faces"
 )
 _CHUNK = 500  # host parameters per statement; SQLite before 3.32 allows 999
@@ -241,49 +241,49 @@ class Catalog:
         return Root(_rowid(cursor), path, given)
 
     def absorb_root(self, inner: Root, outer: Root, prefix: str) -> None:
-        """Give the images of `inner` to `outer`, their paths behind `prefix`; inside a transaction."""
+        """Give the photos of `inner` to `outer`, their paths behind `prefix`; inside a transaction."""
         self._db.execute(
             "UPDATE images SET root_id = ?, relpath = CAST(? || relpath AS BLOB) WHERE root_id = ?",
             (outer.id, os.fsencode(prefix), inner.id),
         )
         self._db.execute("DELETE FROM roots WHERE id = ?", (inner.id,))
 
-    # Images ------------------------------------------------------------------------------------
+    # Photos ------------------------------------------------------------------------------------
 
-    def images(self, root_id: int | None) -> list[ImageRecord]:
+    def photos(self, root_id: int | None) -> list[PhotoRecord]:
         """Photos of one root or of all, in the order of their ids."""
         where, parameters = ("WHERE root_id = ?", (root_id,)) if root_id is not None else ("", ())
-        return self._images(f"{where} ORDER BY id", parameters)
+        return self._photos(f"{where} ORDER BY id", parameters)
 
-    def images_by_id(self, ids: Iterable[int]) -> list[ImageRecord]:
+    def photos_by_id(self, ids: Iterable[int]) -> list[PhotoRecord]:
         """Photos whose id is among `ids`."""
         return [
-            image
+            photo
             for chunk in _chunks(list(ids))
-            for image in self._images(f"WHERE id IN ({_marks(chunk)}) ORDER BY id", chunk)
+            for photo in self._photos(f"WHERE id IN ({_marks(chunk)}) ORDER BY id", chunk)
         ]
 
-    def _images(self, rest: str, parameters: Sequence[object]) -> list[ImageRecord]:
+    def _photos(self, rest: str, parameters: Sequence[object]) -> list[PhotoRecord]:
         with _translated(self.path):
-            found = self._db.execute(f"SELECT {_IMAGE_COLUMNS} FROM images {rest}", parameters)
+            found = self._db.execute(f"SELECT {_PHOTO_COLUMNS} FROM images {rest}", parameters)
             return [
-                ImageRecord._make((*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:]))
+                PhotoRecord._make((*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:]))
                 for row in found
             ]
 
-    def put_image(self, image: NewImage) -> int:
+    def put_photo(self, photo: NewPhoto) -> int:
         """Insert a photo without faces, or replace the one at its path; its id."""
-        key = (image.root_id, os.fsencode(image.relpath))
+        key = (photo.root_id, os.fsencode(photo.relpath))
         values = (
-            image.size,
-            image.mtime_ns,
-            image.content_hash,
-            image.width,
-            image.height,
-            image.status.value,
-            _text(image.reason),
-            _text(image.detail),
-            0 if image.faces is None else len(image.faces),
+            photo.size,
+            photo.mtime_ns,
+            photo.content_hash,
+            photo.width,
+            photo.height,
+            photo.status.value,
+            _text(photo.reason),
+            _text(photo.detail),
+            0 if photo.faces is None else len(photo.faces),
         )
         known = self._db.execute("SELECT id FROM images WHERE root_id = ? AND relpath = ?", key).fetchone()
         if known is None:
@@ -293,51 +293,51 @@ class Catalog:
                 (*key, *values),
             )
             return _rowid(cursor)
-        image_id = int(known[0])
-        self._db.execute("DELETE FROM faces WHERE image_id = ?", (image_id,))
+        photo_id = int(known[0])
+        self._db.execute("DELETE FROM faces WHERE image_id = ?", (photo_id,))
         self._db.execute(
             "UPDATE images SET size = ?, mtime_ns = ?, content_hash = ?, width = ?, height = ?,"
             " status = ?, reason = ?, detail = ?, faces = ? WHERE id = ?",
-            (*values, image_id),
+            (*values, photo_id),
         )
-        return image_id
+        return photo_id
 
-    def put_faces(self, image_id: int, faces: Faces) -> None:
+    def put_faces(self, photo_id: int, faces: Faces) -> None:
         """Insert faces whose vectors are the next rows; inside a transaction."""
         from faceindex.store.packing import pack
 
         row = int(self._get("rows"))
         self._db.executemany(
             "INSERT INTO faces (image_id, vector_row, geometry) VALUES (?, ?, ?)",
-            [(image_id, row + i, geometry) for i, geometry in enumerate(pack(faces))],
+            [(photo_id, row + i, geometry) for i, geometry in enumerate(pack(faces))],
         )
         self._set("rows", row + len(faces))
 
-    def move_images(self, moves: Sequence[tuple[int, int, str, int, int]]) -> None:
-        """Change (root, path, size, mtime) of images; whatever was at a new path is removed."""
+    def move_photos(self, moves: Sequence[tuple[int, int, str, int, int]]) -> None:
+        """Change (root, path, size, mtime) of photos; whatever was at a new path is removed."""
         # Two steps, as paths may be swapped: first out of the way, to a path that no file can have.
         self._db.executemany(
             "UPDATE images SET relpath = CAST(x'00' || id AS BLOB) WHERE id = ?",
             [(move[0],) for move in moves],
         )
-        for image_id, root_id, relpath, size, mtime_ns in moves:
+        for photo_id, root_id, relpath, size, mtime_ns in moves:
             key = (root_id, os.fsencode(relpath))
             self._db.execute("DELETE FROM images WHERE root_id = ? AND relpath = ?", key)
             self._db.execute(
                 "UPDATE images SET root_id = ?, relpath = ?, size = ?, mtime_ns = ? WHERE id = ?",
-                (*key, size, mtime_ns, image_id),
+                (*key, size, mtime_ns, photo_id),
             )
 
-    def touch_images(self, updates: Iterable[tuple[int, int, int]]) -> None:
-        """Change (size, mtime) of images, given as (id, size, mtime_ns)."""
+    def touch_photos(self, updates: Iterable[tuple[int, int, int]]) -> None:
+        """Change (size, mtime) of photos, given as (id, size, mtime_ns)."""
         self._db.executemany(
             "UPDATE images SET size = ?, mtime_ns = ? WHERE id = ?",
-            [(size, mtime_ns, image_id) for image_id, size, mtime_ns in updates],
+            [(size, mtime_ns, photo_id) for photo_id, size, mtime_ns in updates],
         )
 
-    def remove_images(self, image_ids: Iterable[int]) -> None:
-        """Delete images and their faces."""
-        self._db.executemany("DELETE FROM images WHERE id = ?", [(int(i),) for i in image_ids])
+    def remove_photos(self, photo_ids: Iterable[int]) -> None:
+        """Delete photos and their faces."""
+        self._db.executemany("DELETE FROM images WHERE id = ?", [(int(i),) for i in photo_ids])
 
     # Faces -------------------------------------------------------------------------------------
 
@@ -475,7 +475,7 @@ class Catalog:
 
     # Counts and journal ------------------------------------------------------------------------
 
-    def count_images(self) -> tuple[dict[Status, int], dict[str, int]]:
+    def count_photos(self) -> tuple[dict[Status, int], dict[str, int]]:
         """Photos by status, and the unreadable ones by reason."""
         with _translated(self.path):
             by_status = dict(self._db.execute("SELECT status, count(*) FROM images GROUP BY status"))

@@ -30,9 +30,9 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             # geometry: 17 little-endian float32: box 4, landmarks 10, score, norm, sharpness. 100,000
             # faces are read two to three times as fast from one BLOB each as from REAL columns.
             "CREATE TABLE faces (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-            " image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,"
+            " photo_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,"
             " vector_row INTEGER NOT NULL UNIQUE, geometry BLOB NOT NULL)",
-            "CREATE INDEX faces_by_image ON faces (image_id)",
+            "CREATE INDEX faces_by_image ON faces (photo_id)",
             "CREATE TABLE people (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
             "CREATE TABLE clusterings (id INTEGER PRIMARY KEY AUTOINCREMENT, algorithm TEXT NOT NULL,"
             " params TEXT NOT NULL, seed INTEGER NOT NULL, created TEXT NOT NULL)",

@@ -64,14 +64,14 @@ def assignments(
 
 
 def face_table(
-    face: I64, image: I64, row: I64, cluster: I64, similarity: I64, geometry: NDArray[np.void]
+    face: I64, photo: I64, row: I64, cluster: I64, similarity: I64, geometry: NDArray[np.void]
 ) -> FaceTable:
     """(n,) columns as a table; `cluster` is -1 for none, `similarity` in units of 1 / `SIMILARITY_UNITS`."""
     # Into the native order for arithmetic; on little-endian machines that is a copy all the same,
     # so that the structures as they were read are let go.
     return FaceTable(
         face=face,
-        image=image,
+        photo=photo,
         row=row,
         boxes=geometry["boxes"].astype(np.float32),
         landmarks=geometry["landmarks"].astype(np.float32),

@@ -16,9 +16,9 @@ __all__ = [
     "Counts",
     "FaceTable",
     "HnswParams",
-    "ImageRecord",
     "Json",
-    "NewImage",
+    "NewPhoto",
+    "PhotoRecord",
     "Pins",
     "Root",
     "Run",
@@ -107,7 +107,7 @@ class Status(str, Enum):
     IGNORED = "ignored"  # not an image and not named like one; remembered, so as not to open it again
 
 
-class ImageRecord(NamedTuple):
+class PhotoRecord(NamedTuple):
     """What the catalog knows of one photo.
 
     Attributes
@@ -149,8 +149,8 @@ class ImageRecord(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class NewImage:
-    """The outcome of one photo, to be committed. Attributes as in `ImageRecord`, except:
+class NewPhoto:
+    """The outcome of one photo, to be committed. Attributes as in `PhotoRecord`, except:
 
     Attributes
     ----------
@@ -224,7 +224,7 @@ class FaceTable(Assignments):
 
     Attributes
     ----------
-    image : (n,) int64
+    photo : (n,) int64
         Id of the photo.
     boxes : (n, 4) float32
         ``x1 y1 x2 y2`` in pixels of the upright full-size photo.
@@ -234,7 +234,7 @@ class FaceTable(Assignments):
         As in `types.Faces`.
     """
 
-    image: I64
+    photo: I64
     boxes: F32
     landmarks: F32
     scores: F32
@@ -293,7 +293,7 @@ class Counts:
 
     Attributes
     ----------
-    images : mapping of Status to int
+    photos : mapping of Status to int
         Photos by what became of them; every status is there.
     reasons : mapping of str to int
         Unreadable photos by reason.
@@ -311,7 +311,7 @@ class Counts:
         The newest entry of the journal.
     """
 
-    images: Mapping[Status, int]
+    photos: Mapping[Status, int]
     reasons: Mapping[str, int]
     faces: int
     clustered: int

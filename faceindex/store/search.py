@@ -10,8 +10,8 @@ import numpy as np
 
 from faceindex.errors import IndexCorrupt, StoreError
 from faceindex.store import exact as exact_search
-from faceindex.store.ann import MAX_DEAD, AnnIndex
 from faceindex.store.catalog import Catalog
+from faceindex.store.hnsw import MAX_DEAD, HnswIndex
 from faceindex.store.vectors import VectorFile
 from faceindex.types import F32, I64, BoolArray
 
@@ -20,7 +20,7 @@ __all__ = ["EXACT_BELOW", "LOAD_AFTER", "Search"]
 # Measured by benchmarks/search.py (128-d, 20 neighbours, 2 busy cores; results/search-128d.json): at
 # 100,000 faces a query of a batch takes 1.3 ms exact and 0.6 ms by the graph (recall 0.997), which takes a
 # minute to build; below, exact search is as fast, and exact. Clustering has a search of its own, see
-# `faceindex.graph.near_neighbours`.
+# `faceindex.clustering.neighbours.near_neighbours`.
 EXACT_BELOW = 100_000
 """Live faces from which on the HNSW graph is built and, by default, used."""
 
@@ -67,7 +67,7 @@ class Search:
         self._vectors = vectors
         self._path = path
         self._params = catalog.hnsw()
-        self._ann: AnnIndex | None = None
+        self._ann: HnswIndex | None = None
         self._ann_file: tuple[int, ...] | None = None
         self._failed: tuple[tuple[int, ...] | None, int] | None = None
         self._cache: _Live | None = None
@@ -92,8 +92,8 @@ class Search:
             return rows, similarities
         return np.where(rows >= 0, live.face_of_row[rows], -1), similarities
 
-    def update_ann(self, always: bool, progress: Callable[[int, int], None] | None) -> int:
-        """As `Store.update_ann`."""
+    def update_hnsw(self, always: bool, progress: Callable[[int, int], None] | None) -> int:
+        """As `Store.update_hnsw`."""
         with self._catalog.snapshot():
             rows, faces = self._catalog.rows, self._catalog.count_live()
         if rows == 0 or (faces < EXACT_BELOW and not always):
@@ -103,7 +103,7 @@ class Search:
         live = self._live()
         ann = self._current_ann(live)
         if ann is None or ann.mostly_dead(live.alive):
-            ann = AnnIndex.build(self._vectors.dimension, self._params)
+            ann = HnswIndex.build(self._vectors.dimension, self._params)
         if ann.covered == live.rows:
             return 0
         before = len(ann)
@@ -120,13 +120,13 @@ class Search:
         if self._ann is not None:
             covered, members = self._ann.covered, len(self._ann)
         else:
-            found = AnnIndex.coverage(self._path, self._vectors.read(rows), self._params)
+            found = HnswIndex.coverage(self._path, self._vectors.read(rows), self._params)
             if found is None:
                 return False
             covered, members = found
         return rows - covered <= _LAG * rows and dead <= MAX_DEAD * members
 
-    def _save(self, ann: AnnIndex, vectors: F32) -> None:
+    def _save(self, ann: HnswIndex, vectors: F32) -> None:
         try:
             ann.save(self._path, vectors)
         except OSError as error:
@@ -136,7 +136,7 @@ class Search:
             ) from error
         self._ann_file = _identity(self._path)
 
-    def _rows(self, queries: F32, k: int, live: _Live, ann: AnnIndex | None) -> tuple[I64, F32]:
+    def _rows(self, queries: F32, k: int, live: _Live, ann: HnswIndex | None) -> tuple[I64, F32]:
         vectors = self._vectors.read(live.rows)
         near = ann.search(queries, k, live.alive) if ann is not None and len(queries) else None
         if ann is None or near is None:
@@ -164,12 +164,12 @@ class Search:
             self._cache = _Live(generation, rows, len(faces), face_of_row, face_of_row >= 0)
         return self._cache
 
-    def _current_ann(self, live: _Live) -> AnnIndex | None:
+    def _current_ann(self, live: _Live) -> HnswIndex | None:
         if self._ann is None or self._ann.covered < live.rows:
             identity = _identity(self._path)
             attempt = (identity, live.generation)
             if identity is not None and identity != self._ann_file and attempt != self._failed:
-                ann = AnnIndex.load(self._path, self._vectors.read(live.rows), self._params)
+                ann = HnswIndex.load(self._path, self._vectors.read(live.rows), self._params)
                 if ann is None:
                     self._failed = attempt
                 else:

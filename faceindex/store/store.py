@@ -16,9 +16,9 @@ from faceindex.store.records import (
     Clustering,
     Counts,
     HnswParams,
-    ImageRecord,
     Json,
-    NewImage,
+    NewPhoto,
+    PhotoRecord,
     Pins,
     Root,
     Run,
@@ -212,7 +212,7 @@ class Store:
     def snapshot(self) -> Iterator[None]:
         """Everything read inside the ``with`` is of one moment, whatever a writer does meanwhile.
 
-        Without it, `images` and `faces` read one after the other may tell of different moments.
+        Without it, `photos` and `faces` read one after the other may tell of different moments.
         """
         with self._catalog.snapshot():
             yield
@@ -222,7 +222,7 @@ class Store:
             raise UsageError("The index is open for reading only.", "Open it with write=True.")
         return self._catalog
 
-    # Roots and images --------------------------------------------------------------------------
+    # Roots and photos --------------------------------------------------------------------------
 
     def roots(self) -> list[Root]:
         """All roots, in the order in which they were added."""
@@ -231,7 +231,7 @@ class Store:
     def add_root(self, path: str | os.PathLike[str], given: str) -> Root:
         """The root for a folder; made if no root contains it.
 
-        Roots inside the new one are absorbed: their images get paths relative to it, and keep
+        Roots inside the new one are absorbed: their photos get paths relative to it, and keep
         their ids, faces and clusters.
 
         Parameters
@@ -261,15 +261,15 @@ class Store:
                     catalog.absorb_root(inner, outer, prefix + "/")
         return outer
 
-    def images(self, root_id: int | None = None) -> dict[tuple[int, str], ImageRecord]:
+    def photos(self, root_id: int | None = None) -> dict[tuple[int, str], PhotoRecord]:
         """Every known photo by (root id, relative path); of one root, or of all (None)."""
-        return {(image.root_id, image.relpath): image for image in self._catalog.images(root_id)}
+        return {(photo.root_id, photo.relpath): photo for photo in self._catalog.photos(root_id)}
 
-    def by_id(self, image_ids: Iterable[int]) -> dict[int, ImageRecord]:
-        """Known photos by id, for those of `image_ids` that are known."""
-        return {image.id: image for image in self._catalog.images_by_id(set(image_ids))}
+    def photos_by_id(self, photo_ids: Iterable[int]) -> dict[int, PhotoRecord]:
+        """Known photos by id, for those of `photo_ids` that are known."""
+        return {photo.id: photo for photo in self._catalog.photos_by_id(set(photo_ids))}
 
-    def commit(self, images: Sequence[NewImage]) -> None:
+    def commit(self, photos: Sequence[NewPhoto]) -> None:
         """Make the outcome of a batch of photos durable, all of it or nothing.
 
         First the vectors are appended and synced, then one transaction names them: killed at any
@@ -285,7 +285,7 @@ class Store:
             If the disk is full or fails. Nothing is committed.
         """
         catalog = self._writing()
-        with_faces = [image.faces for image in images if image.faces is not None and len(image.faces)]
+        with_faces = [photo.faces for photo in photos if photo.faces is not None and len(photo.faces)]
         for faces in with_faces:
             self._check_vectors(faces.vectors)
             if (
@@ -302,32 +302,32 @@ class Store:
 
             self._vectors.append(catalog.rows, np.concatenate([faces.vectors for faces in with_faces]))
         with catalog.transaction():
-            for image in images:
-                image_id = catalog.put_image(image)
-                if image.faces is not None and len(image.faces):
-                    catalog.put_faces(image_id, image.faces)
+            for photo in photos:
+                photo_id = catalog.put_photo(photo)
+                if photo.faces is not None and len(photo.faces):
+                    catalog.put_faces(photo_id, photo.faces)
 
-    def relink(self, moves: Sequence[tuple[int, int, str, int, int]]) -> None:
+    def move_photos(self, moves: Sequence[tuple[int, int, str, int, int]]) -> None:
         """Tell where known photos are now: they keep their faces and clusters.
 
         Parameters
         ----------
-        moves : sequence of (image id, root id, relpath, size, mtime_ns)
+        moves : sequence of (photo id, root id, relpath, size, mtime_ns)
             May be swaps and cycles. A known photo at a new path that is not itself moved was
             overwritten: it is removed.
         """
         with self._writing().transaction():
-            self._catalog.move_images(moves)
+            self._catalog.move_photos(moves)
 
     def touch(self, updates: Iterable[tuple[int, int, int]]) -> None:
-        """Note new (image id, size, mtime_ns) for photos whose content is the same."""
+        """Note new (photo id, size, mtime_ns) for photos whose content is the same."""
         with self._writing().transaction():
-            self._catalog.touch_images(updates)
+            self._catalog.touch_photos(updates)
 
-    def remove(self, image_ids: Iterable[int]) -> None:
+    def remove(self, photo_ids: Iterable[int]) -> None:
         """Forget photos; their faces are tombstoned. Unknown ids are ignored."""
         with self._writing().transaction():
-            self._catalog.remove_images(image_ids)
+            self._catalog.remove_photos(photo_ids)
 
     # Faces and vectors -------------------------------------------------------------------------
 
@@ -406,7 +406,7 @@ class Store:
         """Read ahead what the first `search` would read otherwise."""
         self._search.prepare()
 
-    def update_ann(self, *, always: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
+    def update_hnsw(self, *, always: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
         """Bring the HNSW graph up to the committed rows; build it if it is missing or damaged.
 
         To be called after a run that added photos. Below `EXACT_BELOW` faces nothing is done: no
@@ -431,7 +431,7 @@ class Store:
             If the file cannot be written; nothing but speed is lost.
         """
         self._writing()
-        return self._search.update_ann(always, progress)
+        return self._search.update_hnsw(always, progress)
 
     @property
     def _search(self) -> Search:
@@ -564,12 +564,12 @@ class Store:
     def counts(self) -> Counts:
         """How much there is of everything."""
         with self._catalog.snapshot():
-            images, reasons = self._catalog.count_images()
+            photos, reasons = self._catalog.count_photos()
             faces, clustered, clusters = self._catalog.count_faces()
             rows = self._catalog.rows
             runs = self._catalog.journal(1)
         return Counts(
-            images=images,
+            photos=photos,
             reasons=reasons,
             faces=faces,
             clustered=clustered,

@@ -104,7 +104,7 @@ def write(galleries, tmp_path: Path):
     def write(plans, *, copy: bool = False, **options) -> Path:
         source = galleries.make_source(tmp_path / "photos", plans, **options)
         return write_gallery(
-            source, tmp_path / "page", galleries.surroundings(tmp_path / "photos"), copy=copy
+            source, tmp_path / "page", galleries.protected(tmp_path / "photos"), copy=copy
         ).page
 
     return write

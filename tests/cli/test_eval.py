@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from faceindex import FaceIndex, models
-from faceindex.api.evaluation import _Neighbours
+from faceindex.evaluation.report import _Neighbours
 
 
 def document(result) -> dict:

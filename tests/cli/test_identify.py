@@ -141,5 +141,5 @@ def test_plain_photos_are_answered_without_loading_the_commands(clustered, run, 
     assert (done.returncode, done.stdout) == (asked.exit_code, asked.stdout)
     *told, loaded = done.stderr.splitlines()
     assert told == asked.stderr.splitlines()
-    assert "faceindex.identify" in loaded.split()
+    assert "faceindex.identification" in loaded.split()
     assert not {"typer", "pydantic", "rich", "sklearn", "numba"} & set(loaded.split())

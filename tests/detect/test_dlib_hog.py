@@ -16,7 +16,7 @@ from faceindex.detect import Detector, dlib_hog
 from faceindex.detect.dlib_hog import DlibHog
 from faceindex.errors import UsageError
 from faceindex.models import DetectorSpec, get
-from faceindex.recognise import Recogniser
+from faceindex.recognition import Recogniser
 from faceindex.types import U8
 
 GROUPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "groups"

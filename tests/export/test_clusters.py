@@ -7,7 +7,7 @@ import pytest
 
 from faceindex import FaceIndex
 from faceindex.errors import NotClustered, UsageError
-from faceindex.export.place import NO_MEDIA, STATE
+from faceindex.export.destination import NO_MEDIA, STATE
 
 
 def files(folder: Path) -> list[str]:
@@ -77,7 +77,7 @@ def test_photos(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex], l
 def test_a_photo_is_there_once_for_each_cluster(tmp_path: Path, album: Path, opened, fake_models) -> None:
     import numpy as np
 
-    from faceindex.store import NewImage, Store
+    from faceindex.store import NewPhoto, Store
     from faceindex.types import Faces
 
     opened(album).close()
@@ -88,7 +88,7 @@ def test_a_photo_is_there_once_for_each_cluster(tmp_path: Path, album: Path, ope
         norms = sharpness = np.ones(3, np.float32)
         faces = Faces(**full, vectors=vectors, norms=norms, sharpness=sharpness)
         photo = fake_models.make_photo(album / "group.png", (1, 2, 3))
-        store.commit([NewImage(1, photo.name, 1, 1, width=96, height=96, faces=faces)])
+        store.commit([NewPhoto(1, photo.name, 1, 1, width=96, height=96, faces=faces)])
     with FaceIndex.open(tmp_path / "index", write=True) as index:
         index.cluster()
         a, b = cluster_of(index)["a1"], cluster_of(index)["b1"]

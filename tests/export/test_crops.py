@@ -13,7 +13,7 @@ import pytest
 from faceindex import FaceIndex
 from faceindex.errors import Reason, UsageError
 from faceindex.export.crops import cut_box
-from faceindex.export.place import NO_MEDIA, STATE
+from faceindex.export.destination import NO_MEDIA, STATE
 from faceindex.export.source import numbers_on_photo
 from faceindex.store import FaceTable
 

@@ -12,23 +12,23 @@ import pytest
 
 from faceindex.errors import FaceIndexError, StoreError, UsageError
 from faceindex.export import folder as folder_module
+from faceindex.export.destination import NO_MEDIA, STATE
 from faceindex.export.files import export_file
-from faceindex.export.folder import Folder, Surroundings, Written
+from faceindex.export.folder import Folder, ProtectedPaths, Written
 from faceindex.export.originals import Originals
-from faceindex.export.place import NO_MEDIA, STATE
 
 MANIFEST = f"{STATE}/manifest.jsonl"
 
 
 @pytest.fixture
-def around(tmp_path: Path) -> Surroundings:
+def around(tmp_path: Path) -> ProtectedPaths:
     for name in ("index", "photos"):
         (tmp_path / name).mkdir()
-    return Surroundings(tmp_path / "index", (tmp_path / "photos",))
+    return ProtectedPaths(tmp_path / "index", (tmp_path / "photos",))
 
 
 @pytest.fixture
-def export(tmp_path: Path, around: Surroundings) -> Callable[..., Written]:
+def export(tmp_path: Path, around: ProtectedPaths) -> Callable[..., Written]:
     """Export a dict of names and contents to ``out``; the source of each is its content."""
 
     def export(files: dict[str, str], *, kind: str = "crops", dry_run: bool = False) -> Written:
@@ -162,12 +162,12 @@ def test_a_claim_without_content_keeps_what_is_there(tmp_path: Path, export, aro
 @pytest.mark.parametrize(
     "name", ["../x", "/x", "a/../../x", "a//b", "", ".", "a/", f"{STATE}/manifest.jsonl"]
 )
-def test_no_name_leads_out(tmp_path: Path, around: Surroundings, name: str) -> None:
+def test_no_name_leads_out(tmp_path: Path, around: ProtectedPaths, name: str) -> None:
     with Folder(tmp_path / "out", "crops", around) as folder, pytest.raises(UsageError, match="inside"):
         folder.put(name, "", lambda: b"")
 
 
-def test_a_name_is_given_once(tmp_path: Path, around: Surroundings) -> None:
+def test_a_name_is_given_once(tmp_path: Path, around: ProtectedPaths) -> None:
     with Folder(tmp_path / "out", "crops", around) as folder:
         folder.put("a", "", lambda: b"")
         with pytest.raises(UsageError, match="Two files"):
@@ -281,7 +281,7 @@ def test_bad_places(tmp_path: Path, around, monkeypatch, place: str, words: str)
 
 
 @pytest.mark.parametrize("parent", ["photos", "elsewhere"])  # which may be indexed later
-def test_an_export_hides_from_the_index(tmp_path: Path, around: Surroundings, parent: str) -> None:
+def test_an_export_hides_from_the_index(tmp_path: Path, around: ProtectedPaths, parent: str) -> None:
     dest = tmp_path / parent / "faces"
     for names in ("ab", "bc", ""):
         with Folder(dest, "crops", around) as folder:
@@ -299,7 +299,7 @@ def test_a_folder_of_others_is_not_hidden(tmp_path: Path, export: Callable[..., 
     assert not (tmp_path / "out" / NO_MEDIA).exists()
 
 
-def test_one_file_among_photos_opens_no_door(tmp_path: Path, around: Surroundings) -> None:
+def test_one_file_among_photos_opens_no_door(tmp_path: Path, around: ProtectedPaths) -> None:
     photos = tmp_path / "photos" / "mine"
     photos.mkdir()
     (photos / "portrait.jpg").touch()
@@ -337,12 +337,12 @@ def test_the_marker_is_not_written_through_a_link(tmp_path: Path, around, parent
     assert not (tmp_path / "outside").exists()
 
 
-def test_another_index_is_refused(tmp_path: Path, export, around: Surroundings) -> None:
+def test_another_index_is_refused(tmp_path: Path, export, around: ProtectedPaths) -> None:
     export({"a": "1"})
     (tmp_path / "other").mkdir()
     with (
         pytest.raises(UsageError, match="from another index"),
-        Folder(tmp_path / "out", "crops", Surroundings(tmp_path / "other" / "index")),
+        Folder(tmp_path / "out", "crops", ProtectedPaths(tmp_path / "other" / "index")),
     ):
         pass
     assert numbers(export({"a": "1"})) == (0, 1, 0)
@@ -355,11 +355,11 @@ def test_a_move_makes_no_other_index(tmp_path: Path, export, around, together: b
     new.mkdir()
     (tmp_path / "out").rename(new / "out")
     index = (tmp_path / "index").rename(new / "index") if together else tmp_path / "index"
-    with Folder(new / "out", "crops", Surroundings(index)) as folder:
+    with Folder(new / "out", "crops", ProtectedPaths(index)) as folder:
         assert numbers(folder.finish()) == (0, 0, 1)
 
 
-def test_the_last_copy_of_a_photo_is_kept(tmp_path: Path, around: Surroundings) -> None:
+def test_the_last_copy_of_a_photo_is_kept(tmp_path: Path, around: ProtectedPaths) -> None:
     photo = tmp_path / "photos" / "p.jpg"
     photo.write_text("photo")
     content = b"\1" * 16
@@ -386,7 +386,7 @@ def test_the_last_copy_of_a_photo_is_kept(tmp_path: Path, around: Surroundings) 
     assert numbers(export({})) == (0, 0, 1)
 
 
-def test_a_copy_of_an_edited_photo_is_replaced(tmp_path: Path, around: Surroundings) -> None:
+def test_a_copy_of_an_edited_photo_is_replaced(tmp_path: Path, around: ProtectedPaths) -> None:
     photo = tmp_path / "photos" / "p.jpg"
     photo.touch()
     for content in (b"\1" * 16, b"\2" * 16):
@@ -413,7 +413,7 @@ def test_a_destination_that_cannot_be_locked(tmp_path, around, monkeypatch, code
     assert not (tmp_path / "out").exists()
 
 
-def test_a_destination_that_cannot_be_looked_at(tmp_path: Path, around: Surroundings) -> None:
+def test_a_destination_that_cannot_be_looked_at(tmp_path: Path, around: ProtectedPaths) -> None:
     long = "x" * 300
     with pytest.raises(UsageError, match="cannot be reached"):
         Folder(tmp_path / long, "crops", around)
@@ -422,19 +422,19 @@ def test_a_destination_that_cannot_be_looked_at(tmp_path: Path, around: Surround
             export_file(tmp_path / name, "boxes", "", lambda file: None, around)
 
 
-def test_a_link_to_itself_is_no_folder(tmp_path: Path, around: Surroundings) -> None:
+def test_a_link_to_itself_is_no_folder(tmp_path: Path, around: ProtectedPaths) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(UsageError):
         Folder(tmp_path / "loop", "crops", around)
 
 
-def test_a_link_to_a_bad_place_is_one(tmp_path: Path, around: Surroundings) -> None:
+def test_a_link_to_a_bad_place_is_one(tmp_path: Path, around: ProtectedPaths) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     with pytest.raises(UsageError, match="is the folder of indexed photos"):
         Folder(tmp_path / "link", "crops", around)
 
 
-def test_two_at_once(tmp_path: Path, around: Surroundings) -> None:
+def test_two_at_once(tmp_path: Path, around: ProtectedPaths) -> None:
     with (
         Folder(tmp_path / "out", "crops", around),
         pytest.raises(UsageError, match="Another export"),
@@ -457,7 +457,7 @@ def test_a_full_disk_is_named_and_the_next_run_goes_on(tmp_path: Path, export, a
     assert numbers(export({"a": "1", "b": "2"})) == (1, 1, 0)
 
 
-def test_a_full_disk_of_one_file(tmp_path: Path, around: Surroundings) -> None:
+def test_a_full_disk_of_one_file(tmp_path: Path, around: ProtectedPaths) -> None:
     def full(file: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -478,7 +478,7 @@ def test_a_record_that_cannot_be_shortened_is_no_failure(tmp_path: Path, export,
     assert numbers(export({"a": "1"})) == (0, 1, 0)
 
 
-def test_a_failure_before_the_first_file_leaves_nothing(tmp_path: Path, around: Surroundings) -> None:
+def test_a_failure_before_the_first_file_leaves_nothing(tmp_path: Path, around: ProtectedPaths) -> None:
     with pytest.raises(ZeroDivisionError), Folder(tmp_path / "out", "crops", around) as folder:
         folder.put("a", "1", lambda: bytes(1 // 0))
     assert not (tmp_path / "out").exists()
@@ -501,7 +501,7 @@ if {step!r} == "append":
     manifest.Manifest.append = die_after(manifest.Manifest.append)
 else:
     Path.replace = die_after(Path.replace)
-around = folder.Surroundings(Path({str(around.index)!r}))
+around = folder.ProtectedPaths(Path({str(around.index)!r}))
 with folder.Folder({str(tmp_path / "out")!r}, "crops", around) as out:
     out.put("a", "new", lambda: b"new")
 """
@@ -517,7 +517,7 @@ with folder.Folder({str(tmp_path / "out")!r}, "crops", around) as out:
 
 
 @pytest.mark.parametrize("how", ["hardlink", "symlink"])
-def test_links(tmp_path: Path, around: Surroundings, how: str) -> None:
+def test_links(tmp_path: Path, around: ProtectedPaths, how: str) -> None:
     photo = tmp_path / "photos" / "p.jpg"
     photo.write_text("photo")
 
@@ -550,7 +550,7 @@ def test_a_link_that_a_killed_run_left_is_not_written_through(tmp_path: Path, ex
     assert photo.read_text() == "photo"
 
 
-def test_the_last_hard_link_to_a_photo_is_kept(tmp_path: Path, around: Surroundings) -> None:
+def test_the_last_hard_link_to_a_photo_is_kept(tmp_path: Path, around: ProtectedPaths) -> None:
     photo = tmp_path / "photos" / "p.jpg"
     photo.write_text("photo")
     with Folder(tmp_path / "out", "clusters", around) as folder:
@@ -563,7 +563,7 @@ def test_the_last_hard_link_to_a_photo_is_kept(tmp_path: Path, around: Surroundi
     assert (tmp_path / "out" / "a").read_text() == "photo"
 
 
-def test_a_link_that_cannot_be_made(tmp_path: Path, around: Surroundings, monkeypatch) -> None:
+def test_a_link_that_cannot_be_made(tmp_path: Path, around: ProtectedPaths, monkeypatch) -> None:
     def refuse(*args: object) -> None:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
@@ -575,7 +575,7 @@ def test_a_link_that_cannot_be_made(tmp_path: Path, around: Surroundings, monkey
         assert "--link symlink or copy" in caught.value.remedy
 
 
-def test_one_file(tmp_path: Path, around: Surroundings) -> None:
+def test_one_file(tmp_path: Path, around: ProtectedPaths) -> None:
     def export(name: str, content: bytes) -> Written:
         return export_file(
             tmp_path / name, "boxes", content.decode(), lambda file: file.write(content) and None, around

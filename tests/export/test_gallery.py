@@ -52,7 +52,7 @@ def source(galleries, tmp_path: Path):
 @pytest.fixture
 def write(galleries, tmp_path: Path):
     def write(source, dest: str = "page", **options):
-        return write_gallery(source, tmp_path / dest, galleries.surroundings(tmp_path / "photos"), **options)
+        return write_gallery(source, tmp_path / dest, galleries.protected(tmp_path / "photos"), **options)
 
     return write
 
@@ -255,7 +255,7 @@ def test_the_last_copy_is_kept(galleries, source, write, tmp_path: Path) -> None
     write(source, copy=True)
     (tmp_path / "photos" / "a" / "two.jpg").unlink()
     fewer = replace(source, photos=[record for record in source.photos if record.relpath != "a/two.jpg"])
-    keep = np.flatnonzero(source.table.image != 2)
+    keep = np.flatnonzero(source.table.photo != 2)
     table = replace(
         source.table, **{f.name: getattr(source.table, f.name)[keep] for f in fields(source.table)}
     )

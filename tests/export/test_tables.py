@@ -29,7 +29,7 @@ def source() -> Source:
     landmarks[1] = np.arange(10).reshape(5, 2) + 0.1
     table = FaceTable(
         face=np.array([4, 5, 9]),
-        image=np.array([1, 1, 2]),
+        photo=np.array([1, 1, 2]),
         row=np.array([2, 3, 8]),
         boxes=np.array([[10.4, 20.6, 30.5, 41.5], [-3, -4, 99, 120], [1 / 3, 2, 3, 4]], np.float32),
         landmarks=landmarks,
@@ -121,7 +121,7 @@ def empty() -> Source:
     ids = none(dtype=np.int64)
     table = FaceTable(
         face=ids,
-        image=ids,
+        photo=ids,
         row=ids,
         boxes=none(4),
         landmarks=none(5, 2),

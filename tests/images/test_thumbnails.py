@@ -7,7 +7,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from faceindex.errors import ImageError
-from faceindex.images import Photo
+from faceindex.images import DecodedImage
 from faceindex.images.thumbnails import cut_squares, encode_jpeg, fit, shown_by_browsers, shrink_for
 
 
@@ -35,7 +35,7 @@ def test_a_square_shows_box_and_margin() -> None:
     image = np.zeros((200, 300, 3), np.uint8)
     image[80:120, 100:140] = 255
     (square,) = cut_squares(
-        Photo(image, 300, 200), np.array([[100, 80, 140, 120]], np.float32), 60, margin=0.25
+        DecodedImage(image, 300, 200), np.array([[100, 80, 140, 120]], np.float32), 60, margin=0.25
     )
     assert square.shape == (60, 60, 3)
     white = square[:, :, 0] > 128
@@ -45,8 +45,8 @@ def test_a_square_shows_box_and_margin() -> None:
 
 def test_the_scale_of_the_photo_does_not_matter() -> None:
     boxes = np.array([[100, 40, 180, 140], [220, 100, 260, 150]], np.float32)
-    full = cut_squares(Photo(gradient(320, 240), 320, 240), boxes, 24, margin=0.3)
-    half = cut_squares(Photo(gradient(160, 120), 320, 240), boxes, 24, margin=0.3)
+    full = cut_squares(DecodedImage(gradient(320, 240), 320, 240), boxes, 24, margin=0.3)
+    half = cut_squares(DecodedImage(gradient(160, 120), 320, 240), boxes, 24, margin=0.3)
     assert np.abs(full.astype(int) - half).max() < 6
 
 
@@ -61,7 +61,7 @@ def test_the_scale_of_the_photo_does_not_matter() -> None:
     ],
 )
 def test_squares_stay_in_the_photo(box: tuple[float, ...]) -> None:
-    photo = Photo(gradient(320, 240), 320, 240)
+    photo = DecodedImage(gradient(320, 240), 320, 240)
     (square,) = cut_squares(photo, np.array([box], np.float32), 16, margin=0.3)
     assert square.shape == (16, 16, 3)
     # It is a part of the gradient: still growing to the right and downwards, with nothing padded.

@@ -240,7 +240,7 @@ def test_walking_needs_neither_numpy_nor_pillow() -> None:
     code = (
         "import sys; from faceindex.images.walk import walk; from faceindex.images import sniff;"
         "print(sorted({'numpy', 'PIL'} & set(sys.modules)));"
-        "from faceindex.images import decode, Photo; import faceindex.images as i;"
+        "from faceindex.images import decode, DecodedImage; import faceindex.images as i;"
         "print(callable(decode), callable(i.walk), sorted({'numpy', 'PIL'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -23,7 +23,7 @@ import pytest
 from faceindex.errors import FetchFailed, ModelError, WeightsInvalid, WeightsNotFound
 from faceindex.models import WeightFile, fetch, find_weights, weights_folder
 from faceindex.models.fetch import ensure_weights, fetch_weights
-from faceindex.models.weights import voucher_path
+from faceindex.models.weights import acceptance_path
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB, so several blocks
 OTHER = CONTENT[::-1]
@@ -515,7 +515,7 @@ class TestEnsure:
         folder.mkdir(parents=True)
         (folder / weight.name).write_bytes(OTHER)
         digest = hashlib.sha256(OTHER).hexdigest()
-        voucher_path(folder / weight.name).write_text(f'{{"sha256": "{digest}", "bytes": {len(OTHER)}}}')
+        acceptance_path(folder / weight.name).write_text(f'{{"sha256": "{digest}", "bytes": {len(OTHER)}}}')
         assert ensure_weights(weight) == (folder / weight.name, False)
         (folder / weight.name).write_bytes(CONTENT[:10])
         with pytest.raises(WeightsInvalid, match="no longer the file"):

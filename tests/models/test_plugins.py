@@ -137,7 +137,7 @@ def test_a_target_that_cannot_be_imported_names_the_package(install: Install) ->
     with pytest.raises(ModelError, match="toy_none") as info:
         models.load(models.get("clusterer", "toy-good"))
     assert "pip install --upgrade toy_hollow" in info.value.remedy
-    ours = replace(registry.BUILTIN[-1], target="faceindex.cluster.kmeans:Nothing")
+    ours = replace(registry.BUILTIN[-1], target="faceindex.clustering.kmeans:Nothing")
     with pytest.raises(ModelError, match="Nothing"):
         models.load(ours)
 

@@ -23,7 +23,7 @@ from faceindex.models import (
     weight_locations,
     weights,
 )
-from faceindex.models.weights import voucher_path
+from faceindex.models.weights import acceptance_path
 
 CONTENT = b"layer by layer"
 WEIGHT = WeightFile(
@@ -153,7 +153,7 @@ def vouch(path: Path, content: bytes) -> str:
     """Put a file and the user's word for it; returns its SHA-256."""
     put(path, content)
     digest = hashlib.sha256(content).hexdigest()
-    voucher_path(path).write_text(json.dumps({"sha256": digest, "bytes": len(content)}))
+    acceptance_path(path).write_text(json.dumps({"sha256": digest, "bytes": len(content)}))
     return digest
 
 
@@ -236,7 +236,7 @@ class TestVouchedFor:
 
     def test_a_damaged_word_is_no_word(self, places: list[Path]) -> None:
         vouch(places[3], b"my own")
-        voucher_path(places[3]).write_text("{")
+        acceptance_path(places[3]).write_text("{")
         for read in (read_weights, verify_weights, weight_identity):
             with pytest.raises(WeightsInvalid, match="is damaged"):
                 read(WEIGHT)

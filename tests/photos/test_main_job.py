@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from faceindex import FaceIndex
-from faceindex.evaluate import bcubed
+from faceindex.metrics import bcubed
 
 KNOWN, ASKED, STRANGERS = 12, 4, 40
 README = Path(__file__).resolve().parents[2] / "README.md"

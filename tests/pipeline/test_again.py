@@ -66,7 +66,7 @@ def known(index: FaceIndex) -> set[tuple[object, ...]]:
     roots = {root.id: root.path for root in index.roots()}
     return {
         (roots[r.root_id], r.relpath, r.size, r.mtime_ns, r.content_hash, r.status, r.reason, r.faces)
-        for r in index._store.images().values()
+        for r in index._store.photos().values()
     }
 
 
@@ -289,7 +289,7 @@ def test_nothing_to_do_loads_nothing_that_opens_photos(index: FaceIndex, album: 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     unchanged, loaded = done.stdout.splitlines()
     assert unchanged == "12"
-    heavy = {"numpy", "PIL", "torch", "hnswlib", "typer", "rich", "faceindex.models", "faceindex.recognise"}
+    heavy = {"numpy", "PIL", "torch", "hnswlib", "typer", "rich", "faceindex.models", "faceindex.recognition"}
     assert not heavy & set(loaded.split())
 
 

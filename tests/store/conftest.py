@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faceindex.store import NewImage, Pins, Store
+from faceindex.store import NewPhoto, Pins, Store
 from faceindex.types import F32, Faces
 
 DIMENSION = 16
@@ -19,7 +19,7 @@ def _unit_vectors(n: int, seed: int, dimension: int = DIMENSION) -> F32:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _make_image(root_id: int, relpath: str, vectors: F32, content: str | None = None) -> NewImage:
+def _make_image(root_id: int, relpath: str, vectors: F32, content: str | None = None) -> NewPhoto:
     rng = np.random.default_rng(len(vectors))
     n = len(vectors)
     faces = Faces(
@@ -31,7 +31,7 @@ def _make_image(root_id: int, relpath: str, vectors: F32, content: str | None = 
         sharpness=rng.random(n, np.float32),
     )
     content_hash = (content or relpath).encode("utf-8", "surrogateescape")
-    return NewImage(root_id, relpath, 1000, 5, content_hash, 640, 480, faces=faces)
+    return NewPhoto(root_id, relpath, 1000, 5, content_hash, 640, 480, faces=faces)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def unit_vectors() -> Callable[..., F32]:
 
 
 @pytest.fixture
-def make_image() -> Callable[..., NewImage]:
+def make_image() -> Callable[..., NewPhoto]:
     """``make_image(root_id, relpath, vectors, content=None)``: a photo with a face for each vector."""
     return _make_image
 

@@ -21,12 +21,12 @@ ROW = 16 * 4
 
 def _assert_intact(store, expected):
     """`expected` is {relpath: vectors}: exactly these faces are there, with these vectors."""
-    paths = {record.id: record.relpath for record in store.images().values()}
+    paths = {record.id: record.relpath for record in store.photos().values()}
     assert set(paths.values()) == set(expected)
     table = store.faces()
     vectors = store.vectors(table.row)
     for image, path in paths.items():
-        np.testing.assert_array_equal(vectors[table.image == image], expected[path])
+        np.testing.assert_array_equal(vectors[table.photo == image], expected[path])
 
 
 @pytest.mark.parametrize("garbage", [1, ROW - 1, ROW, 5 * ROW + 3])
@@ -120,7 +120,7 @@ def test_full_disk(store, directory, root_id, make_image, unit_vectors):
 _WRITER = """
 import sys
 import numpy as np
-from faceindex.store import NewImage, Store
+from faceindex.store import NewPhoto, Store
 from faceindex.types import Faces
 
 def vectors(number):
@@ -131,7 +131,7 @@ def photo(root, path, number):
     v = vectors(number); n = len(v)
     one = np.ones(n, "f4")
     faces = Faces(np.zeros((n, 4), "f4"), np.zeros((n, 5, 2), "f4"), one, v, one, one)
-    return NewImage(root, path, number, number, b"%d" % number, 1, 1, faces=faces)
+    return NewPhoto(root, path, number, number, b"%d" % number, 1, 1, faces=faces)
 
 with Store.open(sys.argv[1], write=True) as store:
     root = store.add_root("/photos", "photos").id
@@ -162,14 +162,14 @@ def test_killed_writers_lose_nothing_committed(directory, pins):
         with child.stdout:
             told = int(child.stdout.readline())
             with Store.open(directory) as beside, beside.snapshot():
-                images = beside.images().values()
+                images = beside.photos().values()
                 _assert_intact(beside, {record.relpath: _number_vectors(record.size) for record in images})
             time.sleep(moments.uniform(0, 0.1))
             child.kill()
             told = max([told, *map(int, child.stdout.read().split())])
         child.wait()
         with Store.open(directory) as reader:
-            images = reader.images().values()
+            images = reader.photos().values()
             # The photo's size says with which number it was last committed.
             _assert_intact(reader, {record.relpath: _number_vectors(record.size) for record in images})
             committed = 1 + max(record.size for record in images)
@@ -288,7 +288,7 @@ def test_reader_sees_commits_as_they_are_made(store, directory, root_id, make_im
 def test_reader_does_not_wait_for_a_transaction(store, directory, root_id, make_image, unit_vectors):
     store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 0))])
     with store._catalog.transaction():
-        store._catalog.remove_images([1])
+        store._catalog.remove_photos([1])
         with Store.open(directory) as reader:
             _assert_intact(reader, {"a.jpg": unit_vectors(1, 0)})
     _assert_intact(store, {})

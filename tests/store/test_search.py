@@ -9,7 +9,7 @@ import pytest
 
 from faceindex.errors import UsageError
 from faceindex.store import HnswParams, Store, exact, search
-from faceindex.store.ann import AnnIndex
+from faceindex.store.hnsw import HnswIndex
 
 DIMENSION = 16
 
@@ -55,7 +55,7 @@ def remove_photos():
     """Remove every photo of a name, or every second one."""
 
     def remove(store, name, step=1):
-        ids = [r.id for r in store.images().values() if r.relpath.startswith(name)]
+        ids = [r.id for r in store.photos().values() if r.relpath.startswith(name)]
         store.remove(ids[::step])
 
     return remove
@@ -109,9 +109,9 @@ def test_empty_index_and_empty_query(store, fill, unit_vectors, graph):
     faces, similarities = store.search(unit_vectors(2, 0), 3, exact=graph)
     assert faces.tolist() == [[-1] * 3] * 2
     assert (similarities == -np.inf).all()
-    assert store.update_ann(always=True) == 0
+    assert store.update_hnsw(always=True) == 0
     fill(store, unit_vectors(4, 0))
-    store.update_ann(always=True)
+    store.update_hnsw(always=True)
     faces, similarities = store.search(none, 3, exact=graph)
     assert faces.shape == similarities.shape == (0, 3)
 
@@ -127,7 +127,7 @@ def test_no_neighbour_asked_for(store, unit_vectors):
 def test_graph_recall(store, fill):
     vectors, _ = _people(2100, 100, seed=4)
     fill(store, vectors[:2000])
-    assert store.update_ann(always=True) == 2000
+    assert store.update_hnsw(always=True) == 2000
     queries = vectors[2000:]
     expected, _ = store.search(queries, 10, exact=True)
     found, found_similarities = store.search(queries, 10, exact=False)
@@ -141,23 +141,23 @@ def test_graph_recall(store, fill):
 def test_graph_that_lags_still_answers_right(store, directory, fill):
     vectors, _ = _people(900, 30, seed=5)
     fill(store, vectors[:600], "a")
-    store.update_ann(always=True)
+    store.update_hnsw(always=True)
     with Store.open(directory) as reader:
         reader.search(vectors[:1], 1, exact=False)
         fill(store, vectors[600:], "b")
         found, similarities = reader.search(vectors, 1, exact=False)
         assert found.ravel().tolist() == reader.faces().face.tolist()
         np.testing.assert_allclose(similarities, 1, atol=1e-6)
-        assert store.update_ann(always=True) == 300
+        assert store.update_hnsw(always=True) == 300
         assert reader.search(vectors, 1, exact=False)[0].ravel().tolist() == found.ravel().tolist()
-    assert store.update_ann(always=True) == 0
+    assert store.update_hnsw(always=True) == 0
 
 
 def test_graph_finds_k_live_faces_among_tombstones(store, fill, remove_photos):
     vectors, _ = _people(600, 10, seed=6)
     fill(store, vectors[:480], "a")
     fill(store, vectors[480:], "b")
-    store.update_ann(always=True)
+    store.update_hnsw(always=True)
     remove_photos(store, "a")
     live = set(store.faces().face.tolist())
     for k in (10, 120, 130):
@@ -170,10 +170,10 @@ def test_graph_finds_k_live_faces_among_tombstones(store, fill, remove_photos):
 
 def test_graph_is_rebuilt_without_its_tombstones(store, fill, remove_photos, unit_vectors):
     fill(store, unit_vectors(90, 0), "a")
-    store.update_ann(always=True)
+    store.update_hnsw(always=True)
     remove_photos(store, "a", step=2)
-    assert store.update_ann(always=True) == 45
-    assert store.update_ann(always=True) == 0
+    assert store.update_hnsw(always=True) == 45
+    assert store.update_hnsw(always=True) == 0
 
 
 def test_graph_is_the_same_when_built_again(directory, pins, fill, unit_vectors):
@@ -181,22 +181,22 @@ def test_graph_is_the_same_when_built_again(directory, pins, fill, unit_vectors)
     for name in ("1", "2"):
         with Store.create(directory / name, pins) as store:
             fill(store, unit_vectors(200, 0), "a")
-            store.update_ann(always=True)
+            store.update_hnsw(always=True)
             fill(store, unit_vectors(100, 1), "b")
-            store.update_ann(always=True)
+            store.update_hnsw(always=True)
             graphs.append((directory / name / "ann.hnsw").read_bytes())
     assert graphs[0] == graphs[1]
 
 
 def test_below_the_crossover_no_graph_is_built_or_used(store, directory, fill, unit_vectors, monkeypatch):
     fill(store, unit_vectors(30, 0))
-    assert store.update_ann() == 0
+    assert store.update_hnsw() == 0
     assert not (directory / "ann.hnsw").exists()
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     monkeypatch.setattr(search, "LOAD_AFTER", 3)
-    assert store.update_ann() == 30
+    assert store.update_hnsw() == 30
     used = []
-    monkeypatch.setattr(AnnIndex, "search", lambda self, *arguments: used.append(arguments))
+    monkeypatch.setattr(HnswIndex, "search", lambda self, *arguments: used.append(arguments))
     store.search(unit_vectors(1, 0), 1)
     assert len(used) == 1
     store.search(unit_vectors(1, 0), 1, exact=True)
@@ -208,7 +208,7 @@ def test_below_the_crossover_no_graph_is_built_or_used(store, directory, fill, u
 def test_damaged_graph_is_never_used_and_built_anew(store, directory, fill, unit_vectors):
     vectors = unit_vectors(300, 0)
     fill(store, vectors)
-    store.update_ann(always=True)
+    store.update_hnsw(always=True)
     store.close()
     path = directory / "ann.hnsw"
     good = path.read_bytes()
@@ -227,7 +227,7 @@ def test_damaged_graph_is_never_used_and_built_anew(store, directory, fill, unit
             assert reader._search._current_ann(live) is None
             np.testing.assert_array_equal(reader.search(vectors[:20], 5, exact=False)[0], expected[0])
     with Store.open(directory, write=True) as writer:
-        assert writer.update_ann(always=True) == 300
+        assert writer.update_hnsw(always=True) == 300
     assert path.read_bytes() == good
 
 
@@ -236,10 +236,10 @@ def test_graph_of_other_parameters_is_built_anew(directory, pins, fill, unit_vec
     for name, m in (("8", 8), ("12", 12)):
         with Store.create(directory / name, pins, hnsw=HnswParams(m=m)) as store:
             fill(store, vectors)
-            store.update_ann(always=True)
+            store.update_hnsw(always=True)
     (directory / "8" / "ann.hnsw").replace(directory / "12" / "ann.hnsw")
     with Store.open(directory / "12", write=True) as store:
-        assert store.update_ann(always=True) == 30
+        assert store.update_hnsw(always=True) == 30
 
 
 def test_graph_of_vectors_from_before_a_restore_is_not_used(directory, pins, fill, unit_vectors):
@@ -248,7 +248,7 @@ def test_graph_of_vectors_from_before_a_restore_is_not_used(directory, pins, fil
     backup = {name: (directory / name).read_bytes() for name in ("catalog.sqlite", "vectors.f32")}
     with Store.open(directory, write=True) as store:
         fill(store, unit_vectors(30, 1), "b")
-        store.update_ann(always=True)
+        store.update_hnsw(always=True)
     for name, content in backup.items():
         (directory / name).write_bytes(content)
     other = unit_vectors(60, 2)
@@ -258,12 +258,12 @@ def test_graph_of_vectors_from_before_a_restore_is_not_used(directory, pins, fil
         found, similarities = store.search(other, 1, exact=False)
         assert found.ravel().tolist() == store.faces().face[30:].tolist()
         np.testing.assert_allclose(similarities, 1, atol=1e-6)
-        assert store.update_ann(always=True) == 90
+        assert store.update_hnsw(always=True) == 90
 
 
 def test_graph_is_loaded_only_for_many_queries(store, directory, fill, unit_vectors, monkeypatch):
     fill(store, unit_vectors(30, 0))
-    store.update_ann(always=True)
+    store.update_hnsw(always=True)
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     monkeypatch.setattr(search, "LOAD_AFTER", 10)
     with Store.open(directory) as reader:
@@ -275,7 +275,7 @@ def test_graph_is_loaded_only_for_many_queries(store, directory, fill, unit_vect
 
 
 def test_interrupted_build_keeps_what_it_has(store, fill, unit_vectors, monkeypatch):
-    monkeypatch.setattr("faceindex.store.ann._ADD_BLOCK", 10)
+    monkeypatch.setattr("faceindex.store.hnsw._ADD_BLOCK", 10)
     vectors = unit_vectors(30, 0)
     fill(store, vectors)
 
@@ -284,15 +284,15 @@ def test_interrupted_build_keeps_what_it_has(store, fill, unit_vectors, monkeypa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.update_ann(always=True, progress=stop)
+        store.update_hnsw(always=True, progress=stop)
     faces, _ = store.search(vectors, 30, exact=False)
     np.testing.assert_array_equal(np.sort(faces, axis=1), np.tile(np.arange(1, 31), (30, 1)))
-    assert store.update_ann(always=True) == 10
+    assert store.update_hnsw(always=True) == 10
 
 
 def test_interrupted_save_leaves_the_old_graph(store, directory, fill, unit_vectors, monkeypatch):
     fill(store, unit_vectors(30, 0), "a")
-    store.update_ann(always=True)
+    store.update_hnsw(always=True)
     good = (directory / "ann.hnsw").read_bytes()
     fill(store, unit_vectors(30, 1), "b")
 
@@ -300,32 +300,32 @@ def test_interrupted_save_leaves_the_old_graph(store, directory, fill, unit_vect
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("faceindex.store.ann.sync_file", fail)
+        patch.setattr("faceindex.store.hnsw.sync_file", fail)
         with pytest.raises(KeyboardInterrupt):
-            store.update_ann(always=True)
+            store.update_hnsw(always=True)
     assert (directory / "ann.hnsw").read_bytes() == good
     store.close()
     with Store.open(directory, write=True) as again:
-        assert again.update_ann(always=True) == 30
+        assert again.update_hnsw(always=True) == 30
 
 
 def test_a_graph_that_lacks_little_is_left_as_it_is(store, directory, fill, unit_vectors, monkeypatch):
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     vectors = unit_vectors(336, 0)
     fill(store, vectors[:300], "a")
-    assert store.update_ann() == 300
+    assert store.update_hnsw() == 300
     good = (directory / "ann.hnsw").read_bytes()
     fill(store, vectors[300:306], "b")
-    assert store.update_ann() == 0
+    assert store.update_hnsw() == 0
     store.close()
     with Store.open(directory, write=True) as again:
-        assert again.update_ann() == 0
+        assert again.update_hnsw() == 0
         assert (directory / "ann.hnsw").read_bytes() == good
         faces, _ = again.search(vectors[300:306], 1, exact=False)
         np.testing.assert_array_equal(faces[:, 0], np.arange(301, 307))
         fill(again, vectors[306:], "c")
-        assert again.update_ann() == 36
-        assert again.update_ann() == 0
+        assert again.update_hnsw() == 36
+        assert again.update_hnsw() == 0
 
 
 def test_a_damaged_graph_is_removed_when_it_is_found_so_that_the_next_writer_builds_it(
@@ -334,7 +334,7 @@ def test_a_damaged_graph_is_removed_when_it_is_found_so_that_the_next_writer_bui
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     vectors = unit_vectors(300, 0)
     fill(store, vectors)
-    store.update_ann()
+    store.update_hnsw()
     store.close()
     path = directory / "ann.hnsw"
     good = path.read_bytes()
@@ -342,13 +342,13 @@ def test_a_damaged_graph_is_removed_when_it_is_found_so_that_the_next_writer_bui
     with Store.open(directory, write=True) as writer:
         writer.search(vectors[:1], 3, exact=False)
         assert not path.exists()
-        assert writer.update_ann() == 300
+        assert writer.update_hnsw() == 300
     assert path.read_bytes() == good
 
 
 def test_a_graph_of_tombstones_is_built_anew(store, fill, remove_photos, unit_vectors, monkeypatch):
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     fill(store, unit_vectors(90, 0), "a")
-    assert store.update_ann() == 90
+    assert store.update_hnsw() == 90
     remove_photos(store, "a", 2)
-    assert store.update_ann() == 45
+    assert store.update_hnsw() == 45

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from faceindex.errors import UsageError
-from faceindex.store import NewImage, Status, Store
+from faceindex.store import NewPhoto, Status, Store
 from faceindex.types import Faces
 
 
 def _faces_by_path(store):
     """{relpath: face ids}"""
-    paths = {record.id: record.relpath for record in store.images().values()}
+    paths = {record.id: record.relpath for record in store.photos().values()}
     table = store.faces()
-    return {path: table.face[table.image == image].tolist() for image, path in paths.items()}
+    return {path: table.face[table.photo == image].tolist() for image, path in paths.items()}
 
 
 def test_faces_come_back_bit_by_bit(store, root_id, make_image, unit_vectors):
@@ -44,26 +44,26 @@ def test_no_face_at_all(store, root_id):
 
 def test_image_records(store, root_id):
     photos = [
-        NewImage(root_id, "a/b.jpg", 12, 2**62, b"\x00\xff", 640, 480),
-        NewImage(
+        NewPhoto(root_id, "a/b.jpg", 12, 2**62, b"\x00\xff", 640, 480),
+        NewPhoto(
             root_id, "bad.jpg", 0, 1, None, status=Status.UNREADABLE, reason="empty file", detail="0 bytes"
         ),
-        NewImage(root_id, "notes.txt", 3, 1, None, status=Status.IGNORED),
+        NewPhoto(root_id, "notes.txt", 3, 1, None, status=Status.IGNORED),
     ]
     store.commit(photos)
-    images = store.images(root_id)
+    images = store.photos(root_id)
     assert list(images) == [(root_id, photo.relpath) for photo in photos]
     for photo, record in zip(photos, images.values(), strict=True):
         for name in ("size", "mtime_ns", "content_hash", "width", "height", "status", "reason", "detail"):
             assert getattr(record, name) == getattr(photo, name)
         assert record.faces == 0
-    assert store.images(root_id + 1) == {}
+    assert store.photos(root_id + 1) == {}
 
 
 def test_undecodable_names(store, root_id, make_image, unit_vectors):
     names = ["caf\udce9.jpg", "日本/é.jpg", "a\nb'\".jpg"]
     store.commit([make_image(root_id, name, unit_vectors(1, i)) for i, name in enumerate(names)])
-    assert [relpath for _, relpath in store.images()] == names
+    assert [relpath for _, relpath in store.photos()] == names
 
 
 def test_replaced_photo_gets_new_faces(store, root_id, make_image, unit_vectors):
@@ -95,15 +95,15 @@ def test_relink_keeps_faces_and_clusters(store, root_id, make_image, unit_vector
     store.commit([make_image(root_id, p, unit_vectors(1, i)) for i, p in enumerate(paths)])
     table = store.faces()
     store.save_clustering("test", {}, 0, table.face, np.arange(4), np.ones(4, np.float32))
-    ids = {record.relpath: record.id for record in store.images().values()}
-    store.relink(
+    ids = {record.relpath: record.id for record in store.photos().values()}
+    store.move_photos(
         [
             (ids["a.jpg"], root_id, "b.jpg", 1, 11),  # swapped
             (ids["b.jpg"], root_id, "a.jpg", 2, 12),
             (ids["c.jpg"], root_id, "overwritten.jpg", 3, 13),
         ]
     )
-    moved = {record.relpath: record for record in store.images().values()}
+    moved = {record.relpath: record for record in store.photos().values()}
     assert {path: record.id for path, record in moved.items()} == {
         "b.jpg": ids["a.jpg"],
         "a.jpg": ids["b.jpg"],
@@ -117,17 +117,17 @@ def test_relink_keeps_faces_and_clusters(store, root_id, make_image, unit_vector
 
 def test_touch(store, root_id, make_image, unit_vectors):
     store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 0))])
-    (record,) = store.images().values()
+    (record,) = store.photos().values()
     store.touch([(record.id, 7, 8)])
-    assert list(store.images().values()) == [record._replace(size=7, mtime_ns=8)]
+    assert list(store.photos().values()) == [record._replace(size=7, mtime_ns=8)]
 
 
 def test_remove(store, root_id, make_image, unit_vectors):
     store.commit([make_image(root_id, p, unit_vectors(2, i)) for i, p in enumerate(("a.jpg", "b.jpg"))])
     table = store.faces()
     store.save_clustering("test", {}, 0, table.face, np.array([0, 0, 1, 1]), np.ones(4, np.float32))
-    store.remove([record.id for record in store.images().values() if record.relpath == "a.jpg"] + [999])
-    assert [path for _, path in store.images()] == ["b.jpg"]
+    store.remove([record.id for record in store.photos().values() if record.relpath == "a.jpg"] + [999])
+    assert [path for _, path in store.photos()] == ["b.jpg"]
     assert store.faces().face.tolist() == table.face[2:].tolist()
     assert store.counts().clusters == 1
     store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 5))])  # ids are not used again
@@ -159,9 +159,9 @@ def test_assignments_are_the_faces_without_their_places(store, root_id, make_ima
 def test_by_id(store, root_id, make_image, unit_vectors):
     photos = [make_image(root_id, f"{i}.jpg", unit_vectors(1, i)) for i in range(1200)]
     store.commit(photos)
-    by_name = {relpath: record.id for (_, relpath), record in store.images().items()}
+    by_name = {relpath: record.id for (_, relpath), record in store.photos().items()}
     asked = [by_name[f"{i}.jpg"] for i in range(1100)]  # more than a statement takes
-    found = store.by_id([*asked, max(by_name.values()) + 1])
+    found = store.photos_by_id([*asked, max(by_name.values()) + 1])
     assert {i: record.relpath for i, record in found.items()} == dict(
         zip(asked, (f"{i}.jpg" for i in range(1100)), strict=True)
     )
@@ -182,7 +182,7 @@ def test_bad_vectors_are_refused(store, root_id, make_image, unit_vectors, vecto
         store.commit([good, make_image(root_id, "bad.jpg", vectors)])
     with pytest.raises(UsageError, match=message):
         store.search(vectors, 1)
-    assert store.images() == {}
+    assert store.photos() == {}
 
 
 def test_arrays_of_different_length_are_refused(store, root_id, unit_vectors):
@@ -195,7 +195,7 @@ def test_arrays_of_different_length_are_refused(store, root_id, unit_vectors):
         np.ones(2, np.float32),
     )
     with pytest.raises(UsageError, match="differ in length"):
-        store.commit([NewImage(root_id, "a.jpg", 1, 1, b"", faces=faces)])
+        store.commit([NewPhoto(root_id, "a.jpg", 1, 1, b"", faces=faces)])
 
 
 def test_reader_may_not_write(store, directory):
@@ -204,7 +204,7 @@ def test_reader_may_not_write(store, directory):
             lambda: reader.commit([]),
             lambda: reader.remove([1]),
             lambda: reader.add_root("/a", "a"),
-            lambda: reader.update_ann(),
+            lambda: reader.update_hnsw(),
             lambda: reader.log_run("index", {}),
         ):
             with pytest.raises(UsageError, match="reading only"):
@@ -232,12 +232,12 @@ def test_generation_grows_with_every_commit(store, directory, root_id, make_imag
 def test_photo_of_an_unknown_root_is_refused(store, make_image, unit_vectors):
     with pytest.raises(UsageError, match="roots"):
         store.commit([make_image(77, "a.jpg", unit_vectors(1, 0))])
-    assert store.images() == {}
+    assert store.photos() == {}
     assert store.counts().rows == 0
 
 
 def test_detail_that_quotes_an_undecodable_name(store, root_id):
-    photo = NewImage(
+    photo = NewPhoto(
         root_id,
         "a.jpg",
         1,
@@ -248,7 +248,7 @@ def test_detail_that_quotes_an_undecodable_name(store, root_id):
         detail="caf\udce9 \N{BULLET}",
     )
     store.commit([photo])
-    assert store.images()[root_id, "a.jpg"].detail == "caf\\udce9 \N{BULLET}"
+    assert store.photos()[root_id, "a.jpg"].detail == "caf\\udce9 \N{BULLET}"
 
 
 # Roots
@@ -280,8 +280,8 @@ def test_root_around_known_ones_absorbs_them(store, outer, make_image, unit_vect
     else:
         expected.add((other.id, "a/b.jpg"))
         assert store.roots() == [other, root]
-    assert set(store.images()) == expected
-    assert store.faces().image.tolist() == table.image.tolist()
+    assert set(store.photos()) == expected
+    assert store.faces().photo.tolist() == table.photo.tolist()
 
 
 def test_relative_root_is_refused(store):
@@ -333,15 +333,15 @@ def test_counts_and_journal(store, directory, root_id, make_image, unit_vectors)
     store.commit(
         [
             make_image(root_id, "a.jpg", unit_vectors(2, 0)),
-            NewImage(root_id, "b.jpg", 0, 1, None, status=Status.UNREADABLE, reason="empty file"),
-            NewImage(root_id, "c.jpg", 0, 1, None, status=Status.UNREADABLE, reason="truncated"),
-            NewImage(root_id, "d.jpg", 0, 1, None, status=Status.UNREADABLE, reason="truncated"),
+            NewPhoto(root_id, "b.jpg", 0, 1, None, status=Status.UNREADABLE, reason="empty file"),
+            NewPhoto(root_id, "c.jpg", 0, 1, None, status=Status.UNREADABLE, reason="truncated"),
+            NewPhoto(root_id, "d.jpg", 0, 1, None, status=Status.UNREADABLE, reason="truncated"),
         ]
     )
     store.log_run("index", {"photos": 4})
     store.log_run("cluster", {"clusters": 0, "parameters": {"k": [1, 2]}})
     counts = store.counts()
-    assert counts.images == {Status.OK: 1, Status.UNREADABLE: 3, Status.IGNORED: 0}
+    assert counts.photos == {Status.OK: 1, Status.UNREADABLE: 3, Status.IGNORED: 0}
     assert counts.reasons == {"empty file": 1, "truncated": 2}
     assert (counts.faces, counts.rows, counts.clusters) == (2, 2, 0)
     assert counts.bytes["vectors.f32"] == 2 * 16 * 4

@@ -1,0 +1,35 @@
+"""Labels in, scores out: how good a clustering, an identification or a search is. Arrays only."""
+
+from faceindex.metrics.identification import (
+    OpenSet,
+    OperatingPoint,
+    TopOne,
+    leave_one_out,
+    open_set,
+    rank_people,
+)
+from faceindex.metrics.people import Confusion, Person, confusions, per_person
+from faceindex.metrics.scores import Scores, VMeasure, bcubed, pairwise, recall_at_k, v_measure
+from faceindex.metrics.similarities import Sample, Similarities, sample_similarities
+
+__all__ = [
+    "Confusion",
+    "OpenSet",
+    "OperatingPoint",
+    "Person",
+    "Sample",
+    "Scores",
+    "Similarities",
+    "TopOne",
+    "VMeasure",
+    "bcubed",
+    "confusions",
+    "leave_one_out",
+    "open_set",
+    "pairwise",
+    "per_person",
+    "rank_people",
+    "recall_at_k",
+    "sample_similarities",
+    "v_measure",
+]

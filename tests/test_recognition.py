@@ -1,0 +1,234 @@
+"""The recogniser: at which scale photos are decoded, and which faces count."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faceindex import images, recognise
+from faceindex.align import cut_chips
+from faceindex.errors import ModelError
+from faceindex.images import parts
+from faceindex.recognition import Recogniser, sharpness
+from faceindex.types import Detections
+
+
+def recogniser(min_face: float) -> Recogniser:
+    return Recogniser.load("fake", "fake", min_face=min_face)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (128, 64, 128)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("min_face", "shrink"), [(20, 1), (47, 1), (48, 2), (96, 4), (192, 8), (900, 8)])
+def test_the_smallest_face_decides_the_scale(fake_models: ModuleType, min_face: float, shrink: int) -> None:
+    shot = recogniser(min_face).take(jpeg(1600, 800), "photo.jpg")
+    assert shot.shrink == shrink
+    assert shot.photo.image.shape == (800 // shrink, 1600 // shrink, 3)
+    assert (shot.photo.width, shot.photo.height) == (1600, 800)
+
+
+def test_enormous_photos_are_decoded_smaller(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recognise, "_MAX_DECODED_PIXELS", 100_000)
+    assert recogniser(20).take(jpeg(1600, 800), "photo.jpg").shrink == 4
+
+
+def test_boxes_are_in_pixels_of_the_full_photo(fake_models: ModuleType) -> None:
+    for min_face in (20, 48, 96, 192):
+        (faces,) = recogniser(min_face).faces([recogniser(min_face).take(jpeg(1600, 800), "photo.jpg")])
+        np.testing.assert_allclose(faces.boxes, [[400, 200, 1200, 600]], atol=8)
+
+
+@pytest.mark.parametrize(("side", "decodes"), [(64, [4, 1]), (256, [4, 2]), (1600, [4])])
+def test_small_faces_are_cut_from_a_finer_decode(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, side: int, decodes: list[int]
+) -> None:
+    """Chips show a face about 100 px wide: less than that would be blown up."""
+    seen: list[int] = []
+    decoded = photo.decoded
+
+    def spy(data: bytes, path: str, shrink: int, max_pixels: int, use: Callable[..., object]) -> object:
+        seen.append(shrink)
+        return decoded(data, path, shrink, max_pixels, use)
+
+    def one_face(self: object, image: np.ndarray) -> Detections:
+        box = np.array([[10, 10, 10 + side / 4, 10 + side / 4]], np.float32)
+        return Detections(box, np.full((1, 5, 2), np.nan, np.float32), np.ones(1, np.float32))
+
+    for module in (photo, parts):
+        monkeypatch.setattr(module, "decoded", spy)
+    monkeypatch.setattr(fake_models.FakeDetector, "_detect", one_face)
+    subject = recogniser(96)
+    (faces,) = subject.faces([subject.take(jpeg(3200, 2400), "photo.jpg")])
+    assert seen == decodes
+    np.testing.assert_allclose(faces.boxes[0], [40, 40, 40 + side, 40 + side], atol=1)
+
+
+def test_chips_of_small_faces_are_those_of_the_whole_photo(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large faces come from the photo as it was decoded, small ones as if all of it were decoded finer."""
+    y, x = np.mgrid[:600, :800]
+    photo = np.stack([x * 255 / 800, y * 255 / 600, 128 + 100 * np.sin(x / 9) * np.cos(y / 7)], axis=-1)
+    buffer = io.BytesIO()
+    Image.fromarray(photo.astype(np.uint8)).save(buffer, "JPEG", quality=95)
+    boxes = np.array([[5, 20, 25, 40], [170, 5, 380, 215], [180, 120, 203, 143]], np.float32)
+    points = boxes[:, None, :2] + 20 * np.array([[0.3, 0.4], [0.7, 0.3], [0.5, 0.6], [0.3, 0.8], [0.7, 0.8]])
+    points[1] = boxes[1, :2] + (points[1] - boxes[1, :2]) * 10.5
+    found = Detections(boxes, points.astype(np.float32), np.array([0.9, 0.8, 0.7], np.float32))
+    seen: list[np.ndarray] = []
+
+    def remember(self: object, chips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen.append(chips)
+        return np.eye(len(chips), 16, dtype=np.float32), np.ones(len(chips), np.float32)
+
+    monkeypatch.setattr(fake_models.FakeDetector, "_detect", lambda self, image: found)
+    monkeypatch.setattr(fake_models.FakeEmbedder, "embed", remember)
+    subject = recogniser(48)
+    shot = subject.take(buffer.getvalue(), "photo.jpg")
+    assert shot.shrink == 2
+    subject.faces([shot])
+    whole = images.decode(buffer.getvalue(), "photo.jpg")
+    alignment = subject.embedder.spec.alignment
+    expected = cut_chips(whole.image, found.scaled(2), alignment)
+    expected[1:2] = cut_chips(shot.photo.image, found[1:2], alignment)
+    assert np.abs(seen[0].astype(int) - expected).max() <= 1
+    assert np.abs(expected.astype(int) - cut_chips(shot.photo.image, found, alignment)).max() > 10
+
+
+def test_doubtful_and_cut_off_faces_do_not_count(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def several(self: object, image: np.ndarray) -> Detections:
+        boxes = np.array(
+            [[10, 10, 50, 50], [60, 10, 100, 50], [-10, 60, 30, 100], [-30, 60, 10, 100], [200, 0, 240, 40]],
+            np.float32,
+        )
+        scores = np.array([0.9, 0.3, 0.8, 0.8, 0.8], np.float32)  # the fake's threshold is 0.5
+        return Detections(boxes, np.full((5, 5, 2), np.nan, np.float32), scores)
+
+    monkeypatch.setattr(fake_models.FakeDetector, "_detect", several)
+    subject = recogniser(20)
+    (faces,) = subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+    assert faces.boxes[:, :2].tolist() == [[10, 10], [-10, 60]]
+
+
+@pytest.mark.filterwarnings("error")
+def test_boxes_without_an_area_are_no_faces(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    inf, nan = np.inf, np.nan
+
+    def several(self: object, image: np.ndarray) -> Detections:
+        boxes = [[60, 60, 60, 60], [60, 60, 60, 90], [90, 90, 60, 60], [10, 10, 50, 50], [nan, 10, 50, 50]]
+        boxes += [[inf, inf, inf, inf], [-inf, -inf, inf, inf], [-3e38, -3e38, 3e38, 3e38]]
+        n = len(boxes)
+        points, scores = np.full((n, 5, 2), nan, np.float32), np.full(n, 0.9, np.float32)
+        return Detections(np.array(boxes, np.float32), points, scores)
+
+    monkeypatch.setattr(fake_models.FakeDetector, "_detect", several)
+    subject = recogniser(20)
+    (faces,) = subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+    assert faces.boxes.tolist() == [[10, 10, 50, 50]]
+
+
+ONE = Detections(
+    np.array([[10, 10, 50, 50]], np.float32), np.full((1, 5, 2), np.nan, np.float32), np.ones(1, np.float32)
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([], "0 results for 1 photo"),
+        ([ONE, ONE], "2 results for 1 photo"),
+        (None, "something of type NoneType for 1 photo"),
+        ([ONE.boxes], "something of type ndarray for a photo"),
+        ([replace(ONE, boxes=ONE.boxes[0])], r"boxes of shape \(4,\), where \(4, 4\)"),
+        ([replace(ONE, boxes=ONE.boxes[:, :3])], r"boxes of shape \(1, 3\), where \(1, 4\)"),
+        ([replace(ONE, boxes=[[10, 10, 50, 50]])], "boxes as something of type list"),
+        ([replace(ONE, landmarks=ONE.landmarks[:, 0])], r"landmarks of shape \(1, 2\), where \(1, 5, 2\)"),
+        ([replace(ONE, scores=ONE.scores[:0])], r"scores of shape \(0,\), where \(1,\)"),
+    ],
+)
+def test_a_detector_that_breaks_its_promise_is_named(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, found: object, told: str
+) -> None:
+    monkeypatch.setattr(fake_models.FakeDetector, "detect", lambda self, images, *, min_faces=None: found)
+    subject = recogniser(20)
+    with pytest.raises(ModelError, match=f"The detector 'fake' gave back {told}"):
+        subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (np.zeros((1, 16), np.float32), "something of type ndarray, where a pair"),
+        (
+            (np.zeros((1, 8), np.float32), np.ones(1, np.float32)),
+            r"vectors of shape \(1, 8\), where \(1, 16\)",
+        ),
+        ((np.zeros((2, 16), np.float32), np.ones(1, np.float32)), r"vectors of shape \(2, 16\)"),
+        (([[0.0] * 16], np.ones(1, np.float32)), "vectors as something of type list"),
+        ((np.zeros((1, 16), np.float32), np.ones((1, 1), np.float32)), r"norms of shape \(1, 1\)"),
+    ],
+)
+def test_an_embedder_that_breaks_its_promise_is_named(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, made: object, told: str
+) -> None:
+    monkeypatch.setattr(fake_models.FakeEmbedder, "embed", lambda self, chips: made)
+    subject = recogniser(20)
+    with pytest.raises(ModelError, match=f"The embedder 'fake' gave back {told}"):
+        subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+
+
+def test_photos_without_faces_and_no_photos(fake_models: ModuleType, tmp_path: Path) -> None:
+    subject = recogniser(20)
+    nobody = fake_models.make_photo(tmp_path / "nobody.png", fake_models.NOBODY)
+    somebody = fake_models.make_photo(tmp_path / "somebody.png", (64, 64, 128))
+    shots = [subject.take(images.read(path), path) for path in (nobody, somebody, nobody)]
+    assert [len(faces) for faces in subject.faces(shots)] == [0, 1, 0]
+    assert subject.faces([]) == []
+    assert subject.faces(shots[:1])[0].vectors.shape == (0, fake_models.DIMENSION)
+
+
+def test_sharpness_falls_with_blur_and_not_with_contrast() -> None:
+    rng = np.random.default_rng(0)
+    chip = rng.integers(0, 256, (150, 150, 3), np.uint8)
+    blurred = np.asarray(Image.fromarray(chip).resize((20, 20)).resize((150, 150)))
+    faint = (chip // 4 + 90).astype(np.uint8)
+    flat = np.full_like(chip, 128)
+    sharp, soft, low_contrast, uniform = sharpness(np.stack([chip, blurred, faint, flat]))
+    assert soft < sharp / 3
+    assert low_contrast == pytest.approx(sharp, rel=0.02)
+    assert uniform == 0
+    many = np.stack([chip, blurred] * 40)
+    np.testing.assert_allclose(sharpness(many), np.tile([sharp, soft], 40), rtol=1e-5)
+    assert sharpness(many[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("name", ["fake", "nonsense"])
+def test_loading_leaves_the_garbage_collector_as_it_was(
+    fake_models: ModuleType, enabled: bool, name: str
+) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with contextlib.suppress(ModelError):
+            Recogniser.load("fake", name, min_face=30)
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
