@@ -1,24 +1,23 @@
-"""Rows 9 and 12: `faceindex index` again over unchanged files against `find`, and `--help` against Python.
+"""Rows 9 and 12: `faceindex index` over unchanged files compared with `find`; `--help` with Python's start.
 
-Row 9 makes a tree of 50,000 small JPEGs in 120 folders, all different, and an index of it through the store,
-with their true sizes, times and hashes and a made-up face each. Then whole processes take turns, pair by
-pair: ``find TREE -newer REF``, which looks at the time of every file, and ``faceindex index TREE``. The first
-run compares file by file and remembers what it found; it is told apart, as is a run after one file got a new
-time. For orientation the same tree is walked by a few lines of Python that only look at each file: no
-program in Python does it in less. All pages are in the cache. Row 12 lets the installed ``faceindex --help``
-take turns with ``python -c pass``.
+Row 9 makes a tree of 50,000 small, different JPEGs in 120 folders. It writes an index of the tree through
+the store, with true sizes, times and hashes and one made-up face per photo. Then whole processes alternate:
+``find TREE -newer REF``, which reads the time of every file, and ``faceindex index TREE``. The first run of
+`index` compares file by file and stores a digest of the tree; it is reported separately, as is a run after
+one file got a new time. For orientation, a few lines of Python that only call ``stat`` on every file show
+the least time that a Python program needs. All pages are in the cache. Row 12 alternates the installed
+``faceindex --help`` with ``python -c pass``.
 
-The ratios of the targets are of wall time; those of CPU time, which other load on the machine disturbs less,
-are kept beside them. `find` is on every Unix; where there is none (Windows has another of that name) the
-script says so. The page cache must hold the tree's directory entries: some 30 MB.
+The targets are ratios of wall time. The results also contain ratios of CPU time, which other programs
+disturb less. The script needs the Unix `find`; the `find` of Windows is another program. The page cache must
+hold the directory entries of the tree, some 30 MB.
 
     python benchmarks/again.py            # 9 and 15 pairs, about a minute
-    python benchmarks/again.py --quick    # 5 pairs of each; most of the time goes into making the tree
+    python benchmarks/again.py --quick    # 5 pairs of each; making the tree takes most of the time
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -30,13 +29,12 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from common import Spent, spend, target, write_result
-from made_up import face_vectors, long_tail
+from common import Spent, argument_parser, console_script, ratios, spend, target, write_result
+from made_up import face_vectors, long_tail, one_face
 from PIL import Image
 
 from faceindex import images
 from faceindex.store import NewPhoto, Pins, Store
-from faceindex.types import Faces
 
 FILES = 50_000
 FOLDERS = 120
@@ -44,7 +42,7 @@ COMMIT = 2_000
 DIMENSION = 128
 MODULES = "faceindex.cli.indexing, faceindex.api.adding, faceindex.cli.progress"
 
-# Looks at every file as cheaply as Python can: by name in an open folder, and keeps nothing.
+# The cheapest way in Python to call stat on every file: by name in an open folder, keeping nothing.
 FLOOR = """
 import os, stat, sys
 waiting = [sys.argv[1]]
@@ -60,10 +58,10 @@ while waiting:
 
 
 def make_tree(tree: Path, files: int) -> list[tuple[str, bytes]]:
-    """Write the photos; relative path and content of each."""
+    """Write the photos; return the relative path and the content of each."""
     buffer = BytesIO()
     Image.new("RGB", (16, 16), (200, 150, 120)).save(buffer, "JPEG")
-    photo = buffer.getvalue()  # readers ignore what follows the end of a JPEG
+    photo = buffer.getvalue()  # readers ignore bytes after the end of a JPEG
     made = []
     for number in range(files):
         month = number * FOLDERS // files
@@ -77,7 +75,7 @@ def make_tree(tree: Path, files: int) -> list[tuple[str, bytes]]:
 
 
 def make_index(directory: Path, tree: Path, files: Sequence[tuple[str, bytes]], seed: int) -> None:
-    """An index of the tree as `index` would leave it, but for what the faces look like."""
+    """Write an index of the tree, equal to that of `index` except for the faces."""
     rng = np.random.default_rng(seed)
     vectors = face_vectors(long_tail(len(files), rng), DIMENSION, rng)
     with Store.create(directory, Pins("mtcnn", "dlib", DIMENSION, {"min_face": 40.0})) as store:
@@ -88,14 +86,6 @@ def make_index(directory: Path, tree: Path, files: Sequence[tuple[str, bytes]], 
                 files[start : start + COMMIT], vectors[start : start + COMMIT], strict=True
             ):
                 status = (tree / relpath).stat()
-                face = Faces(
-                    boxes=np.array([[4, 4, 12, 12]], np.float32),
-                    landmarks=np.full((1, 5, 2), 8, np.float32),
-                    scores=np.ones(1, np.float32),
-                    vectors=vector[None],
-                    norms=np.ones(1, np.float32),
-                    sharpness=np.full(1, 0.3, np.float32),
-                )
                 photos.append(
                     NewPhoto(
                         root.id,
@@ -105,7 +95,7 @@ def make_index(directory: Path, tree: Path, files: Sequence[tuple[str, bytes]], 
                         images.content_hash(content),
                         16,
                         16,
-                        faces=face,
+                        faces=one_face(vector, (4, 4, 12, 12)),
                     )
                 )
             store.commit(photos)
@@ -114,20 +104,12 @@ def make_index(directory: Path, tree: Path, files: Sequence[tuple[str, bytes]], 
 def find_command(tree: Path, reference: Path) -> list[str]:
     find = shutil.which("find")
     if find is None or sys.platform == "win32":
-        raise SystemExit("There is no Unix find here to compare with. Run this on Linux or macOS.")
+        raise SystemExit("This benchmark needs the Unix find. Run it on Linux or macOS.")
     return [find, str(tree), "-newer", str(reference)]
 
 
-def script() -> str:
-    """The installed console script of this interpreter's environment."""
-    found = shutil.which("faceindex", path=str(Path(sys.executable).parent)) or shutil.which("faceindex")
-    if found is None:
-        raise SystemExit("The command faceindex is not installed. Run `pip install -e .` first.")
-    return found
-
-
 def environment(index: Path) -> dict[str, str]:
-    """As a user's shell would have it, with compiled modules as an installed package has them."""
+    """Return the environment of a user's shell, in which Python uses compiled modules."""
     dropped = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPATH", "PYTHONPROFILEIMPORTTIME")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "FACEINDEX_INDEX": str(index)}
@@ -136,12 +118,12 @@ def environment(index: Path) -> dict[str, str]:
 def pairs(
     ours: Sequence[str], theirs: Sequence[str], number: int, env: Mapping[str, str]
 ) -> tuple[list[Spent], list[Spent]]:
-    """Runs of both in turn."""
+    """Run both alternately."""
     taken = [(spend(theirs, env=env), spend(ours, env=env)) for _ in range(number)]
     return [ours for _, ours in taken], [theirs for theirs, _ in taken]
 
 
-def seconds(runs: Sequence[Spent]) -> dict[str, float]:
+def medians(runs: Sequence[Spent]) -> dict[str, float]:
     return {"wall": median(run.wall for run in runs), "cpu": median(run.cpu for run in runs)}
 
 
@@ -153,20 +135,20 @@ def compare(
     limits: tuple[float, float],
     **more: object,
 ) -> dict[str, object]:
-    cpu = [our.cpu / their.cpu for our, their in zip(ours, theirs, strict=True)]
+    cpu = ratios([run.cpu for run in ours], [run.cpu for run in theirs])
     result = target(
         row,
         what,
-        [our.wall / their.wall for our, their in zip(ours, theirs, strict=True)],
+        ratios([run.wall for run in ours], [run.wall for run in theirs]),
         reach=limits[0],
         beyond=limits[1],
-        seconds=seconds(ours),
-        peer_seconds=seconds(theirs),
+        seconds=medians(ours),
+        peer_seconds=medians(theirs),
         cpu_ratios=cpu,
         cpu_ratio=median(cpu),
         **more,
     )
-    print(f"    CPU: {median(cpu):.3g}; ours {seconds(ours)}, theirs {seconds(theirs)}")
+    print(f"    CPU: {median(cpu):.3g}; ours {medians(ours)}, peer {medians(theirs)}")
     return result
 
 
@@ -176,15 +158,15 @@ def again(files: int, number: int, seed: int) -> dict[str, object]:
         make_index(index, tree, make_tree(tree, files), seed)
         reference.touch()
         env, find = environment(index), find_command(tree, reference)
-        command = [script(), "index", str(tree)]
+        command = [console_script(), "index", str(tree)]
         as_json = [*command, "--json"]
-        spend(as_json, env=env)  # compiles what is not, reads the tree into the cache
+        spend(as_json, env=env)  # compiles modules and reads the tree into the cache
         with Store.open(index, write=True) as store:
-            store.touch([])  # a commit that may have changed photos: nothing is remembered
+            store.update_size_and_time([])  # a commit that may have changed photos drops the stored digest
         first = spend(command, env=env)
         ours, theirs = pairs(command, find, number, env)
         if any(run.output for run in theirs) or not ours[0].output.startswith(f"{files:,} photos in"):
-            raise SystemExit("The tree was not unchanged.")
+            raise SystemExit("The tree has changed during the benchmark.")
         counted = json.loads(spend(as_json, env=env).output)
         parsed, _ = pairs(as_json, find, 3, env)
         touched = []
@@ -196,12 +178,12 @@ def again(files: int, number: int, seed: int) -> dict[str, object]:
         start = [spend([sys.executable, "-c", "pass"], env=env) for _ in range(number)]
         loads = [spend([sys.executable, "-c", f"import {MODULES}"], env=env) for _ in range(number)]
     parts = {
-        "python -c pass": seconds(start),
-        "python that imports what the command does": seconds(loads),
-        "python that looks at each file and keeps nothing": seconds(floor),
-        "the first run, file by file": seconds([first]),
-        "with --json, whose options are parsed": seconds(parsed),
-        "after one file got a new time": seconds(touched),
+        "python -c pass": medians(start),
+        "python that imports what the command does": medians(loads),
+        "python that looks at each file and keeps nothing": medians(floor),
+        "the first run, file by file": medians([first]),
+        "with --json, whose options are parsed": medians(parsed),
+        "after one file got a new time": medians(touched),
     }
     for name, taken in parts.items():
         print(f"    {name}: {taken['wall']:.3f} s, CPU {taken['cpu']:.3f} s")
@@ -219,22 +201,19 @@ def again(files: int, number: int, seed: int) -> dict[str, object]:
 
 def help_text(number: int) -> dict[str, object]:
     env = environment(Path("none"))
-    ours, theirs = pairs([script(), "--help"], [sys.executable, "-c", "pass"], number, env)
+    ours, theirs = pairs([console_script(), "--help"], [sys.executable, "-c", "pass"], number, env)
     if "Usage: faceindex" not in ours[0].output:
-        raise SystemExit("That was not the help.")
+        raise SystemExit("faceindex --help did not print the help.")
     return compare(12, "faceindex --help / python -c pass", ours, theirs, (4.0, 2.5))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
+    parser = argument_parser(__doc__, quick="5 pairs of each")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    quick: bool = arguments.quick
-    targets = [again(FILES, 5 if quick else 9, arguments.seed)]
-    targets.append(help_text(5 if quick else 15))
-    path = write_result("again_quick" if quick else "again", {"seed": arguments.seed, "targets": targets})
-    print(path)
+    options = parser.parse_args()
+    targets = [again(FILES, 5 if options.quick else 9, options.seed)]
+    targets.append(help_text(5 if options.quick else 15))
+    write_result("again", {"seed": options.seed, "targets": targets}, quick=options.quick)
 
 
 if __name__ == "__main__":

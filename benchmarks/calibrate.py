@@ -1,36 +1,36 @@
-"""What does a similarity say, and at which similarity should two faces be called the same person?
+"""Calibrate the similarities of an embedder: at which similarity do two faces show the same person?
 
-Measures, for an embedder, on labelled photos and with default settings:
+Measures, for one embedder, on labelled photos and with default settings:
 
-1. The log-likelihood ratio of "same person" to "different" by similarity, and the straight line that
-   fits it (`EmbedderSpec.calibration`). Photos of one person count alike whatever their number.
-2. B-cubed F of Chinese Whispers by constant threshold, beside that of the defaults, on collections
-   from 80 to thousands of faces: no constant is good for all of them.
-3. Identification by the most alike face of a person, the mean of several, and the centroid. People are
-   the true ones here; ``main_job.py`` measures the whole chain.
-4. How much more often two strangers look alike if both faces are blurred, and if one is
-   (`Calibration.blurred`): against pairs of sharp faces, at the similarity that one in 10,000 of those has.
+1. The log-likelihood ratio of "same person" to "different people" by similarity, and the straight line
+   that fits it (`EmbedderSpec.calibration`). Every person has the same weight.
+2. B-cubed F of Chinese Whispers by constant threshold and with the defaults, on collections from 80 to
+   thousands of faces. No constant is good for all of them.
+3. Identification by the most similar face of a person, by the mean of several, and by the centroid, with the
+   true people as clusters; ``main_job.py`` measures the whole chain.
+4. How much more often two strangers are similar if both faces are blurred, and if one is
+   (`Calibration.blurred`), relative to pairs of sharp faces, at the similarity that one in 10,000 of those
+   pairs exceeds.
 
-The people are split in two halves by name, to show how far the constants depend on who is in them: what
-half A alone says, and how the defaults do on half B. They were chosen with both in view.
+The people are split in two halves by name, to show how much the constants depend on the people: the fit on
+half A alone, and the scores of the defaults on half B. The defaults were chosen with both halves.
 
     python benchmarks/calibrate.py [--detector NAME] [--embedder NAME] [--data ../shared/data] [--work DIR]
                                    [--quick]
 
-With models that are not the defaults, the results are named after them.
+The names of the results contain the names of models that are not the defaults.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import write_result
-from labelled import Labelled, add_data_argument, add_model_arguments, load, of_models
+from common import argument_parser, write_result
+from labelled import Labelled, add_model_arguments, load, result_name
 
 from faceindex import models
 from faceindex.clustering import ClusterOptions
@@ -38,13 +38,13 @@ from faceindex.clustering.chinese_whispers import ChineseWhispers
 from faceindex.clustering.graph import log_odds, symmetric_graph
 from faceindex.clustering.neighbours import exact_neighbours
 from faceindex.metrics import bcubed
-from faceindex.models import Calibration, EmbedderSpec
+from faceindex.models import Calibration
 from faceindex.types import F32
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Where the similarities of an embedder are looked at."""
+    """The range of similarities that is examined for an embedder."""
 
     start: float  # of the histogram; it ends at 1
     step: float
@@ -55,16 +55,17 @@ SCALES = {
     "dlib": Scale(0.86, 0.005, (0.90, 0.965, 0.005)),
     "facenet": Scale(0.20, 0.02, (0.40, 0.725, 0.025)),
 }
-ALIKE = 1e-4  # share of pairs of sharp strangers that are called alike
+ALIKE = 1e-4  # share of the pairs of sharp strangers that count as similar
 BLURS = (0.10, 0.12, 0.14, 0.16, 0.18)
 
 
 def half(name: str) -> str:
+    """Return the half, A or B, of a person."""
     return "AB"[zlib.crc32(name.encode()) % 2]
 
 
 def fit(vectors: F32, people: np.ndarray, scale: Scale) -> dict[str, float]:
-    """Slope and midpoint of the log-likelihood ratio, and the range of similarities it was seen on."""
+    """Fit slope and midpoint of the log-likelihood ratio; return them with the range of the data."""
     upper = np.triu_indices(len(vectors), 1)
     similarities = (vectors @ vectors.T)[upper]
     same = (people[:, None] == people)[upper]
@@ -89,7 +90,7 @@ def fit(vectors: F32, people: np.ndarray, scale: Scale) -> dict[str, float]:
 def curve(
     vectors: F32, people: np.ndarray, thresholds: np.ndarray, calibration: Calibration
 ) -> dict[str, float]:
-    """B-cubed F by constant threshold, and of the defaults."""
+    """Return B-cubed F by constant threshold, and with the defaults."""
     neighbours, similarities = exact_neighbours(vectors, 80)
     scores = {}
     spec = models.get("clusterer", "chinese-whispers")
@@ -106,7 +107,7 @@ def curve(
 def identification(
     vectors: F32, people: np.ndarray, strangers: F32, repeats: int, calibration: Calibration
 ) -> dict[str, object]:
-    """80 % of each person's photos are known, the others and the strangers ask."""
+    """Identify 20 % of each person's photos, and strangers, against the other 80 %."""
     rng = np.random.default_rng(0)
     right: dict[tuple[str, float], list[float]] = {}
     default: list[tuple[float, float]] = []
@@ -118,25 +119,26 @@ def identification(
         names = np.unique(people)
         for rule in ("nearest", "mean of 3", "mean of 5", "centroid"):
             members = _scores(vectors[~known], vectors[known], people[known], names, rule)
-            others = _scores(strangers, vectors[known], people[known], names, rule).max(axis=1)
+            alarms = _scores(strangers, vectors[known], people[known], names, rule).max(axis=1)
             correct = names[members.argmax(axis=1)] == people[~known]
-            for alarms in (0.03, 0.01, 0.001):
-                threshold = np.quantile(others, 1 - alarms)
+            for rate in (0.03, 0.01, 0.001):
+                threshold = np.quantile(alarms, 1 - rate)
                 share = float((correct & (members.max(axis=1) >= threshold)).mean())
-                right.setdefault((rule, alarms), []).append(share)
+                right.setdefault((rule, rate), []).append(share)
             if rule == "mean of 3":
                 threshold = calibration.threshold(int(known.sum()))
                 threshold -= calibration.consensus / calibration.slope
-                told = float((correct & (members.max(axis=1) >= threshold)).mean())
-                default.append((told, float((others < threshold).mean())))
+                named = float((correct & (members.max(axis=1) >= threshold)).mean())
+                default.append((named, float((alarms < threshold).mean())))
     return {
         "right_at_false_alarms": {f"{r}, {a:.1%}": float(np.mean(v)) for (r, a), v in right.items()},
-        "defaults_right": float(np.mean([told for told, _ in default])),
+        "defaults_right": float(np.mean([named for named, _ in default])),
         "defaults_unknown": float(np.mean([unknown for _, unknown in default])),
     }
 
 
 def _scores(queries: F32, known: F32, people: np.ndarray, names: np.ndarray, rule: str) -> F32:
+    """Return the similarity (m, p) of each query to each person by a rule."""
     columns = []
     for name in names:
         gallery = known[people == name]
@@ -151,15 +153,15 @@ def _scores(queries: F32, known: F32, people: np.ndarray, names: np.ndarray, rul
 
 
 def blur(data: Labelled, limit: float) -> dict[str, float]:
-    """How often strangers are alike by whether the faces are blurred, as multiples of sharp pairs."""
+    """Return how often strangers with blurred faces are similar, as a multiple of the rate of sharp pairs."""
     vectors, people = data.vectors[data.main], data.people[data.main]
     blurred = data.sharpness[data.main] < limit
     first, second = np.triu_indices(len(vectors), 1)
     kinds = blurred[first].astype(np.int8) + blurred[second]
     strangers = people[first] != people[second]
     similarities = (vectors @ vectors.T)[first, second]
-    alike = similarities > np.quantile(similarities[strangers & (kinds == 0)], 1 - ALIKE)
-    both, one = (alike[strangers & (kinds == count)] for count in (2, 1))
+    similar = similarities > np.quantile(similarities[strangers & (kinds == 0)], 1 - ALIKE)
+    both, one = (similar[strangers & (kinds == count)] for count in (2, 1))
     return {
         "blurred_faces": int(blurred.sum()),
         "pairs_of_both": len(both),
@@ -169,15 +171,13 @@ def blur(data: Labelled, limit: float) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    add_data_argument(parser)
-    parser.add_argument("--work", type=Path, help="folder for the two indexes, to use them again")
-    parser.add_argument("--quick", action="store_true", help="one split instead of ten")
+    parser = argument_parser(__doc__, quick="one split instead of ten", data=True)
+    parser.add_argument("--work", type=Path, help="folder in which to keep the two indexes")
     add_model_arguments(parser)
     options = parser.parse_args()
     spec = models.get("embedder", options.embedder)
-    if not isinstance(spec, EmbedderSpec) or spec.name not in SCALES:
-        parser.error(f"--embedder can be {' or '.join(SCALES)}")
+    if spec.name not in SCALES:
+        parser.error(f"--embedder must be {' or '.join(SCALES)}")
     calibration, scale = spec.calibration, SCALES[spec.name]
     first, last, step = scale.thresholds
     thresholds = np.round(np.arange(first, last + step / 2, step), 3)
@@ -201,7 +201,7 @@ def main() -> None:
     for name, line in fits.items():
         print(
             f"  {name:10}  slope {line['slope']:5.0f}  midpoint {line['midpoint']:.4f}"
-            f"  seen from {line['from']:.3f} to {line['to']:.3f}"
+            f"  data from {line['from']:.3f} to {line['to']:.3f}"
         )
 
     rng = np.random.default_rng(7)
@@ -224,30 +224,29 @@ def main() -> None:
         print(f"  {name:24}{n:6} ", *row, f" {scores['defaults']:.4f} ({calibration.threshold(n):.3f})")
     floor = {key: min(c[key] for c in curves.values()) for key in next(iter(curves.values()))}
     print(
-        f"  {'worst of them':30} ",
+        f"  {'lowest':30} ",
         *(f"{floor[f'{t:.3f}']:.3f}" for t in thresholds),
         f" {floor['defaults']:.4f}",
     )
 
     known = {label.replace(" ", "_") for label in np.unique(people.people)}
     strangers = lfw.vectors[lfw.main & ~np.isin(lfw.people, sorted(known))]
-    asked = identification(*sets["people", "all"], strangers, 1 if options.quick else 10, calibration)
-    print(f"\nidentification: 20 % of people/ and {len(strangers)} strangers ask the other 80 %")
-    for rule, share in asked["right_at_false_alarms"].items():  # type: ignore[attr-defined]
+    found = identification(*sets["people", "all"], strangers, 1 if options.quick else 10, calibration)
+    print(f"\nidentification: 20 % of people/ and {len(strangers)} strangers against the other 80 %")
+    for rule, share in found["right_at_false_alarms"].items():  # type: ignore[attr-defined]
         print(f"  right, by {rule} false alarms: {share:.4f}")
-    print(f"  defaults: {asked['defaults_right']:.4f} right, {asked['defaults_unknown']:.4f} unknown")
+    print(f"  defaults: {found['defaults_right']:.4f} right, {found['defaults_unknown']:.4f} unknown")
 
     blurs = {f"{limit:.2f}": blur(lfw, limit) for limit in BLURS}
-    print(
-        "\nlfw/: strangers as alike as 1 in 10,000 of their sharp pairs, times as often, if blurred is below"
-    )
+    print("\nlfw/: how many times as often as sharp pairs strangers are similar, by the limit of sharpness")
     for limit, counted in blurs.items():
         print(
             f"  {limit}: {counted['blurred_faces']:4.0f} faces; both blurred {counted['both_blurred']:6.1f} "
             f"({counted['pairs_of_both']:.0f} pairs), one {counted['one_blurred']:.1f}"
         )
-    payload = {"defaults": defaults, "fits": fits, "curves": curves, "identification": asked, "blur": blurs}
-    write_result(of_models("calibrate", options.detector, options.embedder), payload)
+    payload = {"defaults": defaults, "fits": fits, "curves": curves, "identification": found, "blur": blurs}
+    name = result_name("calibrate", options.detector, options.embedder)
+    write_result(name, payload, quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,24 @@
-"""Chinese Whispers on identical edges: ours, dlib's, and a plain one on networkx.
+"""Chinese Whispers on identical edges: ours, dlib's, and a plain implementation on networkx.
 
-The graph is made up: people whose numbers of photos have a long tail, for each face 20 neighbours
+The graph is made up: people whose numbers of photos have a long tail, 20 neighbours for each face
 (photos of the same person first, then strangers), and weights like log-odds: mostly positive
 between photos of one person, mostly negative between strangers. Only positive edges are kept.
 
-Timed is everything from each one's own form of an edge list to labels: for ours three arrays
-(so the building of the graph is in it), for dlib a list of tuples, each edge once and in order (it sorts
-them again), for networkx a `Graph` (so the building of the graph is *not* in it). The numba compile is
-measured on its own, in fresh processes: without and with the cache of an earlier one. What differs is
-when each stops: dlib visits ``100 n`` random nodes, the others go on until nothing changes. "faceindex"
-is plain propagation, as the others do it; "three steps" is all that `faceindex cluster` does with a
-graph, on the same edges with vectors of the same people beside them.
+The time is that from the implementation's own form of an edge list to labels: three arrays for ours
+(the time includes building the graph), a list of sorted tuples with each edge once for dlib (it sorts
+them again), a `Graph` for networkx (the time does *not* include building it). The time of numba's
+compilation is measured separately, in new processes with an empty and with a filled cache. The
+implementations stop at different points: dlib visits ``100 n`` random nodes, the others continue until
+nothing changes. "faceindex" is plain propagation, as in the others; "three steps" is all that
+`faceindex cluster` does with a graph, on the same edges and with made-up vectors of the same people.
 
-networkx is in no extra of faceindex: `pip install networkx` first.
+No extra of faceindex contains networkx: run `pip install networkx` first.
 
     python benchmarks/chinese_whispers.py [--quick] [--nodes N] [--runs N] [--seed S]
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import subprocess
@@ -32,7 +31,7 @@ from dataclasses import dataclass
 import dlib
 import networkx  # type: ignore[import-untyped]
 import numpy as np
-from common import target, write_result
+from common import argument_parser, ratios, target, write_result
 from made_up import face_vectors, long_tail
 
 from faceindex import models
@@ -40,7 +39,6 @@ from faceindex.clustering import Clusterer, ClusterOptions
 from faceindex.clustering.chinese_whispers import chinese_whispers
 from faceindex.clustering.graph import graph_from_edges, symmetric_graph
 from faceindex.metrics import Scores, bcubed
-from faceindex.models import EmbedderSpec
 from faceindex.types import F32, I64
 
 NEIGHBOURS = 20
@@ -52,7 +50,7 @@ MAX_SWEEPS = 100
 
 @dataclass(frozen=True)
 class Edges:
-    """Undirected edges, each once: ``a[i] < b[i]`` and their positive weights."""
+    """Undirected edges, each once with ``a[i] < b[i]``, and their positive weights."""
 
     a: I64
     b: I64
@@ -60,7 +58,7 @@ class Edges:
 
 
 def made_up_edges(people: I64, rng: np.random.Generator) -> Edges:
-    """The positive edges between faces and their neighbours, either way round."""
+    """Return the positive edges between faces and their neighbours, in either direction."""
     n = len(people)
     order = np.argsort(people, kind="stable")
     start = np.searchsorted(people[order], people)  # where each face's person begins in `order`
@@ -83,14 +81,13 @@ def ours(n: int, edges: Edges, seed: int) -> I64:
 
 def three_steps(vectors: F32, edges: Edges, seed: int) -> I64:
     embedder = models.get("embedder", "dlib")
-    assert isinstance(embedder, EmbedderSpec)
     options = ClusterOptions(calibration=embedder.calibration, seed=seed)
     clusterer: Clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=options)
     return clusterer.fit(vectors, graph_from_edges(len(vectors), edges.a, edges.b, edges.weights))
 
 
 def on_networkx(graph: networkx.Graph, seed: int) -> I64:
-    """Straight from the paper: every node, in random order, takes the heaviest class around it."""
+    """Follow the paper: every node, in random order, takes the heaviest class among its neighbours."""
     rng = random.Random(seed)
     classes = {node: node for node in graph}
     order = list(graph)
@@ -114,13 +111,13 @@ def on_networkx(graph: networkx.Graph, seed: int) -> I64:
 
 def on_dlib(n: int, pairs: list[tuple[int, int, float]]) -> I64:
     labels = np.array(dlib.chinese_whispers(pairs), np.int64)
-    # dlib knows of no node beyond the last that has an edge.
+    # dlib returns labels only up to the last node that has an edge.
     alone = np.arange(len(labels), n) + n
     return np.concatenate([labels, alone])
 
 
 def numba_start() -> tuple[float, float]:
-    """Seconds of the first call in a process, with an empty cache and with a filled one."""
+    """Return the seconds of the first call in a process, with an empty cache and with a filled one."""
     first_call = (
         "import time, numpy as np\n"
         "from faceindex.clustering.graph import graph_from_edges\n"
@@ -143,8 +140,7 @@ def numba_start() -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="5,000 nodes")
+    parser = argument_parser(__doc__, quick="5,000 nodes")
     parser.add_argument("--nodes", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
@@ -168,13 +164,13 @@ def main() -> None:
         "networkx": lambda seed: on_networkx(graph, seed),
     }
     compile_s, load_s = numba_start()
-    print(f"numba: {compile_s:.2f} s to compile the first time, {load_s:.2f} s to load that later")
+    print(f"numba: {compile_s:.2f} s to compile the first time, {load_s:.2f} s to load from the cache")
     ours(2, Edges(np.array([0]), np.array([1]), np.ones(1, np.float32)), 0)
 
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     scores: dict[str, list[Scores]] = {name: [] for name in contestants}
     for run in range(options.runs):
-        for name, cluster in contestants.items():  # interleaved: a busy machine is busy for all
+        for name, cluster in contestants.items():  # alternating: other load affects all of them
             begin = time.perf_counter()
             labels = cluster(options.seed + run)
             seconds[name].append(time.perf_counter() - begin)
@@ -200,8 +196,8 @@ def main() -> None:
     targets = [
         target(
             6,
-            f"Chinese Whispers, {n:,} nodes: {peer}'s time over ours",
-            [theirs / own for theirs, own in zip(seconds[peer], seconds["faceindex"], strict=True)],
+            f"Chinese Whispers, {n:,} nodes: {peer} / ours",
+            ratios(seconds[peer], seconds["faceindex"]),
             reach=reach,
             beyond=beyond,
             accuracy=shown,
@@ -210,8 +206,8 @@ def main() -> None:
         )
         for peer, reach, beyond in (("networkx", 100.0, 300.0), ("dlib", 10.0, 30.0))
     ]
-    result = write_result(
-        "chinese_whispers_quick" if options.quick else "chinese_whispers",
+    write_result(
+        "chinese_whispers",
         {
             "nodes": n,
             "people": len(np.unique(people)),
@@ -224,8 +220,8 @@ def main() -> None:
             "results": rows,
             "targets": targets,
         },
+        quick=options.quick,
     )
-    print(result)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,103 @@
-"""What every benchmark shares: how commands are measured, what counts as reached, where results go."""
+"""Helpers for all benchmarks: the shared options, running and measuring commands, targets, result files.
+
+Imports only the standard library, so that scripts in a peer's environment can use it too.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import os
 import platform
+import resource
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-__all__ = ["RESULTS", "Spent", "environment", "spend", "target", "write_result"]
+__all__ = [
+    "DATA",
+    "RESULTS",
+    "Spent",
+    "argument_parser",
+    "console_script",
+    "environment",
+    "group_photos",
+    "median_seconds",
+    "peak_mib",
+    "people_photos",
+    "ratios",
+    "run_child",
+    "seconds",
+    "spend",
+    "target",
+    "use_weights_beside",
+    "write_result",
+]
 
 RESULTS = Path(__file__).resolve().parent / "results"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 _PACKAGES = ("dlib-bin", "hnswlib", "numba", "numpy", "pillow", "scikit-learn", "torch")
 
 
+def argument_parser(description: str | None, *, quick: str, data: bool = False) -> argparse.ArgumentParser:
+    """Return a parser with ``--quick`` and, if wanted, ``--data``.
+
+    Parameters
+    ----------
+    description : str
+        The docstring of the script.
+    quick : str
+        What ``--quick`` does.
+    data : bool
+        Add ``--data``.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help=quick)
+    if data:
+        parser.add_argument("--data", type=Path, default=DATA, help="folder with people/, lfw/ and groups/")
+    return parser
+
+
+def people_photos(data: Path) -> list[Path]:
+    """Return the photos of people/, sorted; end the program if there are none."""
+    paths = sorted(path for path in (data / "people").glob("*/*") if path.is_file())
+    if not paths:
+        raise SystemExit(f"There are no photos in {data / 'people'}.")
+    return paths
+
+
+def group_photos(data: Path) -> list[Path]:
+    """Return the photos of groups/, sorted."""
+    return sorted(path for path in (data / "groups").glob("*") if path.suffix in (".jpg", ".png"))
+
+
+def use_weights_beside(data: Path) -> None:
+    """Find weight files in ``weights/`` beside the data, unless ``$FACEINDEX_WEIGHTS`` is set."""
+    os.environ.setdefault("FACEINDEX_WEIGHTS", str(data.resolve().parent / "weights"))
+
+
+def console_script() -> str:
+    """Return the path of the installed command ``faceindex`` of this environment."""
+    found = shutil.which("faceindex", path=str(Path(sys.executable).parent)) or shutil.which("faceindex")
+    if found is None:
+        raise SystemExit("The command faceindex is not installed. Run `pip install -e .` first.")
+    return found
+
+
 @dataclass(frozen=True)
 class Spent:
-    """What one process took: seconds, seconds of all cores, MiB at its peak; and what it printed."""
+    """Cost and output of one process: wall seconds, CPU seconds, peak MiB, standard output, exit code."""
 
     wall: float
     cpu: float
@@ -40,9 +113,14 @@ def spend(
     env: Mapping[str, str] | None = None,
     codes: Sequence[int] = (0,),
 ) -> Spent:
-    """Run a command to its end, with the operating system's own account of it; errors go to stderr.
+    """Run a command and measure it with the operating system's accounting.
 
-    The memory is that of the largest single process.
+    The memory is that of the largest single process. Standard error is not captured.
+
+    Parameters
+    ----------
+    codes : sequence of int
+        Exit codes of success; any other ends the program.
     """
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True)
@@ -54,8 +132,56 @@ def spend(
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in codes:
         raise SystemExit(f"{' '.join(map(os.fspath, command))} ended with {process.returncode}.")
-    peak = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return Spent(wall, used.ru_utime + used.ru_stime, peak, output, process.returncode)
+    return Spent(wall, used.ru_utime + used.ru_stime, _mib(used.ru_maxrss), output, process.returncode)
+
+
+def run_child(script: str, *arguments: object, env: Mapping[str, str] | None = None) -> Any:
+    """Run a benchmark script in a new process and return the JSON document that it prints, None if nothing.
+
+    Parameters
+    ----------
+    script : str
+        ``__file__`` of the script.
+    """
+    done = subprocess.run(
+        [sys.executable, script, *map(str, arguments)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=env,
+    )
+    return json.loads(done.stdout) if done.stdout else None
+
+
+def peak_mib() -> float:
+    """Return the peak resident memory of this process."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # on Linux ru_maxrss starts at the peak of the parent process
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
+    return _mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _mib(ru_maxrss: int) -> float:
+    return ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Return the wall seconds of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def median_seconds(run: Callable[[], object], repeats: int) -> float:
+    """Return the median of the wall seconds of several calls."""
+    return median(seconds(run) for _ in range(repeats))
+
+
+def ratios(a: Sequence[float], b: Sequence[float]) -> list[float]:
+    """Return ``a / b`` for each pair of values."""
+    return [one / other for one, other in zip(a, b, strict=True)]
 
 
 def target(
@@ -68,22 +194,22 @@ def target(
     accuracy: Mapping[str, object] | None = None,
     **more: object,
 ) -> dict[str, object]:
-    """One line of the page's table: a ratio against its target; printed, and JSON-ready.
+    """Compare a ratio with its target; print the outcome and return it as JSON values.
 
     Parameters
     ----------
     row : int
-        Number of the line in the table of targets (benchmarks/README.md).
+        Number of the row in the table of benchmarks/README.md.
     what : str
-        What is compared with what, in a few words.
+        What is compared, in a few words.
     ratios : sequence of float
         One for each pair of runs; the median counts. If `beyond` is more than `reach`, more is better.
     reach, beyond : float
-        What the ratio should be, and what it would be at best.
+        The target and the stretch goal.
     accuracy : mapping, optional
-        What the speed is worth: B-cubed F, recall...; of ours, of the peer.
+        The accuracy that belongs to the speed, such as B-cubed F or recall, of ours and of the peer.
     more
-        Whatever else is to be kept: medians of either side, units.
+        Further values to store, such as medians of either side.
     """
     middle = median(ratios)
 
@@ -91,9 +217,10 @@ def target(
         return middle >= limit if beyond > reach else middle <= limit
 
     met = "beyond" if reached(beyond) else "reach" if reached(reach) else "missed"
+    outcome = {"beyond": "stretch goal met", "reach": "target met", "missed": "missed"}[met]
     print(
         f"{row}. {what}: {middle:.3g} ({min(ratios):.3g} to {max(ratios):.3g}, {len(ratios)} pairs);"
-        f" reach {reach:g}, beyond {beyond:g}: {met}"
+        f" target {reach:g}, stretch goal {beyond:g}: {outcome}"
     )
     return {
         "row": row,
@@ -109,7 +236,7 @@ def target(
 
 
 def environment() -> dict[str, object]:
-    """Versions, hardware, commit and time of this run; JSON-ready."""
+    """Return versions, hardware, commit and time of this run as JSON values."""
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -117,19 +244,19 @@ def environment() -> dict[str, object]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
-        "command": " ".join(
-            Path(argument).name or argument for argument in sys.argv
-        ),  # no paths of a machine
+        # Names only: results must not contain paths of a machine.
+        "command": " ".join(Path(argument).name or argument for argument in sys.argv),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
 
 
-def write_result(name: str, payload: Mapping[str, object]) -> Path:
-    """Write `payload` with the environment beside it to ``results/<name>.json``; its path."""
+def write_result(name: str, payload: Mapping[str, object], *, quick: bool = False) -> Path:
+    """Write a result with the environment to ``results/<name>.json``; `quick` appends ``_quick`` to the name."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    document = {"benchmark": name, "environment": environment(), **payload}
+    path = RESULTS / f"{name}{'_quick' if quick else ''}.json"
+    document = {"benchmark": path.stem, "environment": environment(), **payload}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    print(f"wrote results/{path.name}")
     return path
 
 

@@ -1,16 +1,15 @@
-"""Is a run of `index` that is killed at any instant harmless?
+"""Kill `index` at random moments and check that no committed photo is lost.
 
-Kills `index` with SIGKILL at random moments after it has begun, and after each kill checks that the
-index opens, that every photo whose commit had been reported is there with the faces of an undisturbed
-run, and that running `index` again ends with exactly the faces of the undisturbed run: same photos,
-boxes, scores and vectors, bit for bit.
+Kills `index` with SIGKILL at random moments after its start. After each kill it checks that the index
+opens, that it contains every photo whose commit was reported, with the faces of an undisturbed run,
+and that a second run of `index` gives exactly the faces of the undisturbed run: same photos, boxes, scores
+and vectors, bit for bit.
 
     python benchmarks/crash.py ../shared/data/people [--kills 50] [--count 80] [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import signal
@@ -21,28 +20,28 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import write_result
+from common import argument_parser, write_result
 
 from faceindex import FaceIndex
 
-# Reports every commit on its standard output, once it has been made. Commits four times as often as by
-# default, so that more kills fall close to one.
+# Prints every commit after it was made. Commits four times as often as the default, so that more kills
+# happen close to a commit.
 CHILD = """
 import sys
 from faceindex import FaceIndex
 from faceindex.pipeline import Committed, run
 run._COMMIT_PHOTOS = 16
 print(0, flush=True)
-def tell(event):
+def report(event):
     if isinstance(event, Committed):
         print(event.photos, flush=True)
 with FaceIndex.open_or_create(sys.argv[1]) as index:
-    index.add([sys.argv[2]], on_event=tell)
+    index.add([sys.argv[2]], on_event=report)
 """
 
 
 def contents(directory: Path) -> dict[str, list[tuple[bytes, ...]]]:
-    """Faces by photo, as bytes."""
+    """Return the faces of each photo as bytes."""
     with FaceIndex.open(directory) as index:
         table, vectors = index.table(), index.vectors()
         found: dict[str, list[tuple[bytes, ...]]] = {}
@@ -53,7 +52,7 @@ def contents(directory: Path) -> dict[str, list[tuple[bytes, ...]]]:
 
 
 def start(directory: Path, folder: Path) -> subprocess.Popen[str]:
-    """A run of `index` that has just begun."""
+    """Start a run of `index` and return once it has begun."""
     command = [sys.executable, "-c", CHILD, str(directory), str(folder)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
@@ -67,12 +66,11 @@ def photos_in(directory: Path) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argument_parser(__doc__, quick="5 kills, 40 photos")
     parser.add_argument("photos", type=Path)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--count", type=int, default=80, help="photos in the folder that is indexed")
+    parser.add_argument("--count", type=int, default=80, help="number of photos to index")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="5 kills, 40 photos")
     options = parser.parse_args()
     if options.quick:
         options.kills, options.count = 5, 40
@@ -118,13 +116,14 @@ def main() -> int:
                     "ok": ok,
                 }
             )
-            verdict = "ok" if ok else "BAD"
+            verdict = "ok" if ok else "FAILED"
             print(f"{kill:3d}  {delay:6.2f} s  reported {reported:3d}  present {present:3d}  {verdict}")
             shutil.rmtree(directory)
         good = sum(row["ok"] for row in rows)
         inside = int(np.sum([0 < row["present"] < options.count for row in rows]))
-        print(f"{good} of {len(rows)} kills harmless; {inside} fell between the first and the last commit")
-        write_result("crash", {"seed": options.seed, "photos": options.count, "kills": rows})
+        print(f"{good} of {len(rows)} kills lost nothing; {inside} came between the first and last commit")
+        payload = {"seed": options.seed, "photos": options.count, "kills": rows}
+        write_result("crash", payload, quick=options.quick)
         return 0 if good == len(rows) else 1
     finally:
         shutil.rmtree(work)

@@ -1,17 +1,17 @@
-"""MTCNN alone, at equal settings, against facenet-pytorch: the same faces, and how much sooner?
+"""MTCNN alone, compared with facenet-pytorch at equal settings: the same faces, and the speed.
 
-Both look for faces of 20 pixels and more, with the same weights and thresholds, on the same decoded photos
-of people/; decoding is not counted. facenet-pytorch takes one photo at a time, as its pipeline does, with
-torch's default threads: that is the peer that counts. Ours takes batches of 16 in as many one-thread workers
-as there are cores, as `index` does. Beside them: one thread each (ours in batches, and one photo at a time),
-and ours one photo at a time with torch's default threads.
+Both detect faces of 20 pixels and more, with the same weights and thresholds, on the same decoded photos
+of people/; the time excludes decoding. The target compares these two: facenet-pytorch with one photo at a
+time, as in its pipeline, and torch's default threads; ours with batches of 16 in as many one-thread workers
+as there are cores, as in `index`. For comparison the results contain one thread each (ours in batches, and
+one photo at a time), and ours one photo at a time with torch's default threads.
 
-The photos are dealt into blocks; on each, all of these take turns, so a block is a pair of runs. A block's
-ratio is of wall seconds, for it is about all cores; CPU seconds stand beside. What the stand-in for
-torchvision's `nms` takes (``peer_scripts/torchvision_nms.py``) is not counted, which favours the peer.
+The photos are divided into blocks, and all variants run on each block in turn, so a block is a pair of runs.
+Its ratio is of wall seconds, because all cores count; the results contain CPU seconds too. The time of the
+stand-in for torchvision's `nms` (``peer_scripts/torchvision_nms.py``) is subtracted, which favours the peer.
 
-Also the share of each side's faces that the other has at IoU >= 0.9, and the largest differences of boxes,
-landmarks and scores among those.
+The accuracy is the share of each side's faces that the other side finds at IoU >= 0.9, and the largest
+differences of boxes, landmarks and scores among those.
 
     python benchmarks/peers.py facenet-pytorch
     python benchmarks/detection.py [--min-face PX] [--blocks N] [--quick]
@@ -32,9 +32,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import target, write_result
+from common import argument_parser, people_photos, ratios, target, write_result
 from facenet_peer import FacenetPeer
-from labelled import add_data_argument
 from matching import Match
 from peers import about, add_peers_argument
 
@@ -48,7 +47,7 @@ PEER, OURS = "peer, default threads", "ours, batches in one-thread workers"
 
 
 class Differences:
-    """Counts of faces, and the largest differences among those that match."""
+    """Counts the faces, and keeps the largest differences of matching faces."""
 
     def __init__(self) -> None:
         self.match = Match()
@@ -66,7 +65,7 @@ class Differences:
 
 
 class Clock:
-    """Wall and CPU seconds of each contestant, one entry per block."""
+    """Wall and CPU seconds of each variant, one entry per block."""
 
     def __init__(self) -> None:
         self.wall: dict[str, list[float]] = {}
@@ -84,7 +83,7 @@ class Clock:
 
     def ratios(self, peer: str, ours: str, *, cpu: bool = False) -> list[float]:
         seconds = self.cpu if cpu else self.wall
-        return [a / b for a, b in zip(seconds[peer], seconds[ours], strict=True)]
+        return ratios(seconds[peer], seconds[ours])
 
 
 def batches(photos: Sequence[Image]) -> list[Sequence[Image]]:
@@ -94,7 +93,7 @@ def batches(photos: Sequence[Image]) -> list[Sequence[Image]]:
 def ours_on(
     block: Sequence[Image], detector: Detector, pool: ThreadPoolExecutor, clock: Clock
 ) -> list[Detections]:
-    """Every way of ours, after one photo each that does not count; what the workers found."""
+    """Run every variant of ours, after one photo each to warm up; return what the workers found."""
     default = torch.get_num_threads()
 
     def in_workers() -> list[Detections]:
@@ -121,7 +120,7 @@ def ours_on(
 
 
 def peer_on(block: Sequence[Image], peer: FacenetPeer, min_face: float, clock: Clock) -> list[dict[str, Any]]:
-    """With torch's default threads and with one; the answers."""
+    """Run the peer with one thread and with torch's default; return its answers."""
     for name, threads in (("peer, 1 thread", 1), (PEER, 0)):
         peer.detect(block[0], min_face, threads)
         answers = [peer.detect(photo, min_face, threads) for photo in block]
@@ -133,7 +132,7 @@ def run(paths: list[Path], blocks: int, options: argparse.Namespace) -> dict[str
     detector: Detector = models.load(models.get("detector", "mtcnn"), min_face=options.min_face)
     peer = FacenetPeer(options.peers)
     clock, differences = Clock(), Differences()
-    without: list[str] = []
+    without: list[str] = []  # photos without a face
     workers = _workers()
     with ThreadPoolExecutor(workers, initializer=use_one_thread) as pool:
         for number in range(blocks):
@@ -161,9 +160,7 @@ def run(paths: list[Path], blocks: int, options: argparse.Namespace) -> dict[str
         for name in sorted(clock.wall)
     }
     for name, milliseconds in per_photo.items():
-        print(
-            f"  {name}: {milliseconds['wall']:.1f} ms a photo ({milliseconds['cpu']:.1f} ms of the processor)"
-        )
+        print(f"  {name}: {milliseconds['wall']:.1f} ms a photo ({milliseconds['cpu']:.1f} ms of CPU time)")
     print(json.dumps({**matched, **differences.worst}, indent=1))
     return {
         "photos": len(paths),
@@ -178,7 +175,7 @@ def run(paths: list[Path], blocks: int, options: argparse.Namespace) -> dict[str
         "targets": [
             target(
                 3,
-                f"facenet-pytorch's MTCNN, a photo at a time / ours, smallest face {options.min_face:g} px",
+                f"facenet-pytorch's MTCNN, one photo at a time / ours, smallest face {options.min_face:g} px",
                 clock.ratios(PEER, OURS),
                 reach=4.0,
                 beyond=6.0,
@@ -196,25 +193,19 @@ def run(paths: list[Path], blocks: int, options: argparse.Namespace) -> dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    add_data_argument(parser)
+    parser = argument_parser(__doc__, quick="80 photos in two blocks instead of all in seven", data=True)
     add_peers_argument(parser)
     parser.add_argument("--min-face", type=float, default=20.0)
     parser.add_argument("--blocks", type=int, default=7)
-    parser.add_argument(
-        "--quick", action="store_true", help="80 photos in two blocks instead of all in seven"
-    )
     options = parser.parse_args()
-    paths = sorted((options.data / "people").glob("*/*"))
-    if not paths:
-        parser.error(f"there are no photos under {options.data / 'people'}")
+    paths = people_photos(options.data)
     blocks = min(options.blocks, len(paths))
     if blocks < 1:
-        parser.error("--blocks is 1 or more")
+        parser.error("--blocks must be 1 or more")
     if options.quick:
         paths, blocks = paths[:: max(1, len(paths) // 80)][:80], 2
     options.peers = options.peers.resolve()
-    print(write_result("detection" + ("_quick" if options.quick else ""), run(paths, blocks, options)))
+    write_result("detection", run(paths, blocks, options), quick=options.quick)
 
 
 if __name__ == "__main__":

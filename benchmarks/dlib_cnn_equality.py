@@ -1,19 +1,18 @@
-"""Does dlib-cnn find the boxes that dlib's own network finds, and how long do both take?
+"""Compare the boxes and the time of dlib-cnn with those of dlib's own network.
 
-Both look at the same decoded photos of people/ and groups/ with the same upsampling, interleaved in
-one run, with one thread each (``dlib.cnn_face_detection_model_v1`` on a CPU uses one but for the
-pyramid)::
+Both detect on the same decoded photos of people/ and groups/ with the same upsampling, alternating in
+one run, with one thread each (``dlib.cnn_face_detection_model_v1`` on a CPU uses more than one only for
+the pyramid)::
 
     python benchmarks/dlib_cnn_equality.py [--quick] [--photos 100] [--upsample 1]
 
-Prints, and writes to ``results/dlib_cnn_equality.json``: the number of photos on which all boxes are
-the same in the same order, the number of such faces, the largest difference of a confidence on them,
-and milliseconds per photo (median and mean over photos).
+Prints and writes to ``results/dlib_cnn_equality.json``: the number of photos with all boxes equal and in the
+same order, the number of faces on these photos, the largest difference of a confidence on them, and
+milliseconds per photo (median and mean over photos).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
@@ -24,29 +23,24 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import dlib
 import numpy as np
 import torch
-from common import write_result
+from common import DATA, argument_parser, group_photos, people_photos, write_result
 from PIL import Image
 
 from faceindex.detect.dlib_cnn import DlibCnn
 from faceindex.models import find_weights, get
-from faceindex.models.spec import DetectorSpec
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 UNEQUAL_SHOWN = 20
 
 
 def photos(people: int) -> list[Path]:
-    """`people` photos spread over people/, and all of groups/."""
-    found = sorted((DATA / "people").glob("*/*"))
-    groups = [path for path in sorted((DATA / "groups").glob("*")) if path.suffix in (".jpg", ".png")]
-    return found[:: max(1, len(found) // people)][:people] + groups
+    """Return `people` photos spread over people/, and all of groups/."""
+    found = people_photos(DATA)
+    return found[:: max(1, len(found) // people)][:people] + group_photos(DATA)
 
 
 def run(paths: list[Path], upsample: int) -> dict[str, object]:
     torch.set_num_threads(1)
     spec = get("detector", "dlib-cnn")
-    if not isinstance(spec, DetectorSpec):
-        raise TypeError("the spec of dlib-cnn is not that of a detector")
     ours = DlibCnn(spec, min_face=spec.min_face, upsample=upsample)
     peer = dlib.cnn_face_detection_model_v1(str(find_weights(spec.weights[0])))
     equal, faces, worst = 0, [0, 0, 0], 0.0
@@ -90,20 +84,14 @@ def run(paths: list[Path], upsample: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--photos", type=int, default=100, help="photos of people/, besides those of groups/")
+    parser = argument_parser(__doc__, quick="8 photos of people/")
+    parser.add_argument("--photos", type=int, default=100, help="number of photos of people/")
     parser.add_argument("--upsample", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="8 photos of people/")
-    arguments = parser.parse_args()
-    paths = photos(8 if arguments.quick else arguments.photos)
-    if not paths:
-        raise SystemExit(f"There are no photos under {DATA}.")
-    result = run(paths, arguments.upsample)
+    options = parser.parse_args()
+    result = run(photos(8 if options.quick else options.photos), options.upsample)
     print(json.dumps(result, indent=2))
-    name = "dlib_cnn_equality"
-    if arguments.upsample != 1:
-        name += f"_upsample{arguments.upsample}"
-    print(write_result(name + ("_quick" if arguments.quick else ""), result))
+    suffix = "" if options.upsample == 1 else f"_upsample{options.upsample}"
+    write_result(f"dlib_cnn_equality{suffix}", result, quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ from faceindex.detect.dsfd import DSFD, candidates, to_input
 from faceindex.detect.dsfd_folding import fold_batch_norm
 from faceindex.detect.dsfd_light_nets import LightDSFDNet
 from faceindex.detect.dsfd_nets import DSFDNet
-from faceindex.models import DetectorSpec, get
+from faceindex.models import get
 from faceindex.state_dicts import network_from
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -473,7 +473,6 @@ def cost(file: str) -> dict[str, object]:
     """Seconds and peak memory of the detector with its defaults, for one photo; one thread."""
     torch.set_num_threads(1)
     spec = get("detector", "dsfd")
-    assert isinstance(spec, DetectorSpec)
     length, _, digest = file.partition(":")
     weight = replace(spec.weights[0], name="random.pth", size=int(length), sha256=digest)
     detector = DSFD(replace(spec, weights=(weight,)), min_face=spec.min_face)

@@ -1,14 +1,14 @@
-"""How much of the machine do the embedders use? Faces per second as a share of the sgemm peak.
+"""Measure the embedders' speed as a share of the peak of float32 matrix products (sgemm).
 
-facenet and dlib embed chips of people/, cut and batched as `index` does it: those of 16 photos at a time.
-With one thread, and in as many one-thread workers as there are cores, as `index` runs them. The
-multiplications and additions of a face are counted in what torch executes; two operations each. The peak is
-that of a product of square float32 matrices with the same threads, the best of torch's and numpy's, of
-several sizes and repeats, just before and just after. Both take turns, so each round is a ratio.
+facenet and dlib embed chips of people/, cut and batched as in `index`: the faces of 16 photos at a time,
+with one thread, and in as many one-thread workers as there are cores. torch counts the multiply-add
+operations of a face as it executes them; each is two operations. The peak is the speed of a product of square
+float32 matrices with the same threads: the best of torch's and numpy's, of several sizes and repeats, right
+before and right after. Both alternate, so each round is a ratio.
 
-Beside them, to say what is lost where: batches as full as the embedder takes them, and CPU seconds; and as
-accuracy, the largest difference of a component of the outputs (facenet's at unit length) from what dlib
-itself gives, or the published network with nothing folded.
+To show where speed is lost, the results contain full batches of the embedder, and CPU seconds. The accuracy
+is the largest difference of a component of the output (facenet's at unit length) from the output of dlib
+itself, or of the published network without folding.
 
     python benchmarks/embedding.py [--photos N] [--rounds N] [--embedders NAME...] [--quick]
                                    [--data ../shared/data]
@@ -18,8 +18,6 @@ The full run takes about four minutes on two cores.
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,29 +28,29 @@ from statistics import median
 import dlib
 import numpy as np
 import torch
-from common import target, write_result
-from labelled import add_data_argument
+from common import argument_parser, people_photos, target, use_weights_beside, write_result
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch.utils.flop_counter import FlopCounterMode
 
-from faceindex import images, models
+from faceindex import models
+from faceindex.detect import Detector
 from faceindex.embed import Embedder
 from faceindex.embed.dlib_resnet import DlibResNet
 from faceindex.embed.facenet_net import InceptionResnetV1
 from faceindex.pipeline.run import _BATCH_PHOTOS, _workers
 from faceindex.recognition import Recogniser, use_one_thread
 from faceindex.state_dicts import load_network
-from faceindex.types import U8
+from faceindex.types import F32, U8
 
 TARGETS = {"facenet": (0.80, 0.95), "dlib": (0.65, 0.80)}  # reach, beyond
-SIDES = (768, 1536)  # of the matrices; larger ones are no faster, and the fastest differs by machine
+SIDES = (768, 1536)  # of the matrices; larger ones are not faster, and the fastest depends on the machine
 REPEATS = 5
 COMPARED = 32  # chips whose embeddings are compared with the reference's
 
 
 @dataclass(frozen=True)
 class Work:
-    """Chips in the batches in which an embedder gets them."""
+    """Chips in the batches that an embedder receives."""
 
     name: str
     batches: list[U8]
@@ -62,30 +60,39 @@ class Work:
         return sum(map(len, self.batches))
 
 
-def chips_of(paths: Sequence[Path], recogniser: Recogniser) -> list[U8]:
-    """Chips of the faces on photos, by the batches of photos that `index` makes."""
-    made = []
+class ChipRecorder:
+    """An embedder that keeps the chips it receives and returns zeros."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.spec = embedder.spec
+        self.batches: list[U8] = []
+
+    def embed(self, chips: U8) -> tuple[F32, F32]:
+        self.batches.append(chips)
+        return np.zeros((len(chips), self.spec.dimension), np.float32), np.ones(len(chips), np.float32)
+
+
+def chips_of(paths: Sequence[Path], detector: Detector, embedder: Embedder) -> list[U8]:
+    """Return the chips of the faces on photos, in the batches that `index` makes."""
+    recorder = ChipRecorder(embedder)
+    recogniser = Recogniser(detector, recorder)
     for start in range(0, len(paths), _BATCH_PHOTOS):
-        some = paths[start : start + _BATCH_PHOTOS]
-        shots = [recogniser.take(images.read(path), path) for path in some]
-        found = recogniser._detect(shots, 1.0)
-        chips = [recogniser._chips(shot, faces) for shot, faces in zip(shots, found, strict=True)]
-        made.append(np.concatenate(chips))
-    return made
+        recogniser.recognise([recogniser.load_photo(path) for path in paths[start : start + _BATCH_PHOTOS]])
+    return recorder.batches
 
 
 def macs_of_a_face(embedder: Embedder, chips: U8) -> float:
-    """Multiplications and additions that torch executes for one face."""
+    """Return the multiply-add operations that torch executes for one face."""
     with FlopCounterMode(display=False) as counter:
         embedder.embed(chips)
-    macs: float = counter.get_total_flops() / 2 / len(chips)  # its flops are two to a mac
+    macs: float = counter.get_total_flops() / 2 / len(chips)  # torch counts two flops per multiply-add
     if macs < 1e8:
-        raise SystemExit(f"{embedder.spec.name}: torch counts {macs:.0f} multiplications a face, too few.")
+        raise SystemExit(f"{embedder.spec.name}: torch counts only {macs:.0f} multiply-adds per face.")
     return macs
 
 
 def gflops_of_product(side: int) -> float:
-    """The better of torch's and numpy's."""
+    """Return the GFLOP/s of a float32 product, the better of torch's and numpy's."""
     a, b = torch.rand(side, side), torch.rand(side, side)
     seconds = []
     for product in (lambda: torch.mm(a, b), lambda: a.numpy() @ b.numpy()):
@@ -97,13 +104,13 @@ def gflops_of_product(side: int) -> float:
 
 
 def peak(threads: int) -> float:
-    """GFLOP/s of the fastest float32 product with so many threads."""
+    """Return the GFLOP/s of the fastest float32 product with a number of threads."""
     with threadpool_limits(threads, "blas"):
         return max(map(gflops_of_product, SIDES))
 
 
 def difference(embedder: Embedder, chips: U8) -> float:
-    """The largest difference of a component from the reference's."""
+    """Return the largest difference of a component from the reference."""
     weights = models.find_weights(embedder.spec.weights[0])
     if isinstance(embedder, DlibResNet):
         reference = dlib.face_recognition_model_v1(str(weights))
@@ -118,7 +125,7 @@ def difference(embedder: Embedder, chips: U8) -> float:
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall and CPU seconds."""
+    """Return the wall and CPU seconds of a call."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu
@@ -127,7 +134,7 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 def measure(
     embedder: Embedder, work: Work, pool: ThreadPoolExecutor, threads: int, macs: float, rounds: int
 ) -> dict[str, list[float]]:
-    """Shares of the peak, faces per second and peaks, round by round."""
+    """Return shares of the peak, faces per second and peaks, by round."""
 
     def embed() -> None:
         if threads == 1:
@@ -158,10 +165,8 @@ def measure(
 def run_embedder(
     name: str, paths: Sequence[Path], rounds: int, pool: ThreadPoolExecutor
 ) -> tuple[dict[str, object], list[dict[str, object]]]:
-    detector = models.get("detector", models.DEFAULT_DETECTOR)
-    assert isinstance(detector, models.DetectorSpec)
-    recogniser = Recogniser.load(detector.name, name, min_face=detector.min_face)
-    embedder, chips = recogniser.embedder, chips_of(paths, recogniser)
+    recogniser = Recogniser.load(embedder=name, device="cpu")
+    embedder, chips = recogniser.embedder, chips_of(paths, recogniser.detector, recogniser.embedder)
     macs = macs_of_a_face(embedder, chips[0])
     every = np.concatenate(chips)
     size = embedder._batch.size  # type: ignore[attr-defined]
@@ -173,7 +178,7 @@ def run_embedder(
     reach, beyond = TARGETS[name]
     rows: list[dict[str, object]] = []
     furthest = difference(embedder, every[:COMPARED])
-    print(f"  {name}: components differ from the reference's by at most {furthest:.1e}")
+    print(f"  {name}: components differ from the reference by at most {furthest:.1e}")
     detail: dict[str, object] = {
         "faces": len(every),
         "gmac_per_face": macs / 1e9,
@@ -189,7 +194,7 @@ def run_embedder(
             middle = {key: median(values) for key, values in measured[work.name].items()}
             print(
                 f"  {name}, {label}, {work.name}: {middle['faces_per_s']:.1f} faces/s,"
-                f" {middle['cpu_ms_per_face']:.2f} ms of the processor a face; {middle['share']:.3f}"
+                f" {middle['cpu_ms_per_face']:.2f} ms of CPU time a face; {middle['share']:.3f}"
                 f" of {middle['peak_gflops']:.0f} GFLOP/s"
             )
         rows.append(
@@ -210,19 +215,15 @@ def run_embedder(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    add_data_argument(parser)
+    parser = argument_parser(__doc__, quick="64 photos and two rounds", data=True)
     parser.add_argument("--photos", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--embedders", nargs="+", choices=TARGETS, default=list(TARGETS))
-    parser.add_argument("--quick", action="store_true", help="64 photos and two rounds")
     options = parser.parse_args()
     photos, rounds = (64, 2) if options.quick else (options.photos, options.rounds)
-    paths = sorted((options.data / "people").glob("*/*"))
-    if not paths:
-        parser.error(f"there are no photos under {options.data / 'people'}")
+    paths = people_photos(options.data)
     paths = paths[:: max(1, len(paths) // photos)][:photos]
-    os.environ.setdefault("FACEINDEX_WEIGHTS", str(options.data.resolve().parent / "weights"))
+    use_weights_beside(options.data)
     details: dict[str, object] = {}
     rows: list[dict[str, object]] = []
     with ThreadPoolExecutor(_workers(), initializer=use_one_thread) as pool:
@@ -230,7 +231,7 @@ def main() -> None:
             details[name], more = run_embedder(name, paths, rounds, pool)
             rows += more
     payload = {"photos": len(paths), "rounds": rounds, "embedders": details, "targets": rows}
-    print(write_result("embedding" + ("_quick" if options.quick else ""), payload))
+    write_result("embedding", payload, quick=options.quick)
 
 
 if __name__ == "__main__":

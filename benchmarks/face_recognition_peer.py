@@ -1,23 +1,22 @@
-"""Are our embeddings those of face_recognition?
+"""Compare the embeddings of dlib-hog and dlib with those of face_recognition.
 
-face_recognition runs in an environment of its own, which takes its numbers down::
+First face_recognition, in its own environment, records its numbers::
 
     python benchmarks/peers.py face_recognition-wheels
     .peers/face_recognition-wheels/bin/python benchmarks/face_recognition_peer.py --record encodings.json
 
-Then, in ours, dlib-hog and dlib with all other settings at their defaults find and embed the faces of
-the same photos, and both are compared::
+Then dlib-hog and dlib, with all other settings at their defaults, detect and embed the faces of the same
+photos in our environment, and the script compares both::
 
     python benchmarks/face_recognition_peer.py encodings.json
 
-Without a file, with those of ``tests/fixtures/face_recognition_encodings.json``. Prints, and writes to
-``results/face_recognition_peer.json``: per photo the number of faces, whether the boxes are the same,
-and the largest difference of an encoding's component and of an encoding (Euclidean).
+Without a file it uses ``tests/fixtures/face_recognition_encodings.json``. Prints and writes to
+``results/face_recognition_peer.json``: per photo the number of faces, whether the boxes are equal,
+and the largest difference of a component and of an encoding (Euclidean).
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib.metadata
 import json
@@ -27,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import DATA, argument_parser, write_result
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "groups"
+GROUPS = DATA / "groups"
 FIXTURE = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "face_recognition_encodings.json"
 PHOTOS = ("32bit.png", "biden.jpg", "obama-1080p.jpg", "obama.jpg", "two_people.jpg")
 MODELS = ("dlib_face_recognition_resnet_model_v1.dat", "shape_predictor_5_face_landmarks.dat")
@@ -36,17 +36,17 @@ DIGITS = 7
 
 
 def record() -> dict[str, Any]:
-    """Locations and encodings by face_recognition; runs in its environment."""
+    """Return locations and encodings of face_recognition; runs in its environment."""
     import face_recognition
 
     distribution = importlib.metadata.distribution("face_recognition_models")
     photos = {}
     for name in PHOTOS:
-        image = face_recognition.load_image_file(DATA / name)
-        # face_encodings looks for the faces again; its boxes are not trimmed to the photo, these are.
+        image = face_recognition.load_image_file(GROUPS / name)
+        # face_encodings detects again, with boxes that are not trimmed to the photo; face_locations trims.
         encodings = face_recognition.face_encodings(image)
         photos[name] = {
-            "sha256": digest(DATA / name),
+            "sha256": digest(GROUPS / name),
             "locations": [list(map(int, face)) for face in face_recognition.face_locations(image)],
             "encodings": [[round(float(x), DIGITS) for x in encoding] for encoding in encodings],
         }
@@ -73,19 +73,18 @@ def digest(path: Path) -> str:
 
 
 def compare(recorded: dict[str, Any]) -> dict[str, object]:
-    """The same photos through `Recogniser`, next to what was recorded."""
-    from faceindex.models import get
+    """Detect and embed the same photos with `Recogniser`, and compare with the recording."""
     from faceindex.recognition import Recogniser
 
-    spec = get("detector", "dlib-hog")
-    recogniser = Recogniser.load("dlib-hog", "dlib", min_face=spec.min_face)
+    recogniser = Recogniser.load("dlib-hog", "dlib", device="cpu")
     rows: dict[str, dict[str, object]] = {}
     for name, expected in recorded["photos"].items():
-        path = DATA / name
+        path = GROUPS / name
         if digest(path) != expected["sha256"]:
-            raise SystemExit(f"{path} is not the photo that was recorded.")
-        (faces,) = recogniser.faces([recogniser.take(path.read_bytes(), path)])
-        width, height = recogniser.take(path.read_bytes(), path).photo.image.shape[1::-1]
+            raise SystemExit(f"{path} is not the photo of the recording.")
+        photo = recogniser.load_photo(path)
+        (faces,) = recogniser.recognise([photo])
+        width, height = photo.decoded.image.shape[1::-1]
         left, top, right, bottom = faces.boxes.astype(int).T
         trimmed = np.stack(
             [top.clip(min=0), right.clip(max=width), bottom.clip(max=height), left.clip(min=0)], axis=1
@@ -105,24 +104,21 @@ def compare(recorded: dict[str, Any]) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argument_parser(__doc__, quick="no effect: there are five photos")
     parser.add_argument("recorded", nargs="?", type=Path, default=FIXTURE)
-    parser.add_argument("--record", type=Path, help="write what face_recognition finds to this file")
-    parser.add_argument("--quick", action="store_true", help="the same: there are five photos")
-    arguments = parser.parse_args()
-    if missing := [name for name in PHOTOS if not (DATA / name).is_file()]:
-        raise SystemExit(f"Not in {DATA}: {', '.join(missing)}.")
-    if arguments.record:
+    parser.add_argument("--record", type=Path, help="write the numbers of face_recognition to this file")
+    options = parser.parse_args()
+    if missing := [name for name in PHOTOS if not (GROUPS / name).is_file()]:
+        raise SystemExit(f"{GROUPS} lacks {', '.join(missing)}.")
+    if options.record:
         text = json.dumps(record(), indent=1)
-        # A line for each list of numbers.
+        # Join each list of numbers into one line.
         text = re.sub(r"\[[-\d.,e\s]+\]", lambda numbers: " ".join(numbers[0].split()), text)
-        arguments.record.write_text(text + "\n", encoding="utf-8")
+        options.record.write_text(text + "\n", encoding="utf-8")
         return
-    from common import write_result
-
-    result = compare(json.loads(arguments.recorded.read_text(encoding="utf-8")))
+    result = compare(json.loads(options.recorded.read_text(encoding="utf-8")))
     print(json.dumps(result, indent=2))
-    print(write_result("face_recognition_peer", result))
+    write_result("face_recognition_peer", result)
 
 
 if __name__ == "__main__":

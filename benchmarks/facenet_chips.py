@@ -1,26 +1,25 @@
-"""Which part of the photo should facenet be shown?
+"""Measure which part of the photo facenet's chip should show.
 
-The faces that MTCNN finds, on the photos of ``../shared/data/lfw_pairs.csv`` (nearest the centre) and of
-``../shared/data/people`` (largest), cut in several ways, and embedded:
+Cuts the faces that MTCNN finds in several ways and embeds them: the face nearest the centre on the photos of
+``../shared/data/lfw_pairs.csv``, the largest face on those of ``../shared/data/people``. The ways:
 
 - ``facenet-pytorch M``: its ``extract_face``, the box with a margin of M pixels of the chip, stretched to a
   square;
-- ``box M``: the same with our resampling and black beyond the photo;
-- ``W x H at X, Y``: the rectangle of W by H sides of dlib's chip, centred at X, Y of it, after
-  `faceindex.align`'s fit to ten points;
-- the one in use once more with ``--flip``.
+- ``box M``: the same with our resampling and black outside the photo;
+- ``W x H at X, Y``: a rectangle of W by H sides of dlib's chip, centred at X, Y of it, after the fit of
+  `faceindex.align` to ten points;
+- the present rectangle again with ``--flip``.
 
-Prints, and writes to ``results/facenet_chips.json``: the share of the LFW pairs told right (ten folds); of
-the pairs of one person, those that are more alike than all but 1 in 1,000 and 1 in 10,000 of all pairs of two
-people of these photos; and the same for people/ and 1 in 100 and 1 in 1,000. ``--quick`` takes half of the
-people of LFW and half of the photos of people/.
+Prints and writes to ``results/facenet_chips.json``: the share of correctly classified LFW pairs (ten folds);
+the share of the pairs of one person whose similarity exceeds all but 1 in 1,000 and 1 in 10,000 of the pairs
+of two people; and the same on people/ for 1 in 100 and 1 in 1,000. ``--quick`` uses half of the people of LFW
+and half of the photos of people/.
 
     python benchmarks/facenet_chips.py [--quick] [--only NAME ...]
 """
 
 from __future__ import annotations
 
-import argparse
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -29,12 +28,12 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import torch
-from common import write_result
-from lfw_pairs import DATA, batches, decode, in_the_middle, read_pairs, score
+from common import DATA, argument_parser, people_photos, write_result
+from lfw_pairs import batches, central_face, decode, read_pairs, score
 
 from faceindex import align
 from faceindex.embed.facenet import Facenet
-from faceindex.models import EmbedderSpec, get, load
+from faceindex.models import get, load
 from faceindex.types import F32, U8, Detections, Image
 
 SIZE = 160
@@ -49,12 +48,12 @@ FRAMES = (
 )
 
 Fitted = tuple[F32, np.ndarray]
-"""The box of a face, and the transform from the unit square to its dlib chip."""
+"""Box of a face, and transform from the unit square to its dlib chip."""
 Cutter = Callable[[Image, Fitted], U8]
 
 
 def corners(box: F32, margin: float) -> np.ndarray:
-    """A box with a margin, given in pixels of the chip, float64 ``x1 y1 x2 y2``."""
+    """Return a box with a margin in pixels of the chip, float64 ``x1 y1 x2 y2``."""
     more = (box[2:] - box[:2]).astype(np.float64) * margin / (SIZE - margin) / 2
     return np.concatenate([box[:2] - more, box[2:] + more])
 
@@ -84,20 +83,22 @@ def cut_frame(frame: tuple[float, float, float, float]) -> Cutter:
     return lambda image, face: align._extract(image, part.within(face[1]), SIZE)
 
 
-def largest(detections: Detections, image: Image) -> Detections:
+def largest_face(detections: Detections, image: Image) -> Detections:
+    """Return the largest face, as Detections of length 0 or 1."""
     if not len(detections):
         return detections
     return detections[[int((detections.boxes[:, 2:] - detections.boxes[:, :2]).prod(axis=1).argmax())]]
 
 
 def find(names: list[str], choose: Callable[[Detections, Image], Detections]) -> dict[str, Fitted]:
+    """Detect one face on each photo; photos without one are left out."""
     spec = get("detector", "mtcnn")
-    detector = load(spec, min_face=spec.min_face)  # type: ignore[union-attr]
+    detector = load(spec, min_face=spec.min_face)
     found = {}
     for batch in batches(names):
         images = [decode(name) for name in batch]
         for name, image, faces in zip(batch, images, detector.detect(images), strict=True):
-            face = choose(faces[faces.scores >= spec.threshold], image)  # type: ignore[union-attr]
+            face = choose(faces[faces.scores >= spec.threshold], image)
             if len(face):
                 found[name] = (face.boxes[0], align._fit_faces(image, face, None)[0])
     return found
@@ -118,7 +119,17 @@ def person(name: str) -> str:
 def shares(
     vectors: dict[str, F32], alarms: tuple[float, ...], same: set[tuple[str, str]] | None
 ) -> list[float]:
-    """Percentage of pairs of one person above the similarity of all but a share of the pairs of two."""
+    """Return the percentage of pairs of one person that exceed all but a share of the pairs of two people.
+
+    Parameters
+    ----------
+    vectors : dict
+        Unit vector by photo.
+    alarms : tuple of float
+        Shares of the pairs of two people that may exceed the similarity.
+    same : set of pairs of photos, optional
+        The pairs of one person; None means all of them.
+    """
     names = list(vectors)
     every = np.stack(list(vectors.values()))
     first, second = np.triu_indices(len(names), 1)
@@ -133,28 +144,25 @@ def shares(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="half of the people of LFW and of the photos")
-    parser.add_argument("--only", nargs="+", help="some of the ways, by the names that are printed")
+    parser = argument_parser(__doc__, quick="half of the people of LFW, half of the photos of people/")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="run only these variants")
     options = parser.parse_args()
     torch.set_num_threads(1)
     spec = get("embedder", "facenet")
-    if not isinstance(spec, EmbedderSpec):
-        raise TypeError("the spec of facenet is not that of an embedder")
 
     pairs = read_pairs(quick=False)
-    photos = sorted(str(path.relative_to(DATA)) for path in (DATA / "people").glob("*/*"))
+    photos = [str(path.relative_to(DATA)) for path in people_photos(DATA)]
     if options.quick:
         halves = {name: zlib.crc32(person(name).encode()) % 2 for a, b, _ in pairs for name in (a, b)}
         pairs = [pair for pair in pairs if not halves[pair[0]] and not halves[pair[1]]]
         photos = photos[::2]
-    lfw = find(sorted({name for a, b, _ in pairs for name in (a, b)}), in_the_middle)
-    people = find(photos, largest)
+    lfw = find(sorted({name for a, b, _ in pairs for name in (a, b)}), central_face)
+    people = find(photos, largest_face)
 
     used = align._FRAMES["facenet"]
     frames = dict.fromkeys([*FRAMES, (used.width, used.height, used.x, used.y)])
     plain, flipping = Facenet(spec), Facenet(spec, flip=True)
-    ways: dict[str, tuple[Facenet, Cutter]] = {
+    variants: dict[str, tuple[Facenet, Cutter]] = {
         **{f"facenet-pytorch {m}": (plain, cut_like_facenet_pytorch(m)) for m in MARGINS},
         **{f"box {m}": (plain, cut_box(m)) for m in MARGINS},
         **{f"{f[0]} x {f[1]} at {f[2]}, {f[3]}": (plain, cut_frame(f)) for f in frames},
@@ -163,21 +171,21 @@ def main() -> None:
     print(f"{len(lfw)} photos of lfw/, {len(pairs)} pairs; {len(people)} photos of people/")
     print(f"{'':28}{'pairs':>8} {'+-':>5} {'lfw 1e-3':>9} {'1e-4':>6} {'people 1e-2':>12} {'1e-3':>6}")
     results = {}
-    for name, (embedder, cut) in ways.items():
+    for name, (embedder, cut) in variants.items():
         if options.only and name not in options.only:
             continue
         vectors = embed(embedder, lfw, cut)
         verification = score(pairs, vectors, vectors)
-        alike = shares(vectors, (1e-3, 1e-4), {(a, b) for a, b, same in pairs if same})
-        alike += shares(embed(embedder, people, cut), (1e-2, 1e-3), None)
-        results[name] = {**asdict(verification), "lfw_and_people": alike}
+        found = shares(vectors, (1e-3, 1e-4), {(a, b) for a, b, same in pairs if same})
+        found += shares(embed(embedder, people, cut), (1e-2, 1e-3), None)
+        results[name] = {**asdict(verification), "lfw_and_people": found}
         print(
             f"{name:28}{verification.accuracy:8.2f} {verification.standard_error:5.2f} "
-            f"{alike[0]:9.2f} {alike[1]:6.2f} {alike[2]:12.2f} {alike[3]:6.2f}",
+            f"{found[0]:9.2f} {found[1]:6.2f} {found[2]:12.2f} {found[3]:6.2f}",
             flush=True,
         )
     payload = {"pairs": len(pairs), "photos": {"lfw": len(lfw), "people": len(people)}, "ways": results}
-    print(write_result("facenet_chips" + ("_quick" if options.quick else ""), payload))
+    write_result("facenet_chips", payload, quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,25 @@
-"""Are our facenet embeddings those of facenet-pytorch, and how long do both take?
+"""Compare the embeddings and the time of facenet with those of facenet-pytorch.
 
-Both read the same file of weights and get the same chips: cut from real photos, black, white, and noise.
+Both read the same weight file and embed the same chips: cut from real photos, black, white, and noise.
 
     python benchmarks/peers.py facenet-pytorch
     python benchmarks/facenet_equality.py [--quick] [--data ../shared/data] [--peers DIR]
 
-Prints, and writes to ``results/facenet_equality.json``: the largest difference of a component of the unit
-vectors by kind of chip; milliseconds of the processor per face by batch, one thread, the two taking turns
-(median and least of the turns). ``embedding.py`` says how much of the machine ours uses.
+Prints and writes to ``results/facenet_equality.json``: the largest difference of a component of the unit
+vectors by kind of chip; milliseconds of CPU time per face by batch size with one thread, both alternating
+(median and least of the turns). ``embedding.py`` measures the share of the machine's speed that ours uses.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from common import write_result
+from common import argument_parser, people_photos, use_weights_beside, write_result
 from facenet_peer import FacenetPeer
-from labelled import add_data_argument
 from peers import about, add_peers_argument
 
 from faceindex import images
@@ -30,15 +27,13 @@ from faceindex.align import cut_chips
 from faceindex.embed.facenet import Facenet
 from faceindex.models import EmbedderSpec, find_weights, get, load
 
-PROMISED = 1e-5
+PROMISED = 1e-5  # largest difference of a component
 BATCHES = (1, 4, 16)
 
 
 def real_chips(data: Path, spec: EmbedderSpec, count: int) -> np.ndarray:
-    """Chips of the faces on photos of people/, cut as an index would."""
-    paths = sorted((data / "people").glob("*/*"))
-    if not paths:
-        raise SystemExit(f"There are no photos under {data / 'people'}.")
+    """Return chips of the faces on photos of people/, cut as in `index`."""
+    paths = people_photos(data)
     detector = load(get("detector", "mtcnn"), min_face=30.0)
     chips: list[np.ndarray] = []
     for path in paths[:: max(1, len(paths) // count)]:
@@ -51,7 +46,6 @@ def real_chips(data: Path, spec: EmbedderSpec, count: int) -> np.ndarray:
 def run(data: Path, peers: Path, count: int, turns: int) -> dict[str, object]:
     torch.set_num_threads(1)
     spec = get("embedder", "facenet")
-    assert isinstance(spec, EmbedderSpec)
     real = real_chips(data, spec, count)
     weights = find_weights(spec.weights[0])
     ours, peer = Facenet(spec), FacenetPeer(peers)
@@ -101,16 +95,14 @@ def run(data: Path, peers: Path, count: int, turns: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    add_data_argument(parser)
+    parser = argument_parser(__doc__, quick="16 real chips and 2 turns instead of 96 and 5", data=True)
     add_peers_argument(parser)
-    parser.add_argument("--quick", action="store_true", help="16 real chips and 2 turns, not 96 and 5")
     options = parser.parse_args()
-    os.environ.setdefault("FACEINDEX_WEIGHTS", str(options.data.resolve().parent / "weights"))
+    use_weights_beside(options.data)
     count, turns = (16, 2) if options.quick else (96, 5)
     result = run(options.data, options.peers.resolve(), count, turns)
     print(json.dumps(result, indent=2))
-    print(write_result("facenet_equality" + ("_quick" if options.quick else ""), result))
+    write_result("facenet_equality", result, quick=options.quick)
     worst = max(result["largest_difference"].values())  # type: ignore[attr-defined]
     if worst > PROMISED:
         raise SystemExit(f"A component differs by {worst:.1e}, more than {PROMISED:.0e}.")

@@ -1,4 +1,4 @@
-"""facenet-pytorch in a process of its environment, asked for one photo or one batch of chips at a time."""
+"""Runs facenet-pytorch in a process of its own environment and sends it photos or batches of chips."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ SERVER = Path(__file__).resolve().parent / "peer_scripts" / "facenet_server.py"
 
 
 class FacenetPeer:
-    """The other process.
+    """The process of the peer.
 
-    Answers hold ``wall`` and ``cpu``, the seconds of the call in the peer without what the pipe takes.
+    Every answer contains ``wall`` and ``cpu``: the seconds of the call in the peer, without the transfer.
 
     Attributes
     ----------
     about : dict
-        Package, torch, its default number of threads, whether `nms` has a stand-in.
+        Versions of the package and of torch, torch's default number of threads, and whether a stand-in
+        replaces `nms`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,19 +33,28 @@ class FacenetPeer:
         self.about = self._answer()
 
     def detect(self, image: np.ndarray, min_face: float, threads: int = 0) -> dict[str, Any]:
-        """``boxes``, ``scores`` and ``landmarks`` of the faces on one photo; 0 threads: torch's default."""
-        return self._ask("detect", image, threads, min_face=min_face)
+        """Return ``boxes``, ``scores`` and ``landmarks`` of the faces on one photo.
+
+        Parameters
+        ----------
+        image : (h, w, 3) uint8
+        min_face : float
+            Side of the smallest face in pixels.
+        threads : int
+            0 means torch's default.
+        """
+        return self._request("detect", image, threads, min_face=min_face)
 
     def embed(self, chips: np.ndarray, weights: Path, threads: int = 0) -> dict[str, Any]:
-        """``vectors`` of chips (n, 160, 160, 3) uint8."""
-        return self._ask("embed", chips, threads, weights=str(weights))
+        """Return ``vectors`` of chips (n, 160, 160, 3) uint8."""
+        return self._request("embed", chips, threads, weights=str(weights))
 
     def close(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
 
-    def _ask(self, what: str, pixels: np.ndarray, threads: int, **more: object) -> dict[str, Any]:
+    def _request(self, what: str, pixels: np.ndarray, threads: int, **more: object) -> dict[str, Any]:
         assert self._process.stdin is not None
         header = {"what": what, "shape": pixels.shape, "threads": threads, **more}
         self._process.stdin.write(json.dumps(header).encode() + b"\n" + pixels.tobytes())
@@ -54,6 +64,6 @@ class FacenetPeer:
     def _answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline() if self._process.stdout is not None else b""
         if not line:
-            raise SystemExit("The peer's process ended; its error is above.")
+            raise SystemExit("The process of the peer ended; its error is above.")
         answer: dict[str, Any] = json.loads(line)
         return answer

@@ -1,19 +1,17 @@
-"""A gallery of 2,000 clusters and 50,000 faces: how long to write, how heavy, and is it quick to look at.
+"""Measure a gallery of 2,000 clusters and 50,000 faces: time to write, size, and speed in a browser.
 
-The photos are made up (10,000 of them, five faces each), the sizes of the clusters are those of an archive:
-a few of a thousand faces, most of a handful, a fifth of the faces in none. The page is opened from
-disk in Chromium, with playwright: time from the start of the navigation to the frame with the first
-people; elements, longest frame and JavaScript heap while the contact sheets are scrolled through; time
-to search.
+The 10,000 photos are made up, with five faces each. The cluster sizes resemble those of an archive:
+a few clusters with a thousand faces, most with a handful, a fifth of the faces in none. playwright opens the
+page from disk in Chromium and measures the time from the start of the navigation to the frame with the first
+people; elements, longest frame and JavaScript heap while it scrolls through the contact sheets; and the time
+of a search.
 
     python benchmarks/gallery.py [--quick] [--keep FOLDER]
 """
 
 from __future__ import annotations
 
-import argparse
 import io
-import resource
 import shutil
 import statistics
 import sys
@@ -22,7 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import write_result
+from common import argument_parser, peak_mib, write_result
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -74,7 +72,7 @@ SCROLL = """(steps) => new Promise((done) => {
 
 
 def make(folder: Path, clusters: int, faces: int) -> GallerySource:
-    """Photos with faces of random pattern, and a table of them."""
+    """Write photos with faces of random patterns; return them as the source of a gallery."""
     rng = np.random.default_rng(SEED)
     records = []
     for number in range(faces // ON_PHOTO):
@@ -121,13 +119,12 @@ def make(folder: Path, clusters: int, faces: int) -> GallerySource:
 
 
 def write(source: GallerySource, photos: Path, page: Path) -> dict[str, object]:
-    """Write the gallery twice; seconds and weights."""
+    """Write the gallery twice; return seconds and sizes."""
     started = time.perf_counter()
     first = write_gallery(source, page, protected(photos))
     wrote = time.perf_counter()
     again = write_gallery(source, page, protected(photos))
     assert again.files.written == 0
-    unit = 1 if sys.platform == "darwin" else 1024
     return {
         "clusters": first.clusters,
         "faces": first.faces,
@@ -138,12 +135,12 @@ def write(source: GallerySource, photos: Path, page: Path) -> dict[str, object]:
         "page_mb": round(first.bytes / 1e6, 1),
         "write_s": round(wrote - started, 1),
         "again_s": round(time.perf_counter() - wrote, 2),
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20),
+        "peak_mib": round(peak_mib()),
     }
 
 
-def look(page: Path, size: tuple[int, int], runs: int) -> dict[str, object]:
-    """Open the page, scroll through its longest contact sheets, search."""
+def browse(page: Path, size: tuple[int, int], runs: int) -> dict[str, object]:
+    """Open the page, scroll through its longest contact sheets, and search."""
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium") or shutil.which("google-chrome")
@@ -181,29 +178,26 @@ def look(page: Path, size: tuple[int, int], runs: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of it, opened once")
-    parser.add_argument("--keep", type=Path, help="leave photos and page in this folder")
-    arguments = parser.parse_args()
-    clusters, faces = (200, 5_000) if arguments.quick else (2_000, 50_000)
-    runs = 1 if arguments.quick else RUNS
-    work = arguments.keep or Path(tempfile.mkdtemp(prefix="faceindex-gallery-"))
+    parser = argument_parser(__doc__, quick="a tenth of the clusters and faces, opened once")
+    parser.add_argument("--keep", type=Path, help="keep photos and page in this folder")
+    options = parser.parse_args()
+    clusters, faces = (200, 5_000) if options.quick else (2_000, 50_000)
+    runs = 1 if options.quick else RUNS
+    work = options.keep or Path(tempfile.mkdtemp(prefix="faceindex-gallery-"))
     try:
         source = make(work / "photos", clusters, faces)
         written = write(source, work / "photos", work / "page")
         print(written)
         page = work / "page" / "index.html"
-        looked = {
-            "desktop_1280x800": look(page, (1280, 800), runs),
-            "phone_360x740": look(page, (360, 740), runs),
+        browsed = {
+            "desktop_1280x800": browse(page, (1280, 800), runs),
+            "phone_360x740": browse(page, (360, 740), runs),
         }
-        print(looked)
-        if not arguments.quick:
-            print(
-                write_result("gallery", {"seed": SEED, "runs": runs, "written": written, "looked_at": looked})
-            )
+        print(browsed)
+        payload = {"seed": SEED, "runs": runs, "written": written, "looked_at": browsed}
+        write_result("gallery", payload, quick=options.quick)
     finally:
-        if arguments.keep is None:
+        if options.keep is None:
             shutil.rmtree(work)
 
 

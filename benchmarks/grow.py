@@ -1,72 +1,51 @@
-"""How time and memory grow with the index, and what adding 100 photos costs; embedding excluded.
+"""Measure how time and memory grow with the index, and the cost of adding 100 photos, without embedding.
 
-For each size an index of made-up faces (one to a photo) is written through the store. Each step is a process
-of its own, so that its peak memory is its own:
+For each size it writes an index of made-up faces, one per photo, through the store. Each step runs in a new
+process, so that the peak memory is that of the step:
 
-- write: commit the photos in batches as `index` does, build the HNSW graph;
-- cluster: `cluster --rebuild`, three times;
-- add: 100 more photos are committed, the graph is brought up to date as `index` does, and `cluster` runs,
-  `runs` times; told as a share of commit, HNSW graph and `cluster --rebuild` of all, and the same without
-  the HNSW graph in both;
-- catalog: all faces, all photos, counts, opening and closing;
-- search: a batch of 1,000 queries, and `identify` of faces that are found already, one by one.
+- write: commit the photos in batches as `index` does, and build the HNSW index;
+- cluster: run `cluster --rebuild`, three times;
+- add: commit 100 more photos, update the HNSW index as `index` does, and run `cluster`, `runs` times; the
+  result is a share of commit, HNSW index and `cluster --rebuild` of all photos, and the same without the
+  HNSW index on both sides;
+- catalog: read all faces, all photos and the counts; open and close;
+- search: a batch of 1,000 queries, and `identify` for faces that are embedded already, one at a time.
 
-`base_mib` is the memory of a process that has done the same with an index of 300 faces.
+`base_mib` is the memory of a process after the same work on an index of 300 faces.
 
     python benchmarks/grow.py [--quick] [--sizes N,N,...] [--runs N] [--seed S]
 
-A million faces take about a quarter of an hour, most of it for the HNSW graph: `--sizes 1000,10000,100000`
-spares it, and takes three minutes.
+A million faces take about a quarter of an hour, most of it for the HNSW index. `--sizes 1000,10000,100000`
+leaves them out and takes three minutes.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import resource
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+from argparse import SUPPRESS
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from common import target, write_result
-from made_up import commit_faces, face_vectors, long_tail, make_store
+from common import argument_parser, median_seconds, peak_mib, run_child, seconds, target, write_result
+from made_up import commit_faces, face_vectors, long_tail, make_store, one_face
 
 from faceindex import FaceIndex
 from faceindex.metrics import bcubed
 from faceindex.store import EXACT_BELOW, Store
-from faceindex.types import F32, Faces
 
 DIMENSION = 128
 NEW = 100
 BATCH = 1000
-ASKED = 61  # faces that are identified one by one
+QUERIES = 61  # faces that are identified one at a time
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 QUICK = (1_000, 4_000)
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def median(run: Callable[[], object], repeats: int) -> float:
-    return float(np.median([seconds(run) for _ in range(repeats)]))
-
-
-def peak_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def write(n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
-    """Make the index, and put what later steps ask and add beside it."""
+    """Make the index, and store the faces that later steps add and search for beside it."""
     rng = np.random.default_rng(seed)
     who = long_tail(n + NEW * (runs + 1) + BATCH, rng)
     vectors = face_vectors(who, DIMENSION, rng)
@@ -91,7 +70,7 @@ def cluster(n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
 
 
 def add(n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
-    """Seconds of adding and clustering 100 photos."""
+    """Measure adding and clustering 100 photos."""
     rng = np.random.default_rng(seed)
     times = []
     for more in load(path, "more").reshape(-1, NEW, DIMENSION):
@@ -104,31 +83,31 @@ def add(n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
                     "cluster": seconds(index.cluster),
                 }
             )
-    return {"add_100": times[1:]}  # the first pages the files in
+    return {"add_100": times[1:]}  # the first run reads the files into the page cache
 
 
 def catalog(n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
     with Store.open(path) as store:
         times = {
-            "faces": median(store.faces, runs),
-            "images": median(store.photos, runs),
-            "counts": median(store.counts, runs),
+            "faces": median_seconds(store.faces, runs),
+            "images": median_seconds(store.photos, runs),
+            "counts": median_seconds(store.counts, runs),
         }
-    return {"catalog_s": {**times, "open": median(lambda: Store.open(path).close(), runs)}}
+    return {"catalog_s": {**times, "open": median_seconds(lambda: Store.open(path).close(), runs)}}
 
 
 def search(n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
     queries = load(path, "queries")
     with Store.open(path) as store:
-        batch = median(lambda: store.search(queries, 20), runs)
+        batch = median_seconds(lambda: store.search(queries, 20), runs)
     with FaceIndex.open(path) as index:
-        asked = [seconds(lambda v=v: index.identify_faces("a photo", one_face(v))) for v in queries[:ASKED]]  # type: ignore[misc]
+        single = [seconds(partial(index.identify_faces, "a photo", one_face(v))) for v in queries[:QUERIES]]
     return {
         "search_s": {
             "batch_of_1000": batch,
-            "identify_first": asked[0],
-            "identify_median": float(np.median(asked[1:])),
-            "identify_p95": float(np.percentile(asked[1:], 95)),
+            "identify_first": single[0],
+            "identify_median": float(np.median(single[1:])),
+            "identify_p95": float(np.percentile(single[1:], 95)),
         }
     }
 
@@ -142,7 +121,7 @@ def load(path: Path, what: str) -> np.ndarray:
 
 
 def measure(step: str, n: int, runs: int, seed: int, path: Path) -> dict[str, object]:
-    """One step of one size, in this process; compiling or loading the kernels is not part of any figure."""
+    """Run one step of one size in this process; no figure includes compiling or loading the kernels."""
     with tempfile.TemporaryDirectory() as other:
         rng = np.random.default_rng(seed)
         vectors = face_vectors(long_tail(310, rng), DIMENSION, rng)
@@ -157,19 +136,13 @@ def measure(step: str, n: int, runs: int, seed: int, path: Path) -> dict[str, ob
 
 
 def grown(n: int, runs: int, seed: int) -> dict[str, object]:
-    """All steps of one size."""
+    """Run all steps of one size, each in a new process."""
     row: dict[str, object] = {"faces": n}
     peaks: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for step in STEPS:
-            command = [sys.executable, __file__, "--step", step, "--sizes", str(n), "--runs", str(runs)]
-            done = subprocess.run(
-                [*command, "--seed", str(seed), "--path", str(Path(folder) / "index")],
-                check=True,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            found = json.loads(done.stdout)
+            options = ("--sizes", n, "--runs", runs, "--seed", seed, "--path", Path(folder) / "index")
+            found = run_child(__file__, "--step", step, *options)
             peaks[step], row["base_mib"] = found.pop("peak_mib"), found.pop("base_mib")
             row |= found
     cluster_s, added = np.median(np.array(row["cluster_s"])), row["add_100"]
@@ -181,15 +154,8 @@ def grown(n: int, runs: int, seed: int) -> dict[str, object]:
     return {**row, "peak_mib": peaks}
 
 
-def one_face(vector: F32) -> Faces:
-    """A face that is found and embedded already."""
-    one = np.ones(1, np.float32)
-    nothing = np.zeros((1, 14), np.float32)
-    return Faces(nothing[:, :4], nothing[:, 4:].reshape(1, 5, 2), one, vector[None], one, one)
-
-
 def times_of(row: dict[str, object]) -> dict[str, float]:
-    """All seconds of a size that grow with it."""
+    """Return the seconds of a size that grow with it."""
     catalog, search = row["catalog_s"], row["search_s"]
     assert isinstance(catalog, dict)
     assert isinstance(search, dict)
@@ -198,7 +164,7 @@ def times_of(row: dict[str, object]) -> dict[str, float]:
 
 
 def exponents(rows: list[dict[str, object]]) -> dict[str, float]:
-    """Slope of log time over log faces between the two largest sizes; n log n is 1.06 to 1.1 there."""
+    """Return the slope of log time over log faces between the two largest sizes; n log n is 1.06 to 1.1."""
     if len(rows) < 2:
         return {}
     step = math.log(int(str(rows[-1]["faces"])) / int(str(rows[-2]["faces"])))
@@ -216,21 +182,20 @@ def show(row: dict[str, object]) -> None:
     assert isinstance(peaks, dict)
     assert isinstance(scores, dict)
     print(
-        f"{row['faces']:>9,} faces: {times}, HNSW graph {row['ann_s']:.1f} s, B-cubed F {scores['f']:.4f};"
-        f" 100 more {share:.2f} % of the whole ({without:.2f} % without the HNSW graph);"
+        f"{row['faces']:>9,} faces: {times}, HNSW index {row['ann_s']:.1f} s, B-cubed F {scores['f']:.4f};"
+        f" 100 more {share:.2f} % of the whole ({without:.2f} % without the HNSW index);"
         f" peak MiB { ({step: round(peak) for step, peak in peaks.items()}) }",
         flush=True,
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="two small sizes")
+    parser = argument_parser(__doc__, quick="two small sizes")
     parser.add_argument("--sizes", type=lambda text: [int(size) for size in text.split(",")])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)  # a process for one step
-    parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=STEPS, help=SUPPRESS)  # in a child process
+    parser.add_argument("--path", type=Path, help=SUPPRESS)
     options = parser.parse_args()
     if options.step:
         (n,) = options.sizes
@@ -240,7 +205,7 @@ def main() -> None:
     for n in options.sizes or (QUICK if options.quick else SIZES):
         rows.append(grown(n, options.runs, options.seed))
         show(rows[-1])
-    # The row of the table is about 100,000 faces; other sizes are shown as far as they were asked for.
+    # The target is that of the size nearest 100,000.
     about = min(rows, key=lambda row: abs(int(str(row["faces"])) - 100_000))
     shares, without = about["add_100_shares"], about["add_100_shares_without_ann"]
     assert isinstance(shares, list)
@@ -254,7 +219,7 @@ def main() -> None:
         "targets": [
             target(
                 8,
-                f"100 photos more on {about['faces']:,}, as a share of all: commit, HNSW graph, clusters",
+                f"adding 100 photos to {about['faces']:,} / indexing all: commit, HNSW index, clusters",
                 shares,
                 reach=0.02,
                 beyond=0.005,
@@ -264,7 +229,7 @@ def main() -> None:
         ],
     }
     print("exponents between the two largest:", {k: round(v, 2) for k, v in exponents(rows).items()})
-    print(f"Written to {write_result('grow_quick' if options.quick else 'grow', payload)}")
+    write_result("grow", payload, quick=options.quick)
 
 
 if __name__ == "__main__":

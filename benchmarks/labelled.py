@@ -1,4 +1,4 @@
-"""Labelled photographs as arrays: index a folder of folders, and say which face carries the label."""
+"""Labelled photographs as arrays: index a folder that has one folder per person."""
 
 from __future__ import annotations
 
@@ -13,17 +13,25 @@ from faceindex import FaceIndex
 from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, names
 from faceindex.types import F32, BoolArray
 
-__all__ = ["Labelled", "add_data_argument", "add_model_arguments", "load", "of_models"]
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+__all__ = ["Labelled", "add_model_arguments", "load", "result_name"]
 
 
 @dataclass(frozen=True)
 class Labelled:
     """All faces of a labelled folder.
 
-    `people` names the folder of each face's photo; `main` marks the face of each photo that the
-    label is about.
+    Attributes
+    ----------
+    photos : int
+        Number of photos, with and without faces.
+    paths : list of str
+        The photo of each face.
+    vectors : (n, d) float32
+    sharpness : (n,) float32
+    people : (n,) str
+        Name of the folder of each face's photo.
+    main : (n,) bool
+        Whether the face is the one that the label of its photo applies to.
     """
 
     photos: int
@@ -34,19 +42,15 @@ class Labelled:
     main: BoolArray
 
 
-def add_data_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, default=DATA, help="folder with people/ and lfw/")
-
-
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", default=DEFAULT_DETECTOR, choices=names("detector"))
     parser.add_argument("--embedder", default=DEFAULT_EMBEDDER, choices=names("embedder"))
 
 
-def of_models(name: str, detector: str, embedder: str) -> str:
-    """The name of a result; says which models unless they are the defaults."""
-    others = [m for m, d in ((detector, DEFAULT_DETECTOR), (embedder, DEFAULT_EMBEDDER)) if m != d]
-    return "_".join([name, *others])
+def result_name(name: str, detector: str, embedder: str) -> str:
+    """Return the name of a result, with the names of models that are not the defaults appended."""
+    chosen = [m for m, d in ((detector, DEFAULT_DETECTOR), (embedder, DEFAULT_EMBEDDER)) if m != d]
+    return "_".join([name, *chosen])
 
 
 def load(
@@ -57,13 +61,23 @@ def load(
     detector: str = DEFAULT_DETECTOR,
     embedder: str = DEFAULT_EMBEDDER,
 ) -> Labelled:
-    """Index a folder of one folder per person (or catch up), with default settings."""
+    """Index a folder with default settings, or bring its index up to date, and read the faces.
+
+    Parameters
+    ----------
+    folder : Path
+        Contains one folder per person.
+    index : Path
+        Directory of the index.
+    which : {"largest", "central"}
+        The face of a photo that its label applies to.
+    """
     with FaceIndex.open_or_create(index, detector=detector, embedder=embedder) as faces:
         summary = faces.add([folder])
         rows = list(faces.faces())
         vectors = faces.vectors()
         sharpness = faces.table().sharpness
-        labelled = faces.labelled(face="largest" if which == "largest" else "center")
+        labelled = faces.evaluation.labelled(face="largest" if which == "largest" else "center")
     main = np.zeros(len(rows), bool)
     main[labelled.positions] = True
     return Labelled(

@@ -1,30 +1,30 @@
-"""How much sooner are the faces of 12-megapixel photos found, and are they all found?
+"""Measure the speed and the recall of detection on 12-megapixel photos.
 
-`faceindex index --min-face 80` decodes a large JPEG at the scale that faces of 80 px need and looks for them
-there. It is measured against full resolution, from the file to the detections:
+`faceindex index --min-face 80` decodes a large JPEG at the scale that faces of 80 px need and detects them
+there. This is compared, from the file to the detections, with full resolution:
 
-- facenet-pytorch, ``MTCNN(min_face_size=80)`` on the photo as Pillow decodes it and turns it upright, one at
-  a time with its default threads, as its users run it; in an environment made by
-  ``benchmarks/peers.py facenet-pytorch``. The seconds of a stand-in for torchvision's `nms` do not count;
-- ours at full resolution, and ours with one thread, both against the peer with one thread.
+- facenet-pytorch, ``MTCNN(min_face_size=80)`` on the photo that Pillow decodes and turns upright, one photo
+  at a time with its default threads, as its users run it, in the environment that
+  ``benchmarks/peers.py facenet-pytorch`` makes. The time excludes a stand-in for torchvision's `nms`;
+- ours at full resolution; and ours with one thread, compared with the peer with one thread.
 
-Ours runs as in `index`: a photo at a time in as many one-thread workers as there are cores. Blocks of
-photos alternate between the sides. The photos, 4000 x 3000 and 3000 x 4000 px, are made from people/, lfw/
+Ours runs as in `index`: one photo at a time in each of two one-thread workers. Blocks of
+photos alternate between the variants. The photos, 4000 x 3000 and 3000 x 4000 px, are made from people/, lfw/
 and groups/: one photo that fills the frame, or mosaics with tiles of 250 to 2000 px, enlarged (Lanczos)
-where they have to be, with noise, as JPEG of quality 90 with chroma at half resolution; every eighth lies on
-its side with an EXIF orientation. Seeded, in a temporary folder, removed after::
+where necessary, with noise, as JPEG of quality 90 with chroma at half resolution; every eighth is turned by
+90 degrees and has an EXIF orientation. They come from a fixed seed and are removed afterwards::
 
     python benchmarks/large_photos.py [--peers DIR] [--quick]
 
-Beside the times: which of the faces of 80 px and more that either peer finds ours finds too (IoU >= 0.5 and
-0.7; a face counts on either side by the rules of `index`: score, share of it on the photo), and the recall of
-each on faces whose place is known from the photos that the mosaics were made of. Then the whole command,
-from start to stored vectors. Writes ``results/large_photos.json``; takes about 8 minutes on two cores.
+The accuracy: the share of the faces of 80 px and more that each other variant finds and ours finds too
+(IoU >= 0.5 and 0.7; faces count by the rules of `index` for the score and the share on the photo), and the
+recall of each variant on faces whose position is known from the photos in the mosaics. Finally it runs the
+whole command, from start to stored vectors. Writes ``results/large_photos.json``; takes about 8 minutes on
+two cores.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -36,9 +36,8 @@ from statistics import median
 
 import numpy as np
 import torch
-from common import spend, target, write_result
+from common import argument_parser, group_photos, people_photos, ratios, spend, target, write_result
 from facenet_peer import FacenetPeer
-from labelled import add_data_argument
 from matching import overlaps
 from peers import about, add_peers_argument
 from PIL import Image, ImageOps
@@ -51,16 +50,16 @@ SEED = 5
 MIN_FACE = 80
 BLOCK = 8  # photos
 LONG, SHORT = 4000, 3000
-TILE = 1000  # of a mosaic; a tile may be quartered twice
+TILE = 1000  # of a mosaic; a tile may be divided into quarters twice
 NOISE = 4.0  # grey levels, standard deviation
 QUALITY = 90
-VISIBLE = 0.6  # the share of a face that must be on the photo, as in faceindex/recognition.py
+VISIBLE = 0.6  # least share of a face that must be on the photo; as in faceindex/recognition.py
 WORKERS = 2
 
 
 @dataclass(frozen=True)
 class Made:
-    """A photo, and where the labelled faces of its tiles are: (n, 4) boxes in its upright pixels."""
+    """A photo, and the known faces on its tiles: (n, 4) boxes in its upright pixels."""
 
     path: Path
     known: F32
@@ -69,11 +68,11 @@ class Made:
 def make_photos(data: Path, into: Path, number: int) -> list[Made]:
     """Write the photos of this benchmark."""
     rng = np.random.default_rng(SEED)
-    people, lfw = sorted((data / "people").rglob("*.jpg")), sorted((data / "lfw").rglob("*.jpg"))
-    groups = sorted((data / "groups").glob("*.jpg"))
-    if not (people and lfw and groups):
-        raise SystemExit(f"There are no photos in people/, lfw/ and groups/ of {data}.")
-    native = Recogniser.load("mtcnn", "dlib", min_face=20)
+    people, lfw = people_photos(data), sorted((data / "lfw").rglob("*.jpg"))
+    groups = [path for path in group_photos(data) if path.suffix == ".jpg"]
+    if not (lfw and groups):
+        raise SystemExit(f"There are no photos in lfw/ or groups/ of {data}.")
+    native = Recogniser.load("mtcnn", "dlib", min_face=20, device="cpu")
     made = []
     for i in range(number):
         width, height = (SHORT, LONG) if i % 4 == 3 else (LONG, SHORT)
@@ -104,6 +103,7 @@ def make_photos(data: Path, into: Path, number: int) -> list[Made]:
 
 
 def _quartered(tile: tuple[int, int, int, int], rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
+    """Return the tile, or at random its quarters, divided again in the same way."""
     x1, y1, x2, y2 = tile
     if x2 - x1 < TILE // 2 or rng.random() < 0.7:
         return [tile]
@@ -119,7 +119,7 @@ def _paste(
     recogniser: Recogniser | None,
     known: list[F32],
 ) -> None:
-    """Fill a tile with a photo's middle; note the place of its largest face, if one is found there."""
+    """Fill a tile with the middle of a photo, and append the box of its largest face to `known`."""
     data = source.read_bytes()
     photo = images.decode(data, source)
     width, height = tile[2] - tile[0], tile[3] - tile[1]
@@ -131,7 +131,7 @@ def _paste(
     canvas.paste(image.resize((width, height), Image.Resampling.LANCZOS, region), tile[:2])
     if recogniser is None:
         return
-    boxes = recogniser.find([LoadedPhoto(data, str(source), photo, 1)])[0].boxes
+    boxes = recogniser.detect([LoadedPhoto(data, str(source), photo, 1)])[0].boxes
     if len(boxes):
         box = boxes[sides(boxes).argmax()]
         whole = (box - np.array([left, top] * 2)) * scale
@@ -141,16 +141,16 @@ def _paste(
 
 
 @dataclass
-class Side:
-    """What one way of looking took and found."""
+class Variant:
+    """Time and detections of one way to detect the faces."""
 
     name: str
-    wall: list[float]  # of each block, a photo
+    wall: list[float]  # seconds per photo, by block
     cpu: list[float]
     boxes: dict[Path, F32]
 
     @classmethod
-    def named(cls, name: str) -> Side:
+    def named(cls, name: str) -> Variant:
         return cls(name, [], [], {})
 
     def add(self, block: Sequence[Made], wall: float, cpu: float) -> None:
@@ -164,27 +164,34 @@ class Side:
         }
 
 
-def look(
-    side: Side, recogniser: Recogniser, block: Sequence[Made], pool: ThreadPoolExecutor, take: Take
+def detect_ours(
+    variant: Variant, recogniser: Recogniser, block: Sequence[Made], pool: ThreadPoolExecutor, load: Load
 ) -> None:
-    """Ours over a block of photos."""
+    """Run ours on a block of photos."""
 
     def one(made: Made) -> tuple[Path, F32]:
-        shot = take(images.read(made.path), str(made.path))
-        (found,) = recogniser.find([shot])
-        x, y = shot.photo.scale
+        loaded = load(made.path)
+        (found,) = recogniser.detect([loaded])
+        x, y = loaded.decoded.scale
         return made.path, found.scaled((1 / x, 1 / y)).boxes
 
     wall, cpu = time.perf_counter(), time.process_time()
-    side.boxes.update(pool.map(one, block))
-    side.add(block, time.perf_counter() - wall, time.process_time() - cpu)
+    variant.boxes.update(pool.map(one, block))
+    variant.add(block, time.perf_counter() - wall, time.process_time() - cpu)
 
 
-Take = Callable[[bytes, str], LoadedPhoto]
+Load = Callable[[Path], LoadedPhoto]
 
 
-def ask(side: Side, peer: FacenetPeer, block: Sequence[Made], threads: int, threshold: float) -> None:
-    """The peer over a block of photos; of its faces those count that `index` would count."""
+def load_full_size(path: Path) -> LoadedPhoto:
+    data = images.read(path)
+    return LoadedPhoto(data, str(path), images.decode(data, str(path)), 1)
+
+
+def detect_peer(
+    variant: Variant, peer: FacenetPeer, block: Sequence[Made], threads: int, threshold: float
+) -> None:
+    """Run the peer on a block of photos, and keep the faces that `index` would keep."""
     wall = cpu = 0.0
     for made in block:
         start = time.perf_counter(), time.process_time()
@@ -198,18 +205,18 @@ def ask(side: Side, peer: FacenetPeer, block: Sequence[Made], threads: int, thre
         boxes = np.asarray(answer["boxes"], np.float32).reshape(-1, 4)
         on_photo = np.minimum(boxes[:, 2:], photo.size) - np.maximum(boxes[:, :2], 0)
         visible = on_photo.clip(0).prod(axis=1) / sides(boxes) ** 2 >= VISIBLE
-        side.boxes[made.path] = boxes[(np.asarray(answer["scores"]) >= threshold) & visible]
-    side.add(block, wall, cpu)
+        variant.boxes[made.path] = boxes[(np.asarray(answer["scores"]) >= threshold) & visible]
+    variant.add(block, wall, cpu)
 
 
 def sides(boxes: F32) -> F32:
-    """Side of the square of the same area, (n,)."""
+    """Return (n,) the side of the square with the same area."""
     length: F32 = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
     return length
 
 
-def share_found(wanted: dict[Path, F32], by: Side) -> dict[str, float]:
-    """Share of the wanted faces of 80 px and more that a side finds."""
+def share_found(wanted: dict[Path, F32], by: Variant) -> dict[str, float]:
+    """Return the share of the wanted faces of 80 px and more that a variant finds."""
     overlap = np.concatenate(
         [
             overlaps(boxes[sides(boxes) >= MIN_FACE], by.boxes[path]).max(axis=1, initial=0)
@@ -223,20 +230,20 @@ def share_found(wanted: dict[Path, F32], by: Side) -> dict[str, float]:
     }
 
 
-def accuracy(photos: Sequence[Made], ours: Side, others: Sequence[Side]) -> dict[str, object]:
-    """Who finds whose faces, and who finds those that are known."""
+def accuracy(photos: Sequence[Made], ours: Variant, others: Sequence[Variant]) -> dict[str, object]:
+    """Return the recall of each variant on known faces, and on the faces of the other variants."""
     known = {made.path: made.known for made in photos}
-    answers: dict[str, object] = {
-        f"known faces found by {side.name}": share_found(known, side) for side in (ours, *others)
+    found: dict[str, object] = {
+        f"known faces found by {variant.name}": share_found(known, variant) for variant in (ours, *others)
     }
-    for side in others:
-        answers[f"faces of {side.name} found by ours"] = share_found(side.boxes, ours)
-        answers[f"faces of ours found by {side.name}"] = share_found(ours.boxes, side)
-    return answers
+    for variant in others:
+        found[f"faces of {variant.name} found by ours"] = share_found(variant.boxes, ours)
+        found[f"faces of ours found by {variant.name}"] = share_found(ours.boxes, variant)
+    return found
 
 
 def command(photos: Path, work: Path, runs: int) -> list[float]:
-    """Seconds of ``faceindex index --min-face 80`` from its start to its end, a photo."""
+    """Return the seconds per photo of ``faceindex index --min-face 80``, from start to end."""
     number = len(list(photos.iterdir()))
     seconds = []
     for run in range(runs):
@@ -247,21 +254,21 @@ def command(photos: Path, work: Path, runs: int) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    add_data_argument(parser)
+    parser = argument_parser(__doc__, quick="8 photos in one block instead of 40 in five", data=True)
     add_peers_argument(parser)
-    parser.add_argument("--quick", action="store_true", help="8 photos in one block instead of 40 in five")
     options = parser.parse_args()
     peer = FacenetPeer(options.peers)
     number = BLOCK if options.quick else 5 * BLOCK
-    recogniser = Recogniser.load("mtcnn", "dlib", min_face=MIN_FACE)
+    recogniser = Recogniser.load("mtcnn", "dlib", min_face=MIN_FACE, device="cpu")
     threshold = recogniser.detector.spec.threshold
 
-    def whole(data: bytes, path: str) -> LoadedPhoto:
-        return LoadedPhoto(data, path, images.decode(data, path), 1)
-
-    ours, full, ours_alone = (Side.named(name) for name in ("ours", "ours at full size", "ours, one thread"))
-    theirs, theirs_alone = Side.named("facenet-pytorch"), Side.named("facenet-pytorch, one thread")
+    ours, full, ours_alone = (
+        Variant.named(name) for name in ("ours", "ours at full size", "ours, one thread")
+    )
+    theirs, theirs_alone = (
+        Variant.named(name) for name in ("facenet-pytorch", "facenet-pytorch, one thread")
+    )
+    variants = (ours, full, ours_alone, theirs, theirs_alone)
     with tempfile.TemporaryDirectory(prefix="faceindex-large-") as name:
         folder = Path(name) / "photos"
         folder.mkdir()
@@ -271,49 +278,51 @@ def main() -> None:
             ThreadPoolExecutor(WORKERS, initializer=use_one_thread) as pool,
             ThreadPoolExecutor(1, initializer=use_one_thread) as alone,
         ):
-            for some in (pool, alone):  # the first photo pays for what is made once
-                look(Side.named(""), recogniser, photos[:WORKERS], some, recogniser.take)
+            warm_up = Variant.named("")
+            for some in (pool, alone):
+                detect_ours(warm_up, recogniser, photos[:WORKERS], some, recogniser.load_photo)
             for threads in (0, 1):
-                ask(Side.named(""), peer, photos[:1], threads, threshold)
+                detect_peer(warm_up, peer, photos[:1], threads, threshold)
             for start in range(0, number, BLOCK):
                 block = photos[start : start + BLOCK]
-                ask(theirs, peer, block, 0, threshold)
-                look(ours, recogniser, block, pool, recogniser.take)
-                look(full, recogniser, block, pool, whole)
-                ask(theirs_alone, peer, block, 1, threshold)
-                look(ours_alone, recogniser, block, alone, recogniser.take)
+                detect_peer(theirs, peer, block, 0, threshold)
+                detect_ours(ours, recogniser, block, pool, recogniser.load_photo)
+                detect_ours(full, recogniser, block, pool, load_full_size)
+                detect_peer(theirs_alone, peer, block, 1, threshold)
+                detect_ours(ours_alone, recogniser, block, alone, recogniser.load_photo)
         peer.close()
         indexed = command(folder, Path(name), 1 if options.quick else 5)
-
-    def ratios(slow: Side, fast: Side) -> list[float]:
-        return [a / b for a, b in zip(slow.wall, fast.wall, strict=True)]
 
     found = accuracy(photos, ours, (theirs, full))
     for what, value in found.items():
         print(f"{what}: {value}")
-    for side in (ours, full, ours_alone, theirs, theirs_alone):
-        print(f"{side.name}: {side.facts()}")
+    for variant in variants:
+        print(f"{variant.name}: {variant.facts()}")
     print(f"faceindex index, whole: {1e3 * median(indexed):.0f} ms a photo")
     what = "12-megapixel photos, faces >= 80 px, from file to detections: "
     targets = [
-        target(4, f"{what}facenet-pytorch / ours", ratios(theirs, ours), reach=6, beyond=10, accuracy=found),
-        target(4, f"{what}both with one thread", ratios(theirs_alone, ours_alone), reach=6, beyond=10),
+        target(4, f"{what}{pair}", ratios(slow.wall, fast.wall), reach=6, beyond=10, accuracy=shown)
+        for pair, slow, fast, shown in (
+            ("facenet-pytorch / ours", theirs, ours, found),
+            ("both with one thread", theirs_alone, ours_alone, None),
+        )
     ]
     write_result(
-        "large_photos_quick" if options.quick else "large_photos",
+        "large_photos",
         {
             "seed": SEED,
             "photos": number,
             "peer": {**peer.about, **about(options.peers, "facenet-pytorch")},
             "sides": {
-                side.name: {**side.facts(), "wall": side.wall, "cpu": side.cpu}
-                for side in (ours, full, ours_alone, theirs, theirs_alone)
+                variant.name: {**variant.facts(), "wall": variant.wall, "cpu": variant.cpu}
+                for variant in variants
             },
-            "full_size_over_ours": median(ratios(full, ours)),
+            "full_size_over_ours": median(ratios(full.wall, ours.wall)),
             "index_command_seconds_per_photo": indexed,
             "facenet_pytorch_detection_over_index_command": median(theirs.wall) / median(indexed),
             "targets": targets,
         },
+        quick=options.quick,
     )
 
 

@@ -1,54 +1,51 @@
-"""How accurate are a detector, the alignment and an embedder, beside other chains with the same network?
+"""Measure the accuracy of detector, alignment and embedder on LFW, and of other chains with the same network.
 
-Verification on the 3,000 pairs of ``../shared/data/lfw_pairs.csv``: is a pair one person? Ten folds,
+Verification on the 3,000 pairs of ``../shared/data/lfw_pairs.csv``: does a pair show one person? Ten folds,
 the threshold of each from the other nine. The face of a photo is the one nearest its centre. Every
-chain uses the same network (that of ``--embedder``, ours; `tests/embed` shows that it is the published
-one to 1e-5), so what differs is detection and alignment:
+chain uses the network of ``--embedder``, ours (`tests/embed` shows that it equals the published
+one to 1e-5), so the chains differ in detection and alignment:
 
-- ``ours``: the detector of ``--detector``, `faceindex.align.cut_chips`;
-- ``dlib``: its HOG detector with one upsampling, and without where that finds nothing, its 5-point
-  predictor, and the chip from these points (with ``--embedder dlib`` that is dlib's own chain);
-- with a detector that has landmarks, and its faces:
+- ``ours``: the detector of ``--detector`` and `faceindex.align.cut_chips`;
+- ``dlib``: its HOG detector with one upsampling, or without if that finds nothing, its 5-point
+  predictor, and the chip from these points (with ``--embedder dlib`` this is dlib's own chain);
+- for a detector with landmarks, on its faces:
   - ``landmarks only``: a similarity transform of the five landmarks;
   - ``points only``: dlib's 5-point predictor from a box derived from the landmarks;
-  - ``box only``: dlib's 5-point predictor from the box as it is.
+  - ``box only``: dlib's 5-point predictor from the detector's box.
 
-A pair of which a chain has no face is an **error** of that chain (column "all pairs"); the column
-"shared pairs" leaves out the pairs that ours or dlib's lacks, and so compares alignment alone.
+A pair with a photo on which a chain finds no face is an **error** of that chain (column "all pairs"). The
+column "shared pairs" leaves out pairs that ours or dlib's lacks, and so compares alignment alone.
 
-``--by-size`` shrinks each photo until the face's box has a given side (square root of its area),
-detects again, and embeds: how small may a face be? "both small" compares two shrunk photos, "one
-small" a shrunk one with the other at full size.
+``--by-size`` measures how small a face may be: it shrinks each photo until the face's box has a given side
+(square root of its area), detects again, and embeds. "both small" compares two shrunk photos, "one
+small" a shrunk photo with the other at full size.
 
-Prints, and writes to ``results/lfw_pairs.json`` and ``results/lfw_by_size.json``; with models that are not
-the defaults, the results are named after them.
+Prints and writes to ``results/lfw_pairs.json`` and ``results/lfw_by_size.json``. The names of the results
+contain the names of models that are not the defaults.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import dlib
 import numpy as np
 import PIL.Image
 import torch
-from common import write_result
-from labelled import add_model_arguments, of_models
+from common import DATA, argument_parser, write_result
+from labelled import add_model_arguments, result_name
 
 from faceindex import align
 from faceindex.align import cut_chips
 from faceindex.detect import Detector
 from faceindex.embed import Embedder
-from faceindex.models import Alignment, DetectorSpec, get, load
+from faceindex.models import Alignment, get, load
 from faceindex.types import F32, U8, BoolArray, Detections, Image
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIZES = (20, 30, 40, 60, 80)
 FOLDS = 10
 QUICK = 300  # pairs
@@ -60,7 +57,7 @@ Vectors = dict[str, F32]
 
 @dataclass(frozen=True)
 class Score:
-    """Percentages, and the similarity above which a pair is called one person."""
+    """Percentages, and the similarity above which a pair counts as one person."""
 
     pairs: int
     accuracy: float
@@ -70,6 +67,7 @@ class Score:
 
 
 def read_pairs(quick: bool) -> Pairs:
+    """Return the pairs of LFW, or a part of them with as many of one person as of two."""
     with (DATA / "lfw_pairs.csv").open(newline="", encoding="utf-8") as file:
         pairs = [(row["a"], row["b"], row["same"] == "1") for row in csv.DictReader(file)]
     if not quick:
@@ -89,20 +87,21 @@ def batches(names: Iterable[str]) -> Iterator[list[str]]:
 
 
 def nearest(detections: Detections, x: float, y: float) -> Detections:
-    """The face whose box is centred nearest to a point, as Detections of length 0 or 1."""
+    """Return the face whose centre is nearest to a point, as Detections of length 0 or 1."""
     if not len(detections):
         return detections
     centres = (detections.boxes[:, :2] + detections.boxes[:, 2:]) / 2
     return detections[[int(((centres - (x, y)) ** 2).sum(1).argmin())]]
 
 
-def in_the_middle(detections: Detections, image: Image) -> Detections:
+def central_face(detections: Detections, image: Image) -> Detections:
+    """Return the face nearest to the centre of the image, as Detections of length 0 or 1."""
     return nearest(detections, image.shape[1] / 2, image.shape[0] / 2)
 
 
 def detect_central(detector: Detector, images: list[Image]) -> list[Detections]:
     found = detector.detect(images)
-    return [in_the_middle(faces, image) for faces, image in zip(found, images, strict=True)]
+    return [central_face(faces, image) for faces, image in zip(found, images, strict=True)]
 
 
 def detect_hog(detector: dlib.fhog_object_detector, image: Image) -> Detections:
@@ -110,23 +109,21 @@ def detect_hog(detector: dlib.fhog_object_detector, image: Image) -> Detections:
     boxes = np.array([(r.left(), r.top(), r.right(), r.bottom()) for r in rectangles], np.float32)
     n = len(boxes)
     faces = Detections(boxes.reshape(n, 4), np.full((n, 5, 2), np.nan, np.float32), np.ones(n, np.float32))
-    return in_the_middle(faces, image)
+    return central_face(faces, image)
 
 
 def cut_landmarks_only(image: Image, faces: Detections, alignment: Alignment) -> U8:
-    transforms = align._fit_similarity(
-        align._LANDMARKS_IN_CHIP, faces.landmarks.astype(np.float64), np.ones((len(faces), 5))
-    )
-    return _extract(image, transforms, alignment)
+    return _extract(image, _fit(align._LANDMARKS_IN_CHIP, faces.landmarks), alignment)
 
 
 def cut_points_only(image: Image, faces: Detections, alignment: Alignment) -> U8:
-    rough = align._fit_similarity(
-        align._LANDMARKS_IN_CHIP, faces.landmarks.astype(np.float64), np.ones((len(faces), 5))
-    )
+    rough = _fit(align._LANDMARKS_IN_CHIP, faces.landmarks)
     points = np.stack([align._forest_by_landmarks(image, transform) for transform in rough])
-    transforms = align._fit_similarity(align._POINTS_IN_CHIP[:5], points, np.ones((len(faces), 5)))
-    return _extract(image, transforms, alignment)
+    return _extract(image, _fit(align._POINTS_IN_CHIP[:5], points), alignment)
+
+
+def _fit(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return align._fit_similarity(source, target.astype(np.float64), np.ones(target.shape[:2]))
 
 
 def _extract(image: Image, transforms: np.ndarray, alignment: Alignment) -> U8:
@@ -146,7 +143,7 @@ def embed(embedder: Embedder, chips: dict[str, U8]) -> Vectors:
 
 
 def folds_of(same: BoolArray) -> np.ndarray:
-    """A fold for each pair, seeded; every fold has the same share of same-person pairs."""
+    """Return a random fold for each pair; every fold has the same share of pairs of one person."""
     rng = np.random.default_rng(7)
     folds = np.empty(len(same), np.int64)
     for value in (True, False):
@@ -156,9 +153,10 @@ def folds_of(same: BoolArray) -> np.ndarray:
 
 
 def best_threshold(similarity: F32, same: BoolArray) -> float:
+    """Return the threshold with the most correct answers."""
     order = np.argsort(similarity)
     ordered, positive = similarity[order], same[order]
-    # Right answers when the i lowest pairs are called different.
+    # Correct answers if the i lowest pairs count as two people.
     right = np.concatenate([[0], np.cumsum(~positive)]) + positive.sum()
     right[1:] -= np.cumsum(positive)
     best = np.flatnonzero(right == right.max())
@@ -167,13 +165,16 @@ def best_threshold(similarity: F32, same: BoolArray) -> float:
 
 
 def score(pairs: Pairs, first: Vectors, second: Vectors, names: set[str] | None = None) -> Score:
-    """Verification; the pairs of which a vector is missing are errors, those outside `names` left out."""
+    """Score the verification of pairs.
+
+    Pairs that lack a vector are errors. Pairs with a photo that is not in `names` are left out.
+    """
     if names is not None:
         pairs = [pair for pair in pairs if pair[0] in names and pair[1] in names]
     same = np.array([pair[2] for pair in pairs])
     known = np.array([a in first and b in second for a, b, _ in pairs])
     similarity = np.array(
-        [first[a] @ second[b] if there else np.nan for (a, b, _), there in zip(pairs, known, strict=True)],
+        [first[a] @ second[b] if both else np.nan for (a, b, _), both in zip(pairs, known, strict=True)],
         np.float32,
     )
     folds = folds_of(same)
@@ -233,8 +234,8 @@ def compare_chains(pairs: Pairs, names: list[str], detector: Detector, embedder:
         results[chain] = {"no_face": missing, "all_pairs": asdict(every), "shared_pairs": asdict(common)}
     print(f"{len(names)} photos, {len(pairs)} pairs, of which {common.pairs} are shared")
     payload = {"seed": 7, "photos": len(names), "min_face": detector.min_face, "chains": results}
-    name = of_models("lfw_pairs", detector.spec.name, embedder.spec.name)
-    print(write_result(name if len(pairs) > QUICK else f"{name}_quick", payload))
+    name = result_name("lfw_pairs", detector.spec.name, embedder.spec.name)
+    write_result(name, payload, quick=len(pairs) <= QUICK)
 
 
 def shrink(image: Image, factor: float) -> Image:
@@ -249,21 +250,21 @@ def by_size(pairs: Pairs, names: list[str], detector: Detector, embedder: Embedd
     for batch in batches(names):
         images = [decode(name) for name in batch]
         faces = detect_central(detector, images)
-        there = [i for i, found in enumerate(faces) if len(found)]
+        with_face = [i for i, found in enumerate(faces) if len(found)]
         alignment = embedder.spec.alignment
         cut = partial(cut_chips, alignment=alignment, box=detector.spec.box)
-        full.update(embed(embedder, {batch[i]: cut(images[i], faces[i]) for i in there}))
-        boxes = np.concatenate([faces[i].boxes for i in there])
+        full.update(embed(embedder, {batch[i]: cut(images[i], faces[i]) for i in with_face}))
+        boxes = np.concatenate([faces[i].boxes for i in with_face])
         sides = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
         for size in SIZES:
             factors = np.minimum(size / sides, 1)
-            reduced = [shrink(images[i], factor) for i, factor in zip(there, factors, strict=True)]
-            # Boxes of one face vary in size: looking for it down to 70 % does not favour any size.
+            reduced = [shrink(images[i], factor) for i, factor in zip(with_face, factors, strict=True)]
+            # Boxes of one face vary in size. A smallest face of 70 % favours no size.
             found = detector.detect(reduced, min_faces=[0.7 * size] * len(reduced))
             chips = {}
             for i, image, candidates, centre in zip(
-                there, reduced, found, centres * factors[:, None], strict=True
+                with_face, reduced, found, centres * factors[:, None], strict=True
             ):
                 face = nearest(candidates, *centre)
                 middle = (face.boxes[:, :2] + face.boxes[:, 2:]) / 2
@@ -284,20 +285,15 @@ def by_size(pairs: Pairs, names: list[str], detector: Detector, embedder: Embedd
         results[str(size)] = {"found_percent": share, "both_small": asdict(both), "one_small": asdict(one)}
     share = 100 * len(full) / len(names)
     print(f"{'full':>6} {share:6.1f}% {whole.accuracy:9.2f} +- {whole.standard_error:.2f}")
-    name = of_models("lfw_by_size", detector.spec.name, embedder.spec.name)
-    print(
-        write_result(
-            name if len(pairs) > QUICK else f"{name}_quick",
-            {"seed": 7, "photos": len(names), "sides": results},
-        )
-    )
+    name = result_name("lfw_by_size", detector.spec.name, embedder.spec.name)
+    payload = {"seed": 7, "photos": len(names), "sides": results}
+    write_result(name, payload, quick=len(pairs) <= QUICK)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="300 pairs instead of 3,000")
+    parser = argument_parser(__doc__, quick="300 pairs instead of 3,000")
     parser.add_argument(
-        "--by-size", action="store_true", help="accuracy by size of face, instead of the chains"
+        "--by-size", action="store_true", help="measure accuracy by size of face instead of by chain"
     )
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
     add_model_arguments(parser)
@@ -306,8 +302,6 @@ def main() -> None:
     pairs = read_pairs(options.quick)
     names = sorted({name for a, b, _ in pairs for name in (a, b)})
     detector_spec = get("detector", options.detector)
-    if not isinstance(detector_spec, DetectorSpec):
-        raise TypeError(f"{options.detector} is no detector")
     detector: Detector = load(detector_spec, min_face=detector_spec.min_face)
     embedder: Embedder = load(get("embedder", options.embedder))
     (by_size if options.by_size else compare_chains)(pairs, names, detector, embedder)

@@ -10,7 +10,7 @@ import numpy as np
 from faceindex.store import NewPhoto, Pins, Store
 from faceindex.types import F32, I64, Faces
 
-__all__ = ["commit_faces", "face_vectors", "long_tail", "make_store"]
+__all__ = ["commit_faces", "face_vectors", "long_tail", "make_store", "one_face"]
 
 ZIPF = 1.8  # exponent of the number of photos of a person
 MOST_PHOTOS = 1000
@@ -18,17 +18,17 @@ PHOTOS_PER_FOLDER = 1000
 
 
 def long_tail(n: int, rng: np.random.Generator) -> I64:
-    """(n,) who each face is, in random order."""
+    """Return (n,) the person on each face, in random order."""
     ranks = np.arange(1, MOST_PHOTOS + 1, dtype=np.float64)
     sizes = rng.choice(ranks.astype(int), size=n, p=ranks**-ZIPF / (ranks**-ZIPF).sum())
     return rng.permutation(np.repeat(np.arange(n), sizes)[:n])
 
 
 def face_vectors(who: I64, dimension: int, rng: np.random.Generator) -> F32:
-    """(n, dimension) unit vectors of faces of the people `who`.
+    """Return (n, dimension) unit vectors of faces of the people `who`.
 
-    Mean direction, spread between people and within a person follow the spectra that dlib's
-    embeddings of 932 LFW photos (514 people) have: mean of length 0.915; between people trace 0.155
+    Mean direction, spread between people and spread within a person follow the spectra of dlib's
+    embeddings of 932 LFW photos (514 people): mean of length 0.915; between people trace 0.155
     and participation ratio 30; within a person 0.048 and 50.
     """
 
@@ -44,8 +44,20 @@ def face_vectors(who: I64, dimension: int, rng: np.random.Generator) -> F32:
     return vectors
 
 
+def one_face(vector: F32, box: tuple[float, float, float, float] = (0, 0, 1, 1)) -> Faces:
+    """Return a sharp face with this vector, as if it had been detected and embedded."""
+    return Faces(
+        boxes=np.array([box], np.float32),
+        landmarks=np.full((1, 5, 2), (box[0] + box[2]) / 2, np.float32),
+        scores=np.ones(1, np.float32),
+        vectors=vector[None],
+        norms=np.ones(1, np.float32),
+        sharpness=np.full(1, 0.3, np.float32),
+    )
+
+
 def make_store(directory: Path, dimension: int) -> Store:
-    """An empty index that is pinned to dlib's embedder, open for writing."""
+    """Create an empty index, pinned to dlib's embedder, and open it for writing."""
     store = Store.create(directory, Pins("mtcnn", "dlib", dimension, {"min_face": 30.0}))
     store.add_root("/photos", "photos")
     return store
@@ -57,14 +69,8 @@ def commit_faces(store: Store, vectors: F32, first: int, rng: np.random.Generato
     for start in range(0, len(vectors), batch):
         photos = []
         for i, vector in enumerate(vectors[start : start + batch], first + start):
-            face = Faces(
-                boxes=rng.random((1, 4), np.float32),
-                landmarks=rng.random((1, 5, 2), np.float32),
-                scores=np.ones(1, np.float32),
-                vectors=vector[None],
-                norms=np.ones(1, np.float32),
-                sharpness=np.full(1, 0.3, np.float32),
-            )
+            x1, y1, x2, y2 = rng.random(4)
             name = f"{i // PHOTOS_PER_FOLDER}/{i}.jpg"
+            face = one_face(vector, (x1, y1, x2, y2))
             photos.append(NewPhoto(root.id, name, 100_000, 5, os.urandom(20), 640, 480, faces=face))
         store.commit(photos)

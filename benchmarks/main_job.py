@@ -1,13 +1,13 @@
-"""The main job from the command line, with defaults, on labelled photographs.
+"""Measure the main job from the command line, with defaults, on labelled photographs.
 
-- people: a face on how many photos; B-cubed F of `cluster` (largest face of each photo, folder as
-  label); the same of KMeans with as many clusters as people; peak memory, also of a tenth of the photos;
-  a second `index` over unchanged photos; renamed, deleted and edited files.
-- identify: four fifths of each person's photos are indexed, the others ask, and so do 100 strangers; five
-  times, so that every photo asks once.
+- people: photos with a face; B-cubed F of `cluster` (largest face of each photo, folder as
+  label), and of KMeans with as many clusters as people; peak memory, also with a tenth of the photos;
+  a second `index` over unchanged photos, and one after renaming, deleting and editing files.
+- identify: four fifths of each person's photos are indexed; the queries are the others and 100 strangers;
+  five folds, so that every photo is a query once.
 - lfw: B-cubed F of `cluster` (face nearest the centre, folder as label).
 
-With models that are not the defaults, the results are named after them.
+The names of the results contain the names of models that are not the defaults.
 
     python benchmarks/main_job.py [--data ../shared/data] [--part people identify lfw] [--quick]
                                   [--detector NAME] [--embedder NAME]
@@ -15,23 +15,19 @@ With models that are not the defaults, the results are named after them.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
 import random
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import TypeAlias
 
-from common import write_result
-from labelled import add_data_argument, add_model_arguments, of_models
+from common import Spent, argument_parser, spend, write_result
+from labelled import add_model_arguments, result_name
 
 from faceindex.images import probe, read
 from faceindex.metrics import bcubed
@@ -40,36 +36,17 @@ SEED = 7
 FOLDS = 5
 
 Models: TypeAlias = tuple[str, ...]
-"""The options that name the models; an index that exists is pinned to its own."""
+"""The options that choose the models when an index is created."""
 
 
-def faceindex(*arguments: object, cwd: Path) -> tuple[str, float, float]:
-    """Standard output, seconds and peak memory (MiB) of one command."""
-    measured = (
-        "import resource, runpy, sys\n"
-        "sys.argv[0] = 'faceindex'\n"
-        "try: runpy.run_module('faceindex', run_name='__main__')\n"
-        "finally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
-    )
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", measured, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-    )
-    seconds = time.monotonic() - started
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"faceindex {arguments[0]} ended with {done.returncode}:\n{done.stderr}")
-    peak = re.findall(r"^peak (\d+)$", done.stderr, re.MULTILINE)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return done.stdout, seconds, int(peak[-1]) * unit / 2**20
+def faceindex(*arguments: object, cwd: Path) -> Spent:
+    """Run one command and measure it; exit code 1 means a partial or empty result."""
+    return spend([sys.executable, "-m", "faceindex", *map(str, arguments)], cwd=cwd, codes=(0, 1))
 
 
-def labelled_faces(work: Path, which: str) -> tuple[list[int], list[str], dict[str, int]]:
-    """Cluster and person of the labelled face of each photo, and the cluster of each photo."""
-    output, _, _ = faceindex("faces", "--csv", cwd=work)
+def labelled_faces(work: Path, which: str) -> tuple[list[int], list[str]]:
+    """Return the cluster and the person of the labelled face of each photo; -1 is no cluster."""
+    output = faceindex("faces", "--csv", cwd=work).output
     best: dict[str, tuple[float, int]] = {}
     for row in csv.DictReader(io.StringIO(output)):
         x1, y1, x2, y2 = (float(row[column]) for column in ("x1", "y1", "x2", "y2"))
@@ -81,12 +58,11 @@ def labelled_faces(work: Path, which: str) -> tuple[list[int], list[str], dict[s
         cluster = int(row["cluster"]) if row["cluster"] else -1
         if row["photo"] not in best or rank < best[row["photo"]][0]:
             best[row["photo"]] = (rank, cluster)
-    clusters = [cluster for _, cluster in best.values()]
-    return clusters, [Path(photo).parent.name for photo in best], dict(zip(best, clusters, strict=True))
+    return [cluster for _, cluster in best.values()], [Path(photo).parent.name for photo in best]
 
 
 def copy(source: Path, target: Path, limit: int | None = None) -> int:
-    """Copy a folder of folders; at most `limit` photos of each."""
+    """Copy a folder of folders, at most `limit` photos of each; return the number of photos."""
     count = 0
     for person in sorted(source.iterdir()):
         (target / person.name).mkdir(parents=True)
@@ -97,15 +73,15 @@ def copy(source: Path, target: Path, limit: int | None = None) -> int:
 
 
 def clustering_scores(work: Path, which: str, *options: object) -> dict[str, float]:
-    _, seconds, _ = faceindex("cluster", "--rebuild", *options, cwd=work)
-    clusters, people, _ = labelled_faces(work, which)
+    spent = faceindex("cluster", "--rebuild", *options, cwd=work)
+    clusters, people = labelled_faces(work, which)
     scores = bcubed(clusters, people)
     return {
         "f": scores.f,
         "precision": scores.precision,
         "recall": scores.recall,
         "clusters": len(set(clusters) - {-1}),
-        "seconds": seconds,
+        "seconds": spent.wall,
     }
 
 
@@ -113,13 +89,13 @@ def people(data: Path, work: Path, limit: int | None, models: Models) -> dict[st
     rng = random.Random(SEED)
     count = copy(data / "people", work / "photos", limit)
     copy(data / "people", work / "tenth", max(1, (limit or 100) // 10))
-    _, _, small = faceindex("index", "tenth", "--index", "tenth.faceindex", *models, cwd=work)
-    _, first, peak = faceindex("index", "photos", *models, cwd=work)
+    tenth = faceindex("index", "tenth", "--index", "tenth.faceindex", *models, cwd=work)
+    first = faceindex("index", "photos", *models, cwd=work)
     chinese_whispers = clustering_scores(work, "largest")
     persons = len(list((data / "people").iterdir()))
     kmeans = clustering_scores(work, "largest", "--algorithm", "kmeans", "--k", persons)
     with_face = len(labelled_faces(work, "largest")[0])
-    output, second, _ = faceindex("index", "photos", "--json", cwd=work)
+    second = faceindex("index", "photos", "--json", cwd=work)
 
     paths = sorted((work / "photos").rglob("*.jpg"))
     some = rng.sample(paths, 90 if count >= 200 else 9)
@@ -131,19 +107,19 @@ def people(data: Path, work: Path, limit: int | None, models: Models) -> dict[st
         path.unlink()
     for path in edited:
         path.write_bytes(path.read_bytes() + b"\0" * 16)
-    changes = json.loads(faceindex("index", "photos", "--json", cwd=work)[0])
-    again = json.loads(output)
-    del changes["index"], again["index"]  # a temporary folder
+    changes = json.loads(faceindex("index", "photos", "--json", cwd=work).output)
+    again = json.loads(second.output)
+    del changes["index"], again["index"]  # the path of a temporary folder
     return {
         "photos": count,
         "photos_with_a_face": with_face / count,
         "chinese_whispers": chinese_whispers,
         "kmeans": kmeans,
-        "index_seconds": first,
-        "peak_mib": peak,
-        "peak_mib_of_a_tenth": small,
-        "again_seconds": second,
-        "again_share": second / first,
+        "index_seconds": first.wall,
+        "peak_mib": first.peak_mib,
+        "peak_mib_of_a_tenth": tenth.peak_mib,
+        "again_seconds": second.wall,
+        "again_share": second.wall / first.wall,
         "again": again,
         "asked": {"renamed": len(renamed), "deleted": len(deleted), "edited": len(edited)},
         "told": changes,
@@ -166,30 +142,31 @@ def identify(data: Path, work: Path, limit: int | None, models: Models) -> dict[
             for i, photo in enumerate(some):
                 if i % FOLDS != fold:
                     shutil.copy(photo, folder / "photos" / person)
-        asked = [photo for some in photos.values() for photo in some[fold::FOLDS]]
-        folds.append(identify_once(folder, asked, strangers[fold::FOLDS], models))
+        queries = [photo for some in photos.values() for photo in some[fold::FOLDS]]
+        folds.append(identify_once(folder, queries, strangers[fold::FOLDS], models))
     means = {key: sum(row[key] for row in folds) / len(folds) for key in folds[0]}
     return {"folds": folds, "mean": means}
 
 
-def identify_once(work: Path, asked: list[Path], strangers: list[Path], models: Models) -> dict[str, float]:
+def identify_once(work: Path, queries: list[Path], strangers: list[Path], models: Models) -> dict[str, float]:
+    """Index the photos of a fold, and identify the queries and the strangers."""
     faceindex("index", "photos", *models, cwd=work)
     faceindex("cluster", cwd=work)
-    clusters, people, _ = labelled_faces(work, "largest")
+    clusters, people = labelled_faces(work, "largest")
     own = {
         person: Counter(c for c, p in zip(clusters, people, strict=True) if p == person).most_common(1)[0][0]
         for person in people
     }
-    answers = json.loads(faceindex("identify", "--json", *asked, cwd=work)[0])["photos"]
+    answers = json.loads(faceindex("identify", "--json", *queries, cwd=work).output)["photos"]
     right = 0
-    for photo, answer in zip(asked, answers, strict=True):
+    for photo, answer in zip(queries, answers, strict=True):
         largest = max(answer["faces"], key=_area, default=None)
         right += largest is not None and largest["cluster"] == own[photo.parent.name]
-    answers = json.loads(faceindex("identify", "--json", *strangers, cwd=work)[0])["photos"]
+    answers = json.loads(faceindex("identify", "--json", *strangers, cwd=work).output)["photos"]
     central = [_central(answer) for answer in answers]
     unknown = [all(face["cluster"] is None for face in answer["faces"]) for answer in answers]
     return {
-        "right": right / len(asked),
+        "right": right / len(queries),
         "strangers_unknown": sum(face is None or face["cluster"] is None for face in central) / len(central),
         "stranger_photos_with_nobody_known": sum(unknown) / len(unknown),
     }
@@ -201,7 +178,7 @@ def _area(face: dict[str, list[float]]) -> float:
 
 
 def _central(answer: dict[str, list[dict[str, list[float]]]]) -> dict[str, list[float]] | None:
-    """The face nearest the middle of a photo of LFW, which is 250 x 250 px."""
+    """Return the face nearest the middle of a photo of LFW, which has 250 x 250 px."""
 
     def distance(face: dict[str, list[float]]) -> float:
         x1, y1, x2, y2 = face["box"]
@@ -214,17 +191,15 @@ def lfw(data: Path, work: Path, limit: int | None, models: Models) -> dict[str, 
     (work / "photos").mkdir()
     for person in sorted((data / "lfw").iterdir())[:limit]:
         shutil.copytree(person, work / "photos" / person.name)
-    _, seconds, peak = faceindex("index", "photos", *models, cwd=work)
+    spent = faceindex("index", "photos", *models, cwd=work)
     scores = clustering_scores(work, "central")
-    return {"index_seconds": seconds, "peak_mib": peak, "chinese_whispers": scores}
+    return {"index_seconds": spent.wall, "peak_mib": spent.peak_mib, "chinese_whispers": scores}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    add_data_argument(parser)
+    parser = argument_parser(__doc__, quick="ten photos of each person, 100 people of lfw", data=True)
     parts = {"people": people, "identify": identify, "lfw": lfw}
     parser.add_argument("--part", nargs="+", choices=parts, default=list(parts))
-    parser.add_argument("--quick", action="store_true", help="ten photos of each person, 100 people of lfw")
     add_model_arguments(parser)
     options = parser.parse_args()
     models = ("--detector", options.detector, "--embedder", options.embedder)
@@ -233,9 +208,8 @@ def main() -> None:
             quick = {"people": 10, "identify": 10, "lfw": 100}[name] if options.quick else None
             result = parts[name](options.data, Path(work), quick, models)
         print(name, json.dumps(result, indent=2))
-        suffix = "_quick" if options.quick else ""
-        named = of_models(f"main_job_{name}", options.detector, options.embedder)
-        write_result(f"{named}{suffix}", {"seed": SEED, **result})
+        full_name = result_name(f"main_job_{name}", options.detector, options.embedder)
+        write_result(full_name, {"seed": SEED, **result}, quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which boxes of one detector another one has too."""
+"""Matches the boxes of two detectors by their overlap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ IOU = 0.9
 
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of every box of `a` with every box of `b`."""
+    """Return the IoU of every box of `a` with every box of `b`."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=2)
@@ -21,13 +21,13 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 class Match:
-    """Counts the faces of ours and of a peer, photo by photo, and those that the other has at `IOU`."""
+    """Counts the faces of ours and of a peer, and how many of them the other side finds at `IOU`."""
 
     def __init__(self) -> None:
         self.ours = self.peer = self.ours_at_peer = self.peer_at_ours = 0
 
     def add(self, ours: np.ndarray, peer: np.ndarray) -> np.ndarray:
-        """Count a photo; the pairs of faces that match, as rows of two numbers."""
+        """Count the boxes of one photo; return the matching pairs as rows of two positions."""
         iou = overlaps(ours.astype(float).reshape(-1, 4), peer.astype(float).reshape(-1, 4))
         self.ours += len(ours)
         self.peer += len(peer)
@@ -36,7 +36,7 @@ class Match:
         return np.argwhere(iou >= IOU)
 
     def result(self) -> dict[str, object]:
-        """JSON-ready."""
+        """Return counts and shares as JSON values."""
         return {
             "iou": IOU,
             "faces_of_ours": self.ours,

@@ -1,23 +1,20 @@
-"""What does the smallest face that is looked for cost, and what does it find?
+"""Measure the time and the number of faces found by the size of the smallest face.
 
-For several values of `--min-face`: milliseconds per photo (detection, embedding and all, decoding apart;
-CPU time of one thread, which other processes disturb little), photos with a face, faces. How far faces of a
-size can be told apart is measured by ``lfw_pairs.py --by-size``.
+For several values of `--min-face`: milliseconds per photo (everything but decoding; CPU time of one thread,
+which other processes disturb little), photos with a face, faces. ``lfw_pairs.py --by-size`` measures how well
+faces of a size are recognised.
 
     python benchmarks/min_face.py [--data ../shared/data] [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 
 import torch
-from common import write_result
-from labelled import add_data_argument
+from common import argument_parser, people_photos, write_result
 
-from faceindex.images import read
 from faceindex.recognition import Recogniser
 
 SIZES = (20, 30, 40, 60, 80)
@@ -25,24 +22,22 @@ BATCH = 16
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    add_data_argument(parser)
-    parser.add_argument("--quick", action="store_true", help="80 photos and one run instead of 800 and three")
+    parser = argument_parser(__doc__, quick="80 photos and one run instead of 800 and three", data=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    photos = sorted((options.data / "people").rglob("*.jpg"))[:: 10 if options.quick else 1]
-    recognisers = {size: Recogniser.load("mtcnn", "dlib", min_face=size) for size in SIZES}
+    photos = people_photos(options.data)[:: 10 if options.quick else 1]
+    recognisers = {size: Recogniser.load("mtcnn", "dlib", min_face=size, device="cpu") for size in SIZES}
     seconds: dict[int, list[float]] = {size: [] for size in SIZES}
     found: dict[int, list[int]] = {}
     for _ in range(1 if options.quick else 3):
         found = {size: [] for size in SIZES}
         spent = dict.fromkeys(SIZES, 0.0)
         for start in range(0, len(photos), BATCH):
-            data = [(read(path), path) for path in photos[start : start + BATCH]]
-            for size, recogniser in recognisers.items():  # interleaved, batch by batch
-                shots = [recogniser.take(content, path) for content, path in data]
+            paths = photos[start : start + BATCH]
+            for size, recogniser in recognisers.items():  # alternating, batch by batch
+                loaded = [recogniser.load_photo(path) for path in paths]
                 started = time.process_time()
-                faces = recogniser.faces(shots)
+                faces = recogniser.recognise(loaded)
                 spent[size] += time.process_time() - started
                 found[size] += [len(some) for some in faces]
         for size in SIZES:
@@ -54,7 +49,7 @@ def main() -> None:
         with_face = sum(count > 0 for count in found[size]) / len(photos)
         rows[size] = {"ms_per_photo": ms, "photos_with_a_face": with_face, "faces": sum(found[size])}
         print(f"{size:8}   {ms:8.1f}   {with_face:18.2%}   {sum(found[size]):5}")
-    write_result("min_face_quick" if options.quick else "min_face", {"photos": len(photos), "rows": rows})
+    write_result("min_face", {"photos": len(photos), "rows": rows}, quick=options.quick)
 
 
 if __name__ == "__main__":

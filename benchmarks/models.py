@@ -1,46 +1,44 @@
-"""Every detector with every embedder: what is found, how accurate it is, what it costs.
+"""Measure every detector with every embedder: faces found, accuracy, time and memory.
 
 Each pair is a row:
 
 - photos of people/ with a face, faces on people/ and groups/;
-- LFW: pairs told right, in ten folds (`lfw_pairs.py`), by the face nearest the centre; a pair
-  of which a face was not found counts as wrong;
-- milliseconds a photo (detection, people/) and a face (cutting the chip and embedding it): time of one core,
-  networks on one thread;
+- LFW: share of correctly classified pairs in ten folds (`lfw_pairs.py`), by the face nearest the centre; a
+  pair without a face on one of its photos counts as wrong;
+- milliseconds per photo (detection, people/) and per face (cutting the chip and embedding it): time of one
+  core, networks on one thread;
 - peak memory of `faceindex index` on a tenth of people/, in MiB.
 
-Of dsfd, where its trained weights are not there, only the cost is told, with random weights that see no
-face, on a few photos of people/.
+If the trained weights of dsfd are missing, its row contains only time and memory, measured with random
+weights that find no face, on a few photos of people/.
 
-Every detector runs in a process of its own. Prints the table that README shows, and writes
-``results/models.json``; with ``--detector`` the rows of the others stay there.
+Every detector runs in a new process. Prints a Markdown table and writes
+``results/models.json``; with ``--detector`` it keeps the rows of the other detectors there.
 
     FACEINDEX_WEIGHTS=../shared/weights python benchmarks/models.py [--detector NAME...] [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from common import RESULTS, write_result
-from lfw_pairs import DATA, read_pairs, score
+from common import DATA, RESULTS, argument_parser, group_photos, people_photos, run_child, spend, write_result
+from lfw_pairs import read_pairs, score
 
 from faceindex import models
 from faceindex.detect import Detector
 from faceindex.errors import WeightsNotFound
 from faceindex.images import decode
-from faceindex.models import DetectorSpec
 from faceindex.models.install import add_weights
 from faceindex.recognition import Recogniser, use_one_thread
 from faceindex.types import F32, Detections, Faces, Image
@@ -51,10 +49,13 @@ FEW = 4
 SEED = 7
 
 
-class Remembered:
-    """A detector that looks at each photo once, so that each embedder sees the same faces.
+class CachedDetector:
+    """A detector that detects on each photo once, so that each embedder gets the same faces.
 
-    Takes the time of looking, in seconds of this thread.
+    Attributes
+    ----------
+    seconds : float
+        CPU seconds of this thread for detection.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -81,13 +82,13 @@ class Remembered:
 
 
 def recognise(recogniser: Recogniser, paths: Sequence[Path]) -> tuple[list[Faces], float]:
-    """The faces on photos, and the seconds that it took without decoding."""
+    """Return the faces on photos, and the CPU seconds without decoding."""
     faces: list[Faces] = []
     seconds = 0.0
     for start in range(0, len(paths), BATCH):
-        shots = [recogniser.take(path.read_bytes(), path) for path in paths[start : start + BATCH]]
+        loaded = [recogniser.load_photo(path) for path in paths[start : start + BATCH]]
         started = time.thread_time()
-        faces += recogniser.faces(shots)
+        faces += recogniser.recognise(loaded)
         seconds += time.thread_time() - started
     return faces, seconds
 
@@ -110,25 +111,22 @@ def lfw_accuracy(recogniser: Recogniser, quick: bool) -> dict[str, float]:
 
 
 def measure(name: str, quick: bool) -> list[dict[str, object]]:
-    """The rows of one detector."""
+    """Return the rows of one detector."""
     use_one_thread()
-    people = sorted((DATA / "people").glob("*/*.jpg"))
+    people, groups = people_photos(DATA), group_photos(DATA)
     people = people[:: len(people) // QUICK] if quick else people
-    groups = sorted(path for path in (DATA / "groups").iterdir() if path.suffix in (".jpg", ".png"))
     spec = models.get("detector", name)
-    assert isinstance(spec, DetectorSpec)
-    detector = Remembered(models.load(spec, min_face=spec.min_face))
+    detector = CachedDetector(models.load(spec, min_face=spec.min_face))
     rows: list[dict[str, object]] = []
     for embedder in models.names("embedder"):
-        embedder_spec = models.get("embedder", embedder)
-        recogniser = Recogniser(detector, models.load(embedder_spec))
+        recogniser = Recogniser(detector, models.load(models.get("embedder", embedder)))
         recognise(recogniser, groups)  # also warms up
-        looked = detector.seconds
+        before = detector.seconds
         found, seconds = recognise(recogniser, people)
-        looked = detector.seconds - looked
+        detection = detector.seconds - before
         faces = sum(map(len, found))
         if not rows:
-            a_photo = 1e3 * looked / len(people)
+            ms_per_photo = 1e3 * detection / len(people)
         rows.append(
             {
                 "detector": name,
@@ -138,8 +136,8 @@ def measure(name: str, quick: bool) -> list[dict[str, object]]:
                 "photos_with_face": sum(len(one) > 0 for one in found),
                 "faces": faces,
                 "faces_on_groups": sum(len(one) for one in recognise(recogniser, groups)[0]),
-                "ms_per_photo": a_photo,
-                "ms_per_face": 1e3 * (seconds - looked) / max(faces, 1),
+                "ms_per_photo": ms_per_photo,
+                "ms_per_face": 1e3 * (seconds - detection) / max(faces, 1),
                 **lfw_accuracy(recogniser, quick),
             }
         )
@@ -147,31 +145,16 @@ def measure(name: str, quick: bool) -> list[dict[str, object]]:
 
 
 def peak_memory(detector: str, embedder: str, limit: int) -> float:
-    """Of `faceindex index` on a tenth of people/, in MiB."""
-    code = (
-        "import resource, runpy, sys\n"
-        "sys.argv[0] = 'faceindex'\n"
-        "try: runpy.run_module('faceindex', run_name='__main__')\n"
-        "finally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
-    )
-    photos = sorted((DATA / "people").glob("*/*.jpg"))[::10][:limit]
+    """Return the peak memory of `faceindex index` on a tenth of people/, in MiB."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-c", code, "index", *map(str, photos), "--index", folder + "/index"),
-                *("--detector", detector, "--embedder", embedder),
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    unit = 1 if sys.platform == "darwin" else 1024
-    return int(done.stderr.split("peak ")[-1]) * unit / 2**20
+        command = [sys.executable, "-m", "faceindex", "index", *people_photos(DATA)[::10][:limit], "--quiet"]
+        models_chosen = ["--detector", detector, "--embedder", embedder]
+        return spend([*command, "--index", Path(folder) / "index", *models_chosen]).peak_mib
 
 
 @contextmanager
 def random_weights() -> Iterator[None]:
-    """Weights of dsfd that see no face; what it costs hardly depends on them."""
+    """Install weights of dsfd that find no face; its time hardly depends on the weights."""
     from faceindex.detect.dsfd_nets import DSFDNet
 
     torch.manual_seed(SEED)
@@ -182,7 +165,6 @@ def random_weights() -> Iterator[None]:
             logits = torch.tensor(background).repeat(2)[: len(values)]
             values.copy_(logits if key.endswith("bias") else torch.zeros_like(values))
     spec = models.get("detector", "dsfd")
-    assert isinstance(spec, DetectorSpec)
     before = os.environ.get("XDG_CACHE_HOME")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
@@ -198,12 +180,11 @@ def random_weights() -> Iterator[None]:
 
 
 def measure_cost(name: str) -> dict[str, object]:
-    """The row of a detector without trained weights: milliseconds, on a few photos of people/."""
+    """Return the row of a detector without trained weights: milliseconds on a few photos of people/."""
     use_one_thread()
     spec = models.get("detector", name)
-    assert isinstance(spec, DetectorSpec)
-    photos = sorted((DATA / "people").glob("*/*.jpg"))[:: 800 // FEW]
-    detector = Remembered(models.load(spec, min_face=spec.min_face))
+    photos = people_photos(DATA)[:: 800 // FEW]
+    detector = CachedDetector(models.load(spec, min_face=spec.min_face))
     detector.detect([np.zeros((64, 64, 3), np.uint8)])
     detector.seconds = 0.0
     for path in photos:
@@ -235,7 +216,6 @@ def markdown(rows: Sequence[dict[str, object]]) -> str:
 
 def has_weights(name: str) -> bool:
     spec = models.get("detector", name)
-    assert isinstance(spec, DetectorSpec)
     try:
         for weight in spec.weights:
             models.find_weights(weight)
@@ -245,12 +225,9 @@ def has_weights(name: str) -> bool:
 
 
 def measured(name: str, quick: bool, *, trained: bool) -> list[dict[str, object]]:
-    """The rows of one detector, from a process of its own."""
+    """Measure one detector in a new process; return its rows."""
     flags = [*(["--quick"] if quick else []), *([] if trained else ["--cost"])]
-    done = subprocess.run(
-        [sys.executable, __file__, "--worker", name, *flags], stdout=subprocess.PIPE, text=True, check=True
-    )
-    rows: list[dict[str, object]] = json.loads(done.stdout)
+    rows: list[dict[str, object]] = run_child(__file__, "--worker", name, *flags)
     for row in rows:
         photos = (QUICK if quick else 80) if trained else FEW
         row["peak_mib"] = peak_memory(name, str(row["embedder"]) or models.DEFAULT_EMBEDDER, photos)
@@ -258,33 +235,30 @@ def measured(name: str, quick: bool, *, trained: bool) -> list[dict[str, object]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__, quick=f"{QUICK} photos, 300 pairs of LFW; prints the table only")
     parser.add_argument("--detector", nargs="+", choices=models.names("detector"))
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--cost", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        worker = arguments.worker
-        print(json.dumps([measure_cost(worker)] if arguments.cost else measure(worker, arguments.quick)))
+    parser.add_argument("--worker", help=SUPPRESS)
+    parser.add_argument("--cost", action="store_true", help=SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        worker = options.worker
+        print(json.dumps([measure_cost(worker)] if options.cost else measure(worker, options.quick)))
         return
     rows: list[dict[str, object]] = []
-    for name in arguments.detector or models.names("detector"):
+    for name in options.detector or models.names("detector"):
         print(f"{name} ...", file=sys.stderr)
         if has_weights(name):
-            rows += measured(name, arguments.quick, trained=True)
+            rows += measured(name, options.quick, trained=True)
         else:
             with random_weights():
-                rows += measured(name, arguments.quick, trained=False)
+                rows += measured(name, options.quick, trained=False)
     print(markdown(rows))
-    if not arguments.quick:
-        write_result("models", {"rows": merged(rows) if arguments.detector else rows})
+    if not options.quick:
+        write_result("models", {"rows": merged(rows) if options.detector else rows})
 
 
 def merged(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """These rows, and the earlier ones of other detectors."""
+    """Add the stored rows of other detectors."""
     new = {row["detector"] for row in rows}
     path = RESULTS / "models.json"
     earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []

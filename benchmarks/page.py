@@ -1,9 +1,9 @@
-"""The table and the plots of benchmarks/README.md, from the results as they lie in results/.
+"""Generate the table and the plots of benchmarks/README.md from the stored results.
 
     python benchmarks/page.py
 
-Rewrites the table between the markers in README.md and the pictures in plots/; text around them is written
-by hand. Needs matplotlib (``pip install faceindex[plot]``).
+Rewrites the table between the markers in README.md and the pictures in plots/. The text around the markers
+is written by hand. Needs matplotlib (``pip install faceindex[plot]``).
 """
 
 from __future__ import annotations
@@ -28,20 +28,46 @@ INK, FAINT = "#222222", "#8a8a8a"
 
 
 def load(name: str) -> dict[str, Any]:
+    """Return a stored result; empty if there is none."""
     path = RESULTS / f"{name}.json"
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return document
 
 
 def targets() -> list[dict[str, Any]]:
-    """Every line of every result, with where it is from, in the order of the rows."""
+    """Return the targets of all results, by row, each with the name of its result."""
     found = []
     for path in sorted(RESULTS.glob("*.json")):
-        if path.stem.endswith(("_quick", "-quick")):
+        if path.stem.endswith("_quick"):
             continue
-        document = json.loads(path.read_text(encoding="utf-8"))
-        found += [{**line, "from": path.stem} for line in document.get("targets", [])]
+        found += [
+            {**line, "what": current_wording(line["what"]), "from": path.stem}
+            for line in load(path.stem).get("targets", [])
+        ]
     return sorted(found, key=lambda line: int(line["row"]))
+
+
+RENAMED = (
+    (
+        "([0-9,]+) photos more on ([0-9,]+), as a share of all: commit, HNSW graph, clusters",
+        r"adding \1 photos to \2 / indexing all: commit, HNSW index, clusters",
+    ),
+    (
+        "the graph of ([0-9]+) neighbours, over hnswlib's time",
+        r"graph of \1 neighbours, time of ours / hnswlib's",
+    ),
+    ("p95 of warm identify / of reading,", "p95 of warm identify / p95 of reading,"),
+    ("'s time over ours$", " / ours"),
+    ("a photo at a time / ours", "one photo at a time / ours"),
+    ("photos over ([0-9,]+)$", r"photos / \1 photos"),
+)
+"""Patterns in results that were recorded with earlier wording, and the present wording."""
+
+
+def current_wording(what: str) -> str:
+    for pattern, wording in RENAMED:
+        what = re.sub(pattern, wording, what)
+    return what
 
 
 def number(value: float) -> str:
@@ -65,11 +91,11 @@ SHOWN = {
     "right_person": "right person",
     "share_of_peer_found_by_ours": "found of the peer's faces",
 }
-"""What is told of an accuracy, and in what words."""
+"""The accuracy figures that the table shows, with their names in it."""
 
 
 def accuracy(line: dict[str, Any]) -> str:
-    """The numbers of a line's accuracy that say most, with whose they are; all are in the result."""
+    """Format the main accuracy figures of a target; the result contains all of them."""
     if line["row"] in (1, 2):
         return pipelines_accuracy(line)
     if line["row"] == 4:
@@ -79,7 +105,7 @@ def accuracy(line: dict[str, Any]) -> str:
     def walk(node: dict[str, Any], path: str) -> None:
         for name, value in node.items():
             if isinstance(value, dict):
-                # A level that has but names of its own, such as "bcubed", is not worth a word.
+                # The level "bcubed" only groups figures that have names of their own.
                 walk(value, path if name == "bcubed" else " ".join(filter(None, (path, name))))
             elif name == "largest_difference":
                 parts.append(f"differs from the reference by {value:.0e} at most")
@@ -92,42 +118,42 @@ def accuracy(line: dict[str, Any]) -> str:
 
 
 def pipelines_accuracy(line: dict[str, Any]) -> str:
-    """Ours, and the best that can be said of the peer."""
+    """Format the scores of ours and the best scores of the peer."""
     found = line["accuracy"]
     ours = found["faceindex, half" if "bfloat16" in line["what"] else "faceindex"]
     if line["row"] == 2:
         peer = found[line["what"].partition(" / ")[0]]
-        return f"B-cubed F {ours['bcubed_f']:.4f}, the peer's {peer['bcubed_f']:.4f}"
+        return f"B-cubed F {ours['bcubed_f']:.4f}, peer {peer['bcubed_f']:.4f}"
     peer = max(of["bcubed_f"] for name, of in found.items() if name.startswith("peer_kmeans"))
     return (
         f"B-cubed F {ours['kmeans']['bcubed_f']:.4f} (k-means), {ours['chinese_whispers']['bcubed_f']:.4f}"
-        f" (Chinese Whispers), the peer's at best {peer:.4f};"
+        f" (Chinese Whispers), peer at best {peer:.4f};"
         f" {ours['matched']['share_of_peer_found_by_ours'] * 100:.2f} % of the peer's faces found"
     )
 
 
 def large_photos_accuracy(line: dict[str, Any]) -> str:
-    """Recall, and that of detection at full size."""
+    """Format the recall of ours at reduced and at full size."""
     if not line["accuracy"]:
-        return ""  # beside the line before
+        return ""  # the line before shows it
 
     def share(which: str) -> str:
         return f"{line['accuracy'][which]['iou_0.5'] * 100:.2f} %"
 
     return (
         f"known faces found: {share('known faces found by ours')}, at full size"
-        f" {share('known faces found by ours at full size')}; of what full size finds, known or not,"
+        f" {share('known faces found by ours at full size')}; of all faces found at full size,"
         f" {share('faces of ours at full size found by ours')}"
     )
 
 
 def table(lines: list[dict[str, Any]]) -> str:
     rows = [
-        "| # | what | measured (lowest to highest) | reach | beyond | | accuracy beside it | result |",
+        "| # | what | measured (lowest to highest) | target | stretch goal | | accuracy | result |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for line in lines:
-        met = {"beyond": "beyond", "reach": "reached", "missed": "**missed**"}[line["met"]]
+        met = {"beyond": "stretch goal met", "reach": "met", "missed": "**missed**"}[line["met"]]
         rows.append(
             f"| {line['row']} | {line['what']} | {ratio(line)} | {number(line['reach'])} |"
             f" {number(line['beyond'])} | {met} | {accuracy(line)} |"
@@ -137,7 +163,7 @@ def table(lines: list[dict[str, Any]]) -> str:
 
 
 def plot_targets(lines: list[dict[str, Any]]) -> None:
-    """Each line as how many times better than its reach: 1 is the reach, right of it is better."""
+    """Plot each ratio relative to its target: 1 is the target, higher is better."""
 
     def better(line: dict[str, Any], value: float) -> float:
         return float(value / line["reach"] if line["beyond"] > line["reach"] else line["reach"] / value)
@@ -153,14 +179,12 @@ def plot_targets(lines: list[dict[str, Any]]) -> None:
     axes.set_yticks(range(len(lines)), [f"{line['row']}. {line['what']}" for line in reversed(lines)])
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda x, _: f"{x:g}"))
-    figure.supxlabel(
-        "times better than asked: the line is what was asked, a grey tick what would be beyond it", size=9
-    )
+    figure.supxlabel("ratio relative to the target (line at 1); grey tick: stretch goal", size=9)
     finish(figure, axes, "targets")
 
 
 def plot_growth(rows: list[dict[str, Any]]) -> None:
-    """Seconds and peak memory by faces, with n log n beside them."""
+    """Plot seconds and peak memory by the number of faces, with n log n for comparison."""
     faces = np.array([row["faces"] for row in rows], float)
     figure, (time, memory) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     series = {
@@ -181,7 +205,7 @@ def plot_growth(rows: list[dict[str, Any]]) -> None:
     for step, colour in zip(("cluster", "write", "add", "search"), palette, strict=False):
         peaks = [row["peak_mib"][step] for row in rows]
         memory.plot(faces, peaks, "o-", color=colour, linewidth=1.8, markersize=4, label=step)
-    # What the program takes before it has seen a face is not growth; vectors are 4 x 128 bytes a face.
+    # Memory of the program without any face is not growth. A vector has 4 x 128 bytes.
     memory.plot(faces, 512 * faces / 2**20, ":", color=FAINT, label="the vectors alone")
     memory.set_ylabel("peak memory, MiB")
     memory.set_yscale("log")
@@ -194,7 +218,7 @@ def plot_growth(rows: list[dict[str, Any]]) -> None:
 
 
 def plot_memory(document: dict[str, Any]) -> None:
-    """Resident memory over a run, few photos and many."""
+    """Plot resident memory over a run with few photos and one with many."""
     figure, axes = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
     runs = [(document["small"][0], COLOURS["reach"]), (document["large"], COLOURS["missed"])]
     for run, colour in runs:
@@ -208,6 +232,7 @@ def plot_memory(document: dict[str, Any]) -> None:
 
 
 def finish(figure: Any, axes: Any, name: str) -> None:
+    """Style a figure and save it as SVG."""
     for one in np.atleast_1d(np.array(axes, dtype=object)):
         one.spines[["top", "right"]].set_visible(False)
         one.grid(axis="x", color="#e4e4e4", linewidth=0.8)
@@ -220,21 +245,21 @@ def finish(figure: Any, axes: Any, name: str) -> None:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
     mpl.use("svg")
-    # White behind, for readers in dark mode; the same file from the same results.
+    # A white background for dark mode. A fixed salt: the same results give the same files.
     mpl.rcParams.update({"svg.hashsalt": "faceindex", "font.size": 9, "figure.facecolor": "white"})
     lines = targets()
     page = HERE / "README.md"
     text = page.read_text(encoding="utf-8")
     inside = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
     if not inside.search(text):
-        raise SystemExit(f"{page.name} has no markers for the table.")
+        raise SystemExit(f"{page.name} lacks the markers of the table.")
     page.write_text(inside.sub(lambda _: f"{BEGIN}\n{table(lines)}\n{END}", text), encoding="utf-8")
     plot_targets(lines)
     if grown := load("grow"):
         plot_growth(grown["rows"])
     if memory := load("memory"):
         plot_memory(memory)
-    print(f"{len(lines)} lines in {page.name}, pictures in {PLOTS.name}/")
+    print(f"wrote {len(lines)} rows into {page.name} and the pictures in {PLOTS.name}/")
 
 
 if __name__ == "__main__":

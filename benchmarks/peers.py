@@ -1,22 +1,21 @@
-"""Build the environments of the programs that faceindex is measured against.
+"""Build the environments of the programs that faceindex is compared with.
 
-Each peer gets a virtual environment of its own under one folder, made with venv and pip; what is there
-already is left as it is, unless ``--again``::
+Each peer gets its own virtual environment in one folder, made with venv and pip. An environment that
+exists is kept; ``--again`` builds it anew::
 
     python benchmarks/peers.py [NAME...] [--into DIR] [--again]
     python benchmarks/peers.py --list
 
-- facenet-pytorch: 2.5.3 with the torch and torchvision that pip finds. Where torchvision's compiled
-  operators do not load beside that torch, a stand-in for its `nms` is used, see
-  ``peer_scripts/torchvision_nms.py``.
-- face_recognition: with dlib compiled from source against OpenBLAS: a quarter of an hour, and it needs a
+- facenet-pytorch: 2.5.3 with the torch and torchvision that pip chooses. If torchvision's compiled
+  operators do not load with that torch, ``peer_scripts/torchvision_nms.py`` replaces its `nms`.
+- face_recognition: with dlib compiled from source against OpenBLAS. Takes a quarter of an hour and needs a
   C++ compiler and OpenBLAS's library and headers.
-- face_recognition-wheels: the same with the wheels of dlib-bin, which hold no BLAS.
-- insightface, deepface: installed only. Their models are downloads; where those are not at hand, the
-  peer cannot be measured, and this says which file it lacks.
+- face_recognition-wheels: the same with the wheels of dlib-bin, which are built without BLAS.
+- insightface, deepface: installed only. They download their models on first use; if the files are missing,
+  the peer cannot be measured and this script prints which file is missing.
 
-The default folder is ``.peers`` beside ``benchmarks``, which git ignores; the benchmarks look there too
-unless ``--peers DIR`` says otherwise.
+The default folder is ``.peers`` beside ``benchmarks``; git ignores it. The benchmarks use the same default,
+and take another folder with ``--peers DIR``.
 """
 
 from __future__ import annotations
@@ -41,21 +40,30 @@ _DLIB_FACTS = "import dlib; facts = {'dlib_uses_blas': bool(dlib.DLIB_USE_BLAS)}
 
 @dataclass(frozen=True)
 class Model:
-    """A file that a peer downloads when it is first used."""
+    """A file that a peer downloads on first use."""
 
-    path: str  # below the user's home
+    path: str  # relative to the user's home
     source: str
 
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         return (Path.home() / self.path).is_file()
 
 
 @dataclass(frozen=True)
 class Peer:
-    """How an environment is made.
+    """How to make the environment of a peer.
 
-    `installs` are the arguments of ``pip install``, one run after the other; `packages` those whose
-    versions are told; `facts` is Python that runs there and may set ``facts``.
+    Attributes
+    ----------
+    installs : tuple of tuple of str
+        Arguments of ``pip install``, one run after the other.
+    packages : tuple of str
+        Packages whose versions are recorded.
+    facts : str
+        Python code that runs in the environment and may set ``facts``, a dict that is recorded.
+    from_source : bool
+        Whether a compiler is needed.
+    models : tuple of Model
     """
 
     installs: tuple[tuple[str, ...], ...]
@@ -80,7 +88,7 @@ PEERS = {
         from_source=True,
     ),
     "face_recognition-wheels": Peer(
-        # Without its dependencies, of which dlib would be compiled.
+        # Without its dependencies: pip would compile dlib.
         (("dlib-bin", *_FACE_RECOGNITION), ("--no-deps", "face_recognition==1.3.0")),
         ("face_recognition", "face_recognition_models", "dlib-bin", "numpy", "pillow"),
         _DLIB_FACTS,
@@ -97,7 +105,7 @@ PEERS = {
         ),
     ),
     "deepface": Peer(
-        (("deepface", "werkzeug"),),  # 0.0.103 imports werkzeug without asking for it
+        (("deepface", "werkzeug"),),  # 0.0.103 imports werkzeug but does not declare it
         ("deepface", "onnxruntime", "numpy"),
         models=(
             Model(
@@ -114,59 +122,59 @@ def add_peers_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def interpreter(folder: Path, name: str) -> Path:
-    """The Python of a peer's environment; ends the program if it was not built."""
+    """Return the Python of a peer's environment; end the program if it has not been built."""
     if not _facts_file(folder, name).is_file():
         raise SystemExit(
-            f"The environment of {name} is not under {folder}. Build it: python benchmarks/peers.py {name}"
+            f"The environment of {name} is not in {folder}. Build it: python benchmarks/peers.py {name}"
             + ("" if folder == FOLDER else f" --into {folder}")
         )
     return _python(folder / name)
 
 
 def about(folder: Path, name: str) -> dict[str, object]:
-    """Versions and facts of a peer's environment, as they were when it was built."""
+    """Return the versions and facts that were recorded when a peer's environment was built."""
     interpreter(folder, name)
     facts: dict[str, object] = json.loads(_facts_file(folder, name).read_text(encoding="utf-8"))
     return facts
 
 
 def left_out() -> dict[str, str]:
-    """Why peers that can be installed are not measured, by name."""
+    """Return, by name, why peers that can be installed are not measured."""
     reasons = {}
     for name, peer in PEERS.items():
-        missing = [model for model in peer.models if not model.is_there()]
+        missing = [model for model in peer.models if not model.exists()]
         if missing:
             files = ", ".join(f"~/{model.path}" for model in missing)
-            reasons[name] = f"installs, but its models are not here: {files} (from {missing[0].source})"
+            reasons[name] = f"its models are missing: {files} (from {missing[0].source})"
         elif peer.models:
-            reasons[name] = "its models are here, but no row of the table compares with it"
+            reasons[name] = "its models exist, but no row of the table compares with it"
     return reasons
 
 
 def build(folder: Path, name: str) -> None:
-    """Make the environment of a peer; ends the program with what is missing."""
+    """Make the environment of a peer; end the program with the reason if that fails."""
     peer = PEERS[name]
     if peer.from_source:
         _check_compiler()
-        print(f"{name}: dlib is compiled from source, which takes about a quarter of an hour", flush=True)
+        print(f"{name}: compiling dlib from source, about a quarter of an hour", flush=True)
     place = folder / name
     shutil.rmtree(place, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", place], f"{name}: no virtual environment could be made")
+    _run([sys.executable, "-m", "venv", place], f"{name}: cannot make the virtual environment")
     python = _python(place)
     for arguments in peer.installs:
-        _run([python, "-m", "pip", "install", "--quiet", *arguments], f"{name}: pip could not install it")
-    facts = _ask(python, peer)
+        _run([python, "-m", "pip", "install", "--quiet", *arguments], f"{name}: pip cannot install it")
+    facts = _read_facts(python, peer)
     if peer.from_source and not facts["dlib_uses_blas"]:
         raise SystemExit(
             f"{name}: dlib was built without BLAS, perhaps before OpenBLAS was installed. "
-            f"Remove that wheel, `{python} -m pip cache remove dlib`, and build again."
+            f"Remove that wheel with `{python} -m pip cache remove dlib`, then build again."
         )
     _facts_file(folder, name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     print(f"{name}: {json.dumps(facts)}")
 
 
-def _ask(python: Path, peer: Peer) -> dict[str, object]:
-    """Versions and facts, as the environment itself has them."""
+def _read_facts(python: Path, peer: Peer) -> dict[str, object]:
+    """Return the versions and facts of an environment."""
     code = (
         f"import importlib.metadata, json, platform\n{peer.facts}\n"
         f"versions = {{name: importlib.metadata.version(name) for name in {peer.packages!r}}}\n"
@@ -174,7 +182,7 @@ def _ask(python: Path, peer: Peer) -> dict[str, object]:
     )
     done = subprocess.run([python, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise SystemExit("The environment was made, but does not work; its error is above.")
+        raise SystemExit("The environment does not work; its error is above.")
     facts: dict[str, object] = json.loads(done.stdout)
     return facts
 
@@ -186,13 +194,13 @@ def _check_compiler() -> None:
     )
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     if not compiler:
-        raise SystemExit(f"face_recognition: there is no C++ compiler to build dlib with. {packages}")
+        raise SystemExit(f"face_recognition: no C++ compiler found; building dlib needs one. {packages}")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "probe.cpp"
         source.write_text("#include <cblas.h>\nint main() { return cblas_isamax(0, nullptr, 1); }\n")
         command: list[str | Path] = [compiler, source, "-o", Path(folder) / "probe", "-lopenblas"]
         if subprocess.run(command, capture_output=True, check=False).returncode:
-            raise SystemExit(f"face_recognition: OpenBLAS cannot be linked. {packages}")
+            raise SystemExit(f"face_recognition: cannot link OpenBLAS. {packages}")
 
 
 def _run(command: list[str | Path], problem: str) -> None:
@@ -205,18 +213,18 @@ def _python(place: Path) -> Path:
 
 
 def _facts_file(folder: Path, name: str) -> Path:
-    return folder / name / "peer.json"  # written last: what has it is whole
+    return folder / name / "peer.json"  # written last: an environment with this file is complete
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(PEERS)}; all by default")
     parser.add_argument("--into", type=Path, default=FOLDER, help="folder for the environments")
-    parser.add_argument("--again", action="store_true", help="build anew what is there")
-    parser.add_argument("--list", action="store_true", help="only say what is there")
+    parser.add_argument("--again", action="store_true", help="build again what exists")
+    parser.add_argument("--list", action="store_true", help="only list what exists")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in PEERS]:
-        parser.error(f"there is no peer {', '.join(unknown)}; there are {', '.join(PEERS)}")
+        parser.error(f"unknown peer: {', '.join(unknown)}; choose from {', '.join(PEERS)}")
     folder = options.into.resolve()
     failed = False
     for name in options.names or PEERS:
@@ -227,11 +235,11 @@ def main() -> None:
         else:
             try:
                 build(folder, name)
-            except SystemExit as problem:  # the others can be built all the same
+            except SystemExit as problem:  # continue with the other peers
                 print(problem, file=sys.stderr)
                 failed = True
         if (reason := left_out().get(name)) and not options.list:
-            print(f"  left out of the benchmarks: {reason}")
+            print(f"  not measured: {reason}")
     if failed:
         raise SystemExit(1)
 

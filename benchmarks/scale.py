@@ -1,17 +1,17 @@
-"""Clustering a million made-up faces: time, peak memory, and the neighbour graph against raw hnswlib.
+"""Cluster a million made-up faces: time, peak memory, and the neighbour graph compared with hnswlib.
 
-People have a long tail of photos, vectors the geometry of dlib's (see made_up.py). Each run of each
-contestant is a process of its own, in turns, and reads the same vectors from a file:
+People have a long tail of photos; the vectors have the geometry of dlib's (see made_up.py). Each run of each
+part is a new process and reads the same vectors from a file; the parts alternate:
 
 - graph: 20 neighbours of every face by `near_neighbours`;
-- hnswlib: build and ask for 20 neighbours of every face, on all cores, with the shortest candidate list
-  (`ef`) of those tried whose recall is 0.95 or more (ours is what it is, and told);
-- cluster: what `faceindex cluster` does with the vectors: the graph of 80 neighbours above the floor,
-  its symmetric form, and Chinese Whispers in three steps; beside it plain propagation on the same graph.
+- hnswlib: build an index and search 20 neighbours of every face, on all cores, with the shortest candidate
+  list (`ef`) of those tried that reaches a recall of 0.95; ours has no such setting, its recall is reported;
+- cluster: the work of `faceindex cluster` on the vectors: the graph of 80 neighbours above the floor,
+  its symmetric form, and Chinese Whispers in three steps; also plain propagation on the same graph.
 
-Recall@20 is measured on 1,000 faces against exact search; the kernels are compiled before. hnswlib's
-time to find its `ef` is not counted. Beside the targets stands how the time and the memory of each grow
-with the number of faces, when several numbers are given.
+Recall@20 is measured on 1,000 faces against exact search. The kernels are compiled before. The time excludes
+the search for hnswlib's `ef`. With several numbers of faces the result contains exponents of the growth of
+time and memory.
 
     python benchmarks/scale.py [--quick] [--faces N,N,...] [--runs N] [--parts graph,hnswlib,cluster]
                                [--seed S] [--m M] [--ef-construction E]
@@ -23,16 +23,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import hnswlib
 import numpy as np
-from common import target, write_result
+from common import argument_parser, peak_mib, ratios, run_child, target, write_result
 from made_up import face_vectors, long_tail
 
 from faceindex import models
@@ -42,29 +39,19 @@ from faceindex.clustering.chinese_whispers import chinese_whispers
 from faceindex.clustering.graph import log_odds, symmetric_graph
 from faceindex.clustering.incremental import _GRAPH_FLOOR, NEIGHBOURS
 from faceindex.clustering.neighbours import EXACT_UP_TO, near_neighbours, nearest
-from faceindex.metrics import bcubed
-from faceindex.models import EmbedderSpec
-from faceindex.types import F32, I32, I64
+from faceindex.metrics import bcubed, recall_at_k
+from faceindex.types import F32, I64
 
 DIMENSION = 128
 K = 20
-ASKED = 1000
+QUERIES = 1000  # faces on which recall is measured
 ENOUGH = 0.95
 EFS = (21, 24, 28, 32, 40, 48, 64, 80, 96, 128, 160, 200, 256, 320, 400, 512)
 HNSW_BLOCK = 20_000
 
 
-def peak_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def recall(found: I32 | I64, expected: I64) -> float:
-    return float(np.mean([len(np.intersect1d(f, e)) / K for f, e in zip(found, expected, strict=True)]))
-
-
 def warm_up(vectors: F32) -> None:
-    """Load the kernels, those of the partition too."""
+    """Load the kernels, also those of the approximate search."""
     some = np.array(vectors[:1000])
     search.EXACT_UP_TO = 100
     neighbours, similarities = near_neighbours(some, K)
@@ -73,17 +60,18 @@ def warm_up(vectors: F32) -> None:
     chinese_whispers(symmetric_graph(neighbours, similarities))
 
 
-def measure_graph(vectors: F32, asked: I64, expected: I64, seed: int) -> dict[str, object]:
+def measure_graph(vectors: F32, queries: I64, expected: I64, seed: int) -> dict[str, object]:
     warm_up(vectors)
     before = peak_mib()
     wall, cpu = time.perf_counter(), time.process_time()
     found, _ = near_neighbours(vectors, K, seed=seed)
     times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-    return {**times, "recall": recall(found[asked], expected), "mib_before": before, "peak_mib": peak_mib()}
+    recall = recall_at_k(found[queries].astype(np.int64), expected)
+    return {**times, "recall": recall, "mib_before": before, "peak_mib": peak_mib()}
 
 
 def measure_hnswlib(
-    vectors: F32, asked: I64, expected: I64, m: int, ef_construction: int, seed: int
+    vectors: F32, queries: I64, expected: I64, m: int, ef_construction: int, seed: int
 ) -> dict[str, object]:
     n = len(vectors)
     before = peak_mib()
@@ -93,8 +81,8 @@ def measure_hnswlib(
     index.add_items(vectors, np.arange(n))
     build, build_cpu = time.perf_counter() - wall, time.process_time() - cpu
 
-    def ask(rows: I64) -> I64:
-        """Without the faces themselves."""
+    def search_neighbours(rows: I64) -> I64:
+        """Return (n, K) neighbours without the faces themselves."""
         labels, _ = index.knn_query(vectors[rows], K + 1)
         found = labels.astype(np.int64)
         itself = found == rows[:, None]
@@ -103,12 +91,12 @@ def measure_hnswlib(
 
     for ef in EFS:
         index.set_ef(ef)
-        reached = recall(ask(asked), expected)
+        reached = recall_at_k(search_neighbours(queries), expected)
         if reached >= ENOUGH:
             break
     wall, cpu = time.perf_counter(), time.process_time()
     for start in range(0, n, HNSW_BLOCK):
-        ask(np.arange(start, min(start + HNSW_BLOCK, n)))
+        search_neighbours(np.arange(start, min(start + HNSW_BLOCK, n)))
     query, query_cpu = time.perf_counter() - wall, time.process_time() - cpu
     return {
         "seconds": build + query,
@@ -128,7 +116,6 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
     warm_up(vectors)
     n = len(vectors)
     embedder = models.get("embedder", "dlib")
-    assert isinstance(embedder, EmbedderSpec)
     calibration = embedder.calibration
     floor = calibration.threshold(n) + _GRAPH_FLOOR / calibration.slope
     options = ClusterOptions(calibration=calibration, seed=seed)
@@ -165,49 +152,44 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
 
 
 def measure(part: str, folder: Path, options: argparse.Namespace) -> dict[str, object]:
-    """One run of one contestant, in this process; or the preparation, for its memory not to count."""
+    """Run one part, or the preparation, in this process, so that its peak memory is its own."""
     if part == "prepare":
         prepare(options.faces[0], options.seed, folder)
         return {}
     vectors: F32 = np.load(folder / "vectors.npy", mmap_mode="r").view(np.ndarray)
-    asked, expected = np.load(folder / "asked.npy"), np.load(folder / "expected.npy")
+    queries, expected = np.load(folder / "queries.npy"), np.load(folder / "expected.npy")
     if part == "graph":
-        return measure_graph(vectors, asked, expected, options.seed)
+        return measure_graph(vectors, queries, expected, options.seed)
     if part == "hnswlib":
-        return measure_hnswlib(vectors, asked, expected, options.m, options.ef_construction, options.seed)
+        return measure_hnswlib(vectors, queries, expected, options.m, options.ef_construction, options.seed)
     return measure_cluster(vectors, np.load(folder / "who.npy"), options.seed)
 
 
 def prepare(n: int, seed: int, folder: Path) -> None:
+    """Write the vectors, the people, and queries with their exact neighbours."""
     rng = np.random.default_rng(seed)
     who = long_tail(n, rng)
     vectors = face_vectors(who, DIMENSION, rng)
-    asked = np.sort(rng.choice(n, min(ASKED, n), replace=False))
-    # So few are compared with all.
-    expected, _ = nearest(vectors[asked], vectors, K, leave_out=asked.astype(np.int32))
+    queries = np.sort(rng.choice(n, min(QUERIES, n), replace=False))
+    # `nearest` is exact for so few queries.
+    expected, _ = nearest(vectors[queries], vectors, K, leave_out=queries.astype(np.int32))
     np.save(folder / "vectors.npy", vectors)
     np.save(folder / "who.npy", who)
-    np.save(folder / "asked.npy", asked)
+    np.save(folder / "queries.npy", queries)
     np.save(folder / "expected.npy", expected)
 
 
 def run(n: int, options: argparse.Namespace, parts: list[str]) -> dict[str, list[dict[str, object]]]:
-    """All runs of all contestants on the same `n` faces, in turns."""
+    """Run all parts on the same `n` faces, alternating."""
     results: dict[str, list[dict[str, object]]] = {part: [] for part in parts}
     with tempfile.TemporaryDirectory() as folder:
-        common = [sys.executable, __file__, "--folder", folder, "--faces", str(n)]
-        subprocess.run([*common, "--part", "prepare", "--seed", str(options.seed)], check=True)
+        data = ("--folder", folder, "--faces", n)
+        run_child(__file__, "--part", "prepare", "--seed", options.seed, *data)
+        settings = ("--m", options.m, "--ef-construction", options.ef_construction)
         for run in range(options.runs):
             for part, found in results.items():
-                settings = {
-                    "--part": part,
-                    "--seed": options.seed + run,
-                    "--m": options.m,
-                    "--ef-construction": options.ef_construction,
-                }
-                words = [str(word) for item in settings.items() for word in item]
-                done = subprocess.run([*common, *words], check=True, stdout=subprocess.PIPE, text=True)
-                found.append(json.loads(done.stdout))
+                seed = options.seed + run
+                found.append(run_child(__file__, "--part", part, "--seed", seed, *settings, *data))
                 shown = {k: round(v, 3) if isinstance(v, float) else v for k, v in found[-1].items()}
                 print(f"{n:,} faces, {part}: {shown}", flush=True)
     return results
@@ -222,7 +204,7 @@ def middle(results: list[dict[str, object]], what: str) -> float:
 
 
 def exponents(rows: list[dict[str, object]], part: str) -> dict[str, float]:
-    """Slope of log seconds (of all cores) and of log memory over log faces, first to last size."""
+    """Return the slope of log CPU seconds and log memory over log faces, from the first to the last size."""
     (n, small), (m, large) = ((int(str(row["faces"])), row[part]) for row in (rows[0], rows[-1]))
     assert isinstance(small, list)
     assert isinstance(large, list)
@@ -233,15 +215,14 @@ def exponents(rows: list[dict[str, object]], part: str) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="30,000 faces, one run")
+    parser = argument_parser(__doc__, quick="30,000 faces, one run")
     parser.add_argument("--faces", type=lambda text: [int(n) for n in text.split(",")], default=[1_000_000])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--m", type=int, default=16, help="of hnswlib")
-    parser.add_argument("--ef-construction", type=int, default=100, help="of hnswlib")
-    parser.add_argument("--parts", default="graph,hnswlib,cluster", help="which of the three to run")
-    parser.add_argument("--part", help=argparse.SUPPRESS)  # a process for one run
+    parser.add_argument("--m", type=int, default=16, help="M of hnswlib")
+    parser.add_argument("--ef-construction", type=int, default=100, help="ef_construction of hnswlib")
+    parser.add_argument("--parts", default="graph,hnswlib,cluster", help="the parts to run")
+    parser.add_argument("--part", help=argparse.SUPPRESS)  # in a child process
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
@@ -254,18 +235,16 @@ def main() -> None:
     payload: dict[str, object] = {"dimension": DIMENSION, "k": K, "seed": options.seed, "runs": options.runs}
     if len(rows) > 1:
         payload["exponents"] = {part: exponents(rows, part) for part in parts}
-        print("exponents from the least to the most faces:", payload["exponents"])
+        print("exponents from the smallest to the largest number:", payload["exponents"])
     if {"graph", "hnswlib"} <= set(parts):
         payload["targets"] = targets(rows[-1])
-    name = "scale_quick" if options.quick else "scale"
-    print(f"Written to {write_result(name, {**payload, 'rows': rows})}")
+    write_result("scale", {**payload, "rows": rows}, quick=options.quick)
 
 
 def targets(row: dict[str, object]) -> list[dict[str, object]]:
     ours, theirs = row["graph"], row["hnswlib"]
     assert isinstance(ours, list)
     assert isinstance(theirs, list)
-    pairs = zip(numbers(ours, "seconds"), numbers(theirs, "seconds"), strict=True)
     accuracy: dict[str, object] = {
         "recall_at_20": middle(ours, "recall"),
         "recall_at_20_hnswlib": middle(theirs, "recall"),
@@ -282,8 +261,8 @@ def targets(row: dict[str, object]) -> list[dict[str, object]]:
     return [
         target(
             7,
-            f"{row['faces']:,} faces: the graph of 20 neighbours, over hnswlib's time",
-            [one / other for one, other in pairs],
+            f"{row['faces']:,} faces: graph of 20 neighbours, time of ours / hnswlib's",
+            ratios(numbers(ours, "seconds"), numbers(theirs, "seconds")),
             reach=1.1,
             beyond=1.0,
             accuracy=accuracy,

@@ -1,22 +1,51 @@
 """faceindex: find, group and recognise the people in a folder of photos.
 
-The library's face is `FaceIndex`; errors are in `faceindex.errors`, plain data in
-`faceindex.types`. Importing the package imports none of the heavy libraries.
+`FaceIndex` is the library's main class; `Recogniser` finds and embeds faces without an index. Errors are
+in `faceindex.errors`, array types in `faceindex.types`. Importing the package imports no heavy library.
 """
 
-TYPE_CHECKING = False  # type checkers know the name; importing typing takes longer than all the rest
+TYPE_CHECKING = False  # importing typing takes longer than the rest of this module
 
 if TYPE_CHECKING:
-    from faceindex.api import FaceIndex
+    from faceindex.api import (
+        Cluster,
+        ClusterResult,
+        Face,
+        FaceIndex,
+        Identification,
+        IdentifiedFace,
+        Neighbour,
+        find_index,
+    )
+    from faceindex.recognition import Recogniser
 
 __version__ = "0.1.0"
 
-__all__ = ["FaceIndex", "__version__"]
+__all__ = [
+    "Cluster",
+    "ClusterResult",
+    "Face",
+    "FaceIndex",
+    "Identification",
+    "IdentifiedFace",
+    "Neighbour",
+    "Recogniser",
+    "__version__",
+    "find_index",
+]
 
 
 def __getattr__(name: str) -> object:
-    if name == "FaceIndex":
-        from faceindex.api import FaceIndex
+    if name == "Recogniser":
+        from faceindex.recognition import Recogniser
 
-        return FaceIndex
+        return Recogniser
+    if name in __all__:
+        from faceindex import api
+
+        return getattr(api, name)
     raise AttributeError(f"module 'faceindex' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,54 +1,58 @@
 """Boxes and landmarks to aligned face chips.
 
-Alignment ``dlib`` cuts the chips that dlib's face recognition network was trained on: a square in
+Alignment ``dlib`` cuts the chips that dlib's face recognition network was trained on: squares in
 which five points (four eye corners, the base of the nose) lie where ``get_face_chip_details`` of
 ``dlib/image_transforms/interpolation.h`` puts them, with a padding of a quarter.
 
-dlib finds these five points with a small regression forest (Kazemi & Sullivan 2014) that starts from
-a box shaped like those of dlib's own detectors, and answers in whole pixels. A box of another detector
-is shaped otherwise, and the points suffer. So, for a face that has landmarks:
+dlib finds these five points with a small regression forest (Kazemi & Sullivan 2014). The forest starts from a
+box like those of dlib's own detectors and returns whole pixels. From boxes of another shape, as other
+detectors return them, its points are less accurate. A face with landmarks is therefore aligned in three
+steps:
 
-1. A similarity transform (Umeyama 1991) from the landmarks to their mean place in dlib's chips gives
-   the box that dlib's detector would have drawn.
-2. The forest finds its five points from that box. It was trained on upright faces: where a face is
-   tilted by more than 20 degrees, it looks at an upright copy.
+1. A similarity transform (Umeyama 1991) between the landmarks and their mean positions in dlib's chips gives
+   the box that dlib's detector would have returned.
+2. The forest finds its five points from that box. It was trained on upright faces: if a face is tilted by
+   more than 20 degrees, the forest runs on an upright copy.
 3. The chip's transform is fitted to all ten points, the detector's and the forest's.
 
-Measured with MTCNN, all ten points against the landmarks alone and the forest's points alone: of the
-pairs of one person in shared/data/people, 95.3 % against 94.5 and 94.7 % are more alike than all but 1 %
-of the pairs of two; 98.9 % against 98.8 and 98.7 % of the LFW pairs are told right, with a standard error
-of 0.13 (`benchmarks/lfw_pairs.py`).
+Measured with MTCNN for all ten points, the landmarks alone and the forest's points alone: on
+shared/data/people, the true match rates at a false match rate of 1 % are 95.3, 94.5 and 94.7 %. (That is the
+share of the pairs of one person that are more similar than all but 1 % of the pairs of two.) On the LFW
+pairs, the accuracies are 98.9, 98.8 and 98.7 %, with a standard error of 0.13 (`benchmarks/lfw_pairs.py`).
 
-Alignment ``facenet`` shows another rectangle of the same fit, stretched to a square. facenet was trained on
-MTCNN's boxes with a margin, stretched alike (davidsandberg/facenet), and what surrounds the face is part of
-what it knows. Shares of the pairs of one person that are more alike than all but 0.1 and 0.01 % of the pairs
-of two on 1,345 photos of LFW, and than all but 1 and 0.1 % on 400 of shared/data/people, with MTCNN
-(`benchmarks/facenet_chips.py --quick`; sides are those of dlib's chip):
+Alignment ``facenet`` cuts another rectangle of the same fit and stretches it to a square. facenet was trained
+on MTCNN's boxes with a margin, stretched in the same way (davidsandberg/facenet), so its vectors depend on
+the surroundings of a face too. The table lists true match rates in per cent, with MTCNN, on 1,345 photos of
+LFW and on 400 photos of shared/data/people (`benchmarks/facenet_chips.py --quick`). Sides and centres are
+fractions of the side of dlib's chip.
 
-======================================  =====  =====  ======  ======
-chip                                    LFW           people
-======================================  =====  =====  ======  ======
-box, as facenet-pytorch cuts it         93.7   83.0   93.3    83.2
-box and margin 32 of 160 px, alike      97.7   88.6   91.9    76.1
-1.00 x 1.00, dlib's chip                94.7   81.8   93.1    83.1
-1.15 x 1.15, centred at 0.50, 0.44      95.9   86.0   92.0    76.3
-0.87 x 1.16, centred at 0.50, 0.42      95.9   87.2   93.7    83.6
-**0.92 x 1.23, centred at 0.50, 0.43**  96.5   86.6   92.3    80.2
-0.97 x 1.29, centred at 0.49, 0.435     97.1   87.4   91.7    79.3
-1.00 x 1.35, centred at 0.50, 0.47      96.9   86.3   89.3    72.4
-======================================  =====  =====  ======  ======
+======================================  =====  ======  ======  ======
+chip                                    LFW            people
+======================================  =====  ======  ======  ======
+false match rate in per cent            0.1    0.01    1       0.1
+box, as facenet-pytorch cuts it         93.7   83.0    93.3    83.2
+same, with margin 32 of 160 px          97.7   88.6    91.9    76.1
+1.00 x 1.00, dlib's chip                94.7   81.8    93.1    83.1
+1.15 x 1.15, centred at 0.50, 0.44      95.9   86.0    92.0    76.3
+0.87 x 1.16, centred at 0.50, 0.42      95.9   87.2    93.7    83.6
+**0.92 x 1.23, centred at 0.50, 0.43**  96.5   86.6    92.3    80.2
+0.97 x 1.29, centred at 0.49, 0.435     97.1   87.4    91.7    79.3
+1.00 x 1.35, centred at 0.50, 0.47      96.9   86.3    89.3    72.4
+======================================  =====  ======  ======  ======
 
-The more it is shown, the better it does on LFW, where photos of a person are often of one day, and the worse
-on people/; the one in use lies between. Of all 3,000 LFW pairs in ten folds the last three tell 99.00, 99.17
-and 99.27 % right, with standard errors of 0.13, 0.13 and 0.10; at least one pair carries a wrong label.
+Larger chips give better results on LFW, where the photos of a person are often of one day, and worse results
+on people/. The one in use (bold) lies between. On all 3,000 LFW pairs in ten folds, the accuracies of the
+last three are 99.00, 99.17 and 99.27 %, with standard errors of 0.13, 0.13 and 0.10; at least one pair has a
+wrong label.
 
-A face without landmarks goes dlib's own way: the forest starts from its box, and only its five points
-count. If the detector's boxes are shaped otherwise (`BoxShape`), the forest starts from the box that dlib's
-detector would have drawn on average, and once more from the one that the points then ask for. Measured with
-dsfd-light, as the distance of the chip's corners from those of the same face with MTCNN's landmarks, in
-sides of the chip: from the box as it is 0.029 (median of 198 photos of shared/data/people; 95 % below
-0.088), from the shaped box 0.022 (0.060), and once more 0.022 (0.069); but on photos turned by 45 degrees
-once more brings 0.043 down to 0.021 (67 photos), and a third time nothing.
+A face without landmarks is aligned as in dlib: the forest starts from its box, and only the forest's points
+count. If the detector's boxes have another shape (`BoxShape`), the forest starts from the box that dlib's
+detector would have returned on average, and then once more from the box that its first points give. The error
+was measured with dsfd-light: the distance of the chip's corners from those of the same face with MTCNN's
+landmarks, as a fraction of the chip's side. Its median over 198 photos of shared/data/people is 0.029 from
+the unchanged box (95 % are below 0.088), 0.022 from the average box (0.060) and 0.022 after the second run
+(0.069). On 67 photos turned by 45 degrees, the second run reduces it from 0.043 to 0.021, and a third run
+changes nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +65,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceindex.errors import UsageError
-from faceindex.models.registry import SHAPE_PREDICTOR
+from faceindex.models.builtin import SHAPE_PREDICTOR
 from faceindex.models.spec import Alignment, BoxShape
 from faceindex.models.weights import find_weights, read_weights
 from faceindex.types import F32, U8, Detections, Image
@@ -70,7 +74,7 @@ __all__ = ["cut_chips"]
 
 _F64: TypeAlias = NDArray[np.float64]
 
-# Mean place of the forest's points, as fractions of the unpadded face (get_face_chip_details in
+# Mean positions of the forest's points, as fractions of the unpadded face (get_face_chip_details in
 # dlib/image_transforms/interpolation.h): outer and inner corner of the eye on the right, the same
 # on the left, base of the nose.
 _FOREST_MEAN: _F64 = np.array(
@@ -82,10 +86,10 @@ _FOREST_MEAN: _F64 = np.array(
         [0.4901123135679, 0.6277975316475],
     ]
 )
-_PADDING = 0.25  # what face_recognition.cpp of dlib's Python module uses
+_PADDING = 0.25  # as in face_recognition.cpp of dlib's Python module
 
-# The rest was measured in dlib's own chips (HOG detector, forest, get_face_chip_details) of 774 photos
-# of shared/data/people, as fractions of the chip: the median place of MTCNN's landmarks (eyes, tip of the
+# Measured in dlib's own chips (HOG detector, forest, get_face_chip_details) of 774 photos of
+# shared/data/people, as fractions of the chip: the median positions of MTCNN's landmarks (eyes, tip of the
 # nose, corners of the mouth), and the median box of the HOG detector.
 _LANDMARKS_IN_CHIP: _F64 = (
     np.array([[47.9, 45.45], [101.7, 45.5], [75.2, 79.0], [50.5, 103.25], [98.0, 103.25]]) / 150
@@ -97,7 +101,7 @@ _POINTS_IN_CHIP: _F64 = np.concatenate([(_FOREST_MEAN + _PADDING) / (1 + 2 * _PA
 
 
 class _Frame(NamedTuple):
-    """The rectangle that an alignment shows, in sides of dlib's chip."""
+    """The rectangle that an alignment cuts; its numbers are fractions of the side of dlib's chip."""
 
     x: float  # centre
     y: float
@@ -105,7 +109,7 @@ class _Frame(NamedTuple):
     height: float
 
     def within(self, transform: _F64) -> _F64:
-        """From where dlib's chip is, (2, 3), to where this rectangle is; both of the unit square."""
+        """Convert the transform (2, 3) of dlib's chip to that of this rectangle; both map the unit square."""
         linear = transform[:, :2]
         shift = transform[:, 2] + linear @ (self.x - self.width / 2, self.y - self.height / 2)
         return np.concatenate([linear * (self.width, self.height), shift[:, None]], axis=1)
@@ -113,10 +117,10 @@ class _Frame(NamedTuple):
 
 _FRAMES = {"dlib": _Frame(0.5, 0.5, 1, 1), "facenet": _Frame(0.5, 0.43, 0.92, 1.23)}
 
-_UPRIGHT = np.deg2rad(20)  # up to here the forest does as well on the photo itself
+_UPRIGHT = np.deg2rad(20)  # up to this tilt the forest is as accurate on the image itself
 _UPRIGHT_SIZE = 200  # side in pixels of an upright copy; 300 is no better
-_FARTHEST = 1e7  # pixels; a coordinate beyond is a mistake
-_SMALLEST = 2.0  # side in pixels; a degenerate face is taken to be this large
+_FARTHEST = 1e7  # pixels; a coordinate beyond this is a mistake
+_SMALLEST = 2.0  # side in pixels; smaller, degenerate faces are treated as this large
 
 
 def cut_chips(
@@ -129,27 +133,27 @@ def cut_chips(
     image : (h, w, 3) uint8
         RGB, upright. May be decoded at a reduced scale or be part of a photo.
     detections : Detections
-        n faces in pixels *of that image*; see `Detections.scaled`. They may lie across or beyond its
-        border. Landmarks of a face are either all numbers or all NaN.
+        n faces in pixels *of that image*; see `Detections.scaled`. They may extend beyond the image or lie
+        outside of it. The landmarks of a face are either all numbers or all NaN.
     alignment : Alignment
         The embedder's ``spec.alignment``.
     box : BoxShape, optional
-        The detector's ``spec.box``; matters for faces without landmarks. None if their boxes are left,
-        top, right and bottom of the rectangles of dlib's detectors.
+        The detector's ``spec.box``, used for faces without landmarks. None if the boxes are left, top, right
+        and bottom of the rectangles of dlib's detectors.
 
     Returns
     -------
     (n, size, size, 3) uint8
-        What lies outside the image is black, as it was when the network was trained. Faces larger
-        than the chip are shrunk through an image pyramid, so without aliasing.
+        Pixels outside of the image are black, as in the training of the network. Faces larger than the chip
+        are reduced through an image pyramid, so without aliasing.
 
     Raises
     ------
     UsageError
-        If the alignment has a name that is not known, or a coordinate of a box is NaN, or one of a box or
+        If there is no alignment of that name, if a coordinate of a box is NaN, or if a coordinate of a box or
         landmark is 10 million pixels or more.
     WeightsNotFound, WeightsInvalid
-        If the alignment needs a file of weights; as `faceindex.models.weights.read_weights`.
+        If the weight file of the forest is missing or invalid; see `faceindex.models.weights.read_weights`.
     """
     try:
         frame = _FRAMES[alignment.name]
@@ -162,11 +166,11 @@ def cut_chips(
     limits = np.abs(detections.boxes) < _FARTHEST, ~(np.abs(detections.landmarks) >= _FARTHEST)
     if not all(inside.all() for inside in limits):
         raise UsageError(
-            f"A face has a coordinate that is not below {_FARTHEST:,.0f} pixels.", "Leave that face out."
+            f"A face has a coordinate that is not below {_FARTHEST:,.0f} pixels.", "Leave out that face."
         )
     image = np.ascontiguousarray(image)
-    # One native call a face, 0.3 ms: sampling all at once with torch's grid_sample takes longer and
-    # would lack the image pyramid.
+    # One native call per face, 0.3 ms. Sampling all faces at once with torch's grid_sample takes longer, and
+    # has no image pyramid.
     return np.stack(
         [
             _extract(image, frame.within(transform), alignment.size)
@@ -176,7 +180,7 @@ def cut_chips(
 
 
 def _fit_faces(image: Image, detections: Detections, box: BoxShape | None) -> _F64:
-    """Transforms (n, 2, 3) that map the unit square to where dlib's chip of each face is."""
+    """Return the transforms (n, 2, 3) that map the unit square to dlib's chip of each face."""
     n = len(detections)
     landmarks = detections.landmarks.astype(np.float64)
     known = np.isfinite(landmarks.sum((1, 2)))
@@ -207,7 +211,7 @@ def _fit_similarity(source: _F64, target: _F64, weights: _F64) -> _F64:
     Returns
     -------
     (n, 2, 3) float64
-        Rotation times scale, and shift: ``source @ m[:, :2].T + m[:, 2]`` is near `target`.
+        Rotation times scale, and shift: ``source @ m[:, :2].T + m[:, 2]`` approximates `target`.
     """
     weights = (weights / weights.sum(1, keepdims=True))[..., None]
     source_mean, target_mean = (weights * source).sum(1), (weights * target).sum(1)
@@ -221,10 +225,10 @@ def _fit_similarity(source: _F64, target: _F64, weights: _F64) -> _F64:
 
 
 def _extract(image: Image, transform: _F64, size: int) -> U8:
-    """The rectangle onto which a transform (2, 3) maps the unit square, as (size, size, 3)."""
+    """Cut out the rectangle to which a transform (2, 3) maps the unit square, as (size, size, 3)."""
     sides = np.maximum(np.hypot(transform[0, :2], transform[1, :2]), _SMALLEST)
     x, y = (transform @ (0.5, 0.5, 1)).tolist()
-    # As dlib's chip_details has it: from the first pixel to the last of the image.
+    # dlib's chip_details takes the centres of the first and of the last pixel.
     half_x, half_y = ((sides - 1) / 2).tolist()
     details = dlib.chip_details(
         dlib.drectangle(x - half_x, y - half_y, x + half_x, y + half_y),
@@ -236,26 +240,26 @@ def _extract(image: Image, transform: _F64, size: int) -> U8:
 
 
 def _forest_by_box(image: Image, box: F32) -> _F64:
-    """The forest's points (5, 2) from a box of dlib's own detectors."""
+    """Return the forest's points (5, 2), starting from a box like those of dlib's detectors."""
     shape = _forest()(image, dlib.rectangle(*map(int, box.round())))
     return np.array([(part.x, part.y) for part in shape.parts()], np.float64)
 
 
 def _forest_by_any_box(image: Image, box: F32, shape: BoxShape | None) -> _F64:
-    """The forest's points (5, 2) from a box of the given shape; None is the shape of dlib's own."""
+    """Return the forest's points (5, 2), starting from a box of the given shape; None is dlib's own."""
     if shape is None:
         return _forest_by_box(image, box)
     sides = box[2:] - box[:2]
     centre = (box[:2] + box[2:]) / 2 + sides * (shape.x, shape.y)
     half = np.sqrt(np.abs(sides.prod())) * shape.side / 2
     points = _forest_by_box(image, np.concatenate([centre - half, centre + half]).astype(np.float32))
-    # The median shape is not that of each box: once more from the box that these points ask for.
+    # `shape` is a median, from which this box may differ: start once more from the box that the points give.
     fitted = _fit_similarity(_POINTS_IN_CHIP[:5], points[None], np.ones((1, 5)))
     return _forest_by_landmarks(image, fitted[0])
 
 
 def _forest_by_landmarks(image: Image, transform: _F64) -> _F64:
-    """The forest's points (5, 2) where the chip is about `transform` (2, 3) of the unit square."""
+    """Return the forest's points (5, 2), starting from an approximate transform (2, 3) of dlib's chip."""
     if abs(np.arctan2(transform[1, 0], transform[0, 0])) <= _UPRIGHT:
         half = np.hypot(*transform[:, 0]) * _BOX_SIDE / 2
         centre = transform @ (*_BOX_CENTRE, 1)
@@ -264,7 +268,7 @@ def _forest_by_landmarks(image: Image, transform: _F64) -> _F64:
     centre = _BOX_CENTRE * _UPRIGHT_SIZE
     half = _BOX_SIDE * _UPRIGHT_SIZE / 2
     found = _forest_by_box(upright, np.concatenate([centre - half, centre + half]).astype(np.float32))
-    # _extract lays the centres of the outermost pixels one image pixel closer than the square's edges.
+    # In `_extract`, the centres of the outermost pixels are one image pixel less apart than the edges.
     shrink = 1 - 1 / max(float(np.hypot(*transform[:, 0])), _SMALLEST)
     found = 0.5 + (found / (_UPRIGHT_SIZE - 1) - 0.5) * shrink
     points: _F64 = found @ transform[:, :2].T + transform[:, 2]
@@ -273,5 +277,6 @@ def _forest_by_landmarks(image: Image, transform: _F64) -> _F64:
 
 @lru_cache(maxsize=1)
 def _forest() -> dlib.shape_predictor:
-    read_weights(SHAPE_PREDICTOR)  # dlib trusts the file, so verify it
+    """Load dlib's 5-point predictor."""
+    read_weights(SHAPE_PREDICTOR)  # verifies the file, which dlib does not
     return dlib.shape_predictor(str(find_weights(SHAPE_PREDICTOR)))

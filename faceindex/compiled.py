@@ -1,4 +1,4 @@
-"""Loops that numba compiles, kept for the next process where there is a place to keep them."""
+"""Loops compiled by numba, with the machine code cached on disk where that is possible."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["compiled"]
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function the first time it is called with arguments of these types.
+    """Return a decorator that compiles a function when it is first called with arguments of new types.
 
-    The machine code is kept beside the source, or in the user's cache. Where neither can be written, as
-    in a container whose user has no home, every process compiles anew, which takes some seconds.
+    The machine code is cached beside the source, or in the user's cache directory. If neither can be written,
+    as in a container whose user has no home, every process compiles again, which takes some seconds.
 
     Parameters
     ----------
     **options
-        Of `numba.njit`, such as ``nogil=True``.
+        Passed to `numba.njit`, such as ``nogil=True``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Where networks compute, and how much they are given at a time."""
+"""Torch devices, and batch sizes that fit into their memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KINDS = ("cpu", "cuda", "mps")
 
 
 def resolve(name: str) -> str:
-    """The torch device that a name stands for.
+    """Resolve the name of a device, which may be "auto", to a torch device.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def resolve(name: str) -> str:
     Raises
     ------
     UsageError
-        If there is no such device here; says which there are.
+        If this machine has no such device; the message lists those it has.
     """
     if name == "auto":
         return _available()[0]
@@ -49,53 +49,53 @@ def resolve(name: str) -> str:
     elif kind == "mps" and not torch.backends.mps.is_available():
         problem = "The device 'mps' cannot be used: it needs macOS on Apple silicon."
     if problem:
-        raise UsageError(problem, f"Here are: auto, {', '.join(reversed(_available()))}.")
+        raise UsageError(problem, f"Available devices: auto, {', '.join(reversed(_available()))}.")
     return name
 
 
 def half_precision(device: str) -> torch.dtype:
-    """The shorter type that a device computes in faster than in float32; float32 if there is none.
+    """Return the 16-bit type in which a device computes faster than in float32, or float32 if there is none.
 
     Parameters
     ----------
     device : str
-        As `resolve` returns it.
+        As returned by `resolve`.
 
     Returns
     -------
     torch.dtype
         bfloat16 on NVIDIA GPUs since Ampere and on processors with AVX512-BF16 or AMX. Without such
-        instructions convolutions in bfloat16 are slower than in float32.
+        instructions, convolutions in bfloat16 are slower than in float32.
     """
     kind = torch.device(device).type
     if kind == "cuda":
         native = torch.cuda.get_device_capability(torch.device(device)) >= (8, 0)
     else:
-        # Not in the first torch releases that are supported; they compute in float32 then.
+        # The oldest supported torch releases lack these tests; float32 is used there.
         tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         native = kind == "cpu" and any(getattr(torch.cpu, test, bool)() for test in tests)
     return torch.bfloat16 if native else torch.float32
 
 
 class BatchSize:
-    """How many items go through a network at a time; less from the first time that memory runs out.
+    """Number of items that pass through a network at a time; it shrinks when memory runs out.
 
     Parameters
     ----------
     device : str
-        As `resolve` returns it.
+        As returned by `resolve`.
     cpu : int
-        The number on a CPU: measured, and small, since larger batches fall out of its caches.
+        The number on a CPU: measured, and small, since larger batches exceed the caches.
     item_bytes : int
-        What one item takes while it is in the network, roughly; on a GPU the number is what fits in a
-        quarter of the memory that is free now.
+        Approximate memory of one item in the network. On a GPU, the number is what fits into a quarter of
+        the free memory.
     most : int
-        Never more on a GPU; beyond some hundred nothing is gained.
+        Upper limit on a GPU; more than some hundred gain nothing.
 
     Attributes
     ----------
     size : int
-        The number in force.
+        The current number.
     """
 
     def __init__(self, device: str, *, cpu: int, item_bytes: int, most: int = 512) -> None:
@@ -105,27 +105,35 @@ class BatchSize:
             self.size = max(1, min(most, free // 4 // item_bytes))
 
     def run(self, n: int, work: Callable[[slice], _Result], *, each: int = 1) -> list[_Result]:
-        """Do `work` on slices of ``range(n)``, about as long as each other, at least once.
+        """Call `work` on slices of ``range(n)`` of about equal length, and at least once.
 
-        When a slice does not fit into memory it is done in halves, and `size` stays at what fits. Several
+        If a slice does not fit into memory, its halves are tried, and `size` is reduced to what fits. Several
         threads may share one object.
 
         Parameters
         ----------
         n : int
+            Number of elements to process.
         work : callable
+            Takes a slice.
         each : int
-            What one of the n counts for; `size` is in these units, and one of the n is always done.
+            Items per element; `size` counts items. A slice has at least one element, even if that has
+            more than `size` items.
+
+        Returns
+        -------
+        list
+            The results, in the order of the slices.
 
         Raises
         ------
-        RuntimeError
-            Of torch, if a single item does not fit.
+        RuntimeError, MemoryError
+            If a single element does not fit into memory.
         """
         results: list[_Result] = []
         start = 0
         while start < n or not results:
-            # Not full slices and a rest: small passes are slow.
+            # Slices of equal length, instead of full ones and a small rest: small passes are slow.
             left = n - start
             passes = max(1, -(-left // max(1, self.size // each)))
             stop = start + -(-left // passes)
@@ -140,15 +148,15 @@ class BatchSize:
             else:
                 start = stop
                 continue
-            # Outside the handler, where the traceback no longer holds what the failed pass had made.
+            # Outside of the handler: its traceback would keep the tensors of the failed pass alive.
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         return results
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a GPU or on the host."""
-    # torch has a class of its own for CUDA; MPS and the CPU's allocator raise a plain RuntimeError.
+    """Return whether an exception means that memory ran out, on a GPU or on the host."""
+    # torch has a class for CUDA only; MPS and the CPU's allocator raise a plain RuntimeError.
     return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
         isinstance(error, RuntimeError)
         and any(
@@ -158,7 +166,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _available() -> list[str]:
-    """The best first; the CPU always last."""
+    """Return the available devices, the best first, the CPU last."""
     found = ["cpu"]
     if torch.backends.mps.is_available():
         found.insert(0, "mps")

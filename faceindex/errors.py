@@ -2,27 +2,27 @@
 
 ::
 
-    FaceIndexError                  problem + remedy, one sentence each
-    ├── UsageError                  an argument that cannot be obeyed
+    FaceIndexError                  problem and remedy, one sentence each
+    ├── UsageError                  an argument is invalid
     ├── ImageError                  one photo cannot be used (never stops a run)
-    ├── StoreError                 the index directory
-    │   ├── IndexNotFound           there is none
-    │   ├── IndexLocked             another process is writing
-    │   ├── IndexCorrupt            its files contradict each other
-    │   ├── IndexVersionError       written by a newer faceindex
-    │   └── PinnedModelError        asked for models other than the pinned ones
+    ├── StoreError                  the index directory
+    │   ├── IndexNotFound           there is no index
+    │   ├── IndexLocked             another process is writing to it
+    │   ├── IndexCorrupt            its files are damaged or contradict each other
+    │   ├── IndexVersionError       it was written by a newer faceindex
+    │   └── PinnedModelError        the request names other models than the pinned ones
     ├── ModelError                  detectors, embedders, clusterers
-    │   ├── UnknownModel            no such name
-    │   ├── ModelNotInstalled       the index is pinned to a model that is not here
-    │   ├── BrokenModel             another package's model that cannot be used
-    │   ├── WeightsNotFound         the file is nowhere it may be
-    │   ├── WeightsInvalid          the file is not the one that was published
-    │   └── FetchFailed             a file could not be downloaded
-    └── EmptyResultError            the question is fine, there is nothing to answer it with
+    │   ├── UnknownModel            no model has this name
+    │   ├── ModelNotInstalled       the index is pinned to a model that is not installed
+    │   ├── BrokenModel             a model of another package cannot be used
+    │   ├── WeightsNotFound         a weight file is missing
+    │   ├── WeightsInvalid          a weight file differs from the published one
+    │   └── FetchFailed             a weight file could not be downloaded
+    └── EmptyResultError            the request is valid, but has no result
         ├── NoFaceFound             no face on the query photo
-        └── NotClustered            `cluster` has not run yet
+        └── NotClustered            the faces have not been clustered yet
 
-The command line turns each into exit code 2, except `ImageError` and `EmptyResultError` (1).
+The command line exits with code 2 for all of them, except `ImageError` and `EmptyResultError` (1).
 """
 
 from __future__ import annotations
@@ -74,22 +74,22 @@ class FaceIndexError(Exception):
 
 
 class UsageError(FaceIndexError, ValueError):
-    """An argument that cannot be obeyed."""
+    """An argument is invalid."""
 
 
 class Reason(str, Enum):
     """Why a photo could not be used. The values are stored in the catalog: append, never rename."""
 
-    MISSING = "missing"  # no such file, or a symlink to nowhere
+    MISSING = "missing"  # no such file, or a broken symlink
     DENIED = "permission denied"
     EMPTY = "empty file"
-    NOT_AN_IMAGE = "not an image"  # the content is of no known format
-    UNSUPPORTED = "unsupported format"  # known, but needs an extra that is not installed
+    NOT_AN_IMAGE = "not an image"  # the content has no known format
+    UNSUPPORTED = "unsupported format"  # a known format that needs an extra which is not installed
     TRUNCATED = "truncated"  # cut short before enough pixels could be read
     CORRUPT = "corrupt"
     TOO_LARGE = "too many pixels"
     IO_ERROR = "input/output error"
-    FAILED = "processing failed"  # by the machine's fault, as far as can be told: out of memory, a bug
+    FAILED = "processing failed"  # probably not because of the photo: out of memory, a bug
 
 
 class ImageError(FaceIndexError):
@@ -100,9 +100,14 @@ class ImageError(FaceIndexError):
     path : path-like
         The photo, as the user can find it.
     reason : Reason
-        Machine-readable cause; summaries count by it.
+        Machine-readable cause, by which summaries count.
     problem, remedy : str
-        As in `FaceIndexError`; `problem` need not repeat the path.
+        As in `FaceIndexError`; `problem` does not name the path.
+
+    Attributes
+    ----------
+    detail : str
+        `problem` as passed; the attribute `problem` also names the path.
     """
 
     exit_code = 1
@@ -115,11 +120,11 @@ class ImageError(FaceIndexError):
 
 
 class StoreError(FaceIndexError):
-    """Anything about the index directory."""
+    """The index directory cannot be used."""
 
 
 class IndexNotFound(StoreError):
-    """There is no index here or above."""
+    """There is no index in the current directory or above."""
 
 
 class IndexLocked(StoreError):
@@ -127,7 +132,7 @@ class IndexLocked(StoreError):
 
 
 class IndexCorrupt(StoreError):
-    """The files of the index contradict each other or are damaged."""
+    """The files of the index are damaged or contradict each other."""
 
 
 class IndexVersionError(StoreError):
@@ -135,27 +140,27 @@ class IndexVersionError(StoreError):
 
 
 class PinnedModelError(StoreError):
-    """The index is pinned to another detector or embedder, or to other settings of it."""
+    """The index is pinned to another detector or embedder, or to other settings of them."""
 
 
 class ModelError(FaceIndexError):
-    """Anything about detectors, embedders or clusterers."""
+    """A detector, embedder or clusterer cannot be used."""
 
 
 class UnknownModel(ModelError, LookupError):
-    """No model of that name; the remedy lists those there are."""
+    """No model has this name; the remedy lists the valid names."""
 
 
 class ModelNotInstalled(ModelError):
-    """An index is pinned to a model that is not installed; the index can be read all the same."""
+    """The index is pinned to a model that is not installed; it can still be read."""
 
 
 class BrokenModel(ModelError):
-    """The model of another package cannot be used: it fails, or is not what it claims to be."""
+    """A model of another package cannot be used: it fails, or does not follow its protocol."""
 
 
 class WeightsNotFound(ModelError):
-    """A weight file is in none of the places where it may be."""
+    """A weight file is in none of the places where it may lie."""
 
 
 class WeightsInvalid(ModelError):
@@ -163,11 +168,11 @@ class WeightsInvalid(ModelError):
 
 
 class FetchFailed(ModelError):
-    """A weight file could not be downloaded, or is not what was published when it came."""
+    """A weight file could not be downloaded, or the download differs from the published file."""
 
 
 class EmptyResultError(FaceIndexError):
-    """The question is fine, there is nothing to answer it with."""
+    """The request is valid, but has no result."""
 
     exit_code = 1
 
@@ -177,4 +182,4 @@ class NoFaceFound(EmptyResultError):
 
 
 class NotClustered(EmptyResultError):
-    """`cluster` has not run yet."""
+    """The faces have not been clustered yet."""

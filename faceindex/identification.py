@@ -1,4 +1,4 @@
-"""Who is on a new photo: the nearest faces, and the cluster that they speak for."""
+"""Find the person that a query face shows: search its nearest faces, then rank their clusters."""
 
 from __future__ import annotations
 
@@ -11,83 +11,68 @@ import numpy as np
 
 from faceindex.types import F32, I64, BoolArray
 
-__all__ = ["Answer", "Neighbour", "Representatives", "identify"]
+__all__ = ["Match", "Representatives", "identify"]
 
 Search: TypeAlias = Callable[[F32, int], tuple[I64, F32]]
 
-_VOICES = 3  # faces of a cluster whose mean similarity is that of the cluster
-_FIRST_LOOK = 32
-_LAST_LOOK = 4096
+_TOP_FACES = 3  # the similarity of a cluster is the mean over this many of its most similar faces
+_FIRST_K = 32
+_LAST_K = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A face of the index that is near to a query face.
-
-    Attributes
-    ----------
-    face : int
-    similarity : float
-        -1..1.
-    cluster : int
-        -1 if in none.
-    """
-
-    face: int
-    similarity: float
-    cluster: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the index says about one query face.
+class Match:
+    """The best match for one query face.
 
     Attributes
     ----------
     cluster : int or None
-        None means unknown: nobody in the index is similar enough.
-    best : int or None
-        The nearest cluster, similar enough or not; None if there is no cluster with a voice.
+        None if no cluster is similar enough.
+    nearest_cluster : int or None
+        The best cluster, similar enough or not; None if no cluster has a representative face.
     similarity : float
-        Mean over the three most alike faces of `best`; NaN if that is None.
+        Mean similarity to the three most similar faces of `nearest_cluster`; NaN if that is None.
     needed : float
-        The similarity that would have been enough; NaN if `best` is None.
+        The similarity that `nearest_cluster` needs for a match; NaN if it is None.
     margin : float
-        By how much more `best` exceeds what it needed than the next cluster does; NaN if there is no
-        other near.
-    neighbours : list of Neighbour
-        The most alike faces, whichever cluster they are in.
+        ``similarity - needed`` of the best cluster minus that of the second best; NaN if there is no
+        second one.
+    faces : list of int
+        Ids of the most similar faces, whatever their cluster, best first.
+    similarities : list of float
+        Their similarities, -1..1.
     """
 
     cluster: int | None
-    best: int | None
+    nearest_cluster: int | None
     similarity: float
     needed: float
     margin: float
-    neighbours: list[Neighbour]
+    faces: list[int]
+    similarities: list[float]
 
 
 @dataclass(frozen=True, slots=True)
 class Representatives:
-    """Which faces speak for which clusters; the same for every query.
+    """The faces that represent their cluster in identification; computed once for all queries.
 
     Attributes
     ----------
     clusters : (n,) int64
-        For each face the cluster that it speaks for, -1 for none.
-    sizes : mapping of int to int
-        How many speak for each cluster; clusters without a voice are not in it.
+        The cluster that each face represents, -1 for none.
+    counts : mapping of int to int
+        Number of representatives of each cluster; clusters without any are left out.
     """
 
     clusters: I64
-    sizes: Mapping[int, int]
+    counts: Mapping[int, int]
 
     @classmethod
-    def of(cls, clusters: I64, speaking: BoolArray | None = None) -> Representatives:
-        """From the cluster of each face, (n,), and which of them speak, (n,); None means all."""
-        heard = clusters if speaking is None else np.where(speaking, clusters, -1)
-        ids, counts = np.unique(heard[heard >= 0], return_counts=True)
-        return cls(heard, dict(zip(ids.tolist(), counts.tolist(), strict=True)))
+    def of(cls, clusters: I64, mask: BoolArray | None = None) -> Representatives:
+        """Build from the cluster of each face, (n,), and a mask of representatives, (n,); None means all."""
+        represented = clusters if mask is None else np.where(mask, clusters, -1)
+        ids, counts = np.unique(represented[represented >= 0], return_counts=True)
+        return cls(represented, dict(zip(ids.tolist(), counts.tolist(), strict=True)))
 
 
 def identify(
@@ -98,68 +83,66 @@ def identify(
     clusters: I64,
     threshold: float,
     consensus: float = 0.0,
-    voices: Representatives | None = None,
+    representatives: Representatives | None = None,
     neighbours: int = 5,
-) -> list[Answer]:
-    """Ask the index about query faces.
+) -> list[Match]:
+    """Match query faces with the clusters of an index.
 
-    A cluster is as similar as its three most alike faces on average. ``benchmarks/calibrate.py``
-    compares this with the most alike face alone, with more faces and with the centroid.
+    The similarity of a cluster is the mean over its three most similar faces.
+    ``benchmarks/calibrate.py`` compares this with the single most similar face, with more faces and with
+    the centroid.
 
     Parameters
     ----------
     queries : (m, d) float32
         Unit vectors.
     search : callable
-        Queries and k to (m, k) face ids, padded with -1, and (m, k) similarities.
+        Maps queries and k to face ids (m, k), padded with -1, and similarities (m, k).
     faces, clusters : (n,) int64
         Live face ids in ascending order, and the cluster of each (-1 for none).
     threshold : float
-        Least similarity of a known person of whom there are one or two faces.
+        Least similarity for a match with a cluster that has one or two representatives.
     consensus : float
-        How much less will do for a person of whom there are three or more.
-    voices : Representatives, optional
-        Which faces speak for their clusters; None means all.
+        Amount by which the threshold is lower for clusters with three or more.
+    representatives : Representatives, optional
+        None means that every face represents its cluster.
     neighbours : int
-        How many of the nearest faces are told.
+        Number of nearest faces to report.
 
     Returns
     -------
-    list of Answer
+    list of Match
         One per query.
     """
     if not len(queries) or not len(faces):
-        return [_answer(None, None, []) for _ in queries]
-    voices = voices or Representatives.of(clusters)
-    sizes = voices.sizes
-    answers: list[Answer | None] = [None] * len(queries)
+        return [_match(None, None, [], []) for _ in queries]
+    representatives = representatives or Representatives.of(clusters)
+    counts = representatives.counts
+    matches: list[Match | None] = [None] * len(queries)
     open_ = np.arange(len(queries))
-    k = max(_FIRST_LOOK, neighbours)
+    k = max(_FIRST_K, neighbours)
     while len(open_):
         found, similarities = search(queries[open_], k)
         undecided = []
         for query, near, values in zip(open_, found, similarities, strict=True):
-            # A writer may have added faces since the table was read: those are left out.
+            # A writer may have added faces since the table was read; leave these out.
             position = np.minimum(np.searchsorted(faces, near), len(faces) - 1)
             known = faces[position] == near
             position, values = position[known], values[known]
-            more = k < _LAST_LOOK and near[-1] >= 0 and len(position) < len(faces)
-            ranking = _ranking(voices.clusters[position], values, sizes, threshold, consensus)
-            enough = len(ranking) >= min(2, len(sizes)) and all(r.complete for r in ranking[:1])
-            if ranking and len(ranking) < len(sizes):  # could a cluster that has not spoken be ahead?
+            more = k < _LAST_K and near[-1] >= 0 and len(position) < len(faces)
+            ranking = _rank(representatives.clusters[position], values, counts, threshold, consensus)
+            enough = len(ranking) >= min(2, len(counts)) and all(r.complete for r in ranking[:1])
+            if ranking and len(ranking) < len(counts):  # could a cluster without a found face be better?
                 enough = enough and values[-1] - (threshold - consensus) <= ranking[0].lead
             if more and not (enough and len(position) >= neighbours):
                 undecided.append(query)
                 continue
-            nearest = [
-                Neighbour(int(faces[i]), float(value), int(clusters[i]))
-                for i, value in zip(position[:neighbours], values, strict=False)
-            ]
             best, second = [*ranking[:2], None, None][:2]
-            answers[query] = _answer(best, second, nearest)
+            nearest = faces[position[:neighbours]].tolist()
+            matches[query] = _match(best, second, nearest, values[:neighbours].tolist())
         open_ = np.array(undecided, np.int64)
-        k = min(4 * k, _LAST_LOOK)
-    return [answer for answer in answers if answer is not None]
+        k = min(4 * k, _LAST_K)
+    return [match for match in matches if match is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,30 +157,32 @@ class _Ranked:
         return self.similarity - self.needed
 
 
-def _ranking(
-    labels: I64, values: F32, sizes: Mapping[int, int], threshold: float, consensus: float
+def _rank(
+    labels: I64, values: F32, counts: Mapping[int, int], threshold: float, consensus: float
 ) -> list[_Ranked]:
-    """Clusters by how far their similarity is above the one that is needed; `values` fall.
+    """Rank clusters by similarity minus needed similarity; `values` are in descending order.
 
-    A face that has not been found yet is at most as similar as the last that was.
+    A face that the search has not returned yet is at most as similar as the last one that it has.
     """
-    voices: dict[int, list[float]] = {}
+    top: dict[int, list[float]] = {}
     for label, value in zip(labels.tolist(), values.tolist(), strict=True):
-        if label >= 0 and len(heard := voices.setdefault(label, [])) < _VOICES:
-            heard.append(value)
+        if label >= 0 and len(best := top.setdefault(label, [])) < _TOP_FACES:
+            best.append(value)
     ranking = []
-    for label, heard in voices.items():
-        wanted = min(_VOICES, sizes[label])
-        missing = wanted - len(heard)
-        similarity = (sum(heard) + missing * float(values[-1])) / wanted
-        needed = threshold - (consensus if wanted == _VOICES else 0.0)
+    for label, best in top.items():
+        wanted = min(_TOP_FACES, counts[label])
+        missing = wanted - len(best)
+        similarity = (sum(best) + missing * float(values[-1])) / wanted
+        needed = threshold - (consensus if wanted == _TOP_FACES else 0.0)
         ranking.append(_Ranked(label, similarity, needed, not missing))
     return sorted(ranking, key=lambda ranked: -ranked.lead)
 
 
-def _answer(best: _Ranked | None, second: _Ranked | None, nearest: list[Neighbour]) -> Answer:
+def _match(
+    best: _Ranked | None, second: _Ranked | None, faces: list[int], similarities: list[float]
+) -> Match:
     if best is None:
-        return Answer(None, None, math.nan, math.nan, math.nan, nearest)
+        return Match(None, None, math.nan, math.nan, math.nan, faces, similarities)
     margin = math.nan if second is None else best.lead - second.lead
-    known = best.cluster if best.lead >= 0 else None
-    return Answer(known, best.cluster, best.similarity, best.needed, margin, nearest)
+    cluster = best.cluster if best.lead >= 0 else None
+    return Match(cluster, best.cluster, best.similarity, best.needed, margin, faces, similarities)

@@ -1,12 +1,11 @@
-"""Detector, aligner and embedder composed once; indexing and identifying both go through here."""
+"""Detector, aligner and embedder combined; indexing and identification share this code."""
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,57 +16,70 @@ from faceindex.errors import BrokenModel
 from faceindex.models import DetectorSpec, EmbedderSpec, Spec
 from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 
+if TYPE_CHECKING:
+    from faceindex.images.inputs import PhotoInput
+
 __all__ = ["LoadedPhoto", "Recogniser", "sharpness", "use_one_thread"]
 
 _SHRINKS = (8, 4, 2)
 
-# Share of a face's box that must be on the photo. On shared/data/people, half faces at the edge were
-# 0.97 similar to each other across people; the least visible face that was told right had 0.66.
+# Share of a face's box that must lie on the photo. On shared/data/people, half faces at the edge had
+# similarities up to 0.97 across people; the least visible face that was recognised had a share of 0.66.
 _MIN_VISIBLE = 0.6
 
-# A face whose box is smaller than this on the reduced photo is cut from a finer decode, because
-# the embedder would see an enlarged, blurred chip (its chips show a face about 100 px wide).
+# A face whose box is smaller than this on the reduced photo is cut from a finer decode. Otherwise the
+# embedder would get an enlarged, blurred chip (its chips show a face about 100 px wide).
 _SHARP_FACE = 100.0
 
-# What is decoded around such a face, in its sides on each side; a chip, turned by 45 degrees, needs half.
+# Margin that is decoded around such a face, in sides of its box; a chip turned by 45 degrees needs half.
 _AROUND = 1.0
 
 _SHARPNESS_BLOCK = 64  # chips; keeps the grey levels in cache
 
-# Photos beyond this are decoded at reduced scale whatever the smallest face, to bound memory.
+# Larger photos are decoded at reduced scale whatever the smallest face, to bound memory.
 _MAX_DECODED_PIXELS = 48_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPhoto:
-    """A photo on its way through the networks.
+    """A photo that is read and decoded, ready for the networks.
 
     Attributes
     ----------
     data : bytes
-        The file's content, for a second, finer decode.
+        The content of the file, for a second, finer decode; empty if the photo came as pixels.
     path : str
         For messages.
-    photo : Photo
+    decoded : DecodedImage
         Decoded at 1/`shrink` of its full size.
     shrink : int
     """
 
     data: bytes
     path: str
-    photo: images.DecodedImage
+    decoded: images.DecodedImage
     shrink: int
 
 
 class Recogniser:
-    """Finds and embeds every face on a photo.
+    """Detects and embeds every face on a photo; usable without an index.
+
+    Several threads may share a recogniser.
 
     Parameters
     ----------
     detector : Detector
     embedder : Embedder
     device : str
-        Where they compute.
+        Where the networks run.
+
+    Examples
+    --------
+    >>> from faceindex import Recogniser
+    >>> recogniser = Recogniser.load()  # doctest: +SKIP
+    >>> faces = recogniser.embed("someone.jpg")  # doctest: +SKIP
+    >>> faces.boxes.shape, faces.vectors.shape  # doctest: +SKIP
+    ((2, 4), (2, 128))
     """
 
     def __init__(self, detector: Detector, embedder: Embedder, *, device: str = "cpu") -> None:
@@ -75,53 +87,85 @@ class Recogniser:
         self.embedder = embedder
         self.device = device
 
+    def __repr__(self) -> str:
+        names = f"{self.detector.spec.name} + {self.embedder.spec.name}"
+        return f"<Recogniser: {names} on {self.device}, faces from {self.detector.min_face:g} px>"
+
     @classmethod
     def load(
         cls,
-        detector: str,
-        embedder: str,
+        detector: str = models.DEFAULT_DETECTOR,
+        embedder: str = models.DEFAULT_EMBEDDER,
         *,
-        min_face: float,
-        device: str = "cpu",
+        min_face: float | None = None,
+        device: str = "auto",
         settings: Mapping[str, object] | None = None,
     ) -> Recogniser:
-        """Build it from registered names.
+        """Load registered models.
 
         Parameters
         ----------
         detector, embedder : str
             Names in the registry.
-        min_face : float
-            Side in pixels of the smallest face that is looked for, on the full-size photo.
+        min_face : float, optional
+            Side in pixels of the smallest face to find, on the full-size photo. None means the
+            default of the detector.
         device : str
             ``"auto"``, or a torch device; see `faceindex.devices.resolve`.
         settings : mapping, optional
-            Values of the models' options, by name; their defaults where it has none.
+            Values of model options by name; missing ones take their defaults.
 
         Raises
         ------
         UnknownModel, WeightsNotFound, WeightsInvalid
         UsageError
-            If there is no such device.
+            If the device does not exist.
         """
-        with _without_collections():
-            from faceindex.devices import resolve  # torch: a second that a run without photos is spared
+        from faceindex.devices import resolve  # imports torch, which takes a second
 
-            device = resolve(device)
-            detector_spec, embedder_spec = models.get("detector", detector), models.get("embedder", embedder)
+        device = resolve(device)
+        detector_spec, embedder_spec = models.get("detector", detector), models.get("embedder", embedder)
+        if min_face is None:
+            min_face = detector_spec.min_face
 
-            def options(spec: Spec) -> dict[str, object]:
-                chosen = settings or {}
-                return {option.name: chosen.get(option.name, option.default) for option in spec.options}
+        def options(spec: Spec) -> dict[str, object]:
+            chosen = settings or {}
+            return {option.name: chosen.get(option.name, option.default) for option in spec.options}
 
-            return cls(
-                models.load(detector_spec, min_face=min_face, device=device, **options(detector_spec)),
-                models.load(embedder_spec, device=device, **options(embedder_spec)),
-                device=device,
-            )
+        return cls(
+            models.load(detector_spec, min_face=min_face, device=device, **options(detector_spec)),
+            models.load(embedder_spec, device=device, **options(embedder_spec)),
+            device=device,
+        )
 
-    def take(self, data: bytes, path: str | os.PathLike[str]) -> LoadedPhoto:
-        """Decode a photo at the scale that the detector needs. Safe to call from many threads.
+    def load_photo(self, photo: PhotoInput, name: str | None = None) -> LoadedPhoto:
+        """Read a photo and decode it at the scale that the detector needs.
+
+        Parameters
+        ----------
+        photo : path-like, bytes, (h, w, 3) uint8 array, or PIL image
+            Arrays are RGB and upright.
+        name : str, optional
+            Name of the photo in messages. None means the path, or the type of the input.
+
+        Raises
+        ------
+        ImageError
+            If the photo cannot be read or decoded.
+        UsageError
+            If it is none of these types.
+        """
+        if isinstance(photo, (str, os.PathLike)):
+            return self.decode_photo(images.read(photo), os.fspath(photo) if name is None else name)
+        if isinstance(photo, (bytes, bytearray, memoryview)):
+            return self.decode_photo(bytes(photo), "<bytes>" if name is None else name)
+        from faceindex.images.inputs import from_pixels
+
+        decoded = from_pixels(cast(Image, photo))
+        return LoadedPhoto(b"", f"<{type(photo).__name__}>" if name is None else name, decoded, 1)
+
+    def decode_photo(self, data: bytes, path: str) -> LoadedPhoto:
+        """Decode the content of a file at the scale that the detector needs.
 
         Raises
         ------
@@ -130,15 +174,36 @@ class Recogniser:
         """
         width, height, _ = images.probe(data, path)
         shrink = self._shrink(width * height)
-        return LoadedPhoto(data, os.fspath(path), images.decode(data, path, shrink=shrink), shrink)
+        return LoadedPhoto(data, path, images.decode(data, path, shrink=shrink), shrink)
 
-    def faces(self, shots: Sequence[LoadedPhoto]) -> list[Faces]:
-        """Find and embed the faces on a batch of photos.
+    def embed(self, photo: PhotoInput) -> Faces:
+        """Detect and embed the faces on one photo.
+
+        Parameters
+        ----------
+        photo
+            As in `load_photo`.
+
+        Returns
+        -------
+        Faces
+            In pixels of the upright full-size photo, best score first.
+
+        Raises
+        ------
+        ImageError, UsageError
+            As `load_photo`.
+        BrokenModel
+            As `recognise`.
+        """
+        return self.recognise([self.load_photo(photo)])[0]
+
+    def recognise(self, photos: Sequence[LoadedPhoto]) -> list[Faces]:
+        """Detect and embed the faces on a batch of photos.
 
         A face counts if its score reaches the threshold of the detector's spec and most of its box
-        is on the photo: of what is cut off at the edge the embedder makes vectors that resemble each
-        other more than anybody. A photo on which none is found is looked at again at scales in
-        between.
+        lies on the photo: embeddings of faces that are cut off at the edge are more similar to each
+        other than to any whole face. Photos without a face are searched again at scales in between.
 
         Returns
         -------
@@ -148,22 +213,22 @@ class Recogniser:
         Raises
         ------
         BrokenModel
-            If a model gives back something of another shape than its protocol says.
+            If a model returns arrays of another shape than its protocol requires.
         """
-        found = self.find(shots)
-        chips = [self._chips(shot, detections) for shot, detections in zip(shots, found, strict=True)]
+        found = self.detect(photos)
+        chips = [self._chips(photo, detections) for photo, detections in zip(photos, found, strict=True)]
         if not chips:
             return []
         every = np.concatenate(chips)
-        made = self.embedder.embed(every)
-        _check_vectors(made, len(every), self.embedder.spec)
-        vectors, norms = made
+        embedded = self.embedder.embed(every)
+        _check_vectors(embedded, len(every), self.embedder.spec)
+        vectors, norms = embedded
         sharp = sharpness(every)
         faces = []
         stop = 0
-        for shot, detections in zip(shots, found, strict=True):
+        for photo, detections in zip(photos, found, strict=True):
             start, stop = stop, stop + len(detections)
-            x, y = shot.photo.scale
+            x, y = photo.decoded.scale
             full = detections.scaled((1 / x, 1 / y))
             faces.append(
                 Faces(
@@ -177,39 +242,39 @@ class Recogniser:
             )
         return faces
 
-    def find(self, shots: Sequence[LoadedPhoto]) -> list[Detections]:
-        """Find the faces on a batch of photos that count, as `faces` does, without embedding them.
+    def detect(self, photos: Sequence[LoadedPhoto]) -> list[Detections]:
+        """Detect the faces on a batch of photos that `recognise` would return, without embedding them.
 
         Returns
         -------
         list of Detections
-            One per photo, in pixels of ``shot.photo.image``, best score first.
+            One per photo, in pixels of ``photo.decoded.image``, best score first.
 
         Raises
         ------
         BrokenModel
-            If the detector gives back something of another shape than its protocol says.
+            If the detector returns arrays of another shape than its protocol requires.
         """
-        found = self._detect(shots, 1.0)
+        found = self._detect(photos, 1.0)
         if factor := self.detector.spec.pyramid:
-            # A pyramid sees a face at steps of size; one that falls badly is missed by a hair.
-            nothing = [i for i, detections in enumerate(found) if not len(detections)]
-            second = self._detect([shots[i] for i in nothing], factor**-0.5)
-            for i, detections in zip(nothing, second, strict=True):
+            # An image pyramid samples face sizes in steps; a size between two steps can be missed.
+            without = [i for i, detections in enumerate(found) if not len(detections)]
+            second = self._detect([photos[i] for i in without], factor**-0.5)
+            for i, detections in zip(without, second, strict=True):
                 found[i] = detections
         return found
 
-    def _detect(self, shots: Sequence[LoadedPhoto], times: float) -> list[Detections]:
-        if not shots:
+    def _detect(self, photos: Sequence[LoadedPhoto], times: float) -> list[Detections]:
+        if not photos:
             return []
         found = self.detector.detect(
-            [shot.photo.image for shot in shots],
-            min_faces=[times * self.detector.min_face * min(shot.photo.scale) for shot in shots],
+            [photo.decoded.image for photo in photos],
+            min_faces=[times * self.detector.min_face * min(photo.decoded.scale) for photo in photos],
         )
-        _check_detections(found, len(shots), self.detector.spec)
+        _check_detections(found, len(photos), self.detector.spec)
         return [
-            detections[self._usable(detections, shot.photo.image)]
-            for shot, detections in zip(shots, found, strict=True)
+            detections[self._usable(detections, photo.decoded.image)]
+            for photo, detections in zip(photos, found, strict=True)
         ]
 
     def _usable(self, detections: Detections, image: Image) -> BoolArray:
@@ -232,41 +297,41 @@ class Recogniser:
             shrink *= 2
         return shrink
 
-    def _chips(self, shot: LoadedPhoto, detections: Detections) -> U8:
+    def _chips(self, photo: LoadedPhoto, detections: Detections) -> U8:
         from faceindex.align import cut_chips
 
-        alignment, box, photo = self.embedder.spec.alignment, self.detector.spec.box, shot.photo
+        alignment, box, decoded = self.embedder.spec.alignment, self.detector.spec.box, photo.decoded
         sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]).max(axis=1)
-        finer = self._finer(shot, float(sides.min(initial=np.inf)))
-        small = (sides < _SHARP_FACE) & (finer < shot.shrink)
+        finer = self._finer(photo, float(sides.min(initial=np.inf)))
+        small = (sides < _SHARP_FACE) & (finer < photo.shrink)
         if not small.any():
-            return cut_chips(photo.image, detections, alignment, box=box)
-        x, y = photo.scale
+            return cut_chips(decoded.image, detections, alignment, box=box)
+        x, y = decoded.scale
         faces = detections[small].scaled((1 / x, 1 / y))
         margin = _AROUND * (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, keepdims=True)
         around = np.concatenate([faces.boxes[:, :2] - margin, faces.boxes[:, 2:] + margin], axis=1)
         cut = []
-        for i, part in enumerate(images.decode_parts(shot.data, shot.path, around, shrink=finer)):
+        for i, part in enumerate(images.decode_parts(photo.data, photo.path, around, shrink=finer)):
             face = faces[i : i + 1].scaled(part.scale)
             corner = np.array([part.left, part.top], np.float32)
             face = Detections(face.boxes - np.tile(corner, 2), face.landmarks - corner, face.scores)
             cut.append(cut_chips(part.image, face, alignment, box=box))
         chips = np.empty((len(detections), alignment.size, alignment.size, 3), np.uint8)
         chips[small] = np.concatenate(cut)
-        chips[~small] = cut_chips(photo.image, detections[~small], alignment, box=box)
+        chips[~small] = cut_chips(decoded.image, detections[~small], alignment, box=box)
         return chips
 
-    def _finer(self, shot: LoadedPhoto, side: float) -> int:
-        """The scale at which a face of `side` pixels on the shot is not blurred."""
-        wanted = shot.shrink * side / _SHARP_FACE
+    def _finer(self, photo: LoadedPhoto, side: float) -> int:
+        """Return the reduction at which a face of `side` decoded pixels stays sharp."""
+        wanted = photo.shrink * side / _SHARP_FACE
         finer = next((s for s in _SHRINKS if s <= wanted), 1)
-        while shot.photo.width * shot.photo.height / finer**2 > _MAX_DECODED_PIXELS:
+        while photo.decoded.width * photo.decoded.height / finer**2 > _MAX_DECODED_PIXELS:
             finer *= 2
         return finer
 
 
 def _check_detections(found: object, number: int, spec: DetectorSpec) -> None:
-    """See that a detector gave back what its protocol says, for `number` images."""
+    """Check the result of a detector for `number` images against the protocol."""
     if not isinstance(found, (list, tuple)) or len(found) != number:
         got = f"{len(found)} results" if isinstance(found, (list, tuple)) else _type(found)
         photos = f"{number} photo{'' if number == 1 else 's'}"
@@ -280,12 +345,12 @@ def _check_detections(found: object, number: int, spec: DetectorSpec) -> None:
         _check_shape(one.scores, (n,), spec, "scores")
 
 
-def _check_vectors(made: object, number: int, spec: EmbedderSpec) -> None:
-    """See that an embedder gave back what its protocol says, for `number` chips."""
-    if not isinstance(made, tuple) or len(made) != 2:
-        raise _broken(spec, _type(made), "a pair of vectors and norms")
-    _check_shape(made[0], (number, spec.dimension), spec, "vectors")
-    _check_shape(made[1], (number,), spec, "norms")
+def _check_vectors(result: object, number: int, spec: EmbedderSpec) -> None:
+    """Check the result of an embedder for `number` chips against the protocol."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise _broken(spec, _type(result), "a pair of vectors and norms")
+    _check_shape(result[0], (number, spec.dimension), spec, "vectors")
+    _check_shape(result[1], (number,), spec, "norms")
 
 
 def _check_shape(array: object, shape: tuple[int, ...], spec: Spec, what: str) -> None:
@@ -295,23 +360,23 @@ def _check_shape(array: object, shape: tuple[int, ...], spec: Spec, what: str) -
         raise _broken(spec, f"{what} of shape {array.shape}", f"{shape}")
 
 
-def _type(thing: object) -> str:
-    return f"something of type {type(thing).__name__}"
+def _type(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
 
 
 def _broken(spec: Spec, got: str, needed: str) -> BrokenModel:
     return BrokenModel(
-        f"The {spec.kind} '{spec.name}' gave back {got}, where {needed} is needed.",
-        f"Use another {spec.kind}, or report it to those who made this one.",
+        f"The {spec.kind} '{spec.name}' returned {got} instead of {needed}.",
+        f"Use another {spec.kind}, or report this to its authors.",
     )
 
 
 def sharpness(chips: U8) -> F32:
-    """How much detail chips show: mean absolute gradient over contrast, in the middle of the face.
+    """Measure the detail in chips: mean absolute gradient over contrast, in the middle of the face.
 
-    Blurred faces resemble each other whoever they are: below `Calibration.blurred` similarities of
-    pairs of strangers in lfw/ exceeded 0.935 thirty to six hundred times as often as among sharp faces,
-    but those of a blurred and a sharp face no more often than any.
+    Blurred faces of different people are similar to each other. Below `Calibration.blurred`, pairs of
+    different people in lfw/ exceeded a similarity of 0.935 thirty to six hundred times as often as pairs
+    of sharp faces did; pairs of a blurred and a sharp face did not.
 
     Parameters
     ----------
@@ -335,25 +400,11 @@ def sharpness(chips: U8) -> F32:
     return found
 
 
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Python's garbage collector waits: what importing makes stays, and looking for garbage in it, again
-    and again, takes a tenth of the time that importing torch does."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def use_one_thread() -> None:
-    """Let networks that run in this thread use no other.
+    """Limit torch to one thread for networks that run in the calling thread.
 
-    The networks are small: several batches at a time with a thread each keep the cores busier than
-    one batch with all of them, and suffer less when something else runs on the machine.
+    The networks are small. Several batches at a time, each on one thread, use the cores better than
+    one batch on all of them, and lose less when other programs run.
     """
     import torch
 

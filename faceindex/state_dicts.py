@@ -1,4 +1,4 @@
-"""From a file of torch weights to a network that is ready to run; strict about what is in the file."""
+"""Load files of torch weights into networks, with a strict check of their content."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ __all__ = ["load_network", "network_from"]
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
-_OPTIONAL = "num_batches_tracked"  # a counter for training that torch has kept since 0.4.1
-_SHOWN = 3
+_OPTIONAL = "num_batches_tracked"  # a counter for training, in files since torch 0.4.1
+_SHOWN = 3  # faults in an error message
 
 
 def load_network(
     build: Callable[[], _Network], weight: WeightFile, *, ignored: str | None = None
 ) -> _Network:
-    """A network with the weights of a verified file.
+    """Build a network with the weights of a verified file.
 
     Parameters
     ----------
     build : callable
-        Makes the network; its own weights are never allocated.
+        Returns the network. It is called on torch's meta device, so that no initial weights are allocated.
     weight : WeightFile
-        Where it is found: see `faceindex.models.weights.weight_locations`.
+        The file to load. `faceindex.models.weights.weight_locations` lists where it may lie.
     ignored : str, optional
-        Start of the names of tensors that the file may hold and the network does not have.
+        Prefix of the names of tensors that the file may contain and the network lacks.
 
     Returns
     -------
@@ -53,30 +53,30 @@ def load_network(
 def network_from(
     build: Callable[[], _Network], content: bytes, path: Path, source: str, *, ignored: str | None = None
 ) -> _Network:
-    """As `load_network`, from the content of a file.
+    """Build a network with the weights of a file's content; see `load_network`.
 
     Parameters
     ----------
     build : callable
     content : bytes
-        What `torch.save` made of a state dict. Numbers may have any precision; counters of batches may
-        be missing, since old files lack them.
+        A state dict, as written by `torch.save`. Numbers may have any precision. Counters of batches may be
+        missing, as in old files.
     path : Path
-        Named in errors.
+        For error messages.
     source : str
-        Where the file was published, for errors.
+        Where the file was published, for error messages.
     ignored : str, optional
 
     Returns
     -------
     torch.nn.Module
-        Its tensors have the types that it was built with.
+        Its tensors keep the dtypes of the network.
 
     Raises
     ------
     WeightsInvalid
-        If the content is no state dict, its keys and shapes are not those of the network, or a number is
-        not finite in the network's precision. Names the first faults.
+        If the content is not a state dict, if its keys or shapes differ from those of the network, or if a
+        number is not finite in the network's precision. The message lists the first faults.
     """
     state = _state_dict(content, path, source)
     with torch.device("meta"):
@@ -100,10 +100,10 @@ def network_from(
 def _state_dict(content: bytes, path: Path, source: str) -> dict[str, Tensor]:
     try:
         state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    except Exception as error:  # torch raises whatever its parsers stumble on
+    except Exception as error:  # torch raises exceptions of many types
         raise _invalid(path, source, "it cannot be read as a torch file") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise _invalid(path, source, "it does not hold a state dict of tensors")
+        raise _invalid(path, source, "it does not contain a state dict of tensors")
     return {str(key): value for key, value in state.items()}
 
 
@@ -127,5 +127,6 @@ def _shape(tensor: Tensor) -> str:
 
 def _invalid(path: Path, source: str, problem: str) -> WeightsInvalid:
     return WeightsInvalid(
-        f"{path} does not hold the weights of this network: {problem}.", f"Get it again from {source}."
+        f"{path} does not contain the weights of this network: {problem}.",
+        f"Get the file again from {source}.",
     )

@@ -1,18 +1,18 @@
-"""Plain data that crosses rooms: structures of numpy arrays with fixed shapes and dtypes.
+"""Plain data that rooms pass to each other: structures of numpy arrays with fixed shapes and dtypes.
 
-Conventions, everywhere:
+Conventions everywhere:
 
 - *image*: (h, w, 3) uint8, RGB, upright (EXIF orientation applied), C-contiguous.
-- *boxes*: (n, 4) float32, ``x1 y1 x2 y2`` in pixels; may leave the frame.
+- *boxes*: (n, 4) float32, ``x1 y1 x2 y2`` in pixels; may extend beyond the image.
 - *landmarks*: (n, 5, 2) float32, ``x y`` of left eye, right eye, nose, left and right mouth
-  corner (left as the viewer sees it); NaN where a detector has none.
+  corner (left as the viewer sees it); NaN if a detector has none.
 - *scores*: (n,) float32 in 0..1.
 - *chips*: (n, s, s, 3) uint8, aligned faces.
-- *vectors*: (n, d) float32, unit length; *norms*: (n,) float32, the model's own length.
+- *vectors*: (n, d) float32, unit length; *norms*: (n,) float32, lengths of the model's own output.
 - *similarity*: dot product of two unit vectors, -1..1.
-- *labels*: (n,) int64, cluster ids; -1 is "in no cluster".
+- *labels*: (n,) int64, cluster ids; -1 means "in no cluster".
 
-No face is an array of length 0 with the right shape, never None.
+If there are no faces, arrays have length 0 and the right shape; they are never None.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Detections:
     Attributes
     ----------
     boxes : (n, 4) float32
-        ``x1 y1 x2 y2`` in pixels of the image that was given.
+        ``x1 y1 x2 y2`` in pixels of the detector's input.
     landmarks : (n, 5, 2) float32
-        ``x y``; all NaN where the detector has none.
+        ``x y``; all NaN if the detector has none.
     scores : (n,) float32
         Confidence in 0..1; faces are sorted by it, highest first.
     """
@@ -59,14 +59,14 @@ class Detections:
         return Detections(self.boxes[which], self.landmarks[which], self.scores[which])
 
     def scaled(self, factor: float | tuple[float, float]) -> Detections:
-        """The same faces with all coordinates multiplied by `factor` (one number, or x and y)."""
+        """Return the faces with all coordinates multiplied by `factor`, one number or (x, y)."""
         fx, fy = factor if isinstance(factor, tuple) else (factor, factor)
         xy = np.array([fx, fy], np.float32)
         return Detections(self.boxes * np.tile(xy, 2), self.landmarks * xy, self.scores)
 
     @classmethod
     def empty(cls) -> Detections:
-        """No face."""
+        """Return detections without faces."""
         return cls(
             np.empty((0, 4), np.float32),
             np.empty((0, 5, 2), np.float32),
@@ -86,10 +86,10 @@ class Faces:
     vectors : (n, d) float32
         Unit length.
     norms : (n,) float32
-        Length of the model's own output; ``vectors * norms[:, None]`` is that output.
+        Length of the model's own output, which is ``vectors * norms[:, None]``.
     sharpness : (n,) float32
-        Of the chips, see `faceindex.recognition.sharpness`: 0 for a uniform surface, 0.2 and more for a
-        face in focus.
+        Sharpness of the chips, see `faceindex.recognition.sharpness`: 0 for a uniform surface, 0.2 and more
+        for a face in focus.
     """
 
     boxes: F32
@@ -108,14 +108,14 @@ class Graph:
     """A symmetric weighted graph in compressed sparse row form.
 
     The neighbours of node ``i`` are ``indices[indptr[i]:indptr[i + 1]]``, in ascending order,
-    without ``i`` itself; `weights` runs parallel to `indices`.
+    without ``i`` itself. `weights` is parallel to `indices`.
 
     Attributes
     ----------
     indptr : (n + 1,) int64
     indices : (m,) int32
     weights : (m,) float32
-        The greater, the more alike; log-odds where `faceindex.clustering.graph.log_odds` made them.
+        Larger for more similar nodes; log-odds if made by `faceindex.clustering.graph.log_odds`.
     """
 
     indptr: I64

@@ -1,4 +1,4 @@
-"""Galleries of made-up photos: grey, with a rectangle of a colour of its own for each face."""
+"""Synthetic photos for galleries: grey, with a rectangle of its own colour for each face."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from faceindex.export.folder import ProtectedPaths
+from faceindex.export.destination import ProtectedPaths
 from faceindex.export.gallery import GallerySource
 from faceindex.images import content_hash
 from faceindex.store import FaceTable, PhotoRecord, Root, Status
@@ -34,20 +34,20 @@ class PhotoPlan:
 
 
 def colour_of(face: int) -> tuple[int, int, int]:
-    """The colour of the face with that id."""
+    """Return the colour of the face with an id."""
     return (40 + face * 53 % 200, 40 + face * 97 % 200, 40 + face * 31 % 200)
 
 
 def make_source(
-    folder: Path, plans: Sequence[PhotoPlan], *, clustered: bool = True, given: str = "photos", first: int = 1
+    folder: Path, plans: Sequence[PhotoPlan], *, clustered: bool = True, given: str = "photos"
 ) -> GallerySource:
-    """Write the photos, and describe them as an index would; face ids count from `first`."""
+    """Write the photos and make the input of a gallery; face ids start at 1."""
     rows: list[tuple[int, FacePlan]] = []
     records = []
     for number, plan in enumerate(plans, 1):
         image = PillowImage.new("RGB", plan.size, (128, 128, number % 256))
         for face in plan.faces:
-            image.paste(colour_of(first + len(rows)), tuple(round(value) for value in face.box))
+            image.paste(colour_of(1 + len(rows)), tuple(round(value) for value in face.box))
             rows.append((number, face))
         path = folder / plan.name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,8 +74,8 @@ def make_source(
     clusters = np.array([face.cluster for _, face in rows], np.int64)
     count = len(rows)
     table = FaceTable(
-        face=np.arange(first, first + count, dtype=np.int64),
-        photo=np.array([image for image, _ in rows], np.int64),
+        face=np.arange(1, 1 + count, dtype=np.int64),
+        photo=np.array([photo for photo, _ in rows], np.int64),
         row=np.arange(count, dtype=np.int64),
         boxes=np.array([face.box for _, face in rows], np.float32).reshape(-1, 4),
         landmarks=np.full((count, 5, 2), np.nan, np.float32),

@@ -1,3 +1,5 @@
+"""Chips of faces with and without landmarks, compared with dlib's own."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -11,13 +13,13 @@ from PIL import Image as PillowImage
 from faceindex.align import cut_chips
 from faceindex.errors import UsageError
 from faceindex.models import Alignment, BoxShape, find_weights
-from faceindex.models.registry import SHAPE_PREDICTOR
+from faceindex.models.builtin import SHAPE_PREDICTOR
 from faceindex.types import Detections, Image
 
 DLIB = Alignment(name="dlib", size=150)
 _PEOPLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "people"
 
-# Where MTCNN's landmarks lie in an ideal chip of 150 pixels.
+# Positions of MTCNN's landmarks in an ideal chip of 150 pixels.
 IDEAL = np.array([[47.9, 45.45], [101.7, 45.5], [75.2, 79], [50.5, 103.25], [98, 103.25]])
 
 
@@ -38,8 +40,8 @@ def without_landmarks(*boxes: tuple[float, float, float, float]) -> Detections:
 def photos() -> list[Image]:
     if _PEOPLE.is_dir():
         paths = [sorted(folder.iterdir())[1] for folder in sorted(_PEOPLE.iterdir())[:4]]
-    elif found := importlib.util.find_spec("skimage"):
-        paths = [Path(str(found.submodule_search_locations[0])) / "data" / "astronaut.png"]
+    elif (found := importlib.util.find_spec("skimage")) and found.origin:
+        paths = [Path(found.origin).parent / "data" / "astronaut.png"]
     else:
         pytest.skip("needs ../shared/data/people or scikit-image")
     return [np.array(PillowImage.open(path).convert("RGB")) for path in paths]
@@ -63,7 +65,7 @@ def as_box(rectangle: dlib.rectangle) -> tuple[int, int, int, int]:
 
 
 def landmarks_like_mtcnn(photo: Image, rectangle: dlib.rectangle, forest: dlib.shape_predictor) -> np.ndarray:
-    """The ideal landmarks laid onto dlib's chip of this face."""
+    """Return the ideal landmarks, placed on dlib's chip of this face."""
     chip = dlib.get_face_chip_details(forest(photo, rectangle), 150, 0.25)
     side = chip.rect.right() - chip.rect.left() + 1
     x, y = (IDEAL / 150 - 0.5).T * side
@@ -72,7 +74,7 @@ def landmarks_like_mtcnn(photo: Image, rectangle: dlib.rectangle, forest: dlib.s
     return np.stack([c * x - s * y + centre.x, s * x + c * y + centre.y], axis=1)
 
 
-def test_without_landmarks_the_chip_is_exactly_dlibs(
+def test_a_face_without_landmarks_gives_dlibs_chip(
     found: list[tuple[Image, dlib.rectangle]], forest: dlib.shape_predictor
 ) -> None:
     for photo, rectangle in found:
@@ -81,7 +83,7 @@ def test_without_landmarks_the_chip_is_exactly_dlibs(
         np.testing.assert_array_equal(chips, expected[None])
 
 
-def test_with_landmarks_the_chip_is_nearly_dlibs(
+def test_a_face_with_landmarks_gives_nearly_dlibs_chip(
     found: list[tuple[Image, dlib.rectangle]], forest: dlib.shape_predictor
 ) -> None:
     for photo, rectangle in found:
@@ -92,7 +94,7 @@ def test_with_landmarks_the_chip_is_nearly_dlibs(
 
 
 @pytest.mark.parametrize("degrees", [-60, 25, 90, 180])
-def test_a_tilted_face_gives_the_chip_of_the_upright_one(
+def test_a_tilted_face_gives_the_chip_of_the_upright_face(
     found: list[tuple[Image, dlib.rectangle]], forest: dlib.shape_predictor, degrees: float
 ) -> None:
     photo, rectangle = found[0]
@@ -109,7 +111,7 @@ def test_a_tilted_face_gives_the_chip_of_the_upright_one(
     assert np.corrcoef(tilted.ravel(), upright.ravel())[0, 1] > 0.97
 
 
-def test_faces_of_one_image_do_not_influence_each_other(
+def test_faces_of_one_image_do_not_affect_each_other(
     found: list[tuple[Image, dlib.rectangle]], forest: dlib.shape_predictor
 ) -> None:
     photo, rectangle = found[0]
@@ -128,21 +130,21 @@ def test_faces_of_one_image_do_not_influence_each_other(
         np.testing.assert_array_equal(chip, cut_chips(photo, alone, DLIB)[0])
 
 
-def test_no_face() -> None:
+def test_no_face_gives_an_empty_array() -> None:
     chips = cut_chips(np.zeros((40, 30, 3), np.uint8), Detections.empty(), DLIB)
     assert chips.shape == (0, 150, 150, 3)
     assert chips.dtype == np.uint8
 
 
-def test_outside_the_image_is_black() -> None:
+def test_pixels_outside_of_the_image_are_black() -> None:
     white = np.full((200, 200, 3), 255, np.uint8)
-    (chip,) = cut_chips(white, faces(IDEAL + np.array([125, 0])), DLIB)  # the right half is beyond the border
+    (chip,) = cut_chips(white, faces(IDEAL + np.array([125, 0])), DLIB)  # the right half lies outside
     assert (chip[30:120, :50] == 255).all()
     assert (chip[:, -50:] == 0).all()
 
 
 def test_a_shrunk_face_is_not_aliased() -> None:
-    # Stripes one pixel wide: their mean is grey, while sparse samples would be black or white.
+    # Stripes one pixel wide: their mean is grey, whereas single samples would be black or white.
     stripes = np.zeros((1600, 1600, 3), np.uint8)
     stripes[:, ::2] = 255
     (chip,) = cut_chips(stripes, faces(IDEAL * 10), DLIB)
@@ -165,28 +167,28 @@ def test_a_shrunk_face_is_not_aliased() -> None:
     ],
 )
 @pytest.mark.parametrize("shape", [(60, 40), (1, 1)])
-def test_degenerate_faces_give_some_chip(detections: Detections, shape: tuple[int, int]) -> None:
+def test_degenerate_faces_give_a_chip(detections: Detections, shape: tuple[int, int]) -> None:
     image = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)
     assert cut_chips(image, detections, DLIB).shape == (1, 150, 150, 3)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
-def test_boxes_that_are_no_numbers_are_refused(value: float) -> None:
+def test_boxes_with_invalid_coordinates_are_rejected(value: float) -> None:
     with pytest.raises(UsageError, match="coordinate"):
         cut_chips(np.zeros((40, 30, 3), np.uint8), without_landmarks((0, 0, value, 10)), DLIB)
 
 
-def test_infinite_landmarks_are_refused() -> None:
+def test_infinite_landmarks_are_rejected() -> None:
     with pytest.raises(UsageError, match="coordinate"):
         cut_chips(np.zeros((40, 30, 3), np.uint8), faces(IDEAL * np.inf), DLIB)
 
 
-def test_unknown_alignment_lists_the_known_ones() -> None:
+def test_an_unknown_alignment_is_rejected_with_the_valid_names() -> None:
     with pytest.raises(UsageError, match=r"'dblib'.*Valid names: dlib"):
         cut_chips(np.zeros((40, 30, 3), np.uint8), Detections.empty(), Alignment("dblib", 150))
 
 
-def test_other_sizes_show_the_same_part(
+def test_chips_of_other_sizes_show_the_same_part(
     found: list[tuple[Image, dlib.rectangle]],
 ) -> None:
     photo, rectangle = found[0]
@@ -201,7 +203,7 @@ FACENET = Alignment(name="facenet", size=160)
 
 
 def shaped(box: tuple[float, float, float, float], shape: BoxShape) -> tuple[float, float, float, float]:
-    """The box of `shape` whose dlib box is the given one; twice as high as wide."""
+    """Return a box of `shape`, twice as high as wide, whose dlib box is the given one."""
     side = (box[2] - box[0]) / shape.side
     width, height = side / np.sqrt(2), side * np.sqrt(2)
     x, y = (box[0] + box[2]) / 2 - shape.x * width, (box[1] + box[3]) / 2 - shape.y * height
@@ -220,7 +222,7 @@ def test_a_box_of_another_shape_gives_the_chip_of_dlibs_box(
         assert np.corrcoef(chips.ravel(), expected.ravel())[0, 1] > 0.97
 
 
-def test_landmarks_count_more_than_the_shape_of_the_box(
+def test_the_shape_of_the_box_has_no_effect_with_landmarks(
     found: list[tuple[Image, dlib.rectangle]], forest: dlib.shape_predictor
 ) -> None:
     photo, rectangle = found[0]
@@ -232,7 +234,7 @@ def test_landmarks_count_more_than_the_shape_of_the_box(
 @pytest.mark.parametrize(
     "box", [(10, 10, 10, 10), (30, 30, 10, 10), (10, 10, 30, -30), (-1e6, -1e6, 1e6, 1e6)]
 )
-def test_degenerate_boxes_of_another_shape_give_some_chip(box: tuple[float, float, float, float]) -> None:
+def test_degenerate_boxes_of_another_shape_give_a_chip(box: tuple[float, float, float, float]) -> None:
     image = np.random.default_rng(3).integers(0, 256, (60, 40, 3), np.uint8)
     shape = BoxShape(x=0.01, y=0.07, side=0.93, source="made up")
     for alignment in (DLIB, FACENET):
@@ -240,19 +242,20 @@ def test_degenerate_boxes_of_another_shape_give_some_chip(box: tuple[float, floa
         assert chips.shape == (1, alignment.size, alignment.size, 3)
 
 
-def test_facenet_sees_another_part_of_the_same_fit() -> None:
-    # Grey levels that tell the place.
+def test_facenets_chip_shows_another_rectangle_of_the_same_fit() -> None:
+    # Grey levels that encode the position.
     across = np.repeat(np.arange(250, dtype=np.uint8)[None], 250, axis=0)
     image = np.ascontiguousarray(np.stack([across, across.T, np.zeros_like(across)], axis=2))
     face = faces(IDEAL + 50)
 
-    def shown(alignment: Alignment) -> np.ndarray:
-        """The map (3, 2) from the chip, a unit square, to the image."""
+    def map_to_image(alignment: Alignment) -> np.ndarray:
+        """Return the map (3, 2) from the chip, a unit square, to the image."""
         (chip,) = cut_chips(image, face, alignment)
         v, u = np.mgrid[: alignment.size, : alignment.size] / (alignment.size - 1)
         square = np.stack([u.ravel(), v.ravel(), np.ones(u.size)], axis=1)
-        return np.linalg.lstsq(square, chip[..., :2].reshape(-1, 2).astype(float), rcond=None)[0]
+        found: np.ndarray = np.linalg.lstsq(square, chip[..., :2].reshape(-1, 2).astype(float), rcond=None)[0]
+        return found
 
     for u, v in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        expected = np.array([0.5 + 0.92 * (u - 0.5), 0.43 + 1.23 * (v - 0.5), 1]) @ shown(DLIB)
-        np.testing.assert_allclose(np.array([u, v, 1]) @ shown(FACENET), expected, atol=1.5)
+        expected = np.array([0.5 + 0.92 * (u - 0.5), 0.43 + 1.23 * (v - 0.5), 1]) @ map_to_image(DLIB)
+        np.testing.assert_allclose(np.array([u, v, 1]) @ map_to_image(FACENET), expected, atol=1.5)

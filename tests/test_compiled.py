@@ -1,4 +1,4 @@
-"""Kernels compile with and without a place to keep them."""
+"""Compilation of kernels with and without a place for numba's cache."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCE = textwrap.dedent(
 )
 
 
-def test_machine_code_is_kept_beside_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_code_is_cached_beside_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     source = tmp_path / "made_up_kernel.py"
     source.write_text(SOURCE, encoding="utf-8")
@@ -34,13 +34,13 @@ def test_machine_code_is_kept_beside_the_source(tmp_path: Path, monkeypatch: pyt
     assert total.targetoptions["nogil"]
 
 
-def test_without_a_place_it_compiles_all_the_same() -> None:
+def test_functions_compile_without_a_place_for_the_cache() -> None:
     made: dict[str, FunctionType] = {}
     exec(compile(SOURCE, "<nowhere>", "exec"), made)
-    total = compiled(nogil=True)(made["total"])  # numba finds no place for what is in no file
+    total = compiled(nogil=True)(made["total"])  # numba cannot cache a function without a file
     assert total((1, 2, 3)) == 6
     assert total.targetoptions["nogil"]
 
 
-def test_ours_are_kept() -> None:
+def test_kernels_of_faceindex_are_cached() -> None:
     assert type(kernels.keep_best._cache).__name__ == "FunctionCache"

@@ -11,7 +11,7 @@ from faceindex.errors import UsageError
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Pretends which devices there are: ``gpus`` and ``mps``."""
+    """Replace the devices that torch finds: ``gpus`` and ``mps``."""
 
     def pretend(gpus: int = 0, mps: bool = False) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
@@ -35,19 +35,19 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         (0, True, "mps", "mps"),
     ],
 )
-def test_a_name_becomes_a_device(machine, gpus: int, mps: bool, name: str, device: str) -> None:  # type: ignore[no-untyped-def]
+def test_names_are_resolved_to_devices(machine, gpus: int, mps: bool, name: str, device: str) -> None:  # type: ignore[no-untyped-def]
     machine(gpus, mps)
     assert resolve(name) == device
-    torch.device(resolve(name))  # torch knows it by that name
+    torch.device(resolve(name))  # torch accepts the name
 
 
 @pytest.mark.parametrize(
-    ("gpus", "mps", "name", "said"),
+    ("gpus", "mps", "name", "message"),
     [
         (0, False, "cuda", "'cuda' cannot be used"),
-        (0, True, "cuda:0", "Here are: auto, cpu, mps."),
+        (0, True, "cuda:0", "Available devices: auto, cpu, mps."),
         (2, False, "cuda:2", "numbered 0 to 1"),
-        (2, False, "cuda:7", "Here are: auto, cpu, cuda:1, cuda:0, cuda."),
+        (2, False, "cuda:7", "Available devices: auto, cpu, cuda:1, cuda:0, cuda."),
         (1, False, "cuda:x", "There is no device 'cuda:x'."),
         (1, False, "cuda:", "There is no device 'cuda:'."),
         (0, False, "cpu:1", "There is no device 'cpu:1'."),
@@ -56,14 +56,14 @@ def test_a_name_becomes_a_device(machine, gpus: int, mps: bool, name: str, devic
         (0, False, "", "There is no device ''."),
     ],
 )
-def test_what_is_not_here_is_refused(machine, gpus: int, mps: bool, name: str, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_missing_devices_are_rejected(machine, gpus: int, mps: bool, name: str, message: str) -> None:  # type: ignore[no-untyped-def]
     machine(gpus, mps)
     with pytest.raises(UsageError) as error:
         resolve(name)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_slices_cover_everything_once() -> None:
+def test_slices_cover_the_range_once() -> None:
     assert BatchSize("cpu", cpu=4, item_bytes=1).run(10, lambda s: s) == [
         slice(0, 4),
         slice(4, 7),
@@ -77,7 +77,7 @@ def test_slices_cover_everything_once() -> None:
     ]
 
 
-def test_a_gpu_gets_what_fits_into_a_quarter_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_batch_of_a_gpu_fits_into_a_quarter_of_its_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (4_000, 8_000))
     assert BatchSize("cuda", cpu=8, item_bytes=10).size == 100
     assert BatchSize("cuda:1", cpu=8, item_bytes=1, most=512).size == 512
@@ -94,15 +94,15 @@ def test_a_gpu_gets_what_fits_into_a_quarter_of_its_memory(monkeypatch: pytest.M
         MemoryError(),
     ],
 )
-def test_out_of_memory_means_smaller_batches(error: Exception) -> None:
+def test_batches_shrink_when_memory_runs_out(error: Exception) -> None:
     batch = BatchSize("cpu", cpu=16, item_bytes=1)
     tried: list[int] = []
 
-    def work(some: slice) -> range:
-        tried.append(some.stop - some.start)
+    def work(part: slice) -> range:
+        tried.append(part.stop - part.start)
         if tried[-1] > 3:
             raise error
-        return range(some.start, some.stop)
+        return range(part.start, part.stop)
 
     assert is_out_of_memory(error)
     assert [i for part in batch.run(20, work) for i in part] == list(range(20))
@@ -113,8 +113,8 @@ def test_out_of_memory_means_smaller_batches(error: Exception) -> None:
     assert tried == [2, 2]
 
 
-def test_what_does_not_fit_alone_is_an_error() -> None:
-    def work(some: slice) -> None:
+def test_an_item_that_does_not_fit_alone_raises() -> None:
+    def work(part: slice) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
     batch = BatchSize("cpu", cpu=64, item_bytes=1)
@@ -122,8 +122,8 @@ def test_what_does_not_fit_alone_is_an_error() -> None:
         batch.run(2, work, each=32)
 
 
-def test_other_errors_are_not_swallowed() -> None:
-    def work(some: slice) -> None:
+def test_other_errors_are_raised() -> None:
+    def work(part: slice) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     batch = BatchSize("cpu", cpu=64, item_bytes=1)
@@ -138,10 +138,10 @@ def test_other_errors_are_not_swallowed() -> None:
         (True, False, torch.bfloat16),
         (False, True, torch.bfloat16),
         (False, False, torch.float32),
-        (None, None, torch.float32),  # a torch that cannot tell
+        (None, None, torch.float32),  # a torch without these tests
     ],
 )
-def test_half_precision_needs_instructions_for_it(
+def test_half_precision_needs_instructions_of_the_processor(
     monkeypatch: pytest.MonkeyPatch, bf16: bool | None, amx: bool | None, expected: torch.dtype
 ) -> None:
     for name, has in (("_is_avx512_bf16_supported", bf16), ("_is_amx_tile_supported", amx)):
@@ -154,7 +154,7 @@ def test_half_precision_needs_instructions_for_it(
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16)])
-def test_half_precision_of_gpus(
+def test_half_precision_of_gpus_depends_on_their_capability(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)

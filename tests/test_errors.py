@@ -1,4 +1,4 @@
-"""The error tree: what it promises to the command line and to the catalog."""
+"""The error tree: exit codes, messages, and the reasons stored in catalogs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def tree(base: type[FaceIndexError] = FaceIndexError) -> list[type[FaceIndexErro
     return [base, *(found for cls in own for found in tree(cls))]
 
 
-def test_all_and_the_drawing_name_every_error() -> None:
+def test_all_and_the_docstrings_tree_list_every_error() -> None:
     names = {cls.__name__ for cls in tree()}
     assert names | {"Reason"} == set(errors.__all__)
     assert errors.__doc__ is not None
@@ -29,20 +29,20 @@ def test_all_and_the_drawing_name_every_error() -> None:
     assert drawn | {"FaceIndexError"} == names
 
 
-def test_exit_code_is_1_only_where_the_answer_is_partial_or_empty() -> None:
+def test_the_exit_code_is_1_only_for_partial_and_empty_results() -> None:
     partial = {cls for cls in tree() if cls.exit_code == 1}
     assert partial == {cls for cls in tree() if issubclass(cls, ImageError | EmptyResultError)}
     assert {cls.exit_code for cls in tree()} == {1, 2}
 
 
-def test_message_is_problem_and_remedy() -> None:
+def test_the_message_is_problem_and_remedy() -> None:
     error = NoFaceFound("No face on a.jpg.", "Try another photo.")
     assert (error.problem, error.remedy) == ("No face on a.jpg.", "Try another photo.")
     assert str(error) == "No face on a.jpg. Try another photo."
     assert str(UsageError("Wrong.", "")) == "Wrong."
 
 
-def test_image_error_names_its_photo_and_reason() -> None:
+def test_an_image_error_has_the_path_and_reason() -> None:
     error = ImageError("a/b.jpg", Reason.EMPTY, "The file is empty.", "Copy it again.")
     assert (error.path, error.reason, error.detail) == ("a/b.jpg", Reason.EMPTY, "The file is empty.")
     assert error.problem == "a/b.jpg: The file is empty."
@@ -50,12 +50,12 @@ def test_image_error_names_its_photo_and_reason() -> None:
 
 
 @pytest.mark.parametrize(("ours", "builtin"), [(UsageError, ValueError), (UnknownModel, LookupError)])
-def test_errors_are_also_what_python_calls_them(ours: type[FaceIndexError], builtin: type[Exception]) -> None:
-    with pytest.raises(builtin, match=r"^Wrong\. Mend it\.$"):
-        raise ours("Wrong.", "Mend it.")
+def test_errors_are_also_pythons_own(ours: type[FaceIndexError], builtin: type[Exception]) -> None:
+    with pytest.raises(builtin, match=r"^Wrong\. Correct it\.$"):
+        raise ours("Wrong.", "Correct it.")
 
 
-def test_reasons_keep_the_values_that_catalogs_hold() -> None:
+def test_reasons_keep_the_values_stored_in_catalogs() -> None:
     assert {reason.name: reason.value for reason in Reason}.items() >= {
         "MISSING": "missing",
         "DENIED": "permission denied",

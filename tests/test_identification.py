@@ -1,4 +1,4 @@
-"""Who is it: decided on a small matrix of similarities."""
+"""Identification on small matrices of similarities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from faceindex.identification import Answer, Representatives, identify
+from faceindex.identification import Match, Representatives, identify
 from faceindex.types import F32, I64
 
 
@@ -21,7 +21,7 @@ class FakeSearch:
     def __init__(self, similarities: ArrayLike, ids: ArrayLike) -> None:
         self.similarities = np.asarray(similarities, np.float32)
         self.ids = np.asarray(ids, np.int64)
-        self.asked: list[tuple[list[int], int]] = []
+        self.calls: list[tuple[list[int], int]] = []
 
     @property
     def queries(self) -> F32:
@@ -29,7 +29,7 @@ class FakeSearch:
 
     def __call__(self, queries: F32, k: int) -> tuple[I64, F32]:
         which = queries[:, 0].astype(int)
-        self.asked.append((which.tolist(), k))
+        self.calls.append((which.tolist(), k))
         found = np.full((len(which), k), -1)
         values = np.full((len(which), k), -np.inf, np.float32)
         order = np.argsort(-self.similarities[which], axis=1, kind="stable")[:, :k]
@@ -38,16 +38,16 @@ class FakeSearch:
         return found, values
 
 
-def ask(
+def match(
     search: FakeSearch,
     clusters: ArrayLike,
     *,
     faces: ArrayLike | None = None,
     threshold: float = 0.6,
     consensus: float = 0.0,
-    voices: ArrayLike | None = None,
+    representatives: ArrayLike | None = None,
     neighbours: int = 5,
-) -> list[Answer]:
+) -> list[Match]:
     table = search.ids if faces is None else np.asarray(faces, np.int64)
     return identify(
         search.queries,
@@ -56,94 +56,98 @@ def ask(
         clusters=np.asarray(clusters, np.int64),
         threshold=threshold,
         consensus=consensus,
-        voices=Representatives.of(
-            np.asarray(clusters, np.int64), None if voices is None else np.asarray(voices, bool)
+        representatives=Representatives.of(
+            np.asarray(clusters, np.int64),
+            None if representatives is None else np.asarray(representatives, bool),
         ),
         neighbours=neighbours,
     )
 
 
-def test_the_three_most_alike_faces_speak_for_their_cluster() -> None:
+def test_a_cluster_is_as_similar_as_its_three_most_similar_faces() -> None:
     # Cluster 2 has the most alike face, cluster 4 the most alike three.
     search = FakeSearch([[0.80, 0.79, 0.78, 0.1, 0.90, 0.6, 0.6]], [10, 11, 12, 13, 20, 21, 22])
-    (answer,) = ask(search, [4, 4, 4, 4, 2, 2, 2])
-    assert answer.cluster == answer.best == 4
+    (answer,) = match(search, [4, 4, 4, 4, 2, 2, 2])
+    assert answer.cluster == answer.nearest_cluster == 4
     assert answer.similarity == pytest.approx(0.79)
     assert answer.needed == pytest.approx(0.6)
     assert answer.margin == pytest.approx(0.09)
 
 
-def test_three_who_agree_need_less() -> None:
+def test_clusters_of_three_or_more_have_a_lower_threshold() -> None:
     search = FakeSearch([[0.58, 0.57, 0.56, 0.58, 0.57]], [10, 11, 12, 20, 21])
-    (three,) = ask(search, [4, 4, 4, 2, 2], consensus=0.05)
+    (three,) = match(search, [4, 4, 4, 2, 2], consensus=0.05)
     assert (three.cluster, three.needed) == (4, pytest.approx(0.55))
     assert three.margin == pytest.approx(0.57 - 0.55 - (0.575 - 0.6))
-    (two,) = ask(search, [-1, 4, 4, 2, 2], consensus=0.05)
-    assert (two.cluster, two.best, two.needed) == (None, 2, pytest.approx(0.6))
+    (two,) = match(search, [-1, 4, 4, 2, 2], consensus=0.05)
+    assert (two.cluster, two.nearest_cluster, two.needed) == (None, 2, pytest.approx(0.6))
 
 
-def test_only_voices_speak() -> None:
+def test_only_representative_faces_count() -> None:
     search = FakeSearch([[0.9, 0.8, 0.7]], [1, 2, 3])
-    (answer,) = ask(search, [5, 5, 6], voices=[False, True, True])
+    (answer,) = match(search, [5, 5, 6], representatives=[False, True, True])
     assert (answer.cluster, answer.similarity) == (5, pytest.approx(0.8))
-    (answer,) = ask(search, [5, 5, 6], voices=[False, False, True])
+    (answer,) = match(search, [5, 5, 6], representatives=[False, False, True])
     assert answer.cluster == 6
-    assert [near.cluster for near in answer.neighbours] == [5, 5, 6]
-    (answer,) = ask(search, [5, 5, 6], voices=[False, False, False])
-    assert answer.best is None
+    assert answer.faces == [1, 2, 3]
+    (answer,) = match(search, [5, 5, 6], representatives=[False, False, False])
+    assert answer.nearest_cluster is None
 
 
-def test_looks_further_for_a_cluster_that_has_not_spoken_fully() -> None:
+def test_searches_further_when_a_cluster_may_have_more_faces() -> None:
     # One near face of a cluster whose others are far away must not be taken for three.
     rows = np.concatenate([[0.9], np.full(99, 0.7), [0.2, 0.1]])
     search = FakeSearch([rows], np.arange(102))
     clusters = np.concatenate([[1], np.full(99, 2), [1, 1]])
-    (answer,) = ask(search, clusters)
+    (answer,) = match(search, clusters)
     assert answer.cluster == 2
     assert answer.similarity == pytest.approx(0.7)
 
 
-def test_below_the_threshold_is_unknown_and_at_it_is_not() -> None:
+def test_a_match_needs_at_least_the_threshold() -> None:
     search = FakeSearch([[0.5, 0.25], [0.75, 0.25], [0.74, 0.25]], [1, 2])
-    answers = ask(search, [3, 8], threshold=0.75)
+    answers = match(search, [3, 8], threshold=0.75)
     assert [answer.cluster for answer in answers] == [None, 3, None]
-    assert [answer.best for answer in answers] == [3, 3, 3]
+    assert [answer.nearest_cluster for answer in answers] == [3, 3, 3]
     assert answers[0].margin == pytest.approx(0.25)
 
 
-def test_the_nearest_faces_are_told_whichever_cluster_they_are_in() -> None:
+def test_the_nearest_faces_are_returned_whatever_their_cluster() -> None:
     search = FakeSearch([[0.7, 0.9, 0.8, 0.7]], [5, 6, 7, 9])
-    (answer,) = ask(search, [0, -1, 1, 0], neighbours=3)
-    assert [(near.face, near.cluster) for near in answer.neighbours] == [(6, -1), (7, 1), (5, 0)]
-    assert [near.similarity for near in answer.neighbours] == pytest.approx([0.9, 0.8, 0.7])
+    (answer,) = match(search, [0, -1, 1, 0], neighbours=3)
+    assert answer.faces == [6, 7, 5]
+    assert answer.similarities == pytest.approx([0.9, 0.8, 0.7])
     assert answer.cluster == 1
     assert answer.margin == pytest.approx(0.1)
-    assert all(type(near.face) is int and type(near.similarity) is float for near in answer.neighbours)
+    assert {type(face) for face in answer.faces} == {int}
+    assert {type(similarity) for similarity in answer.similarities} == {float}
 
 
 def test_without_clusters_the_nearest_faces_remain() -> None:
     search = FakeSearch([[0.7, 0.9]], [5, 6])
-    (answer,) = ask(search, [-1, -1])
+    (answer,) = match(search, [-1, -1])
     assert answer.cluster is None
-    assert answer.best is None
+    assert answer.nearest_cluster is None
     assert math.isnan(answer.similarity)
     assert math.isnan(answer.margin)
-    assert [near.face for near in answer.neighbours] == [6, 5]
-    assert len(search.asked) == 1
+    assert answer.faces == [6, 5]
+    assert len(search.calls) == 1
 
 
 def test_a_single_cluster_has_no_runner_up() -> None:
     search = FakeSearch([np.linspace(0.9, 0.1, 100)], np.arange(100))
-    (answer,) = ask(search, np.zeros(100))
+    (answer,) = match(search, np.zeros(100))
     assert answer.cluster == 0
     assert math.isnan(answer.margin)
-    assert len(search.asked) == 1
+    assert len(search.calls) == 1
 
 
 def test_no_query_and_an_empty_index() -> None:
-    assert ask(FakeSearch(np.empty((0, 2)), [1, 2]), [0, 1]) == []
-    answers = ask(FakeSearch(np.empty((2, 0)), []), [])
-    assert [(answer.cluster, answer.best, answer.neighbours) for answer in answers] == [(None, None, [])] * 2
+    assert match(FakeSearch(np.empty((0, 2)), [1, 2]), [0, 1]) == []
+    answers = match(FakeSearch(np.empty((2, 0)), []), [])
+    assert [(answer.cluster, answer.nearest_cluster, answer.faces) for answer in answers] == [
+        (None, None, [])
+    ] * 2
 
 
 def test_looks_further_until_a_second_cluster_is_seen() -> None:
@@ -152,13 +156,13 @@ def test_looks_further_until_a_second_cluster_is_seen() -> None:
     rows = [np.linspace(0.9, 0.3, n), np.roll(np.linspace(0.9, 0.3, n), 190)]
     search = FakeSearch(rows, np.arange(n) + 50)
     clusters = np.where(np.arange(n) < 200, 7, 3)
-    first, second = ask(search, clusters)
+    first, second = match(search, clusters)
     assert (first.cluster, second.cluster) == (7, 7)
     assert first.margin == pytest.approx(rows[0][:3].mean() - rows[0][200:203].mean(), abs=1e-6)
     assert second.margin == pytest.approx(rows[1][190:193].mean() - rows[1][200:203].mean(), abs=1e-6)
-    assert search.asked[0][0] == [0, 1]
-    assert all(who == [0] for who, _ in search.asked[1:])
-    widths = [k for _, k in search.asked]
+    assert search.calls[0][0] == [0, 1]
+    assert all(who == [0] for who, _ in search.calls[1:])
+    widths = [k for _, k in search.calls]
     assert widths == sorted(set(widths))
     assert len(widths) > 1
 
@@ -168,10 +172,10 @@ def test_looks_further_past_faces_in_no_cluster() -> None:
     clusters = np.full(n, -1)
     clusters[[90, 95]] = [1, 2]
     search = FakeSearch([np.linspace(0.9, 0.3, n)], np.arange(n))
-    (answer,) = ask(search, clusters, threshold=0.3)
+    (answer,) = match(search, clusters, threshold=0.3)
     assert answer.cluster == 1
     assert answer.margin > 0
-    assert search.asked[-1][1] >= n
+    assert search.calls[-1][1] >= n
 
 
 def test_gives_up_at_a_bound() -> None:
@@ -179,17 +183,17 @@ def test_gives_up_at_a_bound() -> None:
     search = FakeSearch([np.linspace(0.9, 0.3, n)], np.arange(n))
     clusters = np.zeros(n)
     clusters[-1] = 1
-    (answer,) = ask(search, clusters)
+    (answer,) = match(search, clusters)
     assert answer.cluster == 0
     assert math.isnan(answer.margin)
-    assert search.asked[-1][1] < n
+    assert search.calls[-1][1] < n
 
 
 def test_faces_that_the_table_does_not_know_are_left_out() -> None:
     # 3, 6 and 99 were added by a writer since the table was read: below, within and above its ids.
     search = FakeSearch([[0.99, 0.6, 0.98, 0.8, 0.97]], [3, 5, 6, 8, 99])
-    (answer,) = ask(search, [0, 1], faces=[5, 8])
-    assert [near.face for near in answer.neighbours] == [8, 5]
+    (answer,) = match(search, [0, 1], faces=[5, 8])
+    assert answer.faces == [8, 5]
     assert answer.cluster == 1
     assert answer.margin == pytest.approx(0.2)
 
@@ -198,35 +202,35 @@ def test_new_faces_do_not_crowd_out_the_ones_of_the_table() -> None:
     # 100 faces that a writer has added since are all nearer than the three of the table.
     ids = np.arange(103)
     search = FakeSearch([np.where(ids < 3, 0.7 - ids / 10, 0.9)], ids)
-    (answer,) = ask(search, [4, 4, 5], faces=[0, 1, 2])
-    assert (answer.cluster, [near.face for near in answer.neighbours]) == (4, [0, 1, 2])
+    (answer,) = match(search, [4, 4, 5], faces=[0, 1, 2])
+    assert (answer.cluster, answer.faces) == (4, [0, 1, 2])
     assert answer.margin == pytest.approx(0.15)
 
 
 def test_as_many_neighbours_as_asked_for_although_new_faces_are_nearer() -> None:
     ids = np.arange(60)
     search = FakeSearch([np.where(ids < 30, 0.9, 0.7)], ids)
-    (answer,) = ask(search, np.arange(30), faces=np.arange(30, 60), neighbours=5)
-    assert [near.face for near in answer.neighbours] == [30, 31, 32, 33, 34]
+    (answer,) = match(search, np.arange(30), faces=np.arange(30, 60), neighbours=5)
+    assert answer.faces == [30, 31, 32, 33, 34]
 
 
 def test_padding_is_no_face() -> None:
     search = FakeSearch([[0.8, 0.7]], [0, 1])
-    (answer,) = ask(search, [4, 5, 6], faces=[0, 1, 2])  # the search finds fewer than there are
-    assert [near.face for near in answer.neighbours] == [0, 1]
+    (answer,) = match(search, [4, 5, 6], faces=[0, 1, 2])  # the search finds fewer than there are
+    assert answer.faces == [0, 1]
     assert answer.cluster == 4
 
 
 def test_more_neighbours_than_the_first_look() -> None:
     n = 200
     search = FakeSearch([np.linspace(0.9, 0.3, n)], np.arange(n))
-    (answer,) = ask(search, np.arange(n), neighbours=150)
-    assert len(answer.neighbours) == 150
+    (answer,) = match(search, np.arange(n), neighbours=150)
+    assert len(answer.faces) == 150
 
 
 def test_looks_further_for_a_cluster_that_needs_less() -> None:
     # Two near faces of small clusters fill the first look; ten of another are a little further and need less.
     near = np.concatenate([np.full(29, 0.95), [0.645], [0.644, 0.644], np.full(10, 0.64)])
     clusters = np.concatenate([np.full(29, -1), [1], [2, 2], np.full(10, 3)])
-    (answer,) = ask(FakeSearch([near], np.arange(42)), clusters, threshold=0.65, consensus=0.02)
+    (answer,) = match(FakeSearch([near], np.arange(42)), clusters, threshold=0.65, consensus=0.02)
     assert answer.cluster == 3

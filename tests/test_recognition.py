@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import io
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceindex import images, recognise
+from faceindex import images, recognition
 from faceindex.align import cut_chips
-from faceindex.errors import ModelError
-from faceindex.images import parts
+from faceindex.errors import ModelError, UsageError
+from faceindex.images import decoder, parts
 from faceindex.recognition import Recogniser, sharpness
 from faceindex.types import Detections
 
@@ -34,22 +32,24 @@ def jpeg(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(("min_face", "shrink"), [(20, 1), (47, 1), (48, 2), (96, 4), (192, 8), (900, 8)])
 def test_the_smallest_face_decides_the_scale(fake_models: ModuleType, min_face: float, shrink: int) -> None:
-    shot = recogniser(min_face).take(jpeg(1600, 800), "photo.jpg")
-    assert shot.shrink == shrink
-    assert shot.photo.image.shape == (800 // shrink, 1600 // shrink, 3)
-    assert (shot.photo.width, shot.photo.height) == (1600, 800)
+    loaded = recogniser(min_face).decode_photo(jpeg(1600, 800), "photo.jpg")
+    assert loaded.shrink == shrink
+    assert loaded.decoded.image.shape == (800 // shrink, 1600 // shrink, 3)
+    assert (loaded.decoded.width, loaded.decoded.height) == (1600, 800)
 
 
 def test_enormous_photos_are_decoded_smaller(
     fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recognise, "_MAX_DECODED_PIXELS", 100_000)
-    assert recogniser(20).take(jpeg(1600, 800), "photo.jpg").shrink == 4
+    monkeypatch.setattr(recognition, "_MAX_DECODED_PIXELS", 100_000)
+    assert recogniser(20).decode_photo(jpeg(1600, 800), "photo.jpg").shrink == 4
 
 
 def test_boxes_are_in_pixels_of_the_full_photo(fake_models: ModuleType) -> None:
     for min_face in (20, 48, 96, 192):
-        (faces,) = recogniser(min_face).faces([recogniser(min_face).take(jpeg(1600, 800), "photo.jpg")])
+        (faces,) = recogniser(min_face).recognise(
+            [recogniser(min_face).decode_photo(jpeg(1600, 800), "photo.jpg")]
+        )
         np.testing.assert_allclose(faces.boxes, [[400, 200, 1200, 600]], atol=8)
 
 
@@ -59,21 +59,21 @@ def test_small_faces_are_cut_from_a_finer_decode(
 ) -> None:
     """Chips show a face about 100 px wide: less than that would be blown up."""
     seen: list[int] = []
-    decoded = photo.decoded
+    original = decoder.decoded
 
     def spy(data: bytes, path: str, shrink: int, max_pixels: int, use: Callable[..., object]) -> object:
         seen.append(shrink)
-        return decoded(data, path, shrink, max_pixels, use)
+        return original(data, path, shrink, max_pixels, use)
 
     def one_face(self: object, image: np.ndarray) -> Detections:
         box = np.array([[10, 10, 10 + side / 4, 10 + side / 4]], np.float32)
         return Detections(box, np.full((1, 5, 2), np.nan, np.float32), np.ones(1, np.float32))
 
-    for module in (photo, parts):
+    for module in (decoder, parts):
         monkeypatch.setattr(module, "decoded", spy)
     monkeypatch.setattr(fake_models.FakeDetector, "_detect", one_face)
     subject = recogniser(96)
-    (faces,) = subject.faces([subject.take(jpeg(3200, 2400), "photo.jpg")])
+    (faces,) = subject.recognise([subject.decode_photo(jpeg(3200, 2400), "photo.jpg")])
     assert seen == decodes
     np.testing.assert_allclose(faces.boxes[0], [40, 40, 40 + side, 40 + side], atol=1)
 
@@ -99,15 +99,15 @@ def test_chips_of_small_faces_are_those_of_the_whole_photo(
     monkeypatch.setattr(fake_models.FakeDetector, "_detect", lambda self, image: found)
     monkeypatch.setattr(fake_models.FakeEmbedder, "embed", remember)
     subject = recogniser(48)
-    shot = subject.take(buffer.getvalue(), "photo.jpg")
-    assert shot.shrink == 2
-    subject.faces([shot])
+    loaded = subject.decode_photo(buffer.getvalue(), "photo.jpg")
+    assert loaded.shrink == 2
+    subject.recognise([loaded])
     whole = images.decode(buffer.getvalue(), "photo.jpg")
     alignment = subject.embedder.spec.alignment
     expected = cut_chips(whole.image, found.scaled(2), alignment)
-    expected[1:2] = cut_chips(shot.photo.image, found[1:2], alignment)
+    expected[1:2] = cut_chips(loaded.decoded.image, found[1:2], alignment)
     assert np.abs(seen[0].astype(int) - expected).max() <= 1
-    assert np.abs(expected.astype(int) - cut_chips(shot.photo.image, found, alignment)).max() > 10
+    assert np.abs(expected.astype(int) - cut_chips(loaded.decoded.image, found, alignment)).max() > 10
 
 
 def test_doubtful_and_cut_off_faces_do_not_count(
@@ -123,7 +123,7 @@ def test_doubtful_and_cut_off_faces_do_not_count(
 
     monkeypatch.setattr(fake_models.FakeDetector, "_detect", several)
     subject = recogniser(20)
-    (faces,) = subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+    (faces,) = subject.recognise([subject.decode_photo(jpeg(200, 200), "photo.jpg")])
     assert faces.boxes[:, :2].tolist() == [[10, 10], [-10, 60]]
 
 
@@ -140,7 +140,7 @@ def test_boxes_without_an_area_are_no_faces(fake_models: ModuleType, monkeypatch
 
     monkeypatch.setattr(fake_models.FakeDetector, "_detect", several)
     subject = recogniser(20)
-    (faces,) = subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+    (faces,) = subject.recognise([subject.decode_photo(jpeg(200, 200), "photo.jpg")])
     assert faces.boxes.tolist() == [[10, 10, 50, 50]]
 
 
@@ -150,58 +150,61 @@ ONE = Detections(
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "message"),
     [
         ([], "0 results for 1 photo"),
         ([ONE, ONE], "2 results for 1 photo"),
-        (None, "something of type NoneType for 1 photo"),
-        ([ONE.boxes], "something of type ndarray for a photo"),
-        ([replace(ONE, boxes=ONE.boxes[0])], r"boxes of shape \(4,\), where \(4, 4\)"),
-        ([replace(ONE, boxes=ONE.boxes[:, :3])], r"boxes of shape \(1, 3\), where \(1, 4\)"),
-        ([replace(ONE, boxes=[[10, 10, 50, 50]])], "boxes as something of type list"),
-        ([replace(ONE, landmarks=ONE.landmarks[:, 0])], r"landmarks of shape \(1, 2\), where \(1, 5, 2\)"),
-        ([replace(ONE, scores=ONE.scores[:0])], r"scores of shape \(0,\), where \(1,\)"),
+        (None, "a value of type NoneType for 1 photo"),
+        ([ONE.boxes], "a value of type ndarray for a photo"),
+        ([replace(ONE, boxes=ONE.boxes[0])], r"boxes of shape \(4,\) instead of \(4, 4\)"),
+        ([replace(ONE, boxes=ONE.boxes[:, :3])], r"boxes of shape \(1, 3\) instead of \(1, 4\)"),
+        ([replace(ONE, boxes=[[10, 10, 50, 50]])], "boxes as a value of type list"),
+        (
+            [replace(ONE, landmarks=ONE.landmarks[:, 0])],
+            r"landmarks of shape \(1, 2\) instead of \(1, 5, 2\)",
+        ),
+        ([replace(ONE, scores=ONE.scores[:0])], r"scores of shape \(0,\) instead of \(1,\)"),
     ],
 )
 def test_a_detector_that_breaks_its_promise_is_named(
-    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, found: object, told: str
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, found: object, message: str
 ) -> None:
     monkeypatch.setattr(fake_models.FakeDetector, "detect", lambda self, images, *, min_faces=None: found)
     subject = recogniser(20)
-    with pytest.raises(ModelError, match=f"The detector 'fake' gave back {told}"):
-        subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+    with pytest.raises(ModelError, match=f"The detector 'fake' returned {message}"):
+        subject.recognise([subject.decode_photo(jpeg(200, 200), "photo.jpg")])
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "message"),
     [
-        (np.zeros((1, 16), np.float32), "something of type ndarray, where a pair"),
+        (np.zeros((1, 16), np.float32), "a value of type ndarray instead of a pair"),
         (
             (np.zeros((1, 8), np.float32), np.ones(1, np.float32)),
-            r"vectors of shape \(1, 8\), where \(1, 16\)",
+            r"vectors of shape \(1, 8\) instead of \(1, 16\)",
         ),
         ((np.zeros((2, 16), np.float32), np.ones(1, np.float32)), r"vectors of shape \(2, 16\)"),
-        (([[0.0] * 16], np.ones(1, np.float32)), "vectors as something of type list"),
+        (([[0.0] * 16], np.ones(1, np.float32)), "vectors as a value of type list"),
         ((np.zeros((1, 16), np.float32), np.ones((1, 1), np.float32)), r"norms of shape \(1, 1\)"),
     ],
 )
 def test_an_embedder_that_breaks_its_promise_is_named(
-    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, made: object, told: str
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, made: object, message: str
 ) -> None:
     monkeypatch.setattr(fake_models.FakeEmbedder, "embed", lambda self, chips: made)
     subject = recogniser(20)
-    with pytest.raises(ModelError, match=f"The embedder 'fake' gave back {told}"):
-        subject.faces([subject.take(jpeg(200, 200), "photo.jpg")])
+    with pytest.raises(ModelError, match=f"The embedder 'fake' returned {message}"):
+        subject.recognise([subject.decode_photo(jpeg(200, 200), "photo.jpg")])
 
 
 def test_photos_without_faces_and_no_photos(fake_models: ModuleType, tmp_path: Path) -> None:
     subject = recogniser(20)
     nobody = fake_models.make_photo(tmp_path / "nobody.png", fake_models.NOBODY)
     somebody = fake_models.make_photo(tmp_path / "somebody.png", (64, 64, 128))
-    shots = [subject.take(images.read(path), path) for path in (nobody, somebody, nobody)]
-    assert [len(faces) for faces in subject.faces(shots)] == [0, 1, 0]
-    assert subject.faces([]) == []
-    assert subject.faces(shots[:1])[0].vectors.shape == (0, fake_models.DIMENSION)
+    photos = [subject.load_photo(path) for path in (nobody, somebody, nobody)]
+    assert [len(faces) for faces in subject.recognise(photos)] == [0, 1, 0]
+    assert subject.recognise([]) == []
+    assert subject.recognise(photos[:1])[0].vectors.shape == (0, fake_models.DIMENSION)
 
 
 def test_sharpness_falls_with_blur_and_not_with_contrast() -> None:
@@ -219,16 +222,41 @@ def test_sharpness_falls_with_blur_and_not_with_contrast() -> None:
     assert sharpness(many[:0]).shape == (0,)
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-@pytest.mark.parametrize("name", ["fake", "nonsense"])
-def test_loading_leaves_the_garbage_collector_as_it_was(
-    fake_models: ModuleType, enabled: bool, name: str
-) -> None:
-    before = gc.isenabled()
-    try:
-        (gc.enable if enabled else gc.disable)()
-        with contextlib.suppress(ModelError):
-            Recogniser.load("fake", name, min_face=30)
-        assert gc.isenabled() == enabled
-    finally:
-        (gc.enable if before else gc.disable)()
+def test_photos_can_be_paths_bytes_arrays_and_pil_images(fake_models: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(jpeg(200, 100))
+    pixels = images.decode(path.read_bytes(), path).image
+    subject = recogniser(20)
+    expected = subject.embed(path)
+    assert len(expected) == 1
+    for photo in (str(path), path.read_bytes(), pixels, Image.open(path)):
+        np.testing.assert_array_equal(subject.embed(photo).vectors, expected.vectors)
+    assert [subject.load_photo(photo).path for photo in (path, b"", pixels)[::2]] == [str(path), "<ndarray>"]
+
+
+def test_pil_images_are_turned_upright(fake_models: ModuleType) -> None:
+    image = Image.new("RGB", (200, 100), (128, 64, 128))
+    image.getexif()[0x0112] = 6
+    assert recogniser(20).load_photo(image).decoded.image.shape == (200, 100, 3)
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        (np.zeros((5, 5), np.uint8), r"shape \(5, 5\) and dtype uint8"),
+        (np.zeros((5, 5, 4), np.uint8), r"shape \(5, 5, 4\)"),
+        (np.zeros((5, 5, 3), np.float32), "dtype float32"),
+        (np.zeros((0, 5, 3), np.uint8), r"shape \(0, 5, 3\)"),
+        (3, "type int"),
+        (None, "type NoneType"),
+    ],
+)
+def test_other_inputs_are_refused(fake_models: ModuleType, photo: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        recogniser(20).load_photo(photo)  # type: ignore[arg-type]
+
+
+def test_the_smallest_face_defaults_to_that_of_the_detector(fake_models: ModuleType) -> None:
+    subject = Recogniser.load("fake", "fake")
+    assert subject.detector.min_face == fake_models.DETECTOR.min_face
+    assert repr(subject) == "<Recogniser: fake + fake on cpu, faces from 30 px>"

@@ -1,4 +1,4 @@
-"""Files of torch weights that fit a network, and those that do not."""
+"""Loading of torch weight files, and rejection of those that do not fit the network."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def load(content: object, ignored: str | None = None) -> Net:
     return network_from(Net, data, Path("some.pth"), "a test", ignored=ignored)
 
 
-def test_the_network_has_the_values_of_the_file_and_is_for_inference() -> None:
+def test_the_network_has_the_values_of_the_file_and_no_gradients() -> None:
     net = load(state(3))
     assert not any(module.training for module in net.modules())
     assert not any(parameter.requires_grad for parameter in net.parameters())
@@ -55,20 +55,20 @@ def test_files_without_counters_of_batches_load() -> None:
     assert load(old).state_dict().keys() == state().keys()
 
 
-def test_half_precision_is_widened() -> None:
+def test_half_precision_is_converted_to_the_networks_dtype() -> None:
     net = load({key: value.half() for key, value in state().items()})
     for key, value in state().items():
         assert net.state_dict()[key].dtype == value.dtype
 
 
-def test_what_is_to_be_ignored_is() -> None:
+def test_tensors_with_the_ignored_prefix_are_skipped() -> None:
     assert load({**state(), "logits.bias": torch.zeros(9)}, "logits.").state_dict().keys() == state().keys()
     with pytest.raises(WeightsInvalid, match=r"logits\.bias is unknown"):
         load({**state(), "logits.bias": torch.zeros(9)}, "head.")
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "fault"),
     [
         (lambda s: s.pop("last.bias"), "last.bias is missing."),
         (lambda s: s.update({"last.bias": torch.zeros(7)}), "last.bias is 7 instead of 2."),
@@ -83,31 +83,31 @@ def test_what_is_to_be_ignored_is() -> None:
             lambda s: s.update({"last.bias": torch.full((2,), 1e300, dtype=torch.float64)}),
             "last.bias has values",
         ),
-        (lambda s: s.update(epoch=3), "it does not hold a state dict of tensors."),
+        (lambda s: s.update(epoch=3), "it does not contain a state dict of tensors."),
         (
             lambda s: [s.pop(key) for key in list(s) if key.startswith("norm.")],
             "norm.weight is missing, norm.bias is missing, norm.running_mean is missing, and 1 more.",
         ),
     ],
 )
-def test_another_network_is_refused(change: Callable[[State], object], told: str) -> None:
+def test_a_state_dict_of_another_network_is_rejected(change: Callable[[State], object], fault: str) -> None:
     damaged = {key: value.clone() for key, value in state().items()}
     change(damaged)
     with pytest.raises(WeightsInvalid) as caught:
         load(damaged)
-    assert f"some.pth does not hold the weights of this network: {told}" in caught.value.problem
-    assert caught.value.remedy == "Get it again from a test."
+    assert f"some.pth does not contain the weights of this network: {fault}" in caught.value.problem
+    assert caught.value.remedy == "Get the file again from a test."
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04" + bytes(100)])
-def test_what_is_no_torch_file_is_refused(content: bytes) -> None:
+def test_a_file_that_is_not_a_torch_file_is_rejected(content: bytes) -> None:
     with pytest.raises(WeightsInvalid, match=r"some\.pth .* cannot be read as a torch file"):
         load(content)
 
 
 @pytest.mark.parametrize("content", [[1, 2], [torch.zeros(3)]])
-def test_what_is_no_table_is_refused(content: object) -> None:
-    with pytest.raises(WeightsInvalid, match="does not hold a state dict"):
+def test_content_that_is_not_a_state_dict_is_rejected(content: object) -> None:
+    with pytest.raises(WeightsInvalid, match="does not contain a state dict"):
         load(content)
 
 
@@ -119,7 +119,7 @@ def test_errors_name_the_file_that_was_read(tmp_path: Path, monkeypatch: pytest.
     torch.testing.assert_close(load_network(Net, good).last.bias, state()["last.bias"])
     with pytest.raises(WeightsInvalid) as caught:
         load_network(Net, bad)
-    assert caught.value.problem.startswith(f"{tmp_path / 'bad.pth'} does not hold")
+    assert caught.value.problem.startswith(f"{tmp_path / 'bad.pth'} does not contain")
     (tmp_path / "good.pth").unlink()
     with pytest.raises(WeightsNotFound):
         load_network(Net, good)

@@ -18,7 +18,7 @@ def three() -> Detections:
     )
 
 
-def test_no_face_has_the_shapes_of_faces() -> None:
+def test_empty_detections_have_the_right_shapes_and_dtypes() -> None:
     empty = Detections.empty()
     assert len(empty) == 0
     assert (empty.boxes.shape, empty.landmarks.shape, empty.scores.shape) == ((0, 4), (0, 5, 2), (0,))
@@ -29,7 +29,7 @@ def test_no_face_has_the_shapes_of_faces() -> None:
 @pytest.mark.parametrize(
     "which", [slice(0, 2), np.array([True, True, False]), np.array([0, 1]), [0, 1]], ids=type
 )
-def test_selection_takes_boxes_landmarks_and_scores_together(which: object) -> None:
+def test_selection_applies_to_boxes_landmarks_and_scores(which: object) -> None:
     selected = three()[which]
     assert len(selected) == 2
     np.testing.assert_array_equal(selected.boxes, three().boxes[:2])
@@ -37,7 +37,7 @@ def test_selection_takes_boxes_landmarks_and_scores_together(which: object) -> N
     np.testing.assert_array_equal(selected.scores, three().scores[:2])
 
 
-def test_scaling_is_by_x_and_y() -> None:
+def test_scaling_by_one_factor_or_by_x_and_y() -> None:
     scaled = three().scaled((2, 10))
     np.testing.assert_array_equal(scaled.boxes[1], [8, 50, 12, 70])
     np.testing.assert_array_equal(scaled.landmarks[0, 1], [4, 30])
@@ -46,13 +46,13 @@ def test_scaling_is_by_x_and_y() -> None:
     np.testing.assert_array_equal(three().scaled(3).boxes, three().scaled((3, 3)).boxes)
 
 
-def test_scaling_keeps_missing_landmarks_missing() -> None:
+def test_scaling_keeps_missing_landmarks() -> None:
     faces = three()
     faces.landmarks[:] = np.nan
     assert np.isnan(faces.scaled(0.5).landmarks).all()
 
 
-def test_lengths() -> None:
+def test_the_length_is_the_number_of_faces_or_nodes() -> None:
     faces = Faces(
         three().boxes,
         three().landmarks,

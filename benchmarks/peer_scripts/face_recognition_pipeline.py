@@ -1,14 +1,15 @@
-"""A folder of photos by face_recognition, from nothing to stored vectors; runs in the peer's environment.
+"""Embed the faces in a folder of photos with face_recognition; runs in the environment of the peer.
 
-As its documentation has it: `load_image_file`, `face_locations` (HOG, upsampled once), `face_encodings` of
-the known locations. ``--processes N`` shares the photos out as its own command does with ``--cpus``, in a
+Follows its documentation: `load_image_file`, `face_locations` (HOG, upsampled once), `face_encodings` of
+the known locations. ``--processes N`` distributes the photos as its own command does with ``--cpus``, in a
 pool of the forkserver::
 
     python face_recognition_pipeline.py FOLDER OUT.npz [--processes N]
     python face_recognition_pipeline.py --cluster OUT.npz LABELS.npy
 
-The second form gives the vectors to ``dlib.chinese_whispers_clustering`` at a distance of 0.5, as dlib's
-example face_clustering.py does. The first prints a JSON line: seconds of each part, over all processes.
+The first form prints a JSON line with the seconds of each part, summed over all processes. The second
+passes the vectors to ``dlib.chinese_whispers_clustering`` with a distance of 0.5, as dlib's example
+face_clustering.py does.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 DISTANCE = 0.5
 
 
-def look(path: str) -> tuple[list[tuple[int, ...]], list[np.ndarray], dict[str, float]]:
+def recognise(path: str) -> tuple[list[tuple[int, ...]], list[np.ndarray], dict[str, float]]:
     marks = [time.perf_counter()]
     image = face_recognition.load_image_file(path)
     marks.append(time.perf_counter())
@@ -43,10 +44,10 @@ def look(path: str) -> tuple[list[tuple[int, ...]], list[np.ndarray], dict[str, 
 def index(folder: Path, out: str, processes: int) -> None:
     paths = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if processes == 1:
-        found = [look(path) for path in paths]
+        found = [recognise(path) for path in paths]
     else:
         with multiprocessing.get_context("forkserver").Pool(processes) as pool:
-            found = pool.map(look, paths)
+            found = pool.map(recognise, paths)
     np.savez(
         out,
         paths=np.array(paths),

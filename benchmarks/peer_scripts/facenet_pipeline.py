@@ -1,12 +1,12 @@
-"""A folder of photos by facenet-pytorch, from nothing to stored vectors; runs in the peer's environment.
+"""Embed the faces in a folder of photos with facenet-pytorch; runs in the environment of the peer.
 
-As its README and its examples have it: `MTCNN` with ``keep_all`` looks at one photo at a time and cuts its
-own crops of 160 pixels, `InceptionResnetV1` embeds all faces of a photo in one call. Without gradients, which
-the examples keep; threads as torch chooses them::
+Follows its README and its examples: `MTCNN` with ``keep_all`` detects on one photo at a time and cuts its
+own crops of 160 pixels, `InceptionResnetV1` embeds all faces of a photo in one call. Unlike the examples,
+it runs without gradients. torch chooses the number of threads::
 
     python facenet_pipeline.py FOLDER OUT.npz WEIGHTS MIN_FACE
 
-Prints a JSON line: threads, seconds of each part, and what the stand-in for torchvision's `nms` took.
+Prints a JSON line: threads, seconds of each part, and seconds of the stand-in for torchvision's `nms`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torchvision_nms
 from PIL import Image
 
 stand_in = torchvision_nms.load()
-from facenet_pytorch import MTCNN, InceptionResnetV1  # noqa: E402  after its torchvision
+from facenet_pytorch import MTCNN, InceptionResnetV1  # noqa: E402 - needs the stand-in
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -41,7 +41,7 @@ def main() -> None:
             marks = [time.perf_counter()]
             image = Image.open(path).convert("RGB")
             marks.append(time.perf_counter())
-            # What mtcnn(image) does, with the boxes kept.
+            # The steps of mtcnn(image), which does not return the boxes.
             found, probabilities, _ = mtcnn.detect(image, landmarks=True)
             marks.append(time.perf_counter())
             if found is not None:

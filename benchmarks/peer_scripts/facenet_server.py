@@ -1,7 +1,7 @@
-"""facenet-pytorch's detector and network on request; `facenet_peer.py` starts it in the peer's environment.
+"""Serve facenet-pytorch's detector and network; `facenet_peer.py` starts it in the environment of the peer.
 
-A JSON line and pixels in, a JSON line out, until the input ends. Seconds, of the wall and of the processor,
-are those of the call alone, less what the stand-in for torchvision's `nms` took.
+Reads a JSON line followed by pixels, writes a JSON line, and repeats until the input ends. Wall and CPU
+seconds are those of the call alone, minus those of the stand-in for torchvision's `nms`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 import torchvision_nms
 
 stand_in = torchvision_nms.load()
-import facenet_pytorch  # noqa: E402  after its torchvision
+import facenet_pytorch  # noqa: E402 - needs the stand-in
 
 
 def reply(answer: dict[str, object]) -> None:
@@ -26,7 +26,7 @@ def reply(answer: dict[str, object]) -> None:
 
 
 class Server:
-    """Its models, loaded when they are first asked for."""
+    """The models of the peer, loaded on first use."""
 
     def __init__(self) -> None:
         self.detectors: dict[float, Any] = {}

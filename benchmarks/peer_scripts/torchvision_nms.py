@@ -1,8 +1,8 @@
-"""torchvision's `nms` for facenet-pytorch, where its compiled operators do not load beside torch.
+"""Replace torchvision's `nms` if its compiled operators do not load with the installed torch.
 
-facenet-pytorch needs one function of torchvision. Without its compiled library importing torchvision
-fails, so the operator is registered here with a plain greedy loop; the time spent in it is kept, for
-the benchmarks not to count it, which favours the peer.
+facenet-pytorch needs this one function of torchvision. Importing torchvision fails without its compiled
+library, so this module registers the operator as a plain greedy loop. It measures the time spent in the
+loop; the benchmarks subtract it, which favours the peer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["StandIn", "greedy_nms", "load"]
 
 
 class StandIn:
-    """Whether the stand-in is used, and what it has taken so far."""
+    """Whether the stand-in is used, and its seconds so far."""
 
     def __init__(self) -> None:
         self.used = False
@@ -34,7 +34,7 @@ class StandIn:
 
 
 def load() -> StandIn:
-    """See that ``torchvision.ops.boxes`` can be imported and used; to be called before facenet-pytorch is."""
+    """Make ``torchvision.ops.boxes`` usable; call this before importing facenet-pytorch."""
     stand_in = StandIn()
     try:
         from torchvision.ops.boxes import nms
@@ -45,10 +45,10 @@ def load() -> StandIn:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
         library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):  # those that importing torchvision asks for
+        for operator in ("nms", "qnms"):  # importing torchvision needs both
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.impl("nms", stand_in, "CPU")
-        stand_in.library = library  # type: ignore[attr-defined]  # registered as long as it lives
+        stand_in.library = library  # type: ignore[attr-defined]  # dropped with the object
         import torchvision.ops.boxes
 
         torchvision.ops.boxes._assert_has_ops = lambda: None
@@ -56,7 +56,7 @@ def load() -> StandIn:
 
 
 def greedy_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """torchvision's nms in plain numpy."""
+    """Greedy non-maximum suppression in numpy, with the result of torchvision's nms."""
     x1, y1, x2, y2 = boxes.T
     area = (x2 - x1) * (y2 - y1)
     order = np.argsort(-scores, kind="stable")

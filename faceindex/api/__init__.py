@@ -1,4 +1,4 @@
-"""The library's face: one object for one index. What it is made of is loaded when it is asked for."""
+"""The library: `FaceIndex` and its results. Submodules are imported on first use."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from faceindex.api.adding import find_index
     from faceindex.api.index import FaceIndex
-    from faceindex.api.results import ClusterResult, Face, IdentifiedFace, Query
+    from faceindex.api.opening import find_index
+    from faceindex.api.results import Cluster, ClusterResult, Face, Identification, IdentifiedFace, Neighbour
 
-__all__ = ["ClusterResult", "Face", "FaceIndex", "IdentifiedFace", "Query", "find_index"]
+__all__ = [
+    "Cluster",
+    "ClusterResult",
+    "Face",
+    "FaceIndex",
+    "Identification",
+    "IdentifiedFace",
+    "Neighbour",
+    "find_index",
+]
 
 _HOMES = {
-    "ClusterResult": "results",
+    **dict.fromkeys(__all__, "results"),
     "FaceIndex": "index",
-    "Face": "results",
-    "Query": "results",
-    "IdentifiedFace": "results",
-    "find_index": "adding",
+    "find_index": "opening",
 }
 
 

@@ -1,41 +1,44 @@
-"""How `FaceIndex` is compared with labels."""
+"""`FaceIndex.evaluation`: how well clusters and identification agree with labels."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from faceindex.api.reading import Reading
+from faceindex.api.reader import Reader
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
-    from faceindex.evaluation.report import Evaluation, Labelled, Sweep
+    from faceindex.evaluation.labelled import Labelled
+    from faceindex.evaluation.report import Evaluation
+    from faceindex.evaluation.sweep import Sweep
     from faceindex.metrics import Similarities
 
-__all__ = ["Evaluating"]
+__all__ = ["IndexEvaluation"]
 
 
-class Evaluating(Reading):
-    """How well an index does, by somebody's word. Never changes it."""
+class IndexEvaluation:
+    """Scores an index on labelled photos. Never changes the index.
 
-    def threshold(self) -> float:
-        """The similarity that two faces need: the one `cluster` was given, else the calibrated one."""
-        clustering = self.clustering
-        given = clustering.params.get("threshold") if clustering else None
-        if isinstance(given, (int, float)):
-            return float(given)
-        return self._embedder_spec.calibration.threshold(len(self.table()))
+    Parameters
+    ----------
+    reader : Reader
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
 
     def labelled(self, labels: str | os.PathLike[str] | None = None, *, face: str | None = None) -> Labelled:
-        """Say who the faces are, by somebody's word.
+        """Label the faces of the index with people's names.
 
         Parameters
         ----------
         labels : path-like, optional
-            A CSV file, as `faceindex.evaluation.labels.labels_from_csv` reads it. None takes the name of the folder
-            that holds a photo.
+            A CSV file; see `faceindex.evaluation.labels.labels_from_csv`. None means that the name of
+            the folder that contains a photo is its label.
         face : {"largest", "center", "all"}, optional
-            Which face of a photo its label is about; None means the largest. Not with labels of faces.
+            The face of a photo that its label applies to; None means the largest. Not allowed for labels
+            of single faces.
 
         Returns
         -------
@@ -44,15 +47,15 @@ class Evaluating(Reading):
         Raises
         ------
         UsageError
-            If the file cannot be used, or `face` is none of these.
+            If the file cannot be used, or `face` is invalid.
         EmptyResultError
             If no face has a label.
         """
-        from faceindex.evaluation.report import label_faces
+        from faceindex.evaluation.labelled import label_faces
 
-        return label_faces(*self._catalog(), labels, face)
+        return label_faces(*self._reader.faces_and_photos(), labels, face)
 
-    def evaluate(
+    def score(
         self,
         labels: str | os.PathLike[str] | Labelled | None = None,
         *,
@@ -60,16 +63,16 @@ class Evaluating(Reading):
         repeats: int = 10,
         seed: int = 0,
     ) -> Evaluation:
-        """Compare clusters and identification with labels.
+        """Score clusters and identification.
 
         Parameters
         ----------
         labels, face
-            As of `labelled`, or its result.
+            As in `labelled`, or its result.
         repeats : int
-            Draws of strangers for the open-set figures.
+            Random draws of strangers for the open-set figures.
         seed : int
-            Same faces, labels and seed, same figures.
+            The same faces, labels and seed give the same figures.
 
         Returns
         -------
@@ -78,24 +81,25 @@ class Evaluating(Reading):
         Raises
         ------
         NotClustered
-            If `cluster` has not run.
+            If `FaceIndex.cluster` has not run.
         UsageError, EmptyResultError
             As `labelled`.
         """
-        from faceindex.evaluation.report import Labelled, evaluate
+        from faceindex.evaluation.labelled import Labelled
+        from faceindex.evaluation.report import evaluate
 
         if repeats < 1:
-            raise UsageError(f"--repeats {repeats} is not a number of draws.", "Choose 1 or more.")
+            raise UsageError(f"`repeats` is {repeats}.", "Choose 1 or more.")
         if seed < 0:
-            raise UsageError(f"--seed {seed} cannot be used.", "Choose 0 or more.")
-        clustering = self.require_clusters()
+            raise UsageError(f"`seed` is {seed}.", "Choose 0 or more.")
+        clustering = self._reader.clustering()
         known = labels if isinstance(labels, Labelled) else self.labelled(labels, face=face)
         return evaluate(
-            self.table(),
-            self.vectors(),
+            self._reader.table(),
+            self._reader.vectors(),
             known,
             clustering,
-            self._embedder_spec.calibration,
+            self._reader.embedder_spec.calibration,
             repeats=repeats,
             seed=seed,
         )
@@ -103,12 +107,12 @@ class Evaluating(Reading):
     def sweep(
         self, labels: str | os.PathLike[str] | Labelled | None = None, *, face: str | None = None
     ) -> Sweep:
-        """Score Chinese Whispers at many constant thresholds. The stored clusters stay as they are.
+        """Score Chinese Whispers at many constant thresholds. The stored clusters do not change.
 
         Parameters
         ----------
         labels, face
-            As of `labelled`, or its result.
+            As in `labelled`, or its result.
 
         Returns
         -------
@@ -119,19 +123,23 @@ class Evaluating(Reading):
         UsageError, EmptyResultError
             As `labelled`.
         """
-        from faceindex.evaluation.report import Labelled, sweep
+        from faceindex.evaluation.labelled import Labelled
+        from faceindex.evaluation.sweep import sweep
 
         known = labels if isinstance(labels, Labelled) else self.labelled(labels, face=face)
-        return sweep(self.table(), self.vectors(), known, self._embedder_spec.calibration)
+        return sweep(
+            self._reader.table(), self._reader.vectors(), known, self._reader.embedder_spec.calibration
+        )
 
     def similarities(self, labelled: Labelled | None = None, *, seed: int = 0) -> Similarities:
-        """Similarities of pairs of faces, drawn at random where there are many.
+        """Sample the similarities of pairs of faces.
 
         Parameters
         ----------
         labelled : Labelled, optional
-            Adds pairs with the same and with different labels.
+            Adds pairs with the same label and with different labels.
         seed : int
+            Seed of the sample.
 
         Returns
         -------
@@ -140,8 +148,27 @@ class Evaluating(Reading):
         Raises
         ------
         EmptyResultError
-            If there are no faces.
+            If the index has no faces.
         """
         from faceindex.evaluation.report import similarities
 
-        return similarities(self.table(), self.vectors(), labelled, seed=seed)
+        return similarities(self._reader.table(), self._reader.vectors(), labelled, seed=seed)
+
+    def threshold(self) -> float:
+        """Return the similarity that two faces need: the one passed to `cluster`, else the calibrated one."""
+        clustering = self._reader.store.active_clustering()
+        given = clustering.params.get("threshold") if clustering else None
+        if isinstance(given, (int, float)):
+            return float(given)
+        return self._reader.embedder_spec.calibration.threshold(len(self._reader.table()))
+
+    def check_writable(self, path: str | os.PathLike[str]) -> None:
+        """Check that a file, such as a plot, does not overwrite one of the indexed photos.
+
+        Raises
+        ------
+        UsageError
+            If it would, under whatever name.
+        """
+        if self._reader.faces_and_photos()[1].leads_to_photo(path):
+            raise UsageError(f"{os.fspath(path)} is one of the indexed photos.", "Name another file.")

@@ -1,81 +1,90 @@
-"""The exports of `FaceIndex`."""
+"""`FaceIndex.export`: faces, boxes, embeddings, clusters and a gallery as files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from faceindex import models
-from faceindex.api.clusters import cluster_sheet, face_sheet, query_sheet
-from faceindex.api.reading import Reading
-from faceindex.api.results import Query
+from faceindex.api.reader import Reader
 from faceindex.errors import UsageError
-from faceindex.models import DetectorSpec
-from faceindex.types import Image
 
 if TYPE_CHECKING:
     from faceindex.export.crops import CropStyle
-    from faceindex.export.folder import ProtectedPaths
+    from faceindex.export.destination import ProtectedPaths
     from faceindex.export.gallery import Gallery
     from faceindex.export.source import Exported, Source
 
-__all__ = ["Exporting"]
+__all__ = ["IndexExport"]
 
 Destination: TypeAlias = "str | os.PathLike[str]"
 
+_EMBEDDING_FORMATS: dict[str, Literal["npz", "csv", "parquet"]] = {
+    ".npz": "npz",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
 
-def _silent(done: int, total: int) -> None:
-    """No progress is told."""
+
+def _ignore(done: int, total: int) -> None:
+    """Default callback: do nothing."""
 
 
-class Exporting(Reading):
-    """What `FaceIndex` can give away. Needs no network, and never changes the index or a photo.
+class IndexExport:
+    """Writes parts of an index to files. Needs no network, and never changes the index or a photo.
 
-    Destinations may be exported into again: only what changed is written, what no longer belongs
-    there is removed, and files that faceindex did not write are left alone; see
-    `faceindex.export.folder.Folder`. Every method raises `UsageError` if the destination cannot be used, and
-    `FaceIndexError` if its disk is full.
+    A destination can be exported into again: only changes are written, files that no longer belong to
+    the export are removed, and foreign files are left alone; see `faceindex.export.folder.Folder`.
+    Every method raises `UsageError` if the destination cannot be used, and `FaceIndexError` if its disk
+    is full.
+
+    Parameters
+    ----------
+    reader : Reader
     """
 
-    def export_crops(
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def crops(
         self,
         destination: Destination,
         *,
         margin: float = 0.5,
         aligned: bool = False,
         dry_run: bool = False,
-        on_progress: Callable[[int, int], None] = _silent,
+        on_progress: Callable[[int, int], None] = _ignore,
     ) -> Exported:
-        """Write every face as an image named ``<photo stem>_<n><suffix>``, `n` from 0.
+        """Write every face as an image named ``<photo stem>_<n><suffix>``, with `n` from 0.
 
         Parameters
         ----------
         destination : path-like
-            A folder, made if missing.
+            A folder; created if missing.
         margin : float
-            What is added on each side of the box, as a share of its width and height, 0..10.
+            Margin on each side of the box, as a share of its width and height, 0..10.
         aligned : bool
-            Write the chips that the embedder sees instead; `margin` has no say then.
+            Write the chips that the embedder gets; `margin` is ignored.
         dry_run : bool
             Only count.
         on_progress : callable
-            Called with photos done and photos to do.
+            Called with the number of finished photos and of all photos.
 
         Returns
         -------
         Exported
-            Photos that could not be read are in `failed`.
+            Unreadable photos are in `failed`.
         """
         from faceindex.export.crops import export_crops
         from faceindex.export.folder import Folder
 
         style = self._crop_style(margin, aligned)
-        with Folder(destination, "crops", self._surroundings(), dry_run=dry_run) as folder:
+        with Folder(destination, "crops", self._protected(), dry_run=dry_run) as folder:
             return export_crops(self._source(), folder, style, on_progress=on_progress)
 
-    def export_clusters(
+    def clusters(
         self,
         destination: Destination,
         *,
@@ -87,26 +96,26 @@ class Exporting(Reading):
         margin: float = 0.5,
         aligned: bool = False,
         dry_run: bool = False,
-        on_progress: Callable[[int, int], None] = _silent,
+        on_progress: Callable[[int, int], None] = _ignore,
     ) -> Exported:
         """Write the faces by cluster, named ``<cluster>_<photo stem>_<n><suffix>``.
 
         Parameters
         ----------
         destination : path-like
-            A folder, made if missing.
+            A folder; created if missing.
         photos : bool
-            Whole photos instead of faces, each once for each cluster that it has faces of.
+            Write whole photos instead of faces, once for each cluster that has faces on the photo.
         folders : bool
-            A folder for each cluster instead of its number in front of the name.
+            Use a folder for each cluster instead of a number in front of the name.
         link : {"copy", "hardlink", "symlink"}
-            How photos get there; cut faces are files of their own and can only be ``"copy"``.
+            How photos are placed; faces can only be ``"copy"``.
         min_size : int
-            Least number of faces of a cluster.
+            Skip clusters with fewer faces.
         unclustered : bool
-            Whether faces in no cluster are written too, as cluster ``unclustered``.
+            Also write faces in no cluster, as cluster ``unclustered``.
         margin, aligned, dry_run, on_progress
-            As in `export_crops`.
+            As in `crops`.
 
         Returns
         -------
@@ -115,18 +124,18 @@ class Exporting(Reading):
         Raises
         ------
         NotClustered
-            If `cluster` has not run.
+            If `FaceIndex.cluster` has not run.
         """
         from faceindex.export.clusters import ClusterLayout, export_clusters
         from faceindex.export.folder import Folder
 
         layout = ClusterLayout(photos, folders, link, min_size, unclustered)
         style = self._crop_style(margin, aligned)
-        self.require_clusters()
-        with Folder(destination, "clusters", self._surroundings(), dry_run=dry_run) as folder:
+        self._reader.clustering()
+        with Folder(destination, "clusters", self._protected(), dry_run=dry_run) as folder:
             return export_clusters(self._source(), folder, layout, style, on_progress=on_progress)
 
-    def export_boxes(
+    def boxes(
         self,
         destination: Destination | BinaryIO,
         *,
@@ -134,24 +143,25 @@ class Exporting(Reading):
         absolute: bool = False,
         dry_run: bool = False,
     ) -> Exported:
-        """Write where the faces are; see `faceindex.export.boxes.write_boxes`.
+        """Write the boxes of all faces; see `faceindex.export.boxes.write_boxes`.
 
         Parameters
         ----------
         destination : path-like or binary file
         format : {"csv", "csv-full", "json"}, optional
-            ``csv`` has exactly the columns ``image_path,y_min,x_max,y_max,x_min``. None goes by the
-            suffix of the destination: ``json`` for ``.json``, else ``csv``.
+            ``csv`` has exactly the columns ``image_path,y_min,x_max,y_max,x_min``. None means ``json``
+            if the destination ends in ``.json``, else ``csv``.
         absolute : bool
-            Absolute paths of photos, instead of as they were named when they were indexed.
+            Write absolute paths of photos instead of their names.
         dry_run : bool
+            Only count.
 
         Returns
         -------
         Exported
         """
         from faceindex.export.boxes import boxes_source, write_boxes
-        from faceindex.export.files import export_file
+        from faceindex.export.single_file import export_file
         from faceindex.export.source import Exported
 
         chosen = format or ("json" if _suffix(destination) == ".json" else "csv")
@@ -161,31 +171,31 @@ class Exporting(Reading):
             "boxes",
             boxes_source(source, chosen, absolute=absolute),
             lambda file: write_boxes(source, file, chosen, absolute=absolute),
-            self._surroundings(),
+            self._protected(),
             dry_run=dry_run,
         )
         return Exported(files, len(source.table), len(source.photos))
 
-    def export_embeddings(
+    def embeddings(
         self,
         destination: Destination | BinaryIO,
         *,
         format: Literal["npz", "csv", "parquet"] | None = None,
         absolute: bool = False,
         dry_run: bool = False,
-        on_progress: Callable[[int, int], None] = _silent,
+        on_progress: Callable[[int, int], None] = _ignore,
     ) -> Exported:
-        """Write the unit vectors and norms; see `faceindex.export.embeddings.write_embeddings`.
+        """Write unit vectors and norms; see `faceindex.export.embeddings.write_embeddings`.
 
         Parameters
         ----------
         destination : path-like or binary file
         format : {"npz", "csv", "parquet"}, optional
-            None goes by the suffix of the destination.
+            None means the suffix of the destination.
         absolute, dry_run
-            As in `export_boxes`.
+            As in `boxes`.
         on_progress : callable
-            Called with faces done and faces to do.
+            Called with the number of finished faces and of all faces.
 
         Returns
         -------
@@ -194,170 +204,95 @@ class Exporting(Reading):
         Raises
         ------
         UsageError
-            If the suffix tells no format, or pyarrow is not installed.
+            If the suffix does not imply a format, or pyarrow is not installed.
         """
         from faceindex.export.embeddings import embeddings_source, write_embeddings
-        from faceindex.export.files import export_file
+        from faceindex.export.single_file import export_file
         from faceindex.export.source import Exported
 
-        chosen = format or _EMBEDDINGS.get(_suffix(destination))
+        chosen = format or _EMBEDDING_FORMATS.get(_suffix(destination))
         if chosen is None:
             raise UsageError(
-                "The name of the file does not tell the format of the embeddings.",
-                "End it in .npz, .csv or .parquet, or choose one with --format.",
+                "The name of the file does not imply a format for embeddings.",
+                "Use a name that ends in .npz, .csv or .parquet, or choose a `format`.",
             )
-        embedder = self._store.pins.embedder
+        store = self._reader.store
         source = self._source()
         files = export_file(
             destination,
             "embeddings",
-            embeddings_source(source, chosen, embedder, absolute=absolute),
+            embeddings_source(source, chosen, store.pins.embedder, absolute=absolute),
             lambda file: write_embeddings(
                 source,
-                self._store.vectors,
+                store.vectors,
                 file,
                 chosen,
-                embedder,
+                store.pins.embedder,
                 absolute=absolute,
                 on_progress=on_progress,
             ),
-            self._surroundings(),
+            self._protected(),
             dry_run=dry_run,
         )
         return Exported(files, len(source.table), len(source.photos))
 
-    def export_gallery(
+    def gallery(
         self,
         destination: Destination,
         *,
         copy: bool = False,
         dry_run: bool = False,
-        on_progress: Callable[[int, int], None] = _silent,
+        on_progress: Callable[[int, int], None] = _ignore,
     ) -> Gallery:
-        """Write a page to look at the clusters; see `faceindex.export.gallery.write_gallery`.
+        """Write a page that shows the clusters; see `faceindex.export.gallery.write_gallery`.
 
         Parameters
         ----------
         destination : path-like
-            A folder; made if missing, and brought up to date if there is a gallery in it.
+            A folder; created if missing, updated if it holds a gallery.
         copy : bool
-            Whether photos are copied into it, instead of linked.
+            Copy the photos into it instead of linking to them.
         dry_run : bool
             Only count.
         on_progress : callable
-            Told how many faces, previews and copies are done, and of how many.
-
-        Raises
-        ------
-        UsageError
-            If the destination cannot be used.
-        FaceIndexError
-            If the disk is full or fails.
+            Called with the number of finished faces, previews and copies, and of all of them.
         """
         from faceindex.export.gallery import GallerySource, write_gallery
 
-        table, naming = self._catalog()
+        table, names = self._reader.faces_and_photos()
         source = GallerySource(
             table=table,
-            photos=naming.records,
-            roots=self.roots(),
-            path_of=naming.path,
-            clustered=self.clustering is not None,
+            photos=names.records,
+            roots=self._reader.store.roots(),
+            path_of=names.path,
+            clustered=self._reader.store.active_clustering() is not None,
         )
         return write_gallery(
-            source, destination, self._surroundings(), copy=copy, dry_run=dry_run, on_progress=on_progress
+            source, destination, self._protected(), copy=copy, dry_run=dry_run, on_progress=on_progress
         )
-
-    # Pictures ----------------------------------------------------------------------------------
-
-    def contact_sheet(self, faces: Sequence[int]) -> Image:
-        """Faces of the index side by side, (h, w, 3) uint8.
-
-        Parameters
-        ----------
-        faces : sequence of int
-            Ids; at least one.
-
-        Raises
-        ------
-        ImageError
-            If none of their photos can be read. A face whose photo cannot is grey.
-        """
-        return face_sheet(*self._catalog(), faces)
-
-    def cluster_sheet(self, cluster: int, *, most: int = 48) -> Image:
-        """The faces of a cluster side by side, (h, w, 3) uint8, the most alike to it first.
-
-        Parameters
-        ----------
-        cluster : int
-        most : int
-            How many faces at most.
-
-        Raises
-        ------
-        UsageError
-            If there is no such cluster.
-        ImageError
-            As `contact_sheet`.
-        """
-        return cluster_sheet(*self._catalog(), cluster, most)
-
-    def query_sheet(self, query: Query) -> Image:
-        """A line for each face of a query photo, (h, w, 3) uint8: the face, and the nearest indexed ones.
-
-        Parameters
-        ----------
-        query : Query
-            From `identify`; its photo is read again.
-
-        Raises
-        ------
-        UsageError
-            If it has no face.
-        ImageError
-            If the photo cannot be read.
-        """
-        return query_sheet(*self._catalog(), query)
-
-    # Details -----------------------------------------------------------------------------------
 
     def _crop_style(self, margin: float, aligned: bool) -> CropStyle:
         from faceindex.export.crops import CropStyle
 
         if not aligned:
             return CropStyle(margin)
-        embedder = self._embedder_spec
-        detector = models.get("detector", self._store.pins.detector)
-        assert isinstance(detector, DetectorSpec)
-        return CropStyle(margin, embedder.alignment, detector.box)
+        detector = models.get("detector", self._reader.store.pins.detector)
+        return CropStyle(margin, self._reader.embedder_spec.alignment, detector.box)
 
-    def _surroundings(self) -> ProtectedPaths:
-        from faceindex.export.folder import ProtectedPaths
+    def _protected(self) -> ProtectedPaths:
+        from faceindex.export.destination import ProtectedPaths
 
-        return ProtectedPaths(self._store.directory, tuple(Path(root.path) for root in self._store.roots()))
+        store = self._reader.store
+        return ProtectedPaths(store.directory, tuple(Path(root.path) for root in store.roots()))
 
     def _source(self) -> Source:
         from faceindex.export.originals import Originals
-        from faceindex.export.source import Source, SourcePhoto
+        from faceindex.export.source import Source
 
-        table, naming = self._catalog()
-        photos = {
-            image: SourcePhoto(
-                naming.name(record), naming.path(record), record.content_hash, record.width, record.height
-            )
-            for image in sorted(set(table.photo.tolist()))
-            if (record := naming.by_id[image])
-        }
-        originals = Originals((naming.path(record), record.content_hash) for record in naming.records)
+        table, names = self._reader.faces_and_photos()
+        photos = {photo: names.photo(names.by_id[photo]) for photo in sorted(set(table.photo.tolist()))}
+        originals = Originals((names.path(record), record.content_hash) for record in names.records)
         return Source(table, photos, originals)
-
-
-_EMBEDDINGS: dict[str, Literal["npz", "csv", "parquet"]] = {
-    ".npz": "npz",
-    ".csv": "csv",
-    ".parquet": "parquet",
-}
 
 
 def _suffix(destination: Destination | BinaryIO) -> str:

@@ -1,43 +1,44 @@
-"""The library's face: one object for one index."""
+"""`FaceIndex`. Methods import what they need: a run of `add` without new photos loads not even numpy."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, overload
 
-import numpy as np
+from faceindex.api.opening import check_device, create_store, open_matching_store, open_store
+from faceindex.api.reader import Reader
+from faceindex.errors import UsageError
+from faceindex.pipeline import Event, Summary, index_photos
+from faceindex.store import Clustering, Counts, FaceTable, Pins, Root, Status, Store
 
-from faceindex import images, models
-from faceindex.api.adding import Adding, check_device, find_index
-from faceindex.api.evaluation import Evaluating
-from faceindex.api.export import Exporting
-from faceindex.api.results import ClusterResult, IdentifiedFace, Query
-from faceindex.api.rows import Naming, as_box, face_rows
-from faceindex.clustering import Clusterer, ClusterOptions
-from faceindex.clustering.incremental import (
-    cluster_faces,
-    representative_faces,
-    similarity_to_centroid,
-    update_similarities,
-)
-from faceindex.errors import IndexNotFound, ModelError, UsageError
-from faceindex.identification import Representatives, identify
-from faceindex.models import Calibration, ClustererSpec
-from faceindex.store import (
-    FaceTable,
-    Store,
-)
-from faceindex.types import Faces
+if TYPE_CHECKING:
+    import pandas
+
+    from faceindex.api.evaluation import IndexEvaluation
+    from faceindex.api.export import IndexExport
+    from faceindex.api.pins import Settings
+    from faceindex.api.queries import Queries
+    from faceindex.api.results import Cluster, ClusterResult, Face, Identification
+    from faceindex.api.sheets import ContactSheets
+    from faceindex.errors import FaceIndexError
+    from faceindex.images.inputs import PhotoInput
+    from faceindex.recognition import Recogniser
+    from faceindex.types import F32, Faces, Image
 
 __all__ = ["FaceIndex"]
 
 
-class FaceIndex(Adding, Exporting, Evaluating):
+def _ignore(event: Event) -> None:
+    """Default callback: do nothing."""
+
+
+class FaceIndex:
     """An index of the faces in folders of photos.
 
-    Use `open`, `create` or `open_or_create`, and the result as a context manager.
+    Open it with `open`, `create` or `open_or_create`, and use it as a context manager. ``len(index)`` is
+    the number of faces; iterating yields each `Face`. An index can be passed from thread to thread, but only
+    one thread may use it at a time: open the directory once per thread instead.
 
     Examples
     --------
@@ -45,12 +46,18 @@ class FaceIndex(Adding, Exporting, Evaluating):
     >>> with FaceIndex.open_or_create("photos.faceindex") as index:  # doctest: +SKIP
     ...     index.add(["photos/"])
     ...     index.cluster()
-    ...     print(index.identify("someone.jpg").faces[0].answer.cluster)
+    ...     print(index.identify("someone.jpg").faces[0].cluster)
     """
 
-    def __init__(self, store: Store, *, device: str = "auto") -> None:
-        super().__init__(store, device=device)
-        self._speaking: tuple[FaceTable, Representatives] | None = None
+    def __init__(self, store: Store, *, device: str = "auto", recogniser: Recogniser | None = None) -> None:
+        self.directory = store.directory
+        """The index directory."""
+        self._store = store
+        self._device = device
+        self._reader = Reader(store)
+        self._recogniser = recogniser
+        self._queries: Queries | None = None
+        self._closed = False
 
     # Opening and closing -----------------------------------------------------------------------
 
@@ -63,29 +70,249 @@ class FaceIndex(Adding, Exporting, Evaluating):
         Parameters
         ----------
         directory : path-like, optional
-            None looks for it as `find_index` does.
+            None means ``$FACEINDEX_INDEX``, else ``.faceindex`` here or in a folder above.
         write : bool
-            Whether to change it; there is one writer at a time, readers never wait.
+            Open for changes. There is one writer at a time; readers never wait.
         device : str
-            Where networks compute: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:n"`` or ``"mps"``.
+            Where networks run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:n"`` or ``"mps"``.
 
         Raises
         ------
-        IndexNotFound
-            If there is none.
-        IndexLocked, IndexVersionError, IndexCorrupt
-            As `Store.open`.
+        IndexNotFound, IndexLocked, IndexVersionError, IndexCorrupt
         """
         check_device(device)
-        found = find_index(directory)
-        if found is None:
-            raise IndexNotFound(
-                f"There is no index here ({Path.cwd()}) or in a folder above.",
-                "Make one with `faceindex index PATH...`, or name one with --index DIR.",
-            )
-        return cls(Store.open(found, write=write), device=device)
+        return cls(open_store(directory, write=write), device=device)
 
-    # What it does ------------------------------------------------------------------------------
+    @classmethod
+    def create(
+        cls,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        detector: str | None = None,
+        embedder: str | None = None,
+        min_face: float | None = None,
+        settings: Settings | None = None,
+        device: str = "auto",
+    ) -> FaceIndex:
+        """Create an index, pinned to its models, and open it for writing.
+
+        Parameters
+        ----------
+        directory : path-like, optional
+            None means ``$FACEINDEX_INDEX``, else ``.faceindex`` in the current directory.
+        detector, embedder : str, optional
+            Names of models; None means the defaults.
+        min_face : float, optional
+            Side in pixels of the smallest face to find; None means the default of the detector.
+        settings : mapping, optional
+            Values of model options by name, such as ``{"flip": True}``.
+        device : str
+            As in `open`.
+
+        Raises
+        ------
+        UnknownModel, WeightsNotFound
+        UsageError
+            If the directory holds an index already, or a setting is unknown or out of range.
+        """
+        check_device(device)
+        settings = _with_min_face(settings, min_face)
+        store, recogniser = create_store(directory, detector, embedder, settings, device)
+        return cls(store, device=device, recogniser=recogniser)
+
+    @classmethod
+    def open_or_create(
+        cls,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        detector: str | None = None,
+        embedder: str | None = None,
+        min_face: float | None = None,
+        settings: Settings | None = None,
+        device: str = "auto",
+    ) -> FaceIndex:
+        """Open an index for writing, or create it.
+
+        Parameters are those of `create`; None means the pinned value, or the default for a new index.
+
+        Raises
+        ------
+        PinnedModelError
+            If the index is pinned to other models or settings.
+        """
+        check_device(device)
+        settings = _with_min_face(settings, min_face)
+        store = open_matching_store(directory, detector, embedder, settings)
+        if store is not None:
+            return cls(store, device=device)
+        return cls.create(directory, detector=detector, embedder=embedder, settings=settings, device=device)
+
+    def close(self) -> None:
+        """Close the files and release the writer's lock."""
+        self._closed = True
+        self._store.close()
+
+    def __enter__(self) -> FaceIndex:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Contents ----------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self._store.count_faces()
+
+    def __bool__(self) -> bool:
+        return True  # an open index without faces is not "false"
+
+    def __iter__(self) -> Iterator[Face]:
+        return self._reader.select()
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"<FaceIndex {str(self.directory)!r}, closed>"
+        counts = self._store.counts()
+        clusters = "not clustered" if self.clustering is None else f"{counts.clusters:,} clusters"
+        return (
+            f"<FaceIndex {str(self.directory)!r}: {counts.faces:,} faces on {counts.photos[Status.OK]:,} "
+            f"photos, {clusters}, {self.pins.detector} + {self.pins.embedder}>"
+        )
+
+    @property
+    def pins(self) -> Pins:
+        """The models and settings that the index is pinned to."""
+        return self._store.pins
+
+    @property
+    def clustering(self) -> Clustering | None:
+        """The current clustering; None if `cluster` has not run."""
+        return self._store.active_clustering()
+
+    def roots(self) -> list[Root]:
+        """Return the indexed folders."""
+        return self._store.roots()
+
+    def counts(self) -> Counts:
+        """Count photos, faces, clusters and bytes on disk."""
+        return self._store.counts()
+
+    def faces(
+        self,
+        *,
+        cluster: int | None = None,
+        clustered: bool | None = None,
+        photo: str | os.PathLike[str] | None = None,
+    ) -> Iterator[Face]:
+        """Iterate over faces, photo by photo in the order of indexing.
+
+        Parameters
+        ----------
+        cluster : int, optional
+            Only the faces of this cluster.
+        clustered : bool, optional
+            Only faces in some cluster (True) or in none (False).
+        photo : path-like, optional
+            Only the faces on this photo, given by its name in the index or by its path.
+
+        Raises
+        ------
+        NotClustered, UsageError
+            If there are no clusters yet, or the cluster or the photo is not in the index.
+        """
+        return self._reader.select(cluster, clustered, photo)
+
+    def clusters(self) -> list[Cluster]:
+        """Return all clusters, largest first; raises `NotClustered` if `cluster` has not run."""
+        return self._reader.clusters()
+
+    def unreadable(self) -> list[tuple[str, str]]:
+        """Return the photos that could not be read, each with the reason, sorted by name."""
+        return self._reader.unreadable()
+
+    def missing_models(self) -> list[FaceIndexError]:
+        """Return an error for each missing model or weight file that `add` and `identify` need."""
+        from faceindex.api.pins import missing_models
+
+        return missing_models(self.pins, self.directory)
+
+    def table(self) -> FaceTable:
+        """Return all faces as parallel arrays."""
+        return self._reader.table()
+
+    def vectors(self) -> F32:
+        """Return the unit vectors of all faces, (n, d) float32, in the order of `table`; read-only."""
+        return self._reader.vectors()
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return all faces as a pandas DataFrame, a row each, indexed by face id.
+
+        The columns are ``photo, path, x1, y1, x2, y2, score, cluster, similarity``; ``cluster`` is a
+        nullable integer. Raises `UsageError` if pandas is not installed.
+        """
+        from faceindex.api.frames import faces_as_frame
+
+        return faces_as_frame(*self._reader.faces_and_photos())
+
+    # Companions --------------------------------------------------------------------------------
+
+    @property
+    def export(self) -> IndexExport:
+        """Write crops, clusters, boxes, embeddings and a gallery to files."""
+        from faceindex.api.export import IndexExport
+
+        return IndexExport(self._reader)
+
+    @property
+    def evaluation(self) -> IndexEvaluation:
+        """Score clusters and identification on labelled photos."""
+        from faceindex.api.evaluation import IndexEvaluation
+
+        return IndexEvaluation(self._reader)
+
+    @property
+    def sheets(self) -> ContactSheets:
+        """Draw faces side by side."""
+        from faceindex.api.sheets import ContactSheets
+
+        return ContactSheets(self._reader)
+
+    # Photos into the index ---------------------------------------------------------------------
+
+    def add(
+        self,
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        retry_failed: bool = False,
+        prune: bool = False,
+        on_event: Callable[[Event], None] = _ignore,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Summary:
+        """Bring the index up to date with folders and photos; only new and changed files are opened.
+
+        Parameters
+        ----------
+        paths : path-like or sequence of path-like
+            Folders and files.
+        retry_failed, prune, on_event, should_stop
+            As in `faceindex.pipeline.index_photos`.
+
+        Raises
+        ------
+        UsageError
+            If a path does not exist. The index does not change.
+        WeightsNotFound, WeightsInvalid
+            If the pinned models cannot be loaded.
+        """
+        return index_photos(
+            self._store,
+            lambda: self._get_queries().recogniser(),
+            [paths] if isinstance(paths, (str, os.PathLike)) else paths,
+            retry_failed=retry_failed,
+            prune=prune,
+            on_event=on_event,
+            should_stop=should_stop,
+        )
 
     def cluster(
         self,
@@ -99,30 +326,24 @@ class FaceIndex(Adding, Exporting, Evaluating):
     ) -> ClusterResult:
         """Group the faces into people.
 
-        If the faces were clustered with the same algorithm and parameters before, those that are in
-        a cluster stay there and the new ones join them or form new clusters. Otherwise, and with
-        `rebuild`, everything is clustered afresh, and a new cluster takes the id of the old one with
-        which it shares most faces.
+        If the last clustering used the same algorithm and parameters, its faces stay in their clusters, and
+        new faces join them or form new clusters. Otherwise, and with `rebuild`, all faces are clustered
+        afresh; a new cluster takes the id of the old one with which it shares most faces.
 
         Parameters
         ----------
         algorithm : str
             Name of a clusterer.
         k : int, optional
-            Number of clusters; needed by KMeans.
+            Number of clusters; KMeans needs it.
         threshold : float, optional
-            A constant least similarity, instead of the calibrated one that grows with the number
-            of faces.
+            A constant least similarity, instead of the calibrated one that grows with the number of faces.
         min_size : int, optional
-            New clusters with fewer faces are dissolved: their faces are in no cluster. None means 2
-            for clusterers that find the number of clusters, and 1 for others.
+            Dissolve new clusters with fewer faces: their faces are in no cluster. None means 2 for
+            clusterers that find the number of clusters, and 1 for others.
         seed : int
-            Same faces and seed, same clusters.
+            The same faces and seed give the same clusters.
         rebuild : bool
-
-        Returns
-        -------
-        ClusterResult
 
         Raises
         ------
@@ -130,165 +351,100 @@ class FaceIndex(Adding, Exporting, Evaluating):
         ModelNotInstalled
             If the clusterer needs the calibration of an embedder that is not installed.
         """
-        if not self._store.writable:
-            raise UsageError("The index is open for reading only.", "Open it with write=True.")
-        spec = models.get("clusterer", algorithm)
-        assert isinstance(spec, ClustererSpec)
-        if min_size is None:
-            min_size = 2 if spec.needs == "graph" else 1
-        if min_size < 1:
-            raise UsageError(f"--min-size {min_size} is not a size.", "Choose 1 or more.")
-        if not 0 <= seed < 2**32:
-            raise UsageError(f"--seed {seed} cannot be used.", "Choose one in 0..4294967295.")
-        if threshold is not None and not -1 <= threshold <= 1:
-            raise UsageError(f"--threshold {threshold:g} is not a similarity.", "Choose one in -1..1.")
-        calibration = None
-        with contextlib.suppress(*(() if spec.needs == "graph" else (ModelError,))):
-            calibration = self._embedder_spec.calibration  # a clusterer of vectors can do without
-        options = ClusterOptions(seed=seed, k=k, threshold=threshold, calibration=calibration)
-        clusterer: Clusterer = models.load(spec, options=options)
-        params: dict[str, str | int | float | bool | None] = {
-            "k": k,
-            "threshold": threshold,
-            "min_size": min_size,
-        }
-        previous = self.clustering
-        same = (
-            previous is not None
-            and (previous.algorithm, previous.seed) == (algorithm, seed)
-            and all(previous.params.get(name) == value for name, value in params.items())
-        )
-        started_over = rebuild or not same
+        from faceindex.api.clustering import Parameters, cluster_index
 
-        table = self._store.assignments()  # the writer's lock is held: the photos' names are not needed
-        vectors = self._store.vectors(table.row)
-        labels = cluster_faces(
-            table,
-            vectors,
-            clusterer,
-            options,
-            min_size=min_size,
-            previous=previous,
-            started_over=started_over,
-        )
-        if started_over:
-            similarities, changed = similarity_to_centroid(vectors, labels), None
-        else:
-            similarities, changed = update_similarities(vectors, labels, table)
-        self._store.save_clustering(
-            algorithm,
-            {**params, "last_face": int(table.face.max(initial=-1))},
-            seed,
-            table.face,
-            labels,
-            similarities,
-            changed=changed,
-        )
-        ids, sizes = np.unique(labels[labels >= 0], return_counts=True)
-        order = np.lexsort((ids, -sizes))
-        effective = threshold
-        if effective is None and spec.needs == "graph" and calibration is not None:
-            effective = calibration.threshold(len(table))
-        return ClusterResult(
-            algorithm=algorithm,
-            sizes={int(ids[i]): int(sizes[i]) for i in order},
-            faces=len(table),
-            unclustered=int((labels < 0).sum()),
-            kept=int(((table.cluster >= 0) & (labels == table.cluster)).sum()),
-            started_over=started_over and previous is not None,
-            threshold=effective,
-        )
+        if not self._store.writable:
+            raise UsageError("The index is open for reading only.", "Open it with `write=True`.")
+        parameters: Parameters = {"k": k, "threshold": threshold, "min_size": min_size}
+        return cluster_index(self._reader, algorithm, parameters, seed=seed, rebuild=rebuild)
+
+    # Queries -----------------------------------------------------------------------------------
+
+    @overload
+    def identify(  # type: ignore[overload-overlap]  # a str is a path, not an iterable
+        self, photo: PhotoInput, *, neighbours: int = 5, threshold: float | None = None
+    ) -> Identification: ...
+
+    @overload
+    def identify(
+        self, photo: Iterable[PhotoInput], *, neighbours: int = 5, threshold: float | None = None
+    ) -> list[Identification]: ...
 
     def identify(
         self,
-        photo: str | os.PathLike[str],
+        photo: PhotoInput | Iterable[PhotoInput],
         *,
         neighbours: int = 5,
         threshold: float | None = None,
-    ) -> Query:
-        """Say who is on a photo, which need not be in the index.
+    ) -> Identification | list[Identification]:
+        """Identify the people on a photo, which need not be in the index.
 
         Parameters
         ----------
-        photo : path-like
+        photo : path-like, bytes, (h, w, 3) uint8 array, PIL image, or iterable of these
+            Arrays are RGB and upright. Photos of an iterable are processed in batches.
         neighbours : int
-            How many of the nearest faces are told for each face.
+            Number of most similar faces to return for each face.
         threshold : float, optional
-            Least similarity of a known person; None means the calibrated one for an index of this
-            size.
+            Least similarity of a known person; None means the calibrated one for the size of the index.
 
         Returns
         -------
-        Query
-            Without faces if none was found. If `cluster` has not run, `answer.best` is None and
-            the nearest faces are told all the same.
+        Identification or list of Identification
+            Without faces if none was found. If `cluster` has not run, `nearest_cluster` is None and the
+            most similar faces are returned. A photo of an iterable that cannot be read has its `error` set.
 
         Raises
         ------
-        ImageError
-            If the photo cannot be read.
+        ImageError, UsageError
+            If a single photo cannot be read, or is none of these types.
         """
-        data = images.read(photo)
-        if self._recogniser is None:
-            self._get_ready()
-        recogniser = self._load_recogniser()
-        shot = recogniser.take(data, photo)
-        return self.identify_faces(os.fspath(photo), recogniser.faces([shot])[0], neighbours, threshold)
+        return self._get_queries().identify(photo, neighbours, threshold)
 
-    def identify_faces(
-        self, photo: str, faces: Faces, neighbours: int = 5, threshold: float | None = None
-    ) -> Query:
-        """`identify` for faces that have been found and embedded already."""
-        with self._store.snapshot():
-            table = self._faces()
-            calibration = self._embedder_spec.calibration
-            consensus = 0.0
-            if threshold is None:
-                threshold = calibration.threshold(len(table))
-                consensus = calibration.consensus / calibration.slope
-            answers = identify(
-                faces.vectors,
-                self._store.search,
-                faces=table.face,
-                clusters=table.cluster,
-                threshold=threshold,
-                consensus=consensus,
-                voices=self._voices(table, calibration),
-                neighbours=neighbours,
-            )
-            named = {neighbour.face for answer in answers for neighbour in answer.neighbours}
-            which = np.searchsorted(table.face, np.array(sorted(named), np.int64))
-            # All photos have many times as many names as are told here.
-            naming = Naming(self._store, table.photo[which].tolist())
-        return Query(
-            photo=photo,
-            faces=[
-                IdentifiedFace(as_box(box), float(score), answer)
-                for box, score, answer in zip(faces.boxes, faces.scores, answers, strict=True)
-            ],
-            nearest={row.face: row for row in face_rows(table, naming, which)},
-        )
+    def embed(self, photo: PhotoInput) -> Faces:
+        """Detect and embed the faces on one photo, of any type that `identify` takes; nothing is stored.
+
+        Returns
+        -------
+        Faces
+            Boxes, landmarks, scores, unit vectors and more, best score first.
+        """
+        return self._get_queries().recogniser().embed(photo)
+
+    def crop(self, face: Face | int, *, margin: float = 0.5, aligned: bool = False) -> Image:
+        """Cut a face out of its photo.
+
+        Parameters
+        ----------
+        face : Face or int
+            A face of the index, or its id.
+        margin : float
+            Margin on each side of the box, as a share of its width and height, 0..10.
+        aligned : bool
+            Return the chip that the embedder gets; `margin` is ignored.
+
+        Returns
+        -------
+        (h, w, 3) uint8
+
+        Raises
+        ------
+        UsageError, ImageError
+            If the face is not in the index; if its photo cannot be read or has changed.
+        """
+        from faceindex.api.queries import crop_face
+
+        return crop_face(self._reader, face if isinstance(face, int) else face.face, margin, aligned)
 
     # Details -----------------------------------------------------------------------------------
 
-    def _get_ready(self) -> None:
-        """Load the networks, and read the faces meanwhile: SQLite does that beside Python."""
+    def _get_queries(self) -> Queries:
+        if self._queries is None:
+            from faceindex.api.queries import Queries
 
-        def read() -> None:
-            with contextlib.suppress(Exception):  # is tried again, and told, where it is needed
-                self._voices(self._faces(), self._embedder_spec.calibration)
-                self._store.prepare_search()
+            self._queries = Queries(self._reader, self._device, self._recogniser)
+        return self._queries
 
-        reading = threading.Thread(target=read, name="faceindex-catalog")
-        reading.start()
-        try:
-            self._load_recogniser()
-        finally:
-            reading.join()
 
-    def _voices(self, table: FaceTable, calibration: Calibration) -> Representatives:
-        """The faces that speak for people, found once for each table."""
-        if self._speaking is None or self._speaking[0] is not table:
-            speaking = representative_faces(table, table.cluster, calibration)
-            self._speaking = (table, Representatives.of(table.cluster, speaking))
-        return self._speaking[1]
+def _with_min_face(settings: Settings | None, min_face: float | None) -> Settings:
+    return {**(settings or {}), **({} if min_face is None else {"min_face": min_face})}

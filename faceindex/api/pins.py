@@ -1,4 +1,4 @@
-"""The models that an index is pinned to: from what was asked for, and back to networks."""
+"""The models that an index is pinned to: choose them, check them, load them."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "check_pins", "load_recogniser", "make_pins", "missing_models", "pinned_embedder"]
 
 Settings: TypeAlias = Mapping[str, "bool | int | float"]
-"""Values of models' options by name; ``min_face`` is an option of every detector."""
+"""Values of model options by name; every detector has the option ``min_face``."""
 
-_LEAST_MIN_FACE = 5  # pixels; below, an image pyramid takes minutes for one photo
+_LEAST_MIN_FACE = 5  # pixels; with smaller faces an image pyramid takes minutes for one photo
 
 
 def make_pins(detector: str, embedder: str, settings: Settings) -> Pins:
-    """What a new index is pinned to.
+    """Choose the pins of a new index.
 
     Raises
     ------
     UnknownModel, WeightsNotFound, WeightsInvalid
     UsageError
-        If a setting is none of these models, or has a value that it cannot have.
+        If neither model has such a setting, or its value is out of range.
     """
     detector_spec, embedder_spec = _specs(detector, embedder)
     options = {option.name: option for option in (*detector_spec.options, *embedder_spec.options)}
     for name in settings:
         if name != "min_face" and name not in options:
             raise UsageError(
-                f"Neither the detector {detector} nor the embedder {embedder} has an option --{_flag(name)}.",
+                f"Neither the detector {detector} nor the embedder {embedder} has the option `{name}`.",
                 "Leave it out.",
             )
     settings = _with_upsample(detector_spec, settings)
@@ -52,7 +52,7 @@ def make_pins(detector: str, embedder: str, settings: Settings) -> Pins:
     for name, option in options.items():
         value = settings.get(name, option.default)
         if isinstance(value, bool) != isinstance(option.default, bool) or not 0 <= value <= option.most:
-            raise UsageError(f"--{_flag(name)} {value} is not possible.", f"Choose one in 0..{option.most}.")
+            raise UsageError(f"`{name}` is {value}.", f"Choose one in 0..{option.most}.")
         chosen[name] = value
     return Pins(
         detector=detector,
@@ -64,59 +64,59 @@ def make_pins(detector: str, embedder: str, settings: Settings) -> Pins:
 
 
 def _with_upsample(spec: DetectorSpec, settings: Settings) -> Settings:
-    """The settings with a smallest face, and with the doublings that it takes to find it."""
-    asked = settings.get("min_face")
-    if asked is not None and not (math.isfinite(asked) and asked >= _LEAST_MIN_FACE):
+    """Return the settings with `min_face`, and with the `upsample` that it needs."""
+    wanted = settings.get("min_face")
+    if wanted is not None and not (math.isfinite(wanted) and wanted >= _LEAST_MIN_FACE):
         raise UsageError(
-            f"A smallest face of {asked:g} px makes no sense.",
-            f"Choose {_LEAST_MIN_FACE} or more; 20 px is about the least that can be told apart.",
+            f"`min_face` is {wanted:g} px.",
+            f"Choose {_LEAST_MIN_FACE} or more; people can be told apart from about 20 px.",
         )
     option = next((option for option in spec.options if option.name == "upsample"), None)
     if spec.window is None or option is None:
         return {"min_face": spec.min_face, **settings}
     upsample = settings.get("upsample")
     if upsample is None:
-        needed = 0 if asked is None else math.ceil(math.log2(spec.window / asked))
+        needed = 0 if wanted is None else math.ceil(math.log2(spec.window / wanted))
         upsample = max(option.default, needed)
     found: float = spec.window / 2**upsample
-    if asked is not None and asked < found:
+    if wanted is not None and wanted < found:
         most = spec.window / 2**option.most
         raise UsageError(
-            f"{spec.name} finds faces from {found:g} px with --upsample {upsample}, not from {asked:g} px.",
-            f"Choose --min-face {max(most, found):g}, or another --upsample (0..{option.most}).",
+            f"{spec.name} finds faces from {found:g} px with `upsample={upsample}`, not from {wanted:g} px.",
+            f"Choose `min_face={max(most, found):g}`, or another `upsample` (0..{option.most}).",
         )
-    return {**settings, "min_face": found if asked is None else asked, "upsample": upsample}
+    return {**settings, "min_face": found if wanted is None else wanted, "upsample": upsample}
 
 
 def check_pins(
     pins: Pins, directory: Path, detector: str | None, embedder: str | None, settings: Settings
 ) -> None:
-    """See that what is asked for is what an index is pinned to.
+    """Check that the requested models and settings are the pinned ones.
 
     Raises
     ------
     PinnedModelError
-        If it is not; names both.
+        If one is not; names both.
     """
-    asked: dict[str, object] = {"detector": detector, "embedder": embedder, **settings}
+    requested: dict[str, object] = {"detector": detector, "embedder": embedder, **settings}
     pinned: dict[str, object] = {"detector": pins.detector, "embedder": pins.embedder, **pins.settings}
-    for what, value in asked.items():
+    for what, value in requested.items():
         if value is not None and value != pinned.get(what):
-            has = _told(what, pinned[what]) if what in pinned else f"models that have no --{_flag(what)}"
+            has = _setting(what, pinned[what]) if what in pinned else f"models without the option `{what}`"
             raise PinnedModelError(
-                f"The index {directory} is pinned to {has}, and {_told(what, value)} was asked for.",
-                f"Leave out --{_flag(what)}, or make another index with --index DIR.",
+                f"The index {directory} is pinned to {has}; {_setting(what, value)} was requested.",
+                f"Leave out `{what}`, or make another index in another `directory`.",
             )
 
 
 def load_recogniser(pins: Pins, directory: Path, device: str) -> Recogniser:
-    """The networks that an index is pinned to.
+    """Load the networks that an index is pinned to.
 
     Raises
     ------
     ModelNotInstalled, BrokenModel, WeightsNotFound, WeightsInvalid
     PinnedModelError
-        If the weights are others than those with which the index was made.
+        If the weights differ from those that the index was made with.
     """
     from faceindex.recognition import Recogniser
 
@@ -135,19 +135,19 @@ def load_recogniser(pins: Pins, directory: Path, device: str) -> Recogniser:
 
 
 def missing_models(pins: Pins, directory: Path) -> list[FaceIndexError]:
-    """What stands in the way of adding and identifying photos: models and weights that are not here.
+    """List the models and weights that are missing for adding and identifying photos.
 
     Returns
     -------
     list of FaceIndexError
-        As they would be raised; empty if all is there. What is in the weight files is not looked at.
+        As `load_recogniser` would raise them; empty if nothing is missing. Weight files are not opened.
     """
     kinds: tuple[Kind, ...] = ("detector", "embedder")
     return [error for kind in kinds if (error := _obstacle(pins, directory, kind)) is not None]
 
 
 def pinned_embedder(pins: Pins, directory: Path) -> EmbedderSpec:
-    """The embedder that an index is pinned to.
+    """Return the spec of the embedder that an index is pinned to.
 
     Raises
     ------
@@ -165,8 +165,8 @@ def _pinned_spec(pins: Pins, directory: Path, kind: Kind) -> Spec:
     except UnknownModel as error:
         raise ModelNotInstalled(
             f"The index {directory} was made with the {kind} '{name}', which is not installed.",
-            f"Install the package that brings it (with an entry point in {models.GROUPS[kind]}), "
-            "or make another index with --index DIR.",
+            f"Install the package that provides it (with an entry point in {models.GROUPS[kind]}), "
+            "or make another index in another `directory`.",
         ) from error
 
 
@@ -181,19 +181,19 @@ def _obstacle(pins: Pins, directory: Path, kind: Kind) -> FaceIndexError | None:
 
 
 def _check_weights(pins: Pins, directory: Path, spec: DetectorSpec | EmbedderSpec) -> None:
-    remedy = "Use what it was made with, or make another index with --index DIR."
+    remedy = "Install what it was made with, or make another index in another `directory`."
     if isinstance(spec, EmbedderSpec) and spec.dimension != pins.dimension:
         raise PinnedModelError(
-            f"The index {directory} has vectors of {pins.dimension} dimensions, and the embedder "
-            f"{spec.name} that is installed makes {spec.dimension}.",
+            f"The index {directory} has vectors of {pins.dimension} dimensions; the installed embedder "
+            f"{spec.name} has {spec.dimension}.",
             remedy,
         )
     for name, found in _weights(spec).items():
         pinned = pins.weights.get(name)
         if found != pinned:
             raise PinnedModelError(
-                f"The index {directory} was made with another {name} (SHA-256 {pinned}) than is here "
-                f"({found}).",
+                f"The index {directory} was made with another {name} (SHA-256 {pinned}) than the one "
+                f"installed ({found}).",
                 remedy,
             )
 
@@ -207,15 +207,9 @@ def _specs(detector: str, embedder: str) -> tuple[DetectorSpec, EmbedderSpec]:
 
 
 def _weights(*specs: DetectorSpec | EmbedderSpec) -> dict[str, str]:
-    return {weight.name: models.weight_identity(weight) for spec in specs for weight in spec.weights}
+    return {weight.name: models.pinned_sha256(weight) for spec in specs for weight in spec.weights}
 
 
-def _told(name: str, value: object) -> str:
-    """A setting as a user would ask for it."""
-    if isinstance(value, bool):
-        return f"--{'' if value else 'no-'}{_flag(name)}"
-    return f"{_flag(name)} {value:g}" if isinstance(value, float) else f"{_flag(name)} {value}"
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
+def _setting(name: str, value: object) -> str:
+    """Write a setting as a Python argument; the command line turns it into a flag."""
+    return f"`{name}={value:g}`" if isinstance(value, float) else f"`{name}={value!r}`"

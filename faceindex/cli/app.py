@@ -1,17 +1,28 @@
-"""The program: its commands, and what happens before and around them."""
+"""The program: its commands, and the handling of usage errors."""
 
 from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperGroup
 
 from faceindex import __version__
-from faceindex.cli import cluster, clusters, evaluate, export, gallery, identify, index, inspect, models
+from faceindex.cli import (
+    cluster,
+    clusters,
+    evaluate,
+    export,
+    gallery,
+    identify,
+    index,
+    inspect,
+    models,
+    options,
+)
 from faceindex.cli.errors import INTERRUPTED, USAGE, report, unwritable
 from faceindex.cli.render import Output
 from faceindex.errors import UsageError
@@ -20,7 +31,7 @@ __all__ = ["app", "main"]
 
 
 class Program(TyperGroup):
-    """The command group; tells wrong usage in the same words and codes as every other error."""
+    """The command group; reports usage errors with the same format and exit code as all errors."""
 
     def main(
         self,
@@ -31,10 +42,10 @@ class Program(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Parse, run, exit; the parameters are typer's, of which `standalone_mode` is always off."""
+        """Parse, run, exit. The parameters are typer's; `standalone_mode` is always off."""
         words = sys.argv[1:] if args is None else list(args)
         try:
-            # Nothing to do is wrong usage, but help is what the user needs then.
+            # A call without a command is wrong usage; print the help.
             code = super().main(
                 args if words else ["--help"],
                 prog_name or "faceindex",
@@ -48,10 +59,10 @@ class Program(TyperGroup):
         except KeyboardInterrupt:
             code = INTERRUPTED
         except OSError as error:
-            code = unwritable(error)  # help or the version; commands tell of their own errors
+            code = unwritable(error)  # of help or version; commands report their own errors
         except Exception as error:
-            # The base of typer's parsing errors is called differently in its versions, and is not
-            # always public; what it can be told by is that it words itself for the user.
+            # The base class of typer's parsing errors has changed its name between versions and is not
+            # always public; all of them have `format_message`.
             if not hasattr(error, "format_message"):
                 raise
             code = _report_usage(error, words)
@@ -67,11 +78,19 @@ app = typer.Typer(
     epilog="Start with: faceindex index PHOTOS, then: faceindex cluster. Nothing leaves this computer, and "
     "your photos are never changed. Exit codes: 0 done, 1 the answer is partial or empty, 2 an error.",
 )
-app.command("index")(index.index)
+
+
+def _with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Resolve the annotations of a command whose module does not import typer."""
+    function.__annotations__ = get_type_hints(function, vars(options), include_extras=True)
+    return function
+
+
+app.command("index")(_with_options(index.index))
 app.command("cluster")(cluster.cluster)
 app.command("clusters")(clusters.clusters)
 app.add_typer(export.app, name="export")
-app.command("identify")(identify.identify)
+app.command("identify")(_with_options(identify.identify))
 app.command("status")(inspect.status)
 app.command("eval")(evaluate.evaluate)
 app.command("faces")(inspect.faces)
@@ -103,7 +122,7 @@ def main() -> None:
 def _report_usage(error: Exception, words: Sequence[str]) -> int:
     wrong = getattr(error, "option_name", None)
     possibilities = getattr(error, "possibilities", None)
-    if wrong and possibilities:  # in alphabetical order: name the most alike
+    if wrong and possibilities:  # sorted by name; suggest the most similar one
         nearest = difflib.get_close_matches(wrong, possibilities, n=1, cutoff=0.0)[0]
         message = f"There is no option {wrong}. Did you mean {nearest}?"
     else:
@@ -112,7 +131,7 @@ def _report_usage(error: Exception, words: Sequence[str]) -> int:
         message += "."
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "faceindex"
-    # Parsing failed: nobody but the words themselves can tell whether JSON was asked for.
+    # Parsing failed, so look for --json in the words themselves.
     options = words[: words.index("--")] if "--" in words else words
     out = Output(json="--json" in options)
     return report(out, UsageError(message, f"See `{command} --help`."))

@@ -15,8 +15,7 @@ from faceindex.cli.render import Output, columns, count
 from faceindex.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from faceindex.api import FaceIndex
-    from faceindex.api.clusters import Cluster
+    from faceindex.api import Cluster, FaceIndex
 
 __all__ = ["clusters"]
 
@@ -81,13 +80,12 @@ def clusters(
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index) as found:
-            found.require_clusters()
             if viewer is not None:
-                (path,) = write_pictures([(f"cluster {viewer}", found.cluster_sheet(viewer))])
+                (path,) = write_pictures([(f"cluster {viewer}", found.sheets.cluster(viewer))])
                 open_in_viewer(path)
                 out.note(f"Opened {path}.")
             if show is not None and how is not None:
-                draw(out, found.cluster_sheet(show), how)
+                draw(out, found.sheets.cluster(show), how)
             if show is None and viewer is None:
                 _list(out, found, limit, as_csv, how)
 
@@ -142,7 +140,7 @@ def _print_table(out: Output, shown: Sequence[Cluster], total: int) -> None:
 
 def _draw_examples(out: Output, found: FaceIndex, shown: Sequence[Cluster], how: str) -> None:
     try:
-        sheet = found.contact_sheet([row.example.face for row in shown])
+        sheet = found.sheets.faces([row.example.face for row in shown])
     except ImageError as error:
         out.error(error.problem, error.remedy)
         out.exit_code = PARTIAL

@@ -1,18 +1,21 @@
-"""How errors leave the program: one line on standard error, and an exit code.
+"""Errors of the program: one line on standard error, and an exit code.
 
 ====  =====================================================================================
 code  meaning
 ====  =====================================================================================
 0     done
-1     ran, but the answer is partial or empty: unreadable photos, no face, stopped on the way,
-      nobody left to read the output (which is silent)
+1     ran, but the answer is partial or empty: unreadable photos, no face, stopped early,
+      output pipe closed by its reader (without a message)
 2     wrong usage, no index, missing weights, damaged index, output that cannot be written (a full
       disk, a closed stream), an error of faceindex itself
-130   interrupted at once by Ctrl-C (143: by SIGTERM), without waiting for the batch in hand
+130   interrupted at once by Ctrl-C (143: by SIGTERM), without waiting for the current batch
 ====  =====================================================================================
 
-Under ``--json`` an error that leaves a command without an answer is a document of schema
-``faceindex/error/1`` on standard output as well, so that there always is exactly one.
+With ``--json``, an error that prevents the answer is also a document of schema ``faceindex/error/1`` on
+standard output, so that there is always exactly one document.
+
+Messages of the library name Python parameters in backticks, as in "`min_size` is 0."; `as_flags` replaces
+them by the flags of the command line.
 """
 
 from __future__ import annotations
@@ -20,13 +23,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 
 from faceindex.cli.render import STANDARD_OUTPUT, Output
 from faceindex.errors import FaceIndexError
 
-__all__ = ["INTERRUPTED", "PARTIAL", "USAGE", "report", "session", "unwritable"]
+__all__ = ["INTERRUPTED", "PARTIAL", "USAGE", "as_flags", "report", "session", "unwritable"]
 
 PARTIAL = 1
 USAGE = 2
@@ -34,10 +38,25 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
 _ERROR_SCHEMA = "faceindex/error/1"
 
+_PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
+_FLAGS = {
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in (
+            *("algorithm", "aligned", "detector", "device", "embedder", "face", "flip", "folders", "format"),
+            *("half", "k", "labels", "link", "margin", "min_face", "min_size", "offline", "photos", "plot"),
+            *("prune", "rebuild", "repeats", "retry_failed", "seed", "sweep", "threshold", "unclustered"),
+            *("unverified", "upsample"),
+        )
+    },
+    "directory": "--index",
+}
+"""Parameters of the library that are flags of a command."""
+
 
 @contextlib.contextmanager
 def session(*, json: bool, quiet: bool, verbose: bool, debug: bool) -> Iterator[Output]:
-    """Around the body of every command: gives it its output, turns exceptions into exit codes.
+    """Run the body of a command: provide its output, and turn exceptions into exit codes.
 
     Raises
     ------
@@ -56,15 +75,33 @@ def session(*, json: bool, quiet: bool, verbose: bool, debug: bool) -> Iterator[
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         out.close()
-        raise SystemExit(_tell(out, error, debug=debug)) from None
+        raise SystemExit(_report_unless_closed(out, error, debug=debug)) from None
     if out.exit_code:
         raise SystemExit(out.exit_code)
 
 
+def as_flags(text: str) -> str:
+    """Replace parameters in backticks by command-line flags.
+
+    ``min_size`` becomes ``--min-size``, ``link='copy'`` becomes ``--link copy``, ``prune=True`` becomes
+    ``--prune`` and ``flip=False`` becomes ``--no-flip``.
+    """
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = match[1], match[2]
+        if name not in _FLAGS:
+            return match[0]
+        if value == "False":
+            return "--no-" + _FLAGS[name].removeprefix("--")
+        return _FLAGS[name] if value in (None, "True") else f"{_FLAGS[name]} {value.strip(chr(39))}"
+
+    return _PARAMETER.sub(flag, text)
+
+
 def report(out: Output, error: Exception, *, debug: bool = False) -> int:
-    """Say what is wrong and what to do; returns the exit code."""
+    """Print what is wrong and what to do; return the exit code."""
     if isinstance(error, FaceIndexError):
-        problem, remedy, code = error.problem, error.remedy, error.exit_code
+        problem, remedy, code = as_flags(error.problem), as_flags(error.remedy), error.exit_code
     elif isinstance(error, MemoryError):
         problem, remedy, code = "There is not enough memory.", "Close other programs and try again.", USAGE
     elif isinstance(error, OSError) and error.strerror:
@@ -73,7 +110,7 @@ def report(out: Output, error: Exception, *, debug: bool = False) -> int:
         remedy = "Check the disk and the permissions, or run it again with --debug for the traceback."
     else:
         what = " ".join(f"{type(error).__name__}: {error}".split())
-        problem = f"Something went wrong that faceindex did not expect ({what})."
+        problem = f"Unexpected error ({what})."
         remedy = "Please report it." if debug else "Run it again with --debug for the traceback."
         code = USAGE
     out.error(problem, remedy)
@@ -88,14 +125,14 @@ def report(out: Output, error: Exception, *, debug: bool = False) -> int:
 
 
 def unwritable(error: OSError) -> int:
-    """Say that standard output cannot be written, unless its reader has gone; returns the exit code."""
+    """Report that standard output cannot be written, unless its reader closed it; return the exit code."""
     _discard_unwritten()  # first, as `Output` sets up the stream
     error.filename = STANDARD_OUTPUT
-    return _tell(Output(), error, debug=False)
+    return _report_unless_closed(Output(), error, debug=False)
 
 
-def _tell(out: Output, error: Exception, *, debug: bool) -> int:
-    """Say what is wrong, if anyone is there to be told; returns the exit code."""
+def _report_unless_closed(out: Output, error: Exception, *, debug: bool) -> int:
+    """Report an error, unless the reader of the output is gone; return the exit code."""
     _discard_unwritten()
     if _is_broken_pipe(error):
         return PARTIAL
@@ -107,14 +144,14 @@ def _tell(out: Output, error: Exception, *, debug: bool) -> int:
 
 
 def _is_broken_pipe(error: Exception) -> bool:
-    # Windows says EINVAL where the reader of a pipe has gone.
+    # On Windows a write to a pipe without a reader fails with EINVAL.
     return isinstance(error, BrokenPipeError) or (
         sys.platform == "win32" and isinstance(error, OSError) and error.errno == errno.EINVAL
     )
 
 
 def _discard_unwritten() -> None:
-    """Let what standard output does not take go nowhere, instead of failing aloud at the end."""
+    """Discard output that cannot be written; otherwise Python fails once more at exit."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -123,7 +160,7 @@ def _discard_unwritten() -> None:
 
 
 def _silence_decoders() -> None:
-    """Pillow's remarks on odd photos name no file; what matters of them comes as an `ImageError`."""
+    """Hide Pillow's warnings about odd photos: they name no file, and serious ones become an `ImageError`."""
     import logging
     import warnings
 

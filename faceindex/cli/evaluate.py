@@ -89,9 +89,11 @@ def evaluate(
             check_plot_file(plot)
         with FaceIndex.open(index) as found:
             if plot is not None:
-                found.check_writable(plot)
+                found.evaluation.check_writable(plot)
             with out.working("Comparing with the labels"):
-                result = found.evaluate(found.labelled(labels, face=face), repeats=repeats, seed=seed)
+                result = found.evaluation.score(
+                    found.evaluation.labelled(labels, face=face), repeats=repeats, seed=seed
+                )
             for warning in result.labelled.warnings:
                 out.warning(warning)
             if result.unseen:
@@ -101,7 +103,7 @@ def evaluate(
             curve = None
             if sweep:
                 with out.working("Trying thresholds"):
-                    curve = found.sweep(result.labelled)
+                    curve = found.evaluation.sweep(result.labelled)
             if plot is not None:
                 _draw(found, result.labelled, curve, plot, seed)
                 out.note(f"Drawn: {plot}")
@@ -182,14 +184,13 @@ def _own(person: Person) -> str:
 
 def _print_scores(out: Output, index: FaceIndex, result: Evaluation) -> None:
     scores = result.scores
-    clustering = index.require_clusters()
     rows = [("", "precision", "recall", "F")]
     for name, score in (("B-cubed", scores.bcubed), ("pairwise", scores.pairwise)):
         rows.append((name, f"{score.precision:.4f}", f"{score.recall:.4f}", f"{score.f:.4f}"))
     v = scores.v_measure
     rows.append(("", "homogeneity", "completeness", "V"))
     rows.append(("V-measure", f"{v.homogeneity:.4f}", f"{v.completeness:.4f}", f"{v.v:.4f}"))
-    out.answer(out.styled(f"Clusters ({clustering.algorithm})", "bold"))
+    out.answer(out.styled(f"Clusters ({result.algorithm})", "bold"))
     for line in columns(rows, right=[1, 2, 3], indent=2):
         out.answer(line)
     out.answer(
@@ -437,9 +438,9 @@ def _draw(index: FaceIndex, labelled: Labelled, curve: Sweep | None, file: Path,
     about = f"{len(labelled.positions):,} labelled faces of {count(people, 'person', 'people')}"
     if curve is None:
         plot_similarities(
-            index.similarities(labelled, seed=seed),
+            index.evaluation.similarities(labelled, seed=seed),
             file,
-            threshold=index.threshold(),
+            threshold=index.evaluation.threshold(),
             title=f"How alike are {about}?",
         )
         return

@@ -73,7 +73,7 @@ def crops(
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index) as found, Bar(out, "Cutting faces") as bar, resumable(out):
-            done = found.export_crops(
+            done = found.export.crops(
                 destination, margin=margin, aligned=aligned, dry_run=dry_run, on_progress=bar.update
             )
         _tell(out, "crops", done)
@@ -123,7 +123,7 @@ def clusters(
 
         doing = "Sorting photos" if photos else "Cutting faces"
         with FaceIndex.open(index) as found, Bar(out, doing) as bar, resumable(out):
-            done = found.export_clusters(
+            done = found.export.clusters(
                 destination,
                 photos=photos,
                 folders=folders,
@@ -165,7 +165,7 @@ def boxes(
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index) as found, resumable(out, _one_file(destination)):
-            done = found.export_boxes(
+            done = found.export.boxes(
                 _target(out, destination),
                 format=cast(Literal["csv"] | None, format),
                 absolute=absolute,
@@ -201,7 +201,7 @@ def embeddings(
 
         again = _one_file(destination)
         with FaceIndex.open(index) as found, Bar(out, "Writing vectors") as bar, resumable(out, again):
-            done = found.export_embeddings(
+            done = found.export.embeddings(
                 _target(out, destination),
                 format=cast(Literal["npz"] | None, format),
                 absolute=absolute,

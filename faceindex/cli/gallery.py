@@ -52,7 +52,7 @@ def gallery(
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index) as found, Bar(out, "Drawing faces") as bar, resumable(out):
-            result = found.export_gallery(destination, copy=copy, dry_run=dry_run, on_progress=bar.update)
+            result = found.export.gallery(destination, copy=copy, dry_run=dry_run, on_progress=bar.update)
         _tell(out, result)
         if viewer:
             open_in_viewer(result.page)

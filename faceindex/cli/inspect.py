@@ -55,11 +55,11 @@ def status(
             check_plot_file(plot)
         with FaceIndex.open(index) as found:
             if plot is not None:
-                found.check_writable(plot)
+                found.evaluation.check_writable(plot)
                 plot_similarities(
-                    found.similarities(),
+                    found.evaluation.similarities(),
                     plot,
-                    threshold=found.threshold(),
+                    threshold=found.evaluation.threshold(),
                     title=f"How alike are {count(found.counts().faces, 'face')}?",
                 )
                 out.note(f"Drawn: {plot}")

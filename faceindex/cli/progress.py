@@ -1,26 +1,128 @@
-"""What `index` shows while it works: a bar on terminals, a line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal, a line every ten seconds elsewhere.
+
+rich is imported when a bar is drawn for the first time: that takes a tenth of a second.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
-from faceindex.cli.render import Output, count, duration
-from faceindex.pipeline.events import Committed, Event, PhotoDone, PhotoFailed, Planned, Scanning, Warned
+from faceindex.cli.errors import INTERRUPTED, as_flags
+from faceindex.cli.render import Output, count, duration, size
+from faceindex.pipeline.events import (
+    Committed,
+    Event,
+    Loaded,
+    Loading,
+    PhotoDone,
+    PhotoFailed,
+    Planned,
+    Scanning,
+    Warned,
+)
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, ProgressColumn, Task, TaskID
+    from rich.text import Text
 
-__all__ = ["IndexProgress"]
+__all__ = ["Bar", "DownloadBar", "IndexBar", "resumable"]
 
 _LINE_SECONDS = 10.0
-_LONG_WALK = 0.5  # seconds; most walks are over before a bar could be drawn
-_FIRST_RATE = 8  # photos; before that, loading the networks is most of the time
+_LONG_WALK = 0.5  # seconds; most walks end before a bar could be drawn
+_FIRST_RATE = 8  # photos; the first batches take longer than later ones
+
+_B = TypeVar("_B", bound="Bar")
 
 
-class IndexProgress:
-    """Listens to the events of a run. Use as a context manager.
+class Bar:
+    """Shows how many items are finished, and the time left. Use as a context manager.
+
+    Nothing is shown before the first `update`, and with ``--quiet``.
+
+    Parameters
+    ----------
+    out : Output
+    text : str
+        The work, such as "Cutting faces".
+    """
+
+    def __init__(self, out: Output, text: str) -> None:
+        self._out = out
+        self._text = text
+        self._printed_at = time.monotonic()
+        self._display: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self: _B) -> _B:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._out.close()
+
+    def update(self, done: int, total: int) -> None:
+        """Show that `done` items of `total` are finished."""
+        if self._out.lively:
+            self._draw(done, total)
+        elif time.monotonic() - self._printed_at >= _LINE_SECONDS:
+            self._printed_at = time.monotonic()
+            self._out.note(f"{time.strftime('%H:%M:%S')} {self._line(done, total)}")
+
+    def _columns(self) -> Sequence[ProgressColumn]:
+        """Return the columns to the right of the bar."""
+        from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+
+        return MofNCompleteColumn(), TimeRemainingColumn()
+
+    def _line(self, done: int, total: int) -> str:
+        """Return the progress as text, for output that is not a terminal."""
+        return f"{self._text}: {done:,} of {total:,}"
+
+    def _draw(self, done: int, total: int | None) -> None:
+        """Draw the bar; without a total it only moves back and forth."""
+        if self._display is None:
+            self._display = self._start_display()
+        if self._task is None:
+            self._task = self._display.add_task(self._text, completed=done, total=total)
+        else:
+            self._display.update(self._task, description=self._text, completed=done, total=total)
+
+    def _start_display(self) -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.text import Text
+
+        console = Console(stderr=True, highlight=False)
+        display = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            *self._columns(),
+            console=console,
+            expand=True,
+            transient=True,
+        )
+        display.start()
+        # Lines are styled already. `Text` keeps rich from reading brackets in file names as markup.
+        self._out.attach(lambda line: console.print(Text.from_ansi(line), soft_wrap=True), display.stop)
+        return display
+
+
+class DownloadBar(Bar):
+    """Shows how many bytes of a file have arrived, the speed, and the time left."""
+
+    def _columns(self) -> Sequence[ProgressColumn]:
+        from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+        return DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+
+    def _line(self, done: int, total: int) -> str:
+        return f"{self._text}: {size(done)} of {size(total)}"
+
+
+class IndexBar(Bar):
+    """Shows the events of a run of `index`: its stages, its rate, failed photos and warnings.
 
     Parameters
     ----------
@@ -28,106 +130,109 @@ class IndexProgress:
     """
 
     def __init__(self, out: Output) -> None:
-        self._out = out
-        self._total = 0
-        self._done = 0
-        self._started = self._told = time.monotonic()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> IndexProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._out.close()
+        super().__init__(out, "Looking for photos")
+        self._done = self._total = 0
+        self._done_before = 0  # when the stage began
+        self._stage_began = time.monotonic()
 
     def on_event(self, event: Event) -> None:
         """Show one event."""
         match event:
             case Scanning(files):
-                if time.monotonic() - self._started > _LONG_WALK:
-                    self._start_bar()
-                self._describe(f"Looking for photos: {files:,} files" if files else "Looking for photos")
+                self._scan(files)
             case Planned(photos):
-                self._plan(photos)
+                self._total = photos
+                self._begin("Indexing", photos)
+            case Loading():
+                self._begin("Loading the models", None)
+            case Loaded():
+                self._begin("Indexing", self._total)
             case PhotoDone(path, faces):
                 self._out.detail(f"{path}: {count(faces, 'face')}")
                 self._advance()
             case PhotoFailed(error):
-                self._out.error(error.problem, error.remedy)
+                self._out.error(as_flags(error.problem), as_flags(error.remedy))
                 self._advance()
             case Warned(message):
-                self._out.warning(message)
+                self._out.warning(as_flags(message))
             case Committed():
-                pass  # the summary tells what is safe, as one number
+                pass  # the summary has the total
 
-    def _plan(self, photos: int) -> None:
-        self._total = photos
-        if photos:
-            self._start_bar()
-        self._started = self._told = time.monotonic()
-        if self._bar is not None and self._task is not None:
-            # A new task, so that the time of the walk does not count as slow indexing.
-            self._bar.remove_task(self._task)
-            self._task = self._bar.add_task("Indexing", total=photos) if photos else None
+    def _scan(self, files: int) -> None:
+        self._text = f"Looking for photos: {files:,} files" if files else "Looking for photos"
+        long = time.monotonic() - self._stage_began > _LONG_WALK
+        if self._out.lively and (long or self._display is not None):
+            self._draw(0, None)
+
+    def _begin(self, text: str, total: int | None) -> None:
+        """Begin a stage. Its rate does not include the time of the stages before."""
+        self._text, self._done_before = text, self._done
+        self._stage_began = self._printed_at = time.monotonic()
+        if self._display is not None and self._task is not None:
+            self._display.remove_task(self._task)
+            self._task = None
+        if self._out.lively and total != 0:
+            self._draw(self._done, total)
 
     def _advance(self) -> None:
         self._done += 1
-        # Files that the walk could not reach come on top of those it planned.
+        # Files that the walk could not reach are not part of the plan.
         self._total = max(self._total, self._done)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, total=self._total)
-        elif self._bar is None and time.monotonic() - self._told >= _LINE_SECONDS:
-            self._tell()
+        self.update(self._done, self._total)
 
-    def _tell(self) -> None:
-        self._told = time.monotonic()
-        rate = self._done / (self._told - self._started)
-        left = duration((self._total - self._done) / rate)
-        self._out.note(f"{self._done:,} of {self._total:,} photos, {rate:.1f} photos/s, {left} left")
+    def _rate(self, done: int, total: int) -> str:
+        seconds, finished = time.monotonic() - self._stage_began, done - self._done_before
+        if seconds <= 0 or finished <= 0:
+            return ""
+        # The mean of the whole stage: photos finish in batches, and a moving average would jump.
+        rate = finished / seconds
+        return f"{rate:.1f} photos/s, {duration((total - done) / rate)} left"
 
-    def _describe(self, text: str) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=text)
+    def _line(self, done: int, total: int) -> str:
+        return ", ".join(filter(None, (f"{done:,} of {total:,} photos", self._rate(done, total))))
 
-    def _start_bar(self) -> None:
-        """Draw the bar from now on, if there is a terminal for it."""
-        if self._bar is not None or not self._out.lively:
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+    def _columns(self) -> Sequence[ProgressColumn]:
+        from rich.progress import ProgressColumn
         from rich.table import Column
         from rich.text import Text
 
-        class Speed(ProgressColumn):
-            """How many of how many, photos per second, and the time left."""
+        bar = self
 
+        class Rate(ProgressColumn):
             max_refresh = 0.5
 
             def render(self, task: Task) -> Text:
                 if task.total is None:
                     return Text("")
-                text = f"{task.completed:,.0f}/{task.total:,.0f}"
-                if task.completed >= _FIRST_RATE and task.elapsed:
-                    # Over the whole run: photos come in batches, and what rich estimates would jump.
-                    rate = task.completed / task.elapsed
-                    left = duration((task.total - task.completed) / rate)
-                    text += f"  {rate:.1f} photos/s, {left} left"
+                done, total = int(task.completed), int(task.total)
+                text = f"{done:,}/{total:,}"
+                if done - bar._done_before >= _FIRST_RATE:
+                    text += f"  {bar._rate(done, total)}"
                 return Text(text)
 
-        console = Console(stderr=True, highlight=False)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            Speed(table_column=Column(no_wrap=True)),
-            console=console,
-            expand=True,
-            transient=True,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("Looking for photos", total=None)
-        bar = self._bar
-        # Already styled text; written raw, rich would wrap and mark up what are file names.
-        self._out.attach(lambda text: console.print(Text.from_ansi(text), soft_wrap=True), bar.stop)
+        return (Rate(table_column=Column(no_wrap=True)),)
+
+
+@contextlib.contextmanager
+def resumable(
+    out: Output, remedy: str = "Finished files are kept; run the same command again to continue."
+) -> Iterator[None]:
+    """Report Ctrl-C with what becomes of the work.
+
+    Parameters
+    ----------
+    out : Output
+    remedy : str
+        A sentence on what is kept and how to continue.
+
+    Raises
+    ------
+    SystemExit
+        If the work is interrupted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        out.close()
+        out.error("Interrupted.", remedy)
+        raise SystemExit(INTERRUPTED) from None

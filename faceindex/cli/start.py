@@ -40,13 +40,13 @@ def main() -> None:
 def _run_plain(command: str, *paths: str) -> None:
     try:
         if command == "index":
-            from faceindex.cli.indexing import run as index
+            from faceindex.cli.index import index
 
-            index(paths)
+            index(list(paths))
         else:
-            from faceindex.cli.identifying import run as identify
+            from faceindex.cli.identify import identify
 
-            identify(paths)
+            identify(list(paths))
     except KeyboardInterrupt:
         sys.exit(130)  # as `faceindex.cli.errors`, if it could not be loaded any more
 

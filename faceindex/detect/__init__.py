@@ -1,4 +1,4 @@
-"""Detectors: photos in, boxes and landmarks out."""
+"""Detectors: images in, boxes and landmarks out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Detector"]
 
 
 class Detector(Protocol):
-    """What every detector offers. Built by ``Target(spec, min_face=...)``."""
+    """Interface of a detector; `models.load` calls ``Target(spec, min_face=..., device=..., **options)``."""
 
     spec: DetectorSpec
 
     @property
     def min_face(self) -> float:
-        """Side in pixels of the smallest face that is looked for."""
+        """Side in pixels of the smallest face to find."""
 
     def detect(
         self, images: Sequence[Image], *, min_faces: Sequence[float] | None = None
@@ -30,8 +30,8 @@ class Detector(Protocol):
         images : sequence of (h, w, 3) uint8
             RGB, upright; sizes may differ.
         min_faces : sequence of float, optional
-            Smallest face for each image in pixels *of that image*, where it differs from
-            `min_face` because the image was decoded at a reduced scale.
+            Smallest face to find on each image, in pixels *of that image*. It differs from `min_face` if the
+            image was decoded at a reduced scale. None means `min_face` for all images.
 
         Returns
         -------

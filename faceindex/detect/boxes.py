@@ -1,4 +1,4 @@
-"""Arithmetic on boxes: non-maximum suppression, squaring, clipping; all vectorised."""
+"""Box arithmetic on whole arrays: non-maximum suppression, squaring, clipping."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from faceindex.types import F32, I64, BoolArray
 
 __all__ = ["frames", "nms", "square"]
 
-# Pairs of boxes looked at in one go; bounds memory at some 100 MB.
+# Pairs of boxes compared at a time; bounds memory at some 100 MB.
 _PAIRS = 1 << 20
 
 
@@ -23,26 +23,26 @@ def nms(
 ) -> I64:
     """Greedy non-maximum suppression within groups.
 
-    In each group the best box is kept, those that overlap it by more than `threshold` are dropped,
-    then the best of the rest is kept, and so on. The result is exactly that of this loop, but
-    nothing loops over boxes: pairs that can overlap are found by a sweep along x, and the greedy
-    choice is the fixed point of "kept, unless a kept better box overlaps", reached in as many
-    steps as the longest chain of boxes that decide one another.
+    In each group, the best box is kept and the boxes that overlap it by more than `threshold` are
+    dropped; then the best of the rest is kept, and so on. The result equals that of this loop, but no
+    loop runs over boxes. A sweep along x finds the pairs that can overlap. The greedy choice is the
+    fixed point of the rule "a box is kept unless it overlaps a better box that is kept". It is reached
+    in as many steps as the longest chain in which each box decides the next.
 
     Parameters
     ----------
     boxes : (n, 4) float32
         ``x1 y1 x2 y2``.
     scores : (n,) float32
-        Of equal scores the first is the better.
+        Of two boxes with equal scores, the first is the better one.
     groups : (n,) int64
-        Only boxes of the same group suppress one another.
+        Only boxes of the same group suppress each other.
     threshold : float
         Between 0 and 1.
     overlap : {"union", "min"}
-        What the intersection is divided by: the area of the union (torchvision's nms), or the
-        smaller of the two areas, pixels counted inclusively (x2 - x1 + 1), as the last stage of
-        MTCNN has it.
+        The area that the intersection is divided by: that of the union (as in torchvision's nms), or
+        the smaller of the two areas with pixels counted inclusively (x2 - x1 + 1), as in the last stage
+        of MTCNN.
 
     Returns
     -------
@@ -62,12 +62,15 @@ def nms(
 
 
 def _conflicts(boxes: F32, groups: I64, threshold: float, overlap: str) -> tuple[I64, I64]:
-    """Pairs of overlapping boxes of sorted `boxes`: positions of the better and of the worse."""
+    """Find the overlapping pairs among boxes that are sorted by group and descending score.
+
+    Returns the positions of the better and of the worse box of each pair.
+    """
     none = np.empty(0, np.int64)
     if len(boxes) < 2:
         return none, none
-    # Going from a box to one that starts further right, an overlap above the threshold ends where
-    # the strip they share is narrower than that part of the left box. The slack covers rounding.
+    # Two boxes exceed a threshold on the union only if the strip they share is wider than `threshold`
+    # times the left box. This limits how far right the other box may start. The slack covers rounding.
     widths = (boxes[:, 2] - boxes[:, 0]).astype(np.float64)
     reach = (1 - threshold) * widths * 1.001 if overlap == "union" else widths + 1
     reach = np.maximum(reach, 0) + 0.01
@@ -108,7 +111,7 @@ def _overlap(boxes: F32, left: I64, right: I64, overlap: str) -> F32:
 
 
 def square(boxes: F32) -> F32:
-    """Grow the shorter side of each box about its centre, so that all are square.
+    """Extend the shorter side of each box on both ends, so that all boxes are square.
 
     Parameters
     ----------
@@ -126,23 +129,23 @@ def square(boxes: F32) -> F32:
 
 
 def frames(boxes: F32, sizes: I64) -> tuple[I64, BoolArray]:
-    """The whole pixels of a photo that boxes cover.
+    """Convert boxes to ranges of whole pixels, clipped to the image.
 
-    Coordinates count from 1 and both ends are included, the convention of the MATLAB original
-    that facenet-pytorch carries on; fractions are cut off.
+    The coordinates of `boxes` count from 1 and include both ends. This is the convention of the MATLAB
+    original, which facenet-pytorch keeps. Fractions are cut off.
 
     Parameters
     ----------
     boxes : (n, 4) float32
     sizes : (n, 2) int64
-        Width and height of the photo of each box.
+        Width and height of the image of each box.
 
     Returns
     -------
     frames : (n, 4) int64
-        ``x1 y1 x2 y2`` counted from 0, ends excluded, clipped to the photo.
+        ``x1 y1 x2 y2`` counted from 0, ends excluded, clipped to the image.
     inside : (n,) bool
-        Whether anything is left.
+        Whether the frame contains any pixel.
     """
     whole = np.trunc(boxes).astype(np.int64)
     clipped = np.concatenate([np.maximum(whole[:, :2], 1) - 1, np.minimum(whole[:, 2:], sizes)], axis=1)

@@ -2,14 +2,14 @@
 
 Each step is that of ``cnn_face_detection_model_v1`` (``tools/python/src/cnn_face_detector.cpp``) and of
 ``loss_mmod_`` (``dlib/dnn/loss.h``): double the image, tile its pyramid, score a window every 8 px, keep
-the scores above 0, and of windows that overlap the best. The same boxes come out
+the windows with a score above 0, and of overlapping windows keep the best. The boxes equal dlib's
 (`benchmarks/dlib_cnn_equality.py`), in a fraction of the time that dlib takes on a CPU.
 
 dlib's 5-point predictor starts from these boxes, as in ``face_recognition``. They lie a little higher and
-further left than those of the HOG detector, by 9 and 4 % of their side, and it makes no difference: of 197
-faces of shared/data/people both find, dlib's embeddings are 0.9994 similar (median; 0.995 at the 5th
-percentile), and 92.7 and 92.6 % of the pairs of one person are more alike than all but 1 % of the pairs of
-two. Moving the boxes to where the HOG detector's are gives 92.9 %, which is within the noise of 1 %.
+further left than those of the HOG detector, by 9 and 4 % of their side. The results hardly differ. For 197
+faces of shared/data/people that both detectors find, the similarity of the two dlib embeddings is 0.9994
+(median; 0.995 at the 5th percentile), and the true match rates at a false match rate of 1 % are 92.7 and
+92.6 %. Moving the boxes to where the HOG detector's are gives 92.9 %, which is within the noise of 1 %.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from faceindex.detect.dlib_common import (
     DlibDetector,
     PixelBudget,
     doublings,
-    from_dlib,
-    up_to_down,
+    from_doubled,
+    to_detections,
 )
 from faceindex.detect.dlib_mmod import FIELD, HALO, OFFSET, STRIDE, MmodNetwork, read_parameters
 from faceindex.detect.dlib_pyramid import double, tile, to_image
 from faceindex.devices import BatchSize
-from faceindex.models.dlib_format import SlidingWindow
+from faceindex.models.dlib_layers import SlidingWindow
 from faceindex.models.spec import DetectorSpec
 from faceindex.types import Detections, Image
 
@@ -40,30 +40,30 @@ __all__ = ["DlibCnn"]
 
 _F64: TypeAlias = NDArray[np.float64]
 
-# Pixels of a doubled image: a photo of 12 megapixels is doubled once. Each pixel takes 64 bytes, mostly for
-# the canvas and the features.
+# Most pixels of a doubled image, so that 12 megapixels are doubled once. Each pixel takes 64 bytes, mostly
+# for the canvas and the features.
 _MOST_PIXELS = 50_000_000
-# Pixels that all threads work on at a time.
+# Pixels that all threads together process at a time.
 _MOST_TOGETHER = 50_000_000
-# The canvas goes through the network in strips of so many pixels, times what `BatchSize` says.
+# The canvas passes through the network in strips. A strip has this many pixels, times the `BatchSize`.
 _PIXELS_PER_ITEM = 1 << 16
 
 
 class DlibCnn(DlibDetector):
-    """Find faces, also turned and partly hidden ones, with dlib's network.
+    """Detect faces, also turned and partly hidden ones, with dlib's network.
 
-    With the same `upsample` it finds what ``face_recognition.face_locations(model="cnn")`` finds: the
-    boxes are left, top, right and bottom of dlib's rectangles, before they are trimmed to the image.
-    It may be used from several threads at once.
+    With the same `upsample` it finds the faces that ``face_recognition.face_locations(model="cnn")``
+    finds. The boxes are left, top, right and bottom of dlib's rectangles; face_recognition also trims
+    them to the image. Several threads may share a detector.
 
     Parameters
     ----------
     spec : DetectorSpec
-        Its only weight is ``mmod_human_face_detector.dat``.
+        Has one weight file, ``mmod_human_face_detector.dat``.
     min_face : float
-        Side of the smallest face that is looked for, in pixels, greater than 0. It decides at which
-        scale photos are decoded; on an image, faces from ``80 / 2 ** upsample`` px are found whatever it
-        is, as dlib's pyramid is fixed.
+        Side in pixels of the smallest face to find, greater than 0. It determines the scale at which
+        photos are decoded. It has no effect on `detect`: dlib's pyramid is fixed, and finds faces from
+        ``80 / 2 ** upsample`` px.
     device : str
         A torch device.
     upsample : int
@@ -87,22 +87,25 @@ class DlibCnn(DlibDetector):
         parameters = read_parameters(weight)
         self._form, self._window = parameters.form, parameters.window
         self._network = MmodNetwork(parameters).eval().to(self._device)
-        # Bytes an item: the first convolution leaves 16 channels of a quarter of the pixels, the
-        # later ones 45 of a 64th.
-        self._wide = BatchSize(device, cpu=8, item_bytes=_PIXELS_PER_ITEM * 48, most=1 << 12)
-        self._deep = BatchSize(device, cpu=128, item_bytes=_PIXELS_PER_ITEM * 16, most=1 << 12)
+        # Bytes per item: the first convolution outputs 16 channels at a quarter of the pixels, the
+        # later ones 45 channels at a 64th.
+        self._feature_batch = BatchSize(device, cpu=8, item_bytes=_PIXELS_PER_ITEM * 48, most=1 << 12)
+        self._score_batch = BatchSize(device, cpu=128, item_bytes=_PIXELS_PER_ITEM * 16, most=1 << 12)
         self._budget = PixelBudget(_MOST_TOGETHER)
 
     def _detect(self, image: Image) -> Detections:
         times = doublings(image, self._upsample, _MOST_PIXELS)
         pixels = image.shape[0] * image.shape[1] * 4**times
-        with self._budget.spend(pixels), torch.inference_mode():
+        with self._budget.reserve(pixels), torch.inference_mode():
             boxes, confidences = self._windows(double(image, times))
         kept = _suppress(boxes, self._window)
-        return from_dlib(_rounded(up_to_down(boxes[kept], times)), confidences[kept])
+        return to_detections(_rounded(from_doubled(boxes[kept], times)), confidences[kept])
 
     def _windows(self, image: Image) -> tuple[_F64, _F64]:
-        """All windows with a score above 0, the best first: (n, 4) whole pixels of the image, and scores."""
+        """Find all windows with a score above 0, best first.
+
+        Returns boxes (n, 4) in whole pixels of the image, and scores (n,).
+        """
         canvas, places = tile(image, self._form)
         scores = self._scores(torch.from_numpy(canvas)[None].to(self._device))
         if scores is None:
@@ -116,13 +119,13 @@ class DlibCnn(DlibDetector):
         return _rounded(to_image(boxes, places)), confidences[order]
 
     def _scores(self, canvas: Tensor) -> Tensor | None:
-        """(r, c) scores of a canvas (1, 3, h, w), or None if it is smaller than the network sees."""
+        """Return the scores (r, c) of a canvas (1, 3, h, w), or None if a side is less than `FIELD`."""
         height, width = canvas.shape[2:]
         if min(height, width) < FIELD:
             return None
         rows = (height - FIELD) // STRIDE + 1
         features = self._in_strips(
-            self._wide,
+            self._feature_batch,
             height * width,
             rows,
             lambda a, b: self._network.features(canvas[:, :, a * STRIDE : (b - 1) * STRIDE + FIELD]),
@@ -133,34 +136,42 @@ class DlibCnn(DlibDetector):
             found = self._network.scores(features[:, :, first - above : last + HALO])
             return found[:, :, above : above + last - first]
 
-        scores = self._in_strips(self._deep, height * width, rows, strip)
+        scores = self._in_strips(self._score_batch, height * width, rows, strip)
         return scores[0, 0]
 
     @staticmethod
     def _in_strips(size: BatchSize, pixels: int, rows: int, work: Callable[[int, int], Tensor]) -> Tensor:
-        """`work` on ranges of rows that together are all of them; what it gives, joined."""
+        """Call `work` on ranges of rows that together cover all `rows`, and join the results."""
         items = max(1, min(rows, pixels // _PIXELS_PER_ITEM))
-        strips = size.run(items, lambda some: work(some.start * rows // items, some.stop * rows // items))
+        strips = size.run(items, lambda part: work(part.start * rows // items, part.stop * rows // items))
         return torch.cat(strips, dim=2) if len(strips) > 1 else strips[0]
 
 
 def _rounded(boxes: _F64) -> _F64:
-    """Whole pixels; halves go away from 0, as ``std::lround`` has it."""
+    """Round to whole pixels, halves away from 0, as ``std::lround`` does."""
     away: _F64 = np.trunc(boxes + np.copysign(0.5, boxes))
     return away
 
 
 def _suppress(boxes: _F64, window: SlidingWindow) -> list[int]:
-    """Which boxes (n, 4), the best first, overlap none that is better: ``test_box_overlap`` of dlib.
+    """Return the indices of the boxes to keep, as ``test_box_overlap`` of dlib does.
 
-    Unlike elsewhere, the overlap is over the rectangle around both boxes, and the last pixel counts.
+    A box is kept if it overlaps no better box that is kept. Unlike in `faceindex.detect.boxes.nms`, the
+    intersection is divided by the area of the rectangle around both boxes, and the last pixel counts.
+
+    Parameters
+    ----------
+    boxes : (n, 4) float64
+        Best first.
+    window : SlidingWindow
+        Contains the thresholds.
     """
     area = _area(boxes[:, :2], boxes[:, 2:])
     kept: list[int] = []
     for index, box in enumerate(boxes):
-        others = boxes[kept]
-        inner = _area(np.maximum(others[:, :2], box[:2]), np.minimum(others[:, 2:], box[2:]))
-        outer = _area(np.minimum(others[:, :2], box[:2]), np.maximum(others[:, 2:], box[2:]))
+        better = boxes[kept]
+        inner = _area(np.maximum(better[:, :2], box[:2]), np.minimum(better[:, 2:], box[2:]))
+        outer = _area(np.minimum(better[:, :2], box[:2]), np.maximum(better[:, 2:], box[2:]))
         covered = inner / np.minimum(area[kept], area[index])
         if not ((inner / outer > window.iou) | (covered > window.covered)).any():
             kept.append(index)

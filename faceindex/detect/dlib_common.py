@@ -1,4 +1,4 @@
-"""What dlib's two detectors share: a window of 80 px, doubled images, confidences."""
+"""Code that dlib's two detectors share: doubled images, bounded memory, conversion of the results."""
 
 from __future__ import annotations
 
@@ -16,49 +16,51 @@ from faceindex.errors import UsageError
 from faceindex.models.spec import DetectorSpec
 from faceindex.types import Detections, Image
 
-__all__ = ["DlibDetector", "PixelBudget", "doublings", "from_dlib", "up_to_down"]
+__all__ = ["DlibDetector", "PixelBudget", "doublings", "from_doubled", "to_detections"]
 
-WINDOW = 80  # pixels; of the HOG filters (frontal_face_detector.h), and in the network's file
+_WINDOW = 80  # side in pixels: of the HOG filters (frontal_face_detector.h), and of the network
 
 
 class PixelBudget:
-    """Bounds the memory that threads take together.
+    """Bounds the number of pixels, and so the memory, that several threads process at a time.
 
     Parameters
     ----------
     most : int
-        Pixels that are worked on at a time; an image that has more is worked on alone.
+        Most pixels at a time. An image with more pixels is processed alone.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._spent = 0
+        self._reserved = 0
         self._changed = threading.Condition()
 
     @contextmanager
-    def spend(self, pixels: int) -> Iterator[None]:
-        """Wait until there is room for `pixels`, and hold it."""
+    def reserve(self, pixels: int) -> Iterator[None]:
+        """Wait until `pixels` fit into the budget, and reserve them for the ``with`` block."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._spent or self._spent + pixels <= self._most)
-            self._spent += pixels
+            self._changed.wait_for(lambda: not self._reserved or self._reserved + pixels <= self._most)
+            self._reserved += pixels
         try:
             yield
         finally:
             with self._changed:
-                self._spent -= pixels
+                self._reserved -= pixels
                 self._changed.notify_all()
 
 
 class DlibDetector(ABC):
-    """What dlib's detectors share: a window of 80 px, which `upsample` makes smaller.
+    """Base of dlib's detectors.
+
+    Their window is 80 px wide, so they find faces from 80 px. Each doubling of an image halves this limit.
 
     Parameters
     ----------
     spec : DetectorSpec
     min_face : float
-        Side of the smallest face that is looked for, in pixels, greater than 0. It decides at which
-        scale photos are decoded; on an image, faces from ``80 / 2 ** upsample`` px are found whatever it
-        is, as dlib's pyramid is fixed.
+        Side in pixels of the smallest face to find, greater than 0. It determines the scale at which
+        photos are decoded. It has no effect on `detect`: dlib's pyramid is fixed, and finds faces from
+        ``80 / 2 ** upsample`` px.
     upsample : int
         How often an image is doubled (``number_of_times_to_upsample`` of face_recognition).
 
@@ -70,15 +72,15 @@ class DlibDetector(ABC):
 
     def __init__(self, spec: DetectorSpec, *, min_face: float, upsample: int) -> None:
         if upsample < 0:
-            raise UsageError(f"An image cannot be doubled {upsample} times.", "Give 0 or more for upsample.")
-        reach: float = WINDOW / 2**upsample
+            raise UsageError(f"`upsample` is {upsample}.", "Choose 0 or more.")
+        reach: float = _WINDOW / 2**upsample
         self._min_face = max(check_min_face(min_face), reach)
         self.spec = replace(spec, decoded_face=reach)
         self._upsample = upsample
 
     @property
     def min_face(self) -> float:
-        """Side in pixels of the smallest face that is looked for: as asked, or what `upsample` reaches."""
+        """Side in pixels of the smallest face to find: the argument, or what `upsample` reaches if larger."""
         return self._min_face
 
     def detect(
@@ -91,13 +93,13 @@ class DlibDetector(ABC):
         images : sequence of (h, w, 3) uint8
             RGB, upright; sizes may differ.
         min_faces : sequence of float, optional
-            Without effect, as dlib's pyramid is fixed.
+            Checked, but without effect, as dlib's pyramid is fixed.
 
         Returns
         -------
         list of Detections
-            One per image, in whole pixels of that image, sorted by score, highest first; boxes may leave
-            the frame, landmarks are NaN. See `from_dlib` for scores.
+            One per image, in whole pixels of that image, sorted by descending score. Boxes may extend
+            beyond the image; landmarks are NaN. See `to_detections` for the scores.
 
         Raises
         ------
@@ -109,19 +111,19 @@ class DlibDetector(ABC):
 
     @abstractmethod
     def _detect(self, image: Image) -> Detections:
-        """Find the faces on one image, which has pixels."""
+        """Find the faces on one image, which has at least one pixel."""
 
 
 def doublings(image: Image, upsample: int, most: int) -> int:
-    """How often an image is doubled: `upsample` times, or less where it would exceed `most` pixels."""
+    """Return how often to double an image: `upsample` times, or less if it would exceed `most` pixels."""
     pixels = image.shape[0] * image.shape[1]
     while upsample and pixels * 4**upsample > most:
         upsample -= 1
     return upsample
 
 
-def up_to_down(boxes: NDArray[np.float64], times: int) -> NDArray[np.float64]:
-    """Boxes on a doubled image to the image: ``pyramid_down<2>::rect_down`` of dlib.
+def from_doubled(boxes: NDArray[np.float64], times: int) -> NDArray[np.float64]:
+    """Map boxes from a doubled image to the original image: ``pyramid_down<2>::rect_down`` of dlib.
 
     Parameters
     ----------
@@ -135,13 +137,13 @@ def up_to_down(boxes: NDArray[np.float64], times: int) -> NDArray[np.float64]:
     return boxes
 
 
-def from_dlib(boxes: NDArray[np.float64], confidences: NDArray[np.float64]) -> Detections:
-    """Rectangles and confidences of dlib as plain data.
+def to_detections(boxes: NDArray[np.float64], confidences: NDArray[np.float64]) -> Detections:
+    """Convert rectangles and confidences of dlib to `Detections`.
 
-    dlib's confidence is a distance from the boundary that its detectors were trained to draw (max-margin
-    object detection, King 2015, https://arxiv.org/abs/1502.00046): 0 on it, and about 1 at a face that
-    the training was content with. The score is its logistic function, ``1 / (1 + exp(-confidence))``: it
-    keeps the order, and dlib's own threshold of 0 is a score of 0.5. It is no probability.
+    dlib's confidence is the distance from the decision boundary (max-margin object detection, King 2015,
+    https://arxiv.org/abs/1502.00046): 0 on the boundary, and about 1 at the margin that training aims
+    for. The score is its logistic function, ``1 / (1 + exp(-confidence))``. This keeps the order and
+    turns dlib's threshold of 0 into a score of 0.5. The score is not a probability.
 
     Parameters
     ----------
@@ -152,7 +154,7 @@ def from_dlib(boxes: NDArray[np.float64], confidences: NDArray[np.float64]) -> D
     Returns
     -------
     Detections
-        Highest score first, equals in the order in which they were given; no landmarks.
+        Highest score first, equal scores in the given order; landmarks are NaN.
     """
     order = np.argsort(-confidences, kind="stable")
     scores = 1 / (1 + np.exp(-confidences[order]))

@@ -1,7 +1,7 @@
 """dlib's face detection network as a torch module, read from the published file.
 
 Max-margin object detection (King 2015, https://arxiv.org/abs/1502.00046). The network is that of
-``examples/dnn_mmod_face_detection_ex.cpp`` in dlib: three convolutions of stride 2, three of stride 1
+``examples/dnn_mmod_face_detection_ex.cpp`` in dlib: three convolutions of stride 2, three of stride 1,
 and one that scores a window of 80 px every 8 px of the tiled pyramid.
 """
 
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from faceindex.errors import WeightsInvalid
-from faceindex.models.dlib_format import (
+from faceindex.models.dlib_format import read_mmod_network
+from faceindex.models.dlib_layers import (
     Affine,
     Convolution,
     LayerKind,
     PyramidInput,
     ReLU,
     SlidingWindow,
-    read_mmod_network,
 )
 from faceindex.models.spec import WeightFile
 from faceindex.models.weights import read_weights
@@ -32,8 +32,8 @@ __all__ = ["FIELD", "HALO", "OFFSET", "STRIDE", "MmodNetwork", "Parameters", "re
 
 _LAYERS: tuple[LayerKind, ...] = (*(Convolution, Affine, ReLU) * 6, Convolution)
 
-# Shape, stride and padding of the convolutions as the example declares them. dlib pads a convolution by
-# half its window, but one with a stride not at all.
+# Shape, stride and padding of the convolutions as the example declares them. dlib pads a convolution of
+# stride 1 by half its window, and others not at all.
 _DOWN, _FLAT = ((2, 2), (0, 0)), ((1, 1), (2, 2))
 _GEOMETRY = (
     ((16, 3, 5, 5), *_DOWN),
@@ -46,19 +46,21 @@ _GEOMETRY = (
 )
 _DOWNS = 3
 
-STRIDE = 8  # pixels of the canvas between two scores
-OFFSET = 14  # the pixel at which the first score looks: (2 * (2 * 2 + 2) + 2)
-FIELD = 29  # pixels of the canvas that the convolutions of stride 2 need for one row or column
-HALO = 2 + 2 + 2 + 4  # scores on each side that the convolutions of stride 1 reach to
+STRIDE = 8  # canvas pixels between two scores
+OFFSET = 14  # canvas pixel at the centre of the first window: (2 * (2 * 2 + 2) + 2)
+FIELD = 29  # canvas pixels that the convolutions of stride 2 need for one row or column of features
+HALO = 2 + 2 + 2 + 4  # rows of features on each side that the convolutions of stride 1 use for a score
 
 
 class Parameters(NamedTuple):
-    """All that the file says.
+    """Content of the weight file.
 
     Attributes
     ----------
     form : PyramidInput
+        How the pyramid of an image is tiled and normalised.
     window : SlidingWindow
+        Size of the window, and the overlaps above which a window is suppressed.
     convolutions : tuple of (Tensor, Tensor)
         Weights and biases, float32, with the affine layers folded in.
     """
@@ -70,6 +72,8 @@ class Parameters(NamedTuple):
 
 class MmodNetwork(nn.Module):
     """Seven convolutions: a canvas (1, 3, h, w) float32 to scores (1, 1, r, c) float32.
+
+    `features` and `scores` are separate, so that each can run on strips of its own size.
 
     Parameters
     ----------
@@ -83,7 +87,7 @@ class MmodNetwork(nn.Module):
             parameters.convolutions, _GEOMETRY, strict=True
         ):
             layer = nn.Conv2d(channels, filters, (rows, columns), stride, padding, device="meta")
-            # 1.1 times as fast on a CPU as one plane per channel.
+            # Channels last: 1.1 times as fast on a CPU as one plane per channel.
             weight = weight.contiguous(memory_format=torch.channels_last)
             layer.weight = nn.Parameter(weight, requires_grad=False)
             layer.bias = nn.Parameter(bias, requires_grad=False)
@@ -91,46 +95,45 @@ class MmodNetwork(nn.Module):
         self.down, self.flat = nn.ModuleList(layers[:_DOWNS]), nn.ModuleList(layers[_DOWNS:])
 
     def features(self, canvas: Tensor) -> Tensor:
-        """The convolutions of stride 2: (1, 32, r, c); nothing is padded."""
+        """Apply the convolutions of stride 2 to a canvas, without padding: (1, 32, r, c)."""
         for layer in self.down:
             canvas = F.relu_(layer(canvas))
         return canvas
 
     def scores(self, features: Tensor) -> Tensor:
-        """The others: (1, 1, r, c); padded with zeros, so `HALO` rows at a cut are not right."""
+        """Apply the convolutions of stride 1 to features, padded with zeros: (1, 1, r, c).
+
+        If the features are a strip of a canvas, `HALO` rows at each cut are wrong.
+        """
         *hidden, last = self.flat
         for layer in hidden:
             features = F.relu_(layer(features))
         scores: Tensor = last(features)
         return scores
 
-    def forward(self, canvas: Tensor) -> Tensor:
-        """Scores of a whole canvas."""
-        return self.scores(self.features(canvas))
-
 
 @lru_cache(maxsize=2)
 def read_parameters(weight: WeightFile) -> Parameters:
-    """Read the published file; it is parsed once per process.
+    """Read the published weight file, once per process.
 
     Raises
     ------
     WeightsNotFound
-        If the file is nowhere.
+        If the file is missing.
     WeightsInvalid
-        If it is not the published one, or holds another network.
+        If it is not the published file, or contains another network.
     """
     window, (form, *layers) = read_mmod_network(read_weights(weight), weight.name, _LAYERS)
     if not isinstance(form, PyramidInput):
-        raise TypeError("a network of loss_mmod begins with a PyramidInput")
+        raise TypeError("a network of loss_mmod_ begins with a PyramidInput")
     convolutions = []
     found = [layer for layer in layers if isinstance(layer, Convolution)]
     affine = [layer for layer in layers if isinstance(layer, Affine)]
     for position, (layer, geometry) in enumerate(zip(found, _GEOMETRY, strict=True)):
         if (layer.weight.shape, layer.stride, layer.padding) != geometry:
             raise WeightsInvalid(
-                f"{weight.name} holds another network: a convolution of shape {layer.weight.shape}, stride "
-                f"{layer.stride} and padding {layer.padding} in place of {geometry}.",
+                f"{weight.name} contains another network: a convolution of shape {layer.weight.shape}, "
+                f"stride {layer.stride} and padding {layer.padding} instead of {geometry}.",
                 f"Get the file from {weight.source}.",
             )
         values, bias = layer.weight.astype(np.float64), layer.bias.astype(np.float64)

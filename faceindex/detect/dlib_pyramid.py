@@ -1,9 +1,10 @@
-"""The image pyramid that dlib's sliding-window network looks at, computed as dlib computes it.
+"""The image pyramid of dlib's sliding-window network, computed as dlib computes it.
 
-``create_tiled_pyramid`` in ``dlib/image_transforms/image_pyramid.h`` lays all levels of a pyramid, each
-5/6 of the one before (``pyramid_down<6>``), on one canvas: downwards from the top left, and then
-upwards at the right edge as far as there is room. The network's reach is greater than the gaps, so
-what lies beside a level matters a little, and the layout is part of the model.
+``create_tiled_pyramid`` in ``dlib/image_transforms/image_pyramid.h`` places all levels of a pyramid on one
+canvas. Each level is 5/6 of the size of the one before (``pyramid_down<6>``). The levels run downwards from
+the top left, then upwards along the right edge as far as there is room. The network's receptive field is
+wider than the gaps, so the neighbours of a level affect its scores a little. The layout is therefore part of
+the model.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
-from faceindex.models.dlib_format import PyramidInput
+from faceindex.models.dlib_layers import PyramidInput
 from faceindex.types import F32, I64, Image
 
 __all__ = ["double", "layout", "tile", "to_image"]
@@ -24,25 +25,25 @@ _F64: TypeAlias = NDArray[np.float64]
 _Rectangle: TypeAlias = tuple[int, int, int, int]
 
 _RATIO, _UP = 5 / 6, 6 / 5  # pyramid_down<6>
-_SHIFT = 0.3  # what its point_up adds, in pixels
-_LEAST_ROWS = 5  # of a level
+_SHIFT = 0.3  # pixels that its point_up adds
+_LEAST_ROWS = 5  # the pyramid ends before a level with fewer rows
 
 
 def layout(height: int, width: int, *, padding: int, outer: int) -> tuple[I64, tuple[int, int]]:
-    """Where the levels of an image's pyramid lie on the canvas.
+    """Place the levels of an image's pyramid on the canvas.
 
     Parameters
     ----------
     height, width : int
-        Of the image, in pixels, greater than 0.
+        Size of the image in pixels, greater than 0.
     padding, outer : int
         Pixels between the levels, and around all of them.
 
     Returns
     -------
     places : (n, 4) int64
-        Left, top, width and height of each level, the largest first. Levels that find no room are left
-        out, as dlib does.
+        Left, top, width and height of each level, the largest first. Levels that do not fit are left
+        out, as in dlib.
     canvas : (int, int)
         Height and width.
     """
@@ -55,7 +56,7 @@ def layout(height: int, width: int, *, padding: int, outer: int) -> tuple[I64, t
     stacked = sum(rows + padding for rows, _ in sizes) - 2 * padding
     column, above = 0, 0
     for rows, columns in sizes:
-        # The second stack begins when it fits beside the first, and both are about as high.
+        # The second stack begins where it fits beside the first and both are about equally high.
         if columns <= width - above - padding and (column - height) * 2 >= stacked - height:
             break
         column += rows + padding
@@ -72,7 +73,7 @@ def layout(height: int, width: int, *, padding: int, outer: int) -> tuple[I64, t
     y -= padding
     for rows, columns in rest:
         left, top = outer + width - columns, y - rows
-        if top < outer + height and left < outer + width:  # it would reach into the image itself
+        if top < outer + height and left < outer + width:  # it would overlap the first level
             break
         places.append((left, top, columns, rows))
         y -= rows + padding
@@ -80,12 +81,13 @@ def layout(height: int, width: int, *, padding: int, outer: int) -> tuple[I64, t
 
 
 def double(image: Image, times: int) -> Image:
-    """Double an image: ``pyramid_up`` of dlib, with sides of ``2 h + 1`` and ``2 w + 2``.
+    """Double an image repeatedly: ``pyramid_up`` of dlib.
 
     Parameters
     ----------
     image : (h, w, 3) uint8
     times : int
+        Number of doublings. Each turns sides h and w into ``2 h + 1`` and ``2 w + 2``.
     """
     image = np.ascontiguousarray(image)
     for _ in range(times):
@@ -95,7 +97,7 @@ def double(image: Image, times: int) -> Image:
 
 
 def tile(image: Image, form: PyramidInput) -> tuple[F32, I64]:
-    """The canvas of an image, normalised for the network.
+    """Draw the pyramid of an image on a canvas, normalised for the network.
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ def tile(image: Image, form: PyramidInput) -> tuple[F32, I64]:
     canvas : (3, rows, columns) float32
         0 where there is no level.
     places : (n, 4) int64
-        As of `layout`.
+        As returned by `layout`.
     """
     height, width = image.shape[:2]
     places, size = layout(height, width, padding=form.padding, outer=form.outer_padding)
@@ -117,21 +119,21 @@ def tile(image: Image, form: PyramidInput) -> tuple[F32, I64]:
         for x, y, columns, rows in places.tolist():
             if level.shape != (rows, columns):
                 # dlib adds up single-precision steps along a row, and drifts by hundredths of a pixel on
-                # wide images; other bilinear sampling would be 0.003 off, and slower.
+                # wide images. Other bilinear sampling differs by 0.003, and is slower.
                 level = dlib.resize_image(level, rows, columns)
             plane[y : y + rows, x : x + columns] = level
     return canvas, places
 
 
 def to_image(boxes: _F64, places: I64) -> _F64:
-    """Boxes on the canvas to where they are on the image.
+    """Map boxes from the canvas to the image.
 
     Parameters
     ----------
     boxes : (n, 4) float64
         Left, top, right, bottom.
     places : (m, 4) int64
-        As of `layout`.
+        As returned by `layout`.
 
     Returns
     -------

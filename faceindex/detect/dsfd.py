@@ -1,9 +1,9 @@
-"""DSFD and lightDSFD: six levels of anchors, faces from 16 px on; a photo of up to 640 px is looked at once.
+"""DSFD and lightDSFD: anchors at six levels for faces from 16 px, and several scales for large images.
 
-Li et al., "DSFD: Dual LoadedPhoto Face Detector", CVPR 2019, https://arxiv.org/abs/1810.10220. What is done
-with a photo before and after the network is what the public inference port does
-(https://github.com/hukkelas/DSFD-Pytorch-Inference, ``face_detection/base.py``), but that boxes are
-decoded only where a face is, and that larger photos are also looked at in reduced copies.
+Li et al., "DSFD: Dual Shot Face Detector", CVPR 2019, https://arxiv.org/abs/1810.10220. The steps before and
+after the network are those of the public inference port (https://github.com/hukkelas/DSFD-Pytorch-Inference,
+``face_detection/base.py``), with two differences: only the boxes of faces are decoded, and images over 640 px
+are also processed in reduced copies.
 """
 
 from __future__ import annotations
@@ -33,39 +33,41 @@ __all__ = ["DSFD", "LightDSFD", "candidates", "to_input"]
 
 _MEAN_BGR = (104.0, 117.0, 123.0)
 _OVERLAP = 0.3
-# Scales this near to 1 are 1: decoding at reduced scale rounds up to whole pixels.
+# Scales this close to 1 count as 1: decoding at reduced scale rounds up to whole pixels.
 _SAME_SCALE = 0.02
-# The side that both networks were trained at (``min_dim`` in the configurations upstream).
-_ONE_LOOK = 640
-# Sides (roots of areas) that a look is trusted with, in pixels as the network sees them: faces up to the
-# first where a coarser look follows, over the second where a finer one came before. The first is the last
-# anchor but one; above it lightDSFD sees faces in patches of skin. Between the two, seen at both scales, a
-# face is kept by one look at least: with 128 for 96, 8 of 120 enlarged faces were lost between the looks.
-_LARGEST = 256.0
-_SMALLEST = 96.0
+# Side of the images that both networks were trained on (``min_dim`` in the configurations upstream).
+_TRAINED_SIDE = 640
+# Sizes (square roots of areas) of the faces that are kept from one scale, in pixels of the scaled image: at
+# most the first if a coarser scale follows, above the second if a finer scale came before. The first is the
+# last anchor but one; above it lightDSFD finds faces in patches of skin. The second is less than half of the
+# first, so that a face between two scales is kept from one of them at least: with 128 instead of 96, 8 of 120
+# enlarged faces were lost.
+_MAX_AT_FINER_SCALE = 256.0
+_MIN_AT_COARSER_SCALE = 96.0
 
 
 class DSFD:
-    """Find faces by DSFD with its ResNet-152.
+    """Detect faces with DSFD and its ResNet-152.
 
-    The largest anchor is 512 px, and the networks were trained on 640 x 640 px. So photos of which the
-    longer side is over 640 px are also looked at in copies of half, a quarter, ... of the size until it is
-    not, at a third of the cost of the first look at most. Faces over 256 px come from the copies, all
-    others from the first look. Photos of up to 640 px are looked at once, as was published.
+    The largest anchor is 512 px, and the networks were trained on images of 640 x 640 px. An image whose
+    longer side exceeds 640 px is therefore also processed in copies of half, a quarter, ... of its size,
+    until a copy is no larger than that. Faces over 256 px come from the copies, all others from the image at
+    full scale. The copies take at most a third of the time of the full scale. Images of up to 640 px are
+    processed at one scale, as published.
 
-    One look at 1,024 x 1,024 px took 39 s on one core of an AMD EPYC that had other work too (18 s of its
-    time), and 1.2 GiB of memory, weights included (benchmarks/dsfd_equality.py); the copy of 512 px takes a
-    quarter more. Both grow with the number of pixels. Photos of more than 2 megapixels are therefore shrunk
-    to that, and the smallest face that is found grows with them.
+    At 1,024 x 1,024 px, the full scale took 39 s on one core of an AMD EPYC that was also doing other work
+    (18 s of CPU time), and 1.2 GiB of memory, weights included (benchmarks/dsfd_equality.py). The copy of 512
+    px takes a quarter more. Both grow with the number of pixels. Images of more than 2 megapixels are
+    therefore reduced to 2 megapixels, which enlarges the smallest face that can be found.
 
     Parameters
     ----------
     spec : DetectorSpec
-        Has one weight file. Its `threshold` is the least score of a face that is returned.
+        Has one weight file. Its `threshold` is the lowest score of a face that is returned.
     min_face : float
-        Side of the smallest face that is looked for, in pixels, greater than 0. Photos are scaled so
-        that such a face gets the size of the spec's own `min_face`; with that value, the default, they
-        are looked at as they are. The time goes down with its square.
+        Side in pixels of the smallest face to find, greater than 0. Images are scaled so that such a face
+        gets the size of the spec's own `min_face`; with that value they keep their scale. The time falls
+        with the square of `min_face`.
     device : str
         A torch device.
 
@@ -94,7 +96,7 @@ class DSFD:
 
     @property
     def min_face(self) -> float:
-        """Side in pixels of the smallest face that is looked for."""
+        """Side in pixels of the smallest face to find."""
         return self._min_face
 
     def detect(
@@ -102,22 +104,22 @@ class DSFD:
     ) -> list[Detections]:
         """Find the faces on a batch of images.
 
-        Images of one size go through the network together. The result for an image does not depend
-        on the others, beyond the last bits of the network's arithmetic.
+        Images of one size pass through the network together. The result for an image does not depend on
+        the other images, except for the last bits of the network's arithmetic.
 
         Parameters
         ----------
         images : sequence of (h, w, 3) uint8
             RGB, upright; sizes may differ.
         min_faces : sequence of float, optional
-            Smallest face for each image in pixels of that image, greater than 0; `min_face` for
-            all when None.
+            Smallest face to find on each image, in pixels of that image, greater than 0. None means
+            `min_face` for all images.
 
         Returns
         -------
         list of Detections
-            One per image, in pixels of that image; faces sorted by score, highest first. Boxes may
-            leave the frame; landmarks are NaN.
+            One per image, in pixels of that image, sorted by descending score. Boxes may extend beyond the
+            image; landmarks are NaN.
 
         Raises
         ------
@@ -131,12 +133,13 @@ class DSFD:
             if image.size:
                 groups[self._input_shape(image, side)].append(index)
         for shape, group in groups.items():
-            for index, detections in zip(group, self._find([images[i] for i in group], shape), strict=True):
+            results = self._detect_at_scales([images[i] for i in group], shape)
+            for index, detections in zip(group, results, strict=True):
                 found[index] = detections
         return found
 
     def _input_shape(self, image: Image, smallest: float) -> tuple[int, int]:
-        """Height and width at which the network sees an image first."""
+        """Return height and width of an image at the largest scale that the network processes."""
         height, width = image.shape[:2]
         scale = self.spec.min_face / smallest
         if abs(scale - 1) < _SAME_SCALE:
@@ -144,19 +147,19 @@ class DSFD:
         scale = min(scale, math.sqrt(self._most_pixels / (height * width)))
         return max(1, round(height * scale)), max(1, round(width * scale))
 
-    def _find(self, images: Sequence[Image], shape: tuple[int, int]) -> list[Detections]:
-        """Find the faces on images by looks at one size and its halves."""
+    def _detect_at_scales(self, images: Sequence[Image], shape: tuple[int, int]) -> list[Detections]:
+        """Find the faces on images scaled to `shape` and to its halves, down to `_TRAINED_SIDE`."""
         shapes = [shape]
-        while max(shapes[-1]) > _ONE_LOOK:
+        while max(shapes[-1]) > _TRAINED_SIDE:
             height, width = shapes[-1]
             shapes.append((max(1, round(height / 2)), max(1, round(width / 2))))
-        looks = [self._look(images, each) for each in shapes]
-        if len(looks) == 1:
-            return looks[0]
-        return [_merged(found, image.shape[:2], shapes) for image, *found in zip(images, *looks, strict=True)]
+        scales = [self._detect_at(images, each) for each in shapes]
+        if len(scales) == 1:
+            return scales[0]
+        return [_merge(found, image.shape[:2], shapes) for image, *found in zip(images, *scales, strict=True)]
 
-    def _look(self, images: Sequence[Image], shape: tuple[int, int]) -> list[Detections]:
-        """What the network finds on images at one size."""
+    def _detect_at(self, images: Sequence[Image], shape: tuple[int, int]) -> list[Detections]:
+        """Find the faces on images at one scale."""
         if shape not in self._batches:
             pixels = shape[0] * shape[1]
             self._batches[shape] = BatchSize(
@@ -164,36 +167,36 @@ class DSFD:
                 cpu=max(1, self._pixels_per_pass // pixels),
                 item_bytes=self._bytes_per_pixel * pixels,
             )
-        passes = self._batches[shape].run(len(images), lambda some: self._pass(images[some], shape))
+        passes = self._batches[shape].run(len(images), lambda part: self._pass(images[part], shape))
         return [detections for found in passes for detections in found]
 
     @torch.inference_mode()
     def _pass(self, images: Sequence[Image], shape: tuple[int, int]) -> list[Detections]:
-        """Put images through the network together."""
+        """Pass images through the network together."""
         found = candidates(self._net, to_input(images, shape, self._device), self.spec.threshold)
         boxes, scores = _to_numpy(found[0]), _to_numpy(found[1])
         groups: I64 = found[2].cpu().numpy()
         boxes *= np.array([image.shape[1::-1] * 2 for image in images], np.float32)[groups]
         kept = nms(boxes, scores, groups, _OVERLAP)
         ends = np.searchsorted(groups[kept], np.arange(1, len(images)))
-        return [_detections(boxes[some], scores[some]) for some in np.split(kept, ends)]
+        return [_detections(boxes[own], scores[own]) for own in np.split(kept, ends)]
 
 
 class LightDSFD(DSFD):
-    """Find faces by lightDSFD; everything but the network is as in `DSFD`.
+    """Detect faces with lightDSFD; everything but the network is as in `DSFD`.
 
-    Of 200 faces of shared/data people/ that were shrunk to 24 px it finds 70 %, at 28 px 96 %, at 32 px
-    98 % and from 40 px on all; so 30 px is where it is used as it was published, and for smaller faces
-    photos are enlarged: on groups/parade.jpg, whose faces are 8 to 30 px wide, it finds none with a
-    `min_face` of 30, 48 with 20, 108 with 15 and 138 with 12.
+    Of 200 faces of shared/data/people that were reduced to a smaller size, it finds 70 % at 24 px, 96 % at
+    28 px, 98 % at 32 px and all from 40 px. With a `min_face` of 30 it is therefore used as published; for
+    smaller faces, images are enlarged. On groups/parade.jpg, whose faces are 8 to 30 px wide, it finds none
+    with a `min_face` of 30, 48 with 20, 108 with 15 and 138 with 12.
 
-    Of 25 photos of people/ that were enlarged until a face was 300 to 1,200 px high, with and without noise
-    (240 photos), it finds that face on all, and 13 others, all of people in the background of one photo.
-    Looked at once, it finds the face on 212, and 539 others, nearly all in patches of skin: one such patch
-    on every second photo at 500 px, five or six on each at 1,200 px.
+    25 photos of people/ were enlarged until a face was 300 to 1,200 px high, with and without noise (240
+    images). It finds that face on all images, and 13 more faces, all of people in the background of one
+    photo. At one scale only, it finds the face on 212 images, and 539 more, nearly all in patches of skin:
+    one on every second image at 500 px, five or six on each at 1,200 px.
 
-    A look takes about 0.2 s a megapixel on one core of an AMD EPYC, and 120 bytes a pixel. Photos of more
-    than 8 megapixels (1 GB) are shrunk to that.
+    One scale takes about 0.2 s per megapixel on one core of an AMD EPYC, and 120 bytes per pixel. Images of
+    more than 8 megapixels (1 GB) are reduced to 8 megapixels.
     """
 
     _network = LightDSFDNet
@@ -203,23 +206,23 @@ class LightDSFD(DSFD):
 
 
 def candidates(net: nn.Module, batch: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
-    """What a network finds, before suppression.
+    """Run a network and decode the anchors that are faces, without suppression.
 
     Parameters
     ----------
     net : DSFDNet or LightDSFDNet
     batch : (n, 3, h, w) float32
-        As `to_input` makes it.
+        As returned by `to_input`.
     threshold : float
-        Least score; 0 for all anchors.
+        Lowest score of a face; with 0, all anchors are returned.
 
     Returns
     -------
     boxes : (m, 4) float32
-        ``x1 y1 x2 y2`` in parts of the image's width and height.
+        ``x1 y1 x2 y2`` as fractions of the image's width and height.
     scores : (m,) float32
     images : (m,) int64
-        The image of each, ascending; within an image they are in the order of the anchors.
+        Index of the image of each box, ascending. The boxes of an image are in the order of the anchors.
     """
     logits, offsets = net(batch)
     scores = logits.softmax(dim=2)[:, :, 1]
@@ -229,14 +232,14 @@ def candidates(net: nn.Module, batch: Tensor, threshold: float) -> tuple[Tensor,
 
 
 def to_input(images: Sequence[Image], shape: tuple[int, int], device: torch.device) -> Tensor:
-    """A batch as the networks take it.
+    """Convert images to a batch for the networks.
 
     Parameters
     ----------
     images : sequence of (h, w, 3) uint8
-        RGB, of one size or not.
+        RGB; sizes may differ.
     shape : (height, width)
-        The size that all are scaled to.
+        Size to which all images are scaled.
     device : torch.device
 
     Returns
@@ -248,7 +251,7 @@ def to_input(images: Sequence[Image], shape: tuple[int, int], device: torch.devi
     for image in images:
         plane = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
         if image.shape[:2] != shape:
-            # Averages over what a pixel covers, while it is still one byte a grey level.
+            # Antialiased, and before the conversion to float32, at one byte per grey level.
             plane = functional.interpolate(plane, size=shape, mode="bilinear", antialias=True)
         planes.append(plane)
     batch = torch.cat(planes).to(device).flip(1).float()
@@ -256,24 +259,27 @@ def to_input(images: Sequence[Image], shape: tuple[int, int], device: torch.devi
     return batch.contiguous(memory_format=torch.channels_last)
 
 
-def _merged(
+def _merge(
     found: Sequence[Detections], shape: tuple[int, int], shapes: Sequence[tuple[int, int]]
 ) -> Detections:
-    """What looks at an image of `shape`, each from twice as far as the one before, find together."""
+    """Merge the faces found on an image of `shape` at several scales.
+
+    `found` and `shapes` are the faces and the size of the image at each scale, the largest first.
+    """
     boxes, scores = [], []
-    for level, (detections, seen) in enumerate(zip(found, shapes, strict=True)):
+    for level, (detections, scaled) in enumerate(zip(found, shapes, strict=True)):
         x1, y1, x2, y2 = detections.boxes.T
-        sides = np.sqrt((x2 - x1) * (y2 - y1) * (math.prod(seen) / math.prod(shape)))
-        trusted = np.ones(len(detections), np.bool_)
+        sides = np.sqrt((x2 - x1) * (y2 - y1) * (math.prod(scaled) / math.prod(shape)))
+        usable = np.ones(len(detections), np.bool_)
         if level > 0:
-            trusted &= sides > _SMALLEST
+            usable &= sides > _MIN_AT_COARSER_SCALE
         if level < len(shapes) - 1:
-            trusted &= sides <= _LARGEST
-        boxes.append(detections.boxes[trusted])
-        scores.append(detections.scores[trusted])
-    every, of_all = np.concatenate(boxes), np.concatenate(scores)
-    kept = nms(every, of_all, np.zeros(len(every), np.int64), _OVERLAP)
-    return _detections(every[kept], of_all[kept])
+            usable &= sides <= _MAX_AT_FINER_SCALE
+        boxes.append(detections.boxes[usable])
+        scores.append(detections.scores[usable])
+    all_boxes, all_scores = np.concatenate(boxes), np.concatenate(scores)
+    kept = nms(all_boxes, all_scores, np.zeros(len(all_boxes), np.int64), _OVERLAP)
+    return _detections(all_boxes[kept], all_scores[kept])
 
 
 def _detections(boxes: F32, scores: F32) -> Detections:

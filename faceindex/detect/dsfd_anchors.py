@@ -1,9 +1,9 @@
-"""Anchors of DSFD's six levels, and boxes from what a network says about them.
+"""Anchors of DSFD's six levels, and the decoding of boxes from a network's offsets.
 
-One anchor for each cell: 16 px wide (and 1.5 times as high, by area 16 x 16) at stride 4, twice as
-large at each further level. Sizes, ratio, variances and the clipping to the image are those of the
-public inference port (https://github.com/hukkelas/DSFD-Pytorch-Inference,
-``face_detection/dsfd/config.py`` and ``utils.py``); lightDSFD has the same.
+Each cell has one anchor. At stride 4 its area is 16 x 16 px, and it is 1.5 times as high as wide. At each
+further level its sides are twice as long. Sizes, ratio, variances and the clipping to the image are those of
+the public inference port (https://github.com/hukkelas/DSFD-Pytorch-Inference,
+``face_detection/dsfd/config.py`` and ``utils.py``); lightDSFD uses the same.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ _VARIANCES = (0.1, 0.2)
 
 @lru_cache(maxsize=4)
 def anchors(height: int, width: int) -> Tensor:
-    """The anchors for an image of `height` x `width` pixels.
+    """Return the anchors for an image of `height` x `width` pixels.
 
     Parameters
     ----------
     height, width : int
-        At least 1. A level has a cell for every begun stride.
+        At least 1. A level has one cell for every full or partial stride.
 
     Returns
     -------
-    (a, 4) float32, not to be written to
-        Centre x, centre y, width and height in parts of the image's, by level, row and column;
-        clipped to 0..1, which centres beyond the edge and anchors larger than the image need.
+    (a, 4) float32
+        Centre x, centre y, width and height as fractions of the image's, by level, row and column.
+        Clipped to 0..1, since centres may lie beyond the edge and anchors may be larger than the image.
+        The tensor is cached: do not modify it.
     """
     levels = []
     for stride, size in zip(STRIDES, _SIZES, strict=True):
@@ -50,19 +51,20 @@ def anchors(height: int, width: int) -> Tensor:
 
 
 def decode(offsets: Tensor, priors: Tensor) -> Tensor:
-    """Boxes from offsets to anchors, the encoding of SSD (https://arxiv.org/abs/1512.02325).
+    """Compute boxes from offsets to anchors, in the encoding of SSD (https://arxiv.org/abs/1512.02325).
 
     Parameters
     ----------
     offsets : (..., 4) float32
-        Of the centre, in tenths of the anchor's sides; of width and height, logarithms in fifths.
+        Shift of the centre in tenths of the anchor's sides, and logarithms of the factors of width and
+        height in fifths.
     priors : (..., 4) float32
-        As `anchors` gives them.
+        Anchors, as returned by `anchors`.
 
     Returns
     -------
     (..., 4) float32
-        ``x1 y1 x2 y2`` in parts of the image's width and height.
+        ``x1 y1 x2 y2`` as fractions of the image's width and height.
     """
     centre = priors[..., :2] + offsets[..., :2] * _VARIANCES[0] * priors[..., 2:]
     size = priors[..., 2:] * torch.exp(offsets[..., 2:] * _VARIANCES[1])

@@ -1,4 +1,4 @@
-"""Batch norm folded into convolutions."""
+"""Folding of batch norm into convolutions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ __all__ = ["fold_batch_norm"]
 
 
 def fold_batch_norm(net: nn.Module) -> None:
-    """Replace each convolution that batch norm follows, and the batch norm, by one convolution.
+    """Replace each convolution that is followed by batch norm, and the batch norm, by one convolution.
 
-    Exact but for rounding: in evaluation mode batch norm is an affine map of each channel. A batch
-    norm belongs to the convolution that its module holds just before it and that makes its channels.
+    The result is exact except for rounding: in evaluation mode, batch norm is an affine map of each
+    channel. A batch norm is folded into the convolution that stands directly before it in the same module,
+    which must be the one that computes its input.
     """
     for module in list(net.modules()):
         children = list(module.named_children())
@@ -26,7 +27,7 @@ def fold_batch_norm(net: nn.Module) -> None:
 def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None
-    # In double precision, so that rounding happens once.
+    # In double precision, so that the result is rounded only once.
     factor = norm.weight.double() / (variance.double() + norm.eps).sqrt()
     bias = -mean.double() * factor + norm.bias.double()
     if convolution.bias is not None:

@@ -1,10 +1,10 @@
-"""The network of lightDSFD: DSFD's plan on a backbone of a million weights.
+"""The network of lightDSFD: the design of DSFD on a backbone of a million weights.
 
 https://github.com/lijiannuist/lightDSFD, by an author of DSFD (https://arxiv.org/abs/1810.10220);
 the backbone follows FaceBoxes (Zhang et al. 2017, https://arxiv.org/abs/1708.05234). Layers, their
 sizes and the keys of the state dict are those of its ``light_face_ssd.py`` with the backbone
-'facebox', as used after training: 642 tensors, 991,716 weights and statistics. (They were saved by a
-torch that did not count batches, so batch norm's ``num_batches_tracked`` is not among them.)
+'facebox', as used after training: 642 tensors, 991,716 weights and statistics. (The torch version that
+saved them did not count batches, so batch norm's ``num_batches_tracked`` is missing.)
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from faceindex.detect.dsfd_nets import upsampled_product
 __all__ = ["LightDSFDNet"]
 
 _CHANNELS = (64, 64, 128, 128, 256, 256)
-_WIDTH = 64  # of every level after the lateral layers
-_MIDDLE = 16
+_WIDTH = 64  # channels of every level after the lateral layers
+_MIDDLE = 16  # channels within a head
 
 
 class LightDSFDNet(nn.Module):
@@ -84,7 +84,7 @@ class LightDSFDNet(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """Convolution, batch norm, ReLU; as large as its input but for the stride."""
+    """Convolution, batch norm, ReLU; padded, so that only the stride reduces the size."""
 
     def __init__(self, channels: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class _Convolution(nn.Module):
 
 
 class _TwoSided(_Convolution):
-    """Both signs of every output go through the ReLU (CReLU, https://arxiv.org/abs/1603.05201)."""
+    """Convolution, batch norm, and ReLU of both signs (CReLU, https://arxiv.org/abs/1603.05201)."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn(self.conv(x))
@@ -105,7 +105,7 @@ class _TwoSided(_Convolution):
 
 
 class _Inception(nn.Module):
-    """Receptive fields of four sizes, side by side; as many channels come out as go in."""
+    """Receptive fields of four sizes, side by side; keeps the number of channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -131,6 +131,8 @@ class _Inception(nn.Module):
 
 
 class _Head(nn.Module):
+    """Three convolutions that compute the outputs for each cell of a level."""
+
     def __init__(self, outputs: int) -> None:
         super().__init__()
         self.conv1 = _Convolution(_WIDTH, _MIDDLE, 1)

@@ -1,12 +1,12 @@
 """The network of DSFD: a ResNet-152, a pyramid of products, enhanced features, six levels of heads.
 
-Li, Wang, Wang, Tai, Qian, Yang, Wang, Li and Huang, "DSFD: Dual LoadedPhoto Face Detector", CVPR 2019,
+Li, Wang, Wang, Tai, Qian, Yang, Wang, Li and Huang, "DSFD: Dual Shot Face Detector", CVPR 2019,
 https://arxiv.org/abs/1810.10220. Layers, their sizes and the keys of the state dict are those of
 the public inference port (https://github.com/hukkelas/DSFD-Pytorch-Inference,
 ``face_detection/dsfd/face_ssd.py``): 1,126 entries, 120,212,646 weights and statistics.
 
-The heads of the first shot only help training; their outputs share the last layers of the second
-shot's, so that they are in the weights, and are not computed here.
+The heads of the first shot serve training only. Their last layers are shared with the heads of the second
+shot, so their outputs are part of the weights; this module discards them.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _BLOCKS = (3, 8, 36, 3)  # of a ResNet-152 (He et al. 2016, https://arxiv.org/ab
 _CHANNELS = (256, 512, 1024, 2048, 512, 256)
 _ENHANCED = 512
 _MIDDLE = 256
-# Outputs of a level's last layers: a multiple for each shot that was trained on it.
+# Outputs of the last layer at each level, for all shots together.
 _BOX_OUTPUTS = (4, 8, 12, 12, 12, 12)
 _CLASS_OUTPUTS = (4, 6, 8, 8, 8, 8)
-_USED = 4  # of either: the second shot's come first
+_USED = 4  # outputs of the second shot, which come first
 
 
 class DSFDNet(nn.Module):
-    """DSFD as it is used after training: one anchor for each cell of six levels, strides 4 to 128.
+    """DSFD for inference: one anchor for each cell of six levels, strides 4 to 128.
 
-    Takes (n, 3, h, w) float32, BGR grey levels minus (104, 117, 123); any h and w.
+    The input is (n, 3, h, w) float32, BGR grey levels minus (104, 117, 123); any h and w.
 
     Returns
     -------
     logits : (n, a, 2) float32
-        Of background and face, by level, row and column of the anchor.
+        For background and face, by level, row and column of the anchor.
     offsets : (n, a, 4) float32
         See `faceindex.detect.dsfd_anchors.decode`.
     """
@@ -62,7 +62,7 @@ class DSFDNet(nn.Module):
         self.smooth2 = nn.Conv2d(_CHANNELS[1], _CHANNELS[1], 1)
         self.smooth1 = nn.Conv2d(_CHANNELS[0], _CHANNELS[0], 1)
 
-        # The names count VGG's layers, from the paper's first backbone.
+        # The names refer to layers of VGG, the first backbone of the paper.
         self.cpm3_3 = FeatureEnhance(_CHANNELS[0])
         self.cpm4_3 = FeatureEnhance(_CHANNELS[1])
         self.cpm5_3 = FeatureEnhance(_CHANNELS[2])
@@ -88,14 +88,14 @@ class DSFDNet(nn.Module):
         logits, offsets = [], []
         for level, enhance in enumerate(enhancers):
             enhanced = enhance(levels[level])
-            judged = max_in_out(self.conf[level](enhanced)[:, :_USED], first=level == 0)
-            logits.append(judged.permute(0, 2, 3, 1).flatten(1, 2))
+            classified = max_in_out(self.conf[level](enhanced)[:, :_USED], first=level == 0)
+            logits.append(classified.permute(0, 2, 3, 1).flatten(1, 2))
             offsets.append(self.loc[level](enhanced)[:, :_USED].permute(0, 2, 3, 1).flatten(1, 2))
         return torch.cat(logits, dim=1), torch.cat(offsets, dim=1)
 
 
 class FeatureEnhance(nn.Module):
-    """DSFD's feature enhance module: receptive fields of three sizes, side by side; 512 channels."""
+    """DSFD's feature enhance module: receptive fields of three sizes side by side, 512 channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class FeatureEnhance(nn.Module):
         self.cpm5 = nn.Conv2d(128, 128, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, h, w) to (n, 512, h, w)."""
+        """Map (n, channels, h, w) to (n, 512, h, w)."""
         near = self.cpm1(x).relu_()
         wide = self.cpm2(x).relu_()
         middle = self.cpm3(wide).relu_()
@@ -125,7 +125,7 @@ class Head(nn.Module):
         self.conv4 = nn.Conv2d(_MIDDLE, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 512, h, w) to (n, outputs, h, w)."""
+        """Map (n, 512, h, w) to (n, outputs, h, w)."""
         for layer in (self.conv1, self.conv2, self.conv3):
             x = layer(x).relu_()
         output: Tensor = self.conv4(x)
@@ -133,16 +133,17 @@ class Head(nn.Module):
 
 
 def max_in_out(outputs: Tensor, *, first: bool) -> Tensor:
-    """Reduce four outputs for each cell to background and face.
+    """Reduce the four class outputs of each cell to background and face.
 
-    On the first level, where nearly all anchors are background, the best of three outputs stands
-    for background and the fourth for face; on the others the best of three stands for face and
-    the fourth for background (the paper's reference code, and the port's ``mio_module``).
+    On the first level, where nearly all anchors are background, the largest of three outputs is the
+    background and the fourth is the face. On the other levels, the largest of three is the face and the
+    fourth is the background (the paper's reference code, and the port's ``mio_module``).
 
     Parameters
     ----------
     outputs : (n, 4, h, w)
     first : bool
+        Whether this is the first level.
 
     Returns
     -------
@@ -154,14 +155,14 @@ def max_in_out(outputs: Tensor, *, first: bool) -> Tensor:
 
 
 def upsampled_product(x: Tensor, y: Tensor) -> Tensor:
-    """``y`` times ``x``, which is enlarged to the size of ``y``: bilinear, corners aligned.
+    """Enlarge `x` to the size of `y`, bilinear with aligned corners, and multiply both.
 
     Parameters
     ----------
     x : (n, c, h, w)
         The coarser level.
     y : (n, c, h', w')
-        The finer one.
+        The finer level.
 
     Returns
     -------
@@ -171,7 +172,7 @@ def upsampled_product(x: Tensor, y: Tensor) -> Tensor:
 
 
 class _Bottleneck(nn.Module):
-    """A block of a ResNet-152 as torchvision has it: the stride is in the 3 x 3 convolution."""
+    """A block of a ResNet-152 as in torchvision: the stride is in the 3 x 3 convolution."""
 
     def __init__(self, channels: int, middle: int, stride: int) -> None:
         super().__init__()
@@ -196,6 +197,7 @@ class _Bottleneck(nn.Module):
 
 
 def _stage(channels: int, middle: int, blocks: int, stride: int) -> nn.Sequential:
+    """A sequence of blocks of the ResNet; the first one has the stride."""
     return nn.Sequential(
         _Bottleneck(channels, middle, stride),
         *(_Bottleneck(4 * middle, middle, 1) for _ in range(blocks - 1)),
@@ -203,6 +205,7 @@ def _stage(channels: int, middle: int, blocks: int, stride: int) -> nn.Sequentia
 
 
 def _extra(channels: int, middle: int, outputs: int) -> nn.Sequential:
+    """A level beyond the ResNet, of half the size."""
     return nn.Sequential(
         nn.Conv2d(channels, middle, 1),
         nn.BatchNorm2d(middle),

@@ -1,11 +1,11 @@
 """MTCNN: a cascade of three small networks over an image pyramid.
 
-Zhang et al. 2016, https://arxiv.org/abs/1604.02878. P-Net slides over every level of a pyramid
-and proposes windows, R-Net throws most of them out, O-Net judges the rest and places five
-landmarks. Thresholds, pyramid factor and every step are those of facenet-pytorch 2.5.3
-(``models/utils/detect_face.py``), so that at equal settings the same faces come out; how the steps
-are carried out (summed-area tables, levels of many photos packed into passes of a few shapes,
-suppression without a loop, one stream of candidates for a whole batch) is not.
+Zhang et al. 2016, https://arxiv.org/abs/1604.02878. P-Net slides over every level of a pyramid and
+proposes windows, R-Net rejects most of them, and O-Net classifies the rest and locates five landmarks.
+Thresholds, pyramid factor and every step are those of facenet-pytorch 2.5.3
+(``models/utils/detect_face.py``), so equal settings find the same faces. The implementation differs:
+summed-area tables, levels of many images packed into passes of a few shapes, suppression without a
+loop, and one stream of candidates for a whole batch.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ _WINDOW, _STRIDE = 12, 2
 _LEVEL_OVERLAP, _IMAGE_OVERLAP = 0.5, 0.7
 _R_SIDE, _O_SIDE = 24, 48
 
-# Pixels of shelves, and of crops, that go through a network at once on a CPU; this bounds memory. Photos take
-# the same time, within 10 %, from 2^16 to 2^18 pixels of shelves (one core of an AMD EPYC); a crop takes
-# least in passes of 48 to 64 of 24 px and of 8 to 16 of 48 px: larger activations leave the cache.
+# Pixels of shelves, and of crops, per pass through a network on a CPU; this bounds memory. The time for an
+# image is the same, within 10 %, from 2^16 to 2^18 pixels of shelves (one core of an AMD EPYC). Crops are
+# fastest in passes of 48 to 64 of 24 px and of 8 to 16 of 48 px: larger activations exceed the cache.
 _PIXELS_PER_PASS = 1 << 16
 _CROP_PIXELS_PER_PASS = 1 << 15
-# The same on a GPU, at most, and what they take there: float32 inputs and the two largest activations.
+# Upper limits of the same on a GPU, and bytes per pixel: float32 inputs and the two largest activations.
 _GPU_PIXELS, _PIXEL_BYTES = 1 << 24, 4 * (3 + 10 + 10)
 _GPU_CROP_PIXELS, _CROP_PIXEL_BYTES = 4096 * 48**2, 4 * (3 + 2 * 32)
-# Pixels of photos that are worked on together; their tables take 8 bytes each.
+# Pixels of the images that are processed together; their summed-area tables take 8 bytes per pixel.
 _PIXELS_PER_BATCH = 1 << 24
 
 
 @dataclass(slots=True)
 class _Candidates:
-    """Candidates of a batch: parallel arrays, by image and then by descending score."""
+    """Candidate faces of a batch: parallel arrays, sorted by image and descending score."""
 
     boxes: F32
     scores: F32
@@ -64,7 +64,7 @@ class _Candidates:
 
 @dataclass(slots=True)
 class _Proposals:
-    """Windows that P-Net takes for faces: parallel arrays. `windows` are x1 y1, of the level."""
+    """Windows that P-Net takes for faces: parallel arrays. `windows` are x1 y1 on their level."""
 
     windows: F32
     scores: F32
@@ -73,7 +73,7 @@ class _Proposals:
     levels: I64
 
     @staticmethod
-    def none() -> _Proposals:
+    def empty() -> _Proposals:
         return _Proposals(
             np.empty((0, 2), np.float32),
             np.empty(0, np.float32),
@@ -83,7 +83,7 @@ class _Proposals:
         )
 
     @staticmethod
-    def joined(parts: Sequence[_Proposals]) -> _Proposals:
+    def concatenated(parts: Sequence[_Proposals]) -> _Proposals:
         return _Proposals(
             np.concatenate([part.windows for part in parts]),
             np.concatenate([part.scores for part in parts]),
@@ -94,15 +94,14 @@ class _Proposals:
 
 
 class MTCNN:
-    """Find faces with five landmarks by the multi-task cascaded networks.
+    """Detect faces and five landmarks with multi-task cascaded networks.
 
     Parameters
     ----------
     spec : DetectorSpec
-        Its weights are those of P-, R- and O-Net, in this order.
+        Its weight files are those of P-Net, R-Net and O-Net, in this order.
     min_face : float
-        Side of the smallest face that is looked for, in pixels, greater than 0. The time goes down
-        with its square.
+        Side in pixels of the smallest face to find, greater than 0. The time falls with its square.
     device : str
         A torch device.
 
@@ -122,14 +121,16 @@ class MTCNN:
         for net, weight in zip((self._pnet, self._rnet, self._onet), spec.weights, strict=True):
             net.load_state_dict(torch.load(io.BytesIO(read_weights(weight)), weights_only=True))
             net.eval().requires_grad_(False).to(self._device)
-        self._pixels = BatchSize(device, cpu=_PIXELS_PER_PASS, item_bytes=_PIXEL_BYTES, most=_GPU_PIXELS)
-        self._crops = BatchSize(
+        self._shelf_pixels = BatchSize(
+            device, cpu=_PIXELS_PER_PASS, item_bytes=_PIXEL_BYTES, most=_GPU_PIXELS
+        )
+        self._crop_pixels = BatchSize(
             device, cpu=_CROP_PIXELS_PER_PASS, item_bytes=_CROP_PIXEL_BYTES, most=_GPU_CROP_PIXELS
         )
 
     @property
     def min_face(self) -> float:
-        """Side in pixels of the smallest face that is looked for."""
+        """Side in pixels of the smallest face to find."""
         return self._min_face
 
     def detect(
@@ -137,22 +138,22 @@ class MTCNN:
     ) -> list[Detections]:
         """Find the faces on a batch of images.
 
-        The result for an image does not depend on the others of the batch, beyond the last bits
-        of the networks' arithmetic. Memory is bounded however many images are given.
+        The result for an image does not depend on the other images, except for the last bits of the
+        networks' arithmetic. Memory is bounded, whatever the number of images.
 
         Parameters
         ----------
         images : sequence of (h, w, 3) uint8
             RGB, upright; sizes may differ.
         min_faces : sequence of float, optional
-            Smallest face for each image in pixels of that image, greater than 0; `min_face` for
-            all when None.
+            Smallest face to find on each image, in pixels of that image, greater than 0. None means
+            `min_face` for all images.
 
         Returns
         -------
         list of Detections
-            One per image, in pixels of that image; faces sorted by score, highest first. Boxes may
-            leave the frame.
+            One per image, in pixels of that image, sorted by descending score. Boxes may extend beyond the
+            image.
 
         Raises
         ------
@@ -179,7 +180,7 @@ class MTCNN:
         ]
 
     def _propose(self, areas: SummedAreas, images: Sequence[Image], smallest: Sequence[float]) -> _Candidates:
-        """P-Net on every level of every image."""
+        """Run P-Net on every level of every image."""
         pieces: list[shelves.Piece] = []
         scales: list[float] = []
         for index, (image, side) in enumerate(zip(images, smallest, strict=True)):
@@ -188,39 +189,39 @@ class MTCNN:
                 shape = (int(height * scale + 1), int(width * scale + 1))
                 pieces += shelves.cut(index, len(scales), shape, _WINDOW - _STRIDE)
                 scales.append(scale)
-        parts = [_Proposals.none()]
+        parts = [_Proposals.empty()]
         for height, group in groupby(shelves.shelve(pieces), key=lambda shelf: shelf.height):
-            alike = list(group)
+            same_height = list(group)
 
-            def look(some: slice, alike: list[shelves.Shelf] = alike) -> _Proposals:
-                return self._slide(areas, alike[some])
+            def propose(part: slice, same_height: list[shelves.Shelf] = same_height) -> _Proposals:
+                return self._run_pnet(areas, same_height[part])
 
-            parts += self._pixels.run(len(alike), look, each=height * shelves.WIDTH)
-        found = _Proposals.joined(parts)
+            parts += self._shelf_pixels.run(len(same_height), propose, each=height * shelves.WIDTH)
+        found = _Proposals.concatenated(parts)
         window = np.concatenate([found.windows, found.windows + (_WINDOW - 1)], axis=1)
         boxes = np.floor(window / np.array(scales, np.float32)[found.levels, None])
-        # Levels are numbered through all images.
+        # The numbers of the levels are unique across the images.
         kept = nms(boxes, found.scores, found.levels, _LEVEL_OVERLAP)
         kept = kept[nms(boxes[kept], found.scores[kept], found.images[kept], _IMAGE_OVERLAP)]
         boxes = boxes[kept]
         boxes = boxes + found.offsets[kept] * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
         return _Candidates(square(boxes), found.scores[kept], found.images[kept])
 
-    def _slide(self, areas: SummedAreas, alike: Sequence[shelves.Shelf]) -> _Proposals:
-        """P-Net on shelves of one height."""
-        pixels = np.zeros((len(alike), alike[0].height, shelves.WIDTH, 3), np.float32)
+    def _run_pnet(self, areas: SummedAreas, same_height: Sequence[shelves.Shelf]) -> _Proposals:
+        """Run P-Net on shelves of the same height."""
+        pixels = np.zeros((len(same_height), same_height[0].height, shelves.WIDTH, 3), np.float32)
         placed = [
             (number, column, piece)
-            for number, shelf in enumerate(alike)
+            for number, shelf in enumerate(same_height)
             for column, piece in zip(shelf.columns, shelf.pieces, strict=True)
         ]
         for number, column, piece in placed:
             target = pixels[number, : piece.height, column : column + piece.width]
-            areas.level(piece.image, piece.shape, piece.rows, piece.columns, target)
-        absent = torch.from_numpy(_absent(placed, pixels.shape[1])).to(self._device)
-        probability, features = self._pnet(self._to_input(pixels), absent)
+            areas.level(piece.image, piece.shape, (piece.rows[0], piece.columns[0]), target)
+        masked = torch.from_numpy(_masked_pixels(placed, pixels.shape[1])).to(self._device)
+        probability, features = self._pnet(self._to_input(pixels), masked)
         where = (probability >= _P_THRESHOLD).nonzero()
-        # A window belongs to the piece that it begins in, if it ends there too.
+        # A window belongs to the piece in which it begins. Windows that end outside of it are dropped.
         number, row, column = where.cpu().numpy().T
         origins = np.array([(number, column // _STRIDE) for number, column, _ in placed])
         starts = origins @ (shelves.WIDTH, 1)
@@ -241,8 +242,8 @@ class MTCNN:
         )
 
     def _refine(self, areas: SummedAreas, sizes: I64, candidates: _Candidates) -> _Candidates:
-        """R-Net on the crops of all candidates."""
-        candidates, (scores, offsets) = self._judge(self._rnet, _R_SIDE, areas, sizes, candidates)
+        """Run R-Net on the crops of all candidates."""
+        candidates, (scores, offsets) = self._run_on_crops(self._rnet, _R_SIDE, areas, sizes, candidates)
         passed = np.flatnonzero(scores > _R_THRESHOLD)
         boxes, scores, owners = candidates.boxes[passed], scores[passed], candidates.images[passed]
         kept = nms(boxes, scores, owners, _IMAGE_OVERLAP)
@@ -250,10 +251,11 @@ class MTCNN:
         return _Candidates(square(boxes), scores[kept], owners[kept])
 
     def _output(self, areas: SummedAreas, sizes: I64, candidates: _Candidates) -> tuple[_Candidates, F32]:
-        """O-Net on the crops of those that are left: the faces, and their landmarks."""
-        candidates, (scores, offsets, points) = self._judge(self._onet, _O_SIDE, areas, sizes, candidates)
-        # Last come first: of equal scores, which are common near 1, facenet-pytorch's last suppression
-        # prefers the later.
+        """Run O-Net on the crops of the remaining candidates; returns the faces and their landmarks."""
+        candidates, outputs = self._run_on_crops(self._onet, _O_SIDE, areas, sizes, candidates)
+        scores, offsets, points = outputs
+        # In reverse order: of equal scores, which are common near 1, the last suppression of
+        # facenet-pytorch prefers the later one.
         passed = np.flatnonzero(scores > _O_THRESHOLD)[::-1]
         boxes, scores, owners = candidates.boxes[passed], scores[passed], candidates.images[passed]
         extent = boxes[:, None, 2:] - boxes[:, None, :2] + 1
@@ -262,27 +264,29 @@ class MTCNN:
         kept = nms(faces.boxes, scores, owners, _IMAGE_OVERLAP, overlap="min")
         return faces.pick(kept), landmarks[kept]
 
-    def _judge(
+    def _run_on_crops(
         self, net: nn.Module, side: int, areas: SummedAreas, sizes: I64, candidates: _Candidates
     ) -> tuple[_Candidates, list[F32]]:
-        """Crop the candidates and run a network on them; those outside their photo are left out."""
+        """Run a network on the crops of the candidates; drops candidates outside of their image."""
         cut, inside = frames(candidates.boxes, sizes[candidates.images])
         candidates, cut = candidates.pick(np.flatnonzero(inside)), cut[inside]
-        passes = self._crops.run(  # at least once, if with no crop: the outputs have the right shapes then
+        # Without crops there is one empty pass, so that the outputs have the right shapes.
+        passes = self._crop_pixels.run(
             len(cut),
-            lambda some: net(self._to_input(areas.crops(candidates.images[some], cut[some], side))),
+            lambda part: net(self._to_input(areas.crops(candidates.images[part], cut[part], side))),
             each=side**2,
         )
         return candidates, [_to_numpy(torch.cat(column)) for column in zip(*passes, strict=True)]
 
     def _to_input(self, pixels: F32) -> Tensor:
-        """Pictures (n, h, w, 3) as the networks take them."""
-        # A view, channels last in memory: on a CPU that is 1.5 times as fast in P-Net, and 3 times in
-        # R- and O-Net, as one plane per channel.
+        """Convert pixels (n, h, w, 3) to the input of the networks."""
+        # A view with channels last in memory. On a CPU, P-Net is then 1.5 times and R-Net and O-Net are 3
+        # times as fast as with one plane per channel.
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device)
 
 
 def _batches(images: Sequence[Image]) -> Iterator[slice]:
+    """Split images into batches of `_PIXELS_PER_BATCH` pixels at most, or of one image."""
     first, pixels = 0, 0
     for index, image in enumerate(images):
         size = image.shape[0] * image.shape[1]
@@ -295,7 +299,10 @@ def _batches(images: Sequence[Image]) -> Iterator[slice]:
 
 
 def _scales(shorter: int, min_face: float) -> Iterator[float]:
-    """Scales of the pyramid: from the smallest face filling P-Net's window to the shorter side doing so."""
+    """Yield the scales of the pyramid.
+
+    At the first the smallest face fills P-Net's window, at the last the shorter side of the image does.
+    """
     scale = _WINDOW / min_face
     side = shorter * scale
     while side >= _WINDOW:
@@ -305,17 +312,19 @@ def _scales(shorter: int, min_face: float) -> Iterator[float]:
 
 
 def _cells(extent: int) -> int:
-    """Windows side by side on so many pixels, the last of which may reach one pixel beyond them.
+    """Return the number of windows along `extent` pixels; the last may extend one pixel beyond them.
 
-    Half of what the first convolution leaves, rounded up by the pooling, less the two after it.
+    The first convolution takes 2 pixels, the pooling halves the rest and rounds up, and the two other
+    convolutions take 4.
     """
     return -(-(extent - 2) // 2) - 4
 
 
-def _absent(placed: Sequence[tuple[int, int, shelves.Piece]], height: int) -> I64:
-    """Pixels behind odd edges, of what P-Net's first convolution makes of shelves.
+def _masked_pixels(placed: Sequence[tuple[int, int, shelves.Piece]], height: int) -> I64:
+    """Return the pixels next to pieces of odd size in the output of P-Net's first convolution.
 
-    On its own a piece of odd size would have its last pooled pixels made of one row or column, not of two.
+    On its own, a piece of odd size has incomplete pooling windows in its last row or column. On a shelf,
+    these windows also cover pixels outside of the piece, which the pooling must ignore.
     """
     pitch = shelves.WIDTH - 2
     parts: list[I64] = [np.empty(0, np.int64)]
@@ -330,7 +339,7 @@ def _absent(placed: Sequence[tuple[int, int, shelves.Piece]], height: int) -> I6
 
 
 def _regress(boxes: F32, offsets: F32) -> F32:
-    # Width and height count both ends here, unlike after P-Net: so has facenet-pytorch.
+    # As in facenet-pytorch, width and height count both ends here, but not after P-Net.
     moved: F32 = boxes + offsets * np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2)
     return moved
 

@@ -17,19 +17,19 @@ __all__ = ["ONet", "PNet", "RNet"]
 
 
 class PNet(nn.Module):
-    """Proposals: fully convolutional, one 12-px window for every second pixel.
+    """Proposals: fully convolutional, one window of 12 px for every second pixel.
 
     Parameters
     ----------
-    absent : (m,) int64
-        Pixels of what the first convolution makes, in the order of memory, that the pooling is to leave out.
+    masked : (m,) int64
+        Pixels of the first convolution's output, in the order of memory, that the pooling ignores.
 
     Returns
     -------
     probability : (n, h', w')
-        That the window holds a face.
+        That the window contains a face.
     features : (n, h', w', 32)
-        What `offsets` makes the window's offsets of; few windows need any.
+        Input of `offsets`, which is computed for the few windows that need it.
     """
 
     def __init__(self) -> None:
@@ -43,26 +43,26 @@ class PNet(nn.Module):
         self.conv4_1 = nn.Conv2d(32, 2, 1)
         self.conv4_2 = nn.Conv2d(32, 4, 1)
 
-    def forward(self, x: Tensor, absent: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
         """Run the network; see the class."""
         x = _prelu_of_rows(self.conv1(x), self.prelu1.weight)
-        x.permute(0, 2, 3, 1).flatten(0, 2).index_fill_(0, absent, -torch.inf)
+        x.permute(0, 2, 3, 1).flatten(0, 2).index_fill_(0, masked, -torch.inf)
         x = _max_pool(x, 2)
         x = self.prelu2(self.conv2(x))
         x = self.prelu3(self.conv3(x)).permute(0, 2, 3, 1)
-        # The softmax of two is the logistic function of their difference; as a product with one vector it
-        # is ten times as fast as a convolution with so few channels.
+        # The softmax of two logits is the logistic function of their difference. As a product with one
+        # vector it is ten times as fast as a convolution with so few channels.
         weight, bias = self.conv4_1.weight[:, :, 0, 0], self.conv4_1.bias
         assert bias is not None
         return torch.sigmoid(x @ (weight[1] - weight[0]) + (bias[1] - bias[0])), x
 
     def offsets(self, features: Tensor) -> Tensor:
-        """(m, 4) offsets of a window's sides, in parts of the window's, of (m, 32) features."""
+        """Compute offsets (m, 4) of windows, as fractions of their size, from features (m, 32)."""
         return nn.functional.linear(features, self.conv4_2.weight[:, :, 0, 0], self.conv4_2.bias)
 
 
 class RNet(nn.Module):
-    """Refinement: judges 24-px crops.
+    """Refinement: classifies crops of 24 px.
 
     Returns
     -------
@@ -93,14 +93,14 @@ class RNet(nn.Module):
 
 
 class ONet(nn.Module):
-    """Output: judges 48-px crops and places five landmarks.
+    """Output: classifies crops of 48 px and locates five landmarks.
 
     Returns
     -------
     probability : (n,)
     offsets : (n, 4)
     landmarks : (n, 10)
-        The five x, then the five y, in parts of the crop's side.
+        The five x, then the five y, as fractions of the crop's side.
     """
 
     def __init__(self) -> None:
@@ -130,10 +130,10 @@ class ONet(nn.Module):
 
 
 def _max_pool(x: Tensor, kernel: int) -> Tensor:
-    """Max pooling with stride 2 and a last window that may be cut short (``ceil_mode``).
+    """Max pooling with stride 2, in which the last window may be incomplete (``ceil_mode``).
 
-    Elementwise maxima of shifted views: for channels last on a CPU, 8 times as fast as torch's own
-    for windows of 2 and twice as fast for 3.
+    It is computed as elementwise maxima of shifted views. For channels last on a CPU, this is 8 times as
+    fast as torch's own pooling for windows of 2, and twice as fast for windows of 3.
     """
     for axis in (2, 3):
         count = -(-(x.shape[axis] - kernel) // 2) + 1
@@ -142,7 +142,7 @@ def _max_pool(x: Tensor, kernel: int) -> Tensor:
         x = firsts[0]
         for view in firsts[1:]:
             x = torch.maximum(x, view)
-        whole = last.shape[axis]  # the last pixel of a window is what a window that is cut short lacks
+        whole = last.shape[axis]  # an incomplete window lacks its last pixel
         if whole == count:
             x = torch.maximum(x, last)
         else:
@@ -154,8 +154,8 @@ def _max_pool(x: Tensor, kernel: int) -> Tensor:
 def _prelu_of_rows(x: Tensor, weight: Tensor) -> Tensor:
     """PReLU of an image with few channels that are last in memory.
 
-    torch vectorises it over the channels, and ten do not fill a vector: with the channels of a whole row of
-    pixels side by side it takes a tenth of the time.
+    torch vectorises PReLU over the channels, and ten channels do not fill a vector. With the channels of a
+    whole row of pixels side by side, it takes a tenth of the time.
     """
     n, channels, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(n * height, width * channels)
@@ -168,5 +168,5 @@ def _face_probability(logits: Tensor) -> Tensor:
 
 
 def _flatten(x: Tensor) -> Tensor:
-    # The dense layers were trained on Caffe-MATLAB's order of axes: width before height, channels last.
+    # The dense layers were trained with the axes in the order of Caffe-MATLAB: width, height, channels.
     return x.permute(0, 3, 2, 1).flatten(1)

@@ -1,16 +1,16 @@
-"""Area resampling of many regions of many photos, at a cost that follows the output.
+"""Area resampling of many regions of many images, at a cost that depends on the output only.
 
-A cascade asks for the same photo again and again: every level of a pyramid, every candidate's
-crop. Averaging the pixels under each output pixel anew costs a pass over the photo per level; a
-summed-area table (Crow 1984, "Summed-area tables for texture mapping", SIGGRAPH) costs one pass
-in all, and then four look-ups per output pixel, whatever lies under it.
+A cascade resamples the same image many times: for every level of a pyramid and for the crop of every
+candidate. Averaging the pixels under each output pixel costs a pass over the image per level. A
+summed-area table (Crow 1984, "Summed-area tables for texture mapping", SIGGRAPH) costs one pass in
+all, and then four look-ups per output pixel, whatever its size.
 
-The three channels travel in one 64-bit word, 21 bits each, so that a table is built and read once
-and not thrice. Sums run over modulo 2^64; that is harmless, because the difference of four corners
-is exact as long as the true sum of each channel over the bin fits its 21 bits. Larger bins are
-summed in parts.
+The three channels share one 64-bit word, 21 bits each, so that a table is built and read once instead
+of three times. Sums wrap around modulo 2^64. This is harmless, because the difference of four corners
+is exact as long as the sum of each channel over the bin fits into 21 bits. Larger bins are summed in
+parts.
 
-The loops are compiled: in numpy the same takes four times as long, and several threads wait for each other.
+The loops are compiled. In numpy they take four times as long, and several threads wait for each other.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ __all__ = ["SummedAreas"]
 
 _BITS = 21
 _MASK = (1 << _BITS) - 1
-# Grey levels leave as the networks take them: a pass over all of them less.
+# Grey levels x are returned as (x - 127.5) / 128, the input of the networks; this saves a pass over them.
 _CENTRE, _SCALE = np.float32(127.5 / 128), np.float32(1 / 128)
 # The largest side for which side * side pixels of value 255 sum to less than 2^21.
 _MAX_SIDE = 90
 
 
 class SummedAreas:
-    """Summed-area tables of a batch of photos.
+    """Summed-area tables of a batch of images.
 
-    Resampling is that of torch's ``interpolate(mode="area")``: output pixel i of m averages input
-    pixels floor(i n / m) to ceil((i + 1) n / m) of n, so that bins overlap where n / m is not whole.
+    Resampling equals torch's ``interpolate(mode="area")``: output pixel i of m averages input pixels
+    floor(i n / m) to ceil((i + 1) n / m) of n, so bins overlap if n / m is not a whole number.
 
     Parameters
     ----------
@@ -58,36 +58,35 @@ class SummedAreas:
         self,
         index: int,
         shape: tuple[int, int],
-        rows: tuple[int, int],
-        columns: tuple[int, int],
+        start: tuple[int, int],
         out: F32,
     ) -> None:
-        """Resample one photo to `shape` and write a part of the result.
+        """Resample one image to `shape` and write a part of the result.
 
         Parameters
         ----------
         index : int
-            Which photo.
+            Position of the image in the batch.
         shape : (height, width)
-            Size of the whole resampled photo.
-        rows, columns : (first, end)
-            The part of it that is wanted.
-        out : (end - first of rows, end - first of columns, 3) float32
-            Receives grey levels x as ``(x - 127.5) / 128``.
+            Size of the whole resampled image.
+        start : (row, column)
+            Where the part begins.
+        out : (rows, columns, 3) float32
+            Receives the part, with grey levels x as ``(x - 127.5) / 128``.
         """
-        _level(self._table(index), shape, rows[0], columns[0], out)
+        _level(self._table(index), shape, *start, out)
 
     def crops(self, indices: I64, frames: I64, size: int) -> F32:
-        """Cut and resample regions of photos.
+        """Cut regions out of the images and resample them.
 
         Parameters
         ----------
         indices : (n,) int64
-            The photo of each region.
+            Position in the batch of the image of each region.
         frames : (n, 4) int64
-            ``x1 y1 x2 y2``, x2 and y2 excluded; not empty and inside the photo.
+            ``x1 y1 x2 y2``, x2 and y2 excluded; not empty and inside the image.
         size : int
-            Side of the square that each region is resampled to, in pixels.
+            Side in pixels of the squares to which the regions are resampled.
 
         Returns
         -------
@@ -106,6 +105,7 @@ class SummedAreas:
 
 @compiled(nogil=True)
 def _fill(table, image):  # type: ignore[no-untyped-def]
+    """Fill the summed-area table of an image."""
     table[0] = 0
     for y in range(image.shape[0]):
         table[y + 1, 0] = 0
@@ -118,6 +118,7 @@ def _fill(table, image):  # type: ignore[no-untyped-def]
 
 @compiled(nogil=True)
 def _level(table, shape, row, column, out):  # type: ignore[no-untyped-def]
+    """Resample a part of an image; see `SummedAreas.level`."""
     flat, pitch = table.ravel(), table.shape[1]
     lefts, rights, widths, fit = _bins(column, out.shape[1], pitch - 1, shape[1])
     tops, bottoms, heights, fit_too = _bins(row, out.shape[0], table.shape[0] - 1, shape[0])
@@ -130,6 +131,7 @@ def _level(table, shape, row, column, out):  # type: ignore[no-untyped-def]
 
 @compiled(nogil=True)
 def _crops(flat, offsets, pitches, frames, out):  # type: ignore[no-untyped-def]
+    """Resample regions of images; see `SummedAreas.crops`."""
     size = out.shape[1]
     for i in range(len(frames)):
         x1, y1, x2, y2 = frames[i]
@@ -148,11 +150,11 @@ def _crops(flat, offsets, pitches, frames, out):  # type: ignore[no-untyped-def]
 
 @compiled(nogil=True)
 def _bins(first, number, extent, count):  # type: ignore[no-untyped-def]
-    """Bins ``first, first + 1, ...`` of `count` over `extent` pixels.
+    """Divide `extent` pixels into `count` bins and return `number` of them, starting with the bin `first`.
 
-    Where they start and end, one over their lengths, and whether none is too long for a word.
+    Returns where they start and end, one over their lengths, and whether none is longer than `_MAX_SIDE`.
     """
-    # Unsigned, for indices that need no look at their sign.
+    # Unsigned, so that indexing needs no check for negative numbers.
     starts, ends = np.empty(number, np.uint32), np.empty(number, np.uint32)
     inverses = np.empty(number, np.float32)
     fit = True
@@ -166,7 +168,7 @@ def _bins(first, number, extent, count):  # type: ignore[no-untyped-def]
 
 @compiled(nogil=True)
 def _row(flat, at, pitch, top, bottom, height, lefts, rights, widths, out):  # type: ignore[no-untyped-def]
-    """One row of output pixels: means over rows ``top:bottom`` of the photo whose table begins at `at`."""
+    """Write one row of output: means over rows ``top:bottom`` of the image whose table begins at `at`."""
     above, below = np.uint64(at + top * pitch), np.uint64(at + bottom * pitch)
     for x in range(len(lefts)):
         left, right = lefts[x], rights[x]
@@ -179,7 +181,7 @@ def _row(flat, at, pitch, top, bottom, height, lefts, rights, widths, out):  # t
 
 @compiled(nogil=True)
 def _row_in_parts(flat, at, pitch, top, bottom, height, lefts, rights, widths, out):  # type: ignore[no-untyped-def]
-    """The same, of bins that are too long for a word."""
+    """Like `_row`, for bins with a side longer than `_MAX_SIDE`."""
     for x in range(len(lefts)):
         out[x] = 0
         for y in range(top, bottom, _MAX_SIDE):

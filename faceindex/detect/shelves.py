@@ -1,9 +1,9 @@
-"""Pieces of many pictures side by side on shelves of one width and few heights.
+"""Packing of pieces of images onto shelves, strips of one width and a few heights.
 
-A network that slides over the levels of an image pyramid is given a picture of another size nearly every
-time: the convolution library compiles code for each, the allocator sees ever new sizes, and small pictures
-cost more in calls than in arithmetic. Packed on shelves, pieces share passes of a few fixed shapes. The
-packing is first fit by decreasing height (Coffman et al. 1980, "Performance bounds for level-oriented
+A network that slides over the levels of image pyramids gets an input of another size nearly every time. Then
+the convolution library compiles code for each size, the allocator requests blocks of new sizes, and small
+inputs cost more in calls than in arithmetic. Packed onto shelves, pieces share passes of a few fixed shapes.
+The packing is first fit by decreasing height (Coffman et al. 1980, "Performance bounds for level-oriented
 two-dimensional packing algorithms", https://doi.org/10.1137/0209062).
 """
 
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 __all__ = ["HEIGHT", "WIDTH", "Piece", "Shelf", "cut", "shelve"]
 
 WIDTH = 512
-"""Pixels of every shelf; what is wider is cut."""
+"""Width of every shelf in pixels; wider levels are cut."""
 
 HEIGHT = 128
-"""Pixels of the highest shelf; what is higher is cut."""
+"""Height of the highest shelf in pixels; higher levels are cut."""
 
-_STEP = 8  # heights of shelves are multiples of this: 16 shapes in all, and little empty
+_STEP = 8  # heights of shelves are multiples of this: 16 shapes in all, and little empty space
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Piece:
     image : int
     level : int
     shape : (height, width)
-        Of the whole level.
+        Size of the whole level.
     rows, columns : (first, end)
-        Of the level, first ones even.
+        The part of the level; first ones are even.
     """
 
     image: int
@@ -45,18 +45,18 @@ class Piece:
 
     @property
     def height(self) -> int:
-        """Its own rows."""
+        """Number of rows of the piece."""
         return self.rows[1] - self.rows[0]
 
     @property
     def width(self) -> int:
-        """Its own columns."""
+        """Number of columns of the piece."""
         return self.columns[1] - self.columns[0]
 
 
 @dataclass(slots=True)
 class Shelf:
-    """Pieces next to each other, from row 0 down.
+    """Pieces side by side, all with their top at row 0.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Shelf:
     columns : list of int
         Where each piece begins, ascending and even.
     used : int
-        Columns that are taken.
+        Number of columns that are occupied.
     """
 
     height: int
@@ -75,23 +75,24 @@ class Shelf:
     used: int = 0
 
     def put(self, piece: Piece) -> None:
-        """Append a piece; there must be room."""
+        """Append a piece, which must fit."""
         self.pieces.append(piece)
         self.columns.append(self.used)
         self.used += _even(piece.width)
 
 
 def cut(image: int, level: int, shape: tuple[int, int], reach: int) -> Iterator[Piece]:
-    """Cut a level of an image into pieces that fit on shelves, all about as large.
+    """Cut a level of an image into pieces of about equal size that fit onto shelves.
 
     Parameters
     ----------
     image, level : int
-        Kept with the pieces.
+        Stored with the pieces.
     shape : (height, width)
-        Of the level.
+        Size of the level.
     reach : int
-        Rows and columns that neighbours share, even: what a window covers beyond its stride.
+        Number of rows and columns that neighbouring pieces share, even: how far a window extends beyond
+        its stride.
     """
     for rows in _cut(shape[0], HEIGHT, reach):
         for columns in _cut(shape[1], WIDTH, reach):
@@ -99,7 +100,7 @@ def cut(image: int, level: int, shape: tuple[int, int], reach: int) -> Iterator[
 
 
 def shelve(pieces: Sequence[Piece]) -> list[Shelf]:
-    """Put pieces on as few shelves as first fit finds, the highest first."""
+    """Pack pieces onto shelves by first fit; the highest shelves come first."""
     shelves: list[Shelf] = []
     for piece in sorted(pieces, key=lambda piece: (piece.height, piece.width), reverse=True):
         width = _even(piece.width)
@@ -112,6 +113,7 @@ def shelve(pieces: Sequence[Piece]) -> list[Shelf]:
 
 
 def _cut(extent: int, limit: int, reach: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and end positions of the pieces along one axis."""
     steps = -(-(extent - reach) // 2)  # strides of two pixels
     parts = max(1, -(-steps // ((limit - reach) // 2)))
     for part in range(parts):

@@ -11,7 +11,7 @@ __all__ = ["Embedder"]
 
 
 class Embedder(Protocol):
-    """What every embedder offers. Built by ``Target(spec)``."""
+    """Interface of an embedder; `models.load` calls ``Target(spec, device=..., **options)``."""
 
     spec: EmbedderSpec
 
@@ -21,7 +21,7 @@ class Embedder(Protocol):
         Parameters
         ----------
         chips : (n, s, s, 3) uint8
-            Cut as ``spec.alignment`` says; n may be 0.
+            Cut with ``spec.alignment``; n may be 0.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What every embedder is given, checked in one place, and what it makes of its outputs."""
+"""Checks of the chips that all embedders take, and scaling of the outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["check_chips", "to_unit_length"]
 
 
 def check_chips(chips: U8, spec: EmbedderSpec) -> None:
-    """See that chips are what an embedder's alignment cuts.
+    """Check that chips fit an embedder's alignment.
 
     Raises
     ------
@@ -22,13 +22,13 @@ def check_chips(chips: U8, spec: EmbedderSpec) -> None:
     size = spec.alignment.size
     if chips.dtype != np.uint8 or chips.shape[1:] != (size, size, 3):
         raise UsageError(
-            f"{spec.name} embeds chips of shape (n, {size}, {size}, 3) and type uint8, "
-            f"not {chips.shape} {chips.dtype}.",
-            "Cut them with faceindex.align.cut_chips.",
+            f"The embedder {spec.name} needs chips of shape (n, {size}, {size}, 3) and dtype uint8, "
+            f"not {chips.shape} and {chips.dtype}.",
+            "Cut the chips with faceindex.align.cut_chips.",
         )
 
 
 def to_unit_length(outputs: F32) -> tuple[F32, F32]:
-    """Outputs (n, d) of a network as unit vectors (n, d), and the lengths (n,) that they had."""
+    """Scale outputs (n, d) of a network to unit length; returns them and their former lengths (n,)."""
     norms = np.linalg.norm(outputs, axis=1)
     return outputs / np.maximum(norms, np.finfo(np.float32).tiny)[:, None], norms

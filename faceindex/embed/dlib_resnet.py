@@ -1,8 +1,8 @@
 """dlib's face recognition network, the encodings of ``face_recognition``, as a torch module.
 
 The network is that of ``examples/dnn_face_recognition_ex.cpp`` in dlib (King, 2017; 99.38 % on LFW
-by its author): a ResNet (He et al. 2016) of 29 convolutions, trained with a metric loss so that
-outputs of one person lie within 0.6 of each other. The file of weights is read as it was published.
+according to its author): a ResNet (He et al. 2016) of 29 convolutions, trained with a metric loss so that
+outputs for one person lie within 0.6 of each other. The published weight file is read directly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from torch.nn import functional as F  # noqa: N812
 from faceindex.devices import BatchSize, half_precision
 from faceindex.embed.chips import check_chips, to_unit_length
 from faceindex.errors import WeightsInvalid
-from faceindex.models.dlib_format import (
+from faceindex.models.dlib_format import read_metric_network
+from faceindex.models.dlib_layers import (
     Add,
     Affine,
     AveragePool,
@@ -33,7 +34,6 @@ from faceindex.models.dlib_format import (
     ReLU,
     Skip,
     Tag,
-    read_metric_network,
 )
 from faceindex.models.spec import EmbedderSpec, WeightFile
 from faceindex.models.weights import read_weights
@@ -44,7 +44,8 @@ __all__ = ["DlibResNet", "Network"]
 _SIZE = 150
 _DIMENSION = 128
 _BATCH = 32  # chips per pass: the fastest of 1 to 128 (5.2 ms a chip on one AVX2 core, 9 ms for 1)
-_CHIP_BYTES = 4 * (3 * 150**2 + 3 * 32 * 72**2)  # in a pass: float32 input and the largest activations
+# Bytes per chip in a pass: float32 input and the largest activations.
+_CHIP_BYTES = 4 * (3 * 150**2 + 3 * 32 * 72**2)
 
 # Channels of the residual blocks from input to output, and whether each halves the plane
 # (alevel4 to alevel0 in the example).
@@ -75,9 +76,9 @@ class _Parameters(NamedTuple):
 class _Block(nn.Module):
     """Two convolutions and a shortcut.
 
-    Where it halves the plane, the shortcut is averaged over 2 x 2 pixels and lacks channels, and,
-    as dlib does not pad a convolution of stride 2, planes may differ by one row and column. dlib
-    adds tensors of different sizes as if the missing values were zeros.
+    In a block that halves the plane, the shortcut is averaged over 2 x 2 pixels. It then has fewer channels
+    than the output of the convolutions and, as dlib does not pad a convolution of stride 2, may have one row
+    and column more. dlib adds tensors of different sizes as if the missing values were zeros.
     """
 
     def __init__(self, first: _Folded, second: _Folded, *, down: bool) -> None:
@@ -101,9 +102,8 @@ class _Block(nn.Module):
 class Network(nn.Module):
     """The 29 convolutions: chips (n, 3, 150, 150) in 0..255 to outputs (n, 128) float32.
 
-    Chips have the type of the convolutions, which is float32 if not changed.
-
-    Build it with `Network.from_weights`.
+    Chips must have the dtype of the convolutions, which is float32 unless changed. Build the network with
+    `Network.from_weights`.
     """
 
     def __init__(self, parameters: _Parameters) -> None:
@@ -119,38 +119,38 @@ class Network(nn.Module):
 
     @classmethod
     def from_weights(cls, weight: WeightFile) -> Network:
-        """Read the published file; it is parsed once per process.
+        """Read the published weight file; it is parsed once per process.
 
         Raises
         ------
         WeightsNotFound
-            If the file is nowhere.
+            If the file is missing.
         WeightsInvalid
-            If it is not the published one.
+            If it is not the published file.
         """
         return cls(_read_parameters(weight))
 
     def forward(self, chips: Tensor) -> Tensor:
-        """Outputs, not scaled to unit length."""
+        """Return the outputs, not scaled to unit length."""
         x = F.max_pool2d(F.relu_(self.stem(chips)), 3, 2)
         return F.linear(self.blocks(x).mean((2, 3), dtype=self.head.dtype), self.head)
 
 
 class DlibResNet:
-    """Embedder of 128 dimensions for chips of 150 x 150 pixels.
+    """Embedder with 128 dimensions for chips of 150 x 150 pixels.
 
     Parameters
     ----------
     spec : EmbedderSpec
     device : str
-        Where torch computes.
+        A torch device.
     half : bool
-        Whether the convolutions are computed in bfloat16 where `device` is faster then.
+        Whether to compute the convolutions in bfloat16 if that is faster on `device`.
 
     Raises
     ------
     WeightsNotFound, WeightsInvalid
-        As `faceindex.models.weights.read_weights`.
+        See `faceindex.models.weights.read_weights`.
     """
 
     def __init__(self, spec: EmbedderSpec, *, device: str = "cpu", half: bool = False) -> None:
@@ -163,7 +163,7 @@ class DlibResNet:
             part.to(self._dtype)
 
     def outputs(self, chips: U8) -> F32:
-        """The network's own output, before it is scaled to unit length.
+        """Return the network's own outputs, not scaled to unit length.
 
         Parameters
         ----------
@@ -173,7 +173,7 @@ class DlibResNet:
         Returns
         -------
         (n, 128) float32
-            What ``dlib.face_recognition_model_v1.compute_face_descriptor`` gives, to 1e-4.
+            Equal to ``dlib.face_recognition_model_v1.compute_face_descriptor`` to 1e-4.
 
         Raises
         ------
@@ -182,9 +182,9 @@ class DlibResNet:
         """
         check_chips(chips, self.spec)
 
-        def compute(some: slice) -> Tensor:
-            batch = torch.from_numpy(np.require(chips[some], requirements=["C", "W"]))
-            # A permuted (n, h, w, 3) array is in channels_last order already.
+        def compute(part: slice) -> Tensor:
+            batch = torch.from_numpy(np.require(chips[part], requirements=["C", "W"]))
+            # A permuted (n, h, w, 3) array is already in channels_last order.
             x = batch.to(self._device).permute(0, 3, 1, 2).to(self._dtype)
             outputs: Tensor = self._network(x).cpu()
             return outputs
@@ -201,7 +201,7 @@ class DlibResNet:
         Parameters
         ----------
         chips : (n, 150, 150, 3) uint8
-            RGB, cut as ``spec.alignment`` says; n may be 0.
+            RGB, cut with ``spec.alignment``; n may be 0.
 
         Returns
         -------
@@ -219,10 +219,9 @@ class DlibResNet:
 
 
 def _convolution(folded: _Folded, *, stride: int, padding: int) -> nn.Conv2d:
+    """Build a convolution from folded weights."""
     filters, channels, rows, columns = folded.weight.shape
-    module = nn.Conv2d(
-        channels, filters, (rows, columns), stride, padding, device="meta"
-    )  # parameters follow
+    module = nn.Conv2d(channels, filters, (rows, columns), stride, padding, device="meta")
     module.weight = nn.Parameter(folded.weight, requires_grad=False)
     module.bias = nn.Parameter(folded.bias, requires_grad=False)
     return module
@@ -235,7 +234,7 @@ def _read_parameters(weight: WeightFile) -> _Parameters:
     for layer, geometry in zip(layers, expected, strict=True):
         if _geometry(layer) != geometry:
             raise WeightsInvalid(
-                f"{weight.name} holds another network: {_geometry(layer)} in place of {geometry}.",
+                f"{weight.name} contains another network: {_geometry(layer)} instead of {geometry}.",
                 f"Get the file from {weight.source}.",
             )
     normalisation, head = layers[0], layers[-1]
@@ -255,13 +254,14 @@ def _read_parameters(weight: WeightFile) -> _Parameters:
 
 
 def _fold(convolution: Convolution, affine: Affine, normalisation: Input | None = None) -> _Folded:
-    """One convolution that does what all of them do; the folding is exact but for rounding.
+    """Merge a convolution, the affine layer after it and the normalisation before it, if any.
 
-    The normalisation can be folded in only because the first convolution has no padding: zeros
-    around the normalised image would be the mean colour around the original.
+    The result is exact except for rounding. The normalisation can be merged only because the first
+    convolution has no padding: zeros around the normalised image would be the mean colour around the
+    original.
     """
-    # Channels last in memory: 4 % to 25 % faster than torch's usual order, and the order in which chips come.
-    # Rounded once, as if the product were made in double precision: dividing by a power of two is exact.
+    # Channels last in memory, the order of the chips: 4 % to 25 % faster than torch's default order. The
+    # product is rounded once, as if computed in double precision, since dividing by a power of two is exact.
     filters, channels, rows, columns = convolution.weight.shape
     weight = np.empty((filters, rows, columns, channels), np.float32).transpose(0, 3, 1, 2)
     factor = affine.scale / np.float32(1 if normalisation is None else 256)
@@ -275,7 +275,7 @@ def _fold(convolution: Convolution, affine: Affine, normalisation: Input | None 
 
 
 def _geometry(layer: Layer) -> _Geometry:
-    """Everything of a layer but its values."""
+    """Return the type of a layer and its shape, without its values."""
     if isinstance(layer, Input):
         return Input, (layer.height, layer.width)
     if isinstance(layer, Convolution):
@@ -290,7 +290,7 @@ def _geometry(layer: Layer) -> _Geometry:
 
 
 def _expected_geometry() -> Iterator[_Geometry]:
-    """The network as the example declares it, from input to output."""
+    """Yield the layers of the network as the example declares them, from input to output."""
     yield Input, (_SIZE, _SIZE)
     yield Convolution, ((32, 3, 7, 7), (2, 2), (0, 0))
     yield Affine, (32,)
@@ -298,7 +298,7 @@ def _expected_geometry() -> Iterator[_Geometry]:
     yield MaxPool, ((3, 3), (2, 2), (0, 0))
     before = 32
     for channels, down in _BLOCKS:
-        # dlib pads a convolution by half its window, but one with a stride not at all.
+        # dlib pads a convolution of stride 1 by half its window, and others not at all.
         step = ((2, 2), (0, 0)) if down else ((1, 1), (1, 1))
         yield Tag, ()
         yield Convolution, ((channels, before, 3, 3), *step)

@@ -3,10 +3,10 @@
 Schroff et al. 2015, https://arxiv.org/abs/1503.03832, trained as a classifier of 8,631 people by
 davidsandberg/facenet, model 20180402-114759, and published for torch by facenet-pytorch.
 
-Averaging over a chip and its mirror image takes twice the time and changes little: with MTCNN 99.1 in place
-of 99.0 % of the 3,000 LFW pairs are told right, with a standard error of 0.14, and 92.8 in place of 92.3 % of
-the pairs of one person of 400 photos of shared/data/people are more alike than all but 1 % of those of two
-(`benchmarks/facenet_chips.py --quick`). So it is off unless asked for.
+Averaging over a chip and its mirror image takes twice the time and changes little, so it is off by default.
+With MTCNN, the accuracy on the 3,000 LFW pairs is 99.1 instead of 99.0 %, with a standard error of 0.14. On
+400 photos of shared/data/people, the true match rate at a false match rate of 1 % is 92.8 instead of 92.3 %
+(`benchmarks/facenet_chips.py --quick`).
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from faceindex.types import F32, U8
 
 __all__ = ["Facenet"]
 
-# Chips per pass: from 16 on all are as fast (30 ms a chip on one core of an AMD EPYC), 8 to 12 a tenth
-# slower; and the faces of 16 photos, which `index` gives at a time, go in one.
+# Chips per pass: 16 and more are equally fast (30 ms a chip on one core of an AMD EPYC), 8 to 12 are a tenth
+# slower. The faces of the 16 photos that `index` processes at a time fit into one pass.
 _BATCH = 24
-_CHIP_BYTES = 4 * (3 * 160**2 + 2 * 64 * 77**2)  # in a pass: float32 input and the largest activations
-_CLASSIFIER = "logits."  # names the 8,631 people of VGGFace2
+# Bytes per chip in a pass: float32 input and the largest activations.
+_CHIP_BYTES = 4 * (3 * 160**2 + 2 * 64 * 77**2)
+_CLASSIFIER = "logits."  # prefix of the tensors that classify the 8,631 people of VGGFace2
 
 
 class Facenet:
-    """Embedder of 512 dimensions for chips of 160 x 160 pixels.
+    """Embedder with 512 dimensions for chips of 160 x 160 pixels.
 
     Parameters
     ----------
     spec : EmbedderSpec
     device : str
-        Where torch computes.
+        A torch device.
     flip : bool
-        Whether to average the outputs for a chip and for its mirror image. Takes twice the time.
+        Whether to average the outputs for a chip and its mirror image. Takes twice the time.
     half : bool
-        Whether to compute in bfloat16 where `device` is faster then.
+        Whether to compute in bfloat16 if that is faster on `device`.
 
     Raises
     ------
@@ -58,12 +59,12 @@ class Facenet:
         network = load_network(InceptionResnetV1, spec.weights[0], ignored=_CLASSIFIER)
         network.fold()
         self._dtype = half_precision(device) if half else torch.float32
-        # 12 % faster than the default order, and the order in which chips come.
+        # Channels last, the order of the chips: 12 % faster than torch's default order.
         self._network = network.to(self._device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._batch = BatchSize(device, cpu=_BATCH, item_bytes=_CHIP_BYTES)
 
     def outputs(self, chips: U8) -> F32:
-        """The network's own output, before it is scaled to unit length.
+        """Return the network's own outputs, not scaled to unit length.
 
         Parameters
         ----------
@@ -73,8 +74,8 @@ class Facenet:
         Returns
         -------
         (n, 512) float32
-            Scaled to unit length it is what facenet-pytorch's ``InceptionResnetV1`` gives, to 1e-5;
-            with `flip`, the mean of two such outputs.
+            Scaled to unit length, they equal those of facenet-pytorch's ``InceptionResnetV1`` to 1e-5. With
+            `flip`, each is the mean of two such outputs.
 
         Raises
         ------
@@ -85,7 +86,7 @@ class Facenet:
         if not len(chips):
             return np.empty((0, self.spec.dimension), np.float32)
         with torch.inference_mode():
-            return np.concatenate(self._batch.run(len(chips), lambda block: self._pass(chips[block])))
+            return np.concatenate(self._batch.run(len(chips), lambda part: self._pass(chips[part])))
 
     def embed(self, chips: U8) -> tuple[F32, F32]:
         """Embed aligned faces.
@@ -93,7 +94,7 @@ class Facenet:
         Parameters
         ----------
         chips : (n, 160, 160, 3) uint8
-            RGB, cut as ``spec.alignment`` says; n may be 0.
+            RGB, cut with ``spec.alignment``; n may be 0.
 
         Returns
         -------
@@ -110,8 +111,9 @@ class Facenet:
         return to_unit_length(self.outputs(chips))
 
     def _pass(self, chips: U8) -> F32:
+        """Pass chips through the network together."""
         batch = torch.from_numpy(np.require(chips, requirements=["C", "W"])).to(self._device)
-        # A permuted (n, h, w, 3) array is in channels_last order already.
+        # A permuted (n, h, w, 3) array is already in channels_last order.
         x = batch.permute(0, 3, 1, 2).float().sub_(127.5).div_(128).to(self._dtype)
         output = self._network(x).float()
         if self._flip:

@@ -1,4 +1,4 @@
-"""Inception-ResNet-v1 as facenet trained it, with the state-dict keys of facenet-pytorch.
+"""Inception-ResNet-v1 as trained by facenet, with the state-dict keys of facenet-pytorch.
 
 Szegedy et al. 2016, https://arxiv.org/abs/1602.07261, section 3.1, in the variant of davidsandberg/facenet
 (convolutions without padding in the stem, no rescaling between the branches). Names of modules, channels,
@@ -43,7 +43,7 @@ class _Unit(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Branches side by side, a 1 x 1 convolution over them, and a shortcut around it all."""
+    """Branches side by side, a 1 x 1 convolution of their outputs, and a shortcut around both."""
 
     def __init__(
         self, branches: list[nn.Module], widths: int, channels: int, *, scale: float, relu: bool = True
@@ -58,13 +58,13 @@ class _Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         *branches, mix = self.children()
         y = mix(torch.cat([branch(x) for branch in branches], dim=1))
-        # In place: nobody needs the input again.
+        # In place: the input is not used again.
         x = x.add_(y, alpha=self.scale)
         return F.relu_(x) if self.relu else x
 
 
 class _Reduction(nn.Module):
-    """Branches that halve the plane, and a maximum over it, side by side."""
+    """Branches that halve the plane, and a max pooling, side by side."""
 
     def __init__(self, *branches: nn.Module) -> None:
         super().__init__()
@@ -111,8 +111,8 @@ def _block8(*, scale: float, relu: bool = True) -> _Residual:
 class InceptionResnetV1(nn.Module):
     """Faces (n, 3, 160, 160) float32, RGB as ``(x - 127.5) / 128``, to outputs (n, 512) float32.
 
-    The output is that of the last batch norm; facenet-pytorch's module scales it to unit length.
-    Only for inference: there is no dropout, no classifier, and blocks write over their input.
+    The output is that of the last batch norm; facenet-pytorch's module also scales it to unit length. The
+    module is for inference only: it has no dropout and no classifier, and its blocks overwrite their input.
     """
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class InceptionResnetV1(nn.Module):
         self.last_bn: nn.Module = nn.BatchNorm1d(512, eps=_EPSILON)
 
     def forward(self, faces: Tensor) -> Tensor:
-        """Outputs, not scaled to unit length."""
+        """Return the outputs, not scaled to unit length."""
         x = self.conv2d_2b(self.conv2d_2a(self.conv2d_1a(faces)))
         x = F.max_pool2d(x, 3, 2)
         x = self.conv2d_4b(self.conv2d_4a(self.conv2d_3b(x)))
@@ -151,9 +151,9 @@ class InceptionResnetV1(nn.Module):
         return y
 
     def fold(self) -> None:
-        """Fold every batch norm into the layer before it; what the network computes stays the same.
+        """Fold every batch norm into the layer before it, which does not change the outputs.
 
-        The network must be in evaluation mode. Afterwards its state-dict keys are other ones.
+        The network must be in evaluation mode. Its state-dict keys change.
         """
         for module in self.modules():
             if isinstance(module, _Unit):

@@ -14,35 +14,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from faceindex.errors import UsageError
+from faceindex.store.photos import Photo
 from faceindex.types import F32, I64, BoolArray
 
-__all__ = ["FaceChoice", "Labels", "PhotoNames", "choose_faces", "labels_from_csv", "labels_from_folders"]
+__all__ = ["FaceChoice", "Labels", "choose_faces", "labels_from_csv", "labels_from_folders"]
 
 FaceChoice: TypeAlias = Literal["largest", "center", "all"]
 """Which face of a photo its label is about."""
 
 _EXAMPLES = 3  # told of each kind of odd row
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoNames:
-    """What one photo of the index may be called.
-
-    Attributes
-    ----------
-    id : int
-    name : str
-        As named when it was indexed.
-    path : str
-        Absolute.
-    relpath : str
-        Relative to its root.
-    """
-
-    id: int
-    name: str
-    path: str
-    relpath: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +43,7 @@ class Labels:
     warnings: list[str]
 
 
-def labels_from_folders(photos: Sequence[PhotoNames]) -> Labels:
+def labels_from_folders(photos: Sequence[Photo]) -> Labels:
     """The name of the folder that holds a photo is its label.
 
     Folders of one name in different places are one person.
@@ -78,7 +58,7 @@ def labels_from_folders(photos: Sequence[PhotoNames]) -> Labels:
     return Labels("photo", of, warnings)
 
 
-def labels_from_csv(path: str | os.PathLike[str], photos: Sequence[PhotoNames], faces: I64) -> Labels:
+def labels_from_csv(path: str | os.PathLike[str], photos: Sequence[Photo], faces: I64) -> Labels:
     """Read a CSV file with the columns ``face,label`` or ``photo,label``, in any order, among others.
 
     Where there are both, as in what ``faceindex faces --csv`` writes, `face` counts. Photos may be
@@ -89,7 +69,7 @@ def labels_from_csv(path: str | os.PathLike[str], photos: Sequence[PhotoNames], 
     ----------
     path : path-like
         UTF-8, with or without a byte order mark.
-    photos : sequence of PhotoNames
+    photos : sequence of Photo
         Those of the index.
     faces : (n,) int64
         Face ids of the index.
@@ -197,7 +177,7 @@ def choose_faces(
 class _PhotoFinder:
     """From what a row calls a photo to its id."""
 
-    def __init__(self, photos: Sequence[PhotoNames], file: Path) -> None:
+    def __init__(self, photos: Sequence[Photo], file: Path) -> None:
         self._file = file
         self._paths = {photo.path: photo.id for photo in photos}
         # Folders that were indexed from different places may have been given by the same name.

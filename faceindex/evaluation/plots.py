@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faceindex.errors import FaceIndexError, UsageError
+from faceindex.files import write_durably
 from faceindex.metrics import Sample, Similarities
 from faceindex.types import F32
 
@@ -251,35 +250,21 @@ def _new_figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, target: Path) -> None:
-    """Write beside the target and move: nobody sees half a picture."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
     suffix = target.suffix.lower().removeprefix(".")
     metadata = {"Date": None} if suffix == "svg" else None
-    temporary = None
+
+    def draw(file: BinaryIO) -> None:
+        # Text in the SVG stays text, and equal plots are equal files.
+        with rc_context({"svg.fonttype": "none", "svg.hashsalt": "faceindex"}):
+            figure.savefig(file, format=suffix, dpi=150, metadata=metadata)
+
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix, delete=False
-        ) as file:
-            temporary = Path(file.name)
-            # Text in the SVG stays text, and equal pictures are equal files.
-            with rc_context({"svg.fonttype": "none", "svg.hashsalt": "faceindex"}):
-                figure.savefig(file, format=suffix, dpi=150, metadata=metadata)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
+        write_durably(target, draw, mode=0o666)
     except OSError as error:
         raise UsageError(
-            f"{target} cannot be written: {error.strerror or error}.", "Name another file with --plot."
+            f"{target} cannot be written: {error.strerror or error}.", "Choose another file as `plot`."
         ) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,4 +1,4 @@
-"""What people take away: crops, tables, embeddings and the photos of each cluster, as files.
+"""Export of crops, boxes, embeddings, clusters and galleries as files.
 
-Submodules are imported by whoever needs them.
+Importing this package imports none of its modules.
 """

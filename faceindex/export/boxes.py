@@ -1,4 +1,4 @@
-"""Where the faces are, as CSV or JSON."""
+"""Export of face boxes as CSV or JSON."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _FULL_HEADER = (
     *(f"{point}_{axis}" for point in _LANDMARKS for axis in "xy"),
 )
 _SCHEMA = "faceindex/boxes/1"
-_BLOCK = 1 << 12  # faces that are turned into text together
+_BLOCK = 1 << 12  # faces formatted together
 _VERSION = 1
 
 
 def boxes_source(source: Source, format: BoxFormat, *, absolute: bool = False) -> str:
-    """Fingerprint of what `write_boxes` would write; raises as it does."""
+    """Compute the fingerprint of what `write_boxes` would write; raises as it does."""
     _check(format)
     table, names = source.table, "\0".join(source.names(absolute=absolute))
     parts: list[object] = ["boxes", _VERSION, format, names, table.boxes, table.face]
@@ -56,27 +56,27 @@ def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: 
 
     - ``csv``: exactly the columns `BOXES_HEADER`. Boxes are rounded to whole pixels and clipped to the
       photo, so that they can be used as slices.
-    - ``csv-full``: face, photo, the box as it was found (it may leave the photo), score, sharpness, norm,
-      cluster, similarity and landmarks. Empty where there is none.
-    - ``json``: the same, as a document with a ``schema`` and ``faces``, one to a line; null where there is
-      none.
+    - ``csv-full``: face, photo, the detected box (which may exceed the photo), score, sharpness, norm,
+      cluster, similarity and landmarks. Missing values are empty.
+    - ``json``: the same values as a document with a ``schema`` and ``faces``, one per line. Missing values
+      are null.
 
-    CSV is UTF-8 with ``\\n``; names of photos that are no text are written byte by byte. Numbers of full
-    tables are the shortest that give the same float32.
+    CSV is UTF-8 with ``\\n`` line ends; undecodable bytes of photo names are written as they are. Numbers
+    in ``csv-full`` and ``json`` are the shortest that give the same float32.
 
     Parameters
     ----------
     source : Source
     file : binary file
-        Is not closed.
+        Stays open.
     format : {"csv", "csv-full", "json"}
     absolute : bool
-        Absolute paths of photos, instead of as the user named them.
+        Write absolute paths of photos instead of their names.
 
     Raises
     ------
     UsageError
-        If there is no such format.
+        If the format is unknown.
     """
     _check(format)
     text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
@@ -140,7 +140,7 @@ def _write_json(source: Source, text: io.TextIOWrapper, names: list[str]) -> Non
 
 
 def as_text(values: F32) -> list[list[str]]:
-    """The shortest decimal numbers that give the same float32; empty where there is none.
+    """Format numbers as the shortest decimals that give the same float32; NaN becomes empty text.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The faces, or the photos, of each cluster."""
+"""Export of the faces, or the whole photos, of each cluster."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from faceindex.export.source import (
     Exported,
     Progress,
     Source,
-    SourcePhoto,
     fingerprint,
     numbers_on_photo,
     read_unchanged,
 )
+from faceindex.store.photos import Photo
 
 __all__ = ["UNCLUSTERED", "ClusterLayout", "export_clusters"]
 
 UNCLUSTERED = "unclustered"
-"""What stands for the cluster of faces in none."""
+"""Replaces the cluster in the names of faces that are in no cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterLayout:
-    """Which faces are exported, and where to.
+    """Which faces are exported, and how their files are named and placed.
 
     Attributes
     ----------
     photos : bool
-        Whole photos instead of faces. A photo is there once for each cluster that it has faces of.
+        Whole photos instead of faces, once for each cluster that has faces on the photo.
     folders : bool
-        A folder per cluster, ``<cluster>/<photo stem>_<n><suffix>``, instead of
+        A folder for each cluster, ``<cluster>/<photo stem>_<n><suffix>``, instead of
         ``<cluster>_<photo stem>_<n><suffix>``.
     link : {"copy", "hardlink", "symlink"}
-        How photos get there.
+        How photos are placed.
     min_size : int
-        Least number of faces of a cluster.
+        Skip clusters with fewer faces.
     unclustered : bool
-        Whether faces in no cluster are exported too.
+        Whether faces in no cluster are exported, too.
     """
 
     photos: bool = False
@@ -54,14 +54,14 @@ class ClusterLayout:
 
     def __post_init__(self) -> None:
         if self.link not in ("copy", "hardlink", "symlink"):
-            raise UsageError(f"There is no link '{self.link}'.", "Choose copy, hardlink or symlink.")
+            raise UsageError(f"There is no link type '{self.link}'.", "Choose copy, hardlink or symlink.")
         if self.link != "copy" and not self.photos:
             raise UsageError(
-                f"A {self.link} needs a file to point to, and cut faces are new files.",
-                "Add --photos, or leave --link out.",
+                f"`link` is '{self.link}', but cut faces are new files and cannot be links.",
+                "Pass `photos=True`, or leave out `link`.",
             )
         if self.min_size < 1:
-            raise UsageError(f"--min-size {self.min_size} is not a size.", "Choose 1 or more.")
+            raise UsageError(f"`min_size` is {self.min_size}.", "Choose 1 or more.")
 
 
 def export_clusters(
@@ -72,21 +72,22 @@ def export_clusters(
     *,
     on_progress: Progress = lambda done, total: None,
 ) -> Exported:
-    """The faces by cluster, or with ``layout.photos`` the whole photos.
+    """Write the faces of each cluster or, with ``layout.photos``, the whole photos.
 
-    `n` is the number of the face on its photo, as in `faceindex.export.crops.export_crops`; of a whole
-    photo the lowest of those in the cluster.
+    The ``<n>`` in file names is the number of the face on its photo, as in
+    `faceindex.export.crops.export_crops`. For a whole photo it is the lowest number of its faces in the
+    cluster.
 
     Parameters
     ----------
     source : Source
     folder : Folder
-        Open; it is finished.
+        Open; `Folder.finish` is called.
     layout : ClusterLayout
     style : CropStyle
-        Of faces.
+        For faces.
     on_progress : callable
-        Called with photos done and photos to do.
+        Called with the number of finished photos and of all photos.
 
     Returns
     -------
@@ -95,7 +96,7 @@ def export_clusters(
     Raises
     ------
     FaceIndexError
-        If the folder cannot be written. Photos that cannot be read are told in `Exported.failed`.
+        If the folder cannot be written. `Exported.failed` lists photos that cannot be read.
     """
     folder.originals = source.originals
     table = source.table
@@ -103,45 +104,45 @@ def export_clusters(
     wanted = np.where(labels < 0, layout.unclustered, sizes >= layout.min_size)[inverse]
     stems = photo_stems(source, writable=not layout.photos)
     numbers = numbers_on_photo(table)
-    between = "/" if layout.folders else "_"
+    separator = "/" if layout.folders else "_"
 
     names: dict[int, str] = {}
-    there: set[tuple[int, int]] = set()
+    named: set[tuple[int, int]] = set()
     chosen = np.flatnonzero(wanted)
     for i in chosen.tolist():
-        image, cluster = int(table.photo[i]), int(table.cluster[i])
-        if layout.photos and (image, cluster) in there:
+        photo, cluster = int(table.photo[i]), int(table.cluster[i])
+        if layout.photos and (photo, cluster) in named:
             continue
-        there.add((image, cluster))
-        stem, suffix = stems[image]
-        names[i] = f"{UNCLUSTERED if cluster < 0 else cluster}{between}{stem}_{numbers[i]}{suffix}"
+        named.add((photo, cluster))
+        stem, suffix = stems[photo]
+        names[i] = f"{UNCLUSTERED if cluster < 0 else cluster}{separator}{stem}_{numbers[i]}{suffix}"
     if layout.photos:
-        failed = _place_photos(source, folder, names, layout.link, on_progress)
+        failed = _write_photos(source, folder, names, layout.link, on_progress)
     else:
         failed = write_crops(source, folder, names, style, on_progress)
     photos = len(np.unique(table.photo[chosen]))
     return Exported(folder.finish(), len(chosen), photos, tuple(failed))
 
 
-def _place_photos(
+def _write_photos(
     source: Source, folder: Folder, names: dict[int, str], link: Link, on_progress: Progress
 ) -> list[ImageError]:
     folder.total = len(names)
     failed: dict[str, ImageError] = {}
     for done, (i, name) in enumerate(names.items(), 1):
         photo = source.photos[int(source.table.photo[i])]
-        # A symbolic link shows whatever is there; copies and hard links are of one content.
+        # A symbolic link stays valid if the photo changes; a copy or hard link has one content.
         content = None if link == "symlink" else photo.content_hash
-        if folder.claim(name, fingerprint("photo", link, photo.path if link != "copy" else "", content)):
+        if folder.include(name, fingerprint("photo", link, photo.path if link != "copy" else "", content)):
             try:
-                _place(folder, name, photo, link)
+                _write_photo(folder, name, photo, link)
             except ImageError as error:
                 failed[photo.path] = error
         on_progress(done, len(names))
     return list(failed.values())
 
 
-def _place(folder: Folder, name: str, photo: SourcePhoto, link: Link) -> None:
+def _write_photo(folder: Folder, name: str, photo: Photo, link: Link) -> None:
     try:
         mtime_ns = Path(photo.path).stat().st_mtime_ns
     except OSError as error:
@@ -149,11 +150,11 @@ def _place(folder: Folder, name: str, photo: SourcePhoto, link: Link) -> None:
             photo.path, Reason.MISSING, f"it cannot be reached ({error.strerror}).", "Check the path."
         ) from error
     if link == "symlink":
-        folder.link(name, photo.path, link)
+        folder.write_link(name, photo.path, link)
         return
     data = read_unchanged(photo.path, photo.content_hash)
     if link == "hardlink":
-        folder.link(name, photo.path, link)
+        folder.write_link(name, photo.path, link)
     else:
-        mark = Originals.mark(photo.path, photo.content_hash)
-        folder.write(name, data, mtime_ns=mtime_ns, original=mark)
+        original = Originals.key(photo.path, photo.content_hash)
+        folder.write(name, data, mtime_ns=mtime_ns, original=original)

@@ -1,4 +1,4 @@
-"""Faces as images: cut from the full photo, or aligned as the model saw them."""
+"""Export of faces as images: cut from the photo, or as aligned chips."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from faceindex import images
 from faceindex.align import cut_chips
 from faceindex.errors import ImageError, UsageError
 from faceindex.export.folder import Folder
-from faceindex.export.names import Names, split_suffix
+from faceindex.export.names import UniqueNames, split_suffix
 from faceindex.export.source import (
     Exported,
     Progress,
     Source,
-    SourcePhoto,
     fingerprint,
     numbers_on_photo,
     read_unchanged,
 )
 from faceindex.images.encode import encode, writable_suffix
 from faceindex.models import Alignment, BoxShape
+from faceindex.store.photos import Photo
 from faceindex.types import F32, Detections, Image
 
 __all__ = [
@@ -40,9 +40,9 @@ __all__ = [
 
 DEFAULT_MARGIN = 0.5
 _MOST_THREADS = 4
-_LARGE = 40_000_000  # pixels; beyond, photos are decoded one at a time, to bound memory
+_LARGE = 40_000_000  # pixels; larger photos are decoded one at a time, to limit memory
 
-# In each fingerprint: to be raised when the same photo and options come to give other pixels.
+# Part of each fingerprint. Increase it when the same photo and options give other pixels.
 _VERSION = 1
 _QUALITY, _QUALITY_ALIGNED = 95, 100
 
@@ -54,11 +54,11 @@ class CropStyle:
     Attributes
     ----------
     margin : float
-        What is added on each side of the box, as a share of its width and height.
+        Margin on each side of the box, as a share of its width and height.
     alignment : Alignment or None
-        The embedder's, for chips as the network sees them; `margin` has no say then.
+        The embedder's alignment, to write the chips that it gets; `margin` is then ignored.
     box : BoxShape or None
-        The detector's, for faces without landmarks.
+        The detector's box shape, to align faces without landmarks.
     """
 
     margin: float = DEFAULT_MARGIN
@@ -68,27 +68,27 @@ class CropStyle:
     def __post_init__(self) -> None:
         if not 0 <= self.margin <= 10:
             raise UsageError(
-                f"--margin {self.margin:g} is not possible.", "Choose one in 0..10; 0.5 is 50 %."
+                f"`margin` is {self.margin:g}.", "Choose a value in 0..10; 0.5 adds 50 % on each side."
             )
 
 
 def export_crops(
     source: Source, folder: Folder, style: CropStyle, *, on_progress: Progress = lambda done, total: None
 ) -> Exported:
-    """Every face as an image named ``<photo stem>_<n><suffix>``.
+    """Write every face as an image named ``<photo stem>_<n><suffix>``.
 
-    The faces of a photo are numbered from 0, best score first, as the widespread script around DSFD does.
-    Faces are cut from the upright photo at full resolution and clipped at its border. The suffix is
-    the photo's where its format can be written (`faceindex.images.encode.writable_suffix`).
+    The faces of a photo are numbered from 0, best score first, as in the widespread script around DSFD.
+    Faces are cut from the upright photo at full resolution and clipped at its border. The suffix is the
+    photo's if its format can be written (`faceindex.images.encode.writable_suffix`).
 
     Parameters
     ----------
     source : Source
     folder : Folder
-        Open; it is finished.
+        Open; `Folder.finish` is called.
     style : CropStyle
     on_progress : callable
-        Called with photos done and photos to do.
+        Called with the number of finished photos and of all photos.
 
     Returns
     -------
@@ -97,101 +97,101 @@ def export_crops(
     Raises
     ------
     FaceIndexError
-        If the folder cannot be written. Photos that cannot be read are told in `Exported.failed`.
+        If the folder cannot be written. `Exported.failed` lists photos that cannot be read.
     """
     stems = photo_stems(source, writable=True)
     numbers = numbers_on_photo(source.table)
     names = {
-        i: f"{stems[image][0]}_{number}{stems[image][1]}"
-        for i, (image, number) in enumerate(zip(source.table.photo.tolist(), numbers.tolist(), strict=True))
+        i: f"{stems[photo][0]}_{number}{stems[photo][1]}"
+        for i, (photo, number) in enumerate(zip(source.table.photo.tolist(), numbers.tolist(), strict=True))
     }
     failed = write_crops(source, folder, names, style, on_progress)
     return Exported(folder.finish(), len(names), len(stems), tuple(failed))
 
 
 def photo_stems(source: Source, *, writable: bool) -> dict[int, tuple[str, str]]:
-    """Distinct safe stems and suffixes of the photos with faces, by id.
+    """Make distinct safe stems and suffixes for the photos with faces, by id.
 
-    Of photos of the same name in different folders the one that was indexed first has the plain stem.
+    If photos in different folders have the same name, the one that was indexed first gets the plain stem.
 
     Parameters
     ----------
     source : Source
     writable : bool
-        Whether the suffixes are those of images that are made from the photos, instead of their own.
+        Whether the suffixes are for images made from the photos. Otherwise they are the photos' own.
     """
-    names = Names()
+    names = UniqueNames()
     stems = {}
-    for image in np.unique(source.table.photo).tolist():
-        photo = source.photos[image]
+    for photo_id in np.unique(source.table.photo).tolist():
+        photo = source.photos[photo_id]
         stem, suffix = split_suffix(os.path.basename(photo.name))  # noqa: PTH119 - "..jpg"
         if writable:
             suffix = writable_suffix(suffix)
-        stems[image] = names.take(stem, suffix, photo.name), suffix
+        stems[photo_id] = names.add(stem, suffix, photo.name), suffix
     return stems
 
 
 def write_crops(
     source: Source, folder: Folder, names: Mapping[int, str], style: CropStyle, on_progress: Progress
 ) -> list[ImageError]:
-    """Cut faces into a folder.
+    """Write the faces that are missing or have changed.
 
     Parameters
     ----------
+    source : Source
+    folder : Folder
+        Open; `Folder.finish` is not called.
     names : mapping of int to str
-        File names of the wanted faces, by their position in the table.
+        File names of the exported faces, by their position in the table.
+    style : CropStyle
+    on_progress : callable
+        Called with the number of finished photos and of all photos.
 
     Returns
     -------
     list of ImageError
-        Photos that could not be used.
+        Photos that could not be read.
     """
     folder.total = len(names)
     by_photo: dict[int, list[int]] = {}
     for i in names:
         by_photo.setdefault(int(source.table.photo[i]), []).append(i)
     failed = []
-    crops = _Crops(source, style)
-    for done, (wanted, rendered) in enumerate(crops.run(_claimed(source, folder, names, by_photo, crops)), 1):
-        if isinstance(rendered, ImageError):
-            failed.append(rendered)
+    cutter = _Cutter(source, style)
+    for done, (faces, crops) in enumerate(cutter.run(_changed(source, folder, names, by_photo, cutter)), 1):
+        if isinstance(crops, ImageError):
+            failed.append(crops)
         else:
-            for i, content in zip(wanted, rendered, strict=True):
+            for i, content in zip(faces, crops, strict=True):
                 folder.write(names[i], content)
         on_progress(done, len(by_photo))
     return failed
 
 
-def _claimed(
+def _changed(
     source: Source,
     folder: Folder,
     names: Mapping[int, str],
     by_photo: Mapping[int, list[int]],
-    crops: _Crops,
-) -> Iterator[tuple[SourcePhoto, list[tuple[int, str]]]]:
-    """Each photo with the faces on it that have to be written, and their suffixes."""
-    for image, faces in by_photo.items():
-        photo = source.photos[image]
-        yield (
-            photo,
-            [
-                (i, split_suffix(names[i])[1])
-                for i in faces
-                if folder.claim(names[i], crops.made_from(photo, i))
-            ],
-        )
+    cutter: _Cutter,
+) -> Iterator[tuple[Photo, list[tuple[int, str]]]]:
+    """Yield each photo with its faces that must be written, and their suffixes."""
+    for photo_id, faces in by_photo.items():
+        photo = source.photos[photo_id]
+        changed = [i for i in faces if folder.include(names[i], cutter.fingerprint(photo, i))]
+        yield photo, [(i, split_suffix(names[i])[1]) for i in changed]
 
 
-class _Crops:
-    """Reads, cuts and encodes in threads, a few photos ahead of whoever writes the results."""
+class _Cutter:
+    """Reads photos and cuts and encodes faces in threads, a few photos ahead of the caller."""
 
     def __init__(self, source: Source, style: CropStyle) -> None:
         self._table = source.table
         self._style = style
         self._large = threading.Lock()
 
-    def made_from(self, photo: SourcePhoto, i: int) -> str:
-        """Fingerprint of a face's image."""
+    def fingerprint(self, photo: Photo, i: int) -> str:
+        """Compute the fingerprint of everything that the image of a face is made from."""
         table, style = self._table, self._style
         if style.alignment is None:
             how: tuple[object, ...] = (
@@ -203,15 +203,15 @@ class _Crops:
         return fingerprint("crop", _VERSION, photo.content_hash, *how)
 
     def run(
-        self, photos: Iterator[tuple[SourcePhoto, list[tuple[int, str]]]]
+        self, photos: Iterator[tuple[Photo, list[tuple[int, str]]]]
     ) -> Iterator[tuple[list[int], list[bytes] | ImageError]]:
-        """For each photo, in order: the positions of its faces, and their images or what went wrong."""
+        """Yield for each photo, in order, the positions of its faces, and their images or the error."""
         threads = min(_MOST_THREADS, os.cpu_count() or 1)
         waiting: deque[tuple[list[int], Future[list[bytes] | ImageError]]] = deque()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="faceindex-export")
         try:
             for photo, faces in photos:
-                waiting.append(([i for i, _ in faces], pool.submit(self._render, photo, faces)))
+                waiting.append(([i for i, _ in faces], pool.submit(self._read_and_cut, photo, faces)))
                 if len(waiting) > 2 * threads:
                     yield _result(waiting.popleft())
             while waiting:
@@ -219,7 +219,7 @@ class _Crops:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _render(self, photo: SourcePhoto, faces: Sequence[tuple[int, str]]) -> list[bytes] | ImageError:
+    def _read_and_cut(self, photo: Photo, faces: Sequence[tuple[int, str]]) -> list[bytes] | ImageError:
         if not faces:
             return []
         try:
@@ -231,15 +231,15 @@ class _Crops:
         except ImageError as error:
             return error
 
-    def _cut(self, data: bytes, photo: SourcePhoto, faces: Sequence[tuple[int, str]]) -> list[bytes]:
+    def _cut(self, data: bytes, photo: Photo, faces: Sequence[tuple[int, str]]) -> list[bytes]:
         image = images.decode(data, photo.path).image
-        which, style = [i for i, _ in faces], self._style
-        boxes = self._table.boxes[which]
+        positions, style = [i for i, _ in faces], self._style
+        boxes = self._table.boxes[positions]
         if style.alignment is None:
             cut: Sequence[Image] = [cut_box(image, box, style.margin) for box in boxes]
         else:
-            found = Detections(boxes, self._table.landmarks[which], self._table.scores[which])
-            cut = list(cut_chips(image, found, style.alignment, box=style.box))
+            detections = Detections(boxes, self._table.landmarks[positions], self._table.scores[positions])
+            cut = list(cut_chips(image, detections, style.alignment, box=style.box))
         quality = _QUALITY if style.alignment is None else _QUALITY_ALIGNED
         return [encode(face, suffix, quality=quality) for face, (_, suffix) in zip(cut, faces, strict=True)]
 
@@ -252,7 +252,7 @@ def _result(
 
 
 def cut_box(image: Image, box: F32, margin: float) -> Image:
-    """The part of an image around a box, clipped at the border; at least one pixel.
+    """Cut the part of an image around a box, clipped at the border; at least one pixel.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ def cut_box(image: Image, box: F32, margin: float) -> Image:
     box : (4,) float32
         ``x1 y1 x2 y2`` in pixels of that image.
     margin : float
-        What is added on each side, as a share of the box's width and height.
+        Margin on each side, as a share of the box's width and height.
 
     Returns
     -------

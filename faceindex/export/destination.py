@@ -1,4 +1,4 @@
-"""Where an export may go."""
+"""Checks of the destination of an export."""
 
 from __future__ import annotations
 
@@ -15,95 +15,97 @@ __all__ = [
     "NO_MEDIA",
     "STATE",
     "ProtectedPaths",
-    "cannot_be_reached",
-    "check_place",
-    "owner_of",
+    "check_destination",
+    "index_ids",
     "refuse_links",
+    "unreachable",
     "visible_files",
 ]
 
 STATE = ".faceindex-export"
-"""The hidden folder of records in a destination; walking photos leaves it out."""
+"""Name of the hidden state folder in a destination; the walk over photos skips it."""
 
 NO_MEDIA = ".nomedia"
-"""Walking photos leaves out folders with a file of this name."""
+"""Name of a marker file; the walk over photos skips folders that contain one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProtectedPaths:
-    """What a destination must not get into the way of.
+    """Folders that an export must not write into or mix its files with.
 
     Attributes
     ----------
     index : Path
         The index directory.
     roots : tuple of Path
-        The folders whose photos are indexed, absolute.
+        The indexed folders, absolute.
     """
 
     index: Path
     roots: tuple[Path, ...] = ()
 
 
-def check_place(given: str, root: Path, protected: ProtectedPaths, *, single: bool) -> Path | None:
-    """Refuse a destination where something could be lost or mixed up, whatever is in it.
+def check_destination(given: str, root: Path, protected: ProtectedPaths, *, single: bool) -> Path | None:
+    """Refuse a destination inside the index, or one that is or contains an indexed folder.
 
     Parameters
     ----------
     given : str
-        As the user wrote it, for messages.
+        The folder as the user wrote it, for messages.
     root : Path
         The folder, resolved; need not exist.
     protected : ProtectedPaths
     single : bool
-        Whether only one file is exported into it.
+        Whether only one file is exported into the folder. It may then lie anywhere outside the index.
 
     Returns
     -------
     Path or None
-        The indexed folder that it lies in, where it must hold nothing else.
+        The indexed folder that contains the destination. The destination must then hold no foreign files.
 
     Raises
     ------
     UsageError
+        If the destination is refused, or is a file.
     OSError
-        If it cannot be reached.
+        If the destination cannot be reached.
     """
     index = protected.index.resolve()
     if root == index or index in root.parents:
-        raise UsageError(f"{given} lies in the index, {index}.", "Name a folder outside of it.")
+        raise UsageError(f"{given} is in the index directory {index}.", "Choose a folder outside it.")
     if not root.is_dir() and os.path.lexists(root):
-        raise UsageError(f"{given} is a file.", "Name a folder.")
+        raise UsageError(f"{given} is a file.", "Choose a folder.")
     if single:
         return None
-    among = None
+    parent = None
     for photos in (path.resolve() for path in protected.roots):
         if root == photos or root in photos.parents:
             raise UsageError(
-                f"{given} {'is' if root == photos else 'holds'} the folder of indexed photos {photos}.",
-                "Name a new folder, so that nothing gets mixed up.",
+                f"{given} {'is' if root == photos else 'contains'} the folder of indexed photos {photos}.",
+                "Choose a new folder, so that exported files and photos stay apart.",
             )
         if photos in root.parents:
-            among = photos
-    return among
+            parent = photos
+    return parent
 
 
-def owner_of(root: Path, index: Path) -> tuple[str, ...]:
-    """What tells an index from others that export into the same folder.
+def index_ids(index: Path, root: Path) -> tuple[str, ...]:
+    """Identify the index that exports into a folder.
 
-    Digests of where it is, absolute and seen from the folder, so that one of them outlives a move of
-    either or of both. They tell nobody to whom the folder is given where that was.
+    The ids are digests of the path of the index: the absolute one, and the one relative to the folder.
+    One of them stays the same if either or both move. They do not reveal the path to somebody who
+    receives the folder.
     """
-    places = [os.fspath(index.resolve())]
+    paths = [os.fspath(index.resolve())]
     with contextlib.suppress(ValueError):  # on another drive
-        places.append(os.path.relpath(places[0], root))
-    return tuple(hashlib.blake2b(os.fsencode(place), digest_size=16).hexdigest() for place in places)
+        paths.append(os.path.relpath(paths[0], root))
+    return tuple(hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest() for path in paths)
 
 
 def visible_files(root: Path) -> Iterator[str]:
-    """What is below a folder and might be a photo, or lead to one: files and links that are not hidden.
+    """Yield the files and links below a folder that are not hidden, and folders that cannot be listed.
 
-    Names are relative, with forward slashes. A folder that must not be listed is one of them.
+    Names are relative, with forward slashes.
     """
     waiting = [""]
     while waiting:
@@ -129,15 +131,15 @@ def visible_files(root: Path) -> Iterator[str]:
 
 
 def refuse_links(*paths: Path) -> None:
-    """A folder from elsewhere may hold links, and writing would go where they point."""
+    """Raise `UsageError` if a path is a symbolic link: writing would follow it out of the folder."""
     for path in paths:
         if path.is_symlink():
-            raise UsageError(f"{path} is a symbolic link.", "Delete it, or name another folder.")
+            raise UsageError(f"{path} is a symbolic link.", "Delete it, or choose another folder.")
 
 
-def cannot_be_reached(given: str, error: OSError) -> UsageError:
-    """What to say of a destination that cannot even be looked at."""
+def unreachable(given: str, error: OSError) -> UsageError:
+    """Make the error for a destination that `stat` cannot reach."""
     return UsageError(
         f"{given} cannot be reached: {error.strerror or error}.",
-        "Check its permissions, or name another folder.",
+        "Check its permissions, or choose another folder.",
     )

@@ -1,4 +1,4 @@
-"""The vectors, as NumPy, CSV or Parquet."""
+"""Export of face vectors as NumPy, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = ["EmbeddingFormat", "VectorsOf", "embeddings_source", "write_embedding
 EmbeddingFormat: TypeAlias = Literal["npz", "csv", "parquet"]
 
 VectorsOf: TypeAlias = Callable[[I64], F32]
-"""Unit vectors (n, d) float32 of rows (n,) int64, as `faceindex.store.Store.vectors`."""
+"""Maps rows (n,) int64 to unit vectors (n, d) float32, as `faceindex.store.Store.vectors`."""
 
 _BLOCK = 1 << 14  # faces; 8 MB of vectors of 128 dimensions
 _BLOCK_AS_TEXT = 1 << 10
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # of all members, so that the same vectors give the same file
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # time of all members, so that the same vectors give the same file
 _VERSION = 1
 
 
 def embeddings_source(
     source: Source, format: EmbeddingFormat, embedder: str, *, absolute: bool = False
 ) -> str:
-    """Fingerprint of what `write_embeddings` would write; raises as it does."""
+    """Compute the fingerprint of what `write_embeddings` would write; raises as it does."""
     _check(format)
-    # A row never comes to hold another vector.
+    # The vector of a row never changes.
     table, names = source.table, "\0".join(source.names(absolute=absolute))
     arrays = (table.face, table.row, table.norms, table.boxes, table.scores, table.cluster, table.similarity)
     return fingerprint("embeddings", _VERSION, format, embedder, names, *arrays)
@@ -51,15 +51,15 @@ def write_embeddings(
     absolute: bool = False,
     on_progress: Progress = lambda done, total: None,
 ) -> None:
-    """Write the unit vector of each face, and its norm: ``vector * norm`` is what the model gave.
+    """Write the unit vector and the norm of each face; ``vector * norm`` is the output of the model.
 
-    A block of faces is in memory at a time.
+    One block of faces is in memory at a time.
 
     - ``npz``: arrays ``vectors`` (n, d) float32, ``norms`` (n,) float32, ``face`` (n,) int64, ``photo`` (n,)
-      unicode, ``box`` (n, 4) float32, ``score`` (n,) float32, ``cluster`` (n,) int64 (-1 for none),
-      ``similarity`` (n,) float32 (NaN for none) and ``embedder`` () unicode. No pickle:
+      unicode, ``box`` (n, 4) float32, ``score`` (n,) float32, ``cluster`` (n,) int64 (-1: none),
+      ``similarity`` (n,) float32 (NaN: none) and ``embedder`` () unicode. No pickle:
       ``numpy.load(file, allow_pickle=False)``.
-    - ``csv``: face, photo, cluster, norm and v0 to v(d-1); numbers are the shortest that give the same
+    - ``csv``: face, photo, cluster, norm and v0 to v(d-1). Numbers are the shortest that give the same
       float32.
     - ``parquet``: the columns of ``npz``, ``vector`` as fixed-size lists; needs pyarrow.
 
@@ -68,19 +68,19 @@ def write_embeddings(
     source : Source
     vectors : callable
     file : binary file
-        Need not be able to seek; is not closed.
+        Need not support seeking; stays open.
     format : {"npz", "csv", "parquet"}
     embedder : str
         Name of the model.
     absolute : bool
-        Absolute paths of photos, instead of as the user named them.
+        Write absolute paths of photos instead of their names.
     on_progress : callable
-        Called with faces done and faces to do.
+        Called with the number of finished faces and of all faces.
 
     Raises
     ------
     UsageError
-        If there is no such format, or pyarrow is not installed.
+        If the format is unknown, or pyarrow is not installed.
     """
     _check(format)
     names = source.names(absolute=absolute)
@@ -92,15 +92,14 @@ def write_embeddings(
             yield part, vectors(rows[part])
             on_progress(part.stop, len(rows))
 
+    dimension = vectors(rows[:0]).shape[1]
     match format:
         case "npz":
-            dimension = vectors(rows[:0]).shape[1]
             _write_npz(source, names, blocks(_BLOCK), dimension, file, embedder)
         case "csv":
-            dimension = vectors(rows[:0]).shape[1]
             _write_csv(source, names, blocks(_BLOCK_AS_TEXT), dimension, file)
         case "parquet":
-            _write_parquet(source, names, blocks(_BLOCK), vectors(rows[:0]).shape[1], file, embedder)
+            _write_parquet(source, names, blocks(_BLOCK), dimension, file, embedder)
 
 
 def _check(format: str) -> None:
@@ -122,7 +121,7 @@ def _write_npz(
     embedder: str,
 ) -> None:
     table, n = source.table, len(source.table)
-    # NumPy takes NUL as the end of a string; no file name holds one.
+    # NumPy ends a string at NUL, which no file name contains.
     letters = np.dtype(("<U", max(map(len, names), default=1)))
     with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
         _member(archive, "vectors", np.dtype("<f4"), (n, dimension), (block for _, block in blocks))
@@ -150,7 +149,7 @@ def _member(
     *,
     compressed: bool = False,
 ) -> None:
-    """One array in format 1.0 of ``.npy`` (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html)."""
+    """Write one array in format 1.0 of ``.npy`` (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html)."""
     about = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
     about.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
@@ -212,7 +211,7 @@ def _write_parquet(
     with parquet.ParquetWriter(file, schema) as writer:
         for part, block in blocks:
             none = table.cluster[part] < 0
-            # Parquet's strings are UTF-8: bytes of names that are no text become "\xNN".
+            # Parquet's strings are UTF-8: undecodable bytes of names become "\xNN".
             photos = [name.encode("utf-8", "backslashreplace").decode() for name in names[part]]
             columns = [
                 pa.array(table.face[part]),

@@ -1,7 +1,8 @@
-"""A gallery: one static page to look at clusters, opened from disk, with no server and no network.
+"""Export of a gallery: a static page of the clusters that needs no server and no network.
 
-``index.html`` holds the page and its data; ``gallery/`` beside it holds thumbnails, packed into
-sprites, and previews of photos that browsers do not show; ``photos/`` holds copies where they are asked for.
+``index.html`` contains the page and its data. ``gallery/`` contains thumbnails, packed into sprites, and
+previews of photos that some browsers cannot show. ``photos/`` contains copies of the photos, if they are
+copied.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faceindex.errors import ImageError, UsageError
-from faceindex.export.folder import Folder, ProtectedPaths, Written
+from faceindex.export.destination import ProtectedPaths
+from faceindex.export.folder import Folder, Written
 from faceindex.export.gallery_data import document
 from faceindex.export.gallery_layout import Sprite, incomplete_name, lay_out
 from faceindex.export.gallery_page import page
-from faceindex.export.gallery_pictures import Painter, needs_preview, preview
+from faceindex.export.gallery_pictures import draw_sprites, make_preview, needs_preview
 from faceindex.export.names import clash_key, safe_name, split_suffix
 from faceindex.export.originals import Originals
-from faceindex.export.source import read_unchanged
+from faceindex.export.source import Progress, read_unchanged
+from faceindex.export.thumbnails import ThumbnailRenderer
 from faceindex.store import FaceTable, PhotoRecord, Root
 
 __all__ = ["Gallery", "GallerySource", "write_gallery"]
@@ -36,7 +39,7 @@ _DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class GallerySource:
-    """What a gallery is made of.
+    """Input of a gallery.
 
     Attributes
     ----------
@@ -45,9 +48,9 @@ class GallerySource:
         All photos of the index.
     roots : sequence of Root
     path_of : callable
-        Where a photo is, absolute.
+        Returns the absolute path of a photo.
     clustered : bool
-        Whether the faces were ever clustered.
+        Whether the index has a clustering.
     names : mapping of int to str
         Names of clusters that have one.
     """
@@ -62,24 +65,23 @@ class GallerySource:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """What was written.
+    """A written gallery.
 
     Attributes
     ----------
     page : Path
-        To be opened.
+        The HTML file to open.
     clusters, faces, unclustered, photos : int
-        What is on it; photos are those with faces.
+        Numbers of clusters, faces, faces in no cluster, and photos with faces.
     sprites, previews, copies : int
-        Files that belong to it.
+        Numbers of files.
     bytes : int
-        Weight of the page with its pictures, without copied photos; 0 with `dry_run`.
+        Size of the page and its pictures, without copied photos; 0 with `dry_run`.
     copied_bytes : int
-        Weight of the copied photos; 0 with `dry_run`.
+        Size of the copied photos; 0 with `dry_run`.
     files : Written
-        What became of the files.
     failures : tuple of ImageError
-        Photos that could not be read; their faces are grey, or as they were drawn before.
+        Photos that could not be read. Their faces are grey, unless an earlier run drew them.
     """
 
     page: Path
@@ -103,59 +105,56 @@ def write_gallery(
     *,
     copy: bool = False,
     dry_run: bool = False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Progress = lambda done, total: None,
 ) -> Gallery:
-    """Write a gallery, or bring one up to date.
+    """Write or update a gallery.
 
-    Only sprites whose faces have changed are drawn again. A photo that cannot be read never stops it.
+    Only sprites whose faces have changed are drawn again. Photos that cannot be read are skipped and
+    reported in `Gallery.failures`.
 
     Parameters
     ----------
     source : GallerySource
     destination : path-like
-        A folder; made if missing.
+        A folder; created if missing.
     protected : ProtectedPaths
-        What the destination must not get into the way of.
     copy : bool
-        Whether photos are copied into the gallery, which then can be moved and given away. Otherwise
-        they are linked.
+        Copy the photos into the gallery, so that it can be moved or given to other people. Otherwise the
+        page links to them.
     dry_run : bool
         Only count.
     on_progress : callable
-        Told how many faces, previews and copies are done, and of how many.
+        Called with the number of finished faces, previews and copies, and of all of them.
 
     Raises
     ------
     UsageError
-        If the destination cannot be used, or the page in it is not ours or was changed.
+        If the destination cannot be used, or contains a foreign or changed ``index.html``.
     FaceIndexError
         If the disk is full or fails.
     """
     with Folder(destination, _KIND, protected, dry_run=dry_run) as folder:
-        # First of all: without its page, nothing else of a gallery is of use.
-        if (reason := folder.obstacle(_PAGE)) is not None:
+        # Checked first: without its page, a gallery is of no use.
+        if (reason := folder.conflict(_PAGE)) is not None:
             raise UsageError(
                 f"{os.path.join(folder.given, _PAGE)} is left as it is: {reason}.",  # noqa: PTH118
-                "Move it away, or name another folder.",
+                "Move it away, or choose another folder.",
             )
         return _Writer(source, folder, on_progress).write(copy=copy)
 
 
 class _Writer:
-    def __init__(
-        self, source: GallerySource, folder: Folder, on_progress: Callable[[int, int], None]
-    ) -> None:
+    def __init__(self, source: GallerySource, folder: Folder, on_progress: Progress) -> None:
         self._source = source
         self._folder = folder
-        self._dest = folder.root
         folder.originals = Originals(
             (source.path_of(record), record.content_hash) for record in source.photos
         )
         self._by_id = {record.id: record for record in source.photos}
-        shown = {int(image) for image in source.table.photo}
+        with_faces = set(source.table.photo.tolist())
         given = {root.id: root.given for root in source.roots}
         self._photos = sorted(
-            (record for record in source.photos if record.id in shown),
+            (record for record in source.photos if record.id in with_faces),
             key=lambda record: (given[record.root_id], record.relpath),
         )
         self._failures: dict[int, ImageError] = {}
@@ -169,14 +168,14 @@ class _Writer:
         previews = self._preview_names()
         copies = self._copy_names() if copy else None
 
-        # Sprites with the same name show the same: copies of photos, or a cover that is all of a cluster.
+        # Sprites with one name have the same content, for example if photos are copies of each other.
         sprites = {sprite.name: sprite for sprite in (*layout.sprites, *layout.cover_sprites)}
         names = {name: name for name in sprites}
-        todo = self._claim_sprites(sprites, names)
-        new_previews = self._claim(previews)
-        new_copies = self._claim(copies or {})
-        self._total = sum(len(sprite.faces) for sprite in todo) + len(new_previews) + len(new_copies)
-        self._draw(todo, names)
+        new_sprites = self._include_sprites(sprites, names)
+        new_previews = self._include_photos(previews)
+        new_copies = self._include_photos(copies or {})
+        self._total = sum(len(sprite.faces) for sprite in new_sprites) + len(new_previews) + len(new_copies)
+        self._write_sprites(new_sprites, names)
         self._write_previews(new_previews, previews)
         self._write_copies(new_copies, copies or {})
 
@@ -186,7 +185,7 @@ class _Writer:
                 self._photos,
                 self._source.roots,
                 layout,
-                dest=self._dest,
+                destination=folder.root,
                 pictures=_PICTURES,
                 sprites=[names[sprite.name] for sprite in layout.sprites],
                 covers=[names[sprite.name] for sprite in layout.cover_sprites],
@@ -196,11 +195,11 @@ class _Writer:
                 copies=copies,
             )
         )
-        folder.put(_PAGE, hashlib.sha256(html).hexdigest(), lambda: html)
+        folder.write_if_changed(_PAGE, hashlib.sha256(html).hexdigest(), lambda: html)
         files = folder.finish()
         pictures = [f"{_PICTURES}/{name}" for name in names.values()]
         return Gallery(
-            page=self._dest / _PAGE,
+            page=folder.root / _PAGE,
             clusters=len(layout.clusters),
             faces=len(table),
             unclustered=int((table.cluster < 0).sum()),
@@ -208,46 +207,51 @@ class _Writer:
             sprites=len(names),
             previews=len(set(previews.values())),
             copies=len(set(copies.values())) if copies else 0,
-            bytes=0 if files.dry_run else self._weigh([_PAGE, *pictures, *previews.values()]),
-            copied_bytes=0 if files.dry_run or not copies else self._weigh(copies.values()),
+            bytes=0 if files.dry_run else self._size([_PAGE, *pictures, *previews.values()]),
+            copied_bytes=0 if files.dry_run or not copies else self._size(copies.values()),
             files=files,
-            failures=tuple(self._failures[image] for image in sorted(self._failures)),
+            failures=tuple(self._failures[photo] for photo in sorted(self._failures)),
         )
 
     # Sprites -----------------------------------------------------------------------------------
 
-    def _claim_sprites(self, sprites: Mapping[str, Sprite], names: dict[str, str]) -> list[Sprite]:
-        todo = []
+    def _include_sprites(self, sprites: Mapping[str, Sprite], names: dict[str, str]) -> list[Sprite]:
+        """Include the sprites in the export, and return those that must be drawn.
+
+        In a dry run, `names` gets the names of sprites on which some faces cannot be drawn.
+        """
+        new = []
         for name, sprite in sprites.items():
-            if self._folder.dry_run and not self._folder.has(f"{_PICTURES}/{name}", name):
+            if self._folder.dry_run and not self._folder.is_current(f"{_PICTURES}/{name}", name):
                 missing = [face for face in sprite.faces.tolist() if not self._can_read(self._photo_of(face))]
                 if missing:
                     names[name] = incomplete_name(name, missing)
-            if self._folder.claim(f"{_PICTURES}/{names[name]}", names[name]):
-                todo.append(sprite)
-        return todo
+            if self._folder.include(f"{_PICTURES}/{names[name]}", names[name]):
+                new.append(sprite)
+        return new
 
     def _photo_of(self, face: int) -> PhotoRecord:
         return self._by_id[int(self._source.table.photo[face])]
 
-    def _draw(self, todo: Sequence[Sprite], names: dict[str, str]) -> None:
-        painter = Painter(self._source.table, self._by_id, self._source.path_of)
-        for drawn in painter.sprites(todo, self._advance):
+    def _write_sprites(self, sprites: Sequence[Sprite], names: dict[str, str]) -> None:
+        """Draw and write sprites; `names` gets the names of those on which some faces are missing."""
+        renderer = ThumbnailRenderer(self._source.table, self._by_id, self._source.path_of)
+        for drawn in draw_sprites(renderer, sprites, self._advance):
             name = drawn.sprite.name
             if drawn.missing:
                 name = incomplete_name(name, drawn.missing)
                 names[drawn.sprite.name] = name
-                if not self._folder.claim(f"{_PICTURES}/{name}", name):
+                if not self._folder.include(f"{_PICTURES}/{name}", name):
                     continue
             self._folder.write(f"{_PICTURES}/{name}", drawn.data)
-        self._failures.update(painter.failures)
+        self._failures.update(renderer.failures)
 
     # Previews and copies -----------------------------------------------------------------------
 
     def _preview_names(self) -> dict[int, str]:
-        """For each photo that browsers do not show, its preview; many files are opened, in threads.
+        """Name the preview of each photo (by id) that some browsers cannot show.
 
-        A photo that cannot be read keeps the preview that it has.
+        This opens all photos, in threads. A photo that cannot be read keeps an existing preview.
         """
 
         def is_needed(record: PhotoRecord) -> bool | ImageError:
@@ -263,14 +267,14 @@ class _Writer:
                 name = names[record.id]
                 if isinstance(needed, ImageError):
                     self._failures[record.id] = needed
-                    needed = os.path.lexists(self._dest / name)
+                    needed = os.path.lexists(self._folder.root / name)
                 if needed:
                     wanted.add(name)
-        return {image: name for image, name in names.items() if name in wanted}
+        return {photo: name for photo, name in names.items() if name in wanted}
 
     def _write_previews(self, groups: Sequence[Sequence[PhotoRecord]], previews: dict[int, str]) -> None:
         for records in groups:
-            if (made := self._first(records, preview)) is not None:
+            if (made := self._make_from_first(records, make_preview)) is not None:
                 record, data = made
                 self._folder.write(previews[record.id], data)
             else:
@@ -279,12 +283,12 @@ class _Writer:
             self._advance(1)
 
     def _copy_names(self) -> dict[int, str]:
-        """For each photo the name of its copy; photos that are copies of each other share one."""
-        names, spelled = {}, dict[str, str]()
+        """Name the copy of each photo, by id. Photos with the same content and stem share a copy."""
+        names, used = {}, dict[str, str]()
         for record in self._photos:
             stem, suffix = split_suffix(record.relpath.rpartition("/")[2])
             name = f"{_COPIES}/{safe_name(stem)}_{_fingerprint(record)[:_DIGITS]}{suffix.lower()}"
-            names[record.id] = spelled.setdefault(clash_key(name), name)
+            names[record.id] = used.setdefault(clash_key(name), name)
         return names
 
     def _write_copies(self, groups: Sequence[Sequence[PhotoRecord]], copies: Mapping[int, str]) -> None:
@@ -292,14 +296,14 @@ class _Writer:
             return read_unchanged(path, record.content_hash)
 
         for records in groups:
-            if (made := self._first(records, read)) is not None:
+            if (made := self._make_from_first(records, read)) is not None:
                 record, data = made
-                mark = Originals.mark(self._source.path_of(record), record.content_hash)
-                self._folder.write(copies[record.id], data, mtime_ns=record.mtime_ns, original=mark)
+                original = Originals.key(self._source.path_of(record), record.content_hash)
+                self._folder.write(copies[record.id], data, mtime_ns=record.mtime_ns, original=original)
             self._advance(1)
 
-    def _claim(self, names: Mapping[int, str]) -> list[list[PhotoRecord]]:
-        """Photos whose file is to be written; copies of a photo have one file among them."""
+    def _include_photos(self, names: Mapping[int, str]) -> list[list[PhotoRecord]]:
+        """Include a file for each photo (by id) in `names`, and group the photos of each file to write."""
         groups: dict[str, list[PhotoRecord]] = {}
         for record in self._photos:
             if record.id in names:
@@ -307,34 +311,34 @@ class _Writer:
         new = []
         for name, records in groups.items():
             source = _fingerprint(records[0])
-            unplanned = self._folder.dry_run and not self._folder.has(name, source)
-            if unplanned and not any(map(self._can_read, records)):
+            missing = self._folder.dry_run and not self._folder.is_current(name, source)
+            if missing and not any(map(self._can_read, records)):
                 continue
-            if self._folder.claim(name, source):
+            if self._folder.include(name, source):
                 new.append(records)
         return new
 
-    def _first(
+    def _make_from_first(
         self, records: Sequence[PhotoRecord], make: Callable[[PhotoRecord, str], bytes]
     ) -> tuple[PhotoRecord, bytes] | None:
-        """What can be made of the first of equal photos that is there; the others are failures."""
+        """Make content from the first photo that can be read; those before it are recorded as failures."""
         for record in records:
-            with self._noting_failure(record):
+            with self._recording_failure(record):
                 return record, make(record, self._source.path_of(record))
         return None
 
     @contextlib.contextmanager
-    def _noting_failure(self, record: PhotoRecord) -> Iterator[None]:
+    def _recording_failure(self, record: PhotoRecord) -> Iterator[None]:
         try:
             yield
         except ImageError as error:
             self._failures[record.id] = error
 
     def _can_read(self, record: PhotoRecord) -> bool:
-        """Whether a photo will be found as it was indexed, for counting beforehand."""
+        """Return whether a photo is readable and unchanged, for the counts of a dry run."""
         if record.id not in self._readable:
             path = self._source.path_of(record)
-            with self._noting_failure(record):
+            with self._recording_failure(record):
                 if not _looks_unchanged(record, path):
                     read_unchanged(path, record.content_hash)
             self._readable[record.id] = record.id not in self._failures
@@ -346,12 +350,9 @@ class _Writer:
         self._done += steps
         self._on_progress(min(self._done, self._total), self._total)
 
-    def _weigh(self, names: Iterable[str]) -> int:
-        total = 0
-        for name in set(names):
-            path = self._dest / name
-            total += path.stat().st_size if path.is_file() else 0
-        return total
+    def _size(self, names: Iterable[str]) -> int:
+        paths = [self._folder.root / name for name in set(names)]
+        return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def _fingerprint(record: PhotoRecord) -> str:

@@ -1,6 +1,6 @@
-"""What a gallery's page knows, as one JSON document; ``assets/data.js`` reads it.
+"""The data of a gallery's page, as one JSON document; ``assets/data.js`` reads it.
 
-Parallel lists, and whole numbers where they will do: 50,000 faces take some 5 MB.
+Parallel lists, and integers where possible, keep it small: 50,000 faces take some 5 MB.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from urllib.parse import quote_from_bytes
 
 import numpy as np
 
+from faceindex.documents import Json
 from faceindex.export.gallery_layout import COLUMNS, Layout
-from faceindex.export.gallery_page import Json
 from faceindex.store import FaceTable, PhotoRecord, Root
 
 __all__ = ["SCHEMA", "document", "file_url", "relative_url"]
@@ -27,7 +27,7 @@ def document(
     roots: Sequence[Root],
     layout: Layout,
     *,
-    dest: Path,
+    destination: Path,
     pictures: str,
     sprites: Sequence[str],
     covers: Sequence[str],
@@ -36,39 +36,40 @@ def document(
     previews: Mapping[int, str],
     copies: Mapping[int, str] | None,
 ) -> dict[str, Json]:
-    """Put together what the page shows.
+    """Make the document.
 
     Parameters
     ----------
     table : FaceTable
     photos : sequence of PhotoRecord
-        Those with faces, in the order in which the page shows them.
+        Photos with faces, in the order of the page.
     roots : sequence of Root
     layout : Layout
-    dest : Path
+    destination : Path
         Absolute; links to photos are relative to it.
     pictures : str
-        Folder of the sprites, relative to `dest`.
+        Folder of the sprites, relative to `destination`.
     sprites, covers : sequence of str
-        File names, parallel to those of `layout`: others where not all faces could be drawn.
+        File names of the sprites and cover sprites of `layout`. They differ from the names in `layout`
+        if some faces could not be drawn.
     names : mapping of int to str
         Names of clusters that have one.
     clustered : bool
-        Whether faces were ever clustered.
+        Whether the index has a clustering.
     previews : mapping of int to str
-        For photos (by id) that browsers do not show: a file that they do, relative to `dest`.
+        Preview of each photo (by id) that some browsers cannot show, relative to `destination`.
     copies : mapping of int to str, optional
-        For each photo its copy, relative to `dest`. None if photos are linked. With copies the
-        document can be given away: it names the indexed folders and the paths of photos in them,
-        but not where those folders are.
+        Copy of each photo (by id), relative to `destination`; None if photos are linked. With copies,
+        the document can be given to other people: it contains the names of the indexed folders and the
+        paths of photos in them, but not the paths of the folders.
 
     Returns
     -------
     dict
-        JSON-ready. Undecodable bytes of paths are lone surrogates.
+        Plain JSON values. Undecodable bytes of paths are lone surrogates.
     """
-    place_of_root = {root.id: place for place, root in enumerate(roots)}
-    place_of_photo = {record.id: place for place, record in enumerate(photos)}
+    root_positions = {root.id: position for position, root in enumerate(roots)}
+    photo_positions = {record.id: position for position, record in enumerate(photos)}
     order = layout.order
     similarity = np.rint(np.nan_to_num(table.similarity[order]) * 10_000).astype(int)
     boxes = np.rint(table.boxes[order]).astype(int)
@@ -77,16 +78,16 @@ def document(
         "folder": pictures,
         "columns": COLUMNS,
         "clustered": clustered,
-        "roots": [_root(root, dest, copies is not None) for root in roots],
+        "roots": [_root(root, destination, private=copies is not None) for root in roots],
         "photos": {
-            "root": [place_of_root[record.root_id] for record in photos],
+            "root": [root_positions[record.root_id] for record in photos],
             "path": [record.relpath for record in photos],
             "width": [record.width for record in photos],
             "height": [record.height for record in photos],
         },
         "faces": {
             "id": table.face[order].tolist(),
-            "photo": [place_of_photo[image] for image in table.photo[order].tolist()],
+            "photo": [photo_positions[photo] for photo in table.photo[order].tolist()],
             "x1": boxes[:, 0].tolist(),
             "y1": boxes[:, 1].tolist(),
             "x2": boxes[:, 2].tolist(),
@@ -98,15 +99,15 @@ def document(
         "names": {str(cluster): name for cluster, name in names.items()},
         "sprites": _with_sizes(sprites, [len(sprite.faces) for sprite in layout.sprites]),
         "covers": _with_sizes(covers, [len(sprite.faces) for sprite in layout.cover_sprites]),
-        "previews": _by_place(previews, place_of_photo),
-        "copies": _by_place(copies or {}, place_of_photo),
+        "previews": _by_position(previews, photo_positions),
+        "copies": _by_position(copies or {}, photo_positions),
     }
 
 
 def relative_url(path: str, start: str) -> str | None:
-    """Address of a file or folder relative to another folder; None if there is none (another drive).
+    """Make the relative URL of a file or folder; None if it is on another drive.
 
-    Bytes that are no text are percent-encoded like all others that need it.
+    Undecodable bytes are percent-encoded.
     """
     try:
         relative = os.path.relpath(path, start)
@@ -116,9 +117,9 @@ def relative_url(path: str, start: str) -> str | None:
 
 
 def file_url(path: str) -> str:
-    """``file:`` address (RFC 8089) of an absolute path, byte by byte where it is no text."""
+    """Make the ``file:`` URL (RFC 8089) of an absolute path. Undecodable bytes are percent-encoded."""
     slashed = path.replace(os.sep, "/")
-    if slashed.startswith("//"):  # a Windows share; its host is part of the address
+    if slashed.startswith("//"):  # a Windows share, whose host is part of the URL
         return "file:" + _quoted(slashed)
     if not slashed.startswith("/"):
         drive, colon, rest = slashed.partition(":")
@@ -130,11 +131,12 @@ def _quoted(path: str) -> str:
     return quote_from_bytes(os.fsencode(path), safe="/")
 
 
-def _root(root: Root, dest: Path, anonymous: bool) -> Json:
-    if anonymous:
+def _root(root: Root, destination: Path, *, private: bool) -> Json:
+    if private:
         return {"name": Path(root.path).name, "urls": []}
-    relative = relative_url(root.path, os.fspath(dest))
-    # The relative one outlives a move of the whole tree, the absolute one a move of the gallery.
+    relative = relative_url(root.path, os.fspath(destination))
+    # The relative URL stays valid if the gallery and the photos move together, the absolute one if only
+    # the gallery moves.
     urls = [relative, file_url(root.path)] if relative is not None else [file_url(root.path)]
     name = "" if os.path.normpath(root.given) == os.curdir else os.path.normpath(root.given)
     return {"name": name, "urls": [url.rstrip("/") + "/" for url in urls]}
@@ -144,7 +146,5 @@ def _with_sizes(names: Sequence[str], sizes: Sequence[int]) -> list[Json]:
     return [[name, size] for name, size in zip(names, sizes, strict=True)]
 
 
-def _by_place(files: Mapping[int, str], places: Mapping[int, int]) -> dict[str, Json]:
-    return {
-        str(places[image]): quote_from_bytes(os.fsencode(file), safe="/") for image, file in files.items()
-    }
+def _by_position(files: Mapping[int, str], positions: Mapping[int, int]) -> dict[str, Json]:
+    return {str(positions[photo]): _quoted(file) for photo, file in files.items()}

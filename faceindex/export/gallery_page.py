@@ -1,10 +1,10 @@
-"""The page of a gallery: one HTML file with its style, its script and its data in it.
+"""The page of a gallery: one HTML file that contains its style, its script and its data.
 
-Data comes inside the page because a page that is opened from disk may not read other files. The
-content-security policy (W3C, CSP level 3) allows this one script and this one style, by their hashes,
-pictures from disk, and nothing else: no network, no plug-ins, no other scripts, whatever a photo is
-called. Text enters the page as text only, which ``require-trusted-types-for`` enforces where browsers
-know it.
+The data is in the page because a page that is opened from disk may not read other files. The
+content-security policy (W3C, CSP level 3) allows only this script and this style, by their hashes, and
+pictures from disk: no network, no plug-ins and no other script, even if the name of a photo contains
+one. The script inserts names only as text; browsers that support ``require-trusted-types-for`` enforce
+this.
 """
 
 from __future__ import annotations
@@ -15,27 +15,26 @@ import json
 from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
-from typing import TypeAlias
 
-__all__ = ["Json", "page"]
+from faceindex.documents import Json
 
-Json: TypeAlias = "str | int | float | bool | list[Json] | Mapping[str, Json] | None"
+__all__ = ["page"]
 
 _SCRIPTS = ("data.js", "grid.js", "viewer.js", "gallery.js")
 
 
 def page(document: Mapping[str, Json]) -> bytes:
-    """The HTML of a gallery.
+    """Make the HTML of a gallery.
 
     Parameters
     ----------
     document : mapping
-        What `faceindex.export.gallery_data.document` gives; read by ``assets/data.js``.
+        From `faceindex.export.gallery_data.document`; ``assets/data.js`` reads it.
 
     Returns
     -------
     bytes
-        UTF-8; in fact ASCII wherever a photo is named.
+        UTF-8. Names of photos are escaped to ASCII.
     """
     style = _asset("gallery.css")
     script = "\n".join(_asset(name) for name in _SCRIPTS)
@@ -58,7 +57,7 @@ def page(document: Mapping[str, Json]) -> bytes:
 
 
 def _for_html(document: Mapping[str, Json]) -> str:
-    """JSON that cannot end the element that it is in."""
+    """Serialise to JSON that cannot end the HTML element that contains it."""
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -68,6 +67,6 @@ def _hash(text: str) -> str:
 
 
 def _asset(name: str) -> str:
-    # Line ends decide the hashes, and a checkout on Windows may have changed them.
+    # The hashes depend on the line ends, which a checkout on Windows may have changed.
     text = (files("faceindex.export") / "assets" / name).read_text(encoding="utf-8")
     return text.replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""File names that are safe on Linux, macOS and Windows, and that do not clash."""
+"""File names that are valid on Linux, macOS and Windows, and distinct."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ import unicodedata
 
 from faceindex.images import IMAGE_SUFFIXES
 
-__all__ = ["Names", "clash_key", "safe_name", "split_suffix"]
+__all__ = ["UniqueNames", "clash_key", "safe_name", "split_suffix"]
 
-# Leaves room in the 255 bytes of most file systems for a cluster, a number, a distinction and a suffix.
+# Most file systems allow 255 bytes; the rest is for a cluster, a number, a digest and a suffix.
 _LONGEST = 180
 
-# Refused by Windows, whatever follows a first dot ("Naming Files, Paths, and Namespaces", Microsoft Learn).
+# Windows reserves these, also with a suffix ("Naming Files, Paths, and Namespaces", Microsoft Learn).
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])", re.IGNORECASE)
 _FORBIDDEN = frozenset('<>:"/\\|?*')
 
-# They turn the order of what follows around, so that a name reads as another one (Unicode TR 36, 2.10).
+# They reverse the order of the text after them, so that a name reads as another one (Unicode TR 36, 2.10).
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, separators of lines
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, line separators
 
 
 def safe_name(stem: str) -> str:
-    """A name, or part of one, that can be a file or folder name anywhere, and names nothing outside.
+    """Make a file or folder name, or part of one, that is valid on every system and has no path.
 
-    Letters of all scripts are kept, in Unicode's form NFC. An underscore stands for: path separators and
-    what Windows forbids, control characters, bytes that are no text, dots and dashes at the start (a hidden
-    file, an option), dots and spaces at the end. A device name of Windows gets an underscore in
-    front. Cut to 180 bytes of UTF-8.
+    Letters of all scripts are kept, in Unicode's form NFC. An underscore replaces path separators and
+    characters that Windows forbids, control characters, undecodable bytes, dots and dashes at the start
+    (a hidden file, an option), and dots and spaces at the end. A device name of Windows gets an
+    underscore in front. The name is cut to 180 bytes of UTF-8.
 
     Parameters
     ----------
     stem : str
-        Such as a photo's name without its suffix. Lone surrogates stand for undecodable bytes (PEP 383).
+        For example a photo's name without its suffix. Lone surrogates are undecodable bytes (PEP 383).
 
     Returns
     -------
     str
-        Never empty. Different stems may give the same name; `Names` tells them apart.
+        Never empty. Different stems may get the same name; `UniqueNames` makes them distinct.
     """
     name = "".join(
         "_"
@@ -56,46 +56,47 @@ def safe_name(stem: str) -> str:
 
 
 def split_suffix(name: str) -> tuple[str, str]:
-    """A file name without its suffix, and the suffix with its dot.
+    """Split a file name into a stem and a suffix with its dot.
 
-    Only suffixes of images are suffixes: ``"..jpg"`` is ``"."`` and ``".jpg"``, ``"Dr. Who"`` has none.
+    Only suffixes of images count: ``"..jpg"`` is split into ``"."`` and ``".jpg"``; ``"Dr. Who"`` has no
+    suffix.
     """
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix) if (dot + suffix).lower() in IMAGE_SUFFIXES else (name, "")
 
 
 def clash_key(name: str) -> str:
-    """The same for names that are one file on systems that ignore case or Unicode's forms."""
+    """Make a key that is equal for names of the same file where case or Unicode's forms are ignored."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-class Names:
-    """Gives distinct safe names, the same in every run with the same beginning.
+class UniqueNames:
+    """Makes distinct safe names.
 
-    The first that asks for a name gets it as it is; later ones get eight hexadecimal digits more, which
-    depend on `what` alone.
+    The first photo with a stem gets the plain stem. Later ones get eight more hexadecimal digits, which
+    depend only on their `key`. So an export gets the same names in every run if photos are only appended.
     """
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def take(self, stem: str, suffix: str, what: str) -> str:
-        """A safe stem that no earlier call got for the same suffix.
+    def add(self, stem: str, suffix: str, key: str) -> str:
+        """Make a safe stem that no earlier call returned for the same suffix.
 
         Parameters
         ----------
         stem : str
-            As wished for.
+            The wanted stem.
         suffix : str
-            Part of the name, so that ``a.jpg`` and ``a.png`` can both be ``a``.
-        what : str
-            Tells apart those of the same stem, such as a photo's path.
+            Part of the name, so that ``a.jpg`` and ``a.png`` can both have the stem ``a``.
+        key : str
+            Distinguishes photos with the same stem, for example their path.
         """
         plain = safe_name(stem)
         name, attempt = plain, 0
-        while (key := clash_key(name + suffix)) in self._taken:
-            salted = f"{attempt or ''}{what}".encode("utf-8", "surrogatepass")
+        while (taken := clash_key(name + suffix)) in self._taken:
+            salted = f"{attempt or ''}{key}".encode("utf-8", "surrogatepass")
             name = f"{plain}-{hashlib.blake2b(salted, digest_size=4).hexdigest()}"
             attempt += 1
-        self._taken.add(key)
+        self._taken.add(taken)
         return name

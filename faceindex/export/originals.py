@@ -1,4 +1,4 @@
-"""Which photos that copies were made of are still there."""
+"""Check whether the originals of copied photos still exist."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ __all__ = ["Originals"]
 
 
 class Originals:
-    """The photos of an index, by where they are and by what they hold.
+    """The photos of an index, found by their path or by their content.
 
     Parameters
     ----------
     photos : iterable of (str, bytes or None)
-        Absolute path, and `faceindex.images.content_hash`, of each; not looked at before `there` is called.
+        Absolute path and `faceindex.images.content_hash` of each photo. Read at the first call of
+        `exists`.
     """
 
     def __init__(self, photos: Iterable[tuple[str, bytes | None]] = ()) -> None:
@@ -23,19 +24,19 @@ class Originals:
         self._paths: dict[str, list[str]] | None = None
 
     @staticmethod
-    def mark(path: str, content_hash: bytes | None) -> str:
-        """What to keep beside a copy. It does not tell where the photo was."""
+    def key(path: str, content_hash: bytes | None) -> str:
+        """Identify the original of a copy, without revealing its path."""
         return f"{_digest(path)} {content_hash.hex() if content_hash is not None else ''}"
 
-    def there(self, mark: str) -> bool:
-        """Whether a photo of that content can be found, or its file, which then was edited since."""
+    def exists(self, key: str) -> bool:
+        """Return whether an indexed photo with the path or the content of the original still exists."""
         if self._paths is None:
             self._paths = {}
             for path, content_hash in self._photos:
                 self._paths.setdefault(_digest(path), []).append(path)
                 if content_hash is not None:
                     self._paths.setdefault(content_hash.hex(), []).append(path)
-        return any(os.path.exists(path) for key in mark.split() for path in self._paths.get(key, ()))  # noqa: PTH110
+        return any(os.path.exists(path) for part in key.split() for path in self._paths.get(part, ()))  # noqa: PTH110
 
 
 def _digest(path: str) -> str:

@@ -1,4 +1,4 @@
-"""What exports are made from, and what they tell when they are done."""
+"""Input and result of an export."""
 
 from __future__ import annotations
 
@@ -14,55 +14,41 @@ from faceindex.errors import ImageError, Reason
 from faceindex.export.folder import Written
 from faceindex.export.originals import Originals
 from faceindex.store import FaceTable
+from faceindex.store.photos import Photo
 from faceindex.types import I64
 
 __all__ = [
     "Exported",
     "Progress",
     "Source",
-    "SourcePhoto",
     "fingerprint",
     "numbers_on_photo",
     "read_unchanged",
 ]
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with what is done and what there is to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourcePhoto:
-    """A photo with faces.
-
-    Attributes
-    ----------
-    name : str
-        As the user named it.
-    path : str
-        Absolute.
-    content_hash : bytes or None
-        As `faceindex.images.content_hash`, when it was indexed.
-    width, height : int
-        Pixels of the upright photo.
-    """
-
-    name: str
-    path: str
-    content_hash: bytes | None
-    width: int
-    height: int
+"""Called with the number of finished items and of all items."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The faces of one moment, and their photos by id; `originals` are all photos, also those without."""
+    """A snapshot of the faces of an index.
+
+    Attributes
+    ----------
+    table : FaceTable
+    photos : mapping of int to Photo
+        Photos with faces, by id.
+    originals : Originals
+        All photos of the index.
+    """
 
     table: FaceTable
-    photos: Mapping[int, SourcePhoto]
+    photos: Mapping[int, Photo]
     originals: Originals = field(default_factory=Originals)
 
     def names(self, *, absolute: bool = False) -> list[str]:
-        """The photo of each face of the table."""
+        """List the name of the photo of each face, or its absolute path."""
         by_id = {key: photo.path if absolute else photo.name for key, photo in self.photos.items()}
         return [by_id[image] for image in self.table.photo.tolist()]
 
@@ -77,9 +63,9 @@ class Exported:
     faces : int
         Faces that belong to the export.
     photos : int
-        Photos that they are on.
+        Photos with these faces.
     failed : tuple of ImageError
-        Photos that could not be used now; what an earlier run made of them is still there.
+        Photos that could not be read. The files that an earlier run made from them are kept.
     """
 
     files: Written
@@ -89,7 +75,7 @@ class Exported:
 
 
 def numbers_on_photo(table: FaceTable) -> I64:
-    """The number of each face on its photo, from 0, in the order of the detector's scores.
+    """Number the faces of each photo from 0, in the order of the detector's scores.
 
     Returns
     -------
@@ -105,7 +91,7 @@ def numbers_on_photo(table: FaceTable) -> I64:
 
 
 def fingerprint(*parts: object) -> str:
-    """A digest of what a file is made from: text, numbers, bytes and arrays."""
+    """Compute a digest of everything that a file is made from: text, numbers, bytes and arrays."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         data = part.tobytes() if isinstance(part, np.ndarray) else part
@@ -116,18 +102,18 @@ def fingerprint(*parts: object) -> str:
 
 
 def read_unchanged(path: str, content_hash: bytes | None) -> bytes:
-    """The content of a photo, if it still is what was indexed.
+    """Read a photo, and check that its content is the indexed one.
 
     Parameters
     ----------
     path : str
     content_hash : bytes or None
-        When it was indexed; None if that is not known.
+        `faceindex.images.content_hash` of the indexed content; None if unknown.
 
     Raises
     ------
     ImageError
-        If it cannot be read or has changed.
+        If it cannot be read, or has changed.
     """
     data = images.read(path)
     if content_hash is not None and images.content_hash(data) != content_hash:
@@ -135,6 +121,6 @@ def read_unchanged(path: str, content_hash: bytes | None) -> bytes:
             path,
             Reason.FAILED,
             "it has changed since it was indexed.",
-            "Run `faceindex index` on its folder, and then this again.",
+            "Run `faceindex index` on its folder, then this command again.",
         )
     return data

@@ -1,6 +1,6 @@
-"""Photos: find them, read them, decode them to upright RGB.
+"""Find photos, read them, and decode them to upright RGB.
 
-All but what walks folders is imported when it is first asked for: that costs neither numpy nor Pillow.
+Everything except `walk` is imported at first use, so that walking folders loads neither NumPy nor Pillow.
 """
 
 from __future__ import annotations
@@ -30,12 +30,11 @@ __all__ = [
     "walk",
 ]
 
-# No submodule may be called like one of these: once imported, it would hide the function.
-# No submodule may be called like one of these: once imported, it would hide the function.
+# No submodule may have one of these names: once imported, it would hide the function.
 _HOMES = {
     **dict.fromkeys(("IMAGE_SUFFIXES", "content_hash", "read", "sniff"), "formats"),
     **dict.fromkeys(("Part", "decode_parts"), "parts"),
-    **dict.fromkeys(("DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "probe"), "photo"),
+    **dict.fromkeys(("DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "probe"), "decoder"),
 }
 
 

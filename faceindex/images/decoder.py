@@ -21,33 +21,33 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from faceindex.errors import ImageError, Reason, UsageError
-from faceindex.images.formats import is_cut_short, recognise_format
+from faceindex.images.formats import is_truncated, recognise_format
 from faceindex.images.rgb import to_rgb
 from faceindex.types import Image
 
 __all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "probe"]
 
 DEFAULT_MAX_PIXELS = 300_000_000
-"""Largest photo that is decoded, in pixels.
+"""Default size in pixels of the largest photo to decode.
 
-Half as much again as the largest that cameras make today (phones with sensors of 200 megapixels,
-16,320 x 12,240) or that is commonly stitched, and a third of a 30,000 x 30,000 bomb. Pillow holds
-4 bytes per pixel and the array 3, so one such photo takes 2.1 GB at full scale, and as a JPEG at
-``shrink=4`` 130 MB: whoever decodes should look at `probe` first. Pillow itself refuses a WebP above
-twice its ``Image.MAX_IMAGE_PIXELS`` (179 megapixels), which cannot be avoided and ends in the same error.
+This is one and a half times the largest size of today's cameras (phones with sensors of 200 megapixels,
+16,320 x 12,240) and of common panoramas, and a third of a 30,000 x 30,000 decompression bomb. Pillow uses
+4 bytes per pixel and the array 3, so a photo of this size takes 2.1 GB at full scale, or 130 MB as a JPEG at
+``shrink=4``: call `probe` before decoding. Pillow itself rejects a WebP above twice its
+``Image.MAX_IMAGE_PIXELS`` (179 megapixels). That limit cannot be avoided; the error is the same.
 """
 
 _Opener: TypeAlias = Callable[[io.BytesIO], ImageFile]
 _Result = TypeVar("_Result")
 
-# The classes are called directly, not through PIL.Image.open, for two reasons. That function tries
-# every registered format (some run external programs), while here the content has already said which
-# one it is. And it applies Image.MAX_IMAGE_PIXELS, a global of the process with a warning from
-# 89 megapixels and an error from 179, which is lower than our own limit and not ours to change.
+# The classes are called directly instead of PIL.Image.open, for two reasons. PIL.Image.open tries every
+# registered format (some run external programs), although the format is already known here. And it applies
+# Image.MAX_IMAGE_PIXELS, a global of the process with a warning above 89 megapixels and an error above 179.
+# This is lower than the limit here, and other code in the process may rely on it.
 _OPENERS: dict[str, _Opener] = {
     "BMP": BmpImageFile,
     "GIF": GifImageFile,
-    "JPEG": JpegImageFile,  # of an MPO: its first picture
+    "JPEG": JpegImageFile,  # also the first picture of an MPO
     "PNG": PngImageFile,
     "TIFF": TiffImageFile,
     "WEBP": WebPImageFile,
@@ -65,8 +65,8 @@ _TRANSPOSE = {
 }
 _SWAPS_SIDES = frozenset({5, 6, 7, 8})
 
-# What codecs say when the data ends too early: Pillow, libtiff by Pillow, libheif, libavif.
-_CUT_SHORT = (
+# Parts of the messages that Pillow, libtiff, libheif and libavif raise for truncated data.
+_TRUNCATION_MESSAGES = (
     "truncat",
     "end of file",
     "unexpected end",
@@ -76,7 +76,7 @@ _CUT_SHORT = (
 
 _MODES_TO_REDUCE = frozenset({"L", "RGB", "CMYK", "YCbCr"})
 _BAND_PIXELS = 1 << 18
-_MAPPED_BYTES = 1 << 17  # as malloc's threshold is at first; it rises with what is freed
+_MAPPED_BYTES = 1 << 17  # initial mmap threshold of malloc, which raises it when large blocks are freed
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class DecodedImage:
     Attributes
     ----------
     image : (h, w, 3) uint8
-        RGB, upright, C-contiguous, writable; perhaps at a reduced scale.
+        RGB, upright, C-contiguous, writable. The scale may be reduced.
     width, height : int
         Size in pixels of the upright photo at full resolution.
     """
@@ -97,10 +97,11 @@ class DecodedImage:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Decoded pixels per pixel of the full photo, along x and y; divide boxes by it.
+        """Decoded pixels per pixel of the photo at full resolution, along x and y.
 
-        Where a side is no multiple of the reduction, the last decoded pixel covers what is left of
-        it, and the quotient of the sides used here is off by less than one decoded pixel there.
+        Divide coordinates on the decoded image by it to get full-size coordinates. If a side is not a
+        multiple of the reduction, the last decoded pixel covers the remainder, and coordinates are off by
+        less than one decoded pixel there.
         """
         height, width = self.image.shape[:2]
         return width / self.width, height / self.height
@@ -111,23 +112,23 @@ def decode(
 ) -> DecodedImage:
     """Decode the bytes of a photo to upright RGB.
 
-    EXIF orientation is applied. Grey, palette, CMYK, CIELAB and 16-bit or wider images become 8-bit
-    RGB (`faceindex.images.rgb.to_rgb` says how). Colour profiles are not applied: the numbers are taken
-    as sRGB, as the networks' training photos were. Of several frames or pages the first is decoded.
+    The EXIF orientation is applied. Grey, palette, CMYK, CIELAB and 16-bit or wider images are converted to
+    8-bit RGB as `faceindex.images.rgb.to_rgb` describes. Colour profiles are ignored: values are read as
+    sRGB, as in the training of the networks. Of several frames or pages, the first is decoded.
 
-    Safe to call from several threads at once, and worth it: the codecs release the GIL.
+    Several threads can decode at once; the codecs release the GIL.
 
     Parameters
     ----------
     data : bytes
         The whole file, as `read` returns it.
     path : path-like
-        Where it comes from; only for messages.
+        File of the photo; used in error messages.
     shrink : {1, 2, 4, 8}
-        Divide both sides by this, rounding up. JPEGs are decoded at that scale, which costs a
-        fraction of the time; others are decoded in full and averaged over squares of pixels.
+        Divide both sides by this, rounding up. JPEGs are decoded at the reduced scale, in a fraction of
+        the time; other formats are decoded at full scale and averaged over squares of pixels.
     max_pixels : int
-        Refuse larger photos before anything is decoded.
+        Larger photos raise an error before any pixel is decoded.
 
     Returns
     -------
@@ -138,90 +139,110 @@ def decode(
     ImageError
         ``EMPTY``, ``NOT_AN_IMAGE``, ``UNSUPPORTED``, ``TRUNCATED``, ``CORRUPT`` or ``TOO_LARGE``.
     UsageError
-        If `shrink` is none of the four.
+        If `shrink` has another value.
     """
-    return decoded(data, path, shrink, max_pixels, _upright)
+    return decode_with(data, path, shrink, max_pixels, _upright)
 
 
-def decoded(
+def decode_with(
     data: bytes,
     path: str | PathLike[str],
     shrink: int,
     max_pixels: int,
     use: Callable[[PIL.Image.Image, PIL.Image.Transpose | None, int, int], _Result],
 ) -> _Result:
-    """What `use` makes of a photo's RGB pixels as they are stored, of what turns them upright, and of the
-    upright photo's full width and height. Parameters and errors are those of `decode`."""
+    """Decode a photo without turning it upright, and return what a function computes from it.
+
+    Parameters
+    ----------
+    data, path, shrink, max_pixels
+        As in `decode`.
+    use : callable
+        Called with the RGB image as stored, the transposition that turns it upright (None if it is upright),
+        and width and height of the upright photo at full resolution.
+
+    Raises
+    ------
+    ImageError, UsageError
+        As in `decode`.
+    """
     if shrink not in (1, 2, 4, 8):
-        raise UsageError(f"shrink={shrink} is not possible.", "Use 1, 2, 4 or 8.")
+        raise UsageError(f"`shrink` is {shrink}.", "Choose 1, 2, 4 or 8.")
     image_format = recognise_format(data, path)
-    opener = _opener(image_format, path)
+    opener = opener_for(image_format, path)
     try:
         opened = opener(io.BytesIO(data))
         width, height = _upright_size(opened, data)
         _check_size(width, height, path, max_pixels)
-        got = _draft(opened, shrink)
+        done = _shrink_in_codec(opened, shrink)
         _load(opened)
-        # Only now: Pillow itself has turned TIFFs in `load`, and taken the tag away.
-        method = _TRANSPOSE.get(_orientation(opened, data))
+        # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
+        transposition = _TRANSPOSE.get(exif_orientation(opened, data))
         image: PIL.Image.Image = opened
-        if shrink > got and image.mode in _MODES_TO_REDUCE and "transparency" not in image.info:
-            image, got = image.reduce(shrink // got), shrink
+        if shrink > done and image.mode in _MODES_TO_REDUCE and "transparency" not in image.info:
+            image, done = image.reduce(shrink // done), shrink
         image = to_rgb(image)
-        if shrink > got:
-            image = image.reduce(shrink // got)
-        return use(image, method, width, height)
+        if shrink > done:
+            image = image.reduce(shrink // done)
+        return use(image, transposition, width, height)
     except ImageError:
         raise
     except Exception as error:
-        raise _failure(error, data, image_format, path) from error
+        raise _as_image_error(error, data, image_format, path) from error
 
 
 def probe(
     data: bytes, path: str | PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> tuple[int, int, str]:
-    """Size and format of a photo from its header, without decoding pixels.
+    """Read the size and format of a photo from its header, without decoding pixels.
 
     Parameters
     ----------
     data : bytes
         The whole file.
     path : path-like
-        Where it comes from; only for messages.
+        File of the photo; used in error messages.
     max_pixels : int
-        Refuse larger photos.
+        Larger photos raise an error.
 
     Returns
     -------
     width, height : int
-        Of the upright photo at full resolution.
+        Size in pixels of the upright photo at full resolution.
     image_format : str
-        As `sniff` names it.
+        As returned by `sniff`.
 
     Raises
     ------
     ImageError
-        As from `decode`, as far as the header shows.
+        As in `decode`, for problems that the header shows.
     """
     image_format = recognise_format(data, path)
-    opener = _opener(image_format, path)
+    opener = opener_for(image_format, path)
     try:
         width, height = _upright_size(opener(io.BytesIO(data)), data)
     except Exception as error:
-        raise _failure(error, data, image_format, path) from error
+        raise _as_image_error(error, data, image_format, path) from error
     _check_size(width, height, path, max_pixels)
     return width, height, image_format
 
 
 def _upright(
-    image: PIL.Image.Image, method: PIL.Image.Transpose | None, width: int, height: int
+    image: PIL.Image.Image, transposition: PIL.Image.Transpose | None, width: int, height: int
 ) -> DecodedImage:
-    if method is not None:
-        image = image.transpose(method)
+    if transposition is not None:
+        image = image.transpose(transposition)
     return DecodedImage(_to_array(image), width, height)
 
 
-def _opener(image_format: str, path: str | PathLike[str]) -> _Opener:
+def opener_for(image_format: str, path: str | PathLike[str]) -> _Opener:
+    """Return the Pillow class that opens a format.
+
+    Raises
+    ------
+    ImageError
+        ``UNSUPPORTED``, if the decoder is not installed.
+    """
     opener = _OPENERS.get(image_format) or _optional_opener(image_format)
     if opener is None:
         raise ImageError(
@@ -235,9 +256,9 @@ def _opener(image_format: str, path: str | PathLike[str]) -> _Opener:
 
 @cache
 def _optional_opener(image_format: str) -> _Opener | None:
-    """The class for HEIF or AVIF; importing it loads large codec libraries, hence only at first use."""
+    """Return the class for HEIF or AVIF, imported at first use because it loads large codec libraries."""
     if image_format == "AVIF":
-        try:  # since Pillow 11.3
+        try:  # Pillow 11.3 or later
             from PIL import AvifImagePlugin
         except ImportError:
             pass
@@ -248,28 +269,28 @@ def _optional_opener(image_format: str) -> _Opener | None:
         import pillow_heif
     except ImportError:
         return None
-    # pillow-heif reads AVIF before its version 1.0 only.
+    # Only versions of pillow-heif before 1.0 read AVIF.
     return getattr(pillow_heif, "HeifImageFile" if image_format == "HEIF" else "AvifImageFile", None)
 
 
 def _upright_size(opened: ImageFile, data: bytes) -> tuple[int, int]:
-    """Width and height after orientation, of a file that is not loaded yet."""
+    """Return width and height of the upright photo, for a file that is not loaded yet."""
     width, height = opened.size
     if isinstance(opened, TiffImageFile):
-        # Whether `size` is upright already depends on Pillow's version; ImageWidth and -Length are not.
+        # In some versions of Pillow, `size` is already upright. ImageWidth and ImageLength never are.
         width, height = opened.tag_v2[256], opened.tag_v2[257]
     if width < 1 or height < 1:
         raise ValueError(f"{width} x {height} pixels")
-    if _orientation(opened, data) in _SWAPS_SIDES:
+    if exif_orientation(opened, data) in _SWAPS_SIDES:
         width, height = height, width
     return width, height
 
 
-def _orientation(opened: ImageFile, data: bytes) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none, or none that can be read."""
+def exif_orientation(opened: ImageFile, data: bytes) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 if there is none or it cannot be read."""
     try:
         if isinstance(opened, PngImageFile) and "exif" not in opened.info:
-            # PngImageFile.getexif would decode the pixels to get at what follows them.
+            # PngImageFile.getexif decodes the pixels to reach an eXIf chunk behind them.
             trailing = _png_exif(data)
             if trailing is not None:
                 opened.info["exif"] = trailing
@@ -279,12 +300,12 @@ def _orientation(opened: ImageFile, data: bytes) -> int:
         orientation = exif.get(_ORIENTATION, 1)
         return orientation if orientation in _TRANSPOSE else 1
     except Exception:
-        # Damaged metadata is no reason to refuse a photo whose pixels are fine.
+        # Damaged metadata must not prevent decoding of intact pixels.
         return 1
 
 
 def _png_exif(data: bytes) -> bytes | None:
-    """The eXIf chunk of a PNG, wherever it is."""
+    """Return the eXIf chunk of a PNG, which may be before or behind the pixels; None if there is none."""
     position = 8
     while position + 8 <= len(data):
         length = int.from_bytes(data[position : position + 4], "big")
@@ -304,8 +325,8 @@ def _check_size(width: int, height: int, path: str | PathLike[str], max_pixels: 
         )
 
 
-def _draft(opened: ImageFile, shrink: int) -> int:
-    """Let the JPEG codec reduce by up to `shrink`; return by how much it will."""
+def _shrink_in_codec(opened: ImageFile, shrink: int) -> int:
+    """Set the JPEG codec to reduce the image by up to `shrink`; return the factor by which it will."""
     if shrink == 1 or not isinstance(opened, JpegImageFile):
         return 1
     width, height = opened.size
@@ -320,8 +341,8 @@ def _load(opened: ImageFile) -> None:
         limit = PIL.Image.MAX_IMAGE_PIXELS
         size = getattr(opened, "_tile_size", None)
         if limit is not None and size is not None and size[0] * size[1] > limit:
-            # Some versions of Pillow check their own limit when they allocate a TIFF's pixels; not if
-            # they find them allocated.
+            # Some versions of Pillow check their own limit when they allocate the pixels of a TIFF, but not
+            # if the pixels are already allocated.
             opened.im = PIL.Image.new(opened.mode, size).im
     opened.load()
 
@@ -333,8 +354,8 @@ def _to_array(image: PIL.Image.Image) -> Image:
     if rows >= height:
         array[:] = np.asarray(image)
         return array
-    # Band by band: numpy's way through `tobytes` holds three copies of the whole photo for a moment, and
-    # at 12 megapixels takes 4 times as long as this, whose bands stay in the processor's cache.
+    # Copied in bands that fit the processor's cache. np.asarray of the whole image goes through `tobytes`,
+    # which briefly holds three copies of the photo and takes 4 times as long at 12 megapixels.
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
         array[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
@@ -342,43 +363,45 @@ def _to_array(image: PIL.Image.Image) -> Image:
 
 
 def _empty(height: int, width: int) -> Image:
-    """Room for a photo: its own pages if it is large.
+    """Allocate an array for a photo; a large one gets memory pages of its own.
 
-    Photos live long among the networks' buffers. On malloc's heap each leaves a hole of a size that no other
-    photo has; over thousands of photos the heap grows by them.
+    Photos outlive many buffers of the networks. On malloc's heap, each photo would leave a gap of a
+    different size when it is freed, and the heap would grow over thousands of photos.
     """
     size = height * width * 3
     if size >= _MAPPED_BYTES and hasattr(mmap, "MAP_ANONYMOUS"):
         try:
             pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except OSError:
-            pass  # too many maps, perhaps: Linux has a limit for a process
+            pass  # for example too many maps: Linux limits their number per process
         else:
             return np.frombuffer(pages, np.uint8).reshape(height, width, 3)
     return np.empty((height, width, 3), np.uint8)
 
 
-def _failure(error: Exception, data: bytes, image_format: str, path: str | PathLike[str]) -> ImageError:
-    """What a codec's exception means."""
+def _as_image_error(
+    error: Exception, data: bytes, image_format: str, path: str | PathLike[str]
+) -> ImageError:
+    """Convert an exception of a codec."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, (PIL.Image.DecompressionBombError, MemoryError)):
-        what = "does not fit into memory" if isinstance(error, MemoryError) else text.rstrip(".")
+        reason = "does not fit into memory" if isinstance(error, MemoryError) else text.rstrip(".")
         return ImageError(
             path,
             Reason.TOO_LARGE,
-            f"the {image_format} is too large ({what}).",
+            f"the {image_format} is too large ({reason}).",
             "Scale it down, or leave it out.",
         )
-    if any(sign in text.lower() for sign in _CUT_SHORT) or is_cut_short(data, image_format):
+    if any(part in text.lower() for part in _TRUNCATION_MESSAGES) or is_truncated(data, image_format):
         return ImageError(
             path,
             Reason.TRUNCATED,
             f"the {image_format} is cut short ({text}).",
-            "Copy it again from where it came, or open it in a photo editor and save it anew.",
+            "Copy it again from its source, or open it in a photo editor and save it again.",
         )
     return ImageError(
         path,
         Reason.CORRUPT,
-        f"the {image_format} is damaged or of a kind that cannot be decoded ({text}).",
-        "Copy it again from where it came, or open it in a photo editor and save it anew.",
+        f"the {image_format} is damaged or of an unsupported kind ({text}).",
+        "Copy it again from its source, or open it in a photo editor and save it again.",
     )

@@ -1,4 +1,4 @@
-"""From RGB arrays to image files."""
+"""Encode RGB arrays as image files."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _LOSSLESS_INSTEAD = {".gif", ".apng", ".dib"}
 
 
 def writable_suffix(suffix: str) -> str:
-    """The suffix of an image made from a photo of that suffix.
+    """Choose the suffix of an image that is made from a photo with this suffix.
 
-    The same for JPEG, PNG, WebP, BMP and TIFF, also in capitals; ``.png`` for GIF, whose 256 colours
-    are too few for a face; ``.jpg`` for all others, such as HEIC.
+    JPEG, PNG, WebP, BMP and TIFF keep their suffix, also in upper case. GIF becomes ``.png``, because 256
+    colours are too few for a face. All other formats, such as HEIC, become ``.jpg``.
     """
     if suffix.lower() in _FORMATS:
         return suffix
@@ -36,16 +36,17 @@ def writable_suffix(suffix: str) -> str:
 
 
 def encode(image: Image, suffix: str, *, quality: int = 95) -> bytes:
-    """The content of an image file, without any metadata.
+    """Encode an image as a file without metadata.
 
     Parameters
     ----------
     image : (h, w, 3) uint8
         RGB.
     suffix : str
-        One that `writable_suffix` gives; it decides on the format.
+        A suffix that `writable_suffix` returns; selects the format.
     quality : int
-        Of JPEG and WebP, 1..100; the others lose nothing. Colours are kept at full resolution (JPEG 4:4:4).
+        Quality of JPEG and WebP, 1..100; the other formats are lossless. Colours keep their full resolution
+        (JPEG 4:4:4).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""File formats known by their content, and reading files."""
+"""Recognise file formats by their content, and read files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from faceindex.errors import ImageError, Reason
 
-__all__ = ["IMAGE_SUFFIXES", "content_hash", "is_cut_short", "read", "recognise_format", "sniff"]
+__all__ = ["IMAGE_SUFFIXES", "content_hash", "is_truncated", "read", "recognise_format", "sniff"]
 
 IMAGE_SUFFIXES: frozenset[str] = frozenset(
     {
@@ -28,12 +28,12 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
     }
     | {".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs"}
 )
-"""Lower-case suffixes that promise an image of a format that is read here."""
+"""Lower-case suffixes of the supported image formats."""
 
-_HEAD = 4096  # Bytes read before the format is known: enough for all brands of an ISO media file.
+_HEAD = 4096  # bytes read to recognise the format; enough for all brands of an ISO media file
 
-# Sizes of the BMP headers that have existed (OS/2 1 and 2, Windows 3 with its Adobe variants, 4 and
-# 5): Pillow, BmpImagePlugin. Two letters alone would make an image of every text that starts "BM".
+# Sizes of all BMP headers (OS/2 1 and 2, Windows 3 with its Adobe variants, 4 and 5); source: Pillow,
+# BmpImagePlugin. The first two bytes alone do not distinguish a BMP from a text that starts with "BM".
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 # Brands of ISO/IEC 23008-12 (HEIF), annexes B and G of it, and of the AV1 Image File Format.
@@ -43,12 +43,12 @@ _GENERIC_BRANDS = frozenset({b"mif1", b"msf1", b"mif2"})
 
 
 def sniff(head: bytes) -> str | None:
-    """Name the format of a file by its first bytes.
+    """Recognise the format of a file from its first bytes.
 
     Parameters
     ----------
     head : bytes
-        The beginning of the file; 64 bytes settle all but odd cases.
+        The beginning of the file; 64 bytes are enough except in rare cases.
 
     Returns
     -------
@@ -81,14 +81,14 @@ def _sniff_iso_media(head: bytes) -> str | None:
     if major in _HEIF_BRANDS:
         return "HEIF"
     if major not in _GENERIC_BRANDS:
-        return None  # mostly films
+        return None  # mostly videos
     end = min(len(head), int.from_bytes(head[:4], "big"))
     compatible = {head[i : i + 4] for i in range(16, end - 3, 4)}
     return "AVIF" if compatible & _AVIF_BRANDS and not compatible & _HEIF_BRANDS else "HEIF"
 
 
 def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
-    """Name the format like `sniff`, or raise.
+    """Recognise the format as `sniff` does, or raise an error.
 
     Raises
     ------
@@ -96,24 +96,24 @@ def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
         ``EMPTY`` or ``NOT_AN_IMAGE``.
     """
     if not head:
-        raise ImageError(path, Reason.EMPTY, "the file is empty.", "Copy it again from where it came.")
+        raise ImageError(path, Reason.EMPTY, "the file is empty.", "Copy it again from its source.")
     found = sniff(head)
     if found is not None:
         return found
     suffix = Path(path).suffix
-    but = f", although its name ends in {suffix}" if suffix.lower() in IMAGE_SUFFIXES else ""
+    contrast = f", although its name ends in {suffix}" if suffix.lower() in IMAGE_SUFFIXES else ""
     raise ImageError(
         path,
         Reason.NOT_AN_IMAGE,
-        f"not an image of a known format{but}.",
-        "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC and AVIF are read: convert it, or leave it out.",
+        f"not an image of a known format{contrast}.",
+        "Convert it to JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF, or leave it out.",
     )
 
 
 def read(path: str | PathLike[str]) -> bytes:
     """Read a whole image file.
 
-    The first bytes are looked at before the rest is read, so a film among the photos costs nothing.
+    The format is checked before the rest is read, so that a video among the photos costs no time.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def read(path: str | PathLike[str]) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError(path, Reason.MISSING, "there is no such file.", "Check the path.") from None
     except IsADirectoryError:
-        raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a folder.", "Name a file in it.") from None
+        raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a folder.", "Choose a file in it.") from None
     except PermissionError:
         raise ImageError(
             path, Reason.DENIED, "permission denied.", "Give yourself permission to read it, or leave it out."
@@ -151,7 +151,7 @@ def read(path: str | PathLike[str]) -> bytes:
 
 
 def content_hash(data: bytes) -> bytes:
-    """Fingerprint of a file's content.
+    """Compute a fingerprint of a file's content.
 
     Parameters
     ----------
@@ -160,28 +160,28 @@ def content_hash(data: bytes) -> bytes:
     Returns
     -------
     bytes
-        BLAKE2b (RFC 7693), 16 bytes: two different files among 10**12 share one with a probability of
-        about 10**-15.
+        BLAKE2b (RFC 7693), 16 bytes. Among 10**12 different files, two share a fingerprint with a probability
+        of about 10**-15.
     """
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def is_cut_short(data: bytes, image_format: str) -> bool:
-    """Whether a file that failed to decode ends before its own structure says that it should.
+def is_truncated(data: bytes, image_format: str) -> bool:
+    """Return whether a file that could not be decoded is shorter than its own structure states.
 
-    Tells a half-copied file from a damaged one. Meaningful only after a failure: many an image
-    decodes completely although its last bytes are missing.
+    This distinguishes an incomplete copy from a damaged file. It is meaningful only after an error: many
+    images can be decoded although their last bytes are missing.
 
     Parameters
     ----------
     data : bytes
         The whole file.
     image_format : str
-        As `sniff` names it.
+        As returned by `sniff`.
     """
     size = len(data)
     if image_format == "JPEG":
-        # The end marker may be followed by what cameras append, but not by much in a damaged file.
+        # Cameras may append data behind the end marker.
         return data.rfind(b"\xff\xd9", max(0, size - 4096)) < 0
     if image_format == "PNG":
         return data.rfind(b"IEND", max(0, size - 4096)) < 0
@@ -199,13 +199,13 @@ def is_cut_short(data: bytes, image_format: str) -> bool:
 
 
 def _iso_media_end(data: bytes) -> int:
-    """Where the last of the top-level boxes says that it ends (ISO/IEC 14496-12, section 4.2)."""
+    """Return the end of the last top-level box by its own header (ISO/IEC 14496-12, section 4.2)."""
     position = 0
     while position < len(data):
         length = int.from_bytes(data[position : position + 4], "big")
         if length == 1:
             length = int.from_bytes(data[position + 8 : position + 16], "big")
-        if length == 0:  # to the end of the file
+        if length == 0:  # the box extends to the end of the file
             return len(data)
         position += max(length, 8)
     return position

@@ -1,4 +1,4 @@
-"""Decode parts of a photo: around small faces, at a finer scale than the photo itself was decoded at."""
+"""Decode parts of a photo, so that small faces have a finer scale than the decoded photo."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from os import PathLike
 import numpy as np
 import PIL.Image
 
-from faceindex.images.decoder import DEFAULT_MAX_PIXELS, decoded
+from faceindex.images.decoder import DEFAULT_MAX_PIXELS, decode_with
 from faceindex.types import F32, Image
 
 __all__ = ["Part", "decode_parts"]
 
 _Transpose = PIL.Image.Transpose
 
-# How the sides of an upright photo lie in the stored one: whether x and y change places, and then which of
-# the stored axes run backwards.
+# For each transposition that turns a stored photo upright: whether x and y are swapped, and whether the
+# stored x axis and y axis run backwards.
 _STORED = {
     None: (False, False, False),
     _Transpose.FLIP_LEFT_RIGHT: (False, True, False),
@@ -38,7 +38,7 @@ class Part:
     image : (h, w, 3) uint8
         RGB, upright, C-contiguous.
     left, top : int
-        Where it lies on the decoded photo, in pixels of that.
+        Position on the decoded photo, in decoded pixels.
     scale : (float, float)
         As `DecodedImage.scale`.
     """
@@ -57,32 +57,32 @@ def decode_parts(
     shrink: int = 1,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> list[Part]:
-    """Decode a photo, and turn and keep only some rectangles of it.
+    """Decode a photo, and keep only some rectangles of it, turned upright.
 
-    At 12 megapixels this takes two thirds of the time of `decode`, and a tenth of a gigabyte less.
+    At 12 megapixels this takes two thirds of the time of `decode`, and 0.1 GB less memory.
 
     Parameters
     ----------
     data, path, shrink, max_pixels
         As in `faceindex.images.decode`.
     boxes : (n, 4) float32
-        ``x1 y1 x2 y2`` in pixels of the upright photo at full resolution. What leaves the photo is cut off;
-        of a box outside of it the nearest pixel is left.
+        ``x1 y1 x2 y2`` in pixels of the upright photo at full resolution. Boxes are clipped to the photo; a
+        box outside of it becomes the nearest pixel.
 
     Returns
     -------
     list of Part
-        One for each box, and not smaller than it: each has the pixels that `decode` gives there.
+        One for each box, which it covers completely. Its pixels are those that `decode` returns there.
 
     Raises
     ------
     ImageError, UsageError
-        As from `faceindex.images.decode`.
+        As in `faceindex.images.decode`.
     """
 
-    def cut(image: PIL.Image.Image, method: _Transpose | None, width: int, height: int) -> list[Part]:
-        turned, backwards_x, backwards_y = _STORED[method]
-        size = np.array(image.size[::-1] if turned else image.size)
+    def cut(image: PIL.Image.Image, transposition: _Transpose | None, width: int, height: int) -> list[Part]:
+        swapped, backwards_x, backwards_y = _STORED[transposition]
+        size = np.array(image.size[::-1] if swapped else image.size)
         scale = size / (width, height)
         limits = np.nan_to_num(boxes.astype(np.float64) * np.tile(scale, 2))
         first = np.clip(np.floor(limits[:, :2]), 0, size - 1).astype(int)
@@ -90,16 +90,16 @@ def decode_parts(
         parts = []
         for (left, top), (right, bottom) in zip(first.tolist(), end.tolist(), strict=True):
             x, y = (left, right), (top, bottom)
-            if turned:
+            if swapped:
                 x, y = y, x
             if backwards_x:
                 x = image.width - x[1], image.width - x[0]
             if backwards_y:
                 y = image.height - y[1], image.height - y[0]
             piece = image.crop((x[0], y[0], x[1], y[1]))
-            if method is not None:
-                piece = piece.transpose(method)
+            if transposition is not None:
+                piece = piece.transpose(transposition)
             parts.append(Part(np.array(piece), left, top, (float(scale[0]), float(scale[1]))))
         return parts
 
-    return decoded(data, path, shrink, max_pixels, cut)
+    return decode_with(data, path, shrink, max_pixels, cut)

@@ -1,4 +1,4 @@
-"""From every pixel mode of Pillow to 8-bit RGB."""
+"""Convert every pixel mode of Pillow to 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ __all__ = ["to_rgb"]
 
 
 def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Convert a loaded image to mode ``"RGB"``; one that is RGB already is returned as it is.
+    """Convert a loaded image to mode ``"RGB"``; an RGB image without transparency is returned unchanged.
 
-    - *Transparency* is laid over white, as viewers and browsers show it: a cut-out portrait gets the
-      backdrop of a passport photo, not a dark rim. Where every pixel is fully transparent, the alpha
-      channel is taken for a mistake of the program that wrote it, and ignored.
+    - *Transparent images* are drawn over white, as in viewers and browsers, so that a cut-out portrait
+      has no dark rim. If every pixel is fully transparent, the alpha channel is ignored as an error of
+      the program that wrote it.
     - *16-bit grey* keeps its high byte, as Pillow does with 16-bit colour.
-    - *32-bit integers and floats* have no agreed range. The smallest of 0..1 (floats), 0..255 and
-      0..65535 that holds all values is mapped to 0..255; failing that, minimum to maximum is. NaN is black.
-    - *CMYK* becomes RGB by the plain formula ``(255 - c) * (255 - k) / 255``, without a press profile.
-      (Pillow has taken the numbers of a JPEG for inverted, as Adobe and all who follow it write them.)
+    - *32-bit integers and floats* have no standard range. The smallest of 0..1 (floats), 0..255 and
+      0..65535 that contains all values is mapped to 0..255; if none does, the range from minimum to maximum
+      is. NaN becomes black.
+    - *CMYK* becomes RGB by the formula ``(255 - c) * (255 - k) / 255``, without a press profile. (Pillow
+      has already inverted the values of a JPEG, which Adobe and other programs store inverted.)
     - *CIELAB* is converted by LittleCMS.
     """
     mode = image.mode
@@ -45,7 +46,7 @@ def _from_wide_grey(image: PIL.Image.Image) -> PIL.Image.Image:
     if image.mode.startswith("I;16"):
         grey = (values >> 8).astype(np.uint8)
     else:
-        # Until Pillow 11, 16-bit PNGs come as 32-bit integers.
+        # Pillow before version 11 reads 16-bit PNGs as 32-bit integers.
         low, high = (0.0, 65535.0) if image.format == "PNG" else _range(values)
         scaled = (values.astype(np.float64) - low) * (255 / (high - low))
         grey = np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0).clip(0, 255).round().astype(np.uint8)
@@ -65,12 +66,12 @@ def _range(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> tuple[f
 
 
 def _from_lab(image: PIL.Image.Image) -> PIL.Image.Image:
-    from PIL import ImageCms  # LittleCMS is an optional part of Pillow.
+    from PIL import ImageCms  # LittleCMS is an optional part of Pillow
 
     transform = ImageCms.buildTransform(
         ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
     )
     converted = ImageCms.applyTransform(image, transform)
     if converted is None:
-        raise ValueError("CIELAB could not be converted")
+        raise ValueError("CIELAB cannot be converted")
     return converted

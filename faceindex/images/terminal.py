@@ -1,4 +1,4 @@
-"""Pictures as escape sequences of terminals: kitty, iTerm2, sixel."""
+"""Encode images as escape sequences of terminals: kitty, iTerm2, sixel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIXEL_COLOURS = 256
 
 
 def kitty_sequence(image: Image) -> str:
-    """A picture in kitty's graphics protocol, as PNG in chunks.
+    """Encode an image for kitty's graphics protocol, as PNG in chunks.
 
     Parameters
     ----------
@@ -27,8 +27,9 @@ def kitty_sequence(image: Image) -> str:
 
     Notes
     -----
-    https://sw.kovidgoyal.net/kitty/graphics-protocol/: ``a=T`` transmits and shows, ``f=100`` is PNG,
-    ``q=2`` asks for no answer, ``m`` says whether more chunks of 4,096 base64 letters at most follow.
+    https://sw.kovidgoyal.net/kitty/graphics-protocol/: ``a=T`` transmits and displays the image, ``f=100``
+    means PNG, ``q=2`` suppresses responses, and ``m=1`` marks that more chunks follow. A chunk has at most
+    4,096 base64 characters.
     """
     text = base64.b64encode(_png(image)).decode()
     chunks = [text[start : start + _KITTY_CHUNK] for start in range(0, len(text), _KITTY_CHUNK)]
@@ -40,7 +41,7 @@ def kitty_sequence(image: Image) -> str:
 
 
 def iterm_sequence(image: Image) -> str:
-    """A picture in iTerm2's inline images protocol, as PNG.
+    """Encode an image for iTerm2's inline images protocol, as PNG.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def iterm_sequence(image: Image) -> str:
 
     Notes
     -----
-    https://iterm2.com/documentation-images.html; ``size`` is that of the file in bytes.
+    https://iterm2.com/documentation-images.html; ``size`` is the size of the PNG in bytes.
     """
     data = _png(image)
     height, width = image.shape[:2]
@@ -57,7 +58,7 @@ def iterm_sequence(image: Image) -> str:
 
 
 def sixel_sequence(image: Image) -> str:
-    """A picture as sixels, in up to 256 colours of its own.
+    """Encode an image as sixels, in a palette of up to 256 colours.
 
     Parameters
     ----------
@@ -65,9 +66,9 @@ def sixel_sequence(image: Image) -> str:
 
     Notes
     -----
-    DEC, VT330/VT340 Programmer Reference Manual, volume 2, chapter 14. Each letter from ``?`` (63) is
-    six pixels, one above the other; ``#`` chooses a colour, in percent when it is defined; ``!`` repeats;
-    ``$`` goes back to the start of the band, ``-`` to the next one.
+    DEC, VT330/VT340 Programmer Reference Manual, volume 2, chapter 14. Each character from ``?`` (63) on
+    encodes a column of six pixels. ``#`` selects a colour, or defines it in percent; ``!`` repeats a
+    character; ``$`` returns to the start of the band; ``-`` starts the next band.
     """
     height, width = image.shape[:2]
     picture = PIL.Image.fromarray(image)

@@ -1,4 +1,4 @@
-"""Small pictures of photos: faces cut out, whole photos scaled down, JPEG bytes of both."""
+"""Make small images of faces and photos, and encode them as JPEG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from os import PathLike
 import numpy as np
 import PIL.Image
 
-from faceindex.images.decoder import DecodedImage, _opener, _orientation
+from faceindex.images.decoder import DecodedImage, exif_orientation, opener_for
 from faceindex.images.formats import recognise_format
 from faceindex.types import F32, U8, Image
 
@@ -16,70 +16,70 @@ __all__ = ["cut_squares", "encode_jpeg", "fit", "shown_by_browsers", "shrink_for
 
 _SHRINKS = (8, 4, 2)
 
-# What every browser draws since 2020; AVIF since 2024, which is left out on purpose, as are HEIF and
-# TIFF, which only Safari knows.
+# Formats that every browser has displayed since 2020. AVIF (since 2024) is too recent; only Safari displays
+# HEIF and TIFF.
 _SHOWN = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP"})
 
 
 def shown_by_browsers(data: bytes, path: str | PathLike[str]) -> bool:
-    """Whether any browser shows a photo, and the right way up.
+    """Return whether every browser displays a photo, and displays it upright.
 
     Parameters
     ----------
     data : bytes
-        The whole file; of a JPEG, its first 64 bytes are enough.
+        The whole file; for a JPEG, its first 64 bytes are enough.
     path : path-like
-        Where it comes from; only for messages.
+        File of the photo; used in error messages.
 
     Raises
     ------
     ImageError
-        If it is of no known format.
+        If the format is unknown.
     """
     image_format = recognise_format(data, path)
     if image_format == "JPEG":
-        return True  # browsers obey its EXIF orientation
+        return True  # browsers apply the EXIF orientation of JPEGs
     if image_format not in _SHOWN:
         return False
     try:
-        return _orientation(_opener(image_format, path)(io.BytesIO(data)), data) == 1
+        return exif_orientation(opener_for(image_format, path)(io.BytesIO(data)), data) == 1
     except Exception:
-        return True  # damaged: no preview can be made of it either
+        return True  # damaged: a preview cannot be made either
 
 
 def shrink_for(side: float, size: int) -> int:
-    """By how much `decode` may shrink a photo so that `side` pixels of it are `size` ones at least."""
+    """Return the largest `shrink` of `decode` that leaves at least `size` of `side` pixels."""
     return next((shrink for shrink in _SHRINKS if side >= shrink * size), 1)
 
 
-def cut_squares(photo: DecodedImage, boxes: F32, size: int, *, margin: float) -> U8:
-    """Cut the faces out of a photo, each in a square of one size.
+def cut_squares(decoded: DecodedImage, boxes: F32, size: int, *, margin: float) -> U8:
+    """Cut a square around each face of a photo, and scale all squares to one size.
 
-    A square that would leave the photo is moved inside; one larger than the photo is made smaller.
+    A square that extends beyond the photo is moved inside; one larger than the photo is reduced.
 
     Parameters
     ----------
-    photo : DecodedImage
-        At any scale.
+    decoded : DecodedImage
+        The photo, at any scale.
     boxes : (n, 4) float32
         ``x1 y1 x2 y2`` in pixels of the upright full-size photo.
     size : int
         Side of the squares in pixels.
     margin : float
-        What is added on each side of a box, as a share of its longer side.
+        Border on each side of a box, as a fraction of its longer side.
 
     Returns
     -------
     (n, size, size, 3) uint8
     """
     squares = np.empty((len(boxes), size, size, 3), np.uint8)
-    image = PIL.Image.fromarray(photo.image)
-    scale_x, scale_y = photo.scale
+    image = PIL.Image.fromarray(decoded.image)
+    scale_x, scale_y = decoded.scale
     for square, (x1, y1, x2, y2) in zip(squares, boxes.astype(float), strict=True):
         side = max(x2 - x1, y2 - y1) * (1 + 2 * margin)
-        side = max(1.0, min(side, photo.width, photo.height))
-        left = min(max(0.0, (x1 + x2 - side) / 2), photo.width - side)
-        top = min(max(0.0, (y1 + y2 - side) / 2), photo.height - side)
+        side = max(1.0, min(side, decoded.width, decoded.height))
+        left = min(max(0.0, (x1 + x2 - side) / 2), decoded.width - side)
+        top = min(max(0.0, (y1 + y2 - side) / 2), decoded.height - side)
         region = (
             left * scale_x,
             top * scale_y,
@@ -92,7 +92,7 @@ def cut_squares(photo: DecodedImage, boxes: F32, size: int, *, margin: float) ->
 
 
 def fit(image: Image, longest: int) -> Image:
-    """Scale an image down so that its longer side is `longest` pixels at most."""
+    """Scale an image down so that its longer side has at most `longest` pixels."""
     height, width = image.shape[:2]
     if max(height, width) <= longest:
         return image
@@ -103,13 +103,13 @@ def fit(image: Image, longest: int) -> Image:
 
 
 def encode_jpeg(image: Image, *, quality: int) -> bytes:
-    """JPEG bytes of an image, without metadata.
+    """Encode an image as JPEG without metadata.
 
     Parameters
     ----------
     image : (h, w, 3) uint8
     quality : int
-        1..95, as libjpeg counts.
+        1..95, on the scale of libjpeg.
     """
     stream = io.BytesIO()
     PIL.Image.fromarray(image).save(stream, "JPEG", quality=quality, optimize=True, progressive=True)

@@ -1,8 +1,8 @@
 """Walk folders for files that may be photos.
 
-Paths are plain strings here: `pathlib` has no `abspath` that keeps symbolic links, and building a
-`Path` per file costs more than looking at the file. For the same reason a folder's files are listed as
-columns, and become one `Candidate` each only for who wants them.
+Paths are plain strings here: `pathlib` has no `abspath` that keeps symbolic links, and creating a `Path`
+takes longer than reading the status of a file. For the same reason, the files of a folder are stored in
+columns, and a `Candidate` per file is created only by iteration.
 """
 
 # ruff: noqa: PTH100, PTH112, PTH116
@@ -24,14 +24,14 @@ from faceindex.errors import ImageError, Reason, UsageError
 
 __all__ = ["Candidate", "Listing", "walk"]
 
-# What synchronisers, network disks and operating systems leave between photos: thumbnails, trash,
-# archive metadata. Compared in lower case.
+# Files and folders that synchronisation programs, network disks and operating systems add to photo folders:
+# thumbnails, trash, archive metadata. Names are compared in lower case.
 _JUNK = frozenset(
     {
         "#recycle",  # Synology
         "#snapshot",
         "$recycle.bin",  # Windows
-        "@eadir",  # Synology's thumbnails
+        "@eadir",  # thumbnails of Synology
         "__macosx",  # resource forks in a zip archive
         "desktop.ini",
         "ehthumbs.db",
@@ -40,34 +40,34 @@ _JUNK = frozenset(
         "thumbs.db",
     }
 )
-_NO_MEDIA = ".nomedia"  # Android: no gallery shows this folder or what is below it
+_NO_MEDIA = ".nomedia"  # on Android, marks a folder and its subfolders as hidden from galleries
 
 _REPORT_EVERY = 1000  # files
 
-# Looking at a file by its name in an open folder spares the system the way from the root for each.
+# With an open folder, the system need not resolve the full path of every file in it.
 _BY_DESCRIPTOR = os.scandir in os.supports_fd and hasattr(os, "O_DIRECTORY")
 
-# (st_dev, st_ino) of a folder: the same by whatever path and symbolic link it is reached.
+# (st_dev, st_ino) of a folder: identical for all paths and symbolic links to it.
 _FolderId: TypeAlias = tuple[int, int]
 
 
 class Candidate(NamedTuple):
-    """A file that may be a photo, or something that could not be looked at.
+    """A file that may be a photo, or a file or folder that cannot be read.
 
     Attributes
     ----------
     root : Path
-        Absolute: the folder that was given, or the parent folder of the file that was given.
-        Symbolic links in it are kept.
+        Absolute path of the folder passed to `walk`, or of the parent folder of the file passed to it.
+        Symbolic links are not resolved.
     relpath : str
         Path below `root` with forward slashes; ``"."`` for a root that cannot be listed. Bytes that
         are not valid UTF-8 are kept as lone surrogates (PEP 383).
     size : int
-        Bytes; 0 where `error` is set.
+        Size in bytes; 0 if `error` is set.
     mtime_ns : int
-        Time of the last modification in nanoseconds since 1970; 0 where `error` is set.
+        Time of the last modification in nanoseconds since 1970; 0 if `error` is set.
     error : ImageError or None
-        Why the file, or the whole folder of this path, cannot be used.
+        Why the file, or the whole folder at this path, cannot be read.
     """
 
     root: Path
@@ -78,7 +78,7 @@ class Candidate(NamedTuple):
 
     @property
     def path(self) -> Path:
-        """Absolute path."""
+        """Absolute path of the file."""
         return self.root / self.relpath
 
 
@@ -88,41 +88,41 @@ def walk(
     exclude: Collection[Path] = (),
     on_files: Callable[[int], None] | None = None,
 ) -> Listing:
-    """Find every regular file in folders, whatever its suffix, and single files.
+    """Find all regular files in folders, with any suffix, and single files.
 
-    Left out below a folder: hidden files and folders (leading dot), folders with a ``.nomedia``
+    Below a folder, these are skipped: hidden files and folders (leading dot), folders with a ``.nomedia``
     file, thumbnails and trash of operating systems and network disks (``@eaDir``, ``Thumbs.db``,
-    ``__MACOSX``, ...), and whatever is no regular file. A path in `paths` itself is honoured even if
-    its name is one of these. Symbolic links are followed, and a folder is entered once by whatever
-    path it is reached, so loops end and overlapping arguments yield each file once, under the first.
+    ``__MACOSX``, ...), and everything that is not a regular file. A path in `paths` itself is walked even
+    if it has such a name. Symbolic links are followed. A folder is entered only once, even if several
+    paths lead to it, so loops end, and overlapping paths yield each file once, under the first of them.
 
     Parameters
     ----------
     paths : sequence of path-like
-        Folders and files. They are walked in this order.
+        Folders and files, walked in this order.
     exclude : collection of Path
-        Files and folders that are left out even if they are given, like the index directory.
+        Files and folders to skip even if they are in `paths`, such as the index directory.
     on_files : callable, optional
-        Told the number of files now and then; what it raises ends the walk.
+        Called with the number of files found so far, about every 1,000 files. An exception that it raises
+        ends the walk.
 
     Returns
     -------
     Listing
-        Iterating gives a `Candidate` for each, within each of `paths` in code-point order of
-        ``relpath``. What cannot be looked at comes with its ``error``: a broken link, a folder that
-        must not be listed.
+        An iterable of `Candidate`, for each of `paths` in code-point order of ``relpath``. Broken links
+        and folders that cannot be listed are included, with an ``error``.
 
     Raises
     ------
     UsageError
-        If one of `paths` does not exist; raised before anything is walked.
+        If one of `paths` does not exist. Raised before any folder is walked.
     """
     given = [_existing(path) for path in paths]
     are_folders = [os.path.isdir(path) for path in given]
     files = [path for path, is_folder in zip(given, are_folders, strict=True) if not is_folder]
-    walker = _Walker(files, [os.path.abspath(path) for path in exclude], on_files or _no_report)
+    walker = _Walker(files, [os.path.abspath(path) for path in exclude], on_files or _ignore)
     trees = [
-        walker.folder(path) if is_folder else walker.single(path)
+        walker.walk_folder(path) if is_folder else walker.walk_file(path)
         for path, is_folder in zip(given, are_folders, strict=True)
     ]
     return Listing(trees, None if files else _digest(trees))
@@ -131,14 +131,14 @@ def walk(
 class _Folder(NamedTuple):
     """The files of one folder, in code-point order of their names."""
 
-    prefix: str  # of their relative paths; ends in a slash unless it is empty
+    prefix: str  # relative path of the folder, with a slash at the end unless it is empty
     names: list[str]
     sizes: list[int]
     times: list[int]
 
 
 class _Tree(NamedTuple):
-    """What one of the given paths holds."""
+    """The files found under one of the paths passed to `walk`."""
 
     root: str
     folders: list[_Folder]
@@ -146,7 +146,7 @@ class _Tree(NamedTuple):
 
 
 class Listing:
-    """Every file that a walk found; iterating gives one `Candidate` for each, as `walk` orders them.
+    """The files that a walk found: an iterable of `Candidate`.
 
     Parameters
     ----------
@@ -156,9 +156,9 @@ class Listing:
     Attributes
     ----------
     digest : str or None
-        BLAKE2b of the real paths of the folders that were walked and of every file's relative path,
-        size and time: the same if, and as far as a digest can tell only if, the candidates are. None
-        where a single file was given, or something could not be looked at.
+        BLAKE2b of the real paths of the walked folders and of the relative path, size and time of every
+        file. Two walks have the same digest if they found the same files, and otherwise different ones
+        (up to collisions). None if a single file was walked, or if there was an error.
     """
 
     def __init__(self, trees: list[_Tree], digest: str | None) -> None:
@@ -179,90 +179,90 @@ class Listing:
 def _existing(path: str | PathLike[str]) -> str:
     text = os.fspath(path)
     try:
-        # abspath("") is the current folder: an unset shell variable must not index that.
+        # abspath("") is the current folder, which an unset shell variable must not index.
         if not text:
             raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
         os.lstat(text)
     except PermissionError:
-        pass  # It may well exist; the walk reports it.
+        pass  # it may exist; the walk reports the error
     except (OSError, ValueError) as error:  # ValueError: a null byte
-        why = (
+        reason = (
             "" if isinstance(error, FileNotFoundError) else f" ({getattr(error, 'strerror', None) or error})"
         )
         raise UsageError(
-            f"There is no file or folder '{text}'{why}.", "Check the spelling and the current directory."
+            f"There is no file or folder '{text}'{reason}.", "Check the spelling and the current directory."
         ) from None
     return os.path.abspath(text)
 
 
-def _no_report(files: int) -> None:
-    """Nobody wants to know."""
+def _ignore(files: int) -> None:
+    """Default callback: do nothing."""
 
 
 class _Walker:
-    """One walk: what it has come by already, and how it counts.
+    """The state of a walk: the folders and files seen so far, and their number.
 
     Parameters
     ----------
     files : list of str
-        Those that were given themselves.
+        Paths passed to `walk` that are files.
     excluded : list of str
     on_files : callable
     """
 
     def __init__(self, files: list[str], excluded: list[str], on_files: Callable[[int], None]) -> None:
         self._on_files = on_files
-        self._files = 0  # in the folders that are done with
-        self._told = 0
+        self._files = 0  # in finished folders
+        self._reported = 0
         self._entered = {identity for path in excluded if (identity := _folder_id(path)) is not None}
-        # Only files that were given themselves can come up a second time; they are known by their folder
-        # and name, as inode numbers would also merge hard links, which are photos of their own.
+        # Only files passed to `walk` or excluded can be found a second time. They are identified by folder
+        # and name: inode numbers would merge hard links, which count as separate photos.
         self._singles: dict[_FolderId | None, dict[str, bool]] = {}
         for path in excluded:
-            self._was_seen(*_single_key(path))
+            self._mark_seen(*_single_key(path))
         for path in files:
             folder, name = _single_key(path)
             self._singles.setdefault(folder, {}).setdefault(name, False)
 
-    def single(self, path: str) -> _Tree:
-        """A file that was given itself."""
+    def walk_file(self, path: str) -> _Tree:
+        """Find a file that was passed to `walk`."""
         folder, name = os.path.split(path)
         tree = _Tree(folder, [], [])
-        if self._was_seen(*_single_key(path)):
+        if self._mark_seen(*_single_key(path)):
             return tree
         try:
             status = os.stat(path)
         except OSError as error:
-            tree.failures.append(_failed(folder, name, error))
+            tree.failures.append(_failure(folder, name, error))
         else:
             if stat.S_ISREG(status.st_mode):
                 tree.folders.append(_Folder("", [name], [status.st_size], [status.st_mtime_ns]))
         return tree
 
-    def folder(self, top: str) -> _Tree:
-        """A folder, to any depth. Loops instead of recursion: depth costs nothing and has no limit."""
+    def walk_folder(self, top: str) -> _Tree:
+        """Find the files of a folder at any depth. Iterative, so that the depth has no limit."""
         tree = _Tree(top, [], [])
-        waiting = [""]  # prefixes of folders, the next one last
+        waiting = [""]  # prefixes of the folders to enter, the next one last
         while waiting:
             prefix = waiting.pop()
             try:
                 inner = self._enter(os.path.join(top, prefix), prefix, tree)  # noqa: PTH118
             except OSError as error:
-                tree.failures.append(_failed(top, prefix.rstrip("/") or ".", error))
+                tree.failures.append(_failure(top, prefix.rstrip("/") or ".", error))
             else:
-                # A folder sorts as its name and a slash, which is how its content's paths begin.
+                # Sorted with the slash, because the paths of the files in a folder start with it.
                 waiting += sorted((f"{prefix}{name}/" for name in inner), reverse=True)
         return tree
 
     def _enter(self, path: str, prefix: str, tree: _Tree) -> list[str]:
-        """List a folder unless it has been; the names of the folders in it."""
+        """List a folder, unless it was entered before; return the names of its subfolders."""
         if not _BY_DESCRIPTOR:
             return self._list(path, os.stat(path), prefix, tree)
         try:
             opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
             if _folder_id(path) in self._entered:
-                return []  # like the index itself, it may be closed to us and is none of our business
+                return []  # an excluded folder, such as the index, may be unreadable
             raise
         try:
             return self._list(opened, os.fstat(opened), prefix, tree)
@@ -281,35 +281,35 @@ class _Walker:
             return []
         self._entered.add(identity)
         if singles := self._singles.get(identity):
-            content = [e for e in content if e.name not in singles or not self._was_seen(identity, e.name)]
+            content = [e for e in content if e.name not in singles or not self._mark_seen(identity, e.name)]
         content.sort(key=attrgetter("name"))
         found = _Folder(prefix, [], [], [])
         tree.folders.append(found)
         inner: list[str] = []
         for start in range(0, len(content), _REPORT_EVERY):
-            _look(content[start : start + _REPORT_EVERY], found, inner, tree)
+            _add(content[start : start + _REPORT_EVERY], found, inner, tree)
             files = self._files + len(found.names)
-            if files >= self._told + _REPORT_EVERY:
-                self._told = files
+            if files >= self._reported + _REPORT_EVERY:
+                self._reported = files
                 self._on_files(files)
         self._files += len(found.names)
         return inner
 
-    def _was_seen(self, folder: _FolderId | None, name: str) -> bool:
-        """Whether a file has been told of, or is not to be; it has from now on."""
+    def _mark_seen(self, folder: _FolderId | None, name: str) -> bool:
+        """Mark a file as seen; return whether it was seen before. Excluded files count as seen."""
         names = self._singles.setdefault(folder, {})
         before, names[name] = names.get(name, False), True
         return before
 
 
 def _digest(trees: list[_Tree]) -> str | None:
-    """As `Listing.digest`, of given folders."""
+    """Compute `Listing.digest` for trees of folders."""
     if any(tree.failures for tree in trees):
         return None
     digest = blake2b(digest_size=20)
     try:
         for tree in trees:
-            # No path holds a null byte, so that each part ends where it does.
+            # Null bytes separate the parts, because paths cannot contain them.
             digest.update(os.fsencode(os.path.realpath(tree.root)) + b"\0\0")
             for prefix, names, sizes, times in tree.folders:
                 if names:
@@ -317,17 +317,17 @@ def _digest(trees: list[_Tree]) -> str | None:
                     digest.update(array("q", sizes))
                     digest.update(array("q", times))
     except OverflowError:
-        return None  # a time of more than 64 bits, which some file systems can hold
+        return None  # some file systems store times of more than 64 bits
     return digest.hexdigest()
 
 
-def _look(entries: list[os.DirEntry[str]], found: _Folder, inner: list[str], tree: _Tree) -> None:
-    """Tell regular files from folders and the rest."""
+def _add(entries: list[os.DirEntry[str]], found: _Folder, inner: list[str], tree: _Tree) -> None:
+    """Add regular files to `found`, names of folders to `inner`, and errors to `tree`."""
     for entry in entries:
         try:
             status = entry.stat()
-        except OSError as error:  # a link that leads nowhere, among others
-            tree.failures.append(_failed(tree.root, found.prefix + entry.name, error))
+        except OSError as error:  # for example a broken link
+            tree.failures.append(_failure(tree.root, found.prefix + entry.name, error))
             continue
         if stat.S_ISREG(status.st_mode):
             found.names.append(entry.name)
@@ -346,12 +346,13 @@ def _folder_id(path: str) -> _FolderId | None:
 
 
 def _single_key(path: str) -> tuple[_FolderId | None, str]:
+    """Return what identifies a file in `_Walker._singles`: its folder and its name."""
     folder, name = os.path.split(path)
     identity = _folder_id(folder)
     return (identity, name) if identity is not None else (None, path)
 
 
-def _failed(top: str, relpath: str, error: OSError) -> Candidate:
+def _failure(top: str, relpath: str, error: OSError) -> Candidate:
     root = Path(top)
     path = root / relpath
     if error.errno in (EACCES, EPERM):
@@ -367,19 +368,19 @@ def _failed(top: str, relpath: str, error: OSError) -> Candidate:
             ImageError(
                 path,
                 Reason.MISSING,
-                "a symbolic link to a file that is not there.",
+                "a symbolic link to a missing file.",
                 "Remove or repair the link.",
             )
             if path.is_symlink()
             else ImageError(
-                path, Reason.MISSING, "it vanished while the folder was read.", "Run the command again."
+                path, Reason.MISSING, "it was removed while the folder was read.", "Run the command again."
             )
         )
     else:
         failure = ImageError(
             path,
             Reason.IO_ERROR,
-            f"it cannot be looked at ({error.strerror or error}).",
+            f"it cannot be read ({error.strerror or error}).",
             "Check the disk or the network connection, and run the command again.",
         )
     return Candidate(root, relpath, 0, 0, failure)

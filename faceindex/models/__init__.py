@@ -1,17 +1,8 @@
-"""Specs, the registry and weight files. Imports nothing heavy."""
+"""Model specs, the registry and weight files. Imports no heavy library."""
 
+from faceindex.models.builtin import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
 from faceindex.models.plugins import GROUPS, Plugin
-from faceindex.models.registry import (
-    DEFAULT_DETECTOR,
-    DEFAULT_EMBEDDER,
-    DEFAULT_MIN_FACE,
-    KINDS,
-    get,
-    load,
-    names,
-    register,
-    unusable,
-)
+from faceindex.models.registry import KINDS, get, load, names, register, unusable
 from faceindex.models.spec import (
     Alignment,
     BoxShape,
@@ -26,9 +17,9 @@ from faceindex.models.spec import (
 )
 from faceindex.models.weights import (
     find_weights,
+    pinned_sha256,
     read_weights,
     verify_weights,
-    weight_identity,
     weight_locations,
     weights_folder,
 )
@@ -54,11 +45,11 @@ __all__ = [
     "get",
     "load",
     "names",
+    "pinned_sha256",
     "read_weights",
     "register",
     "unusable",
     "verify_weights",
-    "weight_identity",
     "weight_locations",
     "weights_folder",
 ]

@@ -1,178 +1,66 @@
-"""Reader of networks that dlib has serialised (the ``.dat`` files of ``dlib-models``).
+"""Read networks that dlib has serialised (the ``.dat`` files of ``dlib-models``).
 
-The format has no index and no lengths: it can only be read from front to back by somebody who
-knows which layers to expect. Written from ``dlib/serialize.h`` (integers, strings, booleans),
-``dlib/float_details.h`` (reals), ``dlib/cuda/tensor.h`` (tensors), ``dlib/dnn/core.h`` (how layers
-nest) and ``dlib/dnn/layers.h``, ``input.h``, ``loss.h`` (what each layer stores):
+The format has no index and no lengths: a file can only be read from front to back, with the expected
+layers known in advance. Sources: ``dlib/serialize.h`` (integers, strings, booleans),
+``dlib/float_details.h`` (reals), ``dlib/cuda/tensor.h`` (tensors), ``dlib/dnn/core.h`` (nesting of
+layers) and ``dlib/dnn/layers.h``, ``input.h``, ``loss.h`` (content of each layer):
 
 - An *integer* is a control byte (sign in the top bit, number of bytes in the low four) and that
   many bytes, little-endian.
 - A *real* is two integers, mantissa and exponent: ``mantissa * 2 ** exponent``.
 - A *tensor* is a version, four sizes and its values as little-endian float32; an *alias* is a
   version and four sizes, a view of a slice of another tensor.
-- A *network* nests from its output to its input: the version of every layer comes first, in that
-  order, then the input, then the layers' contents in the reverse order.
+- A *network* is stored from its output to its input: first the version of every layer in that order,
+  then the input, then the contents of the layers in reverse order.
 
-What is read here are networks that were trained with ``loss_metric`` (outputs as vectors) and with
-``loss_mmod`` (a detector that slides a window over a pyramid of the image, King 2015,
-https://arxiv.org/abs/1502.00046).
+This module reads networks trained with ``loss_metric`` (outputs are vectors) and with ``loss_mmod`` (a
+detector that slides a window over a pyramid of the image, King 2015, https://arxiv.org/abs/1502.00046).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
 from faceindex.errors import WeightsInvalid
+from faceindex.models.dlib_layers import (
+    Add,
+    Affine,
+    AveragePool,
+    Convolution,
+    Input,
+    Layer,
+    LayerKind,
+    Linear,
+    MaxPool,
+    PyramidInput,
+    ReLU,
+    Skip,
+    SlidingWindow,
+    Tag,
+)
 from faceindex.types import F32
 
-__all__ = [
-    "Add",
-    "Affine",
-    "AveragePool",
-    "Convolution",
-    "Input",
-    "Layer",
-    "LayerKind",
-    "Linear",
-    "MaxPool",
-    "PyramidInput",
-    "ReLU",
-    "Reader",
-    "Skip",
-    "SlidingWindow",
-    "Tag",
-    "read_metric_network",
-    "read_mmod_network",
-]
+__all__ = ["Reader", "read_metric_network", "read_mmod_network"]
 
-_INFINITY, _MINUS_INFINITY, _NAN = 32000, 32001, 32002  # exponents with a meaning, float_details.h
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """``input_rgb_image_sized``: subtracts `mean` (red, green, blue) and divides by 256."""
-
-    mean: tuple[float, float, float]
-    height: int
-    width: int
-
-
-@dataclass(frozen=True, slots=True)
-class PyramidInput:
-    """``input_rgb_image_pyramid``: normalises as `Input`, and tiles the levels of a pyramid.
-
-    `padding` pixels are between the levels, `outer_padding` around all of them.
-    """
-
-    mean: tuple[float, float, float]
-    padding: int
-    outer_padding: int
-
-
-@dataclass(frozen=True, slots=True)
-class SlidingWindow:
-    """What ``loss_mmod`` needs for detecting.
-
-    `width` and `height` of the window in pixels; of two boxes that overlap by more than `iou`, or of
-    which one is covered by the other to more than `covered`, the worse is dropped.
-    """
-
-    width: int
-    height: int
-    iou: float
-    covered: float
-
-
-@dataclass(frozen=True, slots=True)
-class Convolution:
-    """``con_``: `weight` (out, in, height, width) float32, `bias` (out,) float32."""
-
-    weight: F32
-    bias: F32
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Affine:
-    """``affine_``: one `scale` and `shift` (channels,) float32 per channel; frozen batch norm.
-
-    A ``bn_con`` in its place is frozen when it is read, as dlib does.
-    """
-
-    scale: F32
-    shift: F32
-
-
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """``fc_`` without a bias: `weight` (out, in) float32."""
-
-    weight: F32
-
-
-@dataclass(frozen=True, slots=True)
-class MaxPool:
-    """``max_pool_``; a window of 0 is the whole plane."""
-
-    window: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class AveragePool:
-    """``avg_pool_``; a window of 0 is the whole plane."""
-
-    window: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class ReLU:
-    """``relu_``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Add:
-    """``add_prev_``: adds a tagged layer; where sizes differ, the smaller is padded with zeros."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """``add_tag_layer``: makes its input known to `Add` and `Skip`. Stores nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """``add_skip_layer``: goes on from a tagged layer. Stores nothing."""
-
-
-Layer: TypeAlias = (
-    Input | PyramidInput | Convolution | Affine | Linear | MaxPool | AveragePool | ReLU | Add | Tag | Skip
-)
-LayerKind: TypeAlias = type[Layer]
+_INFINITY, _MINUS_INFINITY, _NAN = 32000, 32001, 32002  # special exponents, float_details.h
 
 
 class Reader:
-    """Walks through serialised content.
+    """Read values one after the other.
 
     Parameters
     ----------
     content : bytes
         The whole file.
     name : str
-        What to call it in errors.
+        Name of the file in errors.
 
     Notes
     -----
-    Every method raises `WeightsInvalid` when the content ends early or is not what was expected.
+    Every method raises `WeightsInvalid` if the content ends early or has another value than expected.
     """
 
     def __init__(self, content: bytes, name: str) -> None:
@@ -181,7 +69,7 @@ class Reader:
         self._at = 0
 
     def fail(self, problem: str) -> WeightsInvalid:
-        """The error to raise for a problem at the current position."""
+        """Create the error to raise for a problem at the current position."""
         return WeightsInvalid(
             f"{self._name} cannot be read as a dlib network: {problem} (near byte {self._at:,}).",
             "Delete the file and get the published one again.",
@@ -194,7 +82,7 @@ class Reader:
         return self._content[start : self._at]
 
     def integer(self) -> int:
-        """One integer of up to 8 bytes."""
+        """Read an integer of up to 8 bytes."""
         control = self._take(1)[0]
         count = control & 0x0F
         if control & 0x70 or not 1 <= count <= 8:
@@ -203,14 +91,14 @@ class Reader:
         return -magnitude if control & 0x80 else magnitude
 
     def size(self) -> int:
-        """One integer that must not be negative."""
+        """Read an integer that must not be negative."""
         value = self.integer()
         if value < 0:
             raise self.fail(f"{value} is not a size")
         return value
 
     def real(self) -> float:
-        """One floating-point number in the binary encoding (files before dlib 18 wrote text)."""
+        """Read a floating-point number in the binary encoding (dlib before version 18 wrote text)."""
         mantissa, exponent = self.integer(), self.integer()
         special = {_INFINITY: math.inf, _MINUS_INFINITY: -math.inf, _NAN: math.nan}
         if exponent in special:
@@ -218,63 +106,63 @@ class Reader:
         try:
             return math.ldexp(mantissa, exponent)
         except OverflowError:
-            raise self.fail(f"{mantissa} * 2 ** {exponent} is no number") from None
+            raise self.fail(f"{mantissa} * 2 ** {exponent} is not a number") from None
 
     def boolean(self) -> bool:
-        """One character, ``0`` or ``1``."""
+        """Read a boolean: the character ``0`` or ``1``."""
         value = bytes(self._take(1))
         if value not in (b"0", b"1"):
             raise self.fail(f"{value!r} is not a boolean")
         return value == b"1"
 
     def text(self) -> str:
-        """One string: its length, then its bytes."""
+        """Read a string: its length, then its bytes."""
         raw = bytes(self._take(self.size()))
         try:
             return raw.decode("ascii")
         except UnicodeDecodeError:
-            raise self.fail("a name is not plain text") from None
+            raise self.fail("a name is not ASCII text") from None
 
     def expect(self, what: str, *allowed: int | str) -> int | str:
-        """One integer or string that must be among those allowed, all of one type."""
+        """Read an integer or a string that must be one of `allowed`, which have one type."""
         value = self.text() if isinstance(allowed[0], str) else self.integer()
         if value not in allowed:
             raise self.fail(f"{what} is {value!r}, not {' or '.join(map(repr, allowed))}")
         return value
 
     def pair(self) -> tuple[int, int]:
-        """Two sizes: vertical and horizontal."""
+        """Read two sizes: vertical and horizontal."""
         return self.size(), self.size()
 
     def alias(self) -> tuple[int, int, int, int]:
-        """The shape of a view: samples, channels, rows, columns."""
+        """Read the shape of an alias: samples, channels, rows, columns."""
         self.expect("the version of an alias", 1)
         return self.size(), self.size(), self.size(), self.size()
 
     def tensor(self) -> F32:
-        """A float32 tensor: samples, channels, rows, columns; shares memory with the content."""
+        """Read a float32 tensor (samples, channels, rows, columns) that shares memory with the content."""
         self.expect("the version of a tensor", 2)
         shape = self.size(), self.size(), self.size(), self.size()
         values = np.frombuffer(self._take(4 * math.prod(shape)), "<f4")
         return values.astype(np.float32, copy=False).reshape(shape)
 
     def end(self) -> None:
-        """Check that nothing is left."""
+        """Check that the whole content was read."""
         if left := len(self._content) - self._at:
             raise self.fail(f"{left:,} bytes follow the network")
 
 
 def read_metric_network(content: bytes, name: str, layers: Sequence[LayerKind]) -> list[Layer]:
-    """Read a network that was trained with ``loss_metric``.
+    """Read a network trained with ``loss_metric``.
 
     Parameters
     ----------
     content : bytes
         The whole file.
     name : str
-        What to call it in errors.
+        Name of the file in errors.
     layers : sequence of layer classes
-        The layers to expect, from input to output, without the `Input` and the loss.
+        Expected layers from input to output, without the `Input` and the loss.
 
     Returns
     -------
@@ -285,7 +173,7 @@ def read_metric_network(content: bytes, name: str, layers: Sequence[LayerKind]) 
     Raises
     ------
     WeightsInvalid
-        If the content is anything else.
+        If the content is not such a network.
     """
     reader = Reader(content, name)
     reader.expect("the version of the loss layer", 1)
@@ -298,37 +186,37 @@ def read_metric_network(content: bytes, name: str, layers: Sequence[LayerKind]) 
 def read_mmod_network(
     content: bytes, name: str, layers: Sequence[LayerKind]
 ) -> tuple[SlidingWindow, list[Layer]]:
-    """Read a detector of one window that was trained with ``loss_mmod``.
+    """Read a detector with one window, trained with ``loss_mmod``.
 
     Parameters
     ----------
     content : bytes
         The whole file.
     name : str
-        What to call it in errors.
+        Name of the file in errors.
     layers : sequence of layer classes
-        The layers to expect, from input to output, without the `PyramidInput` and the loss.
+        Expected layers from input to output, without the `PyramidInput` and the loss.
 
     Returns
     -------
     window : SlidingWindow
     layers : list of Layer
-        The `PyramidInput`, then as from `read_metric_network`.
+        The `PyramidInput`, then one layer per element of `layers`, as in `read_metric_network`.
 
     Raises
     ------
     WeightsInvalid
-        If the content is anything else.
+        If the content is not such a network.
     """
     reader = Reader(content, name)
     reader.expect("the version of the loss layer", 1)
     reader.expect("the loss", "loss_mmod_")
-    reader.expect("the version of the detector's options", 1)  # later ones can have several windows
+    reader.expect("the version of the detector's options", 1)  # later versions can have several windows
     width, height = reader.pair()
-    for _ in range(3):  # losses per false alarm and missed target, overlap that is a match: for training
+    for _ in range(3):  # training: loss per false alarm, loss per missed target, overlap of a match
         reader.real()
     iou, covered = reader.real(), reader.real()
-    for _ in range(2):  # overlap with boxes to ignore: for training
+    for _ in range(2):  # training: overlap with boxes to ignore
         reader.real()
     return SlidingWindow(width, height, iou, covered), _read_network(reader, layers, _read_pyramid_input)
 
@@ -336,7 +224,7 @@ def read_mmod_network(
 def _read_network(
     reader: Reader, layers: Sequence[LayerKind], read_input: Callable[[Reader], Layer]
 ) -> list[Layer]:
-    """Everything after the loss."""
+    """Read everything after the loss."""
     versions = [_read_version(reader, kind, innermost=False) for kind in reversed(layers[1:])]
     versions.append(_read_version(reader, layers[0], innermost=True))
     found: list[Layer] = [read_input(reader)]
@@ -344,7 +232,7 @@ def _read_network(
         found.append(_read_layer(reader, kind))
         if kind in (Tag, Skip):
             continue
-        for _ in range(3):  # set up; stale gradient; disabled output: the state of a training run
+        for _ in range(3):  # state of training: set up, stale gradient, disabled output
             reader.boolean()
         reader.tensor()  # gradient
         reader.tensor()  # cached output
@@ -374,7 +262,7 @@ def _read_pyramid_input(reader: Reader) -> PyramidInput:
     version = reader.expect("the input layer", "input_rgb_image_pyramid", "input_rgb_image_pyramid2")
     mean = reader.real(), reader.real(), reader.real()
     if version == "input_rgb_image_pyramid":
-        return PyramidInput(mean, 10, 11)  # the defaults that dlib takes for such a file
+        return PyramidInput(mean, 10, 11)  # dlib's defaults for files of this version
     return PyramidInput(mean, *reader.pair())
 
 
@@ -402,7 +290,7 @@ def _read_layer(reader: Reader, kind: LayerKind) -> Layer:
         return Tag()
     if kind is Skip:
         return Skip()
-    raise TypeError(f"{kind.__name__} is not a layer that can stand here")
+    raise TypeError(f"{kind.__name__} is not a layer between input and loss")
 
 
 def _read_convolution(reader: Reader) -> Convolution:
@@ -444,7 +332,7 @@ def _read_batch_norm(reader: Reader) -> Affine:
     channels, shifts = math.prod(reader.alias()), math.prod(reader.alias())
     reader.tensor(), reader.tensor()  # mean and deviation of the last batch
     mean, variance = reader.tensor().reshape(-1), reader.tensor().reshape(-1)
-    reader.pair()  # batches seen, and how many count
+    reader.pair()  # number of batches seen, and the window of the running average
     for _ in range(4):  # multipliers of learning rate and weight decay
         reader.real()
     epsilon = reader.real()
@@ -459,12 +347,12 @@ def _read_linear(reader: Reader) -> Linear:
     outputs, inputs = reader.size(), reader.size()
     parameters = reader.tensor().reshape(-1)
     shape = reader.alias()
-    reader.alias()  # of the bias
+    reader.alias()  # shape of the bias
     reader.expect("the bias mode of a linear layer", 1)  # none
     for _ in range(4):  # multipliers of learning rate and weight decay
         reader.real()
     if version == "fc_3":
-        reader.boolean()  # whether it would use the bias that it has not
+        reader.boolean()  # whether to use the bias, which does not exist
     if math.prod(shape) != outputs * inputs or len(parameters) != outputs * inputs:
         raise reader.fail(f"a linear layer from {inputs} to {outputs} has {len(parameters):,} parameters")
     return Linear(parameters.reshape(inputs, outputs).T)

@@ -1,4 +1,4 @@
-"""Download a weight file. Nothing else in faceindex uses the network, and this only when it is asked to."""
+"""Download weight files. This is the only module of faceindex that uses the network."""
 
 from __future__ import annotations
 
@@ -9,42 +9,37 @@ import http.client
 import json
 import os
 import re
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from faceindex import __version__
 from faceindex.errors import FetchFailed, WeightsInvalid, WeightsNotFound
-from faceindex.models.install import make_folder, put_in_place, remove_acceptance
+from faceindex.locks import AlreadyLocked, FileLock
+from faceindex.models.install import make_folder, move_into_place, remove_acceptance
 from faceindex.models.spec import WeightFile
 from faceindex.models.weights import (
     acceptance_path,
+    digest_and_size,
     find_weights,
-    is_users_own,
-    sha256_of,
+    is_in_weights_folder,
     verify_weights,
     weights_folder,
 )
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
 __all__ = ["ensure_weights", "fetch_weights", "is_offline"]
 
 _OFFLINE = "FACEINDEX_OFFLINE"
-_TIMEOUT = 30.0  # seconds without a sign of the server
+_TIMEOUT = 30.0  # seconds without any data from the server
 _BLOCK = 1 << 18
 _SCHEMES = ("http", "https")
 
 
 def is_offline() -> bool:
-    """Whether ``$FACEINDEX_OFFLINE`` forbids the network: set, and neither 0, false nor no."""
+    """Return whether ``$FACEINDEX_OFFLINE`` forbids the network: it is set, and not to 0, false or no."""
     return os.environ.get(_OFFLINE, "").strip().lower() not in ("", "0", "false", "no")
 
 
@@ -54,7 +49,7 @@ def ensure_weights(
     progress: Callable[[int, int], None] = lambda done, total: None,
     offline: bool = False,
 ) -> tuple[Path, bool]:
-    """Fetch a weight file if it is missing, or if the one in the user's folder is damaged.
+    """Download a weight file if it is missing, or if the one in the user's folder is damaged.
 
     Parameters
     ----------
@@ -64,17 +59,20 @@ def ensure_weights(
     Returns
     -------
     Path
-        Where the file is; it has been verified.
+        The verified file.
     bool
-        Whether it was fetched.
+        Whether it was downloaded.
 
     Raises
     ------
     WeightsNotFound
-        If it is missing and has no address; says what brings it.
+        If the file is missing and has no address. The message names the package or the source to get it
+        from.
     WeightsInvalid
-        If there is a wrong file that is not ours to replace.
+        If there is a wrong file that must not be replaced: it is outside the user's folder, the user
+        accepted it unverified, or the right one has no address.
     FetchFailed
+        As in `fetch_weights`.
     """
     source = next((variant for variant in (weight, *weight.also) if variant.url), None)
     try:
@@ -84,7 +82,7 @@ def ensure_weights(
             raise
     except WeightsInvalid:
         found = find_weights(weight)
-        if source is None or not is_users_own(found) or acceptance_path(found).exists():
+        if source is None or not is_in_weights_folder(found) or acceptance_path(found).exists():
             raise
     fetch_weights(source, progress=progress, offline=offline)
     return verify_weights(weight), True
@@ -98,70 +96,73 @@ def fetch_weights(
 ) -> Path:
     """Download a weight file into the user's folder.
 
-    What has come is kept in a file beside the destination (``NAME.part``) when the connection breaks or
-    the disk is full, and the next call goes on from there (HTTP range requests, RFC 9110, section 14;
-    ``If-Range`` where the server names a version). The file only gets its name when it is whole and
-    of the published SHA-256. Proxies are those of the environment (``https_proxy``, ``no_proxy``).
+    Data goes to ``NAME.part`` beside the destination. If the connection breaks or the disk is full, this
+    file is kept, and the next call resumes it (HTTP range requests, RFC 9110, section 14; with ``If-Range``
+    if the server names a version). The file is renamed to its final name once it is complete and has the
+    published SHA-256. Proxies are taken from the environment (``https_proxy``, ``no_proxy``).
 
     Parameters
     ----------
     weight : WeightFile
-        It has a `url`.
+        Needs a `url`.
     progress : callable
-        Called with the bytes that are there and the bytes of the whole file.
+        Called with the number of bytes downloaded so far and the size of the file.
     offline : bool
-        Refuse to use the network; ``$FACEINDEX_OFFLINE`` does so too.
+        Do not use the network. The environment variable ``$FACEINDEX_OFFLINE`` has the same effect.
 
     Returns
     -------
     Path
-        Where the file is now.
+        The downloaded file.
 
     Raises
     ------
     FetchFailed
-        If it could not be had; the message says what is kept, and how the file gets there by hand.
+        If the download fails. The message states what is kept, or how to get the file by hand.
+    ModelError
+        If the folder cannot be written.
     """
     url = weight.url or ""
     if urllib.parse.urlsplit(url).scheme not in _SCHEMES:
-        where = f"'{url}' is no http or https address" if url else "it has no address"
-        raise FetchFailed(f"{weight.name} cannot be fetched: {where}.", f"Get it from {weight.source}.")
+        reason = f"'{url}' is not an http or https address" if url else "it has no address"
+        raise FetchFailed(f"{weight.name} cannot be downloaded: {reason}.", f"Get it from {weight.source}.")
     if offline or is_offline():
+        setting = "`offline=True`" if offline else f"${_OFFLINE}"
         raise FetchFailed(
-            f"{weight.name} was not fetched: --offline or ${_OFFLINE} forbids the network.",
-            _by_hand(weight),
+            f"{weight.name} was not downloaded: {setting} forbids network access.", _manual_remedy(weight)
         )
     folder = make_folder()
     destination = folder / weight.name
-    with _alone(folder / f".{weight.name}.lock", weight):
-        if _is_good(destination, weight):  # another process was faster
+    with _lock(folder / f".{weight.name}.lock", weight):
+        if _is_valid(destination, weight):  # another process has downloaded it
             return destination
-        partial = _Partial(folder / f"{weight.name}.part", url)
+        partial = _PartialFile(folder / f"{weight.name}.part", url)
         if not _download(weight, partial, progress):
-            _download(weight, partial, progress)  # from the start: there is nothing to resume
-        put_in_place(partial.path, destination)
+            _download(weight, partial, progress)  # from the start
+        move_into_place(partial.path, destination)
         remove_acceptance(destination)
-        partial.forget()
+        partial.delete()
         return destination
 
 
-class _Partial:
-    """What has come so far, and of which version on the server it is."""
+class _PartialFile:
+    """The part of a file that has been downloaded, and a JSON file with its address and version."""
 
     def __init__(self, path: Path, url: str) -> None:
         self.path = path
         self.url = url
-        self._note = path.with_name(f"{path.name}.json")
+        self._info_path = path.with_name(f"{path.name}.json")
 
     def version(self) -> str | None:
-        """The server's name for the version, empty if it gave none; None if what is there is of no use."""
+        """Return the server's version of the file, empty if it sent none; None if nothing can be resumed."""
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
-            return str(note["version"]) if note["url"] == self.url else None
+            info = json.loads(self._info_path.read_text(encoding="utf-8"))
+            return str(info["version"]) if info["url"] == self.url else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def size(self) -> int:
+        """Return the number of bytes that can be resumed."""
         if self.version() is None:
             return 0
         try:
@@ -170,39 +171,52 @@ class _Partial:
             return 0
 
     def begin(self, version: str) -> None:
-        self.forget()
-        self._note.write_text(json.dumps({"url": self.url, "version": version}) + "\n", encoding="utf-8")
+        """Delete what there is and store the version of a new download."""
+        self.delete()
+        info = {"url": self.url, "version": version}
+        self._info_path.write_text(json.dumps(info) + "\n", encoding="utf-8")
 
-    def forget(self) -> None:
+    def delete(self) -> None:
         self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
+        self._info_path.unlink(missing_ok=True)
 
 
-def _download(weight: WeightFile, partial: _Partial, progress: Callable[[int, int], None]) -> bool:
-    """Bring the partial file to its full size; false if it was resumed, came out wrong and is gone."""
+def _download(weight: WeightFile, partial: _PartialFile, progress: Callable[[int, int], None]) -> bool:
+    """Complete the partial file and verify it.
+
+    Returns
+    -------
+    bool
+        False if the file was resumed and has the wrong content; it is then deleted.
+
+    Raises
+    ------
+    FetchFailed
+    """
     start = partial.size()
     if start > weight.size:
-        partial.forget()
+        partial.delete()
         start = 0
     if start < weight.size:
         with _open(weight, start, partial.version() or "") as response:
-            start = _agree(response, weight, partial, start)
+            start = _prepare(response, weight, partial, start)
             _receive(response, weight, partial, start, progress)
     with partial.path.open("rb") as file:
-        found, size = sha256_of(file)
+        found, size = digest_and_size(file)
     if found == weight.sha256:
         return True
-    partial.forget()
+    partial.delete()
     if start:
-        return False  # the file was exchanged in between, on the server or here: once more from the start
+        return False  # the file changed since the first part was downloaded, on the server or here
     raise FetchFailed(
         f"{weight.url} is not the published {weight.name}: SHA-256 {found} ({size:,} bytes), expected "
-        f"{weight.sha256} ({weight.size:,} bytes); what came was removed.",
+        f"{weight.sha256} ({weight.size:,} bytes). The download was deleted.",
         f"Get the file from {weight.source}.",
     )
 
 
 def _open(weight: WeightFile, start: int, version: str) -> http.client.HTTPResponse:
+    """Request a file from byte `start` on, if it still has this version; otherwise from the first byte."""
     headers = {"User-Agent": f"faceindex/{__version__}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -217,39 +231,44 @@ def _open(weight: WeightFile, start: int, version: str) -> http.client.HTTPRespo
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return _open(weight, 0, "")
         raise FetchFailed(
-            f"{weight.url} answers {error.code} {error.reason}.", _check_network(weight)
+            f"The server returned {error.code} {error.reason} for {weight.url}.", _network_remedy(weight)
         ) from error
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        told = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
-        raise FetchFailed(f"{weight.url} cannot be reached: {told}.", _check_network(weight)) from error
+        cause = getattr(error, "reason", error)
+        reason = getattr(cause, "strerror", None) or str(cause) or type(error).__name__
+        raise FetchFailed(f"{weight.url} cannot be reached: {reason}.", _network_remedy(weight)) from error
     assert isinstance(response, http.client.HTTPResponse)
     return response
 
 
-def _agree(response: http.client.HTTPResponse, weight: WeightFile, partial: _Partial, start: int) -> int:
-    """From which byte the server goes on; what is there already is forgotten if that is the first."""
+def _prepare(
+    response: http.client.HTTPResponse, weight: WeightFile, partial: _PartialFile, start: int
+) -> int:
+    """Check the headers of a response; return the offset of its first byte in the file.
+
+    If the response starts at the first byte, the partial file is started anew.
+    """
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
-        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if told is None or int(told[1]) != start:
-            partial.forget()
+        content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if content_range is None or int(content_range[1]) != start:
+            partial.delete()
             raise FetchFailed(
-                f"{weight.url} answered with other bytes than those that were asked for.",
-                "Run it again; it starts over.",
+                f"The server sent a byte range of {weight.url} that was not requested.",
+                "Run it again: the download starts from the beginning.",
             )
-        total = None if told[2] == "*" else int(told[2])
+        total = None if content_range[2] == "*" else int(content_range[2])
     else:
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() else None
     if total not in (None, weight.size):
-        partial.forget()
+        partial.delete()
         raise _wrong_size(weight, f"{total:,}")
     if response.status != http.HTTPStatus.PARTIAL_CONTENT:
         start = 0
         version = response.headers.get("ETag", "")
-        if not version or version.startswith("W/"):  # weak ones may not be asked for
+        if not version or version.startswith("W/"):  # If-Range does not allow weak ETags
             version = response.headers.get("Last-Modified", "")
-        with _writing(weight, partial):
+        with _write_errors(weight, partial):
             partial.begin(version)
     return start
 
@@ -257,13 +276,14 @@ def _agree(response: http.client.HTTPResponse, weight: WeightFile, partial: _Par
 def _receive(
     response: http.client.HTTPResponse,
     weight: WeightFile,
-    partial: _Partial,
+    partial: _PartialFile,
     size: int,
     progress: Callable[[int, int], None],
 ) -> None:
+    """Append the body of a response to the partial file, which has `size` bytes."""
     lost = ""
-    with _writing(weight, partial):
-        file = partial.path.open("ab", buffering=0)  # so that all that came is kept, whatever happens
+    with _write_errors(weight, partial):
+        file = partial.path.open("ab", buffering=0)  # without a buffer, everything received is kept
     with file:
         progress(size, weight.size)
         while size <= weight.size:
@@ -274,24 +294,25 @@ def _receive(
                 break
             if not block:
                 break
-            with _writing(weight, partial):
+            with _write_errors(weight, partial):
                 _write(file, block)
             size += len(block)
             progress(min(size, weight.size), weight.size)
     if size > weight.size or (size < weight.size and response.chunked and not lost):
-        partial.forget()
+        partial.delete()
         raise _wrong_size(weight, f"{size:,}" if size < weight.size else f"more than {weight.size:,}")
     if size < weight.size:
-        why = f" ({lost})" if lost else ""
+        reason = f" ({lost})" if lost else ""
         if not size:
-            partial.forget()
+            partial.delete()
             raise FetchFailed(
-                f"The connection to {weight.url} broke before anything came{why}.", _check_network(weight)
+                f"The connection to {weight.url} broke before any data arrived{reason}.",
+                _network_remedy(weight),
             )
         raise FetchFailed(
-            f"The connection to {weight.url} broke after {size:,} of {weight.size:,} bytes{why}; they are "
+            f"The connection to {weight.url} broke after {size:,} of {weight.size:,} bytes{reason}; they are "
             f"kept in {partial.path}.",
-            "Run it again: it goes on from there.",
+            "Run it again to resume.",
         )
 
 
@@ -302,17 +323,21 @@ def _write(file: IO[bytes], block: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _writing(weight: WeightFile, partial: _Partial) -> Iterator[None]:
+def _write_errors(weight: WeightFile, partial: _PartialFile) -> Iterator[None]:
+    """Turn an `OSError` of writing the partial file into `FetchFailed`."""
     try:
         yield
     except OSError as error:
         size = partial.size()
-        kept = f"{size:,} of {weight.size:,} bytes are kept in {partial.path}" if size else "nothing came yet"
-        again = "run it again: it goes on from there" if size else "run it again"
+        kept = (
+            f"{size:,} of {weight.size:,} bytes are kept in {partial.path}"
+            if size
+            else "nothing has been downloaded"
+        )
+        again = "run it again to resume" if size else "run it again"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise FetchFailed(
-                f"The disk is full: {kept}.",
-                f"Free {weight.size - size:,} bytes and {again}.",
+                f"The disk is full: {kept}.", f"Free {weight.size - size:,} bytes and {again}."
             ) from error
         raise FetchFailed(
             f"{partial.path} cannot be written: {error.strerror}; {kept}.",
@@ -321,7 +346,7 @@ def _writing(weight: WeightFile, partial: _Partial) -> Iterator[None]:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to anything less, and to no other scheme."""
+    """Follow redirects to http and https, but not from https to http."""
 
     def redirect_request(
         self,
@@ -334,57 +359,44 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         before, after = (urllib.parse.urlsplit(url).scheme for url in (req.full_url, newurl))
         if after not in _SCHEMES or (before == "https" and after != "https"):
-            raise urllib.error.URLError(f"it redirects to {newurl}, which is not as safe")
+            raise urllib.error.URLError(f"it redirects to {newurl}, which is less secure")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-@contextlib.contextmanager
-def _alone(lock: Path, weight: WeightFile) -> Iterator[None]:
-    """One process at a time; the file stays, since deleting it would let two lock two files."""
-    with lock.open("ab") as file:
-        try:
-            _lock(file)
-        except OSError:
-            raise FetchFailed(
-                f"Another process is fetching {weight.name} into {lock.parent}.",
-                "Wait until it has finished.",
-            ) from None
-        yield
+def _lock(path: Path, weight: WeightFile) -> FileLock:
+    try:
+        return FileLock(path)
+    except AlreadyLocked as error:
+        raise FetchFailed(
+            f"Another process is downloading {weight.name} to {path.parent}: {error.holder}.",
+            "Wait until it has finished.",
+        ) from None
+    except OSError as error:
+        raise FetchFailed(f"{path} cannot be locked: {error.strerror}.", _manual_remedy(weight)) from error
 
 
-if sys.platform == "win32":
-
-    def _lock(file: BinaryIO) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-else:
-
-    def _lock(file: BinaryIO) -> None:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _is_good(path: Path, weight: WeightFile) -> bool:
+def _is_valid(path: Path, weight: WeightFile) -> bool:
     try:
         if path.stat().st_size != weight.size:
             return False
         with path.open("rb") as file:
-            return sha256_of(file)[0] == weight.sha256
+            return digest_and_size(file)[0] == weight.sha256
     except OSError:
         return False
 
 
 def _wrong_size(weight: WeightFile, size: str) -> FetchFailed:
     return FetchFailed(
-        f"{weight.url} is not the published {weight.name}: it has {size} bytes instead of {weight.size:,}; "
-        "what came was removed.",
-        f"See whether a proxy answers in its place, or get the file from {weight.source}.",
+        f"{weight.url} is not the published {weight.name}: it has {size} bytes instead of "
+        f"{weight.size:,}. The download was deleted.",
+        f"Check whether a proxy sent another file, or get the file from {weight.source}.",
     )
 
 
-def _check_network(weight: WeightFile) -> str:
-    by_hand = _by_hand(weight)
-    return f"Check the network, or {by_hand[0].lower()}{by_hand[1:]}"
+def _network_remedy(weight: WeightFile) -> str:
+    manual = _manual_remedy(weight)
+    return f"Check the network, or {manual[0].lower()}{manual[1:]}"
 
 
-def _by_hand(weight: WeightFile) -> str:
-    return f"Get {weight.url} on another machine and put the file into {weights_folder()} as {weight.name}."
+def _manual_remedy(weight: WeightFile) -> str:
+    return f"Download {weight.url} on another machine and put it into {weights_folder()} as {weight.name}."

@@ -1,27 +1,30 @@
-"""Put a weight file into the user's folder."""
+"""Put weight files into the user's folder."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from faceindex.errors import ModelError, UsageError, WeightsInvalid
+from faceindex.files import replace_durably, write_durably
 from faceindex.models.spec import WeightFile
 from faceindex.models.weights import (
     acceptance_path,
-    is_users_own,
-    sha256_of,
+    digest_and_size,
+    is_in_weights_folder,
     weight_locations,
     weights_folder,
 )
 
-__all__ = ["add_weights", "make_folder", "put_in_place", "remove_acceptance"]
+__all__ = ["add_weights", "make_folder", "move_into_place", "remove_acceptance"]
+
+_BLOCK = 1 << 20
 
 
 def add_weights(weights: Sequence[WeightFile], file: Path, *, unverified: bool = False) -> Path:
@@ -30,14 +33,14 @@ def add_weights(weights: Sequence[WeightFile], file: Path, *, unverified: bool =
     Parameters
     ----------
     weights : sequence of WeightFile
-        Those of the model. Which one the file is, is told by its hash; that of a file that nobody
-        published by its name, or by being the only one that no package ships.
+        The weight files of the model. A published file is identified by its SHA-256. An unverified file
+        is identified by its name, or else must be the only one that no package ships.
     file : Path
-        It is copied, and stays.
+        File to copy.
     unverified : bool
-        Accept a file that nobody published, on the user's word: it is used from then on, as long as
-        it has this content, and an index that is made with it is pinned to it. The word is kept beside
-        it (``NAME.unverified.json``). Does nothing for a published file.
+        Accept a file that nobody published. It is used as long as it keeps this content, and an index made
+        with it is pinned to it. The acceptance is stored beside it (``NAME.unverified.json``). No effect
+        on a published file.
 
     Returns
     -------
@@ -47,10 +50,10 @@ def add_weights(weights: Sequence[WeightFile], file: Path, *, unverified: bool =
     Raises
     ------
     WeightsInvalid
-        If it is none of the published files and `unverified` is false; names the hashes.
+        If the file is not a published one and `unverified` is false. The message lists the hashes.
     UsageError
-        If the model has no weight files, if there is no such file, if it cannot be told which one it is,
-        or if another file would be used before it.
+        If the model has no weight files, `file` cannot be read, it is ambiguous which weight file it is,
+        or a file in another place would be used instead of it.
     ModelError
         If the folder cannot be written.
     """
@@ -59,18 +62,18 @@ def add_weights(weights: Sequence[WeightFile], file: Path, *, unverified: bool =
     try:
         if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe might never end
             raise UsageError(
-                f"{file} cannot be read: it is not a regular file.", "Give the weight file itself."
+                f"{file} cannot be read: it is not a regular file.", "Pass the weight file itself."
             )
         with file.open("rb") as source:
-            found, size = sha256_of(source)
+            found, size = digest_and_size(source)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}.", "Check its name.") from error
     for weight in weights:
         for variant in (weight, *weight.also):
             if variant.sha256 == found:
-                _refuse_hidden(weight, variant.name)
+                _check_precedence(weight, variant.name)
                 copy = _copy(file, variant.name, found)
-                _withdraw(weight, copy)
+                _remove_unverified(weight, copy)
                 return copy
     if not unverified:
         expected = "; ".join(
@@ -79,134 +82,125 @@ def add_weights(weights: Sequence[WeightFile], file: Path, *, unverified: bool =
             for variant in (weight, *weight.also)
         )
         raise WeightsInvalid(
-            f"{file} is none of the published files: SHA-256 {found} ({size:,} bytes), expected {expected}.",
-            "Get the published file, or add it with --unverified if you know what it is.",
+            f"{file} is not a published file: SHA-256 {found} ({size:,} bytes), expected {expected}.",
+            "Get the published file, or pass `unverified=True` if you trust this one.",
         )
-    weight = _which(weights, file)
-    _refuse_hidden(weight, weight.name)
+    weight = _choose_weight(weights, file)
+    _check_precedence(weight, weight.name)
     destination = make_folder() / weight.name
-    # Before the file: should this be the last that happens, the file is refused, and never used unasked.
-    _write_whole(acceptance_path(destination), json.dumps({"sha256": found, "bytes": size}) + "\n")
+    # The acceptance is written first. After a crash in between, a file that is there already does not match
+    # it and is refused until a file is added again.
+    _write_text(acceptance_path(destination), json.dumps({"sha256": found, "bytes": size}) + "\n")
     return _copy(file, weight.name, found)
 
 
 def make_folder() -> Path:
-    """The user's folder, made if there is none, for the user alone.
+    """Create the user's folder if it is missing, readable only by the user, and return it.
 
     Raises
     ------
     ModelError
-        If it cannot be made.
+        If it cannot be created or written.
     """
     folder = weights_folder()
-    with _explained(folder):
+    with _as_model_error(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
     return folder
 
 
-def put_in_place(temporary: Path, destination: Path) -> None:
-    """Give a whole file its name, so that after a power cut it is there or not, but never half.
+def move_into_place(temporary: Path, destination: Path) -> None:
+    """Rename a complete temporary file. After a power cut, `destination` is complete or unchanged.
 
     Raises
     ------
     ModelError
-        If that cannot be done.
+        If that fails.
     """
-    with _explained(destination.parent):
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(destination)
-        if os.name == "posix":
-            folder = os.open(destination.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+    with _as_model_error(destination.parent):
+        replace_durably(temporary, destination)
 
 
 def remove_acceptance(path: Path) -> None:
-    """The file at `path` is a published one from now on."""
-    with _explained(path.parent):
+    """Remove the user's acceptance of the file at `path`, if there is one.
+
+    Raises
+    ------
+    ModelError
+        If that fails.
+    """
+    with _as_model_error(path.parent):
         acceptance_path(path).unlink(missing_ok=True)
 
 
-def _which(weights: Sequence[WeightFile], file: Path) -> WeightFile:
-    named = [weight for weight in weights if file.name in {v.name for v in (weight, *weight.also)}]
-    lone = [weight for weight in weights if not weight.package]
-    for candidates in (named, lone, weights):
+def _choose_weight(weights: Sequence[WeightFile], file: Path) -> WeightFile:
+    """Return the weight file that an unverified `file` replaces."""
+    same_name = [weight for weight in weights if file.name in {v.name for v in (weight, *weight.also)}]
+    unpackaged = [weight for weight in weights if not weight.package]
+    for candidates in (same_name, unpackaged, weights):
         if len(candidates) == 1:
             return candidates[0]
-    names = ", ".join(weight.name for weight in weights)
+    names = " or ".join(weight.name for weight in weights)
     raise UsageError(
-        f"It cannot be told which file of the model {file.name} is to be.",
-        f"Give it one of the names {names}.",
+        f"{file.name} could be any of several weight files of the model.", f"Rename it to {names}."
     )
 
 
-def _refuse_hidden(weight: WeightFile, name: str) -> None:
+def _check_precedence(weight: WeightFile, name: str) -> None:
+    """Raise `UsageError` if another file would be used instead of `name` in the user's folder."""
     folder = weights_folder()
     for path in weight_locations(weight):
-        own = is_users_own(path)
+        own = is_in_weights_folder(path)
         if own and path.name == name:
             return
-        # What was added unverified gives way: see _withdraw.
+        # An unverified file in the user's folder is no obstacle: `_remove_unverified` deletes it.
         if path.is_file() and not (own and acceptance_path(path).exists()):
             raise UsageError(
-                f"{weight.name} is there already: {path} is used before anything in {folder}.",
-                "Remove that file first if it is not to be used.",
+                f"{weight.name} already exists: {path} takes precedence over {folder}.",
+                "Delete that file first if another one is to be used.",
             )
 
 
-def _withdraw(weight: WeightFile, copy: Path) -> None:
-    """Take away what was added unverified before: the published file was asked for."""
+def _remove_unverified(weight: WeightFile, copy: Path) -> None:
+    """Delete the unverified variants of a weight file and their acceptances, but keep the file `copy`."""
     for variant in (weight, *weight.also):
         path = weights_folder() / variant.name
         if acceptance_path(path).exists():
             if path != copy:
-                with _explained(path.parent):
+                with _as_model_error(path.parent):
                     path.unlink(missing_ok=True)
             remove_acceptance(path)
 
 
 def _copy(file: Path, name: str, sha256: str) -> Path:
     destination = make_folder() / name
-    with _temporary(destination) as temporary:
-        with file.open("rb") as source, temporary.open("wb") as copy, _explained(destination.parent):
-            shutil.copyfileobj(source, copy, 1 << 20)
-        with temporary.open("rb") as copied:
-            if sha256_of(copied)[0] != sha256:
-                raise UsageError(f"{file} changed while it was copied.", "Try again.")
-        put_in_place(temporary, destination)
+
+    def copy(target: BinaryIO) -> None:
+        digest = hashlib.sha256()
+        with file.open("rb") as source:
+            while block := source.read(_BLOCK):
+                digest.update(block)
+                target.write(block)
+        if digest.hexdigest() != sha256:
+            raise UsageError(f"{file} changed while it was copied.", "Try again.")
+
+    with _as_model_error(destination.parent):
+        write_durably(destination, copy)
     return destination
 
 
-def _write_whole(path: Path, text: str) -> None:
-    with _temporary(path) as temporary:
-        with _explained(path.parent):
-            temporary.write_text(text, encoding="utf-8")
-        put_in_place(temporary, path)
+def _write_text(path: Path, text: str) -> None:
+    with _as_model_error(path.parent):
+        write_durably(path, text.encode())
 
 
 @contextlib.contextmanager
-def _temporary(destination: Path) -> Iterator[Path]:
-    """A file of its own beside the destination, gone in the end."""
-    with _explained(destination.parent):
-        fd, name = tempfile.mkstemp(prefix=f".{destination.name}.", dir=destination.parent)
-        os.close(fd)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _as_model_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise ModelError(
             f"{folder} cannot be written: {error.strerror}.",
-            "Check the disk and the permissions, or put the file into a folder named by $FACEINDEX_WEIGHTS.",
+            "Check the disk and the permissions, or put the file into the folder in $FACEINDEX_WEIGHTS.",
         ) from error

@@ -1,9 +1,9 @@
 """Models of other installed packages, found by their entry points.
 
 A package offers a model with an entry point in the group ``faceindex.detectors``,
-``faceindex.embedders`` or ``faceindex.clusterers``, whose name is that of the model and whose
-object is its spec (https://packaging.python.org/en/latest/specifications/entry-points/). One broken
-package never stands in the way of other models.
+``faceindex.embedders`` or ``faceindex.clusterers``. The entry point has the name of the model and refers
+to its spec (https://packaging.python.org/en/latest/specifications/entry-points/). A broken package does
+not affect the models of other packages.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from importlib.metadata import EntryPoint, distributions, entry_points
 
 from faceindex.errors import BrokenModel
 from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec, Kind, Spec
-from faceindex.models.validate import spec_fault
+from faceindex.models.validate import spec_problem
 
-__all__ = ["GROUPS", "Plugin", "forget", "in_words", "plugins"]
+__all__ = ["GROUPS", "Plugin", "clear_cache", "one_line", "plugins"]
 
 GROUPS: dict[Kind, str] = {
     "detector": "faceindex.detectors",
@@ -35,18 +35,18 @@ _SPECS: dict[Kind, type[Spec]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A model that another package offers.
+    """A model of another package.
 
     Attributes
     ----------
     kind : {"detector", "embedder", "clusterer"}
     name : str
     distribution : str
-        The package, as pip names it.
+        Name of the package, as in ``pip install``.
     spec : Spec or None
-        None if it cannot be used.
+        None if the model cannot be used.
     reason : str
-        Why it cannot be used, as a clause; empty if it can.
+        Why the model cannot be used, as a clause; empty if it can.
     """
 
     kind: Kind
@@ -56,7 +56,7 @@ class Plugin:
     reason: str = ""
 
     def error(self) -> BrokenModel:
-        """What is raised when somebody wants to use it and cannot."""
+        """Create the error to raise when this unusable model is requested."""
         return BrokenModel(
             f"The {self.kind} '{self.name}' of {self.distribution} cannot be used: {self.reason}.",
             f"Repair it with `pip install --upgrade {self.distribution}`, or uninstall it.",
@@ -65,24 +65,24 @@ class Plugin:
 
 @functools.cache
 def plugins(kind: Kind) -> dict[str, Plugin]:
-    """The models of one kind that other packages offer, by name, in alphabetical order.
+    """Find the models of one kind that other packages offer, by name, in alphabetical order.
 
-    Looked up once in a process; `forget` makes it look again.
+    The result is cached for the life of the process; `clear_cache` discards it.
     """
     offered: defaultdict[str, dict[str, EntryPoint]] = defaultdict(dict)
     for entry in _entries(GROUPS[kind]):
-        # Of a package that is on the path twice, the first is the one that would be imported.
+        # If a package is on the path twice, Python imports the first.
         offered[entry.name].setdefault(_distribution(entry), entry)
     return {name: _plugin(kind, name, offered[name]) for name in sorted(offered)}
 
 
-def forget() -> None:
-    """Look for entry points anew, after packages were installed or removed in this process."""
+def clear_cache() -> None:
+    """Make `plugins` read the entry points again, after packages were installed or removed."""
     plugins.cache_clear()
 
 
-def in_words(error: BaseException) -> str:
-    """An exception as a clause on one line."""
+def one_line(error: BaseException) -> str:
+    """Format an exception as one line without a full stop."""
     return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
 
 
@@ -90,7 +90,7 @@ def _entries(group: str) -> list[EntryPoint]:
     try:
         return list(entry_points(group=group))
     except Exception:
-        # One package's unreadable list of entry points, whatever they are for, spoils the whole lookup.
+        # One unreadable entry_points.txt of any package makes the lookup above fail: read them one by one.
         found: list[EntryPoint] = []
         for distribution in distributions():
             with contextlib.suppress(Exception):
@@ -100,7 +100,7 @@ def _entries(group: str) -> list[EntryPoint]:
 
 def _plugin(kind: Kind, name: str, entries: dict[str, EntryPoint]) -> Plugin:
     if len(entries) > 1:
-        # Which one an index was made with could not be told.
+        # The index stores only the model's name, not its package.
         packages = " and ".join(sorted(entries))
         return Plugin(kind, name, packages, None, f"{packages} both offer one; uninstall one of them")
     ((distribution, entry),) = entries.items()
@@ -108,25 +108,25 @@ def _plugin(kind: Kind, name: str, entries: dict[str, EntryPoint]) -> Plugin:
         reason = f"its entry point is '{entry.value}', not 'module:NAME'"
         return Plugin(kind, name, distribution, None, reason)
     try:
-        # Standard output is for answers; what a module prints while it is imported is none.
+        # Standard output is for results, so output of the imported module goes to standard error.
         with contextlib.redirect_stdout(sys.stderr):
             spec = entry.load()
     except (Exception, SystemExit) as error:
-        reason = f"{entry.value} does not load ({in_words(error)})"
+        reason = f"{entry.value} does not load ({one_line(error)})"
         return Plugin(kind, name, distribution, None, reason)
-    if reason := _fault(spec, kind, name, entry.value):
+    if reason := _problem(spec, kind, name, entry.value):
         return Plugin(kind, name, distribution, None, reason)
     return Plugin(kind, name, distribution, spec)
 
 
-def _fault(spec: object, kind: Kind, name: str, value: str) -> str:
+def _problem(spec: object, kind: Kind, name: str, value: str) -> str:
     if not isinstance(spec, (DetectorSpec, EmbedderSpec, ClustererSpec)):
         return f"{value} is not a {_SPECS[kind].__name__} but of type {type(spec).__name__}"
     if not isinstance(spec, _SPECS[kind]):
-        return f"{value} describes a {spec.kind}, and the entry point is in the group {GROUPS[kind]}"
+        return f"{value} describes a {spec.kind}, but the entry point is in the group {GROUPS[kind]}"
     if spec.name != name:
-        return f"its spec is named '{spec.name}', and its entry point '{name}'"
-    return spec_fault(spec)
+        return f"its spec is named '{spec.name}', but its entry point '{name}'"
+    return spec_problem(spec)
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -1,308 +1,23 @@
-"""The table of models: what exists, and how a name becomes an object."""
+"""The table of models: look up a spec by its name and build the model it describes."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, overload
 
 from faceindex.errors import FaceIndexError, ModelError, UnknownModel, UsageError
-from faceindex.models.plugins import GROUPS, Plugin, in_words, plugins
-from faceindex.models.spec import (
-    Alignment,
-    BoxShape,
-    Calibration,
-    ClustererSpec,
-    DetectorSpec,
-    EmbedderSpec,
-    Kind,
-    ModelOption,
-    Spec,
-    WeightFile,
-)
+from faceindex.models.builtin import BUILTIN
+from faceindex.models.plugins import GROUPS, Plugin, one_line, plugins
+from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec, Kind, Spec
 
-__all__ = [
-    "BUILTIN",
-    "DEFAULT_DETECTOR",
-    "DEFAULT_EMBEDDER",
-    "DEFAULT_MIN_FACE",
-    "KINDS",
-    "get",
-    "load",
-    "names",
-    "register",
-    "unusable",
-]
-
-DEFAULT_DETECTOR = "mtcnn"
-DEFAULT_EMBEDDER = "dlib"
-
-# Measured with mtcnn and dlib (benchmarks/lfw_pairs.py --by-size, benchmarks/min_face.py): pairs of LFW with
-# one face of 30 px and one of full size are still told right in 98.1 %, of 20 px in 95.7 %; 30 px finds
-# a face on each of 800 web photos, 40 px on all but one; and it takes two thirds of the time of 20 px.
-DEFAULT_MIN_FACE = 30.0
-
-_FACENET_PYTORCH = "https://github.com/timesler/facenet-pytorch (data/)"
-_DLIB_MODELS = "https://github.com/davisking/dlib-models"
-
-SHAPE_PREDICTOR = WeightFile(
-    name="shape_predictor_5_face_landmarks.dat",
-    size=9_150_489,
-    sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
-    source=_DLIB_MODELS,
-    package="face_recognition_models",
-    package_path="face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
-)
-
-_WIDER_FACE = BoxShape(
-    x=0.01,
-    y=0.07,
-    side=0.93,
-    source=(
-        "medians of dlib's HOG boxes against those of dsfd-light on 194 photos of shared/data/people; dsfd "
-        "was trained on the same boxes, those of WIDER FACE"
-    ),
-)
-
-_UPSAMPLE = ModelOption(
-    name="upsample",
-    default=1,
-    summary="times that a photo is doubled; faces are found from 80 px with 0, 40 px with 1, 20 px with 2",
-    most=4,
-)
-
-_HALF = ModelOption(
-    name="half",
-    default=False,
-    summary="embed in bfloat16 where there are instructions for it: half the time, nearly as exact",
-)
-
-BUILTIN: tuple[Spec, ...] = (
-    DetectorSpec(
-        name="mtcnn",
-        target="faceindex.detect.mtcnn:MTCNN",
-        summary="Multi-task cascaded CNNs (Zhang et al. 2016): fast, five landmarks",
-        landmarks=True,
-        threshold=0.9,
-        threshold_source=(
-            "shared/data people/ and lfw/: of 6,031 labelled faces 1 scored less, of 203 other detections "
-            "below it nearly all were no faces or slivers of one"
-        ),
-        licence="MIT",
-        min_face=DEFAULT_MIN_FACE,
-        decoded_face=24.0,  # what R-Net looks at, so nothing that the cascade needs is lost
-        pyramid=0.709,
-        weights=tuple(
-            WeightFile(
-                name=f"{net}.pt",
-                size=size,
-                sha256=sha256,
-                source=_FACENET_PYTORCH,
-                package="facenet-pytorch",
-                package_path=f"facenet_pytorch/data/{net}.pt",
-            )
-            for net, size, sha256 in (
-                ("pnet", 28_570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
-                ("rnet", 403_147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
-                ("onet", 1_559_269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
-            )
-        ),
-    ),
-    DetectorSpec(
-        name="dsfd",
-        target="faceindex.detect.dsfd:DSFD",
-        summary="Dual shot face detector (Li et al. 2019), ResNet-152: 40 s a megapixel on a CPU core",
-        landmarks=False,
-        threshold=0.5,
-        threshold_source="the default of the public inference port; not measured here",
-        licence="Apache-2.0",
-        min_face=DEFAULT_MIN_FACE,
-        decoded_face=DEFAULT_MIN_FACE,  # photos are then looked at as they are
-        box=_WIDER_FACE,
-        weights=(
-            WeightFile(
-                name="WIDERFace_DSFD_RES152.pth",
-                size=481_004_605,
-                sha256="76ea889083f2dddaa87cbaf4cff6bb70e3e34c83fb0ab8de7b2df15eaf78caf1",
-                source="https://github.com/hukkelas/DSFD-Pytorch-Inference (face_detection/dsfd/detect.py)",
-                url=(
-                    "https://api.loke.aws.unit.no/dlr-gui-backend-resources-content/v2/contents/links/"
-                    "61be4ec7-8c11-4a4a-a9f4-827144e4ab4f0c2764c1-80a0-4083-bbfa-68419f889b80"
-                    "e4692358-979b-458e-97da-c1a1660b3314"
-                ),
-            ),
-        ),
-    ),
-    DetectorSpec(
-        name="dsfd-light",
-        target="faceindex.detect.dsfd:LightDSFD",
-        summary="lightDSFD: DSFD's plan on a network of a million weights; --min-face 12 for crowds",
-        landmarks=False,
-        threshold=0.5,
-        threshold_source=(
-            "shared/data people/ and lfw/: all of 2,108 labelled faces score 0.9 or more; of 61 detections "
-            "from 0.2 to 0.5 a fifth are no faces, of 1,066 above 0.5 hardly any; on 240 photos enlarged to "
-            "a face of 300 to 1,200 px all of these score 0.5 or more, and 13 other detections"
-        ),
-        licence="MIT",
-        min_face=DEFAULT_MIN_FACE,
-        decoded_face=DEFAULT_MIN_FACE,
-        box=_WIDER_FACE,
-        weights=(
-            WeightFile(
-                name="light_DSFD.pth",
-                size=4_070_045,
-                sha256="331f715b695ebd4c955713e51c32c7133595dbcedf982e39640bd8309b5404cd",
-                source="https://github.com/lijiannuist/lightDSFD (weights/)",
-                url=(
-                    "https://raw.githubusercontent.com/lijiannuist/lightDSFD/"
-                    "5f04ab89ac08eaf69d16c96f6c9e237701f80281/weights/light_DSFD.pth"
-                ),
-            ),
-        ),
-    ),
-    DetectorSpec(
-        name="dlib-hog",
-        target="faceindex.detect.dlib_hog:DlibHog",
-        summary="dlib's HOG detector, the default of face_recognition: frontal faces, CPU only",
-        landmarks=False,
-        threshold=0.5,
-        threshold_source="dlib's own: a confidence of 0, of which the score is the logistic function",
-        licence="BSL-1.0",
-        min_face=40.0,  # half of dlib's window, as the image is doubled once
-        decoded_face=40.0,
-        window=80.0,
-        options=(_UPSAMPLE,),
-    ),
-    DetectorSpec(
-        name="dlib-cnn",
-        target="faceindex.detect.dlib_cnn:DlibCnn",
-        summary="dlib's max-margin CNN (mmod) run by torch, same boxes: also turned and half-hidden faces",
-        landmarks=False,
-        threshold=0.5,
-        threshold_source="dlib's own: a confidence of 0, of which the score is the logistic function",
-        licence="CC0-1.0",
-        min_face=40.0,
-        decoded_face=40.0,
-        window=80.0,
-        weights=(
-            WeightFile(
-                name="mmod_human_face_detector.dat",
-                size=729_940,
-                sha256="4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
-                source=_DLIB_MODELS,
-                package="face_recognition_models",
-                package_path="face_recognition_models/models/mmod_human_face_detector.dat",
-            ),
-        ),
-        options=(_UPSAMPLE,),
-    ),
-    EmbedderSpec(
-        name="dlib",
-        target="faceindex.embed.dlib_resnet:DlibResNet",
-        summary="dlib's 29-layer ResNet, the encodings of face_recognition",
-        dimension=128,
-        alignment=Alignment(name="dlib", size=150),
-        colour="RGB",
-        normalisation="(x - (122.782, 117.001, 104.298)) / 256",
-        threshold=0.91,
-        threshold_source="3,000 pairs of LFW with mtcnn, 98.9 % right (benchmarks/lfw_pairs.py)",
-        calibration=Calibration(
-            slope=210.0,
-            midpoint=0.905,
-            source=(
-                "benchmarks/calibrate.py; half of the people of shared/data people/ and lfw/ give slopes 192 "
-                "and 204, midpoints 0.900 and 0.907"
-            ),
-            consensus=1.6,
-            blurred=0.14,
-        ),
-        licence="CC0-1.0",
-        weights=(
-            WeightFile(
-                name="dlib_face_recognition_resnet_model_v1.dat",
-                size=22_466_066,
-                sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
-                source=_DLIB_MODELS,
-                package="face_recognition_models",
-                package_path="face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
-            ),
-            SHAPE_PREDICTOR,  # its alignment needs it
-        ),
-        options=(_HALF,),
-    ),
-    EmbedderSpec(
-        name="facenet",
-        target="faceindex.embed.facenet:Facenet",
-        summary="Inception-ResNet-v1 trained on VGGFace2, the embeddings of facenet-pytorch",
-        dimension=512,
-        alignment=Alignment(name="facenet", size=160),
-        colour="RGB",
-        normalisation="(x - 127.5) / 128",
-        threshold=0.45,
-        threshold_source="3,000 pairs of LFW with mtcnn, 99.0 % right (benchmarks/lfw_pairs.py)",
-        calibration=Calibration(
-            slope=30.0,
-            midpoint=0.42,
-            source=(
-                "benchmarks/calibrate.py --embedder facenet; halves of the people of shared/data people/ "
-                "give slopes 33 and 27, midpoints 0.323 and 0.389, of lfw/ 32 and 30, 0.470 and 0.435"
-            ),
-            consensus=2.0,
-            blurred=0.0,  # blurred strangers resemble each other no more than sharp ones do
-        ),
-        licence="MIT (weights: terms of VGGFace2)",
-        weights=(
-            WeightFile(
-                name="20180402-114759-vggface2.pt",
-                size=111_898_327,
-                sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
-                source="https://github.com/timesler/facenet-pytorch (release v2.2.9)",
-                url=(
-                    "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
-                    "20180402-114759-vggface2.pt"
-                ),
-                also=(
-                    WeightFile(
-                        name="facenet-vggface2.pt",
-                        size=94_273_915,
-                        sha256="acd64493474e675f026faf87e63ce6bc33d77c8ff3d0f315a76adb181f4ba829",
-                        source="the same network without its classifier, batch norm folded to identity",
-                    ),
-                ),
-            ),
-            SHAPE_PREDICTOR,  # its alignment needs it
-        ),
-        options=(
-            ModelOption(
-                name="flip",
-                default=False,
-                summary="average over each face and its mirror image: a little surer, twice the time",
-            ),
-            _HALF,
-        ),
-    ),
-    ClustererSpec(
-        name="chinese-whispers",
-        target="faceindex.clustering.chinese_whispers:ChineseWhispers",
-        summary="Label propagation on the neighbour graph; finds the number of people itself",
-        needs="graph",
-        source="Biemann 2006, https://aclanthology.org/W06-3812",
-    ),
-    ClustererSpec(
-        name="kmeans",
-        target="faceindex.clustering.kmeans:KMeans",
-        summary="k-means++ with several starts; for a known number of people",
-        needs="vectors",
-        source="scikit-learn",
-    ),
-)
+__all__ = ["KINDS", "get", "load", "names", "register", "unusable"]
 
 KINDS: tuple[Kind, ...] = tuple(GROUPS)
 
-_PROTOCOLS: dict[Kind, tuple[str, ...]] = {
+_REQUIRED_ATTRIBUTES: dict[Kind, tuple[str, ...]] = {
     "detector": ("spec", "min_face", "detect"),
     "embedder": ("spec", "embed"),
     "clusterer": ("spec", "fit"),
@@ -318,7 +33,7 @@ def register(spec: Spec, *, replace: bool = False) -> None:
     ----------
     spec : DetectorSpec, EmbedderSpec or ClustererSpec
     replace : bool
-        Whether a model of the same kind and name may be replaced.
+        Replace a model of the same kind and name.
 
     Raises
     ------
@@ -329,22 +44,22 @@ def register(spec: Spec, *, replace: bool = False) -> None:
     if key in _registry and not replace:
         raise UsageError(
             f"There is already a {spec.kind} named '{spec.name}'.",
-            "Choose another name, or pass replace=True.",
+            "Choose another name, or pass `replace=True`.",
         )
     _registry[key] = spec
 
 
 def names(kind: Kind) -> list[str]:
-    """Names of all models of a kind that can be used.
+    """List the usable models of a kind.
 
-    Those that were registered in the order in which they were, then those of other packages.
+    Registered models come first, in order of registration, then models of other packages.
     """
     registered = [name for registered_kind, name in _registry if registered_kind == kind]
     return [*registered, *(p.name for p in plugins(kind).values() if p.spec and p.name not in registered)]
 
 
 def unusable(kind: Kind) -> list[Plugin]:
-    """Models of other packages that cannot be used, each with the reason."""
+    """List the models of other packages that cannot be used, each with the reason."""
     found = []
     for plugin in plugins(kind).values():
         if (kind, plugin.name) in _registry:
@@ -355,17 +70,25 @@ def unusable(kind: Kind) -> list[Plugin]:
     return found
 
 
+@overload
+def get(kind: Literal["detector"], name: str) -> DetectorSpec: ...
+@overload
+def get(kind: Literal["embedder"], name: str) -> EmbedderSpec: ...
+@overload
+def get(kind: Literal["clusterer"], name: str) -> ClustererSpec: ...
+@overload
+def get(kind: Kind, name: str) -> Spec: ...
 def get(kind: Kind, name: str) -> Spec:
-    """The spec of one model.
+    """Return the spec of a model.
 
-    Other packages are asked only for names that are not registered.
+    The entry points of other packages are read only if no registered model has this name.
 
     Raises
     ------
     UnknownModel
-        If there is none of that name; the message lists the valid ones.
+        If no model has this name. The message lists the valid names.
     BrokenModel
-        If there is one in another package, and it cannot be used.
+        If another package offers a model of this name that cannot be used.
     """
     if spec := _registry.get((kind, name)):
         return spec
@@ -378,59 +101,58 @@ def get(kind: Kind, name: str) -> Spec:
 
 
 def load(spec: Spec, /, **options: Any) -> Any:
-    """Import a model's target and build it.
+    """Import the class that a spec names and create the model.
 
     Parameters
     ----------
     spec : Spec
     **options
-        Passed to ``target(spec, **options)``; each target documents its own.
+        Passed to the class: ``target(spec, **options)``.
 
     Raises
     ------
     ModelError
-        If the target cannot be imported.
+        If the class cannot be imported.
     BrokenModel
-        If it is that of another package and cannot be imported or built, or lacks what its protocol asks for.
-        Errors that are faceindex's, such as missing weights, are passed on.
+        If the model comes from another package and cannot be imported or created, or lacks an attribute
+        that its protocol requires. Errors of faceindex, such as missing weights, are raised unchanged.
     """
     plugin = None if (spec.kind, spec.name) in _registry else plugins(spec.kind).get(spec.name)
     if plugin is not None and plugin.spec is spec:
         return _load_plugin(plugin, spec, options)
     try:
-        target = _target(spec)
+        target = _import_target(spec)
     except (ImportError, AttributeError, ValueError) as error:
-        told = " ".join(str(error).split()).rstrip(".")
+        reason = " ".join(str(error).split()).rstrip(".")
         raise ModelError(
-            f"The {spec.kind} '{spec.name}' cannot be loaded: {spec.target} ({told}).",
-            "Install again what it needs with `pip install --upgrade faceindex`.",
+            f"The {spec.kind} '{spec.name}' cannot be loaded: {spec.target} ({reason}).",
+            "Install missing packages with `pip install --upgrade faceindex`.",
         ) from error
     return target(spec, **options)
 
 
 def _load_plugin(plugin: Plugin, spec: Spec, options: dict[str, Any]) -> Any:
-    doing = "does not load"
+    failure = "does not load"
     try:
-        target = _target(spec)
-        doing = "cannot be built"
+        target = _import_target(spec)
+        failure = "cannot be built"
         model = target(spec, **options)
-        missing = [name for name in _PROTOCOLS[spec.kind] if not hasattr(model, name)]
+        missing = [name for name in _REQUIRED_ATTRIBUTES[spec.kind] if not hasattr(model, name)]
     except FaceIndexError:
         raise
     except (Exception, SystemExit) as error:
-        raise replace(plugin, reason=f"{spec.target} {doing} ({in_words(error)})").error() from error
+        raise replace(plugin, reason=f"{spec.target} {failure} ({one_line(error)})").error() from error
     if missing:
         raise replace(plugin, reason=f"{spec.target} has no {' and no '.join(missing)}").error()
     return model
 
 
-def _target(spec: Spec) -> Any:
+def _import_target(spec: Spec) -> Any:
     module, _, attribute = spec.target.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
-def _suggest(name: str, valid: Iterable[str]) -> str:
-    valid = list(valid)
+def _suggest(name: str, valid: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, valid, n=1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     return f"{hint}Valid names: {', '.join(valid)}."

@@ -1,4 +1,4 @@
-"""What is known of a model before any heavy library is imported."""
+"""Descriptions of models, available before any heavy library is imported."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ __all__ = [
 Kind: TypeAlias = Literal["detector", "embedder", "clusterer"]
 
 ALIGNMENTS = ("dlib", "facenet")
-"""Names of the ways to cut a chip that `faceindex.align` knows."""
+"""Alignment methods that `faceindex.align` implements."""
 
-
-_MEASURED_UP_TO = 20_000  # faces; the prior that `Calibration.threshold` has was right for up to so many
+# `Calibration.threshold` was tested on labelled collections of up to this many faces.
+_MEASURED_UP_TO = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """One published file of weights.
+    """A published file of weights.
 
     Attributes
     ----------
     name : str
         File name.
     size : int
-        Bytes.
+        Size in bytes.
     sha256 : str
         Lower-case hexadecimal digest of the whole file.
     package : str or None
         The PyPI distribution that ships the file, if one does.
     package_path : str or None
-        Its path inside that distribution, with forward slashes.
+        Path of the file inside that distribution, with forward slashes.
     source : str
-        Where it was published, for a reader.
+        Where the file was published, in words.
     url : str or None
-        Where `faceindex.models.fetch` gets it.
+        Address from which `faceindex.models.fetch` downloads the file.
     also : tuple of WeightFile
-        Other files that hold the same weights; each is as good as this one.
+        Other files with the same weights; any of them can be used instead.
     """
 
     name: str
@@ -65,16 +65,16 @@ class WeightFile:
 
 @dataclass(frozen=True, slots=True)
 class ModelOption:
-    """Something that can be chosen about a model when an index is made, and is then pinned.
+    """An option of a model. The index stores its value when it is created; later runs use the same value.
 
     Attributes
     ----------
     name : str
-        The keyword with which it is passed to the model's target.
+        Keyword argument of the model's target.
     default : bool or int
     summary : str
     most : int
-        The greatest value of a number; the least is 0.
+        Largest value of a numeric option; the smallest is 0.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Alignment:
     Attributes
     ----------
     name : str
-        The method, one of `ALIGNMENTS`.
+        Method, one of `ALIGNMENTS`.
     size : int
         Side of the square chip in pixels.
     """
@@ -101,19 +101,19 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True)
 class BoxShape:
-    """Where a detector's boxes lie around a face, told by where dlib's own box would be.
+    """How to convert a detector's boxes to the boxes of dlib's detectors.
 
-    dlib's 5-point predictor starts from boxes like those of dlib's detectors; a face without
-    landmarks gets its points from there.
+    dlib's 5-point predictor expects boxes of dlib's detectors. It places the landmarks of faces whose
+    detector has none.
 
     Attributes
     ----------
     x, y : float
-        Centre of dlib's box less the centre of this one, in widths and heights of this one.
+        Centre of dlib's box minus the centre of the detector's box, in widths and heights of the latter.
     side : float
-        Side of dlib's box over the geometric mean of this one's width and height.
+        Side of dlib's box divided by the geometric mean of the width and height of the detector's box.
     source : str
-        Where it was measured.
+        How this was measured.
     """
 
     x: float
@@ -124,10 +124,10 @@ class BoxShape:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a similarity says about two faces showing the same person.
+    """How an embedder's similarity translates into odds that two faces show the same person.
 
-    The log-likelihood ratio of "same" to "different" is ``slope * (similarity - midpoint)``; a
-    straight line fits the measured ratio well where it matters, from even odds to one in a
+    The log-likelihood ratio of "same" to "different" is ``slope * (similarity - midpoint)``. A
+    straight line fits the measured ratio well in the range that matters, from even odds to one in a
     hundred thousand.
 
     Attributes
@@ -135,14 +135,14 @@ class Calibration:
     slope : float
         Nats per unit of similarity.
     midpoint : float
-        The similarity that is as likely between photos of one person as between strangers.
+        Similarity that is as likely between photos of one person as between strangers.
     source : str
-        Where it was measured.
+        How this was measured.
     consensus : float
-        Nats that the mean similarity to three faces of a person is worth more than one similarity.
+        Nats that the mean similarity to three faces of a person adds to the evidence of one similarity.
     blurred : float
-        Sharpness (`faceindex.types.Faces`) below which a face resembles other blurred faces, whoever
-        they are.
+        Sharpness (`faceindex.types.Faces`) below which faces of different people resemble each other
+        because they are blurred.
     """
 
     slope: float
@@ -152,18 +152,19 @@ class Calibration:
     blurred: float = 0.0
 
     def threshold(self, n: int) -> float:
-        """The similarity at which "same" and "different" are equally probable.
+        """Compute the similarity at which "same" and "different" are equally probable.
 
-        Given that a face is expected to have one match among `n`. It grows with the logarithm
-        of `n`: the more strangers there are, the more alike the most alike of them looks. Beyond 20,000,
-        where no collection with labels was measured, it grows half as fast: a collection gets that large by
-        more photos of the same people as much as by more people, so that the matches to expect grow with
-        the square root of its size (Heaps' law with the exponent 1/2). Of a million made-up faces
-        (benchmarks/scale.py), half of them of people with 88 photos or more, clusters then have a B-cubed
-        recall of 0.88 instead of 0.31, at a precision of 1.000.
+        A face is assumed to have one match among `n` faces. The threshold grows with the logarithm
+        of `n`: the more strangers there are, the more similar is the most similar of them.
+
+        Beyond 20,000 faces, where no labelled collection was measured, it grows half as fast. Collections
+        of that size have more photos of the same people as well as more people, so the expected number of
+        matches grows with the square root of the size (Heaps' law with exponent 1/2). On a million
+        synthetic faces (benchmarks/scale.py), half of them of people with 88 photos or more, this raises
+        the B-cubed recall of the clusters from 0.31 to 0.88, at a precision of 1.000.
         """
-        known = min(max(n, 1), _MEASURED_UP_TO)
-        return self.midpoint + (math.log(known) + 0.5 * math.log(max(n, known) / known)) / self.slope
+        measured = min(max(n, 1), _MEASURED_UP_TO)
+        return self.midpoint + (math.log(measured) + 0.5 * math.log(max(n, measured) / measured)) / self.slope
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,29 +175,29 @@ class DetectorSpec:
     ----------
     name : str
     target : str
-        ``"module:Class"``, imported only when the detector is loaded, and then called with the spec,
+        ``"module:Class"``. The class is imported when the detector is loaded, and called with the spec,
         ``min_face=``, ``device=`` and the `options`.
     summary : str
     landmarks : bool
-        Whether it finds five landmarks.
+        Whether the detector finds five landmarks.
     threshold : float
-        Least score of a face that is indexed.
+        Lowest score of a face that is indexed.
     threshold_source : str
+        How the threshold was measured.
     licence : str
     min_face : float
-        Side in pixels of the smallest face that is looked for if nothing else is asked for.
+        Default side in pixels of the smallest face to find.
     decoded_face : float
-        Side in pixels that the smallest wanted face must keep when a photo is decoded at reduced
-        scale.
+        Side in pixels that the smallest face must keep when a photo is decoded at reduced scale.
     window : float or None
-        Of a detector with the option ``upsample``: side in pixels of the smallest face that it finds on a
-        photo that is not doubled; each doubling finds faces half as large.
+        For a detector with the option ``upsample``: side in pixels of the smallest face that it finds
+        without doubling the photo. Each doubling halves it.
     pyramid : float or None
-        Factor between the levels of its image pyramid, if it is worth looking between them at
-        photos on which no face was found.
+        Factor between the levels of the detector's image pyramid, if photos without a face are to be
+        searched again at scales between the levels.
     box : BoxShape or None
-        The shape of its boxes; None if they are like those of dlib's detectors. Only used for
-        faces without landmarks.
+        Shape of the boxes; None if they match those of dlib's detectors. Used only for faces without
+        landmarks.
     weights : tuple of WeightFile
     options : tuple of ModelOption
     """
@@ -226,19 +227,19 @@ class EmbedderSpec:
     ----------
     name : str
     target : str
-        As of `DetectorSpec`; called with the spec, ``device=`` and the `options`.
+        As in `DetectorSpec`, called with the spec, ``device=`` and the `options`.
     summary : str
     dimension : int
-        Length of its vectors.
+        Length of the vectors.
     alignment : Alignment
     colour : {"RGB", "BGR"}
-        Order of the channels that the network takes; chips are always RGB.
+        Channel order of the network's input; chips are always RGB.
     normalisation : str
-        What is done to grey levels, for a reader.
+        Formula that normalises pixel values, in words.
     threshold : float
-        Similarity above which a pair is called the same person when nothing is known but the pair.
+        Similarity above which two faces, compared on their own, count as the same person.
     threshold_source : str
-        Where that was measured.
+        How the threshold was measured.
     calibration : Calibration
     licence : str
     weights : tuple of WeightFile
@@ -263,7 +264,21 @@ class EmbedderSpec:
 
 @dataclass(frozen=True, slots=True)
 class ClustererSpec:
-    """A clusterer. `needs` says whether it is given a neighbour graph or the vectors."""
+    """A clusterer: a neighbour graph or vectors in, cluster labels out.
+
+    Attributes
+    ----------
+    name : str
+    target : str
+        As in `DetectorSpec`, called with the spec and ``options=``.
+    summary : str
+    needs : {"graph", "vectors"}
+        Input of the clusterer.
+    source : str
+        Publication or library that it comes from.
+    options : tuple of ModelOption
+        Only listed; every clusterer takes `faceindex.clustering.ClusterOptions`.
+    """
 
     name: str
     target: str

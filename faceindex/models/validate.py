@@ -1,4 +1,4 @@
-"""What is wrong with the spec of another package, told before anything relies on it."""
+"""Check the spec of another package before it is used."""
 
 from __future__ import annotations
 
@@ -19,45 +19,47 @@ from faceindex.models.spec import (
     WeightFile,
 )
 
-__all__ = ["spec_fault"]
+__all__ = ["spec_problem"]
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-_PARTS = (Alignment, BoxShape, Calibration, ModelOption, WeightFile)
+_NESTED = (Alignment, BoxShape, Calibration, ModelOption, WeightFile)
 _POSITIVE = {"dimension", "size", "slope", "side", "min_face", "decoded_face", "window", "pyramid"}
-_RESERVED = {"min_face", "device"}  # keywords with which every target is called
+_RESERVED = {"min_face", "device"}  # keyword arguments that targets receive anyway
 
 
-def spec_fault(spec: Spec) -> str:
-    """The first thing that is wrong with a spec: a field of another type than its annotation, or of no use.
+def spec_problem(spec: Spec) -> str:
+    """Find the first field of a spec whose type or value is not valid.
 
     Returns
     -------
     str
-        A clause; empty if nothing is wrong.
+        Description of the problem, as a clause; empty if the spec is valid.
     """
-    if reason := _fault_of_fields(spec, ""):
+    if reason := _field_problem(spec, ""):
         return reason
     if not _TARGET.fullmatch(spec.target):
-        return f"the target of its spec is {spec.target!r}, not 'module:Class'"
+        return f"target in its spec is {spec.target!r}, expected 'module:Class'"
     if isinstance(spec, EmbedderSpec) and spec.alignment.name not in ALIGNMENTS:
-        return f"its spec names the alignment {spec.alignment.name!r}; there are {' and '.join(ALIGNMENTS)}"
+        return f"alignment.name in its spec is {spec.alignment.name!r}, expected {' or '.join(ALIGNMENTS)}"
     names = [option.name for option in spec.options]
     for name in names:
-        if name in _RESERVED or names.count(name) > 1:
-            return f"the name {name!r} of an option of its spec is taken"
+        if name in _RESERVED:
+            return f"an option in its spec has the reserved name {name!r}"
+        if names.count(name) > 1:
+            return f"two options in its spec are named {name!r}"
     return ""
 
 
-def _fault_of_fields(thing: object, owner: str) -> str:
-    hints = get_type_hints(type(thing))
-    for field in fields(thing):  # type: ignore[arg-type]  # a spec, or a part of one
-        name, value = f"{owner}{field.name}", getattr(thing, field.name)
+def _field_problem(spec: object, prefix: str) -> str:
+    hints = get_type_hints(type(spec))
+    for field in fields(spec):  # type: ignore[arg-type]  # a spec, or a dataclass inside one
+        name, value = f"{prefix}{field.name}", getattr(spec, field.name)
         if not _fits(value, hints[field.name]):
-            return f"{name} of its spec is {reprlib.repr(value)}, where {field.type} is needed"
+            return f"{name} in its spec is {reprlib.repr(value)}, expected {field.type}"
         if field.name in _POSITIVE and value is not None and not value > 0:
-            return f"{name} of its spec is {value!r}, where more than 0 is needed"
+            return f"{name} in its spec is {value!r}, expected more than 0"
         for part in value if isinstance(value, tuple) else (value,):
-            if isinstance(part, _PARTS) and (reason := _fault_of_fields(part, f"{name}.")):
+            if isinstance(part, _NESTED) and (reason := _field_problem(part, f"{name}.")):
                 return reason
     return ""
 
@@ -71,8 +73,7 @@ def _fits(value: object, hint: object) -> bool:
     if kinds:
         return any(_fits(value, kind) for kind in kinds)
     if hint is int or hint is float:
-        # A bool is an int to Python, and NaN a float; neither is a number to anybody here.
+        # bool is a subclass of int, and NaN is a float; neither is accepted.
         number = isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
-        return number and -math.inf < value < math.inf  # type: ignore[operator]  # it is a number
-    assert isinstance(hint, type)
-    return isinstance(value, hint)
+        return number and -math.inf < value < math.inf  # type: ignore[operator]
+    return isinstance(hint, type) and isinstance(value, hint)

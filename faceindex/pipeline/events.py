@@ -1,4 +1,4 @@
-"""What a run of `index` reports while it goes on and when it ends."""
+"""Events and summary of a run of `index`."""
 
 from __future__ import annotations
 
@@ -7,28 +7,49 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from faceindex.errors import ImageError
-from faceindex.store import Unchanged
+from faceindex.store import ScanCounts
 
-__all__ = ["Committed", "Event", "PhotoDone", "PhotoFailed", "Planned", "Scanning", "Summary", "Warned"]
+__all__ = [
+    "Committed",
+    "Event",
+    "Loaded",
+    "Loading",
+    "PhotoDone",
+    "PhotoFailed",
+    "Planned",
+    "Scanning",
+    "Summary",
+    "Warned",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Scanning:
-    """The folders are being walked; `files` have been seen so far."""
+    """The folders are being walked; `files` were found so far."""
 
     files: int
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The walk is over; `photos` files will be told of, one by one."""
+    """The walk is over; an event follows for each of `photos` files."""
 
     photos: int
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """The models are being loaded, which takes seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The models are loaded."""
+
+
+@dataclass(frozen=True, slots=True)
 class PhotoDone:
-    """One photo has been dealt with; `faces` were found on it."""
+    """One photo is finished; `faces` were found on it."""
 
     path: str
     faces: int
@@ -43,42 +64,42 @@ class PhotoFailed:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """`photos` more photos are safely on disk."""
+    """`photos` more photos are on disk."""
 
     photos: int
 
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that the user should know, in one sentence."""
+    """A warning for the user, in one sentence."""
 
     message: str
 
 
-Event: TypeAlias = Scanning | Planned | PhotoDone | PhotoFailed | Committed | Warned
+Event: TypeAlias = Scanning | Planned | Loading | Loaded | PhotoDone | PhotoFailed | Committed | Warned
 
 
 @dataclass(slots=True)
 class Summary:
-    """The count of everything that a run saw and did.
+    """Counts of everything that a run found and did.
 
     Attributes
     ----------
     photos : int
-        Photos seen: new + changed + moved + unchanged + unreadable.
+        Photos found: new + changed + moved + unchanged + unreadable.
     new, changed, moved, unchanged : int
-        Readable photos by what happened to them. `unchanged` includes photos with a new
-        modification time but the same content.
+        Readable photos by what changed. `unchanged` includes photos with a new modification time but
+        the same content.
     gone : int
-        Photos that are no longer there and were taken out of the index.
+        Photos that no longer exist and were removed from the index.
     missing : int
-        Photos that are no longer there but were kept, because nothing else was there either.
+        Photos that no longer exist but were kept, because their whole folder is empty or missing.
     unreadable : Counter of str
-        Unreadable photos by reason, those included that were known to be so and not tried again.
+        Unreadable photos by reason, including those that were not tried again.
     known_unreadable : int
-        Those of them that were not tried again.
+        Unreadable photos that were not tried again.
     ignored : int
-        Files that are not photos and do not claim to be.
+        Files that are not photos and are not named like photos.
     without_face : int
         Photos opened in this run on which no face was found.
     faces : int
@@ -87,7 +108,7 @@ class Summary:
         Files opened in this run.
     seconds : float
     interrupted : bool
-        Whether the run was stopped before its end; what had been done is committed.
+        Whether the run was stopped early; everything finished is committed.
     """
 
     new: int = 0
@@ -105,8 +126,8 @@ class Summary:
     seconds: float = 0.0
     interrupted: bool = False
 
-    def count_unchanged(self, files: Unchanged) -> None:
-        """Count files that need not be opened."""
+    def count_unchanged(self, files: ScanCounts) -> None:
+        """Add files that need not be opened."""
         self.unchanged += files.photos
         self.ignored += files.ignored
         self.unreadable.update(files.unreadable)
@@ -114,10 +135,10 @@ class Summary:
 
     @property
     def photos(self) -> int:
-        """Photos seen, readable or not."""
+        """Photos found, readable or not."""
         return self.new + self.changed + self.moved + self.unchanged + sum(self.unreadable.values())
 
     @property
     def complete(self) -> bool:
-        """Whether every photo seen is in the index."""
+        """Whether every photo found is in the index."""
         return not self.unreadable and not self.interrupted

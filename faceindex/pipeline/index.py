@@ -1,4 +1,4 @@
-"""One run of `index`. What opens photos is loaded when there are some to open."""
+"""One run of `index`. Modules that open photos are imported only if there are photos to open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from faceindex.pipeline.events import Event, Planned, Scanning, Summary
 from faceindex.pipeline.plan import Stopped, make_plan
-from faceindex.store import Store, Unchanged
+from faceindex.store import ScanCounts, Store
 
 if TYPE_CHECKING:
     from faceindex.recognition import Recogniser
@@ -30,27 +30,27 @@ def index_photos(
     on_event: Callable[[Event], None] = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
-    """Bring the index up to date with folders and photos; the search graph and the journal too.
+    """Bring the index up to date with folders and photos, and update the HNSW index and the journal.
 
     Parameters
     ----------
     store : Store
         Open for writing.
     recogniser : callable
-        Called once, and only if there is a photo to look at: loading networks takes a second.
+        Loads the networks. Called once, and only if there is a photo to open: loading takes a second.
     paths : sequence of path-like
-        Folders and files. What the index knows in these places and is no longer there is taken
-        out of it.
+        Folders and files. Indexed photos in these folders that no longer exist are removed from the
+        index.
     retry_failed : bool
-        Whether unreadable photos that have not changed are tried again.
+        Try unreadable photos again even if they have not changed.
     prune : bool
-        Whether photos are also taken out when nothing at all is left in a place.
+        Remove the photos of a folder even if all of them are missing.
     exclude : collection of Path
         Folders that are not walked.
     on_event : callable
-        Told of everything that happens.
+        Called with each event.
     should_stop : callable
-        Asked between photos; when it says so, what is done is committed and the run ends.
+        Called between photos; once it returns True, the run commits what is finished and ends.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def index_photos(
     Raises
     ------
     UsageError
-        If a path does not exist. Nothing is changed.
+        If a path does not exist. The index does not change.
     """
     started = time.monotonic()
 
@@ -81,7 +81,7 @@ def index_photos(
         summary = Summary(interrupted=True, seconds=time.monotonic() - started)
     else:
         on_event(Planned(len(plan.tasks) + len(plan.failed)))
-        if plan.recalled:
+        if plan.nothing_changed:
             summary = Summary()
             summary.count_unchanged(plan.unchanged)
             summary.seconds = time.monotonic() - started
@@ -93,13 +93,13 @@ def index_photos(
             )
             summary.seconds = time.monotonic() - started
             store.update_hnsw()
-            if settled and plan.tree is not None:
-                store.remember(plan.tree, _all_unchanged(summary))
+            if settled and plan.scan_digest is not None:
+                store.save_scan(plan.scan_digest, _all_unchanged(summary))
     store.log_run("index", {**asdict(summary), "unreadable": dict(summary.unreadable)})
     return summary
 
 
-def _all_unchanged(summary: Summary) -> Unchanged:
+def _all_unchanged(summary: Summary) -> ScanCounts:
     """What the next run will find if nothing changes."""
     photos = summary.unchanged + summary.new + summary.changed + summary.moved
-    return Unchanged(photos, summary.ignored, summary.unreadable)
+    return ScanCounts(photos, summary.ignored, summary.unreadable)

@@ -1,4 +1,4 @@
-"""Reading and decoding in threads ahead of the networks, in order and within a memory budget."""
+"""Read and decode photos in threads ahead of the networks, in order and within a memory budget."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from faceindex.errors import FaceIndexError, ImageError, Reason
 from faceindex.pipeline.plan import Task
 from faceindex.recognition import LoadedPhoto
 
-__all__ = ["Loaded", "Loader", "photo_bytes", "processing_failed"]
+__all__ = ["LoadResult", "Loader", "photo_bytes", "processing_failed"]
 
-# Photos read ahead of the networks. More only costs memory: decoding is faster than recognising.
+# Photos read ahead of the networks. More would only take memory: decoding is faster than recognition.
 _AHEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A file that has been read.
+class LoadResult:
+    """A file that was read, or the error.
 
     Attributes
     ----------
     task : Task
     content_hash : bytes or None
         None if the file could not be read.
-    shot : LoadedPhoto or None
+    photo : LoadedPhoto or None
         None if there is an error.
     error : ImageError or None
     """
 
     task: Task
     content_hash: bytes | None
-    shot: LoadedPhoto | None
+    photo: LoadedPhoto | None
     error: ImageError | None
 
 
 class _Budget:
-    """Admits decodes in ticket order while fewer than `limit` bytes are alive.
+    """Admits photos in ticket order while fewer than `limit` bytes are in memory.
 
-    The order matters: the consumer takes photos in order, so the one it waits for must never
-    stand behind a later one. Those admitted last may overshoot, so any photo gets through.
+    The consumer takes photos in order, so the next one must never wait for a later one. The last one
+    admitted may exceed the limit, so that a photo of any size is admitted eventually.
     """
 
     def __init__(self, limit: int) -> None:
@@ -62,7 +62,7 @@ class _Budget:
             self._changed.notify_all()
 
     def add(self, size: int) -> None:
-        """Count bytes as alive; negative when they are released."""
+        """Count bytes as in memory; negative when they are released."""
         with self._changed:
             self._used += size
             self._changed.notify_all()
@@ -80,10 +80,10 @@ class Loader:
     ----------
     tasks : sequence of Task
     decode : callable
-        Bytes and path to a LoadedPhoto; called in threads.
+        Maps bytes and a path to a LoadedPhoto; called in threads.
     budget : int
-        Bytes of photos that may be alive; `release` gives them back. Whoever takes photos must release
-        all that it holds when they are more than half of it, or the next one never comes.
+        Bytes of photos that may be in memory; `release` frees them. A consumer that holds more than half of
+        the budget must release what it holds, or the iteration blocks.
     threads : int
     """
 
@@ -100,9 +100,9 @@ class Loader:
         self._budget = _Budget(budget)
         self._threads = threads
 
-    def __iter__(self) -> Iterator[Loaded]:
+    def __iter__(self) -> Iterator[LoadResult]:
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="faceindex-decode")
-        waiting: deque[Future[Loaded]] = deque()
+        waiting: deque[Future[LoadResult]] = deque()
         try:
             for ticket, task in enumerate(self._tasks):
                 waiting.append(pool.submit(self._load, ticket, task))
@@ -114,11 +114,11 @@ class Loader:
             self._budget.close()
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def release(self, shot: LoadedPhoto) -> None:
-        """Say that a shot is no longer needed."""
-        self._budget.add(-photo_bytes(shot))
+    def release(self, photo: LoadedPhoto) -> None:
+        """Free the budget of a photo that is no longer needed."""
+        self._budget.add(-photo_bytes(photo))
 
-    def _load(self, ticket: int, task: Task) -> Loaded:
+    def _load(self, ticket: int, task: Task) -> LoadResult:
         content_hash = None
         entered = False
         try:
@@ -126,31 +126,31 @@ class Loader:
             content_hash = images.content_hash(data)
             entered = True
             self._budget.enter(ticket)
-            shot = self._decode(data, str(task.path))
-            self._budget.add(photo_bytes(shot))
-            return Loaded(task, content_hash, shot, None)
+            photo = self._decode(data, str(task.path))
+            self._budget.add(photo_bytes(photo))
+            return LoadResult(task, content_hash, photo, None)
         except ImageError as error:
-            return Loaded(task, content_hash, None, error)
+            return LoadResult(task, content_hash, None, error)
         except FaceIndexError:
-            raise  # the models cannot be loaded, say: not the photo's fault, and not to be gone on from
+            raise  # not the photo's fault, for example models that do not load: end the run
         except Exception as error:
             failure = processing_failed(str(task.path), f"{type(error).__name__}: {error}")
-            return Loaded(task, content_hash, None, failure)
+            return LoadResult(task, content_hash, None, failure)
         finally:
             if not entered:
-                self._budget.enter(ticket)  # let the next ticket pass
+                self._budget.enter(ticket)  # admit the next ticket
 
 
 def processing_failed(path: str, cause: str) -> ImageError:
-    """What is told of a photo when something else than the photo seems to be at fault."""
+    """Return the error for a failure that is unrelated to the photo."""
     return ImageError(
         path,
         Reason.FAILED,
         f"the photo could not be processed ({cause}).",
-        "It is tried again at the next run; if it fails again, please report it.",
+        "The next run tries it again; if it fails again, please report it.",
     )
 
 
-def photo_bytes(shot: LoadedPhoto) -> int:
-    """What a shot counts for in the budget."""
-    return shot.photo.image.nbytes + len(shot.data)
+def photo_bytes(photo: LoadedPhoto) -> int:
+    """Return the bytes that a photo takes from the budget."""
+    return photo.decoded.image.nbytes + len(photo.data)

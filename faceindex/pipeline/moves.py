@@ -1,4 +1,4 @@
-"""Files whose content is known: moved, renamed, or only touched. They keep their faces and people."""
+"""Find photos that were moved, renamed or only touched. They keep their faces and clusters."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["Moves", "find_moves"]
 
 @dataclass(slots=True)
 class Moves:
-    """What became of the photos that are not where they were.
+    """Photos with known content, and the files that are left to open.
 
     Attributes
     ----------
     touched : list of Task
-        The content is the one that is known under this name; only the time is new.
+        The path and the content are unchanged; only the time is new.
     moved : list of (PhotoRecord, Task)
-        The content was known under another name, which has gone or has another content now.
+        The content was indexed under another path, which is gone or has other content now.
     tasks : list of Task
-        What is left to be looked at. `known` is None where the known photo has moved away.
+        Files to open. `known` is None where the photo that was indexed under the path has moved.
     """
 
     touched: list[Task] = field(default_factory=list)
@@ -34,15 +34,16 @@ class Moves:
 
 
 def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> Moves:
-    """Read the files that may be known by content, which are those of a size that has vanished.
+    """Find moved photos by their content hash.
 
-    All are read before anything is written, so that names may be swapped or shifted: a photo that is
-    overwritten under its old name is still found under the new one.
+    Only files whose size matches that of a photo that is gone or changed are read. All of them are read
+    before anything is written, so that paths may be swapped or shifted: a photo that is overwritten at
+    its old path is still found at the new one.
 
     Raises
     ------
     Stopped
-        If `should_stop` says so between two files.
+        If `should_stop` returns True between two files.
     """
     left = {
         record.id: record
@@ -94,4 +95,4 @@ def _content_hash(task: Task) -> bytes | None:
     try:
         return images.content_hash(images.read(task.path))
     except ImageError:
-        return None  # told when it is its turn to be looked at
+        return None  # reported when the file is opened

@@ -1,34 +1,34 @@
-"""Which files have to be opened, given what the index knows of them."""
+"""Decide which files to open, by comparing a walk of the folders with the index."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from faceindex import __version__
 from faceindex.errors import ImageError, Reason
 from faceindex.images import Candidate, walk
-from faceindex.store import PhotoRecord, Root, Status, Store, Unchanged
+from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
 __all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "make_plan"]
 
-# Reasons that lie in the environment and not in the file: worth another try at every run.
+# Reasons outside the file itself: every run tries again.
 TRY_AGAIN = frozenset({Reason.MISSING, Reason.DENIED, Reason.UNSUPPORTED, Reason.IO_ERROR, Reason.FAILED})
 
 
 class Stopped(Exception):
-    """Asked to stop before anything was written."""
+    """The run was stopped before anything was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One file to open."""
+    """One file to open; `root` is the absolute path of its root."""
 
     path: Path
-    root_id: int
+    root: str
     relpath: str
     size: int
     mtime_ns: int
@@ -37,65 +37,69 @@ class Task:
 
 @dataclass(slots=True)
 class Plan:
-    """What the walk found, compared with the index.
+    """The result of a walk, compared with the index.
 
     Attributes
     ----------
     tasks : list of Task
-        Files to open: new, changed or to be tried again.
-    unchanged : Unchanged
+        Files to open: new, changed, or unreadable before.
+    folders : list of (str, str)
+        Arguments of `Store.add_root` for each path, to call before the tasks are carried out.
+    unchanged : ScanCounts
         Files that need not be opened.
     failed : list of (Task, ImageError)
-        Files that the walk itself could not reach.
+        Files that the walk could not reach.
     gone : list of PhotoRecord
-        Known, in one of the places walked, and no longer there.
+        Indexed photos in the walked folders that no longer exist.
     missing : list of PhotoRecord
-        The same, but nothing at all is left in that place: perhaps a disk is not mounted.
-    tree : str or None
-        What was compared, in the words of `Store.remember`; None if that could not tell it.
-    recalled : bool
-        Whether the tree is the same as when nothing was left to do, so that there is nothing now.
+        The same, where the whole folder is empty or missing: its disk may not be mounted.
+    scan_digest : str or None
+        Digest of the walk, for `Store.save_scan`; None if the walk has none.
+    nothing_changed : bool
+        Whether a saved scan has the same digest, so that there is nothing to do.
     """
 
     tasks: list[Task] = field(default_factory=list)
-    unchanged: Unchanged = field(default_factory=Unchanged)
+    folders: list[tuple[str, str]] = field(default_factory=list)
+    unchanged: ScanCounts = field(default_factory=ScanCounts)
     failed: list[tuple[Task, ImageError]] = field(default_factory=list)
     gone: list[PhotoRecord] = field(default_factory=list)
     missing: list[PhotoRecord] = field(default_factory=list)
-    tree: str | None = None
-    recalled: bool = False
+    scan_digest: str | None = None
+    nothing_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A folder or file, relative to its root; '' is the root itself."""
+    """A folder or file, relative to its root; "" is the root itself."""
 
-    root_id: int
+    root: str
     relpath: str
 
-    def contains(self, root_id: int, relpath: str) -> bool:
-        if root_id != self.root_id:
+    def contains(self, root: str, relpath: str) -> bool:
+        if root != self.root:
             return False
         return not self.relpath or relpath == self.relpath or relpath.startswith(self.relpath + "/")
 
 
 def make_plan(
-    store: Store,
+    store: Store | None,
     paths: Sequence[str | os.PathLike[str]],
     *,
     retry_failed: bool,
     exclude: Collection[Path],
     on_scan: Callable[[int], None],
 ) -> Plan:
-    """Walk the paths and compare each file's size and time with the index; opens no file.
+    """Walk the paths and compare each file's size and time with the index; opens no file and writes nothing.
 
-    A tree that is just as it was when nothing was left to do is told by its digest, and the catalog's
-    50,000 rows are not read for it.
+    If a saved scan has the digest of the walk, nothing has changed, and no records of photos are read.
 
     Parameters
     ----------
+    store : Store or None
+        None for an index that does not exist yet.
     on_scan : callable
-        Told the number of files now and then; what it raises ends the walk.
+        Called now and then with the number of files; an exception from it ends the walk.
 
     Raises
     ------
@@ -103,27 +107,26 @@ def make_plan(
         If a path does not exist.
     """
     listing = walk(paths, exclude=exclude, on_files=on_scan)
-    # Another version may find other files unreadable, or other names of no interest.
-    tree = None if listing.digest is None else f"{__version__} {listing.digest}"
+    # Another version may find other files unreadable, or ignore other names.
+    digest = None if listing.digest is None else f"{__version__} {listing.digest}"
     if (
-        tree is not None
-        and (before := store.recall(tree)) is not None
+        store is not None
+        and digest is not None
+        and (before := store.load_scan(digest)) is not None
         and not (retry_failed and before.unreadable)
     ):
-        return Plan(unchanged=before, tree=tree, recalled=True)
+        return Plan(unchanged=before, scan_digest=digest, nothing_changed=True)
     split = [_split(path) for path in paths]
-    for folder, _ in split:
-        store.add_root(os.path.realpath(folder), folder)
-    roots = _Roots(store.roots())
-    # A file that was named exists, or the walk would have refused it: only folders can miss something.
+    folders = [(os.path.realpath(folder), folder) for folder, _ in split]
+    roots, known = _compare_roots(store, [path for path, _ in folders])
+    # A file that is passed exists, or the walk raises: only folders can lack photos.
     places = [_Place(*roots.locate(folder)) for folder, name in split if name == "."]
-    known = store.photos()
-    plan = Plan(tree=tree)
+    plan = Plan(folders=folders, scan_digest=digest)
     unchanged: list[PhotoRecord] = []
-    seen: set[tuple[int, str]] = set()
+    seen: set[tuple[str, str]] = set()
     unlisted: list[_Place] = []
     for candidate in listing:
-        key = root_id, relpath = roots.locate(candidate.root, candidate.relpath)
+        key = root, relpath = roots.locate(candidate.root, candidate.relpath)
         if key in seen:
             continue
         record = known.get(key)
@@ -131,10 +134,10 @@ def make_plan(
             seen.add(key)
             unchanged.append(record)
             continue
-        task = Task(candidate.path, root_id, relpath, candidate.size, candidate.mtime_ns, record)
+        task = Task(candidate.path, root, relpath, candidate.size, candidate.mtime_ns, record)
         if candidate.error is not None:
             plan.failed.append((task, candidate.error))
-            unlisted.append(_Place(root_id, relpath))
+            unlisted.append(_Place(root, relpath))
             continue
         seen.add(key)
         plan.tasks.append(task)
@@ -149,9 +152,29 @@ def make_plan(
     return plan
 
 
-def _counted(records: Sequence[PhotoRecord]) -> Unchanged:
+def _compare_roots(
+    store: Store | None, folders: Sequence[str]
+) -> tuple[_Roots, dict[tuple[str, str], PhotoRecord]]:
+    """Return the roots as they will be with `folders`, and the indexed photos by root and relative path."""
+    roots = _Roots()
+    if store is None:
+        roots.add(folders)
+        return roots, {}
+    with store.snapshot():
+        existing, photos = store.roots(), store.photos().values()
+    roots.add(root.path for root in existing)
+    roots.add(folders)
+    inside = {root.id: roots.find(Path(root.path)) for root in existing}
+    known = {}
+    for record in photos:
+        path, prefix = inside[record.root_id]
+        known[path, f"{prefix}/{record.relpath}" if prefix else record.relpath] = record
+    return roots, known
+
+
+def _counted(records: Sequence[PhotoRecord]) -> ScanCounts:
     by_status = Counter(record.status for record in records)
-    return Unchanged(
+    return ScanCounts(
         photos=by_status[Status.OK],
         ignored=by_status[Status.IGNORED],
         unreadable=Counter(
@@ -167,34 +190,42 @@ def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool) ->
 
 
 def _split(given: str | os.PathLike[str]) -> tuple[str, str]:
-    """A given path as the folder that is or becomes a root, as the user typed it, and what is in it."""
+    """Split a path into the folder that is or becomes a root, as the user typed it, and the rest."""
     text = os.fspath(given)
-    if os.path.isdir(text):  # noqa: PTH112 - Path would not keep what was typed
+    if os.path.isdir(text):  # noqa: PTH112 - Path would change what was typed
         return text, "."
     folder, name = os.path.split(text.rstrip(os.sep) or os.sep)
     return folder or ".", name
 
 
 class _Roots:
-    """Which root a folder belongs to. Roots are real paths, so that a folder has one by any name."""
+    """The roots of an index as real paths, so that each folder has one root under all its names."""
 
-    def __init__(self, roots: Sequence[Root]) -> None:
-        self._roots = roots
-        self._found: dict[str | os.PathLike[str], tuple[int, str]] = {}
+    def __init__(self) -> None:
+        self._paths: list[Path] = []
+        self._found: dict[str | os.PathLike[str], tuple[str, str]] = {}
 
-    def locate(self, folder: str | os.PathLike[str], relpath: str = ".") -> tuple[int, str]:
-        """Id of the root and the path below it, separated by ``/``; the root itself is ''."""
+    def add(self, folders: Iterable[str]) -> None:
+        """Add folders in the way of `Store.add_root`: a new root replaces the roots inside it."""
+        for folder in map(Path, folders):
+            if not any(folder.is_relative_to(path) for path in self._paths):
+                self._paths = [path for path in self._paths if not path.is_relative_to(folder)]
+                self._paths.append(folder)
+
+    def locate(self, folder: str | os.PathLike[str], relpath: str = ".") -> tuple[str, str]:
+        """Return the root of a folder and the path below it, separated by ``/``; "" is the root itself."""
         found = self._found.get(folder)
         if found is None:
-            found = self._found[folder] = self._search(Path(os.path.realpath(folder)))
-        root_id, prefix = found
+            found = self._found[folder] = self.find(Path(os.path.realpath(folder)))
+        root, prefix = found
         if relpath == ".":
             return found
-        return root_id, f"{prefix}/{relpath}" if prefix else relpath
+        return root, f"{prefix}/{relpath}" if prefix else relpath
 
-    def _search(self, folder: Path) -> tuple[int, str]:
-        for root in self._roots:
-            if folder.is_relative_to(root.path):
-                inside = folder.relative_to(root.path).as_posix()
-                return root.id, "" if inside == "." else inside
+    def find(self, folder: Path) -> tuple[str, str]:
+        """As `locate`, for a real path or the path of a root, which may have become a link since."""
+        for path in self._paths:
+            if folder.is_relative_to(path):
+                inside = folder.relative_to(path).as_posix()
+                return str(path), "" if inside == "." else inside
         raise AssertionError(f"{folder} was walked but belongs to no root")

@@ -1,4 +1,4 @@
-"""What a run of `index` does about a plan: load, recognise, commit."""
+"""Carry out the plan of a run of `index`: load, recognise, commit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from faceindex.images import IMAGE_SUFFIXES
 from faceindex.pipeline.events import (
     Committed,
     Event,
+    Loaded,
+    Loading,
     PhotoDone,
     PhotoFailed,
     Summary,
     Warned,
 )
-from faceindex.pipeline.heap import keep_level, trim
-from faceindex.pipeline.load import Loaded, Loader, photo_bytes, processing_failed
+from faceindex.pipeline.load import Loader, LoadResult, photo_bytes, processing_failed
 from faceindex.pipeline.moves import find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
 from faceindex.recognition import LoadedPhoto, Recogniser, use_one_thread
@@ -31,19 +32,18 @@ from faceindex.types import Faces
 
 __all__ = ["carry_out"]
 
-_BATCH_PHOTOS = 16  # enough faces for full batches of the embedder, little enough to stay in cache
+_BATCH_PHOTOS = 16  # enough faces for full batches of the embedder, few enough to stay in cache
 _GPU_BATCH_PHOTOS = 64
-_BATCH_BYTES = 32 << 20  # a batch of large photos is full with this, so that each worker has one soon
-_BUDGET_BYTES = 256 << 20  # decoded photos alive at a time
-_COMMIT_PHOTOS = 64  # at most this many photos are lost by a power cut...
+_BATCH_BYTES = 32 << 20  # limit for a batch of large photos, so that each worker gets one soon
+_BUDGET_BYTES = 256 << 20  # decoded photos in memory at a time
+_COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
 _COMMIT_SECONDS = 5.0  # ...or this much work
-_TRIM_COMMITS = 2  # commits from one giving back of memory to the next: 1 % of the time; at each, 3 %
-_THREADS = 2  # that read and decode ahead of the networks
-_MOST_WORKERS = 4  # batches in the networks at a time, one thread each; bounds memory on large machines
-_GPU_WORKERS = 2  # while one waits for the GPU, the other cuts chips
+_THREADS = 2  # to read and decode ahead of the networks
+_MOST_WORKERS = 4  # batches in the networks at a time, one thread each; limits memory on large machines
+_GPU_WORKERS = 2  # one cuts chips while the other waits for the GPU
 
-# Reasons that say nothing about the photo: what is known of it is kept until it can be read again.
-_PASSING = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
+# Reasons that are not about the photo: its faces are kept until it can be read again.
+_TEMPORARY = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
 
 
 def carry_out(
@@ -55,15 +55,17 @@ def carry_out(
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
 ) -> tuple[Summary, bool]:
-    """Do what a plan says; parameters as in `faceindex.pipeline.index_photos`.
+    """Carry out a plan; parameters as in `faceindex.pipeline.index_photos`.
 
     Returns
     -------
     summary : Summary
-        But for its `seconds`.
+        Without its `seconds`.
     settled : bool
-        Whether the same tree of files would leave nothing to do now.
+        Whether a next run over the same files would have nothing to do.
     """
+    for path, given in plan.folders:
+        store.add_root(path, given)
     run = _Run(store, recogniser, plan, on_event)
     run.count_unchanged()
     run.record_unreachable()
@@ -78,7 +80,7 @@ def carry_out(
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of one photo in the networks; holds none of its pixels."""
+    """The result of the networks for one photo, without its pixels."""
 
     task: Task
     content_hash: bytes | None
@@ -97,22 +99,24 @@ class _Run:
         self.plan = plan
         self.emit = on_event
         self.summary = Summary()
-        self.settled = True  # until something is left for the next run
+        self.settled = True  # until something remains for the next run
         self._load_recogniser = recogniser
         self._recogniser: Recogniser | None = None
+        self._root_ids = {root.path: root.id for root in store.roots()}
         self._moved: set[int] = set()
-        self._batch: list[Loaded] = []
+        self._batch: list[LoadResult] = []
         self._batch_bytes = 0
         self._workers = 1
         self._running: deque[Future[list[_Outcome]]] = deque()
         self._pending: list[NewPhoto] = []
         self._committed_at = time.monotonic()
-        self._commits = 0
 
     @property
     def recogniser(self) -> Recogniser:
         if self._recogniser is None:
+            self.emit(Loading())
             self._recogniser = self._load_recogniser()
+            self.emit(Loaded())
         return self._recogniser
 
     def count_unchanged(self) -> None:
@@ -124,14 +128,15 @@ class _Run:
         self._commit()
 
     def settle_moves(self, should_stop: Callable[[], bool]) -> list[Task]:
-        """Give moved photos their new names; the tasks that are left."""
+        """Store the new paths of moved photos; return the remaining tasks."""
         moves = find_moves(self.plan, threads=_THREADS, should_stop=should_stop)
         touched = [(t.known.id, t.size, t.mtime_ns) for t in moves.touched if t.known is not None]
         moved = [
-            (record.id, task.root_id, task.relpath, task.size, task.mtime_ns) for record, task in moves.moved
+            (record.id, self._root_ids[task.root], task.relpath, task.size, task.mtime_ns)
+            for record, task in moves.moved
         ]
         if touched:
-            self.store.touch(touched)
+            self.store.update_size_and_time(touched)
         if moved:
             self.store.move_photos(moved)
         self._moved = {record.id for record, _ in moves.moved}
@@ -153,14 +158,13 @@ class _Run:
     def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
         if not tasks:
             return
-        keep_level()
         on_cpu = self.recogniser.device == "cpu"
         self._workers = _workers() if on_cpu else _GPU_WORKERS
         batch_photos = min(_BATCH_PHOTOS, -(-len(tasks) // self._workers)) if on_cpu else _GPU_BATCH_PHOTOS
         batch_bytes = min(_BATCH_BYTES, _BUDGET_BYTES // 2) if on_cpu else _BUDGET_BYTES // 2
         loader = Loader(
             tasks,
-            self.recogniser.take,
+            self.recogniser.decode_photo,
             budget=_BUDGET_BYTES,
             threads=_THREADS if on_cpu else _workers(),
         )
@@ -169,12 +173,12 @@ class _Run:
         ) as pool:
             for loaded in loader:
                 self.summary.opened += 1
-                if loaded.shot is None:
+                if loaded.photo is None:
                     assert loaded.error is not None
                     self._fail(loaded.task, loaded.error, loaded.content_hash)
                 else:
                     self._batch.append(loaded)
-                    self._batch_bytes += photo_bytes(loaded.shot)
+                    self._batch_bytes += photo_bytes(loaded.photo)
                 if len(self._batch) >= batch_photos or self._batch_bytes > batch_bytes:
                     self._submit(pool, loader)
                 late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
@@ -197,69 +201,84 @@ class _Run:
             self.settled = False
             self.emit(
                 Warned(
-                    f"All {self.summary.missing} indexed photos of a folder are missing and were kept, in "
-                    "case its disk is not mounted; pass --prune to take them out."
+                    f"All {self.summary.missing} indexed photos of a folder are missing. They were kept, in "
+                    "case its disk is not mounted; pass `prune=True` to remove them."
                 )
             )
         else:
             gone += missing
         if gone:
-            self.store.remove([record.id for record in gone])
+            self.store.remove_photos([record.id for record in gone])
         self.summary.gone += _count_photos(gone)
 
     def _submit(self, pool: ThreadPoolExecutor, loader: Loader) -> None:
-        """Hand a batch to the workers; wait for the oldest when each of them has one."""
+        """Pass the batch to the workers; if all are busy, wait for the oldest batch."""
         batch, self._batch, self._batch_bytes = self._batch, [], 0
         if batch:
             self._running.append(pool.submit(self._work_on, batch, loader))
         if len(self._running) > self._workers:
             self._collect()
 
-    def _work_on(self, batch: Sequence[Loaded], loader: Loader) -> list[_Outcome]:
-        """What is left of a batch once the photos themselves are let go."""
-        shots = [loaded.shot for loaded in batch if loaded.shot is not None]
+    def _work_on(self, batch: Sequence[LoadResult], loader: Loader) -> list[_Outcome]:
+        """Recognise a batch and release its photos."""
+        photos = [loaded.photo for loaded in batch if loaded.photo is not None]
         try:
             return [
                 _Outcome(
                     loaded.task,
                     loaded.content_hash,
-                    faces if isinstance(faces, ImageError) else _new_image(loaded, shot, faces),
+                    faces if isinstance(faces, ImageError) else self._new_photo(loaded, photo, faces),
                 )
-                for loaded, shot, faces in zip(batch, shots, self._faces(shots), strict=True)
+                for loaded, photo, faces in zip(batch, photos, self._faces(photos), strict=True)
             ]
         finally:
-            for shot in shots:
-                loader.release(shot)  # here, not where results are collected: that may be waiting for more
+            for photo in photos:
+                loader.release(photo)  # here, not in _collect, which may wait for more photos
+
+    def _new_photo(self, loaded: LoadResult, photo: LoadedPhoto, faces: Faces) -> NewPhoto:
+        task = loaded.task
+        return NewPhoto(
+            root_id=self._root_ids[task.root],
+            relpath=task.relpath,
+            size=len(photo.data),  # may differ from the walk's: the file may have grown since
+            mtime_ns=task.mtime_ns,
+            content_hash=loaded.content_hash,
+            width=photo.decoded.width,
+            height=photo.decoded.height,
+            faces=faces,
+        )
 
     def _collect(self) -> None:
-        """Take in the oldest batch, so that faces are numbered in the order of the photos."""
+        """Store the results of the oldest batch, so that faces are numbered in the order of the photos."""
         for outcome in self._running.popleft().result():
             if isinstance(outcome.result, ImageError):
                 self._fail(outcome.task, outcome.result, outcome.content_hash)
             else:
                 self._succeed(outcome.task, outcome.result)
 
-    def _faces(self, shots: list[LoadedPhoto]) -> list[Faces | ImageError]:
-        """Faces of a batch; if the batch fails, of each photo alone, so that only the cause is lost."""
+    def _faces(self, photos: list[LoadedPhoto]) -> list[Faces | ImageError]:
+        """Recognise a batch; if it fails, each photo alone, so that only the photo at fault fails."""
         try:
-            found = self.recogniser.faces(shots)
-        except Exception as error:  # whatever a network or a codec raises: one photo never stops a run
-            if len(shots) > 1:
-                return [faces for shot in shots for faces in self._faces([shot])]
+            found = self.recogniser.recognise(photos)
+        except Exception as error:  # of any kind: one photo never stops a run
+            if len(photos) > 1:
+                return [faces for photo in photos for faces in self._faces([photo])]
             if isinstance(error, ImageError):
                 return [error]
             if isinstance(error, FaceIndexError):
                 raise
-            return [processing_failed(shots[0].path, f"{type(error).__name__}: {error}")]
+            return [processing_failed(photos[0].path, f"{type(error).__name__}: {error}")]
         return [
-            faces if np.isfinite(faces.vectors).all() else processing_failed(shot.path, "its vectors are NaN")
-            for shot, faces in zip(shots, found, strict=True)
+            faces
+            if np.isfinite(faces.vectors).all()
+            else processing_failed(photo.path, "its vectors are NaN")
+            for photo, faces in zip(photos, found, strict=True)
         ]
 
-    def _succeed(self, task: Task, image: NewPhoto) -> None:
-        self._pending.append(image)
-        self.settled &= image.size == task.size
-        faces = 0 if image.faces is None else len(image.faces)
+    def _succeed(self, task: Task, photo: NewPhoto) -> None:
+        self._pending.append(photo)
+        self.settled &= photo.size == task.size
+        faces = 0 if photo.faces is None else len(photo.faces)
         if task.known is None or task.known.status is not Status.OK:
             self.summary.new += 1
         else:
@@ -271,7 +290,7 @@ class _Run:
     def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
         self.settled &= error.reason not in TRY_AGAIN
         was_fine = task.known is not None and task.known.status is Status.OK
-        if was_fine and error.reason in _PASSING:
+        if was_fine and error.reason in _TEMPORARY:
             self.summary.unreadable[error.reason.value] += 1
             self.emit(PhotoFailed(error))
             return
@@ -281,7 +300,7 @@ class _Run:
         )
         self._pending.append(
             NewPhoto(
-                root_id=task.root_id,
+                root_id=self._root_ids[task.root],
                 relpath=task.relpath,
                 size=task.size,
                 mtime_ns=task.mtime_ns,
@@ -303,24 +322,7 @@ class _Run:
         pending, self._pending = self._pending, []
         if pending:
             self.store.commit(pending)
-            self._commits += 1
-            if self._commits % _TRIM_COMMITS == 0:
-                trim()
             self.emit(Committed(len(pending)))
-
-
-def _new_image(loaded: Loaded, shot: LoadedPhoto, faces: Faces) -> NewPhoto:
-    task = loaded.task
-    return NewPhoto(
-        root_id=task.root_id,
-        relpath=task.relpath,
-        size=len(shot.data),  # not what the walk saw: the file may still have been growing
-        mtime_ns=task.mtime_ns,
-        content_hash=loaded.content_hash,
-        width=shot.photo.width,
-        height=shot.photo.height,
-        faces=faces,
-    )
 
 
 def _workers() -> int:

@@ -1,4 +1,4 @@
-"""The index directory: catalog, vectors, search graph, lock. Opening one loads neither numpy nor hnswlib."""
+"""The index directory: catalog, vectors, HNSW index, lock. Opening it imports neither numpy nor hnswlib."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from faceindex.store.records import (
     Counts,
     FaceTable,
     HnswParams,
-    Json,
     NewPhoto,
     PhotoRecord,
     Pins,
     Root,
     Run,
+    ScanCounts,
     Status,
-    Unchanged,
 )
 from faceindex.store.store import Store
 
@@ -31,15 +30,14 @@ __all__ = [
     "Counts",
     "FaceTable",
     "HnswParams",
-    "Json",
     "NewPhoto",
     "PhotoRecord",
     "Pins",
     "Root",
     "Run",
+    "ScanCounts",
     "Status",
     "Store",
-    "Unchanged",
 ]
 
 

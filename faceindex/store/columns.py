@@ -1,8 +1,8 @@
-"""Whole columns of a table in a few steps of SQLite, instead of a step and a tuple for each row.
+"""Read whole columns of a table in a few steps of SQLite, instead of one step and one tuple per row.
 
-SQLite's ``group_concat`` makes one text of thousands of values, and numpy reads that. 100,000 rows take a
-third to a fifth of the time of a loop over them, and as Python's lock is free during a step, other threads
-can go on meanwhile: networks load while the catalog is read.
+SQLite's ``group_concat`` joins thousands of values to one text, and numpy parses it. 100,000 rows take a
+third to a fifth of the time of a loop over them. Python's global lock is free during a step, so that networks
+can load in another thread meanwhile.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ __all__ = ["INTEGER", "Column", "read_columns"]
 INTEGER = np.dtype(np.int64)
 
 Column: TypeAlias = "tuple[str, np.dtype[Any]]"
-"""An SQL expression and the type of its values: int64, or a structure for BLOBs of its size."""
+"""An SQL expression, and the type of its values: int64, or a structure for BLOBs of its size."""
 
-_CHUNK = 1 << 16  # rows of a step; their text takes some megabytes
+_CHUNK = 1 << 16  # rows per step; their text takes some megabytes
 
 
 def read_columns(
     execute: Callable[[str, tuple[int]], Any], source: str, columns: Sequence[Column]
 ) -> list[NDArray[Any]]:
-    """Some expressions for all rows of a table.
+    """Evaluate expressions for all rows of a table.
 
     Parameters
     ----------
     execute : callable
-        Runs a statement with its parameters and gives back a cursor.
+        Runs a statement with its parameters and returns a cursor.
     source : str
-        What follows ``FROM``.
+        The part of the statement after ``FROM``.
     columns : sequence of Column
-        None of them NULL. The first is the integer key of the rows, greater than -1.
+        Never NULL. The first is the integer key of the rows, at least 0.
 
     Returns
     -------
     list of (n,) arrays
-        One for each column, by ascending key.
+        One per column, by ascending key.
 
     Raises
     ------

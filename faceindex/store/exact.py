@@ -6,27 +6,27 @@ import numpy as np
 
 from faceindex.types import F32, I64, BoolArray
 
-__all__ = ["best_of", "top_k"]
+__all__ = ["select_best", "top_k"]
 
-# Bounds for one block of vectors and for one block of scores.
+# Limits of one block of vectors and of one block of scores.
 _BLOCK_BYTES = 64 << 20
 _QUERY_BLOCK = 1024
 
 
 def top_k(queries: F32, vectors: F32, k: int, alive: BoolArray) -> tuple[I64, F32]:
-    """The `k` rows of greatest dot product with each query.
+    """Find the `k` rows with the greatest dot product with each query.
 
-    Memory beyond the result is bounded by two blocks of 64 MB, whatever the number of rows.
+    It takes two blocks of 64 MB beside the result, for any number of rows.
 
     Parameters
     ----------
     queries : (m, d) float32
     vectors : (n, d) float32
-        May be a memory map; rows are finite.
+        Finite; may be a memory map.
     k : int
         At least 1.
     alive : (n,) bool
-        Rows that may be found.
+        Only these rows are found.
 
     Returns
     -------
@@ -43,8 +43,8 @@ def top_k(queries: F32, vectors: F32, k: int, alive: BoolArray) -> tuple[I64, F3
     return np.concatenate([rows for rows, _ in found]), np.concatenate([scores for _, scores in found])
 
 
-def best_of(rows: I64, scores: F32, k: int) -> tuple[I64, F32]:
-    """The `k` best of each line, best first, ties by lower row; -1 and -inf are "nothing".
+def select_best(rows: I64, scores: F32, k: int) -> tuple[I64, F32]:
+    """Select the `k` best of each line, best first, ties by lower row; -1 and -inf mark empty places.
 
     Parameters
     ----------
@@ -73,11 +73,11 @@ def _top_k(queries: F32, vectors: F32, k: int, alive: BoolArray) -> tuple[I64, F
         dead = ~alive[start : start + block]
         if dead.any():
             product[:, dead] = -np.inf
-        # Only what beats the worst of the k so far can matter: after the first block that is next
-        # to nothing, so the sort below is small. An equal score of a later row loses its tie.
+        # Keep only scores above the worst of the k so far: after the first block there are few, so the
+        # sort below is small. An equal score of a later row loses its tie.
         if start == 0 and product.shape[1] > k:
-            bar = np.partition(product, product.shape[1] - k, axis=1)[:, product.shape[1] - k]
-            better = (product >= bar[:, None]) & (product > -np.inf)
+            kth = np.partition(product, product.shape[1] - k, axis=1)[:, product.shape[1] - k]
+            better = (product >= kth[:, None]) & (product > -np.inf)
         else:
             better = product > scores[:, -1:]
         line, column = np.nonzero(better)
@@ -87,7 +87,7 @@ def _top_k(queries: F32, vectors: F32, k: int, alive: BoolArray) -> tuple[I64, F
 
 
 def _merge(rows: I64, scores: F32, line: I64, row: I64, score: F32) -> None:
-    """Put candidates (`line` ascending) into the running best of each line, in place."""
+    """Merge candidates (`line` ascending) into the best of each line so far, in place."""
     k = rows.shape[1]
     touched = np.unique(line)
     every_line = np.concatenate([np.repeat(touched, k), line])

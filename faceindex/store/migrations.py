@@ -1,21 +1,27 @@
-"""The schema of the catalog, as numbered steps. Append; never edit a step that was released.
+"""The schema of the catalog, as numbered migrations. Append; never edit a migration that was released.
 
-Step ``n`` takes a catalog from format version ``n - 1`` to ``n`` (``PRAGMA user_version``). Every
-step runs in one transaction with the version that it writes.
+Migration ``n`` takes a catalog from format version ``n - 1`` to ``n`` (``PRAGMA user_version``), in one
+transaction with the new version. The names of tables, columns and keys are part of the format: what the
+code calls a photo is an ``image`` there.
 
 Paths are BLOBs: file names are bytes on most systems, and not all of them are valid text.
 """
 
 from __future__ import annotations
 
-__all__ = ["MIGRATIONS", "format_version"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from faceindex.store.sqlite import Connection
+
+__all__ = ["MIGRATIONS", "format_version", "migrate"]
 
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "catalog of images, faces, clusterings and people",
         (
             # Values are JSON. Counters: rows, generation, next_cluster_id. Choices: pins, hnsw.
-            # Derived: seen (trees of files that left nothing to do) with seen_at (their generation).
+            # Derived: seen (scans that found nothing to do, see `scans`) and seen_at (their generation).
             "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
             "CREATE TABLE roots (id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL UNIQUE,"
             " given BLOB NOT NULL)",
@@ -26,13 +32,13 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             " status TEXT NOT NULL, reason TEXT, detail TEXT, faces INTEGER NOT NULL,"
             " UNIQUE (root_id, relpath))",
             "CREATE INDEX images_by_hash ON images (content_hash)",
-            # A live face. Its row in vectors.f32 is a tombstone as soon as no face names it.
-            # geometry: 17 little-endian float32: box 4, landmarks 10, score, norm, sharpness. 100,000
-            # faces are read two to three times as fast from one BLOB each as from REAL columns.
+            # Live faces. A row of vectors.f32 that no face names is a tombstone.
+            # geometry: 17 little-endian float32: box 4, landmarks 10, score, norm, sharpness. Reading
+            # 100,000 faces is two to three times as fast from one BLOB each as from REAL columns.
             "CREATE TABLE faces (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-            " photo_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,"
+            " image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,"
             " vector_row INTEGER NOT NULL UNIQUE, geometry BLOB NOT NULL)",
-            "CREATE INDEX faces_by_image ON faces (photo_id)",
+            "CREATE INDEX faces_by_image ON faces (image_id)",
             "CREATE TABLE people (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
             "CREATE TABLE clusterings (id INTEGER PRIMARY KEY AUTOINCREMENT, algorithm TEXT NOT NULL,"
             " params TEXT NOT NULL, seed INTEGER NOT NULL, created TEXT NOT NULL)",
@@ -42,7 +48,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             " face_id INTEGER PRIMARY KEY REFERENCES faces (id) ON DELETE CASCADE,"
             " cluster_id INTEGER NOT NULL REFERENCES clusters (id), similarity REAL NOT NULL)",
             "CREATE INDEX assignments_by_cluster ON assignments (cluster_id)",
-            # What the user said: this face is that person, or is not.
+            # Decisions of the user: this face shows that person, or does not.
             "CREATE TABLE labels (face_id INTEGER PRIMARY KEY REFERENCES faces (id) ON DELETE CASCADE,"
             " person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE)",
             "CREATE TABLE rejections (face_id INTEGER NOT NULL REFERENCES faces (id) ON DELETE CASCADE,"
@@ -56,5 +62,19 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def format_version() -> int:
-    """The format version that this faceindex writes."""
+    """Return the format version that this faceindex writes."""
     return len(MIGRATIONS)
+
+
+def migrate(connection: Connection, version: int) -> None:
+    """Run all migrations after format version `version`, each in a transaction of its own."""
+    for number, (_, statements) in enumerate(MIGRATIONS[version:], version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise

@@ -1,4 +1,4 @@
-"""Plain data that goes into the store and comes out of it."""
+"""Plain data that the store takes and returns."""
 
 from __future__ import annotations
 
@@ -6,34 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from faceindex.documents import Json, Scalar
     from faceindex.types import F32, I64, Faces
 
 __all__ = [
+    "Assignments",
     "Clustering",
     "Counts",
     "FaceTable",
     "HnswParams",
-    "Json",
     "NewPhoto",
     "PhotoRecord",
     "Pins",
     "Root",
     "Run",
-    "Scalar",
+    "ScanCounts",
     "Status",
-    "Unchanged",
 ]
-
-Scalar: TypeAlias = "str | int | float | bool | None"
-Json: TypeAlias = "Scalar | list[Json] | dict[str, Json]"
 
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """What an index is pinned to; chosen when it is created, the same for all its life.
+    """The models that an index is pinned to: chosen when it is created, and fixed from then on.
 
     Attributes
     ----------
@@ -42,7 +39,7 @@ class Pins:
     dimension : int
         Length of the embedder's vectors.
     settings : mapping of str to str, int, float or bool
-        What else decides which faces are found, such as ``{"min_face": 40}``.
+        Options of the models, such as ``{"min_face": 40}``.
     weights : mapping of str to str
         SHA-256 (hexadecimal) of each weight file, by file name.
     """
@@ -56,12 +53,12 @@ class Pins:
 
 @dataclass(frozen=True, slots=True)
 class HnswParams:
-    """Parameters of the HNSW graph (Malkov and Yashunin 2018, https://arxiv.org/abs/1603.09320).
+    """Parameters of the HNSW index (Malkov and Yashunin 2018, https://arxiv.org/abs/1603.09320).
 
     Attributes
     ----------
     m : int
-        Links per node and layer; twice as many on the lowest.
+        Links per node and layer; twice as many on the lowest layer.
     ef_construction : int
         Length of the candidate list while building.
     ef : int
@@ -100,20 +97,20 @@ class Root:
 
 
 class Status(str, Enum):
-    """What became of a file. The values are stored in the catalog: append, never rename."""
+    """The state of a file. The values are stored in the catalog: append, never rename."""
 
     OK = "ok"
     UNREADABLE = "unreadable"  # with a reason
-    IGNORED = "ignored"  # not an image and not named like one; remembered, so as not to open it again
+    IGNORED = "ignored"  # not an image and not named like one; stored so that it is not opened again
 
 
 class PhotoRecord(NamedTuple):
-    """What the catalog knows of one photo.
+    """One photo in the catalog.
 
     Attributes
     ----------
     id : int
-        Never used again for another photo.
+        Never reused for another photo.
     root_id : int
     relpath : str
         Relative to the root, separated by ``/``; undecodable bytes are surrogate-escaped.
@@ -131,7 +128,7 @@ class PhotoRecord(NamedTuple):
     detail : str or None
         One line on the reason.
     faces : int
-        How many faces are on it.
+        Number of faces on it.
     """
 
     id: int
@@ -150,12 +147,12 @@ class PhotoRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewPhoto:
-    """The outcome of one photo, to be committed. Attributes as in `PhotoRecord`, except:
+    """One photo to commit. Attributes as in `PhotoRecord`, except:
 
     Attributes
     ----------
     faces : Faces or None
-        Detected and embedded faces; None is the same as no face.
+        Detected and embedded faces; None means no face.
     """
 
     root_id: int
@@ -172,15 +169,15 @@ class NewPhoto:
 
 
 @dataclass(frozen=True, slots=True)
-class Unchanged:
-    """Files that are as they were when they were last looked at, and need not be opened, as counts.
+class ScanCounts:
+    """Number of files that have not changed since they were indexed, and need not be opened.
 
     Attributes
     ----------
     photos : int
-        That were read.
+        Photos that could be read.
     ignored : int
-        That are no photos and do not claim to be.
+        Files that are not photos and are not named like photos.
     unreadable : mapping of str to int
         Photos that could not be read, by reason.
     """
@@ -197,13 +194,13 @@ class Assignments:
     Attributes
     ----------
     face : (n,) int64
-        Face ids, never used again for another face.
+        Face ids, never reused for another face.
     row : (n,) int64
         Row of the face's vector in ``vectors.f32``.
     cluster : (n,) int64
-        Cluster of the active clustering; -1 = none.
+        Cluster id in the active clustering; -1 means none.
     similarity : (n,) float32
-        To that cluster, -1..1; NaN where there is none.
+        Similarity to the centroid of that cluster, -1..1; NaN if there is none.
     sharpness : (n,) float32
         As in `types.Faces`.
     """
@@ -220,7 +217,7 @@ class Assignments:
 
 @dataclass(frozen=True, slots=True)
 class FaceTable(Assignments):
-    """Also where the faces are: on which photos, and at what places.
+    """All live faces with their clusters, their photos and their positions on these.
 
     Attributes
     ----------
@@ -256,8 +253,8 @@ class Clustering:
     created : datetime
         UTC.
     next_cluster_id : int
-        Lowest id that no cluster of this index has ever had; new clusters are numbered from here,
-        so that an id which a user has noted down never comes to mean someone else.
+        Lowest id that no cluster of this index ever had. New clusters are numbered from here, so that an
+        id never comes to mean another person.
     """
 
     id: int
@@ -270,7 +267,7 @@ class Clustering:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One entry of the journal: what a command did to the index.
+    """One entry of the journal: a command that ran on the index.
 
     Attributes
     ----------
@@ -289,20 +286,20 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much there is of everything.
+    """Number of photos, faces and clusters, and sizes of files.
 
     Attributes
     ----------
     photos : mapping of Status to int
-        Photos by what became of them; every status is there.
+        Photos by status; contains every status.
     reasons : mapping of str to int
         Unreadable photos by reason.
     faces : int
         Live faces.
     clustered : int
-        Faces that are in a cluster.
+        Faces in a cluster.
     clusters : int
-        Clusters that have a face.
+        Clusters with at least one face.
     rows : int
         Rows of ``vectors.f32``: live faces and tombstones.
     bytes : mapping of str to int

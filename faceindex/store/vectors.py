@@ -1,32 +1,32 @@
 """``vectors.f32``: unit vectors, one row after the other, little-endian float32, no header.
 
-The file knows nothing of itself: how many rows count is said by the catalog alone. That makes an
-append safe without a journal: rows become real when the catalog names them.
+The catalog alone stores the number of rows. So an append needs no journal: new rows count from the moment
+when a transaction of the catalog names them.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceindex.errors import IndexCorrupt, StoreError
+from faceindex.errors import IndexCorrupt, StoreError, UsageError
+from faceindex.files import sync_file
 
 if TYPE_CHECKING:
-    from faceindex.types import F32
+    from faceindex.types import F32, I64
 
-if sys.platform == "darwin":
-    import fcntl
-
-__all__ = ["VectorFile", "sync_directory", "sync_file"]
+__all__ = ["VectorFile"]
 
 _DTYPE = "<f4"
 _ITEM = 4  # bytes
 
+# Vectors must have unit length; float32 rounding leaves far less than this.
+_LENGTH_TOLERANCE = 1e-3
+
 
 class VectorFile:
-    """A flat file of vectors of one dimension.
+    """A file of vectors of one dimension.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ class VectorFile:
         self._map: F32 | None = None
 
     def create(self) -> None:
-        """Make an empty file, readable by its owner only; an existing one is emptied."""
+        """Create an empty file that only its owner may read; an existing one is emptied."""
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
 
-    def check(self, rows: int) -> None:
-        """Raise `IndexCorrupt` unless the file holds at least `rows` rows."""
+    def check_size(self, rows: int) -> None:
+        """Raise `IndexCorrupt` unless the file contains at least `rows` rows."""
         try:
             size = self.path.stat().st_size
         except FileNotFoundError:
@@ -58,25 +58,38 @@ class VectorFile:
                 f"Restore that file from a backup, or delete {self.path.parent} and index again.",
             )
 
+    def check_vectors(self, vectors: F32) -> None:
+        """Raise `UsageError` unless vectors have the dimension of the file and unit length."""
+        import numpy as np
+
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise UsageError(
+                f"The vectors have shape {vectors.shape}; this index has {self.dimension} dimensions.",
+                "Use the embedder of the index.",
+            )
+        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+        if not np.all(np.abs(lengths - 1) <= _LENGTH_TOLERANCE):  # not `>`, which is False for NaN
+            raise UsageError("A vector does not have unit length.", "Divide each vector by its norm.")
+
     def trim(self, rows: int) -> None:
-        """Cut what an interrupted commit left behind row `rows`. Only for the writer."""
+        """Delete what an interrupted commit appended after row `rows`. Only the writer may call this."""
         if self.path.stat().st_size > rows * self._width:
             self._map = None
             os.truncate(self.path, rows * self._width)
 
     def append(self, rows: int, vectors: F32) -> None:
-        """Write `vectors` as rows ``rows, rows + 1, ...`` and wait until the disk has them.
+        """Write `vectors` as rows ``rows, rows + 1, ...``, and sync the file.
 
         Parameters
         ----------
         rows : int
-            How many rows are committed; anything behind them is overwritten.
+            Number of committed rows. Anything after them is overwritten.
         vectors : (n, dimension) float32
 
         Raises
         ------
         StoreError
-            If the disk is full or fails; the committed rows are untouched.
+            If the disk is full or fails. The committed rows are intact.
         """
         import numpy as np
 
@@ -90,40 +103,40 @@ class VectorFile:
         except OSError as error:
             raise StoreError(
                 f"{self.path} cannot be written: {error.strerror}.",
-                "What was committed before is safe; make room and run the same command again.",
+                "All earlier commits are safe; make room and run the same command again.",
             ) from error
 
     def read(self, rows: int) -> F32:
-        """The first `rows` rows as a read-only (rows, dimension) float32 memory map."""
+        """Return the first `rows` rows as a read-only (rows, dimension) float32 memory map."""
         import numpy as np
 
         if self._map is None or len(self._map) < rows:
-            self.check(rows)
+            self.check_size(rows)
             if rows == 0:
                 return np.empty((0, self.dimension), np.float32)
             mapped = np.memmap(self.path, _DTYPE, "r", shape=(rows, self.dimension))
             self._map = mapped.view(np.ndarray)
         return self._map[:rows]
 
+    def gather(self, committed: int, rows: I64) -> F32:
+        """Return some of the first `committed` rows, read-only; consecutive rows without a copy.
+
+        Raises
+        ------
+        UsageError
+            If a row is out of range.
+        """
+        import numpy as np
+
+        mapped = self.read(committed)
+        if len(rows) and not 0 <= int(np.min(rows)) <= int(np.max(rows)) < committed:
+            raise UsageError(f"A row is outside 0..{committed - 1}.", "Use the rows of `faces`.")
+        if len(rows) and (np.diff(rows) == 1).all():
+            return mapped[int(rows[0]) : int(rows[-1]) + 1]
+        gathered = np.asarray(mapped[rows])
+        gathered.flags.writeable = False
+        return gathered
+
     def close(self) -> None:
-        """Forget the memory map; arrays that were handed out stay valid."""
+        """Drop the memory map. Arrays that were returned stay valid."""
         self._map = None
-
-
-def sync_file(fd: int) -> None:
-    """Wait until a file's content is on the disk, not only in its cache."""
-    if sys.platform == "darwin":
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # plain fsync stops at the drive's cache there
-    else:
-        os.fsync(fd)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a rename in `directory` durable, where the system can (Windows cannot, and need not)."""
-    if sys.platform == "win32":
-        return
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,4 +1,4 @@
-"""Chromium without a window, driven by playwright; where one of them is missing, the tests skip."""
+"""Headless Chromium, driven by playwright; the tests are skipped if one of them is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faceindex.export.gallery import write_gallery
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# Whatever it does in the background would be requests that are not the page's.
+# Requests from background services must not be mixed with those of the page.
 _ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -37,24 +37,23 @@ def browser() -> Iterator[object]:
 
 
 class Tab:
-    """A page in the browser, and what it did that it should not have done.
+    """A page in the browser, with its console messages and requests.
 
     Attributes
     ----------
-    page
-        Of playwright.
-    complaints : list of str
-        Errors, warnings and violations of the policy on the console.
+    page : playwright.sync_api.Page
+    errors : list of str
+        Console messages and uncaught errors, including violations of the content-security policy.
     requests : list of str
-        Addresses that it asked for.
+        Requested URLs.
     """
 
     def __init__(self, page) -> None:
         self.page = page
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.requests: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
 
     def open(self, path: Path, where: str = "") -> None:
@@ -62,12 +61,12 @@ class Tab:
         self.page.wait_for_selector(".card, #empty:not([hidden])")
 
     def until(self, expression: str) -> None:
-        """Wait for something to come true; playwright's own way would need ``unsafe-eval``."""
+        """Wait until an expression is true; ``wait_for_function`` of playwright needs ``unsafe-eval``."""
         for _ in range(100):
             if self.page.evaluate(expression):
                 return
             self.page.wait_for_timeout(50)
-        raise AssertionError(f"never came true: {expression}")
+        raise AssertionError(f"still false after 5 seconds: {expression}")
 
     def texts(self, selector: str) -> list[str]:
         return self.page.locator(selector).all_inner_texts()
@@ -80,12 +79,12 @@ class Tab:
 
 @pytest.fixture
 def tab(browser) -> Iterator[Tab]:
-    """A tab in which nothing may go wrong: no complaint on the console, no request leaves the disk."""
+    """A tab that fails the test after a console message or a request other than to the disk."""
     context = browser.new_context(viewport={"width": 1200, "height": 800}, color_scheme="light")
     opened = Tab(context.new_page())
     yield opened
     context.close()
-    assert opened.complaints == []
+    assert opened.errors == []
     assert [url for url in opened.requests if not url.startswith(("file:", "data:"))] == []
 
 
@@ -99,7 +98,7 @@ def galleries(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def write(galleries, tmp_path: Path):
-    """Write a gallery of photo plans; gives the path of its page."""
+    """Write a gallery of photo plans, and return the path of its page."""
 
     def write(plans, *, copy: bool = False, **options) -> Path:
         source = galleries.make_source(tmp_path / "photos", plans, **options)

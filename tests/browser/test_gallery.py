@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 
 @pytest.fixture
 def album(galleries, write) -> Path:
-    """Person 4 on twelve photos, person 9 on two of them, and a face in no cluster."""
+    """Cluster 4 on twelve photos, cluster 9 on two of them, and a face in no cluster."""
     plans = []
     for number in range(12):
         faces = [galleries.FacePlan((40, 40, 100, 120), 4, 0.99 - 0.01 * (number * 5 % 12))]
@@ -32,7 +32,7 @@ def open_first_photo(tab, page: Path, where: str) -> None:
     tab.until("document.getElementById('photo').naturalWidth > 0")
 
 
-def test_people_by_size(tab, album: Path) -> None:
+def test_people_are_sorted_by_size(tab, album: Path) -> None:
     tab.open(album)
     assert heading(tab) == "People"
     assert tab.texts(".name") == ["Cluster 4", "Cluster 9"]
@@ -40,7 +40,7 @@ def test_people_by_size(tab, album: Path) -> None:
     assert tab.page.inner_text("#tab-none .number") == "1"
 
 
-def test_thumbnails_are_drawn(tab, album: Path, tmp_path: Path, galleries) -> None:
+def test_thumbnails_show_their_faces(tab, album: Path, tmp_path: Path, galleries) -> None:
     tab.open(album, "#c=9")
     tab.page.wait_for_load_state("networkidle")
     for card, face in zip(tab.page.locator(".card .thumb").all(), (2, 4), strict=True):
@@ -50,7 +50,7 @@ def test_thumbnails_are_drawn(tab, album: Path, tmp_path: Path, galleries) -> No
         assert max(abs(a - b) for a, b in zip(middle, galleries.colour_of(face), strict=True)) < 14
 
 
-def test_a_contact_sheet_and_the_odd_ones_first(tab, album: Path) -> None:
+def test_the_faces_of_a_cluster_and_the_least_similar_first(tab, album: Path) -> None:
     tab.open(album)
     tab.page.locator(".card").first.click()
     assert heading(tab) == "Cluster 4"
@@ -58,8 +58,8 @@ def test_a_contact_sheet_and_the_odd_ones_first(tab, album: Path) -> None:
     labels = [card.get_attribute("aria-label") for card in tab.page.locator(".card").all()]
     assert len(labels) == 12
     assert labels[0] == "photos/trip/IMG_00.jpg, similarity 0.990"
-    tab.page.click("#odd")
-    assert tab.page.get_attribute("#odd", "aria-pressed") == "true"
+    tab.page.click("#order-faces")
+    assert tab.page.get_attribute("#order-faces", "aria-pressed") == "true"
     shown = tab.texts(".card .about")
     assert shown[0] == "0.880"
     assert shown == sorted(shown)
@@ -73,7 +73,7 @@ def test_unclustered_faces(tab, album: Path) -> None:
     assert tab.page.locator(".card").count() == 1
 
 
-def test_a_photo_with_all_its_boxes(tab, album: Path) -> None:
+def test_a_photo_shows_the_boxes_of_all_its_faces(tab, album: Path) -> None:
     tab.open(album, "#view=none")
     tab.page.locator(".card").first.click()
     tab.until("document.getElementById('photo').naturalWidth > 0")
@@ -82,7 +82,7 @@ def test_a_photo_with_all_its_boxes(tab, album: Path) -> None:
     scale = photo["width"] / 320
     boxes = tab.page.locator(".box").all()
     places = [box.bounding_box() for box in boxes]
-    expected = [(40, 40, 60, 80), (200, 60, 60, 90), (280, 0, 40, 40)]  # the last one leaves the photo
+    expected = [(40, 40, 60, 80), (200, 60, 60, 90), (280, 0, 40, 40)]  # the last one exceeds the photo
     assert len(places) == 3
     for place, (x, y, width, height) in zip(places, expected, strict=True):
         assert place["x"] - photo["x"] == pytest.approx(x * scale, abs=1)
@@ -96,12 +96,12 @@ def test_a_photo_with_all_its_boxes(tab, album: Path) -> None:
     assert not tab.page.is_visible("#viewer")
 
 
-def test_the_address_of_a_photo_can_be_opened(tab, album: Path) -> None:
+def test_the_url_of_a_photo_can_be_opened(tab, album: Path) -> None:
     tab.open(album, "#c=9&face=4")
     assert tab.page.is_visible("#viewer")
     assert tab.page.inner_text("#photo-name") == "IMG_01.jpg"
     assert tab.page.inner_text("#photo-folder") == "photos/trip"
-    assert tab.page.inner_text("#place") == "2 of 2"
+    assert tab.page.inner_text("#position") == "2 of 2"
 
 
 def test_search_by_photo_name(tab, album: Path) -> None:
@@ -118,7 +118,7 @@ def test_search_by_photo_name(tab, album: Path) -> None:
     assert heading(tab) == "People"
 
 
-def test_keyboard(tab, album: Path) -> None:
+def test_keyboard_shortcuts(tab, album: Path) -> None:
     press = tab.page.keyboard.press
     tab.open(album)
     press("ArrowRight")  # the focus enters the grid
@@ -128,7 +128,7 @@ def test_keyboard(tab, album: Path) -> None:
     press("Enter")
     assert heading(tab) == "Cluster 4"
     press("o")
-    assert tab.page.get_attribute("#odd", "aria-pressed") == "true"
+    assert tab.page.get_attribute("#order-faces", "aria-pressed") == "true"
     press("o")
     press("ArrowRight")
     press("End")
@@ -136,15 +136,15 @@ def test_keyboard(tab, album: Path) -> None:
     press("Home")
     press("ArrowRight")
     press("Enter")
-    assert tab.page.inner_text("#place") == "2 of 12"
+    assert tab.page.inner_text("#position") == "2 of 12"
     press("ArrowRight")
-    assert tab.page.inner_text("#place") == "3 of 12"
+    assert tab.page.inner_text("#position") == "3 of 12"
     press("b")
     assert not tab.page.locator(".box").first.is_visible()
     press("b")
     press("Escape")
     assert not tab.page.is_visible("#viewer")
-    # The focus is on the face that was shown last.
+    # The face that was shown last has the focus.
     tab.until("document.activeElement.ariaLabel?.endsWith('similarity 0.970')")
     press("]")
     assert heading(tab) == "Cluster 9"
@@ -182,8 +182,8 @@ PHOTO_IS_SHOWN = (
 )
 
 
-def stays_open(tab, page: Path, face: str) -> None:
-    """The photo is there, now and after whatever was still to come."""
+def check_stays_open(tab, page: Path, face: str) -> None:
+    """Check that the photo is shown, now and after pending events."""
     for _ in range(2):
         tab.until(PHOTO_IS_SHOWN)
         tab.page.wait_for_timeout(200)
@@ -191,32 +191,32 @@ def stays_open(tab, page: Path, face: str) -> None:
     assert tab.page.url == page.as_uri() + face
 
 
-def test_a_turned_phone_still_shows_the_photo(tab, album: Path) -> None:
+def test_a_rotated_phone_still_shows_the_photo(tab, album: Path) -> None:
     tab.page.set_viewport_size({"width": 390, "height": 844})
     tab.open(album, "#c=4&face=1")
     for width, height in ((844, 390), (390, 844)):
         tab.page.set_viewport_size({"width": width, "height": height})
-        stays_open(tab, album, "#c=4&face=1")
+        check_stays_open(tab, album, "#c=4&face=1")
     assert tab.page.locator(".box").count() == 2
     tab.page.keyboard.press("ArrowRight")
-    assert tab.page.inner_text("#place") == "2 of 12"
+    assert tab.page.inner_text("#position") == "2 of 12"
     tab.page.keyboard.press("Escape")
     assert not tab.page.is_visible("#viewer")
 
 
-def test_from_a_photo_to_one_of_another_view(tab, album: Path) -> None:
+def test_navigation_from_a_photo_to_one_of_another_view(tab, album: Path) -> None:
     tab.open(album, "#c=4&face=1")
     tab.until(PHOTO_IS_SHOWN)
     tab.page.evaluate("location.hash = 'c=9&face=4'")
-    stays_open(tab, album, "#c=9&face=4")
+    check_stays_open(tab, album, "#c=9&face=4")
     assert tab.page.inner_text("#photo-name") == "IMG_01.jpg"
     assert heading(tab) == "Cluster 9"
     tab.page.evaluate("location.hash = 'view=none'")
     tab.page.wait_for_selector("#viewer", state="hidden")
     tab.page.evaluate("history.go(-2)")
-    stays_open(tab, album, "#c=4&face=1")
+    check_stays_open(tab, album, "#c=4&face=1")
     tab.page.evaluate("history.go(1)")
-    stays_open(tab, album, "#c=9&face=4")
+    check_stays_open(tab, album, "#c=9&face=4")
 
 
 def test_themes(tab, album: Path) -> None:
@@ -238,7 +238,7 @@ def test_themes(tab, album: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 400])
-def test_a_phone(browser, tab, album: Path, width: int) -> None:
+def test_the_page_fits_a_phone(browser, tab, album: Path, width: int) -> None:
     tab.page.set_viewport_size({"width": width, "height": 640})
     for where in ("", "#c=4", "#c=4&odd=1", "#view=none", "#q=IMG"):
         tab.open(album, where)
@@ -272,7 +272,7 @@ def test_hostile_names_are_harmless(galleries, write, tab, copy: bool) -> None:
     shown = set()
     for number in range(len(names)):
         tab.page.goto(f"{page.as_uri()}#c=1&face={number + 1}")
-        # Each is found under its real name, whatever is in it.
+        # Each photo is found by its real name.
         tab.until("document.getElementById('photo').naturalWidth == 320")
         assert not tab.page.is_visible("#missing")
         shown.add(tab.page.inner_text("#photo-folder") + "/" + tab.page.inner_text("#photo-name"))
@@ -283,7 +283,7 @@ def test_hostile_names_are_harmless(galleries, write, tab, copy: bool) -> None:
     assert dialogs == []
 
 
-def test_a_photo_that_is_gone_says_so(galleries, write, browser, tmp_path: Path) -> None:
+def test_a_missing_photo_is_reported(galleries, write, browser, tmp_path: Path) -> None:
     page_path = write([galleries.PhotoPlan("a.jpg", [galleries.FacePlan((20, 20, 80, 100), 1, 0.9)])])
     (tmp_path / "photos" / "a.jpg").unlink()
     page = browser.new_page()
@@ -303,10 +303,10 @@ def test_a_moved_gallery_still_finds_its_photos(galleries, write, tab, tmp_path:
         tab.page.goto((tmp_path / "deep" / "er" / "page" / "index.html").as_uri() + f"#c=1&face={number}")
         tab.until("document.getElementById('photo').naturalWidth == 320")
         tab.until(f"document.getElementById('original').href == {(tmp_path / 'photos' / name).as_uri()!r}")
-    tab.complaints.clear()  # the relative address was tried first, and Chromium remarks on that
+    tab.errors.clear()  # the relative URL is tried first, which Chromium reports
 
 
-def test_turned_photos_and_foreign_formats_are_upright(galleries, write, tab, tmp_path: Path) -> None:
+def test_a_preview_and_a_photo_are_shown(galleries, write, tab, tmp_path: Path) -> None:
     face = galleries.FacePlan((20, 20, 80, 100), 1, 0.9)
     page = write([galleries.PhotoPlan("a.tif", [face]), galleries.PhotoPlan("b.jpg", [face])])
     for number in (1, 2):
@@ -320,10 +320,10 @@ def test_turned_photos_and_foreign_formats_are_upright(galleries, write, tab, tm
     [
         (False, 0, "no faces in this index"),
         (False, 1, "faceindex cluster"),
-        (True, 1, "No cluster was found"),
+        (True, 1, "No clusters were found"),
     ],
 )
-def test_empty_states(galleries, write, tab, clustered: bool, faces: int, words: str) -> None:
+def test_empty_views(galleries, write, tab, clustered: bool, faces: int, words: str) -> None:
     plans = [galleries.PhotoPlan("a.jpg", [galleries.FacePlan((20, 20, 80, 100))])] * faces
     tab.open(write(plans, clustered=clustered))
     assert words in tab.page.inner_text("#empty")
@@ -331,7 +331,7 @@ def test_empty_states(galleries, write, tab, clustered: bool, faces: int, words:
     assert tab.page.locator(".card").count() == faces
 
 
-def test_thousands_of_faces_are_few_elements(galleries, write, tab) -> None:
+def test_thousands_of_faces_make_few_elements(galleries, write, tab) -> None:
     faces = [galleries.FacePlan((20, 20, 80, 100), 1 + number % 300, 0.9) for number in range(3000)]
     faces += [galleries.FacePlan((20, 20, 80, 100))] * 4000
     tab.open(write([galleries.PhotoPlan("a.jpg", faces)]))

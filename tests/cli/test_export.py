@@ -61,7 +61,7 @@ def test_clusters(clustered, run, tmp_path) -> None:
     assert "no such face" in none.stderr
     wrong = run("export", "clusters", "x", "--link", "symlink")
     assert wrong.exit_code == 2
-    assert "Add --photos" in wrong.stderr
+    assert "Pass --photos" in wrong.stderr
 
 
 def test_clusters_before_cluster(indexed, run, tmp_path) -> None:
@@ -100,7 +100,7 @@ def test_a_file_among_photos_opens_no_door(clustered, run) -> None:
     assert run("export", "boxes", folder / "boxes.csv").exit_code == 0
     refused = run("export", "crops", folder)
     assert refused.exit_code == 2
-    assert "already holds" in refused.stderr
+    assert "already contains" in refused.stderr
     assert not (folder / ".nomedia").exists()
     summary = json.loads(run("index", "album", "--json").stdout)
     assert summary["gone"] == 0

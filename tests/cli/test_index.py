@@ -107,7 +107,7 @@ def test_options_and_devices_that_cannot_be_make_no_index(
     index_album, run, album: Path, tmp_path: Path
 ) -> None:
     for wrong, said in (
-        (("--device", "gpu"), "no device 'gpu'. Here are: auto, cpu"),
+        (("--device", "gpu"), "no device 'gpu'. Available devices: auto, cpu"),
         (("--upsample", "9"), "Choose one in 0..4."),
         (
             ("--detector", "mtcnn", "--upsample", "1"),

@@ -16,7 +16,7 @@ import typer
 
 from faceindex import models
 from faceindex.cli.app import app
-from faceindex.models import ModelOption, WeightFile, registry
+from faceindex.models import ModelOption, WeightFile, builtin
 
 COMMANDS = typer.main.get_command(app).commands["models"].commands
 CONTENT = b"layer by layer" * 1000
@@ -136,7 +136,7 @@ def test_list_is_what_bare_models_is(run) -> None:
     assert run("models", "list", "--json").stdout == run("models", "--json").stdout
 
 
-@pytest.mark.parametrize("spec", registry.BUILTIN, ids=lambda spec: f"{spec.kind}-{spec.name}")
+@pytest.mark.parametrize("spec", builtin.BUILTIN, ids=lambda spec: f"{spec.kind}-{spec.name}")
 def test_a_name_gives_all_facts(run, spec: models.Spec) -> None:
     result = run("models", "list", spec.name)
     assert result.exit_code == 0
@@ -314,8 +314,8 @@ class TestAdd:
         assert not folder.exists()
 
 
-class TestDamagedWord:
-    """The user's word for a file is damaged: the file is there, and cannot be used."""
+class TestDamagedAcceptance:
+    """The file that records the user's acceptance is damaged, so the weight file cannot be used."""
 
     @pytest.fixture
     def damaged(self, run, fetchable: str, folder: Path, tmp_path: Path) -> str:

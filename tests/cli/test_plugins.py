@@ -111,9 +111,9 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The packages are installed in this process; delete the folder and `forget` to uninstall them."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(site)
-    plugins.forget()
+    plugins.clear_cache()
     yield site
-    plugins.forget()
+    plugins.clear_cache()
     for name in set(sys.modules) - before:
         if name.startswith(("toy_package", "faceindex_thumbnail")):
             del sys.modules[name]
@@ -166,7 +166,7 @@ def test_other_packages_models_from_end_to_end_and_after_they_are_gone(
 
     faces = run("faces", "--csv").stdout
     shutil.rmtree(installed)  # pip uninstall
-    plugins.forget()
+    plugins.clear_cache()
 
     status = run("status")
     assert status.exit_code == 0

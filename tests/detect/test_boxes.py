@@ -1,4 +1,4 @@
-"""Box arithmetic; suppression against the plain greedy loop."""
+"""Box arithmetic; suppression compared with the plain greedy loop."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def test_nms_equals_the_greedy_loop(overlap: str, threshold: float, whole: bool)
     rng = np.random.default_rng(5)
     for count in (1, 2, 10, 150):
         boxes = random_boxes(rng, count, whole)
-        # Few distinct scores: ties must go to the first.
+        # Few distinct scores: of equal ones, the first must be kept.
         scores = (rng.integers(0, 20, count) / 20).astype(np.float32)
         kept = nms(boxes, scores, np.zeros(count, np.int64), threshold, overlap)  # type: ignore[arg-type]
         assert kept.tolist() == greedy(boxes, scores, threshold, overlap)
 
 
-def test_nms_keeps_groups_apart_and_sorts_by_group() -> None:
+def test_nms_separates_groups_and_sorts_by_group() -> None:
     rng = np.random.default_rng(6)
     boxes, scores = random_boxes(rng, 300, True), rng.random(300, np.float32)
     groups = rng.choice([0, 3, 8], 300)
@@ -62,7 +62,7 @@ def test_nms_keeps_groups_apart_and_sorts_by_group() -> None:
     assert kept.tolist() == expected
 
 
-def test_nms_does_not_depend_on_how_pairs_are_chunked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nms_does_not_depend_on_the_number_of_pairs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(7)
     boxes, scores = random_boxes(rng, 200, False), rng.random(200, np.float32)
     groups = rng.integers(0, 2, 200)
@@ -78,7 +78,7 @@ def test_nms_of_a_chain_keeps_every_other_box() -> None:
     assert nms(boxes, scores, np.zeros(50, np.int64), 0.5).tolist() == list(range(0, 50, 2))
 
 
-def test_nms_of_nothing_and_of_degenerate_boxes() -> None:
+def test_nms_accepts_no_boxes_and_degenerate_boxes() -> None:
     assert nms(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), 0.5).shape == (
         0,
     )
@@ -91,7 +91,7 @@ def test_square_keeps_the_centre() -> None:
     np.testing.assert_array_equal(found, [[-5, 0, 15, 20], [0, -5, 20, 15], [-5, -5, 5, 5]])
 
 
-def test_frames_count_from_one_and_are_clipped() -> None:
+def test_boxes_counted_from_one_become_clipped_frames() -> None:
     boxes = np.array(
         [[1, 1, 4, 4], [2.9, 3.9, 5.9, 6.9], [-7, -0.5, 3, 99], [30, 1, 40, 9], [1, -9, 5, -2]], np.float32
     )

@@ -1,4 +1,4 @@
-"""dlib's network run by torch, against dlib itself."""
+"""dlib's network run by torch, compared with dlib itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from faceindex.detect.dlib_cnn import DlibCnn, _suppress
 from faceindex.detect.dlib_mmod import FIELD, OFFSET, STRIDE, MmodNetwork, read_parameters
 from faceindex.errors import UsageError, WeightsInvalid
 from faceindex.models import DetectorSpec, find_weights, get
-from faceindex.models.dlib_format import SlidingWindow
+from faceindex.models.dlib_layers import SlidingWindow
 from faceindex.types import U8, Detections
 
 PEOPLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "people"
@@ -32,9 +32,7 @@ def astronaut() -> U8:
 
 @pytest.fixture(scope="module")
 def spec() -> DetectorSpec:
-    found = get("detector", "dlib-cnn")
-    assert isinstance(found, DetectorSpec)
-    return found
+    return get("detector", "dlib-cnn")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +45,7 @@ def reference(spec: DetectorSpec) -> dlib.cnn_face_detection_model_v1:
     return dlib.cnn_face_detection_model_v1(str(find_weights(spec.weights[0])))
 
 
-def assert_as_dlib(found: Detections, expected: dlib.mmod_rectangles) -> None:
+def assert_equals_dlib(found: Detections, expected: dlib.mmod_rectangles) -> None:
     boxes = [[f.rect.left(), f.rect.top(), f.rect.right(), f.rect.bottom()] for f in expected]
     np.testing.assert_array_equal(found.boxes, np.array(boxes, float).reshape(-1, 4))
     scores = found.scores.astype(float)
@@ -56,29 +54,29 @@ def assert_as_dlib(found: Detections, expected: dlib.mmod_rectangles) -> None:
 
 
 @pytest.mark.parametrize("upsample", [0, 1, 2])
-def test_boxes_are_those_of_dlib(
+def test_boxes_equal_dlibs(
     spec: DetectorSpec, reference: dlib.cnn_face_detection_model_v1, astronaut: U8, upsample: int
 ) -> None:
     image = astronaut if upsample < 2 else np.ascontiguousarray(astronaut[20:130:2, 20:150:2])
     (found,) = DlibCnn(spec, min_face=40, upsample=upsample).detect([image])
     assert len(found) == 1
-    assert_as_dlib(found, reference(image, upsample))
+    assert_equals_dlib(found, reference(image, upsample))
     assert np.isnan(found.landmarks).all()
     assert found.landmarks.shape == (1, 5, 2)
     assert {array.dtype for array in (found.boxes, found.landmarks, found.scores)} == {np.dtype(np.float32)}
 
 
-def test_several_faces_keep_dlibs_order(
+def test_several_faces_are_in_dlibs_order(
     spec: DetectorSpec, reference: dlib.cnn_face_detection_model_v1, astronaut: U8
 ) -> None:
     smaller = np.pad(astronaut[::2, ::2], ((0, 110), (0, 0), (0, 0)))
     image = np.concatenate([smaller, astronaut, astronaut[:, ::-1]], axis=1)
     (found,) = DlibCnn(spec, min_face=40, upsample=0).detect([image])
     assert len(found) >= 2
-    assert_as_dlib(found, reference(image, 0))
+    assert_equals_dlib(found, reference(image, 0))
 
 
-def test_boxes_are_those_of_dlib_on_a_photo_of_people(
+def test_boxes_equal_dlibs_on_a_photo_of_people(
     detector: DlibCnn, reference: dlib.cnn_face_detection_model_v1
 ) -> None:
     if not PEOPLE.is_dir():
@@ -87,16 +85,16 @@ def test_boxes_are_those_of_dlib_on_a_photo_of_people(
     with Image.open(path) as photo:
         image = np.asarray(photo.convert("RGB"))
     (found,) = detector.detect([image])
-    assert_as_dlib(found, reference(image, 1))
+    assert_equals_dlib(found, reference(image, 1))
 
 
-def test_strips_change_nothing(
+def test_strips_give_the_same_faces(
     detector: DlibCnn, astronaut: U8, monkeypatch: pytest.MonkeyPatch, spec: DetectorSpec
 ) -> None:
     (whole,) = detector.detect([astronaut])
     monkeypatch.setattr(dlib_cnn, "_PIXELS_PER_ITEM", 5000)
     cut = DlibCnn(spec, min_face=40)
-    cut._wide.size = cut._deep.size = 1
+    cut._feature_batch.size = cut._score_batch.size = 1
     (pieces,) = cut.detect([astronaut])
     np.testing.assert_array_equal(pieces.boxes, whole.boxes)
     np.testing.assert_allclose(pieces.scores, whole.scores, atol=1e-5)
@@ -113,7 +111,7 @@ def test_an_image_is_doubled_only_up_to_a_limit(
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (6, 6), (3, 90), (90, 3), (50, 50), (0, 0), (0, 40)])
 @pytest.mark.parametrize("upsample", [0, 1])
-def test_no_face_is_an_empty_array(spec: DetectorSpec, shape: tuple[int, int], upsample: int) -> None:
+def test_no_face_gives_empty_arrays(spec: DetectorSpec, shape: tuple[int, int], upsample: int) -> None:
     (found,) = DlibCnn(spec, min_face=40, upsample=upsample).detect([np.full((*shape, 3), 90, np.uint8)])
     assert found.boxes.shape == (0, 4)
     assert found.landmarks.shape == (0, 5, 2)
@@ -121,7 +119,7 @@ def test_no_face_is_an_empty_array(spec: DetectorSpec, shape: tuple[int, int], u
 
 
 @pytest.mark.parametrize("together", [1 << 40, 1])
-def test_a_batch_and_threads_find_what_one_image_does(
+def test_several_threads_find_the_same_faces_as_a_batch(
     spec: DetectorSpec, astronaut: U8, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
     monkeypatch.setattr(dlib_cnn, "_MOST_TOGETHER", together)
@@ -135,7 +133,7 @@ def test_a_batch_and_threads_find_what_one_image_does(
         np.testing.assert_array_equal(one.boxes, other.boxes)
 
 
-def test_where_a_score_looks() -> None:
+def test_scores_are_centred_on_windows_at_offset_and_stride() -> None:
     """OFFSET, STRIDE and FIELD follow from three windows of 5 px with stride 2."""
     size = FIELD + 3 * STRIDE
     centres = np.arange(size)
@@ -144,23 +142,24 @@ def test_where_a_score_looks() -> None:
     np.testing.assert_array_equal(centres, OFFSET + STRIDE * np.arange(4))
 
 
-def test_suppression_counts_the_rectangle_around_both() -> None:
+def test_suppression_divides_by_the_rectangle_around_both_boxes() -> None:
     window = SlidingWindow(80, 80, iou=0.5, covered=1.0)
     boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 4], [5, 5, 14, 14], [20, 20, 29, 29], [0, 0, 9, 5]], float)
-    # 5 rows of 10 are exactly half of what is around both, which is not more than half; 6 are.
+    # 5 rows of 10 are exactly half of the rectangle around both, which does not exceed 0.5; 6 rows do.
     assert _suppress(boxes, window) == [0, 1, 2, 3]
     assert _suppress(boxes, replace(window, covered=0.9)) == [0, 2, 3]
     assert _suppress(np.empty((0, 4)), window) == []
 
 
-def test_network_has_seven_convolutions_and_cannot_be_trained(spec: DetectorSpec) -> None:
+def test_network_has_seven_convolutions_without_gradients(spec: DetectorSpec) -> None:
     network = MmodNetwork(read_parameters(spec.weights[0]))
     assert len(list(network.parameters())) == 7 * 2
     assert not any(parameter.requires_grad for parameter in network.parameters())
-    assert network(torch.zeros(1, 3, FIELD + 8 * STRIDE, FIELD)).shape == (1, 1, 9, 1)
+    features = network.features(torch.zeros(1, 3, FIELD + 8 * STRIDE, FIELD))
+    assert network.scores(features).shape == (1, 1, 9, 1)
 
 
-def test_a_file_that_is_not_the_published_one(
+def test_a_file_that_differs_from_the_published_one_is_rejected(
     spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weight = replace(spec.weights[0], name="other.dat", package=None)
@@ -171,22 +170,22 @@ def test_a_file_that_is_not_the_published_one(
         DlibCnn(replace(spec, weights=(weight,)), min_face=40)
 
 
-def test_a_file_of_another_network(spec: DetectorSpec) -> None:
+def test_a_file_of_another_network_is_rejected(spec: DetectorSpec) -> None:
     embedder = get("embedder", "dlib").weights[0]
     with pytest.raises(WeightsInvalid, match="the loss is 'loss_metric_2', not 'loss_mmod_'"):
         DlibCnn(replace(spec, weights=(embedder,)), min_face=40)
 
 
-def test_wrong_arguments_are_refused(spec: DetectorSpec, detector: DlibCnn) -> None:
+def test_invalid_arguments_are_rejected(spec: DetectorSpec, detector: DlibCnn) -> None:
     image = np.zeros((20, 20, 3), np.uint8)
-    with pytest.raises(UsageError, match="smallest face"):
+    with pytest.raises(UsageError, match=r"^`min_face` is 0 px\."):
         DlibCnn(spec, min_face=0)
     with pytest.raises(UsageError, match="for 2 images"):
         detector.detect([image, image], min_faces=[20])
     with pytest.raises(UsageError, match="float64"):
-        detector.detect([image.astype(float)])  # type: ignore[list-item]
+        detector.detect([image.astype(float)])
 
 
-def test_smallest_face_is_what_the_pyramid_reaches(spec: DetectorSpec) -> None:
+def test_min_face_is_no_less_than_the_pyramid_reaches(spec: DetectorSpec) -> None:
     detector = DlibCnn(spec, min_face=10, upsample=2)
     assert (detector.min_face, detector.spec.decoded_face) == (20, 20)

@@ -1,4 +1,4 @@
-"""dlib's HOG detector behind the protocol, against dlib itself."""
+"""dlib's HOG detector as a `Detector`, compared with dlib itself."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def astronaut() -> U8:
 
 @pytest.fixture(scope="module")
 def spec() -> DetectorSpec:
-    found = get("detector", "dlib-hog")
-    assert isinstance(found, DetectorSpec)
-    return found
+    return get("detector", "dlib-hog")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def detector(spec: DetectorSpec) -> DlibHog:
 
 
 @pytest.mark.parametrize("upsample", [0, 1, 2])
-def test_boxes_are_those_of_dlib_in_its_order(spec: DetectorSpec, astronaut: U8, upsample: int) -> None:
+def test_boxes_and_their_order_equal_dlibs(spec: DetectorSpec, astronaut: U8, upsample: int) -> None:
     image = np.concatenate([astronaut, astronaut[:, ::-1]], axis=1)
     (found,) = DlibHog(spec, min_face=40, upsample=upsample).detect([image])
     rectangles, confidences, _ = dlib.get_frontal_face_detector().run(image, upsample, 0.0)
@@ -59,7 +57,7 @@ def test_boxes_are_those_of_dlib_in_its_order(spec: DetectorSpec, astronaut: U8,
 
 
 def test_doubling_finds_smaller_faces(spec: DetectorSpec, astronaut: U8) -> None:
-    small = np.ascontiguousarray(astronaut[::2, ::2])  # its face has about 55 px
+    small = np.ascontiguousarray(astronaut[::2, ::2])  # its face is about 55 px wide
     assert [len(DlibHog(spec, min_face=40, upsample=n).detect([small])[0]) for n in (0, 1)] == [0, 1]
 
 
@@ -76,7 +74,7 @@ def test_an_image_is_doubled_only_up_to_a_limit(
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (200, 3), (60, 60), (0, 0), (0, 40)])
-def test_no_face_is_an_empty_array(detector: DlibHog, shape: tuple[int, int]) -> None:
+def test_no_face_gives_empty_arrays(detector: DlibHog, shape: tuple[int, int]) -> None:
     (found,) = detector.detect([np.full((*shape, 3), 90, np.uint8)])
     assert found.boxes.shape == (0, 4)
     assert found.landmarks.shape == (0, 5, 2)
@@ -85,7 +83,7 @@ def test_no_face_is_an_empty_array(detector: DlibHog, shape: tuple[int, int]) ->
 
 
 @pytest.mark.parametrize("together", [1 << 40, 1])
-def test_threads_find_what_one_finds(
+def test_several_threads_find_the_same_faces_as_one(
     spec: DetectorSpec, astronaut: U8, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
     monkeypatch.setattr(dlib_hog, "_MOST_TOGETHER", together)
@@ -99,7 +97,7 @@ def test_threads_find_what_one_finds(
         np.testing.assert_array_equal(one.scores, other.scores)
 
 
-def test_views_and_batches(detector: DlibHog, astronaut: U8) -> None:
+def test_images_may_be_views(detector: DlibHog, astronaut: U8) -> None:
     view = astronaut[::-1, ::-1][::-1, ::-1]
     once, again, mirrored = detector.detect([astronaut, view, astronaut[:, ::-1]])
     np.testing.assert_array_equal(once.boxes, again.boxes)
@@ -107,46 +105,46 @@ def test_views_and_batches(detector: DlibHog, astronaut: U8) -> None:
 
 
 @pytest.mark.parametrize(
-    ("upsample", "asked", "smallest"), [(0, 40, 80), (1, 40, 40), (1, 90, 90), (2, 5, 20)]
+    ("upsample", "requested", "smallest"), [(0, 40, 80), (1, 40, 40), (1, 90, 90), (2, 5, 20)]
 )
-def test_smallest_face_is_what_the_pyramid_reaches(
-    spec: DetectorSpec, upsample: int, asked: float, smallest: float
+def test_min_face_is_no_less_than_the_pyramid_reaches(
+    spec: DetectorSpec, upsample: int, requested: float, smallest: float
 ) -> None:
-    detector: Detector = DlibHog(spec, min_face=asked, upsample=upsample)
+    detector: Detector = DlibHog(spec, min_face=requested, upsample=upsample)
     assert detector.min_face == smallest
     assert detector.spec.decoded_face == 80 / 2**upsample
 
 
-def test_wrong_arguments_are_refused(spec: DetectorSpec, detector: DlibHog) -> None:
+def test_invalid_arguments_are_rejected(spec: DetectorSpec, detector: DlibHog) -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     for side in (0, -1, float("nan"), float("inf")):
-        with pytest.raises(UsageError, match="smallest face"):
+        with pytest.raises(UsageError, match=rf"^`min_face` is {side} px\."):
             DlibHog(spec, min_face=side)
-    with pytest.raises(UsageError, match="smallest face"):
+    with pytest.raises(UsageError, match=r"^A value of `min_faces` is 0 px\."):
         detector.detect([image], min_faces=[0])
-    with pytest.raises(UsageError, match="doubled -1 times"):
+    with pytest.raises(UsageError, match=r"^`upsample` is -1\."):
         DlibHog(spec, min_face=40, upsample=-1)
     with pytest.raises(UsageError, match="for 2 images"):
         detector.detect([image, image], min_faces=[20])
     with pytest.raises(UsageError, match="float64"):
-        detector.detect([image.astype(float)])  # type: ignore[list-item]
+        detector.detect([image.astype(float)])
     with pytest.raises(UsageError, match=r"\(20, 20\)"):
         detector.detect([image[..., 0]])
 
 
 @pytest.mark.parametrize("name", sorted(json.loads(RECORD.read_text(encoding="utf-8"))["photos"]))
-def test_embeddings_of_record(name: str) -> None:
-    """dlib-hog and dlib give face_recognition's own encodings; benchmarks/face_recognition_peer.py."""
+def test_embeddings_equal_those_recorded_from_face_recognition(name: str) -> None:
+    """dlib-hog and dlib give face_recognition's encodings; see benchmarks/face_recognition_peer.py."""
     path = GROUPS / name
     if not path.is_file():
         pytest.skip(f"{path} is absent")
     data = path.read_bytes()
     expected = json.loads(RECORD.read_text(encoding="utf-8"))["photos"][name]
     if hashlib.sha256(data).hexdigest() != expected["sha256"]:
-        pytest.skip(f"{path} is another photo than the one that was recorded")
+        pytest.skip(f"{path} differs from the recorded photo")
     recogniser = Recogniser.load("dlib-hog", "dlib", min_face=get("detector", "dlib-hog").min_face)
-    (faces,) = recogniser.faces([recogniser.take(data, path)])
-    # The peer trims its boxes to the photo; none of these leaves it.
+    (faces,) = recogniser.recognise([recogniser.decode_photo(data, str(path))])
+    # face_recognition trims its boxes to the photo; all of these lie inside.
     top, right, bottom, left = np.array(expected["locations"]).T
     np.testing.assert_array_equal(faces.boxes, np.stack([left, top, right, bottom], axis=1))
     np.testing.assert_allclose(faces.vectors * faces.norms[:, None], expected["encodings"], atol=1e-5)

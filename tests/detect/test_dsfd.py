@@ -1,4 +1,4 @@
-"""The detectors: with random weights; and lightDSFD with its own, on photographs, where both are present."""
+"""DSFD with random weights, and lightDSFD with its published weights if these and photographs are present."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def photo(name: str) -> NDArray[np.uint8]:
 
 
 def published() -> DetectorSpec:
-    spec = get("detector", "dsfd-light")
-    assert isinstance(spec, DetectorSpec)
-    return spec
+    return get("detector", "dsfd-light")
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +49,13 @@ def detector() -> LightDSFD:
 
 @pytest.fixture(scope="module")
 def random_detector(tmp_path_factory: pytest.TempPathFactory) -> LightDSFD:
-    """Random weights, scaled so that some anchors are faces."""
+    """LightDSFD with random weights, scaled so that some anchors are faces."""
     torch.manual_seed(3)
     net = LightDSFDNet()
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
-            # Grey levels become about 1, and what the pyramid multiplies stays there.
+            # Keeps the features near 1, also after the products of the pyramid.
             module.weight.data *= {"conv1.conv": 1 / 64, "smooth3": 0.3, "smooth2": 0.3}.get(name, 1.0)
         if name.endswith("conv3") and name.startswith(("loc.", "conf.")):
             module.weight.data *= 0.3
@@ -76,6 +74,19 @@ def random_detector(tmp_path_factory: pytest.TempPathFactory) -> LightDSFD:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEINDEX_WEIGHTS", str(folder))
         return LightDSFD(replace(spec, weights=(weight,)), min_face=spec.min_face)
+
+
+@pytest.fixture
+def input_shapes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Height and width of each input of the network, in the order of its passes."""
+    shapes: list[tuple[int, ...]] = []
+
+    def recorded(net: nn.Module, batch: torch.Tensor, threshold: float) -> object:
+        shapes.append(tuple(batch.shape[2:]))
+        return candidates(net, batch, threshold)
+
+    monkeypatch.setattr(dsfd_module, "candidates", recorded)
+    return shapes
 
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -101,7 +112,7 @@ def assert_same(one: Detections, other: Detections, tolerance: float = 1e-2) -> 
     np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
 
 
-def test_input_is_bgr_without_the_mean() -> None:
+def test_input_is_bgr_minus_the_mean() -> None:
     image = np.zeros((2, 3, 3), np.uint8)
     image[1, 2] = (10, 20, 30)
     batch = to_input([image, image], (2, 3), torch.device("cpu"))
@@ -115,10 +126,10 @@ def test_input_is_scaled_by_averaging() -> None:
     image = np.zeros((8, 8, 3), np.uint8)
     image[:, ::2] = 200
     batch = to_input([image], (2, 2), torch.device("cpu"))
-    assert abs(float(batch[0, 0].mean()) + 104 - 100) < 10  # not one of the stripes
+    assert abs(float(batch[0, 0].mean()) + 104 - 100) < 10  # the mean of the stripes, which are 0 and 200
 
 
-def test_random_weights_find_valid_faces_in_any_batch(random_detector: LightDSFD) -> None:
+def test_results_are_valid_and_do_not_depend_on_the_batch(random_detector: LightDSFD) -> None:
     images = [noise(70, 90), noise(33, 21, 1), noise(70, 90, 2), np.zeros((0, 5, 3), np.uint8), noise(1, 1)]
     together = random_detector.detect(images)
     assert len(together) == len(images)
@@ -130,7 +141,7 @@ def test_random_weights_find_valid_faces_in_any_batch(random_detector: LightDSFD
         assert_same(found, random_detector.detect([image])[0])
 
 
-def test_faces_are_the_candidates_that_nothing_better_overlaps(random_detector: LightDSFD) -> None:
+def test_faces_are_candidates_after_suppression(random_detector: LightDSFD) -> None:
     image = noise(70, 90)
     with torch.inference_mode():
         batch = to_input([image], (70, 90), torch.device("cpu"))
@@ -162,40 +173,22 @@ def test_running_out_of_memory_makes_batches_smaller(
     assert sizes == [5, 2, 2, 1]
 
 
-def test_large_photos_are_scaled_to_bound_memory(
-    random_detector: LightDSFD, monkeypatch: pytest.MonkeyPatch
+def test_large_images_are_reduced_to_bound_memory(
+    random_detector: LightDSFD, input_shapes: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
     monkeypatch.setattr(LightDSFD, "_most_pixels", 1000)
-    monkeypatch.setattr(
-        dsfd_module,
-        "candidates",
-        lambda net, batch, threshold: (
-            seen.append(tuple(batch.shape[2:])),
-            candidates(net, batch, threshold),
-        )[1],
-    )
     assert_valid(random_detector.detect([noise(200, 80)])[0])
-    assert seen == [(50, 20)]
+    assert input_shapes == [(50, 20)]
 
 
 @pytest.mark.parametrize(
     ("min_face", "shape"), [(30, (60, 80)), (60, (30, 40)), (15, (120, 160)), (30.3, (60, 80)), (1e6, (1, 1))]
 )
-def test_photos_are_scaled_to_the_smallest_face(
-    random_detector: LightDSFD, monkeypatch: pytest.MonkeyPatch, min_face: float, shape: tuple[int, int]
+def test_images_are_scaled_to_the_smallest_face(
+    random_detector: LightDSFD, input_shapes: list[tuple[int, ...]], min_face: float, shape: tuple[int, int]
 ) -> None:
-    seen = []
-    monkeypatch.setattr(
-        dsfd_module,
-        "candidates",
-        lambda net, batch, threshold: (
-            seen.append(tuple(batch.shape[2:])),
-            candidates(net, batch, threshold),
-        )[1],
-    )
     random_detector.detect([noise(60, 80)], min_faces=[min_face])
-    assert seen == [shape]
+    assert input_shapes == [shape]
 
 
 @pytest.mark.parametrize(
@@ -206,30 +199,21 @@ def test_photos_are_scaled_to_the_smallest_face(
         ((40, 1300), [(40, 1300), (20, 650), (10, 325)]),
     ],
 )
-def test_large_photos_are_looked_at_in_halves_too(
+def test_large_images_are_also_processed_at_smaller_scales(
     random_detector: LightDSFD,
-    monkeypatch: pytest.MonkeyPatch,
+    input_shapes: list[tuple[int, ...]],
     image: tuple[int, int],
     shapes: list[tuple[int, int]],
 ) -> None:
-    seen = []
-    monkeypatch.setattr(
-        dsfd_module,
-        "candidates",
-        lambda net, batch, threshold: (
-            seen.append(tuple(batch.shape[2:])),
-            candidates(net, batch, threshold),
-        )[1],
-    )
     assert_valid(random_detector.detect([noise(*image)])[0])
-    assert seen == shapes
+    assert input_shapes == shapes
 
 
-def test_each_look_is_trusted_with_its_sizes(
+def test_each_scale_contributes_faces_of_its_sizes(
     random_detector: LightDSFD, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # By the height that the network sees: what it reports, as a box in pixels of the photo and a score.
-    reports = {
+    # For each height of the network's input, its results: boxes in pixels of the image, and scores.
+    results = {
         1600: [((900, 0, 1000, 120), 0.9), ((0, 0, 400, 400), 0.95), ((600, 600, 830, 830), 0.8)],
         800: [((0, 900, 190, 1080), 0.9), ((610, 600, 840, 830), 0.7), ((0, 0, 800, 800), 0.99)],
         400: [((10, 0, 900, 1000), 0.6), ((0, 1300, 300, 1600), 0.99)],
@@ -237,7 +221,7 @@ def test_each_look_is_trusted_with_its_sizes(
 
     def scripted(net: nn.Module, batch: torch.Tensor, threshold: float) -> object:
         count, _, height, width = batch.shape
-        boxes, scores = zip(*reports[height], strict=True)
+        boxes, scores = zip(*results[height], strict=True)
         parts = torch.tensor(boxes) / torch.tensor([1200.0, 1600.0, 1200.0, 1600.0])
         assert width == height * 3 // 4
         return (
@@ -249,69 +233,71 @@ def test_each_look_is_trusted_with_its_sizes(
     monkeypatch.setattr(dsfd_module, "candidates", scripted)
     for found in random_detector.detect([noise(1600, 1200)] * 2):
         assert_valid(found)
-        # A small face of the first look; the better of the one that two looks see; a large one of the last.
+        # A small face of the first scale, the better of a face of two scales, and a large face of the last.
         expected = [(900, 0, 1000, 120), (600, 600, 830, 830), (10, 0, 900, 1000)]
         np.testing.assert_allclose(found.boxes, expected, atol=1e-2)
         np.testing.assert_allclose(found.scores, [0.9, 0.8, 0.6])
 
 
-def test_no_images_no_answers(random_detector: LightDSFD) -> None:
+def test_no_images_give_no_detections(random_detector: LightDSFD) -> None:
     assert random_detector.detect([]) == []
 
 
 @pytest.mark.parametrize("min_face", [0, -1, float("nan"), float("inf")])
-def test_nonsensical_smallest_faces_are_refused(random_detector: LightDSFD, min_face: float) -> None:
-    with pytest.raises(UsageError, match="smallest face"):
+def test_an_invalid_smallest_face_is_rejected(random_detector: LightDSFD, min_face: float) -> None:
+    with pytest.raises(UsageError, match=rf"^`min_face` is {min_face} px\."):
         LightDSFD(random_detector.spec, min_face=min_face)
-    with pytest.raises(UsageError, match="smallest face"):
+    with pytest.raises(UsageError, match=rf"^A value of `min_faces` is {min_face} px\."):
         random_detector.detect([noise(5, 5)], min_faces=[min_face])
 
 
-def test_bad_arguments_are_refused(random_detector: LightDSFD) -> None:
-    with pytest.raises(UsageError, match="2 smallest faces were given for 1 images"):
+def test_invalid_arguments_are_rejected(random_detector: LightDSFD) -> None:
+    with pytest.raises(UsageError, match="`min_faces` has 2 values for 1 images"):
         random_detector.detect([noise(5, 5)], min_faces=[30, 30])
     with pytest.raises(UsageError, match="shape"):
         random_detector.detect([np.zeros((5, 5), np.uint8)])
     with pytest.raises(UsageError, match="float32"):
-        random_detector.detect([np.zeros((5, 5, 3), np.float32)])  # type: ignore[list-item]
+        random_detector.detect([np.zeros((5, 5, 3), np.float32)])
 
 
-def test_other_weights_are_refused_by_their_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_with_another_hash_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / published().weights[0].name).write_bytes(b"something else")
     monkeypatch.setenv("FACEINDEX_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsInvalid):
         LightDSFD(published(), min_face=30)
 
 
-def test_read_only_images_are_fine(random_detector: LightDSFD, recwarn: pytest.WarningsRecorder) -> None:
+def test_read_only_images_are_accepted_without_a_warning(
+    random_detector: LightDSFD, recwarn: pytest.WarningsRecorder
+) -> None:
     image = noise(40, 48)
     image.flags.writeable = False
     assert_valid(random_detector.detect([image])[0])
     assert not recwarn.list
 
 
-def test_six_faces(detector: LightDSFD) -> None:
+def test_six_faces_are_found_on_a_group_photo(detector: LightDSFD) -> None:
     found = detector.detect([photo("groups/multiface.jpg")])[0]
     assert_valid(found)
     assert len(found) == 6
     assert (found.scores > 0.95).all()
-    # The two that tests/detect/test_mtcnn.py knows from facenet-pytorch lie in these.
+    # The centres of the two boxes of facenet-pytorch in tests/detect/test_mtcnn.py lie in these.
     for x, y in ((906, 497), (593, 102)):
         inside = (found.boxes[:, :2] < [x, y]).all(axis=1) & (found.boxes[:, 2:] > [x, y]).all(axis=1)
         assert inside.sum() == 1
 
 
 @pytest.mark.parametrize("min_face", [12, 15])
-def test_a_crowd(detector: LightDSFD, min_face: float) -> None:
-    # Its faces are from 8 to 30 px wide.
+def test_over_a_hundred_faces_are_found_in_a_crowd(detector: LightDSFD, min_face: float) -> None:
+    # The faces are 8 to 30 px wide.
     found = detector.detect([photo("groups/parade.jpg")], min_faces=[min_face])[0]
     assert_valid(found)
     assert len(found) > 100
 
 
 @pytest.mark.parametrize("height", [700, 1200])
-def test_a_large_face_is_one_face(detector: LightDSFD, height: int) -> None:
-    # Looked at once, these photos have two and five faces, in patches of skin too.
+def test_a_large_face_is_found_once(detector: LightDSFD, height: int) -> None:
+    # At one scale only, two and five faces are found on these images, also in patches of skin.
     image = photo("groups/obama.jpg")
     (box,) = detector.detect([image])[0].boxes
     factor = height / float(box[3] - box[1])
@@ -323,7 +309,7 @@ def test_a_large_face_is_one_face(detector: LightDSFD, height: int) -> None:
     np.testing.assert_allclose(found.boxes[0], box * factor, atol=height / 12)
 
 
-def test_half_the_photo_shows_the_same_faces(detector: LightDSFD) -> None:
+def test_an_image_at_half_scale_has_the_same_faces(detector: LightDSFD) -> None:
     whole = photo("groups/multiface.jpg")
     half = np.ascontiguousarray(whole[::2, ::2])
     found = detector.detect([half], min_faces=[15])[0]

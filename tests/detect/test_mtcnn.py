@@ -1,4 +1,4 @@
-"""MTCNN with its real weights, on real photographs where they are present."""
+"""MTCNN with its published weights, on real photographs if they are present."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def photo(name: str) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def spec() -> DetectorSpec:
-    found = get("detector", "mtcnn")
-    assert isinstance(found, DetectorSpec)
-    return found
+    return get("detector", "mtcnn")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +62,7 @@ def assert_valid(found: Detections) -> None:
 
 
 @pytest.mark.parametrize(("position", "net"), [(0, PNet), (1, RNet), (2, ONet)])
-def test_published_state_dicts_load_strictly(
+def test_published_state_dicts_have_the_keys_of_the_networks(
     spec: DetectorSpec, position: int, net: type[torch.nn.Module]
 ) -> None:
     weights = torch.load(io.BytesIO(read_weights(spec.weights[position])), weights_only=True)
@@ -72,12 +70,12 @@ def test_published_state_dicts_load_strictly(
     net().load_state_dict(weights, strict=True)
 
 
-def test_finds_the_six_faces_with_landmarks_in_place(detector: MTCNN) -> None:
+def test_six_faces_are_found_with_landmarks_in_the_right_places(detector: MTCNN) -> None:
     found = detector.detect([photo("groups/multiface.jpg")])[0]
     assert_valid(found)
     assert len(found) == 6
     assert (found.scores > 0.99).all()
-    # As the viewer sees it: the left eye is left of the right one, and above the mouth.
+    # Left and right as the viewer sees them: the left eye is left of the right one, and above the mouth.
     left_eye, right_eye, nose, mouth_left, mouth_right = found.landmarks.transpose(1, 0, 2)
     assert (left_eye[:, 0] < right_eye[:, 0]).all()
     assert (mouth_left[:, 0] < mouth_right[:, 0]).all()
@@ -87,14 +85,14 @@ def test_finds_the_six_faces_with_landmarks_in_place(detector: MTCNN) -> None:
     assert ((low < nose) & (nose < high)).all()
 
 
-def test_known_boxes_of_facenet_pytorch(detector: MTCNN) -> None:
+def test_boxes_equal_those_of_facenet_pytorch(detector: MTCNN) -> None:
     # Measured with facenet-pytorch 2.5.3 at min_face_size=20 by benchmarks/detection.py.
     found = detector.detect([photo("groups/multiface.jpg")], min_faces=[20])[0]
     for expected in ([859.1933, 436.5560, 953.5569, 558.5786], [554.0928, 45.4829, 632.8440, 158.1380]):
-        assert np.abs(found.boxes - np.float32(expected)).max(axis=1).min() < 0.01
+        assert np.abs(found.boxes - np.array(expected, np.float32)).max(axis=1).min() < 0.01
 
 
-def test_a_batch_finds_what_single_images_do(detector: MTCNN) -> None:
+def test_a_batch_gives_the_faces_of_single_images(detector: MTCNN) -> None:
     whole = photo("groups/multiface.jpg")
     images = [
         whole,
@@ -109,7 +107,9 @@ def test_a_batch_finds_what_single_images_do(detector: MTCNN) -> None:
         assert_same(found, detector.detect([image])[0])
 
 
-def test_small_passes_and_batches_change_nothing(spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_passes_and_batches_give_the_same_faces(
+    spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = [photo("groups/multiface.jpg")[:400, :700].copy()] * 3
     whole = MTCNN(spec, min_face=20).detect(images)
     monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_PASS", 3000)
@@ -121,10 +121,10 @@ def test_small_passes_and_batches_change_nothing(spec: DetectorSpec, monkeypatch
         assert_same(one, other)
 
 
-def test_windows_on_shelves_are_those_of_each_level_alone(
+def test_windows_on_shelves_equal_those_of_each_level_alone(
     spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Odd and even sizes, cut and whole: every window of every level, with the same score and offsets."""
+    """All windows of levels of odd and even sizes, cut and whole, have the same scores and offsets."""
     monkeypatch.setattr(mtcnn_module, "_P_THRESHOLD", 0.0)  # every window is found
     monkeypatch.setattr(shelves, "WIDTH", 80)
     monkeypatch.setattr(shelves, "HEIGHT", 40)
@@ -135,8 +135,8 @@ def test_windows_on_shelves_are_those_of_each_level_alone(
     areas = SummedAreas(images)
     pieces = [piece for i, shape in enumerate(shapes) for piece in shelves.cut(i, i, shape, 10)]
     with torch.inference_mode():
-        together = mtcnn_module._Proposals.joined(
-            [detector._slide(areas, [shelf]) for shelf in shelves.shelve(pieces)]
+        together = mtcnn_module._Proposals.concatenated(
+            [detector._run_pnet(areas, [shelf]) for shelf in shelves.shelve(pieces)]
         )
         for index, image in enumerate(images):
             alone = torch.from_numpy((image.astype(np.float32) - 127.5) / 128).permute(2, 0, 1)[None]
@@ -150,35 +150,37 @@ def test_windows_on_shelves_are_those_of_each_level_alone(
             np.testing.assert_allclose(together.offsets[mine], offsets, atol=1e-5)
 
 
-def test_running_out_of_memory_changes_nothing(spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_gives_the_same_faces(
+    spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = [photo("groups/multiface.jpg")[:400, :700].copy()] * 3
     whole = MTCNN(spec, min_face=20).detect(images)
     small = MTCNN(spec, min_face=20)
-    small._pixels.size, small._crops.size = 1 << 22, 512 * 48**2  # as on a GPU
-    refused: set[str] = set()
+    small._shelf_pixels.size, small._crop_pixels.size = 1 << 22, 512 * 48**2  # as on a GPU
+    failed: set[str] = set()
     for name, net, most in (("p", small._pnet, 1 << 17), ("r", small._rnet, 50 * 24**2)):
         forward = net.forward
 
         def within(x, *more, name=name, forward=forward, most=most):  # type: ignore[no-untyped-def]
             if x.shape[0] * x.shape[2] * x.shape[3] > most:
-                refused.add(name)
+                failed.add(name)
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
             return forward(x, *more)
 
         monkeypatch.setattr(net, "forward", within)
     for one, other in zip(whole, small.detect(images), strict=True):
         assert_same(one, other)
-    assert refused == {"p", "r"}
+    assert failed == {"p", "r"}
 
 
-def test_the_same_input_gives_the_same_output(detector: MTCNN) -> None:
+def test_detection_is_deterministic(detector: MTCNN) -> None:
     image = photo("groups/two_people.jpg")
     first, second = detector.detect([image])[0], detector.detect([image])[0]
     np.testing.assert_array_equal(first.boxes, second.boxes)
     np.testing.assert_array_equal(first.scores, second.scores)
 
 
-def test_rotated_mirrored_and_grey_photos(detector: MTCNN) -> None:
+def test_faces_are_found_on_mirrored_and_grey_images(detector: MTCNN) -> None:
     image = photo("groups/multiface.jpg")[::2, ::2]
     turned = [np.ascontiguousarray(np.rot90(image, turns)) for turns in range(4)]
     grey = np.ascontiguousarray(np.broadcast_to(image.mean(axis=2, keepdims=True), image.shape)).astype(
@@ -192,7 +194,7 @@ def test_rotated_mirrored_and_grey_photos(detector: MTCNN) -> None:
         assert len(found) >= 5
 
 
-def test_min_faces_overrides_min_face_for_each_image(detector: MTCNN) -> None:
+def test_min_faces_overrides_min_face_of_each_image(detector: MTCNN) -> None:
     image = photo("groups/multiface.jpg")
     all_of_them, none, fractional = detector.detect([image] * 3, min_faces=[20, 400, 13.7])
     assert (len(all_of_them), len(none)) == (6, 0)
@@ -203,7 +205,7 @@ def test_min_faces_overrides_min_face_for_each_image(detector: MTCNN) -> None:
     "shape", [(1, 1), (11, 300), (12, 12), (40, 40), (41, 1500), (2000, 13), (0, 0), (0, 50), (64, 65)]
 )
 @pytest.mark.parametrize("fill", ["black", "white", "noise"])
-def test_frames_of_every_shape_without_faces(detector: MTCNN, shape: tuple[int, int], fill: str) -> None:
+def test_images_of_any_shape_without_faces(detector: MTCNN, shape: tuple[int, int], fill: str) -> None:
     rng = np.random.default_rng(8)
     image = {
         "black": np.zeros((*shape, 3), np.uint8),
@@ -216,31 +218,29 @@ def test_frames_of_every_shape_without_faces(detector: MTCNN, shape: tuple[int, 
         assert len(found) == 0
 
 
-def test_no_images(detector: MTCNN) -> None:
+def test_no_images_give_no_detections(detector: MTCNN) -> None:
     assert detector.detect([]) == []
 
 
 @pytest.mark.parametrize("side", [0, -3, float("nan"), float("inf")])
-def test_a_smallest_face_that_makes_no_sense_is_refused(
-    spec: DetectorSpec, detector: MTCNN, side: float
-) -> None:
-    with pytest.raises(UsageError, match="smallest face"):
+def test_an_invalid_smallest_face_is_rejected(spec: DetectorSpec, detector: MTCNN, side: float) -> None:
+    with pytest.raises(UsageError, match=rf"^`min_face` is {side} px\."):
         MTCNN(spec, min_face=side)
-    with pytest.raises(UsageError, match="smallest face"):
+    with pytest.raises(UsageError, match=rf"^A value of `min_faces` is {side} px\."):
         detector.detect([np.zeros((20, 20, 3), np.uint8)], min_faces=[side])
 
 
-def test_wrong_arguments_are_refused(detector: MTCNN) -> None:
+def test_invalid_arguments_are_rejected(detector: MTCNN) -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     with pytest.raises(UsageError, match="for 2 images"):
         detector.detect([image, image], min_faces=[20])
     with pytest.raises(UsageError, match="float64"):
-        detector.detect([image.astype(float)])  # type: ignore[list-item]
+        detector.detect([image.astype(float)])
     with pytest.raises(UsageError, match=r"\(20, 20\)"):
         detector.detect([image[..., 0]])
 
 
-def test_spec_and_min_face(spec: DetectorSpec) -> None:
+def test_a_detector_has_its_spec_and_min_face(spec: DetectorSpec) -> None:
     detector = MTCNN(spec, min_face=33)
     assert detector.spec is spec
     assert detector.min_face == 33.0

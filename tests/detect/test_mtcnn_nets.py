@@ -1,4 +1,4 @@
-"""Layers of the networks that are not torch's own."""
+"""Layers of MTCNN's networks that differ from torch's own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_max_pool_equals_torch(kernel: int, shape: tuple[int, ...]) -> None:
     assert torch.equal(_max_pool(x.contiguous(memory_format=torch.channels_last), kernel), expected)
 
 
-def test_shapes_of_outputs() -> None:
+def test_outputs_have_the_documented_shapes() -> None:
     with torch.inference_mode():
         pnet = PNet()
         probability, features = pnet(torch.zeros(2, 3, 12, 31), torch.empty(0, dtype=torch.int64))

@@ -1,4 +1,4 @@
-"""Packing pieces of pictures on shelves."""
+"""Packing of pieces of images onto shelves."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ REACH = 10
 
 
 @pytest.mark.parametrize("extent", [12, 13, 127, 128, 129, 511, 512, 513, 2000, 2001])
-def test_pieces_share_what_a_window_reaches_and_leave_no_window_out(extent: int) -> None:
+def test_pieces_overlap_so_that_every_window_lies_within_one(extent: int) -> None:
     pieces = list(shelves.cut(0, 0, (extent, 12), REACH))
     ends = [piece.rows for piece in pieces]
     assert ends[0][0] == 0
     assert ends[-1][1] == extent
     assert all(first % 2 == 0 and end - first <= shelves.HEIGHT for first, end in ends)
     for (_, end), (first, _) in pairwise(ends):
-        assert end - first == REACH  # the next window begins where the last one that fits has begun, and 2
+        # The first window of a piece begins 2 px after the last window of the piece before.
+        assert end - first == REACH
     sizes = [piece.height for piece in pieces]
     assert max(sizes) - min(sizes) <= 3
 
 
-def test_shelves_hold_every_piece_once_and_apart() -> None:
+def test_shelves_contain_every_piece_once_without_overlap() -> None:
     rng = np.random.default_rng(0)
     shapes = [(int(h), int(w)) for h, w in rng.integers(12, 400, (60, 2))]
     pieces = [piece for i, shape in enumerate(shapes) for piece in shelves.cut(i, i, shape, REACH)]
@@ -42,10 +43,10 @@ def test_shelves_hold_every_piece_once_and_apart() -> None:
             assert column % 2 == 0
             assert column + piece.width <= end
     heights = [shelf.height for shelf in found]
-    assert heights == sorted(heights, reverse=True)  # those of one height go together
+    assert heights == sorted(heights, reverse=True)  # shelves of one height are neighbours
     used = sum(piece.height * piece.width for piece in pieces)
     assert used > 0.75 * sum(heights) * shelves.WIDTH
 
 
-def test_nothing_to_pack() -> None:
+def test_no_pieces_give_no_shelves() -> None:
     assert shelves.shelve([]) == []

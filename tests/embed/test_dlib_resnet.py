@@ -1,3 +1,5 @@
+"""dlib's embedder run by torch, compared with dlib itself."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -19,16 +21,16 @@ def reference(spec: EmbedderSpec) -> dlib.face_recognition_model_v1:
     return dlib.face_recognition_model_v1(str(find_weights(spec.weights[0])))
 
 
-def test_outputs_are_those_of_dlib(
+def test_outputs_equal_dlibs(
     embedder: DlibResNet, reference: dlib.face_recognition_model_v1, chips: U8
 ) -> None:
     outputs = embedder.outputs(chips)
     expected = np.stack([reference.compute_face_descriptor(chip) for chip in chips])
     assert outputs.shape == expected.shape == (len(chips), 128)
-    assert np.abs(outputs - expected).max() <= 1e-5  # 1e-4 is promised
+    assert np.abs(outputs - expected).max() <= 1e-5  # `outputs` documents 1e-4
 
 
-def test_outputs_are_those_of_dlib_on_extreme_chips(
+def test_outputs_equal_dlibs_on_extreme_chips(
     embedder: DlibResNet, reference: dlib.face_recognition_model_v1
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2, 150, 150, 3), np.uint8)
@@ -37,7 +39,7 @@ def test_outputs_are_those_of_dlib_on_extreme_chips(
     assert np.abs(embedder.outputs(chips) - expected).max() <= 1e-4
 
 
-def test_vectors_are_unit_and_norms_give_the_outputs_back(embedder: DlibResNet, chips: U8) -> None:
+def test_vectors_have_unit_length_and_times_norms_equal_the_outputs(embedder: DlibResNet, chips: U8) -> None:
     vectors, norms = embedder.embed(chips)
     assert vectors.dtype == norms.dtype == np.float32
     assert norms.shape == (len(chips),)
@@ -45,7 +47,7 @@ def test_vectors_are_unit_and_norms_give_the_outputs_back(embedder: DlibResNet, 
     np.testing.assert_allclose(vectors * norms[:, None], embedder.outputs(chips), atol=1e-6)
 
 
-def test_no_chip(embedder: DlibResNet) -> None:
+def test_no_chips_give_empty_arrays(embedder: DlibResNet) -> None:
     vectors, norms = embedder.embed(np.empty((0, 150, 150, 3), np.uint8))
     assert vectors.shape == (0, 128)
     assert norms.shape == (0,)
@@ -78,23 +80,23 @@ def test_chips_may_be_views(embedder: DlibResNet, chips: U8) -> None:
         np.zeros((1, 150, 150, 3), np.float32),
     ],
 )
-def test_wrong_chips_are_refused(embedder: DlibResNet, wrong: np.ndarray) -> None:
+def test_chips_of_another_shape_or_dtype_are_rejected(embedder: DlibResNet, wrong: np.ndarray) -> None:
     with pytest.raises(UsageError, match=r"\(n, 150, 150, 3\)"):
         embedder.embed(wrong)
 
 
-def test_it_is_an_embedder(embedder: DlibResNet, spec: EmbedderSpec) -> None:
+def test_it_follows_the_embedder_protocol(embedder: DlibResNet, spec: EmbedderSpec) -> None:
     protocol: Embedder = embedder
     assert protocol.spec is spec
 
 
-def test_network_has_29_convolutions_and_cannot_be_trained(spec: EmbedderSpec) -> None:
+def test_network_has_29_convolutions_without_gradients(spec: EmbedderSpec) -> None:
     network = Network.from_weights(spec.weights[0])
     assert len(list(network.parameters())) == 29 * 2 + 1
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_a_file_that_is_not_the_published_one(
+def test_a_file_that_differs_from_the_published_one_is_rejected(
     spec: EmbedderSpec, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path_factory.mktemp("weights")
@@ -106,7 +108,7 @@ def test_a_file_that_is_not_the_published_one(
         DlibResNet(replace(spec, weights=(weight,)))
 
 
-def test_half_is_nearly_the_same_and_needs_instructions(
+def test_half_precision_is_close_and_used_only_if_the_device_has_it(
     spec: EmbedderSpec, embedder: DlibResNet, chips: U8, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact, _ = embedder.embed(chips)
@@ -117,4 +119,5 @@ def test_half_is_nearly_the_same_and_needs_instructions(
     assert found.dtype == norms.dtype == np.float32
     assert not np.array_equal(found, exact)
     assert (found * exact).sum(axis=1).min() > 0.995
-    np.testing.assert_array_equal(embedder.embed(chips)[0], exact)  # weights are shared, and stay as they are
+    # Embedders share the weights, which must not change.
+    np.testing.assert_array_equal(embedder.embed(chips)[0], exact)

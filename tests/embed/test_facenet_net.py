@@ -1,3 +1,5 @@
+"""facenet's network with random weights."""
+
 from __future__ import annotations
 
 import pytest
@@ -9,11 +11,13 @@ from faceindex.embed.facenet_net import InceptionResnetV1
 
 @pytest.fixture(scope="module")
 def network() -> InceptionResnetV1:
-    """Random weights, and batch norms that do something."""
+    """Random weights, with batch norms that change their input."""
     torch.manual_seed(0)
     network = InceptionResnetV1().eval().requires_grad_(False)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.uniform_(-0.2, 0.2)
             module.running_var.uniform_(0.002, 0.1)
             module.weight.uniform_(0.5, 1.5)
@@ -21,8 +25,8 @@ def network() -> InceptionResnetV1:
     return network
 
 
-def test_keys_are_those_of_the_published_file(network: InceptionResnetV1) -> None:
-    # Of facenet-pytorch's 20180402-114759-vggface2.pt without logits.weight and logits.bias.
+def test_keys_and_shapes_equal_those_of_the_published_file(network: InceptionResnetV1) -> None:
+    # The keys in facenet-pytorch's 20180402-114759-vggface2.pt, without logits.weight and logits.bias.
     state = network.state_dict()
     assert len(state) == 714
     assert (
@@ -43,11 +47,11 @@ def test_keys_are_those_of_the_published_file(network: InceptionResnetV1) -> Non
     assert {key: tuple(state[key].shape) for key in shapes} == shapes
 
 
-def test_folded_it_computes_the_same(network: InceptionResnetV1) -> None:
+def test_folding_batch_norm_keeps_the_outputs(network: InceptionResnetV1) -> None:
     folded = InceptionResnetV1().eval()
     folded.load_state_dict(network.state_dict(), strict=True)
     folded.fold()
-    folded.fold()  # a second time there is nothing left to do
+    folded.fold()  # a second call has nothing left to fold
     assert not any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in folded.modules())
     faces = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.inference_mode():
@@ -57,7 +61,7 @@ def test_folded_it_computes_the_same(network: InceptionResnetV1) -> None:
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_the_input_is_left_as_it_was(network: InceptionResnetV1) -> None:
+def test_the_input_is_not_modified(network: InceptionResnetV1) -> None:
     faces = torch.rand(1, 3, 160, 160)
     before = faces.clone()
     with torch.inference_mode():

@@ -11,14 +11,14 @@ from faceindex import FaceIndex
 
 @pytest.fixture
 def album(tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three people with four photos of the same four names each, and the current folder above."""
+    """Three people with four photos each, in folders with equal file names; chdir to the parent folder."""
     monkeypatch.chdir(tmp_path)
     return fake_models.make_album(tmp_path / "album")
 
 
 @pytest.fixture
 def opened(tmp_path: Path, fake_models: ModuleType) -> Callable[..., FaceIndex]:
-    """Index folders with the fake models, cluster, and open the index for reading."""
+    """Index folders with the fake models, cluster the faces, and open the index for reading."""
 
     def opened(*folders: object, cluster: bool = True) -> FaceIndex:
         directory = tmp_path / "index"

@@ -20,7 +20,7 @@ def files(folder: Path) -> list[str]:
 
 @pytest.fixture
 def album(tmp_path: Path, fake_models, monkeypatch) -> Path:
-    """Three photos of one person, two of another, and one of a third, all of different names."""
+    """Three photos of one person, two of another and one of a third, with distinct names."""
     monkeypatch.chdir(tmp_path)
     colours = {"a": (64, 64, 128), "b": (192, 64, 128), "c": (64, 192, 128)}
     for mark, name in enumerate(("a1", "a2", "a3", "b1", "b2", "c1")):
@@ -32,40 +32,40 @@ def cluster_of(index: FaceIndex) -> dict[str, int | None]:
     return {Path(row.photo).stem: row.cluster for row in index.faces()}
 
 
-def test_flat(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex]) -> None:
+def test_faces_in_one_folder(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex]) -> None:
     with opened(album) as index:
         a, b = cluster_of(index)["a1"], cluster_of(index)["b1"]
-        done = index.export_clusters("out")
+        done = index.export.clusters("out")
         expected = [f"{a}_a1_0.png", f"{a}_a2_0.png", f"{a}_a3_0.png", f"{b}_b1_0.png", f"{b}_b2_0.png"]
         assert files(tmp_path / "out") == sorted(expected)
         assert (done.faces, done.photos, done.files.written) == (5, 5, 5)
-        larger = index.export_clusters("out", min_size=3)
+        larger = index.export.clusters("out", min_size=3)
         assert (larger.faces, larger.files.unchanged, larger.files.removed) == (3, 3, 2)
-        index.export_clusters("out", min_size=4, unclustered=True)
+        index.export.clusters("out", min_size=4, unclustered=True)
         assert files(tmp_path / "out") == ["unclustered_c1_0.png"]
 
 
-def test_folders(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex]) -> None:
+def test_a_folder_for_each_cluster(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex]) -> None:
     with opened(album) as index:
         b = cluster_of(index)["b1"]
-        index.export_clusters("out", folders=True, unclustered=True)
+        index.export.clusters("out", folders=True, unclustered=True)
         assert {f"{b}/b1_0.png", f"{b}/b2_0.png", "unclustered/c1_0.png"} < set(files(tmp_path / "out"))
-        index.export_clusters("out", folders=True, min_size=3)
+        index.export.clusters("out", folders=True, min_size=3)
         assert not (tmp_path / "out" / str(b)).exists()
-        index.export_clusters("out")
+        index.export.clusters("out")
         assert all("/" not in name for name in files(tmp_path / "out"))
 
 
 @pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
-def test_photos(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex], link: str) -> None:
+def test_whole_photos(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex], link: str) -> None:
     with opened(album) as index:
         a = cluster_of(index)["a1"]
         for written in (5, 0):
-            done = index.export_clusters("out", photos=True, link=link)
+            done = index.export.clusters("out", photos=True, link=link)
             assert (done.files.written, done.files.kept) == (written, ())
         other = "copy" if link == "symlink" else "symlink"
-        assert index.export_clusters("other", photos=True, link=other).files.written == 5
-        assert index.export_clusters("other", photos=True, link=link).files.written == 5
+        assert index.export.clusters("other", photos=True, link=other).files.written == 5
+        assert index.export.clusters("other", photos=True, link=link).files.written == 5
     for folder in ("out", "other"):
         first = tmp_path / folder / f"{a}_a1_0.png"
         assert first.read_bytes() == (album / "a1.png").read_bytes()
@@ -74,7 +74,7 @@ def test_photos(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex], l
         assert first.stat().st_mtime_ns == (album / "a1.png").stat().st_mtime_ns
 
 
-def test_a_photo_is_there_once_for_each_cluster(tmp_path: Path, album: Path, opened, fake_models) -> None:
+def test_a_photo_is_exported_once_for_each_cluster(tmp_path: Path, album: Path, opened, fake_models) -> None:
     import numpy as np
 
     from faceindex.store import NewPhoto, Store
@@ -92,62 +92,62 @@ def test_a_photo_is_there_once_for_each_cluster(tmp_path: Path, album: Path, ope
     with FaceIndex.open(tmp_path / "index", write=True) as index:
         index.cluster()
         a, b = cluster_of(index)["a1"], cluster_of(index)["b1"]
-        done = index.export_clusters("out", photos=True, folders=True)
+        done = index.export.clusters("out", photos=True, folders=True)
         assert (done.faces, done.photos) == (8, 6)
         assert {f"{b}/group_0.png", f"{a}/group_1.png"} <= set(files(tmp_path / "out"))
         assert not {f"{a}/group_2.png"} & set(files(tmp_path / "out"))
 
 
-def test_what_cannot_be_asked(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex]) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex]) -> None:
     with opened(album, cluster=False) as index:
         with pytest.raises(NotClustered):
-            index.export_clusters("out")
-        with pytest.raises(UsageError, match="--photos"):
-            index.export_clusters("out", link="symlink")
-        with pytest.raises(UsageError, match="There is no link 'sym'"):
-            index.export_clusters("out", photos=True, link="sym")
-        with pytest.raises(UsageError, match="--min-size 0"):
-            index.export_clusters("out", min_size=0)
+            index.export.clusters("out")
+        with pytest.raises(UsageError, match="`link` is 'symlink'"):
+            index.export.clusters("out", link="symlink")
+        with pytest.raises(UsageError, match="There is no link type 'sym'"):
+            index.export.clusters("out", photos=True, link="sym")
+        with pytest.raises(UsageError, match="`min_size` is 0"):
+            index.export.clusters("out", min_size=0)
     assert not (tmp_path / "out").exists()
 
 
-def test_no_link_is_made_to_another_photo(tmp_path: Path, album: Path, opened) -> None:
+def test_a_replaced_photo_is_not_copied_or_linked(tmp_path: Path, album: Path, opened) -> None:
     with opened(album) as index:
         (album / "a1.png").write_bytes((album / "b1.png").read_bytes())
         for link in ("copy", "hardlink"):
-            done = index.export_clusters(link, photos=True, link=link)
+            done = index.export.clusters(link, photos=True, link=link)
             assert ["changed since" in error.problem for error in done.failed] == [True]
             assert done.files.written == 4
 
 
-def test_the_last_copy_of_a_photo_is_kept_and_told(tmp_path: Path, album: Path, opened) -> None:
+def test_the_last_copy_of_a_photo_is_kept_and_reported(tmp_path: Path, album: Path, opened) -> None:
     with opened(album) as index:
-        index.export_clusters("out", photos=True)
+        index.export.clusters("out", photos=True)
     (album / "a1.png").unlink()
     (album / "a2.png").rename(album / "moved.png")
     with opened(album) as index:
-        done = index.export_clusters("out", photos=True)
+        done = index.export.clusters("out", photos=True)
         assert [name[-8:] for name, _ in done.files.kept] == ["a1_0.png"]
         assert (done.files.written, done.files.removed) == (1, 1)
-        # Nor does the next run, or an export of other things, remove it.
-        assert len(index.export_clusters("out", photos=True).files.kept) == 1
-        assert len(index.export_clusters("out").files.kept) == 1
+        # The next run and an export of faces keep it, too.
+        assert len(index.export.clusters("out", photos=True).files.kept) == 1
+        assert len(index.export.clusters("out").files.kept) == 1
     assert any(name.endswith("a1_0.png") for name in files(tmp_path / "out"))
 
 
-def test_an_export_is_not_indexed_with_the_folder_above(tmp_path: Path, album: Path, opened) -> None:
+def test_an_export_is_not_indexed_with_its_parent_folder(tmp_path: Path, album: Path, opened) -> None:
     with opened(album) as index:
-        index.export_clusters("out", photos=True, folders=True)
-        index.export_crops("faces")
+        index.export.clusters("out", photos=True, folders=True)
+        index.export.crops("faces")
         faces = index.counts().faces
     with opened(tmp_path) as index:
         assert index.counts().faces == faces
 
 
-def test_photos_that_are_gone_are_told(tmp_path: Path, album: Path, opened) -> None:
+def test_missing_photos_are_reported(tmp_path: Path, album: Path, opened) -> None:
     with opened(album) as index:
         (album / "a1.png").unlink()
         for link in ("copy", "hardlink", "symlink"):
-            done = index.export_clusters(link, photos=True, link=link)
+            done = index.export.clusters(link, photos=True, link=link)
             assert [Path(error.path).name for error in done.failed] == ["a1.png"]
             assert done.files.written == 4

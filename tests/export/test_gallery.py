@@ -19,8 +19,9 @@ from faceindex.errors import UsageError
 from faceindex.export import gallery_pictures
 from faceindex.export.gallery import write_gallery
 from faceindex.export.gallery_data import file_url, relative_url
-from faceindex.export.gallery_layout import COLUMNS, SIDE, lay_out
+from faceindex.export.gallery_layout import COLUMNS, lay_out
 from faceindex.export.gallery_page import page
+from faceindex.export.thumbnails import SIDE
 
 
 @pytest.fixture
@@ -72,15 +73,15 @@ def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_what_is_written_and_counted(source, write, tmp_path: Path) -> None:
-    told = []
-    result = write(source, on_progress=lambda done, total: told.append((done, total)))
+def test_the_files_and_the_counts(source, write, tmp_path: Path) -> None:
+    progress = []
+    result = write(source, on_progress=lambda done, total: progress.append((done, total)))
     assert (result.clusters, result.faces, result.unclustered, result.photos) == (2, 5, 1, 3)
     assert result.failures == ()
     files = files_in(tmp_path / "page")
     assert result.bytes == sum(len(content) for _, content in files.values())
     assert len(files) == result.sprites + 1 == result.files.written
-    assert told[-1] == (7, 7)  # five faces and two covers
+    assert progress[-1] == (7, 7)  # five faces and two covers
     data = data_of(result.page)
     assert data["clusters"]["id"] == [3, 7]
     assert data["photos"]["path"] == ["a/one.jpg", "a/two.jpg", "b/three.png"]
@@ -100,7 +101,7 @@ def test_each_face_is_drawn_in_its_slot(galleries, source, write, tmp_path: Path
     assert next(numbers, None) is None
 
 
-def test_the_cover_is_the_face_most_alike_to_its_cluster(galleries, source, write, tmp_path: Path) -> None:
+def test_the_cover_is_the_most_typical_face(galleries, source, write, tmp_path: Path) -> None:
     ((name, count),) = data_of(write(source).page)["covers"]
     sprite = np.asarray(PillowImage.open(tmp_path / "page" / "gallery" / name)).astype(int)
     assert count == 2
@@ -108,7 +109,7 @@ def test_the_cover_is_the_face_most_alike_to_its_cluster(galleries, source, writ
     assert np.abs(sprite[SIDE // 2, SIDE + SIDE // 2] - galleries.colour_of(2)).max() < 12
 
 
-def test_again_writes_nothing(source, write, tmp_path: Path) -> None:
+def test_a_second_run_writes_nothing(source, write, tmp_path: Path) -> None:
     write(source)
     before = files_in(tmp_path / "page")
     again = write(source)
@@ -129,7 +130,7 @@ def test_a_new_face_redraws_only_its_own_sprites(galleries, write, tmp_path: Pat
     first = write(galleries.make_source(tmp_path / "photos", plans(False)))
     second = write(galleries.make_source(tmp_path / "photos", plans(True)))
     assert first.sprites >= 7
-    # The last sprite of cluster 1, the covers, of which it is now the first, and the page.
+    # The last sprite of cluster 1; the covers, as cluster 1 is now the largest; and the page.
     assert second.files.written == 3
     assert second.files.unchanged == first.sprites - 2
 
@@ -141,7 +142,7 @@ def test_dry_run_writes_nothing_and_counts_the_same(source, write, tmp_path: Pat
     assert planned.files.written == write(source).files.written
 
 
-def test_an_unreadable_photo_is_grey_told_and_tried_again(source, write, tmp_path: Path) -> None:
+def test_an_unreadable_photo_is_reported_and_drawn_by_a_later_run(source, write, tmp_path: Path) -> None:
     photo = tmp_path / "photos" / "a" / "two.jpg"
     good = photo.read_bytes()
     photo.unlink()
@@ -161,13 +162,13 @@ def test_an_unreadable_photo_is_grey_told_and_tried_again(source, write, tmp_pat
     assert mended.files.removed == 1
 
 
-def test_a_photo_that_changed_since_is_not_cut_at_the_wrong_place(source, write, tmp_path: Path) -> None:
+def test_faces_are_not_cut_from_a_changed_photo(source, write, tmp_path: Path) -> None:
     PillowImage.new("RGB", (320, 240), "red").save(tmp_path / "photos" / "a" / "two.jpg")
     (failure,) = write(source).failures
     assert "changed since it was indexed" in failure.problem
 
 
-def test_copies(source, write, tmp_path: Path) -> None:
+def test_copied_photos(source, write, tmp_path: Path) -> None:
     result = write(source, copy=True)
     data = data_of(result.page)
     assert result.copies == 3
@@ -181,7 +182,7 @@ def test_copies(source, write, tmp_path: Path) -> None:
 
 
 def equal_photos(galleries, tmp_path: Path, *names: str):
-    """Photos of one content, which `make_source` never makes."""
+    """Make photos with the same content, which `make_source` never does."""
     source = galleries.make_source(
         tmp_path / "photos",
         [galleries.PhotoPlan(name, [galleries.FacePlan((20, 20, 80, 100), 1)]) for name in names],
@@ -194,7 +195,7 @@ def equal_photos(galleries, tmp_path: Path, *names: str):
 
 
 @pytest.mark.parametrize("copy", [False, True])
-def test_of_equal_photos_any_that_is_there_will_do(galleries, write, tmp_path: Path, copy: bool) -> None:
+def test_the_first_readable_photo_of_equal_ones_is_used(galleries, write, tmp_path: Path, copy: bool) -> None:
     suffix = "jpg" if copy else "tif"
     source = equal_photos(galleries, tmp_path, f"a/x.{suffix}", f"b/x.{suffix}")
     (tmp_path / "photos" / "a" / f"x.{suffix}").unlink()
@@ -206,14 +207,14 @@ def test_of_equal_photos_any_that_is_there_will_do(galleries, write, tmp_path: P
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that are one file elsewhere")
-def test_equal_photos_of_names_that_are_alike_share_a_copy(galleries, write, tmp_path: Path) -> None:
+def test_equal_photos_with_equal_names_but_for_case_share_a_copy(galleries, write, tmp_path: Path) -> None:
     result = write(equal_photos(galleries, tmp_path, "a/X.jpg", "b/x.jpg"), copy=True)
     for name in data_of(result.page)["copies"].values():
         assert (tmp_path / "page" / name).is_file()
 
 
 @pytest.mark.parametrize("copy", [False, True])
-def test_a_photo_that_changed_since_is_neither_copied_nor_previewed(
+def test_a_changed_photo_is_neither_copied_nor_previewed(
     galleries, write, tmp_path: Path, copy: bool
 ) -> None:
     name = "a.jpg" if copy else "a.tif"
@@ -222,7 +223,7 @@ def test_a_photo_that_changed_since_is_neither_copied_nor_previewed(
     )
     photo = tmp_path / "photos" / name
     good = photo.read_bytes()
-    write(source)  # the sprites are there
+    write(source)  # so that the sprites exist
     for file in (tmp_path / "page" / "gallery").glob("p-*"):
         file.unlink()
     PillowImage.new("RGB", (320, 240), "red").save(photo)
@@ -236,7 +237,7 @@ def test_a_photo_that_changed_since_is_neither_copied_nor_previewed(
     assert mended.copies + mended.previews == 1
 
 
-def test_previews_and_copies_outlive_a_disk_that_is_not_there(galleries, write, tmp_path: Path) -> None:
+def test_previews_and_copies_are_kept_while_the_photos_are_missing(galleries, write, tmp_path: Path) -> None:
     face = galleries.FacePlan((20, 20, 80, 100), 1)
     source = galleries.make_source(
         tmp_path / "photos", [galleries.PhotoPlan("a.tif", [face]), galleries.PhotoPlan("b.jpg", [face])]
@@ -251,7 +252,7 @@ def test_previews_and_copies_outlive_a_disk_that_is_not_there(galleries, write, 
     assert files_in(tmp_path / "page") == before
 
 
-def test_the_last_copy_is_kept(galleries, source, write, tmp_path: Path) -> None:
+def test_the_last_copy_of_a_photo_is_kept(galleries, source, write, tmp_path: Path) -> None:
     write(source, copy=True)
     (tmp_path / "photos" / "a" / "two.jpg").unlink()
     fewer = replace(source, photos=[record for record in source.photos if record.relpath != "a/two.jpg"])
@@ -264,7 +265,7 @@ def test_the_last_copy_is_kept(galleries, source, write, tmp_path: Path) -> None
     assert len(list((tmp_path / "page" / "photos").iterdir())) == 3
 
 
-def test_links_lead_to_the_photos(source, write, tmp_path: Path) -> None:
+def test_links_point_to_the_photos(source, write, tmp_path: Path) -> None:
     (root,) = data_of(write(source).page)["roots"]
     relative, absolute = root["urls"]
     assert relative == "../photos/"
@@ -272,7 +273,7 @@ def test_links_lead_to_the_photos(source, write, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
-def test_a_name_that_is_html_stays_text(galleries, write, tmp_path: Path) -> None:
+def test_a_name_with_html_is_escaped(galleries, write, tmp_path: Path) -> None:
     plan = galleries.PhotoPlan('"><script>alert(1)<\\script>.jpg', [galleries.FacePlan((20, 20, 80, 100), 1)])
     result = write(galleries.make_source(tmp_path / "photos", [plan], given="</script><b>"))
     html = result.page.read_text("utf-8")
@@ -283,7 +284,7 @@ def test_a_name_that_is_html_stays_text(galleries, write, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
-def test_a_name_that_is_no_text(galleries, write, tmp_path: Path) -> None:
+def test_an_undecodable_name(galleries, write, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9 #1?.jpg")
     result = write(
         galleries.make_source(
@@ -297,7 +298,7 @@ def test_a_name_that_is_no_text(galleries, write, tmp_path: Path) -> None:
     assert (tmp_path / "page" / os.fsdecode(unquote_to_bytes(data["copies"]["0"]))).is_file()
 
 
-def test_formats_that_browsers_do_not_know_get_a_preview(galleries, write, tmp_path: Path) -> None:
+def test_photos_that_some_browsers_cannot_show_get_a_preview(galleries, write, tmp_path: Path) -> None:
     turned = PillowImage.Exif()
     turned[0x0112] = 6
     face = galleries.FacePlan((20, 20, 80, 100), 1)
@@ -320,7 +321,7 @@ def test_formats_that_browsers_do_not_know_get_a_preview(galleries, write, tmp_p
             assert picture.size == size
 
 
-def test_photos_too_large_to_link_get_a_small_preview(
+def test_very_large_photos_get_a_preview(
     galleries, source, write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gallery_pictures, "_TOO_LARGE_TO_LINK", 1000)
@@ -332,7 +333,7 @@ def test_photos_too_large_to_link_get_a_small_preview(
         assert not picture.getexif()
 
 
-def test_a_page_of_others_is_not_overwritten(source, write, tmp_path: Path) -> None:
+def test_a_foreign_page_is_not_overwritten(source, write, tmp_path: Path) -> None:
     (tmp_path / "page").mkdir()
     theirs = tmp_path / "page" / "index.html"
     theirs.write_text("mine")
@@ -343,7 +344,7 @@ def test_a_page_of_others_is_not_overwritten(source, write, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_page_that_was_changed_stops_it_before_anything_is_touched(
+def test_a_changed_page_is_refused_before_anything_is_written(
     galleries, source, write, tmp_path: Path, dry_run: bool
 ) -> None:
     write(source)
@@ -357,7 +358,7 @@ def test_a_page_that_was_changed_stops_it_before_anything_is_touched(
     assert files_in(tmp_path / "page") == before
 
 
-def test_a_link_to_itself_is_no_destination(source, write, tmp_path: Path) -> None:
+def test_a_link_to_itself_is_refused(source, write, tmp_path: Path) -> None:
     (tmp_path / "page").symlink_to(tmp_path / "page")
     with pytest.raises(UsageError):
         write(source)
@@ -372,11 +373,11 @@ def test_no_faces_and_no_clusters(galleries, write, tmp_path: Path) -> None:
     assert data_of(result.page)["clustered"] is False
 
 
-def test_windows_of_thumbnails_join_up(
+def test_the_batch_size_does_not_change_the_sprites(
     galleries, source, write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(source, "whole")
-    monkeypatch.setattr(gallery_pictures, "_WINDOW", 1)
+    monkeypatch.setattr(gallery_pictures, "_BATCH", 1)
     write(source, "pieces")
     whole, pieces = files_in(tmp_path / "whole"), files_in(tmp_path / "pieces")
     assert {name: content for name, (_, content) in whole.items()} == {
@@ -384,7 +385,7 @@ def test_windows_of_thumbnails_join_up(
     }
 
 
-def test_layout_holds_every_face_once(galleries, tmp_path: Path) -> None:
+def test_the_layout_contains_every_face_once(galleries, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     faces = [
         galleries.FacePlan((0, 0, 9, 9 + number), int(cluster))
@@ -400,7 +401,7 @@ def test_layout_holds_every_face_once(galleries, tmp_path: Path) -> None:
     assert len({sprite.name for sprite in layout.sprites}) == len(layout.sprites)
 
 
-def test_the_policy_names_exactly_this_script_and_style() -> None:
+def test_the_policy_allows_only_the_script_and_style_of_the_page() -> None:
     html = page({}).decode()
     policy = re.search(r'content-security-policy" content="([^"]*)"', html).group(1)
     script = re.search(r"<script>(.*?)</script>", html, re.DOTALL).group(1)
@@ -415,7 +416,7 @@ def test_the_policy_names_exactly_this_script_and_style() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX paths")
-def test_addresses_of_files() -> None:
+def test_file_urls_and_relative_urls() -> None:
     assert file_url("/a b/ü#?%.jpg") == "file:///a%20b/%C3%BC%23%3F%25.jpg"
     assert file_url(os.fsdecode(b"/caf\xe9")) == "file:///caf%E9"
     assert relative_url("/a/b:c/d", "/a/e") == "../b%3Ac/d"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from faceindex.export.names import Names, safe_name, split_suffix
+from faceindex.export.names import UniqueNames, safe_name, split_suffix
 
 
 @pytest.mark.parametrize(
@@ -55,23 +55,23 @@ def test_split_suffix(name: str, parts: tuple[str, str]) -> None:
     assert split_suffix(name) == parts
 
 
-def test_names_are_distinct_also_where_case_does_not_count() -> None:
-    names = Names()
-    assert names.take("x", ".jpg", "a/x.jpg") == "x"
-    assert names.take("x", ".png", "a/x.png") == "x"
-    second = names.take("X", ".jpg", "b/X.jpg")
+def test_names_are_distinct_where_case_is_ignored() -> None:
+    names = UniqueNames()
+    assert names.add("x", ".jpg", "a/x.jpg") == "x"
+    assert names.add("x", ".png", "a/x.png") == "x"
+    second = names.add("X", ".jpg", "b/X.jpg")
     assert second.startswith("X-")
     assert len(second) == len("X-01234567")
-    assert names.take("x?", ".jpg", "a/x?.jpg") == "x_"
-    assert names.take("x*", ".jpg", "a/x*.jpg").startswith("x_-")
+    assert names.add("x?", ".jpg", "a/x?.jpg") == "x_"
+    assert names.add("x*", ".jpg", "a/x*.jpg").startswith("x_-")
 
 
-def test_later_names_depend_on_what_they_name_alone() -> None:
-    one, two = Names(), Names()
-    one.take("x", ".jpg", "a")
-    two.take("x", ".jpg", "b")
-    two.take("x", ".jpg", "c")
-    assert one.take("x", ".jpg", "d") == two.take("x", ".jpg", "d")
-    # The very same question twice still gives two names.
-    assert one.take("x", ".jpg", "d") != two.take("y", ".jpg", "d")
-    assert one.take("x", ".jpg", "d") not in {"x", two.take("z", ".jpg", "d")}
+def test_later_names_depend_only_on_their_key() -> None:
+    one, two = UniqueNames(), UniqueNames()
+    one.add("x", ".jpg", "a")
+    two.add("x", ".jpg", "b")
+    two.add("x", ".jpg", "c")
+    assert one.add("x", ".jpg", "d") == two.add("x", ".jpg", "d")
+    # Equal arguments still get two names.
+    assert one.add("x", ".jpg", "d") != two.add("y", ".jpg", "d")
+    assert one.add("x", ".jpg", "d") not in {"x", two.add("z", ".jpg", "d")}

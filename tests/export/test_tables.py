@@ -15,8 +15,9 @@ from faceindex.errors import UsageError
 from faceindex.export import embeddings as embeddings_module
 from faceindex.export.boxes import as_text, boxes_source, write_boxes
 from faceindex.export.embeddings import embeddings_source, write_embeddings
-from faceindex.export.source import Source, SourcePhoto
+from faceindex.export.source import Source
 from faceindex.store import FaceTable
+from faceindex.store.photos import Photo
 
 STORED = np.random.default_rng(0).standard_normal((9, 16)).astype(np.float32)
 STORED /= np.linalg.norm(STORED, axis=1, keepdims=True)
@@ -40,8 +41,8 @@ def source() -> Source:
         similarity=np.array([np.nan, 0.97, 1], np.float32),
     )
     photos = {
-        1: SourcePhoto("p/a, b.jpg", "/home/p/a, b.jpg", b"1", 80, 100),
-        2: SourcePhoto("p/\udcff\n.jpg", "/home/p/\udcff\n.jpg", b"2", 80, 100),
+        1: Photo(1, "p/a, b.jpg", "/home/p/a, b.jpg", "a, b.jpg", 80, 100, b"1"),
+        2: Photo(2, "p/\udcff\n.jpg", "/home/p/\udcff\n.jpg", "\udcff\n.jpg", 80, 100, b"2"),
     }
     return Source(table, photos)
 
@@ -58,7 +59,7 @@ def rows(content: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_the_classic_boxes(source: Source) -> None:
+def test_boxes_as_csv(source: Source) -> None:
     lines = boxes(source, "csv").split(b"\n")
     assert lines[0] == b"image_path,y_min,x_max,y_max,x_min"
     assert lines[1] == b'"p/a, b.jpg",21,30,42,10'
@@ -66,7 +67,7 @@ def test_the_classic_boxes(source: Source) -> None:
     assert lines[3:] == [b'"p/\xff', b'.jpg",2,3,4,0', b""]
 
 
-def test_full_boxes(source: Source) -> None:
+def test_boxes_as_full_csv(source: Source) -> None:
     first, second, third = rows(boxes(source, "csv-full", absolute=True))
     assert first["image_path"] == "/home/p/a, b.jpg"
     assert (first["face"], first["cluster"], first["similarity_to_cluster"]) == ("4", "", "")
@@ -108,7 +109,7 @@ def test_boxes_as_json(source: Source) -> None:
 
 
 @pytest.mark.parametrize("format", ["csv", "csv-full", "json"])
-def test_no_faces(format: str) -> None:
+def test_boxes_of_no_faces(format: str) -> None:
     source = empty()
     content = boxes(source, format)
     assert json.loads(content)["faces"] == [] if format == "json" else content.count(b"\n") == 1
@@ -134,7 +135,7 @@ def empty() -> Source:
     return Source(table, {})
 
 
-def test_as_text_gives_back_the_same_numbers() -> None:
+def test_as_text_keeps_float32_exactly() -> None:
     values = np.random.default_rng(1).standard_normal((100, 8)).astype(np.float32)
     values *= np.float32(10.0) ** np.arange(-20, 12, 4, dtype=np.float32)
     assert (np.array(as_text(values), np.float32) == values).all()
@@ -161,7 +162,7 @@ def test_npz(source: Source, block: int, monkeypatch: pytest.MonkeyPatch) -> Non
         np.testing.assert_array_equal(read["similarity"], source.table.similarity)
 
 
-def test_npz_of_nothing_and_into_a_pipe(source: Source) -> None:
+def test_npz_without_faces_and_into_a_pipe(source: Source) -> None:
     with np.load(io.BytesIO(embeddings(empty(), "npz")), allow_pickle=False) as read:
         assert read["vectors"].shape == (0, 16)
         assert read["photo"].shape == (0,)
@@ -206,21 +207,21 @@ def test_parquet(source: Source) -> None:
     assert table["photo"].to_pylist() == ["p/a, b.jpg", "p/a, b.jpg", "p/\\udcff\n.jpg"]
 
 
-def test_parquet_without_pyarrow(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_without_pyarrow_is_refused(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match="needs pyarrow") as caught:
         embeddings(source, "parquet")
     assert "faceindex[parquet]" in caught.value.remedy
 
 
-def test_unknown_formats(source: Source) -> None:
+def test_unknown_formats_are_refused(source: Source) -> None:
     with pytest.raises(UsageError, match="There is no format 'xml' for boxes"):
         boxes(source, "xml")
     with pytest.raises(UsageError, match="There is no format 'npy' for embeddings"):
         embeddings(source, "npy")
 
 
-def test_fingerprints_follow_what_is_written(source: Source) -> None:
+def test_fingerprints_change_with_the_content(source: Source) -> None:
     table, photos = source.table, source.photos
     changed = replace(table, cluster=table.cluster + 1)
     other = Source(changed, photos)
@@ -231,19 +232,19 @@ def test_fingerprints_follow_what_is_written(source: Source) -> None:
     assert embeddings_source(source, "npz", "fake") == embeddings_source(source, "npz", "fake")
 
 
-def test_by_the_library(tmp_path: Path, album: Path, opened) -> None:
+def test_export_methods_of_the_index(tmp_path: Path, album: Path, opened) -> None:
     with opened("album") as index:
-        index.export_boxes("b.json")
-        index.export_boxes("b.csv")
-        assert index.export_boxes("b.csv").files.unchanged == 1
-        index.export_embeddings("e.npz")
+        index.export.boxes("b.json")
+        index.export.boxes("b.csv")
+        assert index.export.boxes("b.csv").files.unchanged == 1
+        index.export.embeddings("e.npz")
         with np.load("e.npz", allow_pickle=False) as read:
             np.testing.assert_array_equal(read["vectors"], index.vectors())
         stream = io.BytesIO()
-        index.export_embeddings(stream, format="csv")
+        index.export.embeddings(stream, format="csv")
         assert len(stream.getvalue().splitlines()) == 13
-        with pytest.raises(UsageError, match="does not tell the format"):
-            index.export_embeddings("e.bin")
+        with pytest.raises(UsageError, match="does not imply a format"):
+            index.export.embeddings("e.bin")
     assert len(json.loads(Path("b.json").read_text())["faces"]) == 12
     first = Path("b.csv").read_text().splitlines()[1]
     assert first == f"{Path('album') / 'person0' / '0.png'},24,72,72,24"

@@ -1,4 +1,4 @@
-"""Decoding: formats, orientation, scale, limits, damage. Pixel modes are in test_rgb.py."""
+"""Decoding: formats, orientation, scale, limits, damage. Pixel modes are tested in test_rgb.py."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ needs_avif = pytest.mark.skipif(not features.check("avif"), reason="needs a Pill
 
 
 def picture(width: int = 96, height: int = 64) -> Image:
-    """Smooth, and different under every flip and rotation."""
+    """A smooth image that every flip and rotation changes."""
     y, x = np.mgrid[:height, :width]
     channels = (x * 255 / width, y * 255 / height, 255 - (x + y) * 200 / (width + height))
     return np.stack(channels, axis=-1).astype(np.uint8)
@@ -41,7 +41,7 @@ def encode(array: Image, image_format: str, **options: object) -> bytes:
 
 
 def turned(array: Image, orientation: int) -> Image:
-    """What a viewer shows: row 0 and column 0 as Exif 2.32 defines the tag (section 4.6.4 A)."""
+    """Turn an image upright as a viewer does, by the definition of the tag in Exif 2.32 (section 4.6.4 A)."""
     return {
         1: array,
         2: array[:, ::-1],
@@ -74,7 +74,7 @@ def failure(data: bytes, **options: int) -> ImageError:
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_formats(image_format: str) -> None:
+def test_formats_are_decoded(image_format: str) -> None:
     array = picture()
     data = encode(array, image_format)
     decoded = decode(data, "x")
@@ -86,14 +86,14 @@ def test_formats(image_format: str) -> None:
     assert probe(data, "x") == (96, 64, image_format)
 
 
-def test_large_photos_are_copied_whole() -> None:
-    """More pixels than one band of the copy to numpy, and a last band that is not full."""
+def test_large_photos_are_copied_completely() -> None:
+    """The photo has several bands, and the last one is not full."""
     array = np.random.default_rng(0).integers(0, 256, (701, 999, 3), dtype=np.uint8)
     np.testing.assert_array_equal(decode(encode(array, "BMP"), "x").image, array)
 
 
-def test_large_photos_have_pages_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And room on the heap where the operating system gives no pages."""
+def test_large_photos_have_their_own_memory_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the operating system provides no pages, they are allocated on the heap."""
     small, large = picture(64, 48), picture(640, 480)
     maps: list[int] = []
     mapped = decoder.mmap.mmap
@@ -105,8 +105,8 @@ def test_large_photos_have_pages_of_their_own(monkeypatch: pytest.MonkeyPatch) -
     def refuse(file: int, size: int, **flags: int) -> object:
         raise OSError("too many maps")
 
-    for way in (spy, refuse):
-        monkeypatch.setattr(decoder.mmap, "mmap", way)
+    for replacement in (spy, refuse):
+        monkeypatch.setattr(decoder.mmap, "mmap", replacement)
         for array in (small, large):
             decoded = decode(encode(array, "BMP"), "x").image
             np.testing.assert_array_equal(decoded, array)
@@ -115,7 +115,7 @@ def test_large_photos_have_pages_of_their_own(monkeypatch: pytest.MonkeyPatch) -
     assert maps == ([640 * 480 * 3] if hasattr(decoder.mmap, "MAP_ANONYMOUS") else [])
 
 
-def test_first_frame_of_mpo_and_gif() -> None:
+def test_the_first_frame_is_decoded() -> None:
     for image_format in ("MPO", "GIF", "WEBP", "TIFF", "PNG"):
         frames = [PIL.Image.fromarray(picture()), PIL.Image.new("RGB", (96, 64), "lime")]
         buffer = io.BytesIO()
@@ -126,7 +126,7 @@ def test_first_frame_of_mpo_and_gif() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "TIFF-LZW"])
-def test_orientation(image_format: str, orientation: int) -> None:
+def test_orientation_is_applied(image_format: str, orientation: int) -> None:
     array = picture()
     options = {"compression": "tiff_lzw"} if image_format == "TIFF-LZW" else {}
     data = encode(array, image_format[:4], exif=exif(orientation), **options)
@@ -150,7 +150,7 @@ def test_orientation_of_heif_and_avif_is_applied_once(image_format: str, orienta
         pytest.importorskip("pillow_heif").register_heif_opener()
     image = PIL.Image.fromarray(picture())
     buffer = io.BytesIO()
-    # Both writers turn the tag into the container's own rotation: one reads `info`, one the argument.
+    # Both writers convert the tag to the container's own rotation: one reads `info`, one the argument.
     image.info["exif"] = exif(orientation)
     image.save(buffer, image_format, exif=exif(orientation), quality=95)
     decoded = decode(buffer.getvalue(), "x")
@@ -159,7 +159,7 @@ def test_orientation_of_heif_and_avif_is_applied_once(image_format: str, orienta
     assert (decoded.height, decoded.width) == decoded.image.shape[:2]
 
 
-def test_exif_behind_the_pixels_of_a_png() -> None:
+def test_exif_behind_the_pixels_of_a_png_is_applied() -> None:
     data = encode(picture(), "PNG")
     tags = exif(6)[6:]
     chunk = struct.pack(">I", len(tags)) + b"eXIf" + tags + struct.pack(">I", zlib.crc32(b"eXIf" + tags))
@@ -169,11 +169,11 @@ def test_exif_behind_the_pixels_of_a_png() -> None:
 
 
 @pytest.mark.parametrize("bad", [0, 9, 4096])
-def test_orientations_that_do_not_exist(bad: int) -> None:
+def test_invalid_orientations_are_ignored(bad: int) -> None:
     assert difference(decode(encode(picture(), "PNG", exif=exif(bad)), "x").image, picture()) == 0
 
 
-def test_damaged_exif_does_not_cost_the_photo() -> None:
+def test_a_photo_with_damaged_exif_is_decoded() -> None:
     data = encode(picture(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff" + b"\xee" * 40)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -183,7 +183,7 @@ def test_damaged_exif_does_not_cost_the_photo() -> None:
 @pytest.mark.parametrize("shrink", [1, 2, 4, 8])
 @pytest.mark.parametrize("size", [(96, 64), (97, 63), (1, 1), (5, 200), (3, 2), (17, 9)])
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF"])
-def test_shrink(image_format: str, size: tuple[int, int], shrink: int) -> None:
+def test_shrink_divides_the_size(image_format: str, size: tuple[int, int], shrink: int) -> None:
     width, height = size
     decoded = decode(encode(picture(width, height), image_format), "x", shrink=shrink)
     assert decoded.image.shape == (-(-height // shrink), -(-width // shrink), 3)
@@ -194,11 +194,11 @@ def test_shrink(image_format: str, size: tuple[int, int], shrink: int) -> None:
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
 @pytest.mark.parametrize("shrink", [2, 4, 8])
-def test_jpeg_is_reduced_by_its_codec(
+def test_jpegs_are_reduced_by_the_codec(
     shrink: int, subsampling: str, progressive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(*_: object) -> None:
-        raise AssertionError("decoded in full, then reduced")
+        raise AssertionError("decoded at full scale, then reduced")
 
     monkeypatch.setattr(PIL.Image.Image, "reduce", forbidden)
     array = picture(320, 240)
@@ -209,13 +209,13 @@ def test_jpeg_is_reduced_by_its_codec(
     assert difference(decoded.image, averaged) < 2
 
 
-def test_shrink_must_be_possible() -> None:
+def test_other_values_of_shrink_are_errors() -> None:
     for shrink in (0, 3, 16):
         with pytest.raises(UsageError, match="shrink"):
             decode(encode(picture(), "PNG"), "x", shrink=shrink)
 
 
-def test_decoding_is_the_same_in_many_threads() -> None:
+def test_decoding_in_threads_gives_the_same_pixels() -> None:
     files = [
         encode(picture(200 + i, 100), f, exif=exif(1 + i % 8))
         for i, f in enumerate(["JPEG", "PNG", "WEBP"] * 4)
@@ -239,14 +239,14 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def with_size(data: bytes, image_format: str, width: int, height: int) -> bytes:
-    """A file whose header promises another size than its pixels have."""
+    """A file with a wrong size in its header."""
     if image_format == "BMP":
         return data[:18] + struct.pack("<ii", width, height) + data[26:]
     start = data.index(b"\xff\xc0")  # JPEG: start of frame
     return data[: start + 5] + struct.pack(">HH", height, width) + data[start + 9 :]
 
 
-def test_bombs_are_refused_by_their_header() -> None:
+def test_decompression_bombs_are_rejected_by_their_header() -> None:
     bombs = [png_header(30_000, 30_000)]
     bombs += [with_size(encode(picture(), f), f, 30_000, 30_000) for f in ("BMP", "JPEG")]
     with warnings.catch_warnings():
@@ -260,14 +260,14 @@ def test_bombs_are_refused_by_their_header() -> None:
             assert caught.value.reason is Reason.TOO_LARGE
 
 
-def test_panoramas_are_not() -> None:
+def test_panoramas_are_accepted() -> None:
     assert 200_000_000 < DEFAULT_MAX_PIXELS < 900_000_000
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert probe(png_header(40_000, 5_000), "x") == (40_000, 5_000, "PNG")
 
 
-def test_max_pixels() -> None:
+def test_photos_above_max_pixels_are_rejected() -> None:
     data = encode(picture(), "PNG")
     assert decode(data, "x", max_pixels=96 * 64).width == 96
     assert failure(data, max_pixels=96 * 64 - 1).reason is Reason.TOO_LARGE
@@ -275,7 +275,7 @@ def test_max_pixels() -> None:
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])
-def test_the_limit_of_pillow_neither_fires_nor_changes(
+def test_the_limit_of_pillow_has_no_effect_and_is_not_changed(
     image_format: str, compression: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"compression": compression} if image_format == "TIFF" else {}
@@ -288,7 +288,7 @@ def test_the_limit_of_pillow_neither_fires_nor_changes(
     assert PIL.Image.MAX_IMAGE_PIXELS == 10
 
 
-def test_a_limit_of_pillow_that_cannot_be_avoided_is_an_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pillow_limit_of_webp_is_an_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def bomb(*_: object) -> None:
         raise PIL.Image.DecompressionBombError("too big for Pillow")
 
@@ -309,13 +309,13 @@ def test_out_of_memory_is_an_image_error(monkeypatch: pytest.MonkeyPatch) -> Non
 # --- damage -----------------------------------------------------------------------------------------
 
 
-def test_nothing_and_no_image() -> None:
+def test_empty_files_and_other_content_are_errors() -> None:
     assert failure(b"").reason is Reason.EMPTY
     assert failure(b"hello, world").reason is Reason.NOT_AN_IMAGE
 
 
 @pytest.mark.parametrize("image_format", [*FORMATS, pytest.param("HEIF", marks=needs_heif)])
-def test_truncated(image_format: str) -> None:
+def test_truncated_files_are_errors(image_format: str) -> None:
     if image_format == "HEIF":
         pytest.importorskip("pillow_heif").register_heif_opener()
     data = encode(picture(), image_format)
@@ -325,12 +325,12 @@ def test_truncated(image_format: str) -> None:
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
-def test_truncated_jpeg_at_reduced_scale() -> None:
+def test_a_truncated_jpeg_at_reduced_scale_is_an_error() -> None:
     data = encode(picture(400, 300), "JPEG")
     assert failure(data[: len(data) // 2], shrink=8).reason is Reason.TRUNCATED
 
 
-def test_corrupt() -> None:
+def test_corrupt_files_are_errors() -> None:
     data = encode(picture(), "PNG")
     middle = data.index(b"IDAT") + 20
     error = failure(data[:middle] + bytes(40) + data[middle + 40 :])
@@ -338,7 +338,7 @@ def test_corrupt() -> None:
     assert "PNG" in error.problem
 
 
-def test_any_exception_of_a_codec_is_an_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_exception_of_a_codec_is_an_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def surprise(*_: object) -> None:
         raise ZeroDivisionError("codec\nsurprise")
 
@@ -360,7 +360,7 @@ def outcome(call: Callable[..., object], data: bytes) -> object:
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
 @pytest.mark.filterwarnings("ignore")
-def test_random_damage_gives_a_photo_or_an_image_error(image_format: str) -> None:
+def test_randomly_damaged_files_give_a_photo_or_an_image_error(image_format: str) -> None:
     rng = np.random.default_rng(7)
     intact = encode(picture(40, 30), image_format, **({"exif": exif(6)} if image_format != "GIF" else {}))
     outcomes: set[object] = set()
@@ -375,11 +375,13 @@ def test_random_damage_gives_a_photo_or_an_image_error(image_format: str) -> Non
     assert outcomes & {Reason.CORRUPT, Reason.TRUNCATED}
 
 
-# --- what is not installed --------------------------------------------------------------------------
+# --- optional decoders --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("image_format", ["HEIC", "AVIF"])
-def test_missing_decoder_names_the_extra(image_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_decoder_names_the_extra(
+    image_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(decoder, "_optional_opener", lambda _: None)
     brand = image_format.lower().encode()
     error = failure(b"\0\0\0\x14ftyp" + brand + b"\0\0\0\0" + brand)
@@ -389,7 +391,7 @@ def test_missing_decoder_names_the_extra(image_format: str, monkeypatch: pytest.
 
 
 @needs_heif
-def test_heif() -> None:
+def test_heif_is_decoded() -> None:
     pytest.importorskip("pillow_heif").register_heif_opener()
     data = encode(picture(), "HEIF", quality=95)
     assert difference(decode(data, "x").image, picture()) < 3
@@ -397,7 +399,7 @@ def test_heif() -> None:
 
 
 @needs_avif
-def test_avif() -> None:
+def test_avif_is_decoded() -> None:
     data = encode(picture(), "AVIF", quality=95)
     assert difference(decode(data, "x").image, picture()) < 3
     assert decode(data, "x", shrink=4).image.shape == (16, 24, 3)
@@ -407,7 +409,7 @@ def test_avif() -> None:
 
 
 @pytest.mark.skipif(not (PHOTOS / "groups").is_dir(), reason="needs ../shared/data")
-def test_real_photographs() -> None:
+def test_real_photos_are_decoded_as_by_pillow() -> None:
     files = sorted(p for p in (PHOTOS / "groups").iterdir() if p.suffix in (".jpg", ".png"))
     assert files
     for path in files:

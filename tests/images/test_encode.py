@@ -25,13 +25,15 @@ def picture() -> np.ndarray:
         (".tif", "TIFF", 0),
     ],
 )
-def test_encode(suffix: str, image_format: str, tolerance: int) -> None:
+def test_encoded_images_are_close_and_have_no_metadata(
+    suffix: str, image_format: str, tolerance: int
+) -> None:
     image = picture()
     assert writable_suffix(suffix) == suffix
     with PIL.Image.open(io.BytesIO(encode(image, suffix))) as read:
         assert read.format == image_format
         difference = np.abs(np.asarray(read.convert("RGB")).astype(int) - image)
-        assert not read.getexif().keys() - set(range(0x200))  # TIFF keeps its sizes there
+        assert not read.getexif().keys() - set(range(0x200))  # TIFF stores its sizes in these tags
     assert difference.max() <= tolerance
 
 
@@ -39,5 +41,5 @@ def test_encode(suffix: str, image_format: str, tolerance: int) -> None:
     ("suffix", "instead"),
     [(".gif", ".png"), (".heic", ".jpg"), (".mpo", ".jpg"), ("", ".jpg"), (".TIF", ".TIF")],
 )
-def test_suffixes_that_cannot_be_written(suffix: str, instead: str) -> None:
+def test_other_suffixes_are_replaced(suffix: str, instead: str) -> None:
     assert writable_suffix(suffix) == instead

@@ -17,7 +17,7 @@ def encoded(image_format: str) -> bytes:
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_sniff_by_content(image_format: str, tmp_path: Path) -> None:
+def test_formats_are_recognised_by_content(image_format: str, tmp_path: Path) -> None:
     data = encoded(image_format)
     assert sniff(data[:64]) == image_format
     path = tmp_path / "wrong.txt"
@@ -25,7 +25,7 @@ def test_sniff_by_content(image_format: str, tmp_path: Path) -> None:
     assert read(path) == data
 
 
-def test_mpo_is_jpeg_by_its_first_bytes() -> None:
+def test_an_mpo_is_recognised_as_jpeg() -> None:
     buffer = io.BytesIO()
     frame = PIL.Image.new("RGB", (20, 10))
     frame.save(buffer, "MPO", save_all=True, append_images=[frame])
@@ -40,7 +40,7 @@ def test_mpo_is_jpeg_by_its_first_bytes() -> None:
         (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
         (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", "AVIF"),
         (b"\0\0\0\x14ftypmif1\0\0\0\0mif1avif", "HEIF"),  # "avif" is behind the end of the box
-        (b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2", None),  # a film
+        (b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2", None),  # a video
         (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", None),
         (b"MM\0+\0\x08\0\0", "TIFF"),
         (b"BMW: the letter of 3 March", None),
@@ -50,7 +50,7 @@ def test_mpo_is_jpeg_by_its_first_bytes() -> None:
         (b"", None),
     ],
 )
-def test_sniff_odd_heads(head: bytes, expected: str | None) -> None:
+def test_sniff_of_rare_and_other_heads(head: bytes, expected: str | None) -> None:
     assert sniff(head) == expected
 
 
@@ -59,7 +59,7 @@ def test_suffixes_are_lower_case_with_a_dot() -> None:
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in IMAGE_SUFFIXES)
 
 
-def test_read_says_what_is_wrong(tmp_path: Path) -> None:
+def test_read_errors_name_the_reason(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.JPG").write_text("not a photo")
     (tmp_path / "notes.txt").write_text("not a photo")
@@ -92,7 +92,7 @@ def test_read_says_what_is_wrong(tmp_path: Path) -> None:
         (OSError(5, "Input/output error"), Reason.IO_ERROR),
     ],
 )
-def test_read_errors_of_the_system(
+def test_system_errors_of_read_name_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: Reason
 ) -> None:
     def refuse(self: Path, *args: object, **options: object) -> object:
@@ -104,24 +104,24 @@ def test_read_errors_of_the_system(
     assert caught.value.reason is reason
 
 
-class Film(io.BytesIO):
+class Video(io.BytesIO):
     read_up_to = 0
 
     def close(self) -> None:
-        Film.read_up_to = self.tell()
+        Video.read_up_to = self.tell()
         super().close()
 
 
-def test_read_does_not_read_on_when_it_is_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    film = Film(b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(1_000_000))
-    monkeypatch.setattr(Path, "open", lambda *_, **__: film)
+def test_read_stops_early_if_the_file_is_not_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    video = Video(b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(1_000_000))
+    monkeypatch.setattr(Path, "open", lambda *_, **__: video)
     with pytest.raises(ImageError) as caught:
-        read("film.mov")
+        read("video.mov")
     assert caught.value.reason is Reason.NOT_AN_IMAGE
-    assert 0 < Film.read_up_to < 10_000
+    assert 0 < Video.read_up_to < 10_000
 
 
-def test_content_hash() -> None:
+def test_content_hash_is_blake2b() -> None:
     # BLAKE2b-128 of the empty string and of "abc", computed with b2sum -l 128 of GNU coreutils.
     assert content_hash(b"").hex() == "cae66941d9efbd404e4d88758ea67670"
     assert content_hash(b"abc").hex() == "cf4ab791c62b8d2b2109c90275287816"

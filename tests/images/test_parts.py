@@ -1,4 +1,4 @@
-"""Parts of photos: the pixels that the whole photo has there, whichever way up it is stored."""
+"""Parts of photos have the same pixels as the whole photo, in every stored orientation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def photo(image_format: str, orientation: int = 1) -> bytes:
 @pytest.mark.parametrize("shrink", [1, 2, 4])
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF"])
-def test_parts_are_those_of_the_whole(image_format: str, orientation: int, shrink: int) -> None:
+def test_parts_equal_the_whole_photo(image_format: str, orientation: int, shrink: int) -> None:
     data = photo(image_format, orientation)
     whole = decode(data, "x", shrink=shrink)
     parts = decode_parts(data, "x", BOXES, shrink=shrink)
@@ -47,13 +47,13 @@ def test_parts_are_those_of_the_whole(image_format: str, orientation: int, shrin
     limits = whole.image.shape[1::-1]
     for part, box in zip(parts, BOXES, strict=True):
         height, width, _ = part.image.shape
-        there = whole.image[part.top : part.top + height, part.left : part.left + width]
-        np.testing.assert_array_equal(part.image, there)
+        expected = whole.image[part.top : part.top + height, part.left : part.left + width]
+        np.testing.assert_array_equal(part.image, expected)
         assert part.image.flags.c_contiguous
         assert part.scale == pytest.approx(whole.scale)
-        wanted = box * np.tile(whole.scale, 2)
+        scaled = box * np.tile(whole.scale, 2)
         for first, size, low, high, limit in zip(
-            (part.left, part.top), (width, height), wanted[:2], wanted[2:], limits, strict=True
+            (part.left, part.top), (width, height), scaled[:2], scaled[2:], limits, strict=True
         ):
             assert size >= 1
             assert first <= np.clip(low, 0, limit - 1)
@@ -61,12 +61,12 @@ def test_parts_are_those_of_the_whole(image_format: str, orientation: int, shrin
             assert size <= max(high - low + 2, 1)
 
 
-def test_no_box_is_no_part() -> None:
+def test_no_boxes_give_no_parts() -> None:
     assert decode_parts(photo("JPEG"), "x", np.empty((0, 4), np.float32)) == []
 
 
 def test_errors_are_those_of_decode() -> None:
-    with pytest.raises(UsageError, match="shrink=3"):
+    with pytest.raises(UsageError, match="`shrink` is 3"):
         decode_parts(photo("JPEG"), "x", BOXES, shrink=3)
     with pytest.raises(ImageError, match="more than the limit"):
         decode_parts(photo("JPEG"), "x", BOXES, max_pixels=100)

@@ -21,7 +21,7 @@ def noise(height: int, width: int) -> Image:
 
 
 def decode_sixel(text: str) -> Image:
-    """What a terminal would draw, by the manual of the VT340."""
+    """Draw sixels as described in the manual of the VT340."""
     header = re.match(r'\x1bP0;1;0q"1;1;(\d+);(\d+)', text)
     assert text.endswith("\x1b\\")
     width, height = int(header[1]), int(header[2])
@@ -52,14 +52,14 @@ def decode_sixel(text: str) -> Image:
     return canvas[:height]
 
 
-def test_kitty_byte_for_byte() -> None:
+def test_kitty_sequence_is_exact() -> None:
     image = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
     text = kitty_sequence(image)
     found = re.fullmatch(r"\x1b_Ga=T,f=100,q=2,m=0;([A-Za-z0-9+/=]+)\x1b\\", text)
     assert np.array_equal(png(base64.b64decode(found[1])), image)
 
 
-def test_kitty_comes_in_chunks() -> None:
+def test_kitty_sequence_is_chunked() -> None:
     image = noise(60, 60)
     chunks = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", kitty_sequence(image))
     assert "".join(f"\x1b_G{keys};{data}\x1b\\" for keys, data in chunks) == kitty_sequence(image)
@@ -69,7 +69,7 @@ def test_kitty_comes_in_chunks() -> None:
     assert np.array_equal(png(base64.b64decode("".join(data for _, data in chunks))), image)
 
 
-def test_iterm_byte_for_byte() -> None:
+def test_iterm_sequence_is_exact() -> None:
     image = noise(5, 7)
     found = re.fullmatch(
         r"\x1b\]1337;File=inline=1;size=(\d+);width=7px;height=5px;preserveAspectRatio=1:([A-Za-z0-9+/=]+)\x07",
@@ -80,7 +80,7 @@ def test_iterm_byte_for_byte() -> None:
     assert np.array_equal(png(data), image)
 
 
-def test_sixel_byte_for_byte() -> None:
+def test_sixel_sequence_is_exact() -> None:
     image = np.zeros((2, 5, 3), np.uint8)
     image[:, :4] = (255, 0, 0)
     image[0, 4] = (0, 0, 255)
@@ -100,15 +100,15 @@ def test_sixel_byte_for_byte() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (6, 9), (13, 31), (40, 20)])
-def test_sixels_decode_to_the_picture(height: int, width: int) -> None:
+def test_sixels_decode_to_the_image(height: int, width: int) -> None:
     ramp = np.linspace(0, 255, width, dtype=np.uint8)
     image = np.stack([np.tile(ramp, (height, 1))] * 3, axis=2)
     image[:, : width // 2, 0] = 200
     difference = np.abs(decode_sixel(sixel_sequence(image)).astype(int) - image)
-    assert difference.max() <= 4  # colours in whole percent, and up to 256 of them
+    assert difference.max() <= 4  # colours are rounded to percent and reduced to 256
 
 
-def test_sixels_of_many_colours_are_near() -> None:
+def test_sixels_of_many_colours_are_close() -> None:
     image = noise(24, 24)
     difference = np.abs(decode_sixel(sixel_sequence(image)).astype(int) - image)
     assert difference.mean() < 16

@@ -27,13 +27,13 @@ def relpaths(*paths: str | Path, exclude: tuple[Path, ...] = ()) -> list[str]:
     return [candidate.relpath for candidate in walk(paths, exclude=exclude)]
 
 
-def test_order_is_that_of_the_relative_paths(tmp_path: Path) -> None:
+def test_files_are_sorted_by_relative_path(tmp_path: Path) -> None:
     names = ["a.jpg", "a/z.jpg", "a b.jpg", "a-1/x.jpg", "b/c/d.jpg", "b.jpg", "Ä.jpg", "B.jpg", "z"]
     make(tmp_path, *names)
     assert relpaths(tmp_path) == sorted(names)
 
 
-def test_candidate_holds_what_stat_says(tmp_path: Path) -> None:
+def test_a_candidate_has_the_size_and_time_of_the_file(tmp_path: Path) -> None:
     make(tmp_path, "x/photo.jpg")
     os.utime(tmp_path / "x/photo.jpg", ns=(1, 1_600_000_000_123_456_789))
     (candidate,) = walk([tmp_path])
@@ -42,20 +42,20 @@ def test_candidate_holds_what_stat_says(tmp_path: Path) -> None:
     assert candidate.path == tmp_path / "x" / "photo.jpg"
 
 
-def test_single_file_has_its_folder_as_root(tmp_path: Path) -> None:
+def test_the_root_of_a_single_file_is_its_folder(tmp_path: Path) -> None:
     make(tmp_path, "x/photo.jpg")
     (candidate,) = walk([str(tmp_path / "x" / "photo.jpg")])
     assert (candidate.root, candidate.relpath) == (tmp_path / "x", "photo.jpg")
 
 
-def test_root_is_absolute_and_normal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_root_is_absolute_and_normalised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "x/photo.jpg")
     monkeypatch.chdir(tmp_path / "x")
     (candidate,) = walk(["../x/."])
     assert candidate.root == tmp_path / "x"
 
 
-def test_hidden_and_junk_are_left_out(tmp_path: Path) -> None:
+def test_hidden_files_and_junk_are_skipped(tmp_path: Path) -> None:
     make(
         tmp_path,
         "photo.jpg",
@@ -75,7 +75,7 @@ def test_hidden_and_junk_are_left_out(tmp_path: Path) -> None:
     assert relpaths(tmp_path) == ["notes.txt", "photo.jpg"]
 
 
-def test_what_is_given_is_honoured(tmp_path: Path) -> None:
+def test_paths_passed_to_walk_are_never_skipped(tmp_path: Path) -> None:
     make(
         tmp_path,
         ".hidden/photo.jpg",
@@ -88,11 +88,11 @@ def test_what_is_given_is_honoured(tmp_path: Path) -> None:
     assert relpaths(tmp_path / ".hidden") == ["photo.jpg"]
     assert relpaths(tmp_path / ".one.jpg") == [".one.jpg"]
     assert relpaths(tmp_path / "@eaDir") == ["photo.jpg"]
-    # ... also after a walk that has passed it by.
+    # ... even if an earlier path of the same walk skipped them.
     assert relpaths(tmp_path, tmp_path / "private", tmp_path / ".hidden") == ["p.jpg", "photo.jpg"]
 
 
-def test_exclude(tmp_path: Path) -> None:
+def test_excluded_paths_are_skipped(tmp_path: Path) -> None:
     make(tmp_path, "a/photo.jpg", "index/crop.jpg", "b.jpg")
     (tmp_path / "alias").symlink_to("index")
     exclude = (tmp_path / "index", tmp_path / "b.jpg", tmp_path / "not there")
@@ -100,7 +100,7 @@ def test_exclude(tmp_path: Path) -> None:
     assert relpaths(tmp_path / "index", exclude=exclude) == []
 
 
-def test_overlapping_arguments_yield_each_file_once(tmp_path: Path) -> None:
+def test_overlapping_paths_yield_each_file_once(tmp_path: Path) -> None:
     make(tmp_path, "photos/2020/a.jpg", "photos/b.jpg")
     photos = tmp_path / "photos"
     assert relpaths(photos, photos / "2020") == ["2020/a.jpg", "b.jpg"]
@@ -111,7 +111,7 @@ def test_overlapping_arguments_yield_each_file_once(tmp_path: Path) -> None:
     assert relpaths(photos / "b.jpg", photos / "b.jpg") == ["b.jpg"]
 
 
-def test_overlap_through_a_linked_folder(tmp_path: Path) -> None:
+def test_paths_that_overlap_by_a_link_yield_each_file_once(tmp_path: Path) -> None:
     make(tmp_path, "photos/a.jpg")
     (tmp_path / "alias").symlink_to("photos")
     assert relpaths(tmp_path / "photos", tmp_path / "alias") == ["a.jpg"]
@@ -119,7 +119,7 @@ def test_overlap_through_a_linked_folder(tmp_path: Path) -> None:
     assert [c.root for c in walk([tmp_path / "alias"])] == [tmp_path / "alias"]
 
 
-def test_copies_and_hard_links_are_files_of_their_own(tmp_path: Path) -> None:
+def test_hard_links_are_separate_files(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg")
     os.link(tmp_path / "a.jpg", tmp_path / "b.jpg")
     assert relpaths(tmp_path / "a.jpg", tmp_path) == ["a.jpg", "b.jpg"]
@@ -156,14 +156,14 @@ def test_broken_links_are_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_pipes_are_ignored(tmp_path: Path) -> None:
+def test_pipes_are_skipped(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
     assert relpaths(tmp_path, tmp_path / "pipe.jpg") == ["a.jpg"]
 
 
 @pytest.mark.parametrize("by_descriptor", [False, True])
-def test_folder_that_cannot_be_listed(
+def test_folders_that_cannot_be_listed_are_reported(
     by_descriptor: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if by_descriptor and not walk_module._BY_DESCRIPTOR:
@@ -171,12 +171,12 @@ def test_folder_that_cannot_be_listed(
     monkeypatch.setattr(walk_module, "_BY_DESCRIPTOR", by_descriptor)
     make(tmp_path, "a/x.jpg", "b/x.jpg", "c/x.jpg")
     function = "open" if by_descriptor else "scandir"
-    looked = getattr(os, function)
+    original = getattr(os, function)
 
     def refuse(path: str, *flags: int) -> object:
         if path.rstrip("/").endswith("b"):
             raise PermissionError(13, "Permission denied", path)
-        return looked(path, *flags)
+        return original(path, *flags)
 
     monkeypatch.setattr(os, function, refuse)
     found = list(walk([tmp_path]))
@@ -192,7 +192,7 @@ def test_folder_that_cannot_be_listed(
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="permissions do not bind root")
-def test_real_permissions(tmp_path: Path) -> None:
+def test_folders_without_permission_are_reported(tmp_path: Path) -> None:
     make(tmp_path, "closed/x.jpg", "open/x.jpg")
     (tmp_path / "closed").chmod(0)
     try:
@@ -208,7 +208,7 @@ def test_real_permissions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", ["missing", "a.jpg/below", "", "nul\0byte"])
-def test_a_path_that_does_not_exist_is_named_at_once(
+def test_a_missing_path_is_an_error_before_the_walk(
     tmp_path: Path, bad: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path, "a.jpg")
@@ -220,7 +220,7 @@ def test_a_path_that_does_not_exist_is_named_at_once(
 
 
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="file names are Unicode here")
-def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
     make(tmp_path, "z.jpg")
     (tmp_path / name).write_bytes(b"x")
@@ -229,14 +229,14 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert found[0].path.read_bytes() == b"x"
 
 
-def test_deep_folders(tmp_path: Path) -> None:
+def test_deep_folders_are_walked(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["d"] * 400)
     deep.mkdir(parents=True)
     (deep / "photo.jpg").write_bytes(b"x")
     assert relpaths(tmp_path) == ["d/" * 400 + "photo.jpg"]
 
 
-def test_walking_needs_neither_numpy_nor_pillow() -> None:
+def test_walking_imports_neither_numpy_nor_pillow() -> None:
     code = (
         "import sys; from faceindex.images.walk import walk; from faceindex.images import sniff;"
         "print(sorted({'numpy', 'PIL'} & set(sys.modules)));"
@@ -247,14 +247,12 @@ def test_walking_needs_neither_numpy_nor_pillow() -> None:
     assert run.stdout.split("\n")[:2] == ["[]", "True True ['PIL', 'numpy']"]
 
 
-def test_progress_is_told_now_and_then_and_may_end_the_walk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_is_reported_and_may_end_the_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, *(f"{folder}/{number}.jpg" for folder in "ab" for number in range(5)))
     monkeypatch.setattr(walk_module, "_REPORT_EVERY", 3)
-    told: list[int] = []
-    walk([tmp_path], on_files=told.append)
-    assert told == [3, 8]
+    reported: list[int] = []
+    walk([tmp_path], on_files=reported.append)
+    assert reported == [3, 8]
 
     def stop(files: int) -> None:
         raise KeyboardInterrupt
@@ -263,8 +261,8 @@ def test_progress_is_told_now_and_then_and_may_end_the_walk(
         walk([tmp_path], on_files=stop)
 
 
-def test_the_digest_tells_what_the_candidates_tell(tmp_path: Path) -> None:
-    """Over a random history, two listings have the same digest just when they have the same files."""
+def test_digests_are_equal_exactly_if_the_candidates_are(tmp_path: Path) -> None:
+    """In a random sequence of changes, two listings have equal digests exactly if their files are equal."""
     rng = random.Random(0)
     tree = tmp_path / "tree"
     tree.mkdir()
@@ -292,7 +290,7 @@ def test_the_digest_tells_what_the_candidates_tell(tmp_path: Path) -> None:
     assert len(set(by_content.values())) == len(by_content) > 50
 
 
-def test_the_digest_is_of_real_folders_in_their_order(tmp_path: Path) -> None:
+def test_the_digest_depends_on_real_folders_and_their_order(tmp_path: Path) -> None:
     make(tmp_path, "x/a.jpg", "y/a.jpg")
     for folder in "xy":
         os.utime(tmp_path / folder / "a.jpg", (1, 1))
@@ -306,7 +304,7 @@ def test_the_digest_is_of_real_folders_in_their_order(tmp_path: Path) -> None:
     assert walk([link]).digest == digests[1]
 
 
-def test_there_is_no_digest_of_what_is_no_folder_or_cannot_be_looked_at(tmp_path: Path) -> None:
+def test_there_is_no_digest_for_single_files_and_after_errors(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg")
     assert walk([tmp_path / "a.jpg"]).digest is None
     assert walk([tmp_path]).digest is not None
@@ -314,14 +312,14 @@ def test_there_is_no_digest_of_what_is_no_folder_or_cannot_be_looked_at(tmp_path
     assert walk([tmp_path]).digest is None
 
 
-def test_what_is_excluded_may_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_excluded_folder_may_be_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "a.jpg", "index/x.jpg")
-    looked = os.open
+    original = os.open
 
     def refuse(path: str, *flags: int) -> int:
         if path.rstrip("/").endswith("index"):
             raise PermissionError(13, "Permission denied", path)
-        return looked(path, *flags)
+        return original(path, *flags)
 
     monkeypatch.setattr(os, "open", refuse)
     assert relpaths(tmp_path, exclude=(tmp_path / "index",)) == ["a.jpg"]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from faceindex.errors import WeightsInvalid
-from faceindex.models.dlib_format import (
+from faceindex.models.dlib_format import Reader, read_metric_network, read_mmod_network
+from faceindex.models.dlib_layers import (
     Add,
     Affine,
     AveragePool,
@@ -17,13 +18,10 @@ from faceindex.models.dlib_format import (
     Linear,
     MaxPool,
     PyramidInput,
-    Reader,
     ReLU,
     Skip,
     SlidingWindow,
     Tag,
-    read_metric_network,
-    read_mmod_network,
 )
 
 
@@ -63,7 +61,7 @@ KINDS: tuple[LayerKind, ...] = (Convolution, Affine, ReLU, MaxPool, Tag, Skip, A
 
 
 def network(*, mode: int = 0, last: bytes = b"", con: str = "con_4", fc: str = "fc_2") -> bytes:
-    versions = [2, 2, 2, 1, 1, 2, 2, 2]  # from Linear to Affine; tags and skips have version 1
+    versions = [2, 2, 2, 1, 1, 2, 2, 2]  # from Linear to Affine; Tag and Skip have version 1
     contents = [
         text("affine_") + tensor(np.concatenate([SCALE, SHIFT])) + alias(1, 2, 1, 1) * 2 + integer(mode),
         text("relu_"),
@@ -103,7 +101,7 @@ def network(*, mode: int = 0, last: bytes = b"", con: str = "con_4", fc: str = "
 
 
 @pytest.mark.parametrize("value", [0, 1, -1, 127, 128, 255, -256, 22_466_066, 2**63 - 1, -(2**62)])
-def test_integers_of_every_length(value: int) -> None:
+def test_integers_of_all_lengths(value: int) -> None:
     reader = Reader(integer(value), "x.dat")
     assert reader.integer() == value
     reader.end()
@@ -124,11 +122,11 @@ def test_reals(encoded: bytes, value: float) -> None:
     assert Reader(encoded, "x.dat").real() == value
 
 
-def test_real_that_is_not_a_number() -> None:
+def test_nan_is_read() -> None:
     assert math.isnan(Reader(real(0, 32002), "x.dat").real())
 
 
-def test_known_bytes() -> None:
+def test_bytes_of_the_published_file() -> None:
     # The first bytes of the published file: loss layer, version, name, margin of 0.04.
     start = bytes.fromhex("01 01 01 0d") + b"loss_metric_2" + bytes.fromhex("03 0a d7 a3 81 1c")
     reader = Reader(start, "x.dat")
@@ -166,7 +164,7 @@ def test_network(con: str, fc: str) -> None:
     np.testing.assert_array_equal(linear.weight, HEAD.T)
 
 
-def test_cut_anywhere_it_is_invalid() -> None:
+def test_a_network_truncated_anywhere_is_invalid() -> None:
     whole = network()
     for length in range(len(whole)):
         with pytest.raises(WeightsInvalid):
@@ -181,16 +179,16 @@ def test_cut_anywhere_it_is_invalid() -> None:
         (lambda c: b"\x41" + c[1:], "0x41 does not start an integer"),
         (lambda c: b"\x09" + c[1:], "0x09 does not start an integer"),
         (lambda c: c.replace(b"relu_", b"rel!_"), "a ReLU is 'rel!_', not 'relu_' or 'relu_2'"),
-        (lambda c: c.replace(b"relu_", b"\xff\xff\xff\xff\xff"), "a name is not plain text"),
+        (lambda c: c.replace(b"relu_", b"\xff\xff\xff\xff\xff"), "a name is not ASCII text"),
         (lambda c: c.replace(b"100", b"1x0", 1), "b'x' is not a boolean"),
         (lambda c: c.replace(tensor(HEAD), integer(2) + integer(-2)), "-2 is not a size"),
         (lambda c: c.replace(tensor(HEAD), tensor(HEAD[:1])), "has 3 parameters"),
         (lambda c: c.replace(alias(2, 3, 2, 2), alias(2, 3, 2, 1)), "has the shape"),
         (lambda c: c.replace(alias(1, 2, 1, 1) * 2, alias(1, 1, 1, 1) * 2), "an affine layer of 1 channels"),
-        (lambda c: c.replace(real(5, -7), real(5, 31000)), "is no number"),
+        (lambda c: c.replace(real(5, -7), real(5, 31000)), "is not a number"),
     ],
 )
-def test_damage_is_named(damage: Callable[[bytes], bytes], message: str) -> None:
+def test_damage_is_described(damage: Callable[[bytes], bytes], message: str) -> None:
     content = network()
     damaged = damage(content)
     assert damaged != content
@@ -200,12 +198,12 @@ def test_damage_is_named(damage: Callable[[bytes], bytes], message: str) -> None
     assert caught.value.problem.startswith("x.dat cannot be read")
 
 
-def test_affine_of_the_wrong_mode() -> None:
+def test_an_affine_layer_of_another_mode_is_invalid() -> None:
     with pytest.raises(WeightsInvalid, match="the mode of an affine layer is 1, not 0"):
         read_metric_network(network(mode=1), "x.dat", KINDS)
 
 
-def test_huge_tensor_allocates_nothing() -> None:
+def test_the_size_of_a_tensor_is_checked_before_allocation() -> None:
     content = integer(2) + integer(2**40) * 4
     with pytest.raises(WeightsInvalid, match="more bytes should follow"):
         Reader(content, "x.dat").tensor()
@@ -233,7 +231,7 @@ def detector(*, options: int = 1, form: str = "input_rgb_image_pyramid", channel
         + tensor(VARIANCE)
         + integer(100) * 2
         + ONE * 4
-        + real(5243, -19)  # 0.01, nearly
+        + real(5243, -19)  # about 0.01
     )
     return b"".join(
         [
@@ -264,7 +262,7 @@ def test_detector(form: str, padding: tuple[int, int]) -> None:
     np.testing.assert_allclose(affine.scale * x + affine.shift, normalised * SCALE + SHIFT, rtol=1e-5)
 
 
-def test_detector_cut_anywhere_is_invalid() -> None:
+def test_a_detector_truncated_anywhere_is_invalid() -> None:
     whole = detector()
     for length in range(len(whole)):
         with pytest.raises(WeightsInvalid):
@@ -281,7 +279,7 @@ def test_detector_cut_anywhere_is_invalid() -> None:
         (detector() + b"\x01", "1 bytes follow the network"),
     ],
 )
-def test_another_detector_is_refused(content: bytes, message: str) -> None:
+def test_an_unsupported_detector_is_invalid(content: bytes, message: str) -> None:
     with pytest.raises(WeightsInvalid) as caught:
         read_mmod_network(content, "x.dat", MMOD_KINDS)
     assert message in caught.value.problem

@@ -1,4 +1,4 @@
-"""Downloading a weight file, against servers on this machine that misbehave in every way."""
+"""Downloading weight files from local servers that misbehave in many ways."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ OTHER = CONTENT[::-1]
 
 @dataclass
 class Server:
-    """What the server has, how it behaves, and what it was asked."""
+    """What the server offers, how it behaves, and the requests that it received."""
 
     url: str = ""
     content: bytes = CONTENT
     etag: str | None = '"one"'
     ranges: bool = True
     chunked: bool = False
-    cut_after: int | None = None  # bytes of the body, after which the connection breaks
+    cut_after: int | None = None  # bytes of the body before the connection breaks
     status: int = 200
     location: str | None = None
-    shifted: int = 0  # ranges start that many bytes further than asked for
+    shifted: int = 0  # bytes by which ranges start later than requested
     paths: list[str] = field(default_factory=list)
-    asked: list[dict[str, str]] = field(default_factory=list)
+    requests: list[dict[str, str]] = field(default_factory=list)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -53,7 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         state = self.state
         state.paths.append(self.path)
-        state.asked.append({name.lower(): value for name, value in self.headers.items()})
+        state.requests.append({name.lower(): value for name, value in self.headers.items()})
         self.close_connection = True
         if state.location and self.path.startswith("/old"):
             self.send_response(302)
@@ -80,19 +80,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        with contextlib.suppress(OSError):  # the client may have heard enough
+        with contextlib.suppress(OSError):  # the client may have closed the connection
             if state.chunked:
                 self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
             else:
                 self.wfile.write(body[: state.cut_after])
 
     def _start(self) -> int | None:
-        asked = self.headers.get("Range")
-        if asked is None or not self.state.ranges:
+        requested = self.headers.get("Range")
+        if requested is None or not self.state.ranges:
             return None
         if (condition := self.headers.get("If-Range")) and condition != self.state.etag:
             return None
-        return int(asked.removeprefix("bytes=").removesuffix("-"))
+        return int(requested.removeprefix("bytes=").removesuffix("-"))
 
     def log_message(self, *args: object) -> None:
         pass
@@ -113,7 +113,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The user's folder, which does not exist yet; and no proxy of the developer's."""
+    """The user's folder, which does not exist yet. Proxies of the environment are removed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("FACEINDEX_WEIGHTS", "FACEINDEX_OFFLINE", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -132,8 +132,8 @@ def weight(server: Server) -> WeightFile:
     )
 
 
-def kept(folder: Path) -> list[str]:
-    """Visible files of the user's folder."""
+def visible_files(folder: Path) -> list[str]:
+    """Names of the files in the user's folder that are not hidden."""
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
@@ -144,31 +144,29 @@ def interrupt(server: Server, weight: WeightFile, after: int = 300_000) -> None:
     server.cut_after = None
 
 
-def test_a_whole_file_comes_and_its_progress_is_told(
+def test_a_file_is_downloaded_and_progress_is_reported(
     server: Server, weight: WeightFile, folder: Path
 ) -> None:
-    told: list[tuple[int, int]] = []
-    path = fetch_weights(weight, progress=lambda done, total: told.append((done, total)))
+    reported: list[tuple[int, int]] = []
+    path = fetch_weights(weight, progress=lambda done, total: reported.append((done, total)))
     assert path == folder / "test-net.pt"
     assert path.read_bytes() == CONTENT
-    assert kept(folder) == ["test-net.pt"]
-    assert told[0] == (0, len(CONTENT))
-    assert told[-1] == (len(CONTENT), len(CONTENT))
-    assert told == sorted(told)
+    assert visible_files(folder) == ["test-net.pt"]
+    assert reported[0] == (0, len(CONTENT))
+    assert reported[-1] == (len(CONTENT), len(CONTENT))
+    assert reported == sorted(reported)
     assert find_weights(weight) == path
     if os.name == "posix":
         assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(
-    server: Server, weight: WeightFile, folder: Path
-) -> None:
+def test_an_interrupted_download_is_resumed(server: Server, weight: WeightFile, folder: Path) -> None:
     server.cut_after = 300_000
     with pytest.raises(FetchFailed, match=r"broke after 300,000 of 1,048,576 bytes") as info:
         fetch_weights(weight)
     assert str(folder / "test-net.pt.part") in info.value.problem
     assert (folder / "test-net.pt.part").read_bytes() == CONTENT[:300_000]
-    assert "Run it again" in info.value.remedy
+    assert info.value.remedy == "Run it again to resume."
     with pytest.raises(WeightsNotFound):
         find_weights(weight)
     server.cut_after = 100_000
@@ -176,23 +174,23 @@ def test_an_interrupted_download_goes_on_where_it_stopped(
         fetch_weights(weight)
     server.cut_after = None
     assert fetch_weights(weight).read_bytes() == CONTENT
-    assert [asked.get("range") for asked in server.asked] == [None, "bytes=300000-", "bytes=400000-"]
-    assert server.asked[-1]["if-range"] == '"one"'
-    assert kept(folder) == ["test-net.pt"]
+    assert [headers.get("range") for headers in server.requests] == [None, "bytes=300000-", "bytes=400000-"]
+    assert server.requests[-1]["if-range"] == '"one"'
+    assert visible_files(folder) == ["test-net.pt"]
 
 
-def test_a_connection_that_breaks_at_once_keeps_nothing(
+def test_a_connection_that_breaks_at_once_leaves_no_partial_file(
     server: Server, weight: WeightFile, folder: Path
 ) -> None:
     server.cut_after = 0
-    with pytest.raises(FetchFailed, match="broke before anything came") as info:
+    with pytest.raises(FetchFailed, match="broke before any data arrived") as info:
         fetch_weights(weight)
     assert "kept" not in info.value.problem
-    assert "goes on" not in info.value.remedy
-    assert kept(folder) == []
+    assert "resume" not in info.value.remedy
+    assert visible_files(folder) == []
 
 
-def test_ctrl_c_keeps_what_came(server: Server, weight: WeightFile, folder: Path) -> None:
+def test_ctrl_c_keeps_the_partial_file(server: Server, weight: WeightFile, folder: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done > 200_000:
             raise KeyboardInterrupt
@@ -201,110 +199,116 @@ def test_ctrl_c_keeps_what_came(server: Server, weight: WeightFile, folder: Path
         fetch_weights(weight, progress=stop)
     assert 200_000 < (folder / "test-net.pt.part").stat().st_size < len(CONTENT)
     assert fetch_weights(weight).read_bytes() == CONTENT
-    assert "range" in server.asked[-1]
+    assert "range" in server.requests[-1]
 
 
-def test_a_server_without_ranges_starts_over(server: Server, weight: WeightFile) -> None:
+def test_a_download_restarts_if_the_server_has_no_ranges(server: Server, weight: WeightFile) -> None:
     interrupt(server, weight)
     server.ranges = False
     assert fetch_weights(weight).read_bytes() == CONTENT
 
 
-def test_a_file_that_changed_in_between_starts_over(server: Server, weight: WeightFile) -> None:
+def test_a_download_restarts_if_the_file_changed_on_the_server(server: Server, weight: WeightFile) -> None:
     server.content = OTHER
     interrupt(server, weight)
     server.content, server.etag = CONTENT, '"two"'
     assert fetch_weights(weight).read_bytes() == CONTENT
-    assert server.asked[-1]["if-range"] == '"one"'
+    assert server.requests[-1]["if-range"] == '"one"'
 
 
 @pytest.mark.parametrize("etag", [None, 'W/"weak"'])
-def test_a_change_that_the_server_does_not_tell_is_found_by_the_hash(
+def test_a_change_without_a_new_etag_is_detected_by_the_hash(
     server: Server, weight: WeightFile, etag: str | None
 ) -> None:
     server.content, server.etag = OTHER, etag
     interrupt(server, weight)
     server.content = CONTENT
     assert fetch_weights(weight).read_bytes() == CONTENT
-    assert [asked.get("range") for asked in server.asked] == [None, "bytes=300000-", None]
-    assert "if-range" not in server.asked[1]
+    assert [headers.get("range") for headers in server.requests] == [None, "bytes=300000-", None]
+    assert "if-range" not in server.requests[1]
 
 
-def test_a_part_of_another_address_is_not_continued(server: Server, weight: WeightFile) -> None:
+def test_a_partial_file_of_another_address_is_not_resumed(server: Server, weight: WeightFile) -> None:
     interrupt(server, weight)
     assert fetch_weights(replace(weight, url=f"{server.url}/mirror")).read_bytes() == CONTENT
-    assert "range" not in server.asked[-1]
+    assert "range" not in server.requests[-1]
 
 
-def test_a_part_that_is_whole_needs_no_server(server: Server, weight: WeightFile, folder: Path) -> None:
+def test_a_complete_partial_file_needs_no_server(server: Server, weight: WeightFile, folder: Path) -> None:
     interrupt(server, weight)
     (folder / "test-net.pt.part").write_bytes(CONTENT)
     assert fetch_weights(weight).read_bytes() == CONTENT
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-def test_a_part_that_is_too_long_is_dropped(server: Server, weight: WeightFile, folder: Path) -> None:
+def test_a_partial_file_that_is_too_long_is_deleted(server: Server, weight: WeightFile, folder: Path) -> None:
     interrupt(server, weight)
     (folder / "test-net.pt.part").write_bytes(CONTENT + b"x")
     assert fetch_weights(weight).read_bytes() == CONTENT
 
 
-def test_a_wrong_hash_is_refused_and_removed(server: Server, weight: WeightFile, folder: Path) -> None:
+def test_a_file_with_a_wrong_hash_is_refused_and_deleted(
+    server: Server, weight: WeightFile, folder: Path
+) -> None:
     server.content = OTHER
     with pytest.raises(FetchFailed) as info:
         fetch_weights(weight)
     assert weight.sha256 in info.value.problem
     assert hashlib.sha256(OTHER).hexdigest() in info.value.problem
-    assert kept(folder) == []
+    assert visible_files(folder) == []
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT + b"x"], ids=["shorter", "longer"])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_wrong_size_is_refused_and_removed(
+def test_a_file_of_a_wrong_size_is_refused_and_deleted(
     server: Server, weight: WeightFile, folder: Path, content: bytes, chunked: bool
 ) -> None:
     server.content, server.chunked = content, chunked
-    with pytest.raises(FetchFailed, match=r"bytes instead of 1,048,576; what came was removed"):
+    with pytest.raises(FetchFailed, match=r"bytes instead of 1,048,576\. The download was deleted"):
         fetch_weights(weight)
-    assert kept(folder) == []
+    assert visible_files(folder) == []
 
 
-def test_a_whole_file_of_unknown_size_is_taken(server: Server, weight: WeightFile) -> None:
+def test_a_response_without_a_length_is_accepted(server: Server, weight: WeightFile) -> None:
     server.chunked = True
     assert fetch_weights(weight).read_bytes() == CONTENT
 
 
-def test_a_resource_that_shrank_starts_over(server: Server, weight: WeightFile, folder: Path) -> None:
+def test_a_download_restarts_if_the_file_shrank_on_the_server(
+    server: Server, weight: WeightFile, folder: Path
+) -> None:
     interrupt(server, weight)
     server.content = CONTENT[:1000]  # the range cannot be satisfied
     with pytest.raises(FetchFailed, match="it has 1,000 bytes"):
         fetch_weights(weight)
-    assert kept(folder) == []
+    assert visible_files(folder) == []
 
 
-def test_other_bytes_than_asked_for_are_not_appended(
+def test_a_range_that_was_not_requested_is_not_appended(
     server: Server, weight: WeightFile, folder: Path
 ) -> None:
     interrupt(server, weight)
     server.shifted = 1
-    with pytest.raises(FetchFailed, match="other bytes"):
+    with pytest.raises(FetchFailed, match=r"a byte range of .* that was not requested"):
         fetch_weights(weight)
-    assert kept(folder) == []
+    assert visible_files(folder) == []
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_what_the_server_answers_is_told(
+def test_the_error_names_the_status_of_the_server(
     server: Server, weight: WeightFile, folder: Path, status: int
 ) -> None:
     server.status = status
-    with pytest.raises(FetchFailed, match=f"answers {status} ") as info:
+    with pytest.raises(FetchFailed, match=f"returned {status} ") as info:
         fetch_weights(weight)
     assert weight.url is not None
     assert weight.url in info.value.problem
     assert str(folder) in info.value.remedy
 
 
-def test_nobody_there_names_the_address_and_the_folder(weight: WeightFile, folder: Path) -> None:
+def test_the_error_for_an_unreachable_server_names_the_address_and_the_folder(
+    weight: WeightFile, folder: Path
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/net.pt"
@@ -321,7 +325,7 @@ def test_redirects_are_followed(server: Server, weight: WeightFile) -> None:
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://example.org/net.pt"])
-def test_redirects_to_other_schemes_are_not(server: Server, weight: WeightFile, target: str) -> None:
+def test_redirects_to_other_schemes_are_refused(server: Server, weight: WeightFile, target: str) -> None:
     server.location = target
     with pytest.raises(FetchFailed, match="redirect"):
         fetch_weights(replace(weight, url=f"{server.url}/old"))
@@ -331,7 +335,7 @@ def test_redirects_to_other_schemes_are_not(server: Server, weight: WeightFile, 
     ("before", "after", "allowed"),
     [("https", "http", False), ("https", "https", True), ("http", "https", True)],
 )
-def test_https_is_never_left(before: str, after: str, allowed: bool) -> None:
+def test_redirects_from_https_to_http_are_refused(before: str, after: str, allowed: bool) -> None:
     request = urllib.request.Request(f"{before}://example.org/a")
     arguments = (request, None, 302, "Found", {}, f"{after}://example.org/b")
     redirects = fetch._SafeRedirects()
@@ -340,13 +344,13 @@ def test_https_is_never_left(before: str, after: str, allowed: bool) -> None:
         assert followed is not None
         assert followed.full_url == f"{after}://example.org/b"
     else:
-        with pytest.raises(urllib.error.URLError, match="not as safe"):
+        with pytest.raises(urllib.error.URLError, match="less secure"):
             redirects.redirect_request(*arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/net.pt", "net.pt", None])
-def test_only_the_web_is_an_address(weight: WeightFile, url: str | None) -> None:
-    with pytest.raises(FetchFailed, match="cannot be fetched") as info:
+def test_only_http_addresses_are_accepted(weight: WeightFile, url: str | None) -> None:
+    with pytest.raises(FetchFailed, match="cannot be downloaded") as info:
         fetch_weights(replace(weight, url=url))
     assert weight.source in info.value.remedy
 
@@ -361,22 +365,24 @@ def test_the_proxy_of_the_environment_is_used(
 
 
 @pytest.mark.parametrize("by", ["argument", "variable"])
-def test_offline_does_not_touch_the_network(
+def test_offline_does_not_use_the_network(
     server: Server, weight: WeightFile, folder: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     if by == "variable":
         monkeypatch.setenv("FACEINDEX_OFFLINE", "1")
     with pytest.raises(FetchFailed) as info:
         fetch_weights(weight, offline=by == "argument")
-    assert server.asked == []
+    assert server.requests == []
     assert weight.url is not None
     assert weight.url in info.value.remedy
-    assert f"{folder} as test-net.pt." in info.value.remedy  # the address may end in anything
+    assert (
+        f"{folder} as test-net.pt." in info.value.remedy
+    )  # after the address, which may end in another name
     monkeypatch.setenv("FACEINDEX_OFFLINE", "0")
     assert fetch_weights(weight).is_file()
 
 
-def test_a_full_disk_keeps_what_came_and_the_next_run_goes_on(
+def test_a_full_disk_keeps_the_partial_file_and_the_next_run_resumes_it(
     server: Server, weight: WeightFile, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = fetch._write
@@ -394,38 +400,40 @@ def test_a_full_disk_keeps_what_came_and_the_next_run_goes_on(
     assert "Free 448,576 bytes" in info.value.remedy
     assert (folder / "test-net.pt.part").read_bytes() == CONTENT[:600_000]
     assert fetch_weights(weight).read_bytes() == CONTENT
-    assert server.asked[-1]["range"] == "bytes=600000-"
+    assert server.requests[-1]["range"] == "bytes=600000-"
 
 
-def test_a_disk_that_is_full_from_the_start_has_kept_nothing(
+def test_a_disk_that_is_full_from_the_start_keeps_no_partial_file(
     server: Server, weight: WeightFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(file: object, block: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(fetch, "_write", full)
-    with pytest.raises(FetchFailed, match=r"disk is full: nothing came yet\.") as info:
+    with pytest.raises(FetchFailed, match=r"disk is full: nothing has been downloaded\.") as info:
         fetch_weights(weight)
     assert info.value.remedy == "Free 1,048,576 bytes and run it again."
 
 
-def test_a_folder_that_cannot_be_made_is_told(
+def test_a_folder_that_cannot_be_created_is_an_error(
     weight: WeightFile, server: Server, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("a file is in the way")
     with pytest.raises(ModelError, match="cannot be written"):
         fetch_weights(weight)
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_a_second_process_waits_its_turn(weight: WeightFile, folder: Path, server: Server) -> None:
+def test_a_second_process_is_refused_while_the_first_downloads(
+    weight: WeightFile, folder: Path, server: Server
+) -> None:
     interrupt(server, weight)
     before = (folder / "test-net.pt.part").read_bytes()
     holder = (
         "import sys, pathlib\n"
         "from faceindex.models import WeightFile, fetch\n"
         "weight = WeightFile('test-net.pt', 1, '', '')\n"
-        "with fetch._alone(pathlib.Path(sys.argv[1]), weight):\n"
+        "with fetch._lock(pathlib.Path(sys.argv[1]), weight):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )
     with subprocess.Popen(
@@ -436,14 +444,14 @@ def test_a_second_process_waits_its_turn(weight: WeightFile, folder: Path, serve
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(FetchFailed, match=r"Another process is fetching test-net\.pt"):
+        with pytest.raises(FetchFailed, match=r"Another process is downloading test-net\.pt"):
             fetch_weights(weight)
         process.communicate("")
     assert (folder / "test-net.pt.part").read_bytes() == before
     assert fetch_weights(weight).read_bytes() == CONTENT
 
 
-def test_two_threads_at_a_time_do_no_harm(weight: WeightFile, folder: Path) -> None:
+def test_only_one_of_several_threads_downloads(weight: WeightFile, folder: Path) -> None:
     results: list[object] = []
 
     def work() -> None:
@@ -460,10 +468,10 @@ def test_two_threads_at_a_time_do_no_harm(weight: WeightFile, folder: Path) -> N
     assert folder / "test-net.pt" in results
     assert all("Another process" in str(r) for r in results if isinstance(r, FetchFailed))
     assert (folder / "test-net.pt").read_bytes() == CONTENT
-    assert kept(folder) == ["test-net.pt"]
+    assert visible_files(folder) == ["test-net.pt"]
 
 
-def test_nothing_else_in_the_package_uses_the_network() -> None:
+def test_no_other_module_uses_the_network() -> None:
     clients = re.compile(
         r"^\s*(?:import|from) (?:urllib\.request|http|ftplib|ssl|requests|httpx|urllib3)\b", re.M
     )
@@ -473,7 +481,7 @@ def test_nothing_else_in_the_package_uses_the_network() -> None:
 
 
 class TestEnsure:
-    def test_a_damaged_file_of_ours_is_replaced_however_the_folder_is_spelled(
+    def test_a_damaged_file_in_the_users_folder_by_a_relative_path_is_replaced(
         self, weight: WeightFile, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -484,13 +492,13 @@ class TestEnsure:
         assert fetched
         assert path.read_bytes() == CONTENT
 
-    def test_what_is_there_is_not_fetched(self, server: Server, weight: WeightFile) -> None:
+    def test_an_existing_file_is_not_downloaded(self, server: Server, weight: WeightFile) -> None:
         path, fetched = ensure_weights(weight)
         assert fetched
         assert ensure_weights(weight) == (path, False)
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
-    def test_a_damaged_file_of_ours_is_replaced(
+    def test_a_damaged_file_in_the_users_folder_is_replaced(
         self, server: Server, weight: WeightFile, folder: Path
     ) -> None:
         folder.mkdir(parents=True)
@@ -499,19 +507,17 @@ class TestEnsure:
         assert fetched
         assert path.read_bytes() == CONTENT
 
-    def test_a_wrong_file_elsewhere_is_told_and_left_alone(
+    def test_a_wrong_file_in_another_folder_is_an_error_and_is_kept(
         self, server: Server, weight: WeightFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("FACEINDEX_WEIGHTS", str(tmp_path))
         (tmp_path / weight.name).write_bytes(OTHER)
         with pytest.raises(WeightsInvalid):
             ensure_weights(weight)
-        assert server.asked == []
+        assert server.requests == []
         assert (tmp_path / weight.name).read_bytes() == OTHER
 
-    def test_a_file_on_the_users_word_is_left_alone(
-        self, server: Server, weight: WeightFile, folder: Path
-    ) -> None:
+    def test_an_accepted_file_is_kept(self, server: Server, weight: WeightFile, folder: Path) -> None:
         folder.mkdir(parents=True)
         (folder / weight.name).write_bytes(OTHER)
         digest = hashlib.sha256(OTHER).hexdigest()
@@ -520,15 +526,15 @@ class TestEnsure:
         (folder / weight.name).write_bytes(CONTENT[:10])
         with pytest.raises(WeightsInvalid, match="no longer the file"):
             ensure_weights(weight)
-        assert server.asked == []
+        assert server.requests == []
 
-    def test_another_file_with_the_same_weights_is_fetched(self, server: Server, weight: WeightFile) -> None:
+    def test_a_variant_with_an_address_is_downloaded(self, server: Server, weight: WeightFile) -> None:
         official = replace(weight, name="official.pt", sha256="0" * 64, size=1, url=None, also=(weight,))
         path, fetched = ensure_weights(official)
         assert fetched
         assert path.name == weight.name
 
-    def test_without_an_address_the_package_is_told(self, server: Server, weight: WeightFile) -> None:
+    def test_the_error_without_an_address_names_the_package(self, server: Server, weight: WeightFile) -> None:
         lone = replace(weight, url=None, package="no-such-package", package_path="no_such/test-net.pt")
         with pytest.raises(WeightsNotFound, match="pip install no-such-package"):
             ensure_weights(lone)

@@ -1,4 +1,4 @@
-"""Models of other packages: found by their entry points, and harmless when they are broken."""
+"""Models of other packages: found by their entry points, harmless if they are broken."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 from faceindex import models
 from faceindex.errors import BrokenModel, ModelError, UnknownModel, WeightsNotFound
-from faceindex.models import plugins, registry
+from faceindex.models import builtin, plugins, registry
 
 Install = Callable[..., None]
 
 SPEC = """
 from faceindex.models import ClustererSpec
-print("a module that talks")
+print("output at import")
 good = ClustererSpec("toy-good", "toy_none:Model", "a toy", "graph", "made up")
 kmeans = ClustererSpec("kmeans", "toy_none:Model", "a toy", "graph", "made up")
 number = 3
@@ -26,7 +26,7 @@ number = 3
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Make a distribution with entry points, and a module of specs, as pip would leave them."""
+    """Create a distribution with entry points and a module of specs, as pip installs it."""
     monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     site = tmp_path / "site"
     site.mkdir()
@@ -43,14 +43,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
             )
         )
         (site / f"{distribution}.py").write_text(source)
-        plugins.forget()
+        plugins.clear_cache()
 
-    plugins.forget()
+    plugins.clear_cache()
     yield install
-    plugins.forget()
+    plugins.clear_cache()
 
 
-def test_a_model_of_another_package_is_listed_after_our_own(
+def test_models_of_other_packages_are_listed_after_built_in_ones(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install("toy_fine", clusterers={"toy-good": "toy_fine:good"})
@@ -59,15 +59,15 @@ def test_a_model_of_another_package_is_listed_after_our_own(
     assert spec.summary == "a toy"
     assert models.get("clusterer", "toy-good") is spec
     assert models.unusable("clusterer") == []
-    assert capsys.readouterr().out == ""  # what it prints is not part of an answer
+    assert capsys.readouterr().out == ""  # output of the module goes to standard error
 
 
-def test_our_own_are_found_without_looking_around(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_built_in_models_are_found_without_reading_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     def scan(kind: object) -> None:
-        raise AssertionError("looked at the installed packages")
+        raise AssertionError("read the entry points")
 
     monkeypatch.setattr(registry, "plugins", scan)
-    for spec in registry.BUILTIN:
+    for spec in builtin.BUILTIN:
         assert models.get(spec.kind, spec.name) is spec
 
 
@@ -77,13 +77,17 @@ def test_our_own_are_found_without_looking_around(monkeypatch: pytest.MonkeyPatc
         ("toy_bad:nothing", "clusterer", "does not load (AttributeError: "),
         ("toy_bad_gone:spec", "clusterer", "does not load (ModuleNotFoundError: "),
         ("toy_bad:number", "clusterer", "is not a ClustererSpec but of type int"),
-        ("toy_bad:good", "detector", "describes a clusterer"),
-        ("toy_bad:kmeans", "clusterer", "named 'kmeans', and its entry point 'toy-bad'"),
+        (
+            "toy_bad:good",
+            "detector",
+            "describes a clusterer, but the entry point is in the group faceindex.detectors",
+        ),
+        ("toy_bad:kmeans", "clusterer", "named 'kmeans', but its entry point 'toy-bad'"),
         ("", "clusterer", "its entry point is '', not 'module:NAME'"),
         ("toy bad:good", "clusterer", "its entry point is 'toy bad:good', not 'module:NAME'"),
     ],
 )
-def test_a_broken_one_has_a_reason_and_harms_nobody(
+def test_a_broken_model_has_a_reason_and_does_not_affect_others(
     install: Install, value: str, kind: models.Kind, reason: str
 ) -> None:
     install("toy_bad", **{f"{kind}s": {"toy-bad": value}})
@@ -91,7 +95,7 @@ def test_a_broken_one_has_a_reason_and_harms_nobody(
     assert (plugin.name, plugin.distribution) == ("toy-bad", "toy_bad")
     assert reason in plugin.reason
     assert "toy-bad" not in models.names(kind)
-    assert len(models.names(kind)) == sum(spec.kind == kind for spec in registry.BUILTIN)
+    assert len(models.names(kind)) == sum(spec.kind == kind for spec in builtin.BUILTIN)
     with pytest.raises(BrokenModel, match="toy-bad' of toy_bad cannot be used") as info:
         models.get(kind, "toy-bad")
     assert reason in info.value.problem
@@ -101,14 +105,16 @@ def test_a_broken_one_has_a_reason_and_harms_nobody(
 
 
 @pytest.mark.parametrize("source", ["raise SystemExit(3)", "raise ZeroDivisionError", "def ("])
-def test_one_that_fails_while_it_is_imported(install: Install, source: str) -> None:
+def test_a_module_that_cannot_be_imported(install: Install, source: str) -> None:
     install("toy_failing", source, detectors={"toy": "toy_failing:spec"})
     (plugin,) = models.unusable("detector")
     assert "does not load" in plugin.reason
     assert "mtcnn" in models.names("detector")
 
 
-def test_an_unreadable_list_of_entry_points_hides_only_its_own(install: Install, tmp_path: Path) -> None:
+def test_an_unreadable_list_of_entry_points_hides_only_its_own_models(
+    install: Install, tmp_path: Path
+) -> None:
     install("toy_garbled", clusterers={"toy-bad": "toy_garbled:good"})
     with (tmp_path / "site/toy_garbled-1.0.dist-info/entry_points.txt").open("a") as file:
         file.write("no equals sign\n")
@@ -116,15 +122,15 @@ def test_an_unreadable_list_of_entry_points_hides_only_its_own(install: Install,
     assert models.names("clusterer") == ["chinese-whispers", "kmeans", "toy-good"]
 
 
-def test_names_of_our_own_are_taken(install: Install) -> None:
+def test_the_name_of_a_built_in_model_is_taken(install: Install) -> None:
     install("toy_thief", clusterers={"kmeans": "toy_thief:kmeans"})
-    assert models.get("clusterer", "kmeans") in registry.BUILTIN
+    assert models.get("clusterer", "kmeans") in builtin.BUILTIN
     assert models.names("clusterer").count("kmeans") == 1
     (plugin,) = models.unusable("clusterer")
     assert plugin.reason == "faceindex itself has a clusterer of this name"
 
 
-def test_of_two_that_offer_one_name_neither_is_guessed(install: Install) -> None:
+def test_two_packages_that_offer_the_same_name_are_both_unusable(install: Install) -> None:
     install("toy_one", clusterers={"toy-good": "toy_one:good"})
     install("toy_two", clusterers={"toy-good": "toy_two:good"})
     assert "toy-good" not in models.names("clusterer")
@@ -132,12 +138,12 @@ def test_of_two_that_offer_one_name_neither_is_guessed(install: Install) -> None
         models.get("clusterer", "toy-good")
 
 
-def test_a_target_that_cannot_be_imported_names_the_package(install: Install) -> None:
+def test_the_error_for_a_missing_target_names_the_package(install: Install) -> None:
     install("toy_hollow", clusterers={"toy-good": "toy_hollow:good"})
     with pytest.raises(ModelError, match="toy_none") as info:
         models.load(models.get("clusterer", "toy-good"))
     assert "pip install --upgrade toy_hollow" in info.value.remedy
-    ours = replace(registry.BUILTIN[-1], target="faceindex.clustering.kmeans:Nothing")
+    ours = replace(builtin.BUILTIN[-1], target="faceindex.clustering.kmeans:Nothing")
     with pytest.raises(ModelError, match="Nothing"):
         models.load(ours)
 
@@ -177,7 +183,7 @@ spec = ClustererSpec("toy", "toy_models:TARGET", "a toy", "graph", "made up")
         ("Idle", r"toy_models:Idle has no fit\."),
     ],
 )
-def test_a_target_that_fails_is_its_packages_fault(
+def test_the_error_for_a_failing_target_names_the_package(
     install: Install, monkeypatch: pytest.MonkeyPatch, target: str, reason: str
 ) -> None:
     monkeypatch.delitem(sys.modules, "toy_models", raising=False)
@@ -187,28 +193,28 @@ def test_a_target_that_fails_is_its_packages_fault(
     assert "toy_models" in info.value.remedy
 
 
-def test_errors_that_are_ours_pass(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_faceindex_are_raised_unchanged(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "toy_models", raising=False)
     install("toy_models", TARGETS.replace("TARGET", "Hungry"), clusterers={"toy": "toy_models:spec"})
     with pytest.raises(WeightsNotFound):
         models.load(models.get("clusterer", "toy"))
 
 
-def test_what_fails_in_our_own_models_is_not_covered_up(
+def test_errors_in_built_in_models_are_raised_unchanged(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "toy_models", raising=False)
     install("toy_models", TARGETS, clusterers={"toy": "toy_models:spec"})
     with pytest.raises(ZeroDivisionError):
-        models.load(replace(registry.BUILTIN[-1], target="toy_models:Failing"))
+        models.load(replace(builtin.BUILTIN[-1], target="toy_models:Failing"))
 
 
-def test_a_spec_of_the_wrong_types_is_told_before_it_is_used(install: Install) -> None:
+def test_a_spec_with_wrong_types_is_reported_before_it_is_used(install: Install) -> None:
     source = (
         "from faceindex.models import DetectorSpec\n"
         "spec = DetectorSpec('toy', 'toy_models:Model', 'a toy', False, 'half', 'made up', 'MIT')\n"
     )
     install("toy_typeless", source, detectors={"toy": "toy_typeless:spec"})
     (plugin,) = models.unusable("detector")
-    assert plugin.reason == "threshold of its spec is 'half', where float is needed"
+    assert plugin.reason == "threshold in its spec is 'half', expected float"
     assert "toy" not in models.names("detector")

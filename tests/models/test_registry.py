@@ -12,10 +12,9 @@ import pytest
 
 from faceindex import models
 from faceindex.errors import ModelError, UnknownModel, UsageError
-from faceindex.models import Calibration, ClustererSpec, DetectorSpec, EmbedderSpec, Spec, registry
+from faceindex.models import Calibration, ClustererSpec, DetectorSpec, EmbedderSpec, Spec, builtin, registry
 
-ROOM = {"detector": "detect", "embedder": "embed", "clusterer": "cluster"}
-
+PACKAGE = {"detector": "detect", "embedder": "embed", "clusterer": "clustering"}
 
 FAKE = ClustererSpec("fake", "nowhere:Fake", "for tests", "graph", "nowhere")
 
@@ -25,7 +24,7 @@ def _own_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_registry", dict(registry._registry))
 
 
-def test_names_are_those_of_a_kind_in_order_of_registration() -> None:
+def test_names_lists_one_kind_in_order_of_registration() -> None:
     assert models.names("clusterer")[:2] == ["chinese-whispers", "kmeans"]
     assert "mtcnn" in models.names("detector")
     assert "dlib" in models.names("embedder")
@@ -34,7 +33,7 @@ def test_names_are_those_of_a_kind_in_order_of_registration() -> None:
     assert "fake" not in models.names("detector")
 
 
-def test_an_unknown_name_lists_the_valid_ones_and_the_likely_one() -> None:
+def test_the_error_for_an_unknown_name_lists_valid_names_and_the_closest_one() -> None:
     with pytest.raises(UnknownModel, match=r"There is no clusterer named 'kmean'\.") as info:
         models.get("clusterer", "kmean")
     assert info.value.remedy.startswith("Did you mean 'kmeans'?")
@@ -45,12 +44,12 @@ def test_an_unknown_name_lists_the_valid_ones_and_the_likely_one() -> None:
     assert info.value.remedy.startswith("Valid names: ")
 
 
-def test_names_are_of_one_kind() -> None:
+def test_a_name_of_another_kind_is_unknown() -> None:
     with pytest.raises(UnknownModel):
         models.get("embedder", "kmeans")
 
 
-def test_a_taken_name_must_be_replaced_on_purpose() -> None:
+def test_a_taken_name_needs_replace() -> None:
     models.register(FAKE)
     with pytest.raises(UsageError, match="already a clusterer named 'fake'"):
         models.register(FAKE)
@@ -59,9 +58,7 @@ def test_a_taken_name_must_be_replaced_on_purpose() -> None:
     assert models.get("clusterer", "fake") is other
 
 
-def test_load_imports_the_target_and_hands_on_options(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_load_imports_the_target_and_passes_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "plugin_of_a_test.py").write_text(
         "class Model:\n    def __init__(self, spec, **options):\n        self.seen = spec, options\n"
     )
@@ -70,19 +67,19 @@ def test_load_imports_the_target_and_hands_on_options(
     assert models.load(spec, sharpness=3).seen == (spec, {"sharpness": 3})
 
 
-@pytest.mark.parametrize("spec", registry.BUILTIN, ids=lambda spec: f"{spec.kind}-{spec.name}")
+@pytest.mark.parametrize("spec", builtin.BUILTIN, ids=lambda spec: f"{spec.kind}-{spec.name}")
 class TestBuiltin:
-    def test_is_what_its_name_gives(self, spec: Spec) -> None:
+    def test_get_returns_it_by_name(self, spec: Spec) -> None:
         assert models.get(spec.kind, spec.name) is spec
 
-    def test_its_target_is_a_module_of_its_room(self, spec: Spec) -> None:
+    def test_its_target_is_in_the_package_of_its_kind(self, spec: Spec) -> None:
         module, colon, attribute = spec.target.partition(":")
         assert colon
         assert attribute.isidentifier()
-        assert module.startswith(f"faceindex.{ROOM[spec.kind]}.")
+        assert module.startswith(f"faceindex.{PACKAGE[spec.kind]}.")
         assert importlib.util.find_spec(module) is not None
 
-    def test_its_weights_are_described(self, spec: Spec) -> None:
+    def test_its_weight_files_are_described(self, spec: Spec) -> None:
         for weight in () if isinstance(spec, ClustererSpec) else spec.weights:
             assert re.fullmatch("[0-9a-f]{64}", weight.sha256)
             assert weight.size > 0
@@ -91,7 +88,7 @@ class TestBuiltin:
             if weight.package_path is not None:
                 assert weight.package_path.endswith(f"/{weight.name}")
 
-    def test_its_numbers_make_sense_and_say_their_source(self, spec: Spec) -> None:
+    def test_its_numbers_are_plausible_and_have_a_source(self, spec: Spec) -> None:
         if isinstance(spec, ClustererSpec):
             assert spec.source
             return
@@ -106,12 +103,12 @@ class TestBuiltin:
             assert spec.calibration.source
 
 
-def test_kinds_are_in_the_specs() -> None:
+def test_specs_have_their_kind() -> None:
     kinds = {DetectorSpec: "detector", EmbedderSpec: "embedder", ClustererSpec: "clusterer"}
-    assert all(spec.kind == kinds[type(spec)] for spec in registry.BUILTIN)
+    assert all(spec.kind == kinds[type(spec)] for spec in builtin.BUILTIN)
 
 
-def test_threshold_of_a_calibration_grows_with_the_logarithm_of_the_crowd() -> None:
+def test_the_threshold_of_a_calibration_grows_with_the_logarithm_of_the_number_of_faces() -> None:
     calibration = Calibration(slope=20.0, midpoint=0.5, source="made up")
     assert calibration.threshold(1) == calibration.threshold(0) == 0.5
     assert calibration.threshold(1000) == pytest.approx(0.5 + math.log(1000) / 20)
@@ -120,7 +117,7 @@ def test_threshold_of_a_calibration_grows_with_the_logarithm_of_the_crowd() -> N
     assert calibration.threshold(20_000) == pytest.approx(0.5 + math.log(20_000) / 20)
 
 
-def test_threshold_of_a_calibration_grows_half_as_fast_beyond_what_was_measured() -> None:
+def test_the_threshold_of_a_calibration_grows_half_as_fast_beyond_20_000_faces() -> None:
     calibration = Calibration(slope=20.0, midpoint=0.5, source="made up")
     step = calibration.threshold(2_000_000) - calibration.threshold(20_000)
     assert step == pytest.approx(math.log(100) / 2 / 20)

@@ -1,4 +1,4 @@
-"""Where weight files are looked for, in which order, and that a wrong one is never used."""
+"""Weight files: the search order, and that a wrong file is never used."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from faceindex.errors import WeightsInvalid, WeightsNotFound
 from faceindex.models import (
     WeightFile,
     find_weights,
+    pinned_sha256,
     read_weights,
     verify_weights,
-    weight_identity,
     weight_locations,
     weights,
 )
@@ -38,7 +38,7 @@ WEIGHT = WeightFile(
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The four places in the order that the design gives them, all made up; no file in them yet."""
+    """Temporary versions of the four places in search order, without any file."""
     site = tmp_path / "site"
     metadata = site / "some_weights-1.0.dist-info" / "METADATA"
     metadata.parent.mkdir(parents=True)
@@ -68,7 +68,7 @@ def put(path: Path, content: bytes = CONTENT) -> None:
     path.write_bytes(content)
 
 
-def test_places_are_tried_in_order(places: list[Path]) -> None:
+def test_places_are_searched_in_order(places: list[Path]) -> None:
     assert list(weight_locations(WEIGHT)) == places
     for path in places:
         put(path)
@@ -79,17 +79,17 @@ def test_places_are_tried_in_order(places: list[Path]) -> None:
         find_weights(WEIGHT)
 
 
-def test_a_folder_of_that_name_is_not_the_file(places: list[Path]) -> None:
+def test_a_folder_with_the_name_of_the_file_is_ignored(places: list[Path]) -> None:
     places[0].mkdir(parents=True)
     put(places[3])
     assert find_weights(WEIGHT) == places[3]
 
 
-def test_places_that_do_not_exist_are_left_out(places: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_places_are_left_out(places: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FACEINDEX_WEIGHTS")
     (places[2].parents[1] / "pyproject.toml").unlink()
-    stranger = WeightFile("net.pt", 1, "0" * 64, "nowhere", "no-such-distribution-here", "x/net.pt")
-    assert list(weight_locations(stranger)) == [places[3]]
+    unpackaged = WeightFile("net.pt", 1, "0" * 64, "nowhere", "no-such-distribution-here", "x/net.pt")
+    assert list(weight_locations(unpackaged)) == [places[3]]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_cache_directory_is_that_of_the_platform(
     assert locations[-1] == tmp_path / expected / "weights" / "net.pt"
 
 
-def test_missing_names_the_package_and_the_folder(places: list[Path]) -> None:
+def test_the_error_for_a_missing_file_names_the_package_and_the_folder(places: list[Path]) -> None:
     with pytest.raises(WeightsNotFound) as info:
         find_weights(WEIGHT)
     assert "net.pt" in info.value.problem
@@ -120,20 +120,20 @@ def test_missing_names_the_package_and_the_folder(places: list[Path]) -> None:
     assert "$FACEINDEX_WEIGHTS as net.pt." in info.value.remedy
 
 
-def test_missing_without_a_package_names_the_source(places: list[Path]) -> None:
+def test_the_error_for_a_missing_file_without_a_package_names_the_source(places: list[Path]) -> None:
     with pytest.raises(WeightsNotFound) as info:
         read_weights(WeightFile("other.pt", 1, "0" * 64, "https://example.org/other"))
     assert "pip install" not in info.value.remedy
     assert "https://example.org/other" in info.value.remedy
 
 
-def test_reading_gives_the_verified_content(places: list[Path]) -> None:
+def test_reading_returns_the_verified_content(places: list[Path]) -> None:
     put(places[1])
     assert read_weights(WEIGHT) == CONTENT
 
 
 @pytest.mark.parametrize("wrong", [b"", CONTENT[:-1], CONTENT[::-1]], ids=["empty", "cut short", "same size"])
-def test_a_wrong_file_is_refused_with_both_hashes(places: list[Path], wrong: bytes) -> None:
+def test_the_error_for_a_wrong_file_names_both_hashes(places: list[Path], wrong: bytes) -> None:
     put(places[0], wrong)
     put(places[3])
     with pytest.raises(WeightsInvalid) as info:
@@ -149,15 +149,15 @@ ALSO = WeightFile("folded.pt", len(FOLDED), hashlib.sha256(FOLDED).hexdigest(), 
 EITHER = replace(WEIGHT, also=(ALSO,))
 
 
-def vouch(path: Path, content: bytes) -> str:
-    """Put a file and the user's word for it; returns its SHA-256."""
+def accept(path: Path, content: bytes) -> str:
+    """Write a file and the user's acceptance of it; return its SHA-256."""
     put(path, content)
     digest = hashlib.sha256(content).hexdigest()
     acceptance_path(path).write_text(json.dumps({"sha256": digest, "bytes": len(content)}))
     return digest
 
 
-def test_all_names_are_looked_for_folder_by_folder(places: list[Path]) -> None:
+def test_each_folder_is_searched_for_all_names(places: list[Path]) -> None:
     site, *folders = places
     named = [path.with_name(name) for path in folders for name in ("net.pt", "folded.pt")]
     assert list(weight_locations(EITHER)) == [site, *named]
@@ -168,15 +168,17 @@ def test_all_names_are_looked_for_folder_by_folder(places: list[Path]) -> None:
 
 @pytest.mark.parametrize("name", ["net.pt", "folded.pt"])
 @pytest.mark.parametrize("content", [CONTENT, FOLDED], ids=["published", "folded"])
-def test_the_content_decides_and_not_the_name(places: list[Path], name: str, content: bytes) -> None:
+def test_a_file_is_identified_by_its_content_not_its_name(
+    places: list[Path], name: str, content: bytes
+) -> None:
     path = places[1].with_name(name)
     put(path, content)
     assert read_weights(EITHER) == content
     assert verify_weights(EITHER) == path
-    assert weight_identity(EITHER) == WEIGHT.sha256  # the same weights, whichever file
+    assert pinned_sha256(EITHER) == WEIGHT.sha256  # the same weights in either file
 
 
-def test_neither_names_both_hashes(places: list[Path]) -> None:
+def test_the_error_for_a_wrong_file_names_the_hashes_of_all_variants(places: list[Path]) -> None:
     put(places[1], CONTENT[::-1])
     for read in (read_weights, verify_weights):
         with pytest.raises(WeightsInvalid) as info:
@@ -185,7 +187,7 @@ def test_neither_names_both_hashes(places: list[Path]) -> None:
         assert ALSO.sha256 in info.value.problem
 
 
-def test_a_change_is_seen_although_size_and_time_are_the_same(places: list[Path]) -> None:
+def test_a_changed_file_of_the_same_size_and_time_is_detected(places: list[Path]) -> None:
     put(places[1])
     assert read_weights(WEIGHT) == CONTENT
     before = places[1].stat()
@@ -195,35 +197,35 @@ def test_a_change_is_seen_although_size_and_time_are_the_same(places: list[Path]
         read_weights(WEIGHT)
 
 
-class TestVouchedFor:
-    """Files that nobody published, and that the user answers for."""
+class TestAcceptance:
+    """Files that nobody published and that the user accepted."""
 
-    def test_is_read_and_pinned_by_its_own_hash(self, places: list[Path]) -> None:
-        digest = vouch(places[3], b"my own")
+    def test_an_accepted_file_is_read_and_pinned_by_its_own_hash(self, places: list[Path]) -> None:
+        digest = accept(places[3], b"my own")
         assert read_weights(WEIGHT) == b"my own"
         assert verify_weights(WEIGHT) == places[3]
-        assert weight_identity(WEIGHT) == digest
+        assert pinned_sha256(WEIGHT) == digest
 
     @pytest.mark.parametrize("content", [b"my 0wn", b"my own!", CONTENT])
-    def test_another_content_is_refused(self, places: list[Path], content: bytes) -> None:
-        digest = vouch(places[3], b"my own")
+    def test_changed_content_is_refused(self, places: list[Path], content: bytes) -> None:
+        digest = accept(places[3], b"my own")
         places[3].write_bytes(content)
         for read in (read_weights, verify_weights):
             with pytest.raises(WeightsInvalid, match="no longer the file that was added") as info:
                 read(WEIGHT)
             assert digest in info.value.problem
 
-    def test_only_in_the_users_own_folder(self, places: list[Path]) -> None:
-        vouch(places[1], b"my own")
+    def test_only_files_in_the_users_folder_can_be_accepted(self, places: list[Path]) -> None:
+        accept(places[1], b"my own")
         with pytest.raises(WeightsInvalid, match="is not the published"):
             read_weights(WEIGHT)
-        assert weight_identity(WEIGHT) == WEIGHT.sha256
+        assert pinned_sha256(WEIGHT) == WEIGHT.sha256
 
     @pytest.mark.parametrize("spelled", ["relative", "dotted", "linked"])
-    def test_however_the_folder_is_spelled(
+    def test_the_users_folder_is_recognised_by_any_path(
         self, places: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spelled: str
     ) -> None:
-        digest = vouch(places[3], b"my own")
+        digest = accept(places[3], b"my own")
         folder = places[3].parent
         monkeypatch.chdir(tmp_path)
         if spelled == "linked":
@@ -232,18 +234,18 @@ class TestVouchedFor:
         monkeypatch.setenv("FACEINDEX_WEIGHTS", names[spelled])
         assert find_weights(WEIGHT) != places[3]
         assert read_weights(WEIGHT) == b"my own"
-        assert weight_identity(WEIGHT) == digest
+        assert pinned_sha256(WEIGHT) == digest
 
-    def test_a_damaged_word_is_no_word(self, places: list[Path]) -> None:
-        vouch(places[3], b"my own")
+    def test_a_damaged_acceptance_is_an_error(self, places: list[Path]) -> None:
+        accept(places[3], b"my own")
         acceptance_path(places[3]).write_text("{")
-        for read in (read_weights, verify_weights, weight_identity):
+        for read in (read_weights, verify_weights, pinned_sha256):
             with pytest.raises(WeightsInvalid, match="is damaged"):
                 read(WEIGHT)
 
 
 class TestRemedy:
-    """A missing or wrong file names the command that helps, with the model's name."""
+    """Errors for missing and wrong files name the command to run, with the name of the model."""
 
     @pytest.fixture(autouse=True)
     def _own_table(self, places: list[Path], fake_models: ModuleType) -> None:
@@ -251,7 +253,7 @@ class TestRemedy:
             replace(fake_models.DETECTOR, name="needy", weights=(weight,))
         )
 
-    def test_with_an_address(self, places: list[Path]) -> None:
+    def test_a_file_with_an_address(self, places: list[Path]) -> None:
         weight = replace(WEIGHT, package=None, package_path=None, url="https://example.org/net.pt")
         self.put(weight)
         with pytest.raises(WeightsNotFound, match="`faceindex models fetch needy`") as missing:
@@ -262,7 +264,7 @@ class TestRemedy:
         with pytest.raises(WeightsInvalid, match="`faceindex models fetch needy`"):
             read_weights(weight)
 
-    def test_without(self, places: list[Path]) -> None:
+    def test_a_file_without_an_address(self, places: list[Path]) -> None:
         weight = replace(WEIGHT, package=None, package_path=None)
         self.put(weight)
         with pytest.raises(WeightsNotFound, match="`faceindex models add needy FILE`") as missing:

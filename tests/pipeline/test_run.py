@@ -83,11 +83,15 @@ def test_models_are_not_loaded_when_nothing_changed(
 ) -> None:
     index.add(album)
 
-    def fail() -> None:
+    def fail(*args: object, **options: object) -> None:
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(index, "_load_recogniser", fail)
-    assert index.add(album).unchanged == 12
+    with FaceIndex.open(index.directory) as reader:
+        pass
+    index.close()
+    monkeypatch.setattr("faceindex.api.pins.load_recogniser", fail)
+    with FaceIndex.open(reader.directory, write=True) as again:
+        assert again.add(album).unchanged == 12
 
 
 def test_a_new_time_alone_costs_no_recognition(index: FaceIndex, album: Path) -> None:

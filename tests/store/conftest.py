@@ -1,4 +1,4 @@
-"""What the tests of the store share: a small index, and photos with made-up faces."""
+"""Fixtures of the store's tests: an empty index, and photos with random faces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _unit_vectors(n: int, seed: int, dimension: int = DIMENSION) -> F32:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _make_image(root_id: int, relpath: str, vectors: F32, content: str | None = None) -> NewPhoto:
+def _make_photo(root_id: int, relpath: str, vectors: F32, content: str | None = None) -> NewPhoto:
     rng = np.random.default_rng(len(vectors))
     n = len(vectors)
     faces = Faces(
@@ -36,14 +36,14 @@ def _make_image(root_id: int, relpath: str, vectors: F32, content: str | None = 
 
 @pytest.fixture
 def unit_vectors() -> Callable[..., F32]:
-    """``unit_vectors(n, seed, dimension=16)``: random ones."""
+    """``unit_vectors(n, seed, dimension=16)``: random vectors, (n, dimension) float32."""
     return _unit_vectors
 
 
 @pytest.fixture
-def make_image() -> Callable[..., NewPhoto]:
-    """``make_image(root_id, relpath, vectors, content=None)``: a photo with a face for each vector."""
-    return _make_image
+def make_photo() -> Callable[..., NewPhoto]:
+    """``make_photo(root_id, relpath, vectors, content=None)``: a photo with a face for each vector."""
+    return _make_photo
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Columns read in few steps are the values that a loop over the rows gives."""
+"""`read_columns` returns the values that a loop over the rows returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACE = np.dtype([("corner", "<f4", 2), ("score", "<f4")])
 
 @pytest.fixture
 def table() -> sqlite3.Connection:
-    """50 rows with gaps between their keys, in an order of their own."""
+    """50 rows with gaps between their keys, in random order."""
     rng = np.random.default_rng(3)
     database = sqlite3.connect(":memory:")
     database.execute("CREATE TABLE things (id INTEGER PRIMARY KEY, amount INTEGER, place BLOB)")
@@ -28,7 +28,7 @@ def table() -> sqlite3.Connection:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 25, 50, 1 << 16])
-def test_all_rows_by_ascending_key(
+def test_rows_come_in_ascending_order_of_the_key(
     table: sqlite3.Connection, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(columns, "_CHUNK", chunk)
@@ -42,13 +42,13 @@ def test_all_rows_by_ascending_key(
     assert (keys.dtype, amounts.dtype, places.dtype) == (INTEGER, INTEGER, PLACE)
 
 
-def test_no_row_is_empty_columns_of_the_right_types(table: sqlite3.Connection) -> None:
+def test_an_empty_table_gives_empty_columns_of_the_right_types(table: sqlite3.Connection) -> None:
     table.execute("DELETE FROM things")
     found = read_columns(table.execute, "things", [("id", INTEGER), ("amount", INTEGER), ("place", PLACE)])
     assert [(len(column), column.dtype) for column in found] == [(0, INTEGER), (0, INTEGER), (0, PLACE)]
 
 
-def test_numbers_of_every_size_come_back(table: sqlite3.Connection) -> None:
+def test_integers_of_every_size(table: sqlite3.Connection) -> None:
     numbers = [0, 1, -1, 2**53, -(2**53), 2**63 - 1, -(2**63)]
     table.execute("DELETE FROM things")
     table.executemany("INSERT INTO things VALUES (?, ?, NULL)", enumerate(numbers, 2**53))
@@ -57,7 +57,7 @@ def test_numbers_of_every_size_come_back(table: sqlite3.Connection) -> None:
     assert amounts.tolist() == numbers
 
 
-def test_a_blob_of_another_size_is_refused(table: sqlite3.Connection) -> None:
+def test_a_blob_of_the_wrong_size_is_an_error(table: sqlite3.Connection) -> None:
     table.execute("UPDATE things SET place = x'0000' WHERE id = (SELECT max(id) FROM things)")
     with pytest.raises(ValueError, match="bytes instead of 600"):
         read_columns(table.execute, "things", [("id", INTEGER), ("place", PLACE)])

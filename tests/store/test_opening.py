@@ -25,7 +25,7 @@ from faceindex.store import HnswParams, Pins, Store, migrations
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 
 
-def test_pins_survive(directory, pins):
+def test_pins_are_stored(directory, pins):
     with Store.create(directory, pins, hnsw=HnswParams(m=8)) as store:
         assert store.pins == pins
         assert store.writable
@@ -36,7 +36,7 @@ def test_pins_survive(directory, pins):
 
 
 @posix
-def test_only_the_owner_may_read(directory, pins):
+def test_only_the_owner_can_read_the_index(directory, pins):
     directory.mkdir(mode=0o755)
     old = os.umask(0)
     try:
@@ -51,28 +51,28 @@ def test_only_the_owner_may_read(directory, pins):
 
 
 @posix
-def test_opening_leaves_a_widened_mode_alone(directory, pins):
+def test_opening_does_not_change_the_mode_of_the_directory(directory, pins):
     Store.create(directory, pins).close()
     directory.chmod(0o750)
     Store.open(directory, write=True).close()
     assert stat.S_IMODE(directory.stat().st_mode) == 0o750
 
 
-def test_no_index(directory):
+def test_a_missing_index_is_an_error(directory):
     for write in (False, True):
         with pytest.raises(IndexNotFound, match="faceindex index"):
             Store.open(directory, write=write)
     assert not directory.exists()
 
 
-def test_creating_twice(store, directory, pins):
+def test_creating_an_index_twice_is_an_error(store, directory, pins):
     store.close()
     with pytest.raises(UsageError, match="already is an index"):
         Store.create(directory, pins)
-    Store.open(directory, write=True).close()  # the failed creation holds no lock
+    Store.open(directory, write=True).close()  # the failed creation has released its lock
 
 
-def test_a_folder_of_other_things_is_refused(directory, pins):
+def test_a_folder_with_foreign_files_is_refused(directory, pins):
     directory.mkdir(mode=0o755)
     (directory / "holiday.jpg").touch()
     with pytest.raises(UsageError, match=r"holiday\.jpg"):
@@ -81,7 +81,7 @@ def test_a_folder_of_other_things_is_refused(directory, pins):
     assert stat.S_IMODE(directory.stat().st_mode) == 0o755 or sys.platform == "win32"
 
 
-def test_half_made_index_is_none_and_can_be_made_again(directory, pins):
+def test_an_incomplete_index_does_not_count_and_is_overwritten(directory, pins):
     directory.mkdir()
     (directory / "lock").write_text("")
     (directory / "vectors.f32").write_bytes(b"left over")
@@ -94,7 +94,7 @@ def test_half_made_index_is_none_and_can_be_made_again(directory, pins):
     assert not list(directory.glob("*.new*"))
 
 
-def test_newer_format_is_refused(store, directory):
+def test_a_newer_format_is_refused(store, directory):
     store.close()
     newer = migrations.format_version() + 1
     with sqlite3.connect(directory / "catalog.sqlite") as db:
@@ -105,7 +105,7 @@ def test_newer_format_is_refused(store, directory):
             Store.open(directory, write=write)
 
 
-def test_older_format_is_migrated_by_a_writer_only(store, directory, monkeypatch):
+def test_only_a_writer_migrates_an_older_format(store, directory, monkeypatch):
     store.close()
     step = ("a new table", ("CREATE TABLE later (id INTEGER PRIMARY KEY)",))
     monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, step))
@@ -116,7 +116,7 @@ def test_older_format_is_migrated_by_a_writer_only(store, directory, monkeypatch
     Store.open(directory).close()
 
 
-def test_failed_migration_changes_nothing(store, directory, monkeypatch):
+def test_a_failed_migration_changes_nothing(store, directory, monkeypatch):
     store.close()
     version = migrations.format_version()
     step = ("broken", ("CREATE TABLE later (id INTEGER PRIMARY KEY)", "CREATE TABLE images (id)"))
@@ -130,7 +130,7 @@ def test_failed_migration_changes_nothing(store, directory, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database, but long enough to have a header " * 100])
-def test_catalog_that_is_none(store, directory, content):
+def test_a_file_that_is_not_a_catalog_is_an_error(store, directory, content):
     store.close()
     (directory / "catalog.sqlite").write_bytes(content)
     for write in (False, True):
@@ -143,14 +143,14 @@ import os, sys
 from faceindex.errors import StoreError
 from faceindex.store import Store
 
-def answer():
+def read():
     with Store.open(sys.argv[1]) as store:
         return len(store.faces()), store.search(store.vectors()[:1], 1)[0]
 
-if os.geteuid() == 0:  # permissions do not bind root
-    answer()  # numpy imports parts of itself late, when this user may no longer read them
+if os.geteuid() == 0:  # root ignores permissions
+    read()  # numpy imports some parts late, when this user can no longer read them
     os.setuid(65534)
-print(*answer())
+print(*read())
 try:
     Store.open(sys.argv[1], write=True)
 except StoreError as error:
@@ -159,8 +159,8 @@ except StoreError as error:
 
 
 @posix
-def test_reading_in_a_folder_that_cannot_be_written(store, root_id, directory, make_image, unit_vectors):
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(2, 0))])
+def test_an_index_in_a_read_only_folder_can_be_read(store, root_id, directory, make_photo, unit_vectors):
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(2, 0))])
     store.close()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -179,7 +179,7 @@ def test_reading_in_a_folder_that_cannot_be_written(store, root_id, directory, m
     assert "cannot be written" in lines[1]
 
 
-def test_impossible_dimension(directory):
+def test_a_dimension_below_one_is_refused(directory):
     with pytest.raises(UsageError, match="dimension"):
         Store.create(directory, Pins("mtcnn", "dlib", 0))
     assert not directory.exists()

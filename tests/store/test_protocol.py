@@ -12,27 +12,28 @@ import numpy as np
 import pytest
 
 from faceindex.errors import IndexCorrupt, IndexLocked, StoreError
-from faceindex.store import Store
-from faceindex.store.catalog import Catalog
+from faceindex.store import Store, faces, photo_records
 from faceindex.store.vectors import VectorFile
 
 ROW = 16 * 4
 
 
 def _assert_intact(store, expected):
-    """`expected` is {relpath: vectors}: exactly these faces are there, with these vectors."""
+    """Check that the store contains exactly `expected`, {relpath: vectors}."""
     paths = {record.id: record.relpath for record in store.photos().values()}
     assert set(paths.values()) == set(expected)
     table = store.faces()
     vectors = store.vectors(table.row)
-    for image, path in paths.items():
-        np.testing.assert_array_equal(vectors[table.photo == image], expected[path])
+    for photo, path in paths.items():
+        np.testing.assert_array_equal(vectors[table.photo == photo], expected[path])
 
 
 @pytest.mark.parametrize("garbage", [1, ROW - 1, ROW, 5 * ROW + 3])
-def test_what_an_interrupted_append_left_is_cut(store, directory, root_id, make_image, unit_vectors, garbage):
+def test_a_writer_deletes_what_an_interrupted_append_left(
+    store, directory, root_id, make_photo, unit_vectors, garbage
+):
     expected = {f"{i}.jpg": unit_vectors(2, i) for i in range(3)}
-    store.commit([make_image(root_id, path, vectors) for path, vectors in expected.items()])
+    store.commit([make_photo(root_id, path, vectors) for path, vectors in expected.items()])
     store.close()
     with (directory / "vectors.f32").open("ab") as file:
         file.write(os.urandom(garbage))
@@ -41,13 +42,13 @@ def test_what_an_interrupted_append_left_is_cut(store, directory, root_id, make_
     with Store.open(directory, write=True) as writer:
         assert (directory / "vectors.f32").stat().st_size == 6 * ROW
         expected["new.jpg"] = unit_vectors(1, 9)
-        writer.commit([make_image(root_id, "new.jpg", expected["new.jpg"])])
+        writer.commit([make_photo(root_id, "new.jpg", expected["new.jpg"])])
         _assert_intact(writer, expected)
 
 
 @pytest.mark.parametrize("size", [0, ROW, 2 * ROW - 1, None])
-def test_missing_vectors_are_told(store, directory, root_id, make_image, unit_vectors, size):
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(2, 0))])
+def test_missing_vectors_are_reported(store, directory, root_id, make_photo, unit_vectors, size):
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(2, 0))])
     store.close()
     if size is None:
         (directory / "vectors.f32").unlink()
@@ -58,64 +59,64 @@ def test_missing_vectors_are_told(store, directory, root_id, make_image, unit_ve
             Store.open(directory, write=write)
 
 
-def test_failure_between_vectors_and_transaction(
-    store, directory, root_id, make_image, unit_vectors, monkeypatch
+def test_a_failure_between_the_vectors_and_the_transaction_commits_nothing(
+    store, directory, root_id, make_photo, unit_vectors, monkeypatch
 ):
     expected = {"a.jpg": unit_vectors(2, 0)}
-    store.commit([make_image(root_id, "a.jpg", expected["a.jpg"])])
+    store.commit([make_photo(root_id, "a.jpg", expected["a.jpg"])])
     generation = store.generation
 
     def fail(*arguments):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Catalog, "put_faces", fail)
+        patch.setattr(faces, "insert_faces", fail)
         with pytest.raises(KeyboardInterrupt):
-            store.commit([make_image(root_id, "b.jpg", unit_vectors(3, 1))])
+            store.commit([make_photo(root_id, "b.jpg", unit_vectors(3, 1))])
     _assert_intact(store, expected)
     assert store.generation == generation
-    expected["c.jpg"] = unit_vectors(1, 2)  # the same writer goes on, over what was appended
-    store.commit([make_image(root_id, "c.jpg", expected["c.jpg"])])
+    expected["c.jpg"] = unit_vectors(1, 2)  # overwrites what was appended
+    store.commit([make_photo(root_id, "c.jpg", expected["c.jpg"])])
     _assert_intact(store, expected)
     store.close()
     with Store.open(directory, write=True) as writer:
         _assert_intact(writer, expected)
 
 
-def test_vectors_are_synced_before_they_are_named(store, root_id, make_image, unit_vectors, monkeypatch):
+def test_vectors_are_synced_before_they_are_named(store, root_id, make_photo, unit_vectors, monkeypatch):
     order = []
-    append, put = VectorFile.append, Catalog.put_faces
+    append, insert = VectorFile.append, faces.insert_faces
 
     def spy_append(self, *arguments):
         append(self, *arguments)
         order.append("appended")
 
-    def spy_put(self, *arguments):
+    def spy_insert(*arguments):
         order.append("named")
-        put(self, *arguments)
+        insert(*arguments)
 
     monkeypatch.setattr(VectorFile, "append", spy_append)
-    monkeypatch.setattr(Catalog, "put_faces", spy_put)
+    monkeypatch.setattr(faces, "insert_faces", spy_insert)
     monkeypatch.setattr("faceindex.store.vectors.sync_file", lambda fd: order.append("synced"))
-    store.commit([make_image(root_id, f"{i}.jpg", unit_vectors(1, i)) for i in range(2)])
+    store.commit([make_photo(root_id, f"{i}.jpg", unit_vectors(1, i)) for i in range(2)])
     assert order == ["synced", "appended", "named", "named"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
-def test_full_disk(store, directory, root_id, make_image, unit_vectors):
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 0))])
+def test_a_full_disk_commits_nothing(store, directory, root_id, make_photo, unit_vectors):
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(1, 0))])
     vectors = directory / "vectors.f32"
     vectors.rename(directory / "vectors.kept")
     vectors.symlink_to("/dev/full")
     with pytest.raises(StoreError, match="make room"):
-        store.commit([make_image(root_id, "b.jpg", unit_vectors(1, 1))])
+        store.commit([make_photo(root_id, "b.jpg", unit_vectors(1, 1))])
     vectors.unlink()
     (directory / "vectors.kept").rename(vectors)
     _assert_intact(store, {"a.jpg": unit_vectors(1, 0)})
 
 
-# Killed writers. The child commits, replaces and removes photos whose vectors follow from a number,
-# and tells what it has committed; the parent kills it at a random moment.
+# Killed writers. The child commits and replaces photos whose vectors follow from a number, and prints what
+# it has committed. The parent kills it at a random moment.
 
 _WRITER = """
 import sys
@@ -151,7 +152,7 @@ def _number_vectors(number):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_killed_writers_lose_nothing_committed(directory, pins):
+def test_killed_writers_lose_no_commit(directory, pins):
     Store.create(directory, pins).close()
     moments = random.Random(0)
     number = 0
@@ -160,25 +161,25 @@ def test_killed_writers_lose_nothing_committed(directory, pins):
             [sys.executable, "-c", _WRITER, str(directory), str(number)], stdout=subprocess.PIPE, text=True
         )
         with child.stdout:
-            told = int(child.stdout.readline())
+            printed = int(child.stdout.readline())
             with Store.open(directory) as beside, beside.snapshot():
-                images = beside.photos().values()
-                _assert_intact(beside, {record.relpath: _number_vectors(record.size) for record in images})
+                records = beside.photos().values()
+                _assert_intact(beside, {record.relpath: _number_vectors(record.size) for record in records})
             time.sleep(moments.uniform(0, 0.1))
             child.kill()
-            told = max([told, *map(int, child.stdout.read().split())])
+            printed = max([printed, *map(int, child.stdout.read().split())])
         child.wait()
         with Store.open(directory) as reader:
-            images = reader.photos().values()
-            # The photo's size says with which number it was last committed.
-            _assert_intact(reader, {record.relpath: _number_vectors(record.size) for record in images})
-            committed = 1 + max(record.size for record in images)
+            records = reader.photos().values()
+            # The size of a photo is the number with which it was last committed.
+            _assert_intact(reader, {record.relpath: _number_vectors(record.size) for record in records})
+            committed = 1 + max(record.size for record in records)
         assert committed % 4 == 0  # whole batches only
-        assert told <= committed <= told + 4
+        assert printed <= committed <= printed + 4
         expected = {}
         for n in range(committed):
             expected[f"{n // 2 if n % 4 == 3 else n}.jpg"] = n
-        assert {record.relpath: record.size for record in images} == expected
+        assert {record.relpath: record.size for record in records} == expected
         number = committed
 
 
@@ -193,7 +194,7 @@ for i in range(1000):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_killed_creations_can_be_repeated(tmp_path, pins):
+def test_a_killed_creation_can_be_repeated(tmp_path, pins):
     moments = random.Random(1)
     for attempt in range(5):
         folder = tmp_path / str(attempt)
@@ -223,7 +224,7 @@ with Store.open(sys.argv[1], write=True):
 """
 
 
-def test_second_writer_is_told_who_is_first(store, directory):
+def test_the_error_for_a_second_writer_names_the_first(store, directory):
     store.close()
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(directory)],
@@ -238,10 +239,10 @@ def test_second_writer_is_told_who_is_first(store, directory):
         Store.open(directory).close()
         holder.kill()
         holder.wait()
-    Store.open(directory, write=True).close()  # the system dropped the lock
+    Store.open(directory, write=True).close()  # the system released the lock
 
 
-def test_second_writer_in_the_same_process(store, directory):
+def test_a_second_writer_in_the_same_process_is_refused(store, directory):
     with pytest.raises(IndexLocked):
         Store.open(directory, write=True)
     store.close()
@@ -249,46 +250,32 @@ def test_second_writer_in_the_same_process(store, directory):
     Store.open(directory, write=True).close()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_forked_child_does_not_keep_the_lock(store, directory):
-    ready, done = os.pipe(), os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(done[1])
-        os.write(ready[1], b".")
-        os.read(done[0], 1)  # until the parent closes its end
-        os._exit(0)
-    os.read(ready[0], 1)
-    os.close(store._lock._fd)  # as the system does when the parent is killed
-    store._lock._fd = None
-    try:
-        Store.open(directory, write=True).close()
-    finally:
-        for end in (*ready, *done):
-            os.close(end)
-        os.waitpid(child, 0)
+def test_the_writing_process_is_named(store, directory):
+    with Store.open(directory) as reader:
+        assert reader.writer().pid == store.writer().pid == os.getpid()
+        store.close()
+        assert reader.writer() is None
 
 
 # Readers
 
 
-def test_reader_sees_commits_as_they_are_made(store, directory, root_id, make_image, unit_vectors):
+def test_a_reader_reads_each_commit_once_it_is_made(store, directory, root_id, make_photo, unit_vectors):
     expected = {}
     with Store.open(directory) as reader:
         for i in range(5):
             expected[f"{i}.jpg"] = unit_vectors(3, i)
-            store.commit([make_image(root_id, f"{i}.jpg", expected[f"{i}.jpg"])])
+            store.commit([make_photo(root_id, f"{i}.jpg", expected[f"{i}.jpg"])])
             _assert_intact(reader, expected)
             faces, similarities = reader.search(expected[f"{i}.jpg"], 1)
             assert faces.ravel().tolist() == reader.faces().face[-3:].tolist()
             np.testing.assert_allclose(similarities, 1, atol=1e-6)
 
 
-def test_reader_does_not_wait_for_a_transaction(store, directory, root_id, make_image, unit_vectors):
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 0))])
+def test_a_reader_does_not_wait_for_a_transaction(store, directory, root_id, make_photo, unit_vectors):
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(1, 0))])
     with store._catalog.transaction():
-        store._catalog.remove_photos([1])
+        photo_records.delete_photos(store._catalog, [1])
         with Store.open(directory) as reader:
             _assert_intact(reader, {"a.jpg": unit_vectors(1, 0)})
     _assert_intact(store, {})

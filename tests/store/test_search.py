@@ -1,4 +1,4 @@
-"""Exact search against brute force, HNSW against exact search, damaged graphs."""
+"""Exact search against brute force, HNSW indexes against exact search, damaged HNSW indexes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DIMENSION = 16
 
 
 def _people(faces, people, seed, dimension=DIMENSION):
-    """(faces, dimension) unit vectors of so many people, and who each is."""
+    """(faces, dimension) unit vectors of `people` people, and the person of each."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((people, dimension))
     who = rng.integers(0, people, faces)
@@ -35,14 +35,14 @@ def _recall(found, expected):
 
 
 @pytest.fixture
-def fill(make_image):
+def fill(make_photo):
     """Commit vectors as photos with three faces each."""
 
     def commit(store, vectors, name="photo"):
         root = store.add_root("/photos", "photos").id
         store.commit(
             [
-                make_image(root, f"{name}{i}.jpg", vectors[i : i + 3], content=f"{name}{i}")
+                make_photo(root, f"{name}{i}.jpg", vectors[i : i + 3], content=f"{name}{i}")
                 for i in range(0, len(vectors), 3)
             ]
         )
@@ -56,7 +56,7 @@ def remove_photos():
 
     def remove(store, name, step=1):
         ids = [r.id for r in store.photos().values() if r.relpath.startswith(name)]
-        store.remove(ids[::step])
+        store.remove_photos(ids[::step])
 
     return remove
 
@@ -88,7 +88,7 @@ def test_ties_go_to_the_lower_row(monkeypatch, block_bytes):
     np.testing.assert_array_equal(similarities, 1)
 
 
-def test_search_answers_with_live_faces(store, fill, remove_photos, unit_vectors):
+def test_search_finds_live_faces_only(store, fill, remove_photos, unit_vectors):
     fill(store, unit_vectors(30, 0), "a")
     fill(store, unit_vectors(30, 1), "b")
     remove_photos(store, "a")
@@ -103,28 +103,28 @@ def test_search_answers_with_live_faces(store, fill, remove_photos, unit_vectors
     assert similarities.dtype == np.float32
 
 
-@pytest.mark.parametrize("graph", [True, False, None])
-def test_empty_index_and_empty_query(store, fill, unit_vectors, graph):
+@pytest.mark.parametrize("exact", [True, False, None])
+def test_an_empty_index_and_an_empty_query(store, fill, unit_vectors, exact):
     none = np.empty((0, DIMENSION), np.float32)
-    faces, similarities = store.search(unit_vectors(2, 0), 3, exact=graph)
+    faces, similarities = store.search(unit_vectors(2, 0), 3, exact=exact)
     assert faces.tolist() == [[-1] * 3] * 2
     assert (similarities == -np.inf).all()
     assert store.update_hnsw(always=True) == 0
     fill(store, unit_vectors(4, 0))
     store.update_hnsw(always=True)
-    faces, similarities = store.search(none, 3, exact=graph)
+    faces, similarities = store.search(none, 3, exact=exact)
     assert faces.shape == similarities.shape == (0, 3)
 
 
-def test_no_neighbour_asked_for(store, unit_vectors):
-    with pytest.raises(UsageError, match="at least 1"):
+def test_a_search_for_no_neighbours_is_an_error(store, unit_vectors):
+    with pytest.raises(UsageError, match="Choose 1 or more"):
         store.search(unit_vectors(1, 0), 0)
 
 
-# The graph
+# The HNSW index
 
 
-def test_graph_recall(store, fill):
+def test_hnsw_recall(store, fill):
     vectors, _ = _people(2100, 100, seed=4)
     fill(store, vectors[:2000])
     assert store.update_hnsw(always=True) == 2000
@@ -138,7 +138,7 @@ def test_graph_recall(store, fill):
     np.testing.assert_allclose(found_similarities, np.einsum("mkd,md->mk", gathered, queries), atol=1e-6)
 
 
-def test_graph_that_lags_still_answers_right(store, directory, fill):
+def test_rows_that_the_hnsw_index_lacks_are_searched_exactly(store, directory, fill):
     vectors, _ = _people(900, 30, seed=5)
     fill(store, vectors[:600], "a")
     store.update_hnsw(always=True)
@@ -153,7 +153,7 @@ def test_graph_that_lags_still_answers_right(store, directory, fill):
     assert store.update_hnsw(always=True) == 0
 
 
-def test_graph_finds_k_live_faces_among_tombstones(store, fill, remove_photos):
+def test_the_hnsw_index_finds_k_live_faces_among_tombstones(store, fill, remove_photos):
     vectors, _ = _people(600, 10, seed=6)
     fill(store, vectors[:480], "a")
     fill(store, vectors[480:], "b")
@@ -168,7 +168,7 @@ def test_graph_finds_k_live_faces_among_tombstones(store, fill, remove_photos):
             assert set(neighbours) <= live
 
 
-def test_graph_is_rebuilt_without_its_tombstones(store, fill, remove_photos, unit_vectors):
+def test_the_hnsw_index_is_rebuilt_without_its_tombstones(store, fill, remove_photos, unit_vectors):
     fill(store, unit_vectors(90, 0), "a")
     store.update_hnsw(always=True)
     remove_photos(store, "a", step=2)
@@ -176,19 +176,21 @@ def test_graph_is_rebuilt_without_its_tombstones(store, fill, remove_photos, uni
     assert store.update_hnsw(always=True) == 0
 
 
-def test_graph_is_the_same_when_built_again(directory, pins, fill, unit_vectors):
-    graphs = []
+def test_two_builds_give_the_same_hnsw_index(directory, pins, fill, unit_vectors):
+    files = []
     for name in ("1", "2"):
         with Store.create(directory / name, pins) as store:
             fill(store, unit_vectors(200, 0), "a")
             store.update_hnsw(always=True)
             fill(store, unit_vectors(100, 1), "b")
             store.update_hnsw(always=True)
-            graphs.append((directory / name / "ann.hnsw").read_bytes())
-    assert graphs[0] == graphs[1]
+            files.append((directory / name / "ann.hnsw").read_bytes())
+    assert files[0] == files[1]
 
 
-def test_below_the_crossover_no_graph_is_built_or_used(store, directory, fill, unit_vectors, monkeypatch):
+def test_below_the_crossover_no_hnsw_index_is_built_or_used(
+    store, directory, fill, unit_vectors, monkeypatch
+):
     fill(store, unit_vectors(30, 0))
     assert store.update_hnsw() == 0
     assert not (directory / "ann.hnsw").exists()
@@ -205,7 +207,7 @@ def test_below_the_crossover_no_graph_is_built_or_used(store, directory, fill, u
     assert len(used) == 1
 
 
-def test_damaged_graph_is_never_used_and_built_anew(store, directory, fill, unit_vectors):
+def test_a_damaged_hnsw_index_is_not_used_and_is_rebuilt(store, directory, fill, unit_vectors):
     vectors = unit_vectors(300, 0)
     fill(store, vectors)
     store.update_hnsw(always=True)
@@ -223,15 +225,14 @@ def test_damaged_graph_is_never_used_and_built_anew(store, directory, fill, unit
     for content in damaged:
         path.write_bytes(content)
         with Store.open(directory) as reader:
-            live = reader._search._live()
-            assert reader._search._current_ann(live) is None
             np.testing.assert_array_equal(reader.search(vectors[:20], 5, exact=False)[0], expected[0])
+            assert reader._search.hnsw is None
     with Store.open(directory, write=True) as writer:
         assert writer.update_hnsw(always=True) == 300
     assert path.read_bytes() == good
 
 
-def test_graph_of_other_parameters_is_built_anew(directory, pins, fill, unit_vectors):
+def test_an_hnsw_index_with_other_parameters_is_rebuilt(directory, pins, fill, unit_vectors):
     vectors = unit_vectors(30, 0)
     for name, m in (("8", 8), ("12", 12)):
         with Store.create(directory / name, pins, hnsw=HnswParams(m=m)) as store:
@@ -242,7 +243,7 @@ def test_graph_of_other_parameters_is_built_anew(directory, pins, fill, unit_vec
         assert store.update_hnsw(always=True) == 30
 
 
-def test_graph_of_vectors_from_before_a_restore_is_not_used(directory, pins, fill, unit_vectors):
+def test_an_hnsw_index_of_vectors_from_before_a_restore_is_not_used(directory, pins, fill, unit_vectors):
     with Store.create(directory, pins) as store:
         fill(store, unit_vectors(30, 0), "a")
     backup = {name: (directory / name).read_bytes() for name in ("catalog.sqlite", "vectors.f32")}
@@ -261,20 +262,20 @@ def test_graph_of_vectors_from_before_a_restore_is_not_used(directory, pins, fil
         assert store.update_hnsw(always=True) == 90
 
 
-def test_graph_is_loaded_only_for_many_queries(store, directory, fill, unit_vectors, monkeypatch):
+def test_the_hnsw_index_is_loaded_only_for_many_queries(store, directory, fill, unit_vectors, monkeypatch):
     fill(store, unit_vectors(30, 0))
     store.update_hnsw(always=True)
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     monkeypatch.setattr(search, "LOAD_AFTER", 10)
     with Store.open(directory) as reader:
         reader.search(unit_vectors(6, 1), 1)
-        reader.search(unit_vectors(1, 1), 1)  # alone, it counts for three
-        assert reader._search._ann is None
+        reader.search(unit_vectors(1, 1), 1)  # a single query counts as three
+        assert reader._search.hnsw is None
         reader.search(unit_vectors(1, 1), 1)
-        assert reader._search._ann is not None
+        assert reader._search.hnsw is not None
 
 
-def test_interrupted_build_keeps_what_it_has(store, fill, unit_vectors, monkeypatch):
+def test_an_interrupted_build_is_continued(store, fill, unit_vectors, monkeypatch):
     monkeypatch.setattr("faceindex.store.hnsw._ADD_BLOCK", 10)
     vectors = unit_vectors(30, 0)
     fill(store, vectors)
@@ -290,7 +291,7 @@ def test_interrupted_build_keeps_what_it_has(store, fill, unit_vectors, monkeypa
     assert store.update_hnsw(always=True) == 10
 
 
-def test_interrupted_save_leaves_the_old_graph(store, directory, fill, unit_vectors, monkeypatch):
+def test_an_interrupted_save_keeps_the_old_hnsw_index(store, directory, fill, unit_vectors, monkeypatch):
     fill(store, unit_vectors(30, 0), "a")
     store.update_hnsw(always=True)
     good = (directory / "ann.hnsw").read_bytes()
@@ -300,7 +301,7 @@ def test_interrupted_save_leaves_the_old_graph(store, directory, fill, unit_vect
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("faceindex.store.hnsw.sync_file", fail)
+        patch.setattr("faceindex.files.sync_file", fail)
         with pytest.raises(KeyboardInterrupt):
             store.update_hnsw(always=True)
     assert (directory / "ann.hnsw").read_bytes() == good
@@ -309,7 +310,7 @@ def test_interrupted_save_leaves_the_old_graph(store, directory, fill, unit_vect
         assert again.update_hnsw(always=True) == 30
 
 
-def test_a_graph_that_lacks_little_is_left_as_it_is(store, directory, fill, unit_vectors, monkeypatch):
+def test_an_hnsw_index_that_lacks_few_rows_is_not_updated(store, directory, fill, unit_vectors, monkeypatch):
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     vectors = unit_vectors(336, 0)
     fill(store, vectors[:300], "a")
@@ -328,7 +329,7 @@ def test_a_graph_that_lacks_little_is_left_as_it_is(store, directory, fill, unit
         assert again.update_hnsw() == 0
 
 
-def test_a_damaged_graph_is_removed_when_it_is_found_so_that_the_next_writer_builds_it(
+def test_a_damaged_hnsw_index_is_deleted_and_the_next_writer_builds_it(
     store, directory, fill, unit_vectors, monkeypatch
 ):
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
@@ -346,7 +347,7 @@ def test_a_damaged_graph_is_removed_when_it_is_found_so_that_the_next_writer_bui
     assert path.read_bytes() == good
 
 
-def test_a_graph_of_tombstones_is_built_anew(store, fill, remove_photos, unit_vectors, monkeypatch):
+def test_an_hnsw_index_with_many_tombstones_is_rebuilt(store, fill, remove_photos, unit_vectors, monkeypatch):
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     fill(store, unit_vectors(90, 0), "a")
     assert store.update_hnsw() == 90

@@ -1,4 +1,4 @@
-"""Images, faces, clusterings: what goes in comes out, and changes keep what they should."""
+"""Photos, faces, roots and clusterings: what is stored is read again, and changes keep the rest."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def _faces_by_path(store):
     """{relpath: face ids}"""
     paths = {record.id: record.relpath for record in store.photos().values()}
     table = store.faces()
-    return {path: table.face[table.photo == image].tolist() for image, path in paths.items()}
+    return {path: table.face[table.photo == photo].tolist() for photo, path in paths.items()}
 
 
-def test_faces_come_back_bit_by_bit(store, root_id, make_image, unit_vectors):
-    photos = [make_image(root_id, f"{n}.jpg", unit_vectors(n, n)) for n in (3, 0, 1, 2)]
+def test_faces_are_read_bit_by_bit_as_stored(store, root_id, make_photo, unit_vectors):
+    photos = [make_photo(root_id, f"{n}.jpg", unit_vectors(n, n)) for n in (3, 0, 1, 2)]
     store.commit(photos[:2])
     store.commit(photos[2:])
     table = store.faces()
@@ -33,7 +33,7 @@ def test_faces_come_back_bit_by_bit(store, root_id, make_image, unit_vectors):
     assert np.isnan(table.similarity).all()
 
 
-def test_no_face_at_all(store, root_id):
+def test_an_index_without_faces(store, root_id):
     table = store.faces()
     assert table.boxes.shape == (0, 4)
     assert table.landmarks.shape == (0, 5, 2)
@@ -42,7 +42,7 @@ def test_no_face_at_all(store, root_id):
     assert store.vectors(table.row).shape == (0, 16)
 
 
-def test_image_records(store, root_id):
+def test_photo_records(store, root_id):
     photos = [
         NewPhoto(root_id, "a/b.jpg", 12, 2**62, b"\x00\xff", 640, 480),
         NewPhoto(
@@ -51,25 +51,25 @@ def test_image_records(store, root_id):
         NewPhoto(root_id, "notes.txt", 3, 1, None, status=Status.IGNORED),
     ]
     store.commit(photos)
-    images = store.photos(root_id)
-    assert list(images) == [(root_id, photo.relpath) for photo in photos]
-    for photo, record in zip(photos, images.values(), strict=True):
+    records = store.photos(root_id)
+    assert list(records) == [(root_id, photo.relpath) for photo in photos]
+    for photo, record in zip(photos, records.values(), strict=True):
         for name in ("size", "mtime_ns", "content_hash", "width", "height", "status", "reason", "detail"):
             assert getattr(record, name) == getattr(photo, name)
         assert record.faces == 0
     assert store.photos(root_id + 1) == {}
 
 
-def test_undecodable_names(store, root_id, make_image, unit_vectors):
+def test_undecodable_file_names(store, root_id, make_photo, unit_vectors):
     names = ["caf\udce9.jpg", "日本/é.jpg", "a\nb'\".jpg"]
-    store.commit([make_image(root_id, name, unit_vectors(1, i)) for i, name in enumerate(names)])
+    store.commit([make_photo(root_id, name, unit_vectors(1, i)) for i, name in enumerate(names)])
     assert [relpath for _, relpath in store.photos()] == names
 
 
-def test_replaced_photo_gets_new_faces(store, root_id, make_image, unit_vectors):
-    store.commit([make_image(root_id, p, unit_vectors(2, i)) for i, p in enumerate(("a.jpg", "b.jpg"))])
+def test_a_replaced_photo_gets_new_faces(store, root_id, make_photo, unit_vectors):
+    store.commit([make_photo(root_id, p, unit_vectors(2, i)) for i, p in enumerate(("a.jpg", "b.jpg"))])
     before = _faces_by_path(store)
-    edited = make_image(root_id, "a.jpg", unit_vectors(3, 9), content="edited")
+    edited = make_photo(root_id, "a.jpg", unit_vectors(3, 9), content="edited")
     store.commit([edited])
     after = _faces_by_path(store)
     assert after["b.jpg"] == before["b.jpg"]
@@ -83,16 +83,16 @@ def test_replaced_photo_gets_new_faces(store, root_id, make_image, unit_vectors)
     assert set(found.ravel().tolist()) == {-1, *table.face.tolist()}
 
 
-def test_same_path_twice_in_a_batch(store, root_id, make_image, unit_vectors):
-    last = make_image(root_id, "a.jpg", unit_vectors(1, 1))
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(2, 0)), last])
+def test_the_same_path_twice_in_a_batch(store, root_id, make_photo, unit_vectors):
+    last = make_photo(root_id, "a.jpg", unit_vectors(1, 1))
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(2, 0)), last])
     table = store.faces()
     np.testing.assert_array_equal(store.vectors(table.row), last.faces.vectors)
 
 
-def test_relink_keeps_faces_and_clusters(store, root_id, make_image, unit_vectors):
+def test_moved_photos_keep_their_faces_and_clusters(store, root_id, make_photo, unit_vectors):
     paths = ["a.jpg", "b.jpg", "c.jpg", "overwritten.jpg"]
-    store.commit([make_image(root_id, p, unit_vectors(1, i)) for i, p in enumerate(paths)])
+    store.commit([make_photo(root_id, p, unit_vectors(1, i)) for i, p in enumerate(paths)])
     table = store.faces()
     store.save_clustering("test", {}, 0, table.face, np.arange(4), np.ones(4, np.float32))
     ids = {record.relpath: record.id for record in store.photos().values()}
@@ -115,28 +115,30 @@ def test_relink_keeps_faces_and_clusters(store, root_id, make_image, unit_vector
     assert after.cluster.tolist() == [0, 1, 2]
 
 
-def test_touch(store, root_id, make_image, unit_vectors):
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 0))])
+def test_size_and_time_are_updated(store, root_id, make_photo, unit_vectors):
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(1, 0))])
     (record,) = store.photos().values()
-    store.touch([(record.id, 7, 8)])
+    store.update_size_and_time([(record.id, 7, 8)])
     assert list(store.photos().values()) == [record._replace(size=7, mtime_ns=8)]
 
 
-def test_remove(store, root_id, make_image, unit_vectors):
-    store.commit([make_image(root_id, p, unit_vectors(2, i)) for i, p in enumerate(("a.jpg", "b.jpg"))])
+def test_photos_are_removed_with_their_faces(store, root_id, make_photo, unit_vectors):
+    store.commit([make_photo(root_id, p, unit_vectors(2, i)) for i, p in enumerate(("a.jpg", "b.jpg"))])
     table = store.faces()
     store.save_clustering("test", {}, 0, table.face, np.array([0, 0, 1, 1]), np.ones(4, np.float32))
-    store.remove([record.id for record in store.photos().values() if record.relpath == "a.jpg"] + [999])
+    store.remove_photos(
+        [record.id for record in store.photos().values() if record.relpath == "a.jpg"] + [999]
+    )
     assert [path for _, path in store.photos()] == ["b.jpg"]
     assert store.faces().face.tolist() == table.face[2:].tolist()
     assert store.counts().clusters == 1
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 5))])  # ids are not used again
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(1, 5))])  # ids are not reused
     assert store.faces().face[-1] > table.face[-1]
 
 
-def test_assignments_are_the_faces_without_their_places(store, root_id, make_image, unit_vectors):
+def test_assignments_are_the_faces_without_their_positions(store, root_id, make_photo, unit_vectors):
     n = 50
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(n, 1))])
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(n, 1))])
     rng = np.random.default_rng(2)
     similarities = rng.uniform(-1, 1, n).astype(np.float32)
     similarities[:6] = 1, -1, 1 / 64, np.nextafter(np.float32(1), np.float32(0)), 0, 1e-6
@@ -156,14 +158,14 @@ def test_assignments_are_the_faces_without_their_places(store, root_id, make_ima
     assert np.unique(some.sharpness).size == n
 
 
-def test_by_id(store, root_id, make_image, unit_vectors):
-    photos = [make_image(root_id, f"{i}.jpg", unit_vectors(1, i)) for i in range(1200)]
+def test_photos_by_id(store, root_id, make_photo, unit_vectors):
+    photos = [make_photo(root_id, f"{i}.jpg", unit_vectors(1, i)) for i in range(1200)]
     store.commit(photos)
     by_name = {relpath: record.id for (_, relpath), record in store.photos().items()}
-    asked = [by_name[f"{i}.jpg"] for i in range(1100)]  # more than a statement takes
-    found = store.photos_by_id([*asked, max(by_name.values()) + 1])
+    wanted = [by_name[f"{i}.jpg"] for i in range(1100)]  # more than one statement takes
+    found = store.photos_by_id([*wanted, max(by_name.values()) + 1])
     assert {i: record.relpath for i, record in found.items()} == dict(
-        zip(asked, (f"{i}.jpg" for i in range(1100)), strict=True)
+        zip(wanted, (f"{i}.jpg" for i in range(1100)), strict=True)
     )
 
 
@@ -176,10 +178,10 @@ def test_by_id(store, root_id, make_image, unit_vectors):
         (np.zeros((1, 16), np.float32), "unit length"),
     ],
 )
-def test_bad_vectors_are_refused(store, root_id, make_image, unit_vectors, vectors, message):
-    good = make_image(root_id, "good.jpg", unit_vectors(1, 0))
+def test_bad_vectors_are_refused(store, root_id, make_photo, unit_vectors, vectors, message):
+    good = make_photo(root_id, "good.jpg", unit_vectors(1, 0))
     with pytest.raises(UsageError, match=message):
-        store.commit([good, make_image(root_id, "bad.jpg", vectors)])
+        store.commit([good, make_photo(root_id, "bad.jpg", vectors)])
     with pytest.raises(UsageError, match=message):
         store.search(vectors, 1)
     assert store.photos() == {}
@@ -198,11 +200,11 @@ def test_arrays_of_different_length_are_refused(store, root_id, unit_vectors):
         store.commit([NewPhoto(root_id, "a.jpg", 1, 1, b"", faces=faces)])
 
 
-def test_reader_may_not_write(store, directory):
+def test_a_reader_cannot_write(store, directory):
     with Store.open(directory) as reader:
         for write in (
             lambda: reader.commit([]),
-            lambda: reader.remove([1]),
+            lambda: reader.remove_photos([1]),
             lambda: reader.add_root("/a", "a"),
             lambda: reader.update_hnsw(),
             lambda: reader.log_run("index", {}),
@@ -211,32 +213,32 @@ def test_reader_may_not_write(store, directory):
                 write()
 
 
-def test_rows_out_of_range(store, root_id, make_image, unit_vectors):
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(2, 0))])
+def test_rows_out_of_range_are_refused(store, root_id, make_photo, unit_vectors):
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(2, 0))])
     for row in (-1, 2):
         with pytest.raises(UsageError, match="row"):
             store.vectors(np.array([0, row]))
     assert not store.vectors().flags.writeable
 
 
-def test_generation_grows_with_every_commit(store, directory, root_id, make_image, unit_vectors):
+def test_every_commit_increments_the_generation(store, directory, root_id, make_photo, unit_vectors):
     with Store.open(directory) as reader:
-        seen = [reader.generation]
-        store.commit([make_image(root_id, "a.jpg", unit_vectors(1, 0))])
-        seen.append(reader.generation)
-        store.remove([])
-        seen.append(reader.generation)
-    assert seen[0] < seen[1] < seen[2]
+        found = [reader.generation]
+        store.commit([make_photo(root_id, "a.jpg", unit_vectors(1, 0))])
+        found.append(reader.generation)
+        store.remove_photos([])
+        found.append(reader.generation)
+    assert found[0] < found[1] < found[2]
 
 
-def test_photo_of_an_unknown_root_is_refused(store, make_image, unit_vectors):
+def test_a_photo_of_an_unknown_root_is_refused(store, make_photo, unit_vectors):
     with pytest.raises(UsageError, match="roots"):
-        store.commit([make_image(77, "a.jpg", unit_vectors(1, 0))])
+        store.commit([make_photo(77, "a.jpg", unit_vectors(1, 0))])
     assert store.photos() == {}
     assert store.counts().rows == 0
 
 
-def test_detail_that_quotes_an_undecodable_name(store, root_id):
+def test_a_detail_that_quotes_an_undecodable_file_name(store, root_id):
     photo = NewPhoto(
         root_id,
         "a.jpg",
@@ -254,21 +256,21 @@ def test_detail_that_quotes_an_undecodable_name(store, root_id):
 # Roots
 
 
-def test_root_inside_a_known_one(store):
+def test_a_folder_inside_a_root_gets_that_root(store):
     outer = store.add_root("/photos", "~/photos")
     assert store.add_root("/photos/2020/may", "may") == outer
     assert store.add_root("/photos/", "again") == outer
-    assert store.add_root("/photos2", "photos2") != outer  # a common beginning is not containment
+    assert store.add_root("/photos2", "photos2") != outer  # a common prefix is not containment
     assert [root.given for root in store.roots()] == ["~/photos", "photos2"]
 
 
 @pytest.mark.parametrize("outer", ["/photos", "/"])
-def test_root_around_known_ones_absorbs_them(store, outer, make_image, unit_vectors):
+def test_a_root_around_other_roots_replaces_them(store, outer, make_photo, unit_vectors):
     first = store.add_root("/photos/2020", "2020")
     second = store.add_root("/photos/x/caf\udce9", "café")
     other = store.add_root("/photos2" if outer != "/" else "/photos/x/y", "other")
     store.commit(
-        [make_image(root.id, "a/b.jpg", unit_vectors(1, i)) for i, root in enumerate((first, second, other))]
+        [make_photo(root.id, "a/b.jpg", unit_vectors(1, i)) for i, root in enumerate((first, second, other))]
     )
     table = store.faces()
     root = store.add_root(outer, "all")
@@ -284,7 +286,7 @@ def test_root_around_known_ones_absorbs_them(store, outer, make_image, unit_vect
     assert store.faces().photo.tolist() == table.photo.tolist()
 
 
-def test_relative_root_is_refused(store):
+def test_a_relative_root_is_refused(store):
     with pytest.raises(UsageError, match="absolute"):
         store.add_root("photos", "photos")
 
@@ -292,9 +294,9 @@ def test_relative_root_is_refused(store):
 # Clusterings
 
 
-def test_clustering_replaces_the_previous_one(store, directory, root_id, make_image, unit_vectors):
+def test_a_clustering_replaces_the_previous_one(store, directory, root_id, make_photo, unit_vectors):
     assert store.active_clustering() is None
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(4, 0))])
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(4, 0))])
     face = store.faces().face
     store.save_clustering("chinese-whispers", {"k": 10}, 3, face, np.array([5, 5, 0, -1]), np.full(4, 0.5))
     table = store.faces()
@@ -307,12 +309,12 @@ def test_clustering_replaces_the_previous_one(store, directory, root_id, make_im
         active = reader.active_clustering()
         assert (active.algorithm, active.params, active.seed) == ("kmeans", {"k": 2}, 4)
         assert active.created.tzinfo is not None
-        assert active.next_cluster_id == 6  # the high-water mark, though cluster 5 is gone
+        assert active.next_cluster_id == 6  # above cluster 5, which is gone
         assert (reader.counts().clusters, reader.counts().clustered) == (2, 2)
 
 
-def test_clustering_of_unknown_faces_changes_nothing(store, root_id, make_image, unit_vectors):
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(2, 0))])
+def test_a_clustering_of_unknown_faces_changes_nothing(store, root_id, make_photo, unit_vectors):
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(2, 0))])
     face = store.faces().face
     store.save_clustering("a", {}, 0, face, np.array([0, 0]), np.ones(2))
     for bad in (np.array([face[0], 999]), np.array([face[0], face[0]])):
@@ -329,10 +331,10 @@ def test_clustering_of_unknown_faces_changes_nothing(store, root_id, make_image,
 # Counts
 
 
-def test_counts_and_journal(store, directory, root_id, make_image, unit_vectors):
+def test_counts_and_journal(store, directory, root_id, make_photo, unit_vectors):
     store.commit(
         [
-            make_image(root_id, "a.jpg", unit_vectors(2, 0)),
+            make_photo(root_id, "a.jpg", unit_vectors(2, 0)),
             NewPhoto(root_id, "b.jpg", 0, 1, None, status=Status.UNREADABLE, reason="empty file"),
             NewPhoto(root_id, "c.jpg", 0, 1, None, status=Status.UNREADABLE, reason="truncated"),
             NewPhoto(root_id, "d.jpg", 0, 1, None, status=Status.UNREADABLE, reason="truncated"),
@@ -351,8 +353,8 @@ def test_counts_and_journal(store, directory, root_id, make_image, unit_vectors)
     assert [run.kind for run in store.runs()] == ["cluster", "index"]
 
 
-def test_only_changed_assignments_are_written(store, root_id, unit_vectors, make_image):
-    store.commit([make_image(root_id, "a.jpg", unit_vectors(4, 0))])
+def test_only_changed_assignments_are_written(store, root_id, unit_vectors, make_photo):
+    store.commit([make_photo(root_id, "a.jpg", unit_vectors(4, 0))])
     face = store.faces().face
     store.save_clustering("a", {}, 0, face, np.array([0, 0, 1, -1]), np.full(4, 0.5))
     changed = np.array([False, True, True, True])
@@ -366,9 +368,9 @@ def test_only_changed_assignments_are_written(store, root_id, unit_vectors, make
         store.save_clustering("c", {}, 0, face, np.zeros(4), np.ones(4), changed=changed[:2])
 
 
-def test_consecutive_rows_are_not_copied(store, root_id, unit_vectors, make_image):
+def test_consecutive_rows_are_not_copied(store, root_id, unit_vectors, make_photo):
     vectors = unit_vectors(5, 0)
-    store.commit([make_image(root_id, "a.jpg", vectors)])
+    store.commit([make_photo(root_id, "a.jpg", vectors)])
     for rows, copied in (
         ([0, 1, 2, 3, 4], False),
         ([2, 3], False),

@@ -1,5 +1,5 @@
 "use strict";
-// What the page shows, unpacked. Faces come sorted by cluster, and fill the sprites in that order.
+// The data of the page. Faces are sorted by cluster and fill the sprites in that order.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const faces = DATA.faces;
@@ -20,27 +20,27 @@ for (const list of byPhoto) list.sort((a, b) => faces.x1[a] - faces.x1[b]);
 
 const cohesion = members.map((list) => list.reduce((sum, face) => sum + faces.similarity[face], 0) / list.length / 10000);
 
-/** Where each sprite begins, as a search table. */
-function starts(sprites) {
+/** The index of the first face of each sprite. */
+function firstFaces(sprites) {
   let next = 0;
   return sprites.map(([, count]) => (next += count) - count);
 }
-const faceStarts = starts(DATA.sprites);
-const coverStarts = starts(DATA.covers);
+const faceStarts = firstFaces(DATA.sprites);
+const coverStarts = firstFaces(DATA.covers);
 
-/** Show one thumbnail in an element; scales with it. */
-function paint(element, sprites, begins, number) {
+/** Show thumbnail `index` as the background of an element, scaled to it. */
+function paint(element, sprites, starts, index) {
   let low = 0;
-  let high = begins.length - 1;
+  let high = starts.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (begins[middle] <= number) low = middle;
+    if (starts[middle] <= index) low = middle;
     else high = middle - 1;
   }
   const [name, count] = sprites[low];
   const columns = Math.min(count, DATA.columns);
   const rows = Math.ceil(count / columns);
-  const slot = number - begins[low];
+  const slot = index - starts[low];
   const x = columns > 1 ? ((slot % columns) / (columns - 1)) * 100 : 0;
   const y = rows > 1 ? (Math.floor(slot / columns) / (rows - 1)) * 100 : 0;
   element.style.backgroundImage = `url("${DATA.folder}/${name}")`;
@@ -56,12 +56,12 @@ const similarity = (face) => (faces.similarity[face] / 10000).toFixed(3);
 const number = (value) => value.toLocaleString("en");
 const counted = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
 
-// Control characters, marks that turn the direction of writing, and bytes that are no text (which
-// come as lone surrogates U+DC80 to U+DCFF) are spelled out.
-const ODD = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]|\p{Surrogate}/gu;
+// Control characters, marks that change the direction of writing, and undecodable bytes (lone surrogates
+// U+DC80 to U+DCFF) are shown as escape sequences.
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]|\p{Surrogate}/gu;
 
 function readable(text) {
-  return text.replace(ODD, (letter) => {
+  return text.replace(UNPRINTABLE, (letter) => {
     const code = letter.charCodeAt(0);
     return code >= 0xdc80 && code <= 0xdcff ? `\\x${(code - 0xdc00).toString(16)}` : `\\u${code.toString(16).padStart(4, "0")}`;
   });
@@ -74,39 +74,39 @@ function photoName(photo) {
 
 const fileName = (photo) => readable(photos.path[photo].slice(photos.path[photo].lastIndexOf("/") + 1));
 
-/** A path as part of an address, byte by byte where it is no text. */
+/** A path as part of a URL; undecodable bytes are percent-encoded. */
 function encodePath(path) {
   return path.split("/").map((part) => {
-    let address = "";
+    let encoded = "";
     for (const letter of part) {
       const code = letter.codePointAt(0);
-      if (code >= 0xdc80 && code <= 0xdcff) address += `%${(code - 0xdc00).toString(16)}`;
-      else if (code >= 0xd800 && code <= 0xdfff) address += "%EF%BF%BD";
-      else address += encodeURIComponent(letter);
+      if (code >= 0xdc80 && code <= 0xdcff) encoded += `%${(code - 0xdc00).toString(16)}`;
+      else if (code >= 0xd800 && code <= 0xdfff) encoded += "%EF%BF%BD";
+      else encoded += encodeURIComponent(letter);
     }
-    return address;
+    return encoded;
   }).join("/");
 }
 
-/** Where the photo itself may be, in the order in which to try. */
-function originals(photo) {
+/** Possible URLs of a photo, in the order in which to try them. */
+function photoUrls(photo) {
   const copy = DATA.copies[photo];
   if (copy) return [copy];
   return DATA.roots[photos.root[photo]].urls.map((base) => base + encodePath(photos.path[photo]));
 }
 
-/** Of a moved gallery or moved photos, try first what has worked for another photo of that folder. */
-function foundAt(photo, address) {
+/** Try the root URL that worked for this photo first for other photos of the folder. */
+function preferUrl(photo, url) {
   const root = DATA.roots[photos.root[photo]];
-  const at = DATA.copies[photo] ? -1 : originals(photo).indexOf(address);
+  const at = DATA.copies[photo] ? -1 : photoUrls(photo).indexOf(url);
   if (at > 0) root.urls.unshift(...root.urls.splice(at, 1));
 }
 
-const sources = (photo) => (DATA.previews[photo] ? [DATA.previews[photo]] : originals(photo));
+const imageUrls = (photo) => (DATA.previews[photo] ? [DATA.previews[photo]] : photoUrls(photo));
 
 let searchable = null;
 
-/** Photos that have every word of the query in their name, in order of their names. */
+/** Photos whose name contains every word of the query, in order of their names. */
 function search(query) {
   searchable ??= photos.path.map((path, photo) => photoName(photo).normalize("NFC").toLowerCase());
   const words = query.normalize("NFC").toLowerCase().split(/\s+/).filter(Boolean);

@@ -1,24 +1,24 @@
-// The views, what the address after # says, and the keys.
+// The views, the routes (the URL after #) and the keyboard shortcuts.
 //
 // #                 people                    #c=ID           a cluster
-// #view=none        unclustered faces         #q=TEXT         faces on photos of that name
-// &odd=1            odd ones (loosest clusters) first
-// &face=NUMBER      with the photo of that face open
+// #view=none        unclustered faces         #q=TEXT         faces on photos with a matching name
+// &odd=1            lowest similarity (or cohesion) first
+// &face=ID          the photo of that face is open
 
 const get = (id) => document.getElementById(id);
-const grid = new Grid(get("grid"), makeButton, choose);
+const grid = new Grid(get("grid"), makeButton, openItem);
 const viewer = new Viewer((face) => history.replaceState(null, "", address({ ...route, face })), onViewerClosed);
 let route = null;
-let drawnFor = null;
-const scrolled = new Map(); // where each view was left
+let currentView = null;
+const scrollPositions = new Map(); // by view
 
 const PHONE = matchMedia("(max-width: 480px)");
-const personSize = () => (PHONE.matches ? { least: 96, most: 180, below: 46 } : { least: 136, most: 180, below: 46 });
-const faceSize = (captions) => ({ least: PHONE.matches ? 74 : 100, most: 140, below: captions ? 22 : 0 });
+const personSize = () => ({ minWidth: PHONE.matches ? 96 : 136, maxWidth: 180, captionHeight: 46 });
+const faceSize = (captions) => ({ minWidth: PHONE.matches ? 74 : 100, maxWidth: 140, captionHeight: captions ? 22 : 0 });
 
 function readRoute() {
   const given = new URLSearchParams(location.hash.slice(1));
-  const read = { view: "people", odd: given.get("odd") === "1", face: null };
+  const read = { view: "people", ascending: given.get("odd") === "1", face: null };
   if (given.has("c")) Object.assign(read, { view: "cluster", cluster: Number(given.get("c")) });
   else if (given.has("q")) Object.assign(read, { view: "search", query: given.get("q") });
   else if (given.get("view") === "none") read.view = "none";
@@ -32,22 +32,22 @@ function address(to) {
   if (to.view === "cluster") parts.set("c", to.cluster);
   if (to.view === "search") parts.set("q", to.query);
   if (to.view === "none") parts.set("view", "none");
-  if (to.odd) parts.set("odd", "1");
+  if (to.ascending) parts.set("odd", "1");
   if (to.face !== null && to.face !== undefined) parts.set("face", faces.id[to.face]);
   return `#${parts}`;
 }
 
-const viewOf = (some) => address({ ...some, face: null });
-const go = (to) => { location.hash = address(to).slice(1); };
+const viewAddress = (shown) => address({ ...shown, face: null });
+const navigate = (to) => { location.hash = address(to).slice(1); };
 
-/** Bring the page in line with its address. */
-function follow() {
+/** Show the view and the photo of the current URL. */
+function showRoute() {
   const before = route;
-  if (before) scrolled.set(viewOf(before), scrollY);
+  if (before) scrollPositions.set(viewAddress(before), scrollY);
   route = readRoute();
-  if (drawnFor !== viewOf(route)) {
+  if (currentView !== viewAddress(route)) {
     drawView(before);
-    drawnFor = viewOf(route);
+    currentView = viewAddress(route);
   }
   if (route.face !== null) viewer.show(route.face, faceItems());
   else if (viewer.open) viewer.hide();
@@ -69,10 +69,10 @@ function drawView(before) {
   }
   if (document.activeElement !== get("query")) get("query").value = route.view === "search" ? route.query : "";
   const cluster = route.view === "cluster" ? clusterOf.get(route.cluster) : undefined;
-  get("odd").hidden = cluster === undefined;
-  get("loose").hidden = route.view !== "people" || members.length < 2;
-  get("odd").setAttribute("aria-pressed", String(route.odd));
-  get("loose").setAttribute("aria-pressed", String(route.odd));
+  get("order-faces").hidden = cluster === undefined;
+  get("order-clusters").hidden = route.view !== "people" || members.length < 2;
+  get("order-faces").setAttribute("aria-pressed", String(route.ascending));
+  get("order-clusters").setAttribute("aria-pressed", String(route.ascending));
   drawNeighbours(cluster);
 
   let active = 0;
@@ -80,7 +80,7 @@ function drawView(before) {
     active = Math.max(0, view.items.indexOf(clusterOf.get(before.cluster)));
   }
   grid.show(view.items, view.size, active);
-  scrollTo(0, scrolled.get(viewOf(route)) ?? 0);
+  scrollTo(0, scrollPositions.get(viewAddress(route)) ?? 0);
   grid.draw();
   if (before && document.activeElement === document.body) {
     if (active) grid.focus(active);
@@ -89,26 +89,26 @@ function drawView(before) {
 }
 
 function drawNeighbours(order) {
-  for (const [id, step] of [["before", -1], ["after", 1]]) {
+  for (const [id, step] of [["previous-cluster", -1], ["next-cluster", 1]]) {
     const link = get(id);
     link.hidden = order === undefined;
     const other = order === undefined ? undefined : DATA.clusters.id[order + step];
     link.setAttribute("aria-disabled", String(other === undefined));
     if (other === undefined) link.removeAttribute("href");
-    else link.href = `#c=${other}${route.odd ? "&odd=1" : ""}`;
+    else link.href = `#c=${other}${route.ascending ? "&odd=1" : ""}`;
   }
 }
 
 const VIEWS = {
   people() {
     const items = members.map((_, order) => order);
-    if (route.odd) items.sort((a, b) => cohesion[a] - cohesion[b]);
+    if (route.ascending) items.sort((a, b) => cohesion[a] - cohesion[b]);
     const parts = [counted(FACES, "face"), `on ${counted(photos.path.length, "photo")}`];
     let empty = null;
-    if (!FACES) empty = "There are no faces in this index. Add photos with: faceindex index PHOTOS";
+    if (!FACES) empty = "There are no faces in this index. Add photos with: faceindex index FOLDER";
     else if (!items.length) {
-      empty = DATA.clustered ? `No cluster was found. All ${counted(FACES, "face")} are under Unclustered.`
-        : "The faces have not been grouped into people yet. Run: faceindex cluster, then make the gallery again. Until then, all faces are under Unclustered.";
+      empty = DATA.clustered ? `No clusters were found. All ${counted(FACES, "face")} are under Unclustered.`
+        : "The faces are not clustered yet. Run: faceindex cluster, then make the gallery again. Until then, all faces are under Unclustered.";
     }
     return { heading: "People", summary: FACES ? parts.join(" ") : "", items, size: personSize(), empty };
   },
@@ -116,16 +116,16 @@ const VIEWS = {
   cluster() {
     const order = clusterOf.get(route.cluster);
     if (order === undefined) {
-      return { heading: "No such cluster", summary: "", items: [], size: faceSize(false), empty: "It was there when this address was made, and is no more." };
+      return { heading: "Cluster not found", summary: "", items: [], size: faceSize(false), empty: "This gallery does not contain the cluster of this link. Clustering again may have removed it." };
     }
     const items = [...members[order]].sort((a, b) => faces.similarity[b] - faces.similarity[a]);
-    if (route.odd) items.reverse();
-    const there = new Set(items.map((face) => faces.photo[face])).size;
+    if (route.ascending) items.reverse();
+    const photoCount = new Set(items.map((face) => faces.photo[face])).size;
     return {
       heading: clusterName(route.cluster),
-      summary: `${counted(items.length, "face")} on ${counted(there, "photo")}, cohesion ${cohesion[order].toFixed(3)}`,
+      summary: `${counted(items.length, "face")} on ${counted(photoCount, "photo")}, cohesion ${cohesion[order].toFixed(3)}`,
       items,
-      size: faceSize(route.odd),
+      size: faceSize(route.ascending),
     };
   },
 
@@ -147,7 +147,7 @@ const VIEWS = {
       summary: `${counted(found.length, "photo")}, ${counted(items.length, "face")}`,
       items,
       size: faceSize(true),
-      empty: found.length ? null : "No photo with a face on it has this in its name.",
+      empty: found.length ? null : "No photo with faces has a name that contains this text.",
     };
   },
 };
@@ -161,7 +161,7 @@ function makeButton(item) {
     const size = members[item].length;
     button.className = "card person";
     paintCover(thumb, item);
-    const about = route.odd ? `${number(size)} · cohesion ${cohesion[item].toFixed(3)}` : counted(size, "face");
+    const about = route.ascending ? `${number(size)} · cohesion ${cohesion[item].toFixed(3)}` : counted(size, "face");
     button.append(span("name", clusterName(DATA.clusters.id[item])), span("about", about));
     return button;
   }
@@ -169,30 +169,30 @@ function makeButton(item) {
   const cluster = faces.cluster[item];
   button.className = "card face";
   paintFace(thumb, item);
-  const alike = cluster === NONE ? "" : `, similarity ${similarity(item)}`;
-  const label = `${photoName(photo)}${route.view === "search" ? `, ${clusterName(cluster)}` : ""}${alike}`;
+  const suffix = cluster === NONE ? "" : `, similarity ${similarity(item)}`;
+  const label = `${photoName(photo)}${route.view === "search" ? `, ${clusterName(cluster)}` : ""}${suffix}`;
   button.title = label;
   button.setAttribute("aria-label", label);
   if (route.view === "search") button.append(span("about", fileName(photo)));
-  else if (route.odd && cluster !== NONE) button.append(span("about", similarity(item)));
+  else if (route.ascending && cluster !== NONE) button.append(span("about", similarity(item)));
   return button;
 }
 
-function choose(item) {
-  if (route.view === "people") go({ view: "cluster", cluster: DATA.clusters.id[item] });
-  else go({ ...route, face: item });
+function openItem(item) {
+  if (route.view === "people") navigate({ view: "cluster", cluster: DATA.clusters.id[item] });
+  else navigate({ ...route, face: item });
 }
 
 function onViewerClosed(face) {
   const closing = route;
   if (closing.face === null) return;
-  history.replaceState(null, "", viewOf(closing));
+  history.replaceState(null, "", viewAddress(closing));
   route = readRoute();
   const index = grid.items.indexOf(face);
   if (route.view !== "people" && index >= 0) grid.focus(index);
 }
 
-// Search: typing replaces the address, so that Back leaves the search at once.
+// Search: typing replaces the URL, so that Back leaves the search in one step.
 
 let typing = 0;
 get("search").addEventListener("submit", (event) => {
@@ -212,42 +212,42 @@ function applyQuery() {
   const to = query ? { view: "search", query } : { view: "people" };
   if (route.view === "search") history.replaceState(null, "", address(to));
   else history.pushState(null, "", address(to));
-  follow();
+  showRoute();
 }
 
-get("odd").addEventListener("click", turnOver);
-get("loose").addEventListener("click", turnOver);
+get("order-faces").addEventListener("click", toggleOrder);
+get("order-clusters").addEventListener("click", toggleOrder);
 
-function turnOver() {
+function toggleOrder() {
   if (route.view !== "cluster" && route.view !== "people") return;
-  history.replaceState(null, "", address({ ...route, odd: !route.odd, face: null }));
-  scrolled.delete(viewOf(readRoute()));
-  follow();
+  history.replaceState(null, "", address({ ...route, ascending: !route.ascending, face: null }));
+  scrollPositions.delete(viewAddress(readRoute()));
+  showRoute();
   scrollTo(0, 0);
 }
 
-// Theme: as the system says, until the user says otherwise.
+// Theme: the system theme, until the user chooses another one.
 
-const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
+const THEMES = { auto: ["◐", "system"], light: ["☀", "light"], dark: ["☾", "dark"] };
 let theme = "auto";
 try {
   theme = localStorage.getItem("faceindex-theme") ?? "auto";
 } catch {
-  // Some browsers give pages from disk no storage.
+  // Some browsers have no storage for pages from disk.
 }
 
 function setTheme(to) {
   theme = to in THEMES ? to : "auto";
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
-  const [sign, words] = THEMES[theme];
-  get("theme").textContent = sign;
-  get("theme").title = `Theme: ${words} (t)`;
-  get("theme").setAttribute("aria-label", `Theme: ${words}`);
+  const [symbol, name] = THEMES[theme];
+  get("theme").textContent = symbol;
+  get("theme").title = `Theme: ${name} (t)`;
+  get("theme").setAttribute("aria-label", `Theme: ${name}`);
   try {
     localStorage.setItem("faceindex-theme", theme);
   } catch {
-    // Then it lasts as long as the page.
+    // The theme is then lost when the page is closed.
   }
 }
 
@@ -281,12 +281,12 @@ addEventListener("keydown", (event) => {
   } else if (event.key === "t") nextTheme();
   else if (document.querySelector("dialog[open]")) return;
   else if (event.key === "/") get("query").select();
-  else if (event.key === "p") go({ view: "people" });
-  else if (event.key === "u") go({ view: "none" });
-  else if (event.key === "o") turnOver();
-  else if (event.key === "[") get("before").click();
-  else if (event.key === "]") get("after").click();
-  else if (event.key === "Escape" && route.view !== "people") go({ view: "people" });
+  else if (event.key === "p") navigate({ view: "people" });
+  else if (event.key === "u") navigate({ view: "none" });
+  else if (event.key === "o") toggleOrder();
+  else if (event.key === "[") get("previous-cluster").click();
+  else if (event.key === "]") get("next-cluster").click();
+  else if (event.key === "Escape" && route.view !== "people") navigate({ view: "people" });
   else if (event.key.startsWith("Arrow") && document.activeElement?.closest("#grid") === null) grid.focus(grid.active);
   else return;
   event.preventDefault();
@@ -296,10 +296,10 @@ history.scrollRestoration = "manual";
 setTheme(theme);
 get("tab-people").querySelector(".number").textContent = number(members.length);
 get("tab-none").querySelector(".number").textContent = number(unclustered.length);
-addEventListener("hashchange", follow);
-addEventListener("popstate", follow);
+addEventListener("hashchange", showRoute);
+addEventListener("popstate", showRoute);
 PHONE.addEventListener("change", () => {
-  drawnFor = null;
-  follow();
+  currentView = null;
+  showRoute();
 });
-follow();
+showRoute();

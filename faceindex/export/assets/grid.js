@@ -1,15 +1,15 @@
-// A grid of thousands of items, of which only those near the window are elements.
+// A grid of thousands of items. Only items near the visible part of the page have elements.
 
 class Grid {
   /**
    * @param element the list
-   * @param make    (item, index) => the button to show for it
-   * @param chosen  (item, index) called on a click or Enter
+   * @param makeButton (item, index) => the button of an item
+   * @param onOpen (item, index) called on a click or Enter
    */
-  constructor(element, make, chosen) {
+  constructor(element, makeButton, onOpen) {
     this.element = element;
-    this.make = make;
-    this.chosen = chosen;
+    this.makeButton = makeButton;
+    this.onOpen = onOpen;
     this.items = [];
     this.shown = new Map(); // index -> element
     this.active = 0;
@@ -22,7 +22,7 @@ class Grid {
       const index = this.indexOf(event.target);
       if (index !== null) {
         this.setActive(index);
-        this.chosen(this.items[index], index);
+        this.onOpen(this.items[index], index);
       }
     });
     element.addEventListener("focusin", (event) => {
@@ -32,7 +32,7 @@ class Grid {
     element.addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  /** Show other items. `size`: {least, most, below}, pixels: width of a cell, and what is below its square. */
+  /** Replace the items. `size`: {minWidth, maxWidth, captionHeight} of a cell in pixels. */
   show(items, size, active = 0) {
     this.items = items;
     this.size = size;
@@ -49,23 +49,23 @@ class Grid {
   layout() {
     const width = this.element.clientWidth;
     if (!width || !this.size) return;
-    const { least, below } = this.size;
+    const { minWidth, maxWidth, captionHeight } = this.size;
     this.gap = width < 480 ? 8 : 14;
-    this.columns = Math.max(1, Math.floor((width + this.gap) / (least + this.gap)));
+    this.columns = Math.max(1, Math.floor((width + this.gap) / (minWidth + this.gap)));
     this.cell = Math.floor((width - this.gap * (this.columns - 1)) / this.columns);
-    this.cell = Math.min(this.cell, this.size.most);
-    this.pitch = this.cell + below + this.gap;
+    this.cell = Math.min(this.cell, maxWidth);
+    this.rowHeight = this.cell + captionHeight + this.gap;
     this.rows = Math.ceil(this.items.length / this.columns);
-    this.element.style.height = `${Math.max(0, this.rows * this.pitch - this.gap)}px`;
+    this.element.style.height = `${Math.max(0, this.rows * this.rowHeight - this.gap)}px`;
     for (const [index, node] of this.shown) this.place(index, node);
     this.draw();
   }
 
   place(index, node) {
     node.style.width = `${this.cell}px`;
-    node.style.height = `${this.cell + this.size.below}px`;
+    node.style.height = `${this.cell + this.size.captionHeight}px`;
     const x = (index % this.columns) * (this.cell + this.gap);
-    node.style.transform = `translate(${x}px, ${Math.floor(index / this.columns) * this.pitch}px)`;
+    node.style.transform = `translate(${x}px, ${Math.floor(index / this.columns) * this.rowHeight}px)`;
   }
 
   schedule() {
@@ -80,10 +80,10 @@ class Grid {
   draw() {
     if (!this.columns) return;
     const top = this.element.getBoundingClientRect().top;
-    const first = Math.max(0, Math.floor(-top / this.pitch) - 2) * this.columns;
-    const last = Math.min(this.items.length, (Math.ceil((innerHeight - top) / this.pitch) + 2) * this.columns);
+    const first = Math.max(0, Math.floor(-top / this.rowHeight) - 2) * this.columns;
+    const last = Math.min(this.items.length, (Math.ceil((innerHeight - top) / this.rowHeight) + 2) * this.columns);
     for (const [index, node] of this.shown) {
-      // What has the focus stays, or the keyboard would lose its place.
+      // Keep the focused element: without it, the arrow keys would start at the top again.
       if ((index < first || index >= last) && !node.contains(document.activeElement)) {
         node.remove();
         this.shown.delete(index);
@@ -99,11 +99,11 @@ class Grid {
     node.setAttribute("aria-setsize", this.items.length);
     node.setAttribute("aria-posinset", index + 1);
     node.dataset.index = index;
-    const button = this.make(this.items[index], index);
+    const button = this.makeButton(this.items[index], index);
     button.tabIndex = index === this.active ? 0 : -1;
     node.append(button);
     this.place(index, node);
-    // In the order of the items, so that screen readers read them so.
+    // Keep the elements in the order of the items, for screen readers.
     let after = index + 1;
     while (after <= index + this.columns && !this.shown.has(after)) after++;
     let next = this.shown.get(after) ?? null;
@@ -134,7 +134,7 @@ class Grid {
     if (now) now.tabIndex = 0;
   }
 
-  /** Bring an item into the window, and the focus to it. */
+  /** Scroll to an item and focus it. */
   focus(index, scroll = true) {
     if (!this.items.length) return;
     index = Math.max(0, Math.min(index, this.items.length - 1));
@@ -147,15 +147,15 @@ class Grid {
 
   reveal(index) {
     const bar = document.getElementById("bar").offsetHeight + 12;
-    const top = this.element.getBoundingClientRect().top + Math.floor(index / this.columns) * this.pitch;
-    const bottom = top + this.pitch;
+    const top = this.element.getBoundingClientRect().top + Math.floor(index / this.columns) * this.rowHeight;
+    const bottom = top + this.rowHeight;
     if (top < bar) scrollBy(0, top - bar);
     else if (bottom > innerHeight) scrollBy(0, bottom - innerHeight);
   }
 
   onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.items.length) return;
-    const page = Math.max(1, Math.floor(innerHeight / this.pitch) - 1) * this.columns;
+    const page = Math.max(1, Math.floor(innerHeight / this.rowHeight) - 1) * this.columns;
     const steps = {
       ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns,
       PageUp: -page, PageDown: page, Home: -this.items.length, End: this.items.length,

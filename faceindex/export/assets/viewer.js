@@ -1,20 +1,20 @@
-// A photo at full size, with a box for each of its faces.
+// The photo viewer: a photo with a box for each face.
 
 class Viewer {
   /**
-   * @param moved  (face) called when another face is shown
-   * @param closed (face) called when the viewer has been closed by the user
+   * @param onSelect (face) called when the user selects another face
+   * @param onClose (face) called when the user has closed the viewer
    */
-  constructor(moved, closed) {
+  constructor(onSelect, onClose) {
     const get = (id) => document.getElementById(id);
     this.dialog = get("viewer");
     this.stage = get("stage");
-    this.space = get("space");
+    this.photoArea = get("photo-area");
     this.image = get("photo");
     this.missing = get("missing");
     this.faceList = get("on-photo");
-    this.moved = moved;
-    this.closed = closed;
+    this.onSelect = onSelect;
+    this.onClose = onClose;
     this.face = null;
     this.list = [];
     this.photo = null;
@@ -24,31 +24,31 @@ class Viewer {
     get("close").addEventListener("click", () => this.dialog.close());
     get("boxes").addEventListener("click", () => this.toggleBoxes());
     this.image.addEventListener("load", () => this.onLoad());
-    this.image.addEventListener("error", () => this.tryNext());
+    this.image.addEventListener("error", () => this.loadNext());
     this.dialog.addEventListener("close", () => {
-      if (this.dialog.open) return; // this event comes late: it is open again
-      this.image.removeAttribute("src"); // frees the pixels
+      if (this.dialog.open) return; // the event is late: the viewer is open again
+      this.image.removeAttribute("src"); // free the memory
       this.photo = null;
       const face = this.face;
       this.face = null;
-      if (face !== null) this.closed(face);
+      if (face !== null) this.onClose(face);
     });
     this.dialog.addEventListener("keydown", (event) => this.onKey(event));
-    new ResizeObserver(() => this.fit()).observe(this.space);
-    this.listenToSwipes();
+    new ResizeObserver(() => this.fit()).observe(this.photoArea);
+    this.addSwipes();
   }
 
   get open() {
     return this.dialog.open;
   }
 
-  /** Show a face that is one of `list`; the arrows go through that list. */
+  /** Show the photo of a face. The arrow keys move through `list`, which contains the face. */
   show(face, list) {
     this.list = list;
     this.face = face;
     if (!this.dialog.open) {
       this.dialog.showModal();
-      this.dialog.focus(); // not on its first button, which the space bar would press
+      this.dialog.focus(); // not its first button, which the space bar would press
     }
     const photo = faces.photo[face];
     if (photo !== this.photo) this.showPhoto(photo);
@@ -57,13 +57,13 @@ class Viewer {
     }
     this.faceList.querySelector("[aria-current='true']")?.scrollIntoView({ block: "nearest" });
     const position = list.indexOf(face);
-    document.getElementById("place").textContent =
+    document.getElementById("position").textContent =
       position < 0 ? "" : `${number(position + 1)} of ${number(list.length)}`;
     document.getElementById("previous").disabled = position <= 0;
     document.getElementById("next").disabled = position < 0 || position >= list.length - 1;
   }
 
-  /** Close without telling anyone. */
+  /** Close without calling `onClose`. */
   hide() {
     this.face = null;
     if (this.dialog.open) this.dialog.close();
@@ -77,45 +77,45 @@ class Viewer {
     heading.title = name;
     document.getElementById("photo-folder").textContent = name.slice(0, -heading.textContent.length - 1);
     this.image.alt = `${name}, ${counted(byPhoto[photo].length, "face")}`;
-    this.image.classList.add("unseen");
+    this.image.classList.add("loading");
     this.missing.hidden = true;
-    this.waiting = sources(photo);
-    this.source = null;
-    document.getElementById("original").href = originals(photo)[0];
-    this.tryNext();
+    this.urls = imageUrls(photo);
+    this.url = null;
+    document.getElementById("original").href = photoUrls(photo)[0];
+    this.loadNext();
     this.drawBoxes(photo);
     this.fit();
   }
 
-  tryNext() {
+  loadNext() {
     if (this.photo === null) return;
-    this.source = this.waiting.shift();
-    if (this.source !== undefined) {
-      this.image.src = this.source;
+    this.url = this.urls.shift();
+    if (this.url !== undefined) {
+      this.image.src = this.url;
       return;
     }
     this.missing.hidden = false;
     this.missing.textContent =
-      `The photo cannot be shown here: it was moved or deleted, or the browser does not know its format. ${photoName(this.photo)}`;
+      `The photo cannot be shown. It was moved or deleted, or the browser does not support its format. ${photoName(this.photo)}`;
   }
 
   onLoad() {
-    this.image.classList.remove("unseen");
-    if (this.photo === null || !originals(this.photo).includes(this.source)) return;
-    document.getElementById("original").href = this.source;
-    foundAt(this.photo, this.source);
+    this.image.classList.remove("loading");
+    if (this.photo === null || !photoUrls(this.photo).includes(this.url)) return;
+    document.getElementById("original").href = this.url;
+    preferUrl(this.photo, this.url);
   }
 
   fit() {
     if (this.photo === null) return;
-    const style = getComputedStyle(this.space);
-    const width = this.space.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-    const height = this.space.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
+    const style = getComputedStyle(this.photoArea);
+    const width = this.photoArea.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+    const height = this.photoArea.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
     const [w, h] = [photos.width[this.photo], photos.height[this.photo]];
     const scale = Math.min(width / w, height / h, 4);
     this.stage.style.width = `${Math.max(1, w * scale)}px`;
     this.stage.style.height = `${Math.max(1, h * scale)}px`;
-    // In a crowd the numbers would hide the faces.
+    // On small boxes the numbers would hide the faces.
     for (const box of this.stage.querySelectorAll(".box")) {
       const face = Number(box.dataset.face);
       box.classList.toggle("small", (faces.x2[face] - faces.x1[face]) * scale < 30);
@@ -155,7 +155,7 @@ class Viewer {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = order + 1;
-      button.setAttribute("aria-label", `Mark face ${order + 1}`);
+      button.setAttribute("aria-label", `Select face ${order + 1}`);
       button.addEventListener("click", () => this.select(face));
       item.append(button);
       if (cluster === NONE) {
@@ -172,7 +172,7 @@ class Viewer {
 
   select(face) {
     this.show(face, this.list);
-    this.moved(face);
+    this.onSelect(face);
   }
 
   step(by) {
@@ -181,8 +181,8 @@ class Viewer {
   }
 
   toggleBoxes() {
-    const bare = this.stage.classList.toggle("bare");
-    document.getElementById("boxes").setAttribute("aria-pressed", String(!bare));
+    const hidden = this.stage.classList.toggle("boxes-hidden");
+    document.getElementById("boxes").setAttribute("aria-pressed", String(!hidden));
   }
 
   onKey(event) {
@@ -195,12 +195,12 @@ class Viewer {
     event.preventDefault();
   }
 
-  listenToSwipes() {
+  addSwipes() {
     let from = null;
-    this.space.addEventListener("touchstart", (event) => {
+    this.photoArea.addEventListener("touchstart", (event) => {
       from = event.touches.length === 1 ? event.touches[0].clientX : null;
     }, { passive: true });
-    this.space.addEventListener("touchend", (event) => {
+    this.photoArea.addEventListener("touchend", (event) => {
       const across = from === null ? 0 : event.changedTouches[0].clientX - from;
       from = null;
       if (Math.abs(across) > 60 && (visualViewport?.scale ?? 1) === 1) this.step(across < 0 ? 1 : -1);

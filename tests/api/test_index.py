@@ -1,4 +1,4 @@
-"""The library's face, with fake models."""
+"""`FaceIndex` with fake models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faceindex import FaceIndex, graph, models
+from faceindex import FaceIndex, models
 from faceindex.api import find_index
 from faceindex.api.pins import make_pins
 from faceindex.errors import (
@@ -24,6 +24,7 @@ from faceindex.errors import (
     UsageError,
     WeightsInvalid,
 )
+from faceindex.clustering import neighbours as neighbours_module
 from faceindex.store import NewPhoto
 from faceindex.types import Faces
 
@@ -56,17 +57,17 @@ def test_index_cluster_identify(tmp_path: Path, album: Path, fake_models: Module
         friend = fake_models.make_photo(tmp_path / "friend.png", (128, 64, 128), mark=99)
         query = index.identify(friend)
         (cluster,) = people(index)["person1"]
-        assert query.faces[0].answer.cluster == cluster
-        assert query.faces[0].answer.similarity == pytest.approx(1)
-        assert query.faces[0].answer.margin > 0
-        nearest = query.faces[0].answer.neighbours[0].face
-        assert Path(query.nearest[nearest].photo).parent.name == "person1"
+        (face,) = query.faces
+        assert face.cluster == cluster
+        assert face.similarity == pytest.approx(1)
+        assert face.margin > 0
+        assert Path(face.neighbours[0].face.photo).parent.name == "person1"
 
         stranger = fake_models.make_photo(tmp_path / "stranger.png", (10, 250, 10))
-        answer = index.identify(stranger).faces[0].answer
+        answer = index.identify(stranger).faces[0]
         assert answer.cluster is None
-        assert answer.best is not None
-        assert index.identify(fake_models.make_photo(tmp_path / "no.png", fake_models.NOBODY)).faces == []
+        assert answer.nearest_cluster is not None
+        assert index.identify(fake_models.make_photo(tmp_path / "no.png", fake_models.NOBODY)).faces == ()
 
 
 def test_identify_before_cluster_still_lists_faces(
@@ -75,13 +76,13 @@ def test_identify_before_cluster_still_lists_faces(
     with make(tmp_path / "index") as index:
         index.add(album)
         with pytest.raises(NotClustered):
-            index.require_clusters()
-        answer = index.identify(album / "person0" / "0.png").faces[0].answer
-        assert answer.best is None
+            index.clusters()
+        answer = index.identify(album / "person0" / "0.png").faces[0]
+        assert answer.nearest_cluster is None
         assert len(answer.neighbours) == 5
 
 
-def test_identify_tells_what_is_wrong_with_the_catalog_and_goes_on_when_it_is_right_again(
+def test_identify_raises_for_a_damaged_catalog_and_works_once_it_is_repaired(
     tmp_path: Path, album: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with make(tmp_path / "index") as index:
@@ -98,10 +99,12 @@ def test_identify_tells_what_is_wrong_with_the_catalog_and_goes_on_when_it_is_ri
             with pytest.raises(IndexCorrupt, match="damaged"):
                 index.identify(asked)
         (cluster,) = people(index)["person1"]
-        assert index.identify(asked).faces[0].answer.cluster == cluster
+        assert index.identify(asked).faces[0].cluster == cluster
 
 
-def test_identify_sees_what_others_commit(tmp_path: Path, album: Path, fake_models: ModuleType) -> None:
+def test_identify_finds_faces_that_another_process_commits(
+    tmp_path: Path, album: Path, fake_models: ModuleType
+) -> None:
     late = fake_models.make_photo(tmp_path / "late" / "0.png", (128, 64, 128), mark=98)
     with make(tmp_path / "index") as index:
         index.add(album / "person0")
@@ -111,17 +114,17 @@ def test_identify_sees_what_others_commit(tmp_path: Path, album: Path, fake_mode
             other.add(tmp_path / "late")
             other.cluster()
         after = index.identify(late)
-    assert {Path(row.path).parent.name for row in before.nearest.values()} == {"person0"}
-    first = after.faces[0].answer.neighbours[0]
+    assert {Path(near.face.path).parent.name for near in before.faces[0].neighbours} == {"person0"}
+    first = after.faces[0].neighbours[0]
     assert first.similarity == pytest.approx(1)
-    assert Path(after.nearest[first.face].path) == late
+    assert Path(first.face.path) == late
 
 
 def test_identify_in_an_empty_index(tmp_path: Path, fake_models: ModuleType) -> None:
     with make(tmp_path / "index") as index:
         query = index.identify(fake_models.make_photo(tmp_path / "a.png", (64, 64, 128)))
         assert len(query.faces) == 1
-        assert query.faces[0].answer.neighbours == []
+        assert query.faces[0].neighbours == ()
 
 
 def test_clusters_stay_with_their_faces(tmp_path: Path, album: Path, fake_models: ModuleType) -> None:
@@ -204,15 +207,15 @@ def test_clustering_nothing(tmp_path: Path, fake_models: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "options", "words"),
     [
-        ("kmeans", {}, "--k"),
-        ("kmeans", {"k": 0}, "--k 0"),
+        ("kmeans", {}, "`k`"),
+        ("kmeans", {"k": 0}, "`k` is 0"),
         ("kmeans", {"k": 13}, "13"),
-        ("kmeans", {"k": 2, "threshold": 0.9}, "--threshold"),
-        ("chinese-whispers", {"k": 2}, "--k"),
-        ("chinese-whispers", {"threshold": 2.0}, "--threshold 2"),
-        ("chinese-whispers", {"min_size": 0}, "--min-size 0"),
-        ("chinese-whispers", {"seed": -1}, "--seed -1"),
-        ("kmeans", {"k": 2, "seed": 2**32}, "--seed 4294967296"),
+        ("kmeans", {"k": 2, "threshold": 0.9}, "`threshold`"),
+        ("chinese-whispers", {"k": 2}, "`k`"),
+        ("chinese-whispers", {"threshold": 2.0}, "`threshold` is 2"),
+        ("chinese-whispers", {"min_size": 0}, "`min_size` is 0"),
+        ("chinese-whispers", {"seed": -1}, "`seed` is -1"),
+        ("kmeans", {"k": 2, "seed": 2**32}, "`seed` is 4294967296"),
     ],
 )
 def test_impossible_clusterings(
@@ -234,44 +237,53 @@ def test_unknown_models(tmp_path: Path, fake_models: ModuleType) -> None:
 
 def test_an_index_is_pinned(tmp_path: Path, album: Path) -> None:
     make(tmp_path / "index", min_face=40).close()
-    with pytest.raises(PinnedModelError, match=r"detector fake.*mtcnn"):
+    with pytest.raises(PinnedModelError, match=r"`detector='fake'`; `detector='mtcnn'` was"):
         FaceIndex.open_or_create(tmp_path / "index", detector="mtcnn")
-    with pytest.raises(PinnedModelError, match=r"min-face 40.*50"):
+    with pytest.raises(PinnedModelError, match=r"`min_face=40`; `min_face=50` was"):
         FaceIndex.open_or_create(tmp_path / "index", min_face=50)
     with FaceIndex.open_or_create(tmp_path / "index", detector="fake", min_face=40) as index:
         assert index.add(album).new == 12
 
 
-def test_options_of_models_are_pinned(tmp_path: Path, album: Path) -> None:
+def test_options_of_models_are_pinned(
+    tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[dict[str, Any]] = []
+    for model in (fake_models.FakeDetector, fake_models.FakeEmbedder):
+
+        def spy(self: object, spec: object, *, build: Any = model.__init__, **options: Any) -> None:
+            built.append(options)
+            build(self, spec, **options)
+
+        monkeypatch.setattr(model, "__init__", spy)
     with make(tmp_path / "index", settings={"upsample": 2}) as index:
         assert index.pins.settings == {"min_face": 30, "upsample": 2, "flip": False}
-        recogniser = index._load_recogniser()
-        assert (recogniser.detector.upsample, recogniser.embedder.flip) == (2, False)  # type: ignore[attr-defined]
-    with pytest.raises(PinnedModelError, match=r"upsample 2.*1 was asked"):
+        assert (built[0]["upsample"], built[1]["flip"]) == (2, False)
+    with pytest.raises(PinnedModelError, match=r"`upsample=2`; `upsample=1` was"):
         FaceIndex.open_or_create(tmp_path / "index", settings={"upsample": 1})
-    with pytest.raises(PinnedModelError, match=r"models that have no --jitter"):
+    with pytest.raises(PinnedModelError, match=r"models without the option `jitter`"):
         FaceIndex.open_or_create(tmp_path / "index", settings={"jitter": 1})
     FaceIndex.open_or_create(tmp_path / "index", settings={"upsample": 2, "flip": False}).close()
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
-        ({"jitter": 1}, "Neither the detector fake nor the embedder fake has an option --jitter"),
-        ({"upsample": 5}, "--upsample 5 is not possible. Choose one in 0..4"),
-        ({"upsample": -1}, "--upsample -1"),
-        ({"upsample": True}, "--upsample True"),
-        ({"flip": 1}, "--flip 1"),
-        ({"min_face": 0}, "smallest face of 0 px"),
-        ({"min_face": float("nan")}, "smallest face of nan px"),
-        ({"min_face": float("inf")}, "smallest face of inf px"),
+        ({"jitter": 1}, "Neither the detector fake nor the embedder fake has the option `jitter`"),
+        ({"upsample": 5}, "`upsample` is 5. Choose one in 0..4"),
+        ({"upsample": -1}, "`upsample` is -1"),
+        ({"upsample": True}, "`upsample` is True"),
+        ({"flip": 1}, "`flip` is 1"),
+        ({"min_face": 0}, "`min_face` is 0 px"),
+        ({"min_face": float("nan")}, "`min_face` is nan px"),
+        ({"min_face": float("inf")}, "`min_face` is inf px"),
         ({"min_face": 4.9}, "Choose 5 or more"),
     ],
 )
-def test_options_that_cannot_be_are_refused(
-    tmp_path: Path, fake_models: ModuleType, settings: dict[str, float], said: str
+def test_options_out_of_range_are_refused(
+    tmp_path: Path, fake_models: ModuleType, settings: dict[str, float], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=re.escape(said)):
+    with pytest.raises(UsageError, match=re.escape(message)):
         make(tmp_path / "index", settings=settings)
     assert not (tmp_path / "index").exists()
 
@@ -309,11 +321,13 @@ def test_doublings_and_the_smallest_face_belong_together(
 
 @pytest.mark.parametrize("asked", [{"min_face": 20.0, "upsample": 1}, {"min_face": 40.0, "upsample": 0}])
 def test_a_face_that_the_doublings_do_not_reach_is_refused(asked: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match="another --upsample"):
+    with pytest.raises(UsageError, match="another `upsample`"):
         make_pins("dlib-hog", "dlib", asked)
 
 
-def test_a_device_that_is_not_here_is_refused_first(tmp_path: Path, fake_models: ModuleType) -> None:
+def test_a_device_that_does_not_exist_is_refused_before_anything_is_made(
+    tmp_path: Path, fake_models: ModuleType
+) -> None:
     with pytest.raises(UsageError, match="no device 'gpu'"):
         make(tmp_path / "index", device="gpu")
     assert not (tmp_path / "index").exists()
@@ -423,7 +437,7 @@ def test_the_neighbour_graph_by_partition_gives_the_same_clusters(
         put_faces(index, vectors, [0.3] * 120)
         index.cluster()
         exact = index.table().cluster.copy()
-        monkeypatch.setattr(graph.neighbours, "EXACT_UP_TO", 0)
+        monkeypatch.setattr(neighbours_module, "EXACT_UP_TO", 0)
         index.cluster(rebuild=True)
         np.testing.assert_array_equal(index.table().cluster, exact)
         assert len(np.unique(exact)) == 12
@@ -509,7 +523,7 @@ def test_kmeans_after_all_clusters_were_dissolved(tmp_path: Path, album: Path) -
         assert index.cluster("kmeans", k=2, min_size=5).faces == 12
 
 
-def test_no_original_may_be_written_over_by_whatever_name(
+def test_a_plot_never_overwrites_an_indexed_photo_under_any_name(
     album: Path, tmp_path: Path, fake_models: ModuleType
 ) -> None:
     elsewhere = fake_models.make_photo(tmp_path / "elsewhere" / "photo.png", (64, 64, 128))
@@ -521,12 +535,12 @@ def test_no_original_may_be_written_over_by_whatever_name(
         index.add(album)
         for original in (*originals, tmp_path / "by another name" / "person0" / "0.png"):
             with pytest.raises(UsageError, match="is one of the indexed photos"):
-                index.check_writable(original)
+                index.evaluation.check_writable(original)
         for free in (album / "person0" / "plot.png", tmp_path / "0.png", elsewhere.with_name("plot.png")):
-            index.check_writable(free)
+            index.evaluation.check_writable(free)
 
 
-def test_the_way_to_the_photos_is_resolved_once_for_each_folder(
+def test_each_folder_of_photos_is_resolved_once(
     album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolved: list[str] = []
@@ -539,5 +553,5 @@ def test_the_way_to_the_photos_is_resolved_once_for_each_folder(
     with make(tmp_path / "index") as index:
         index.add(album)
         monkeypatch.setattr(os.path, "realpath", spy)
-        index.check_writable(tmp_path / "plot.png")
+        index.evaluation.check_writable(tmp_path / "plot.png")
     assert len(resolved) == 1 + len({photo.parent for photo in album.rglob("*.png")})

@@ -1,4 +1,4 @@
-"""Exports that are one file, or go to a stream."""
+"""Export into a single file, or to a stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from faceindex.errors import UsageError
-from faceindex.export.destination import ProtectedPaths, cannot_be_reached
+from faceindex.export.destination import ProtectedPaths, unreachable
 from faceindex.export.folder import Folder, Written
 
 __all__ = ["export_file"]
@@ -23,16 +23,16 @@ def export_file(
     *,
     dry_run: bool = False,
 ) -> Written:
-    """Write one file, safely and only if it has changed; its folder keeps the record, as `Folder` does.
+    """Write one file, if its source has changed; its folder holds the manifest, as with `Folder`.
 
     Parameters
     ----------
     destination : path-like or binary file
-        The file, in a folder that exists; or an open file that is written to.
+        A file in an existing folder, or an open file to write to.
     kind, source : str
         As in `Folder`.
     fill : callable
-        Writes the content; needs not be able to seek.
+        Writes the content to an open file, without seeking.
     protected : ProtectedPaths
     dry_run : bool
 
@@ -43,8 +43,8 @@ def export_file(
     Raises
     ------
     UsageError
-        If the destination is a folder, is in a folder that does not exist or cannot be written, or is there
-        already and was not written by an earlier run, or has been changed since.
+        If the destination is a folder, if its folder does not exist or cannot be written, or if the file
+        exists and no earlier run wrote it, or it was changed since.
     FaceIndexError
         If the disk is full.
     """
@@ -55,18 +55,18 @@ def export_file(
     given = os.fspath(destination)
     parent, name = os.path.split(given)
     try:
-        is_folder, is_placed = Path(given).is_dir(), Path(parent or ".").is_dir()
+        is_folder, has_parent = Path(given).is_dir(), Path(parent or ".").is_dir()
     except OSError as error:
-        raise cannot_be_reached(given, error) from error
+        raise unreachable(given, error) from error
     if not name or name in (".", "..") or is_folder:
         what = f"{given} is a folder." if given else "The name of the destination is empty."
-        raise UsageError(what, "Name a file.")
-    if not is_placed:
-        raise UsageError(f"There is no folder {parent}.", "Make it first, or check the spelling.")
+        raise UsageError(what, "Choose a file.")
+    if not has_parent:
+        raise UsageError(f"There is no folder {parent}.", "Create it, or check the spelling.")
     with Folder(parent or ".", f"{kind} {name}", protected, dry_run=dry_run, single=name) as folder:
-        if folder.claim(name, source):
+        if folder.include(name, source):
             folder.write(name, fill)
         done = folder.finish()
     for _, reason in done.kept:
-        raise UsageError(f"{given} is left as it is: {reason}.", "Name another file, or delete that one.")
+        raise UsageError(f"{given} is left as it is: {reason}.", "Choose another file, or delete that one.")
     return Written(given, done.written, done.unchanged, done.removed, (), dry_run)

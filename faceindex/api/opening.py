@@ -1,0 +1,117 @@
+"""Find, create and open index directories for `FaceIndex`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faceindex.errors import IndexNotFound
+from faceindex.store import Store
+
+if TYPE_CHECKING:
+    from faceindex.api.pins import Settings
+    from faceindex.recognition import Recogniser
+
+__all__ = ["check_device", "create_store", "find_index", "open_matching_store", "open_store"]
+
+_DIRECTORY = ".faceindex"
+_ENVIRONMENT_VARIABLE = "FACEINDEX_INDEX"
+
+
+def find_index(directory: str | os.PathLike[str] | None = None) -> Path | None:
+    """Find the index: `directory`, else ``$FACEINDEX_INDEX``, else ``.faceindex`` here or in a folder above.
+
+    Returns
+    -------
+    Path or None
+        A directory that is named explicitly need not exist. None if none is named and none is found.
+    """
+    if named := directory or os.environ.get(_ENVIRONMENT_VARIABLE):
+        return Path(named)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if Store.exists(folder / _DIRECTORY):
+            return folder / _DIRECTORY
+    return None
+
+
+def open_store(directory: str | os.PathLike[str] | None, *, write: bool) -> Store:
+    """Open the store of an existing index.
+
+    Raises
+    ------
+    IndexNotFound
+        If there is none.
+    IndexLocked, IndexVersionError, IndexCorrupt
+        As `Store.open`.
+    """
+    found = find_index(directory)
+    if found is None:
+        raise IndexNotFound(
+            f"There is no index here ({Path.cwd()}) or in a folder above.",
+            "Make one with `faceindex index PATH...`, or name its `directory`.",
+        )
+    return Store.open(found, write=write)
+
+
+def create_store(
+    directory: str | os.PathLike[str] | None,
+    detector: str | None,
+    embedder: str | None,
+    settings: Settings,
+    device: str,
+) -> tuple[Store, Recogniser]:
+    """Create the store of a new index, and load the models that it is pinned to.
+
+    Raises
+    ------
+    UnknownModel, WeightsNotFound, UsageError
+        As `faceindex.FaceIndex.create`.
+    """
+    from faceindex import models
+    from faceindex.api.pins import load_recogniser, make_pins
+
+    pins = make_pins(detector or models.DEFAULT_DETECTOR, embedder or models.DEFAULT_EMBEDDER, settings)
+    target = Path(directory or os.environ.get(_ENVIRONMENT_VARIABLE) or _DIRECTORY)
+    # Load first: an index that is pinned to models that do not load would be useless and in the way.
+    recogniser = load_recogniser(pins, target, device)
+    return Store.create(target, pins), recogniser
+
+
+def open_matching_store(
+    directory: str | os.PathLike[str] | None, detector: str | None, embedder: str | None, settings: Settings
+) -> Store | None:
+    """Open the store of an existing index for writing if it is pinned to these models and settings.
+
+    Returns
+    -------
+    Store or None
+        None if there is no index.
+
+    Raises
+    ------
+    PinnedModelError
+        If it is pinned to other models or settings.
+    """
+    found = find_index(directory)
+    if found is None or not Store.exists(found):
+        return None
+    store = Store.open(found, write=True)
+    try:
+        if detector is not None or embedder is not None or settings:
+            from faceindex.api.pins import check_pins
+
+            check_pins(store.pins, store.directory, detector, embedder, settings)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that does not exist, before anything is created or locked."""
+    if device not in ("auto", "cpu"):  # these always exist, and torch takes a second to import
+        from faceindex.devices import resolve
+
+        resolve(device)

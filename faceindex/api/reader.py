@@ -1,0 +1,159 @@
+"""Cached reads of one index, shared by `FaceIndex` and its companions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from faceindex.api.pins import pinned_embedder
+from faceindex.api.results import Cluster, Face
+from faceindex.errors import NotClustered, UsageError
+from faceindex.store import Status
+from faceindex.store.photos import PhotoNames
+
+if TYPE_CHECKING:
+    from faceindex.models import EmbedderSpec
+    from faceindex.store import Clustering, FaceTable, Store
+    from faceindex.types import F32
+
+__all__ = ["Reader", "faces_at"]
+
+
+class Reader:
+    """Reads faces and photos, and keeps them until the next commit.
+
+    Parameters
+    ----------
+    store : Store
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._table: tuple[int, FaceTable] | None = None
+        self._names: tuple[FaceTable, PhotoNames] | None = None
+
+    def table(self) -> FaceTable:
+        """Return all faces as parallel arrays."""
+        with self.store.snapshot():
+            if self._table is None or self._table[0] != self.store.generation:
+                self._table = (self.store.generation, self.store.faces())
+            return self._table[1]
+
+    def faces_and_photos(self) -> tuple[FaceTable, PhotoNames]:
+        """Return all faces and photos as they were at one moment."""
+        with self.store.snapshot():
+            table = self.table()
+            if self._names is None or self._names[0] is not table:
+                self._names = (table, PhotoNames(self.store))
+            return self._names
+
+    def vectors(self) -> F32:
+        """Return the unit vectors of all faces, (n, d) float32, in the order of `table`; read-only."""
+        return self.store.vectors(self.table().row)
+
+    @property
+    def embedder_spec(self) -> EmbedderSpec:
+        """The spec of the pinned embedder."""
+        return pinned_embedder(self.store.pins, self.store.directory)
+
+    def clustering(self) -> Clustering:
+        """Return the current clustering.
+
+        Raises
+        ------
+        NotClustered
+            If `cluster` has not run.
+        """
+        clustering = self.store.active_clustering()
+        if clustering is None:
+            raise NotClustered("The faces have not been grouped into people yet.", "Run `faceindex cluster`.")
+        return clustering
+
+    def check_cluster(self, cluster: int) -> None:
+        """Check that a cluster exists.
+
+        Raises
+        ------
+        NotClustered
+            If `cluster` has not run.
+        UsageError
+            If no face is in it.
+        """
+        self.clustering()
+        if cluster < 0 or not (self.table().cluster == cluster).any():
+            raise UsageError(f"There is no cluster {cluster}.", "`faceindex clusters` lists the clusters.")
+
+    def select(
+        self,
+        cluster: int | None = None,
+        clustered: bool | None = None,
+        photo: str | os.PathLike[str] | None = None,
+    ) -> Iterator[Face]:
+        """Select faces; see `faceindex.FaceIndex.faces`."""
+        import numpy as np
+
+        if cluster is not None:
+            self.check_cluster(cluster)
+        table, names = self.faces_and_photos()
+        wanted = np.ones(len(table), bool)
+        if cluster is not None:
+            wanted &= table.cluster == cluster
+        if clustered is not None:
+            wanted &= (table.cluster >= 0) == clustered
+        if photo is not None:
+            wanted &= table.photo == names.find(photo)
+        return faces_at(table, names, np.flatnonzero(wanted).tolist())
+
+    def clusters(self) -> list[Cluster]:
+        """Summarise all clusters, largest first; raises `NotClustered` if `cluster` has not run."""
+        import numpy as np
+
+        from faceindex.clustering.queries import clusters_by_size, most_typical_faces
+
+        self.clustering()
+        table, names = self.faces_and_photos()
+        clusters, sizes = clusters_by_size(table.cluster)
+        examples = faces_at(table, names, most_typical_faces(table, clusters))
+        pairs = np.unique(np.stack([table.cluster, table.photo], axis=1), axis=0)[:, 0]
+        photos = np.searchsorted(pairs, clusters, "right") - np.searchsorted(pairs, clusters)
+        order = np.argsort(table.cluster, kind="stable")
+        starts = np.searchsorted(table.cluster[order], clusters)
+        return [
+            Cluster(
+                cluster=int(cluster),
+                faces=int(size),
+                photos=int(on),
+                cohesion=float(table.similarity[order[start : start + size]].mean(dtype=np.float64)),
+                example=example,
+            )
+            for cluster, size, on, start, example in zip(
+                clusters, sizes, photos, starts, examples, strict=True
+            )
+        ]
+
+    def unreadable(self) -> list[tuple[str, str]]:
+        """Return the names of unreadable photos, each with the reason, sorted."""
+        _, names = self.faces_and_photos()
+        return sorted(
+            (names.name(record), record.detail or record.reason or "")
+            for record in names.records
+            if record.status is Status.UNREADABLE
+        )
+
+
+def faces_at(table: FaceTable, names: PhotoNames, positions: Iterable[int]) -> Iterator[Face]:
+    """Yield the faces at some positions of a table."""
+    for i in positions:
+        record = names.by_id[int(table.photo[i])]
+        cluster = int(table.cluster[i])
+        x1, y1, x2, y2 = table.boxes[i].tolist()
+        yield Face(
+            face=int(table.face[i]),
+            photo=names.name(record),
+            path=names.path(record),
+            box=(x1, y1, x2, y2),
+            score=float(table.scores[i]),
+            cluster=None if cluster < 0 else cluster,
+            similarity=None if cluster < 0 else float(table.similarity[i]),
+        )

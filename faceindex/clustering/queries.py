@@ -1,0 +1,50 @@
+"""Questions about the clusters of an index, answered from arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from faceindex.store.records import FaceTable
+from faceindex.types import I64
+
+__all__ = ["clusters_by_size", "most_typical_faces"]
+
+
+def clusters_by_size(labels: I64) -> tuple[I64, I64]:
+    """Return the ids and sizes of clusters, largest first, then by id.
+
+    Parameters
+    ----------
+    labels : (n,) int64
+        Cluster of each face, -1 for none.
+
+    Returns
+    -------
+    clusters, sizes : (k,) int64
+    """
+    ids, sizes = np.unique(labels[labels >= 0], return_counts=True)
+    order = np.lexsort((ids, -sizes))
+    return ids[order].astype(np.int64), sizes[order].astype(np.int64)
+
+
+def most_typical_faces(table: FaceTable, clusters: I64) -> I64:
+    """Return, for each cluster, the position of the face most similar to its centroid.
+
+    Of equally similar faces, the one with the lowest id is returned.
+
+    Parameters
+    ----------
+    table : FaceTable
+        n faces.
+    clusters : (k,) int64
+        Ids of clusters that have a face.
+
+    Returns
+    -------
+    (k,) int64
+        Positions in the table.
+    """
+    similarity = np.nan_to_num(table.similarity, nan=-2.0)
+    order = np.lexsort((table.face, -similarity, table.cluster))
+    first = np.searchsorted(table.cluster[order], clusters)
+    return order[first].astype(np.int64)

@@ -1,0 +1,59 @@
+"""Photos as arguments of the library: a path, bytes, an array, or a PIL image."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeAlias
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+from faceindex.errors import UsageError
+from faceindex.images.decoder import DecodedImage
+from faceindex.images.rgb import to_rgb
+from faceindex.types import Image
+
+__all__ = ["PhotoInput", "from_pixels", "is_one_photo"]
+
+PhotoInput: TypeAlias = "str | os.PathLike[str] | bytes | Image | PIL.Image.Image"
+"""A path; the bytes of an image file; an array (h, w, 3) uint8, RGB, upright; or a PIL image."""
+
+
+def is_one_photo(value: object) -> bool:
+    """Return whether a value is a single photo, not an iterable of photos."""
+    return isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, PIL.Image.Image))
+
+
+def from_pixels(photo: Image | PIL.Image.Image) -> DecodedImage:
+    """Convert an array or a PIL image to a decoded photo at full scale.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 or PIL.Image.Image
+        An array must be RGB and upright. The EXIF orientation of a PIL image is applied.
+
+    Returns
+    -------
+    DecodedImage
+
+    Raises
+    ------
+    UsageError
+        If `photo` has another type, or is an array of another shape or dtype.
+    """
+    if isinstance(photo, PIL.Image.Image):
+        pixels = np.asarray(to_rgb(PIL.ImageOps.exif_transpose(photo)))
+    elif isinstance(photo, np.ndarray):
+        pixels = photo
+    else:
+        raise UsageError(
+            f"A photo of type {type(photo).__name__} cannot be read.",
+            "Pass a path, bytes, a NumPy array (h, w, 3) uint8 in RGB, or a PIL image.",
+        )
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise UsageError(
+            f"An array of shape {pixels.shape} and dtype {pixels.dtype} is not a photo.",
+            "Pass an array (h, w, 3) uint8 in RGB.",
+        )
+    return DecodedImage(np.ascontiguousarray(pixels), pixels.shape[1], pixels.shape[0])

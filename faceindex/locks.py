@@ -1,0 +1,209 @@
+"""File locks that end with the process that holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+if sys.platform == "win32":
+    import msvcrt
+    import socket
+else:
+    import fcntl
+
+__all__ = ["AlreadyLocked", "FileLock", "Holder", "find_holder"]
+
+# Windows locks bytes, and a locked byte cannot be read: this one lies far behind the holder's name.
+_WINDOWS_BYTE = 1 << 30
+# `find_holder` locks the file for an instant, which must not fail a `FileLock`.
+_ATTEMPTS, _PAUSE = 3, 0.01  # seconds
+
+
+class Holder(NamedTuple):
+    """The process that holds a lock; None where the file does not name it.
+
+    Attributes
+    ----------
+    pid : int or None
+    host : str or None
+        Name of its machine.
+    """
+
+    pid: int | None
+    host: str | None
+
+    def __str__(self) -> str:
+        return "another process" if self.pid is None else f"process {self.pid} on {self.host}"
+
+
+class AlreadyLocked(Exception):
+    """Another process, or another `FileLock` of this process, holds the lock.
+
+    Attributes
+    ----------
+    holder : Holder
+    """
+
+    def __init__(self, path: Path, holder: Holder) -> None:
+        super().__init__(f"{path} is locked by {holder}")
+        self.holder = holder
+
+
+class FileLock:
+    """An exclusive lock on a file, held until `release` or the end of the process, however it ends.
+
+    The operating system keeps the lock (flock; on Windows, a byte range). The file names the holder for
+    messages; its content is not part of the lock. A forked child does not hold the lock of its parent.
+
+    Parameters
+    ----------
+    path : Path
+        Created with mode 0600 if missing; `release` does not delete it. Delete it only while it is locked.
+
+    Raises
+    ------
+    AlreadyLocked
+        Within a fraction of a second.
+    OSError
+        If the file cannot be opened for writing, or its file system has no locks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd: int | None = _open_locked(path)
+        _held.add(self)
+        with contextlib.suppress(OSError):  # on a full disk the holder stays unnamed
+            os.ftruncate(self._fd, 0)
+            os.write(self._fd, json.dumps({"pid": os.getpid(), "host": _host()}).encode() + b"\n")
+
+    def release(self) -> None:
+        """Unlock the file. Does nothing if that has been done."""
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, 0)
+            _unlock(fd)
+            os.close(fd)
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _close_in_child(self) -> None:
+        """Close a forked child's copy of the file, which would keep the lock after the parent's end."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def find_holder(path: Path) -> Holder | None:
+    """Return the process that holds the lock on a file; None if none does or there is no such file.
+
+    The result may be out of date as soon as it is returned.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or its file system has no locks.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        if not _lock(fd, shared=True):
+            return _holder(path)
+        _unlock(fd)
+        return None
+    finally:
+        os.close(fd)
+
+
+def _open_locked(path: Path) -> int:
+    attempts = 0
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if _lock(fd) and _is_same(fd, path):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        attempts += 1
+        if attempts == _ATTEMPTS:
+            raise AlreadyLocked(path, _holder(path))
+        time.sleep(_PAUSE)
+
+
+def _is_same(fd: int, path: Path) -> bool:
+    """Whether the open file is still the one at `path`: its last holder may have deleted it meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(path: Path) -> Holder:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return Holder(int(document["pid"]), str(document["host"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Holder(None, None)
+
+
+if sys.platform == "win32":
+
+    def _lock(fd: int, *, shared: bool = False) -> bool:
+        os.lseek(fd, _WINDOWS_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        finally:
+            os.lseek(fd, 0, os.SEEK_SET)
+        return True
+
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, _WINDOWS_BYTE, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
+    def _host() -> str:
+        return socket.gethostname()
+
+else:
+
+    def _lock(fd: int, *, shared: bool = False) -> bool:
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)  # closing alone would wait for copies in forked children
+
+    def _host() -> str:
+        return os.uname().nodename
+
+
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _close_all_in_child() -> None:
+    for lock in _held:
+        lock._close_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_all_in_child)

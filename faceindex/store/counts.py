@@ -1,0 +1,41 @@
+"""Numbers of photos, faces and clusters in the catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from faceindex.store.catalog import Catalog
+from faceindex.store.directory import file_sizes
+from faceindex.store.journal import newest_runs
+from faceindex.store.records import Counts, Status
+
+__all__ = ["count_everything", "count_faces"]
+
+
+def count_faces(catalog: Catalog) -> int:
+    """Count live faces."""
+    return int(catalog.query("SELECT count(*) FROM faces")[0][0])
+
+
+def count_everything(catalog: Catalog, directory: Path) -> Counts:
+    """Count photos, faces and clusters at one moment, and measure the files of the index."""
+    with catalog.snapshot():
+        by_status = dict(catalog.query("SELECT status, count(*) FROM images GROUP BY status"))
+        reasons = dict(
+            catalog.query(
+                "SELECT coalesce(reason, ''), count(*) FROM images WHERE status = ? GROUP BY 1 ORDER BY 1",
+                (Status.UNREADABLE.value,),
+            )
+        )
+        clustered, clusters = catalog.query("SELECT count(*), count(DISTINCT cluster_id) FROM assignments")[0]
+        faces, rows, runs = count_faces(catalog), catalog.rows, newest_runs(catalog, 1)
+    return Counts(
+        photos={status: by_status.get(status.value, 0) for status in Status},
+        reasons=reasons,
+        faces=faces,
+        clustered=clustered,
+        clusters=clusters,
+        rows=rows,
+        bytes=file_sizes(directory),
+        last_run=runs[0] if runs else None,
+    )

@@ -1,0 +1,114 @@
+"""Live faces in the catalog, and their positions on the photos as BLOBs and as arrays.
+
+Apart from `photo_records` because it needs numpy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceindex.store.catalog import Catalog
+from faceindex.store.columns import INTEGER, Column, read_columns
+from faceindex.store.records import Assignments, FaceTable
+from faceindex.store.sqlite import corrupt, translated_errors
+from faceindex.types import F32, I64, Faces
+
+__all__ = ["assignments", "face_rows", "face_table", "insert_faces"]
+
+_GEOMETRY = np.dtype(
+    [
+        ("boxes", "<f4", 4),
+        ("landmarks", "<f4", (5, 2)),
+        ("scores", "<f4"),
+        ("norms", "<f4"),
+        ("sharpness", "<f4"),
+    ]
+)  # of the column ``geometry``, see the migrations
+
+# The end of it, which is all that clustering needs, in half the time.
+_SHARPNESS = np.dtype([("sharpness", "<f4")])
+_SHARPNESS_BYTES = f"substr(f.geometry, -{_SHARPNESS.itemsize})"
+
+# Similarities are read as multiples of its inverse: SQLite takes three times as long to print a real number
+# as an integer. A float32 of at least 1/64 is such a multiple; smaller ones change by less than 1e-9.
+_SIMILARITY_UNITS = 1 << 30
+
+
+def insert_faces(catalog: Catalog, photo_id: int, faces: Faces) -> None:
+    """Insert the faces of a photo; their vectors are the next rows. Inside a transaction."""
+    packed = np.empty(len(faces), _GEOMETRY)
+    packed["boxes"], packed["landmarks"] = faces.boxes, faces.landmarks
+    packed["scores"], packed["norms"] = faces.scores, faces.norms
+    packed["sharpness"] = faces.sharpness
+    row = catalog.rows
+    catalog.executemany(
+        "INSERT INTO faces (image_id, vector_row, geometry) VALUES (?, ?, ?)",
+        [(photo_id, row + i, face.tobytes()) for i, face in enumerate(packed)],
+    )
+    catalog.set("rows", row + len(faces))
+
+
+def face_rows(catalog: Catalog) -> tuple[I64, I64]:
+    """Return (n,) ids of all live faces, ascending, and (n,) their rows."""
+    with translated_errors(catalog.path):
+        faces, rows = read_columns(catalog.execute, "faces", [("id", INTEGER), ("vector_row", INTEGER)])
+    return faces, rows
+
+
+def face_table(catalog: Catalog) -> FaceTable:
+    """Return all live faces."""
+    face, photo, row, cluster, units, geometry = _read(
+        catalog, ["image_id", "vector_row"], ("f.geometry", _GEOMETRY)
+    )
+    # astype converts to the native byte order. On little-endian machines it copies too, so that the array
+    # of all structures can be freed.
+    return FaceTable(
+        face=face,
+        photo=photo,
+        row=row,
+        boxes=geometry["boxes"].astype(np.float32),
+        landmarks=geometry["landmarks"].astype(np.float32),
+        scores=geometry["scores"].astype(np.float32),
+        norms=geometry["norms"].astype(np.float32),
+        sharpness=geometry["sharpness"].astype(np.float32),
+        cluster=cluster,
+        similarity=_similarity(cluster, units),
+    )
+
+
+def assignments(catalog: Catalog) -> Assignments:
+    """Return all live faces without their positions."""
+    face, row, cluster, units, sharpness = _read(catalog, ["vector_row"], (_SHARPNESS_BYTES, _SHARPNESS))
+    return Assignments(
+        face=face,
+        row=row,
+        cluster=cluster,
+        similarity=_similarity(cluster, units),
+        sharpness=sharpness["sharpness"].astype(np.float32),
+    )
+
+
+def _read(catalog: Catalog, integers: list[str], structure: Column) -> list[NDArray[Any]]:
+    """Return ids, other integers, clusters, similarities in units, and a structure of all live faces."""
+    with translated_errors(catalog.path):
+        try:
+            return read_columns(
+                catalog.execute,
+                "faces f LEFT JOIN assignments a ON a.face_id = f.id",
+                [
+                    ("f.id", INTEGER),
+                    *((f"f.{name}", INTEGER) for name in integers),
+                    ("coalesce(a.cluster_id, -1)", INTEGER),
+                    (f"CAST(round(coalesce(a.similarity, 0) * {_SIMILARITY_UNITS}) AS INTEGER)", INTEGER),
+                    structure,
+                ],
+            )
+        except ValueError as error:
+            raise corrupt(catalog.path, f"the positions of its faces take {error}") from error
+
+
+def _similarity(cluster: I64, units: I64) -> F32:
+    return np.where(cluster >= 0, units / _SIMILARITY_UNITS, np.nan).astype(np.float32)

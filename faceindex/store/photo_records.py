@@ -1,0 +1,164 @@
+"""Roots and photos in the catalog. Functions that write run inside a transaction, except `add_root`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from faceindex.errors import UsageError
+from faceindex.store.catalog import Catalog
+from faceindex.store.checked_json import Malformed
+from faceindex.store.records import NewPhoto, PhotoRecord, Root, Status
+from faceindex.store.sqlite import chunks, placeholders, storable_text, translated_errors
+
+__all__ = [
+    "add_root",
+    "delete_photos",
+    "move_photos",
+    "photos",
+    "photos_by_id",
+    "roots",
+    "save_photo",
+    "update_size_and_time",
+]
+
+_COLUMNS = "id, root_id, relpath, size, mtime_ns, content_hash, width, height, status, reason, detail, faces"
+_STATUS = {status.value: status for status in Status}
+
+
+def roots(catalog: Catalog) -> list[Root]:
+    """Return all roots, in the order in which they were added."""
+    found = catalog.query("SELECT id, path, given FROM roots ORDER BY id")
+    return [Root(id, os.fsdecode(path), os.fsdecode(given)) for id, path, given in found]
+
+
+def add_root(catalog: Catalog, path: str | os.PathLike[str], given: str) -> Root:
+    """Return the root that contains a folder, as `Store.add_root`; in a transaction of its own."""
+    path = os.path.normpath(os.fspath(path))
+    if not os.path.isabs(path):  # noqa: PTH117 - Path changes some names on Windows
+        raise UsageError(f"{path} is not an absolute path.", "Resolve it first.")
+    known = roots(catalog)
+    for root in known:
+        if _path_inside(path, root.path) is not None:
+            return root
+    with catalog.transaction():
+        cursor = catalog.execute(
+            "INSERT INTO roots (path, given) VALUES (?, ?)", (os.fsencode(path), os.fsencode(given))
+        )
+        outer = Root(int(cursor.lastrowid or 0), path, given)
+        for inner in known:
+            if prefix := _path_inside(inner.path, path):
+                _merge_root(catalog, inner, outer, prefix + "/")
+    return outer
+
+
+def _merge_root(catalog: Catalog, inner: Root, outer: Root, prefix: str) -> None:
+    """Assign the photos of `inner` to `outer`, put `prefix` before their paths, and delete `inner`."""
+    catalog.execute(
+        "UPDATE images SET root_id = ?, relpath = CAST(? || relpath AS BLOB) WHERE root_id = ?",
+        (outer.id, os.fsencode(prefix), inner.id),
+    )
+    catalog.execute("DELETE FROM roots WHERE id = ?", (inner.id,))
+
+
+def _path_inside(path: str, root: str) -> str | None:
+    """Return `path` relative to `root` with ``/``, "" if they are equal, None if it is not inside."""
+    if path == root:
+        return ""
+    start = root if root.endswith(os.sep) else root + os.sep
+    return path[len(start) :].replace(os.sep, "/") if path.startswith(start) else None
+
+
+def photos(catalog: Catalog, root_id: int | None) -> list[PhotoRecord]:
+    """Return the photos of one root, or of all (None), in the order of their ids."""
+    where, parameters = ("WHERE root_id = ?", (root_id,)) if root_id is not None else ("", ())
+    return _select(catalog, f"{where} ORDER BY id", parameters)
+
+
+def photos_by_id(catalog: Catalog, ids: Iterable[int]) -> list[PhotoRecord]:
+    """Return the photos with these ids; unknown ids are ignored."""
+    return [
+        photo
+        for chunk in chunks(list(ids))
+        for photo in _select(catalog, f"WHERE id IN ({placeholders(chunk)}) ORDER BY id", chunk)
+    ]
+
+
+def _select(catalog: Catalog, clauses: str, parameters: Sequence[object]) -> list[PhotoRecord]:
+    with translated_errors(catalog.path):
+        rows = catalog.execute(f"SELECT {_COLUMNS} FROM images {clauses}", parameters)
+        try:
+            return [
+                PhotoRecord._make((*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:]))
+                for row in rows
+            ]
+        except (KeyError, TypeError) as error:
+            with catalog.checked():
+                raise Malformed(f"the path or the status of a photo is {error}") from error
+
+
+def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
+    """Insert a photo without its faces, or replace the photo at its path and delete its faces.
+
+    Returns
+    -------
+    int
+        Its id.
+    """
+    key = (photo.root_id, os.fsencode(photo.relpath))
+    values = (
+        photo.size,
+        photo.mtime_ns,
+        photo.content_hash,
+        photo.width,
+        photo.height,
+        photo.status.value,
+        storable_text(photo.reason),
+        storable_text(photo.detail),
+        0 if photo.faces is None else len(photo.faces),
+    )
+    known = catalog.execute("SELECT id FROM images WHERE root_id = ? AND relpath = ?", key).fetchone()
+    if known is None:
+        cursor = catalog.execute(
+            "INSERT INTO images (root_id, relpath, size, mtime_ns, content_hash, width, height,"
+            " status, reason, detail, faces) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*key, *values),
+        )
+        return int(cursor.lastrowid or 0)
+    photo_id = int(known[0])
+    catalog.execute("DELETE FROM faces WHERE image_id = ?", (photo_id,))
+    catalog.execute(
+        "UPDATE images SET size = ?, mtime_ns = ?, content_hash = ?, width = ?, height = ?,"
+        " status = ?, reason = ?, detail = ?, faces = ? WHERE id = ?",
+        (*values, photo_id),
+    )
+    return photo_id
+
+
+def move_photos(catalog: Catalog, moves: Sequence[tuple[int, int, str, int, int]]) -> None:
+    """Change (root, path, size, mtime) of photos; any other photo at a new path is deleted."""
+    # Two steps, because paths may be swapped: first to a path that no file can have.
+    catalog.executemany(
+        "UPDATE images SET relpath = CAST(x'00' || id AS BLOB) WHERE id = ?",
+        [(move[0],) for move in moves],
+    )
+    for photo_id, root_id, relpath, size, mtime_ns in moves:
+        key = (root_id, os.fsencode(relpath))
+        catalog.execute("DELETE FROM images WHERE root_id = ? AND relpath = ?", key)
+        catalog.execute(
+            "UPDATE images SET root_id = ?, relpath = ?, size = ?, mtime_ns = ? WHERE id = ?",
+            (*key, size, mtime_ns, photo_id),
+        )
+
+
+def update_size_and_time(catalog: Catalog, updates: Iterable[tuple[int, int, int]]) -> None:
+    """Change the size and the time of photos, given as (id, size, mtime_ns)."""
+    catalog.executemany(
+        "UPDATE images SET size = ?, mtime_ns = ? WHERE id = ?",
+        [(size, mtime_ns, photo_id) for photo_id, size, mtime_ns in updates],
+    )
+
+
+def delete_photos(catalog: Catalog, ids: Iterable[int]) -> None:
+    """Delete photos and their faces; unknown ids are ignored."""
+    catalog.executemany("DELETE FROM images WHERE id = ?", [(int(id),) for id in ids])

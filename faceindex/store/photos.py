@@ -1,0 +1,136 @@
+"""Photos of the index by name and path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from faceindex.errors import UsageError
+from faceindex.store.records import PhotoRecord
+from faceindex.store.store import Store
+
+__all__ = ["Photo", "PhotoNames"]
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One photo of the index.
+
+    Attributes
+    ----------
+    id : int
+    name : str
+        As the user named it: the folder as given, and the path inside it.
+    path : str
+        Absolute.
+    relpath : str
+        Relative to its root.
+    width, height : int
+        Pixels of the upright photo.
+    content_hash : bytes or None
+        As `faceindex.images.content_hash`, when it was indexed.
+    """
+
+    id: int
+    name: str
+    path: str
+    relpath: str
+    width: int
+    height: int
+    content_hash: bytes | None
+
+
+class PhotoNames:
+    """Names and paths of photos: the root as the user gave it, and the path inside it.
+
+    Parameters
+    ----------
+    store : Store
+    photos : iterable of int, optional
+        Ids of the photos that are needed; None means all.
+
+    Attributes
+    ----------
+    by_id : dict of int to PhotoRecord
+    records : list of PhotoRecord
+    """
+
+    def __init__(self, store: Store, photos: Iterable[int] | None = None) -> None:
+        self._roots = {root.id: root for root in store.roots()}
+        if photos is None:
+            self.by_id = {record.id: record for record in store.photos().values()}
+        else:
+            self.by_id = store.photos_by_id(photos)
+        self.records: list[PhotoRecord] = list(self.by_id.values())
+
+    def name(self, record: PhotoRecord) -> str:
+        """Return the name of a photo, as the user would write it."""
+        return os.path.normpath(os.path.join(self._roots[record.root_id].given, record.relpath))  # noqa: PTH118
+
+    def path(self, record: PhotoRecord) -> str:
+        """Return the absolute path of a photo."""
+        return os.path.join(self._roots[record.root_id].path, record.relpath)  # noqa: PTH118
+
+    def photo(self, record: PhotoRecord) -> Photo:
+        """Return a photo with its name and path."""
+        return Photo(
+            record.id,
+            self.name(record),
+            self.path(record),
+            record.relpath,
+            record.width,
+            record.height,
+            record.content_hash,
+        )
+
+    def folders(self) -> dict[str, set[str]]:
+        """Return the file names of the photos in each folder, by its absolute path."""
+        found: dict[tuple[int, str], set[str]] = {}
+        for record in self.records:
+            folder, _, name = record.relpath.rpartition("/")
+            found.setdefault((record.root_id, folder), set()).add(name)
+        return {
+            os.path.join(self._roots[root_id].path, folder): names  # noqa: PTH118
+            for (root_id, folder), names in found.items()
+        }
+
+    def find(self, photo: str | os.PathLike[str]) -> int:
+        """Return the id of the photo with this name or path.
+
+        Raises
+        ------
+        UsageError
+            If the photo is not in the index.
+        """
+        written = os.path.normpath(os.fspath(photo))
+        absolute = os.path.abspath(written)  # noqa: PTH100
+        real = os.path.join(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute))  # noqa: PTH118, PTH119, PTH120
+        for record in self.records:
+            if self.name(record) == written or self.path(record) in (absolute, real):
+                return record.id
+        raise UsageError(
+            f"{os.fspath(photo)} is not in the index.", "Index it with `faceindex index PATH...` first."
+        )
+
+    def leads_to_photo(self, path: str | os.PathLike[str]) -> bool:
+        """Return whether a path is one of the photos, through whatever links it leads there."""
+        real = os.path.realpath(path)
+        parent, name = os.path.split(real)
+        # Resolve each folder once: resolving each photo would take seconds.
+        for folder, names in self.folders().items():
+            here = os.path.realpath(folder)
+            if here == parent and name in names:
+                return True
+            if any(os.path.realpath(os.path.join(here, link)) == real for link in names & _links(here)):  # noqa: PTH118
+                return True
+        return False
+
+
+def _links(folder: str) -> set[str]:
+    """Return the names of the symbolic links in a folder; none if it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_symlink()}
+    except OSError:
+        return set()

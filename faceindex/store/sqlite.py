@@ -1,0 +1,124 @@
+"""Connections to SQLite, and its errors as errors of the index."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Connection, Cursor, IntegrityError
+from typing import TypeVar
+
+from faceindex.errors import IndexCorrupt, StoreError, UsageError
+
+__all__ = [
+    "Connection",
+    "Cursor",
+    "IntegrityError",
+    "chunks",
+    "connect",
+    "connect_for_reading",
+    "corrupt",
+    "placeholders",
+    "storable_text",
+    "translated_errors",
+]
+
+_Value = TypeVar("_Value")
+
+_CHUNK = 500  # parameters per statement; SQLite before 3.32 allows 999
+_BUSY_MS = 30_000
+
+
+def connect(path: Path) -> Connection:
+    """Connect to an existing database for reading and writing."""
+    return _connect(path, "mode=rw")
+
+
+def connect_for_reading(path: Path) -> Connection:
+    """Connect to an existing database for reading, in a folder that may be read-only.
+
+    Raises
+    ------
+    StoreError
+        If another process did not close the database and its folder cannot be written.
+    IndexCorrupt
+        If the file is not a database.
+    """
+    connection = _connect(path, "mode=ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        # In a folder that cannot be written, SQLite cannot create the files of its write-ahead log.
+        # If the log is empty, the database is complete, and no other process can be writing there.
+        connection.close()
+        log = path.with_name(path.name + "-wal")
+        if not log.exists() or log.stat().st_size == 0:
+            return _connect(path, "mode=ro&immutable=1")
+        raise StoreError(
+            f"The index in {path.parent} was not closed properly, and its folder cannot be written.",
+            "Make the folder writable and run `faceindex status` once, or copy it to another folder.",
+        ) from None
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise corrupt(path, str(error)) from error
+    return connection
+
+
+def _connect(path: Path, mode: str) -> Connection:
+    with translated_errors(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?{mode}",
+            uri=True,
+            isolation_level=None,  # `Catalog` begins and ends transactions itself
+            check_same_thread=False,
+        )
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}").fetchall()
+    return connection
+
+
+@contextmanager
+def translated_errors(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors as `UsageError`, `StoreError` or `IndexCorrupt`."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise UsageError(
+            f"A change contradicts the catalog: {error}.",
+            "Name roots, photos and faces that are in the index.",
+        ) from error
+    except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
+        raise  # a mistake in the calling code, not in the file
+    except sqlite3.OperationalError as error:
+        if "malformed" in str(error) or "no such" in str(error):
+            raise corrupt(path, str(error)) from error
+        raise StoreError(
+            f"{path} cannot be used: {error}.",
+            "All commits are safe; check space and permissions and run the same command again.",
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise corrupt(path, str(error)) from error
+
+
+def corrupt(path: Path, problem: str) -> IndexCorrupt:
+    """Return the error for a damaged catalog."""
+    return IndexCorrupt(
+        f"{path} is not a catalog of faceindex: {problem}.",
+        f"Restore it from a backup, or delete {path.parent} and index again.",
+    )
+
+
+def storable_text(text: str | None) -> str | None:
+    """Escape lone surrogates, which SQLite cannot store: messages may quote undecodable file names."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+
+
+def placeholders(values: Sequence[object]) -> str:
+    """Return ``?, ?, ...``, one for each value."""
+    return ", ".join("?" * len(values))
+
+
+def chunks(values: list[_Value]) -> Iterator[list[_Value]]:
+    """Split values into lists that fit into the parameters of one statement."""
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
