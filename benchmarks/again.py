@@ -133,6 +133,7 @@ def compare(
     ours: Sequence[Spent],
     theirs: Sequence[Spent],
     limits: tuple[float, float],
+    accuracy: Mapping[str, object] | None = None,
     **more: object,
 ) -> dict[str, object]:
     cpu = ratios([run.cpu for run in ours], [run.cpu for run in theirs])
@@ -142,6 +143,7 @@ def compare(
         ratios([run.wall for run in ours], [run.wall for run in theirs]),
         reach=limits[0],
         beyond=limits[1],
+        accuracy=accuracy,
         seconds=medians(ours),
         peer_seconds=medians(theirs),
         cpu_ratios=cpu,

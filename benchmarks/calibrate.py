@@ -95,11 +95,11 @@ def curve(
     scores = {}
     spec = models.get("clusterer", "chinese-whispers")
     for threshold in thresholds:
-        clusterer = ChineseWhispers(spec, ClusterOptions(threshold=float(threshold)))  # type: ignore[arg-type]
+        clusterer = ChineseWhispers(spec, ClusterOptions(threshold=float(threshold)))
         graph = symmetric_graph(neighbours, similarities - np.float32(threshold))
         scores[f"{threshold:.3f}"] = bcubed(clusterer.fit(vectors, graph), people).f
     weights = log_odds(similarities, len(vectors), calibration)
-    clusterer = ChineseWhispers(spec, ClusterOptions(calibration=calibration))  # type: ignore[arg-type]
+    clusterer = ChineseWhispers(spec, ClusterOptions(calibration=calibration))
     labels = clusterer.fit(vectors, symmetric_graph(neighbours, weights, floor=-4.0))
     return {**scores, "defaults": bcubed(labels, people).f}
 

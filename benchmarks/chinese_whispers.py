@@ -29,7 +29,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import dlib
-import networkx  # type: ignore[import-untyped]
+import networkx
 import numpy as np
 from common import argument_parser, ratios, target, write_result
 from made_up import face_vectors, long_tail

@@ -131,7 +131,7 @@ def spend(
     wall = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in codes:
-        raise SystemExit(f"{' '.join(map(os.fspath, command))} ended with {process.returncode}.")
+        raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}.")
     return Spent(wall, used.ru_utime + used.ru_stime, _mib(used.ru_maxrss), output, process.returncode)
 
 
@@ -251,7 +251,7 @@ def environment() -> dict[str, object]:
 
 
 def write_result(name: str, payload: Mapping[str, object], *, quick: bool = False) -> Path:
-    """Write a result with the environment to ``results/<name>.json``; `quick` appends ``_quick`` to the name."""
+    """Write a result with the environment to ``results/<name>.json``; `quick` appends ``_quick``."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}{'_quick' if quick else ''}.json"
     document = {"benchmark": path.stem, "environment": environment(), **payload}

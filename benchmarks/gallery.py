@@ -146,7 +146,8 @@ def browse(page: Path, size: tuple[int, int], runs: int) -> dict[str, object]:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        firsts, results = [], {}
+        firsts: list[float] = []
+        results: dict[str, object] = {}
         for _ in range(runs):
             tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
             tab.goto(page.as_uri(), wait_until="commit")

@@ -6,7 +6,7 @@ clustered and has an HNSW index. The queries are the photos of people/ that it d
 
 - cold: whole processes, alternating: `python -c "import torch"`, and the console script `faceindex identify
   PHOTO`, each time with a different photo; files in the page cache. Wall seconds and CPU seconds.
-- warm: one `FaceIndex` with its networks loaded. For each photo `identify` (read, decode, detect, embed,
+- warm: one open index with its networks loaded. For each photo `identify` (read, decode, detect, embed,
   search, answer), and reading, decoding and detection alone with the same detector; the order changes with
   every photo. Also detection on the decoded photo alone, and the answer for faces that are embedded already.
   One round to warm up.
@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,14 @@ from made_up import commit_faces, face_vectors, long_tail
 
 from faceindex import FaceIndex
 from faceindex.api import Identification
+from faceindex.api.queries import Queries
+from faceindex.api.reader import Reader
+from faceindex.store import Store
 from faceindex.types import F32
 
 QUERIES = 13  # photos of each of the eight people that are not indexed
 PAIRS = 15  # of processes
+NEIGHBOURS = 5  # for each face; the default of `FaceIndex.identify`
 QUICK_FACES, QUICK_PHOTOS = 2_000, 8
 
 
@@ -68,29 +73,35 @@ def rotate_to(vectors: F32, real: F32) -> F32:
     rest = real - np.outer(real @ mean, mean)
     _, directions = np.linalg.eigh(rest.T @ rest)  # ascending: the first is the mean, which has no spread
     basis = np.concatenate([directions[:, :0:-1].T, mean[None]])
-    return (vectors @ basis).astype(np.float32)
+    rotated: F32 = (vectors @ basis).astype(np.float32)
+    return rotated
 
 
 def make_index(directory: Path, indexed: list[Path], faces: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    with FaceIndex.create(directory) as index:
-        index._store.add_root(indexed[0].parents[1].resolve(), "people")  # the made-up photos use it too
+    FaceIndex.create(directory).close()
+    with Store.open(directory, write=True) as store:
+        store.add_root(indexed[0].parents[1].resolve(), "people")  # the made-up photos use it too
+    with FaceIndex.open(directory, write=True) as index:
         index.add(indexed)
         real = index.vectors()
+    with Store.open(directory, write=True) as store:
         missing = faces - len(real)
         vectors = rotate_to(face_vectors(long_tail(missing, rng), real.shape[1], rng), real)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # the rotation rounds
-        commit_faces(index._store, vectors, len(real), rng)
-        index._store.update_hnsw()
+        commit_faces(store, vectors, len(real), rng)
+        store.update_hnsw()
+    with FaceIndex.open(directory, write=True) as index:
         index.cluster()
 
 
-def own_clusters(index: FaceIndex) -> dict[str, int]:
+def own_clusters(directory: Path) -> dict[str, int]:
     """Return the cluster that contains most faces of each folder."""
     votes: dict[str, Counter[int]] = {}
-    for row in index.faces():
-        if row.cluster is not None:
-            votes.setdefault(Path(row.path).parent.name, Counter())[row.cluster] += 1
+    with FaceIndex.open(directory) as index:
+        for row in index.faces(clustered=True):
+            if row.cluster is not None:
+                votes.setdefault(Path(row.path).parent.name, Counter())[row.cluster] += 1
     return {person: clusters.most_common(1)[0][0] for person, clusters in votes.items()}
 
 
@@ -151,37 +162,41 @@ class Stopwatch:
             self.seconds[name] = time.perf_counter() - started
 
 
-def warm_round(index: FaceIndex, queries: list[Path]) -> tuple[list[dict[str, float]], list[Identification]]:
+def warm_round(queries: Queries, photos: list[Path]) -> tuple[list[dict[str, float]], list[Identification]]:
     """Return the seconds of each part for each photo, and the answers."""
-    recogniser = index._load_recogniser()
-    rows, answers = [], []
-    for number, photo in enumerate(queries):
+    recogniser = queries.recogniser()
+    rows: list[dict[str, float]] = []
+    answers: list[Identification] = []
+    for number, photo in enumerate(photos):
         watch = Stopwatch()
 
         def decode_and_detect(photo: Path = photo) -> None:
             recogniser.detect([recogniser.load_photo(photo)])
 
         def identify(photo: Path = photo) -> None:
-            answers.append(index.identify(photo))
+            found = queries.identify(photo, NEIGHBOURS, None)
+            assert isinstance(found, Identification)
+            answers.append(found)
 
         sides = [("decode_and_detect", decode_and_detect), ("identify", identify)]
         for name, run in sides if number % 2 else reversed(sides):
             watch.time(name, run)
         loaded = recogniser.load_photo(photo)
-        watch.time("detect", lambda loaded=loaded: recogniser.detect([loaded]))  # type: ignore[misc]
+        watch.time("detect", partial(recogniser.detect, [loaded]))
         (faces,) = recogniser.recognise([loaded])
-        watch.time("answer", lambda faces=faces: index.identify_faces("a photo", faces))  # type: ignore[misc]
+        watch.time("answer", partial(queries.identify_faces, "a photo", faces))
         rows.append(watch.seconds)
     return rows, answers
 
 
-def measure_warm(directory: Path, queries: list[Path], runs: int) -> list[dict[str, object]]:
-    with FaceIndex.open(directory) as index:
-        own = own_clusters(index)
-        _, answers = warm_round(index, queries)
-        rounds = [warm_round(index, queries)[0] for _ in range(runs)]
+def measure_warm(directory: Path, photos: list[Path], runs: int) -> list[dict[str, object]]:
+    own = own_clusters(directory)
+    with Store.open(directory) as store:
+        queries = Queries(Reader(store), "auto")
+        _, answers = warm_round(queries, photos)
+        rounds = [warm_round(queries, photos)[0] for _ in range(runs)]
     right = 0
-    for photo, answer in zip(queries, answers, strict=True):
+    for photo, answer in zip(photos, answers, strict=True):
         largest = max(
             answer.faces,
             key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]),
@@ -207,8 +222,8 @@ def measure_warm(directory: Path, queries: list[Path], runs: int) -> list[dict[s
         return [percentile(rows, "identify", q) / percentile(rows, peer, q) for rows in rounds]
 
     faces = [len(answer.faces) for answer in answers]
-    accuracy = {"right_person": right / len(queries), "photos": len(queries), "faces": sum(faces)}
-    print(f"warm: {right} of {len(queries)} photos identified correctly; {sum(faces)} faces on them")
+    accuracy = {"right_person": right / len(photos), "photos": len(photos), "faces": sum(faces)}
+    print(f"warm: {right} of {len(photos)} photos identified correctly; {sum(faces)} faces on them")
     return [
         target(
             10,

@@ -298,7 +298,7 @@ def main() -> None:
         print(f"{what}: {value}")
     for variant in variants:
         print(f"{variant.name}: {variant.facts()}")
-    print(f"faceindex index, whole: {1e3 * median(indexed):.0f} ms a photo")
+    print(f"faceindex index, start to end: {1e3 * median(indexed):.0f} ms a photo")
     what = "12-megapixel photos, faces >= 80 px, from file to detections: "
     targets = [
         target(4, f"{what}{pair}", ratios(slow.wall, fast.wall), reach=6, beyond=10, accuracy=shown)

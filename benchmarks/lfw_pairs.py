@@ -198,7 +198,8 @@ def score(pairs: Pairs, first: Vectors, second: Vectors, names: set[str] | None 
 def compare_chains(pairs: Pairs, names: list[str], detector: Detector, embedder: Embedder) -> None:
     alignment = embedder.spec.alignment
     cutters: dict[str, Callable[[Image, Detections], U8]] = {
-        "ours": lambda image, faces: cut_chips(image, faces, alignment, box=detector.spec.box)
+        "ours": lambda image, faces: cut_chips(image, faces, alignment, box=detector.spec.box),
+        "dlib": lambda image, faces: cut_chips(image, faces, alignment),
     }
     if detector.spec.landmarks:
         cutters |= {
@@ -207,13 +208,12 @@ def compare_chains(pairs: Pairs, names: list[str], detector: Detector, embedder:
             "box only": lambda image, faces: cut_chips(image, without_landmarks(faces), alignment),
         }
     hog = dlib.get_frontal_face_detector()
-    vectors: dict[str, Vectors] = {chain: {} for chain in ("ours", "dlib", *cutters)}
+    vectors: dict[str, Vectors] = {chain: {} for chain in cutters}
     for batch in batches(names):
         images = [decode(name) for name in batch]
         our_faces = detect_central(detector, images)
         hog_faces = [detect_hog(hog, image) for image in images]
-        cut_hog = partial(cut_chips, alignment=alignment)
-        for chain, cut in (*cutters.items(), ("dlib", cut_hog)):
+        for chain, cut in cutters.items():
             found = zip(batch, images, hog_faces if chain == "dlib" else our_faces, strict=True)
             chips = {name: cut(image, faces) for name, image, faces in found if len(faces)}
             vectors[chain].update(embed(embedder, chips))

@@ -147,9 +147,9 @@ def measure(name: str, quick: bool) -> list[dict[str, object]]:
 def peak_memory(detector: str, embedder: str, limit: int) -> float:
     """Return the peak memory of `faceindex index` on a tenth of people/, in MiB."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "faceindex", "index", *people_photos(DATA)[::10][:limit], "--quiet"]
-        models_chosen = ["--detector", detector, "--embedder", embedder]
-        return spend([*command, "--index", Path(folder) / "index", *models_chosen]).peak_mib
+        command = (sys.executable, "-m", "faceindex", "index", "--quiet", "--index", Path(folder) / "index")
+        chosen = ("--detector", detector, "--embedder", embedder)
+        return spend((*command, *chosen, *people_photos(DATA)[::10][:limit])).peak_mib
 
 
 @contextmanager

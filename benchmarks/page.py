@@ -82,14 +82,14 @@ def ratio(line: dict[str, Any]) -> str:
 
 SHOWN = {
     "bcubed_f_faceindex": "B-cubed F",
-    "bcubed_f_dlib": "dlib's",
-    "bcubed_f_networkx": "networkx's",
+    "bcubed_f_dlib": "dlib",
+    "bcubed_f_networkx": "networkx",
     "bcubed_f": "B-cubed F",
     "f": "B-cubed F",
     "recall_at_20": "recall@20",
     "recall_at_20_hnswlib": "recall@20 of hnswlib",
-    "right_person": "right person",
-    "share_of_peer_found_by_ours": "found of the peer's faces",
+    "right_person": "identified correctly",
+    "share_of_peer_found_by_ours": "share of the peer's faces found",
 }
 """The accuracy figures that the table shows, with their names in it."""
 

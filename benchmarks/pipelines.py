@@ -89,7 +89,7 @@ class Runs:
 
 
 def programs(row: int, folder: Path, work: Path, options: argparse.Namespace) -> list[Program]:
-    """Return the programs of a row, with ours first."""
+    """Return the programs of a row."""
     script = console_script()
 
     def ours(name: str, *more: str) -> Program:

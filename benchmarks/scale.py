@@ -37,7 +37,7 @@ from faceindex.clustering import Clusterer, ClusterOptions
 from faceindex.clustering import neighbours as search
 from faceindex.clustering.chinese_whispers import chinese_whispers
 from faceindex.clustering.graph import log_odds, symmetric_graph
-from faceindex.clustering.incremental import _GRAPH_FLOOR, NEIGHBOURS
+from faceindex.clustering.incremental import GRAPH_FLOOR, NEIGHBOURS
 from faceindex.clustering.neighbours import EXACT_UP_TO, near_neighbours, nearest
 from faceindex.metrics import bcubed, recall_at_k
 from faceindex.types import F32, I64
@@ -87,7 +87,8 @@ def measure_hnswlib(
         found = labels.astype(np.int64)
         itself = found == rows[:, None]
         itself[~itself.any(axis=1), K] = True
-        return found[~itself].reshape(-1, K)
+        neighbours: I64 = found[~itself].reshape(-1, K)
+        return neighbours
 
     for ef in EFS:
         index.set_ef(ef)
@@ -117,7 +118,7 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
     n = len(vectors)
     embedder = models.get("embedder", "dlib")
     calibration = embedder.calibration
-    floor = calibration.threshold(n) + _GRAPH_FLOOR / calibration.slope
+    floor = calibration.threshold(n) + GRAPH_FLOOR / calibration.slope
     options = ClusterOptions(calibration=calibration, seed=seed)
     clusterer: Clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=options)
     clusterer.fit(np.array(vectors[:300]), symmetric_graph(*near_neighbours(np.array(vectors[:300]), 20)))
@@ -126,7 +127,7 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
     marks = [time.perf_counter()]
     neighbours, similarities = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=seed)
     marks.append(time.perf_counter())
-    edges = symmetric_graph(neighbours, log_odds(similarities, n, calibration), floor=_GRAPH_FLOOR)
+    edges = symmetric_graph(neighbours, log_odds(similarities, n, calibration), floor=GRAPH_FLOOR)
     del neighbours, similarities
     marks.append(time.perf_counter())
     plain = chinese_whispers(edges, seed=seed)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         FaceIndex,
         Identification,
         IdentifiedFace,
+        IndexPlan,
         Neighbour,
         find_index,
     )
@@ -28,6 +29,7 @@ __all__ = [
     "FaceIndex",
     "Identification",
     "IdentifiedFace",
+    "IndexPlan",
     "Neighbour",
     "Recogniser",
     "__version__",

@@ -10,7 +10,7 @@ from faceindex.models import registry
 
 @pytest.fixture
 def fake_models(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module `fakes`, with its models registered under the name ``fake`` for one test."""
+    """Register the fake models under the name ``fake`` for one test; return the module `fakes`."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     import fakes

@@ -1,6 +1,6 @@
-"""Models that need no weights: a photo of one colour is a portrait, and its colour is the person.
+"""Models that need no weights: every photo of one colour is a portrait, and the colour is the person.
 
-Registered by the `fake_models` fixture; in a process of its own by `register_fakes`.
+The fixture `fake_models` registers them; a new process calls `register_fakes`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DETECTOR = DetectorSpec(
 EMBEDDER = EmbedderSpec(
     name=NAME,
     target="fakes:FakeEmbedder",
-    summary="The colour of a chip decides its vector",
+    summary="The colour of a chip determines its vector",
     dimension=DIMENSION,
     alignment=Alignment(name="dlib", size=150),
     colour="RGB",
@@ -48,7 +48,7 @@ EMBEDDER = EmbedderSpec(
 
 
 class FakeDetector:
-    """One box in the middle of each photo, half as wide and high; none on a black one."""
+    """Finds one box in the middle of each photo, half as wide and high; none on a black photo."""
 
     delay = 0.0  # seconds for each photo
 
@@ -74,7 +74,7 @@ class FakeDetector:
 
 
 class FakeEmbedder:
-    """A random unit vector for each colour, in steps of 32."""
+    """Returns a random unit vector for each colour, in steps of 32."""
 
     def __init__(self, spec: EmbedderSpec, *, device: str = "cpu", flip: bool = False) -> None:
         self.spec = spec
@@ -90,7 +90,7 @@ class FakeEmbedder:
 
 
 def register_fakes() -> None:
-    """Add both to the registry of this process."""
+    """Add both models to the registry of this process."""
     models.register(DETECTOR, replace=True)
     models.register(EMBEDDER, replace=True)
 
@@ -105,7 +105,7 @@ def make_photo(path: Path, colour: tuple[int, int, int], *, mark: int = 0) -> Pa
 
 
 def make_album(folder: Path, people: int = 3, photos: int = 4) -> Path:
-    """A folder of `people` folders with `photos` portraits each."""
+    """Write a folder of `people` folders with `photos` portraits each."""
     for person in range(people):
         colour = (64 + 64 * (person % 3), 64 + 64 * (person // 3 % 3), 128)
         for number in range(photos):

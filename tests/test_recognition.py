@@ -59,7 +59,7 @@ def test_small_faces_are_cut_from_a_finer_decode(
 ) -> None:
     """Chips show a face about 100 px wide: less than that would be blown up."""
     seen: list[int] = []
-    original = decoder.decoded
+    original = decoder.decode_with
 
     def spy(data: bytes, path: str, shrink: int, max_pixels: int, use: Callable[..., object]) -> object:
         seen.append(shrink)
@@ -70,7 +70,7 @@ def test_small_faces_are_cut_from_a_finer_decode(
         return Detections(box, np.full((1, 5, 2), np.nan, np.float32), np.ones(1, np.float32))
 
     for module in (decoder, parts):
-        monkeypatch.setattr(module, "decoded", spy)
+        monkeypatch.setattr(module, "decode_with", spy)
     monkeypatch.setattr(fake_models.FakeDetector, "_detect", one_face)
     subject = recogniser(96)
     (faces,) = subject.recognise([subject.decode_photo(jpeg(3200, 2400), "photo.jpg")])

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from faceindex.api.index import FaceIndex
     from faceindex.api.opening import find_index
-    from faceindex.api.results import Cluster, ClusterResult, Face, Identification, IdentifiedFace, Neighbour
+    from faceindex.api.results import (
+        Cluster,
+        ClusterResult,
+        Face,
+        Identification,
+        IdentifiedFace,
+        IndexPlan,
+        Neighbour,
+    )
 
 __all__ = [
     "Cluster",
@@ -17,6 +25,7 @@ __all__ = [
     "FaceIndex",
     "Identification",
     "IdentifiedFace",
+    "IndexPlan",
     "Neighbour",
     "find_index",
 ]

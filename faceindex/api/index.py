@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from faceindex.api.opening import check_device, create_store, open_matching_store, open_store
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from faceindex.api.export import IndexExport
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
-    from faceindex.api.results import Cluster, ClusterResult, Face, Identification
+    from faceindex.api.results import Cluster, ClusterResult, Face, Identification, IndexPlan
     from faceindex.api.sheets import ContactSheets
     from faceindex.errors import FaceIndexError
     from faceindex.images.inputs import PhotoInput
+    from faceindex.locks import Holder
     from faceindex.recognition import Recogniser
     from faceindex.types import F32, Faces, Image
 
@@ -197,6 +199,10 @@ class FaceIndex:
         """Count photos, faces, clusters and bytes on disk."""
         return self._store.counts()
 
+    def writer(self) -> Holder | None:
+        """Return the process that is writing to the index; None if there is none."""
+        return self._store.writer()
+
     def faces(
         self,
         *,
@@ -285,6 +291,7 @@ class FaceIndex:
         *,
         retry_failed: bool = False,
         prune: bool = False,
+        exclude: Collection[Path] = (),
         on_event: Callable[[Event], None] = _ignore,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Summary:
@@ -294,7 +301,7 @@ class FaceIndex:
         ----------
         paths : path-like or sequence of path-like
             Folders and files.
-        retry_failed, prune, on_event, should_stop
+        retry_failed, prune, exclude, on_event, should_stop
             As in `faceindex.pipeline.index_photos`.
 
         Raises
@@ -310,8 +317,33 @@ class FaceIndex:
             [paths] if isinstance(paths, (str, os.PathLike)) else paths,
             retry_failed=retry_failed,
             prune=prune,
+            exclude=exclude,
             on_event=on_event,
             should_stop=should_stop,
+        )
+
+    def plan(
+        self,
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        retry_failed: bool = False,
+        prune: bool = False,
+        exclude: Collection[Path] = (),
+        on_event: Callable[[Event], None] = _ignore,
+    ) -> IndexPlan:
+        """Count what `add` would find, and forecast time and disk; opens no photo and changes nothing.
+
+        Parameters are those of `add`.
+        """
+        from faceindex.api.planning import plan_photos
+
+        return plan_photos(
+            self._store,
+            [paths] if isinstance(paths, (str, os.PathLike)) else paths,
+            retry_failed=retry_failed,
+            prune=prune,
+            exclude=exclude,
+            on_event=on_event,
         )
 
     def cluster(

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from faceindex.api.pins import Settings
     from faceindex.recognition import Recogniser
 
-__all__ = ["check_device", "create_store", "find_index", "open_matching_store", "open_store"]
+__all__ = [
+    "check_device",
+    "create_store",
+    "existing_index",
+    "find_index",
+    "index_to_create",
+    "open_matching_store",
+    "open_store",
+]
 
 _DIRECTORY = ".faceindex"
 _ENVIRONMENT_VARIABLE = "FACEINDEX_INDEX"
@@ -27,13 +35,32 @@ def find_index(directory: str | os.PathLike[str] | None = None) -> Path | None:
     Path or None
         A directory that is named explicitly need not exist. None if none is named and none is found.
     """
-    if named := directory or os.environ.get(_ENVIRONMENT_VARIABLE):
-        return Path(named)
+    if (named := _named(directory)) is not None:
+        return named
     here = Path.cwd()
     for folder in (here, *here.parents):
         if Store.exists(folder / _DIRECTORY):
             return folder / _DIRECTORY
     return None
+
+
+def existing_index(directory: str | os.PathLike[str] | None = None) -> Path | None:
+    """Find the index as `find_index` does; None if it has not been created."""
+    found = find_index(directory)
+    return found if found is not None and Store.exists(found) else None
+
+
+def index_to_create(directory: str | os.PathLike[str] | None = None) -> Path:
+    """Choose where to create an index: `directory`, else ``$FACEINDEX_INDEX``, else ``.faceindex`` here."""
+    return _named(directory) or Path(_DIRECTORY)
+
+
+def _named(directory: str | os.PathLike[str] | None) -> Path | None:
+    if directory:
+        return Path(directory)
+    # Configuration files set variables without a shell that expands "~".
+    variable = os.environ.get(_ENVIRONMENT_VARIABLE)
+    return Path(os.path.expanduser(variable)) if variable else None  # noqa: PTH111 - raises for unknown users
 
 
 def open_store(directory: str | os.PathLike[str] | None, *, write: bool) -> Store:
@@ -73,7 +100,7 @@ def create_store(
     from faceindex.api.pins import load_recogniser, make_pins
 
     pins = make_pins(detector or models.DEFAULT_DETECTOR, embedder or models.DEFAULT_EMBEDDER, settings)
-    target = Path(directory or os.environ.get(_ENVIRONMENT_VARIABLE) or _DIRECTORY)
+    target = index_to_create(directory)
     # Load first: an index that is pinned to models that do not load would be useless and in the way.
     recogniser = load_recogniser(pins, target, device)
     return Store.create(target, pins), recogniser
@@ -94,8 +121,8 @@ def open_matching_store(
     PinnedModelError
         If it is pinned to other models or settings.
     """
-    found = find_index(directory)
-    if found is None or not Store.exists(found):
+    found = existing_index(directory)
+    if found is None:
         return None
     store = Store.open(found, write=True)
     try:

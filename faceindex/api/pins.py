@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,7 +17,7 @@ from faceindex.errors import (
     UnknownModel,
     UsageError,
 )
-from faceindex.models.spec import DetectorSpec, EmbedderSpec, Kind, Spec
+from faceindex.models.spec import DetectorSpec, EmbedderSpec, Kind
 from faceindex.store import Pins
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def make_pins(detector: str, embedder: str, settings: Settings) -> Pins:
     UsageError
         If neither model has such a setting, or its value is out of range.
     """
-    detector_spec, embedder_spec = _specs(detector, embedder)
+    detector_spec, embedder_spec = models.get("detector", detector), models.get("embedder", embedder)
     options = {option.name: option for option in (*detector_spec.options, *embedder_spec.options)}
     for name in settings:
         if name != "min_face" and name not in options:
@@ -120,8 +121,7 @@ def load_recogniser(pins: Pins, directory: Path, device: str) -> Recogniser:
     """
     from faceindex.recognition import Recogniser
 
-    detector, embedder = _pinned_spec(pins, directory, "detector"), pinned_embedder(pins, directory)
-    assert isinstance(detector, DetectorSpec)
+    detector, embedder = _pinned_detector(pins, directory), pinned_embedder(pins, directory)
     _check_weights(pins, directory, detector)
     _check_weights(pins, directory, embedder)
     min_face = pins.settings.get("min_face") or models.DEFAULT_MIN_FACE
@@ -142,8 +142,13 @@ def missing_models(pins: Pins, directory: Path) -> list[FaceIndexError]:
     list of FaceIndexError
         As `load_recogniser` would raise them; empty if nothing is missing. Weight files are not opened.
     """
-    kinds: tuple[Kind, ...] = ("detector", "embedder")
-    return [error for kind in kinds if (error := _obstacle(pins, directory, kind)) is not None]
+    errors: list[FaceIndexError] = []
+    for find_spec in (_pinned_detector, pinned_embedder):
+        try:
+            _check_weights(pins, directory, find_spec(pins, directory))
+        except (ModelError, PinnedModelError) as error:  # noqa: PERF203 - two rounds
+            errors.append(error)
+    return errors
 
 
 def pinned_embedder(pins: Pins, directory: Path) -> EmbedderSpec:
@@ -153,31 +158,26 @@ def pinned_embedder(pins: Pins, directory: Path) -> EmbedderSpec:
     ------
     ModelNotInstalled, BrokenModel
     """
-    spec = _pinned_spec(pins, directory, "embedder")
-    assert isinstance(spec, EmbedderSpec)
-    return spec
+    with _not_installed(directory, "embedder", pins.embedder):
+        return models.get("embedder", pins.embedder)
 
 
-def _pinned_spec(pins: Pins, directory: Path, kind: Kind) -> Spec:
-    name = pins.detector if kind == "detector" else pins.embedder
+def _pinned_detector(pins: Pins, directory: Path) -> DetectorSpec:
+    with _not_installed(directory, "detector", pins.detector):
+        return models.get("detector", pins.detector)
+
+
+@contextmanager
+def _not_installed(directory: Path, kind: Kind, name: str) -> Iterator[None]:
+    """Raise `ModelNotInstalled` for a pinned model that is unknown."""
     try:
-        return models.get(kind, name)
+        yield
     except UnknownModel as error:
         raise ModelNotInstalled(
             f"The index {directory} was made with the {kind} '{name}', which is not installed.",
             f"Install the package that provides it (with an entry point in {models.GROUPS[kind]}), "
             "or make another index in another `directory`.",
         ) from error
-
-
-def _obstacle(pins: Pins, directory: Path, kind: Kind) -> FaceIndexError | None:
-    try:
-        spec = _pinned_spec(pins, directory, kind)
-        assert isinstance(spec, (DetectorSpec, EmbedderSpec))
-        _check_weights(pins, directory, spec)
-    except (ModelError, PinnedModelError) as error:
-        return error
-    return None
 
 
 def _check_weights(pins: Pins, directory: Path, spec: DetectorSpec | EmbedderSpec) -> None:
@@ -196,14 +196,6 @@ def _check_weights(pins: Pins, directory: Path, spec: DetectorSpec | EmbedderSpe
                 f"installed ({found}).",
                 remedy,
             )
-
-
-def _specs(detector: str, embedder: str) -> tuple[DetectorSpec, EmbedderSpec]:
-    detector_spec = models.get("detector", detector)
-    embedder_spec = models.get("embedder", embedder)
-    assert isinstance(detector_spec, DetectorSpec)
-    assert isinstance(embedder_spec, EmbedderSpec)
-    return detector_spec, embedder_spec
 
 
 def _weights(*specs: DetectorSpec | EmbedderSpec) -> dict[str, str]:

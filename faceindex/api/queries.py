@@ -140,16 +140,17 @@ class Queries:
                 results.append(Identification(photo.path, (), error=photo))
                 continue
             result = self.identify_faces(photo.path, next(found), neighbours, threshold)
-            results.append(Identification(photo.path, result.faces, self._indexed_as(photo)))
+            results.append(Identification(photo.path, result.faces, *self._indexed_as(photo)))
         return results
 
-    def _indexed_as(self, photo: LoadedPhoto) -> str | None:
-        """Return the name of an indexed photo with the same content."""
-        if not photo.data:
-            return None
+    def _indexed_as(self, photo: LoadedPhoto) -> tuple[str | None, str | None]:
+        """Return the name and the path of an indexed photo with the same content."""
         store = self._reader.store
-        records = store.photos_by_content(images.content_hash(photo.data))
-        return PhotoNames(store, [records[0].id]).name(records[0]) if records else None
+        records = store.photos_by_content(images.content_hash(photo.data)) if photo.data else []
+        if not records:
+            return None, None
+        names = PhotoNames(store, [records[0].id])
+        return names.name(records[0]), names.path(records[0])
 
     def _load_in_parallel(self) -> None:
         """Load the networks, and meanwhile read the faces: SQLite runs without Python's lock."""

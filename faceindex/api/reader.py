@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from faceindex.api.pins import pinned_embedder
 from faceindex.api.results import Cluster, Face
 from faceindex.errors import NotClustered, UsageError
 from faceindex.store import Status
@@ -55,6 +54,8 @@ class Reader:
     @property
     def embedder_spec(self) -> EmbedderSpec:
         """The spec of the pinned embedder."""
+        from faceindex.api.pins import pinned_embedder
+
         return pinned_embedder(self.store.pins, self.store.directory)
 
     def clustering(self) -> Clustering:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, cast
 from faceindex.documents import Json, as_json
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from faceindex.errors import ImageError
 
-__all__ = ["Cluster", "ClusterResult", "Face", "Identification", "IdentifiedFace", "Neighbour"]
+__all__ = ["Cluster", "ClusterResult", "Face", "Identification", "IdentifiedFace", "IndexPlan", "Neighbour"]
 
 
 class _Result:
@@ -166,8 +168,8 @@ class Identification(_Result):
         The path as given, or the name of the input's type.
     faces : tuple of IdentifiedFace
         Best score first; empty if no face was found.
-    indexed_as : str or None
-        Name of a photo of the index with the same content, if there is one.
+    indexed_as, indexed_path : str or None
+        Name and absolute path of a photo of the index with the same content, if there is one.
     error : ImageError or None
         Why the photo could not be read. Only for photos of an iterable; a single photo raises the error.
     """
@@ -175,4 +177,61 @@ class Identification(_Result):
     photo: str
     faces: tuple[IdentifiedFace, ...]
     indexed_as: str | None = None
+    indexed_path: str | None = None
     error: ImageError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPlan(_Result):
+    """The result of `FaceIndex.plan`: what `FaceIndex.add` would find, and forecasts.
+
+    Attributes
+    ----------
+    new, changed : int
+        Photos to recognise: not in the index; in the index with another size.
+    to_compare : int
+        Files as large as an indexed photo that is gone or has a new modification time. `add` reads them,
+        and recognises those that were neither moved, renamed nor only touched.
+    retried : int
+        Unreadable photos to try again.
+    other_files : int
+        New files that are not named like photos; `add` opens each once.
+    unchanged : int
+        Photos that need not be opened.
+    known_unreadable : int
+        Unreadable photos that are not tried again.
+    unreachable : int
+        Files and folders that cannot be read.
+    gone, missing : int
+        Photos that no longer exist, and would be removed or kept as in `Summary`; `to_compare` may contain
+        them under new names.
+    seconds : float or None
+        Forecast for new, changed and retried photos; None if no earlier run is a measure.
+    photos_per_second : float or None
+        The rate of the earlier run.
+    measured_at : datetime or None
+        When that run ended, UTC.
+    bytes : int or None
+        Forecast of the growth of the index on disk; None if the index has no photos.
+    """
+
+    new: int
+    changed: int
+    to_compare: int
+    retried: int
+    other_files: int
+    unchanged: int
+    known_unreadable: int
+    unreachable: int
+    gone: int
+    missing: int
+    seconds: float | None
+    photos_per_second: float | None
+    measured_at: datetime | None
+    bytes: int | None
+
+    @property
+    def photos(self) -> int:
+        """Photos found, readable or not."""
+        known = self.unchanged + self.known_unreadable + self.retried
+        return self.new + self.changed + self.to_compare + known

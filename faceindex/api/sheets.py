@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from faceindex import images
 from faceindex.api.reader import Reader
-from faceindex.api.results import Identification
+from faceindex.api.results import Identification, IdentifiedFace, Neighbour
 from faceindex.errors import UsageError
-from faceindex.types import I64, Image
+from faceindex.types import I64, U8, Image
 
 if TYPE_CHECKING:
     from faceindex.export.thumbnails import ThumbnailRenderer
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["ContactSheets"]
 
 _COLUMNS = 8
+_PHOTO_SIDE = 924  # pixels; as wide as eight thumbnails
+_SMALL_FACE = 40  # pixels; a photo of smaller faces is drawn twice as large
+
+
+class _Cell(NamedTuple):
+    """A thumbnail and the two lines of text below it."""
+
+    tile: U8
+    first: str
+    second: str
 
 
 class ContactSheets:
@@ -44,15 +54,19 @@ class ContactSheets:
 
         Raises
         ------
+        UsageError
+            If `faces` is empty, or a face is not in the index.
         ImageError
             If none of their photos can be read. A face whose photo cannot be read is grey.
         """
         from faceindex.export.thumbnails import contact_sheet
 
+        if not faces:
+            raise UsageError("A sheet needs at least one face.", "`faceindex faces` lists the faces.")
         return contact_sheet(self._renderer(), self._positions(faces).tolist(), _COLUMNS, labels)
 
     def cluster(self, cluster: int, *, most: int = 48) -> Image:
-        """Draw the faces of a cluster, (h, w, 3) uint8, the most typical first, with their photo's names.
+        """Draw the faces of a cluster, (h, w, 3) uint8, the most typical first, with their photos' names.
 
         Parameters
         ----------
@@ -65,20 +79,24 @@ class ContactSheets:
         NotClustered
             If `FaceIndex.cluster` has not run.
         UsageError
-            If the cluster does not exist.
+            If the cluster does not exist, or `most` is below 1.
         ImageError
             As `faces`.
         """
+        if most < 1:
+            raise UsageError(f"`most` is {most}.", "Choose 1 or more.")
         self._reader.check_cluster(cluster)
         table, names = self._reader.faces_and_photos()
         positions = np.flatnonzero(table.cluster == cluster)
         best = positions[np.argsort(-table.similarity[positions], kind="stable")][:most]
-        labels = [names.by_id[photo].relpath.rpartition("/")[2] for photo in table.photo[best].tolist()]
+        labels = [_file_name(names.by_id[photo].relpath) for photo in table.photo[best].tolist()]
         return self.faces(table.face[best].tolist(), labels)
 
     def identification(self, result: Identification) -> Image:
-        """Draw an identified photo, (h, w, 3) uint8: the photo with its faces numbered, then a row for each
-        face: the face, its answer, and the nearest faces of the index with their clusters.
+        """Draw an identified photo, (h, w, 3) uint8.
+
+        The photo comes first, with its faces numbered. Below it, each face has a row: the face with its
+        answer, and the most similar faces of the index with their similarities, clusters and photos.
 
         Parameters
         ----------
@@ -90,31 +108,43 @@ class ContactSheets:
         UsageError
             If no face was found on it.
         ImageError
-            If the photo cannot be read.
+            If the photo cannot be read. A similar face whose photo cannot be read is grey.
         """
         from faceindex.export.thumbnails import MARGIN, SIDE, labelled_tiles, stack
-        from faceindex.images.labels import draw_boxes
-        from faceindex.images.thumbnails import cut_squares
+        from faceindex.images.labels import draw_boxes, label_tiles
+        from faceindex.images.thumbnails import cut_squares, fit
 
         if not result.faces:
-            raise UsageError(f"{result.photo} has no face to show.", "Try a photo with a larger face.")
+            raise UsageError(f"{result.photo} has no face to draw.", "Try a photo with a larger face.")
+        decoded = images.decode(images.read(result.photo), result.photo)
         boxes = np.array([face.box for face in result.faces], np.float32)
-        photo = images.decode(images.read(result.photo), result.photo)
-        query_tiles = cut_squares(photo, boxes, SIDE, margin=MARGIN)
-        nearest = sorted({near.face.face for face in result.faces for near in face.neighbours})
-        tiles, _ = self._renderer().tiles(self._positions(nearest).tolist())
-        columns = 1 + max(len(face.neighbours) for face in result.faces)
-        rows = []
-        for number, (face, query_tile) in enumerate(zip(result.faces, query_tiles, strict=True), 1):
-            row = np.full((columns, SIDE, SIDE, 3), 255, np.uint8)
-            row[0] = query_tile
-            labels = [f"{number}: {_answer(face.cluster)}"]
-            for column, near in enumerate(face.neighbours, 1):
-                row[column] = tiles[np.searchsorted(nearest, near.face.face)]
-                labels.append(f"{near.similarity:.3f} {_answer(near.face.cluster)}")
-            rows.append(labelled_tiles(row, columns, [*labels, *[""] * (columns - len(labels))]))
+        longest = max(decoded.width, decoded.height)
+        small = np.median(boxes[:, 3] - boxes[:, 1]) * _PHOTO_SIDE < _SMALL_FACE * longest
+        photo = fit(decoded.image, _PHOTO_SIDE * 2 if small else _PHOTO_SIDE)
         numbers = [str(number) for number in range(1, len(boxes) + 1)]
-        return stack([draw_boxes(photo.image, boxes, numbers), *rows])
+        drawn = draw_boxes(photo, boxes * (photo.shape[1] / decoded.width), numbers)
+        columns, cells = self._cells(result.faces, cut_squares(decoded, boxes, SIDE, margin=MARGIN))
+        tiles = label_tiles(np.stack([cell.tile for cell in cells]), [cell.first for cell in cells])
+        return stack([drawn, labelled_tiles(tiles, columns, [cell.second for cell in cells])])
+
+    def _cells(self, faces: Sequence[IdentifiedFace], tiles: U8) -> tuple[int, list[_Cell]]:
+        """Arrange query faces and the faces similar to them in rows; return the number of columns, too."""
+        most = max(len(face.neighbours) for face in faces)
+        if not most:
+            return _COLUMNS, list(map(_query_cell, range(1, len(faces) + 1), faces, tiles))
+        similar = sorted({near.face.face for face in faces for near in face.neighbours})
+        similar_tiles, _ = self._renderer().tiles(self._positions(similar).tolist())
+        tile_of = dict(zip(similar, similar_tiles, strict=True))
+        across = min(most, _COLUMNS - 1)
+        blank = _Cell(np.full_like(tiles[0], 255), "", "")
+        cells = []
+        for number, (face, tile) in enumerate(zip(faces, tiles, strict=True), 1):
+            first = _query_cell(number, face, tile)
+            for start in range(0, len(face.neighbours) or 1, across):
+                row = [_neighbour_cell(near, tile_of) for near in face.neighbours[start : start + across]]
+                cells += [first, *row, *[blank] * (across - len(row))]
+                first = blank
+        return 1 + across, cells
 
     def _renderer(self) -> ThumbnailRenderer:
         from faceindex.export.thumbnails import ThumbnailRenderer
@@ -132,14 +162,26 @@ class ContactSheets:
         """
         known = self._reader.table().face
         wanted = np.asarray(faces, np.int64)
-        positions = np.searchsorted(known, wanted)
         missing = ~np.isin(wanted, known)
         if missing.any():
             raise UsageError(
                 f"There is no face {wanted[missing][0]} in the index.", "`faceindex faces` lists the faces."
             )
-        return positions.astype(np.int64)
+        return np.searchsorted(known, wanted).astype(np.int64)
 
 
-def _answer(cluster: int | None) -> str:
-    return "unknown" if cluster is None else f"cluster {cluster}"
+def _query_cell(number: int, face: IdentifiedFace, tile: U8) -> _Cell:
+    if face.cluster is not None:
+        return _Cell(tile, f"{number}: cluster {face.cluster}", f"similarity {face.similarity:.3f}")
+    nearest = face.nearest_cluster
+    detail = "" if nearest is None else f"nearest {nearest}: {face.similarity:.3f}"
+    return _Cell(tile, f"{number}: unknown", detail)
+
+
+def _neighbour_cell(near: Neighbour, tile_of: Mapping[int, U8]) -> _Cell:
+    cluster = "no cluster" if near.face.cluster is None else f"cluster {near.face.cluster}"
+    return _Cell(tile_of[near.face.face], f"{near.similarity:.3f} {cluster}", _file_name(near.face.photo))
+
+
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]

@@ -14,16 +14,17 @@ from faceindex import __version__
 from faceindex.cli import (
     cluster,
     clusters,
-    evaluate,
     export,
+    faces,
     gallery,
     identify,
     index,
-    inspect,
     models,
     options,
+    status,
 )
 from faceindex.cli.errors import INTERRUPTED, USAGE, report, unwritable
+from faceindex.cli.eval import evaluate
 from faceindex.cli.render import Output
 from faceindex.errors import UsageError
 
@@ -88,12 +89,12 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
 
 app.command("index")(_with_options(index.index))
 app.command("cluster")(cluster.cluster)
-app.command("clusters")(clusters.clusters)
+app.command("clusters", cls=clusters.ClustersCommand)(clusters.clusters)
 app.add_typer(export.app, name="export")
 app.command("identify")(_with_options(identify.identify))
-app.command("status")(inspect.status)
-app.command("eval")(evaluate.evaluate)
-app.command("faces")(inspect.faces)
+app.command("status")(status.status)
+app.command("eval")(evaluate)
+app.command("faces")(faces.faces)
 app.command("gallery")(gallery.gallery)
 app.add_typer(models.app, name="models")
 

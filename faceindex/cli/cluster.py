@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import (
+    AbsoluteFlag,
+    DebugFlag,
+    IndexOption,
+    JsonFlag,
+    QuietFlag,
+    VerboseFlag,
+)
 from faceindex.cli.render import Output, columns, count, finite
 
 if TYPE_CHECKING:
@@ -25,7 +32,7 @@ def cluster(
         str,
         typer.Option(
             metavar="NAME",
-            help="chinese-whispers finds the number of people itself; kmeans makes as many clusters as --k.",
+            help="chinese-whispers finds the number of people; kmeans makes exactly --k clusters.",
         ),
     ] = "chinese-whispers",
     k: Annotated[int | None, typer.Option("--k", metavar="N", help="Number of clusters, for kmeans.")] = None,
@@ -33,7 +40,7 @@ def cluster(
         float | None,
         typer.Option(
             metavar="SIMILARITY",
-            help="Least similarity (-1..1) of two faces that are linked. Higher makes more and purer "
+            help="Least similarity (-1..1) of two faces that are linked. A higher one makes more and purer "
             "clusters. Without it, a calibrated one that grows with the number of faces.",
         ),
     ] = None,
@@ -41,19 +48,21 @@ def cluster(
         int | None,
         typer.Option(
             metavar="N",
-            help="Faces of smaller clusters are in none. 2 if not given; 1 for kmeans.",
+            help="Dissolve smaller clusters: their faces are in no cluster. 2 by default; 1 for kmeans.",
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(metavar="N", help="Same faces and seed, same clusters.", show_default=True)
+        int,
+        typer.Option(metavar="N", help="The same faces and seed give the same clusters.", show_default=True),
     ] = 0,
     rebuild: Annotated[
         bool,
         typer.Option(
             "--rebuild",
-            help="Start over. Without it, faces stay in the clusters they have, and new ones join them.",
+            help="Cluster all faces afresh. Without it, faces keep their clusters, and new faces join them.",
         ),
     ] = False,
+    absolute: AbsoluteFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -62,7 +71,10 @@ def cluster(
 ) -> None:
     """Group the faces of the index into people.
 
-    Each cluster has a number, which stays with its faces when photos are added and it is run again.
+    Each cluster has a number, which it keeps when you add photos and run this again. Exit code 1 if there
+    are no clusters.
+
+    Example: faceindex cluster
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
@@ -72,16 +84,16 @@ def cluster(
                 result = faces.cluster(
                     algorithm, k=k, threshold=threshold, min_size=min_size, seed=seed, rebuild=rebuild
                 )
-            _tell(out, faces, result, seed)
+            _print_result(out, faces, result, seed, absolute)
 
 
-def _tell(out: Output, faces: FaceIndex, result: ClusterResult, seed: int) -> None:
+def _print_result(out: Output, faces: FaceIndex, result: ClusterResult, seed: int, absolute: bool) -> None:
     if not result.sizes:
         out.exit_code = PARTIAL
     shown = list(result.sizes)
     if not out.json and not out.verbose:
         shown = shown[:_SHOWN]
-    examples = _examples(faces, shown)
+    examples = _examples(faces, shown, absolute)
     if out.json:
         clustering = faces.clustering
         out.document(
@@ -112,12 +124,12 @@ def _tell(out: Output, faces: FaceIndex, result: ClusterResult, seed: int) -> No
             "bold",
         )
     )
-    about = [result.algorithm]
+    details = [result.algorithm]
     if result.threshold is not None:
-        about.append(f"two faces are linked from similarity {result.threshold:.4f}")
+        details.append(f"two faces are linked from similarity {result.threshold:.4f}")
     if result.kept:
-        about.append(f"{count(result.kept, 'face')} kept the cluster they had")
-    out.answer(f"({'; '.join(about)})")
+        details.append(f"{count(result.kept, 'face')} kept their cluster")
+    out.answer(f"({'; '.join(details)})")
     if not result.sizes:
         return
     out.answer()
@@ -126,20 +138,21 @@ def _tell(out: Output, faces: FaceIndex, result: ClusterResult, seed: int) -> No
         out.answer(line)
     if len(shown) < len(result.sizes):
         out.answer(f"and {count(len(result.sizes) - len(shown), 'smaller cluster')}; -v shows all")
-    out.hint("Next: faceindex identify PHOTO, or faceindex faces --cluster N")
+    out.hint(f"Next: faceindex clusters {shown[0]}, or faceindex identify PHOTO")
 
 
-def _examples(faces: FaceIndex, clusters: list[int]) -> dict[int, list[str]]:
-    """For each cluster the photos of the faces most like it."""
+def _examples(faces: FaceIndex, clusters: list[int], absolute: bool) -> dict[int, list[str]]:
+    """Return the photos of each cluster's most typical faces."""
     best: dict[int, list[tuple[float, str]]] = {which: [] for which in clusters}
-    for row in faces.faces():
-        if row.cluster is None or row.similarity is None or row.cluster not in best:
+    for face in faces:
+        if face.cluster is None or face.similarity is None or face.cluster not in best:
             continue
-        leading = best[row.cluster]
-        if len(leading) == _EXAMPLES and row.similarity <= leading[-1][0]:
+        nearest = best[face.cluster]
+        if len(nearest) == _EXAMPLES and face.similarity <= nearest[-1][0]:
             continue
-        if all(photo != row.photo for _, photo in leading):
-            leading.append((row.similarity, row.photo))
-            leading.sort(key=lambda entry: (-entry[0], entry[1]))
-            del leading[_EXAMPLES:]
-    return {which: [photo for _, photo in leading] for which, leading in best.items()}
+        photo = face.path if absolute else face.photo
+        if all(other != photo for _, other in nearest):
+            nearest.append((face.similarity, photo))
+            nearest.sort(key=lambda entry: (-entry[0], entry[1]))
+            del nearest[_EXAMPLES:]
+    return {which: [photo for _, photo in nearest] for which, nearest in best.items()}

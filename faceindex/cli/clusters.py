@@ -1,113 +1,164 @@
-"""``faceindex clusters``: what the clusters are, and what they look like."""
+"""``faceindex clusters``: list the clusters, or show the faces of one."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
-from faceindex.cli.pictures import can_draw, draw, no_pictures, open_in_viewer, protocol, write_pictures
+from faceindex.cli.face_rows import print_faces
+from faceindex.cli.options import (
+    AbsoluteFlag,
+    CsvFlag,
+    DebugFlag,
+    IndexOption,
+    JsonFlag,
+    QuietFlag,
+    VerboseFlag,
+)
+from faceindex.cli.pictures import (
+    can_draw,
+    check_files,
+    draw,
+    no_pictures,
+    numbered_files,
+    open_in_viewer,
+    protocol,
+    write_picture,
+    write_temporary,
+)
 from faceindex.cli.render import Output, columns, count
 from faceindex.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from faceindex.api import Cluster, FaceIndex
 
-__all__ = ["clusters"]
+__all__ = ["ClustersCommand", "clusters"]
 
 _SCHEMA = "faceindex/clusters/1"
 _CSV_HEADER = ("cluster", "faces", "photos", "cohesion", "example")
-_SHOWN = 20  # in the table, without --limit
+_ROWS = 20  # in a table without --limit
+_DRAWN = 48  # faces in a picture without --limit
+
+
+class ClustersCommand(TyperCommand):
+    """Parses the number of a cluster, which may follow ``--show`` or ``--open``."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Accept ``--open=5``, and -1 as a number, not as an option."""
+        words = []
+        for word in args:
+            flag, equals, number = word.partition("=")
+            words += [flag, number] if equals and flag in ("--open", "--show") else [word]
+        ctx.ignore_unknown_options = any(re.fullmatch(r"-\d+", word) for word in words)
+        return super().parse_args(ctx, words)
 
 
 def clusters(
+    cluster: Annotated[
+        int | None,
+        typer.Argument(metavar="CLUSTER", help="A cluster, to show its faces instead of the list."),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help=f"Only the N largest. Without it {_SHOWN} on a terminal, else all."
+            min=1,
+            metavar="N",
+            help=f"Only the N largest clusters, or the N most typical faces. Without it, {_ROWS} in a table, "
+            f"{_DRAWN} in a picture, and all in CSV and JSON.",
         ),
     ] = None,
-    as_csv: Annotated[
-        bool,
-        typer.Option(
-            "--csv", help="Comma-separated values with a header; what a pipe or a file gets anyway."
-        ),
-    ] = False,
+    as_csv: CsvFlag = False,
     show: Annotated[
-        int | None,
-        typer.Option("--show", metavar="N", help="Draw the faces of cluster N here, on the terminal."),
-    ] = None,
+        bool, typer.Option("--show", help="Draw the faces of the cluster on this terminal.")
+    ] = False,
     viewer: Annotated[
-        int | None,
-        typer.Option("--open", metavar="N", help="Show the faces of cluster N with the system's viewer."),
+        bool, typer.Option("--open", help="Show the faces of the cluster in the system's viewer.")
+    ] = False,
+    save: Annotated[
+        str | None,
+        typer.Option(
+            "--save", metavar="FILE", help="Write the faces of the cluster as a picture, a .png or .jpg."
+        ),
     ] = None,
     pictures: Annotated[
         bool,
         typer.Option(
             "--pictures/--no-pictures",
-            help="Whether a terminal that can show pictures shows a face of each cluster.",
+            help="Whether the list includes a face of each cluster, on a terminal that can show pictures.",
         ),
     ] = True,
+    absolute: AbsoluteFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """List the clusters, largest first, or look at one.
+    """List the clusters, largest first, or show the faces of one.
 
-    Cohesion is the mean similarity of a cluster's faces to its centre: the lower, the likelier several
-    people are in it. The example is the photo of the face most alike to the centre. A table on a
-    terminal, with a face of each cluster below if it can show pictures (kitty, iTerm2, sixel); CSV in a pipe
-    or a file, with the columns cluster,faces,photos,cohesion,example. Exit code 1 if there is none.
+    Cohesion is the mean similarity of a cluster's faces to its centre. The lower it is, the more likely the
+    cluster mixes several people. The example is the photo of the face most similar to the centre. A terminal
+    gets a table, and a face of each cluster below it if it can show pictures (kitty, iTerm2, sixel). A pipe
+    or a file gets CSV with the columns cluster,faces,photos,cohesion,example.
+
+    With CLUSTER, the rows are its faces as `faceindex faces` lists them, the most typical first. Exit
+    code 1 if there are no clusters.
+
+    Example: faceindex clusters 5 --open
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         if as_csv and json:
-            raise UsageError("--csv and --json are two answers.", "Choose one.")
-        if (show is not None or viewer is not None) and (as_csv or json or limit):
-            raise UsageError(
-                "--show and --open are about one cluster.", "Leave out --csv, --json and --limit."
-            )
+            raise UsageError("--csv and --json exclude each other.", "Choose one.")
+        if show or viewer or save is not None:
+            if as_csv or json:
+                raise UsageError("--show, --open and --save draw one cluster.", "Leave out --csv and --json.")
+            if cluster is None:
+                raise UsageError(
+                    "--show, --open and --save need the number of one cluster.",
+                    "Example: faceindex clusters 5 --open.",
+                )
         how = None
-        if show is not None or (pictures and not as_csv and can_draw(out)):
+        if show or (cluster is None and pictures and not as_csv and can_draw(out)):
             how = protocol() if out.terminal else None
-        if show is not None and how is None:
-            raise no_pictures(f"`faceindex clusters --open {show}`")
+        if show and how is None:
+            raise no_pictures(f"`faceindex clusters --open {cluster}`, or --save FILE.png")
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index) as found:
-            if viewer is not None:
-                (path,) = write_pictures([(f"cluster {viewer}", found.sheets.cluster(viewer))])
-                open_in_viewer(path)
-                out.note(f"Opened {path}.")
-            if show is not None and how is not None:
-                draw(out, found.sheets.cluster(show), how)
-            if show is None and viewer is None:
-                _list(out, found, limit, as_csv, how)
+            if cluster is None:
+                _list(out, found, limit, as_csv, absolute, how)
+            elif show or viewer or save is not None:
+                _draw_cluster(out, found, cluster, limit or _DRAWN, how if show else None, viewer, save)
+            else:
+                _print_cluster(out, found, cluster, limit, as_csv, absolute)
 
 
-def _list(out: Output, found: FaceIndex, limit: int | None, as_csv: bool, how: str | None) -> None:
+def _list(
+    out: Output, found: FaceIndex, limit: int | None, as_csv: bool, absolute: bool, how: str | None
+) -> None:
     rows = found.clusters()
     if not rows:
         out.exit_code = PARTIAL
-        out.note("There is no cluster.")
+        out.note("There are no clusters: no two faces were similar enough.")
     if out.json:
         out.document(
             _SCHEMA,
             index=str(found.directory),
             total=len(rows),
-            unclustered=found.counts().faces - sum(row.faces for row in rows),
+            unclustered=len(found) - sum(row.faces for row in rows),
             clusters=[
                 {
                     "cluster": row.cluster,
                     "faces": row.faces,
                     "photos": row.photos,
                     "cohesion": round(row.cohesion, 6),
-                    "example": {"face": row.example.face, "photo": row.example.photo},
+                    "example": {"face": row.example.face, "photo": _example(row, absolute)},
                 }
                 for row in rows[:limit]
             ],
@@ -116,20 +167,26 @@ def _list(out: Output, found: FaceIndex, limit: int | None, as_csv: bool, how: s
         writer = csv.writer(out.raw(), lineterminator="\n")
         writer.writerow(_CSV_HEADER)
         writer.writerows(
-            (row.cluster, row.faces, row.photos, f"{row.cohesion:.6f}", row.example.photo)
+            (row.cluster, row.faces, row.photos, f"{row.cohesion:.6f}", _example(row, absolute))
             for row in rows[:limit]
         )
     elif rows:
-        shown = rows[: limit or _SHOWN]
-        _print_table(out, shown, len(rows))
+        shown = rows[: limit or _ROWS]
+        _print_table(out, shown, len(rows), absolute)
         if how is not None:
             _draw_examples(out, found, shown, how)
-        out.hint(f"Next: faceindex clusters --open {shown[0].cluster}, or faceindex gallery FOLDER")
+        out.hint(f"Next: faceindex clusters {shown[0].cluster}, or faceindex gallery FOLDER")
 
 
-def _print_table(out: Output, shown: Sequence[Cluster], total: int) -> None:
+def _print_table(out: Output, shown: Sequence[Cluster], total: int, absolute: bool) -> None:
     cells = [
-        (str(row.cluster), f"{row.faces:,}", f"{row.photos:,}", f"{row.cohesion:.3f}", row.example.photo)
+        (
+            str(row.cluster),
+            f"{row.faces:,}",
+            f"{row.photos:,}",
+            f"{row.cohesion:.3f}",
+            _example(row, absolute),
+        )
         for row in shown
     ]
     for line in columns(cells, header=_CSV_HEADER, right=[0, 1, 2, 3]):
@@ -138,11 +195,61 @@ def _print_table(out: Output, shown: Sequence[Cluster], total: int) -> None:
         out.answer(f"and {count(total - len(shown), 'smaller cluster')}; --limit {total} shows all")
 
 
+def _example(row: Cluster, absolute: bool) -> str:
+    return row.example.path if absolute else row.example.photo
+
+
 def _draw_examples(out: Output, found: FaceIndex, shown: Sequence[Cluster], how: str) -> None:
     try:
-        sheet = found.sheets.faces([row.example.face for row in shown])
+        sheet = found.sheets.faces(
+            [row.example.face for row in shown], [f"cluster {row.cluster}" for row in shown]
+        )
     except ImageError as error:
         out.error(error.problem, error.remedy)
         out.exit_code = PARTIAL
         return
     draw(out, sheet, how)
+
+
+def _print_cluster(
+    out: Output, found: FaceIndex, cluster: int, limit: int | None, as_csv: bool, absolute: bool
+) -> None:
+    members = sorted(found.faces(cluster=cluster), key=lambda face: -(face.similarity or 0.0))
+    as_table = out.terminal and not as_csv and not out.json
+    if as_table:
+        photos = len({face.path for face in members})
+        head = f"Cluster {cluster}: {count(len(members), 'face')} on {count(photos, 'photo')}"
+        out.answer(out.styled(head, "bold"))
+        limit = limit or _ROWS
+    shown = members[:limit]
+    print_faces(out, shown, as_csv=as_csv, absolute=absolute)
+    if as_table and len(shown) < len(members):
+        rest = count(len(members) - len(shown), "less typical face")
+        out.answer(f"and {rest}; --limit {len(members)} shows all")
+    out.hint(f"Next: faceindex clusters {cluster} --open")
+
+
+def _draw_cluster(
+    out: Output,
+    found: FaceIndex,
+    cluster: int,
+    most: int,
+    how: str | None,
+    viewer: bool,
+    save: str | None,
+) -> None:
+    files = [] if save is None else numbered_files(save, [f"cluster {cluster}"])
+    check_files(found, files)
+    sheet = found.sheets.cluster(cluster, most=most)
+    number = sum(1 for _ in found.faces(cluster=cluster))
+    if number > most:
+        out.note(f"The picture has the {most} most typical of {number:,} faces; --limit {number} draws all.")
+    if how is not None:
+        draw(out, sheet, how)
+    for file in files:
+        write_picture(file, sheet)
+        out.note(f"Saved {file}.")
+    if viewer:
+        for file in files or write_temporary([(f"cluster {cluster}", sheet)]):
+            open_in_viewer(file)
+            out.note(f"Opened {file}.")

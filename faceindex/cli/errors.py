@@ -14,8 +14,7 @@ code  meaning
 With ``--json``, an error that prevents the answer is also a document of schema ``faceindex/error/1`` on
 standard output, so that there is always exactly one document.
 
-Messages of the library name Python parameters in backticks, as in "`min_size` is 0."; `as_flags` replaces
-them by the flags of the command line.
+Messages of the library name Python parameters in backticks; `Output` prints them as flags.
 """
 
 from __future__ import annotations
@@ -23,35 +22,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import sys
 from collections.abc import Iterator
 
+from faceindex.cli.flags import as_flags
 from faceindex.cli.render import STANDARD_OUTPUT, Output
 from faceindex.errors import FaceIndexError
 
-__all__ = ["INTERRUPTED", "PARTIAL", "USAGE", "as_flags", "report", "session", "unwritable"]
+__all__ = ["INTERRUPTED", "PARTIAL", "USAGE", "report", "session", "unwritable"]
 
 PARTIAL = 1
 USAGE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
 _ERROR_SCHEMA = "faceindex/error/1"
-
-_PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
-_FLAGS = {
-    **{
-        name: f"--{name.replace('_', '-')}"
-        for name in (
-            *("algorithm", "aligned", "detector", "device", "embedder", "face", "flip", "folders", "format"),
-            *("half", "k", "labels", "link", "margin", "min_face", "min_size", "offline", "photos", "plot"),
-            *("prune", "rebuild", "repeats", "retry_failed", "seed", "sweep", "threshold", "unclustered"),
-            *("unverified", "upsample"),
-        )
-    },
-    "directory": "--index",
-}
-"""Parameters of the library that are flags of a command."""
 
 
 @contextlib.contextmanager
@@ -78,24 +62,6 @@ def session(*, json: bool, quiet: bool, verbose: bool, debug: bool) -> Iterator[
         raise SystemExit(_report_unless_closed(out, error, debug=debug)) from None
     if out.exit_code:
         raise SystemExit(out.exit_code)
-
-
-def as_flags(text: str) -> str:
-    """Replace parameters in backticks by command-line flags.
-
-    ``min_size`` becomes ``--min-size``, ``link='copy'`` becomes ``--link copy``, ``prune=True`` becomes
-    ``--prune`` and ``flip=False`` becomes ``--no-flip``.
-    """
-
-    def flag(match: re.Match[str]) -> str:
-        name, value = match[1], match[2]
-        if name not in _FLAGS:
-            return match[0]
-        if value == "False":
-            return "--no-" + _FLAGS[name].removeprefix("--")
-        return _FLAGS[name] if value in (None, "True") else f"{_FLAGS[name]} {value.strip(chr(39))}"
-
-    return _PARAMETER.sub(flag, text)
 
 
 def report(out: Output, error: Exception, *, debug: bool = False) -> int:

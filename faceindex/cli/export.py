@@ -1,42 +1,54 @@
-"""``faceindex export``: what people take away, as files."""
+"""``faceindex export``: write faces, boxes, embeddings or clusters to files."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, cast
 
 import typer
 
-from faceindex.cli.bar import Bar, resumable
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import (
+    AbsoluteFlag,
+    DebugFlag,
+    IndexOption,
+    JsonFlag,
+    QuietFlag,
+    VerboseFlag,
+    expand_home,
+)
+from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.render import Output, count
+from faceindex.cli.unreadable import report_unreadable
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
     from faceindex.export.source import Exported
+    from faceindex.store import Root
 
 __all__ = ["app"]
 
 _SCHEMA = "faceindex/export/1"
-_SHOWN = 10  # files and photos that are told one by one; --verbose tells all
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=False)
 
-FolderArgument = Annotated[str, typer.Argument(metavar="DEST", help="A folder; made if missing.")]
-FileArgument = Annotated[str, typer.Argument(metavar="DEST", help="A file, or - for standard output.")]
-DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Only say what would be written and removed.")]
-AbsoluteFlag = Annotated[
-    bool,
-    typer.Option("--absolute", help="Absolute paths of photos, instead of as they were named for `index`."),
+FolderArgument = Annotated[
+    str, typer.Argument(metavar="DEST", callback=expand_home, help="A folder; created if missing.")
+]
+FileArgument = Annotated[
+    str, typer.Argument(metavar="DEST", callback=expand_home, help="A file, or - for standard output.")
+]
+DryRunFlag = Annotated[
+    bool, typer.Option("--dry-run", help="Count what would be written and removed, and change nothing.")
 ]
 MarginOption = Annotated[
     float,
-    typer.Option(metavar="SHARE", help="Added on each side of the box, as a share of its width and height."),
+    typer.Option(metavar="SHARE", help="Margin on each side of the box, as a share of its width and height."),
 ]
 AlignedFlag = Annotated[
     bool,
-    typer.Option("--aligned", help="Upright and scaled as the embedder sees the face, without a margin."),
+    typer.Option("--aligned", help="Write the aligned face that the embedder gets, without a margin."),
 ]
 
 
@@ -44,8 +56,10 @@ AlignedFlag = Annotated[
 def program(context: typer.Context) -> None:
     """Write faces, boxes, embeddings or clusters to files.
 
-    Run it again after changes: only what changed is written, what no longer belongs there is removed, and
-    files that faceindex did not write, or that you changed, are left as they are and reported.
+    Run a command again after changes: it writes only what changed, and removes files that no longer belong to
+    the export. Files that faceindex did not write, or that you changed, are left alone and reported.
+
+    Example: faceindex export crops ~/faces
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -66,17 +80,21 @@ def crops(
 ) -> None:
     """Write every face as an image, named PHOTO_N.SUFFIX.
 
-    The faces of a photo are numbered from 0, best score first. They are cut from the upright photo at full
-    size, and carry no metadata. Of photos of the same name, the later ones get a few letters more.
+    N numbers the faces of a photo from 0, best score first. The faces are cut from the upright photo at full
+    size, and have no metadata. If photos have the same name, the names of the later ones get a few letters
+    more.
+
+    Example: faceindex export crops ~/faces --margin 0.2
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index) as found, Bar(out, "Cutting faces") as bar, resumable(out):
-            done = found.export.crops(
-                destination, margin=margin, aligned=aligned, dry_run=dry_run, on_progress=bar.update
-            )
-        _tell(out, "crops", done)
+        with FaceIndex.open(index) as found:
+            with Bar(out, "Cutting faces") as bar, resumable(out):
+                done = found.export.crops(
+                    destination, margin=margin, aligned=aligned, dry_run=dry_run, on_progress=bar.update
+                )
+            _report(out, "crops", done, found.roots())
 
 
 @app.command()
@@ -85,22 +103,22 @@ def clusters(
     photos: Annotated[
         bool,
         typer.Option(
-            "--photos", help="Whole photos instead of faces, with all their metadata, such as the place."
+            "--photos",
+            help="Write whole photos instead of faces, with all their metadata, such as the place.",
         ),
     ] = False,
     folders: Annotated[
-        bool, typer.Option("--folders", help="A folder for each cluster: CLUSTER/PHOTO_N.SUFFIX.")
+        bool, typer.Option("--folders", help="Make a folder for each cluster: CLUSTER/PHOTO_N.SUFFIX.")
     ] = False,
     link: Annotated[
         str,
         typer.Option(
             metavar="HOW",
-            help="With --photos: copy, hardlink or symlink. A hard link shares the photo's bytes.",
+            help="With --photos: copy, hardlink or symlink. A hard link is the same file as the photo under "
+            "another name.",
         ),
     ] = "copy",
-    min_size: Annotated[
-        int, typer.Option(metavar="N", help="Only clusters with at least so many faces.")
-    ] = 1,
+    min_size: Annotated[int, typer.Option(metavar="N", help="Only clusters with at least N faces.")] = 1,
     unclustered: Annotated[
         bool, typer.Option("--unclustered", help="Also faces in no cluster, as cluster 'unclustered'.")
     ] = False,
@@ -115,27 +133,30 @@ def clusters(
 ) -> None:
     """Write the faces by cluster, named CLUSTER_PHOTO_N.SUFFIX.
 
-    N is the number of the face on its photo, as in `export crops`. A photo with faces of several clusters is
-    there once for each.
+    N is the number of the face on its photo, as in `export crops`. With --photos, a photo with faces of
+    several clusters is written once for each.
+
+    Example: faceindex export clusters ~/people --photos --folders
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        doing = "Sorting photos" if photos else "Cutting faces"
-        with FaceIndex.open(index) as found, Bar(out, doing) as bar, resumable(out):
-            done = found.export.clusters(
-                destination,
-                photos=photos,
-                folders=folders,
-                link=cast(Literal["copy"], link),  # any other is refused with a list of the valid ones
-                min_size=min_size,
-                unclustered=unclustered,
-                margin=margin,
-                aligned=aligned,
-                dry_run=dry_run,
-                on_progress=bar.update,
-            )
-        _tell(out, "clusters", done)
+        text = "Writing photos" if photos else "Cutting faces"
+        with FaceIndex.open(index) as found:
+            with Bar(out, text) as bar, resumable(out):
+                done = found.export.clusters(
+                    destination,
+                    photos=photos,
+                    folders=folders,
+                    link=cast(Literal["copy"], link),  # the library checks it
+                    min_size=min_size,
+                    unclustered=unclustered,
+                    margin=margin,
+                    aligned=aligned,
+                    dry_run=dry_run,
+                    on_progress=bar.update,
+                )
+            _report(out, "clusters", done, found.roots())
 
 
 @app.command()
@@ -145,8 +166,8 @@ def boxes(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="csv (image_path,y_min,x_max,y_max,x_min in whole pixels), csv-full or json (with scores, "
-            "landmarks, clusters). Without it, json for a DEST that ends in .json, else csv.",
+            help="csv (image_path,y_min,x_max,y_max,x_min in whole pixels), csv-full or json (both with "
+            "scores, landmarks and clusters). Without it, json for a DEST that ends in .json, else csv.",
         ),
     ] = None,
     absolute: AbsoluteFlag = False,
@@ -157,21 +178,23 @@ def boxes(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Write where the faces are, a row each, as CSV or JSON.
+    """Write the boxes of all faces as CSV or JSON.
 
-    Boxes are in pixels of the upright photo. Those of csv are rounded and clipped to the photo.
+    Boxes are in pixels of the upright photo. Those of the format csv are rounded and clipped to the photo.
+
+    Example: faceindex export boxes boxes.csv
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index) as found, resumable(out, _one_file(destination)):
+        with FaceIndex.open(index) as found, resumable(out, _unchanged(destination)):
             done = found.export.boxes(
                 _target(out, destination),
                 format=cast(Literal["csv"] | None, format),
                 absolute=absolute,
                 dry_run=dry_run,
             )
-        _tell(out, "boxes", done)
+        _report(out, "boxes", done)
 
 
 @app.command()
@@ -181,7 +204,7 @@ def embeddings(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="npz, csv or parquet (needs pyarrow). Without it, what DEST ends in.",
+            help="npz, csv or parquet (needs pyarrow). Without it, the format that DEST ends in.",
         ),
     ] = None,
     absolute: AbsoluteFlag = False,
@@ -192,15 +215,18 @@ def embeddings(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Write the unit vector of each face and its norm, for NumPy, or as CSV or Parquet.
+    """Write the vector of each face, for NumPy, or as CSV or Parquet.
 
-    Vector times norm is what the model gave. It is biometric data: mind where you put it.
+    Vectors have unit length; a vector times its norm is the output of the model. They are biometric data:
+    keep the file private.
+
+    Example: faceindex export embeddings embeddings.npz
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        again = _one_file(destination)
-        with FaceIndex.open(index) as found, Bar(out, "Writing vectors") as bar, resumable(out, again):
+        remedy = _unchanged(destination)
+        with FaceIndex.open(index) as found, Bar(out, "Writing vectors") as bar, resumable(out, remedy):
             done = found.export.embeddings(
                 _target(out, destination),
                 format=cast(Literal["npz"] | None, format),
@@ -208,33 +234,31 @@ def embeddings(
                 dry_run=dry_run,
                 on_progress=bar.update,
             )
-        _tell(out, "embeddings", done)
+        _report(out, "embeddings", done)
 
 
 def _target(out: Output, destination: str) -> str | BinaryIO:
     if destination != "-":
         return destination
     if out.json:
-        raise UsageError("--json and DEST - are two answers on standard output.", "Choose one.")
+        raise UsageError("--json and DEST - both write to standard output.", "Choose one.")
     out.flush()
     return sys.stdout.buffer
 
 
-def _one_file(destination: str) -> str:
-    return "" if destination == "-" else "The file is as it was before; run the same command again."
+def _unchanged(destination: str) -> str:
+    return "" if destination == "-" else "The file has not changed; run the same command again."
 
 
-def _tell(out: Output, what: str, done: Exported) -> None:
+def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = ()) -> None:
     files = done.files
     if done.failed or files.kept or not done.faces:
         out.exit_code = PARTIAL
-    shown = None if out.verbose else _SHOWN
-    for error in done.failed[:shown]:
-        out.error(error.problem, error.remedy)
-    for name, reason in files.kept[:shown]:
-        out.error(f"{name} is left as it is: {reason}.", "Move or delete it, or name another folder.")
-    if shown and (more := len(done.failed[shown:]) + len(files.kept[shown:])):
-        out.error(f"And {more:,} more of these.", "-v names them.")
+    kept = [
+        (f"{name} is left as it is: {reason}.", "Move or delete it, or choose another folder.")
+        for name, reason in files.kept
+    ]
+    report_unreadable(out, done.failed, roots, kept)
     if out.json:
         out.document(
             _SCHEMA,
@@ -254,17 +278,17 @@ def _tell(out: Output, what: str, done: Exported) -> None:
         )
         return
     if not done.faces:
-        out.warning("There is no such face in the index.")
+        out.warning("No faces match." if what == "clusters" else "The index has no faces.")
     would = "would be " if files.dry_run else ""
     summary = (
-        f"{files.destination}: {count(done.faces, 'face')} of {count(done.photos, 'photo')}; "
+        f"{files.destination}: {count(done.faces, 'face')} on {count(done.photos, 'photo')}; "
         f"{count(files.written, 'file')} {would}written, {files.unchanged:,} unchanged, "
         f"{files.removed:,} {would}removed"
     )
     if files.kept:
-        summary += f", {len(files.kept):,} of others left alone"
+        summary += f", {count(len(files.kept), 'foreign or changed file')} left alone"
     if done.failed:
-        summary += f"; {count(len(done.failed), 'photo')} could not be used"
+        summary += f"; {count(len(done.failed), 'photo')} could not be read"
     if files.destination == "-":
         out.detail(summary)
     elif not out.quiet:

@@ -1,38 +1,42 @@
-"""``faceindex gallery``: a page to look at the clusters."""
+"""``faceindex gallery``: write a page that shows the clusters."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceindex.cli.bar import Bar, resumable
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.pictures import open_in_viewer
+from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.render import Output, count, size
+from faceindex.cli.unreadable import report_unreadable
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
     from faceindex.export.gallery import Gallery
+    from faceindex.store import Root
 
 __all__ = ["gallery"]
 
 _SCHEMA = "faceindex/gallery-summary/1"
-_FAILURES = 10  # told one by one; --verbose tells all
 
 
 def gallery(
-    destination: Annotated[str, typer.Argument(metavar="DEST", help="Folder for the page; made if missing.")],
+    destination: Annotated[
+        str, typer.Argument(metavar="DEST", callback=expand_home, help="A folder; created if missing.")
+    ],
     copy: Annotated[
         bool,
         typer.Option(
             "--copy",
-            help="Copy the photos into DEST, so that it can be moved and given away. Without it the page "
-            "links to them where they are. Copies keep their metadata, such as the place.",
+            help="Copy the photos into DEST, so that it can be moved or given away. Without it, the page "
+            "links to the photos. Copies keep their metadata, such as the place.",
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be written.")] = False,
     viewer: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     index: IndexOption = None,
     json: JsonFlag = False,
@@ -40,36 +44,36 @@ def gallery(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Make a page to look at the people.
+    """Write a page that shows the clusters.
 
-    Open DEST/index.html from disk: it needs no server and no network. Run it again after changes: only
-    what changed is written, and files that it did not write are left alone. Exit code 1 if some photos
-    could not be read, whose faces are grey, or if there are no faces.
+    Open DEST/index.html in a browser; it needs no server and no network. Run the command again after changes:
+    it writes only what changed, and leaves foreign files alone. Exit code 1 if some photos could not be read
+    (their faces are grey), or if there are no faces.
+
+    Example: faceindex gallery ~/people --open
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         if viewer and dry_run:
             raise UsageError("--open and --dry-run exclude each other.", "Choose one.")
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index) as found, Bar(out, "Drawing faces") as bar, resumable(out):
-            result = found.export.gallery(destination, copy=copy, dry_run=dry_run, on_progress=bar.update)
-        _tell(out, result)
+        with FaceIndex.open(index) as found:
+            with Bar(out, "Drawing faces") as bar, resumable(out):
+                result = found.export.gallery(destination, copy=copy, dry_run=dry_run, on_progress=bar.update)
+            _report(out, result, found.roots())
         if viewer:
             open_in_viewer(result.page)
 
 
-def _tell(out: Output, result: Gallery) -> None:
+def _report(out: Output, result: Gallery, roots: Sequence[Root]) -> None:
     files = result.files
     if result.failures or files.kept or not result.faces:
         out.exit_code = PARTIAL
-    shown = result.failures if out.verbose else result.failures[:_FAILURES]
-    for error in shown:
-        out.error(error.problem, error.remedy)
-    if len(shown) < len(result.failures):
-        more = count(len(result.failures) - len(shown), "more photo")
-        out.error(f"{more} could not be read.", "-v names them.")
-    for name, reason in files.kept:
-        out.error(f"{name} was left as it is: {reason}.", "Move it away, or name another folder.")
+    kept = [
+        (f"{name} was left as it is: {reason}.", "Move it away, or choose another folder.")
+        for name, reason in files.kept
+    ]
+    report_unreadable(out, result.failures, roots, kept)
     if out.json:
         out.document(
             _SCHEMA,
@@ -109,4 +113,4 @@ def _tell(out: Output, result: Gallery) -> None:
     if not result.faces:
         out.warning("The index has no faces. Add photos with `faceindex index PATH...`.")
     elif not result.clusters:
-        out.warning("There are no clusters. Run `faceindex cluster`, and then this again.")
+        out.warning("There are no clusters. Run `faceindex cluster`, then this command again.")

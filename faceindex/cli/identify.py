@@ -7,15 +7,20 @@ Each call starts a new process, so it must start fast: this module imports no ty
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.host import collection_paused
 from faceindex.cli.render import Json, Output, columns, count, finite, shell_quoted
 from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, UsageError
 
 if TYPE_CHECKING:
-    from faceindex.api import FaceIndex, Identification, IdentifiedFace
+    from pathlib import Path
+
+    from faceindex.api import Face, FaceIndex, Identification, IdentifiedFace
     from faceindex.cli.options import (
+        AbsoluteFlag,
         DebugFlag,
         DeviceOption,
         IdentifyThresholdOption,
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
         OpenFlag,
         PhotosArgument,
         QuietFlag,
+        SaveOption,
         ShowFlag,
         VerboseFlag,
     )
@@ -41,6 +47,8 @@ def identify(
     device: DeviceOption = "auto",
     show: ShowFlag = False,
     viewer: OpenFlag = False,
+    save: SaveOption = None,
+    absolute: AbsoluteFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -49,9 +57,11 @@ def identify(
 ) -> None:
     """Identify the people on a photo.
 
-    Prints the cluster of each face, or "unknown", and the most similar faces of the index. Similarity is the
-    mean over the three most similar faces of the cluster; the margin is the lead over the next cluster. Exit
-    code 1 if a photo has no answer: it is unreadable, has no face, or `cluster` has not run.
+    Prints the cluster of each face, or "unknown", and the most similar faces of the index. The similarity to
+    a cluster is the mean over its three most similar faces; the margin is the lead over the next cluster.
+    Exit code 1 if a photo has no answer: it is unreadable, has no face, or `faceindex cluster` has not run.
+
+    Example: faceindex identify party.jpg --save party-faces.png
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         for photo in photos:
@@ -59,16 +69,24 @@ def identify(
                 raise UsageError(
                     f"{photo} is a folder.", f"Name photos, such as {shell_quoted(photo)}/*.jpg."
                 )
-        how = None
+        how, files = None, []
         if show:
             from faceindex.cli.pictures import no_pictures, protocol
 
             how = protocol() if out.terminal else None
             if how is None:
-                raise no_pictures("--open")
+                raise no_pictures("--open, or --save FILE.png")
+        if save is not None:
+            from faceindex.cli.pictures import numbered_files
+
+            files = numbered_files(save, [_stem(photo) for photo in photos])
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index, device=device) as faces:
+            if save is not None:
+                from faceindex.cli.pictures import check_files
+
+                check_files(faces, files, photos)
             clustered = faces.clustering is not None
             if not clustered:
                 out.error(
@@ -79,62 +97,102 @@ def identify(
             if not len(faces):
                 out.error("The index has no faces.", "Add photos with `faceindex index PATH...`.")
                 out.exit_code = PARTIAL
-            answers = [_identify(out, faces, photo, neighbours, threshold, how) for photo in photos]
-            found = [answer for answer in answers if not isinstance(answer, FaceIndexError)]
+            first, *rest = photos
+            with collection_paused():  # the first photo loads the models
+                answers = [_identify(out, faces, first, neighbours, threshold, absolute, how)]
+            answers += [_identify(out, faces, photo, neighbours, threshold, absolute, how) for photo in rest]
             if json:
                 out.document(
                     _SCHEMA,
                     index=str(faces.directory),
                     clustered=clustered,
-                    photos=[_as_json(photo, answer) for photo, answer in zip(photos, answers, strict=True)],
+                    photos=[
+                        _as_json(photo, answer, absolute)
+                        for photo, answer in zip(photos, answers, strict=True)
+                    ],
                 )
-            if viewer:  # last: should it fail, the answer is given
-                _open(out, faces, found)
+            # Pictures come last, so that the answer is complete even if one of them fails.
+            if files:
+                _save(out, faces, answers, files)
+            if viewer:
+                _open(out, faces, answers, files)
 
 
 def _identify(
-    out: Output, faces: FaceIndex, photo: str, neighbours: int, threshold: float | None, how: str | None
+    out: Output,
+    faces: FaceIndex,
+    photo: str,
+    neighbours: int,
+    threshold: float | None,
+    absolute: bool,
+    how: str | None,
 ) -> Identification | FaceIndexError:
     try:
-        query = faces.identify(photo, neighbours=neighbours, threshold=threshold)
-        if not query.faces:
+        result = faces.identify(photo, neighbours=neighbours, threshold=threshold)
+        if not result.faces:
             raise NoFaceFound(f"{photo}: no face was found.", "Try a photo on which the face is larger.")
     except (ImageError, NoFaceFound) as error:
         out.error(error.problem, error.remedy)
         out.exit_code = PARTIAL
         return error
     if not out.json:
-        _print(out, query)
+        _print(out, result, absolute)
     if how is not None:
         from faceindex.cli.pictures import draw
 
-        draw(out, faces.sheets.identification(query), how)
-    return query
+        draw(out, faces.sheets.identification(result), how)
+    return result
 
 
-def _open(out: Output, faces: FaceIndex, queries: list[Identification]) -> None:
-    """One picture for each photo; an album viewer then leafs through their folder."""
-    from faceindex.cli.pictures import open_in_viewer, write_pictures
+def _save(
+    out: Output, faces: FaceIndex, answers: Sequence[Identification | FaceIndexError], files: Sequence[Path]
+) -> None:
+    from faceindex.cli.pictures import write_picture
 
-    pictures = [
-        (f"{number} {os.path.splitext(os.path.basename(query.photo))[0]}", faces.sheets.identification(query))  # noqa: PTH119, PTH122
-        for number, query in enumerate(queries, 1)
-    ]
-    for path in write_pictures(pictures):
-        open_in_viewer(path)
-        out.note(f"Opened {path}.")
+    for answer, file in zip(answers, files, strict=True):
+        if not isinstance(answer, FaceIndexError):
+            write_picture(file, faces.sheets.identification(answer))
+            out.note(f"Saved {file}.")
 
 
-def _print(out: Output, query: Identification) -> None:
-    out.answer(out.styled(f"{query.photo}: {count(len(query.faces), 'face')}", "bold"))
-    for number, face in enumerate(query.faces, 1):
+def _open(
+    out: Output, faces: FaceIndex, answers: Sequence[Identification | FaceIndexError], files: Sequence[Path]
+) -> None:
+    """Open a picture of each photo: the saved one, or a temporary file."""
+    from faceindex.cli.pictures import open_in_viewer, write_temporary
+
+    found = [i for i, answer in enumerate(answers) if not isinstance(answer, FaceIndexError)]
+    if files:
+        pictures = [files[i] for i in found]
+    else:
+        # All in one folder, so that a viewer for albums can leaf through them.
+        pictures = write_temporary(
+            (f"{i + 1} {_stem(answer.photo)}", faces.sheets.identification(answer))
+            for i, answer in enumerate(answers)
+            if not isinstance(answer, FaceIndexError)
+        )
+    for picture in pictures:
+        open_in_viewer(picture)
+        out.note(f"Opened {picture}.")
+
+
+def _stem(photo: str) -> str:
+    return os.path.splitext(os.path.basename(photo))[0]  # noqa: PTH119, PTH122 - pathlib starts more slowly
+
+
+def _print(out: Output, result: Identification, absolute: bool) -> None:
+    photo = os.path.abspath(result.photo) if absolute else result.photo  # noqa: PTH100
+    head = out.styled(f"{photo}: {count(len(result.faces), 'face')}", "bold")
+    known = result.indexed_path if absolute else result.indexed_as
+    out.answer(head if known is None else f"{head} (already in the index as {known})")
+    for number, face in enumerate(result.faces, 1):
         x1, y1, x2, y2 = face.box
         out.answer(f"  face {number} at {x1:.0f},{y1:.0f} to {x2:.0f},{y2:.0f}: {_answer(out, face)}")
         rows = [
             (
                 f"{near.similarity:.4f}",
                 "-" if near.face.cluster is None else str(near.face.cluster),
-                near.face.photo,
+                _photo(near.face, absolute),
             )
             for near in face.neighbours
         ]
@@ -142,39 +200,45 @@ def _print(out: Output, query: Identification) -> None:
             rows, header=("similarity", "cluster", "photo") if rows else (), right=[0, 1], indent=6
         ):
             out.answer(line)
-    out.flush()  # several photos take their time
+    out.flush()  # show it before the next photo is processed
 
 
-def _answer(out: Output, answer: IdentifiedFace) -> str:
-    margin = finite(answer.margin)
+def _photo(face: Face, absolute: bool) -> str:
+    return face.path if absolute else face.photo
+
+
+def _answer(out: Output, face: IdentifiedFace) -> str:
+    margin = finite(face.margin)
     tail = "" if margin is None else f", margin {margin:.4f}"
-    if answer.cluster is not None:
-        known = out.styled(f"cluster {answer.cluster}", "good")
-        return f"{known}, similarity {answer.similarity:.4f}{tail}"
-    if answer.nearest_cluster is None:
+    if face.cluster is not None:
+        cluster = out.styled(f"cluster {face.cluster}", "good")
+        return f"{cluster}, similarity {face.similarity:.4f}{tail}"
+    if face.nearest_cluster is None:
         return "unknown"
     return (
-        f"unknown (nearest is cluster {answer.nearest_cluster}, similarity {answer.similarity:.4f}{tail}; "
-        f"{answer.needed:.4f} needed)"
+        f"unknown (nearest is cluster {face.nearest_cluster}, similarity {face.similarity:.4f}{tail}; "
+        f"{face.needed:.4f} needed)"
     )
 
 
-def _as_json(photo: str, answer: Identification | FaceIndexError) -> Json:
+def _as_json(photo: str, answer: Identification | FaceIndexError, absolute: bool) -> Json:
+    photo = os.path.abspath(photo) if absolute else photo  # noqa: PTH100
     if isinstance(answer, FaceIndexError):
         error = {"type": type(answer).__name__, "problem": answer.problem, "remedy": answer.remedy}
-        return {"photo": photo, "error": error, "faces": []}
+        return {"photo": photo, "indexed_as": None, "error": error, "faces": []}
     return {
         "photo": photo,
+        "indexed_as": answer.indexed_path if absolute else answer.indexed_as,
         "error": None,
-        "faces": [_face_as_json(face) for face in answer.faces],
+        "faces": [_face_as_json(face, absolute) for face in answer.faces],
     }
 
 
-def _face_as_json(face: IdentifiedFace) -> Json:
+def _face_as_json(face: IdentifiedFace, absolute: bool) -> Json:
     nearest: list[Json] = [
         {
             "face": near.face.face,
-            "photo": near.face.photo,
+            "photo": _photo(near.face, absolute),
             "path": near.face.path,
             "box": [round(value, 1) for value in near.face.box],
             "similarity": _rounded(near.similarity),

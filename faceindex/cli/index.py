@@ -16,19 +16,24 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.render import Output, columns, count, duration
+from faceindex.cli.host import HeapKeeper, collection_paused
+from faceindex.cli.render import Output, columns, count, duration, size
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
+    from faceindex.api import IndexPlan
+    from faceindex.cli.log import RunLog
     from faceindex.cli.options import (
         DebugFlag,
         DetectorOption,
         DeviceOption,
+        DryRunFlag,
         EmbedderOption,
         FlipFlag,
         HalfFlag,
         IndexOption,
         JsonFlag,
+        LogOption,
         MinFaceOption,
         PathsArgument,
         PruneFlag,
@@ -37,11 +42,14 @@ if TYPE_CHECKING:
         UpsampleOption,
         VerboseFlag,
     )
-    from faceindex.pipeline import Summary
+    from faceindex.cli.progress import IndexBar
+    from faceindex.documents import Json
+    from faceindex.pipeline import Event, Summary
 
 __all__ = ["index"]
 
 _SCHEMA = "faceindex/index/1"
+_PLAN_SCHEMA = "faceindex/index-plan/1"
 
 
 def index(
@@ -55,6 +63,8 @@ def index(
     device: DeviceOption = "auto",
     retry_failed: RetryFailedFlag = False,
     prune: PruneFlag = False,
+    dry_run: DryRunFlag = False,
+    log: LogOption = None,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -63,43 +73,69 @@ def index(
 ) -> None:
     """Find the faces on photos and store them. Later runs open only new and changed photos.
 
-    Makes the index if there is none, as .faceindex in the current folder. Ctrl-C stops after the current
+    Creates the index if there is none, as .faceindex in the current folder. Ctrl-C stops after the current
     photos; finished work is kept, and the next run continues from there.
+
+    Example: faceindex index ~/Pictures
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        _check_paths(paths)  # before an index is made for a typing mistake
-        from faceindex.api import FaceIndex
-        from faceindex.cli.progress import IndexProgress
+        from faceindex.api.opening import existing_index, index_to_create
+        from faceindex.cli.progress import IndexBar
 
-        options = {"upsample": upsample, "flip": flip, "half": half}
-        with FaceIndex.open_or_create(
-            index,
-            detector=detector,
-            embedder=embedder,
-            min_face=min_face,
-            settings={name: value for name, value in options.items() if value is not None},
-            device=device,
-        ) as found:
-            if not found.roots():
-                out.note(
-                    f"Made a new index in {found.directory} ({found.pins.detector}, {found.pins.embedder})."
+        options = {"min_face": min_face, "upsample": upsample, "flip": flip, "half": half}
+        settings = {name: value for name, value in options.items() if value is not None}
+        found = existing_index(index)
+        if found is None:
+            _check_paths(paths)  # before an index is created for a misspelled path
+        directory = found or index_to_create(index)
+        if dry_run:
+            if log is not None:
+                raise UsageError("--log and --dry-run exclude each other.", "Choose one.")
+            with IndexBar(out) as bar:
+                plan = _plan(directory, paths, detector, embedder, settings, retry_failed, prune, bar)
+            _report_plan(out, directory, plan)
+            return
+        with contextlib.ExitStack() as stack:
+            run_log = None
+            if log is not None:
+                from faceindex.cli.log import RunLog
+
+                run_log = stack.enter_context(RunLog(log, directory, out))
+            bar = stack.enter_context(IndexBar(out))
+            on_event = _listener(bar, run_log, stack.enter_context(collection_paused()))
+            if found is None:
+                bar.show_loading()
+
+            from faceindex.api import FaceIndex
+
+            opened = stack.enter_context(
+                FaceIndex.open_or_create(
+                    index, detector=detector, embedder=embedder, settings=settings, device=device
                 )
-            with IndexProgress(out) as progress, _stoppable(out) as should_stop:
-                summary = found.add(
+            )
+            if not opened.roots():
+                out.note(
+                    f"Created an index in {opened.directory} "
+                    f"({opened.pins.detector}, {opened.pins.embedder})."
+                )
+            with _stoppable(out) as should_stop:
+                summary = opened.add(
                     paths,
                     retry_failed=retry_failed,
                     prune=prune,
-                    on_event=progress.on_event,
+                    exclude=[] if log is None else [log],
+                    on_event=on_event,
                     should_stop=should_stop,
                 )
-            _report(out, found.directory, summary)
+            bar.close()
+            _report(out, opened.directory, summary, run_log)
 
 
 def _check_paths(paths: Sequence[str]) -> None:
     for path in paths:
         if not _may_exist(path):
             raise UsageError(
-                f"There is no file or folder '{path}'.", "Check the spelling and the current folder."
+                f"There is no file or folder '{path}'.", "Check the spelling and the current directory."
             )
 
 
@@ -107,68 +143,96 @@ def _may_exist(path: str) -> bool:
     try:
         os.lstat(path)
     except PermissionError:
-        return True  # the run says what it could not read
+        return True  # the run reports what it cannot read
     except (OSError, ValueError):
         return False
     return True
 
 
+def _listener(
+    bar: IndexBar, log: RunLog | None, resume_collection: Callable[[], None]
+) -> Callable[[Event], None]:
+    """Return a function that passes the events of a run to the bar and the log, and tunes this process."""
+    from faceindex.pipeline.events import Committed, Loaded, Planned
+
+    heap = HeapKeeper()
+
+    def on_event(event: Event) -> None:
+        match event:
+            case Planned(photos) if photos:
+                heap.start()
+            case Loaded():
+                resume_collection()
+            case Committed():
+                heap.on_commit()
+        bar.on_event(event)
+        if log is not None:
+            log.on_event(event)
+
+    return on_event
+
+
 @contextlib.contextmanager
 def _stoppable(out: Output) -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C and SIGTERM end the run in order, and the second one at once."""
-    asked = threading.Event()
+    """Make Ctrl-C and SIGTERM stop the run after the current photos, and a second signal at once."""
+    stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
+        if stopped.is_set():
             out.close()
-            os._exit(128 + number)  # what is committed is safe, and threads are not waited for
-        asked.set()
+            os._exit(128 + number)  # what is committed is safe; do not wait for threads
+        stopped.set()
         again = "Ctrl-C again" if number == signal.SIGINT else "the signal again"
-        with contextlib.suppress(RuntimeError):  # the signal came in the middle of another line
-            out.note(f"Stopping: finishing the photos in hand; {again} to quit at once.")
+        with contextlib.suppress(RuntimeError):  # the signal interrupted the output of another line
+            out.note(f"Stopping: finishing the current photos; {again} to quit at once.")
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # only the main thread may listen to signals
+        yield stopped.is_set  # only the main thread can handle signals
         return
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield stopped.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _report(out: Output, directory: Path, summary: Summary) -> None:
+# The summary of a run ----------------------------------------------------------------------------
+
+
+def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None) -> None:
     rate = summary.opened / summary.seconds if summary.opened and summary.seconds > 0 else None
     nothing = not summary.photos and not summary.gone
     if nothing or not summary.complete:
         out.exit_code = PARTIAL
+    document: dict[str, Json] = {
+        "index": str(directory),
+        "photos": summary.photos,
+        "new": summary.new,
+        "changed": summary.changed,
+        "moved": summary.moved,
+        "unchanged": summary.unchanged,
+        "gone": summary.gone,
+        "missing": summary.missing,
+        "unreadable": sum(summary.unreadable.values()),
+        "unreadable_by_reason": dict(summary.unreadable),
+        "known_unreadable": summary.known_unreadable,
+        "ignored": summary.ignored,
+        "without_face": summary.without_face,
+        "faces": summary.faces,
+        "opened": summary.opened,
+        "seconds": round(summary.seconds, 3),
+        "photos_per_second": None if rate is None else round(rate, 2),
+        "interrupted": summary.interrupted,
+    }
+    if log is not None:
+        log.write_summary(document)
     if out.json:
-        out.document(
-            _SCHEMA,
-            index=str(directory),
-            photos=summary.photos,
-            new=summary.new,
-            changed=summary.changed,
-            moved=summary.moved,
-            unchanged=summary.unchanged,
-            gone=summary.gone,
-            missing=summary.missing,
-            unreadable=sum(summary.unreadable.values()),
-            unreadable_by_reason=dict(summary.unreadable),
-            known_unreadable=summary.known_unreadable,
-            ignored=summary.ignored,
-            without_face=summary.without_face,
-            faces=summary.faces,
-            opened=summary.opened,
-            seconds=round(summary.seconds, 3),
-            photos_per_second=None if rate is None else round(rate, 2),
-            interrupted=summary.interrupted,
-        )
+        out.document(_SCHEMA, **document)
     elif not out.quiet:
         _print_summary(out, summary, rate)
     if summary.interrupted:
-        out.note("Stopped before the end; what was done is in the index. Run it again to go on.")
+        out.note("Stopped before the end. Finished photos are in the index; run it again to continue.")
     elif nothing:
         out.warning("No photos were found there.")
     elif summary.new or summary.changed or summary.gone:
@@ -178,28 +242,100 @@ def _report(out: Output, directory: Path, summary: Summary) -> None:
 def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
     speed = f", {rate:.1f} photos/s" if rate is not None else ""
     out.answer(out.styled(f"{count(summary.photos, 'photo')} in {duration(summary.seconds)}{speed}", "bold"))
-    unreadable = sum(summary.unreadable.values())
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in summary.unreadable.most_common())
     known = (
         f"; {summary.known_unreadable:,} known before, not tried again" if summary.known_unreadable else ""
     )
-    # Counts that are rarely anything else than 0 are left out then; --json has all.
-    always = [
+    rows = [
         ("new", summary.new, ""),
-        ("unchanged", summary.unchanged, ""),
         ("changed", summary.changed, ""),
         ("moved or renamed", summary.moved, ""),
+        ("unchanged", summary.unchanged, ""),
         ("gone", summary.gone, ""),
-        ("unreadable", unreadable, reasons + known),
+        ("missing, kept", summary.missing, "--prune removes them"),
+        ("unreadable", sum(summary.unreadable.values()), reasons + known),
         ("without a face", summary.without_face, ""),
-        ("faces found", summary.faces, ""),
+        ("ignored", summary.ignored, "files that are not photos"),
+        ("new faces", summary.faces, ""),
     ]
-    rare = [
-        ("missing, kept", summary.missing, "--prune takes them out"),
-        ("ignored", summary.ignored, "files that are no photos"),
-    ]
-    rows = [
-        (name, f"{number:,}", about) for name, number, about in [*always, *(row for row in rare if row[1])]
-    ]
+    _print_rows(
+        out,
+        [(name, f"{number:,}", about) for name, number, about in rows if number or name == "new faces"],
+    )
+
+
+def _print_rows(out: Output, rows: Sequence[tuple[str, str, str]]) -> None:
     for line in columns(rows, right=[1], indent=2):
         out.answer(line)
+
+
+# Dry runs ----------------------------------------------------------------------------------------
+
+
+def _plan(
+    directory: Path,
+    paths: Sequence[str],
+    detector: str | None,
+    embedder: str | None,
+    settings: dict[str, bool | int | float],
+    retry_failed: bool,
+    prune: bool,
+    bar: IndexBar,
+) -> IndexPlan:
+    """Plan a run on the index in `directory`, or on a new one, after checking models and settings."""
+    from faceindex.api.opening import existing_index
+    from faceindex.api.pins import check_pins, make_pins
+
+    if existing_index(directory) is None:
+        from faceindex.api.planning import plan_photos
+        from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER
+
+        make_pins(detector or DEFAULT_DETECTOR, embedder or DEFAULT_EMBEDDER, settings)
+        return plan_photos(None, paths, on_event=bar.on_event)
+    from faceindex.api import FaceIndex
+
+    with FaceIndex.open(directory) as opened:
+        check_pins(opened.pins, opened.directory, detector, embedder, settings)
+        return opened.plan(paths, retry_failed=retry_failed, prune=prune, on_event=bar.on_event)
+
+
+def _report_plan(out: Output, directory: Path, plan: IndexPlan) -> None:
+    nothing = not plan.photos and not plan.gone
+    if nothing:
+        out.exit_code = PARTIAL
+    if out.json:
+        out.document(
+            _PLAN_SCHEMA, index=str(directory.absolute()), dry_run=True, photos=plan.photos, **plan.as_dict()
+        )
+    elif not out.quiet:
+        _print_plan(out, plan)
+    if nothing:
+        out.warning("No photos were found there.")
+
+
+def _print_plan(out: Output, plan: IndexPlan) -> None:
+    out.answer(out.styled(f"{count(plan.photos, 'photo')}; dry run, nothing was changed", "bold"))
+    counts = [
+        ("new", plan.new, ""),
+        ("changed", plan.changed, ""),
+        ("to compare", plan.to_compare, "perhaps moved, renamed or only touched"),
+        ("tried again", plan.retried, "unreadable before"),
+        ("unchanged", plan.unchanged, ""),
+        ("gone", plan.gone, "to be removed" + (", unless they were moved" if plan.to_compare else "")),
+        ("missing, kept", plan.missing, "--prune removes them"),
+        ("unreadable", plan.known_unreadable, "known before, not tried again"),
+        ("unreachable", plan.unreachable, "cannot be read"),
+        ("other files", plan.other_files, "not named like photos; opened once"),
+    ]
+    rows = [(name, f"{number:,}", about) for name, number, about in counts if number or name == "new"]
+    if plan.seconds is None or plan.photos_per_second is None or plan.measured_at is None:
+        rows.append(("time", "unknown", "no earlier run to measure by"))
+    else:
+        when = plan.measured_at.astimezone()
+        rate = f"at {plan.photos_per_second:.1f} photos/s, as on {when:%Y-%m-%d %H:%M}"
+        rows.append(("time", duration(plan.seconds), rate))
+    if plan.bytes is None:
+        rows.append(("disk", "unknown", "no earlier run to measure by"))
+    else:
+        rows.append(("disk", size(plan.bytes), "as much for each photo as in the index now"))
+    _print_rows(out, rows)

@@ -152,15 +152,15 @@ def fetch(
     same.
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        from faceindex.cli.download import Download
+        from faceindex.cli.progress import DownloadBar
         from faceindex.models.fetch import ensure_weights
 
         done: list[Json] = []
         for model, weight in _files(names):
             path, fetched, error = None, False, None
             try:
-                with Download(out, weight.name) as download:
-                    path, fetched = ensure_weights(weight, progress=download.on_progress, offline=offline)
+                with DownloadBar(out, weight.name) as bar:
+                    path, fetched = ensure_weights(weight, progress=bar.update, offline=offline)
             except KeyboardInterrupt:
                 out.note("What has come is kept. Run it again to go on from there.")
                 raise

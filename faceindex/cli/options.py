@@ -6,23 +6,28 @@ typer (`faceindex.cli.start`), and `faceindex.cli.app` resolves their annotation
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
 
 __all__ = [
+    "AbsoluteFlag",
+    "CsvFlag",
     "DebugFlag",
     "DetectorOption",
     "DeviceOption",
+    "DryRunFlag",
     "EmbedderOption",
     "FlipFlag",
     "HalfFlag",
     "IdentifyThresholdOption",
     "IndexOption",
     "JsonFlag",
+    "LogOption",
     "MinFaceOption",
     "NeighboursOption",
     "OpenFlag",
@@ -31,10 +36,32 @@ __all__ = [
     "PruneFlag",
     "QuietFlag",
     "RetryFailedFlag",
+    "SaveOption",
     "ShowFlag",
     "UpsampleOption",
     "VerboseFlag",
+    "expand_home",
 ]
+
+
+def expand_home(value: Any) -> Any:
+    """Callback for paths: expand a leading ``~`` that the shell did not expand, as in quotes.
+
+    Parameters
+    ----------
+    value : Path, str, list of these, or None
+
+    Returns
+    -------
+    As `value`
+        A path that exists as it is written stays.
+    """
+    if isinstance(value, (list, tuple)):
+        return [expand_home(item) for item in value]
+    if value is None or not os.fspath(value).startswith("~") or os.path.lexists(value):
+        return value
+    return type(value)(os.path.expanduser(value))  # noqa: PTH111 - Path.expanduser raises for unknown users
+
 
 IndexOption: TypeAlias = Annotated[
     Path | None,
@@ -42,6 +69,7 @@ IndexOption: TypeAlias = Annotated[
         "--index",
         metavar="DIR",
         envvar="FACEINDEX_INDEX",
+        callback=expand_home,
         help="The index to use. Without it, .faceindex in the current folder or the nearest one above.",
     ),
 ]
@@ -82,11 +110,27 @@ DebugFlag: TypeAlias = Annotated[
     typer.Option("--debug", help="Show the traceback of an error."),
 ]
 
+AbsoluteFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--absolute",
+        help="Absolute paths of photos. Without it, photos have the names given to `index`, which are valid "
+        "paths only in the folder where it ran.",
+    ),
+]
+
+CsvFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option("--csv", help="Comma-separated values with a header; the default in a pipe or a file."),
+]
+
 # index -----------------------------------------------------------------------------------------
 
 PathsArgument: TypeAlias = Annotated[
     list[str],
-    typer.Argument(metavar="PATH", help="Folders, searched at any depth, and single photos."),
+    typer.Argument(
+        metavar="PATH", callback=expand_home, help="Folders, searched at any depth, and single photos."
+    ),
 ]
 
 DetectorOption: TypeAlias = Annotated[
@@ -156,15 +200,36 @@ PruneFlag: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--prune",
-        help="Remove the photos of a folder from the index even if all of them are missing. Without it they "
-        "are kept, in case a disk is not mounted.",
+        help="Remove the photos of a folder from the index even if all of them, or the folder, are missing. "
+        "Without it they are kept, in case a disk is not mounted.",
+    ),
+]
+
+DryRunFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Count what is new, changed and gone, and forecast time and disk. Opens no photo and changes "
+        "nothing.",
+    ),
+]
+
+LogOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        metavar="FILE",
+        callback=expand_home,
+        help="Append a line for each photo, failure, warning and commit to this file, and a summary: as JSON "
+        "lines if its name ends in .jsonl, else as text.",
     ),
 ]
 
 # identify --------------------------------------------------------------------------------------
 
 PhotosArgument: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="IMAGE", help="Photos; they need not be in the index.")
+    list[str],
+    typer.Argument(metavar="IMAGE", callback=expand_home, help="Photos; they need not be in the index."),
 ]
 
 NeighboursOption: TypeAlias = Annotated[
@@ -184,9 +249,21 @@ IdentifyThresholdOption: TypeAlias = Annotated[
 ]
 
 ShowFlag: TypeAlias = Annotated[
-    bool, typer.Option("--show", help="Draw each face and the most similar ones on this terminal.")
+    bool,
+    typer.Option("--show", help="Draw the photo, its faces and the most similar ones on this terminal."),
 ]
 
 OpenFlag: TypeAlias = Annotated[
-    bool, typer.Option("--open", help="Show each face and the most similar ones in the system's viewer.")
+    bool, typer.Option("--open", help="Show the same picture in the system's viewer.")
+]
+
+SaveOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--save",
+        metavar="FILE",
+        callback=expand_home,
+        help="Write the same picture to FILE, a .png or .jpg. Several photos make FILE-1.png, FILE-2.png and "
+        "so on, or a file each in FILE if it is a folder.",
+    ),
 ]

@@ -1,4 +1,4 @@
-"""Pictures on the terminal, where it can show them, and in the system's viewer."""
+"""Pictures on the terminal, in the system's viewer, and in files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,28 +17,43 @@ from faceindex.cli.render import Output
 from faceindex.errors import FaceIndexError, UsageError
 
 if TYPE_CHECKING:
+    from faceindex.api import FaceIndex
     from faceindex.types import Image
 
-__all__ = ["can_draw", "draw", "no_pictures", "open_in_viewer", "protocol", "write_pictures"]
+__all__ = [
+    "can_draw",
+    "check_files",
+    "draw",
+    "no_pictures",
+    "numbered_files",
+    "open_in_viewer",
+    "protocol",
+    "write_picture",
+    "write_temporary",
+]
 
-_ANSWER_SECONDS = 0.3  # for a terminal to say what it is
-_FAILURE_SECONDS = 2.0  # for a viewer to say that it cannot start
+_ANSWER_SECONDS = 0.3  # the longest wait for a terminal's answer
+_FAILURE_SECONDS = 2.0  # a viewer that cannot start ends within this time
 
 _KITTY = ("kitty", "ghostty")
 _ITERM = ("iTerm.app", "WezTerm", "mintty")
 
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+_JPEG_SIDE = 65_500  # pixels; libjpeg's limit
+_JPEG_QUALITY = 88
+
 
 def can_draw(out: Output) -> bool:
-    """Whether pictures may be asked for: the answer goes to a terminal, as text."""
+    """Return whether the answer goes to a terminal as text, so that pictures may accompany it."""
     return out.terminal and not out.json and not out.quiet
 
 
 def protocol(environment: Mapping[str, str] = os.environ) -> str | None:
-    """How the terminal shows pictures: ``"kitty"``, ``"iterm"``, ``"sixel"``, or None if it does not.
+    """Return how the terminal shows pictures: ``"kitty"``, ``"iterm"``, ``"sixel"``, or None if it does not.
 
-    Kitty, Ghostty, iTerm2, WezTerm and their like say in the environment who they are. Others are asked
-    for their device attributes if standard input and output are terminals. Inside tmux and screen
-    there are no pictures: they would swallow or misplace them.
+    Kitty, Ghostty, iTerm2, WezTerm and similar terminals identify themselves in the environment. Others are
+    queried for their device attributes if standard input and output are terminals. Inside tmux and screen,
+    which would swallow or misplace pictures, the result is None.
     """
     if environment.get("TMUX") or environment.get("STY") or environment.get("TERM") == "dumb":
         return None
@@ -47,13 +62,13 @@ def protocol(environment: Mapping[str, str] = os.environ) -> str | None:
         return "iterm"
     if environment.get("KITTY_WINDOW_ID") or program in _KITTY or term in ("xterm-kitty", "xterm-ghostty"):
         return "kitty"
-    if sys.stdin.isatty() and sys.stdout.isatty() and _says_sixel():
+    if sys.stdin.isatty() and sys.stdout.isatty() and _has_sixel_terminal():
         return "sixel"
     return None
 
 
 def draw(out: Output, image: Image, how: str) -> None:
-    """Draw a picture on the terminal below what was written so far."""
+    """Draw a picture on the terminal, below the text written so far."""
     from faceindex.images import terminal
 
     encode = {
@@ -65,37 +80,108 @@ def draw(out: Output, image: Image, how: str) -> None:
     out.flush()
 
 
-def write_pictures(pictures: Sequence[tuple[str, Image]]) -> list[Path]:
-    """Write pictures as JPEG to a new folder that only this user can look into.
+def numbered_files(target: str, names: Sequence[str]) -> list[Path]:
+    """Choose the file of each picture for ``--save``.
 
     Parameters
     ----------
-    pictures : sequence of (str, (h, w, 3) uint8)
-        Each with a name that viewers may show.
+    target : str
+        A file for one picture; ``-1``, ``-2`` and so on precede its suffix for several. If it is a folder,
+        or ends in a slash, each picture gets a file in it.
+    names : sequence of str
+        A name for each picture, for its file in a folder.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is not one of ``.png``, ``.jpg`` and ``.jpeg``, or the folder does not exist.
     """
-    from faceindex.export.names import safe_name
-    from faceindex.images.thumbnails import encode_jpeg
+    from faceindex.export.names import UniqueNames
 
-    if not pictures:
-        return []
-    # It must outlive this program, as the viewer does: the system clears its folder for such files.
-    folder = Path(tempfile.mkdtemp(prefix="faceindex-"))
-    written = []
-    for name, image in pictures:
-        path = folder / f"{safe_name(name)}.jpg"
-        path.write_bytes(encode_jpeg(image, quality=88))
-        written.append(path)
-    return written
+    path = Path(os.path.expanduser(target))  # noqa: PTH111 - raises for unknown users
+    if path.is_dir() or target.endswith(("/", os.sep)):
+        unique = UniqueNames()
+        return [path / f"{unique.add(name, '.png', str(i))}.png" for i, name in enumerate(names)]
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            f"--save {target} is neither a .png or .jpg file nor a folder.",
+            "Name a file such as faces.png, or a folder that exists.",
+        )
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"There is no folder {path.parent}.", "Create it, or choose another FILE for --save."
+        )
+    if len(names) == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(names) + 1)]
 
 
-def open_in_viewer(path: Path) -> None:
-    """Show a file with the program that the system has for it, without waiting for that.
+def check_files(index: FaceIndex, files: Iterable[Path], photos: Iterable[str] = ()) -> None:
+    """Check that no file to be written is a photo of the index or one of `photos`.
+
+    Raises
+    ------
+    UsageError
+    """
+    real = {os.path.realpath(photo) for photo in photos}
+    for file in files:
+        if not file.exists():
+            continue
+        if os.path.realpath(file) in real:
+            raise UsageError(f"--save {file} would overwrite a photo.", "Choose another FILE.")
+        index.evaluation.check_writable(file)
+
+
+def write_picture(path: Path, image: Image) -> None:
+    """Write a picture as PNG or JPEG, by the suffix of its path; creates its folder.
 
     Raises
     ------
     FaceIndexError
-        If there is no such program, or it fails at once; names the file.
+        If the picture is too large for a JPEG.
     """
+    from faceindex.images.encode import encode
+
+    suffix = path.suffix.lower()
+    if suffix != ".png" and max(image.shape) > _JPEG_SIDE:
+        raise FaceIndexError(f"The picture is too large for {path}, a JPEG.", "Save it as .png.")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(encode(image, suffix, quality=_JPEG_QUALITY))
+
+
+def write_temporary(pictures: Iterable[tuple[str, Image]]) -> list[Path]:
+    """Write pictures to a new temporary folder that only this user can read; return their paths.
+
+    Parameters
+    ----------
+    pictures : iterable of (str, (h, w, 3) uint8)
+        Each with a name, which viewers may display.
+    """
+    from faceindex.export.names import safe_name
+
+    folder: Path | None = None
+    written = []
+    for name, image in pictures:
+        # The viewer outlives this program, so the folder must, too; the system clears temporary files.
+        folder = folder or Path(tempfile.mkdtemp(prefix="faceindex-"))
+        suffix = ".png" if max(image.shape) > _JPEG_SIDE else ".jpg"
+        written.append(folder / (safe_name(name) + suffix))
+        write_picture(written[-1], image)
+    return written
+
+
+def open_in_viewer(path: Path, environment: Mapping[str, str] = os.environ) -> None:
+    """Show a file with the system's program for it, and do not wait for its end.
+
+    Raises
+    ------
+    FaceIndexError
+        If there is no screen or no such program, or the program fails at once; names the file.
+    """
+    if environment.get("SSH_CONNECTION") and not (
+        environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
+    ):
+        raise _no_viewer(path, "this ssh session has no screen")
     if sys.platform == "win32":
         try:
             os.startfile(path)
@@ -119,28 +205,28 @@ def open_in_viewer(path: Path) -> None:
     try:
         code = process.wait(_FAILURE_SECONDS)
     except subprocess.TimeoutExpired:
-        process.returncode = 0  # it is showing the picture; nobody waits for its end
+        process.returncode = 0  # it is showing the picture; without this, Python warns that it still runs
         return
     if code:
         raise _no_viewer(path, f"{name} ended with code {code}")
 
 
 def no_pictures(instead: str) -> FaceIndexError:
-    """What to say where pictures were asked for and cannot be drawn; `instead` is another command."""
+    """Return the error for a terminal that cannot show pictures; `instead` is another way to see them."""
     return UsageError(
-        "Standard output is not a terminal that is known to show pictures (kitty, iTerm2, sixel).",
-        f"Use {instead}.",
+        "Standard output is not a terminal known to show pictures (kitty, iTerm2, sixel).", f"Use {instead}."
     )
 
 
 def _no_viewer(path: Path, why: str) -> FaceIndexError:
     return FaceIndexError(
-        f"The picture could not be shown: {why}.", f"It is in {path}; open it with a program of your choice."
+        f"The picture could not be shown: {why}.",
+        f"It is in {path}; open it with another program, or choose a file for it with --save FILE.png.",
     )
 
 
-def _says_sixel() -> bool:
-    """Ask for primary device attributes (ECMA-48 DA); a 4 among the answers means sixel."""
+def _has_sixel_terminal() -> bool:
+    """Query the terminal's primary device attributes (ECMA-48 DA); attribute 4 means sixel."""
     try:
         import termios
         import tty
@@ -160,10 +246,10 @@ def _says_sixel() -> bool:
         os.write(terminal, b"\x1b[c")
         answer = _read_answer(terminal)
     finally:
-        # What else was typed meanwhile is thrown away with the rest of a late answer.
+        # This discards a late answer, and with it anything typed meanwhile.
         termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
         os.close(terminal)
-    return _has_sixel(answer)
+    return _lists_sixel(answer)
 
 
 def _read_answer(terminal: int) -> bytes:
@@ -176,7 +262,7 @@ def _read_answer(terminal: int) -> bytes:
     return answer
 
 
-def _has_sixel(answer: bytes) -> bool:
-    """Whether ``ESC [ ? 62 ; 4 ; ... c`` lists attribute 4."""
+def _lists_sixel(answer: bytes) -> bool:
+    """Return whether ``ESC [ ? 62 ; 4 ; ... c`` lists attribute 4."""
     _, found, rest = answer.rpartition(b"\x1b[?")
     return bool(found) and rest.endswith(b"c") and b"4" in rest[:-1].split(b";")[1:]

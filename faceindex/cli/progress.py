@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from faceindex.cli.errors import INTERRUPTED, as_flags
+from faceindex.cli.errors import INTERRUPTED
 from faceindex.cli.render import Output, count, duration, size
 from faceindex.pipeline.events import (
     Committed,
@@ -60,6 +60,10 @@ class Bar:
         return self
 
     def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the bar from the terminal."""
         self._out.close()
 
     def update(self, done: int, total: int) -> None:
@@ -144,19 +148,23 @@ class IndexBar(Bar):
                 self._total = photos
                 self._begin("Indexing", photos)
             case Loading():
-                self._begin("Loading the models", None)
+                self.show_loading()
             case Loaded():
                 self._begin("Indexing", self._total)
             case PhotoDone(path, faces):
                 self._out.detail(f"{path}: {count(faces, 'face')}")
                 self._advance()
             case PhotoFailed(error):
-                self._out.error(as_flags(error.problem), as_flags(error.remedy))
+                self._out.error(error.problem, error.remedy)
                 self._advance()
             case Warned(message):
-                self._out.warning(as_flags(message))
+                self._out.warning(message)
             case Committed():
                 pass  # the summary has the total
+
+    def show_loading(self) -> None:
+        """Begin the stage in which the models are loaded."""
+        self._begin("Loading the models", None)
 
     def _scan(self, files: int) -> None:
         self._text = f"Looking for photos: {files:,} files" if files else "Looking for photos"

@@ -1,4 +1,4 @@
-"""Where words go and what they look like: streams, colours, columns, numbers."""
+"""Output of the commands: streams, colours, columns, numbers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import math
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TextIO, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TextIO
+
+from faceindex.cli.flags import as_flags
+from faceindex.documents import Json
 
 __all__ = [
     "STANDARD_OUTPUT",
@@ -26,17 +29,14 @@ __all__ = [
     "width_of",
 ]
 
-Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
-
 _STYLES = {"error": "1;31", "warning": "1;33", "bold": "1", "dim": "2", "good": "32"}
 
-
 STANDARD_OUTPUT = "standard output"
-"""What it is called in errors, for which the system knows no file name."""
+"""The file name in errors of standard output, which has none."""
 
 
 class StandardOutput:
-    """Standard output, whose errors say that they are its own."""
+    """Standard output. Its errors have the file name `STANDARD_OUTPUT`."""
 
     def write(self, text: str) -> int:
         """Write text as it is."""
@@ -47,7 +47,7 @@ class StandardOutput:
             raise
 
     def flush(self) -> None:
-        """Write out what is buffered."""
+        """Write buffered text."""
         try:
             sys.stdout.flush()
         except OSError as error:
@@ -58,24 +58,24 @@ class StandardOutput:
 class Output:
     """The two streams of a command.
 
-    Answers go to standard output; progress, notes, warnings and errors to standard error. Colours
-    are used on terminals only, and never when ``NO_COLOR`` is set (https://no-color.org).
+    Answers go to standard output; progress, notes, warnings and errors go to standard error. Colours are
+    used on terminals only, and never if ``NO_COLOR`` is set (https://no-color.org).
 
     Parameters
     ----------
     json : bool
-        Whether the answer is one JSON document instead of text.
+        Write the answer as one JSON document instead of text.
     quiet : bool
-        Whether notes and warnings are left out.
+        Leave out notes and warnings.
     verbose : bool
-        Whether details are told.
+        Print details.
 
     Attributes
     ----------
     exit_code : int
-        With which the command ends if nothing is raised.
+        Exit code of the command if nothing is raised.
     answered : bool
-        Whether a JSON document has been written, or begun.
+        Whether a JSON document has been written or begun.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
@@ -87,7 +87,7 @@ class Output:
         self._stdout = StandardOutput()
         self._live: Callable[[str], None] | None = None
         self._stop_live: Callable[[], None] | None = None
-        # File names may hold bytes that are no text; a terminal shows them as escapes.
+        # File names may contain undecodable bytes; print them as escapes.
         _set_errors(sys.stdout, "backslashreplace")
         _set_errors(sys.stderr, "backslashreplace")
 
@@ -95,23 +95,29 @@ class Output:
 
     @property
     def terminal(self) -> bool:
-        """Whether the answer is read by a person."""
+        """Whether standard output is a terminal."""
         return sys.stdout.isatty()
 
     def answer(self, text: str = "") -> None:
-        """A line of the answer; not under ``--json``, whose answer is `document`."""
+        """Print a line of the answer; not with ``--json``, whose answer is a `document`."""
         if not self.json:
             self._stdout.write(text + "\n")
 
     def document(self, schema: str, **fields: Json) -> None:
-        """The whole answer as JSON. Names that are no text are escaped, NaN is null."""
+        """Print the whole answer as JSON; undecodable bytes of names are escaped.
+
+        Raises
+        ------
+        ValueError
+            If a number is NaN or infinite.
+        """
         self.answered = True
         text = json_module.dumps({"schema": schema, **fields}, indent=2, allow_nan=False)
         self._stdout.write(text + "\n")
         self.flush()
 
     def array(self, schema: str, name: str, items: Iterable[Json]) -> int:
-        """A document with one long array, written as it comes; returns its length."""
+        """Print a document with one long array, item by item; return the number of items."""
         self.answered = True
         self._stdout.write(f'{{\n  "schema": {json_module.dumps(schema)},\n  "{name}": [')
         number = 0
@@ -123,51 +129,51 @@ class Output:
         return number
 
     def raw(self) -> StandardOutput:
-        """Standard output for tables that programs read: UTF-8, ``\\n``, file names byte by byte."""
+        """Return standard output for CSV: UTF-8, ``\\n`` line ends, undecodable bytes as they are."""
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
         return self._stdout
 
     def flush(self) -> None:
-        """Write out what is buffered, so that a closed pipe or a full disk shows now."""
+        """Write buffered text, so that a closed pipe or a full disk raises its error now."""
         self._stdout.flush()
 
     def styled(self, text: str, style: str) -> str:
-        """`text` for standard output in a style, where there are styles."""
+        """Return `text` in a style if standard output has styles, else unchanged."""
         return _styled(text, style, sys.stdout)
 
     # Standard error ----------------------------------------------------------------------------
 
     def note(self, text: str) -> None:
-        """A line beside the answer; not with ``--quiet``."""
+        """Print a line to standard error; not with ``--quiet``."""
         if not self.quiet:
-            self._say(text)
+            self._print(text)
 
     def hint(self, text: str) -> None:
-        """What to do next, told to people only."""
+        """Print the next step, if both streams are terminals."""
         if not self.quiet and not self.json and self.terminal and sys.stderr.isatty():
-            self._say(_styled(text, "dim", sys.stderr))
+            self._print(_styled(text, "dim", sys.stderr))
 
     def detail(self, text: str) -> None:
-        """A line that is told with ``--verbose``."""
+        """Print a line to standard error; only with ``--verbose``."""
         if self.verbose and not self.quiet:
-            self._say(text)
+            self._print(text)
 
     def warning(self, text: str) -> None:
-        """Something that the user should know; not with ``--quiet``."""
-        self.note(f"{_styled('warning:', 'warning', sys.stderr)} {text}")
+        """Print a warning; not with ``--quiet``. Parameters in backticks become flags."""
+        self.note(f"{_styled('warning:', 'warning', sys.stderr)} {as_flags(text)}")
 
     def error(self, problem: str, remedy: str = "") -> None:
-        """What is wrong, and what to do about it, on one line."""
-        text = " ".join(f"{problem} {remedy}".split())
-        self._say(f"{_styled('error:', 'error', sys.stderr)} {text}")
+        """Print an error and its remedy on one line. Parameters in backticks become flags."""
+        text = as_flags(" ".join(f"{problem} {remedy}".split()))
+        self._print(f"{_styled('error:', 'error', sys.stderr)} {text}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if self._live is not None:
             self._live(text)
         else:
-            # What was answered before comes first, also where both streams end in one file.
-            with contextlib.suppress(OSError):  # what cannot be written shows at the next flush again
+            # Keep the order of lines if both streams are the same file.
+            with contextlib.suppress(OSError):  # raised again by the next flush
                 sys.stdout.flush()
             with contextlib.suppress(OSError):
                 sys.stderr.write(text + "\n")
@@ -177,22 +183,22 @@ class Output:
 
     @property
     def lively(self) -> bool:
-        """Whether a bar or a spinner may be drawn."""
+        """Whether a bar or a spinner can be drawn."""
         return not self.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    def attach(self, say: Callable[[str], None], stop: Callable[[], None]) -> None:
-        """Send lines for standard error through a live display until `close`."""
-        self._live, self._stop_live = say, stop
+    def attach(self, show: Callable[[str], None], stop: Callable[[], None]) -> None:
+        """Print lines for standard error through a live display until `close`."""
+        self._live, self._stop_live = show, stop
 
     def close(self) -> None:
-        """Take a live display away. Harmless when there is none."""
+        """Remove the live display. Does nothing if there is none."""
         stop, self._live, self._stop_live = self._stop_live, None, None
         if stop is not None:
             stop()
 
     @contextlib.contextmanager
     def working(self, text: str) -> Iterator[None]:
-        """A spinner on terminals while something takes its time."""
+        """Show a spinner on terminals inside the ``with``."""
         if not self.lively:
             yield
             return
@@ -205,15 +211,15 @@ class Output:
 def columns(
     rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Iterable[int] = (), indent: int = 0
 ) -> list[str]:
-    """Lines with aligned columns, two spaces apart; the last one is as long as it likes.
+    """Align rows in columns, two spaces apart; return a line for each.
 
     Parameters
     ----------
     rows : sequence of sequence of str
     header : sequence of str
-        The first line; none if empty.
+        First row; empty means none.
     right : iterable of int
-        Columns that are flush right, as numbers are.
+        Right-aligned columns, such as numbers.
     indent : int
         Spaces before each line.
     """
@@ -233,7 +239,7 @@ def columns(
 
 
 def width_of(text: str) -> int:
-    """Cells that a text takes on a terminal: two for wide letters, none for combining marks."""
+    """Return the width of a text in terminal cells: two for wide letters, none for combining marks."""
     if text.isascii():
         return len(text)
     return sum(
@@ -243,12 +249,12 @@ def width_of(text: str) -> int:
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """``1 face``, ``1,200 faces``."""
+    """Format a number with its noun: ``1 face``, ``1,200 faces``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 07 min``."""
+    """Format a duration: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 07 min``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -260,7 +266,7 @@ def duration(seconds: float) -> str:
 
 
 def size(number: int) -> str:
-    """``512 B``, ``1.4 MB``: decimal units, as disks are sold and file managers count."""
+    """Format a number of bytes in decimal units, as file managers do: ``512 B``, ``1.4 MB``."""
     if number < 1000:
         return f"{number} B"
     value = float(number)
@@ -272,12 +278,12 @@ def size(number: int) -> str:
 
 
 def finite(value: float | None) -> float | None:
-    """The number, or None where there is none: JSON knows no NaN."""
+    """Return the number; None if it is None, NaN or infinite, which JSON lacks."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def shell_quoted(path: str | os.PathLike[str]) -> str:
-    """A path that can be pasted into a command."""
+    """Quote a path for use in a shell command."""
     import shlex
 
     return shlex.quote(os.fspath(path))

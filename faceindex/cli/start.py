@@ -52,8 +52,11 @@ def _run_plain(command: str, *paths: str) -> None:
 
 
 def _are_paths(words: list[str]) -> bool:
-    """Whether words are paths just as they are: no options, no patterns that Windows leaves to programs."""
-    return os.name != "nt" and not any(word.startswith("-") for word in words)
+    """Whether words are paths just as they are: no options, no patterns that Windows leaves to programs.
+
+    A leading ``~`` that the shell did not expand is left to `faceindex.cli.options.expand_home`.
+    """
+    return os.name != "nt" and not any(word.startswith(("-", "~")) for word in words)
 
 
 def _help() -> None:

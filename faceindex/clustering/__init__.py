@@ -1,4 +1,4 @@
-"""Clusterers: a neighbour graph or vectors in, labels out."""
+"""Clusterers: vectors and a neighbour graph in, labels out."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["ClusterOptions", "Clusterer"]
 
 @dataclass(frozen=True, slots=True)
 class ClusterOptions:
-    """What can be set about clustering; a clusterer takes what concerns it.
+    """Options of clustering. Each clusterer uses those that apply to it.
 
     Attributes
     ----------
     seed : int
-        Same input and seed give the same labels.
+        The same input and seed give the same labels.
     k : int or None
-        Number of clusters, for clusterers that must be told.
+        Number of clusters, for clusterers that need it.
     threshold : float or None
-        A constant least similarity instead of `calibration`.
+        Constant least similarity, used instead of `calibration`.
     calibration : Calibration or None
-        What a similarity says, for the embedder that made the vectors.
+        Calibration of the embedder that made the vectors.
     """
 
     seed: int = 0
@@ -34,26 +34,25 @@ class ClusterOptions:
 
 
 class Clusterer(Protocol):
-    """What every clusterer offers. Built by ``Target(spec, options)``."""
+    """Interface of all clusterers. The registry builds one as ``Target(spec, options)``."""
 
     spec: ClustererSpec
 
     def fit(self, vectors: F32, graph: Graph | None, fixed: I64 | None = None) -> I64:
-        """Group the faces.
+        """Cluster faces.
 
         Parameters
         ----------
         vectors : (n, d) float32
             Unit vectors.
         graph : Graph or None
-            Over the same faces, when ``spec.needs`` is ``"graph"``.
+            Neighbour graph of the same faces; required if ``spec.needs`` is ``"graph"``.
         fixed : (n,) int64, optional
-            Labels of 0 and above are kept as they are, and the other faces (-1) join them or
-            form clusters of their own.
+            Faces with a label of 0 or above keep it. The other faces (-1) join these clusters or form
+            new ones.
 
         Returns
         -------
         (n,) int64
-            Labels of 0 and above. A cluster that is not in `fixed` gets an id above all of
-            those in `fixed`.
+            Labels of 0 and above. New clusters get ids above those in `fixed`.
         """

@@ -18,30 +18,31 @@ from faceindex.types import F32, I64, Graph
 __all__ = ["ChineseWhispers", "chinese_whispers", "cluster_sums"]
 
 SETTLED = 5
-"""Faces that make a cluster one that stray faces may join on weaker evidence."""
+"""Size from which a cluster is settled: unassigned faces join it at a lower threshold."""
 
 MAX_BIAS = 4.0
-"""Cap of the prior log-odds that a stray face belongs to a settled cluster: a share of 98 %."""
+"""Maximum of the prior log-odds that an unassigned face belongs to a settled cluster: a share of 98 %."""
 
-# Bounds for what is gathered at a time.
+# Processed at a time, to bound memory.
 _PAIRS = 65_536
 _CLUSTERS = 4096
 
-_MAX_SWEEPS = 1000  # never reached: each change raises the weight inside clusters; a bound all the same
+_MAX_SWEEPS = 1000  # not reached: each move raises the weight inside clusters, so the process ends
 
 
 class ChineseWhispers:
-    """The clusterer of the registry: Chinese Whispers in three steps.
+    """Cluster faces by Chinese Whispers, in three steps.
 
-    The graph's weights are log-odds that two faces show the same person, with the prior that a
-    face has one such partner among all. That prior is right for strangers and too strict for
-    photos of people who are all over the album, so:
+    The weights of the graph are log-odds that two faces show the same person. Their prior is that each
+    face has one match among all faces. This prior suits strangers and is too strict for people who are
+    on many photos, so there are three steps:
 
     1. Chinese Whispers over the edges of positive weight.
-    2. Faces outside clusters of `SETTLED` or more join one of those if their log-odds are
-       positive under the prior that step 1 has shown: of all faces, this share is settled.
-    3. Clusters whose *average* similarity has positive log-odds, with the prior of one partner
-       among the clusters, are joined: Chinese Whispers over the graph of clusters.
+    2. Clusters of `SETTLED` or more faces are settled. Other faces join a settled cluster if their
+       log-odds are positive under a new prior: the share of all faces that step 1 put into settled
+       clusters.
+    3. Clusters are merged if the log-odds of their *average* similarity are positive, with the prior of
+       one match among the clusters: Chinese Whispers over the graph of clusters.
 
     With `options.threshold` there is only step 1.
     """
@@ -53,8 +54,8 @@ class ChineseWhispers:
             raise ValueError("Chinese Whispers needs a calibration or a threshold")
         if options.k is not None:
             raise UsageError(
-                "Chinese Whispers finds the number of clusters itself and takes no --k.",
-                "Leave out --k, or choose --algorithm kmeans.",
+                "Chinese Whispers finds the number of clusters itself and does not use `k`.",
+                "Leave out `k`, or pass `algorithm='kmeans'`.",
             )
 
     def fit(self, vectors: F32, graph: Graph | None, fixed: I64 | None = None) -> I64:
@@ -70,13 +71,13 @@ class ChineseWhispers:
         bias = settled * np.float32(np.clip(np.log(odds), 0.0, MAX_BIAS))
         stays = settled if fixed is None else settled | (fixed >= 0)
         labels = chinese_whispers(graph, seed=seed, fixed=np.where(stays, labels, -1), bias=bias)
-        ids, codes, sizes = _compact(labels)
-        clusters = _contract(vectors, graph, codes, sizes, self.options.calibration)
+        ids, codes, sizes = _unique_labels(labels)
+        clusters = _graph_of_clusters(vectors, graph, codes, sizes, self.options.calibration)
         kept = np.full(len(ids), -1, np.int64)
         if fixed is not None:
-            known = np.isin(ids, fixed[fixed >= 0], kind="table")
-            kept[known] = ids[known]
-        return _by_size(chinese_whispers(clusters, seed=seed, fixed=kept)[codes], fixed)
+            existing = np.isin(ids, fixed[fixed >= 0], kind="table")
+            kept[existing] = ids[existing]
+        return _number_by_size(chinese_whispers(clusters, seed=seed, fixed=kept)[codes], fixed)
 
 
 def chinese_whispers(
@@ -84,18 +85,18 @@ def chinese_whispers(
 ) -> I64:
     """Cluster a graph by Chinese Whispers.
 
-    Every node starts in a class of its own and, in random order, moves to the class that has
-    the greatest total weight among its neighbours; edges of weight 0 or less do not count. A node
-    stays where it is when its class is among the best, so each move raises the total weight inside
-    classes and the process ends. Only nodes with a neighbour that has since moved to another class
-    than theirs are visited again.
+    Every node starts in a class of its own. In random order, each node moves to the class with the
+    greatest total weight among its neighbours; edges of weight 0 or less do not count. A node stays
+    where it is if its class is among the best. So each move raises the total weight inside classes, and
+    the process ends. A node is visited again only after a neighbour has moved to another class than its
+    own.
 
     Parameters
     ----------
     graph : Graph
         n nodes.
     seed : int
-        Of the visiting order; the result is a function of graph, seed and `fixed`.
+        Seed of the visiting order. The same graph, seed, `fixed` and `bias` give the same result.
     fixed : (n,) int64, optional
         Nodes with a label of 0 or above keep it.
     bias : float or (n,) float32
@@ -104,8 +105,8 @@ def chinese_whispers(
     Returns
     -------
     (n,) int64
-        Labels. Classes that were not in `fixed` are numbered, from its greatest label + 1 (or
-        0) upwards, by size, ties by their first node.
+        Labels. Classes that are not in `fixed` are numbered by size, the largest first, ties by their
+        first node. Their numbers start after the greatest label in `fixed`, or at 0.
     """
     n = len(graph)
     if fixed is None:
@@ -113,8 +114,8 @@ def chinese_whispers(
     if len(fixed) != n:
         raise ValueError(f"fixed has {len(fixed)} labels for {n} nodes")
     frozen = fixed >= 0
-    kept_ids, kept_codes, _ = _compact(fixed[frozen])
-    # Internal codes are dense, so that scores fit one array: kept classes first, then the nodes.
+    kept_ids, kept_codes, _ = _unique_labels(fixed[frozen])
+    # Codes are dense, so that scores fit one array: first the classes of `fixed`, then the nodes.
     codes = np.arange(len(kept_ids), len(kept_ids) + n, dtype=np.int32)
     codes[frozen] = kept_codes
     weights = graph.weights
@@ -124,11 +125,14 @@ def chinese_whispers(
     _propagate(graph.indptr, graph.indices, weights, codes, frozen, len(kept_ids) + n, np.uint64(seed))
 
     labels = np.where(codes < len(kept_ids), np.append(kept_ids, 0)[np.minimum(codes, len(kept_ids))], -1)
-    return _by_size(np.where(labels >= 0, labels, codes + _above(fixed)), fixed)
+    return _number_by_size(np.where(labels >= 0, labels, codes + _first_new_label(fixed)), fixed)
 
 
-def _compact(labels: I64) -> tuple[I64, I64, I64]:
-    """The labels there are, which of them each is, and how often; by counting, as labels are dense."""
+def _unique_labels(labels: I64) -> tuple[I64, I64, I64]:
+    """Return unique labels, the position of each label among these, and their counts.
+
+    As `numpy.unique`, but by counting, which is faster because labels are dense.
+    """
     counts = np.bincount(labels)
     ids = np.flatnonzero(counts)
     place = np.empty(len(counts), np.int64)
@@ -136,17 +140,17 @@ def _compact(labels: I64) -> tuple[I64, I64, I64]:
     return ids, place[labels], counts[ids]
 
 
-def _above(fixed: I64 | None) -> int:
+def _first_new_label(fixed: I64 | None) -> int:
     return 0 if fixed is None else int(fixed.max(initial=-1)) + 1
 
 
-def _by_size(labels: I64, fixed: I64 | None) -> I64:
+def _number_by_size(labels: I64, fixed: I64 | None) -> I64:
     """Renumber the clusters that are not in `fixed` from the largest to the smallest."""
-    start = _above(fixed)
+    start = _first_new_label(fixed)
     new = labels >= start
-    _, codes, sizes = _compact(labels[new] - start)
+    _, codes, sizes = _unique_labels(labels[new] - start)
     first = np.empty(len(sizes), np.int64)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # the last that is written is the first
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # the last value that is written stays: the first node
     order = np.lexsort((first, -sizes))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
@@ -155,16 +159,15 @@ def _by_size(labels: I64, fixed: I64 | None) -> I64:
     return labels
 
 
-def _contract(vectors: F32, graph: Graph, codes: I64, sizes: I64, calibration: Calibration) -> Graph:
-    """The graph of clusters; weights are log-odds of their average similarity.
+def _graph_of_clusters(vectors: F32, graph: Graph, codes: I64, sizes: I64, calibration: Calibration) -> Graph:
+    """Build a graph of clusters. Its weights are log-odds of the average similarity of two clusters.
 
-    Only clusters with an edge between them are compared, and of two single faces nothing new is
-    known that the pair itself did not tell.
+    Only clusters with an edge between their faces are compared. Two single faces are not compared again.
     """
     n = len(sizes)
     members = np.argsort(codes, kind="stable")
     first = np.concatenate([[0], np.cumsum(sizes)])
-    a, b = _pairs(graph.indptr, graph.indices, codes, members, first)
+    a, b = _linked_clusters(graph.indptr, graph.indices, codes, members, first)
     used = np.zeros(n, bool)
     used[a] = used[b] = True
     ids = np.flatnonzero(used)
@@ -180,15 +183,15 @@ def _contract(vectors: F32, graph: Graph, codes: I64, sizes: I64, calibration: C
 
 
 def cluster_sums(vectors: F32, labels: I64, ids: I64) -> F32:
-    """The sum of the vectors of each of some clusters.
+    """Sum the vectors of each of some clusters.
 
     Parameters
     ----------
     vectors : (n, d) float32
-        Only those of these clusters are read.
+        Only the vectors of these clusters are read.
     labels : (n,) int64
     ids : (m,) int64
-        Ascending; each is the label of some vector.
+        Clusters in ascending order; each has a vector.
 
     Returns
     -------
@@ -206,8 +209,8 @@ def cluster_sums(vectors: F32, labels: I64, ids: I64) -> F32:
 
 
 @compiled(nogil=True)
-def _pairs(indptr, indices, codes, members, first):  # type: ignore[no-untyped-def]
-    """Pairs a < b of clusters with an edge between them, each once, except two single nodes.
+def _linked_clusters(indptr, indices, codes, members, first):  # type: ignore[no-untyped-def]
+    """Return the pairs a < b of clusters with an edge between them, each once, without pairs of single nodes.
 
     ``members[first[c]:first[c + 1]]`` are the nodes of cluster c.
     """
@@ -237,6 +240,7 @@ def _pairs(indptr, indices, codes, members, first):  # type: ignore[no-untyped-d
 
 @compiled(nogil=True)
 def _propagate(indptr, indices, weights, codes, frozen, n_codes, seed):  # type: ignore[no-untyped-def]
+    """Move the nodes that are not frozen between classes, in `codes`, until none moves."""
     n = len(codes)
     order = np.empty(n, np.int32)
     movable = 0
@@ -271,7 +275,7 @@ def _propagate(indptr, indices, weights, codes, frozen, n_codes, seed):  # type:
                     continue
                 code = codes[indices[e]]
                 before = score[code]
-                touched[n_touched] = code  # without a branch, which would be hard to predict
+                touched[n_touched] = code  # no branch: it would be hard to predict
                 n_touched += before == 0.0
                 score[code] = before + weight
             own = codes[i]
@@ -287,7 +291,7 @@ def _propagate(indptr, indices, weights, codes, frozen, n_codes, seed):  # type:
             if best != own:
                 codes[i] = best
                 moved += 1
-                # Neighbours in the class that it moves to have one reason more to stay.
+                # Neighbours that are in class `best` already only gain a reason to stay: no need to visit.
                 for e in range(indptr[i], indptr[i + 1]):
                     if weights[e] > 0.0 and codes[indices[e]] != best:
                         dirty[indices[e]] = True

@@ -1,4 +1,4 @@
-"""From lists of neighbours to a symmetric weighted graph in compressed sparse rows."""
+"""Neighbour graphs: symmetric, weighted, in compressed sparse rows."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ __all__ = ["graph_from_edges", "log_odds", "symmetric_graph"]
 
 
 def log_odds(similarities: F32, n: int, calibration: Calibration) -> F32:
-    """Log-odds that two faces show the same person.
+    """Return the log-odds that two faces show the same person.
 
-    Evidence by the embedder's calibration, prior of one match among `n`.
+    The evidence comes from the embedder's calibration; the prior is one match among `n`.
 
     Parameters
     ----------
     similarities : float32, any shape
     n : int
-        Number of faces (or clusters) that a match was sought among.
+        Number of faces (or clusters) that were searched for a match.
     calibration : Calibration
 
     Returns
     -------
     float32, same shape
-        0 where same and different are equally probable.
+        0 where one person and two people are equally probable.
     """
     odds = calibration.slope * (similarities - calibration.threshold(n))
     return odds.astype(np.float32, copy=False)
@@ -40,25 +40,25 @@ def symmetric_graph(
     rows: I64 | None = None,
     n: int | None = None,
 ) -> Graph:
-    """The union of directed neighbour lists as an undirected graph, in time linear in the edges.
+    """Build an undirected graph from lists of neighbours, in time linear in the number of edges.
 
     Parameters
     ----------
     neighbours : (m, k) int32 or int64
-        Node numbers; -1 and the node itself are skipped.
+        Node numbers. -1 and the node itself are skipped.
     weights : (m, k) float32
     floor : float
         Edges of this weight or less are left out.
     rows : (m,) int64, optional
-        The nodes that these are the neighbours of, ascending; None means ``0..m-1``.
+        The node that each list belongs to, ascending; None means ``0..m-1``.
     n : int, optional
         Number of nodes; None means m.
 
     Returns
     -------
     Graph
-        There is an edge between i and j if either lists the other, with the greater of the two
-        weights.
+        Nodes i and j have an edge if i is in the list of j or j in the list of i. Its weight is the
+        greater of the two.
     """
     rows = np.arange(len(neighbours)) if rows is None else rows
     n = len(neighbours) if n is None else n
@@ -70,7 +70,7 @@ def symmetric_graph(
 
 
 def graph_from_edges(n: int, a: I64, b: I64, weights: F32) -> Graph:
-    """A graph of `n` nodes from a list of undirected edges, each given once.
+    """Build a graph of `n` nodes from undirected edges, each given once.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def graph_from_edges(n: int, a: I64, b: I64, weights: F32) -> Graph:
 
 
 def _symmetric(n: int, indptr: I64, indices: I32, values: F32) -> Graph:
-    # Transposing sorts each row by column; twice gives the graph itself with sorted rows.
+    # Transposing sorts each row by column; transposing twice gives the graph itself with sorted rows.
     transposed = _transpose(n, indptr, indices, values)
     del indices, values
     return Graph(*_union(n, *_transpose(n, *transposed), *transposed))
@@ -113,7 +113,7 @@ def _transpose(n, indptr, indices, values):  # type: ignore[no-untyped-def]
 def _union(n, a_indptr, a_indices, a_values, b_indptr, b_indices, b_values):  # type: ignore[no-untyped-def]
     indptr = np.zeros(n + 1, np.int64)
     indices, values = np.empty(0, np.int32), np.empty(0, np.float32)
-    for filling in (False, True):  # counted first, to take no more room than is needed
+    for filling in (False, True):  # count first, to allocate no more than is needed
         out = 0
         if filling:
             indices, values = np.empty(indptr[n], np.int32), np.empty(indptr[n], np.float32)

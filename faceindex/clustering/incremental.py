@@ -1,4 +1,4 @@
-"""From the faces of an index to cluster ids that survive: what surrounds a clusterer."""
+"""Incremental clustering: new faces join existing clusters, and clusters keep their ids."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ import numpy as np
 
 from faceindex.clustering import Clusterer, ClusterOptions
 from faceindex.models.spec import Calibration
-from faceindex.store import Assignments, Clustering
+from faceindex.store.records import Assignments, Clustering
 from faceindex.types import F32, I32, I64, BoolArray, Graph
 
 __all__ = [
+    "GRAPH_FLOOR",
     "NEIGHBOURS",
     "cluster_faces",
-    "dissolve",
-    "follow",
+    "drop_small_clusters",
+    "join_nearest_sharp",
     "representative_faces",
     "similarity_to_centroid",
     "update_similarities",
 ]
 
 NEIGHBOURS = 80
-"""Neighbours of a face in the graph that is clustered; more than the photos of most people, so that a
-person's photos hang together although the most alike ones use up the places."""
+"""Neighbours of a face in the neighbour graph. Most people have fewer photos, so the photos of a person stay
+linked although the most similar ones come first."""
 
-# Edges below even odds are kept this deep (nats), for stray faces of settled clusters.
-_GRAPH_FLOOR = -4.0
+GRAPH_FLOOR = -4.0
+"""Log-odds below which edges are left out. Edges below 0 let unassigned faces join settled clusters."""
 
-# New faces up to this part of all are put into the clusters that there are by a graph of their own
-# neighbours; for more, the graph of all faces is as cheap.
+# Up to this share of new faces, only these are searched for neighbours. For more, the graph of all faces takes
+# no longer.
 _FEW = 0.1
 
-# A cluster of hundreds hardly moves when a face joins it: its similarities are not all told anew.
+# The centroid of a large cluster hardly moves when a face joins. Similarities that change by no more than this
+# are not written again.
 _SIMILARITY_TOLERANCE = 0.0005
 
-_BLOCK = 65_536  # vectors that are gathered at a time
+_BLOCK = 65_536  # vectors in memory at a time
 
 
 def cluster_faces(
@@ -56,14 +58,15 @@ def cluster_faces(
         Their unit vectors; may be a memory map.
     clusterer : Clusterer
     options : ClusterOptions
-        Those that the clusterer was built with.
+        The options of `clusterer`.
     min_size : int
-        New clusters with fewer faces are dissolved.
+        Faces of new clusters with fewer faces end up in no cluster.
     previous : Clustering or None
-        The clustering that `table` tells of.
+        The clustering that `table` contains.
     started_over : bool
-        Whether its clusters only give their ids to the new ones; if not, faces stay where they are, and
-        only the new ones join them or form clusters, with older ones in no cluster that are like them.
+        If true, all faces are clustered again, and new clusters inherit the ids of the previous ones. If
+        false, faces keep their cluster. New faces join these clusters or form new ones, together with
+        similar older faces that are in no cluster.
 
     Returns
     -------
@@ -73,26 +76,27 @@ def cluster_faces(
     next_id = previous.next_cluster_id if previous else 0
     fixed = np.full(len(table), -1, np.int64) if started_over else table.cluster
     last = previous.params.get("last_face") if previous and not started_over else None
-    new = table.face > (last if isinstance(last, int) else -1)
-    if not new.any():
+    is_new = table.face > (last if isinstance(last, int) else -1)
+    if not is_new.any():
         return fixed
     if clusterer.spec.needs == "graph":
-        labels = _fit_graph(table, vectors, clusterer, fixed, new, options)
+        labels = _fit_graph(table, vectors, clusterer, fixed, is_new, options)
     else:
-        # Those that an earlier run left out stay out, unless it left out all.
-        joining = (fixed >= 0) | new if (fixed >= 0).any() else np.ones(len(table), bool)
+        # Faces that an earlier run put into no cluster stay there, unless it did so with all faces.
+        joining = (fixed >= 0) | is_new if (fixed >= 0).any() else np.ones(len(table), bool)
         labels = fixed.copy()
         labels[joining] = clusterer.fit(vectors[joining], None, fixed[joining])
-    labels = dissolve(labels, fixed, min_size)
+    labels = drop_small_clusters(labels, fixed, min_size)
     if started_over:
-        return _reuse_ids(labels, table.cluster, next_id)
-    return _new_ids(labels, fixed, next_id)
+        return _inherit_ids(labels, table.cluster, next_id)
+    return _assign_new_ids(labels, fixed, next_id)
 
 
 def representative_faces(table: Assignments, clusters: I64, calibration: Calibration) -> BoolArray:
-    """Which faces speak for people: those that are not blurred, and all of a cluster that has none.
+    """Select the faces that represent their cluster: the sharp ones, or all if the whole cluster is blurred.
 
-    Where most faces are soft, soft is not blurred.
+    A face is blurred if its sharpness is below the limit of the embedder, and below half of the median
+    of the index.
 
     Parameters
     ----------
@@ -111,8 +115,8 @@ def representative_faces(table: Assignments, clusters: I64, calibration: Calibra
     limit = min(calibration.blurred, float(np.median(table.sharpness)) / 2)
     sharp = table.sharpness >= limit
     with_sharp = np.unique(clusters[sharp & (clusters >= 0)])
-    speaking: BoolArray = sharp | ((clusters >= 0) & ~np.isin(clusters, with_sharp))
-    return speaking
+    representative: BoolArray = sharp | ((clusters >= 0) & ~np.isin(clusters, with_sharp))
+    return representative
 
 
 def _fit_graph(
@@ -120,13 +124,13 @@ def _fit_graph(
     vectors: F32,
     clusterer: Clusterer,
     fixed: I64,
-    new: BoolArray,
+    is_new: BoolArray,
     options: ClusterOptions,
 ) -> I64:
-    """Cluster the sharp faces; blurred ones join the cluster of the most alike sharp face, or nobody.
+    """Cluster the sharp faces; then blurred faces join the cluster of the most similar sharp face.
 
-    Blurred faces resemble each other whoever they are: left to themselves they form clusters of
-    passers-by, and tie other people's together.
+    Blurred faces of different people resemble each other. In the graph they would form clusters of
+    strangers, and link the clusters of different people.
     """
     from faceindex.clustering.neighbours import nearest
 
@@ -134,46 +138,54 @@ def _fit_graph(
     threshold = options.threshold
     if threshold is None:
         threshold = options.calibration.threshold(len(table))
-    sharp = representative_faces(table, fixed, options.calibration)
-    free = fixed < 0
-    few = bool((fixed >= 0).any()) and new.sum() <= _FEW * len(table)
-    leaders, followers = np.flatnonzero(sharp), np.flatnonzero(~sharp & free)
-    led = vectors if len(leaders) == len(table) else vectors[leaders]
-    graph = _graph(led, free[leaders] & new[leaders], free[leaders], few, len(table), options)
+    is_sharp = representative_faces(table, fixed, options.calibration)
+    is_free = fixed < 0
+    few = bool((fixed >= 0).any()) and is_new.sum() <= _FEW * len(table)
+    sharp, blurred = np.flatnonzero(is_sharp), np.flatnonzero(~is_sharp & is_free)
+    sharp_vectors = vectors if len(sharp) == len(table) else vectors[sharp]
+    graph = _neighbour_graph(
+        sharp_vectors, is_free[sharp] & is_new[sharp], is_free[sharp], few, len(table), options
+    )
     labels: I64 = fixed.copy()
-    labels[leaders] = clusterer.fit(led, graph, fixed[leaders])
-    if few and len(followers):
-        # An older one that no sharp face was like can only follow a new one.
-        _, likeness = nearest(vectors[followers], vectors[sharp & new], 1)
-        followers = followers[new[followers] | (likeness[:, 0] >= threshold)]
-    if len(leaders) and len(followers):
-        follow(labels, followers, leaders, *nearest(vectors[followers], led, 1), threshold)
+    labels[sharp] = clusterer.fit(sharp_vectors, graph, fixed[sharp])
+    if few and len(blurred):
+        # Only a new sharp face can be similar to an older blurred face that is still in no cluster.
+        _, similarities = nearest(vectors[blurred], vectors[is_sharp & is_new], 1)
+        blurred = blurred[is_new[blurred] | (similarities[:, 0] >= threshold)]
+    if len(sharp) and len(blurred):
+        join_nearest_sharp(labels, blurred, sharp, *nearest(vectors[blurred], sharp_vectors, 1), threshold)
     return labels
 
 
-def follow(labels: I64, followers: I64, leaders: I64, found: I32, likeness: F32, threshold: float) -> None:
-    """Give blurred faces the label of the most alike sharp one, where that is alike enough.
+def join_nearest_sharp(
+    labels: I64, blurred: I64, sharp: I64, found: I32, similarities: F32, threshold: float
+) -> None:
+    """Give blurred faces the label of the most similar sharp face, if that is similar enough.
 
     Parameters
     ----------
     labels : (n,) int64
         Changed in place.
-    followers, leaders : (f,) and (l,) int64
-        Positions in `labels` of the blurred and of the sharp faces.
-    found : (f, 1) int32
-        The nearest leader of each follower, as a position in `leaders`.
-    likeness : (f, 1) float32
-        Its similarity.
+    blurred, sharp : (b,) and (s,) int64
+        Positions in `labels`.
+    found : (b, 1) int32
+        The sharp face most similar to each blurred face, as a position in `sharp`.
+    similarities : (b, 1) float32
+        Similarity of the two.
     threshold : float
+        Least similarity.
     """
-    joins = likeness[:, 0] >= threshold
-    labels[followers[joins]] = labels[leaders[found[joins, 0]]]
+    joins = similarities[:, 0] >= threshold
+    labels[blurred[joins]] = labels[sharp[found[joins, 0]]]
 
 
-def _graph(
-    vectors: F32, new: BoolArray, free: BoolArray, few: bool, n_faces: int, options: ClusterOptions
+def _neighbour_graph(
+    vectors: F32, is_new: BoolArray, is_free: BoolArray, few: bool, n_faces: int, options: ClusterOptions
 ) -> Graph:
-    """Neighbours of all vectors; of the free ones that there is news for alone, if `few` are new."""
+    """Build the neighbour graph of all faces or, if `few` are new, only with the edges that can matter.
+
+    These are the edges of new faces, and of faces in no cluster (`is_free`) that are similar to them.
+    """
     from faceindex.clustering.graph import log_odds, symmetric_graph
     from faceindex.clustering.neighbours import near_neighbours, nearest
 
@@ -182,20 +194,19 @@ def _graph(
     even = floor = options.threshold
     if even is None or floor is None:
         even = calibration.threshold(n_faces)
-        floor = even + _GRAPH_FLOOR / calibration.slope
+        floor = even + GRAPH_FLOOR / calibration.slope
 
-    def look_up(which: I64) -> tuple[I32, F32]:
+    def neighbours_of(which: I64) -> tuple[I32, F32]:
         itself = which.astype(np.int32)
         return nearest(vectors[which], vectors, NEIGHBOURS, floor=floor, leave_out=itself)
 
     if few:
-        # The new ones, and the free ones that they may take with them.
-        rows: I64 = np.flatnonzero(new)
-        found = [look_up(rows)]
+        rows: I64 = np.flatnonzero(is_new)
+        found = [neighbours_of(rows)]
         near = np.unique(found[0][0][found[0][1] > even]).astype(np.int64)
-        taken = near[free[near] & ~new[near]]
-        found.append(look_up(taken))
-        rows = np.concatenate([rows, taken])
+        older = near[is_free[near] & ~is_new[near]]
+        found.append(neighbours_of(older))
+        rows = np.concatenate([rows, older])
         order = np.argsort(rows)
         rows = rows[order]
         neighbours = np.concatenate([lists[0] for lists in found])[order]
@@ -207,11 +218,11 @@ def _graph(
         weights = similarities - np.float32(options.threshold)
         return symmetric_graph(neighbours, weights, rows=rows, n=len(vectors))
     weights = log_odds(similarities, n_faces, calibration)
-    return symmetric_graph(neighbours, weights, floor=_GRAPH_FLOOR, rows=rows, n=len(vectors))
+    return symmetric_graph(neighbours, weights, floor=GRAPH_FLOOR, rows=rows, n=len(vectors))
 
 
-def dissolve(labels: I64, fixed: I64, min_size: int) -> I64:
-    """-1 for clusters that are too small, except those that were there before."""
+def drop_small_clusters(labels: I64, fixed: I64, min_size: int) -> I64:
+    """Replace the labels of clusters with fewer than `min_size` faces by -1, except those in `fixed`."""
     if not len(labels):
         return labels
     ids, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
@@ -219,34 +230,37 @@ def dissolve(labels: I64, fixed: I64, min_size: int) -> I64:
     return np.where(small[codes], -1, labels)
 
 
-def _new_ids(labels: I64, fixed: I64, next_id: int) -> I64:
-    """Number clusters that are not in `fixed` from `next_id`, in their order."""
+def _assign_new_ids(labels: I64, fixed: I64, next_id: int) -> I64:
+    """Number the clusters that are not in `fixed` from `next_id` on, in the order of their labels."""
     new = (labels >= 0) & ~np.isin(labels, fixed[fixed >= 0])
     labels = labels.copy()
     labels[new] = next_id + np.unique(labels[new], return_inverse=True)[1]
     return labels
 
 
-def _reuse_ids(labels: I64, old: I64, next_id: int) -> I64:
-    """Give each cluster the old id with which it shares most faces; every old id once."""
+def _inherit_ids(labels: I64, old: I64, next_id: int) -> I64:
+    """Give each cluster the id of the old cluster with which it shares most faces; each old id once.
+
+    Other clusters are numbered from `next_id` on.
+    """
     ids, codes = np.unique(labels, return_inverse=True)
     both = (labels >= 0) & (old >= 0)
     span = int(old.max(initial=0)) + 1
     pairs, counts = np.unique(codes[both] * span + old[both], return_counts=True)
-    names = np.full(len(ids), -1, np.int64)
+    new_ids = np.full(len(ids), -1, np.int64)
     taken: set[int] = set()
     for pair in pairs[np.lexsort((pairs, -counts))].tolist():
-        new, known = divmod(pair, span)
-        if names[new] < 0 and known not in taken:
-            names[new] = known
-            taken.add(known)
-    fresh = (ids >= 0) & (names < 0)
-    names[fresh] = next_id + np.arange(fresh.sum())
-    return names[codes]
+        code, old_id = divmod(pair, span)
+        if new_ids[code] < 0 and old_id not in taken:
+            new_ids[code] = old_id
+            taken.add(old_id)
+    without = (ids >= 0) & (new_ids < 0)
+    new_ids[without] = next_id + np.arange(without.sum())
+    return new_ids[codes]
 
 
 def similarity_to_centroid(vectors: F32, labels: I64, clusters: I64 | None = None) -> F32:
-    """Dot product of each vector with the unit centroid of its cluster.
+    """Compute the dot product of each vector with the unit centroid of its cluster.
 
     Parameters
     ----------
@@ -254,12 +268,12 @@ def similarity_to_centroid(vectors: F32, labels: I64, clusters: I64 | None = Non
     labels : (n,) int64
         -1 for none.
     clusters : (m,) int64, optional
-        Only for members of these; None means all.
+        Compute it only for faces of these clusters; None means all.
 
     Returns
     -------
     (n,) float32
-        NaN where there is no cluster, or not one of these.
+        NaN for faces in no cluster, or not in one of `clusters`.
     """
     from faceindex.clustering.chinese_whispers import cluster_sums
 
@@ -278,16 +292,16 @@ def similarity_to_centroid(vectors: F32, labels: I64, clusters: I64 | None = Non
 
 
 def update_similarities(vectors: F32, labels: I64, table: Assignments) -> tuple[F32, BoolArray]:
-    """As `similarity_to_centroid` after some faces got another cluster than the table tells.
+    """Update the similarities to centroids after some faces got another cluster than in the table.
 
-    Only clusters that faces have joined are looked at; their members keep a similarity that is still
-    right to within 0.0005.
+    Only clusters that gained faces are computed. Their faces keep a similarity that is still correct to
+    within 0.0005.
 
     Returns
     -------
     similarities : (n,) float32
     changed : (n,) bool
-        Where label or similarity are not those of the table.
+        Faces whose label or similarity differs from the table.
     """
     changed: BoolArray = labels != table.cluster
     joined = np.unique(labels[changed & (labels >= 0)])

@@ -1,8 +1,8 @@
 """Compiled kernels of the search for neighbours.
 
-Lists of neighbours are rows of two arrays, positions and similarities. Each is a heap while it is filled,
-its worst entry first: least similarity, then greatest position. Whatever the order in which entries are
-offered, the list is the same.
+A list of neighbours is one row of two arrays, positions and similarities. While it is filled, it is a heap
+with its worst entry first: the lowest similarity, then the greatest position. The order in which entries
+are added does not change the result.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import numpy as np
 from faceindex.compiled import compiled
 from faceindex.types import F32, I32
 
-__all__ = ["empty_lists", "keep_best", "mark_new", "offer", "refine", "sort_lists"]
+__all__ = ["add_block", "add_reverse_neighbours", "empty_lists", "mark_new", "refine", "sort_lists"]
 
 
-def empty_lists(rows: int, k: int, floor: float, nobody: int) -> tuple[I32, F32]:
-    """Lists of k entries that any better one replaces; `nobody` is a position behind all."""
-    return np.full((rows, k), nobody, np.int32), np.full((rows, k), floor, np.float32)
+def empty_lists(rows: int, k: int, floor: float, padding: int) -> tuple[I32, F32]:
+    """Create lists of k entries that any neighbour above `floor` replaces.
+
+    `padding` is their position. It must be greater than that of every vector.
+    """
+    return np.full((rows, k), padding, np.int32), np.full((rows, k), floor, np.float32)
 
 
 @compiled(nogil=True)
-def _sift(values, positions, k, value, position):  # type: ignore[no-untyped-def]
-    """Replace the first of the k entries of a heap."""
+def _replace_worst(values, positions, k, value, position):  # type: ignore[no-untyped-def]
+    """Replace the worst, which is the first, of the k entries of a heap."""
     at = 0
     while True:
         child = 2 * at + 1
@@ -41,16 +44,19 @@ def _sift(values, positions, k, value, position):  # type: ignore[no-untyped-def
 
 
 @compiled(nogil=True)
-def keep_best(block, lines, leave_out, first, nobody, found, similarities):  # type: ignore[no-untyped-def]
-    """Put row r of `block`, similarities to positions from `first` on, into list ``lines[r]``."""
+def add_block(block, lists, leave_out, first, padding, found, similarities):  # type: ignore[no-untyped-def]
+    """Add row r of `block` to list ``lists[r]``; its columns are similarities to positions from `first` on.
+
+    List ``lists[r]`` never contains the position ``leave_out[r]``.
+    """
     k = found.shape[1]
     columns = block.shape[1]
-    for r in range(len(lines)):
+    for r in range(len(lists)):
         row = block[r]
-        values, positions = similarities[lines[r]], found[lines[r]]
+        values, positions = similarities[lists[r]], found[lists[r]]
         for start in range(0, columns, 16):
             stop = min(start + 16, columns)
-            # Next to nothing is better than what there is: 16 at a time, without branches.
+            # Hardly any entry is better than those in the list: compare 16 at a time, without branches.
             worst = values[0]
             better = 0
             if stop - start == 16:
@@ -62,46 +68,51 @@ def keep_best(block, lines, leave_out, first, nobody, found, similarities):  # t
                 continue
             for c in range(start, stop):
                 position = first + c
-                tie = row[c] == values[0] and position < positions[0] != nobody
+                tie = row[c] == values[0] and position < positions[0] != padding
                 if (row[c] > values[0] or tie) and position != leave_out[r]:
-                    _sift(values, positions, k, row[c], np.int32(position))
+                    _replace_worst(values, positions, k, row[c], np.int32(position))
 
 
 @compiled(nogil=True)
 def sort_lists(found, similarities, start, stop):  # type: ignore[no-untyped-def]
-    """Turn heaps into lists, best first."""
-    for line in range(start, stop):
-        values, positions = similarities[line], found[line]
+    """Turn the heaps ``start..stop - 1`` into lists, best first."""
+    for i in range(start, stop):
+        values, positions = similarities[i], found[i]
         for last in range(len(values) - 1, 0, -1):
             value, position = values[last], positions[last]
             values[last], positions[last] = values[0], positions[0]
-            _sift(values, positions, last, value, position)
+            _replace_worst(values, positions, last, value, position)
 
 
 @compiled(nogil=True)
-def offer(known, alike, low, high, found, similarities):  # type: ignore[no-untyped-def]
-    """Tell those in ``low..high - 1`` whose `known` neighbour they are, and how `alike`; lists in and out."""
+def add_reverse_neighbours(  # type: ignore[no-untyped-def]
+    known, known_similarities, low, high, found, similarities
+):
+    """Add i to list j in ``low..high - 1`` wherever j is one of the `known` neighbours of i.
+
+    `found` and `similarities` are sorted lists before and after.
+    """
     k = found.shape[1]
     for j in range(low, high):
         found[j], similarities[j] = found[j, ::-1].copy(), similarities[j, ::-1].copy()
     for i in range(len(known)):
         for t in range(known.shape[1]):
-            j, value = known[i, t], alike[i, t]
+            j, value = known[i, t], known_similarities[i, t]
             if j < low or j >= high or value < similarities[j, 0]:
                 continue
             if value == similarities[j, 0] and i >= found[j, 0]:
                 continue
-            told = False
+            present = False
             for other in found[j]:
-                told |= other == i
-            if not told:
-                _sift(similarities[j], found[j], k, value, np.int32(i))
+                present |= other == i
+            if not present:
+                _replace_worst(similarities[j], found[j], k, value, np.int32(i))
     sort_lists(found, similarities, low, high)
 
 
 @compiled(nogil=True)
 def mark_new(known, before, start, stop, new):  # type: ignore[no-untyped-def]
-    """Which of the `known` neighbours were not among those known `before`."""
+    """Set ``new[i, t]`` to whether the neighbour ``known[i, t]`` is missing from ``before[i]``."""
     for i in range(start, stop):
         for t in range(known.shape[1]):
             new[i, t] = True
@@ -113,14 +124,15 @@ def mark_new(known, before, start, stop, new):  # type: ignore[no-untyped-def]
 
 @compiled(nogil=True, fastmath={"reassoc", "contract"})
 def refine(vectors, known, new, start, stop, found, similarities):  # type: ignore[no-untyped-def]
-    """Compare vectors with the `known` neighbours of their known neighbours; lists in, lists out.
+    """Compare each vector with the `known` neighbours of its known neighbours, and add the best.
 
-    Pairs that met by way of two entries that are not `new` are left out.
+    Pairs that are linked only by two entries that are not `new` have been compared before and are left
+    out. `found` and `similarities` are sorted lists before and after.
     """
     n, d = vectors.shape
     k, hops = found.shape[1], known.shape[1]
-    # A hash table of those that were looked at stays in the level-1 cache, which a mark for each of the
-    # n does not. Entries hold whose they are, so that it need not be cleared.
+    # A hash table of the vectors that were compared with vector i stays in the level-1 cache; a flag for
+    # each of the n would not. Entries contain i, so that the table need not be cleared.
     bits = 4
     while (1 << bits) < 4 * (hops * hops + k + 1):
         bits += 1
@@ -135,7 +147,7 @@ def refine(vectors, known, new, start, stop, found, similarities):  # type: igno
             while table[slot] >> 32 == i and table[slot] != mine | other:
                 slot = (slot + 1) & mask
             table[slot] = mine | other
-        values[:] = values[::-1].copy()  # worst first is a heap
+        values[:] = values[::-1].copy()  # sorted worst first, a list is a heap
         positions[:] = positions[::-1].copy()
         vector = vectors[i]
         for a in range(hops):
@@ -158,5 +170,5 @@ def refine(vectors, known, new, start, stop, found, similarities):  # type: igno
                 for e in range(d):
                     value += vector[e] * vectors[other, e]
                 if value > values[0]:
-                    _sift(values, positions, k, value, np.int32(other))
+                    _replace_worst(values, positions, k, value, np.int32(other))
     sort_lists(found, similarities, start, stop)

@@ -17,12 +17,13 @@ _MINIBATCH_ABOVE = 20_000  # faces; full KMeans with ten starts takes minutes be
 
 
 class KMeans:
-    """The clusterer of the registry. Needs vectors and the number of clusters.
+    """KMeans by scikit-learn: k-means++ with ten starts, in mini-batches above 20,000 faces.
 
-    k-means++ with ten starts; mini-batches above 20,000 faces. Below that, centroids are fitted to the
-    faces that are similar enough to some other: a passer-by who is far from everybody would otherwise
-    get a centroid of his own and leave two people to share one. Every face then joins the nearest.
-    Faces with a fixed label define the centroids of their clusters, and the others join the nearest.
+    Needs vectors and the number of clusters. Up to 20,000 faces, centroids are fitted only to faces that
+    are similar enough to another face: otherwise a stranger who resembles nobody takes a centroid, and
+    two people share one. Then every face joins the nearest centroid.
+
+    If some faces have a fixed label, their means are the centroids, and the other faces join the nearest.
     """
 
     def __init__(self, spec: ClustererSpec, options: ClusterOptions) -> None:
@@ -31,25 +32,26 @@ class KMeans:
         self.calibration = options.calibration
         if options.k is None:
             raise UsageError(
-                "KMeans must be told the number of clusters.",
-                "Pass --k N, or choose --algorithm chinese-whispers, which finds it itself.",
+                "KMeans needs the number of clusters.",
+                "Pass `k`, or pass `algorithm='chinese-whispers'`, which finds the number itself.",
             )
         if options.threshold is not None:
             raise UsageError(
-                "KMeans has no --threshold.", "Leave it out, or choose --algorithm chinese-whispers."
+                "KMeans does not use `threshold`.",
+                "Leave out `threshold`, or pass `algorithm='chinese-whispers'`.",
             )
         if options.k < 1:
-            raise UsageError(f"--k {options.k} is not a number of clusters.", "Pass 1 or more.")
+            raise UsageError(f"`k` is {options.k}.", "Choose 1 or more.")
         self.k = options.k
 
     def fit(self, vectors: F32, graph: Graph | None, fixed: I64 | None = None) -> I64:
-        """See `Clusterer.fit`; the graph is not used."""
+        """See `Clusterer.fit`. The graph is not used."""
         if fixed is not None and (fixed >= 0).any():
             return _join_nearest(vectors, fixed)
         if self.k > len(vectors):
             raise UsageError(
-                f"--k {self.k} is more than the {len(vectors)} faces there are.",
-                "Choose a smaller --k, or index more photos.",
+                f"`k` is {self.k}, and there are only {len(vectors)} faces.",
+                "Choose a smaller `k`, or index more photos.",
             )
         from sklearn.cluster import KMeans as Full
         from sklearn.cluster import MiniBatchKMeans
@@ -57,22 +59,24 @@ class KMeans:
         model = (MiniBatchKMeans if len(vectors) > _MINIBATCH_ABOVE else Full)(
             self.k, n_init=_STARTS, random_state=self.seed
         )
-        labels = model.fit(self._core(vectors)).predict(vectors)
+        labels = model.fit(self._similar_to_another(vectors)).predict(vectors)
         sizes = np.bincount(labels, minlength=self.k)
         rank = np.empty(self.k, np.int64)
         rank[np.argsort(-sizes, kind="stable")] = np.arange(self.k)
         result: I64 = rank[labels]
         return result
 
-    def _core(self, vectors: F32) -> F32:
+    def _similar_to_another(self, vectors: F32) -> F32:
+        """Return the vectors that are similar enough to another one, or all if there are too few or too many."""
         if self.calibration is None or len(vectors) > _MINIBATCH_ABOVE:
             return vectors
         _, similarities = exact_neighbours(vectors, 1)
-        core = vectors[similarities.max(axis=1, initial=-1.0) >= self.calibration.threshold(len(vectors))]
-        return core if len(core) >= self.k else vectors
+        similar = vectors[similarities.max(axis=1, initial=-1.0) >= self.calibration.threshold(len(vectors))]
+        return similar if len(similar) >= self.k else vectors
 
 
 def _join_nearest(vectors: F32, fixed: I64) -> I64:
+    """Give each face without a fixed label (-1) the label of the nearest centroid."""
     labels: I64 = fixed.copy()
     ids, codes = np.unique(fixed[fixed >= 0], return_inverse=True)
     sums = np.zeros((len(ids), vectors.shape[1]), np.float64)

@@ -1,4 +1,4 @@
-"""Nearest neighbours: exact for few vectors, by partition for many."""
+"""Nearest neighbours: exact for few vectors, by a partition into cells for many."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from faceindex.clustering.kernels import empty_lists, keep_best, mark_new, offer, refine, sort_lists
+from faceindex.clustering.kernels import (
+    add_block,
+    add_reverse_neighbours,
+    empty_lists,
+    mark_new,
+    refine,
+    sort_lists,
+)
 from faceindex.clustering.partition import Partition
 from faceindex.clustering.workers import Workers
 from faceindex.cores import cores
@@ -17,33 +24,34 @@ __all__ = ["EXACT_UP_TO", "exact_neighbours", "near_neighbours", "nearest"]
 _Rows = TypeVar("_Rows", F32, I32)
 
 EXACT_UP_TO = 20_000
-"""Vectors that `near_neighbours` compares all with all: that takes 2 core-seconds and is exact."""
+"""Up to this number of vectors, `near_neighbours` compares all with all: exact, in 2 core-seconds."""
 
-# Queries that `nearest` compares with all vectors, however many these are: to partition n vectors takes as
-# long as to compare all with some 3,000.
+# Up to this number of queries, `nearest` compares each with all vectors: partitioning n vectors takes as long
+# as comparing all of them with about 3,000.
 _FEW_QUERIES = 2000
 
-# Products of this shape fill half of a core's level-2 cache, and are scanned while they are there.
+# Products of this shape fill half of a core's level-2 cache, and are scanned while they are in it.
 _QUERY_BLOCK = 256
 _COLUMN_BLOCK = 1024
 
-_ROUNDS = 3  # of looking at the neighbours of neighbours; chosen by benchmarks/scale.py, as is
-_HOPS = 20  # neighbours that are looked at, and of each of those again
+# Chosen by benchmarks/scale.py.
+_ROUNDS = 3  # of comparing vectors with the neighbours of their neighbours
+_HOPS = 20  # neighbours of a vector, and of each of these, that are followed
 _SHARD = 8192  # vectors that a thread refines at a time
-_PARTS = 8  # threads that tell vectors whose neighbours they are; each reads all lists
+_PARTS = 8  # most threads that add reverse neighbours: each reads all lists
 
 
 def near_neighbours(vectors: F32, k: int, *, floor: float = -np.inf, seed: int = 0) -> tuple[I32, F32]:
-    """The k most similar other vectors of each vector: exact for few, most of them for many.
+    """Find the k most similar other vectors of each vector: exactly for few vectors, nearly for many.
 
-    Above `EXACT_UP_TO` vectors, they are partitioned into small cells, and every vector is compared with
-    those of the cells near it (an inverted file, Jegou et al. 2011,
-    https://doi.org/10.1109/TPAMI.2010.57): 64 cells on average, more for one that has found little. Then
-    each is told whose neighbour it is, and compared with the neighbours of its neighbours (as in NN-descent,
-    Dong et al. 2011, https://doi.org/10.1145/1963405.1963487). What is left out are mostly neighbours that
-    are hardly more similar than those that come after: recall of 20 neighbours is 0.9998 for 30,000
-    made-up faces of 128 dimensions and 0.957 for a million, and time grows with the power 1.2 of the
-    number (benchmarks/scale.py).
+    More than `EXACT_UP_TO` vectors are partitioned into small cells, and each vector is compared with
+    those in the cells near it (an inverted file, Jegou et al. 2011,
+    https://doi.org/10.1109/TPAMI.2010.57): 64 cells on average, more for a vector with few similar ones.
+    Then each vector is compared with the vectors that list it as a neighbour, and with the neighbours of
+    its neighbours (as in NN-descent, Dong et al. 2011, https://doi.org/10.1145/1963405.1963487). Most
+    neighbours that are missed are hardly more similar than the ones that take their place. Recall of
+    20 neighbours is 0.9998 for 30,000 made-up faces of 128 dimensions and 0.957 for a million; time grows
+    with the power 1.2 of the number of vectors (benchmarks/scale.py).
 
     Parameters
     ----------
@@ -52,9 +60,9 @@ def near_neighbours(vectors: F32, k: int, *, floor: float = -np.inf, seed: int =
     k : int
         At most n - 1 are returned.
     floor : float
-        Neighbours of this similarity or less are left out; it makes the search faster.
+        Neighbours of this similarity or less are left out, which makes the search faster.
     seed : int
-        Same vectors and seed, same neighbours.
+        Seed of the partition. The same vectors and seed give the same neighbours.
 
     Returns
     -------
@@ -70,18 +78,20 @@ def near_neighbours(vectors: F32, k: int, *, floor: float = -np.inf, seed: int =
     with Workers() as workers:
         partition = Partition.fit(vectors, seed, workers)
         itself = np.arange(n, dtype=np.int32)
-        found, similarities = partition.search(partition.vectors, partition.own, k, floor, itself, workers)
-        vectors, order, names = partition.vectors, partition.order, partition.names
-        del partition  # the lists of cells are no longer needed
+        found, similarities = partition.search(
+            partition.vectors, partition.cell_of, k, floor, itself, workers
+        )
+        vectors, order, original = partition.vectors, partition.order, partition.original_positions
+        del partition  # frees the lists of cells
         _refine(vectors, found, similarities, workers)
     del vectors
     for start in range(0, n, _SHARD):
-        found[start : start + _SHARD] = names[found[start : start + _SHARD]]
-    return _put_back(found, order), _put_back(similarities, order)
+        found[start : start + _SHARD] = original[found[start : start + _SHARD]]
+    return _restore_order(found, order), _restore_order(similarities, order)
 
 
 def exact_neighbours(vectors: F32, k: int) -> tuple[I64, F32]:
-    """The k most similar other vectors of each vector, by blocked matrix products.
+    """Find the k most similar other vectors of each vector by matrix products, block by block.
 
     Parameters
     ----------
@@ -110,22 +120,21 @@ def nearest(
     leave_out: I32 | None = None,
     seed: int = 0,
 ) -> tuple[I32, F32]:
-    """The k vectors most similar to each query: exact, or by partition as in `near_neighbours`.
+    """Find the k vectors most similar to each query: exactly, or by a partition as in `near_neighbours`.
 
     Parameters
     ----------
     queries : (m, d) float32
-        Compared with all vectors if they are at most 2,000, or ``m n`` is at most the square of
-        `EXACT_UP_TO`.
+        Compared with all vectors if m is at most 2,000, or ``m n`` at most the square of `EXACT_UP_TO`.
     vectors : (n, d) float32
         May be a memory map.
     k : int
     floor : float
         Vectors of this similarity or less are left out.
     leave_out : (m,) int32, optional
-        Position of a vector that each query is not to find, such as itself; -1 for none.
+        Position of a vector that must not be found for each query, such as itself; -1 for none.
     seed : int
-        Of the partition.
+        Seed of the partition.
 
     Returns
     -------
@@ -140,51 +149,54 @@ def nearest(
         return _exact(queries, vectors, k, floor, out)
     with Workers() as workers:
         partition = Partition.fit(vectors, seed, workers)
-        own = partition.own_cells(queries, workers)
-        order = np.argsort(own, kind="stable")
+        cell_of = partition.cells.nearest(queries, workers)
+        order = np.argsort(cell_of, kind="stable")
         place = np.append(np.argsort(partition.order).astype(np.int32), np.int32(-1))
         found, similarities = partition.search(
-            queries[order], own[order], k, floor, place[out[order]], workers
+            queries[order], cell_of[order], k, floor, place[out[order]], workers
         )
-    return _put_back(partition.names[found], order), _put_back(similarities, order)
+    return (
+        _restore_order(partition.original_positions[found], order),
+        _restore_order(similarities, order),
+    )
 
 
-def _put_back(rows: _Rows, order: I64) -> _Rows:
-    """Rows as they were before ``rows[order]`` was taken of them."""
-    back = np.empty_like(rows)
-    back[order] = rows
-    return back
+def _restore_order(rows: _Rows, order: I64) -> _Rows:
+    """Return the array of which `rows` is the selection ``[order]``, a permutation."""
+    restored = np.empty_like(rows)
+    restored[order] = rows
+    return restored
 
 
 def _refine(vectors: F32, found: I32, similarities: F32, workers: Workers) -> None:
-    """Compare vectors with the neighbours of their neighbours; lists are changed in place."""
+    """Compare vectors with the neighbours of their neighbours, and update the lists in place."""
     n = len(vectors)
     known, new = found[:, :0], np.empty(found[:, :_HOPS].shape, bool)
     for _ in range(_ROUNDS):
-        _tell(found, similarities, workers)
-        before, known = known, found[:, :_HOPS].copy()  # read by all threads while each changes its own
+        _add_reverse_neighbours(found, similarities, workers)
+        before, known = known, found[:, :_HOPS].copy()  # threads read all lists while each changes its own
 
         def mark(start: int, known: I32 = known, before: I32 = before) -> None:
             mark_new(known, before, start, min(start + _SHARD, n), new)
 
-        def look(start: int, known: I32 = known) -> None:
+        def compare(start: int, known: I32 = known) -> None:
             refine(vectors, known, new, start, min(start + _SHARD, n), found, similarities)
 
         workers.run(mark, range(0, n, _SHARD))
-        workers.run(look, range(0, n, _SHARD))
-    _tell(found, similarities, workers)
+        workers.run(compare, range(0, n, _SHARD))
+    _add_reverse_neighbours(found, similarities, workers)
 
 
-def _tell(found: I32, similarities: F32, workers: Workers) -> None:
-    """Tell each vector whose neighbour it is: that costs next to nothing."""
+def _add_reverse_neighbours(found: I32, similarities: F32, workers: Workers) -> None:
+    """Add i to the list of j wherever j is in that of i; this takes next to no time."""
     n = len(found)
     part = -(-n // min(cores(), _PARTS))
-    known, alike = found[:, :_HOPS].copy(), similarities[:, :_HOPS].copy()
+    known, known_similarities = found[:, :_HOPS].copy(), similarities[:, :_HOPS].copy()
 
-    def tell(low: int) -> None:
-        offer(known, alike, low, min(low + part, n), found, similarities)
+    def add(low: int) -> None:
+        add_reverse_neighbours(known, known_similarities, low, min(low + part, n), found, similarities)
 
-    workers.run(tell, range(0, n, part))
+    workers.run(add, range(0, n, part))
 
 
 def _exact(queries: F32, vectors: F32, k: int, floor: float, leave_out: I32) -> tuple[I32, F32]:
@@ -192,15 +204,15 @@ def _exact(queries: F32, vectors: F32, k: int, floor: float, leave_out: I32) -> 
     found, similarities = empty_lists(m, k, floor, n)
     if k == 0 or m == 0:
         return found, similarities
-    # Few queries are spread over the cores too, as far as a product is worth a call.
+    # Spread few queries over the cores too, in blocks that are large enough to be worth a call.
     rows = min(_QUERY_BLOCK, max(16, -(-m // cores())))
 
     def search(start: int) -> None:
         stop = min(start + rows, m)
-        lines = np.arange(start, stop)
+        lists = np.arange(start, stop)
         for column in range(0, n, _COLUMN_BLOCK):
             block = queries[start:stop] @ vectors[column : column + _COLUMN_BLOCK].T
-            keep_best(block, lines, leave_out[start:stop], column, n, found, similarities)
+            add_block(block, lists, leave_out[start:stop], column, n, found, similarities)
         sort_lists(found, similarities, start, stop)
 
     with Workers() as workers:

@@ -1,9 +1,9 @@
-"""Vectors in small cells, each with a list of the cells near it: what is searched when all is too much.
+"""A partition of vectors into small cells, for approximate search among many vectors.
 
-An inverted file (Jegou et al. 2011, https://doi.org/10.1109/TPAMI.2010.57) with cells of a constant size.
-So that neither fitting the cells nor finding those near a vector grows with the number of cells, spherical
-k-means makes groups of cells first and cells inside each group then, and a vector is compared with the
-centroids that are near its own cell.
+It is an inverted file (Jegou et al. 2011, https://doi.org/10.1109/TPAMI.2010.57) with cells of a constant
+average size. Spherical k-means first makes groups of cells, then the cells inside each group. A vector is
+compared only with the centroids near its own cell. So the time per vector, of fitting the cells and of
+finding those near a vector, does not grow with the number of cells.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import TypeAlias
 
 import numpy as np
 
-from faceindex.clustering.kernels import empty_lists, keep_best, sort_lists
+from faceindex.clustering.kernels import add_block, empty_lists, sort_lists
 from faceindex.clustering.workers import Workers
 from faceindex.types import F32, I32, I64
 
 __all__ = ["Partition"]
 
-# Chosen by benchmarks/scale.py on made-up faces of long-tailed people. Smaller cells hold more neighbours
-# for each vector that is looked at, and cost more to find.
+# Chosen by benchmarks/scale.py on made-up faces of people whose numbers of photos have a long tail. Smaller
+# cells contain more neighbours for each vector that is compared, and take longer to find.
 _CELL = 64  # vectors in a cell, on average
 _PROBES = 64  # cells that are searched for a vector, on average
-_RANKED = 2500  # cells near that of a vector, among which those are chosen
+_RANKED = 2500  # cells nearest to that of a vector, from which those are chosen
 _FIRST = 4  # cells that are searched before the others are chosen
-_SAMPLED = 512  # vectors that show how many cells would be chosen
-_OWN = 256  # cells near a first guess, among which that of a vector is chosen
-_SAMPLE_PER_CELL = 32  # vectors that the centroids are fitted to
+_SAMPLED = 512  # vectors from which the number of chosen cells is estimated
+_NEAR_GUESS = 256  # cells nearest to a first guess, from which that of a vector is chosen
+_SAMPLE_PER_CELL = 32  # vectors for each centroid that is fitted
 _FITTING_STEPS = 5
-_LARGEST_GROUP = 4  # times the mean: cells in one group; vectors that are all alike need no more
+_LARGEST_GROUP = 4  # most cells of a group, as a multiple of the mean; nearly equal vectors need no more
 _SHARD = 16_384  # vectors that a thread searches the cells for at a time
 _BLOCK = 256  # vectors in a matrix product
-_CROWDED = 16  # times the mean: a cell with more vectors (duplicates, mostly) is searched in part
+_CROWDED = 16  # multiple of the mean size above which a cell (mostly of duplicates) is searched in part
 
 _Run: TypeAlias = Callable[[Callable[[int], None], Iterable[int]], None]
 
@@ -42,8 +42,8 @@ _Run: TypeAlias = Callable[[Callable[[int], None], Iterable[int]], None]
 class _Cells:
     """Centroids of cells, in groups.
 
-    Group g has the centroid ``top[g]`` and the cells ``first[g]..first[g + 1] - 1``; cell c has the
-    centroid ``centroids[c]``, and the nearest cells to it are ``near[c]``, itself first.
+    Group g has the centroid ``top[g]`` and the cells ``first[g]..first[g + 1] - 1``. Cell c has the
+    centroid ``centroids[c]``. The cells nearest to it are ``near[c]``, itself first.
     """
 
     top: F32
@@ -51,142 +51,160 @@ class _Cells:
     centroids: F32
     near: I32
 
-    def own(self, vectors: F32, workers: Workers) -> I32:
-        """(n,) the nearest cell of each vector, nearly."""
+    def nearest(self, vectors: F32, workers: Workers) -> I32:
+        """Return the (nearly) nearest cell of each vector, (n,) int32."""
         group = _nearest_centroid(vectors, self.top, workers.run)
         guess = np.empty(len(vectors), np.int32)
 
-        def inside(g: int, rows: I64) -> None:
+        def guess_in_group(g: int, rows: I64) -> None:
             centroids = self.centroids[self.first[g] : self.first[g + 1]]
             guess[rows] = self.first[g] + (vectors[rows] @ centroids.T).argmax(axis=1)
 
-        _each(group, len(self.top), inside, workers)
-        return self.improved(vectors, guess, workers)
+        _for_each_label(group, len(self.top), guess_in_group, workers)
+        return self.nearest_to_guess(vectors, guess, workers)
 
-    def improved(self, vectors: F32, guess: I32, workers: Workers) -> I32:
-        """The nearest cell of each vector among those near to a guess."""
+    def nearest_to_guess(self, vectors: F32, guess: I32, workers: Workers) -> I32:
+        """Return the nearest cell of each vector among the cells near `guess`, (n,) int32."""
         best = np.empty(len(vectors), np.int32)
 
-        def look(c: int, rows: I64) -> None:
-            near = self.near[c, :_OWN]
+        def choose(c: int, rows: I64) -> None:
+            near = self.near[c, :_NEAR_GUESS]
             best[rows] = near[(vectors[rows] @ self.centroids[near].T).argmax(axis=1)]
 
-        _each(guess, len(self.centroids), look, workers)
+        _for_each_label(guess, len(self.centroids), choose, workers)
         return best
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Vectors in the order of the cells that they are in.
+    """Vectors in the order of their cells.
 
-    ``vectors[i]`` was at ``order[i]`` and is in cell ``own[i]``; cell c is
+    ``vectors[i]`` was at position ``order[i]`` and is in cell ``cell_of[i]``. The vectors of cell c are
     ``vectors[start[c]:start[c + 1]]``.
     """
 
     order: I64
     vectors: F32
-    own: I32
+    cell_of: I32
     start: I64
     cells: _Cells
 
     @staticmethod
     def fit(vectors: F32, seed: int, workers: Workers) -> Partition:
-        """Partition (n, d) vectors of unit length, n > 0; same vectors and seed, same partition."""
+        """Partition (n, d) vectors of unit length, n > 0. The same vectors and seed give the same result."""
         cells, guess = _fit_cells(vectors, seed, workers)
-        own = cells.improved(vectors, guess, workers)
-        order = np.argsort(own, kind="stable")
-        start = np.concatenate([[0], np.cumsum(np.bincount(own, minlength=len(cells.centroids)))])
-        return Partition(order, vectors[order], own[order], start, cells)
+        cell_of = cells.nearest_to_guess(vectors, guess, workers)
+        order = np.argsort(cell_of, kind="stable")
+        start = np.concatenate([[0], np.cumsum(np.bincount(cell_of, minlength=len(cells.centroids)))])
+        return Partition(order, vectors[order], cell_of[order], start, cells)
 
     @property
-    def names(self) -> I32:
-        """Positions before the partition, and -1 for the one behind all."""
+    def original_positions(self) -> I32:
+        """Position of each vector before the partition, and -1 for the padding of lists, (n + 1,)."""
         return np.append(self.order.astype(np.int32), np.int32(-1))
 
-    def own_cells(self, queries: F32, workers: Workers) -> I32:
-        """(m,) the cell that each query would be in."""
-        return self.cells.own(queries, workers)
-
     def search(
-        self, queries: F32, own: I32, k: int, floor: float, leave_out: I32, workers: Workers
+        self, queries: F32, cell_of: I32, k: int, floor: float, leave_out: I32, workers: Workers
     ) -> tuple[I32, F32]:
-        """The best of the cells near to each query, by positions in `vectors`; their number pads.
+        """Find the k most similar vectors in the cells near each query.
 
-        `own` are the queries' cells, ascending.
+        Parameters
+        ----------
+        queries : (m, d) float32
+            In the order of their cells.
+        cell_of : (m,) int32
+            The cell of each query, ascending.
+        k : int
+        floor : float
+            Vectors of this similarity or less are left out.
+        leave_out : (m,) int32
+            Position in `vectors` that must not be found for each query; -1 for none.
+        workers : Workers
+
+        Returns
+        -------
+        found : (m, k) int32
+            Positions in `vectors`, most similar first; padded with n.
+        similarities : (m, k) float32
+            Padded with `floor`.
         """
         m, n = len(queries), len(self.vectors)
         found, similarities = empty_lists(m, k, floor, n)
         first = max(_FIRST, -(-2 * k // _CELL))
-        slack = self._slack(queries, own, k, floor, first, leave_out)
+        slack = self._slack(queries, cell_of, k, floor, first, leave_out)
 
         def search(start: int) -> None:
             stop = min(start + _SHARD, m)
-            lines, cells = [], []
-            for begin, end in _blocks(own[start:stop], start):
-                near, asking = self.cells.near[own[begin]], np.arange(begin, end)
-                asked, out = queries[begin:end], leave_out[begin:end]
+            lists, cells = [], []
+            for begin, end in _blocks(cell_of[start:stop], start):
+                near, positions = self.cells.near[cell_of[begin]], np.arange(begin, end)
+                block, out = queries[begin:end], leave_out[begin:end]
                 for cell in near[:first].tolist():
-                    self._look(asked, asking, cell, out, found, similarities)
+                    self._search_cell(block, positions, cell, out, found, similarities)
                 enough = _worst(similarities[begin:end]) - slack
-                close = asked @ self.cells.centroids[near[first:]].T >= enough[:, None]
+                close = block @ self.cells.centroids[near[first:]].T >= enough[:, None]
                 rows, columns = np.divmod(np.flatnonzero(close), close.shape[1])
-                lines.append(asking[rows])
+                lists.append(positions[rows])
                 cells.append(near[first:][columns])
-            self._probe(queries, np.concatenate(lines), np.concatenate(cells), leave_out, found, similarities)
+            self._search_cells(
+                queries, np.concatenate(lists), np.concatenate(cells), leave_out, found, similarities
+            )
             sort_lists(found, similarities, start, stop)
 
         workers.run(search, range(0, m, _SHARD))
         return found, similarities
 
-    def _probe(
-        self, queries: F32, lines: I64, cells: I32, leave_out: I32, found: I32, similarities: F32
+    def _search_cells(
+        self, queries: F32, lists: I64, cells: I32, leave_out: I32, found: I32, similarities: F32
     ) -> None:
-        """Look for the query of each line in the cell beside it."""
+        """Search ``cells[i]`` for the query ``lists[i]``, for each i."""
         by_cell = np.argsort(cells, kind="stable")
-        lines, cells = lines[by_cell], cells[by_cell]
-        out = leave_out[lines]
+        lists, cells = lists[by_cell], cells[by_cell]
+        out = leave_out[lists]
         for begin, end in _blocks(cells):
-            asking = lines[begin:end]
-            self._look(queries[asking], asking, int(cells[begin]), out[begin:end], found, similarities)
+            some = lists[begin:end]
+            self._search_cell(queries[some], some, int(cells[begin]), out[begin:end], found, similarities)
 
-    def _look(self, asked: F32, lines: I64, cell: int, leave_out: I32, found: I32, similarities: F32) -> None:
-        """Look for some queries in one cell."""
+    def _search_cell(
+        self, queries: F32, lists: I64, cell: int, leave_out: I32, found: I32, similarities: F32
+    ) -> None:
+        """Compare some queries with the vectors of one cell, and update their lists."""
         n = len(self.vectors)
         low, high = int(self.start[cell]), int(self.start[cell + 1])
         crowd = max(2 * found.shape[1], _CROWDED * max(1, n // len(self.cells.centroids)))
-        if high - low > crowd:  # its own vectors look around themselves
+        if high - low > crowd:  # search a part: around the query itself, if it is in this cell
             low = max(low, min(int(leave_out[0]) - crowd // 2, high - crowd))
             high = low + crowd
-        keep_best(asked @ self.vectors[low:high].T, lines, leave_out, low, n, found, similarities)
+        add_block(queries @ self.vectors[low:high].T, lists, leave_out, low, n, found, similarities)
 
-    def _slack(self, queries: F32, own: I32, k: int, floor: float, first: int, leave_out: I32) -> float:
-        """How far short a centroid may fall for its cell to be searched.
+    def _slack(self, queries: F32, cell_of: I32, k: int, floor: float, first: int, leave_out: I32) -> float:
+        """Return how much less similar than the worst entry of a list a centroid may be.
 
-        With it, `_PROBES` cells are searched for a query on average: fewer for one
-        with many alike around it, more for a lonely one.
+        Cells with such centroids are searched. On average these are `_PROBES` for a query: fewer for a
+        query with many similar vectors, more for one with few.
         """
         if self.cells.near.shape[1] <= max(first, _PROBES):
             return np.inf
         some = np.unique(np.linspace(0, len(queries) - 1, _SAMPLED).astype(np.int64))
-        short = []
+        shortfalls = []
         for i in some.tolist():
-            near, asked, out = self.cells.near[own[i]], queries[i : i + 1], leave_out[i : i + 1]
+            near, query, out = self.cells.near[cell_of[i]], queries[i : i + 1], leave_out[i : i + 1]
             found, similarities = empty_lists(1, k, floor, len(self.vectors))
             for cell in near[:first].tolist():
-                self._look(asked, np.zeros(1, np.int64), cell, out, found, similarities)
-            short.append(_worst(similarities) - self.cells.centroids[near[first:]] @ asked[0])
+                self._search_cell(query, np.zeros(1, np.int64), cell, out, found, similarities)
+            shortfalls.append(_worst(similarities) - self.cells.centroids[near[first:]] @ query[0])
         searched = max(0, _PROBES - first) * len(some)
-        return float(np.partition(np.concatenate(short), searched)[searched])
+        return float(np.partition(np.concatenate(shortfalls), searched)[searched])
 
 
 def _worst(similarities: F32) -> F32:
-    """(m,) the least similarity of each heap; -1 for one that is not full."""
+    """Return the lowest similarity of each heap, (m,); -1 for a heap that is not full."""
     worst: F32 = np.maximum(similarities[:, 0], np.float32(-1))
     return worst
 
 
 def _fit_cells(vectors: F32, seed: int, workers: Workers) -> tuple[_Cells, I32]:
-    """Cells of vectors, none of them empty, and a guess of the cell of each vector."""
+    """Fit cells to vectors; return the cells, none of them empty, and a guess of the cell of each vector."""
     n = len(vectors)
     n_cells = max(1, round(n / _CELL))
     n_groups = max(1, round(n_cells**0.5))
@@ -209,7 +227,7 @@ def _fit_cells(vectors: F32, seed: int, workers: Workers) -> tuple[_Cells, I32]:
         used, guess[rows] = np.unique(guess[rows], return_inverse=True)
         inside[g] = centroids[used]
 
-    _each(group, len(top), fit, workers, whole=True)
+    _for_each_label(group, len(top), fit, workers, whole=True)
     used = sorted(inside)
     first = np.concatenate([[0], np.cumsum([len(inside[g]) for g in used])])
     begins = np.zeros(len(top), np.int32)
@@ -220,7 +238,7 @@ def _fit_cells(vectors: F32, seed: int, workers: Workers) -> tuple[_Cells, I32]:
 
 
 def _near_cells(top: F32, first: I64, centroids: F32, workers: Workers) -> I32:
-    """The cells nearest to each, itself first, among those of the nearest groups."""
+    """Return the cells nearest to each cell, itself first, from the nearest groups."""
     count = min(_RANKED, len(centroids))
     near = np.empty((len(centroids), count), np.int32)
     apart = -(top @ top.T)
@@ -233,7 +251,7 @@ def _near_cells(top: F32, first: I64, centroids: F32, workers: Workers) -> I32:
         among = np.concatenate([np.arange(first[h], first[h + 1]) for h in groups[g, : enough + 1]])
         own = np.arange(first[g], first[g + 1])
         apart = -(centroids[own] @ centroids[among].T)
-        np.fill_diagonal(apart, -np.inf)  # its own group comes first
+        np.fill_diagonal(apart, -np.inf)  # `among` starts with `own`: each cell is nearest to itself
         best = np.argpartition(apart, count - 1, axis=1)[:, :count]
         by_distance = np.argsort(np.take_along_axis(apart, best, axis=1), axis=1, kind="stable")
         near[own] = among[np.take_along_axis(best, by_distance, axis=1)]
@@ -243,19 +261,20 @@ def _near_cells(top: F32, first: I64, centroids: F32, workers: Workers) -> I32:
 
 
 def _centroids(sample: F32, n_cells: int, rng: np.random.Generator, run: _Run) -> F32:
-    """Spherical k-means: unit vectors that most of the sample is near to one of."""
+    """Fit unit centroids to a sample by spherical k-means."""
     centroids = sample[rng.choice(len(sample), n_cells, replace=False)]
     for _ in range(_FITTING_STEPS):
         cell = _nearest_centroid(sample, centroids, run)
         used, first = np.unique(np.sort(cell), return_index=True)
         sums = np.add.reduceat(sample[np.argsort(cell, kind="stable")], first, axis=0)
-        # A cell that nothing is nearest to starts again elsewhere.
+        # Move a centroid that no vector is nearest to, to a random vector.
         centroids = sample[rng.choice(len(sample), n_cells, replace=False)]
         centroids[used] = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     return centroids
 
 
 def _one_by_one(work: Callable[[int], None], items: Iterable[int]) -> None:
+    """Do what `Workers.run` does, in the calling thread."""
     for item in items:
         work(item)
 
@@ -272,17 +291,17 @@ def _nearest_centroid(vectors: F32, centroids: F32, run: _Run) -> I32:
 
 
 def _blocks(labels: I32, first: int = 0) -> Iterator[tuple[int, int]]:
-    """Start and stop of runs of equal labels, in blocks; of labels of positions from `first` on."""
+    """Yield start and stop of blocks of equal consecutive labels; the first label is at position `first`."""
     ends = [*(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
     for start, stop in zip([0, *ends[:-1]], ends, strict=True):
         for begin in range(start, stop, _BLOCK):
             yield first + begin, first + min(begin + _BLOCK, stop)
 
 
-def _each(
+def _for_each_label(
     labels: I32, n_labels: int, work: Callable[[int, I64], None], workers: Workers, *, whole: bool = False
 ) -> None:
-    """Do `work` on each label that there is and the rows that have it, in blocks if not `whole`."""
+    """Call ``work(label, rows)`` for the rows of each label: block by block, or all at once if `whole`."""
     order = np.argsort(labels, kind="stable")
     start = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_labels))]).tolist()
 

@@ -1,4 +1,4 @@
-"""Questions about the clusters of an index, answered from arrays."""
+"""Queries on the clusters of an index: their sizes and typical faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads for work that releases the interpreter's lock: matrix products and compiled kernels."""
+"""Threads for matrix products and compiled kernels, which release Python's global lock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Workers"]
 
 
 class Workers:
-    """A thread for each core; a matrix product stays in its thread, as the cores have their own."""
+    """One thread per core. BLAS uses one thread per matrix product meanwhile, as all cores are busy."""
 
     def __enter__(self) -> Workers:
         self._limits = _libraries().limit(limits=1, user_api="blas")
@@ -26,11 +26,11 @@ class Workers:
         self._limits.restore_original_limits()
 
     def run(self, work: Callable[[int], None], items: Iterable[int]) -> None:
-        """Do `work` on each item, in any order, and wait for all."""
+        """Call `work` with each item, in any order, and wait until all calls have returned."""
         for _ in self._pool.map(work, items):
             pass
 
 
 @functools.cache
 def _libraries() -> threadpoolctl.ThreadpoolController:
-    return threadpoolctl.ThreadpoolController()  # looks at all that is loaded, which takes milliseconds
+    return threadpoolctl.ThreadpoolController()  # inspects all loaded libraries, which takes milliseconds

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from faceindex.errors import ImageError, Reason
 
-__all__ = ["IMAGE_SUFFIXES", "content_hash", "is_truncated", "read", "recognise_format", "sniff"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "content_hash",
+    "is_truncated",
+    "missing_folder",
+    "read",
+    "recognise_format",
+    "sniff",
+]
 
 IMAGE_SUFFIXES: frozenset[str] = frozenset(
     {
@@ -134,7 +142,7 @@ def read(path: str | PathLike[str]) -> bytes:
             file.seek(0)
             return file.readall()
     except (FileNotFoundError, NotADirectoryError):
-        raise ImageError(path, Reason.MISSING, "there is no such file.", "Check the path.") from None
+        raise _missing(path) from None
     except IsADirectoryError:
         raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a folder.", "Choose a file in it.") from None
     except PermissionError:
@@ -148,6 +156,28 @@ def read(path: str | PathLike[str]) -> bytes:
             f"it cannot be read ({getattr(error, 'strerror', None) or error}).",
             "Check the disk or the network connection, and try again.",
         ) from error
+
+
+def _missing(path: str | PathLike[str]) -> ImageError:
+    folder = missing_folder(path)
+    if folder is None:
+        return ImageError(path, Reason.MISSING, "there is no such file.", "Check the path.")
+    return ImageError(
+        path,
+        Reason.MISSING,
+        f"the folder {folder} does not exist.",
+        "Mount its disk if it is not mounted; otherwise check the path.",
+    )
+
+
+def missing_folder(path: str | PathLike[str]) -> Path | None:
+    """Return the uppermost folder of a path that does not exist; None if the folder of the file exists."""
+    missing = None
+    for folder in Path(path).parents:
+        if folder.is_dir():
+            break
+        missing = folder
+    return missing
 
 
 def content_hash(data: bytes) -> bytes:

@@ -26,8 +26,9 @@ _QUOTES = str.maketrans("‘’“”", "''\"\"")
 def label_tiles(tiles: U8, labels: Sequence[str]) -> U8:
     """Add a strip with one line of text below each tile, black on white.
 
-    Text that does not fit is cut and ends in three dots. Pillow's default font has only ASCII letters:
-    accents are dropped, and other letters become question marks.
+    Text that does not fit is cut in its middle, so that a file name keeps its number and its suffix.
+    Pillow's default font has only ASCII letters: accents are dropped, and other letters become question
+    marks.
 
     Parameters
     ----------
@@ -55,7 +56,8 @@ def label_tiles(tiles: U8, labels: Sequence[str]) -> U8:
 def draw_boxes(image: Image, boxes: F32, labels: Sequence[str]) -> Image:
     """Draw a box with a label around each face, on a copy of the image.
 
-    Lines and letters grow with the image, so that they stay legible when it is scaled down.
+    Lines and letters grow with the image, so that they stay legible when it is scaled down, but not beyond
+    the size of the faces, so that the labels of a crowd cover few faces.
 
     Parameters
     ----------
@@ -72,8 +74,10 @@ def draw_boxes(image: Image, boxes: F32, labels: Sequence[str]) -> Image:
     height, width = image.shape[:2]
     canvas = PIL.Image.fromarray(image)
     draw = PIL.ImageDraw.Draw(canvas)
-    font = _font(max(_FONT_SIZE, round(max(height, width) / 45)))
-    line = max(2, round(max(height, width) / 400))
+    longest = max(height, width)
+    face = float(np.median(boxes[:, 3] - boxes[:, 1])) if len(boxes) else 0.0
+    font = _font(max(_FONT_SIZE, round(min(longest / 45, face / 2))))
+    line = max(2, round(min(longest / 400, face / 12)))
     edge = max(1, line // 4)
     limits = np.array([width - 1, height - 1] * 2)
     corners = np.clip(np.rint(boxes), 0, limits).astype(int).tolist()
@@ -109,9 +113,13 @@ def _to_ascii(text: str) -> str:
 
 
 def _shorten(text: str, font: _Font, width: float) -> str:
-    """Cut text to a width in pixels."""
+    """Cut text to a width in pixels; three dots replace its middle."""
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(f"{text}...") > width:
-        text = text[:-1]
-    return f"{text}..." if text else ""
+    kept = len(text)
+    while kept:
+        kept -= 1
+        shortened = f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+        if kept and font.getlength(shortened) <= width:
+            return shortened
+    return ""

@@ -72,7 +72,7 @@ def decode_parts(
     Returns
     -------
     list of Part
-        One for each box, which it covers completely. Its pixels are those that `decode` returns there.
+        One for each box, covering it completely, with the same pixels that `decode` returns there.
 
     Raises
     ------

@@ -19,10 +19,10 @@ __all__ = ["BUILTIN", "DEFAULT_DETECTOR", "DEFAULT_EMBEDDER", "DEFAULT_MIN_FACE"
 DEFAULT_DETECTOR = "mtcnn"
 DEFAULT_EMBEDDER = "dlib"
 
-# Measured with mtcnn and dlib (benchmarks/lfw_pairs.py --by-size, benchmarks/min_face.py). If one face of each
-# LFW pair is reduced to 30 px, 98.1 % of the pairs are classified correctly; if to 20 px, 95.7 %. With 30 px,
-# a face is found on each of 800 web photos; with 40 px, on all but one. Detection from 30 px takes two thirds
-# of the time of detection from 20 px.
+# Measured with mtcnn and dlib (benchmarks/lfw_pairs.py --by-size, benchmarks/min_face.py). If one face of
+# each LFW pair is reduced to 30 px, 98.1 % of the pairs are classified correctly; if to 20 px, 95.7 %. With
+# 30 px, a face is found on each of 800 web photos; with 40 px, on all but one. Detection from 30 px takes two
+# thirds of the time of detection from 20 px.
 DEFAULT_MIN_FACE = 30.0
 
 _FACENET_PYTORCH = "https://github.com/timesler/facenet-pytorch (data/)"

@@ -359,7 +359,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         before, after = (urllib.parse.urlsplit(url).scheme for url in (req.full_url, newurl))
         if after not in _SCHEMES or (before == "https" and after != "https"):
-            raise urllib.error.URLError(f"it redirects to {newurl}, which is less secure")
+            raise urllib.error.URLError(f"it redirects to {newurl}, which is not allowed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

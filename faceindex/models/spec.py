@@ -155,7 +155,7 @@ class Calibration:
         """Compute the similarity at which "same" and "different" are equally probable.
 
         A face is assumed to have one match among `n` faces. The threshold grows with the logarithm
-        of `n`: the more strangers there are, the more similar is the most similar of them.
+        of `n`, because among more strangers the most similar one is more similar.
 
         Beyond 20,000 faces, where no labelled collection was measured, it grows half as fast. Collections
         of that size have more photos of the same people as well as more people, so the expected number of

@@ -28,12 +28,12 @@ _RESERVED = {"min_face", "device"}  # keyword arguments that targets receive any
 
 
 def spec_problem(spec: Spec) -> str:
-    """Find the first field of a spec whose type or value is not valid.
+    """Describe the first field of a spec that has a wrong type or an invalid value.
 
     Returns
     -------
     str
-        Description of the problem, as a clause; empty if the spec is valid.
+        The problem as a clause; empty if the spec is valid.
     """
     if reason := _field_problem(spec, ""):
         return reason

@@ -44,9 +44,9 @@ def index_photos(
     retry_failed : bool
         Try unreadable photos again even if they have not changed.
     prune : bool
-        Remove the photos of a folder even if all of them are missing.
+        Remove the photos of a folder even if all of them, or the folder itself, are missing.
     exclude : collection of Path
-        Folders that are not walked.
+        Files and folders that are left out.
     on_event : callable
         Called with each event.
     should_stop : callable
@@ -59,7 +59,8 @@ def index_photos(
     Raises
     ------
     UsageError
-        If a path does not exist. The index does not change.
+        If a path does not exist, unless it is an indexed folder and `prune` is True. The index does not
+        change.
     """
     started = time.monotonic()
 
@@ -74,6 +75,7 @@ def index_photos(
             store,
             paths,
             retry_failed=retry_failed,
+            prune=prune,
             exclude=[*exclude, store.directory],
             on_scan=on_scan,
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faceindex import __version__
-from faceindex.errors import ImageError, Reason
+from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
@@ -53,6 +53,8 @@ class Plan:
         Indexed photos in the walked folders that no longer exist.
     missing : list of PhotoRecord
         The same, where the whole folder is empty or missing: its disk may not be mounted.
+    empty_folders : list of str
+        Absolute paths of the folders of `missing`.
     scan_digest : str or None
         Digest of the walk, for `Store.save_scan`; None if the walk has none.
     nothing_changed : bool
@@ -65,6 +67,7 @@ class Plan:
     failed: list[tuple[Task, ImageError]] = field(default_factory=list)
     gone: list[PhotoRecord] = field(default_factory=list)
     missing: list[PhotoRecord] = field(default_factory=list)
+    empty_folders: list[str] = field(default_factory=list)
     scan_digest: str | None = None
     nothing_changed: bool = False
 
@@ -87,6 +90,7 @@ def make_plan(
     paths: Sequence[str | os.PathLike[str]],
     *,
     retry_failed: bool,
+    prune: bool,
     exclude: Collection[Path],
     on_scan: Callable[[int], None],
 ) -> Plan:
@@ -98,6 +102,8 @@ def make_plan(
     ----------
     store : Store or None
         None for an index that does not exist yet.
+    prune : bool
+        Allow indexed folders that do not exist: all their photos are missing.
     on_scan : callable
         Called now and then with the number of files; an exception from it ends the walk.
 
@@ -106,9 +112,18 @@ def make_plan(
     UsageError
         If a path does not exist.
     """
+    lost = [] if store is None else _lost_folders(store, paths)
+    if lost and not prune:
+        raise UsageError(
+            f"The indexed folder {os.path.realpath(lost[0])} does not exist: its disk is not mounted, or it "
+            "was moved or deleted.",
+            "Mount the disk, or pass `prune=True`: photos that are found in the other paths keep their faces "
+            "and clusters, and the rest are removed.",
+        )
+    paths = [path for path in paths if path not in lost]
     listing = walk(paths, exclude=exclude, on_files=on_scan)
     # Another version may find other files unreadable, or ignore other names.
-    digest = None if listing.digest is None else f"{__version__} {listing.digest}"
+    digest = None if lost or listing.digest is None else f"{__version__} {listing.digest}"
     if (
         store is not None
         and digest is not None
@@ -121,6 +136,9 @@ def make_plan(
     roots, known = _compare_roots(store, [path for path, _ in folders])
     # A file that is passed exists, or the walk raises: only folders can lack photos.
     places = [_Place(*roots.locate(folder)) for folder, name in split if name == "."]
+    for path in map(os.path.realpath, lost):
+        inside = [root for root in roots.paths if root.is_relative_to(path)]
+        places += [_Place(*roots.find(root)) for root in inside or [Path(path)]]
     plan = Plan(folders=folders, scan_digest=digest)
     unchanged: list[PhotoRecord] = []
     seen: set[tuple[str, str]] = set()
@@ -142,12 +160,17 @@ def make_plan(
         seen.add(key)
         plan.tasks.append(task)
     empty = {place for place in places if not any(place.contains(*key) for key in seen)}
+    lacking: set[_Place] = set()
     for key in sorted(known.keys() - seen):
         if any(place.contains(*key) for place in unlisted):
             continue
         within = [place for place in places if place.contains(*key)]
-        if within:
-            (plan.missing if empty.issuperset(within) else plan.gone).append(known[key])
+        if within and empty.issuperset(within):
+            plan.missing.append(known[key])
+            lacking.update(within)
+        elif within:
+            plan.gone.append(known[key])
+    plan.empty_folders = sorted(os.path.join(place.root, place.relpath).rstrip(os.sep) for place in lacking)  # noqa: PTH118
     plan.unchanged = _counted(unchanged)
     return plan
 
@@ -170,6 +193,26 @@ def _compare_roots(
         path, prefix = inside[record.root_id]
         known[path, f"{prefix}/{record.relpath}" if prefix else record.relpath] = record
     return roots, known
+
+
+def _lost_folders(store: Store, paths: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """Return the paths that do not exist, but that are folders with photos in the index."""
+    absent = [path for path in paths if os.fspath(path) and not _exists(path)]
+    if not absent:
+        return []
+    roots = {root.id: Path(root.path) for root in store.roots()}
+    folders = {parent for root_id, relpath in store.photos() for parent in (roots[root_id] / relpath).parents}
+    return [path for path in absent if Path(os.path.realpath(path)) in folders]
+
+
+def _exists(path: str | os.PathLike[str]) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        pass  # reported by the walk
+    return True
 
 
 def _counted(records: Sequence[PhotoRecord]) -> ScanCounts:
@@ -202,15 +245,15 @@ class _Roots:
     """The roots of an index as real paths, so that each folder has one root under all its names."""
 
     def __init__(self) -> None:
-        self._paths: list[Path] = []
+        self.paths: list[Path] = []
         self._found: dict[str | os.PathLike[str], tuple[str, str]] = {}
 
     def add(self, folders: Iterable[str]) -> None:
         """Add folders in the way of `Store.add_root`: a new root replaces the roots inside it."""
         for folder in map(Path, folders):
-            if not any(folder.is_relative_to(path) for path in self._paths):
-                self._paths = [path for path in self._paths if not path.is_relative_to(folder)]
-                self._paths.append(folder)
+            if not any(folder.is_relative_to(path) for path in self.paths):
+                self.paths = [path for path in self.paths if not path.is_relative_to(folder)]
+                self.paths.append(folder)
 
     def locate(self, folder: str | os.PathLike[str], relpath: str = ".") -> tuple[str, str]:
         """Return the root of a folder and the path below it, separated by ``/``; "" is the root itself."""
@@ -224,7 +267,7 @@ class _Roots:
 
     def find(self, folder: Path) -> tuple[str, str]:
         """As `locate`, for a real path or the path of a root, which may have become a link since."""
-        for path in self._paths:
+        for path in self.paths:
             if folder.is_relative_to(path):
                 inside = folder.relative_to(path).as_posix()
                 return str(path), "" if inside == "." else inside

@@ -201,8 +201,9 @@ class _Run:
             self.settled = False
             self.emit(
                 Warned(
-                    f"All {self.summary.missing} indexed photos of a folder are missing. They were kept, in "
-                    "case its disk is not mounted; pass `prune=True` to remove them."
+                    f"All {self.summary.missing:,} indexed photos in {', '.join(self.plan.empty_folders)} "
+                    "are missing. They were kept, in case a disk is not mounted; pass `prune=True` to remove "
+                    "them."
                 )
             )
         else:

@@ -16,6 +16,7 @@ __all__ = [
     "delete_photos",
     "move_photos",
     "photos",
+    "photos_by_content",
     "photos_by_id",
     "roots",
     "save_photo",
@@ -82,6 +83,11 @@ def photos_by_id(catalog: Catalog, ids: Iterable[int]) -> list[PhotoRecord]:
         for chunk in chunks(list(ids))
         for photo in _select(catalog, f"WHERE id IN ({placeholders(chunk)}) ORDER BY id", chunk)
     ]
+
+
+def photos_by_content(catalog: Catalog, content_hash: bytes) -> list[PhotoRecord]:
+    """Return the photos with this content hash, in the order of their ids."""
+    return _select(catalog, "WHERE content_hash = ? ORDER BY id", (content_hash,))
 
 
 def _select(catalog: Catalog, clauses: str, parameters: Sequence[object]) -> list[PhotoRecord]:

@@ -300,6 +300,8 @@ class Counts:
         Faces in a cluster.
     clusters : int
         Clusters with at least one face.
+    newer_faces : int
+        Faces added after the newest clustering; 0 without a clustering.
     rows : int
         Rows of ``vectors.f32``: live faces and tombstones.
     bytes : mapping of str to int
@@ -313,6 +315,7 @@ class Counts:
     faces: int
     clustered: int
     clusters: int
+    newer_faces: int
     rows: int
     bytes: Mapping[str, int]
     last_run: Run | None

@@ -228,6 +228,10 @@ class Store:
         """Return photos by id; unknown ids are ignored."""
         return {photo.id: photo for photo in photo_records.photos_by_id(self._catalog, set(photo_ids))}
 
+    def photos_by_content(self, content_hash: bytes) -> list[PhotoRecord]:
+        """Return the photos with this content, in the order of their ids."""
+        return photo_records.photos_by_content(self._catalog, content_hash)
+
     def commit(self, photos: Sequence[NewPhoto]) -> None:
         """Store a batch of photos and their faces durably: all of it, or nothing.
 
@@ -353,7 +357,7 @@ class Store:
         Raises
         ------
         StoreError
-            If the file cannot be written. Searches are slower without it, and still correct.
+            If the file cannot be written; searches are slower then, and still correct.
         """
         self._require_writable()
         return self._get_search().update_hnsw(always, progress)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 
 def test_the_table_shows_size_and_examples(indexed, run) -> None:
@@ -17,7 +18,16 @@ def test_the_table_shows_size_and_examples(indexed, run) -> None:
         assert len(people) == 1
 
 
-def test_json_has_all(indexed, run) -> None:
+def test_absolute_paths(indexed, run, tmp_path) -> None:
+    lines = run("cluster", "--absolute").stdout.splitlines()
+    for line in lines[4:]:
+        _, _, examples = line.split(maxsplit=2)
+        assert all(photo.startswith(f"{tmp_path}/album/person") for photo in examples.split(", "))
+    clusters = json.loads(run("cluster", "--absolute", "--json").stdout)["clusters"]
+    assert all(Path(photo).is_file() for cluster in clusters for photo in cluster["examples"])
+
+
+def test_json(indexed, run) -> None:
     document = json.loads(run("cluster", "--seed", "5", "--min-size", "3", "--json").stdout)
     assert document["schema"] == "faceindex/cluster/1"
     assert document["algorithm"] == "chinese-whispers"
@@ -30,7 +40,7 @@ def test_json_has_all(indexed, run) -> None:
     assert again["kept"] == 12
 
 
-def test_only_the_largest_are_shown_unless_asked(index_album, run, fake_models, tmp_path) -> None:
+def test_only_the_largest_are_listed_without_verbose(index_album, run, fake_models, tmp_path) -> None:
     for person in range(12):
         colour = (32 + 32 * (person % 6), 64 + 96 * (person // 6), 128)
         for number in range(2):
@@ -53,7 +63,7 @@ def test_kmeans(indexed, run) -> None:
     assert "12 faces" in too_many.stderr
 
 
-def test_no_cluster_is_an_empty_answer(indexed, run) -> None:
+def test_no_clusters_is_an_empty_answer(indexed, run) -> None:
     result = run("cluster", "--min-size", "5")
     assert result.exit_code == 1
     assert result.stdout.startswith("0 clusters of 0 faces, and 12 faces in none")
@@ -68,7 +78,7 @@ def test_an_index_without_faces(index_album, run, fake_models, tmp_path) -> None
     assert "no faces" in result.stderr
 
 
-def test_an_unknown_algorithm_names_the_near_one(indexed, run) -> None:
+def test_an_unknown_algorithm_suggests_a_similar_one(indexed, run) -> None:
     result = run("cluster", "--algorithm", "kmean")
     assert result.exit_code == 2
     assert "Did you mean 'kmeans'?" in result.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from faceindex import FaceIndex, models
-from faceindex.evaluation.report import _Neighbours
+from faceindex.evaluation.sweep import _Neighbours
 
 
 def document(result) -> dict:
@@ -24,12 +24,12 @@ def test_tables(clustered, run) -> None:
     rows = [line.split() for line in text.splitlines() if line.startswith("person")]
     assert [row[0] for row in rows] == ["person", "person0", "person1", "person2"]
     assert all(row[1:6:4] == ["4", "100.0%"] for row in rows[1:])
-    assert "each face asks the other photos: 100.00% right (12 of 12)" in text
-    assert "taken for whom" not in text
+    assert "each face, searched on the other photos: 100.00% right (12 of 12)" in text
+    assert "share a cluster" not in text
     assert result.stderr == ""
 
 
-def test_json_is_everything(clustered, run) -> None:
+def test_json_has_all_scores(clustered, run) -> None:
     found = document(run("eval", "--json", "--sweep"))
     assert found["schema"] == "faceindex/eval/1"
     assert (found["photos"], found["faces"], found["labels"], found["face"]) == (12, 12, "folders", "largest")
@@ -44,12 +44,13 @@ def test_json_is_everything(clustered, run) -> None:
     assert document(run("eval", "--json"))["sweep"] is None
 
 
-def test_mistakes_are_told_with_their_photos(clustered, run, tmp_path: Path) -> None:
+def test_mistakes_are_listed_with_their_photos(clustered, run, tmp_path: Path) -> None:
     rows = [f"album/person{p}/{n}.png,{'Ann' if p < 2 else 'Bob'}" for p in range(3) for n in range(4)]
     rows[4] = "album/person1/0.png,Bob"
     (tmp_path / "labels.csv").write_text("\n".join(["photo,label", *rows, "no.png,Ann"]))
     result = run("eval", "--labels", "labels.csv")
-    assert "Ann + Bob: 1 face astray in cluster" in result.stdout
+    assert "People who share a cluster\n" in result.stdout
+    assert "Ann + Bob: 1 face misplaced in cluster" in result.stdout
     assert "      album/person1/0.png\n" in result.stdout
     assert "1 row of a photo that is not in the index is left out (line 14: no.png)" in result.stderr
     found = document(run("eval", "--labels", "labels.csv", "--json", "-q"))
@@ -60,6 +61,17 @@ def test_mistakes_are_told_with_their_photos(clustered, run, tmp_path: Path) -> 
     ann, bob = found["people"]
     assert (ann["photos"], ann["in_cluster"], ann["accuracy"]) == (7, 4, 4 / 7)
     assert (bob["photos"], bob["in_cluster"], bob["accuracy"]) == (5, 4, 4 / 5)
+
+
+def test_absolute_paths(clustered, run, tmp_path: Path) -> None:
+    rows = [f"album/person{p}/{n}.png,{'Ann' if p < 2 else 'Bob'}" for p in range(3) for n in range(4)]
+    rows[4] = "album/person1/0.png,Bob"
+    (tmp_path / "labels.csv").write_text("\n".join(["photo,label", *rows]))
+    photo = str(tmp_path / "album" / "person1" / "0.png")
+    assert f"      {photo}\n" in run("eval", "--labels", "labels.csv", "--absolute").stdout
+    found = document(run("eval", "--labels", "labels.csv", "--absolute", "--json"))
+    assert found["confusions"][0]["faces"][0]["photo"] == photo
+    assert found["identification"]["leave_one_out"]["wrong"][0]["photo"] == photo
 
 
 def test_photos_without_a_face_and_unreadable_ones(album, index_album, run, fake_models) -> None:
@@ -88,7 +100,7 @@ def test_faces_can_be_labelled_one_by_one(clustered, run, tmp_path: Path) -> Non
     assert "--face" in result.stderr
 
 
-def test_many_people_are_shortened(album, index_album, run, fake_models) -> None:
+def test_only_the_worst_of_many_people_are_listed(album, index_album, run, fake_models) -> None:
     for i in range(30):
         colour = (32 * (i % 6) + 64, 32 * (i // 6) + 64, 255)
         fake_models.make_photo(album / f"single{i:02}" / "0.png", colour)
@@ -100,15 +112,15 @@ def test_many_people_are_shortened(album, index_album, run, fake_models) -> None
     assert sum(line.startswith("single") for line in run("eval", "--all").stdout.splitlines()) == 30
 
 
-def test_faces_that_came_later_are_told(clustered, index_album, run, fake_models) -> None:
+def test_faces_added_after_clustering_cause_a_warning(clustered, index_album, run, fake_models) -> None:
     fake_models.make_photo(clustered / "person0" / "late.png", (64, 64, 128), mark=77)
     index_album("album")
     result = run("eval")
     assert result.exit_code == 0
-    assert "1 face came after the last `faceindex cluster`" in result.stderr
+    assert "1 face was added after the last `faceindex cluster`" in result.stderr
 
 
-def test_before_clustering_it_says_what_to_do(indexed, run) -> None:
+def test_before_clustering_the_error_names_the_command(indexed, run) -> None:
     result = run("eval")
     assert result.exit_code == 1
     assert "Run `faceindex cluster`" in result.stderr
@@ -135,14 +147,14 @@ def test_an_empty_index(index_album, run, tmp_path: Path) -> None:
         ("--plot", "no/a.png"),
     ],
 )
-def test_what_cannot_be_obeyed(args: tuple[str, ...], clustered, run) -> None:
+def test_invalid_options(args: tuple[str, ...], clustered, run) -> None:
     result = run("eval", *args)
     assert result.exit_code == 2
     assert args[0] in result.stderr or args[1].split("/")[0] in result.stderr
     assert result.stdout == ""
 
 
-def test_a_sweep_changes_nothing_and_has_the_defaults_among_its_lines(clustered, run) -> None:
+def test_a_sweep_changes_nothing_and_lists_the_defaults(clustered, run) -> None:
     before = run("faces", "--csv").stdout
     lines = run("eval", "--sweep").stdout.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("Chinese Whispers by constant"))
@@ -157,7 +169,9 @@ def test_a_sweep_changes_nothing_and_has_the_defaults_among_its_lines(clustered,
 
 
 @pytest.mark.parametrize("threshold", [-0.3, 0.0, 0.4, 0.999])
-def test_a_sweep_clusters_as_cluster_does(threshold: float, album, index_album, run, fake_models) -> None:
+def test_a_sweep_makes_the_same_clusters_as_cluster(
+    threshold: float, album, index_album, run, fake_models
+) -> None:
     rng = np.random.default_rng(0)
     for i in range(40):
         colour = tuple(int(value) for value in rng.integers(2, 8, 3) * 32)
@@ -193,7 +207,7 @@ def test_status_plots_without_labels_or_clusters(indexed, run, tmp_path: Path) -
     assert "Two faces with" not in text
 
 
-def test_a_constant_threshold_is_the_one_that_is_drawn(indexed, run, tmp_path: Path) -> None:
+def test_a_constant_threshold_is_drawn_in_the_plot(indexed, run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     run("cluster", "--threshold", "0.77")
     run("status", "--plot", "a.svg")

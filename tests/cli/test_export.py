@@ -12,12 +12,12 @@ def test_crops(clustered, run, tmp_path) -> None:
     assert dry.exit_code == 0
     assert (
         dry.stdout
-        == "out: 12 faces of 12 photos; 12 files would be written, 0 unchanged, 0 would be removed\n"
+        == "out: 12 faces on 12 photos; 12 files would be written, 0 unchanged, 0 would be removed\n"
     )
     assert not (tmp_path / "out").exists()
     first = run("export", "crops", "out")
     assert (first.exit_code, first.stderr) == (0, "")
-    assert first.stdout == "out: 12 faces of 12 photos; 12 files written, 0 unchanged, 0 removed\n"
+    assert first.stdout == "out: 12 faces on 12 photos; 12 files written, 0 unchanged, 0 removed\n"
     document = json.loads(run("export", "crops", "out", "--margin", "0", "--json").stdout)
     assert document == {
         "schema": "faceindex/export/1",
@@ -34,7 +34,7 @@ def test_crops(clustered, run, tmp_path) -> None:
     }
 
 
-def test_what_is_left_out_is_told_and_the_code_is_1(clustered, run, tmp_path) -> None:
+def test_files_left_alone_and_unreadable_photos_are_reported(clustered, run, tmp_path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "0_0.png").write_text("mine")
     (clustered / "person2" / "3.png").unlink()
@@ -43,7 +43,7 @@ def test_what_is_left_out_is_told_and_the_code_is_1(clustered, run, tmp_path) ->
     assert "0_0.png is left as it is" in result.stderr
     assert "3.png: there is no such file" in result.stderr
     assert "10 files written" in result.stdout
-    assert "1 of others left alone; 1 photo could not be used" in result.stdout
+    assert "1 foreign or changed file left alone; 1 photo could not be read" in result.stdout
     document = json.loads(run("export", "crops", "out", "--json").stdout)
     assert [entry["file"] for entry in document["kept"]] == ["0_0.png"]
     assert document["failed"][0]["reason"] == "missing"
@@ -58,7 +58,7 @@ def test_clusters(clustered, run, tmp_path) -> None:
     )
     none = run("export", "clusters", "large", "--min-size", "5")
     assert none.exit_code == 1
-    assert "no such face" in none.stderr
+    assert "No faces match." in none.stderr
     wrong = run("export", "clusters", "x", "--link", "symlink")
     assert wrong.exit_code == 2
     assert "Pass --photos" in wrong.stderr
@@ -83,7 +83,7 @@ def test_boxes_to_standard_output(indexed, run) -> None:
     assert json.loads(both.stdout)["schema"] == "faceindex/error/1"
 
 
-def test_a_file_of_others_is_an_error(indexed, run, tmp_path) -> None:
+def test_a_foreign_file_is_an_error(indexed, run, tmp_path) -> None:
     (tmp_path / "b.csv").write_text("image_path,y_min,x_max,y_max,x_min\n")
     result = run("export", "boxes", "b.csv")
     assert result.exit_code == 2
@@ -94,7 +94,7 @@ def test_a_file_of_others_is_an_error(indexed, run, tmp_path) -> None:
     assert not (tmp_path / ".faceindex-export").exists()
 
 
-def test_a_file_among_photos_opens_no_door(clustered, run) -> None:
+def test_a_file_exported_among_photos_does_not_make_their_folder_a_destination(clustered, run) -> None:
     folder = clustered / "person0"
     assert run("export", "crops", folder).exit_code == 2
     assert run("export", "boxes", folder / "boxes.csv").exit_code == 0
@@ -135,7 +135,7 @@ def test_an_index_without_faces(index_album, run, fake_models, tmp_path) -> None
     for what in (("crops", "out"), ("boxes", "b.csv"), ("embeddings", "e.npz")):
         result = run("export", *what)
         assert result.exit_code == 1, result.stderr
-        assert "no such face" in result.stderr
+        assert "The index has no faces." in result.stderr
 
 
 def test_usage(run, tmp_path) -> None:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 
-def test_summary_states_the_weight(clustered, run) -> None:
+def test_the_summary_has_counts_and_bytes(clustered, run) -> None:
     result = run("gallery", "page")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -28,7 +28,7 @@ def test_json(clustered, run) -> None:
     assert document["unreadable"] == document["kept"] == []
 
 
-def test_copies_are_weighed_apart(clustered, run) -> None:
+def test_copied_bytes_are_counted_apart(clustered, run) -> None:
     document = json.loads(run("gallery", "page", "--copy", "--json").stdout)
     copies = list((Path(document["page"]).parent / "photos").iterdir())
     assert document["copies"] == len(copies) == 12
@@ -42,7 +42,7 @@ def test_dry_run(clustered, run) -> None:
     assert not Path("page").exists()
 
 
-def test_a_photo_that_is_gone(clustered, run) -> None:
+def test_a_missing_photo_is_reported(clustered, run) -> None:
     gone = clustered / "person1" / "2.png"
     gone.unlink()
     result = run("gallery", "page")
@@ -53,7 +53,7 @@ def test_a_photo_that_is_gone(clustered, run) -> None:
     assert document["unreadable"] == [{"photo": str(gone), "reason": "missing"}]
 
 
-def test_without_clusters_the_page_says_so(indexed, run) -> None:
+def test_without_clusters_there_is_a_warning(indexed, run) -> None:
     result = run("gallery", "page")
     assert result.exit_code == 0
     assert "faceindex cluster" in result.stderr
@@ -80,7 +80,7 @@ def test_wrong_destinations(clustered, run) -> None:
     assert not list(clustered.glob("**/index.html"))
 
 
-def test_ctrl_c_says_what_becomes_of_it(clustered, run, monkeypatch) -> None:
+def test_ctrl_c_is_reported_with_what_is_kept(clustered, run, monkeypatch) -> None:
     def interrupt(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
@@ -90,7 +90,7 @@ def test_ctrl_c_says_what_becomes_of_it(clustered, run, monkeypatch) -> None:
     for command in (("gallery",), ("export", "crops"), ("export", "clusters")):
         result = run(*command, "page")
         assert result.exit_code == 130
-        assert "Interrupted. What is written stays" in result.stderr
+        assert "Interrupted. Finished files are kept" in result.stderr
 
 
 def test_a_changed_page_is_an_error(clustered, run) -> None:

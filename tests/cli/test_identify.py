@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image as PillowImage
 
 from faceindex.errors import FaceIndexError
 
@@ -70,7 +73,101 @@ def test_json(clustered, run, known: str, stranger: str) -> None:
     assert second["faces"][0]["similarity"] < second["faces"][0]["needed"]
 
 
-def test_a_bad_photo_does_not_keep_the_others_from_an_answer(clustered, run, known: str, nobody: str) -> None:
+def test_a_photo_of_the_index_is_recognised_by_its_content(
+    clustered, run, known: str, tmp_path: Path
+) -> None:
+    shutil.copy("album/person0/2.png", "copy.png")
+    lines = run("identify", "copy.png", known).stdout.splitlines()
+    heads = [line for line in lines if not line.startswith(" ")]
+    assert heads == ["copy.png: 1 face (already in the index as album/person0/2.png)", "known.png: 1 face"]
+    photos = json.loads(run("identify", "copy.png", known, "gone.png", "--json").stdout)["photos"]
+    assert [photo["indexed_as"] for photo in photos] == ["album/person0/2.png", None, None]
+
+
+def test_absolute_paths(clustered, run, known: str, tmp_path: Path) -> None:
+    shutil.copy("album/person0/2.png", "copy.png")
+    lines = run("identify", "copy.png", "--absolute").stdout.splitlines()
+    original = tmp_path / "album" / "person0" / "2.png"
+    assert lines[0] == f"{tmp_path / 'copy.png'}: 1 face (already in the index as {original})"
+    assert all(f"  {tmp_path}/album/" in line for line in lines[3:])
+    (photo,) = json.loads(run("identify", "copy.png", "--absolute", "--json").stdout)["photos"]
+    assert (photo["photo"], photo["indexed_as"]) == (str(tmp_path / "copy.png"), str(original))
+    assert all(near["photo"] == near["path"] for near in photo["faces"][0]["nearest"])
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_save_writes_the_labelled_sheet(clustered, run, known: str, name: str) -> None:
+    result = run("identify", known, "--neighbours", "2", "--save", name)
+    assert result.exit_code == 0
+    assert result.stderr == f"Saved {name}.\n"
+    assert result.stdout == run("identify", known, "--neighbours", "2").stdout
+    with PillowImage.open(name) as picture:
+        assert picture.size == (3 * 112 + 2 * 4, 96 + 4 + 112 + 2 * 18)
+        grey = picture.convert("L")
+        for column in range(3):  # both lines below each face have text
+            for top in (212, 230):
+                strip = grey.crop((column * 116, top, column * 116 + 112, top + 18))
+                assert strip.getextrema()[0] < 100
+        assert picture.convert("RGB").getpixel((25, 60))[:2] == pytest.approx((255, 213), abs=40)  # a box
+
+
+def test_save_numbers_several_photos_by_their_order(clustered, run, known: str, stranger: str) -> None:
+    result = run("identify", known, "gone.png", stranger, "--save", "a.png", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["photos"][1]["error"]["type"] == "ImageError"
+    assert sorted(path.name for path in Path().glob("a*.png")) == ["a-1.png", "a-3.png"]
+
+
+def test_save_into_a_folder(clustered, run, known: str, stranger: str) -> None:
+    Path("more").mkdir()
+    shutil.copy(known, "more/known.png")
+    assert run("identify", known, stranger, "more/known.png", "--save", "sheets/").exit_code == 0
+    names = sorted(path.name for path in Path("sheets").iterdir())
+    assert len(names) == 3
+    assert {"known.png", "stranger.png"} < set(names)
+    assert run("identify", known, "--save", "sheets").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "word"),
+    [
+        ("a.gif", "neither a .png or .jpg file nor a folder"),
+        ("nowhere/a.png", "There is no folder nowhere."),
+        ("album/person0/0.png", "one of the indexed photos"),
+        ("album/person0/", "one of the indexed photos"),
+        ("known.png", "would overwrite a photo"),
+    ],
+)
+def test_save_overwrites_no_photo(clustered, run, known: str, target: str, word: str) -> None:
+    shutil.copy(known, "0.png")
+    before = {path: path.read_bytes() for path in Path().rglob("*.png")}
+    result = run("identify", known, "0.png", "--save", target) if target.endswith("/") else None
+    result = result or run("identify", known, "--save", target)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert word in result.stderr
+    assert {path: path.read_bytes() for path in Path().rglob("*.png")} == before
+
+
+def test_collection_is_paused_only_while_models_are_loaded(
+    clustered, run, known: str, fake_models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = []
+    load, embed = fake_models.FakeEmbedder.__init__, fake_models.FakeEmbedder.embed
+    monkeypatch.setattr(
+        fake_models.FakeEmbedder,
+        "__init__",
+        lambda *args, **options: (states.append(gc.isenabled()), load(*args, **options))[1],
+    )
+    monkeypatch.setattr(
+        fake_models.FakeEmbedder, "embed", lambda *args: (states.append(gc.isenabled()), embed(*args))[1]
+    )
+    assert run("identify", known, known).exit_code == 0
+    assert states == [False, False, True]  # loading, the first photo, the second
+    assert gc.isenabled()
+
+
+def test_a_bad_photo_does_not_stop_the_others(clustered, run, known: str, nobody: str) -> None:
     Path("note.jpg").write_text("no photo")
     result = run("identify", "gone.jpg", "note.jpg", nobody, known)
     assert result.exit_code == 1
@@ -86,7 +183,7 @@ def test_a_bad_photo_does_not_keep_the_others_from_an_answer(clustered, run, kno
     ]
 
 
-def test_before_clustering_the_nearest_are_listed(indexed, run, known: str) -> None:
+def test_before_clustering_the_most_similar_faces_are_listed(indexed, run, known: str) -> None:
     result = run("identify", known, known)
     assert result.exit_code == 1
     assert result.stderr.count("faceindex cluster") == 1
@@ -98,7 +195,7 @@ def test_before_clustering_the_nearest_are_listed(indexed, run, known: str) -> N
     assert len(document["photos"][0]["faces"][0]["nearest"]) == 5
 
 
-def test_an_index_without_faces_knows_nobody(index_album, run, known: str, nobody: str) -> None:
+def test_an_index_without_faces(index_album, run, known: str, nobody: str) -> None:
     assert index_album(nobody).exit_code == 0
     result = run("identify", known)
     assert result.exit_code == 1
@@ -122,7 +219,7 @@ def test_the_answer_is_given_even_if_the_viewer_fails(clustered, run, known: str
     assert "could not be shown" in result.stderr
 
 
-def test_plain_photos_are_answered_without_loading_the_commands(clustered, run, known: str) -> None:
+def test_plain_photos_are_identified_without_loading_the_commands(clustered, run, known: str) -> None:
     start = (
         "import sys, fakes; fakes.register_fakes()\n"
         "from faceindex.cli.start import main\n"
@@ -137,9 +234,9 @@ def test_plain_photos_are_answered_without_loading_the_commands(clustered, run, 
         check=False,
         env=environment,
     )
-    asked = run("identify", "--neighbours", "5", known, "nowhere.png")
-    assert (done.returncode, done.stdout) == (asked.exit_code, asked.stdout)
-    *told, loaded = done.stderr.splitlines()
-    assert told == asked.stderr.splitlines()
+    parsed = run("identify", "--neighbours", "5", known, "nowhere.png")
+    assert (done.returncode, done.stdout) == (parsed.exit_code, parsed.stdout)
+    *notes, loaded = done.stderr.splitlines()
+    assert notes == parsed.stderr.splitlines()
     assert "faceindex.identification" in loaded.split()
     assert not {"typer", "pydantic", "rich", "sklearn", "numba"} & set(loaded.split())

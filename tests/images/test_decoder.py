@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import mmap
 import struct
 import warnings
 import zlib
@@ -30,7 +31,8 @@ def picture(width: int = 96, height: int = 64) -> Image:
     """A smooth image that every flip and rotation changes."""
     y, x = np.mgrid[:height, :width]
     channels = (x * 255 / width, y * 255 / height, 255 - (x + y) * 200 / (width + height))
-    return np.stack(channels, axis=-1).astype(np.uint8)
+    image: Image = np.stack(channels, axis=-1).astype(np.uint8)
+    return image
 
 
 def encode(array: Image, image_format: str, **options: object) -> bytes:
@@ -42,7 +44,7 @@ def encode(array: Image, image_format: str, **options: object) -> bytes:
 
 def turned(array: Image, orientation: int) -> Image:
     """Turn an image upright as a viewer does, by the definition of the tag in Exif 2.32 (section 4.6.4 A)."""
-    return {
+    views: dict[int, Image] = {
         1: array,
         2: array[:, ::-1],
         3: array[::-1, ::-1],
@@ -51,7 +53,8 @@ def turned(array: Image, orientation: int) -> Image:
         6: array[::-1].transpose(1, 0, 2),
         7: array[::-1, ::-1].transpose(1, 0, 2),
         8: array[:, ::-1].transpose(1, 0, 2),
-    }[orientation]
+    }
+    return views[orientation]
 
 
 def exif(orientation: int) -> bytes:
@@ -96,7 +99,7 @@ def test_large_photos_have_their_own_memory_pages(monkeypatch: pytest.MonkeyPatc
     """If the operating system provides no pages, they are allocated on the heap."""
     small, large = picture(64, 48), picture(640, 480)
     maps: list[int] = []
-    mapped = decoder.mmap.mmap
+    mapped = mmap.mmap
 
     def spy(file: int, size: int, **flags: int) -> object:
         maps.append(size)
@@ -106,13 +109,13 @@ def test_large_photos_have_their_own_memory_pages(monkeypatch: pytest.MonkeyPatc
         raise OSError("too many maps")
 
     for replacement in (spy, refuse):
-        monkeypatch.setattr(decoder.mmap, "mmap", replacement)
+        monkeypatch.setattr(mmap, "mmap", replacement)
         for array in (small, large):
             decoded = decode(encode(array, "BMP"), "x").image
             np.testing.assert_array_equal(decoded, array)
             assert decoded.flags.writeable
             assert decoded.flags.c_contiguous
-    assert maps == ([640 * 480 * 3] if hasattr(decoder.mmap, "MAP_ANONYMOUS") else [])
+    assert maps == ([640 * 480 * 3] if hasattr(mmap, "MAP_ANONYMOUS") else [])
 
 
 def test_the_first_frame_is_decoded() -> None:

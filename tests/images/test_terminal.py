@@ -23,6 +23,7 @@ def noise(height: int, width: int) -> Image:
 def decode_sixel(text: str) -> Image:
     """Draw sixels as described in the manual of the VT340."""
     header = re.match(r'\x1bP0;1;0q"1;1;(\d+);(\d+)', text)
+    assert header is not None
     assert text.endswith("\x1b\\")
     width, height = int(header[1]), int(header[2])
     canvas = np.full((height + 6, width, 3), 255, np.uint8)
@@ -56,6 +57,7 @@ def test_kitty_sequence_is_exact() -> None:
     image = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
     text = kitty_sequence(image)
     found = re.fullmatch(r"\x1b_Ga=T,f=100,q=2,m=0;([A-Za-z0-9+/=]+)\x1b\\", text)
+    assert found is not None
     assert np.array_equal(png(base64.b64decode(found[1])), image)
 
 
@@ -75,6 +77,7 @@ def test_iterm_sequence_is_exact() -> None:
         r"\x1b\]1337;File=inline=1;size=(\d+);width=7px;height=5px;preserveAspectRatio=1:([A-Za-z0-9+/=]+)\x07",
         iterm_sequence(image),
     )
+    assert found is not None
     data = base64.b64decode(found[2])
     assert len(data) == int(found[1])
     assert np.array_equal(png(data), image)

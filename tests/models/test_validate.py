@@ -44,11 +44,11 @@ def test_built_in_specs_are_valid(spec: Spec) -> None:
         ),
         ("calibration", None, "calibration in its spec is None, expected Calibration"),
         ("calibration", replace(CALIBRATION, slope=0.0), "calibration.slope in its spec is 0.0"),
-        ("calibration", replace(CALIBRATION, midpoint="?"), "calibration.midpoint in its spec is '?'"),
+        ("calibration", replace(CALIBRATION, midpoint="?"), "calibration.midpoint in its spec is '?'"),  # type: ignore[arg-type]
         ("weights", [WEIGHT], "weights in its spec is [WeightFile("),
         ("weights", ("net.pt",), "weights in its spec is ('net.pt',), expected tuple[WeightFile, ...]"),
-        ("weights", (replace(WEIGHT, url=3),), "weights.url in its spec is 3, expected str | None"),
-        ("weights", (replace(WEIGHT, also=(replace(WEIGHT, sha256=b""),)),), "weights.also.sha256"),
+        ("weights", (replace(WEIGHT, url=3),), "weights.url in its spec is 3, expected str | None"),  # type: ignore[arg-type]
+        ("weights", (replace(WEIGHT, also=(replace(WEIGHT, sha256=b""),)),), "weights.also.sha256"),  # type: ignore[arg-type]
         ("options", ({"name": "flip"},), "options in its spec is ({'name': 'flip'},)"),
         ("options", (ModelOption("flip", 0.5, ""),), "options.default in its spec is 0.5"),  # type: ignore[arg-type]
         ("options", (ModelOption("device", 1, ""),), "an option in its spec has the reserved name 'device'"),

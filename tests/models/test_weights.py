@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -247,15 +248,18 @@ class TestAcceptance:
 class TestRemedy:
     """Errors for missing and wrong files name the command to run, with the name of the model."""
 
-    @pytest.fixture(autouse=True)
-    def _own_table(self, places: list[Path], fake_models: ModuleType) -> None:
-        self.put = lambda weight: models.register(
-            replace(fake_models.DETECTOR, name="needy", weights=(weight,))
-        )
+    @pytest.fixture
+    def register(self, places: list[Path], fake_models: ModuleType) -> Callable[[WeightFile], None]:
+        """Register a detector named ``needy`` that uses a weight file."""
 
-    def test_a_file_with_an_address(self, places: list[Path]) -> None:
+        def register(weight: WeightFile) -> None:
+            models.register(replace(fake_models.DETECTOR, name="needy", weights=(weight,)))
+
+        return register
+
+    def test_a_file_with_an_address(self, places: list[Path], register: Callable[[WeightFile], None]) -> None:
         weight = replace(WEIGHT, package=None, package_path=None, url="https://example.org/net.pt")
-        self.put(weight)
+        register(weight)
         with pytest.raises(WeightsNotFound, match="`faceindex models fetch needy`") as missing:
             find_weights(weight)
         assert str(places[3].parent) in missing.value.remedy
@@ -264,9 +268,9 @@ class TestRemedy:
         with pytest.raises(WeightsInvalid, match="`faceindex models fetch needy`"):
             read_weights(weight)
 
-    def test_a_file_without_an_address(self, places: list[Path]) -> None:
+    def test_a_file_without_an_address(self, register: Callable[[WeightFile], None]) -> None:
         weight = replace(WEIGHT, package=None, package_path=None)
-        self.put(weight)
+        register(weight)
         with pytest.raises(WeightsNotFound, match="`faceindex models add needy FILE`") as missing:
             find_weights(weight)
         assert WEIGHT.source in missing.value.remedy

@@ -19,7 +19,7 @@ from PIL import Image
 from faceindex import FaceIndex
 from faceindex.metrics import bcubed
 
-KNOWN, ASKED, STRANGERS = 12, 4, 40
+KNOWN, QUERIES, STRANGERS = 12, 4, 40
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 
@@ -49,7 +49,7 @@ def album(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 
 def largest_faces(album: Path) -> tuple[list[str], list[int]]:
-    """Who is on each photo by its folder, and the cluster of its largest face."""
+    """Return the person on each photo, which is its folder, and the cluster of its largest face."""
     best: dict[str, tuple[float, int]] = {}
     for row in csv.DictReader(io.StringIO(faceindex("faces", "--csv", cwd=album))):
         area = (float(row["x2"]) - float(row["x1"])) * (float(row["y2"]) - float(row["y1"]))
@@ -60,13 +60,13 @@ def largest_faces(album: Path) -> tuple[list[str], list[int]]:
     return [Path(photo).parent.name for photo in best], [cluster for _, cluster in best.values()]
 
 
-def test_people_are_found_and_kept_apart(album: Path) -> None:
+def test_people_are_found_and_separated(album: Path) -> None:
     people, clusters = largest_faces(album)
     assert len(people) >= 0.99 * 8 * KNOWN
     assert bcubed(clusters, people).f >= 0.97
 
 
-def test_new_photos_are_told(album: Path, data: Path) -> None:
+def test_new_photos_are_identified(album: Path, data: Path) -> None:
     people, clusters = largest_faces(album)
     cluster_of = {
         person: int(
@@ -74,17 +74,17 @@ def test_new_photos_are_told(album: Path, data: Path) -> None:
         )
         for person in set(people)
     }
-    asked = [
+    queries = [
         photo
         for person in sorted((data / "people").iterdir())
-        for photo in sorted(person.iterdir())[KNOWN : KNOWN + ASKED]
+        for photo in sorted(person.iterdir())[KNOWN : KNOWN + QUERIES]
     ]
-    answers = json.loads(faceindex("identify", "--json", *asked, cwd=album))["photos"]
+    answers = json.loads(faceindex("identify", "--json", *queries, cwd=album))["photos"]
     right = 0
-    for photo, answer in zip(asked, answers, strict=True):
-        told = {face["cluster"] for face in answer["faces"]}
-        right += cluster_of[photo.parent.name] in told
-    assert right >= 0.96 * len(asked)
+    for photo, answer in zip(queries, answers, strict=True):
+        named = {face["cluster"] for face in answer["faces"]}
+        right += cluster_of[photo.parent.name] in named
+    assert right >= 0.96 * len(queries)
 
 
 def test_strangers_are_unknown(album: Path, data: Path) -> None:
@@ -94,7 +94,7 @@ def test_strangers_are_unknown(album: Path, data: Path) -> None:
     assert np.mean(unknown) >= 0.92
 
 
-def test_a_large_photo_is_decoded_small_and_answered_in_full_size(portrait: Path, tmp_path: Path) -> None:
+def test_boxes_of_a_large_photo_are_in_full_size_pixels(portrait: Path, tmp_path: Path) -> None:
     with Image.open(portrait) as image:
         large = image.convert("RGB").resize((2048, 2048), Image.Resampling.LANCZOS)
     large.save(tmp_path / "large.jpg", quality=92)
@@ -109,7 +109,7 @@ def test_a_large_photo_is_decoded_small_and_answered_in_full_size(portrait: Path
     assert vectors[large_face] @ vectors[small_face] > 0.97
 
 
-def test_an_upright_face_is_found_whatever_the_orientation_tag(portrait: Path, tmp_path: Path) -> None:
+def test_the_orientation_tag_does_not_change_the_faces(portrait: Path, tmp_path: Path) -> None:
     turned = {
         1: None,
         3: Image.Transpose.ROTATE_180,

@@ -1,4 +1,4 @@
-"""Detectors that are chosen from the command line, on real photographs."""
+"""Detectors other than the default, on real photographs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from faceindex import FaceIndex, images
 
 
 @pytest.mark.parametrize("upsample", [0, 2])
-def test_doubling_reaches_the_faces_that_dlib_then_finds(data: Path, tmp_path: Path, upsample: int) -> None:
-    """Nothing on the way, such as decoding at a reduced scale, takes back what doubling brings."""
+def test_upsampling_finds_the_faces_that_dlib_finds(data: Path, tmp_path: Path, upsample: int) -> None:
+    """No other step, such as decoding at a reduced scale, cancels the upsampling."""
     photo = data / "groups" / "parade.jpg"
     image = images.decode(photo.read_bytes(), photo).image
     rectangles, confidences, _ = dlib.get_frontal_face_detector().run(image, upsample, 0.0)

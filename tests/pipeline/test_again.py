@@ -1,4 +1,4 @@
-"""Running `index` again: a tree that is told by its digest, beside one that is compared file by file."""
+"""Running `index` again: a scan that matches a saved one, against a comparison file by file."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def album(tmp_path: Path, fake_models: ModuleType) -> Path:
 
 
 @pytest.fixture
-def recalled(index: FaceIndex, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each run found its tree remembered."""
-    told: list[bool] = []
-    recall = index._store.recall
+def saved(index: FaceIndex, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each run, whether it found a saved scan with its digest."""
+    found: list[bool] = []
+    load_scan = index._store.load_scan
 
-    def spy(tree: str) -> object:
-        found = recall(tree)
-        told.append(found is not None)
-        return found
+    def spy(digest: str) -> object:
+        counts = load_scan(digest)
+        found.append(counts is not None)
+        return counts
 
-    monkeypatch.setattr(index._store, "recall", spy)
-    return told
+    monkeypatch.setattr(index._store, "load_scan", spy)
+    return found
 
 
 def counted(summary: Summary) -> dict[str, object]:
@@ -62,7 +62,7 @@ def counted(summary: Summary) -> dict[str, object]:
 
 
 def known(index: FaceIndex) -> set[tuple[object, ...]]:
-    """All that the catalog says of photos, less their ids."""
+    """All records of photos in the catalog, without their ids."""
     roots = {root.id: root.path for root in index.roots()}
     return {
         (roots[r.root_id], r.relpath, r.size, r.mtime_ns, r.content_hash, r.status, r.reason, r.faces)
@@ -71,7 +71,7 @@ def known(index: FaceIndex) -> set[tuple[object, ...]]:
 
 
 class Mutator:
-    """Changes a tree at random, and back again."""
+    """Changes a folder at random, and back again."""
 
     def __init__(self, album: Path, fakes: ModuleType, seed: int) -> None:
         self.album = album
@@ -138,11 +138,11 @@ class Mutator:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 @pytest.mark.parametrize("seed", range(3))
-def test_the_short_way_and_the_long_way_agree(
+def test_a_saved_scan_and_a_comparison_file_by_file_agree(
     seed: int,
     index: FaceIndex,
     album: Path,
-    recalled: list[bool],
+    saved: list[bool],
     tmp_path: Path,
     fake_models: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
@@ -150,7 +150,7 @@ def test_the_short_way_and_the_long_way_agree(
     tree = Mutator(album, fake_models, seed)
     (tmp_path / "by another name").symlink_to("album")
     with FaceIndex.create(tmp_path / "slow", detector="fake", embedder="fake") as slow:
-        monkeypatch.setattr(slow._store, "recall", lambda tree: None)
+        monkeypatch.setattr(slow._store, "load_scan", lambda digest: None)
         for _ in range(40):
             tree.mutate()
             if tree.rng.random() < 0.1:
@@ -166,63 +166,63 @@ def test_the_short_way_and_the_long_way_agree(
                     [album, album / "lie.jpg"] if (album / "lie.jpg").exists() else [album],
                 ]
             )
-            options = {"retry_failed": tree.rng.random() < 0.2, "prune": tree.rng.random() < 0.2}
+            retry, prune = tree.rng.random() < 0.2, tree.rng.random() < 0.2
             events: dict[str, list[Event]] = {"quick": [], "slow": []}
-            one = index.add(paths, on_event=events["quick"].append, **options)
-            other = slow.add(paths, on_event=events["slow"].append, **options)
+            one = index.add(paths, on_event=events["quick"].append, retry_failed=retry, prune=prune)
+            other = slow.add(paths, on_event=events["slow"].append, retry_failed=retry, prune=prune)
             assert counted(one) == counted(other)
             assert known(index) == known(slow)
-            told = [
+            reported = [
                 Counter(repr(event) for event in each if isinstance(event, Planned | Warned))
                 for each in events.values()
             ]
-            assert told[0] == told[1]
-    assert recalled.count(True) > 5  # otherwise nothing was compared
-    assert recalled.count(False) > 5
+            assert reported[0] == reported[1]
+    assert saved.count(True) > 5  # otherwise nothing was compared
+    assert saved.count(False) > 5
 
 
-def test_the_first_run_after_a_change_is_remembered_too(
-    index: FaceIndex, album: Path, recalled: list[bool], fake_models: ModuleType
+def test_the_first_run_after_a_change_is_saved_too(
+    index: FaceIndex, album: Path, saved: list[bool], fake_models: ModuleType
 ) -> None:
     index.add(album)
     index.add(album)
     fake_models.make_photo(album / "new.png", COLOURS[0], mark=77)
     index.add(album)
     assert index.add(album).unchanged == 13
-    assert recalled == [False, True, False, True]
+    assert saved == [False, True, False, True]
 
 
-def test_clustering_and_other_folders_leave_it_remembered(
-    index: FaceIndex, album: Path, recalled: list[bool], tmp_path: Path, fake_models: ModuleType
+def test_clustering_and_other_folders_keep_the_saved_scan(
+    index: FaceIndex, album: Path, saved: list[bool], tmp_path: Path, fake_models: ModuleType
 ) -> None:
     other = fake_models.make_album(tmp_path / "other", people=1)
     index.add(album)
     index.add(other)
-    index.add(album)  # another root has come since
+    index.add(album)  # a root has been added since
     index.cluster()
     assert index.add(album).unchanged == 12
     assert index.add(other).unchanged == 4
     assert index.add(album).unchanged == 12
-    assert recalled == [False, False, False, True, True, True]
+    assert saved == [False, False, False, True, True, True]
 
 
-def test_what_is_tried_again_at_every_run_is_not_remembered(
-    index: FaceIndex, album: Path, recalled: list[bool]
+def test_a_scan_with_files_that_every_run_tries_again_is_not_saved(
+    index: FaceIndex, album: Path, saved: list[bool]
 ) -> None:
     (album / "broken.png").symlink_to("nowhere.png")
     for _ in range(2):
         summary = index.add(album)
         assert summary.unreadable == {"missing": 1}
         assert summary.known_unreadable == 0
-    assert not any(recalled)
+    assert not any(saved)
 
 
-def test_retry_failed_looks_again_where_something_is_unreadable(
-    index: FaceIndex, album: Path, recalled: list[bool]
+def test_retry_failed_opens_unreadable_files_of_a_saved_scan(
+    index: FaceIndex, album: Path, saved: list[bool]
 ) -> None:
     index.add(album)
     assert index.add(album, retry_failed=True).opened == 0
-    assert recalled == [False, True]
+    assert saved == [False, True]
     (album / "lie.jpg").write_text("no photo")
     index.add(album)
     assert index.add(album, retry_failed=True).opened == 1
@@ -230,27 +230,27 @@ def test_retry_failed_looks_again_where_something_is_unreadable(
     assert (again.opened, again.known_unreadable) == (0, 1)
 
 
-def test_photos_that_are_kept_because_all_are_missing_are_told_of_every_time(
-    index: FaceIndex, album: Path, recalled: list[bool]
+def test_every_run_reports_the_photos_that_are_kept_because_all_are_missing(
+    index: FaceIndex, album: Path, saved: list[bool]
 ) -> None:
     index.add(album)
     album.rename(album.with_name("unplugged"))
     album.mkdir()
     for _ in range(3):
         assert index.add(album).missing == 12
-    assert not any(recalled)
+    assert not any(saved)
     album.rmdir()
     album.with_name("unplugged").rename(album)
     assert index.add(album).unchanged == 12
 
 
-def test_an_interrupted_run_is_not_remembered(index: FaceIndex, album: Path, recalled: list[bool]) -> None:
-    asked = iter([False] * 6 + [True] * 1000)
-    first = index.add(album, should_stop=lambda: next(asked))
+def test_an_interrupted_run_is_not_saved(index: FaceIndex, album: Path, saved: list[bool]) -> None:
+    answers = iter([False] * 6 + [True] * 1000)
+    first = index.add(album, should_stop=lambda: next(answers))
     assert first.interrupted
     rest = index.add(album)
     assert rest.new + rest.unchanged == 12
-    assert recalled == [False, False]
+    assert saved == [False, False]
     assert index.add(album).unchanged == 12
 
 
@@ -262,27 +262,27 @@ def test_every_run_is_in_the_journal(index: FaceIndex, album: Path) -> None:
     assert [run.detail["unchanged"] for run in runs] == [12, 12, 0]
 
 
-def test_a_search_graph_that_is_lost_is_built_again(
-    index: FaceIndex, album: Path, recalled: list[bool], monkeypatch: pytest.MonkeyPatch
+def test_a_lost_hnsw_index_is_built_again(
+    index: FaceIndex, album: Path, saved: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "EXACT_BELOW", 10)
     index.add(album)
     index.add(album)
-    graph = index.directory / "ann.hnsw"
-    graph.unlink()
-    index.close()  # a graph in memory would do
+    hnsw = index.directory / "ann.hnsw"
+    hnsw.unlink()
+    index.close()  # which frees the HNSW index in memory
     with FaceIndex.open(index.directory, write=True) as again:
         assert again.add(album).unchanged == 12
-        assert graph.exists()
-    assert recalled == [False, True]
+        assert hnsw.exists()
+    assert saved == [False, True]
 
 
-def test_nothing_to_do_loads_nothing_that_opens_photos(index: FaceIndex, album: Path) -> None:
+def test_a_run_without_changes_imports_nothing_that_opens_photos(index: FaceIndex, album: Path) -> None:
     index.add(album)
     index.close()
     program = (
-        "import sys\nfrom faceindex.api.adding import Adding\n"
-        f"with Adding.open_or_create({str(index.directory)!r}) as index:\n"
+        "import sys\nfrom faceindex import FaceIndex\n"
+        f"with FaceIndex.open_or_create({str(index.directory)!r}) as index:\n"
         f"    print(index.add({str(album)!r}).unchanged)\n"
         "print(*sys.modules)"
     )
@@ -293,13 +293,13 @@ def test_nothing_to_do_loads_nothing_that_opens_photos(index: FaceIndex, album: 
     assert not heavy & set(loaded.split())
 
 
-def test_the_journal_of_a_short_run_is_that_of_a_long_one(index: FaceIndex, album: Path) -> None:
+def test_the_journal_is_the_same_with_and_without_a_saved_scan(index: FaceIndex, album: Path) -> None:
     (album / "lie.jpg").write_text("no photo")
     for _ in range(2):
         index.add(album)
-    short = index._store.runs(1)[0].detail
-    index._store.recall = lambda tree: None  # type: ignore[method-assign]
+    with_scan = index._store.runs(1)[0].detail
+    index._store.load_scan = lambda digest: None  # type: ignore[method-assign]
     index.add(album)
-    long = index._store.runs(1)[0].detail
-    assert {**short, "seconds": 0} == {**long, "seconds": 0}
+    without_scan = index._store.runs(1)[0].detail
+    assert {**with_scan, "seconds": 0} == {**without_scan, "seconds": 0}
     assert asdict(index.add(album))["known_unreadable"] == 1

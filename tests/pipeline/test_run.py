@@ -1,4 +1,4 @@
-"""Incremental indexing with fake models: what is opened, kept, moved and taken out."""
+"""Incremental indexing with fake models: which photos are opened, kept, moved and removed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_models_are_not_loaded_when_nothing_changed(
         assert again.add(album).unchanged == 12
 
 
-def test_a_new_time_alone_costs_no_recognition(index: FaceIndex, album: Path) -> None:
+def test_a_new_time_alone_does_not_run_the_models(index: FaceIndex, album: Path) -> None:
     index.add(album)
     before = index.table().face.tolist()
     os.utime(album / "person0" / "0.png", (1, 1))
@@ -139,7 +140,7 @@ def test_a_copy_of_a_moved_photo_is_new(index: FaceIndex, album: Path) -> None:
     assert len(index.table()) == 13
 
 
-def test_gone_photos_are_taken_out(index: FaceIndex, album: Path) -> None:
+def test_gone_photos_are_removed(index: FaceIndex, album: Path) -> None:
     index.add(album)
     shutil.rmtree(album / "person2")
     summary = index.add(album)
@@ -147,14 +148,16 @@ def test_gone_photos_are_taken_out(index: FaceIndex, album: Path) -> None:
     assert len(index.table()) == 8
 
 
-def test_only_what_was_walked_can_be_gone(index: FaceIndex, album: Path) -> None:
+def test_photos_outside_the_walked_folders_stay(index: FaceIndex, album: Path) -> None:
     index.add(album)
     (album / "person2" / "0.png").unlink()
     assert index.add(album / "person1").gone == 0
     assert index.add(album / "person2").gone == 1
 
 
-def test_an_empty_folder_is_taken_for_an_unmounted_disk(index: FaceIndex, album: Path) -> None:
+def test_photos_of_an_empty_folder_stay_because_its_disk_may_be_unmounted(
+    index: FaceIndex, album: Path
+) -> None:
     index.add(album)
     shutil.rmtree(album)
     album.mkdir()
@@ -166,7 +169,9 @@ def test_an_empty_folder_is_taken_for_an_unmounted_disk(index: FaceIndex, album:
     assert (summary.missing, summary.gone, len(index.table())) == (0, 12, 0)
 
 
-def test_the_folder_above_takes_over(index: FaceIndex, album: Path, opened: Opened) -> None:
+def test_a_parent_folder_replaces_its_subfolder_as_root(
+    index: FaceIndex, album: Path, opened: Opened
+) -> None:
     index.add(album / "person0")
     opened.clear()
     summary = index.add(album)
@@ -212,7 +217,7 @@ def test_retry_failed_opens_them_again(index: FaceIndex, album: Path, opened: Op
     assert opened == [str(album / "lies.jpg")]
 
 
-def test_one_photo_that_breaks_the_networks_costs_only_itself(
+def test_an_error_in_the_networks_affects_only_its_photo(
     index: FaceIndex, album: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison = fake_models.make_photo(album / "poison.png", (255, 0, 0))
@@ -220,7 +225,7 @@ def test_one_photo_that_breaks_the_networks_costs_only_itself(
 
     def breaks(self: object, image: np.ndarray) -> object:
         if tuple(image[50, 50]) == (255, 0, 0):
-            raise RuntimeError("the network is upset")
+            raise RuntimeError("the network fails")
         return detect(self, image)
 
     monkeypatch.setattr(fake_models.FakeDetector, "_detect", breaks)
@@ -229,7 +234,7 @@ def test_one_photo_that_breaks_the_networks_costs_only_itself(
     failed = [event.error for event in events if isinstance(event, PhotoFailed)]
     assert summary.new == 12
     assert [error.path for error in failed] == [str(poison)]
-    assert "the network is upset" in failed[0].problem
+    assert "the network fails" in failed[0].problem
 
 
 def test_stopping_commits_what_is_done(
@@ -255,7 +260,7 @@ def test_the_order_of_faces_is_the_order_of_photos(
     assert photos == sorted(photos)
 
 
-def test_a_small_memory_budget_only_makes_smaller_batches(
+def test_a_small_memory_budget_gives_the_same_faces(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "_BUDGET_BYTES", 1)
@@ -268,7 +273,7 @@ def test_a_missing_path_changes_nothing(index: FaceIndex, album: Path) -> None:
     assert len(index.table()) == 0
 
 
-def test_planned_says_how_many_will_be_opened(index: FaceIndex, album: Path) -> None:
+def test_planned_contains_the_number_of_photos_to_open(index: FaceIndex, album: Path) -> None:
     events: list[Event] = []
     index.add(album, on_event=events.append)
     assert [event.photos for event in events if isinstance(event, Planned)] == [12]
@@ -310,7 +315,7 @@ def test_denied_photos_are_tried_at_every_run(
 def test_large_files_with_small_pictures_do_not_wait_for_each_other(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The budget counts the files' bytes as well as the pixels; a batch must be let go by both."""
+    """The budget counts the bytes of files and of pixels, and a finished batch must release both."""
     for photo in album.rglob("*.png"):
         photo.write_bytes(photo.read_bytes() + bytes(80_000))
     monkeypatch.setattr(run, "_BUDGET_BYTES", 300_000)
@@ -348,7 +353,9 @@ def test_a_folder_that_cannot_be_listed_loses_nothing(
         assert index.add(album).complete
 
 
-def test_a_rename_elsewhere_does_not_unlock_an_empty_folder(index: FaceIndex, album: Path) -> None:
+def test_a_rename_elsewhere_does_not_remove_the_photos_of_an_empty_folder(
+    index: FaceIndex, album: Path
+) -> None:
     index.add([album / "person0", album / "person1"])
     (album / "person0" / "0.png").rename(album / "person0" / "new.png")
     for photo in (album / "person1").iterdir():
@@ -373,7 +380,7 @@ def test_a_photo_out_of_reach_keeps_its_faces(index: FaceIndex, album: Path, tmp
     assert index.table().face.tolist() == before
 
 
-def test_a_truncated_photo_stays_unreadable_however_often_it_is_tried(index: FaceIndex, album: Path) -> None:
+def test_a_truncated_photo_stays_unreadable_after_every_retry(index: FaceIndex, album: Path) -> None:
     whole = (album / "person0" / "0.png").read_bytes()
     (album / "cut.png").write_bytes(whole[:-40])
     index.add(album)
@@ -446,7 +453,7 @@ def test_a_folder_by_another_name_is_the_same_folder(
     assert (summary.unchanged, summary.new, summary.gone) == (5, 0, 0)
 
 
-def test_gone_photos_of_a_folder_that_is_taken_over(index: FaceIndex, album: Path) -> None:
+def test_gone_photos_of_a_folder_whose_parent_becomes_the_root(index: FaceIndex, album: Path) -> None:
     index.add(album / "person0")
     (album / "person0" / "0.png").unlink()
     shutil.copy(album / "person1" / "0.png", album / "top.png")
@@ -462,7 +469,7 @@ def test_ctrl_c_during_the_walk(index: FaceIndex, album: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("fault", [MemoryError("no more"), RuntimeError("the device is lost"), None])
-def test_a_fault_of_the_machine_destroys_nothing(
+def test_a_fault_of_the_machine_loses_no_faces(
     index: FaceIndex,
     album: Path,
     fake_models: ModuleType,
@@ -489,7 +496,7 @@ def test_a_fault_of_the_machine_destroys_nothing(
     assert (summary.changed, summary.unreadable.total()) == (12, 0)
 
 
-def test_a_fault_while_decoding_costs_only_that_photo_and_is_tried_again(
+def test_a_fault_while_decoding_affects_only_that_photo_and_is_tried_again(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = album / "person0" / "0.png"
@@ -507,18 +514,18 @@ def test_a_fault_while_decoding_costs_only_that_photo_and_is_tried_again(
     assert index.add(album).new == 1
 
 
-def test_a_folder_above_by_another_name_takes_over(
+def test_a_parent_folder_by_another_name_becomes_the_root(
     index: FaceIndex, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "link").symlink_to(album)
-    monkeypatch.chdir(tmp_path / "link")  # the current directory is told by its real name
+    monkeypatch.chdir(tmp_path / "link")  # the current directory resolves to its real name
     index.add("person0")
     summary = index.add(tmp_path / "link")
     assert (summary.unchanged, summary.new) == (4, 8)
     assert len(index.table()) == 12
 
 
-def test_ctrl_c_while_moves_are_looked_for(index: FaceIndex, album: Path, opened: Opened) -> None:
+def test_ctrl_c_during_the_search_for_moves(index: FaceIndex, album: Path, opened: Opened) -> None:
     index.add(album)
     for photo in album.rglob("*.png"):
         os.utime(photo, (1, 1))
@@ -532,10 +539,10 @@ def test_ctrl_c_while_moves_are_looked_for(index: FaceIndex, album: Path, opened
 def test_a_file_that_was_still_being_copied(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = plan.walk
+    listed = images.walk
 
-    def sees_less(*arguments: object, **options: object) -> object:
-        listing = listed(*arguments, **options)  # type: ignore[arg-type]
+    def sees_less(*arguments: Any, **options: Any) -> object:
+        listing = listed(*arguments, **options)
         for tree in listing._trees:
             for folder in tree.folders:
                 folder.sizes[:] = [60] * len(folder.sizes)
@@ -549,3 +556,29 @@ def test_a_file_that_was_still_being_copied(
     summary = index.add(album)
     assert (summary.unchanged, summary.changed) == (12, 0)
     assert index.table().face.tolist() == before
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [("_BATCH_BYTES", {1}), ("_BATCH_PHOTOS", {3})])
+def test_every_worker_gets_a_batch(
+    index: FaceIndex,
+    album: Path,
+    fake_models: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    sizes: set[int],
+) -> None:
+    """Batches of large photos have few photos, and few photos are divided among the workers."""
+    if limit == "_BATCH_BYTES":
+        monkeypatch.setattr(run, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(run, "_workers", lambda: 4)
+    seen: list[int] = []
+    detect = fake_models.FakeDetector.detect
+
+    def spy(self: object, images: list[object], **settings: object) -> object:
+        seen.append(len(images))
+        return detect(self, images, **settings)
+
+    monkeypatch.setattr(fake_models.FakeDetector, "detect", spy)
+    assert index.add(album).new == 12
+    assert set(seen) == sizes
+    assert sum(seen) == 12

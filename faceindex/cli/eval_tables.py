@@ -1,0 +1,216 @@
+"""The tables of ``faceindex eval``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from faceindex.cli.render import Output, columns, count
+
+if TYPE_CHECKING:
+    from faceindex.api import Face
+    from faceindex.evaluation.report import ClusterScores, Evaluation
+    from faceindex.evaluation.sweep import Sweep
+    from faceindex.metrics import Confusion, OperatingPoint, Person
+
+__all__ = ["print_evaluation", "print_sweep"]
+
+_PEOPLE = 20  # rows of people without --all
+_CONFUSIONS = 5
+_PHOTOS = 3  # of each confusion
+
+_LABELLED = {
+    "largest": "the largest face of each photo",
+    "center": "the face nearest the middle of each photo",
+    "all": "every face of each photo",
+    None: "each labelled face",
+}
+
+
+def print_evaluation(out: Output, result: Evaluation, faces: Mapping[int, Face], *, every: bool) -> None:
+    """Print the scores of people, clusters and identification.
+
+    Parameters
+    ----------
+    out : Output
+    result : Evaluation
+    faces : mapping of int to Face
+        The misplaced faces, by their position in the table of the index.
+    every : bool
+        Print all people and confusions, not only the worst.
+    """
+    labelled = result.labelled
+    source = "folder names" if labelled.source == "folders" else labelled.source
+    no_face = sum(person.no_face for person in result.people)
+    head = f"{count(result.photos, 'photo')} of {count(len(result.people), 'person', 'people')}"
+    out.answer(out.styled(head, "bold"))
+    left_out = f"; {count(labelled.unreadable, 'unreadable photo')} left out" if labelled.unreadable else ""
+    out.answer(
+        f"(labels from {source}, on {_LABELLED[labelled.face]}: {count(len(labelled.positions), 'face')}; "
+        f"{count(no_face, 'photo')} without one{left_out})"
+    )
+    out.answer()
+    _print_people(out, result, every=every)
+    out.answer()
+    _print_scores(out, result)
+    _print_confusions(out, result.confusions, faces, every=every)
+    out.answer()
+    _print_identification(out, result)
+
+
+def _print_people(out: Output, result: Evaluation, *, every: bool) -> None:
+    people = result.people
+    if not every and len(people) > _PEOPLE:
+        people = result.worst[:_PEOPLE]
+        out.answer(
+            f"The {_PEOPLE} worst of {len(result.people):,} people, by photos outside a cluster of their "
+            "own; --all shows all"
+        )
+    cells = [
+        (
+            person.name,
+            f"{person.photos:,}",
+            f"{person.no_face:,}" if person.no_face else "-",
+            "none" if person.cluster is None else str(person.cluster),
+            f"{person.in_cluster:,}",
+            f"{person.accuracy:.1%}",
+            f"{person.others:,}" if person.others else "-",
+            _own(person),
+        )
+        for person in people
+    ]
+    header = ("person", "photos", "no face", "cluster", "in it", "accuracy", "others in it", "one to one")
+    for i, line in enumerate(columns(cells, header=header, right=range(1, 7))):
+        out.answer(line if i else out.styled(line, "bold"))
+
+
+def _own(person: Person) -> str:
+    """Return the cluster that a person gets if no two people may have the same."""
+    if (person.own_cluster, person.in_own) == (person.cluster, person.in_cluster):
+        return "the same"
+    if not person.in_own:
+        return "no cluster left"
+    where = "single face" if person.own_cluster is None else f"cluster {person.own_cluster}"
+    return f"{where}, {person.own_accuracy:.1%}"
+
+
+def _print_scores(out: Output, result: Evaluation) -> None:
+    scores = result.scores
+    rows = [("", "precision", "recall", "F")]
+    for name, score in (("B-cubed", scores.bcubed), ("pairwise", scores.pairwise)):
+        rows.append((name, f"{score.precision:.4f}", f"{score.recall:.4f}", f"{score.f:.4f}"))
+    v = scores.v_measure
+    rows.append(("", "homogeneity", "completeness", "V"))
+    rows.append(("V-measure", f"{v.homogeneity:.4f}", f"{v.completeness:.4f}", f"{v.v:.4f}"))
+    out.answer(out.styled(f"Clusters ({result.clustering.algorithm})", "bold"))
+    for line in columns(rows, right=[1, 2, 3], indent=2):
+        out.answer(line)
+    out.answer(
+        f"  {count(scores.clusters, 'cluster')} for {count(len(result.people), 'person', 'people')}; "
+        f"{count(scores.singletons, 'single face')} ({scores.unclustered:,} in no cluster)"
+    )
+    out.answer(
+        f"  {result.accuracy:.1%} of the photos in their person's cluster; "
+        f"{result.own_accuracy:.1%} if no two people may have the same"
+    )
+
+
+def _print_confusions(
+    out: Output, confusions: list[Confusion], faces: Mapping[int, Face], *, every: bool
+) -> None:
+    if not confusions:
+        return
+    out.answer()
+    shown = confusions if every else confusions[:_CONFUSIONS]
+    title = "People who share a cluster"
+    if len(shown) < len(confusions):
+        title += f": the worst {len(shown)} of {count(len(confusions), 'pair')}"
+    out.answer(out.styled(title, "bold"))
+    for confusion in shown:
+        misplaced = len(confusion.astray)
+        clusters = ", ".join(f"{cluster} ({x} + {y})" for cluster, x, y in confusion.clusters[:_PHOTOS])
+        more = ", ..." if len(confusion.clusters) > _PHOTOS else ""
+        word = "cluster" if len(confusion.clusters) == 1 else "clusters"
+        who = f"{confusion.owner} + {confusion.other}"
+        out.answer(f"  {who}: {count(misplaced, 'face')} misplaced in {word} {clusters}{more}")
+        photos = [faces[int(i)].photo for i in confusion.astray]
+        for photo in photos if every else photos[:_PHOTOS]:
+            out.answer(f"      {photo}")
+        if not every and misplaced > _PHOTOS:
+            out.answer(f"      and {misplaced - _PHOTOS:,} more")
+
+
+def _print_identification(out: Output, result: Evaluation) -> None:
+    out.answer(
+        out.styled("Identification, by the mean similarity to a person's three most similar faces", "bold")
+    )
+    top = result.top_one
+    if top.rate is None:
+        out.answer("  No person is on two photos, so identification cannot be scored.")
+    else:
+        alone = f"; {count(top.alone, 'face')} have no other photo" if top.alone else ""
+        out.answer(
+            f"  each face, searched on the other photos: {top.rate:.2%} right "
+            f"({top.right:,} of {top.asked:,}{alone})"
+        )
+    found = result.open_set
+    if found is None:
+        out.answer("  with strangers: too few people or photos to leave some out")
+        return
+    out.answer(
+        f"  with strangers: {count(found.enrolled, 'person', 'people')} enrolled with "
+        f"{found.gallery:,.0f} faces; searched for {found.mated:,.0f} other faces of them, and "
+        f"{found.non_mated:,.0f} faces of {count(found.strangers, 'person', 'people')} left out"
+    )
+    out.answer(f"  (mean ± standard deviation of {count(found.repeats, 'draw')})")
+    cells = [
+        (
+            _point_name(point),
+            f"{point.tpir:.2%} ± {point.tpir_std:.2%}",
+            f"{point.fpir:.2%} ± {point.fpir_std:.2%}",
+        )
+        for point in found.points
+    ]
+    for line in columns(
+        cells, header=("", "known people named correctly", "strangers named"), right=[1, 2], indent=4
+    ):
+        out.answer(line)
+    if any(not point.resolved for point in found.points):
+        out.answer("    * too few strangers for this rate: not one of them may be named")
+
+
+def _point_name(point: OperatingPoint) -> str:
+    if point.target is None:
+        return "default threshold"
+    return f"TPIR at FPIR {100 * point.target:g} %{'' if point.resolved else ' *'}"
+
+
+def print_sweep(out: Output, curve: Sweep, people: int) -> None:
+    """Print the scores at each threshold, the best one marked."""
+    out.answer()
+    out.answer(
+        out.styled(f"Chinese Whispers by constant threshold ({count(people, 'person', 'people')})", "bold")
+    )
+    best = curve.best
+    cells = [
+        (*_sweep_cells(f"{point.threshold:.4f}", point.scores), "best" if point is best else "")
+        for point in curve.points
+    ]
+    higher = (i for i, point in enumerate(curve.points) if point.threshold > curve.default.threshold)
+    note = f"calibrated, even odds at {curve.default.threshold:.4f}"
+    cells.insert(next(higher, len(cells)), (*_sweep_cells("defaults", curve.default.scores), note))
+    header = ("threshold", "precision", "recall", "B-cubed F", "clusters", "in none", "")
+    for line in columns(cells, header=header, right=range(6), indent=2):
+        out.answer(line)
+
+
+def _sweep_cells(name: str, scores: ClusterScores) -> tuple[str, ...]:
+    b = scores.bcubed
+    return (
+        name,
+        f"{b.precision:.4f}",
+        f"{b.recall:.4f}",
+        f"{b.f:.4f}",
+        f"{scores.clusters:,}",
+        f"{scores.unclustered:,}",
+    )

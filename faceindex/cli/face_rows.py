@@ -1,0 +1,96 @@
+"""Rows of faces: a table on a terminal, CSV, or JSON."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from faceindex.cli.errors import PARTIAL
+from faceindex.cli.render import Json, Output, columns
+
+if TYPE_CHECKING:
+    from faceindex.api import Face
+
+__all__ = ["print_faces"]
+
+_SCHEMA = "faceindex/faces/1"
+_CSV_HEADER = ("face", "photo", "x1", "y1", "x2", "y2", "score", "similarity_to_cluster", "cluster")
+_TABLE_HEADER = ("face", "cluster", "similarity", "score", "box", "photo")
+_PAGE = 200  # rows that are aligned together, so that a long table starts at once
+
+
+def print_faces(out: Output, faces: Iterable[Face], *, as_csv: bool, absolute: bool) -> int:
+    """Print a row for each face, and return their number; sets the exit code if there is none.
+
+    Parameters
+    ----------
+    out : Output
+    faces : iterable of Face
+    as_csv : bool
+        Print CSV on a terminal, too.
+    absolute : bool
+        Print absolute paths of photos instead of their names.
+    """
+    if out.json:
+        written = out.array(_SCHEMA, "faces", (_as_json(face, absolute) for face in faces))
+    elif as_csv or not out.terminal:
+        written = _write_csv(out, faces, absolute)
+    else:
+        written = _write_table(out, iter(faces), absolute)
+    if not written:
+        out.exit_code = PARTIAL
+    return written
+
+
+def _as_json(face: Face, absolute: bool) -> Json:
+    x1, y1, x2, y2 = face.box
+    return {
+        "face": face.face,
+        "photo": face.path if absolute else face.photo,
+        "path": face.path,
+        "x1": round(x1, 1),
+        "y1": round(y1, 1),
+        "x2": round(x2, 1),
+        "y2": round(y2, 1),
+        "score": round(face.score, 4),
+        "similarity_to_cluster": None if face.similarity is None else round(face.similarity, 6),
+        "cluster": face.cluster,
+    }
+
+
+def _write_csv(out: Output, faces: Iterable[Face], absolute: bool) -> int:
+    writer = csv.writer(out.raw(), lineterminator="\n")
+    writer.writerow(_CSV_HEADER)
+    written = 0
+    for face in faces:
+        written += 1
+        similarity = "" if face.similarity is None else f"{face.similarity:.6f}"
+        cluster = "" if face.cluster is None else face.cluster
+        box = (f"{value:.1f}" for value in face.box)
+        photo = face.path if absolute else face.photo
+        writer.writerow((face.face, photo, *box, f"{face.score:.4f}", similarity, cluster))
+    return written
+
+
+def _write_table(out: Output, faces: Iterator[Face], absolute: bool) -> int:
+    written = 0
+    while page := list(islice(faces, _PAGE)):
+        cells = [
+            (
+                f"{face.face:>6}",
+                "-" if face.cluster is None else str(face.cluster),
+                "-" if face.similarity is None else f"{face.similarity:.4f}",
+                f"{face.score:.3f}",
+                f"{','.join(f'{value:.0f}' for value in face.box):<21}",
+                face.path if absolute else face.photo,
+            )
+            for face in page
+        ]
+        # Every page is aligned with the header, so that all have the same widths; only the first prints it.
+        lines = columns([_TABLE_HEADER, *cells], right=[0, 1, 2, 3])
+        for line in lines[written > 0 :]:
+            out.answer(line)
+        written += len(page)
+    return written

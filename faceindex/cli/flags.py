@@ -1,0 +1,44 @@
+"""Flags of the command line in place of the library's parameters.
+
+Messages of the library name Python parameters in backticks, as in "`min_size` is 0."; the command line
+prints "--min-size is 0."
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["FLAGS", "as_flags"]
+
+_PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
+FLAGS = {
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in (
+            *("algorithm", "aligned", "detector", "device", "embedder", "face", "flip", "folders", "format"),
+            *("half", "k", "labels", "link", "margin", "min_face", "min_size", "offline", "photos", "plot"),
+            *("prune", "rebuild", "repeats", "retry_failed", "seed", "sweep", "threshold", "unclustered"),
+            *("unverified", "upsample"),
+        )
+    },
+    "directory": "--index",
+}
+"""Parameters of the library that are flags of a command."""
+
+
+def as_flags(text: str) -> str:
+    """Replace parameters in backticks by command-line flags.
+
+    ``min_size`` becomes ``--min-size``, ``link='copy'`` becomes ``--link copy``, ``prune=True`` becomes
+    ``--prune`` and ``flip=False`` becomes ``--no-flip``.
+    """
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = match[1], match[2]
+        if name not in FLAGS:
+            return match[0]
+        if value == "False":
+            return "--no-" + FLAGS[name].removeprefix("--")
+        return FLAGS[name] if value in (None, "True") else f"{FLAGS[name]} {value.strip(chr(39))}"
+
+    return _PARAMETER.sub(flag, text)

@@ -1,0 +1,191 @@
+"""``faceindex status``: what is in the index, where it is and how large."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from faceindex.cli.errors import session
+from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
+from faceindex.cli.render import Output, columns, count, size
+from faceindex.cli.unreadable import absence
+
+if TYPE_CHECKING:
+    from faceindex.api import FaceIndex
+    from faceindex.documents import Json
+    from faceindex.locks import Holder
+    from faceindex.store import Clustering, Counts
+
+__all__ = ["status"]
+
+_SCHEMA = "faceindex/status/1"
+
+
+def status(
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=expand_home,
+            help="Plot the similarities of faces on one photo, of nearest faces and of faces in one cluster, "
+            "with the threshold, as .png or .svg.",
+        ),
+    ] = None,
+    index: IndexOption = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Show what is in the index, where it is and how large.
+
+    With -v, also each unreadable photo with its reason.
+
+    Example: faceindex status
+    """
+    with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        from faceindex.api import FaceIndex
+
+        if plot is not None:
+            from faceindex.evaluation.plots import check_plot_file
+
+            check_plot_file(plot)
+        with FaceIndex.open(index) as found:
+            if plot is not None:
+                _plot(out, found, plot)
+            if json:
+                _status_as_json(out, found)
+            else:
+                _print_status(out, found)
+
+
+def _plot(out: Output, index: FaceIndex, file: Path) -> None:
+    from faceindex.evaluation.plots import plot_similarities
+
+    index.evaluation.check_writable(file)
+    plot_similarities(
+        index.evaluation.similarities(),
+        file,
+        threshold=index.evaluation.threshold(),
+        title=f"How alike are {count(index.counts().faces, 'face')}?",
+    )
+    out.note(f"Plotted: {file}")
+
+
+def _print_status(out: Output, index: FaceIndex) -> None:
+    counts, pins, writer = index.counts(), index.pins, _writer(index)
+    settings = ", ".join(_setting(name.replace("_", "-"), value) for name, value in pins.settings.items())
+    rows = [("index", str(index.directory)), ("models", f"{pins.detector}, {pins.embedder} ({settings})")]
+    rows.extend(("", f"missing: {error}") for error in index.missing_models())
+    for number, root in enumerate(index.roots()):
+        rows.append(("" if number else "folders", root.path + _absence(root.path)))
+    rows.append(("photos", _photos(counts)))
+    rows.append(("faces", f"{counts.faces:,}"))
+    rows.extend(_clusters(index.clustering, counts))
+    if writer is not None:
+        rows.append(("writer", str(writer)))
+    if (last := counts.last_run) is not None:
+        rows.append(("last run", f"{last.kind}, {last.at.astimezone():%Y-%m-%d %H:%M}"))
+    parts = ", ".join(f"{name} {size(number)}" for name, number in counts.bytes.items() if number)
+    rows.append(("on disk", f"{size(sum(counts.bytes.values()))} ({parts})"))
+    for line in columns(rows):
+        name, gap, rest = line.partition("  ")
+        out.answer(out.styled(name, "bold") + gap + rest if name else line)
+    if out.verbose and counts.reasons:
+        out.answer()
+        for photo, reason in index.unreadable():
+            out.answer(f"{photo}: {reason}")
+
+
+def _setting(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _absence(folder: str) -> str:
+    match absence(folder):
+        case "does not exist":
+            return " (does not exist: its disk may not be mounted, or it was moved or deleted)"
+        case "is empty":
+            return " (is empty: its disk may not be mounted)"
+    return ""
+
+
+def _writer(index: FaceIndex) -> Holder | None:
+    """Return the process that is writing; None if there is none, or the file system has no locks."""
+    try:
+        return index.writer()
+    except OSError:
+        return None
+
+
+def _photos(counts: Counts) -> str:
+    photos = {state.value: number for state, number in counts.photos.items()}
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in counts.reasons.items())
+    unreadable = f", {photos['unreadable']:,} unreadable ({reasons})" if photos["unreadable"] else ""
+    ignored = f", {count(photos['ignored'], 'other file')} ignored" if photos["ignored"] else ""
+    return f"{photos['ok']:,} indexed{unreadable}{ignored}"
+
+
+def _clusters(clustering: Clustering | None, counts: Counts) -> list[tuple[str, str]]:
+    if clustering is None:
+        return [("clusters", "none yet; run `faceindex cluster`")]
+    options = ", ".join(
+        f"{name.replace('_', '-')} {value}"
+        for name, value in clustering.params.items()
+        if value is not None and name != "last_face"
+    )
+    rows = [
+        ("clusters", f"{counts.clusters:,}; {count(counts.faces - counts.clustered, 'face')} in none"),
+        ("", f"{clustering.algorithm}, {options}, seed {clustering.seed}"),
+        ("", f"on {clustering.created.astimezone():%Y-%m-%d %H:%M}"),
+    ]
+    if newer := counts.newer_faces:
+        verb = "is" if newer == 1 else "are"
+        rows.append(("", f"{count(newer, 'face')} {verb} newer than the clusters; run `faceindex cluster`"))
+    return rows
+
+
+def _status_as_json(out: Output, index: FaceIndex) -> None:
+    counts, pins, clustering, writer = index.counts(), index.pins, index.clustering, _writer(index)
+    last: Json = None
+    if (run := counts.last_run) is not None:
+        last = {"command": run.kind, "at": run.at.isoformat(), "detail": dict(run.detail)}
+    out.document(
+        _SCHEMA,
+        index=str(index.directory),
+        detector=pins.detector,
+        embedder=pins.embedder,
+        dimension=pins.dimension,
+        settings=dict(pins.settings),
+        weights=dict(pins.weights),
+        missing=[
+            {"type": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
+            for error in index.missing_models()
+        ],
+        roots=[
+            {"path": root.path, "given": root.given, "exists": absence(root.path) != "does not exist"}
+            for root in index.roots()
+        ],
+        photos={state.value: number for state, number in counts.photos.items()},
+        unreadable_by_reason=dict(counts.reasons),
+        unreadable=[{"photo": photo, "reason": reason} for photo, reason in index.unreadable()],
+        faces=counts.faces,
+        clustered=counts.clustered,
+        clusters=counts.clusters,
+        newer_faces=counts.newer_faces,
+        clustering=None
+        if clustering is None
+        else {
+            "algorithm": clustering.algorithm,
+            "parameters": dict(clustering.params),
+            "seed": clustering.seed,
+            "at": clustering.created.isoformat(),
+        },
+        writer=None if writer is None else {"pid": writer.pid, "host": writer.host},
+        last_run=last,
+        bytes=dict(counts.bytes),
+    )

@@ -1,0 +1,76 @@
+"""Report photos that could not be read: a folder that does not exist once, not file by file."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from faceindex.cli.render import Output, count, shell_quoted
+from faceindex.errors import ImageError, Reason
+from faceindex.images.formats import missing_folder
+from faceindex.store import Root
+
+__all__ = ["absence", "report_unreadable"]
+
+_SHOWN = 10  # photos and files; --verbose lists all
+
+
+def report_unreadable(
+    out: Output,
+    failures: Sequence[ImageError],
+    roots: Sequence[Root],
+    others: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Print an error for each folder that does not exist, and for the first ten of the other failures.
+
+    Parameters
+    ----------
+    out : Output
+    failures : sequence of ImageError
+    roots : sequence of Root
+        Of the index.
+    others : sequence of (problem, remedy)
+        Failures that are not about a photo.
+    """
+
+    @cache
+    def lost_folder(folder: str) -> str | None:
+        if (missing := missing_folder(os.path.join(folder, "photo"))) is not None:  # noqa: PTH118
+            return os.fspath(missing)
+        inside = (root.path for root in roots if Path(folder).is_relative_to(root.path))
+        return next((root for root in inside if absence(root) is not None), None)
+
+    lost: Counter[str] = Counter()
+    rest = []
+    for error in failures:
+        folder = lost_folder(os.path.dirname(error.path)) if error.reason is Reason.MISSING else None  # noqa: PTH120
+        if folder is None:
+            rest.append((error.problem, error.remedy))
+        else:
+            lost[folder] += 1
+    for folder, photos in lost.items():
+        out.error(
+            f"The folder {folder} {absence(folder)}; {count(photos, 'photo')} could not be read.",
+            "If its disk is not mounted, mount it; if it was moved, run "
+            f"`faceindex index --prune {shell_quoted(folder)} NEW_FOLDER`.",
+        )
+    rest += others
+    shown = len(rest) if out.verbose else _SHOWN
+    for problem, remedy in rest[:shown]:
+        out.error(problem, remedy)
+    if more := len(rest[shown:]):
+        out.error(f"{more:,} more like these.", "List them with -v.")
+
+
+def absence(folder: str) -> str | None:
+    """Return "does not exist" or "is empty" for a folder without any file; else None."""
+    try:
+        with os.scandir(folder) as entries:
+            return None if any(True for _ in entries) else "is empty"
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except OSError:
+        return None  # it exists, but cannot be listed

@@ -1,0 +1,145 @@
+"""The settings of the process: freed memory returns to the operating system, and `index` makes sure of it."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from faceindex.cli import host
+from faceindex.cli.host import HeapKeeper, collection_paused
+from faceindex.pipeline import run as pipeline_run
+
+STATM = Path("/proc/self/statm")
+needs_glibc = pytest.mark.skipif(not STATM.exists() or host._glibc() is None, reason="needs Linux with glibc")
+
+_RESIDENT = """
+import os
+from pathlib import Path
+from faceindex.cli.host import HeapKeeper
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+"""
+
+
+def in_a_new_process(script: str) -> None:
+    """Run a script that measures its own memory, without the heap of other tests."""
+    done = subprocess.run(
+        [sys.executable, "-c", _RESIDENT + textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@needs_glibc
+def test_holes_in_the_heap_return_to_the_system() -> None:
+    in_a_new_process(
+        """
+        heap = HeapKeeper()
+        blocks = [bytearray(b"x" * 100_000) for _ in range(1000)]  # below malloc's least mmap threshold
+        kept = blocks[::20]
+        del blocks
+        before = resident()
+        heap.on_commit()
+        heap.on_commit()
+        assert before - resident() > 60_000_000
+        assert all(block[-1] == ord("x") for block in kept)
+        """
+    )
+
+
+@needs_glibc
+def test_large_blocks_do_not_stay_on_the_heap() -> None:
+    in_a_new_process(
+        """
+        HeapKeeper().start()
+        bytearray(b"x" * (24 << 20))  # freed at once; glibc's own threshold would be 24 MiB from now on
+        before = resident()
+        block = bytearray(b"x" * (20 << 20))
+        behind = bytearray(b"x" * 100_000)
+        assert resident() - before > 19 << 20
+        del block
+        assert resident() - before < 4 << 20
+        assert behind[-1] == ord("x")
+        """
+    )
+
+
+def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    host._glibc.cache_clear()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    try:
+        assert host._glibc() is None
+        heap = HeapKeeper()
+        heap.start()
+        heap.on_commit()
+        heap.on_commit()
+    finally:
+        host._glibc.cache_clear()
+
+
+class CountingLibc:
+    def __init__(self) -> None:
+        self.thresholds = self.trims = 0
+
+    def mallopt(self, parameter: int, value: int) -> int:
+        self.thresholds += 1
+        return 1
+
+    def malloc_trim(self, pad: int) -> int:
+        self.trims += 1
+        return 1
+
+
+@pytest.fixture
+def libc(monkeypatch: pytest.MonkeyPatch) -> CountingLibc:
+    libc = CountingLibc()
+    monkeypatch.setattr(host, "_glibc", lambda: libc)
+    return libc
+
+
+def test_a_run_of_index_fixes_the_thresholds_and_trims_after_some_commits(
+    album: Path, index_album: Callable[..., object], libc: CountingLibc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_run, "_BATCH_PHOTOS", 1)
+    monkeypatch.setattr(pipeline_run, "_COMMIT_PHOTOS", 1)
+    index_album("album")
+    assert libc.thresholds == 2
+    assert 1 <= libc.trims <= 12 // host._TRIM_COMMITS
+
+
+def test_a_run_without_new_photos_leaves_the_heap_alone(
+    indexed: Path, run: Callable[..., object], libc: CountingLibc
+) -> None:
+    run("index", "album")
+    assert (libc.thresholds, libc.trims) == (0, 0)
+
+
+def test_garbage_collection_pauses_and_resumes() -> None:
+    assert gc.isenabled()
+    with collection_paused() as resume:
+        assert not gc.isenabled()
+        resume()
+        assert gc.isenabled()
+    with pytest.raises(RuntimeError), collection_paused():
+        raise RuntimeError
+    assert gc.isenabled()
+
+
+def test_a_pause_keeps_disabled_collection_disabled() -> None:
+    gc.disable()
+    try:
+        with collection_paused() as resume:
+            resume()
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
