@@ -83,7 +83,7 @@ def group_photos(data: Path) -> list[Path]:
 
 
 def use_weights_beside(data: Path) -> None:
-    """Find weight files in ``weights/`` beside the data, unless ``$FACEINDEX_WEIGHTS`` is set."""
+    """Use the weight files in ``weights/`` beside the data, unless ``$FACEINDEX_WEIGHTS`` is set."""
     os.environ.setdefault("FACEINDEX_WEIGHTS", str(data.resolve().parent / "weights"))
 
 
@@ -136,7 +136,7 @@ def spend(
 
 
 def run_child(script: str, *arguments: object, env: Mapping[str, str] | None = None) -> Any:
-    """Run a benchmark script in a new process and return the JSON document that it prints, None if nothing.
+    """Run a benchmark script in a new process; return the JSON document that it prints, None if it prints none.
 
     Parameters
     ----------

@@ -168,7 +168,7 @@ def times_of(row: dict[str, object]) -> dict[str, float]:
 
 
 def exponents(rows: list[dict[str, object]]) -> dict[str, float]:
-    """Return the slope of log time over log faces between the two largest sizes; n log n is 1.06 to 1.1."""
+    """Return the slope of log time over log faces between the two largest sizes (n log n: 1.06 to 1.1)."""
     if len(rows) < 2:
         return {}
     step = math.log(int(str(rows[-1]["faces"])) / int(str(rows[-2]["faces"])))

@@ -83,7 +83,7 @@ class MemorySampler:
 
 
 def measure(photos: list[Path], work: Path) -> dict[str, object]:
-    """One run of `index` into a new index."""
+    """Run `index` once, into a new index; return the row of the result."""
     index = Path(tempfile.mkdtemp(dir=work)) / "index"
     pid_file = index.with_name("pid")
     faceindex: list[str | Path] = [sys.executable, "-m", "faceindex", "index", "--index", index]

@@ -198,6 +198,6 @@ def accuracy_of_row_2(ours: Mapping[str, Path], peers: Mapping[str, Path], pytho
 
 
 def not_lower(ours: Mapping[str, object], peer: Mapping[str, object]) -> bool:
-    """Return whether neither B-cubed F of ours is lower than that of the peer."""
+    """Return whether both B-cubed F of ours are at least those of the peer."""
     keys = ("bcubed_f", "bcubed_f_over_all_photos")
     return all(float(str(ours[key])) >= float(str(peer[key])) for key in keys)

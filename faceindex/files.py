@@ -49,7 +49,7 @@ def write_durably(
     Raises
     ------
     OSError
-        If the file cannot be written. The temporary file is deleted, whatever is raised.
+        If the file cannot be written. The temporary file is deleted after any exception.
     """
     if temporary is None:
         temporary = path.with_name(f".{path.name[:_NAME]}.{os.urandom(8).hex()}")

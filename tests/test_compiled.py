@@ -43,4 +43,4 @@ def test_functions_compile_without_a_place_for_the_cache() -> None:
 
 
 def test_kernels_of_faceindex_are_cached() -> None:
-    assert type(kernels.keep_best._cache).__name__ == "FunctionCache"
+    assert type(kernels.add_block._cache).__name__ == "FunctionCache"

@@ -1,4 +1,4 @@
-"""Durable writes: a file has its old content or its new content, whatever goes wrong."""
+"""Durable writes: after any failure, a file has its old content or its new content."""
 
 from __future__ import annotations
 

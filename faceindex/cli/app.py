@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from typer.core import TyperGroup
 
 from faceindex import __version__
 from faceindex.cli import (
@@ -23,16 +21,21 @@ from faceindex.cli import (
     options,
     status,
 )
+from faceindex.cli.commands import App, Group, find_command
+from faceindex.cli.completion import install_completion, print_completion, register_shells
 from faceindex.cli.errors import INTERRUPTED, USAGE, report, unwritable
 from faceindex.cli.eval import evaluate
 from faceindex.cli.render import Output
+from faceindex.cli.usage import as_usage_error
 from faceindex.errors import UsageError
 
 __all__ = ["app", "main"]
 
+_SHELL_OPTIONS = ("--install-completion", "--show-completion")
 
-class Program(TyperGroup):
-    """The command group; reports usage errors with the same format and exit code as all errors."""
+
+class Program(Group):
+    """The command group; reports usage errors in the same form and with the same exit code as all errors."""
 
     def main(
         self,
@@ -45,6 +48,7 @@ class Program(TyperGroup):
     ) -> Any:
         """Parse, run, exit. The parameters are typer's; `standalone_mode` is always off."""
         words = sys.argv[1:] if args is None else list(args)
+        register_shells()
         try:
             # A call without a command is wrong usage; print the help.
             code = super().main(
@@ -61,23 +65,41 @@ class Program(TyperGroup):
             code = INTERRUPTED
         except OSError as error:
             code = unwritable(error)  # of help or version; commands report their own errors
+        except UsageError as error:
+            code = _report_usage(error, words)
         except Exception as error:
-            # The base class of typer's parsing errors has changed its name between versions and is not
-            # always public; all of them have `format_message`.
+            # The parsing errors of typer have no public base class; all of them have `format_message`.
             if not hasattr(error, "format_message"):
                 raise
-            code = _report_usage(error, words)
+            code = _report_usage(as_usage_error(error), words)
         sys.exit(code or 0)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; the shell after an option of `_SHELL_OPTIONS` may be missing."""
+        if args and args[0] in _SHELL_OPTIONS and len(args) <= 2:
+            args = [f"{args[0]}={''.join(args[1:])}"]
+        return super().parse_args(ctx, args)
 
-app = typer.Typer(
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands in the order of the help; ``help`` comes last."""
+        return sorted(self.commands, key=lambda name: name == "help")
+
+
+app = App(
     cls=Program,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: as fast, and the same in a pipe
     context_settings={"help_option_names": ["--help", "-h"]},
-    epilog="Start with: faceindex index PHOTOS, then: faceindex cluster. Nothing leaves this computer, and "
-    "your photos are never changed. Exit codes: 0 done, 1 the answer is partial or empty, 2 an error.",
+    epilog="""
+    Examples:
+      faceindex index ~/Pictures       find the faces
+      faceindex cluster                group them into people
+      faceindex gallery ~/people       write a page that shows them
+      faceindex identify party.jpg     find the people on a photo
+
+    --index, --json, --quiet, --verbose and --debug may come before or after the command. Nothing leaves this
+    computer, and your photos are never changed. Exit codes: 0 done, 1 the answer is partial or empty, 2 an
+    error.
+    """,
 )
 
 
@@ -85,6 +107,31 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
     """Resolve the annotations of a command whose module does not import typer."""
     function.__annotations__ = get_type_hints(function, vars(options), include_extras=True)
     return function
+
+
+def _complete_command(ctx: Any, args: Sequence[str], incomplete: str) -> list[str]:
+    group = ctx.find_root().command
+    for name in ctx.params.get("command") or ():
+        group = getattr(group, "commands", {}).get(name)
+    return [name for name in getattr(group, "commands", ()) if name.startswith(incomplete)]
+
+
+def _print_help(
+    context: typer.Context,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="COMMAND", help="A command, such as export crops.", autocompletion=_complete_command
+        ),
+    ] = None,
+) -> None:
+    """Show the help of a command.
+
+    `faceindex COMMAND --help` shows the same.
+
+    Example: faceindex help export crops
+    """
+    typer.echo(find_command(context.find_root(), command or []).get_help())
 
 
 app.command("index")(_with_options(index.index))
@@ -97,6 +144,7 @@ app.command("eval")(evaluate)
 app.command("faces")(faces.faces)
 app.command("gallery")(gallery.gallery)
 app.add_typer(models.app, name="models")
+app.command("help")(_print_help)
 
 
 def _print_version(wanted: bool) -> None:
@@ -109,8 +157,28 @@ def _print_version(wanted: bool) -> None:
 def program(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+        typer.Option(
+            "--version", "-V", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
+    install: Annotated[
+        str | None,
+        typer.Option(
+            "--install-completion",
+            metavar="[SHELL]",
+            callback=install_completion,
+            help="Install tab completion in bash, zsh, fish or powershell; the running shell by default.",
+        ),
+    ] = None,
+    show: Annotated[
+        str | None,
+        typer.Option(
+            "--show-completion",
+            metavar="[SHELL]",
+            callback=print_completion,
+            help="Print the script of the tab completion.",
+        ),
+    ] = None,
 ) -> None:
     """Find, group and recognise the people in folders of photos."""
 
@@ -120,19 +188,7 @@ def main() -> None:
     app()
 
 
-def _report_usage(error: Exception, words: Sequence[str]) -> int:
-    wrong = getattr(error, "option_name", None)
-    possibilities = getattr(error, "possibilities", None)
-    if wrong and possibilities:  # sorted by name; suggest the most similar one
-        nearest = difflib.get_close_matches(wrong, possibilities, n=1, cutoff=0.0)[0]
-        message = f"There is no option {wrong}. Did you mean {nearest}?"
-    else:
-        message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
-    if message and message[-1] not in ".?!)":
-        message += "."
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "faceindex"
+def _report_usage(error: UsageError, words: Sequence[str]) -> int:
     # Parsing failed, so look for --json in the words themselves.
     options = words[: words.index("--")] if "--" in words else words
-    out = Output(json="--json" in options)
-    return report(out, UsageError(message, f"See `{command} --help`."))
+    return report(Output(json="--json" in options), error)

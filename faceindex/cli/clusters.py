@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from faceindex.cli.commands import Command
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.face_rows import print_faces
 from faceindex.cli.options import (
@@ -20,6 +20,7 @@ from faceindex.cli.options import (
     JsonFlag,
     QuietFlag,
     VerboseFlag,
+    expand_home,
 )
 from faceindex.cli.pictures import (
     can_draw,
@@ -46,10 +47,10 @@ _ROWS = 20  # in a table without --limit
 _DRAWN = 48  # faces in a picture without --limit
 
 
-class ClustersCommand(TyperCommand):
+class ClustersCommand(Command):
     """Parses the number of a cluster, which may follow ``--show`` or ``--open``."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Accept ``--open=5``, and -1 as a number, not as an option."""
         words = []
         for word in args:
@@ -83,7 +84,10 @@ def clusters(
     save: Annotated[
         str | None,
         typer.Option(
-            "--save", metavar="FILE", help="Write the faces of the cluster as a picture, a .png or .jpg."
+            "--save",
+            metavar="FILE",
+            callback=expand_home,
+            help="Write the faces of the cluster as a picture, a .png or .jpg.",
         ),
     ] = None,
     pictures: Annotated[
@@ -238,8 +242,8 @@ def _draw_cluster(
     viewer: bool,
     save: str | None,
 ) -> None:
-    files = [] if save is None else numbered_files(save, [f"cluster {cluster}"])
-    check_files(found, files)
+    files = [] if save is None else numbered_files(save, [f"cluster-{cluster}"])
+    check_files(out, found, files)
     sheet = found.sheets.cluster(cluster, most=most)
     number = sum(1 for _ in found.faces(cluster=cluster))
     if number > most:
@@ -250,6 +254,6 @@ def _draw_cluster(
         write_picture(file, sheet)
         out.note(f"Saved {file}.")
     if viewer:
-        for file in files or write_temporary([(f"cluster {cluster}", sheet)]):
+        for file in files or write_temporary([(f"cluster-{cluster}", sheet)]):
             open_in_viewer(file)
             out.note(f"Opened {file}.")

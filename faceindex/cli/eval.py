@@ -17,6 +17,7 @@ from faceindex.cli.options import (
     JsonFlag,
     QuietFlag,
     VerboseFlag,
+    expand_home,
 )
 from faceindex.cli.render import Json, Output, count, finite
 
@@ -37,6 +38,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="CSV",
+            callback=expand_home,
             help="A CSV file of people's names with the columns photo,label or face,label. Without it, a "
             "photo's label is the name of its folder.",
         ),
@@ -58,6 +60,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
+            callback=expand_home,
             help="Plot the similarities of faces of one photo, cluster and person as .png or .svg; with "
             "--sweep, plot the scores by threshold instead.",
         ),
@@ -126,7 +129,7 @@ def evaluate(
 
 def _named_faces(index: FaceIndex, result: Evaluation, absolute: bool) -> dict[int, Face]:
     """Return the faces that the answer names, by their position in the table of the index."""
-    named = {int(i) for confusion in result.confusions for i in confusion.astray}
+    named = {int(i) for confusion in result.confusions for i in confusion.misplaced}
     named.update(int(result.labelled.positions[i]) for i in result.top_one.wrong)
     return {
         i: replace(face, photo=face.path) if absolute else face for i, face in enumerate(index) if i in named
@@ -180,9 +183,9 @@ def _print_json(
         confusions=[
             {
                 "people": [confusion.owner, confusion.other],
-                "astray": len(confusion.astray),
+                "astray": len(confusion.misplaced),
                 "clusters": [{"cluster": cluster, "faces": [x, y]} for cluster, x, y in confusion.clusters],
-                "faces": [_face_as_json(faces[int(i)]) for i in confusion.astray],
+                "faces": [_face_as_json(faces[int(i)]) for i in confusion.misplaced],
             }
             for confusion in result.confusions
         ],
@@ -190,15 +193,15 @@ def _print_json(
             "leave_one_out": {
                 "top1": top.rate,
                 "right": top.right,
-                "asked": top.asked,
-                "no_other_photo": top.alone,
+                "asked": top.searched,
+                "no_other_photo": top.no_other_photo,
                 "wrong": [
                     {
                         **_face_as_json(faces[int(labelled.positions[i])]),
                         "person": labelled.names[int(labelled.people[i])],
                         "taken_for": labelled.names[int(other)] if other >= 0 else None,
                     }
-                    for i, other in zip(top.wrong, top.taken_for, strict=True)
+                    for i, other in zip(top.wrong, top.predicted, strict=True)
                 ],
             },
             "open_set": None if result.open_set is None else _open_set_as_json(result.open_set),

@@ -127,13 +127,13 @@ def _print_confusions(
         title += f": the worst {len(shown)} of {count(len(confusions), 'pair')}"
     out.answer(out.styled(title, "bold"))
     for confusion in shown:
-        misplaced = len(confusion.astray)
+        misplaced = len(confusion.misplaced)
         clusters = ", ".join(f"{cluster} ({x} + {y})" for cluster, x, y in confusion.clusters[:_PHOTOS])
         more = ", ..." if len(confusion.clusters) > _PHOTOS else ""
         word = "cluster" if len(confusion.clusters) == 1 else "clusters"
         who = f"{confusion.owner} + {confusion.other}"
         out.answer(f"  {who}: {count(misplaced, 'face')} misplaced in {word} {clusters}{more}")
-        photos = [faces[int(i)].photo for i in confusion.astray]
+        photos = [faces[int(i)].photo for i in confusion.misplaced]
         for photo in photos if every else photos[:_PHOTOS]:
             out.answer(f"      {photo}")
         if not every and misplaced > _PHOTOS:
@@ -148,10 +148,10 @@ def _print_identification(out: Output, result: Evaluation) -> None:
     if top.rate is None:
         out.answer("  No person is on two photos, so identification cannot be scored.")
     else:
-        alone = f"; {count(top.alone, 'face')} have no other photo" if top.alone else ""
+        rest = f"; {count(top.no_other_photo, 'face')} have no other photo" if top.no_other_photo else ""
         out.answer(
             f"  each face, searched on the other photos: {top.rate:.2%} right "
-            f"({top.right:,} of {top.asked:,}{alone})"
+            f"({top.right:,} of {top.searched:,}{rest})"
         )
     found = result.open_set
     if found is None:

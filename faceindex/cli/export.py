@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, cast
 
 import typer
 
+from faceindex.cli.commands import App
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import (
     AbsoluteFlag,
@@ -31,7 +32,7 @@ __all__ = ["app"]
 
 _SCHEMA = "faceindex/export/1"
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=False)
+app = App()
 
 FolderArgument = Annotated[
     str, typer.Argument(metavar="DEST", callback=expand_home, help="A folder; created if missing.")

@@ -86,7 +86,7 @@ def identify(
             if save is not None:
                 from faceindex.cli.pictures import check_files
 
-                check_files(faces, files, photos)
+                check_files(out, faces, files, photos)
             clustered = faces.clustering is not None
             if not clustered:
                 out.error(
@@ -167,7 +167,7 @@ def _open(
     else:
         # All in one folder, so that a viewer for albums can leaf through them.
         pictures = write_temporary(
-            (f"{i + 1} {_stem(answer.photo)}", faces.sheets.identification(answer))
+            (f"{i + 1}-{_stem(answer.photo)}", faces.sheets.identification(answer))
             for i, answer in enumerate(answers)
             if not isinstance(answer, FaceIndexError)
         )

@@ -233,7 +233,7 @@ def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None) 
         _print_summary(out, summary, rate)
     if summary.interrupted:
         out.note("Stopped before the end. Finished photos are in the index; run it again to continue.")
-    elif nothing:
+    elif nothing and not summary.missing:
         out.warning("No photos were found there.")
     elif summary.new or summary.changed or summary.gone:
         out.hint("Next: faceindex cluster")
@@ -328,6 +328,13 @@ def _print_plan(out: Output, plan: IndexPlan) -> None:
         ("other files", plan.other_files, "not named like photos; opened once"),
     ]
     rows = [(name, f"{number:,}", about) for name, number, about in counts if number or name == "new"]
+    if plan.new + plan.changed + plan.retried:
+        rows += _forecasts(plan)
+    _print_rows(out, rows)
+
+
+def _forecasts(plan: IndexPlan) -> list[tuple[str, str, str]]:
+    rows = []
     if plan.seconds is None or plan.photos_per_second is None or plan.measured_at is None:
         rows.append(("time", "unknown", "no earlier run to measure by"))
     else:
@@ -338,4 +345,4 @@ def _print_plan(out: Output, plan: IndexPlan) -> None:
         rows.append(("disk", "unknown", "no earlier run to measure by"))
     else:
         rows.append(("disk", size(plan.bytes), "as much for each photo as in the index now"))
-    _print_rows(out, rows)
+    return rows

@@ -1,4 +1,4 @@
-"""``faceindex models``: what can be chosen, and the weight files that it needs."""
+"""``faceindex models``: list the models, and manage their weight files."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from typing import Annotated
 import typer
 
 from faceindex import models
+from faceindex.cli.commands import App
+from faceindex.cli.completion import complete_models
 from faceindex.cli.errors import PARTIAL, USAGE, session
-from faceindex.cli.model_facts import (
+from faceindex.cli.flags import as_flags
+from faceindex.cli.model_details import (
     TITLES,
     WeightState,
     as_json,
     broken_as_json,
-    facts,
+    details,
     headline,
     provider,
     weights_of,
 )
-from faceindex.cli.options import DebugFlag, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import DebugFlag, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Json, Output, columns, size
 from faceindex.errors import ModelError, UnknownModel, WeightsNotFound
 from faceindex.models import Plugin, Spec, WeightFile
@@ -33,11 +36,25 @@ _FETCH_SCHEMA = "faceindex/models-fetch/1"
 _VERIFY_SCHEMA = "faceindex/models-verify/1"
 _ADD_SCHEMA = "faceindex/models-add/1"
 _PATH_SCHEMA = "faceindex/models-path/1"
+_INDENT = 6
 
-app = typer.Typer(rich_markup_mode=None)
+app = App(subcommand_metavar="[COMMAND] [ARGS]...")
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A model; `faceindex models` lists them.")]
-NamesArgument = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these models.")]
+_complete_any = complete_models(*models.KINDS)
+_complete_networks = complete_models("detector", "embedder")  # have weight files
+
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="A model; `faceindex models` lists them.", autocompletion=_complete_networks
+    ),
+]
+NamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME", help="Models; all of them if there is no NAME.", autocompletion=_complete_any
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -48,16 +65,14 @@ def program(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """List the models, and get the files that they need.
+    """List the models, and download and check their weight files.
 
-    Without a command, the list.
+    Without a command, lists the models.
+
+    Example: faceindex models
     """
-    flags = {"json": json, "quiet": quiet, "verbose": verbose, "debug": debug}
     if context.invoked_subcommand is None:
-        _list([], **flags)
-    else:
-        # Flags before the command are as good as behind it.
-        context.default_map = {context.invoked_subcommand: flags}
+        _list([], json=json, quiet=quiet, verbose=verbose, debug=debug)
 
 
 @app.command("list")
@@ -68,9 +83,11 @@ def list_models(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """List the models, and whether their weights are there.
+    """List the models, and whether their weight files are present.
 
-    With a name, or with -v, everything that is known of each.
+    With NAME or -v, prints all details of each: options, threshold, licence, weight files.
+
+    Example: faceindex models list mtcnn
     """
     _list(names or [], json=json, quiet=quiet, verbose=verbose, debug=debug)
 
@@ -95,18 +112,23 @@ def _list(names: Sequence[str], *, json: bool, quiet: bool, verbose: bool, debug
                 _print_model(out, spec, fully=verbose or bool(names))
             for plugin in useless:
                 out.answer(f"  {plugin.name}")
-                out.answer(f"      {out.styled('cannot be used', 'error')}: {plugin.reason}")
-                out.answer(f"      from the package {plugin.distribution}")
+                _print_text(out, f"{out.styled('cannot be used', 'error')}: {plugin.reason}")
+                _print_text(out, f"from the package {plugin.distribution}")
         if not names and not verbose:
-            out.hint("All about one: faceindex models list NAME")
+            out.hint("For details: faceindex models list NAME")
+
+
+def _print_text(out: Output, text: str) -> None:
+    for line in columns([(text,)], indent=_INDENT, width=out.width):
+        out.answer(line)
 
 
 def _print_model(out: Output, spec: Spec, *, fully: bool) -> None:
     out.answer(f"  {spec.name}")
-    out.answer(f"      {spec.summary}")
+    _print_text(out, spec.summary)
     states = weights_of(spec)
     if fully:
-        for line in columns(facts(spec, states), indent=6):
+        for line in columns(details(spec, states), indent=_INDENT, width=out.width):
             out.answer(line)
         return
     about = headline(spec)
@@ -120,23 +142,25 @@ def _print_model(out: Output, spec: Spec, *, fully: bool) -> None:
         else:
             about.append(out.styled("weights found", "good"))
     if about:
-        out.answer(f"      {'; '.join(about)}")
+        _print_text(out, "; ".join(about))
     for state in states:
         if state.path is None:
-            out.answer(f"      missing: {state.file.name} ({size(state.file.size)}). {state.remedy}")
+            _print_text(out, f"missing: {state.file.name} ({size(state.file.size)}). {state.remedy}")
         elif state.problem:
-            out.answer(f"      {state.problem} {state.remedy}")
+            _print_text(out, f"{state.problem} {state.remedy}")
 
 
 @app.command("fetch")
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Models whose files are wanted.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Models.", autocompletion=_complete_networks)
+    ],
     offline: Annotated[
         bool,
         typer.Option(
             "--offline",
-            help="Do not use the network: say where the files come from and where they go. "
-            "$FACEINDEX_OFFLINE=1 does the same.",
+            help="Do not use the network: print where missing files come from and where they belong. "
+            "FACEINDEX_OFFLINE=1 in the environment does the same.",
         ),
     ] = False,
     json: JsonFlag = False,
@@ -144,12 +168,13 @@ def fetch(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Download the weight files of models that are missing.
+    """Download the missing weight files of models.
 
-    Each is checked by its size and SHA-256 before it is used. A download that was interrupted goes on
-    where it stopped when this is run again. Proxies are taken from https_proxy and no_proxy. No other
-    command ever uses the network. Exit code 2 if a file could not be had; the others are fetched all the
-    same.
+    Checks the size and SHA-256 of each file before it can be used. If a download is interrupted, run the
+    command again to continue it. Uses the proxies in https_proxy and no_proxy. No other command uses the
+    network. Exit code 2 if a file could not be downloaded; the other files are downloaded all the same.
+
+    Example: faceindex models fetch facenet
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.cli.progress import DownloadBar
@@ -162,7 +187,7 @@ def fetch(
                 with DownloadBar(out, weight.name) as bar:
                     path, fetched = ensure_weights(weight, progress=bar.update, offline=offline)
             except KeyboardInterrupt:
-                out.note("What has come is kept. Run it again to go on from there.")
+                out.note("The part that arrived is kept. Run the command again to continue.")
                 raise
             except ModelError as caught:
                 error = caught
@@ -177,12 +202,12 @@ def fetch(
                     "path": None if path is None else str(path),
                     "bytes": None if path is None else path.stat().st_size,
                     "fetched": fetched,
-                    "problem": None if error is None else error.problem,
-                    "remedy": None if error is None else error.remedy,
+                    "problem": None if error is None else as_flags(error.problem),
+                    "remedy": None if error is None else as_flags(error.remedy),
                 }
             )
         if not done and not json:
-            out.note("There is nothing to fetch: no weight files are needed.")
+            out.note("There is nothing to fetch: these models have no weight files.")
         if json:
             out.document(_FETCH_SCHEMA, files=done)
 
@@ -197,7 +222,9 @@ def verify(
 ) -> None:
     """Check the weight files against their published SHA-256.
 
-    Exit code 1 if one is missing or wrong.
+    Exit code 1 if a file is missing or differs.
+
+    Example: faceindex models verify mtcnn dlib
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.models.weights import find_acceptance
@@ -221,8 +248,8 @@ def verify(
                     "name": weight.name,
                     "state": state,
                     "path": None if path is None else str(path),
-                    "problem": None if error is None else error.problem,
-                    "remedy": None if error is None else error.remedy,
+                    "problem": None if error is None else as_flags(error.problem),
+                    "remedy": None if error is None else as_flags(error.remedy),
                 }
             )
         for line in columns(rows):
@@ -237,12 +264,12 @@ def verify(
 @app.command("add")
 def add(
     name: NameArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The weight file; it is copied.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", callback=expand_home, help="The weight file.")],
     unverified: Annotated[
         bool,
         typer.Option(
             "--unverified",
-            help="Accept a file that is not the published one. Indexes made with it are pinned to it.",
+            help="Accept a file that differs from the published one. Indexes made with it need this file.",
         ),
     ] = False,
     json: JsonFlag = False,
@@ -250,9 +277,11 @@ def add(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Put a weight file that you have into your folder of weight files.
+    """Copy a weight file that you have into the folder of weight files.
 
-    A file that is not the published one is refused, unless you say --unverified.
+    The file must be the published one, or --unverified must be given.
+
+    Example: faceindex models add facenet ~/Downloads/20180402-114759-vggface2.pt
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.models.install import add_weights
@@ -262,7 +291,7 @@ def add(
         verified = find_acceptance(path) is None
         out.answer(f"added: {path}")
         if not verified:
-            out.warning(f"{path.name} is not the published file; {name} uses it from now on on your word.")
+            out.warning(f"{path.name} differs from the published file. {name} uses it unverified.")
         if json:
             out.document(_ADD_SCHEMA, model=name, path=str(path), verified=verified)
 
@@ -271,17 +300,19 @@ def add(
 def path(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="The files of this model; the folder if none is named."),
+        typer.Argument(metavar="NAME", help="A model.", autocompletion=_complete_networks),
     ] = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Say where weight files are.
+    """Print the folder of weight files, or the files of a model.
 
-    Without a name the folder where they are put; with one the files of that model, a line each. Exit code
-    1 if one is missing or cannot be used.
+    Without NAME, prints the folder that `fetch` and `add` write to. With NAME, prints the files of the model,
+    one per line. Exit code 1 if a file is missing or cannot be used.
+
+    Example: faceindex models path dlib
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         states = [WeightState.of(weight) for _, weight in _files([name])] if name else []
@@ -310,7 +341,14 @@ def path(
 
 
 def _select(names: Sequence[str]) -> tuple[list[Spec], list[Plugin]]:
-    """The models of these names, of every kind; all if there are none. Those that can be used, and others.
+    """Select models of all kinds by name; all models if there are no names.
+
+    Returns
+    -------
+    list of Spec
+        Models that can be used.
+    list of Plugin
+        Models that cannot.
 
     Raises
     ------
@@ -332,13 +370,13 @@ def _select(names: Sequence[str]) -> tuple[list[Spec], list[Plugin]]:
 
 
 def _files(names: Sequence[str]) -> Iterable[tuple[str, WeightFile]]:
-    """The weight files of models, each with the first of its models.
+    """Find the weight files of models, each with the first model that uses it.
 
     Raises
     ------
     UnknownModel
     BrokenModel
-        If one that was named cannot be used.
+        If a named model cannot be used.
     """
     specs, broken = _select(names)
     if names:

@@ -98,7 +98,7 @@ def numbered_files(target: str, names: Sequence[str]) -> list[Path]:
     """
     from faceindex.export.names import UniqueNames
 
-    path = Path(os.path.expanduser(target))  # noqa: PTH111 - raises for unknown users
+    path = Path(target)
     if path.is_dir() or target.endswith(("/", os.sep)):
         unique = UniqueNames()
         return [path / f"{unique.add(name, '.png', str(i))}.png" for i, name in enumerate(names)]
@@ -116,20 +116,24 @@ def numbered_files(target: str, names: Sequence[str]) -> list[Path]:
     return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(names) + 1)]
 
 
-def check_files(index: FaceIndex, files: Iterable[Path], photos: Iterable[str] = ()) -> None:
+def check_files(out: Output, index: FaceIndex, files: Sequence[Path], photos: Iterable[str] = ()) -> None:
     """Check that no file to be written is a photo of the index or one of `photos`.
+
+    Warns of files in an indexed folder.
 
     Raises
     ------
     UsageError
     """
     real = {os.path.realpath(photo) for photo in photos}
-    for file in files:
-        if not file.exists():
-            continue
+    for file in filter(Path.exists, files):
         if os.path.realpath(file) in real:
             raise UsageError(f"--save {file} would overwrite a photo.", "Choose another FILE.")
         index.evaluation.check_writable(file)
+    roots = [root.path for root in index.roots()]
+    for file in files[:1]:  # all are in one folder
+        if any(Path(os.path.realpath(file)).is_relative_to(root) for root in roots):
+            out.warning(f"{file} is in an indexed folder: the next `faceindex index` adds it as a photo.")
 
 
 def write_picture(path: Path, image: Image) -> None:

@@ -137,7 +137,7 @@ class IndexBar(Bar):
         super().__init__(out, "Looking for photos")
         self._done = self._total = 0
         self._done_before = 0  # when the stage began
-        self._stage_began = time.monotonic()
+        self._stage_began = self._advanced_at = time.monotonic()
 
     def on_event(self, event: Event) -> None:
         """Show one event."""
@@ -184,17 +184,20 @@ class IndexBar(Bar):
 
     def _advance(self) -> None:
         self._done += 1
+        self._advanced_at = time.monotonic()
         # Files that the walk could not reach are not part of the plan.
         self._total = max(self._total, self._done)
         self.update(self._done, self._total)
 
     def _rate(self, done: int, total: int) -> str:
-        seconds, finished = time.monotonic() - self._stage_began, done - self._done_before
+        # Until the last photo: between batches, the rate stays and the time left runs down. The mean of the
+        # whole stage, because a moving average would jump with each batch.
+        seconds, finished = self._advanced_at - self._stage_began, done - self._done_before
         if seconds <= 0 or finished <= 0:
             return ""
-        # The mean of the whole stage: photos finish in batches, and a moving average would jump.
         rate = finished / seconds
-        return f"{rate:.1f} photos/s, {duration((total - done) / rate)} left"
+        left = (total - done) / rate - (time.monotonic() - self._advanced_at)
+        return f"{rate:.1f} photos/s, {duration(max(0.0, left))} left"
 
     def _line(self, done: int, total: int) -> str:
         return ", ".join(filter(None, (f"{done:,} of {total:,} photos", self._rate(done, total))))

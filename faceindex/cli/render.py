@@ -98,6 +98,15 @@ class Output:
         """Whether standard output is a terminal."""
         return sys.stdout.isatty()
 
+    @property
+    def width(self) -> int | None:
+        """Width at which to wrap: of the terminal; None for a pipe or a file, where programs read lines."""
+        if not self.terminal:
+            return None
+        import shutil
+
+        return shutil.get_terminal_size().columns
+
     def answer(self, text: str = "") -> None:
         """Print a line of the answer; not with ``--json``, whose answer is a `document`."""
         if not self.json:
@@ -209,7 +218,12 @@ class Output:
 
 
 def columns(
-    rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Iterable[int] = (), indent: int = 0
+    rows: Sequence[Sequence[str]],
+    *,
+    header: Sequence[str] = (),
+    right: Iterable[int] = (),
+    indent: int = 0,
+    width: int | None = None,
 ) -> list[str]:
     """Align rows in columns, two spaces apart; return a line for each.
 
@@ -222,6 +236,8 @@ def columns(
         Right-aligned columns, such as numbers.
     indent : int
         Spaces before each line.
+    width : int, optional
+        Wrap the last column at this width, such as `Output.width`. Words, such as paths, are not divided.
     """
     table = [*([list(header)] if header else []), *rows]
     if not table:
@@ -234,8 +250,21 @@ def columns(
         for i, cell in enumerate(row):
             padding = " " * (widths[i] - width_of(cell))
             cells.append(padding + cell if i in flush_right else cell + padding)
-        lines.append((" " * indent + "  ".join(cells)).rstrip())
+        lines += _wrapped(
+            (" " * indent + "  ".join(cells)).rstrip(), width, indent + sum(widths[:-1]) + 2 * len(widths) - 2
+        )
     return lines
+
+
+def _wrapped(line: str, width: int | None, hang: int) -> list[str]:
+    """Wrap a line whose first `hang` characters stay as they are; later lines are indented by as many."""
+    if width is None or width_of(line) <= width:
+        return [line]
+    import textwrap
+
+    room = max(width - hang, 20)
+    parts = textwrap.wrap(line[hang:], room, break_long_words=False, break_on_hyphens=False)
+    return [line[:hang] + part if number == 0 else " " * hang + part for number, part in enumerate(parts)]
 
 
 def width_of(text: str) -> int:

@@ -38,10 +38,11 @@ def report_unreadable(
 
     @cache
     def lost_folder(folder: str) -> str | None:
-        if (missing := missing_folder(os.path.join(folder, "photo"))) is not None:  # noqa: PTH118
-            return os.fspath(missing)
-        inside = (root.path for root in roots if Path(folder).is_relative_to(root.path))
-        return next((root for root in inside if absence(root) is not None), None)
+        for root in roots:  # an empty one may be the place where a disk is mounted
+            if Path(folder).is_relative_to(root.path) and absence(root.path) == "is empty":
+                return root.path
+        missing = missing_folder(Path(folder) / "photo")
+        return None if missing is None else os.fspath(missing)
 
     lost: Counter[str] = Counter()
     rest = []

@@ -27,12 +27,12 @@ linked although the most similar ones come first."""
 GRAPH_FLOOR = -4.0
 """Log-odds below which edges are left out. Edges below 0 let unassigned faces join settled clusters."""
 
-# Up to this share of new faces, only these are searched for neighbours. For more, the graph of all faces takes
-# no longer.
+# Up to this share of new faces, only these are searched for neighbours. For more, the graph of all faces
+# takes no longer.
 _FEW = 0.1
 
-# The centroid of a large cluster hardly moves when a face joins. Similarities that change by no more than this
-# are not written again.
+# The centroid of a large cluster hardly moves when a face joins. Similarities that change by no more than
+# this are not written again.
 _SIMILARITY_TOLERANCE = 0.0005
 
 _BLOCK = 65_536  # vectors in memory at a time
@@ -93,10 +93,10 @@ def cluster_faces(
 
 
 def representative_faces(table: Assignments, clusters: I64, calibration: Calibration) -> BoolArray:
-    """Select the faces that represent their cluster: the sharp ones, or all if the whole cluster is blurred.
+    """Select the faces that may represent their cluster: sharp faces, and all of a cluster without any.
 
-    A face is blurred if its sharpness is below the limit of the embedder, and below half of the median
-    of the index.
+    A face is sharp unless its sharpness is below both the limit of the embedder and half of the median of
+    the index.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ class KMeans:
         return result
 
     def _similar_to_another(self, vectors: F32) -> F32:
-        """Return the vectors that are similar enough to another one, or all if there are too few or too many."""
+        """Return the vectors that are similar enough to another; all if there are too few or too many."""
         if self.calibration is None or len(vectors) > _MINIBATCH_ABOVE:
             return vectors
         _, similarities = exact_neighbours(vectors, 1)

@@ -25,20 +25,21 @@ class Labelled:
     Attributes
     ----------
     source : str
-        ``"folders"``, or the CSV file.
+        ``"folders"``, or the path of the CSV file.
     face : {"largest", "center", "all"} or None
-        Which face of a photo carries its label; None if faces were labelled one by one.
+        The face of a photo that its label applies to; None if the labels are those of single faces.
     positions : (m,) int64
-        In the table of the index.
+        Positions in the face table of the index.
     people : (m,) int64
-        Who each is, as a position in `names`.
+        The person on each face, as a position in `names`.
     names : list of str
-        p people in alphabetical order; those without a face too.
+        p people in alphabetical order, including people without a face.
     photos_of : (p,) int64
-        Labelled photos of each person.
+        Number of labelled photos of each person.
     unreadable : int
-        Labelled photos that could not be read; they are not in `photos_of`.
+        Number of labelled photos that could not be read. They are not counted in `photos_of`.
     warnings : list of str
+        As in `Labels`.
     """
 
     source: str
@@ -56,55 +57,67 @@ def label_faces(
 ) -> Labelled:
     """Find the labelled faces of an index.
 
+    Parameters
+    ----------
+    table : FaceTable
+        The faces of the index.
+    photos : PhotoNames
+        The photos of the index.
+    labels : path-like or None
+        A CSV file; None means that the name of the folder of a photo is its label.
+    face : {"largest", "center", "all"} or None
+        The face of a photo that its label applies to; None means the largest.
+
     Raises
     ------
     UsageError
-        As `labels_from_csv`, or if there is no such `face`.
+        As in `labels_from_csv`, or if `face` is invalid.
     EmptyResultError
-        If no face carries a label.
+        If no face has a label.
     """
-    which = _face_choice(face)
-    named = [photos.photo(record) for record in photos.records if record.status is not Status.IGNORED]
-    given = labels_from_folders(named) if labels is None else labels_from_csv(labels, named, table.face)
+    choice = _face_choice(face)
+    used = [photos.photo(record) for record in photos.records if record.status is not Status.IGNORED]
+    found = labels_from_folders(used) if labels is None else labels_from_csv(labels, used, table.face)
     unreadable = 0
-    if given.kind == "face":
+    if found.kind == "face":
         if face is not None:
             raise UsageError(
                 f"{os.fspath(labels or '')} labels single faces; `face` chooses among the faces of a photo.",
                 "Leave out `face`.",
             )
-        of, keys, carrying = given.of, table.face, np.ones(len(table), bool)
+        label_of, keys, chosen = found.by_id, table.face, np.ones(len(table), bool)
     else:
-        of = {i: name for i, name in given.of.items() if photos.by_id[i].status is Status.OK}
-        unreadable = len(given.of) - len(of)
-        frames = {record.id: (record.width, record.height) for record in photos.records}
-        keys, carrying = table.photo, choose_faces(table.boxes, table.photo, frames, which)
-    people = sorted(set(of.values()))
-    code = {name: i for i, name in enumerate(people)}
-    who = np.array([code[of[i]] if i in of else -1 for i in keys.tolist()], np.int64)
-    positions = np.flatnonzero(carrying & (who >= 0))
-    if given.kind == "face":  # a photo is labelled with everybody on it
-        shots = np.unique(np.stack([who[positions], table.photo[positions]]), axis=1)[0]
+        label_of = {i: name for i, name in found.by_id.items() if photos.by_id[i].status is Status.OK}
+        unreadable = len(found.by_id) - len(label_of)
+        sizes = {record.id: (record.width, record.height) for record in photos.records}
+        keys, chosen = table.photo, choose_faces(table.boxes, table.photo, sizes, choice)
+    names = sorted(set(label_of.values()))
+    code = {name: i for i, name in enumerate(names)}
+    person = np.array([code[label_of[i]] if i in label_of else -1 for i in keys.tolist()], np.int64)
+    positions = np.flatnonzero(chosen & (person >= 0))
+    # The person of each labelled photo; with labels of faces, a photo has the labels of all its faces.
+    if found.kind == "face":
+        person_of_photo = np.unique(np.stack([person[positions], table.photo[positions]]), axis=1)[0]
     else:
-        shots = np.array([code[name] for name in of.values()], np.int64)
+        person_of_photo = np.array([code[name] for name in label_of.values()], np.int64)
     if not len(positions):
         raise EmptyResultError(
             "No face of the index has a label.", "Index labelled photos with `faceindex index PATH...` first."
         )
     return Labelled(
         source="folders" if labels is None else os.fspath(labels),
-        face=which if given.kind == "photo" else None,
+        face=choice if found.kind == "photo" else None,
         positions=positions,
-        people=who[positions],
-        names=people,
-        photos_of=np.bincount(shots, minlength=len(people)),
+        people=person[positions],
+        names=names,
+        photos_of=np.bincount(person_of_photo, minlength=len(names)),
         unreadable=unreadable,
-        warnings=given.warnings,
+        warnings=found.warnings,
     )
 
 
 def _face_choice(face: str | None) -> FaceChoice:
-    for which in _CHOICES:
-        if face == which or (face is None and which == "largest"):
-            return which
+    for choice in _CHOICES:
+        if face == choice or (face is None and choice == "largest"):
+            return choice
     raise UsageError(f"`face` is {face!r}.", f"Choose one of: {', '.join(_CHOICES)}.")

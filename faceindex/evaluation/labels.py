@@ -1,4 +1,4 @@
-"""Who is on which photo, by somebody's word: from folder names or a CSV file; and which face it is about."""
+"""Read labels of photos and faces from folder names or a CSV file."""
 
 from __future__ import annotations
 
@@ -20,152 +20,148 @@ from faceindex.types import F32, I64, BoolArray
 __all__ = ["FaceChoice", "Labels", "choose_faces", "labels_from_csv", "labels_from_folders"]
 
 FaceChoice: TypeAlias = Literal["largest", "center", "all"]
-"""Which face of a photo its label is about."""
+"""The face of a photo that its label applies to."""
 
-_EXAMPLES = 3  # told of each kind of odd row
+_EXAMPLES = 3  # rows listed in a warning
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Who is on which photo, or who each face is.
+    """Names of people by photo or by face.
 
     Attributes
     ----------
     kind : {"photo", "face"}
-    of : dict of int to str
-        Labels by id of the photo or face.
+        Whether photos or faces are labelled.
+    by_id : dict of int to str
+        Label of each photo or face, by its id.
     warnings : list of str
-        What was left out, with the file and the first lines.
+        Reasons to doubt the labels, and kinds of rows that were left out, with their first lines.
     """
 
     kind: Literal["photo", "face"]
-    of: dict[int, str]
+    by_id: dict[int, str]
     warnings: list[str]
 
 
 def labels_from_folders(photos: Sequence[Photo]) -> Labels:
-    """The name of the folder that holds a photo is its label.
+    """Label each photo with the name of its folder.
 
-    Folders of one name in different places are one person.
+    Folders with the same name in different places are the same person.
     """
-    of = {photo.id: os.path.basename(os.path.dirname(photo.path)) for photo in photos}  # noqa: PTH119, PTH120
+    by_id = {photo.id: os.path.basename(os.path.dirname(photo.path)) for photo in photos}  # noqa: PTH119, PTH120
     warnings = []
-    if len(folders := set(of.values())) == 1:
+    if len(folders := set(by_id.values())) == 1:
         warnings.append(
             f"All photos are in folders called {folders.pop()!r}, so everybody counts as one person. "
-            "If the folders are not named for people, give labels with --labels CSV."
+            "If folders are not named after people, pass a CSV file as `labels`."
         )
-    return Labels("photo", of, warnings)
+    return Labels("photo", by_id, warnings)
 
 
 def labels_from_csv(path: str | os.PathLike[str], photos: Sequence[Photo], faces: I64) -> Labels:
-    """Read a CSV file with the columns ``face,label`` or ``photo,label``, in any order, among others.
+    """Read labels from a CSV file with the columns ``face,label`` or ``photo,label``.
 
-    Where there are both, as in what ``faceindex faces --csv`` writes, `face` counts. Photos may be
-    written as they were named when they were indexed, absolute, relative to the folder of the file, or
-    relative to the root that was indexed; the first that fits is meant.
+    The columns may be in any order, among other columns. In a file with all three, such as the CSV output
+    of ``faceindex faces`` with a column `label` added, `photo` is ignored. A photo may be written as it
+    was named when it was indexed, as an absolute path, relative to the folder of the file, or relative
+    to the indexed folder. The first of these that matches is used.
 
     Parameters
     ----------
     path : path-like
-        UTF-8, with or without a byte order mark.
+        A file in UTF-8, with or without a byte order mark.
     photos : sequence of Photo
-        Those of the index.
+        Photos of the index.
     faces : (n,) int64
         Face ids of the index.
 
     Returns
     -------
     Labels
-        Rows without a label, repeated rows, and rows of unknown photos or faces are left out, and
-        counted in the warnings.
+        Without the rows that have no label, repeat another row, or name a photo or face that is not in
+        the index. The warnings count these.
 
     Raises
     ------
     UsageError
-        If the file cannot be read, has no such columns, contradicts itself, or names nothing that is
-        in the index.
+        If the file cannot be read, lacks these columns, gives two labels to one photo or face, or labels
+        nothing that is in the index.
     """
     path = Path(path)
     rows, kind = _read(path)
-    known = {int(face) for face in faces}
+    face_ids = {int(face) for face in faces}
     finder = _PhotoFinder(photos, path)
-    of: dict[int, str] = {}
+    by_id: dict[int, str] = {}
     first: dict[int, int] = {}
-    odd: dict[str, list[str]] = {"unknown": [], "empty": [], "twice": []}
+    left_out: dict[str, list[str]] = {"unknown": [], "empty": [], "repeated": []}
     for line, key, label in rows:
         if not label:
-            odd["empty"].append(f"line {line}")
+            left_out["empty"].append(f"line {line}")
             continue
         if kind == "face":
-            which = _face_id(path, line, key)
-            found = which if which in known else None
+            face = _face_id(path, line, key)
+            found = face if face in face_ids else None
         else:
             found = finder.find(key, line)
         if found is None:
-            odd["unknown"].append(f"line {line}: {key}")
-        elif found not in of:
-            of[found], first[found] = label, line
-        elif of[found] == label:
-            odd["twice"].append(f"line {line}: {key}")
+            left_out["unknown"].append(f"line {line}: {key}")
+        elif found not in by_id:
+            by_id[found], first[found] = label, line
+        elif by_id[found] == label:
+            left_out["repeated"].append(f"line {line}: {key}")
         else:
             raise UsageError(
-                f"{path}, line {line}: {key} is {label!r}, and {of[found]!r} in line {first[found]}.",
-                f"Give each {kind} one label, or label faces one by one with the columns face,label.",
+                f"{path}, line {line}: {key} is {label!r}, but {by_id[found]!r} in line {first[found]}.",
+                f"Give each {kind} one label, or label single faces with the columns face,label.",
             )
-    if not of:
-        if odd["unknown"]:
+    if not by_id:
+        if left_out["unknown"]:
             raise UsageError(
-                f"None of the {len(odd['unknown']):,} {kind}s in {path} is in the index "
-                f"({odd['unknown'][0]}).",
-                "Write photos as `faceindex faces --csv` does, or absolute."
+                f"None of the {len(left_out['unknown']):,} {kind}s in {path} is in the index "
+                f"({left_out['unknown'][0]}).",
+                "Write photos as in the output of `faceindex faces`, or as absolute paths."
                 if kind == "photo"
-                else "Take the ids from `faceindex faces --csv` of this index.",
+                else "Use the face ids in the output of `faceindex faces`.",
             )
-        raise UsageError(f"{path} has no labels.", f"Give it rows of {kind},label.")
-    told = {
-        "unknown": f"of a {kind} that is not in the index",
+        raise UsageError(f"{path} has no labels.", f"Add rows of {kind},label.")
+    reasons = {
+        "unknown": f"with a {kind} that is not in the index",
         "empty": "without a label",
-        "twice": f"of a {kind} that came before with the same label",
+        "repeated": f"with the same {kind} and label as an earlier row",
     }
-    warnings = [
-        f"{path}: {_rows(entries)} {told[which]} {'is' if len(entries) == 1 else 'are'} left out "
-        f"({_some(entries)})."
-        for which, entries in odd.items()
-        if entries
-    ]
-    return Labels(kind, of, warnings)
+    return Labels(kind, by_id, warnings)
 
 
 def choose_faces(
-    boxes: F32, photos: I64, frames: Mapping[int, tuple[int, int]], which: FaceChoice
+    boxes: F32, photos: I64, sizes: Mapping[int, tuple[int, int]], choice: FaceChoice
 ) -> BoolArray:
-    """The faces that carry the labels of their photos.
+    """Choose the faces that the labels of their photos apply to.
 
     Parameters
     ----------
     boxes : (n, 4) float32
         ``x1 y1 x2 y2`` in pixels of the upright photo.
     photos : (n,) int64
-        Photo that each face is on.
-    frames : mapping of int to (int, int)
+        The photo of each face.
+    sizes : mapping of int to (int, int)
         Width and height of each photo in pixels.
-    which : {"largest", "center", "all"}
-        The face of the largest box, or the one whose box has its middle nearest the middle of the photo,
-        ties by the earlier face; or every face.
+    choice : {"largest", "center", "all"}
+        The face with the largest box, the face whose box is centred nearest to the middle of the photo, or
+        all faces. The first of equal faces is chosen.
 
     Returns
     -------
     (n,) bool
-        One face per photo, or all.
+        True for one face of each photo, or for all.
     """
-    if which == "all":
+    if choice == "all":
         return np.ones(len(boxes), bool)
     x1, y1, x2, y2 = boxes.astype(np.float64).T
-    if which == "largest":
+    if choice == "largest":
         rank = -(x2 - x1) * (y2 - y1)
     else:
-        size = np.array([frames[photo] for photo in photos.tolist()], np.float64).reshape(-1, 2)
+        size = np.array([sizes[photo] for photo in photos.tolist()], np.float64).reshape(-1, 2)
         rank = (x1 + x2 - size[:, 0]) ** 2 + (y1 + y2 - size[:, 1]) ** 2
     order = np.lexsort((np.arange(len(boxes)), rank, photos))
     _, first = np.unique(photos[order], return_index=True)
@@ -175,19 +171,20 @@ def choose_faces(
 
 
 class _PhotoFinder:
-    """From what a row calls a photo to its id."""
+    """Finds the id of the photo that a row of the file names."""
 
     def __init__(self, photos: Sequence[Photo], file: Path) -> None:
         self._file = file
         self._paths = {photo.path: photo.id for photo in photos}
-        # Folders that were indexed from different places may have been given by the same name.
-        self._names, twice = _unique((photo.name, photo.id) for photo in photos)
-        self._relative, more = _unique((photo.relpath, photo.id) for photo in photos)
-        self._ambiguous = twice | (more - self._names.keys())
+        # Folders that were indexed from different working directories may have the same name.
+        self._names, repeated = _unique((photo.name, photo.id) for photo in photos)
+        self._relative, repeated_relative = _unique((photo.relpath, photo.id) for photo in photos)
+        self._ambiguous = repeated | (repeated_relative - self._names.keys())
         # Roots are stored with symbolic links resolved.
         self._folders = {os.path.abspath(file.parent), os.path.realpath(file.parent)}  # noqa: PTH100
 
     def find(self, written: str, line: int) -> int | None:
+        """Return the id of a photo; None if it is not in the index."""
         key = os.path.normpath(written)
         if (found := self._names.get(key, self._paths.get(key))) is not None:
             return found
@@ -198,14 +195,14 @@ class _PhotoFinder:
                 return found
         if key in self._ambiguous:
             raise UsageError(
-                f"{self._file}, line {line}: there is {written} in more than one of the indexed folders.",
-                "Write its absolute path.",
+                f"{self._file}, line {line}: {written} is in more than one of the indexed folders.",
+                "Write the absolute path.",
             )
         return self._relative.get(key)
 
 
 def _unique(named: Iterable[tuple[str, int]]) -> tuple[dict[str, int], set[str]]:
-    """The ids of names that only one has, and the names that several have."""
+    """Return the ids of the names that one photo has, and the names that several photos have."""
     pairs = [(os.path.normpath(name), photo) for name, photo in named]
     counts = Counter(name for name, _ in pairs)
     return {name: photo for name, photo in pairs if counts[name] == 1}, {
@@ -214,9 +211,9 @@ def _unique(named: Iterable[tuple[str, int]]) -> tuple[dict[str, int], set[str]]
 
 
 def _read(path: Path) -> tuple[list[tuple[int, str, str]], Literal["photo", "face"]]:
-    """Line, key and label of every row, and what the key is."""
+    """Return line, key and label of each row, and whether the keys are photos or faces."""
     try:
-        # File names may hold bytes that are no text, and `faces --csv` writes them as they are.
+        # File names may contain bytes that are not UTF-8; `faceindex faces` prints them unchanged.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.reader(file)
             header = [name.strip().lower() for name in next(reader, [])]
@@ -224,19 +221,19 @@ def _read(path: Path) -> tuple[list[tuple[int, str, str]], Literal["photo", "fac
             if kind not in header or "label" not in header:
                 found = ", ".join(header)[:80] if header else "none"
                 raise UsageError(
-                    f"{path} needs the columns photo,label or face,label, and its first line has: {found}.",
-                    "Name the columns in the first line, with commas between them.",
+                    f"{path} needs the columns photo,label or face,label, but its first line has: {found}.",
+                    "Name the columns in the first line, separated by commas.",
                 )
             rows = list(_rows_of(reader, header.index(kind), header.index("label")))
     except FileNotFoundError:
-        raise UsageError(f"There is no file {path}.", "Name a CSV file with --labels.") from None
+        raise UsageError(f"There is no file {path}.", "Pass a CSV file as `labels`.") from None
     except csv.Error as error:
         raise UsageError(
             f"{path} is not CSV: line {reader.line_num}: {error}.", "Save it as comma-separated values."
         ) from None
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}.", "Name a CSV file with --labels."
+            f"{path} cannot be read: {error.strerror}.", "Pass a CSV file as `labels`."
         ) from None
     for line, _, label in rows:
         if any("\udc80" <= letter <= "\udcff" for letter in label):
@@ -244,7 +241,7 @@ def _read(path: Path) -> tuple[list[tuple[int, str, str]], Literal["photo", "fac
                 f"{path}, line {line}: the label is not text in UTF-8.", "Save it as CSV in UTF-8."
             )
         if any(unicodedata.category(letter) == "Cc" for letter in label):
-            raise UsageError(f"{path}, line {line}: the label has control characters.", "Take them out.")
+            raise UsageError(f"{path}, line {line}: the label has control characters.", "Remove them.")
     return rows, kind
 
 
@@ -260,8 +257,8 @@ def _face_id(path: Path, line: int, key: str) -> int:
         return int(key)
     except ValueError:
         raise UsageError(
-            f"{path}, line {line}: {key!r} is no face id.",
-            "Take the ids from `faceindex faces --csv`, or name the column photo.",
+            f"{path}, line {line}: {key!r} is not a face id.",
+            "Use the face ids in the output of `faceindex faces`, or rename the column to photo.",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Pictures of similarities and scores, as PNG or SVG. The only home of matplotlib."""
+"""Plots of similarities and scores, as PNG or SVG. The only module that uses matplotlib."""
 
 from __future__ import annotations
 
@@ -25,34 +25,38 @@ _F64: TypeAlias = NDArray[np.float64]
 
 _FORMATS = (".png", ".svg")
 _BINS = 90
-_LEAST_SHOWN = 0.0005  # of the pairs of a kind: rarer similarities do not stretch the axis
+_LEAST_SHOWN = 0.0005  # share of pairs at either end that the axis need not reach
 
-# M. Okabe and K. Ito, "Color universal design", 2008: distinct to colour-blind readers as well.
+# M. Okabe and K. Ito, "Color universal design", 2008: also colour-blind readers can distinguish these.
 _BLUE, _ORANGE, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 _INK, _FAINT = "#222222", "#777777"
 
 
 def check_plot_file(path: str | os.PathLike[str]) -> None:
-    """Find out what would keep a plot from being written, before the work that goes into it.
+    """Check that a plot can be written, before the work for it begins.
 
     Raises
     ------
     UsageError
-        If the suffix is neither ``.png`` nor ``.svg``, or the folder does not exist or is closed.
+        If the suffix is neither ``.png`` nor ``.svg``, or the folder does not exist or is not writable.
     FaceIndexError
         If matplotlib is not installed.
     """
     target = Path(path)
     if target.suffix.lower() not in _FORMATS:
-        raise UsageError(f"--plot {target} is neither .png nor .svg.", "Choose a file name that ends so.")
+        raise UsageError(
+            f"`plot` is {target}, which ends in neither .png nor .svg.",
+            "Choose a file name that ends in one of these.",
+        )
     if target.is_dir():
-        raise UsageError(f"--plot {target} is a folder.", "Name a file in it.")
+        raise UsageError(f"`plot` is {target}, which is a folder.", "Choose a file in it.")
     if not target.parent.is_dir():
         raise UsageError(
-            f"There is no folder {target.parent} to write {target.name} into.", "Make it, or name another."
+            f"There is no folder {target.parent} to write {target.name} into.",
+            "Create the folder, or choose another.",
         )
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"{target} cannot be written: Permission denied.", "Name another file with --plot.")
+        raise UsageError(f"{target} cannot be written: Permission denied.", "Choose another file as `plot`.")
     _new_figure(1, 1)
 
 
@@ -63,21 +67,21 @@ def plot_similarities(
     threshold: float,
     title: str,
 ) -> None:
-    """Draw how similar faces are, by what is known about the two, one above the other on one scale.
+    """Draw histograms of the similarities of each kind of pair, one above the other on one scale.
 
     Parameters
     ----------
     similarities : Similarities
     path : path-like
-        ``.png`` or ``.svg``; replaced at once when the picture is complete.
+        ``.png`` or ``.svg``. An existing file is replaced once the plot is complete.
     threshold : float
-        Drawn in as a line.
+        Drawn as a line.
     title : str
 
     Raises
     ------
     UsageError, FaceIndexError
-        As `check_plot_file`, or if the file cannot be written.
+        As in `check_plot_file`, or if the file cannot be written.
     """
     check_plot_file(path)
     kinds: list[tuple[str, Sample | None, str]] = [
@@ -86,7 +90,7 @@ def plot_similarities(
             similarities.same_photo,
             _ORANGE,
         ),
-        ("A face and the most alike\none on another photo", similarities.nearest, _PURPLE),
+        ("A face and the most similar\none on another photo", similarities.nearest, _PURPLE),
         ("Two faces in one cluster", similarities.within_cluster, _BLUE),
         ("Two faces with\nthe same label", similarities.same_person, _GREEN),
         ("Two faces with\ndifferent labels", similarities.different_person, _ORANGE),
@@ -133,20 +137,21 @@ def plot_sweep(
     Parameters
     ----------
     path : path-like
-        As of `plot_similarities`.
+        As in `plot_similarities`.
     thresholds, precision, recall, f : sequence of float
-        Of the same length.
+        Constant thresholds, and the B-cubed scores at each.
     clusters : sequence of int
+        Number of clusters at each threshold.
     people : int
-        How many clusters there should be.
+        Number of people, and so the right number of clusters.
     best, default : (float, float)
-        Threshold and F: of the best of these, and of the defaults.
+        Threshold and F of the best constant threshold, and of the defaults.
     title : str
 
     Raises
     ------
     UsageError, FaceIndexError
-        As `plot_similarities`.
+        As in `plot_similarities`.
     """
     check_plot_file(path)
     figure = _new_figure(9.0, 6.4)
@@ -183,7 +188,7 @@ def plot_sweep(
     )
     lower.set_ylim(bottom=0)
     lower.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    lower.set_ylabel("clusters, with faces\nin none as their own")
+    lower.set_ylabel("clusters, including faces\nin no cluster")
     lower.set_xlabel("constant threshold (similarity of two faces that are linked)")
     for axis in (upper, lower):
         axis.axvline(default[0], color=_INK, linewidth=1, linestyle=":")
@@ -196,7 +201,7 @@ def plot_sweep(
 def _panel(axis: Axes, label: str, sample: Sample, colour: str, edges: _F64, threshold: float) -> None:
     number = len(sample.values)
     if number:
-        # Rarer similarities than the axis reaches are in the first and last bar.
+        # The first and last bars contain the similarities beyond the ends of the axis.
         counts, _ = np.histogram(np.clip(sample.values, edges[0], edges[-1]), edges)
         axis.stairs(100 * counts / number, edges, fill=True, color=colour, alpha=0.75)
         axis.stairs(100 * counts / number, edges, color=colour, linewidth=1.2)
@@ -219,7 +224,7 @@ def _panel(axis: Axes, label: str, sample: Sample, colour: str, edges: _F64, thr
 
 
 def _edges(samples: Sequence[F32], threshold: float) -> _F64:
-    """Bins over what is common and the threshold, in round steps."""
+    """Return edges of bins, in round steps, that cover the threshold and all but the rarest similarities."""
     ends = [np.quantile(values, (_LEAST_SHOWN, 1 - _LEAST_SHOWN)) for values in samples if len(values)]
     low = min([threshold - 0.01, *(float(end[0]) for end in ends)])
     high = max([threshold + 0.01, *(float(end[1]) for end in ends)])

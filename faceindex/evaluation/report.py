@@ -1,4 +1,4 @@
-"""Score the clusters and the identification of an index on labelled faces."""
+"""The report: scores of the clusters and the identification of an index on labelled faces."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ __all__ = ["ClusterScores", "Evaluation", "cluster_scores", "evaluate", "similar
 
 @dataclass(frozen=True, slots=True)
 class ClusterScores:
-    """How well clusters agree with labels. A face in no cluster counts as a cluster of its own.
+    """Agreement of clusters with labels. A face in no cluster counts as a cluster of its own.
 
     Attributes
     ----------
     bcubed, pairwise : Scores
-        Over faces and over pairs of faces.
+        Scores over faces and over pairs of faces.
     v_measure : VMeasure
     clusters : int
-        With a labelled face.
+        Clusters with a labelled face.
     singletons : int
-        Labelled faces that are in no cluster, or alone of all labelled ones in theirs.
+        Labelled faces that are in no cluster, or the only labelled face in their cluster.
     unclustered : int
         Labelled faces that are in no cluster.
     """
@@ -69,13 +69,15 @@ class Evaluation:
     people : list of Person
         In alphabetical order.
     confusions : list of Confusion
-        Most faces astray first; `Confusion.astray` are positions in the table of the index.
+        Sorted by the number of misplaced faces, highest first. `Confusion.misplaced` are positions in the
+        face table of the index.
     top_one : TopOne
-        Each labelled face asks those on other photos; positions are those of `labelled`.
+        Identification of each labelled face by the labelled faces on other photos. `TopOne.wrong` are
+        positions in ``labelled.positions``.
     open_set : OpenSet or None
-        None if there are too few people or photos.
+        Identification among strangers; None if there are too few people or photos.
     unseen : int
-        Faces that were added after `cluster` last ran; they are in no cluster.
+        Faces that were added after `cluster` last ran. They are in no cluster.
     """
 
     labelled: Labelled
@@ -89,22 +91,22 @@ class Evaluation:
 
     @property
     def photos(self) -> int:
-        """Labelled photos."""
+        """Number of labelled photos."""
         return int(self.labelled.photos_of.sum())
 
     @property
     def worst(self) -> list[Person]:
-        """People by how many of their photos are not in a cluster of their own, most first."""
+        """People sorted by the number of photos outside their own cluster, highest first."""
         return sorted(self.people, key=lambda p: (p.in_own - p.photos, p.own_accuracy, -p.others, p.name))
 
     @property
     def accuracy(self) -> float:
-        """Share of the photos that are in the cluster with most photos of their person."""
+        """Share of the photos that are in the cluster with most of the photos of their person."""
         return sum(person.in_cluster for person in self.people) / self.photos
 
     @property
     def own_accuracy(self) -> float:
-        """The same when no two people may have the same cluster."""
+        """The same share if each cluster belongs to at most one person."""
         return sum(person.in_own for person in self.people) / self.photos
 
 
@@ -132,13 +134,27 @@ def evaluate(
     repeats: int,
     seed: int,
 ) -> Evaluation:
-    """As `IndexEvaluation.score`; `vectors` are those of the table."""
+    """Score the clusters and the identification of an index.
+
+    Parameters
+    ----------
+    table : FaceTable
+        n faces, with their clusters.
+    vectors : (n, d) float32
+    labelled : Labelled
+    clustering : Clustering
+        The clustering in `table`.
+    calibration : Calibration
+        Calibration of the embedder.
+    repeats, seed : int
+        As in `open_set`.
+    """
     last = clustering.params.get("last_face")
     at = labelled.positions
     clusters, photos, people = table.cluster[at], table.photo[at], labelled.people
     consensus = calibration.consensus / calibration.slope
     shared = [
-        Confusion(found.owner, found.other, found.clusters, at[found.astray])
+        Confusion(found.owner, found.other, found.clusters, at[found.misplaced])
         for found in confusions(clusters, people, labelled.names)
     ]
     return Evaluation(
@@ -162,7 +178,23 @@ def evaluate(
 
 
 def similarities(table: FaceTable, vectors: F32, labelled: Labelled | None, *, seed: int) -> Similarities:
-    """As `IndexEvaluation.similarities`; `vectors` are those of the table."""
+    """Sample the similarities of pairs of faces of an index.
+
+    Parameters
+    ----------
+    table : FaceTable
+        n faces, with their clusters.
+    vectors : (n, d) float32
+    labelled : Labelled or None
+        Adds pairs with the same label and with different labels.
+    seed : int
+        Seed of the sample.
+
+    Raises
+    ------
+    EmptyResultError
+        If the index has no faces.
+    """
     if not len(table):
         raise EmptyResultError("The index has no faces.", "Add photos with `faceindex index PATH...`.")
     people = None

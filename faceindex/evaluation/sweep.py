@@ -1,4 +1,4 @@
-"""Score Chinese Whispers at many constant thresholds."""
+"""The sweep: scores of Chinese Whispers at many constant thresholds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from faceindex.clustering import Clusterer, ClusterOptions
 from faceindex.clustering.incremental import (
     NEIGHBOURS,
     cluster_faces,
-    dissolve,
-    follow,
+    drop_small_clusters,
+    join_nearest_sharp,
     representative_faces,
 )
 from faceindex.evaluation.labelled import Labelled
@@ -21,20 +21,20 @@ from faceindex.models import Calibration
 from faceindex.store import FaceTable
 from faceindex.types import F32, I64
 
-__all__ = ["Sweep", "SweepPoint", "sweep"]
+__all__ = ["Sweep", "SweepPoint", "ThresholdClusters", "sweep"]
 
-# The range of a sweep, in nats of evidence below and above the calibrated threshold. On the photos that
-# benchmarks/calibrate.py uses, the best constants are 3 (people) and 0.5 (LFW) below; the sweep goes on
-# while the best is at an end.
-_SWEEP_BELOW, _SWEEP_ABOVE, _SWEEP_STEP = 6.0, 3.0, 0.5
-_SWEEP_MOST = 60
+# The first range of a sweep, in nats of evidence below and above the calibrated threshold. On the photos of
+# benchmarks/calibrate.py, the best constants are 3 (people) and 0.5 (LFW) nats below. The sweep is extended
+# while the best threshold is at an end.
+_BELOW, _ABOVE, _STEP = 6.0, 3.0, 0.5
+_MOST_POINTS = 60
 
-_MIN_SIZE = 2  # of a cluster, as `cluster` has it by default
+_MIN_SIZE = 2  # faces in a cluster; the default of `FaceIndex.cluster` for Chinese Whispers
 
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """Chinese Whispers at one threshold, scored."""
+    """Scores of Chinese Whispers at one threshold."""
 
     threshold: float
     scores: ClusterScores
@@ -47,9 +47,9 @@ class Sweep:
     Attributes
     ----------
     points : list of SweepPoint
-        Constant thresholds, rising.
+        Constant thresholds in ascending order.
     default : SweepPoint
-        Without a constant: calibrated for the number of faces, and with the steps that follow.
+        The default: a threshold calibrated for the number of faces, and all steps of `ChineseWhispers`.
     """
 
     points: list[SweepPoint]
@@ -57,7 +57,7 @@ class Sweep:
 
     @property
     def best(self) -> SweepPoint:
-        """The constant threshold of greatest B-cubed F; of equals, the nearest to the calibrated one."""
+        """The constant threshold with the highest B-cubed F; of equals, the nearest to the calibrated one."""
         return max(
             self.points,
             key=lambda point: (point.scores.bcubed.f, -abs(point.threshold - self.default.threshold)),
@@ -65,7 +65,17 @@ class Sweep:
 
 
 def sweep(table: FaceTable, vectors: F32, labelled: Labelled, calibration: Calibration) -> Sweep:
-    """As `IndexEvaluation.sweep`; `vectors` are those of the table. Nothing is stored."""
+    """Score Chinese Whispers at many constant thresholds.
+
+    Parameters
+    ----------
+    table : FaceTable
+        n faces.
+    vectors : (n, d) float32
+    labelled : Labelled
+    calibration : Calibration
+        Calibration of the embedder.
+    """
     people, at = labelled.people, labelled.positions
     calibrated = calibration.threshold(len(table))
     options = ClusterOptions(calibration=calibration)
@@ -74,49 +84,60 @@ def sweep(table: FaceTable, vectors: F32, labelled: Labelled, calibration: Calib
         table, vectors, clusterer, options, min_size=_MIN_SIZE, previous=None, started_over=True
     )
     default_point = SweepPoint(calibrated, cluster_scores(default[at], people))
-    prepared = _Neighbours(table, vectors, calibration)
+    clusters = ThresholdClusters(table, vectors, calibration)
 
-    def scored(nats: float) -> SweepPoint:
+    def score(nats: float) -> SweepPoint:
         threshold = round(calibrated + nats / calibration.slope, 6)
-        labels = prepared.cluster(threshold)
+        labels = clusters.at(threshold)
         return SweepPoint(threshold, cluster_scores(labels[at], people))
 
-    steps = round((_SWEEP_BELOW + _SWEEP_ABOVE) / _SWEEP_STEP)
-    points = [scored(-_SWEEP_BELOW + i * _SWEEP_STEP) for i in range(steps + 1)]
-    low, high = -_SWEEP_BELOW, _SWEEP_ABOVE
-    while len(points) < _SWEEP_MOST:
+    steps = round((_BELOW + _ABOVE) / _STEP)
+    points = [score(-_BELOW + i * _STEP) for i in range(steps + 1)]
+    low, high = -_BELOW, _ABOVE
+    while len(points) < _MOST_POINTS:
         best = Sweep(points, default_point).best
         if best is points[-1]:
-            high += _SWEEP_STEP
-            points.append(scored(high))
+            high += _STEP
+            points.append(score(high))
         elif best is points[0]:
-            low -= _SWEEP_STEP
-            points.insert(0, scored(low))
+            low -= _STEP
+            points.insert(0, score(low))
         else:
             break
     return Sweep(points, default_point)
 
 
-class _Neighbours:
-    """What `faceindex.clustering.incremental` computes before there is a threshold, kept for many of them."""
+class ThresholdClusters:
+    """Clusters by Chinese Whispers at any number of constant thresholds.
+
+    The clusters are those of `cluster_faces`. Neighbours do not depend on the threshold and are searched
+    once.
+
+    Parameters
+    ----------
+    table : FaceTable
+        n faces.
+    vectors : (n, d) float32
+    calibration : Calibration
+    """
 
     def __init__(self, table: FaceTable, vectors: F32, calibration: Calibration) -> None:
         from faceindex.clustering.neighbours import near_neighbours, nearest
 
         sharp = representative_faces(table, np.full(len(table), -1, np.int64), calibration)
-        self._leaders, self._followers = np.flatnonzero(sharp), np.flatnonzero(~sharp)
-        self._vectors = vectors[self._leaders]
+        self._sharp, self._blurred = np.flatnonzero(sharp), np.flatnonzero(~sharp)
+        self._vectors = vectors[self._sharp]
         self._neighbours, self._similarities = near_neighbours(self._vectors, NEIGHBOURS)
-        self._nearest, self._nearness = nearest(vectors[self._followers], self._vectors, 1)
+        self._nearest_sharp = nearest(vectors[self._blurred], self._vectors, 1)
 
-    def cluster(self, threshold: float) -> I64:
-        """The clusters of a constant threshold, (n,) int64; lone faces are in none."""
+    def at(self, threshold: float) -> I64:
+        """Return the cluster of each face at a constant threshold, (n,) int64, -1 for none."""
         from faceindex.clustering.graph import symmetric_graph
 
         spec = models.get("clusterer", "chinese-whispers")
         clusterer: Clusterer = models.load(spec, options=ClusterOptions(threshold=threshold))
         graph = symmetric_graph(self._neighbours, self._similarities - np.float32(threshold))
-        labels = np.full(len(self._leaders) + len(self._followers), -1, np.int64)
-        labels[self._leaders] = clusterer.fit(self._vectors, graph)
-        follow(labels, self._followers, self._leaders, self._nearest, self._nearness, threshold)
-        return dissolve(labels, np.full_like(labels, -1), _MIN_SIZE)
+        labels = np.full(len(self._sharp) + len(self._blurred), -1, np.int64)
+        labels[self._sharp] = clusterer.fit(self._vectors, graph)
+        join_nearest_sharp(labels, self._blurred, self._sharp, *self._nearest_sharp, threshold)
+        return drop_small_clusters(labels, np.full_like(labels, -1), _MIN_SIZE)

@@ -1,4 +1,4 @@
-"""Labels in, scores out: how good a clustering, an identification or a search is. Arrays only."""
+"""Scores of clusterings, identification and search, computed from arrays."""
 
 from faceindex.metrics.identification import (
     OpenSet,

@@ -1,7 +1,7 @@
-"""How often the right person is named, and how often somebody is who should not be.
+"""Accuracy of identification: how often the right person is named, and how often a stranger is.
 
-People are the labelled ones here, not clusters, and similarities follow the rule of
-`faceindex.identification`: a person is as similar as the mean of their three most alike faces.
+A person is everybody with one label here, not a cluster. Similarities follow the rule of
+`faceindex.identification`: the similarity of a person is the mean over their three most similar faces.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from faceindex.types import F32, I64, BoolArray
 __all__ = ["OpenSet", "OperatingPoint", "TopOne", "leave_one_out", "open_set", "rank_people"]
 
 _BLOCK_BYTES = 64 << 20
-_FEW = 64  # faces of a person; more are partitioned
-_VOICES = 3  # as in faceindex.identification; a test holds the two together
+_FEW = 64  # up to this number of faces of a person, the best are found by insertion; else by partition
+_TOP_FACES = 3  # as in faceindex.identification; a test compares the two
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +28,42 @@ class TopOne:
     ----------
     right : int
         Faces whose most similar person is the right one.
-    asked : int
-        Faces of people who are on another photo as well.
-    alone : int
-        Faces that could not ask: there is no other photo of the person.
+    searched : int
+        Faces that were identified: those of people who are on another photo too.
+    no_other_photo : int
+        Faces that cannot be identified, because there is no other photo of the person.
     wrong : (m,) int64
-        Positions of the faces that got a wrong answer.
-    taken_for : (m,) int64
-        The person that each of them was taken for.
+        Positions of the faces whose most similar person is another one.
+    predicted : (m,) int64
+        The most similar person of each of these; -1 for none.
     """
 
     right: int
-    asked: int
-    alone: int
+    searched: int
+    no_other_photo: int
     wrong: I64
-    taken_for: I64
+    predicted: I64
 
     @property
     def rate(self) -> float | None:
-        """Share of right answers; None if nobody could ask."""
-        return self.right / self.asked if self.asked else None
+        """Share of the searched faces that are identified correctly; None if there are none."""
+        return self.right / self.searched if self.searched else None
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """True and false positive identification rates at one threshold, over all repetitions.
+    """True and false positive identification rates (TPIR, FPIR) at one threshold, over all repetitions.
 
     Attributes
     ----------
     target : float or None
-        The false positive rate that the threshold was chosen for; None for the default threshold.
+        The FPIR for which the threshold was chosen; None for the default threshold.
     tpir, tpir_std : float
-        Mean and standard deviation of the share of known people who are named, and rightly.
+        Mean and standard deviation of the share of mated searches that return the right person.
     fpir, fpir_std : float
-        Mean and standard deviation of the share of strangers who are taken for somebody.
+        Mean and standard deviation of the share of non-mated searches that return anybody.
     resolved : bool
-        Whether there are so many strangers that at least one of them may pass.
+        Whether there are enough non-mated searches that `target` allows at least one to return somebody.
     """
 
     target: float | None
@@ -76,19 +76,22 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
-    """The result of `open_set`; numbers of faces are means over the repetitions.
+    """The result of `open_set`. Numbers of faces are means over the repetitions.
+
+    The gallery is the set of faces that are searched. A search for a face is *mated* if its person has
+    faces in the gallery, and *non-mated* if not (the terms of NISTIR 8271).
 
     Attributes
     ----------
     repeats, seed : int
     enrolled, strangers : int
-        People who are known, and who are left out.
+        People in the gallery, and people left out of it.
     gallery : float
-        Faces of known people that are in the gallery.
+        Faces in the gallery.
     mated, non_mated : float
-        Searches by known people and by strangers.
+        Searches for faces of enrolled people, and of strangers.
     points : list of OperatingPoint
-        One per target rate; then the default threshold, if one was given.
+        One per target rate; then the default threshold, if one was passed.
     """
 
     repeats: int
@@ -108,12 +111,12 @@ def rank_people(
     *,
     probe_photos: I64 | None = None,
     gallery_photos: I64 | None = None,
-    voices: int = _VOICES,
+    top_faces: int = _TOP_FACES,
     consensus: float = 0.0,
 ) -> tuple[I64, F32]:
-    """The person of a gallery who is most like each probe.
+    """Find the most similar person of a gallery for each probe.
 
-    Memory is bounded by blocks of 64 MB of similarities, whatever the numbers.
+    Similarities are computed in blocks of 64 MB, which bounds the memory.
 
     Parameters
     ----------
@@ -122,28 +125,29 @@ def rank_people(
     gallery : (n, d) float32
         Unit vectors.
     people : (n,) int64
-        Who each face of the gallery is, 0 and above.
+        The person on each face of the gallery, 0 and above.
     probe_photos, gallery_photos : (m,) and (n,) int64, optional
-        Faces of the gallery on the probe's own photo are not heard.
-    voices : int
-        A person is as similar as the mean of this many of their most alike faces, or of all if there
-        are fewer.
+        The photo of each face. Faces of the gallery on the photo of the probe are ignored.
+    top_faces : int
+        The similarity of a person is the mean over this many of their most similar faces, or over all if
+        there are fewer.
     consensus : float
-        Added to the similarity of people with that many faces.
+        Amount added to the similarity of people with `top_faces` or more faces.
 
     Returns
     -------
     best : (m,) int64
-        -1 if nobody is left.
+        The most similar person; -1 if all faces are ignored.
     similarity : (m,) float32
-        With `consensus`; -inf if nobody is left.
+        Including `consensus`; -inf if all faces are ignored.
     """
     best = np.full(len(probes), -1, np.int64)
     similarity = np.full(len(probes), -np.inf, np.float32)
     if not len(gallery) or not len(probes):
         return best, similarity
-    # People with equally many faces side by side, first all their first faces, then all their second
-    # ones: their similarities are one (rows, faces, people) array.
+    # Sort the gallery by the number of faces of the person. Within one number, put the first faces of all
+    # people first, then all second faces, and so on: then their similarities are one
+    # (rows, faces, people) array.
     counts = np.bincount(people)
     order = np.lexsort((people, counts[people]))
     rank = np.arange(len(order)) - np.searchsorted(counts[people[order]], counts[people[order]])
@@ -159,11 +163,11 @@ def rank_people(
         if probe_photos is not None and gallery_photos is not None:
             block[probe_photos[begin : begin + rows, None] == gallery_photos] = -np.inf
         line = slice(begin, begin + len(block))
-        every = np.arange(len(block))
+        rows_of_block = np.arange(len(block))
         for size, start, stop in zip(sizes.tolist(), starts.tolist(), stops, strict=True):
-            mean = _mean_of_best(block[:, start:stop].reshape(len(block), size, -1), voices, consensus)
+            mean = _mean_of_best(block[:, start:stop].reshape(len(block), size, -1), top_faces, consensus)
             nearest = mean.argmax(axis=1)
-            value = mean[every, nearest]
+            value = mean[rows_of_block, nearest]
             better = value > similarity[line]
             similarity[line] = np.where(better, value, similarity[line])
             best[line] = np.where(better, people[start + nearest], best[line])
@@ -171,43 +175,43 @@ def rank_people(
 
 
 def leave_one_out(
-    vectors: F32, people: I64, photos: I64, *, voices: int = _VOICES, consensus: float = 0.0
+    vectors: F32, people: I64, photos: I64, *, top_faces: int = _TOP_FACES, consensus: float = 0.0
 ) -> TopOne:
-    """Each face asks all those on other photos who it is.
+    """Identify each face by the faces on other photos.
 
     Parameters
     ----------
     vectors : (n, d) float32
         Unit vectors.
     people : (n,) int64
-        0 and above.
+        The person on each face, 0 and above.
     photos : (n,) int64
-        Photo that each is on.
-    voices, consensus
-        As of `rank_people`.
+        The photo of each face.
+    top_faces, consensus
+        As in `rank_people`.
 
     Returns
     -------
     TopOne
     """
     pairs = np.unique(np.stack([people, photos]), axis=1)[0]
-    asking = np.flatnonzero(np.bincount(pairs, minlength=people.max(initial=0) + 1)[people] > 1)
+    searched = np.flatnonzero(np.bincount(pairs, minlength=people.max(initial=0) + 1)[people] > 1)
     best, _ = rank_people(
-        vectors[asking],
+        vectors[searched],
         vectors,
         people,
-        probe_photos=photos[asking],
+        probe_photos=photos[searched],
         gallery_photos=photos,
-        voices=voices,
+        top_faces=top_faces,
         consensus=consensus,
     )
-    wrong = best != people[asking]
+    wrong = best != people[searched]
     return TopOne(
         right=int((~wrong).sum()),
-        asked=len(asking),
-        alone=len(people) - len(asking),
-        wrong=asking[wrong],
-        taken_for=best[wrong],
+        searched=len(searched),
+        no_other_photo=len(people) - len(searched),
+        wrong=searched[wrong],
+        predicted=best[wrong],
     )
 
 
@@ -221,17 +225,19 @@ def open_set(
     probes: float = 0.2,
     repeats: int = 10,
     seed: int = 0,
-    voices: int = _VOICES,
+    top_faces: int = _TOP_FACES,
     consensus: float = 0.0,
     threshold: Callable[[int], float] | None = None,
 ) -> OpenSet | None:
-    """Identify known people among strangers.
+    """Measure identification of known people among strangers.
 
-    In each repetition some people, drawn at random, are left out of the gallery, and all their faces
-    ask: the non-mated searches. Of every other person with two photos or more, some photos ask, the
-    mated searches; the gallery is what is left. At a threshold, FPIR is the share of non-mated
-    searches that return anybody, and TPIR the share of mated searches that return the right person
-    at rank 1. TPIR at an FPIR is that of the lowest threshold whose FPIR is no greater.
+    Each repetition leaves some people, drawn at random, out of the gallery. Searches for their faces are
+    the non-mated searches. Of every other person with two or more photos, some photos are drawn;
+    searches for the faces on them are the mated searches. All other faces are the gallery.
+
+    At a threshold, FPIR is the share of non-mated searches that return anybody, and TPIR the share of
+    mated searches that return the right person at rank 1. TPIR at an FPIR is that of the lowest
+    threshold whose FPIR is no greater.
 
     P. Grother, M. Ngan, K. Hanaoka, "Face Recognition Vendor Test (FRVT) Part 2: Identification",
     NISTIR 8271, 2019, "Performance metrics" (TPIR is 1 - FNIR at rank 1).
@@ -245,96 +251,99 @@ def open_set(
     photos : (n,) int64
         Photo that each is on.
     rates : sequence of float
-        FPIRs in 0..1.
+        Target FPIRs in 0..1.
     left_out : float
         Share of the people who are strangers.
     probes : float
-        Share of the photos of each known person that ask; at least one does.
+        Share of the photos of each known person that are drawn; at least one is.
     repeats, seed : int
-    voices, consensus
-        As of `rank_people`.
+    top_faces, consensus
+        As in `rank_people`.
     threshold : callable, optional
-        The default threshold for a gallery of so many faces.
+        Maps the number of faces in the gallery to the default threshold.
 
     Returns
     -------
     OpenSet or None
-        None if there is nobody to leave out or nobody with two photos.
+        None if there is only one person, or no enrolled person has two photos.
     """
     rng = np.random.default_rng(seed)
     everybody = np.unique(people)
-    # One photo of one person; its faces ask or are known together.
-    shots, shot = np.unique(np.stack([people, photos]), axis=1, return_inverse=True)
-    shot = shot.reshape(-1)
+    # Faces of one person on one photo are drawn together.
+    pairs, pair_of = np.unique(np.stack([people, photos]), axis=1, return_inverse=True)
+    pair_of = pair_of.reshape(-1)
     strangers = min(max(1, round(left_out * len(everybody))), len(everybody) - 1)
     if strangers < 1:
         return None
     trials = []
     for _ in range(repeats):
         stranger = np.isin(people, rng.permutation(everybody)[:strangers])
-        asking = _draw(shots[0], probes, rng)[shot] & ~stranger
-        known = ~stranger & ~asking
-        if not asking.any():
-            continue  # all who are left have one photo
+        probe = _draw_photos(pairs[0], probes, rng)[pair_of] & ~stranger
+        gallery = ~stranger & ~probe
+        if not probe.any():
+            continue  # all enrolled people have one photo
         best, similarity = rank_people(
-            vectors[~known], vectors[known], people[known], voices=voices, consensus=consensus
+            vectors[~gallery], vectors[gallery], people[gallery], top_faces=top_faces, consensus=consensus
         )
-        outside = stranger[~known]
-        right = (best == people[~known])[~outside]
-        default = None if threshold is None else threshold(int(known.sum()))
+        non_mated = stranger[~gallery]
+        right = (best == people[~gallery])[~non_mated]
+        default = None if threshold is None else threshold(int(gallery.sum()))
         trials.append(
             _Trial(
-                right=np.where(right, similarity[~outside], -np.inf).astype(np.float32),
-                stranger=np.sort(similarity[outside])[::-1],
-                gallery=int(known.sum()),
+                mated=np.where(right, similarity[~non_mated], -np.inf).astype(np.float32),
+                non_mated=np.sort(similarity[non_mated])[::-1],
+                gallery=int(gallery.sum()),
                 default=default,
             )
         )
     if not trials:
         return None
-    points = [_point(trials, rate) for rate in rates]
+    points = [_operating_point(trials, rate) for rate in rates]
     if threshold is not None:
-        points.append(_point(trials, None))
+        points.append(_operating_point(trials, None))
     return OpenSet(
         repeats=len(trials),
         seed=seed,
         enrolled=len(everybody) - strangers,
         strangers=strangers,
         gallery=float(np.mean([trial.gallery for trial in trials])),
-        mated=float(np.mean([len(trial.right) for trial in trials])),
-        non_mated=float(np.mean([len(trial.stranger) for trial in trials])),
+        mated=float(np.mean([len(trial.mated) for trial in trials])),
+        non_mated=float(np.mean([len(trial.non_mated) for trial in trials])),
         points=points,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    right: F32  # similarities of mated searches, -inf where somebody else came first
-    stranger: F32  # similarities of non-mated searches, falling
-    gallery: int
-    default: float | None
+    mated: F32  # similarities of mated searches; -inf if another person is at rank 1
+    non_mated: F32  # similarities of non-mated searches, highest first
+    gallery: int  # faces
+    default: float | None  # threshold
 
 
-def _point(trials: Sequence[_Trial], target: float | None) -> OperatingPoint:
+def _operating_point(trials: Sequence[_Trial], target: float | None) -> OperatingPoint:
     tpir, fpir, resolved = [], [], True
     for trial in trials:
         if target is None:
             assert trial.default is not None
-            passed, let_in = trial.right >= trial.default, trial.stranger >= trial.default
+            true_positive, false_positive = trial.mated >= trial.default, trial.non_mated >= trial.default
         else:
-            allowed = int(target * len(trial.stranger) + 1e-9)
+            allowed = int(target * len(trial.non_mated) + 1e-9)
             resolved &= allowed > 0
-            # The lowest threshold is just above the first stranger who must not pass.
-            bar = trial.stranger[allowed] if allowed < len(trial.stranger) else -np.inf
-            passed, let_in = trial.right > bar, trial.stranger > bar
-        tpir.append(float(passed.mean()))
-        fpir.append(float(let_in.mean()))
+            # The lowest threshold is just above the most similar stranger who must not be named.
+            bar = trial.non_mated[allowed] if allowed < len(trial.non_mated) else -np.inf
+            true_positive, false_positive = trial.mated > bar, trial.non_mated > bar
+        tpir.append(float(true_positive.mean()))
+        fpir.append(float(false_positive.mean()))
     spread = [float(np.std(values, ddof=1)) if len(trials) > 1 else 0.0 for values in (tpir, fpir)]
     return OperatingPoint(target, float(np.mean(tpir)), spread[0], float(np.mean(fpir)), spread[1], resolved)
 
 
-def _draw(person: I64, share: float, rng: np.random.Generator) -> BoolArray:
-    """Some shots of each person who has two or more; never all, and never none."""
+def _draw_photos(person: I64, share: float, rng: np.random.Generator) -> BoolArray:
+    """Draw some photos of each person who has two or more: at least one, and never all.
+
+    `person` is the person of each pair of a person and one of their photos; the result is a mask of these.
+    """
     order = np.lexsort((rng.random(len(person)), person))
     _, starts, counts = np.unique(person[order], return_index=True, return_counts=True)
     rank = np.arange(len(person)) - np.repeat(starts, counts)
@@ -344,28 +353,28 @@ def _draw(person: I64, share: float, rng: np.random.Generator) -> BoolArray:
     return drawn
 
 
-def _mean_of_best(similarities: F32, voices: int, consensus: float) -> F32:
-    """(m, faces, people) to (m, people); -inf is a face that is not heard."""
+def _mean_of_best(similarities: F32, top_faces: int, consensus: float) -> F32:
+    """Reduce (m, faces, people) to the similarities of people, (m, people). Faces of -inf are ignored."""
     faces = similarities.shape[1]
     if faces > _FEW:
-        similarities = np.partition(similarities, faces - voices, axis=1)[:, faces - voices :]
-    elif faces > voices:
-        similarities = _best_of_few(similarities, voices)
-    heard = np.isfinite(similarities)
-    number = heard.sum(axis=1)
-    mean = np.where(heard, similarities, 0).sum(axis=1) / np.maximum(number, 1)
-    mean += np.where(number == voices, np.float32(consensus), np.float32(0))
+        similarities = np.partition(similarities, faces - top_faces, axis=1)[:, faces - top_faces :]
+    elif faces > top_faces:
+        similarities = _best_of_few(similarities, top_faces)
+    used = np.isfinite(similarities)
+    number = used.sum(axis=1)
+    mean = np.where(used, similarities, 0).sum(axis=1) / np.maximum(number, 1)
+    mean += np.where(number == top_faces, np.float32(consensus), np.float32(0))
     return np.where(number > 0, mean, -np.inf).astype(np.float32)
 
 
-def _best_of_few(similarities: F32, voices: int) -> F32:
-    """The greatest `voices` along the second axis, by insertion."""
-    best = np.full((len(similarities), voices, similarities.shape[2]), -np.inf, np.float32)
+def _best_of_few(similarities: F32, top_faces: int) -> F32:
+    """Return the greatest `top_faces` values along the second axis, by insertion."""
+    best = np.full((len(similarities), top_faces, similarities.shape[2]), -np.inf, np.float32)
     for i in range(similarities.shape[1]):
-        rising = similarities[:, i]
-        for j in range(voices - 1, -1, -1):
-            # The greater stays in place j, the lesser goes on to the places below.
-            lesser = np.minimum(best[:, j], rising)
-            np.maximum(best[:, j], rising, out=best[:, j])
-            rising = lesser
+        moving = similarities[:, i]
+        for j in range(top_faces - 1, -1, -1):
+            # The greater value stays in place j, the lesser one moves on to place j - 1.
+            lesser = np.minimum(best[:, j], moving)
+            np.maximum(best[:, j], moving, out=best[:, j])
+            moving = lesser
     return best

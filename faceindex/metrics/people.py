@@ -1,4 +1,4 @@
-"""Scores of each person, and who is taken for whom."""
+"""Scores of each person, and pairs of people who share clusters."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ __all__ = ["Confusion", "Person", "confusions", "per_person"]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """How one person fares in a clustering.
+    """Score of one person in a clustering. A face in no cluster counts as a cluster of its own.
 
     Attributes
     ----------
     name : str
     photos : int
-        All that are labelled with this person.
+        Photos with this label.
     no_face : int
-        Those on which no face carries the label.
+        Photos with this label that have no labelled face.
     faces : int
-        Faces that carry the label.
+        Faces with this label.
     cluster : int or None
-        The one with most of the photos; None if that is a face in no cluster, or there is no face.
+        The cluster with most of the photos; None if that is a single face in no cluster, or if there is
+        no face.
     in_cluster : int
-        Photos in it. A face in no cluster is a cluster of its own, so this is 1 or more where there is
-        a face.
+        Photos in it; at least 1 if there is a face.
     others : int
         Labelled faces of other people in it.
     own_cluster : int or None
-        The cluster that is this person's when no two people may have the same one; None if all that is
-        left is a face in no cluster, or nothing.
+        The cluster of this person if each cluster belongs to at most one person; None if only a face in
+        no cluster is left, or nothing.
     in_own : int
-        Photos in that.
+        Photos in it.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Person:
 
     @property
     def accuracy(self) -> float:
-        """Share of all photos, those without a face among them, that are in `cluster`."""
+        """Share of the photos that are in `cluster`. Photos without a face count as outside."""
         return self.in_cluster / self.photos
 
     @property
     def own_accuracy(self) -> float:
-        """Share of all photos that are in `own_cluster`."""
+        """Share of the photos that are in `own_cluster`. Photos without a face count as outside."""
         return self.in_own / self.photos
 
 
@@ -68,38 +68,38 @@ class Confusion:
     Attributes
     ----------
     owner, other : str
-        In the clusters together, `owner` has at least as many faces.
+        The two people. `owner` has at least as many faces in the shared clusters.
     clusters : list of (cluster, faces of owner, faces of other)
-        One of the two has most faces of all people in each.
-    astray : (m,) int64
-        Positions of the faces of the smaller side of each cluster.
+        The shared clusters. In each, one of the two has more faces than anybody else.
+    misplaced : (m,) int64
+        Positions of the faces of whichever of the two has fewer in each cluster.
     """
 
     owner: str
     other: str
     clusters: list[tuple[int, int, int]]
-    astray: I64
+    misplaced: I64
 
 
 def per_person(labels: I64, people: I64, photos: I64, names: Sequence[str], photos_of: I64) -> list[Person]:
     """Score each person.
 
-    Clusters are given to people one to one greedily: the greatest number of shared photos first, ties by
-    lower cluster and person. That is what a reader of the clusters would do; it can fall short of the
-    optimal assignment (Kuhn 1955) by some photos.
+    Clusters are assigned to people one to one, greedily: the greatest number of shared photos first, ties
+    by lower cluster and person. A person who names the clusters would do the same. The optimal assignment
+    (Kuhn 1955) can be better by some photos.
 
     Parameters
     ----------
     labels : (n,) int64
         Cluster of each labelled face, -1 for none.
     people : (n,) int64
-        Who each is, as a position in `names`.
+        The person on each face, as a position in `names`.
     photos : (n,) int64
-        Photo that each is on; any numbers.
+        The photo of each face; any numbers.
     names : sequence of str
-        p people; those without a face too.
+        p people, including people without a face.
     photos_of : (p,) int64
-        Labelled photos of each, those without a face too; at least 1.
+        Labelled photos of each person, including photos without a face; at least 1.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def per_person(labels: I64, people: I64, photos: I64, names: Sequence[str], phot
     """
     apart = singletons_apart(labels)
     first_single = int(labels.max(initial=-1)) + 1
-    # Photos, not faces: two faces on one photo that are in one cluster count once.
+    # Count photos, not faces: two faces on one photo in one cluster count once.
     triples = np.unique(np.stack([people, apart, photos]), axis=1)
     cells, shared = np.unique(triples[:2], axis=1, return_counts=True)
     order = np.lexsort((cells[0], cells[1], -shared))
@@ -147,20 +147,22 @@ def per_person(labels: I64, people: I64, photos: I64, names: Sequence[str], phot
 
 
 def confusions(labels: I64, people: I64, names: Sequence[str]) -> list[Confusion]:
-    """Who is taken for whom: each person in a cluster against the one who has most faces in it.
+    """Find pairs of people who share clusters.
+
+    In each cluster, each person is paired with the person who has most faces in it.
 
     Parameters
     ----------
     labels : (n,) int64
         Cluster of each labelled face, -1 for none.
     people : (n,) int64
-        Who each is, as a position in `names`.
+        The person on each face, as a position in `names`.
     names : sequence of str
 
     Returns
     -------
     list of Confusion
-        Most faces astray first.
+        Sorted by the number of misplaced faces, highest first.
     """
     cells, counts = np.unique(np.stack([labels, people]), axis=1, return_counts=True)
     by_cluster: dict[int, list[tuple[int, int]]] = {}
@@ -184,9 +186,9 @@ def confusions(labels: I64, people: I64, names: Sequence[str]) -> list[Confusion
     for (a, b), clusters in shared.items():
         if sum(cluster[1] for cluster in clusters) < sum(cluster[2] for cluster in clusters):
             a, b, clusters = b, a, [(cluster, y, x) for cluster, x, y in clusters]
-        astray = []
+        misplaced = []
         for cluster, x, y in clusters:
             i = position[cluster, b if y <= x else a]
-            astray.append(order[starts[i] : starts[i + 1]])
-        found.append(Confusion(names[a], names[b], clusters, np.sort(np.concatenate(astray))))
-    return sorted(found, key=lambda confusion: (-len(confusion.astray), confusion.owner, confusion.other))
+            misplaced.append(order[starts[i] : starts[i + 1]])
+        found.append(Confusion(names[a], names[b], clusters, np.sort(np.concatenate(misplaced))))
+    return sorted(found, key=lambda confusion: (-len(confusion.misplaced), confusion.owner, confusion.other))

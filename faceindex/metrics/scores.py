@@ -1,4 +1,4 @@
-"""Scores of a whole clustering or search, from the table of how many faces of whom are in which cluster."""
+"""Scores of a whole clustering, from the contingency table of clusters and people; recall of a search."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class VMeasure:
 
 
 def bcubed(labels: ArrayLike, truth: ArrayLike) -> Scores:
-    """B-cubed precision and recall, averaged over faces.
+    """Compute B-cubed precision and recall, averaged over faces.
 
     A. Bagga and B. Baldwin, "Entity-based cross-document coreferencing using the vector space
     model", COLING-ACL 1998.
@@ -49,7 +49,7 @@ def bcubed(labels: ArrayLike, truth: ArrayLike) -> Scores:
     labels : (n,) int
         Cluster of each face; each -1 counts as a cluster of its own.
     truth : (n,)
-        Who each face is; numbers or strings.
+        Person on each face; numbers or strings.
 
     Returns
     -------
@@ -69,16 +69,16 @@ def bcubed(labels: ArrayLike, truth: ArrayLike) -> Scores:
 
 
 def pairwise(labels: ArrayLike, truth: ArrayLike) -> Scores:
-    """Precision and recall over pairs of faces.
+    """Compute precision and recall over pairs of faces.
 
-    Precision is the share of the pairs in one cluster that show one person, recall the share of the
-    pairs that show one person that are in one cluster. Where there is no pair, nothing is wrong: 1.
-    The counts are those of `sklearn.metrics.cluster.pair_confusion_matrix`.
+    Precision is the share of the pairs in one cluster that show one person. Recall is the share of the
+    pairs that show one person that are in one cluster. Each is 1 if there is no such pair. The counts
+    are those of `sklearn.metrics.cluster.pair_confusion_matrix`.
 
     Parameters
     ----------
     labels, truth
-        As of `bcubed`.
+        As in `bcubed`.
 
     Returns
     -------
@@ -96,7 +96,10 @@ def pairwise(labels: ArrayLike, truth: ArrayLike) -> Scores:
 
 
 def v_measure(labels: ArrayLike, truth: ArrayLike) -> VMeasure:
-    """How much of what a cluster says about the person is sure, and the other way round.
+    """Compute the V-measure: how far clusters determine people, and people determine clusters.
+
+    Homogeneity is 1 if each cluster contains one person, completeness is 1 if each person is in one
+    cluster.
 
     A. Rosenberg and J. Hirschberg, "V-measure: a conditional entropy-based external cluster
     evaluation measure", EMNLP-CoNLL 2007, with beta 1.
@@ -104,7 +107,7 @@ def v_measure(labels: ArrayLike, truth: ArrayLike) -> VMeasure:
     Parameters
     ----------
     labels, truth
-        As of `bcubed`.
+        As in `bcubed`.
 
     Returns
     -------
@@ -120,13 +123,13 @@ def v_measure(labels: ArrayLike, truth: ArrayLike) -> VMeasure:
     of_person = -float((cells * np.log(table.counts / table.cluster_sizes[table.cluster])).sum())
     of_cluster = -float((cells * np.log(table.counts / table.person_sizes[table.person])).sum())
     return VMeasure(
-        homogeneity=_known(of_person, _entropy(table.person_sizes)),
-        completeness=_known(of_cluster, _entropy(table.cluster_sizes)),
+        homogeneity=_share_explained(of_person, _entropy(table.person_sizes)),
+        completeness=_share_explained(of_cluster, _entropy(table.cluster_sizes)),
     )
 
 
 def recall_at_k(found: I64, truth: I64) -> float:
-    """Share of the true neighbours that a search returned.
+    """Compute the share of the true neighbours that a search found.
 
     Parameters
     ----------
@@ -138,17 +141,17 @@ def recall_at_k(found: I64, truth: I64) -> float:
 
 
 def singletons_apart(labels: I64) -> I64:
-    """The same labels, with a new one above all others for each -1."""
+    """Replace each -1 by a new label above all others: every face in no cluster is a cluster of its own."""
     labels = labels.copy()
-    alone = np.flatnonzero(labels < 0)
+    singletons = np.flatnonzero(labels < 0)
     start = labels.max(initial=-1) + 1
-    labels[alone] = np.arange(start, start + len(alone))
+    labels[singletons] = np.arange(start, start + len(singletons))
     return labels
 
 
 @dataclass(frozen=True, slots=True)
 class _Contingency:
-    """The cells of clusters x people that are not empty: linear in the faces, however many there are."""
+    """The non-empty cells of the table of clusters and people; its size is linear in the faces."""
 
     cluster: I64
     person: I64
@@ -181,9 +184,9 @@ def _entropy(sizes: NDArray[np.int64]) -> float:
     return -float((shares * np.log(shares)).sum())
 
 
-def _known(left: float, entropy: float) -> float:
-    """The share of an entropy that is gone; all of it where there was none."""
-    return min(1.0, max(0.0, 1.0 - left / entropy)) if entropy > 0 else 1.0
+def _share_explained(conditional: float, entropy: float) -> float:
+    """Return by what share a conditional entropy is lower than the entropy; 1 if the entropy is 0."""
+    return min(1.0, max(0.0, 1.0 - conditional / entropy)) if entropy > 0 else 1.0
 
 
 def _harmonic_mean(a: float, b: float) -> float:

@@ -1,4 +1,4 @@
-"""Which similarities there are between faces of one photo, of one cluster, of one person."""
+"""Samples of the similarities of two faces on one photo, in one cluster, or of one person."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ class Sample:
     ----------
     values : (m,) float32
     pairs : int
-        How many such pairs there are; if more than m, `values` are those of m pairs drawn at random.
+        Number of such pairs. If it is greater than m, `values` are those of m pairs drawn at random.
     """
 
     values: F32
     pairs: int
 
     def share_above(self, threshold: float) -> float | None:
-        """Share of the values that are `threshold` or more; None if there are none."""
+        """Return the share of the values that are at least `threshold`; None if there are no values."""
         return float((self.values >= np.float32(threshold)).mean()) if len(self.values) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Similarities:
-    """Similarities by what is known about the two faces.
+    """Similarities of several kinds of pairs of faces.
 
     Attributes
     ----------
     same_photo : Sample
-        Two faces on one photo: not the same person, barring mirrors and collages.
+        Two faces on one photo: different people, except in mirrors and collages.
     nearest : Sample
-        A face and the most alike one on another photo.
+        A face and the most similar one on another photo.
     within_cluster : Sample
         Two faces in one cluster, on different photos.
     same_person, different_person : Sample or None
@@ -72,15 +72,15 @@ def sample_similarities(
     vectors : (n, d) float32
         Unit vectors.
     photos : (n,) int64
-        Photo that each is on, 0 and above.
+        The photo of each face, 0 and above.
     clusters : (n,) int64
         -1 for none.
     people : (n,) int64, optional
-        Who each face is; -1 for faces without a label.
+        The person on each face; -1 for faces without a label.
     limit : int
-        Most pairs of a kind; all are taken if there are no more.
+        Most pairs of a kind. If there are no more, all are used.
     queries : int
-        Most faces whose nearest is sought.
+        Most faces for which the most similar one is searched.
     seed : int
 
     Returns
@@ -99,19 +99,19 @@ def sample_similarities(
 
 
 def _within(vectors: F32, groups: I64, photos: I64 | None, limit: int, rng: np.random.Generator) -> Sample:
-    """Pairs in one group (0 and above), on different photos if `photos` is given."""
+    """Draw pairs in one group (0 and above); on different photos, if `photos` is passed."""
     member = np.flatnonzero(groups >= 0)
     member = member[np.argsort(groups[member], kind="stable")]
     _, starts, sizes = np.unique(groups[member], return_index=True, return_counts=True)
     pairs_of = sizes * (sizes - 1) // 2
     total = int(pairs_of.sum())
-    # Pair number r of a group is (i, j) with r = j (j - 1) / 2 + i and i < j.
+    # Pair number r of a group is (i, j) with i < j and r = j (j - 1) / 2 + i.
     drawn = np.arange(total) if total <= limit else rng.integers(total, size=limit)
     ends = np.cumsum(pairs_of)
     group = np.searchsorted(ends, drawn, side="right")
     rank = drawn - (ends[group] - pairs_of[group])
     j = ((1 + np.sqrt(1 + 8 * rank.astype(np.float64))) / 2).astype(np.int64)
-    j -= j * (j - 1) // 2 > rank  # against rounding of the root
+    j -= j * (j - 1) // 2 > rank  # the root may be rounded up
     i = rank - j * (j - 1) // 2
     a, b = member[starts[group] + i], member[starts[group] + j]
     if photos is not None:
@@ -122,7 +122,7 @@ def _within(vectors: F32, groups: I64, photos: I64 | None, limit: int, rng: np.r
 
 
 def _between(vectors: F32, people: I64, limit: int, rng: np.random.Generator) -> Sample:
-    """Pairs of faces with different labels."""
+    """Draw pairs of faces with different labels."""
     member = np.flatnonzero(people >= 0)
     sizes = np.unique(people[member], return_counts=True)[1]
     total = (len(member) ** 2 - int((sizes**2).sum())) // 2
@@ -137,20 +137,22 @@ def _between(vectors: F32, people: I64, limit: int, rng: np.random.Generator) ->
 
 
 def _nearest(vectors: F32, photos: I64, queries: int, rng: np.random.Generator) -> Sample:
+    """Draw faces, each with the most similar face on another photo."""
     n = len(vectors)
-    asking = np.arange(n) if n <= queries else np.sort(rng.choice(n, queries, replace=False))
-    values = np.empty(len(asking), np.float32)
+    drawn = np.arange(n) if n <= queries else np.sort(rng.choice(n, queries, replace=False))
+    values = np.empty(len(drawn), np.float32)
     rows = max(1, _BLOCK_BYTES // (4 * max(1, n)))
-    for start in range(0, len(asking), rows):
-        block = asking[start : start + rows]
+    for start in range(0, len(drawn), rows):
+        block = drawn[start : start + rows]
         similarities = vectors[block] @ vectors.T
         similarities[photos[block, None] == photos] = -np.inf
         values[start : start + rows] = similarities.max(axis=1)
     found = np.isfinite(values)
-    return Sample(values[found], n if len(asking) < n else int(found.sum()))
+    return Sample(values[found], n if len(drawn) < n else int(found.sum()))
 
 
 def _pairs_in_both(groups: I64, photos: I64) -> int:
+    """Count the pairs of faces that share both group and photo."""
     member = groups >= 0
     sizes = np.unique(np.stack([groups[member], photos[member]]), axis=1, return_counts=True)[1]
     return int((sizes * (sizes - 1) // 2).sum())

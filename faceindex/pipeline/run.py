@@ -201,14 +201,14 @@ class _Run:
             self.settled = False
             self.emit(
                 Warned(
-                    f"All {self.summary.missing:,} indexed photos in {', '.join(self.plan.empty_folders)} "
-                    "are missing. They were kept, in case a disk is not mounted; pass `prune=True` to remove "
-                    "them."
+                    f"All indexed photos in {', '.join(self.plan.empty_folders)} are missing "
+                    f"({self.summary.missing:,}). They were kept, in case a disk is not mounted; pass "
+                    "`prune=True` to remove them."
                 )
             )
         else:
             gone += missing
-        if gone:
+        if gone or (prune and self.plan.empty_folders):  # roots whose photos have all moved are removed too
             self.store.remove_photos([record.id for record in gone])
         self.summary.gone += _count_photos(gone)
 

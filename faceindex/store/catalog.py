@@ -159,7 +159,7 @@ class Catalog:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Read one state of the catalog inside the ``with``, whatever a writer commits meanwhile."""
+        """Read one state of the catalog inside the ``with``, even if a writer commits meanwhile."""
         with translated_errors(self.path):
             if self._db.in_transaction:
                 yield

@@ -10,12 +10,20 @@ from faceindex.store.directory import file_sizes
 from faceindex.store.journal import newest_runs
 from faceindex.store.records import Counts, Status
 
-__all__ = ["count_everything", "count_faces"]
+__all__ = ["cluster_sizes", "count_everything", "count_faces"]
 
 
 def count_faces(catalog: Catalog) -> int:
     """Count live faces."""
     return int(catalog.query("SELECT count(*) FROM faces")[0][0])
+
+
+def cluster_sizes(catalog: Catalog, limit: int) -> list[tuple[int, int]]:
+    """Return the largest clusters with their numbers of faces, largest first."""
+    return catalog.query(
+        "SELECT cluster_id, count(*) FROM assignments GROUP BY cluster_id ORDER BY 2 DESC, 1 LIMIT ?",
+        (limit,),
+    )
 
 
 def count_everything(catalog: Catalog, directory: Path) -> Counts:

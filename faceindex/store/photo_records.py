@@ -13,6 +13,7 @@ from faceindex.store.sqlite import chunks, placeholders, storable_text, translat
 
 __all__ = [
     "add_root",
+    "delete_empty_roots",
     "delete_photos",
     "move_photos",
     "photos",
@@ -163,6 +164,11 @@ def update_size_and_time(catalog: Catalog, updates: Iterable[tuple[int, int, int
         "UPDATE images SET size = ?, mtime_ns = ? WHERE id = ?",
         [(size, mtime_ns, photo_id) for photo_id, size, mtime_ns in updates],
     )
+
+
+def delete_empty_roots(catalog: Catalog) -> None:
+    """Delete roots that have no photos; `add_root` adds them again."""
+    catalog.execute("DELETE FROM roots WHERE NOT EXISTS (SELECT 1 FROM images WHERE root_id = roots.id)")
 
 
 def delete_photos(catalog: Catalog, ids: Iterable[int]) -> None:

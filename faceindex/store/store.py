@@ -13,7 +13,7 @@ from faceindex.locks import find_holder
 from faceindex.store import clusterings, journal, photo_records, scans
 from faceindex.store.catalog import Catalog
 from faceindex.store.commit import commit_photos
-from faceindex.store.counts import count_everything, count_faces
+from faceindex.store.counts import cluster_sizes, count_everything, count_faces
 from faceindex.store.directory import (
     CATALOG,
     HNSW,
@@ -91,7 +91,6 @@ class Store:
             Created if missing. An existing one must be empty, apart from hidden files.
         pins : Pins
         hnsw : HnswParams, optional
-            None means the defaults.
 
         Raises
         ------
@@ -194,7 +193,7 @@ class Store:
         return find_holder(self.directory / LOCK)
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """Read one state of the index inside the ``with``, whatever a writer commits meanwhile.
+        """Read one state of the index inside the ``with``, even if a writer commits meanwhile.
 
         Without it, a commit may come between two reads, such as `photos` and `faces`.
         """
@@ -263,9 +262,10 @@ class Store:
             photo_records.update_size_and_time(self._catalog, updates)
 
     def remove_photos(self, photo_ids: Iterable[int]) -> None:
-        """Remove photos; their faces become tombstones. Unknown ids are ignored."""
+        """Remove photos and roots without photos. Faces become tombstones; unknown ids are ignored."""
         with self._require_writable().transaction():
             photo_records.delete_photos(self._catalog, photo_ids)
+            photo_records.delete_empty_roots(self._catalog)
 
     # Faces and vectors -------------------------------------------------------------------------
 
@@ -387,11 +387,8 @@ class Store:
 
         Parameters
         ----------
-        algorithm : str
-            Name of the clusterer.
-        params : mapping
-            All its parameters, for the record.
-        seed : int
+        algorithm, params, seed
+            Name, parameters and seed of the clusterer, for the record.
         face_ids : (n,) int64
             Live faces. Faces that are left out are in no cluster.
         labels : (n,) int64
@@ -419,16 +416,10 @@ class Store:
     # Scans -------------------------------------------------------------------------------------
 
     def save_scan(self, digest: str, counts: ScanCounts) -> None:
-        """Save that a scan of some folders found nothing to do.
+        """Save that a scan of some folders found nothing to do; `digest` is of every path, size and time.
 
-        The entry is valid until a commit changes a photo, by whatever version of faceindex, or the file
-        of the HNSW index changes.
-
-        Parameters
-        ----------
-        digest : str
-            Of the path, size and time of every file in the folders.
-        counts : ScanCounts
+        The entry is valid until a commit changes a photo, by any version of faceindex, or the file of the
+        HNSW index changes.
         """
         with self._require_writable().transaction(keep_scans=True):
             scans.save_scan(self._catalog, digest, counts, file_state(self.directory / HNSW))
@@ -447,6 +438,10 @@ class Store:
     def runs(self, limit: int = 20) -> list[Run]:
         """Return the newest entries of the journal, newest first."""
         return journal.newest_runs(self._catalog, limit)
+
+    def cluster_sizes(self, limit: int) -> list[tuple[int, int]]:
+        """Return the largest clusters with their numbers of faces, largest first."""
+        return cluster_sizes(self._catalog, limit)
 
     def counts(self) -> Counts:
         """Count photos, faces and clusters, and measure the files."""

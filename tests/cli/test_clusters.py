@@ -176,7 +176,7 @@ def test_no_clusters(indexed, run) -> None:
         (("--show", "0"), "--save FILE.png"),
         (("--limit", "0"), "--limit"),
         (("--opne", "0"), "Did you mean --open?"),
-        (("x",), "x"),
+        (("x",), "CLUSTER"),
         (("0", "--save", "a.gif"), "neither a .png or .jpg file"),
         (("0", "--save", "no/a.png"), "There is no folder no."),
         (("0", "--save", "album/person0/0.png"), "one of the indexed photos"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from faceindex import FaceIndex, models
-from faceindex.evaluation.sweep import _Neighbours
+from faceindex.evaluation.sweep import ThresholdClusters
 
 
 def document(result) -> dict:
@@ -52,7 +52,7 @@ def test_mistakes_are_listed_with_their_photos(clustered, run, tmp_path: Path) -
     assert "People who share a cluster\n" in result.stdout
     assert "Ann + Bob: 1 face misplaced in cluster" in result.stdout
     assert "      album/person1/0.png\n" in result.stdout
-    assert "1 row of a photo that is not in the index is left out (line 14: no.png)" in result.stderr
+    assert "left out 1 row with a photo that is not in the index (line 14: no.png)" in result.stderr
     found = document(run("eval", "--labels", "labels.csv", "--json", "-q"))
     (confusion,) = found["confusions"]
     assert [face["photo"] for face in confusion["faces"]] == ["album/person1/0.png"]
@@ -181,7 +181,7 @@ def test_a_sweep_makes_the_same_clusters_as_cluster(
         index.cluster(threshold=threshold, rebuild=True)
         expected = index.table().cluster
         calibration = models.get("embedder", "fake").calibration
-        labels = _Neighbours(index.table(), index.vectors(), calibration).cluster(threshold)
+        labels = ThresholdClusters(index.table(), index.vectors(), calibration).at(threshold)
     assert ((labels < 0) == (expected < 0)).all()
     pairs = set(zip(labels.tolist(), expected.tolist(), strict=True))
     assert len(pairs) == len(set(labels.tolist())) == len(set(expected.tolist()))

@@ -49,6 +49,31 @@ def test_files_left_alone_and_unreadable_photos_are_reported(clustered, run, tmp
     assert document["failed"][0]["reason"] == "missing"
 
 
+def test_a_folder_that_does_not_exist_is_one_error(clustered, run) -> None:
+    clustered.rename(clustered.with_name("moved"))
+    for command in (("crops", "out"), ("clusters", "faces"), ("clusters", "photos", "--photos")):
+        result = run("export", *command)
+        assert result.exit_code == 1
+        assert result.stderr.count("\n") == 1
+        assert f"The folder {clustered} does not exist; 12 photos could not be read." in result.stderr
+
+
+def test_a_tilde_in_quotes_is_the_home_folder(clustered, run, tmp_path, monkeypatch) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    for command in (
+        ("export", "crops", "~/crops"),
+        ("export", "clusters", "~/clusters"),
+        ("export", "boxes", "~/boxes.csv"),
+        ("export", "embeddings", "~/embeddings.npz"),
+        ("gallery", "~/page"),
+    ):
+        assert run(*command).exit_code == 0
+    names = {path.name for path in (tmp_path / "home").iterdir() if path.name[0] != "."}
+    assert names == {"crops", "clusters", "boxes.csv", "embeddings.npz", "page"}
+
+
 def test_clusters(clustered, run, tmp_path) -> None:
     result = run("export", "clusters", "out", "--folders", "--photos", "--link", "symlink")
     assert result.exit_code == 0

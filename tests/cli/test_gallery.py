@@ -53,6 +53,39 @@ def test_a_missing_photo_is_reported(clustered, run) -> None:
     assert document["unreadable"] == [{"photo": str(gone), "reason": "missing"}]
 
 
+def test_a_folder_that_does_not_exist_is_one_error(clustered, run) -> None:
+    clustered.rename(clustered.with_name("moved"))
+    result = run("gallery", "page")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: The folder {clustered} does not exist; 12 photos could not be read. If its disk is not "
+        f"mounted, mount it; if it was moved, run `faceindex index --prune {clustered} NEW_FOLDER`.\n"
+    )
+    assert len(json.loads(run("gallery", "page", "--json").stdout)["unreadable"]) == 12
+    clustered.mkdir()  # as a place where a disk can be mounted
+    result = run("gallery", "page", "-v")
+    assert result.stderr.count("\n") == 1
+    assert f"{clustered} is empty; 12 photos" in result.stderr
+
+
+def test_missing_photos_are_listed_apart_from_missing_folders(clustered, run) -> None:
+    (clustered / "person0").rename(clustered / "away")
+    (clustered / "person1" / "0.png").unlink()
+    lines = run("gallery", "page").stderr.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"error: The folder {clustered / 'person0'} does not exist; 4 photos ")
+    assert lines[1].startswith(f"error: {clustered / 'person1' / '0.png'}: there is no such file.")
+
+
+def test_ten_failures_are_listed_unless_verbose(clustered, run) -> None:
+    for photo in sorted(clustered.glob("*/*.png")):
+        photo.write_bytes(photo.read_bytes() + b"changed")
+    lines = run("gallery", "page").stderr.splitlines()
+    assert len(lines) == 11
+    assert lines[-1] == "error: 2 more like these. List them with -v."
+    assert len(run("gallery", "page", "-v").stderr.splitlines()) == 12
+
+
 def test_without_clusters_there_is_a_warning(indexed, run) -> None:
     result = run("gallery", "page")
     assert result.exit_code == 0

@@ -8,9 +8,11 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from faceindex import FaceIndex
 from faceindex.cli import host
 from faceindex.cli.host import HeapKeeper, collection_paused
 from faceindex.pipeline import run as pipeline_run
@@ -143,3 +145,47 @@ def test_a_pause_keeps_disabled_collection_disabled() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.fixture
+def collecting(monkeypatch: pytest.MonkeyPatch, fake_models: ModuleType) -> list[bool]:
+    """Whether garbage collection was enabled while the fake detector was made, and in its first batch."""
+    states: list[bool] = []
+    make, detect = fake_models.FakeDetector.__init__, fake_models.FakeDetector.detect
+
+    def spy_on_make(self: object, *args: object, **options: object) -> None:
+        states.append(gc.isenabled())
+        make(self, *args, **options)
+
+    def spy_on_detect(self: object, *args: object, **options: object) -> object:
+        states.append(gc.isenabled())
+        return detect(self, *args, **options)
+
+    monkeypatch.setattr(fake_models.FakeDetector, "__init__", spy_on_make)
+    monkeypatch.setattr(fake_models.FakeDetector, "detect", spy_on_detect)
+    return states
+
+
+def test_index_pauses_garbage_collection_until_the_models_are_loaded(
+    album: Path, index_album: Callable[..., object], collecting: list[bool]
+) -> None:
+    index_album("album/person0")
+    assert collecting[0] is False
+    assert all(collecting[1:])
+    collecting.clear()
+    index_album("album")  # an index that exists
+    assert collecting[0] is False
+    assert all(collecting[1:])
+    assert gc.isenabled()
+
+
+def test_the_library_leaves_the_process_alone(
+    album: Path, tmp_path: Path, collecting: list[bool], libc: CountingLibc
+) -> None:
+    for _ in range(2):
+        with FaceIndex.open_or_create(tmp_path / "index", detector="fake", embedder="fake") as index:
+            assert index.add(album).photos == 12
+            index.identify(album / "person0" / "0.png")
+    assert collecting
+    assert all(collecting)
+    assert (libc.thresholds, libc.trims) == (0, 0)

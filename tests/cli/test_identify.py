@@ -128,6 +128,21 @@ def test_save_into_a_folder(clustered, run, known: str, stranger: str) -> None:
     assert run("identify", known, "--save", "sheets").exit_code == 0
 
 
+def test_saving_into_an_indexed_folder_causes_a_warning(clustered, run, known: str) -> None:
+    result = run("identify", known, "--save", "album/a.png")
+    assert result.exit_code == 0
+    assert "warning: album/a.png is in an indexed folder" in result.stderr
+    assert "warning" not in run("identify", known, "--save", "a.png").stderr
+
+
+def test_a_quoted_home_folder_is_expanded(clustered, run, known: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert run("identify", f"~/{known}", "--save", "~/a.png").exit_code == 0
+    assert run("clusters", "0", "--save", "~/b.png").exit_code == 0
+    assert {"a.png", "b.png"} < {path.name for path in tmp_path.iterdir()}
+
+
 @pytest.mark.parametrize(
     ("target", "word"),
     [

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from pathlib import Path
 
 import pytest
+
+from faceindex import FaceIndex, find_index
 
 
 def test_the_summary_counts_everything(index_album, album: Path, fake_models) -> None:
@@ -109,7 +112,7 @@ def test_wrong_options_and_devices_create_no_index(index_album, run, album: Path
         (("--upsample", "9"), "Choose one in 0..4."),
         (
             ("--detector", "mtcnn", "--upsample", "1"),
-            "detector mtcnn nor the embedder fake has an option --upsample",
+            "detector mtcnn nor the embedder fake has the option --upsample",
         ),
     ):
         result = index_album("album", *wrong)
@@ -123,7 +126,7 @@ def test_options_are_pinned(index_album, album: Path) -> None:
     assert index_album("album").exit_code == 0
     refused = index_album("album", "--no-flip")
     assert refused.exit_code == 2
-    assert "pinned to --flip, and --no-flip was asked" in refused.stderr
+    assert "pinned to --flip; --no-flip was requested" in refused.stderr
 
 
 def test_all_photos_gone_are_kept_until_pruned(index_album, indexed: Path, tmp_path: Path) -> None:
@@ -132,9 +135,95 @@ def test_all_photos_gone_are_kept_until_pruned(index_album, indexed: Path, tmp_p
     kept = index_album("album")
     assert kept.exit_code == 1
     assert "--prune" in kept.stderr
-    assert kept.stdout.splitlines()[-1].split()[:3] == ["missing,", "kept", "12"]
+    assert str(indexed) in kept.stderr
+    assert kept.stderr.count("\n") == 1
+    assert ["missing,", "kept", "12"] in [line.split()[:3] for line in kept.stdout.splitlines()]
     pruned = json.loads(index_album("album", "--prune", "--json").stdout)
     assert pruned["gone"] == 12
+
+
+def test_an_indexed_folder_that_does_not_exist_is_one_error(run, indexed: Path) -> None:
+    moved = indexed.rename(indexed.with_name("moved"))
+    result = run("index", "album")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert f"The indexed folder {indexed} does not exist: its disk is not mounted" in result.stderr
+    assert "pass --prune" in result.stderr
+    document = json.loads(run("index", "--prune", "album", moved, "--json").stdout)
+    assert (document["moved"], document["gone"], document["new"]) == (12, 0, 0)
+
+
+def test_a_dry_run_counts_and_changes_nothing(index_album, run, album: Path, tmp_path: Path) -> None:
+    first = index_album("album", "--dry-run")
+    assert first.exit_code == 0
+    assert first.stdout.splitlines()[0] == "12 photos; dry run, nothing was changed"
+    rows = [line.split() for line in first.stdout.splitlines()]
+    assert ["new", "12"] in rows
+    assert ["time", "unknown", "no", "earlier", "run", "to", "measure", "by"] in rows
+    assert not (tmp_path / ".faceindex").exists()
+
+    index_album("album")
+    (album / "new.png").write_bytes((album / "person0" / "0.png").read_bytes() + b"end")
+    (album / "notes.txt").write_text("not a photo")
+    catalog = tmp_path / ".faceindex" / "catalog.sqlite"
+    before = catalog.read_bytes()
+    second = run("index", "album", "--dry-run")
+    assert second.exit_code == 0
+    rows = [line.split() for line in second.stdout.splitlines()]
+    assert ["new", "1"] in rows
+    assert ["unchanged", "12"] in rows
+    assert ["other", "files", "1"] in [row[:3] for row in rows]
+    assert re.search(r"^  time +[\d.]+ m?s +at [\d.]+ photos/s, as on 2\d{3}-", second.stdout, re.M)
+    assert re.search(r"^  disk +[\d.]+ kB +as much for each photo as in the index now$", second.stdout, re.M)
+    assert catalog.read_bytes() == before
+
+    document = json.loads(run("index", "album", "--dry-run", "--json").stdout)
+    assert document["schema"] == "faceindex/index-plan/1"
+    assert document["dry_run"] is True
+    assert (document["photos"], document["new"], document["unchanged"]) == (13, 1, 12)
+    assert document["seconds"] > 0
+    assert run("index", "album", "--dry-run", "-q").stdout == ""
+
+
+def test_a_dry_run_checks_paths_models_and_settings(run, index_album, album: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    empty = run("index", "empty", "--dry-run")
+    assert (empty.exit_code, empty.stderr) == (1, "warning: No photos were found there.\n")
+    for wrong in (["albun"], ["album", "--detector", "mtcn"], ["album", "--min-face", "1"]):
+        assert run("index", *wrong, "--dry-run").exit_code == 2
+    index_album("album")
+    for wrong in (["albun"], ["album", "--detector", "mtcnn"], ["album", "--flip"]):
+        assert run("index", *wrong, "--dry-run").exit_code == 2
+
+
+def test_a_dry_run_does_not_wait_for_a_writer(run, indexed: Path) -> None:
+    with FaceIndex.open(write=True):
+        assert run("index", "album").exit_code == 2
+        assert run("index", "album", "--dry-run").exit_code == 0
+
+
+def test_rows_that_are_zero_are_left_out(index_album, album: Path) -> None:
+    index_album("album")
+    lines = index_album("album").stdout.splitlines()
+    assert lines[0].startswith("12 photos in ")
+    assert [line.split() for line in lines[1:]] == [["unchanged", "12"], ["new", "faces", "0"]]
+
+
+def test_a_tilde_in_quotes_is_the_home_folder(
+    index_album, run, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    result = index_album("~/album", "--index", "~/people.faceindex", "--log", "~/run.log")
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "people.faceindex").is_dir()
+    assert (tmp_path / "run.log").is_file()
+    monkeypatch.setenv("FACEINDEX_INDEX", "~/people.faceindex")
+    assert run("index", "~/album").exit_code == 0
+    assert find_index() == tmp_path / "people.faceindex"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_photos_are_named_byte_by_byte(index_album, run, fake_models, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Chinese Whispers: the rule itself, and the clusterer of the registry that is built on it."""
+"""Chinese Whispers: the propagation rule, and the clusterer built on it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def clique(nodes: range, weight: float = 1.0) -> list[Edge]:
 
 
 def random_graph(n: int, edges: int, seed: int, *, whole: bool = False) -> Graph:
-    """Weights around 1, a few of them negative; `whole` numbers make many ties."""
+    """Random edges with weights around 1, a few of them negative; with many ties if `whole`."""
     rng = np.random.default_rng(seed)
     pairs = np.unique(np.sort(rng.integers(0, n, (edges, 2)), axis=1), axis=0)
     pairs = pairs[pairs[:, 0] < pairs[:, 1]]
@@ -45,7 +45,7 @@ def same_partition(a: ArrayLike, b: ArrayLike) -> bool:
 
 
 def shuffled_orders(nodes: list[int], seed: int):  # type: ignore[no-untyped-def]
-    """The visiting orders: one list, shuffled on by Fisher-Yates with splitmix64 before each sweep."""
+    """Yield the visiting order of each sweep: one list, shuffled again by Fisher-Yates with splitmix64."""
     mask = (1 << 64) - 1
     order, state = list(nodes), seed
     while True:
@@ -60,7 +60,7 @@ def shuffled_orders(nodes: list[int], seed: int):  # type: ignore[no-untyped-def
 
 
 def reference(graph: Graph, seed: int, fixed: list[int] | None = None, bias: float = 0.0) -> list[int]:
-    """The same rule in plain Python: every free node is visited in every sweep."""
+    """The same rule in plain Python, which visits every free node in every sweep."""
     n = len(graph)
     fixed = fixed or [-1] * n
     classes: list[object] = [("kept", label) if label >= 0 else ("new", i) for i, label in enumerate(fixed)]
@@ -98,16 +98,16 @@ class TestRule:
         assert chinese_whispers(graph, seed=4).tolist() == [0, 1, 2, 0, 1, 2]
 
     @pytest.mark.parametrize(("single", "expected"), [(2.5, 0), (1.5, 1)])
-    def test_total_weight_counts_and_not_the_number_of_edges(self, single: float, expected: int) -> None:
+    def test_total_weight_decides_and_not_the_number_of_edges(self, single: float, expected: int) -> None:
         graph = make_graph(4, [(3, 0, single), (3, 1, 1.0), (3, 2, 1.0)])
         labels = chinese_whispers(graph, fixed=np.array([0, 1, 1, -1]))
         assert labels.tolist() == [0, 1, 1, expected]
 
-    def test_isolated_nodes_stay_alone(self) -> None:
+    def test_isolated_nodes_keep_their_own_class(self) -> None:
         labels = chinese_whispers(make_graph(5, [(1, 3, 1.0)]))
         assert labels.tolist() == [1, 0, 2, 0, 3]
 
-    def test_negative_and_zero_weights_join_nobody_and_weigh_nothing(self) -> None:
+    def test_edges_of_zero_or_negative_weight_are_ignored(self) -> None:
         graph = make_graph(6, [(0, 1, -3.0), (1, 2, 0.0), (3, 4, 1.0), (3, 5, -9.0), (4, 5, 0.5)])
         labels = chinese_whispers(graph)
         assert labels.tolist() == [1, 2, 3, 0, 0, 0]
@@ -141,8 +141,8 @@ class TestRule:
         graph = random_graph(300, 900, seed=0)
         np.testing.assert_array_equal(chinese_whispers(graph, seed=5), chinese_whispers(graph, seed=5))
 
-    def test_the_seed_decides_where_the_graph_does_not(self) -> None:
-        # The middle one belongs as much to the left as to the right.
+    def test_the_seed_breaks_ties(self) -> None:
+        # Node 3 belongs as much to the left clique as to the right one.
         graph = make_graph(7, [*clique(range(3)), *clique(range(4, 7)), (2, 3, 1.0), (3, 4, 1.0)])
         sides = {
             int(labels[3] == labels[0])
@@ -153,7 +153,7 @@ class TestRule:
 
     @pytest.mark.parametrize("whole", [False, True], ids=["real weights", "whole weights"])
     @pytest.mark.parametrize("seed", range(15))
-    def test_ends_where_no_free_node_would_rather_be_elsewhere(self, seed: int, whole: bool) -> None:
+    def test_at_the_end_every_free_node_is_in_its_best_class(self, seed: int, whole: bool) -> None:
         rng = np.random.default_rng(seed)
         n = int(rng.integers(2, 120))
         graph = random_graph(n, 4 * n, seed, whole=whole)
@@ -182,22 +182,22 @@ class TestRule:
 
 
 def vectors_with(similarities: np.ndarray) -> F32:
-    """Unit vectors that have exactly these similarities."""
+    """Make unit vectors with exactly these similarities."""
     values, basis = np.linalg.eigh(similarities)
     assert values.min() > -1e-9
     return np.asarray(basis * np.sqrt(np.maximum(values, 0)), np.float32)
 
 
 def groups(*sizes: int, within: float = 0.8, between: float = 0.0) -> np.ndarray:
-    """Similarities of groups of faces."""
-    who = np.repeat(np.arange(len(sizes)), sizes)
-    matrix = np.where(who[:, None] == who, within, between)
+    """Make the similarity matrix of groups of faces."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    matrix = np.where(group[:, None] == group, within, between)
     np.fill_diagonal(matrix, 1)
     return matrix
 
 
 def fit(vectors: F32, fixed: ArrayLike | None = None, **options: object) -> list[int]:
-    """As the library does it: a graph of all pairs, and the clusterer from the registry."""
+    """Cluster as the library does: the neighbour graph of all pairs, and the clusterer from the registry."""
     neighbours, similarities = exact_neighbours(vectors, 80)
     graph = symmetric_graph(neighbours, log_odds(similarities, len(vectors), CALIBRATION), floor=GRAPH_FLOOR)
     chosen = ClusterOptions(**{"calibration": CALIBRATION, **options})  # type: ignore[arg-type]
@@ -209,7 +209,7 @@ def fit(vectors: F32, fixed: ArrayLike | None = None, **options: object) -> list
 
 
 def long_tail(seed: int, dimension: int = 128) -> tuple[F32, I64]:
-    """Faces around random centres: a few people with many photos and many with one."""
+    """Make faces around random centres: of a few people with many photos and of many with one."""
     rng = np.random.default_rng(seed)
     sizes = np.concatenate([[60, 30, 20, 10, 8, 5, 4, 3, 3, 2, 2, 2], np.ones(60, int)])
     people = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
@@ -232,37 +232,37 @@ class TestClusterer:
     def test_few_faces(self, n: int) -> None:
         assert fit(np.eye(2, 4, dtype=np.float32)[:n]) == list(range(n))
 
-    def test_a_stray_joins_a_settled_cluster_on_weaker_evidence(self) -> None:
-        # Among 11 faces even odds are at 0.560; that 10 of them are one person's moves them to 0.517.
+    def test_a_single_face_joins_a_settled_cluster_at_a_lower_threshold(self) -> None:
+        # Even odds are at 0.560 among 11 faces, and at 0.517 if 10 of these are in a settled cluster.
         similarities = groups(10, 1, between=0.2)
         similarities[0, 10] = similarities[10, 0] = 0.55
         assert fit(vectors_with(similarities)) == [0] * 11
         similarities[0, 10] = similarities[10, 0] = 0.50
         assert fit(vectors_with(similarities)) == [0] * 10 + [1]
 
-    def test_a_stray_does_not_join_a_small_cluster_on_weaker_evidence(self) -> None:
+    def test_a_single_face_does_not_join_a_small_cluster_at_a_lower_threshold(self) -> None:
         n = SETTLED - 1
         similarities = groups(n, 1, between=0.2)
-        # Among 5 faces even odds are at 0.540.
+        # Even odds are at 0.540 among 5 faces.
         similarities[0, n] = similarities[n, 0] = 0.535
         assert fit(vectors_with(similarities)) == [0] * n + [1]
 
     @pytest.mark.parametrize(("between", "people"), [(0.54, 1), (0.50, 2)])
-    def test_fragments_are_joined_if_they_are_alike_on_average(self, between: float, people: int) -> None:
+    def test_clusters_that_are_similar_on_average_are_merged(self, between: float, people: int) -> None:
         # Even odds are at 0.562 among 12 faces, and at 0.517 between 2 clusters.
         vectors = vectors_with(groups(6, 6, between=between))
         assert fit(vectors) == [0] * 6 + [people - 1] * 6
 
-    def test_fixed_clusters_are_not_joined_to_each_other(self) -> None:
+    def test_fixed_clusters_are_not_merged(self) -> None:
         vectors = vectors_with(groups(6, 6, between=0.54))
         assert fit(vectors, [7] * 6 + [3] * 6) == [7] * 6 + [3] * 6
         assert fit(vectors, [7, -1, -1, -1, -1, -1, 3, -1, -1, -1, -1, -1]) == [7] * 6 + [3] * 6
 
-    def test_a_fragment_joins_a_fixed_cluster(self) -> None:
+    def test_a_new_cluster_is_merged_into_a_fixed_one(self) -> None:
         vectors = vectors_with(groups(6, 6, between=0.54))
         assert fit(vectors, [-1] * 6 + [3] * 6) == [3] * 12
 
-    def test_new_people_get_ids_above_the_fixed_ones(self) -> None:
+    def test_new_clusters_get_ids_above_the_fixed_ones(self) -> None:
         vectors = vectors_with(groups(3, 5, 2))
         assert fit(vectors, [4, -1, -1, *[-1] * 7]) == [4] * 3 + [5] * 5 + [6] * 2
 
@@ -285,15 +285,15 @@ class TestClusterer:
         plain = models.load(spec, options=ClusterOptions(threshold=0.6, calibration=CALIBRATION, seed=3))
         labels = plain.fit(vectors, graph)
         np.testing.assert_array_equal(labels, chinese_whispers(graph, seed=3))
-        assert labels.tolist() == [0] * 6 + [1] * 6  # the default joins these
+        assert labels.tolist() == [0] * 6 + [1] * 6  # the default merges these
 
     def test_same_seed_same_labels(self) -> None:
         vectors, _ = long_tail(9)
         assert fit(vectors, seed=4) == fit(vectors, seed=4)
 
-    def test_is_told_what_it_needs(self) -> None:
+    def test_missing_and_unused_options_are_errors(self) -> None:
         spec = models.get("clusterer", "chinese-whispers")
-        with pytest.raises(UsageError, match="takes no --k"):
+        with pytest.raises(UsageError, match="does not use `k`"):
             models.load(spec, options=ClusterOptions(k=3, calibration=CALIBRATION))
         with pytest.raises(ValueError, match="calibration or a threshold"):
             models.load(spec, options=ClusterOptions())

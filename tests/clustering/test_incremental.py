@@ -1,4 +1,4 @@
-"""What surrounds a clusterer: new faces alone, ids that survive, similarities to centroids."""
+"""Incremental clustering: new faces, stable ids, blurred faces, similarities to centroids."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 
-from faceindex import grouping, models
-from faceindex.clustering import Clusterer, ClusterOptions
+from faceindex import models
+from faceindex.clustering import Clusterer, ClusterOptions, incremental
+from faceindex.clustering import neighbours as neighbours_module
 from faceindex.clustering.incremental import cluster_faces, similarity_to_centroid, update_similarities
 from faceindex.metrics import bcubed
 from faceindex.models import Calibration
@@ -20,13 +21,13 @@ CALIBRATION = Calibration(slope=40.0, midpoint=0.5, source="made up", blurred=0.
 
 
 def album(n: int, people: int, seed: int, noise: float = 0.13) -> tuple[F32, I64]:
-    """Vectors, and who they are; a third of them passers-by."""
+    """Vectors and their people; a third of them are strangers with one photo."""
     rng = np.random.default_rng(seed)
-    who = rng.permutation(np.where(np.arange(n) % 3, np.arange(n) % people, people + np.arange(n)))
+    truth = rng.permutation(np.where(np.arange(n) % 3, np.arange(n) % people, people + np.arange(n)))
     centres = rng.standard_normal((people + n, 32))
     vectors = centres / np.linalg.norm(centres, axis=1, keepdims=True)
-    vectors = vectors[who] + noise * rng.standard_normal((n, 32))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), who
+    vectors = vectors[truth] + noise * rng.standard_normal((n, 32))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), truth
 
 
 def make_table(cluster: I64, sharpness: F32 | None = None) -> Assignments:
@@ -41,7 +42,7 @@ def make_table(cluster: I64, sharpness: F32 | None = None) -> Assignments:
 
 
 def grow(vectors: F32, sizes: list[int], sharpness: F32 | None = None, **options: object) -> I64:
-    """Cluster the first of the faces, then with more and more of them."""
+    """Cluster the first faces, then add faces up to each of `sizes`; check that faces keep their cluster."""
     settings = ClusterOptions(calibration=CALIBRATION, **options)  # type: ignore[arg-type]
     clusterer: Clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=settings)
     labels, previous = np.full(sizes[0], -1), None
@@ -68,44 +69,43 @@ def grow(vectors: F32, sizes: list[int], sharpness: F32 | None = None, **options
     return labels
 
 
-def apart(labels: I64) -> I64:
+def singletons_apart(labels: I64) -> I64:
     return np.where(labels < 0, labels.max() + 1 + np.arange(len(labels)), labels)
 
 
 class TestNewFaces:
     @pytest.mark.parametrize("options", [{}, {"threshold": 0.62}], ids=["calibrated", "threshold"])
     @pytest.mark.parametrize("seed", range(4))
-    def test_a_graph_of_their_own_gives_the_clusters_of_the_whole_graph(
+    def test_the_graph_of_new_faces_gives_the_clusters_of_the_whole_graph(
         self, seed: int, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        vectors, who = album(600, 12, seed)
+        vectors, truth = album(600, 12, seed)
         sizes = [500, 540, 580, 590, 600]
         few = grow(vectors, sizes, **options)
-        monkeypatch.setattr(grouping, "_FEW", -1.0)
+        monkeypatch.setattr(incremental, "_FEW", -1.0)
         whole = grow(vectors, sizes, **options)
-        assert bcubed(apart(few), apart(whole)).f > 0.99
-        assert bcubed(apart(few), who).f > bcubed(apart(whole), who).f - 0.005
-        assert bcubed(apart(few), who).f > 0.9
+        few, whole = singletons_apart(few), singletons_apart(whole)
+        assert bcubed(few, whole).f > 0.99
+        assert bcubed(few, truth).f > bcubed(whole, truth).f - 0.005
+        assert bcubed(few, truth).f > 0.9
 
-    def test_only_they_are_looked_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from faceindex import graph
-
-        asked = []
-        nearest = graph.nearest
+    def test_only_new_faces_and_similar_ones_are_searched(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        searched = []
+        nearest = neighbours_module.nearest
 
         def count(queries: F32, *args: object, **more: object) -> object:
-            asked.append(len(queries))
+            searched.append(len(queries))
             return nearest(queries, *args, **more)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(graph, "nearest", count)
+        monkeypatch.setattr(neighbours_module, "nearest", count)
         vectors, _ = album(600, 12, 0)
         grow(vectors, [600])
-        assert asked == []
+        assert searched == []
         grow(vectors, [590, 600])
-        assert asked[0] == 10
-        assert sum(asked) < 30
+        assert searched[0] == 10
+        assert sum(searched) < 30
 
-    def test_two_passers_by_who_come_back_become_people(self) -> None:
+    def test_a_second_photo_of_a_stranger_makes_a_new_cluster(self) -> None:
         vectors, _ = album(300, 4, 1)
         strangers = np.flatnonzero(grow(vectors, [300]) < 0)[:2]
         again = np.concatenate([vectors, vectors[strangers]])
@@ -114,7 +114,7 @@ class TestNewFaces:
         assert len(set(labels[300:].tolist())) == 2
         assert labels[300:].min() > labels[:300][labels[:300] < labels[300:].min()].max()
 
-    def test_an_old_blurred_face_follows_a_new_sharp_one(self) -> None:
+    def test_an_old_blurred_face_joins_a_new_sharp_one(self) -> None:
         vectors, _ = album(300, 4, 2)
         stranger = int(np.flatnonzero(grow(vectors, [300]) < 0)[0])
         sharpness = np.full(302, 0.3, np.float32)
@@ -123,7 +123,7 @@ class TestNewFaces:
         labels = grow(again, [300, 302], sharpness)
         assert labels[300] == labels[301] == labels[stranger] >= 0
 
-    def test_only_blurred_ones(self) -> None:
+    def test_new_blurred_faces_alone_join_existing_clusters(self) -> None:
         vectors, _ = album(300, 4, 3)
         sharpness = np.full(305, 0.3, np.float32)
         sharpness[300:] = 0.05
@@ -132,14 +132,14 @@ class TestNewFaces:
         assert labels[300:].tolist() == labels[members].tolist()
 
 
-def test_old_ids_are_given_to_the_clusters_that_share_most_faces() -> None:
+def test_clusters_inherit_the_ids_of_the_old_clusters_that_share_most_faces() -> None:
     vectors, _ = album(300, 5, 4)
     settings = ClusterOptions(calibration=CALIBRATION)
     clusterer: Clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=settings)
     labels = grow(vectors, [300])
     ids = np.unique(labels[labels >= 0])
     old = np.where(labels >= 0, 100 + labels, -1)
-    old[labels == ids[0]] = -1  # a cluster that nobody knows
+    old[labels == ids[0]] = -1  # this cluster has no old id
     again = cluster_faces(
         make_table(old),
         vectors,
@@ -168,17 +168,17 @@ class TestSimilarityToCentroid:
                 similarities[i], vectors[i] @ centroid / np.linalg.norm(centroid), atol=1e-5
             )
 
-    def test_nobody(self) -> None:
+    def test_faces_in_no_cluster_have_no_similarity(self) -> None:
         assert np.isnan(similarity_to_centroid(np.eye(3, dtype=np.float32), np.full(3, -1))).all()
         assert similarity_to_centroid(np.empty((0, 3), np.float32), np.empty(0, np.int64)).shape == (0,)
 
-    def test_update_looks_at_clusters_that_were_joined(self) -> None:
+    def test_update_computes_only_clusters_that_gained_faces(self) -> None:
         vectors, _ = album(40, 3, 0)
         old = np.arange(40) % 3
         old[39] = -1
         table = make_table(old)
         table = replace(table, similarity=similarity_to_centroid(vectors, old))
-        table.similarity[1] = 0.5  # of a cluster that nobody joins: not looked at
+        table.similarity[1] = 0.5  # in a cluster that gains no face: must not be computed
         labels = old.copy()
         labels[39] = 0
         similarities, changed = update_similarities(vectors, labels, table)

@@ -1,4 +1,4 @@
-"""Neighbours against the whole matrix; graphs against dictionaries."""
+"""Neighbours compared with the whole similarity matrix; graphs compared with dictionaries."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from faceindex.graph import (
-    exact_neighbours,
-    graph_from_edges,
-    log_odds,
-    near_neighbours,
-    nearest,
-    symmetric_graph,
-)
 
 from faceindex.clustering import neighbours as neighbours_module
 from faceindex.clustering import partition as partition_module
+from faceindex.clustering.graph import graph_from_edges, log_odds, symmetric_graph
+from faceindex.clustering.neighbours import exact_neighbours, near_neighbours, nearest
+from faceindex.metrics import recall_at_k
 from faceindex.models import Calibration
 from faceindex.types import F32, I64, Graph
 
@@ -30,7 +25,7 @@ def random_vectors(n: int, seed: int, dimension: int = 8) -> F32:
 
 
 def lattice_vectors(n: int, seed: int) -> F32:
-    """Vectors with many exact ties: products of multiples of 1/8 are exact in any order of summation."""
+    """Make vectors with many exact ties: products of multiples of 1/2 are exact in any order of summation."""
     signs = np.random.default_rng(seed).choice([-1, 1], (n, 4))
     return (signs / 2).astype(np.float32)
 
@@ -43,7 +38,7 @@ def edges_of(graph: Graph) -> dict[tuple[int, int], float]:
 
 
 def check_form(graph: Graph, n: int) -> None:
-    """Dtypes, sorted rows, no self edges, symmetric weights."""
+    """Check dtypes, sorted rows, symmetric weights, and that no node is its own neighbour."""
     assert [array.dtype.name for array in (graph.indptr, graph.indices, graph.weights)] == [
         "int64",
         "int32",
@@ -70,7 +65,7 @@ class TestExactNeighbours:
         np.testing.assert_allclose(similarities, np.take_along_axis(matrix, expected, axis=1), atol=1e-6)
 
     @pytest.mark.parametrize("k", [1, 5, 20, 39])
-    def test_ties_are_in_order_of_position_and_none_that_is_better_is_left_out(self, k: int) -> None:
+    def test_ties_are_ordered_by_position_and_the_best_are_found(self, k: int) -> None:
         vectors = lattice_vectors(40, seed=k)
         neighbours, similarities = exact_neighbours(vectors, k)
         matrix = vectors @ vectors.T
@@ -90,7 +85,9 @@ class TestExactNeighbours:
         np.testing.assert_allclose(similarities, 1, atol=1e-6)
 
     @pytest.mark.parametrize("rows", [1, 2, 7, 23])
-    def test_blocks_change_nothing(self, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_size_of_blocks_does_not_change_the_result(
+        self, rows: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         vectors = lattice_vectors(23, seed=3)
         whole = exact_neighbours(vectors, 5)
         monkeypatch.setattr(neighbours_module, "_QUERY_BLOCK", rows)
@@ -125,7 +122,7 @@ class TestNearest:
         assert similarities.tolist() == [[0.5, 0.5, 0.5]]
 
     @pytest.mark.parametrize(("m", "n", "k"), [(0, 5, 3), (3, 0, 2), (3, 5, 0)])
-    def test_nothing_to_find(self, m: int, n: int, k: int) -> None:
+    def test_empty_inputs(self, m: int, n: int, k: int) -> None:
         found, similarities = nearest(random_vectors(m, seed=0), random_vectors(n, seed=0), k)
         assert found.shape == similarities.shape == (m, k)
         assert (found[:, n:] == -1).all()
@@ -138,18 +135,17 @@ def people(n: int, each: int, seed: int, dimension: int = 24) -> F32:
 
 
 class TestNearNeighbours:
-    """With the limit of the exact search lowered, so that a partition is searched."""
+    """The limit of the exact search is 0 here, so that a partition is searched."""
 
     @pytest.fixture(autouse=True)
     def _always_partition(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(neighbours_module, "EXACT_UP_TO", 0)
 
-    def test_finds_nearly_all_and_their_similarities_are_right(self) -> None:
+    def test_recall_is_high_and_similarities_are_correct(self) -> None:
         vectors = people(6000, 12, seed=0)
         found, similarities = near_neighbours(vectors, 20)
         expected, _ = exact_neighbours(vectors, 20)
-        hits = [len(np.intersect1d(f, e)) for f, e in zip(found, expected, strict=True)]
-        assert np.mean(hits) > 0.95 * 20
+        assert recall_at_k(found.astype(np.int64), expected) > 0.95
         assert (found >= 0).all()
         assert (found != np.arange(6000)[:, None]).all()
         assert all(len(set(row)) == 20 for row in found.tolist())
@@ -165,7 +161,7 @@ class TestNearNeighbours:
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_allclose(similarities, values, atol=1e-6)
 
-    def test_a_second_round_finds_what_the_cells_missed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_more_rounds_find_more_neighbours(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(partition_module, "_PROBES", 2)
         vectors = people(4000, 40, seed=2)
         expected, _ = exact_neighbours(vectors, 20)
@@ -173,11 +169,13 @@ class TestNearNeighbours:
         for rounds in (0, 1, 2):
             monkeypatch.setattr(neighbours_module, "_ROUNDS", rounds)
             found, _ = near_neighbours(vectors, 20)
-            recalls.append(np.mean([len(np.intersect1d(f, e)) for f, e in zip(found, expected, strict=True)]))
+            recalls.append(recall_at_k(found.astype(np.int64), expected))
         assert recalls[0] < recalls[1] < recalls[2]
 
     @pytest.mark.parametrize("shard", [100, 8192])
-    def test_the_same_again(self, shard: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_size_of_shards_does_not_change_the_result(
+        self, shard: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         vectors = people(2000, 8, seed=3)
         once = near_neighbours(vectors, 10, seed=4)
         monkeypatch.setattr(neighbours_module, "_SHARD", shard)
@@ -191,14 +189,14 @@ class TestNearNeighbours:
         queries, vectors = vectors[::11], np.delete(vectors, np.s_[::11], axis=0)
         found, similarities = nearest(queries, vectors, 5)
         expected = np.argsort(-(queries @ vectors.T), axis=1)[:, :5]
-        assert np.mean([len(np.intersect1d(f, e)) for f, e in zip(found, expected, strict=True)]) > 0.95 * 5
+        assert recall_at_k(found.astype(np.int64), expected) > 0.95
         measured = np.einsum("id,ikd->ik", queries, vectors[found])
         np.testing.assert_allclose(similarities, measured, atol=1e-5)
         without, _ = nearest(queries, vectors, 4, leave_out=found[:, 0])
         assert (without != found[:, :1]).all()
         assert (without == found[:, 1:]).mean() > 0.95
 
-    def test_the_floor(self) -> None:
+    def test_neighbours_at_or_below_the_floor_are_left_out(self) -> None:
         vectors = people(2000, 8, seed=5)
         found, similarities = near_neighbours(vectors, 10, floor=0.6)
         everything, values = near_neighbours(vectors, 10)
@@ -208,9 +206,9 @@ class TestNearNeighbours:
         assert (found >= 0).sum() >= 0.99 * kept.sum() > 0
         assert np.mean(found[kept] == everything[kept]) > 0.99
 
-    def test_duplicates_without_end(self) -> None:
-        vectors = np.concatenate([np.repeat(random_vectors(1, seed=6, dimension=24), 4000, axis=0)])
-        vectors = np.concatenate([vectors, people(400, 8, seed=7)])
+    def test_thousands_of_duplicates(self) -> None:
+        duplicates = np.repeat(random_vectors(1, seed=6, dimension=24), 4000, axis=0)
+        vectors = np.concatenate([duplicates, people(400, 8, seed=7)])
         found, similarities = near_neighbours(vectors, 5)
         np.testing.assert_allclose(similarities[:4000], 1, atol=1e-5)
         assert (found[:4000] < 4000).all()
@@ -218,7 +216,7 @@ class TestNearNeighbours:
         assert all(len(set(row)) == 5 for row in found.tolist())
 
     @pytest.mark.parametrize(("n", "columns"), [(0, 0), (1, 0), (2, 1), (3, 2)])
-    def test_few(self, n: int, columns: int) -> None:
+    def test_few_faces(self, n: int, columns: int) -> None:
         found, similarities = near_neighbours(random_vectors(n, seed=0), 5)
         assert found.shape == similarities.shape == (n, columns)
 
@@ -251,7 +249,7 @@ class TestSymmetricGraph:
     @pytest.mark.parametrize("floor", [-0.5, 0.0, 0.7])
     @pytest.mark.parametrize("seed", range(5))
     def test_equals_a_dictionary(self, seed: int, floor: float) -> None:
-        # Drawn with replacement from -1 to n - 1: padding, self edges and duplicates in a row.
+        # Neighbours drawn from -1..n - 1 with replacement include padding, the node itself and duplicates.
         rng = np.random.default_rng(seed)
         n, k = int(rng.integers(2, 40)), int(rng.integers(1, 12))
         neighbours = rng.integers(-1, n, (n, k))
@@ -260,7 +258,7 @@ class TestSymmetricGraph:
         check_form(graph, n)
         assert edges_of(graph) == brute_force(neighbours, weights, floor)
 
-    def test_the_greater_of_two_weights_counts(self) -> None:
+    def test_the_greater_of_two_weights_is_used(self) -> None:
         graph = symmetric_graph(np.array([[1], [0]]), np.array([[0.25], [0.75]], np.float32))
         assert edges_of(graph) == {(0, 1): 0.75, (1, 0): 0.75}
 
@@ -269,7 +267,7 @@ class TestSymmetricGraph:
         graph = symmetric_graph(np.array([[1, 2], [-1, -1], [-1, -1]]), weights, floor=0.25)
         assert edges_of(graph) == {(0, 1): 0.5, (1, 0): 0.5}
 
-    def test_no_number_is_no_edge(self) -> None:
+    def test_an_edge_of_weight_nan_is_left_out(self) -> None:
         graph = symmetric_graph(np.array([[1], [-1]]), np.array([[np.nan], [1]], np.float32))
         assert edges_of(graph) == {}
 

@@ -1,4 +1,4 @@
-"""Labels from folders and CSV files, and the face that carries them."""
+"""Labels from folders and CSV files, and the face that a label applies to."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ import numpy as np
 import pytest
 
 from faceindex.errors import UsageError
-from faceindex.evaluation.labels import Labels, PhotoNames, choose_faces, labels_from_csv, labels_from_folders
+from faceindex.evaluation.labels import Labels, choose_faces, labels_from_csv, labels_from_folders
+from faceindex.store.photos import Photo
 
 FACES = np.array([10, 11, 12, 13])
 
 
+def make_photo(number: int, name: str, path: Path, relpath: str) -> Photo:
+    return Photo(number, name, str(path), relpath, width=100, height=100, content_hash=None)
+
+
 @pytest.fixture
-def photos(tmp_path: Path) -> list[PhotoNames]:
+def photos(tmp_path: Path) -> list[Photo]:
     """Two roots, each with a photo b.jpg."""
     root = tmp_path.resolve()
     return [
-        PhotoNames(1, "album/ann/a.jpg", str(root / "album/ann/a.jpg"), "ann/a.jpg"),
-        PhotoNames(2, "album/b.jpg", str(root / "album/b.jpg"), "b.jpg"),
-        PhotoNames(3, "more/b.jpg", str(root / "more/b.jpg"), "b.jpg"),
-        PhotoNames(4, "more/c,d.jpg", str(root / "more/c,d.jpg"), "c,d.jpg"),
+        make_photo(1, "album/ann/a.jpg", root / "album/ann/a.jpg", "ann/a.jpg"),
+        make_photo(2, "album/b.jpg", root / "album/b.jpg", "b.jpg"),
+        make_photo(3, "more/b.jpg", root / "more/b.jpg", "b.jpg"),
+        make_photo(4, "more/c,d.jpg", root / "more/c,d.jpg", "c,d.jpg"),
     ]
 
 
 @pytest.fixture
-def read(tmp_path: Path, photos: list[PhotoNames]):
+def read(tmp_path: Path, photos: list[Photo]):
     def read(content: str | bytes, name: str = "labels.csv") -> Labels:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -37,11 +42,11 @@ def read(tmp_path: Path, photos: list[PhotoNames]):
     return read
 
 
-def test_folders(photos: list[PhotoNames]) -> None:
+def test_the_name_of_the_folder_is_the_label(photos: list[Photo]) -> None:
     found = labels_from_folders(photos)
     assert found == Labels("photo", {1: "ann", 2: "album", 3: "more", 4: "more"}, [])
     (warning,) = labels_from_folders(photos[2:]).warnings
-    assert "'more'" in warning and "--labels" in warning
+    assert "'more'" in warning and "`labels`" in warning
 
 
 @pytest.mark.parametrize(
@@ -55,43 +60,46 @@ def test_ways_to_write_a_photo(written: str, read, tmp_path: Path) -> None:
 
 
 def test_paths_relative_to_the_folder_of_the_file(read) -> None:
-    assert read("photo,label\n../more/b.jpg,Bob\nb.jpg,Ann\n", "album/labels.csv").of == {3: "Bob", 2: "Ann"}
+    assert read("photo,label\n../more/b.jpg,Bob\nb.jpg,Ann\n", "album/labels.csv").by_id == {
+        3: "Bob",
+        2: "Ann",
+    }
 
 
 def test_a_path_through_a_symbolic_link(read, tmp_path: Path) -> None:
     (tmp_path / "album" / "ann").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "album")
-    assert read(f"photo,label\n{tmp_path}/link/ann/a.jpg,Ann\n").of == {1: "Ann"}
+    assert read(f"photo,label\n{tmp_path}/link/ann/a.jpg,Ann\n").by_id == {1: "Ann"}
 
 
-def test_a_name_that_two_roots_have_is_ambiguous(read) -> None:
-    with pytest.raises(UsageError, match=r"labels\.csv, line 3: there is b\.jpg in more than one"):
+def test_a_photo_in_two_indexed_folders_is_ambiguous(read) -> None:
+    with pytest.raises(UsageError, match=r"labels\.csv, line 3: b\.jpg is in more than one"):
         read("photo,label\nann/a.jpg,Ann\nb.jpg,Bob\n")
 
 
-def test_what_spreadsheets_write(read) -> None:
+def test_files_of_spreadsheet_programs(read) -> None:
     content = '\ufeffLabel , id,Photo\r\n"Ann, the first",7,"more/c,d.jpg"\r\n\r\n,,\r\n'
     assert read(content) == Labels("photo", {4: "Ann, the first"}, [])
 
 
-def test_faces(read) -> None:
+def test_labels_of_faces(read) -> None:
     assert read("face,label\n10,Ann\n13,Bob\n") == Labels("face", {10: "Ann", 13: "Bob"}, [])
 
 
-def test_the_table_of_faces_with_a_column_more(read) -> None:
-    assert read("face,photo,x1,label\n12,album/b.jpg,1.0,Ann\n").of == {12: "Ann"}
+def test_the_table_of_faces_with_a_column_label(read) -> None:
+    assert read("face,photo,x1,label\n12,album/b.jpg,1.0,Ann\n").by_id == {12: "Ann"}
 
 
-def test_odd_rows_are_counted(read) -> None:
+def test_rows_that_are_left_out_are_counted(read) -> None:
     found = read("photo,label\nnone.jpg,Ann\nann/a.jpg,Ann\nann/a.jpg,Ann\nalbum/b.jpg,\nmore/b.jpg\n")
-    assert found.of == {1: "Ann"}
-    unknown, empty, twice = found.warnings
-    assert "labels.csv: 1 row of a photo that is not in the index is left out (line 2: none.jpg)" in unknown
-    assert "2 rows without a label are left out (line 5; line 6)" in empty
-    assert "1 row of a photo that came before with the same label is left out (line 4: ann/a.jpg)" in twice
+    assert found.by_id == {1: "Ann"}
+    unknown, empty, repeated = found.warnings
+    assert "labels.csv: left out 1 row with a photo that is not in the index (line 2: none.jpg)" in unknown
+    assert "left out 2 rows without a label (line 5; line 6)" in empty
+    assert "left out 1 row with the same photo and label as an earlier row (line 4: ann/a.jpg)" in repeated
 
 
-def test_the_first_lines_stand_for_many(read) -> None:
+def test_only_the_first_lines_are_listed(read) -> None:
     (warning,) = read("photo,label\nann/a.jpg,Ann\n" + "x.jpg,Ann\n" * 1200).warnings
     assert "1,200 rows" in warning and warning.endswith("line 5: x.jpg; ...).")
 
@@ -99,50 +107,50 @@ def test_the_first_lines_stand_for_many(read) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", r"needs the columns photo,label or face,label, and its first line has: none"),
+        ("", r"needs the columns photo,label or face,label, but its first line has: none"),
         ("photo;label\na;b\n", r"first line has: photo;label"),
         ("photo,name\na,b\n", r"first line has: photo, name"),
         ("photo,label\n", r"has no labels"),
         ("photo,label\nann/a.jpg,\n", r"has no labels"),
         ("photo,label\nx.jpg,Ann\ny.jpg,Bob\n", r"None of the 2 photos in .* \(line 2: x\.jpg\)"),
         ("face,label\n99,Ann\n", r"None of the 1 faces"),
-        ("face,label\nten,Ann\n", r"line 2: 'ten' is no face id"),
-        ("photo,label\nann/a.jpg,Ann\nann/a.jpg,Bob\n", r"line 3: ann/a\.jpg is 'Bob', and 'Ann' in line 2"),
+        ("face,label\nten,Ann\n", r"line 2: 'ten' is not a face id"),
+        ("photo,label\nann/a.jpg,Ann\nann/a.jpg,Bob\n", r"line 3: ann/a\.jpg is 'Bob', but 'Ann' in line 2"),
         ("photo,label\nann/a.jpg,Ann\n".encode("utf-16"), r"first line has"),
         ("photo,label\nann/a.jpg,Zoë\n".encode("latin-1"), r"line 2: the label is not text in UTF-8"),
         ('photo,label\n"' + "x" * 200_000 + '",Ann\n', r"is not CSV: line 2"),
     ],
 )
-def test_what_cannot_be_used(content: str | bytes, problem: str, read) -> None:
+def test_files_that_cannot_be_used(content: str | bytes, problem: str, read) -> None:
     with pytest.raises(UsageError, match=problem) as info:
         read(content)
     assert "labels.csv" in info.value.problem
     assert info.value.remedy
 
 
-def test_no_such_file(tmp_path: Path, photos: list[PhotoNames]) -> None:
+def test_no_such_file(tmp_path: Path, photos: list[Photo]) -> None:
     with pytest.raises(UsageError, match=re.escape(str(tmp_path / "no.csv"))):
         labels_from_csv(tmp_path / "no.csv", photos, FACES)
     with pytest.raises(UsageError, match="cannot be read"):
         labels_from_csv(tmp_path, photos, FACES)
 
 
-def test_which_face_carries_the_label() -> None:
+def test_the_face_that_a_label_applies_to() -> None:
     boxes = np.array(
         [[0, 0, 50, 50], [40, 40, 60, 60], [0, 0, 10, 10], [0, 0, 10, 10], [-5, 0, 5, 10]], np.float32
     )
     photos = np.array([7, 7, 9, 9, 9])
-    frames = {7: (100, 100), 9: (10, 10), 11: (1, 1)}
-    assert choose_faces(boxes, photos, frames, "largest").tolist() == [True, False, True, False, False]
-    assert choose_faces(boxes, photos, frames, "center").tolist() == [False, True, True, False, False]
-    assert choose_faces(boxes, photos, frames, "all").all()
-    assert choose_faces(boxes[:0], photos[:0], frames, "center").tolist() == []
+    sizes = {7: (100, 100), 9: (10, 10), 11: (1, 1)}
+    assert choose_faces(boxes, photos, sizes, "largest").tolist() == [True, False, True, False, False]
+    assert choose_faces(boxes, photos, sizes, "center").tolist() == [False, True, True, False, False]
+    assert choose_faces(boxes, photos, sizes, "all").all()
+    assert choose_faces(boxes[:0], photos[:0], sizes, "center").tolist() == []
 
 
-def test_of_two_photos_that_are_named_alike_neither_is_guessed(tmp_path: Path) -> None:
-    """Folders that were indexed from different places may have been given by the same name."""
+def test_a_name_of_two_photos_is_ambiguous(tmp_path: Path) -> None:
+    """Folders that were indexed from different working directories may have the same name."""
     photos = [
-        PhotoNames(number, "photos/1.jpg", str(tmp_path.resolve() / folder / "photos/1.jpg"), "1.jpg")
+        make_photo(number, "photos/1.jpg", tmp_path.resolve() / folder / "photos/1.jpg", "1.jpg")
         for number, folder in ((1, "a"), (2, "b"))
     ]
     labels = tmp_path / "labels.csv"
@@ -152,9 +160,9 @@ def test_of_two_photos_that_are_named_alike_neither_is_guessed(tmp_path: Path) -
     (tmp_path / "a").mkdir()
     beside = tmp_path / "a" / "labels.csv"
     beside.write_bytes(labels.read_bytes())
-    assert labels_from_csv(beside, photos, FACES).of == {1: "Ann"}
+    assert labels_from_csv(beside, photos, FACES).by_id == {1: "Ann"}
 
 
 @pytest.mark.parametrize("label", ["Brad\u00a0Pitt", "می\u200cخواهم", "👩\u200d💻"])
-def test_labels_of_every_script(label: str, read) -> None:
-    assert set(read(f"photo,label\nalbum/b.jpg,{label}\n").of.values()) == {" ".join(label.split())}
+def test_labels_in_any_script(label: str, read) -> None:
+    assert set(read(f"photo,label\nalbum/b.jpg,{label}\n").by_id.values()) == {" ".join(label.split())}

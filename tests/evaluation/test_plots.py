@@ -1,4 +1,4 @@
-"""Pictures are complete, legible files, and what keeps them from being written is told beforehand."""
+"""Plots: complete, legible files; obstacles to writing are reported beforehand."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def words(svg: Path) -> str:
 
 
 def test_similarities_as_svg(similarities: Similarities, tmp_path: Path) -> None:
-    plot_similarities(similarities, tmp_path / "a.svg", threshold=0.9, title="How alike?")
+    plot_similarities(similarities, tmp_path / "a.svg", threshold=0.9, title="How similar?")
     text = words(tmp_path / "a.svg")
     for part in (
-        "How alike?",
+        "How similar?",
         "threshold 0.9000",
         "500 pairs",
         "500 of 9,000 pairs",
@@ -59,7 +59,7 @@ def test_labels_add_two_panels(similarities: Similarities, tmp_path: Path) -> No
     assert "different labels" in words(tmp_path / "a.svg")
 
 
-def test_png_has_dark_ink_on_light(similarities: Similarities, tmp_path: Path) -> None:
+def test_png_is_dark_on_light(similarities: Similarities, tmp_path: Path) -> None:
     file = tmp_path / "a.PNG"
     plot_similarities(similarities, file, threshold=0.9, title="x")
     pixels = np.asarray(PillowImage.open(file).convert("RGB"))
@@ -68,7 +68,7 @@ def test_png_has_dark_ink_on_light(similarities: Similarities, tmp_path: Path) -
     assert pixels.min() < 60
 
 
-def test_equal_pictures_are_equal_files(similarities: Similarities, tmp_path: Path) -> None:
+def test_equal_plots_are_equal_files(similarities: Similarities, tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg", "a.png", "b.png"):
         plot_similarities(similarities, tmp_path / name, threshold=0.9, title="x")
     for suffix in ("svg", "png"):
@@ -99,7 +99,7 @@ def test_sweep(tmp_path: Path) -> None:
         assert part in text
 
 
-def test_no_picture_of_its_own_is_left_open(similarities: Similarities, tmp_path: Path) -> None:
+def test_no_figure_stays_open(similarities: Similarities, tmp_path: Path) -> None:
     plot_similarities(similarities, tmp_path / "a.png", threshold=0.9, title="x")
     assert "matplotlib.pyplot" not in sys.modules
 
@@ -110,7 +110,7 @@ def test_wrong_suffix(name: str, tmp_path: Path) -> None:
         check_plot_file(tmp_path / name)
 
 
-def test_wrong_places(tmp_path: Path) -> None:
+def test_a_missing_folder_or_a_folder_as_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no folder"):
         check_plot_file(tmp_path / "no" / "a.png")
     (tmp_path / "folder.png").mkdir()
@@ -118,7 +118,7 @@ def test_wrong_places(tmp_path: Path) -> None:
         check_plot_file(tmp_path / "folder.png")
 
 
-def test_a_failed_picture_leaves_the_old_one(
+def test_a_failed_plot_keeps_the_old_file(
     similarities: Similarities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from matplotlib.figure import Figure
@@ -134,7 +134,9 @@ def test_a_failed_picture_leaves_the_old_one(
     assert (tmp_path / "a.png").read_bytes() == b"old"
 
 
-def test_matplotlib_is_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_matplotlib_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(FaceIndexError, match=r'pip install "faceindex\[plot\]"'):
         check_plot_file(tmp_path / "a.png")

@@ -8,6 +8,7 @@ import pytest
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES, content_hash, read, sniff
+from faceindex.images.formats import missing_folder
 
 
 def encoded(image_format: str) -> bytes:
@@ -125,3 +126,16 @@ def test_content_hash_is_blake2b() -> None:
     # BLAKE2b-128 of the empty string and of "abc", computed with b2sum -l 128 of GNU coreutils.
     assert content_hash(b"").hex() == "cae66941d9efbd404e4d88758ea67670"
     assert content_hash(b"abc").hex() == "cf4ab791c62b8d2b2109c90275287816"
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    lost = tmp_path / "disk" / "2019" / "a.jpg"
+    assert missing_folder(lost) == tmp_path / "disk"
+    with pytest.raises(ImageError, match="does not exist") as caught:
+        read(lost)
+    assert caught.value.reason is Reason.MISSING
+    assert f"the folder {tmp_path / 'disk'} does not exist." in caught.value.problem
+    assert missing_folder(tmp_path / "a.jpg") is None
+    assert missing_folder("a.jpg") is None
+    with pytest.raises(ImageError, match="there is no such file"):
+        read(tmp_path / "a.jpg")

@@ -41,8 +41,15 @@ def test_a_long_label_is_cut_to_the_width() -> None:
     short, long = columns_with_text("x" * 8), columns_with_text("x" * 200)
     assert len(long) > len(short)
     assert 0 < long[0] <= long[-1] < 111
-    assert not np.array_equal(strip("x" * 200), strip("x" * 12))  # it ends in dots
+    assert not np.array_equal(strip("x" * 200), strip("x" * 12))  # it has dots in its middle
     assert columns_with_text("a long label", side=5).size == 0
+
+
+def test_a_long_name_keeps_its_start_and_its_end() -> None:
+    name = "holiday-in-the-mountains-{}.jpg"
+    first, second = strip(name.format("1")), strip(name.format("2"))
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first[:, :60], second[:, :60])
 
 
 def test_accents_are_dropped() -> None:
@@ -109,6 +116,14 @@ def test_lines_and_letters_grow_with_the_image() -> None:
     large = draw_boxes(np.full((4800, 4800, 3), GREY, np.uint8), boxes * 4, ["1"])
     shares = [float((drawn != GREY).mean()) for drawn in (small, large)]
     assert shares[1] == pytest.approx(shares[0], rel=0.2)
+
+
+def test_labels_of_small_faces_are_small() -> None:
+    image = np.full((1200, 1200, 3), GREY, np.uint8)
+    small = draw_boxes(image, np.array([[300, 300, 330, 330]], np.float32), ["1"])
+    large = draw_boxes(image, np.array([[300, 300, 600, 600]], np.float32), ["1"])
+    heights = [np.flatnonzero((drawn[:300, 305] != GREY).any(axis=1)).size for drawn in (small, large)]
+    assert 0 < heights[0] < 25 < heights[1]
 
 
 def test_no_boxes() -> None:

@@ -25,20 +25,10 @@ from faceindex.images.walk import Listing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege, and names are text")
 
+FOLDERS = ("a", "a b", "a-1", "caf\udce9", "z.jpg", ".cache", "@eaDir")
 NAMES = (
-    *(
-        "a",
-        "a.jpg",
-        "a b.jpg",
-        "a-1",
-        "b.PNG",
-        "日.jpg",
-        "caf\udce9.jpg",
-        "caf\udce9",
-        "line\nbreak.jpg",
-        "z",
-    ),
-    *(".hidden.jpg", ".nomedia", "@eaDir", "Thumbs.db"),
+    *("a", "a.jpg", "a b.jpg", "b.PNG", "日.jpg", "caf\udce9.jpg", "line\nbreak.jpg", "z", "z.jpg"),
+    *(".hidden.jpg", ".nomedia", "Thumbs.db"),
 )
 JUNK = {"@eadir", "thumbs.db"}
 
@@ -64,14 +54,31 @@ class Pipe:
 Tree: TypeAlias = "dict[str, File | Link | Pipe | Tree]"
 Found: TypeAlias = "tuple[str, str, int, int, bool]"  # root, relpath, size, mtime_ns, whether it is an error
 
-FILES = st.builds(File, st.integers(0, 5), st.integers(0, 10))
-ENTRIES = st.recursive(
-    st.one_of(FILES, FILES, st.builds(Link, st.integers(0, 99)), st.builds(Pipe)),
-    lambda children: st.dictionaries(st.sampled_from(NAMES), children, max_size=5),
-    max_leaves=25,
+LEAVES = st.one_of(
+    st.builds(File, st.integers(0, 5), st.integers(0, 10)),
+    st.builds(File, st.integers(0, 5), st.integers(0, 10)),
+    st.builds(Link, st.integers(0, 40)),
+    st.just(Pipe()),
 )
-TREES = st.dictionaries(st.sampled_from(NAMES), ENTRIES, max_size=7)
-CHOICES = st.lists(st.integers(0, 99), max_size=3)
+PATHS = st.tuples(st.lists(st.sampled_from(FOLDERS), max_size=3), st.sampled_from(NAMES))
+
+
+def nested(leaves: list[tuple[tuple[list[str], str], File | Link | Pipe]]) -> Tree:
+    tree: Tree = {}
+    for (folders, name), leaf in leaves:
+        inner = tree
+        for folder in folders:
+            entry = inner.setdefault(folder, {})
+            if not isinstance(entry, dict):  # a file of that name
+                break
+            inner = entry
+        else:
+            inner.setdefault(name, leaf)
+    return tree
+
+
+TREES = st.lists(st.tuples(PATHS, LEAVES), min_size=5, max_size=15, unique_by=str).map(nested)
+CHOICES = st.lists(st.integers(0, 40), max_size=3)
 SETTINGS = settings(
     max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
@@ -198,8 +205,9 @@ def test_a_walk_finds_what_a_simple_walk_finds(
 def test_the_digest_changes_if_and_only_if_the_files_do(tree: Tree, number: int, change: str) -> None:
     with made(tree) as (top, paths):
         before = walk([top])
-        path = paths[number % len(paths)]
-        if os.path.isfile(path) and not os.path.islink(path):
+        files = [path for path in paths if os.path.isfile(path) and not os.path.islink(path)]
+        if files:
+            path = files[number % len(files)]
             status = os.stat(path)
             match change:
                 case "size":

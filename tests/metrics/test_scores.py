@@ -1,4 +1,4 @@
-"""Scores: by hand, by the definition, and by scikit-learn."""
+"""Scores, compared with cases by hand, with their definition and with scikit-learn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from faceindex.metrics import Scores, VMeasure, bcubed, pairwise, recall_at_k, v
 
 
 def by_definition(labels: list[int], truth: list[int]) -> tuple[float, float]:
-    """Of each face: the share of its cluster that is its person's, and of its person that is with it."""
+    """For each face, the share of its cluster that shows its person, and the share of its person in its cluster."""
     n = len(labels)
     precision, recall = 0.0, 0.0
     for i in range(n):
@@ -24,10 +24,10 @@ def by_definition(labels: list[int], truth: list[int]) -> tuple[float, float]:
     ("labels", "truth", "precision", "recall"),
     [
         ([0, 0, 1, 1], "aabb", 1, 1),
-        ([7, 7, 3, 3], "aabb", 1, 1),  # ids mean nothing
+        ([7, 7, 3, 3], "aabb", 1, 1),  # the ids do not matter
         ([0, 0, 0, 0], "aabb", 1 / 2, 1),
         ([0, 1, 2, 3], "aabb", 1, 1 / 2),
-        ([-1, -1, -1, -1], "aabb", 1, 1 / 2),  # no cluster is one's own cluster
+        ([-1, -1, -1, -1], "aabb", 1, 1 / 2),  # a face in no cluster is a cluster of its own
         ([0, 0, 0, 1], "aabb", (2 / 3 + 2 / 3 + 1 / 3 + 1) / 4, (1 + 1 + 1 / 2 + 1 / 2) / 4),
         ([0, 0, -1, -1, 0], "aaaab", (2 / 3 + 2 / 3 + 1 + 1 + 1 / 3) / 5, (2 / 4 * 2 + 1 / 4 * 2 + 1) / 5),
         ([5], "a", 1, 1),
@@ -46,12 +46,12 @@ def test_bcubed_by_definition(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 50))
     labels = rng.integers(-1, 6, n)
-    truth = rng.integers(-3, 6, n)  # of people, a negative number is as good as any
+    truth = rng.integers(-3, 6, n)  # people may have negative numbers
     scores = bcubed(labels, truth)
     assert (scores.precision, scores.recall) == pytest.approx(by_definition(labels.tolist(), truth.tolist()))
 
 
-def test_bcubed_leaves_its_input_alone() -> None:
+def test_bcubed_does_not_change_its_input() -> None:
     labels = np.array([-1, 0, -1])
     bcubed(labels, ["a", "b", "a"])
     assert labels.tolist() == [-1, 0, -1]
@@ -63,8 +63,8 @@ def test_bcubed_needs_a_label_for_each_face(labels: list[int], truth: list[str])
         bcubed(labels, truth)
 
 
-def apart(labels: np.ndarray) -> np.ndarray:
-    """As scikit-learn must be told that -1 is a cluster of its own."""
+def singletons_apart(labels: np.ndarray) -> np.ndarray:
+    """Give each -1 a cluster of its own, for scikit-learn."""
     return np.where(labels < 0, 1000 + np.arange(len(labels)), labels)
 
 
@@ -93,12 +93,12 @@ def test_pairwise_and_v_measure_agree_with_scikit_learn(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n = int(rng.integers(2, 400))
     labels, truth = rng.integers(-1, 9, n), rng.integers(0, 7, n)
-    (_, only_cluster), (only_person, both) = pair_confusion_matrix(truth, apart(labels))
+    (_, only_cluster), (only_person, both) = pair_confusion_matrix(truth, singletons_apart(labels))
     scores = pairwise(labels, truth)
     assert scores.precision == pytest.approx(both / (both + only_cluster))
     assert scores.recall == pytest.approx(both / (both + only_person))
     found = v_measure(labels, truth)
-    expected = metrics.homogeneity_completeness_v_measure(truth, apart(labels))
+    expected = metrics.homogeneity_completeness_v_measure(truth, singletons_apart(labels))
     assert (found.homogeneity, found.completeness, found.v) == pytest.approx(expected)
 
 
@@ -107,7 +107,7 @@ def test_pairwise_and_v_measure_agree_with_scikit_learn(seed: int) -> None:
     [
         ([0, 0, 1, 1], "aabb", 1, 1),
         ([0, 0, 0, 0], "aabb", 0, 1),
-        ([0, 1, 2, 3], "aabb", 1, 1 / 2),  # one of two bits of the cluster follows from the person
+        ([0, 1, 2, 3], "aabb", 1, 1 / 2),  # the person determines one of the two bits of the cluster
         ([-1, -1], "aa", 1, 0),
         ([5], "a", 1, 1),
     ],
@@ -123,7 +123,7 @@ def test_every_score_needs_a_label_for_each_face(score) -> None:
         score([0, 1], ["a"])
 
 
-def test_fifty_thousand_faces_take_no_square_table() -> None:
+def test_fifty_thousand_faces_need_no_square_table() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 20_000, 50_000)
     labels = np.where(rng.random(50_000) < 0.1, -1, truth)
@@ -132,7 +132,7 @@ def test_fifty_thousand_faces_take_no_square_table() -> None:
     assert v_measure(labels, truth).homogeneity == pytest.approx(1)
 
 
-def test_f_of_nothing_is_nothing() -> None:
+def test_f_of_zero_scores_is_zero() -> None:
     assert Scores(0.0, 0.0).f == 0
     assert Scores(1.0, 0.0).f == 0
     assert Scores(0.5, 1.0).f == pytest.approx(2 / 3)
@@ -144,7 +144,7 @@ def test_f_of_nothing_is_nothing() -> None:
     [
         ([[1, 2, 3]], [[3, 2, 1]], 1),
         ([[1, 2, 3], [4, 5, 6]], [[1, 2, 9], [7, 8, 9]], 2 / 6),
-        ([[1, -1, -1]], [[1, 2, -1]], 1 / 2),  # padding is no neighbour, found or true
+        ([[1, -1, -1]], [[1, 2, -1]], 1 / 2),  # padding does not count
         ([[-1, -1]], [[-1, -1]], 0),
     ],
 )

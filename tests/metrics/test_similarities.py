@@ -1,3 +1,5 @@
+"""Samples of similarities, compared with all pairs."""
+
 from __future__ import annotations
 
 from itertools import combinations
@@ -18,7 +20,7 @@ def faces() -> tuple[np.ndarray, ...]:
     return vectors, rng.integers(0, 25, N), rng.integers(-1, 6, N), rng.integers(-1, 5, N)
 
 
-def test_all_pairs_where_there_are_few(faces) -> None:
+def test_few_pairs_are_all_used(faces) -> None:
     vectors, photos, clusters, people = faces
     found = sample_similarities(vectors, photos, clusters, people)
     products = vectors @ vectors.T
@@ -39,7 +41,7 @@ def test_all_pairs_where_there_are_few(faces) -> None:
         np.testing.assert_allclose(np.sort(sample.values), values, atol=1e-6)
 
 
-def test_a_sample_of_many(faces) -> None:
+def test_many_pairs_are_sampled(faces) -> None:
     vectors, photos, clusters, people = faces
     every = sample_similarities(vectors, photos, clusters, people)
     some = sample_similarities(vectors, photos, clusters, people, limit=20, queries=10, seed=1)

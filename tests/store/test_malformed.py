@@ -179,11 +179,16 @@ def test_a_missing_value(directory: Path, key: str) -> None:
     check_error(directory, read.get(key, lambda store: None), f"its '{key}' is missing")
 
 
-@pytest.mark.parametrize("value", ["-1", '"5"', "1.5", "null", "x"])
-@pytest.mark.parametrize("key", ["rows", "generation", "next_cluster_id", "seen_at"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (key, value)
+        for key in ("rows", "generation", "next_cluster_id", "seen_at")
+        for value in ("-1", '"5"', "1.5", "null", "x")
+        if (key, value) != ("seen_at", "-1")  # valid: no scan is saved
+    ],
+)
 def test_counters(directory: Path, key: str, value: str) -> None:
-    if (key, value) == ("seen_at", "-1"):
-        pytest.skip("a valid value: no scan is saved")
     write_meta(directory, key, value)
 
     def read(store: Store) -> None:

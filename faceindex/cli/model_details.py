@@ -1,10 +1,11 @@
-"""What is told of a model: as lines, and as JSON."""
+"""Details of models, as lines and as JSON."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
 from faceindex import models
+from faceindex.cli.flags import as_flags
 from faceindex.cli.render import Json, size
 from faceindex.errors import WeightsInvalid, WeightsNotFound
 from faceindex.models import (
@@ -25,7 +26,7 @@ __all__ = [
     "WeightState",
     "as_json",
     "broken_as_json",
-    "facts",
+    "details",
     "headline",
     "provider",
     "weights_of",
@@ -40,19 +41,19 @@ TITLES: tuple[tuple[Kind, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class WeightState:
-    """A weight file, and where it is or how to get it.
+    """A weight file, and its path or how to get it.
 
     Attributes
     ----------
     file : WeightFile
     path : str or None
     unverified : bool
-        Whether it is there on the user's word.
+        Whether the user accepted it although it is not the published file.
     problem : str or None
-        Why it cannot be used, if that shows without looking into it: it is missing, or the user's word for it
-        is damaged.
+        Why it cannot be used, as far as this shows without reading it: it is missing, or the record of the
+        user's acceptance is damaged.
     remedy : str or None
-        How to get it, or what to do about it.
+        How to get or repair it.
     """
 
     file: WeightFile
@@ -63,30 +64,30 @@ class WeightState:
 
     @classmethod
     def of(cls, file: WeightFile) -> WeightState:
-        """Look for it, without looking into it."""
+        """Find a weight file, without reading it."""
         try:
             path = models.find_weights(file)
         except WeightsNotFound as error:
-            return cls(file, None, False, error.problem, error.remedy)
+            return cls(file, None, False, as_flags(error.problem), as_flags(error.remedy))
         try:
             return cls(file, str(path), find_acceptance(path) is not None, None, None)
         except WeightsInvalid as error:
-            return cls(file, str(path), True, error.problem, error.remedy)
+            return cls(file, str(path), True, as_flags(error.problem), as_flags(error.remedy))
 
 
 def weights_of(spec: Spec) -> list[WeightState]:
-    """The weight files of a model."""
+    """Return the weight files of a model."""
     return [] if isinstance(spec, ClustererSpec) else [WeightState.of(file) for file in spec.weights]
 
 
 def provider(spec: Spec) -> str:
-    """The package that a model comes with."""
+    """Return the name of the package that provides a model."""
     plugin = plugins(spec.kind).get(spec.name)
     return plugin.distribution if plugin is not None and plugin.spec is spec else "faceindex"
 
 
 def headline(spec: Spec) -> list[str]:
-    """The facts of the short list."""
+    """Return the details for the short list."""
     if isinstance(spec, DetectorSpec):
         return ["five landmarks" if spec.landmarks else "no landmarks", f"licence {spec.licence}"]
     if isinstance(spec, EmbedderSpec):
@@ -94,9 +95,9 @@ def headline(spec: Spec) -> list[str]:
     return []
 
 
-def facts(spec: Spec, states: list[WeightState]) -> list[tuple[str, str]]:
-    """All that is known, as pairs of a label and a text; the label is empty where a text goes on."""
-    rows = [*_facts(spec), ("target", spec.target)]
+def details(spec: Spec, states: list[WeightState]) -> list[tuple[str, str]]:
+    """Return all details as rows of a label and a text; the label is empty if the row continues another."""
+    rows = [*_rows_of(spec), ("target", spec.target)]
     for number, option in enumerate(spec.options):
         rows.append(("" if number else "options", _option(option)))
     if not isinstance(spec, ClustererSpec):
@@ -122,15 +123,15 @@ def facts(spec: Spec, states: list[WeightState]) -> list[tuple[str, str]]:
 def _origin(file: WeightFile) -> list[str]:
     lines = [f"from {file.source}"]
     if file.package:
-        lines.append(f"shipped by the package {file.package}: {file.package_path}")
+        lines.append(f"part of the package {file.package}: {file.package_path}")
     if file.url:
-        lines.append(f"fetched from {file.url}")
+        lines.append(f"downloaded from {file.url}")
     return lines
 
 
-def _facts(spec: Spec) -> list[tuple[str, str]]:
+def _rows_of(spec: Spec) -> list[tuple[str, str]]:
     if isinstance(spec, ClustererSpec):
-        needs = "a graph of neighbours" if spec.needs == "graph" else "the vectors"
+        needs = "the neighbour graph" if spec.needs == "graph" else "the vectors"
         return [("input", needs), ("source", spec.source)]
     if isinstance(spec, DetectorSpec):
         rows = [
@@ -149,8 +150,8 @@ def _facts(spec: Spec) -> list[tuple[str, str]]:
             rows.append(
                 (
                     "boxes",
-                    f"dlib's are {shape.side:g} times as large, moved by {shape.x:g} widths and "
-                    f"{shape.y:g} heights",
+                    f"a dlib box is {shape.side:g} times as large, and {shape.x:g} widths and "
+                    f"{shape.y:g} heights away",
                 )
             )
             rows.append(("", shape.source))
@@ -179,7 +180,7 @@ def _option(option: ModelOption) -> str:
 
 
 def as_json(spec: Spec) -> Json:
-    """All that is known."""
+    """Return all details of a model."""
     states = weights_of(spec)
     document: dict[str, Json] = asdict(spec)
     document.pop("weights", None)
@@ -195,7 +196,7 @@ def as_json(spec: Spec) -> Json:
 
 
 def broken_as_json(plugin: Plugin) -> Json:
-    """What is known of a model that cannot be used."""
+    """Return the details of a model that cannot be used."""
     return {
         "kind": plugin.kind,
         "name": plugin.name,
