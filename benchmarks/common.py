@@ -136,7 +136,7 @@ def spend(
 
 
 def run_child(script: str, *arguments: object, env: Mapping[str, str] | None = None) -> Any:
-    """Run a benchmark script in a new process; return the JSON document that it prints, None if it prints none.
+    """Run a benchmark script in a new process; return the JSON document that it prints, or None.
 
     Parameters
     ----------

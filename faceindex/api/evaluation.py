@@ -161,14 +161,3 @@ class IndexEvaluation:
         if isinstance(given, (int, float)):
             return float(given)
         return self._reader.embedder_spec.calibration.threshold(len(self._reader.table()))
-
-    def check_writable(self, path: str | os.PathLike[str]) -> None:
-        """Check that a file, such as a plot, does not overwrite one of the indexed photos.
-
-        Raises
-        ------
-        UsageError
-            If it would, under whatever name.
-        """
-        if self._reader.faces_and_photos()[1].leads_to_photo(path):
-            raise UsageError(f"{os.fspath(path)} is one of the indexed photos.", "Name another file.")

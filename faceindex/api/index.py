@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from faceindex.api.opening import check_device, create_store, open_matching_store, open_store
+from faceindex.api.opening import create_store, open_matching_store, open_store, with_min_face
 from faceindex.api.reader import Reader
 from faceindex.errors import UsageError
-from faceindex.pipeline import Event, Summary, index_photos
+from faceindex.pipeline import Event, Summary, ignore_event, index_photos
 from faceindex.store import Clustering, Counts, FaceTable, Pins, Root, Status, Store
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["FaceIndex"]
 
 
-def _ignore(event: Event) -> None:
-    """Default callback: do nothing."""
-
-
 class FaceIndex:
     """An index of the faces in folders of photos.
 
@@ -53,15 +49,12 @@ class FaceIndex:
 
     def __init__(self, store: Store, *, device: str = "auto", recogniser: Recogniser | None = None) -> None:
         self.directory = store.directory
-        """The index directory."""
         self._store = store
         self._device = device
         self._reader = Reader(store)
         self._recogniser = recogniser
         self._queries: Queries | None = None
         self._closed = False
-
-    # Opening and closing -----------------------------------------------------------------------
 
     @classmethod
     def open(
@@ -78,12 +71,9 @@ class FaceIndex:
         device : str
             Where networks run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:n"`` or ``"mps"``.
 
-        Raises
-        ------
-        IndexNotFound, IndexLocked, IndexVersionError, IndexCorrupt
+        Raises `IndexNotFound`, `IndexLocked`, `IndexVersionError` or `IndexCorrupt` if that fails.
         """
-        check_device(device)
-        return cls(open_store(directory, write=write), device=device)
+        return cls(open_store(directory, device, write=write), device=device)
 
     @classmethod
     def create(
@@ -117,8 +107,7 @@ class FaceIndex:
         UsageError
             If the directory holds an index already, or a setting is unknown or out of range.
         """
-        check_device(device)
-        settings = _with_min_face(settings, min_face)
+        settings = with_min_face(settings, min_face)
         store, recogniser = create_store(directory, detector, embedder, settings, device)
         return cls(store, device=device, recogniser=recogniser)
 
@@ -136,15 +125,10 @@ class FaceIndex:
         """Open an index for writing, or create it.
 
         Parameters are those of `create`; None means the pinned value, or the default for a new index.
-
-        Raises
-        ------
-        PinnedModelError
-            If the index is pinned to other models or settings.
+        Raises `PinnedModelError` if the index is pinned to other models or settings.
         """
-        check_device(device)
-        settings = _with_min_face(settings, min_face)
-        store = open_matching_store(directory, detector, embedder, settings)
+        settings = with_min_face(settings, min_face)
+        store = open_matching_store(directory, detector, embedder, settings, device)
         if store is not None:
             return cls(store, device=device)
         return cls.create(directory, detector=detector, embedder=embedder, settings=settings, device=device)
@@ -160,13 +144,11 @@ class FaceIndex:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # Contents ----------------------------------------------------------------------------------
-
     def __len__(self) -> int:
         return self._store.count_faces()
 
     def __bool__(self) -> bool:
-        return True  # an open index without faces is not "false"
+        return True  # also without faces
 
     def __iter__(self) -> Iterator[Face]:
         return self._reader.select()
@@ -224,7 +206,7 @@ class FaceIndex:
         Raises
         ------
         NotClustered, UsageError
-            If there are no clusters yet, or the cluster or the photo is not in the index.
+            If there are no clusters yet; if the cluster or the photo is not in the index.
         """
         return self._reader.select(cluster, clustered, photo)
 
@@ -260,7 +242,9 @@ class FaceIndex:
 
         return faces_as_frame(*self._reader.faces_and_photos())
 
-    # Companions --------------------------------------------------------------------------------
+    def check_writable(self, path: str | os.PathLike[str]) -> None:
+        """Raise `UsageError` if a file is one of the indexed photos, under whatever name."""
+        self._reader.check_writable(path)
 
     @property
     def export(self) -> IndexExport:
@@ -283,8 +267,6 @@ class FaceIndex:
 
         return ContactSheets(self._reader)
 
-    # Photos into the index ---------------------------------------------------------------------
-
     def add(
         self,
         paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
@@ -292,7 +274,7 @@ class FaceIndex:
         retry_failed: bool = False,
         prune: bool = False,
         exclude: Collection[Path] = (),
-        on_event: Callable[[Event], None] = _ignore,
+        on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Summary:
         """Bring the index up to date with folders and photos; only new and changed files are opened.
@@ -329,7 +311,7 @@ class FaceIndex:
         retry_failed: bool = False,
         prune: bool = False,
         exclude: Collection[Path] = (),
-        on_event: Callable[[Event], None] = _ignore,
+        on_event: Callable[[Event], None] = ignore_event,
     ) -> IndexPlan:
         """Count what `add` would find, and forecast time and disk; opens no photo and changes nothing.
 
@@ -379,9 +361,7 @@ class FaceIndex:
 
         Raises
         ------
-        UnknownModel, UsageError
-        ModelNotInstalled
-            If the clusterer needs the calibration of an embedder that is not installed.
+        UnknownModel, UsageError, ModelNotInstalled
         """
         from faceindex.api.clustering import Parameters, cluster_index
 
@@ -389,8 +369,6 @@ class FaceIndex:
             raise UsageError("The index is open for reading only.", "Open it with `write=True`.")
         parameters: Parameters = {"k": k, "threshold": threshold, "min_size": min_size}
         return cluster_index(self._reader, algorithm, parameters, seed=seed, rebuild=rebuild)
-
-    # Queries -----------------------------------------------------------------------------------
 
     @overload
     def identify(  # type: ignore[overload-overlap]  # a str is a path, not an iterable
@@ -434,13 +412,7 @@ class FaceIndex:
         return self._get_queries().identify(photo, neighbours, threshold)
 
     def embed(self, photo: PhotoInput) -> Faces:
-        """Detect and embed the faces on one photo, of any type that `identify` takes; nothing is stored.
-
-        Returns
-        -------
-        Faces
-            Boxes, landmarks, scores, unit vectors and more, best score first.
-        """
+        """Detect and embed the faces on one photo, of any type that `identify` takes; stores nothing."""
         return self._get_queries().recogniser().embed(photo)
 
     def crop(self, face: Face | int, *, margin: float = 0.5, aligned: bool = False) -> Image:
@@ -462,13 +434,11 @@ class FaceIndex:
         Raises
         ------
         UsageError, ImageError
-            If the face is not in the index; if its photo cannot be read or has changed.
+            If the face is not in the index, or its photo cannot be read or has changed.
         """
         from faceindex.api.queries import crop_face
 
         return crop_face(self._reader, face if isinstance(face, int) else face.face, margin, aligned)
-
-    # Details -----------------------------------------------------------------------------------
 
     def _get_queries(self) -> Queries:
         if self._queries is None:
@@ -476,7 +446,3 @@ class FaceIndex:
 
             self._queries = Queries(self._reader, self._device, self._recogniser)
         return self._queries
-
-
-def _with_min_face(settings: Settings | None, min_face: float | None) -> Settings:
-    return {**(settings or {}), **({} if min_face is None else {"min_face": min_face})}

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from faceindex.recognition import Recogniser
 
 __all__ = [
-    "check_device",
     "create_store",
     "existing_index",
     "find_index",
@@ -63,7 +62,7 @@ def _named(directory: str | os.PathLike[str] | None) -> Path | None:
     return Path(os.path.expanduser(variable)) if variable else None  # noqa: PTH111 - raises for unknown users
 
 
-def open_store(directory: str | os.PathLike[str] | None, *, write: bool) -> Store:
+def open_store(directory: str | os.PathLike[str] | None = None, device: str = "cpu", *, write: bool) -> Store:
     """Open the store of an existing index.
 
     Raises
@@ -72,12 +71,15 @@ def open_store(directory: str | os.PathLike[str] | None, *, write: bool) -> Stor
         If there is none.
     IndexLocked, IndexVersionError, IndexCorrupt
         As `Store.open`.
+    UsageError
+        If the device does not exist.
     """
+    _check_device(device)
     found = find_index(directory)
     if found is None:
         raise IndexNotFound(
             f"There is no index here ({Path.cwd()}) or in a folder above.",
-            "Make one with `faceindex index PATH...`, or name its `directory`.",
+            "Make one with `faceindex index PATH...`, or pass `directory`.",
         )
     return Store.open(found, write=write)
 
@@ -99,6 +101,7 @@ def create_store(
     from faceindex import models
     from faceindex.api.pins import load_recogniser, make_pins
 
+    _check_device(device)
     pins = make_pins(detector or models.DEFAULT_DETECTOR, embedder or models.DEFAULT_EMBEDDER, settings)
     target = index_to_create(directory)
     # Load first: an index that is pinned to models that do not load would be useless and in the way.
@@ -107,7 +110,11 @@ def create_store(
 
 
 def open_matching_store(
-    directory: str | os.PathLike[str] | None, detector: str | None, embedder: str | None, settings: Settings
+    directory: str | os.PathLike[str] | None,
+    detector: str | None,
+    embedder: str | None,
+    settings: Settings,
+    device: str,
 ) -> Store | None:
     """Open the store of an existing index for writing if it is pinned to these models and settings.
 
@@ -120,7 +127,10 @@ def open_matching_store(
     ------
     PinnedModelError
         If it is pinned to other models or settings.
+    UsageError
+        If the device does not exist.
     """
+    _check_device(device)
     found = existing_index(directory)
     if found is None:
         return None
@@ -136,9 +146,14 @@ def open_matching_store(
     return store
 
 
-def check_device(device: str) -> None:
+def _check_device(device: str) -> None:
     """Refuse a device that does not exist, before anything is created or locked."""
     if device not in ("auto", "cpu"):  # these always exist, and torch takes a second to import
         from faceindex.devices import resolve
 
         resolve(device)
+
+
+def with_min_face(settings: Settings | None, min_face: float | None) -> Settings:
+    """Return the settings of the models, with `min_face` among them unless it is None."""
+    return {**(settings or {}), **({} if min_face is None else {"min_face": min_face})}

@@ -106,7 +106,7 @@ def check_pins(
             has = _setting(what, pinned[what]) if what in pinned else f"models without the option `{what}`"
             raise PinnedModelError(
                 f"The index {directory} is pinned to {has}; {_setting(what, value)} was requested.",
-                f"Leave out `{what}`, or make another index in another `directory`.",
+                f"Leave out `{what}`, or make another index: pass another `directory`.",
             )
 
 
@@ -176,12 +176,12 @@ def _not_installed(directory: Path, kind: Kind, name: str) -> Iterator[None]:
         raise ModelNotInstalled(
             f"The index {directory} was made with the {kind} '{name}', which is not installed.",
             f"Install the package that provides it (with an entry point in {models.GROUPS[kind]}), "
-            "or make another index in another `directory`.",
+            "or make another index: pass another `directory`.",
         ) from error
 
 
 def _check_weights(pins: Pins, directory: Path, spec: DetectorSpec | EmbedderSpec) -> None:
-    remedy = "Install what it was made with, or make another index in another `directory`."
+    remedy = "Install what it was made with, or make another index: pass another `directory`."
     if isinstance(spec, EmbedderSpec) and spec.dimension != pins.dimension:
         raise PinnedModelError(
             f"The index {directory} has vectors of {pins.dimension} dimensions; the installed embedder "

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from faceindex.api.results import Cluster, Face
 from faceindex.errors import NotClustered, UsageError
 from faceindex.store import Status
 from faceindex.store.photos import PhotoNames
 
 if TYPE_CHECKING:
+    from faceindex.api.results import Cluster, Face
     from faceindex.models import EmbedderSpec
     from faceindex.store import Clustering, FaceTable, Store
     from faceindex.types import F32
@@ -85,6 +85,17 @@ class Reader:
         if cluster < 0 or not (self.table().cluster == cluster).any():
             raise UsageError(f"There is no cluster {cluster}.", "`faceindex clusters` lists the clusters.")
 
+    def check_writable(self, path: str | os.PathLike[str]) -> None:
+        """Check that writing a file does not overwrite one of the indexed photos.
+
+        Raises
+        ------
+        UsageError
+            If it would, under whatever name.
+        """
+        if self.faces_and_photos()[1].leads_to_photo(path):
+            raise UsageError(f"{os.fspath(path)} is one of the indexed photos.", "Name another file.")
+
     def select(
         self,
         cluster: int | None = None,
@@ -110,6 +121,7 @@ class Reader:
         """Summarise all clusters, largest first; raises `NotClustered` if `cluster` has not run."""
         import numpy as np
 
+        from faceindex.api.results import Cluster
         from faceindex.clustering.queries import clusters_by_size, most_typical_faces
 
         self.clustering()
@@ -145,6 +157,8 @@ class Reader:
 
 def faces_at(table: FaceTable, names: PhotoNames, positions: Iterable[int]) -> Iterator[Face]:
     """Yield the faces at some positions of a table."""
+    from faceindex.api.results import Face  # not needed by `index`, which must start fast
+
     for i in positions:
         record = names.by_id[int(table.photo[i])]
         cluster = int(table.cluster[i])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceindex.cli.completion import complete_models
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import (
     AbsoluteFlag,
@@ -32,6 +33,7 @@ def cluster(
         str,
         typer.Option(
             metavar="NAME",
+            autocompletion=complete_models("clusterer"),
             help="chinese-whispers finds the number of people; kmeans makes exactly --k clusters.",
         ),
     ] = "chinese-whispers",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from faceindex.cli.commands import Command
+from faceindex.cli.completion import complete_clusters
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.face_rows import print_faces
 from faceindex.cli.options import (
@@ -63,7 +64,11 @@ class ClustersCommand(Command):
 def clusters(
     cluster: Annotated[
         int | None,
-        typer.Argument(metavar="CLUSTER", help="A cluster, to show its faces instead of the list."),
+        typer.Argument(
+            metavar="CLUSTER",
+            help="A cluster, to show its faces instead of the list.",
+            autocompletion=complete_clusters,
+        ),
     ] = None,
     limit: Annotated[
         int | None,

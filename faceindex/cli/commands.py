@@ -25,6 +25,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _PARAGRAPH_OF_EXAMPLES = re.compile(r"^Examples?:.*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 _COMMON_FLAGS = re.compile(r"--json|--quiet|--verbose|--debug|-[qv]+")
 _INDEX = "--index"
+_HYPHEN = "\ue000"  # for private use in Unicode; as wide as a hyphen
 
 
 class Command(TyperCommand):
@@ -48,6 +49,10 @@ class Command(TyperCommand):
                 f"`{ctx.command_path}` does not take {_quoted(rest)}.", f"Its usage is `{usage}`."
             )
         return rest
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help text."""
+        return _restore_hyphens(super().get_help(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words after the command in the usage line."""
@@ -103,6 +108,10 @@ class Group(TyperGroup):
             raise _no_such_command(ctx, self, args[0])
         return (None if command is None else args[0]), command, args[1:]
 
+    def get_help(self, ctx: Any) -> str:
+        """Return the help text."""
+        return _restore_hyphens(super().get_help(ctx))
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words after the group in the usage line."""
         return [*_usage_pieces(self, ctx), self.subcommand_metavar]
@@ -134,9 +143,7 @@ class App(typer.Typer):
         # Plain help is as fast as it can be, and the same in a pipe.
         super().__init__(**{"cls": Group, "rich_markup_mode": None, "add_completion": False, **settings})
 
-    def command(  # type: ignore[override]
-        self, name: str | None = None, **settings: Any
-    ) -> Callable[[_Function], _Function]:
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:
         """Register a function as a command; parameters of `typer.Typer.command`."""
         return super().command(name, **{"cls": Command, **settings})
 
@@ -210,6 +217,15 @@ def _quoted(words: Iterable[str]) -> str:
 # Help texts ------------------------------------------------------------------------------------
 
 
+def _keep_hyphens(text: str) -> str:
+    """Replace hyphens in words by a character at which lines are not wrapped: `--dry-run` is one word."""
+    return re.sub(r"(?<=\w)-(?=\w)", _HYPHEN, text)
+
+
+def _restore_hyphens(text: str) -> str:
+    return text.replace(_HYPHEN, "-")
+
+
 def _usage_pieces(command: Any, ctx: Any) -> list[str]:
     pieces = [command.options_metavar] if command.options_metavar else []
     for parameter in command.get_params(ctx):
@@ -228,7 +244,9 @@ def _write_text(formatter: Any, text: str | None) -> None:
         formatter.write_paragraph()
         with formatter.indentation():
             # "\b" keeps the lines of a paragraph.
-            formatter.write_text(_PARAGRAPH_OF_EXAMPLES.sub("\b\n\\g<0>", inspect.cleandoc(text)))
+            formatter.write_text(
+                _PARAGRAPH_OF_EXAMPLES.sub("\b\n\\g<0>", _keep_hyphens(inspect.cleandoc(text)))
+            )
 
 
 def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
@@ -242,7 +260,7 @@ def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
 
 
 def _argument_row(argument: Any) -> tuple[str, str]:
-    return value_name(argument) + _repetition(argument), argument.help or ""
+    return value_name(argument) + _repetition(argument), _keep_hyphens(argument.help or "")
 
 
 def _option_row(option: Any) -> tuple[str, str]:
@@ -251,7 +269,7 @@ def _option_row(option: Any) -> tuple[str, str]:
         names += f" / {', '.join(option.secondary_opts)}"
     elif not option.is_flag:
         names += f" {value_name(option)}"
-    return names, " ".join([option.help or "", *_default(option)])
+    return names, _keep_hyphens(" ".join([option.help or "", *_default(option)]))
 
 
 def _default(option: Any) -> Iterator[str]:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import typer
+
 from faceindex.errors import FaceIndexError, UsageError
 
 __all__ = [
@@ -31,12 +33,12 @@ _MOST_CLUSTERS = 50  # the largest ones; a longer list is of no use on a termina
 def register_shells() -> None:
     """Prepare typer to complete the words of a shell, if a shell runs this process for that."""
     if os.environ.get(_VARIABLE):
-        from typer.completion import completion_init
+        from typer.completion import completion_init  # type: ignore[attr-defined]
 
         completion_init()
 
 
-def install_completion(shell: str | None) -> None:
+def install_completion(ctx: typer.Context, shell: str | None) -> None:
     """Callback of ``--install-completion``: install the script where the shell finds it, and exit.
 
     Raises
@@ -44,17 +46,16 @@ def install_completion(shell: str | None) -> None:
     UsageError
         If there is no completion for the shell.
     """
-    if shell is None:
+    if shell is None or ctx.resilient_parsing:  # parsed only to complete a word
         return
-    import typer
-    from typer.completion import install
+    from typer.completion import install  # type: ignore[attr-defined]
 
     name, path = install(shell=_known_shell(shell), prog_name=_PROGRAM, complete_var=_VARIABLE)
     typer.echo(f"Installed completion for {name} in {path}. Start a new shell to use it.")
     raise typer.Exit
 
 
-def print_completion(shell: str | None) -> None:
+def print_completion(ctx: typer.Context, shell: str | None) -> None:
     """Callback of ``--show-completion``: print the script, and exit.
 
     Raises
@@ -62,10 +63,9 @@ def print_completion(shell: str | None) -> None:
     UsageError
         If there is no completion for the shell.
     """
-    if shell is None:
+    if shell is None or ctx.resilient_parsing:  # parsed only to complete a word
         return
-    import typer
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     name = _known_shell(shell)
     typer.echo(get_completion_script(prog_name=_PROGRAM, complete_var=_VARIABLE, shell=name))
@@ -81,7 +81,7 @@ def _known_shell(shell: str) -> str:
 
 
 def _running_shell() -> str:
-    import shellingham
+    import shellingham  # type: ignore[import-untyped]
 
     try:
         return str(shellingham.detect_shell()[0])
@@ -107,7 +107,7 @@ def complete_models(*kinds: str) -> Callable[[str], list[tuple[str, str]]]:
     def complete(incomplete: str) -> list[tuple[str, str]]:
         from faceindex import models
 
-        found = {}
+        found: dict[str, str] = {}
         for kind in models.KINDS:
             if kind in kinds:
                 for name in models.names(kind):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceindex.cli.completion import complete_from
 from faceindex.cli.errors import session
 from faceindex.cli.eval_tables import print_evaluation, print_sweep
 from faceindex.cli.options import (
@@ -47,6 +48,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="WHICH",
+            autocompletion=complete_from("largest", "center", "all"),
             help="The face of a photo that gets its label: largest, center or all. [default: largest]",
         ),
     ] = None,
@@ -99,7 +101,7 @@ def evaluate(
             check_plot_file(plot)
         with FaceIndex.open(index) as found:
             if plot is not None:
-                found.evaluation.check_writable(plot)
+                found.check_writable(plot)
             with out.working("Comparing with the labels"):
                 result = found.evaluation.score(
                     found.evaluation.labelled(labels, face=face), repeats=repeats, seed=seed

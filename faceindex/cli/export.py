@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, cast
 import typer
 
 from faceindex.cli.commands import App
+from faceindex.cli.completion import complete_from
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import (
     AbsoluteFlag,
@@ -115,6 +116,7 @@ def clusters(
         str,
         typer.Option(
             metavar="HOW",
+            autocompletion=complete_from("copy", "hardlink", "symlink"),
             help="With --photos: copy, hardlink or symlink. A hard link is the same file as the photo under "
             "another name.",
         ),
@@ -167,6 +169,7 @@ def boxes(
         str | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=complete_from("csv", "csv-full", "json"),
             help="csv (image_path,y_min,x_max,y_max,x_min in whole pixels), csv-full or json (both with "
             "scores, landmarks and clusters). Without it, json for a DEST that ends in .json, else csv.",
         ),
@@ -205,6 +208,7 @@ def embeddings(
         str | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=complete_from("npz", "csv", "parquet"),
             help="npz, csv or parquet (needs pyarrow). Without it, the format that DEST ends in.",
         ),
     ] = None,
@@ -216,7 +220,7 @@ def embeddings(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Write the vector of each face, for NumPy, or as CSV or Parquet.
+    """Write the vector of each face for NumPy, as CSV or as Parquet.
 
     Vectors have unit length; a vector times its norm is the output of the model. They are biometric data:
     keep the file private.

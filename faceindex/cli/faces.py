@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from faceindex.cli.completion import complete_clusters
 from faceindex.cli.errors import session
 from faceindex.cli.face_rows import print_faces
 from faceindex.cli.options import (
@@ -24,7 +25,10 @@ __all__ = ["faces"]
 
 def faces(
     as_csv: CsvFlag = False,
-    cluster: Annotated[int | None, typer.Option(metavar="N", help="Only the faces of this cluster.")] = None,
+    cluster: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Only the faces of this cluster.", autocompletion=complete_clusters),
+    ] = None,
     unclustered: Annotated[bool, typer.Option("--unclustered", help="Only faces in no cluster.")] = False,
     photo: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Only photos with this text in the printed path.")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ctypes
 
 __all__ = ["HeapKeeper", "collection_paused"]
 
@@ -72,6 +75,8 @@ def collection_paused() -> Iterator[Callable[[], None]]:
 def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
         return None
+    import ctypes  # not needed by a run without new photos, which must start fast
+
     libc = ctypes.CDLL(None)
     if not (hasattr(libc, "malloc_trim") and hasattr(libc, "mallopt")):  # musl has neither
         return None

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.flags import as_flags
 from faceindex.cli.host import collection_paused
 from faceindex.cli.render import Json, Output, columns, count, finite, shell_quoted
 from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, UsageError
@@ -224,7 +225,11 @@ def _answer(out: Output, face: IdentifiedFace) -> str:
 def _as_json(photo: str, answer: Identification | FaceIndexError, absolute: bool) -> Json:
     photo = os.path.abspath(photo) if absolute else photo  # noqa: PTH100
     if isinstance(answer, FaceIndexError):
-        error = {"type": type(answer).__name__, "problem": answer.problem, "remedy": answer.remedy}
+        error = {
+            "type": type(answer).__name__,
+            "problem": as_flags(answer.problem),
+            "remedy": as_flags(answer.remedy),
+        }
         return {"photo": photo, "indexed_as": None, "error": error, "faces": []}
     return {
         "photo": photo,

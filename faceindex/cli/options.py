@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from faceindex.cli.completion import complete_from, complete_models
 from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
 
 __all__ = [
@@ -69,8 +70,10 @@ IndexOption: TypeAlias = Annotated[
         "--index",
         metavar="DIR",
         envvar="FACEINDEX_INDEX",
+        show_envvar=False,
         callback=expand_home,
-        help="The index to use. Without it, .faceindex in the current folder or the nearest one above.",
+        help="The index to use. Without it, $FACEINDEX_INDEX; else .faceindex in the current folder or the "
+        "nearest one above.",
     ),
 ]
 
@@ -79,6 +82,7 @@ DeviceOption: TypeAlias = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
+        autocompletion=complete_from("auto", "cpu", "cuda", "mps"),
         help="Device for the networks: auto, cpu, cuda, cuda:N or mps. auto uses a GPU if there is one.",
     ),
 ]
@@ -87,7 +91,7 @@ JsonFlag: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--json",
-        help="Answer with one JSON document on standard output.",
+        help="Print the answer as one JSON document.",
     ),
 ]
 
@@ -96,7 +100,7 @@ QuietFlag: TypeAlias = Annotated[
     typer.Option(
         "--quiet",
         "-q",
-        help="Only answers and errors: no progress, notes or summaries.",
+        help="Print only answers and errors: no progress, notes or summaries.",
     ),
 ]
 
@@ -138,6 +142,7 @@ DetectorOption: TypeAlias = Annotated[
     typer.Option(
         "--detector",
         metavar="NAME",
+        autocompletion=complete_models("detector"),
         help="Model that finds faces (see `faceindex models`). Fixed when the index is made; "
         f"{DEFAULT_DETECTOR} by default.",
     ),
@@ -148,6 +153,7 @@ EmbedderOption: TypeAlias = Annotated[
     typer.Option(
         "--embedder",
         metavar="NAME",
+        autocompletion=complete_models("embedder"),
         help="Model that turns faces into vectors. Fixed when the index is made; "
         f"{DEFAULT_EMBEDDER} by default.",
     ),
@@ -229,7 +235,7 @@ LogOption: TypeAlias = Annotated[
 
 PhotosArgument: TypeAlias = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGE", callback=expand_home, help="Photos; they need not be in the index."),
+    typer.Argument(metavar="PHOTO", callback=expand_home, help="Photos; they need not be in the index."),
 ]
 
 NeighboursOption: TypeAlias = Annotated[

@@ -129,7 +129,7 @@ def check_files(out: Output, index: FaceIndex, files: Sequence[Path], photos: It
     for file in filter(Path.exists, files):
         if os.path.realpath(file) in real:
             raise UsageError(f"--save {file} would overwrite a photo.", "Choose another FILE.")
-        index.evaluation.check_writable(file)
+        index.check_writable(file)
     roots = [root.path for root in index.roots()]
     for file in files[:1]:  # all are in one folder
         if any(Path(os.path.realpath(file)).is_relative_to(root) for root in roots):

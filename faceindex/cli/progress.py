@@ -12,21 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from faceindex.cli.errors import INTERRUPTED
 from faceindex.cli.render import Output, count, duration, size
-from faceindex.pipeline.events import (
-    Committed,
-    Event,
-    Loaded,
-    Loading,
-    PhotoDone,
-    PhotoFailed,
-    Planned,
-    Scanning,
-    Warned,
-)
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, Task, TaskID
     from rich.text import Text
+
+    from faceindex.pipeline.events import Event
 
 __all__ = ["Bar", "DownloadBar", "IndexBar", "resumable"]
 
@@ -141,6 +132,17 @@ class IndexBar(Bar):
 
     def on_event(self, event: Event) -> None:
         """Show one event."""
+        from faceindex.pipeline.events import (  # here, as other bars start without the pipeline
+            Committed,
+            Loaded,
+            Loading,
+            PhotoDone,
+            PhotoFailed,
+            Planned,
+            Scanning,
+            Warned,
+        )
+
         match event:
             case Scanning(files):
                 self._scan(files)

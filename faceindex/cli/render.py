@@ -7,6 +7,7 @@ import io
 import json as json_module
 import math
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -263,8 +264,11 @@ def _wrapped(line: str, width: int | None, hang: int) -> list[str]:
     import textwrap
 
     room = max(width - hang, 20)
-    parts = textwrap.wrap(line[hang:], room, break_long_words=False, break_on_hyphens=False)
-    return [line[:hang] + part if number == 0 else " " * hang + part for number, part in enumerate(parts)]
+    # A command in backticks stays on one line, to be copied.
+    text = re.sub("`[^`]*`", lambda match: match[0].replace(" ", "\xa0"), line[hang:])
+    parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    starts = [line[:hang]] + [" " * hang] * (len(parts) - 1)
+    return [start + part.replace("\xa0", " ") for start, part in zip(starts, parts, strict=True)]
 
 
 def width_of(text: str) -> int:

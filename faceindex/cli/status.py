@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceindex.cli.errors import session
+from faceindex.cli.flags import as_flags
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, columns, count, size
 from faceindex.cli.unreadable import absence
@@ -64,7 +65,7 @@ def status(
 def _plot(out: Output, index: FaceIndex, file: Path) -> None:
     from faceindex.evaluation.plots import plot_similarities
 
-    index.evaluation.check_writable(file)
+    index.check_writable(file)
     plot_similarities(
         index.evaluation.similarities(),
         file,
@@ -78,7 +79,7 @@ def _print_status(out: Output, index: FaceIndex) -> None:
     counts, pins, writer = index.counts(), index.pins, _writer(index)
     settings = ", ".join(_setting(name.replace("_", "-"), value) for name, value in pins.settings.items())
     rows = [("index", str(index.directory)), ("models", f"{pins.detector}, {pins.embedder} ({settings})")]
-    rows.extend(("", f"missing: {error}") for error in index.missing_models())
+    rows.extend(("", f"missing: {as_flags(str(error))}") for error in index.missing_models())
     for number, root in enumerate(index.roots()):
         rows.append(("" if number else "folders", root.path + _absence(root.path)))
     rows.append(("photos", _photos(counts)))
@@ -90,7 +91,7 @@ def _print_status(out: Output, index: FaceIndex) -> None:
         rows.append(("last run", f"{last.kind}, {last.at.astimezone():%Y-%m-%d %H:%M}"))
     parts = ", ".join(f"{name} {size(number)}" for name, number in counts.bytes.items() if number)
     rows.append(("on disk", f"{size(sum(counts.bytes.values()))} ({parts})"))
-    for line in columns(rows):
+    for line in columns(rows, width=out.width):
         name, gap, rest = line.partition("  ")
         out.answer(out.styled(name, "bold") + gap + rest if name else line)
     if out.verbose and counts.reasons:
@@ -163,7 +164,11 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
         settings=dict(pins.settings),
         weights=dict(pins.weights),
         missing=[
-            {"type": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
+            {
+                "type": type(error).__name__,
+                "problem": as_flags(error.problem),
+                "remedy": as_flags(error.remedy),
+            }
             for error in index.missing_models()
         ],
         roots=[

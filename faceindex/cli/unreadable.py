@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from faceindex.cli.render import Output, count, shell_quoted
 from faceindex.errors import ImageError, Reason
-from faceindex.images.formats import missing_folder
-from faceindex.store import Root
+
+if TYPE_CHECKING:
+    from faceindex.store import Root
 
 __all__ = ["absence", "report_unreadable"]
 
@@ -35,6 +37,7 @@ def report_unreadable(
     others : sequence of (problem, remedy)
         Failures that are not about a photo.
     """
+    from faceindex.images.formats import missing_folder
 
     @cache
     def lost_folder(folder: str) -> str | None:

@@ -97,7 +97,7 @@ def _wrong_value(ctx: Any, error: Any, parameter: Any) -> UsageError:
 
 def _wanted(parameter: Any) -> str:
     descriptor = getattr(parameter, "type_descriptor", None)
-    kinds = {int: "a whole number", float: "a number"}
+    kinds: dict[object, str] = {int: "a whole number", float: "a number"}
     kind = kinds.get(getattr(descriptor, "annotation", None), "")
     low, high = parameter.min, parameter.max
     if not kind or (low is None and high is None):

@@ -182,9 +182,9 @@ def join_nearest_sharp(
 def _neighbour_graph(
     vectors: F32, is_new: BoolArray, is_free: BoolArray, few: bool, n_faces: int, options: ClusterOptions
 ) -> Graph:
-    """Build the neighbour graph of all faces or, if `few` are new, only with the edges that can matter.
+    """Build the neighbour graph of all faces; if `few` are new, with only the edges that can move a face.
 
-    These are the edges of new faces, and of faces in no cluster (`is_free`) that are similar to them.
+    These are the edges of the new faces, and of the faces in no cluster (`is_free`) that resemble them.
     """
     from faceindex.clustering.graph import log_odds, symmetric_graph
     from faceindex.clustering.neighbours import near_neighbours, nearest

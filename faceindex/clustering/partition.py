@@ -274,7 +274,7 @@ def _centroids(sample: F32, n_cells: int, rng: np.random.Generator, run: _Run) -
 
 
 def _one_by_one(work: Callable[[int], None], items: Iterable[int]) -> None:
-    """Do what `Workers.run` does, in the calling thread."""
+    """Call ``work(item)`` for each item in this thread; used in place of `Workers.run`."""
     for item in items:
         work(item)
 

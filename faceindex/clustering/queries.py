@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from faceindex.store.records import FaceTable
+from faceindex.store.records import Assignments
 from faceindex.types import I64
 
 __all__ = ["clusters_by_size", "most_typical_faces"]
 
 
 def clusters_by_size(labels: I64) -> tuple[I64, I64]:
-    """Return the ids and sizes of clusters, largest first, then by id.
+    """Return the ids and sizes of clusters, the largest first, ties by lower id.
 
     Parameters
     ----------
@@ -27,14 +27,12 @@ def clusters_by_size(labels: I64) -> tuple[I64, I64]:
     return ids[order].astype(np.int64), sizes[order].astype(np.int64)
 
 
-def most_typical_faces(table: FaceTable, clusters: I64) -> I64:
-    """Return, for each cluster, the position of the face most similar to its centroid.
-
-    Of equally similar faces, the one with the lowest id is returned.
+def most_typical_faces(table: Assignments, clusters: I64) -> I64:
+    """Find the face of each cluster that is most similar to its centroid; ties by lower face id.
 
     Parameters
     ----------
-    table : FaceTable
+    table : Assignments
         n faces.
     clusters : (k,) int64
         Ids of clusters that have a face.

@@ -130,6 +130,11 @@ def labels_from_csv(path: str | os.PathLike[str], photos: Sequence[Photo], faces
         "empty": "without a label",
         "repeated": f"with the same {kind} and label as an earlier row",
     }
+    warnings = [
+        f"{path}: left out {_rows(entries)} {reasons[reason]} ({_some(entries)})."
+        for reason, entries in left_out.items()
+        if entries
+    ]
     return Labels(kind, by_id, warnings)
 
 

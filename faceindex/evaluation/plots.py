@@ -25,9 +25,9 @@ _F64: TypeAlias = NDArray[np.float64]
 
 _FORMATS = (".png", ".svg")
 _BINS = 90
-_LEAST_SHOWN = 0.0005  # share of pairs at either end that the axis need not reach
+_LEAST_SHOWN = 0.0005  # share of the pairs of a kind that may lie beyond each end of the axis
 
-# M. Okabe and K. Ito, "Color universal design", 2008: also colour-blind readers can distinguish these.
+# M. Okabe and K. Ito, "Color universal design", 2008: colour-blind readers can distinguish these too.
 _BLUE, _ORANGE, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 _INK, _FAINT = "#222222", "#777777"
 
@@ -143,7 +143,7 @@ def plot_sweep(
     clusters : sequence of int
         Number of clusters at each threshold.
     people : int
-        Number of people, and so the right number of clusters.
+        Number of people: the right number of clusters. Drawn as a line.
     best, default : (float, float)
         Threshold and F of the best constant threshold, and of the defaults.
     title : str

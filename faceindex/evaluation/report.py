@@ -75,7 +75,8 @@ class Evaluation:
         Identification of each labelled face by the labelled faces on other photos. `TopOne.wrong` are
         positions in ``labelled.positions``.
     open_set : OpenSet or None
-        Identification among strangers; None if there are too few people or photos.
+        Identification where some faces belong to people who are not in the gallery; None if there are too
+        few people or photos.
     unseen : int
         Faces that were added after `cluster` last ran. They are in no cluster.
     """
@@ -106,12 +107,20 @@ class Evaluation:
 
     @property
     def own_accuracy(self) -> float:
-        """The same share if each cluster belongs to at most one person."""
+        """Like `accuracy`, but each cluster counts for at most one person."""
         return sum(person.in_own for person in self.people) / self.photos
 
 
 def cluster_scores(labels: I64, people: I64) -> ClusterScores:
-    """Compare clusters (-1 for none) with people, both (m,) int64."""
+    """Score clusters against labels.
+
+    Parameters
+    ----------
+    labels : (m,) int64
+        Cluster of each labelled face, -1 for none.
+    people : (m,) int64
+        The person on each face.
+    """
     sizes = np.unique(labels[labels >= 0], return_counts=True)[1]
     unclustered = int((labels < 0).sum())
     return ClusterScores(

@@ -57,7 +57,7 @@ class Sweep:
 
     @property
     def best(self) -> SweepPoint:
-        """The constant threshold with the highest B-cubed F; of equals, the nearest to the calibrated one."""
+        """The constant threshold with the highest B-cubed F; ties go to the nearest to the default."""
         return max(
             self.points,
             key=lambda point: (point.scores.bcubed.f, -abs(point.threshold - self.default.threshold)),

@@ -1,6 +1,6 @@
 """Accuracy of identification: how often the right person is named, and how often a stranger is.
 
-A person is everybody with one label here, not a cluster. Similarities follow the rule of
+Here, a person is all faces with one label, not a cluster. Similarities follow the rule of
 `faceindex.identification`: the similarity of a person is the mean over their three most similar faces.
 """
 
@@ -354,7 +354,10 @@ def _draw_photos(person: I64, share: float, rng: np.random.Generator) -> BoolArr
 
 
 def _mean_of_best(similarities: F32, top_faces: int, consensus: float) -> F32:
-    """Reduce (m, faces, people) to the similarities of people, (m, people). Faces of -inf are ignored."""
+    """Average the best similarities of each person: (m, faces, people) to (m, people).
+
+    Similarities of -inf are ignored.
+    """
     faces = similarities.shape[1]
     if faces > _FEW:
         similarities = np.partition(similarities, faces - top_faces, axis=1)[:, faces - top_faces :]

@@ -11,6 +11,7 @@ from faceindex.pipeline.events import (
     Scanning,
     Summary,
     Warned,
+    ignore_event,
 )
 from faceindex.pipeline.index import index_photos
 
@@ -25,5 +26,6 @@ __all__ = [
     "Scanning",
     "Summary",
     "Warned",
+    "ignore_event",
     "index_photos",
 ]

@@ -20,6 +20,7 @@ __all__ = [
     "Scanning",
     "Summary",
     "Warned",
+    "ignore_event",
 ]
 
 
@@ -77,6 +78,10 @@ class Warned:
 
 
 Event: TypeAlias = Scanning | Planned | Loading | Loaded | PhotoDone | PhotoFailed | Committed | Warned
+
+
+def ignore_event(event: Event) -> None:
+    """Default callback: do nothing."""
 
 
 @dataclass(slots=True)

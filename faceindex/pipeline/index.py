@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceindex.pipeline.events import Event, Planned, Scanning, Summary
+from faceindex.pipeline.events import Event, Planned, Scanning, Summary, ignore_event
 from faceindex.pipeline.plan import Stopped, make_plan
 from faceindex.store import ScanCounts, Store
 
@@ -27,7 +27,7 @@ def index_photos(
     retry_failed: bool = False,
     prune: bool = False,
     exclude: Collection[Path] = (),
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[Event], None] = ignore_event,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Bring the index up to date with folders and photos, and update the HNSW index and the journal.

@@ -1,4 +1,4 @@
-"""Photos of the index by name and path."""
+"""Names and paths of the photos of an index."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Photo:
     ----------
     id : int
     name : str
-        As the user named it: the folder as given, and the path inside it.
+        The indexed folder as the user wrote it, and the path inside it.
     path : str
-        Absolute.
+        Absolute path.
     relpath : str
-        Relative to its root.
+        Path relative to the indexed folder.
     width, height : int
-        Pixels of the upright photo.
+        Size of the upright photo in pixels; 0 if it could not be read.
     content_hash : bytes or None
-        As `faceindex.images.content_hash`, when it was indexed.
+        Result of `faceindex.images.content_hash` when the photo was indexed; None if it could not be read.
     """
 
     id: int
@@ -42,18 +42,20 @@ class Photo:
 
 
 class PhotoNames:
-    """Names and paths of photos: the root as the user gave it, and the path inside it.
+    """Names and paths of the photos of an index.
 
     Parameters
     ----------
     store : Store
     photos : iterable of int, optional
-        Ids of the photos that are needed; None means all.
+        Ids of the photos to load; None means all.
 
     Attributes
     ----------
     by_id : dict of int to PhotoRecord
+        The loaded photos by their ids.
     records : list of PhotoRecord
+        The loaded photos.
     """
 
     def __init__(self, store: Store, photos: Iterable[int] | None = None) -> None:
@@ -65,7 +67,7 @@ class PhotoNames:
         self.records: list[PhotoRecord] = list(self.by_id.values())
 
     def name(self, record: PhotoRecord) -> str:
-        """Return the name of a photo, as the user would write it."""
+        """Return the name of a photo: the indexed folder as the user wrote it, and the path inside it."""
         return os.path.normpath(os.path.join(self._roots[record.root_id].given, record.relpath))  # noqa: PTH118
 
     def path(self, record: PhotoRecord) -> str:
@@ -85,7 +87,7 @@ class PhotoNames:
         )
 
     def folders(self) -> dict[str, set[str]]:
-        """Return the file names of the photos in each folder, by its absolute path."""
+        """Return the file names of the photos in each folder, by the absolute path of the folder."""
         found: dict[tuple[int, str], set[str]] = {}
         for record in self.records:
             folder, _, name = record.relpath.rpartition("/")
@@ -114,7 +116,7 @@ class PhotoNames:
         )
 
     def leads_to_photo(self, path: str | os.PathLike[str]) -> bool:
-        """Return whether a path is one of the photos, through whatever links it leads there."""
+        """Return whether a path is one of the photos, after following symbolic links on both sides."""
         real = os.path.realpath(path)
         parent, name = os.path.split(real)
         # Resolve each folder once: resolving each photo would take seconds.

@@ -187,7 +187,7 @@ class ScanCounts:
     unreadable: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # `==` of arrays is not a truth value
 class Assignments:
     """All live faces and their clusters as parallel arrays, in ascending order of `face` and of `row`.
 
@@ -215,7 +215,7 @@ class Assignments:
         return len(self.face)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # `==` of arrays is not a truth value
 class FaceTable(Assignments):
     """All live faces with their clusters, their photos and their positions on these.
 

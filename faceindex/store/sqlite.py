@@ -103,7 +103,7 @@ def translated_errors(path: Path) -> Iterator[None]:
 def corrupt(path: Path, problem: str) -> IndexCorrupt:
     """Return the error for a damaged catalog."""
     return IndexCorrupt(
-        f"{path} is not a catalog of faceindex: {problem}.",
+        f"{path} is damaged or not a catalog of faceindex: {problem}.",
         f"Restore it from a backup, or delete {path.parent} and index again.",
     )
 

@@ -535,9 +535,9 @@ def test_a_plot_never_overwrites_an_indexed_photo_under_any_name(
         index.add(album)
         for original in (*originals, tmp_path / "by another name" / "person0" / "0.png"):
             with pytest.raises(UsageError, match="is one of the indexed photos"):
-                index.evaluation.check_writable(original)
+                index.check_writable(original)
         for free in (album / "person0" / "plot.png", tmp_path / "0.png", elsewhere.with_name("plot.png")):
-            index.evaluation.check_writable(free)
+            index.check_writable(free)
 
 
 def test_each_folder_of_photos_is_resolved_once(
@@ -553,5 +553,5 @@ def test_each_folder_of_photos_is_resolved_once(
     with make(tmp_path / "index") as index:
         index.add(album)
         monkeypatch.setattr(os.path, "realpath", spy)
-        index.evaluation.check_writable(tmp_path / "plot.png")
+        index.check_writable(tmp_path / "plot.png")
     assert len(resolved) == 1 + len({photo.parent for photo in album.rglob("*.png")})

@@ -77,7 +77,7 @@ def test_a_photo_in_two_indexed_folders_is_ambiguous(read) -> None:
         read("photo,label\nann/a.jpg,Ann\nb.jpg,Bob\n")
 
 
-def test_files_of_spreadsheet_programs(read) -> None:
+def test_a_file_as_spreadsheet_programs_save_it(read) -> None:
     content = '\ufeffLabel , id,Photo\r\n"Ann, the first",7,"more/c,d.jpg"\r\n\r\n,,\r\n'
     assert read(content) == Labels("photo", {4: "Ann, the first"}, [])
 
@@ -128,7 +128,7 @@ def test_files_that_cannot_be_used(content: str | bytes, problem: str, read) -> 
     assert info.value.remedy
 
 
-def test_no_such_file(tmp_path: Path, photos: list[Photo]) -> None:
+def test_a_missing_file_and_a_folder_are_reported(tmp_path: Path, photos: list[Photo]) -> None:
     with pytest.raises(UsageError, match=re.escape(str(tmp_path / "no.csv"))):
         labels_from_csv(tmp_path / "no.csv", photos, FACES)
     with pytest.raises(UsageError, match="cannot be read"):
@@ -147,7 +147,7 @@ def test_the_face_that_a_label_applies_to() -> None:
     assert choose_faces(boxes[:0], photos[:0], sizes, "center").tolist() == []
 
 
-def test_a_name_of_two_photos_is_ambiguous(tmp_path: Path) -> None:
+def test_a_name_that_two_photos_share_is_ambiguous(tmp_path: Path) -> None:
     """Folders that were indexed from different working directories may have the same name."""
     photos = [
         make_photo(number, "photos/1.jpg", tmp_path.resolve() / folder / "photos/1.jpg", "1.jpg")

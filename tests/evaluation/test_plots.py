@@ -1,4 +1,4 @@
-"""Plots: complete, legible files; obstacles to writing are reported beforehand."""
+"""Plots are complete and legible; a file that cannot be written is reported before the work."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_equal_plots_are_equal_files(similarities: Similarities, tmp_path: Path)
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
 
 
-def test_sweep(tmp_path: Path) -> None:
+def test_sweep_as_svg(tmp_path: Path) -> None:
     plot_sweep(
         tmp_path / "s.svg",
         thresholds=[0.90, 0.92, 0.94],
@@ -99,18 +99,18 @@ def test_sweep(tmp_path: Path) -> None:
         assert part in text
 
 
-def test_no_figure_stays_open(similarities: Similarities, tmp_path: Path) -> None:
+def test_plots_do_not_import_pyplot(similarities: Similarities, tmp_path: Path) -> None:
     plot_similarities(similarities, tmp_path / "a.png", threshold=0.9, title="x")
     assert "matplotlib.pyplot" not in sys.modules
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", "a.pdf", ".png"])
-def test_wrong_suffix(name: str, tmp_path: Path) -> None:
+def test_an_unknown_suffix_is_reported(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"neither \.png nor \.svg"):
         check_plot_file(tmp_path / name)
 
 
-def test_a_missing_folder_or_a_folder_as_file(tmp_path: Path) -> None:
+def test_a_missing_folder_and_a_folder_as_the_file_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no folder"):
         check_plot_file(tmp_path / "no" / "a.png")
     (tmp_path / "folder.png").mkdir()

@@ -1,4 +1,4 @@
-"""Ranking, leave-one-out and open set, compared with plain Python, with `identify` and with a case by hand."""
+"""Ranking, leave-one-out and open set, compared with plain Python, `identify` and cases by hand."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_rank_people_agrees_with_identify(seed: int) -> None:
         consensus=0.05,
     )
     best, similarity = rank_people(vectors[is_probe], gallery, gallery_people, consensus=0.05)
-    assert [match.best for match in matches] == best.tolist()
+    assert [match.nearest_cluster for match in matches] == best.tolist()
     assert [match.cluster is not None for match in matches] == (similarity >= 0.5).tolist()
 
 

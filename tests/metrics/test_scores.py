@@ -9,7 +9,7 @@ from faceindex.metrics import Scores, VMeasure, bcubed, pairwise, recall_at_k, v
 
 
 def by_definition(labels: list[int], truth: list[int]) -> tuple[float, float]:
-    """For each face, the share of its cluster that shows its person, and the share of its person in its cluster."""
+    """Average over faces: (cluster and person) / cluster, and (cluster and person) / person."""
     n = len(labels)
     precision, recall = 0.0, 0.0
     for i in range(n):

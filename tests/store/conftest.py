@@ -16,7 +16,8 @@ DIMENSION = 16
 
 def _unit_vectors(n: int, seed: int, dimension: int = DIMENSION) -> F32:
     vectors = np.random.default_rng(seed).standard_normal((n, dimension))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def _make_photo(root_id: int, relpath: str, vectors: F32, content: str | None = None) -> NewPhoto:

@@ -9,7 +9,9 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -20,12 +22,16 @@ from faceindex.errors import (
     StoreError,
     UsageError,
 )
-from faceindex.store import HnswParams, Pins, Store, migrations
+from faceindex.store import HnswParams, NewPhoto, Pins, Store, migrations
+from faceindex.types import F32
+
+MakePhoto: TypeAlias = Callable[..., NewPhoto]
+MakeVectors: TypeAlias = Callable[..., F32]
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 
 
-def test_pins_are_stored(directory, pins):
+def test_pins_are_stored(directory: Path, pins: Pins) -> None:
     with Store.create(directory, pins, hnsw=HnswParams(m=8)) as store:
         assert store.pins == pins
         assert store.writable
@@ -36,7 +42,7 @@ def test_pins_are_stored(directory, pins):
 
 
 @posix
-def test_only_the_owner_can_read_the_index(directory, pins):
+def test_only_the_owner_can_read_the_index(directory: Path, pins: Pins) -> None:
     directory.mkdir(mode=0o755)
     old = os.umask(0)
     try:
@@ -51,28 +57,28 @@ def test_only_the_owner_can_read_the_index(directory, pins):
 
 
 @posix
-def test_opening_does_not_change_the_mode_of_the_directory(directory, pins):
+def test_opening_does_not_change_the_mode_of_the_directory(directory: Path, pins: Pins) -> None:
     Store.create(directory, pins).close()
     directory.chmod(0o750)
     Store.open(directory, write=True).close()
     assert stat.S_IMODE(directory.stat().st_mode) == 0o750
 
 
-def test_a_missing_index_is_an_error(directory):
+def test_a_missing_index_is_an_error(directory: Path) -> None:
     for write in (False, True):
         with pytest.raises(IndexNotFound, match="faceindex index"):
             Store.open(directory, write=write)
     assert not directory.exists()
 
 
-def test_creating_an_index_twice_is_an_error(store, directory, pins):
+def test_creating_an_index_twice_is_an_error(store: Store, directory: Path, pins: Pins) -> None:
     store.close()
     with pytest.raises(UsageError, match="already is an index"):
         Store.create(directory, pins)
     Store.open(directory, write=True).close()  # the failed creation has released its lock
 
 
-def test_a_folder_with_foreign_files_is_refused(directory, pins):
+def test_a_folder_with_foreign_files_is_refused(directory: Path, pins: Pins) -> None:
     directory.mkdir(mode=0o755)
     (directory / "holiday.jpg").touch()
     with pytest.raises(UsageError, match=r"holiday\.jpg"):
@@ -81,7 +87,7 @@ def test_a_folder_with_foreign_files_is_refused(directory, pins):
     assert stat.S_IMODE(directory.stat().st_mode) == 0o755 or sys.platform == "win32"
 
 
-def test_an_incomplete_index_does_not_count_and_is_overwritten(directory, pins):
+def test_an_incomplete_index_does_not_count_and_is_overwritten(directory: Path, pins: Pins) -> None:
     directory.mkdir()
     (directory / "lock").write_text("")
     (directory / "vectors.f32").write_bytes(b"left over")
@@ -94,7 +100,7 @@ def test_an_incomplete_index_does_not_count_and_is_overwritten(directory, pins):
     assert not list(directory.glob("*.new*"))
 
 
-def test_a_newer_format_is_refused(store, directory):
+def test_a_newer_format_is_refused(store: Store, directory: Path) -> None:
     store.close()
     newer = migrations.format_version() + 1
     with sqlite3.connect(directory / "catalog.sqlite") as db:
@@ -105,7 +111,9 @@ def test_a_newer_format_is_refused(store, directory):
             Store.open(directory, write=write)
 
 
-def test_only_a_writer_migrates_an_older_format(store, directory, monkeypatch):
+def test_only_a_writer_migrates_an_older_format(
+    store: Store, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.close()
     step = ("a new table", ("CREATE TABLE later (id INTEGER PRIMARY KEY)",))
     monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, step))
@@ -116,7 +124,9 @@ def test_only_a_writer_migrates_an_older_format(store, directory, monkeypatch):
     Store.open(directory).close()
 
 
-def test_a_failed_migration_changes_nothing(store, directory, monkeypatch):
+def test_a_failed_migration_changes_nothing(
+    store: Store, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.close()
     version = migrations.format_version()
     step = ("broken", ("CREATE TABLE later (id INTEGER PRIMARY KEY)", "CREATE TABLE images (id)"))
@@ -130,7 +140,7 @@ def test_a_failed_migration_changes_nothing(store, directory, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database, but long enough to have a header " * 100])
-def test_a_file_that_is_not_a_catalog_is_an_error(store, directory, content):
+def test_a_file_that_is_not_a_catalog_is_an_error(store: Store, directory: Path, content: bytes) -> None:
     store.close()
     (directory / "catalog.sqlite").write_bytes(content)
     for write in (False, True):
@@ -159,7 +169,9 @@ except StoreError as error:
 
 
 @posix
-def test_an_index_in_a_read_only_folder_can_be_read(store, root_id, directory, make_photo, unit_vectors):
+def test_an_index_in_a_read_only_folder_can_be_read(
+    store: Store, root_id: int, directory: Path, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(2, 0))])
     store.close()
     with tempfile.TemporaryDirectory() as folder:
@@ -179,7 +191,7 @@ def test_an_index_in_a_read_only_folder_can_be_read(store, root_id, directory, m
     assert "cannot be written" in lines[1]
 
 
-def test_a_dimension_below_one_is_refused(directory):
+def test_a_dimension_below_one_is_refused(directory: Path) -> None:
     with pytest.raises(UsageError, match="dimension"):
         Store.create(directory, Pins("mtcnn", "dlib", 0))
     assert not directory.exists()

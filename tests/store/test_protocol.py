@@ -7,18 +7,25 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import pytest
 
 from faceindex.errors import IndexCorrupt, IndexLocked, StoreError
-from faceindex.store import Store, faces, photo_records
+from faceindex.store import NewPhoto, Pins, Store, faces, photo_records
+from faceindex.store.catalog import Catalog
 from faceindex.store.vectors import VectorFile
+from faceindex.types import F32, Faces
+
+MakePhoto: TypeAlias = Callable[..., NewPhoto]
+MakeVectors: TypeAlias = Callable[..., F32]
 
 ROW = 16 * 4
 
 
-def _assert_intact(store, expected):
+def _assert_intact(store: Store, expected: dict[str, F32]) -> None:
     """Check that the store contains exactly `expected`, {relpath: vectors}."""
     paths = {record.id: record.relpath for record in store.photos().values()}
     assert set(paths.values()) == set(expected)
@@ -30,8 +37,13 @@ def _assert_intact(store, expected):
 
 @pytest.mark.parametrize("garbage", [1, ROW - 1, ROW, 5 * ROW + 3])
 def test_a_writer_deletes_what_an_interrupted_append_left(
-    store, directory, root_id, make_photo, unit_vectors, garbage
-):
+    store: Store,
+    directory: Path,
+    root_id: int,
+    make_photo: MakePhoto,
+    unit_vectors: MakeVectors,
+    garbage: int,
+) -> None:
     expected = {f"{i}.jpg": unit_vectors(2, i) for i in range(3)}
     store.commit([make_photo(root_id, path, vectors) for path, vectors in expected.items()])
     store.close()
@@ -47,7 +59,14 @@ def test_a_writer_deletes_what_an_interrupted_append_left(
 
 
 @pytest.mark.parametrize("size", [0, ROW, 2 * ROW - 1, None])
-def test_missing_vectors_are_reported(store, directory, root_id, make_photo, unit_vectors, size):
+def test_missing_vectors_are_reported(
+    store: Store,
+    directory: Path,
+    root_id: int,
+    make_photo: MakePhoto,
+    unit_vectors: MakeVectors,
+    size: int | None,
+) -> None:
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(2, 0))])
     store.close()
     if size is None:
@@ -60,13 +79,18 @@ def test_missing_vectors_are_reported(store, directory, root_id, make_photo, uni
 
 
 def test_a_failure_between_the_vectors_and_the_transaction_commits_nothing(
-    store, directory, root_id, make_photo, unit_vectors, monkeypatch
-):
+    store: Store,
+    directory: Path,
+    root_id: int,
+    make_photo: MakePhoto,
+    unit_vectors: MakeVectors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     expected = {"a.jpg": unit_vectors(2, 0)}
     store.commit([make_photo(root_id, "a.jpg", expected["a.jpg"])])
     generation = store.generation
 
-    def fail(*arguments):
+    def fail(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -83,17 +107,23 @@ def test_a_failure_between_the_vectors_and_the_transaction_commits_nothing(
         _assert_intact(writer, expected)
 
 
-def test_vectors_are_synced_before_they_are_named(store, root_id, make_photo, unit_vectors, monkeypatch):
-    order = []
+def test_vectors_are_synced_before_they_are_named(
+    store: Store,
+    root_id: int,
+    make_photo: MakePhoto,
+    unit_vectors: MakeVectors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
     append, insert = VectorFile.append, faces.insert_faces
 
-    def spy_append(self, *arguments):
-        append(self, *arguments)
+    def spy_append(self: VectorFile, rows: int, vectors: F32) -> None:
+        append(self, rows, vectors)
         order.append("appended")
 
-    def spy_insert(*arguments):
+    def spy_insert(catalog: Catalog, photo_id: int, found: Faces) -> None:
         order.append("named")
-        insert(*arguments)
+        insert(catalog, photo_id, found)
 
     monkeypatch.setattr(VectorFile, "append", spy_append)
     monkeypatch.setattr(faces, "insert_faces", spy_insert)
@@ -103,7 +133,9 @@ def test_vectors_are_synced_before_they_are_named(store, root_id, make_photo, un
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
-def test_a_full_disk_commits_nothing(store, directory, root_id, make_photo, unit_vectors):
+def test_a_full_disk_commits_nothing(
+    store: Store, directory: Path, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(1, 0))])
     vectors = directory / "vectors.f32"
     vectors.rename(directory / "vectors.kept")
@@ -146,13 +178,14 @@ with Store.open(sys.argv[1], write=True) as store:
 """
 
 
-def _number_vectors(number):
+def _number_vectors(number: int) -> F32:
     vectors = np.random.default_rng(number).standard_normal((1 + number % 3, 16))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_killed_writers_lose_no_commit(directory, pins):
+def test_killed_writers_lose_no_commit(directory: Path, pins: Pins) -> None:
     Store.create(directory, pins).close()
     moments = random.Random(0)
     number = 0
@@ -160,6 +193,7 @@ def test_killed_writers_lose_no_commit(directory, pins):
         child = subprocess.Popen(
             [sys.executable, "-c", _WRITER, str(directory), str(number)], stdout=subprocess.PIPE, text=True
         )
+        assert child.stdout is not None
         with child.stdout:
             printed = int(child.stdout.readline())
             with Store.open(directory) as beside, beside.snapshot():
@@ -176,7 +210,7 @@ def test_killed_writers_lose_no_commit(directory, pins):
             committed = 1 + max(record.size for record in records)
         assert committed % 4 == 0  # whole batches only
         assert printed <= committed <= printed + 4
-        expected = {}
+        expected: dict[str, F32] = {}
         for n in range(committed):
             expected[f"{n // 2 if n % 4 == 3 else n}.jpg"] = n
         assert {record.relpath: record.size for record in records} == expected
@@ -194,13 +228,14 @@ for i in range(1000):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_a_killed_creation_can_be_repeated(tmp_path, pins):
+def test_a_killed_creation_can_be_repeated(tmp_path: Path, pins: Pins) -> None:
     moments = random.Random(1)
     for attempt in range(5):
         folder = tmp_path / str(attempt)
         child = subprocess.Popen(
             [sys.executable, "-c", _CREATOR, str(folder)], stdout=subprocess.PIPE, text=True
         )
+        assert child.stdout is not None
         with child.stdout:
             assert child.stdout.readline() == "ready\n"
             time.sleep(moments.uniform(0, 0.1))
@@ -224,7 +259,7 @@ with Store.open(sys.argv[1], write=True):
 """
 
 
-def test_the_error_for_a_second_writer_names_the_first(store, directory):
+def test_the_error_for_a_second_writer_names_the_first(store: Store, directory: Path) -> None:
     store.close()
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(directory)],
@@ -232,6 +267,8 @@ def test_the_error_for_a_second_writer_names_the_first(store, directory):
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
     with holder.stdin, holder.stdout:
         assert holder.stdout.readline() == "open\n"
         with pytest.raises(IndexLocked, match=f"process {holder.pid} on "):
@@ -242,7 +279,7 @@ def test_the_error_for_a_second_writer_names_the_first(store, directory):
     Store.open(directory, write=True).close()  # the system released the lock
 
 
-def test_a_second_writer_in_the_same_process_is_refused(store, directory):
+def test_a_second_writer_in_the_same_process_is_refused(store: Store, directory: Path) -> None:
     with pytest.raises(IndexLocked):
         Store.open(directory, write=True)
     store.close()
@@ -250,9 +287,10 @@ def test_a_second_writer_in_the_same_process_is_refused(store, directory):
     Store.open(directory, write=True).close()
 
 
-def test_the_writing_process_is_named(store, directory):
+def test_the_writing_process_is_named(store: Store, directory: Path) -> None:
     with Store.open(directory) as reader:
-        assert reader.writer().pid == store.writer().pid == os.getpid()
+        assert reader.writer() == store.writer()
+        assert f"process {os.getpid()} on " in str(reader.writer())
         store.close()
         assert reader.writer() is None
 
@@ -260,8 +298,10 @@ def test_the_writing_process_is_named(store, directory):
 # Readers
 
 
-def test_a_reader_reads_each_commit_once_it_is_made(store, directory, root_id, make_photo, unit_vectors):
-    expected = {}
+def test_a_reader_reads_each_commit_once_it_is_made(
+    store: Store, directory: Path, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
+    expected: dict[str, F32] = {}
     with Store.open(directory) as reader:
         for i in range(5):
             expected[f"{i}.jpg"] = unit_vectors(3, i)
@@ -272,7 +312,9 @@ def test_a_reader_reads_each_commit_once_it_is_made(store, directory, root_id, m
             np.testing.assert_allclose(similarities, 1, atol=1e-6)
 
 
-def test_a_reader_does_not_wait_for_a_transaction(store, directory, root_id, make_photo, unit_vectors):
+def test_a_reader_does_not_wait_for_a_transaction(
+    store: Store, directory: Path, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(1, 0))])
     with store._catalog.transaction():
         photo_records.delete_photos(store._catalog, [1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_commits_that_change_no_photo_keep_it(scanned: Store) -> None:
         lambda store: store.add_root("/elsewhere", "elsewhere"),
     ],
 )
-def test_every_change_of_photos_makes_it_invalid(scanned: Store, change) -> None:
+def test_every_change_of_photos_makes_it_invalid(scanned: Store, change: Callable[[Store], object]) -> None:
     change(scanned)
     assert scanned.load_scan("scan") is None
     scanned.log_run("index", {})

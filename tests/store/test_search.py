@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
 
 from faceindex.errors import UsageError
-from faceindex.store import HnswParams, Store, exact, search
+from faceindex.metrics import recall_at_k
+from faceindex.store import HnswParams, NewPhoto, Pins, Store, exact, search
 from faceindex.store.hnsw import HnswIndex
+from faceindex.types import F32, I64
+
+MakePhoto: TypeAlias = Callable[..., NewPhoto]
+MakeVectors: TypeAlias = Callable[..., F32]
+Fill: TypeAlias = Callable[..., None]
+RemovePhotos: TypeAlias = Callable[..., None]
 
 DIMENSION = 16
 
 
-def _people(faces, people, seed, dimension=DIMENSION):
+def _people(faces: int, people: int, seed: int, dimension: int = DIMENSION) -> tuple[F32, I64]:
     """(faces, dimension) unit vectors of `people` people, and the person of each."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((people, dimension))
@@ -23,22 +33,17 @@ def _people(faces, people, seed, dimension=DIMENSION):
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), who
 
 
-def _brute_force(queries, vectors, ids, k):
+def _brute_force(queries: F32, vectors: F32, ids: I64, k: int) -> tuple[I64, F32]:
     similarities = queries @ vectors.T
     order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
     return ids[order], np.take_along_axis(similarities, order, 1)
 
 
-def _recall(found, expected):
-    hits = [len(set(f) & set(e)) for f, e in zip(found.tolist(), expected.tolist(), strict=True)]
-    return sum(hits) / expected.size
-
-
 @pytest.fixture
-def fill(make_photo):
+def fill(make_photo: MakePhoto) -> Fill:
     """Commit vectors as photos with three faces each."""
 
-    def commit(store, vectors, name="photo"):
+    def commit(store: Store, vectors: F32, name: str = "photo") -> None:
         root = store.add_root("/photos", "photos").id
         store.commit(
             [
@@ -51,10 +56,10 @@ def fill(make_photo):
 
 
 @pytest.fixture
-def remove_photos():
+def remove_photos() -> RemovePhotos:
     """Remove every photo of a name, or every second one."""
 
-    def remove(store, name, step=1):
+    def remove(store: Store, name: str, step: int = 1) -> None:
         ids = [r.id for r in store.photos().values() if r.relpath.startswith(name)]
         store.remove_photos(ids[::step])
 
@@ -63,7 +68,7 @@ def remove_photos():
 
 @pytest.mark.parametrize("k", [1, 7, 64, 300])
 @pytest.mark.parametrize("block_bytes", [1 << 10, 1 << 14, 64 << 20])
-def test_exact_search_equals_brute_force(monkeypatch, k, block_bytes):
+def test_exact_search_equals_brute_force(monkeypatch: pytest.MonkeyPatch, k: int, block_bytes: int) -> None:
     monkeypatch.setattr(exact, "_BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(exact, "_QUERY_BLOCK", 17)
     vectors, _ = _people(250, 20, seed=1)
@@ -80,7 +85,7 @@ def test_exact_search_equals_brute_force(monkeypatch, k, block_bytes):
 
 
 @pytest.mark.parametrize("block_bytes", [1 << 8, 64 << 20])
-def test_ties_go_to_the_lower_row(monkeypatch, block_bytes):
+def test_ties_go_to_the_lower_row(monkeypatch: pytest.MonkeyPatch, block_bytes: int) -> None:
     monkeypatch.setattr(exact, "_BLOCK_BYTES", block_bytes)
     vectors = np.tile(np.eye(4, dtype=np.float32), (25, 1))
     rows, similarities = exact.top_k(np.eye(4, dtype=np.float32), vectors, 5, np.ones(100, np.bool_))
@@ -88,7 +93,9 @@ def test_ties_go_to_the_lower_row(monkeypatch, block_bytes):
     np.testing.assert_array_equal(similarities, 1)
 
 
-def test_search_finds_live_faces_only(store, fill, remove_photos, unit_vectors):
+def test_search_finds_live_faces_only(
+    store: Store, fill: Fill, remove_photos: RemovePhotos, unit_vectors: MakeVectors
+) -> None:
     fill(store, unit_vectors(30, 0), "a")
     fill(store, unit_vectors(30, 1), "b")
     remove_photos(store, "a")
@@ -104,7 +111,9 @@ def test_search_finds_live_faces_only(store, fill, remove_photos, unit_vectors):
 
 
 @pytest.mark.parametrize("exact", [True, False, None])
-def test_an_empty_index_and_an_empty_query(store, fill, unit_vectors, exact):
+def test_an_empty_index_and_an_empty_query(
+    store: Store, fill: Fill, unit_vectors: MakeVectors, exact: bool | None
+) -> None:
     none = np.empty((0, DIMENSION), np.float32)
     faces, similarities = store.search(unit_vectors(2, 0), 3, exact=exact)
     assert faces.tolist() == [[-1] * 3] * 2
@@ -116,7 +125,7 @@ def test_an_empty_index_and_an_empty_query(store, fill, unit_vectors, exact):
     assert faces.shape == similarities.shape == (0, 3)
 
 
-def test_a_search_for_no_neighbours_is_an_error(store, unit_vectors):
+def test_a_search_for_no_neighbours_is_an_error(store: Store, unit_vectors: MakeVectors) -> None:
     with pytest.raises(UsageError, match="Choose 1 or more"):
         store.search(unit_vectors(1, 0), 0)
 
@@ -124,21 +133,23 @@ def test_a_search_for_no_neighbours_is_an_error(store, unit_vectors):
 # The HNSW index
 
 
-def test_hnsw_recall(store, fill):
+def test_hnsw_recall(store: Store, fill: Fill) -> None:
     vectors, _ = _people(2100, 100, seed=4)
     fill(store, vectors[:2000])
     assert store.update_hnsw(always=True) == 2000
     queries = vectors[2000:]
     expected, _ = store.search(queries, 10, exact=True)
     found, found_similarities = store.search(queries, 10, exact=False)
-    assert _recall(found, expected) > 0.99
+    assert recall_at_k(found, expected) > 0.99
     assert np.all(np.diff(found_similarities, axis=1) <= 0)
     table = store.faces()
     gathered = vectors[np.searchsorted(table.face, found)]
     np.testing.assert_allclose(found_similarities, np.einsum("mkd,md->mk", gathered, queries), atol=1e-6)
 
 
-def test_rows_that_the_hnsw_index_lacks_are_searched_exactly(store, directory, fill):
+def test_rows_that_the_hnsw_index_lacks_are_searched_exactly(
+    store: Store, directory: Path, fill: Fill
+) -> None:
     vectors, _ = _people(900, 30, seed=5)
     fill(store, vectors[:600], "a")
     store.update_hnsw(always=True)
@@ -153,7 +164,9 @@ def test_rows_that_the_hnsw_index_lacks_are_searched_exactly(store, directory, f
     assert store.update_hnsw(always=True) == 0
 
 
-def test_the_hnsw_index_finds_k_live_faces_among_tombstones(store, fill, remove_photos):
+def test_the_hnsw_index_finds_k_live_faces_among_tombstones(
+    store: Store, fill: Fill, remove_photos: RemovePhotos
+) -> None:
     vectors, _ = _people(600, 10, seed=6)
     fill(store, vectors[:480], "a")
     fill(store, vectors[480:], "b")
@@ -168,7 +181,9 @@ def test_the_hnsw_index_finds_k_live_faces_among_tombstones(store, fill, remove_
             assert set(neighbours) <= live
 
 
-def test_the_hnsw_index_is_rebuilt_without_its_tombstones(store, fill, remove_photos, unit_vectors):
+def test_the_hnsw_index_is_rebuilt_without_its_tombstones(
+    store: Store, fill: Fill, remove_photos: RemovePhotos, unit_vectors: MakeVectors
+) -> None:
     fill(store, unit_vectors(90, 0), "a")
     store.update_hnsw(always=True)
     remove_photos(store, "a", step=2)
@@ -176,7 +191,9 @@ def test_the_hnsw_index_is_rebuilt_without_its_tombstones(store, fill, remove_ph
     assert store.update_hnsw(always=True) == 0
 
 
-def test_two_builds_give_the_same_hnsw_index(directory, pins, fill, unit_vectors):
+def test_two_builds_give_the_same_hnsw_index(
+    directory: Path, pins: Pins, fill: Fill, unit_vectors: MakeVectors
+) -> None:
     files = []
     for name in ("1", "2"):
         with Store.create(directory / name, pins) as store:
@@ -189,8 +206,8 @@ def test_two_builds_give_the_same_hnsw_index(directory, pins, fill, unit_vectors
 
 
 def test_below_the_crossover_no_hnsw_index_is_built_or_used(
-    store, directory, fill, unit_vectors, monkeypatch
-):
+    store: Store, directory: Path, fill: Fill, unit_vectors: MakeVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(store, unit_vectors(30, 0))
     assert store.update_hnsw() == 0
     assert not (directory / "ann.hnsw").exists()
@@ -207,7 +224,9 @@ def test_below_the_crossover_no_hnsw_index_is_built_or_used(
     assert len(used) == 1
 
 
-def test_a_damaged_hnsw_index_is_not_used_and_is_rebuilt(store, directory, fill, unit_vectors):
+def test_a_damaged_hnsw_index_is_not_used_and_is_rebuilt(
+    store: Store, directory: Path, fill: Fill, unit_vectors: MakeVectors
+) -> None:
     vectors = unit_vectors(300, 0)
     fill(store, vectors)
     store.update_hnsw(always=True)
@@ -226,13 +245,15 @@ def test_a_damaged_hnsw_index_is_not_used_and_is_rebuilt(store, directory, fill,
         path.write_bytes(content)
         with Store.open(directory) as reader:
             np.testing.assert_array_equal(reader.search(vectors[:20], 5, exact=False)[0], expected[0])
-            assert reader._search.hnsw is None
+            assert reader._get_search().hnsw is None
     with Store.open(directory, write=True) as writer:
         assert writer.update_hnsw(always=True) == 300
     assert path.read_bytes() == good
 
 
-def test_an_hnsw_index_with_other_parameters_is_rebuilt(directory, pins, fill, unit_vectors):
+def test_an_hnsw_index_with_other_parameters_is_rebuilt(
+    directory: Path, pins: Pins, fill: Fill, unit_vectors: MakeVectors
+) -> None:
     vectors = unit_vectors(30, 0)
     for name, m in (("8", 8), ("12", 12)):
         with Store.create(directory / name, pins, hnsw=HnswParams(m=m)) as store:
@@ -243,7 +264,9 @@ def test_an_hnsw_index_with_other_parameters_is_rebuilt(directory, pins, fill, u
         assert store.update_hnsw(always=True) == 30
 
 
-def test_an_hnsw_index_of_vectors_from_before_a_restore_is_not_used(directory, pins, fill, unit_vectors):
+def test_an_hnsw_index_of_vectors_from_before_a_restore_is_not_used(
+    directory: Path, pins: Pins, fill: Fill, unit_vectors: MakeVectors
+) -> None:
     with Store.create(directory, pins) as store:
         fill(store, unit_vectors(30, 0), "a")
     backup = {name: (directory / name).read_bytes() for name in ("catalog.sqlite", "vectors.f32")}
@@ -262,7 +285,9 @@ def test_an_hnsw_index_of_vectors_from_before_a_restore_is_not_used(directory, p
         assert store.update_hnsw(always=True) == 90
 
 
-def test_the_hnsw_index_is_loaded_only_for_many_queries(store, directory, fill, unit_vectors, monkeypatch):
+def test_the_hnsw_index_is_loaded_only_for_many_queries(
+    store: Store, directory: Path, fill: Fill, unit_vectors: MakeVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(store, unit_vectors(30, 0))
     store.update_hnsw(always=True)
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
@@ -270,17 +295,19 @@ def test_the_hnsw_index_is_loaded_only_for_many_queries(store, directory, fill, 
     with Store.open(directory) as reader:
         reader.search(unit_vectors(6, 1), 1)
         reader.search(unit_vectors(1, 1), 1)  # a single query counts as three
-        assert reader._search.hnsw is None
+        assert reader._get_search().hnsw is None
         reader.search(unit_vectors(1, 1), 1)
-        assert reader._search.hnsw is not None
+        assert reader._get_search().hnsw is not None
 
 
-def test_an_interrupted_build_is_continued(store, fill, unit_vectors, monkeypatch):
+def test_an_interrupted_build_is_continued(
+    store: Store, fill: Fill, unit_vectors: MakeVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("faceindex.store.hnsw._ADD_BLOCK", 10)
     vectors = unit_vectors(30, 0)
     fill(store, vectors)
 
-    def stop(done, total):
+    def stop(done: int, total: int) -> None:
         if done == 20:
             raise KeyboardInterrupt
 
@@ -291,13 +318,15 @@ def test_an_interrupted_build_is_continued(store, fill, unit_vectors, monkeypatc
     assert store.update_hnsw(always=True) == 10
 
 
-def test_an_interrupted_save_keeps_the_old_hnsw_index(store, directory, fill, unit_vectors, monkeypatch):
+def test_an_interrupted_save_keeps_the_old_hnsw_index(
+    store: Store, directory: Path, fill: Fill, unit_vectors: MakeVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(store, unit_vectors(30, 0), "a")
     store.update_hnsw(always=True)
     good = (directory / "ann.hnsw").read_bytes()
     fill(store, unit_vectors(30, 1), "b")
 
-    def fail(fd):
+    def fail(fd: int) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -310,7 +339,9 @@ def test_an_interrupted_save_keeps_the_old_hnsw_index(store, directory, fill, un
         assert again.update_hnsw(always=True) == 30
 
 
-def test_an_hnsw_index_that_lacks_few_rows_is_not_updated(store, directory, fill, unit_vectors, monkeypatch):
+def test_an_hnsw_index_that_lacks_few_rows_is_not_updated(
+    store: Store, directory: Path, fill: Fill, unit_vectors: MakeVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     vectors = unit_vectors(336, 0)
     fill(store, vectors[:300], "a")
@@ -330,8 +361,8 @@ def test_an_hnsw_index_that_lacks_few_rows_is_not_updated(store, directory, fill
 
 
 def test_a_damaged_hnsw_index_is_deleted_and_the_next_writer_builds_it(
-    store, directory, fill, unit_vectors, monkeypatch
-):
+    store: Store, directory: Path, fill: Fill, unit_vectors: MakeVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     vectors = unit_vectors(300, 0)
     fill(store, vectors)
@@ -347,7 +378,13 @@ def test_a_damaged_hnsw_index_is_deleted_and_the_next_writer_builds_it(
     assert path.read_bytes() == good
 
 
-def test_an_hnsw_index_with_many_tombstones_is_rebuilt(store, fill, remove_photos, unit_vectors, monkeypatch):
+def test_an_hnsw_index_with_many_tombstones_is_rebuilt(
+    store: Store,
+    fill: Fill,
+    remove_photos: RemovePhotos,
+    unit_vectors: MakeVectors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(search, "EXACT_BELOW", 30)
     fill(store, unit_vectors(90, 0), "a")
     assert store.update_hnsw() == 90

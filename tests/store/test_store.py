@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
 import numpy as np
 import pytest
 
 from faceindex.errors import UsageError
 from faceindex.store import NewPhoto, Status, Store
-from faceindex.types import Faces
+from faceindex.types import F32, Faces
+
+MakePhoto: TypeAlias = Callable[..., NewPhoto]
+MakeVectors: TypeAlias = Callable[..., F32]
 
 
-def _faces_by_path(store):
+def _faces_by_path(store: Store) -> dict[str, list[int]]:
     """{relpath: face ids}"""
     paths = {record.id: record.relpath for record in store.photos().values()}
     table = store.faces()
     return {path: table.face[table.photo == photo].tolist() for photo, path in paths.items()}
 
 
-def test_faces_are_read_bit_by_bit_as_stored(store, root_id, make_photo, unit_vectors):
+def test_faces_are_read_bit_by_bit_as_stored(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     photos = [make_photo(root_id, f"{n}.jpg", unit_vectors(n, n)) for n in (3, 0, 1, 2)]
     store.commit(photos[:2])
     store.commit(photos[2:])
@@ -28,12 +37,14 @@ def test_faces_are_read_bit_by_bit_as_stored(store, root_id, make_photo, unit_ve
         stored = getattr(table, name)
         assert stored.dtype == np.float32
         np.testing.assert_array_equal(stored, np.concatenate([getattr(p.faces, name) for p in photos]))
-    np.testing.assert_array_equal(store.vectors(table.row), np.concatenate([p.faces.vectors for p in photos]))
+    np.testing.assert_array_equal(
+        store.vectors(table.row), np.concatenate([p.faces.vectors for p in photos if p.faces is not None])
+    )
     assert table.cluster.tolist() == [-1] * 6
     assert np.isnan(table.similarity).all()
 
 
-def test_an_index_without_faces(store, root_id):
+def test_an_index_without_faces(store: Store, root_id: int) -> None:
     table = store.faces()
     assert table.boxes.shape == (0, 4)
     assert table.landmarks.shape == (0, 5, 2)
@@ -42,7 +53,7 @@ def test_an_index_without_faces(store, root_id):
     assert store.vectors(table.row).shape == (0, 16)
 
 
-def test_photo_records(store, root_id):
+def test_photo_records(store: Store, root_id: int) -> None:
     photos = [
         NewPhoto(root_id, "a/b.jpg", 12, 2**62, b"\x00\xff", 640, 480),
         NewPhoto(
@@ -60,13 +71,17 @@ def test_photo_records(store, root_id):
     assert store.photos(root_id + 1) == {}
 
 
-def test_undecodable_file_names(store, root_id, make_photo, unit_vectors):
+def test_undecodable_file_names(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     names = ["caf\udce9.jpg", "日本/é.jpg", "a\nb'\".jpg"]
     store.commit([make_photo(root_id, name, unit_vectors(1, i)) for i, name in enumerate(names)])
     assert [relpath for _, relpath in store.photos()] == names
 
 
-def test_a_replaced_photo_gets_new_faces(store, root_id, make_photo, unit_vectors):
+def test_a_replaced_photo_gets_new_faces(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     store.commit([make_photo(root_id, p, unit_vectors(2, i)) for i, p in enumerate(("a.jpg", "b.jpg"))])
     before = _faces_by_path(store)
     edited = make_photo(root_id, "a.jpg", unit_vectors(3, 9), content="edited")
@@ -76,6 +91,7 @@ def test_a_replaced_photo_gets_new_faces(store, root_id, make_photo, unit_vector
     assert len(after["a.jpg"]) == 3
     assert not set(after["a.jpg"]) & set(before["a.jpg"])
     table = store.faces()
+    assert edited.faces is not None
     np.testing.assert_array_equal(store.vectors(table.row[-3:]), edited.faces.vectors)
     assert store.counts().rows == 7
     assert store.counts().faces == 5
@@ -83,14 +99,19 @@ def test_a_replaced_photo_gets_new_faces(store, root_id, make_photo, unit_vector
     assert set(found.ravel().tolist()) == {-1, *table.face.tolist()}
 
 
-def test_the_same_path_twice_in_a_batch(store, root_id, make_photo, unit_vectors):
+def test_the_same_path_twice_in_a_batch(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     last = make_photo(root_id, "a.jpg", unit_vectors(1, 1))
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(2, 0)), last])
     table = store.faces()
+    assert last.faces is not None
     np.testing.assert_array_equal(store.vectors(table.row), last.faces.vectors)
 
 
-def test_moved_photos_keep_their_faces_and_clusters(store, root_id, make_photo, unit_vectors):
+def test_moved_photos_keep_their_faces_and_clusters(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     paths = ["a.jpg", "b.jpg", "c.jpg", "overwritten.jpg"]
     store.commit([make_photo(root_id, p, unit_vectors(1, i)) for i, p in enumerate(paths)])
     table = store.faces()
@@ -115,14 +136,18 @@ def test_moved_photos_keep_their_faces_and_clusters(store, root_id, make_photo, 
     assert after.cluster.tolist() == [0, 1, 2]
 
 
-def test_size_and_time_are_updated(store, root_id, make_photo, unit_vectors):
+def test_size_and_time_are_updated(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(1, 0))])
     (record,) = store.photos().values()
     store.update_size_and_time([(record.id, 7, 8)])
     assert list(store.photos().values()) == [record._replace(size=7, mtime_ns=8)]
 
 
-def test_photos_are_removed_with_their_faces(store, root_id, make_photo, unit_vectors):
+def test_photos_are_removed_with_their_faces(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     store.commit([make_photo(root_id, p, unit_vectors(2, i)) for i, p in enumerate(("a.jpg", "b.jpg"))])
     table = store.faces()
     store.save_clustering("test", {}, 0, table.face, np.array([0, 0, 1, 1]), np.ones(4, np.float32))
@@ -136,7 +161,9 @@ def test_photos_are_removed_with_their_faces(store, root_id, make_photo, unit_ve
     assert store.faces().face[-1] > table.face[-1]
 
 
-def test_assignments_are_the_faces_without_their_positions(store, root_id, make_photo, unit_vectors):
+def test_assignments_are_the_faces_without_their_positions(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     n = 50
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(n, 1))])
     rng = np.random.default_rng(2)
@@ -158,7 +185,7 @@ def test_assignments_are_the_faces_without_their_positions(store, root_id, make_
     assert np.unique(some.sharpness).size == n
 
 
-def test_photos_by_id(store, root_id, make_photo, unit_vectors):
+def test_photos_by_id(store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors) -> None:
     photos = [make_photo(root_id, f"{i}.jpg", unit_vectors(1, i)) for i in range(1200)]
     store.commit(photos)
     by_name = {relpath: record.id for (_, relpath), record in store.photos().items()}
@@ -178,7 +205,9 @@ def test_photos_by_id(store, root_id, make_photo, unit_vectors):
         (np.zeros((1, 16), np.float32), "unit length"),
     ],
 )
-def test_bad_vectors_are_refused(store, root_id, make_photo, unit_vectors, vectors, message):
+def test_bad_vectors_are_refused(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors, vectors: F32, message: str
+) -> None:
     good = make_photo(root_id, "good.jpg", unit_vectors(1, 0))
     with pytest.raises(UsageError, match=message):
         store.commit([good, make_photo(root_id, "bad.jpg", vectors)])
@@ -187,7 +216,9 @@ def test_bad_vectors_are_refused(store, root_id, make_photo, unit_vectors, vecto
     assert store.photos() == {}
 
 
-def test_arrays_of_different_length_are_refused(store, root_id, unit_vectors):
+def test_arrays_of_different_length_are_refused(
+    store: Store, root_id: int, unit_vectors: MakeVectors
+) -> None:
     faces = Faces(
         np.zeros((2, 4), np.float32),
         np.zeros((2, 5, 2), np.float32),
@@ -200,7 +231,7 @@ def test_arrays_of_different_length_are_refused(store, root_id, unit_vectors):
         store.commit([NewPhoto(root_id, "a.jpg", 1, 1, b"", faces=faces)])
 
 
-def test_a_reader_cannot_write(store, directory):
+def test_a_reader_cannot_write(store: Store, directory: Path) -> None:
     with Store.open(directory) as reader:
         for write in (
             lambda: reader.commit([]),
@@ -213,7 +244,9 @@ def test_a_reader_cannot_write(store, directory):
                 write()
 
 
-def test_rows_out_of_range_are_refused(store, root_id, make_photo, unit_vectors):
+def test_rows_out_of_range_are_refused(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(2, 0))])
     for row in (-1, 2):
         with pytest.raises(UsageError, match="row"):
@@ -221,7 +254,9 @@ def test_rows_out_of_range_are_refused(store, root_id, make_photo, unit_vectors)
     assert not store.vectors().flags.writeable
 
 
-def test_every_commit_increments_the_generation(store, directory, root_id, make_photo, unit_vectors):
+def test_every_commit_increments_the_generation(
+    store: Store, directory: Path, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     with Store.open(directory) as reader:
         found = [reader.generation]
         store.commit([make_photo(root_id, "a.jpg", unit_vectors(1, 0))])
@@ -231,14 +266,16 @@ def test_every_commit_increments_the_generation(store, directory, root_id, make_
     assert found[0] < found[1] < found[2]
 
 
-def test_a_photo_of_an_unknown_root_is_refused(store, make_photo, unit_vectors):
+def test_a_photo_of_an_unknown_root_is_refused(
+    store: Store, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     with pytest.raises(UsageError, match="roots"):
         store.commit([make_photo(77, "a.jpg", unit_vectors(1, 0))])
     assert store.photos() == {}
     assert store.counts().rows == 0
 
 
-def test_a_detail_that_quotes_an_undecodable_file_name(store, root_id):
+def test_a_detail_that_quotes_an_undecodable_file_name(store: Store, root_id: int) -> None:
     photo = NewPhoto(
         root_id,
         "a.jpg",
@@ -256,7 +293,7 @@ def test_a_detail_that_quotes_an_undecodable_file_name(store, root_id):
 # Roots
 
 
-def test_a_folder_inside_a_root_gets_that_root(store):
+def test_a_folder_inside_a_root_gets_that_root(store: Store) -> None:
     outer = store.add_root("/photos", "~/photos")
     assert store.add_root("/photos/2020/may", "may") == outer
     assert store.add_root("/photos/", "again") == outer
@@ -265,7 +302,9 @@ def test_a_folder_inside_a_root_gets_that_root(store):
 
 
 @pytest.mark.parametrize("outer", ["/photos", "/"])
-def test_a_root_around_other_roots_replaces_them(store, outer, make_photo, unit_vectors):
+def test_a_root_around_other_roots_replaces_them(
+    store: Store, outer: str, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     first = store.add_root("/photos/2020", "2020")
     second = store.add_root("/photos/x/caf\udce9", "café")
     other = store.add_root("/photos2" if outer != "/" else "/photos/x/y", "other")
@@ -286,7 +325,7 @@ def test_a_root_around_other_roots_replaces_them(store, outer, make_photo, unit_
     assert store.faces().photo.tolist() == table.photo.tolist()
 
 
-def test_a_relative_root_is_refused(store):
+def test_a_relative_root_is_refused(store: Store) -> None:
     with pytest.raises(UsageError, match="absolute"):
         store.add_root("photos", "photos")
 
@@ -294,44 +333,55 @@ def test_a_relative_root_is_refused(store):
 # Clusterings
 
 
-def test_a_clustering_replaces_the_previous_one(store, directory, root_id, make_photo, unit_vectors):
+def test_a_clustering_replaces_the_previous_one(
+    store: Store, directory: Path, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     assert store.active_clustering() is None
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(4, 0))])
     face = store.faces().face
-    store.save_clustering("chinese-whispers", {"k": 10}, 3, face, np.array([5, 5, 0, -1]), np.full(4, 0.5))
+    half = np.full(4, 0.5, np.float32)
+    store.save_clustering("chinese-whispers", {"k": 10}, 3, face, np.array([5, 5, 0, -1]), half)
     table = store.faces()
     assert table.cluster.tolist() == [5, 5, 0, -1]
     np.testing.assert_array_equal(table.similarity, np.array([0.5, 0.5, 0.5, np.nan], np.float32))
-    store.save_clustering("kmeans", {"k": 2}, 4, face[:2], np.array([1, 2]), np.ones(2))
+    store.save_clustering("kmeans", {"k": 2}, 4, face[:2], np.array([1, 2]), np.ones(2, np.float32))
     store.close()
     with Store.open(directory) as reader:
         assert reader.faces().cluster.tolist() == [1, 2, -1, -1]
         active = reader.active_clustering()
+        assert active is not None
         assert (active.algorithm, active.params, active.seed) == ("kmeans", {"k": 2}, 4)
         assert active.created.tzinfo is not None
         assert active.next_cluster_id == 6  # above cluster 5, which is gone
         assert (reader.counts().clusters, reader.counts().clustered) == (2, 2)
 
 
-def test_a_clustering_of_unknown_faces_changes_nothing(store, root_id, make_photo, unit_vectors):
+def test_a_clustering_of_unknown_faces_changes_nothing(
+    store: Store, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(2, 0))])
     face = store.faces().face
-    store.save_clustering("a", {}, 0, face, np.array([0, 0]), np.ones(2))
+    ones = np.ones(2, np.float32)
+    store.save_clustering("a", {}, 0, face, np.array([0, 0]), ones)
     for bad in (np.array([face[0], 999]), np.array([face[0], face[0]])):
         with pytest.raises(UsageError, match="not in the index"):
-            store.save_clustering("b", {}, 0, bad, np.array([1, 1]), np.ones(2))
+            store.save_clustering("b", {}, 0, bad, np.array([1, 1]), ones)
     with pytest.raises(UsageError, match="similarity"):
-        store.save_clustering("b", {}, 0, face, np.array([1, 1]), np.array([1, np.nan]))
+        store.save_clustering("b", {}, 0, face, np.array([1, 1]), np.array([1, np.nan], np.float32))
     with pytest.raises(UsageError, match="length"):
-        store.save_clustering("b", {}, 0, face, np.array([1]), np.ones(2))
-    assert store.active_clustering().algorithm == "a"
+        store.save_clustering("b", {}, 0, face, np.array([1]), ones)
+    active = store.active_clustering()
+    assert active is not None
+    assert active.algorithm == "a"
     assert store.faces().cluster.tolist() == [0, 0]
 
 
 # Counts
 
 
-def test_counts_and_journal(store, directory, root_id, make_photo, unit_vectors):
+def test_counts_and_journal(
+    store: Store, directory: Path, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
+) -> None:
     store.commit(
         [
             make_photo(root_id, "a.jpg", unit_vectors(2, 0)),
@@ -348,12 +398,15 @@ def test_counts_and_journal(store, directory, root_id, make_photo, unit_vectors)
     assert (counts.faces, counts.rows, counts.clusters) == (2, 2, 0)
     assert counts.bytes["vectors.f32"] == 2 * 16 * 4
     assert "ann.hnsw" not in counts.bytes
+    assert counts.last_run is not None
     assert counts.last_run.kind == "cluster"
     assert counts.last_run.detail["parameters"] == {"k": [1, 2]}
     assert [run.kind for run in store.runs()] == ["cluster", "index"]
 
 
-def test_only_changed_assignments_are_written(store, root_id, unit_vectors, make_photo):
+def test_only_changed_assignments_are_written(
+    store: Store, root_id: int, unit_vectors: MakeVectors, make_photo: MakePhoto
+) -> None:
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(4, 0))])
     face = store.faces().face
     store.save_clustering("a", {}, 0, face, np.array([0, 0, 1, -1]), np.full(4, 0.5))
@@ -362,13 +415,19 @@ def test_only_changed_assignments_are_written(store, root_id, unit_vectors, make
     table = store.faces()
     assert table.cluster.tolist() == [0, -1, 2, 2]
     np.testing.assert_array_equal(table.similarity, np.array([0.5, np.nan, 0.75, 0.75], np.float32))
-    assert store.active_clustering().algorithm == "b"
+    active = store.active_clustering()
+    assert active is not None
+    assert active.algorithm == "b"
     assert store.counts().clusters == 2
     with pytest.raises(UsageError, match="differ in length"):
-        store.save_clustering("c", {}, 0, face, np.zeros(4), np.ones(4), changed=changed[:2])
+        store.save_clustering(
+            "c", {}, 0, face, np.zeros(4, np.int64), np.ones(4, np.float32), changed=changed[:2]
+        )
 
 
-def test_consecutive_rows_are_not_copied(store, root_id, unit_vectors, make_photo):
+def test_consecutive_rows_are_not_copied(
+    store: Store, root_id: int, unit_vectors: MakeVectors, make_photo: MakePhoto
+) -> None:
     vectors = unit_vectors(5, 0)
     store.commit([make_photo(root_id, "a.jpg", vectors)])
     for rows, copied in (

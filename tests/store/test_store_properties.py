@@ -75,7 +75,8 @@ def vectors_of(numbers: Sequence[int]) -> F32:
     """(n, DIMENSION) unit vectors; each follows from the number of its face."""
     rows = [np.random.default_rng(number).standard_normal(DIMENSION) for number in numbers]
     vectors = np.array(rows).reshape(-1, DIMENSION)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def faces_of(numbers: Sequence[int]) -> Faces:
