@@ -58,8 +58,8 @@ _ENVIRONMENT = """\
 
 ## Output and exit codes
 
-Answers go to standard output. Progress, notes, warnings and errors go to standard error. With `--json`, standard
-output is one JSON document with a `schema` field, also if there is an error.
+Answers go to standard output; progress, notes, warnings and errors go to standard error. With `--json`,
+standard output is one JSON document with a `schema` field, also if there is an error.
 
 | exit code | meaning |
 | --- | --- |

@@ -34,7 +34,7 @@ _PROGRESS = re.compile(r"^\d\d:\d\d:\d\d .*\n", re.MULTILINE)
 
 
 def run(command: str, folder: Path) -> str:
-    """Run a shell command with its standard output on a terminal; return what it prints there, then errors."""
+    """Run a shell command with standard output on a terminal; return that output, then standard error."""
     reader, writer = pty.openpty()
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "dumb", "NO_COLOR": "1", "PATH": programs}

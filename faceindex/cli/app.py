@@ -46,14 +46,14 @@ class Program(Group):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Parse, run, exit. The parameters are typer's; `standalone_mode` is always off."""
+        """Parse, run, exit. The parameters are typer's; name and mode are always the same."""
         words = sys.argv[1:] if args is None else list(args)
         register_shells()
         try:
             # A call without a command is wrong usage; print the help.
             code = super().main(
                 args if words else ["--help"],
-                prog_name or "faceindex",
+                "faceindex",
                 complete_var,
                 standalone_mode=False,
                 windows_expand_args=windows_expand_args,

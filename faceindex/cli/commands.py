@@ -180,7 +180,7 @@ def examples(text: str | None) -> list[str]:
     """Return the commands in the examples of a help text."""
     paragraphs = _PARAGRAPH_OF_EXAMPLES.findall(inspect.cleandoc(text or ""))
     lines = (line.strip() for each in paragraphs for line in each.partition(":")[2].splitlines())
-    return [line for line in lines if line]
+    return [line.split("  ")[0] for line in lines if line]  # an explanation may follow, two spaces apart
 
 
 def value_name(parameter: Any) -> str:

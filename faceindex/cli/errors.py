@@ -33,7 +33,7 @@ __all__ = ["INTERRUPTED", "PARTIAL", "USAGE", "report", "session", "unwritable"]
 
 PARTIAL = 1
 USAGE = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
 _ERROR_SCHEMA = "faceindex/error/1"
 

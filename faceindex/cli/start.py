@@ -1,8 +1,8 @@
-"""The console script: what can be done without loading the commands, and the way to them.
+"""The console script: run simple calls without loading all commands.
 
-Building the commands takes ten times as long as starting Python. The text of ``--help`` is kept in
-``help.txt``, and a test compares it with what the commands say. ``index`` and ``identify`` with nothing but
-paths have no option that would have to be understood.
+Building the commands takes ten times as long as starting Python. The text of ``faceindex --help`` is stored in
+``help.txt``; a test compares it with the generated text. ``index`` and ``identify`` with only paths need no
+parser.
 """
 
 import os
@@ -10,18 +10,18 @@ import sys
 
 __all__ = ["HELP_COLUMNS", "main"]
 
-HELP_COLUMNS = 80  # of the kept text; it is never set wider
+HELP_COLUMNS = 80  # of the stored text; help is never wider
 
 _PLAIN = ("index", "identify")
-"""Commands that are given nothing but paths, mostly."""
+"""Commands that are called with only paths most of the time."""
 
 
 def main() -> None:
     """Run ``faceindex``."""
     _open_closed_streams()
     words = sys.argv[1:]
-    if words in (["--help"], ["-h"]) and _columns() >= HELP_COLUMNS:
-        _help()
+    if words in (["--help"], ["-h"], ["help"]) and _columns() >= HELP_COLUMNS:
+        _print_help()
         return
     try:
         if len(words) > 1 and words[0] in _PLAIN and _are_paths(words[1:]):
@@ -33,7 +33,7 @@ def main() -> None:
     finally:
         import gc
 
-        # Else Python looks for garbage once more at its end, which takes a fifth of a second after torch.
+        # Python collects garbage once more when it exits, which takes a fifth of a second after torch.
         gc.freeze()
 
 
@@ -48,18 +48,18 @@ def _run_plain(command: str, *paths: str) -> None:
 
             identify(list(paths))
     except KeyboardInterrupt:
-        sys.exit(130)  # as `faceindex.cli.errors`, if it could not be loaded any more
+        sys.exit(130)  # `faceindex.cli.errors.INTERRUPTED`, which may not be loaded yet
 
 
 def _are_paths(words: list[str]) -> bool:
-    """Whether words are paths just as they are: no options, no patterns that Windows leaves to programs.
+    """Check that words are paths: no options, and no patterns, which Windows leaves to programs.
 
     A leading ``~`` that the shell did not expand is left to `faceindex.cli.options.expand_home`.
     """
     return os.name != "nt" and not any(word.startswith(("-", "~")) for word in words)
 
 
-def _help() -> None:
+def _print_help() -> None:
     with open(os.path.join(os.path.dirname(__file__), "help.txt"), encoding="utf-8") as file:  # noqa: PTH118, PTH120, PTH123 - pathlib takes longer to load than all the rest
         text = file.read()
     try:
@@ -72,9 +72,9 @@ def _help() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give streams that were closed (``>&-``) a file, or the next one that is opened takes their number.
+    """Open a file for each closed stream (``>&-``); otherwise the next opened file takes its number.
 
-    Standard output gets one that cannot be written: an answer must not vanish unsaid.
+    For standard output, open a file that cannot be written, so that a lost answer is an error.
     """
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
@@ -85,7 +85,7 @@ def _open_closed_streams() -> None:
 
 
 def _columns() -> int:
-    """As `shutil.get_terminal_size` finds them; importing that takes longer than all the rest."""
+    """Return the width of the terminal, as `shutil.get_terminal_size`, which takes too long to import."""
     try:
         columns = int(os.environ.get("COLUMNS", "0"))
     except ValueError:

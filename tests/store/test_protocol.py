@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -210,7 +211,7 @@ def test_killed_writers_lose_no_commit(directory: Path, pins: Pins) -> None:
             committed = 1 + max(record.size for record in records)
         assert committed % 4 == 0  # whole batches only
         assert printed <= committed <= printed + 4
-        expected: dict[str, F32] = {}
+        expected: dict[str, int] = {}
         for n in range(committed):
             expected[f"{n // 2 if n % 4 == 3 else n}.jpg"] = n
         assert {record.relpath: record.size for record in records} == expected
