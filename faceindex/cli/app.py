@@ -91,10 +91,10 @@ app = App(
     context_settings={"help_option_names": ["--help", "-h"]},
     epilog="""
     Examples:
-      faceindex index ~/Pictures       find the faces
-      faceindex cluster                group them into people
-      faceindex gallery ~/people       write a page that shows them
-      faceindex identify party.jpg     find the people on a photo
+      faceindex index ~/Pictures     find the faces
+      faceindex cluster              group them into people
+      faceindex gallery ~/people     write a page of them
+      faceindex identify party.jpg   find people on a photo
 
     --index, --json, --quiet, --verbose and --debug may come before or after the command. Nothing leaves this
     computer, and your photos are never changed. Exit codes: 0 done, 1 the answer is partial or empty, 2 an

@@ -20,7 +20,8 @@ from faceindex.cli.options import (
     VerboseFlag,
     expand_home,
 )
-from faceindex.cli.render import Json, Output, count, finite
+from faceindex.cli.render import Output, count, finite
+from faceindex.documents import Json
 
 if TYPE_CHECKING:
     from faceindex.api import Face, FaceIndex

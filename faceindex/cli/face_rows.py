@@ -8,7 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from faceindex.cli.errors import PARTIAL
-from faceindex.cli.render import Json, Output, columns
+from faceindex.cli.render import Output, columns
+from faceindex.documents import Json
 
 if TYPE_CHECKING:
     from faceindex.api import Face

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.flags import as_flags
 from faceindex.cli.host import collection_paused
-from faceindex.cli.render import Json, Output, columns, count, finite, shell_quoted
+from faceindex.cli.render import Output, columns, count, finite, shell_quoted
+from faceindex.documents import Json
 from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, UsageError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 
 from faceindex import models
 from faceindex.cli.flags import as_flags
-from faceindex.cli.render import Json, size
+from faceindex.cli.render import size
+from faceindex.documents import Json
 from faceindex.errors import WeightsInvalid, WeightsNotFound
 from faceindex.models import (
     ClustererSpec,

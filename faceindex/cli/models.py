@@ -25,7 +25,8 @@ from faceindex.cli.model_details import (
     weights_of,
 )
 from faceindex.cli.options import DebugFlag, JsonFlag, QuietFlag, VerboseFlag, expand_home
-from faceindex.cli.render import Json, Output, columns, size
+from faceindex.cli.render import Output, columns, size
+from faceindex.documents import Json
 from faceindex.errors import ModelError, UnknownModel, WeightsNotFound
 from faceindex.models import Plugin, Spec, WeightFile
 

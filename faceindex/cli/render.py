@@ -18,7 +18,6 @@ from faceindex.documents import Json
 
 __all__ = [
     "STANDARD_OUTPUT",
-    "Json",
     "Output",
     "StandardOutput",
     "columns",

@@ -64,7 +64,7 @@ def test_creating_an_index_is_reported_once(index_album, album: Path) -> None:
     assert index_album("album").stderr == ""
 
 
-def test_quiet_is_silent_unless_something_is_wrong(index_album, album: Path) -> None:
+def test_quiet_prints_only_errors(index_album, album: Path) -> None:
     result = index_album("album", "-q")
     assert (result.stdout, result.stderr) == ("", "")
     (album / "note.jpg").write_text("no photo")
@@ -85,7 +85,7 @@ def test_a_missing_path_creates_no_index(index_album, album: Path, tmp_path: Pat
     assert not (tmp_path / ".faceindex").exists()
 
 
-def test_an_empty_folder_is_an_empty_answer(index_album, tmp_path: Path) -> None:
+def test_an_empty_folder_has_exit_code_1(index_album, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = index_album("empty")
     assert result.exit_code == 1
@@ -99,7 +99,7 @@ def test_an_unknown_model_is_reported_with_a_similar_name(run, album: Path, tmp_
     assert not (tmp_path / ".faceindex").exists()
 
 
-def test_other_models_than_the_pinned_are_refused(run, indexed: Path) -> None:
+def test_models_other_than_the_pinned_ones_are_errors(run, indexed: Path) -> None:
     result = run("index", "album", "--detector", "mtcnn")
     assert result.exit_code == 2
     assert "fake" in result.stderr
@@ -129,7 +129,7 @@ def test_options_are_pinned(index_album, album: Path) -> None:
     assert "pinned to --flip; --no-flip was requested" in refused.stderr
 
 
-def test_all_photos_gone_are_kept_until_pruned(index_album, indexed: Path, tmp_path: Path) -> None:
+def test_photos_of_an_empty_folder_are_kept_until_pruned(index_album, indexed: Path, tmp_path: Path) -> None:
     for photo in indexed.glob("*/*.png"):
         photo.unlink()
     kept = index_album("album")
@@ -226,7 +226,7 @@ def test_a_tilde_in_quotes_is_the_home_folder(
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_photos_are_named_byte_by_byte(index_album, run, fake_models, tmp_path: Path) -> None:
+def test_undecodable_names_are_kept_byte_by_byte(index_album, run, fake_models, tmp_path: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("only Linux has file names that are no text")
     odd = fake_models.make_photo(tmp_path / "odd" / "plain.png", (64, 64, 128))
@@ -241,7 +241,7 @@ def test_photos_are_named_byte_by_byte(index_album, run, fake_models, tmp_path: 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to one process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_in_order_and_the_next_run_goes_on(
+def test_after_a_signal_finished_work_is_kept_and_the_next_run_continues(
     number, start, index_album, fake_models, tmp_path
 ) -> None:
     fake_models.make_album(tmp_path / "album", people=4, photos=40)

@@ -30,7 +30,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """Where a server has a weight file, ``net.pt``."""
+    """URL of a weight file, ``net.pt``, on a local server."""
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "net.pt").write_bytes(CONTENT)
     handler = functools.partial(Quiet, directory=str(tmp_path / "served"))
@@ -44,7 +44,7 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def fetchable(fake_models, address: str, folder: Path) -> str:
-    """The name of a detector whose weights are on the server and nowhere else."""
+    """Name of a detector whose weights are only on the server."""
     file = WeightFile("net.pt", len(CONTENT), DIGEST, "https://example.org", url=address)
     models.register(dataclasses.replace(fake_models.DETECTOR, name="far", weights=(file,)))
     return "far"
@@ -75,7 +75,7 @@ def test_every_model_is_listed(run) -> None:
             assert f"\n  {name}\n" in result.stdout
 
 
-def test_json_says_what_is_known(run) -> None:
+def test_json_lists_the_details(run) -> None:
     document = json.loads(run("models", "--json").stdout)
     assert document["schema"] == "faceindex/models/1"
     embedder = next(m for m in document["models"] if (m["kind"], m["name"]) == ("embedder", "dlib"))
@@ -85,7 +85,7 @@ def test_json_says_what_is_known(run) -> None:
     assert embedder["ready"] == all(weight["path"] for weight in embedder["weights"])
 
 
-def test_missing_weights_say_how_to_get_them(run, missing: str) -> None:
+def test_missing_weights_are_listed_with_their_command(run, missing: str) -> None:
     result = run("models")
     assert result.exit_code == 0
     assert "missing: nowhere.pth (1.5 MB)" in result.stdout
@@ -97,7 +97,7 @@ def test_missing_weights_say_how_to_get_them(run, missing: str) -> None:
     assert model["weights"][0]["remedy"]
 
 
-def test_an_index_with_missing_weights_is_not_made(run, missing: str, album, tmp_path) -> None:
+def test_no_index_is_created_if_weights_are_missing(run, missing: str, album, tmp_path) -> None:
     result = run("index", "album", "--detector", missing, "--embedder", "fake")
     assert result.exit_code == 2
     assert "nowhere.pth" in result.stderr
@@ -131,31 +131,31 @@ def test_nothing_heavy_is_imported(args: list[str], tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "heavy:"
 
 
-def test_list_is_what_bare_models_is(run) -> None:
+def test_models_alone_is_the_list(run) -> None:
     assert run("models", "list").stdout == run("models").stdout
     assert run("models", "list", "--json").stdout == run("models", "--json").stdout
 
 
 @pytest.mark.parametrize("spec", builtin.BUILTIN, ids=lambda spec: f"{spec.kind}-{spec.name}")
-def test_a_name_gives_all_facts(run, spec: models.Spec) -> None:
+def test_a_name_gives_all_details(run, spec: models.Spec) -> None:
     result = run("models", "list", spec.name)
     assert result.exit_code == 0
-    facts = [getattr(spec, "threshold_source", None), getattr(spec, "licence", None)]
-    facts += [spec.target, *(option.summary for option in spec.options)]
+    details = [getattr(spec, "threshold_source", None), getattr(spec, "licence", None)]
+    details += [spec.target, *(option.summary for option in spec.options)]
     for weight in getattr(spec, "weights", ()):
-        facts += [weight.sha256, weight.url, weight.package, weight.package_path]
+        details += [weight.sha256, weight.url, weight.package, weight.package_path]
     if isinstance(spec, models.EmbedderSpec):
-        facts += [str(spec.dimension), f"{spec.alignment.size} px", spec.colour, spec.normalisation]
-        facts += [f"slope {spec.calibration.slope:g}", spec.calibration.source]
-    for fact in facts:
-        assert fact is None or fact in result.stdout
+        details += [str(spec.dimension), f"{spec.alignment.size} px", spec.colour, spec.normalisation]
+        details += [f"slope {spec.calibration.slope:g}", spec.calibration.source]
+    for detail in details:
+        assert detail is None or detail in result.stdout
     document = json.loads(run("models", "list", spec.name, "--json").stdout)
     (entry,) = (m for m in document["models"] if m["kind"] == spec.kind)
     fields = {field.name for field in dataclasses.fields(spec)}
     assert fields <= set(entry)
 
 
-def test_verbose_tells_all_of_all(run, fake_models) -> None:
+def test_verbose_gives_the_details_of_all_models(run, fake_models) -> None:
     option = ModelOption("upsample_it", 1, "how often it is made larger", most=3)
     models.register(dataclasses.replace(fake_models.DETECTOR, name="other", options=(option,)))
     text = run("models", "-v").stdout
@@ -170,13 +170,13 @@ def test_an_unknown_name_lists_the_valid_ones(run) -> None:
         assert "Did you mean 'mtcnn'?" in result.stderr
 
 
-def test_options_count_before_the_command_too(run) -> None:
+def test_options_may_come_before_the_command(run) -> None:
     assert run("models", "--json", "path").stdout == run("models", "path", "--json").stdout
     assert json.loads(run("models", "--json", "path").stdout)["schema"] == "faceindex/models-path/1"
 
 
 class TestFetch:
-    def test_once_and_not_again(self, run, fetchable: str, folder: Path) -> None:
+    def test_a_file_is_downloaded_once(self, run, fetchable: str, folder: Path) -> None:
         result = run("models", "fetch", fetchable)
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout == f"fetched: {folder / 'net.pt'}\n"
@@ -194,7 +194,7 @@ class TestFetch:
             "remedy": None,
         }
 
-    def test_it_is_what_a_missing_file_asks_for(self, run, fetchable: str, album, tmp_path: Path) -> None:
+    def test_the_error_for_a_missing_file_names_it(self, run, fetchable: str, album, tmp_path: Path) -> None:
         indexing = ("index", "album", "--detector", fetchable, "--embedder", "fake")
         result = run(*indexing)
         assert result.exit_code == 2
@@ -204,7 +204,7 @@ class TestFetch:
         assert run(*indexing).exit_code == 0
 
     @pytest.mark.parametrize("how", ["--offline", "variable"])
-    def test_offline_says_what_goes_where(
+    def test_offline_names_the_url_and_the_folder(
         self, run, fetchable: str, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch, how: str
     ) -> None:
         if how == "variable":
@@ -215,7 +215,7 @@ class TestFetch:
         assert f"{folder} as net.pt." in result.stderr
         assert not (folder / "net.pt").exists()
 
-    def test_what_the_server_has_wrong_is_an_error(
+    def test_a_wrong_file_on_the_server_is_an_error(
         self, run, fetchable: str, folder: Path, tmp_path: Path
     ) -> None:
         (tmp_path / "served" / "net.pt").write_bytes(CONTENT[::-1])
@@ -225,7 +225,7 @@ class TestFetch:
         assert not (folder / "net.pt").exists()
 
     @pytest.mark.parametrize("json_flag", [[], ["--json"]], ids=["text", "json"])
-    def test_one_failure_does_not_stop_the_others(
+    def test_other_files_are_downloaded_after_a_failure(
         self, run, fetchable: str, missing: str, folder: Path, json_flag: list[str]
     ) -> None:
         result = run("models", "fetch", missing, fetchable, *json_flag)
@@ -251,7 +251,7 @@ class TestFetch:
 
 
 class TestVerify:
-    def test_all_is_well(self, run, fetchable: str) -> None:
+    def test_published_files(self, run, fetchable: str) -> None:
         run("models", "fetch", fetchable)
         result = run("models", "verify", fetchable)
         assert (result.exit_code, result.stderr) == (0, "")
@@ -278,7 +278,7 @@ class TestAdd:
         assert result.stdout == f"added: {folder / 'net.pt'}\n"
         assert run("models", "verify", fetchable).exit_code == 0
 
-    def test_another_is_refused(self, run, fetchable: str, folder: Path, tmp_path: Path) -> None:
+    def test_another_file_is_refused(self, run, fetchable: str, folder: Path, tmp_path: Path) -> None:
         (tmp_path / "mine.pt").write_bytes(b"mine")
         result = run("models", "add", fetchable, "mine.pt")
         assert result.exit_code == 2
@@ -306,7 +306,9 @@ class TestAdd:
         assert "made with another net.pt" in result.stderr
 
     @pytest.mark.parametrize("unverified", [[], ["--unverified"]], ids=["", "unverified"])
-    def test_a_model_that_needs_none(self, run, folder: Path, tmp_path: Path, unverified: list[str]) -> None:
+    def test_a_model_without_weight_files(
+        self, run, folder: Path, tmp_path: Path, unverified: list[str]
+    ) -> None:
         (tmp_path / "mine.pt").write_bytes(b"mine")
         result = run("models", "add", "kmeans", "mine.pt", *unverified)
         assert result.exit_code == 2
@@ -324,7 +326,7 @@ class TestDamagedAcceptance:
         (folder / "net.pt.unverified.json").write_text("{")
         return fetchable
 
-    def test_is_listed(self, run, damaged: str) -> None:
+    def test_the_list_shows_it(self, run, damaged: str) -> None:
         for args in ((), ("list", damaged)):
             text = run("models", *args).stdout
             assert "net.pt.unverified.json is damaged" in text
@@ -336,13 +338,13 @@ class TestDamagedAcceptance:
         assert "is damaged" in weight["problem"]
         assert "add the file again" in weight["remedy"]
 
-    def test_has_a_path(self, run, damaged: str, folder: Path) -> None:
+    def test_the_path_is_printed(self, run, damaged: str, folder: Path) -> None:
         result = run("models", "path", damaged)
         assert (result.exit_code, result.stdout) == (1, f"{folder / 'net.pt'}\n")
         assert "is damaged" in result.stderr
         assert "not found" not in result.stderr
 
-    def test_its_remedy_works(self, run, damaged: str, tmp_path: Path) -> None:
+    def test_adding_the_file_again_repairs_it(self, run, damaged: str, tmp_path: Path) -> None:
         assert run("models", "add", damaged, "mine.pt", "--unverified").exit_code == 0
         assert run("models", "path", damaged).exit_code == 0
 

@@ -1,4 +1,4 @@
-"""Models of other packages from the command line, and indexes whose models are gone."""
+"""Models of other packages on the command line, and indexes whose models are not installed any more."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class Equal:
 """
 
 
-def readme_package(folder: Path) -> str:
-    """Write the example of README.md as pip would install it; returns its pyproject.toml."""
-    readme = REPOSITORY / "README.md"
-    if not readme.exists():
-        pytest.skip("there is no README.md")
+def documented_package(folder: Path) -> str:
+    """Write the example package of docs/models.md as pip installs it; return its pyproject.toml."""
+    page = REPOSITORY / "docs" / "models.md"
+    if not page.exists():
+        pytest.skip("there is no docs/models.md")
     blocks = re.findall(
-        r"<!-- example package: (\S+) -->\n```\w+\n(.*?)```", readme.read_text(encoding="utf-8"), re.S
+        r"<!-- example package: (\S+) -->\n```\w+\n(.*?)```", page.read_text(encoding="utf-8"), re.S
     )
     files = dict(blocks)
     for name, text in files.items():
@@ -79,11 +79,11 @@ def write_metadata(folder: Path, name: str, entry_points: str) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder with two packages: the example of the README, and a toy detector and clusterer."""
+    """A folder with two packages: the documented example, and a toy detector and clusterer."""
     folder = tmp_path / "site"
     folder.mkdir()
     project = configparser.ConfigParser()
-    project.read_string(readme_package(folder))
+    project.read_string(documented_package(folder))
     groups = [section for section in project.sections() if "entry-points" in section]
     write_metadata(
         folder,
@@ -119,7 +119,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def test_a_new_process_finds_them(site: Path, tmp_path: Path) -> None:
+def test_a_new_process_finds_the_models(site: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "faceindex", "models", "list", "thumbnail", "toy-broken"],
         cwd=tmp_path,
@@ -133,7 +133,7 @@ def test_a_new_process_finds_them(site: Path, tmp_path: Path) -> None:
     assert "mtcnn" not in done.stdout
 
 
-def test_other_packages_models_from_end_to_end_and_after_they_are_gone(
+def test_models_of_other_packages_from_installation_to_removal(
     run, installed: Path, fake_models, tmp_path: Path
 ) -> None:
     fake_models.make_album(tmp_path / "album")

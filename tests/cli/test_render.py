@@ -16,7 +16,7 @@ class Terminal(io.StringIO):
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Both streams are terminals from now on; returns standard error."""
+    """Make both streams terminals; return standard error."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr(sys, "stdout", Terminal())
@@ -24,7 +24,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return stderr
 
 
-def test_columns_align_and_leave_no_blanks_behind() -> None:
+def test_columns_are_aligned_without_trailing_blanks() -> None:
     lines = columns([("a", "1", "x"), ("bcd", "100", "")], header=("name", "n", "about"), right=[1], indent=1)
     assert lines == [" name    n  about", " a       1  x", " bcd   100"]
     assert columns([]) == []
@@ -59,7 +59,7 @@ def test_size(number: int, text: str) -> None:
     assert size(number) == text
 
 
-def test_count_knows_one_from_many() -> None:
+def test_count_has_a_singular_and_a_plural() -> None:
     assert [count(n, "face") for n in (0, 1, 1200)] == ["0 faces", "1 face", "1,200 faces"]
 
 
@@ -67,7 +67,7 @@ def test_finite() -> None:
     assert [finite(value) for value in (None, math.nan, math.inf, 0.5)] == [None, None, None, 0.5]
 
 
-def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminals_get_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     stderr = on_terminal(monkeypatch)
     out = Output()
     out.error("Bad.", "Do.")
@@ -79,7 +79,7 @@ def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert out.styled("x", "bold") == "x"
 
 
-def test_no_colours_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_streams_get_no_colours(capsys: pytest.CaptureFixture[str]) -> None:
     out = Output()
     out.warning("Careful.")
     out.answer(out.styled("x", "bold"))
@@ -96,7 +96,7 @@ def test_quiet_keeps_answers_and_errors(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr() == ("answer\n", "error: Bad.\n")
 
 
-def test_hints_are_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hints_need_two_terminals_and_text(monkeypatch: pytest.MonkeyPatch) -> None:
     stderr = on_terminal(monkeypatch)
     Output().hint("Next")
     assert "Next" in stderr.getvalue()
@@ -105,7 +105,7 @@ def test_hints_are_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Other" not in stderr.getvalue()
 
 
-def test_json_is_the_only_answer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_json_the_document_is_the_only_answer(capsys: pytest.CaptureFixture[str]) -> None:
     out = Output(json=True)
     out.answer("text")
     out.document("faceindex/test/1", name="caf\udce9", number=None)

@@ -1,4 +1,4 @@
-"""The console script, and the help that it keeps."""
+"""The console script, and the stored help text."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 
 from faceindex.cli import start
 
-KEPT = Path(start.__file__).with_name("help.txt")
-_RENEW = 'COLUMNS=80 python -c "from faceindex.cli.app import main; main()" --help > faceindex/cli/help.txt'
+STORED = Path(start.__file__).with_name("help.txt")
+_UPDATE = 'COLUMNS=80 python -c "from faceindex.cli.app import main; main()" --help > faceindex/cli/help.txt'
 
 
 START = "from faceindex.cli.start import main; main()"
@@ -48,16 +48,16 @@ def shell(words: str, *, before: str = "", after: str = "") -> subprocess.Comple
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
 
 
-def test_the_kept_help_is_what_the_commands_say() -> None:
-    said = program("--help", code="from faceindex.cli.app import main; main()")
-    assert KEPT.read_text(encoding="utf-8") == said, f"renew it: {_RENEW}"
+def test_the_stored_help_is_up_to_date() -> None:
+    generated = program("--help", code="from faceindex.cli.app import main; main()")
+    assert STORED.read_text(encoding="utf-8") == generated, f"update it: {_UPDATE}"
 
 
-@pytest.mark.parametrize("word", ["--help", "-h"])
-def test_help_loads_nothing_of_the_program(word: str) -> None:
+@pytest.mark.parametrize("word", ["--help", "-h", "help"])
+def test_help_loads_no_command(word: str) -> None:
     code = "import sys\nfrom faceindex.cli.start import main\nmain()\nprint(*sys.modules)"
     *text, loaded = program(word, code=code).splitlines(keepends=True)
-    assert "".join(text) == KEPT.read_text(encoding="utf-8")
+    assert "".join(text) == STORED.read_text(encoding="utf-8")
     ours = [name for name in loaded.split() if name.split(".")[0] in ("faceindex", "typer", "typing", "rich")]
     assert sorted(ours) == ["faceindex", "faceindex.cli", "faceindex.cli.start"]
 
@@ -68,12 +68,12 @@ def test_a_narrow_terminal_gets_help_of_its_width() -> None:
     assert program("--help", columns="none") == program("--help", columns="80")
 
 
-def test_everything_else_goes_to_the_commands() -> None:
+def test_other_calls_load_the_commands() -> None:
     assert program("--version").startswith("faceindex ")
     assert "PATH" in program("index", "--help")
 
 
-def test_paths_alone_need_no_parser_when_nothing_has_changed(indexed: Path) -> None:
+def test_index_with_paths_loads_no_parser_if_nothing_has_changed(indexed: Path) -> None:
     code = "import sys\nfrom faceindex.cli.start import main\nmain()\nprint(*sys.modules)"
     *summary, loaded = program("index", "album", code=code).splitlines()
     assert summary[0].startswith("12 photos in ")
@@ -81,8 +81,8 @@ def test_paths_alone_need_no_parser_when_nothing_has_changed(indexed: Path) -> N
     assert not heavy & set(loaded.split())
 
 
-def test_paths_alone_are_understood_as_the_commands_would(indexed: Path, tmp_path: Path) -> None:
-    (indexed / "lie.jpg").write_text("no photo")
+def test_index_with_paths_gives_the_same_result_as_the_parser(indexed: Path, tmp_path: Path) -> None:
+    (indexed / "lie.jpg").write_text("not a photo")
     (tmp_path / "empty").mkdir()
     commands = "from faceindex.cli.app import main; main()"
     for words in (["album"], ["album", "empty"], ["empty"], ["albun"], [""], ["album", "albun"]):
@@ -93,10 +93,25 @@ def test_paths_alone_are_understood_as_the_commands_would(indexed: Path, tmp_pat
         assert first == second
 
 
+@pytest.mark.parametrize("command", ["index", "identify"])
+@pytest.mark.parametrize("words", [["a"], ["a", "b c"], ["--help.jpg", "x"], ["~/a"], ["a", "-q"], []])
+def test_only_paths_take_the_fast_way(
+    command: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[object] = []
+    monkeypatch.setattr(f"faceindex.cli.{command}.{command}", lambda paths: taken.append(paths))
+    monkeypatch.setattr("faceindex.cli.app.main", lambda: taken.append("parser"))
+    monkeypatch.setattr(sys, "argv", ["faceindex", command, *words])
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    start.main()
+    are_paths = bool(words) and not any(word.startswith(("-", "~")) for word in words)
+    assert taken == [words if are_paths and os.name != "nt" else "parser"]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("words", [["--help"], ["index", "--help"], ["--version"], ["status"], ["faces"]])
 @pytest.mark.parametrize("json", [False, True])
-def test_a_full_disk_is_told_in_a_sentence(words: list[str], json: bool, indexed: Path) -> None:
+def test_a_full_disk_is_reported_in_a_sentence(words: list[str], json: bool, indexed: Path) -> None:
     if json and words[0] in ("status", "faces"):
         words = [*words, "--json"]
     with Path("/dev/full").open("w") as full:
@@ -107,7 +122,7 @@ def test_a_full_disk_is_told_in_a_sentence(words: list[str], json: bool, indexed
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix")
-def test_a_closed_standard_output_is_told_in_a_sentence(indexed: Path) -> None:
+def test_a_closed_standard_output_is_reported_in_a_sentence(indexed: Path) -> None:
     for words in ("--help", "status", "index album", "faces --json"):
         done = shell(f"{words} >&-")
         assert done.returncode == 2
@@ -120,6 +135,6 @@ def test_a_closed_standard_output_is_told_in_a_sentence(indexed: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix")
 @pytest.mark.parametrize("words", ["--help", "index --help", "status", "faces --csv", "index album"])
-def test_a_reader_that_has_left_is_nothing_to_speak_of(words: str, indexed: Path) -> None:
+def test_a_closed_pipe_is_not_reported(words: str, indexed: Path) -> None:
     done = shell(f"{words} | true", before="sleep 0.2;", after="; exit ${PIPESTATUS[0]}")
     assert (done.returncode, done.stderr) == (1, "")

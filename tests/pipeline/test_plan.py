@@ -1,4 +1,4 @@
-"""Planning a run: what must be opened, without writing anything."""
+"""Planning a run without writing anything, and loading the models only if there is a photo to open."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from faceindex import FaceIndex
 from faceindex.errors import UsageError
+from faceindex.pipeline import Event, Loaded, Loading, PhotoDone, Planned
 from faceindex.pipeline.plan import Plan, make_plan
 from faceindex.store import Store
 
@@ -135,3 +136,24 @@ def test_empty_folders_are_named(index: FaceIndex, album: Path) -> None:
     planned = plan(index._store, album / "person2")
     assert planned.empty_folders == [os.fspath(album / "person2")]
     assert len(planned.missing) == 4
+
+
+def test_loading_the_models_is_reported_before_the_first_new_photo(
+    index: FaceIndex, album: Path, fake_models: ModuleType
+) -> None:
+    def kinds(events: list[Event]) -> list[type]:
+        wanted = (Planned, Loading, Loaded, PhotoDone)
+        return [type(event) for event in events if isinstance(event, wanted)]
+
+    first: list[Event] = []
+    index.add(album, on_event=first.append)
+    assert kinds(first) == [Planned, Loading, Loaded, *[PhotoDone] * 12]
+    (album / "person0" / "0.png").rename(album / "renamed.png")
+    second: list[Event] = []
+    index.add(album, on_event=second.append)
+    assert kinds(second) == [Planned, PhotoDone]
+    fake_models.make_photo(album / "new.png", (64, 64, 128), mark=99)
+    (album / "renamed.png").rename(album / "again.png")
+    third: list[Event] = []
+    index.add(album, on_event=third.append)
+    assert kinds(third) == [Planned, PhotoDone, Loading, Loaded, PhotoDone]
