@@ -40,7 +40,7 @@ FILES = 50_000
 FOLDERS = 120
 COMMIT = 2_000
 DIMENSION = 128
-MODULES = "faceindex.cli.indexing, faceindex.api.adding, faceindex.cli.progress"
+MODULES = "faceindex.cli.index, faceindex.api.index, faceindex.cli.progress"
 
 # The cheapest way in Python to call stat on every file: by name in an open folder, keeping nothing.
 FLOOR = """

@@ -26,21 +26,16 @@ from pathlib import Path
 from make_session import COLUMNS, DOCS, make_album
 
 _HOME = "/home/anna"
-"""Stands for the temporary folder in which the commands run."""
+"""Replaces the temporary folder in which the commands run, and the home of whoever runs this."""
 
 _BLOCK = re.compile(r"<!-- output(?:, after: (?P<first>.*?))? -->\n```console\n(?P<text>.*?)```\n", re.DOTALL)
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_PROGRESS = re.compile(r"^\d\d:\d\d:\d\d .*\n", re.MULTILINE)
 
 
 def run(command: str, folder: Path) -> str:
-    """Run a shell command with standard output on a terminal; return that output, then standard error."""
+    """Run a shell command on a terminal without cursor movements; return what it prints."""
     reader, writer = pty.openpty()
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "dumb", "NO_COLOR": "1", "PATH": programs}
-    environment.pop("FACEINDEX_INDEX", None)
     process = subprocess.Popen(
-        command, shell=True, cwd=folder, stdout=writer, stderr=subprocess.PIPE, env=environment
+        command, shell=True, cwd=folder, stdout=writer, stderr=writer, env=_environment()
     )
     os.close(writer)
     output = b""
@@ -53,9 +48,16 @@ def run(command: str, folder: Path) -> str:
                 output += block
         except OSError:  # the terminal is closed
             break
-    errors = process.communicate()[1].decode()
-    text = _ESCAPES.sub("", output.decode().replace("\r\n", "\n")) + _PROGRESS.sub("", errors)
-    return text.replace(str(folder), _HOME)
+    process.wait()
+    text = output.decode().replace("\r\n", "\n")
+    return text.replace(str(folder), _HOME).replace(str(Path.home()), _HOME)
+
+
+def _environment() -> dict[str, str]:
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "dumb", "NO_COLOR": "1", "PATH": programs}
+    environment.pop("FACEINDEX_INDEX", None)
+    return environment
 
 
 def fill(page: str, folder: Path) -> str:
@@ -63,7 +65,7 @@ def fill(page: str, folder: Path) -> str:
 
     def replace(match: re.Match[str]) -> str:
         if match["first"]:
-            subprocess.run(match["first"], shell=True, cwd=folder, check=True)
+            subprocess.run(match["first"], shell=True, cwd=folder, check=True, env=_environment())
         # Each part starts with a command; what the page has below it decides how much of the output is kept.
         parts = re.split(r"^\$ ", match["text"], flags=re.MULTILINE)[1:]
         filled = []

@@ -131,12 +131,12 @@ def _print_result(out: Output, faces: FaceIndex, result: ClusterResult, seed: in
         details.append(f"two faces are linked from similarity {result.threshold:.4f}")
     if result.kept:
         details.append(f"{count(result.kept, 'face')} kept their cluster")
-    out.answer(f"({'; '.join(details)})")
+    out.paragraph(f"({'; '.join(details)})")
     if not result.sizes:
         return
     out.answer()
     rows = [(str(which), f"{result.sizes[which]:,}", ", ".join(examples[which])) for which in shown]
-    for line in columns(rows, header=("cluster", "faces", "for example"), right=[0, 1]):
+    for line in columns(rows, header=("cluster", "faces", "for example"), right=[0, 1], width=out.width):
         out.answer(line)
     if len(shown) < len(result.sizes):
         out.answer(f"and {count(len(result.sizes) - len(shown), 'smaller cluster')}; -v shows all")

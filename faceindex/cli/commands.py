@@ -191,7 +191,7 @@ def value_name(parameter: Any) -> str:
 def _no_such_command(ctx: Any, group: Any, name: str) -> UsageError:
     names = list(getattr(group, "commands", ()))
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f"Did you mean {near[0]}? " if near else ""
+    hint = f"Did you mean '{near[0]}'? " if near else ""
     if not names:
         return UsageError(f"`{ctx.command_path}` has no commands.", f"See `{ctx.command_path} --help`.")
     return UsageError(

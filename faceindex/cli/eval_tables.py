@@ -45,7 +45,7 @@ def print_evaluation(out: Output, result: Evaluation, faces: Mapping[int, Face],
     head = f"{count(result.photos, 'photo')} of {count(len(result.people), 'person', 'people')}"
     out.answer(out.styled(head, "bold"))
     left_out = f"; {count(labelled.unreadable, 'unreadable photo')} left out" if labelled.unreadable else ""
-    out.answer(
+    out.paragraph(
         f"(labels from {source}, on {_LABELLED[labelled.face]}: {count(len(labelled.positions), 'face')}; "
         f"{count(no_face, 'photo')} without one{left_out})"
     )
@@ -62,7 +62,7 @@ def _print_people(out: Output, result: Evaluation, *, every: bool) -> None:
     people = result.people
     if not every and len(people) > _PEOPLE:
         people = result.worst[:_PEOPLE]
-        out.answer(
+        out.paragraph(
             f"The {_PEOPLE} worst of {len(result.people):,} people, by photos outside a cluster of their "
             "own; --all shows all"
         )
@@ -105,13 +105,17 @@ def _print_scores(out: Output, result: Evaluation) -> None:
     out.answer(out.styled(f"Clusters ({result.clustering.algorithm})", "bold"))
     for line in columns(rows, right=[1, 2, 3], indent=2):
         out.answer(line)
-    out.answer(
-        f"  {count(scores.clusters, 'cluster')} for {count(len(result.people), 'person', 'people')}; "
-        f"{count(scores.singletons, 'single face')} ({scores.unclustered:,} in no cluster)"
+    out.paragraph(
+        f"{count(scores.clusters, 'cluster')} for {count(len(result.people), 'person', 'people')}; "
+        f"{count(scores.singletons, 'single face')} ({scores.unclustered:,} in no cluster)",
+        indent=2,
+        hang=4,
     )
-    out.answer(
-        f"  {result.accuracy:.1%} of the photos in their person's cluster; "
-        f"{result.own_accuracy:.1%} if no two people may have the same"
+    out.paragraph(
+        f"{result.accuracy:.1%} of the photos in their person's cluster; "
+        f"{result.own_accuracy:.1%} if no two people may have the same",
+        indent=2,
+        hang=4,
     )
 
 
@@ -132,7 +136,9 @@ def _print_confusions(
         more = ", ..." if len(confusion.clusters) > _PHOTOS else ""
         word = "cluster" if len(confusion.clusters) == 1 else "clusters"
         who = f"{confusion.owner} + {confusion.other}"
-        out.answer(f"  {who}: {count(misplaced, 'face')} misplaced in {word} {clusters}{more}")
+        out.paragraph(
+            f"{who}: {count(misplaced, 'face')} misplaced in {word} {clusters}{more}", indent=2, hang=4
+        )
         photos = [faces[int(i)].photo for i in confusion.misplaced]
         for photo in photos if every else photos[:_PHOTOS]:
             out.answer(f"      {photo}")
@@ -149,18 +155,22 @@ def _print_identification(out: Output, result: Evaluation) -> None:
         out.answer("  No person is on two photos, so identification cannot be scored.")
     else:
         rest = f"; {count(top.no_other_photo, 'face')} have no other photo" if top.no_other_photo else ""
-        out.answer(
-            f"  each face, searched on the other photos: {top.rate:.2%} right "
-            f"({top.right:,} of {top.searched:,}{rest})"
+        out.paragraph(
+            f"each face, searched on the other photos: {top.rate:.2%} right "
+            f"({top.right:,} of {top.searched:,}{rest})",
+            indent=2,
+            hang=4,
         )
     found = result.open_set
     if found is None:
         out.answer("  with strangers: too few people or photos to leave some out")
         return
-    out.answer(
-        f"  with strangers: {count(found.enrolled, 'person', 'people')} enrolled with "
-        f"{found.gallery:,.0f} faces; searched for {found.mated:,.0f} other faces of them, and "
-        f"{found.non_mated:,.0f} faces of {count(found.strangers, 'person', 'people')} left out"
+    out.paragraph(
+        f"with strangers: {count(found.enrolled, 'person', 'people')} enrolled with "
+        f"{_faces(found.gallery)}; searched for {_faces(found.mated, 'other ')} of them, and "
+        f"{_faces(found.non_mated)} of {count(found.strangers, 'person', 'people')} left out",
+        indent=2,
+        hang=4,
     )
     out.answer(f"  (mean ± standard deviation of {count(found.repeats, 'draw')})")
     cells = [
@@ -177,6 +187,10 @@ def _print_identification(out: Output, result: Evaluation) -> None:
         out.answer(line)
     if any(not point.resolved for point in found.points):
         out.answer("    * too few strangers for this rate: not one of them may be named")
+
+
+def _faces(number: float, kind: str = "") -> str:
+    return count(round(number), f"{kind}face")  # a mean over the draws
 
 
 def _point_name(point: OperatingPoint) -> str:
@@ -200,7 +214,7 @@ def print_sweep(out: Output, curve: Sweep, people: int) -> None:
     note = f"calibrated, even odds at {curve.default.threshold:.4f}"
     cells.insert(next(higher, len(cells)), (*_sweep_cells("defaults", curve.default.scores), note))
     header = ("threshold", "precision", "recall", "B-cubed F", "clusters", "in none", "")
-    for line in columns(cells, header=header, right=range(6), indent=2):
+    for line in columns(cells, header=header, right=range(6), indent=2, width=out.width):
         out.answer(line)
 
 

@@ -297,4 +297,4 @@ def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = ()) 
     if files.destination == "-":
         out.detail(summary)
     elif not out.quiet:
-        out.answer(summary)
+        out.paragraph(summary, hang=2)

@@ -186,10 +186,11 @@ def _print(out: Output, result: Identification, absolute: bool) -> None:
     photo = os.path.abspath(result.photo) if absolute else result.photo  # noqa: PTH100
     head = out.styled(f"{photo}: {count(len(result.faces), 'face')}", "bold")
     known = result.indexed_path if absolute else result.indexed_as
-    out.answer(head if known is None else f"{head} (already in the index as {known})")
+    out.paragraph(head if known is None else f"{head} (already in the index as {known})", hang=2)
     for number, face in enumerate(result.faces, 1):
         x1, y1, x2, y2 = face.box
-        out.answer(f"  face {number} at {x1:.0f},{y1:.0f} to {x2:.0f},{y2:.0f}: {_answer(out, face)}")
+        where = f"face {number} at {x1:.0f},{y1:.0f} to {x2:.0f},{y2:.0f}"
+        out.paragraph(f"{where}: {_answer(out, face)}", indent=2, hang=6)
         rows = [
             (
                 f"{near.similarity:.4f}",

@@ -265,7 +265,7 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
 
 
 def _print_rows(out: Output, rows: Sequence[tuple[str, str, str]]) -> None:
-    for line in columns(rows, right=[1], indent=2):
+    for line in columns(rows, right=[1], indent=2, width=out.width):
         out.answer(line)
 
 

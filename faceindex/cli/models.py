@@ -38,6 +38,7 @@ _VERIFY_SCHEMA = "faceindex/models-verify/1"
 _ADD_SCHEMA = "faceindex/models-add/1"
 _PATH_SCHEMA = "faceindex/models-path/1"
 _INDENT = 6
+_NO_FILES = "The model has no weight files."
 
 app = App(subcommand_metavar="[COMMAND] [ARGS]...")
 
@@ -113,20 +114,15 @@ def _list(names: Sequence[str], *, json: bool, quiet: bool, verbose: bool, debug
                 _print_model(out, spec, fully=verbose or bool(names))
             for plugin in useless:
                 out.answer(f"  {plugin.name}")
-                _print_text(out, f"{out.styled('cannot be used', 'error')}: {plugin.reason}")
-                _print_text(out, f"from the package {plugin.distribution}")
+                out.paragraph(f"{out.styled('cannot be used', 'error')}: {plugin.reason}", indent=_INDENT)
+                out.paragraph(f"from the package {plugin.distribution}", indent=_INDENT)
         if not names and not verbose:
             out.hint("For details: faceindex models list NAME")
 
 
-def _print_text(out: Output, text: str) -> None:
-    for line in columns([(text,)], indent=_INDENT, width=out.width):
-        out.answer(line)
-
-
 def _print_model(out: Output, spec: Spec, *, fully: bool) -> None:
     out.answer(f"  {spec.name}")
-    _print_text(out, spec.summary)
+    out.paragraph(spec.summary, indent=_INDENT)
     states = weights_of(spec)
     if fully:
         for line in columns(details(spec, states), indent=_INDENT, width=out.width):
@@ -143,12 +139,14 @@ def _print_model(out: Output, spec: Spec, *, fully: bool) -> None:
         else:
             about.append(out.styled("weights found", "good"))
     if about:
-        _print_text(out, "; ".join(about))
+        out.paragraph("; ".join(about), indent=_INDENT)
     for state in states:
         if state.path is None:
-            _print_text(out, f"missing: {state.file.name} ({size(state.file.size)}). {state.remedy}")
+            out.paragraph(
+                f"missing: {state.file.name} ({size(state.file.size)}). {state.remedy}", indent=_INDENT
+            )
         elif state.problem:
-            _print_text(out, f"{state.problem} {state.remedy}")
+            out.paragraph(f"{state.problem} {state.remedy}", indent=_INDENT)
 
 
 @app.command("fetch")
@@ -207,8 +205,8 @@ def fetch(
                     "remedy": None if error is None else as_flags(error.remedy),
                 }
             )
-        if not done and not json:
-            out.note("There is nothing to fetch: these models have no weight files.")
+        if not done:
+            out.note(_NO_FILES)
         if json:
             out.document(_FETCH_SCHEMA, files=done)
 
@@ -255,6 +253,8 @@ def verify(
             )
         for line in columns(rows):
             out.answer(line)
+        if not rows:
+            out.note(_NO_FILES)
         for error in errors:
             out.error(error.problem, error.remedy)
             out.exit_code = PARTIAL
@@ -319,6 +319,8 @@ def path(
         states = [WeightState.of(weight) for _, weight in _files([name])] if name else []
         if not name:
             out.answer(str(models.weights_folder()))
+        elif not states:
+            out.note(_NO_FILES)
         for state in states:
             if state.problem:
                 out.error(state.problem, state.remedy or "")

@@ -101,11 +101,19 @@ class Output:
     @property
     def width(self) -> int | None:
         """Width at which to wrap: of the terminal; None for a pipe or a file, where programs read lines."""
-        if not self.terminal:
-            return None
-        import shutil
+        return _width_of_terminal(sys.stdout)
 
-        return shutil.get_terminal_size().columns
+    def paragraph(self, text: str, *, indent: int = 0, hang: int | None = None) -> None:
+        """Print text of the answer, wrapped on a terminal; not with ``--json``.
+
+        Parameters
+        ----------
+        text : str
+        indent, hang : int
+            Spaces before the first line, and before later lines; as many if not given.
+        """
+        for line in _wrapped(" " * indent + text, self.width, indent if hang is None else hang):
+            self.answer(line)
 
     def answer(self, text: str = "") -> None:
         """Print a line of the answer; not with ``--json``, whose answer is a `document`."""
@@ -161,7 +169,7 @@ class Output:
     def hint(self, text: str) -> None:
         """Print the next step, if both streams are terminals."""
         if not self.quiet and not self.json and self.terminal and sys.stderr.isatty():
-            self._print(_styled(text, "dim", sys.stderr))
+            self._print(text, style="dim")
 
     def detail(self, text: str) -> None:
         """Print a line to standard error; only with ``--verbose``."""
@@ -170,14 +178,19 @@ class Output:
 
     def warning(self, text: str) -> None:
         """Print a warning; not with ``--quiet``. Parameters in backticks become flags."""
-        self.note(f"{_styled('warning:', 'warning', sys.stderr)} {as_flags(text)}")
+        if not self.quiet:
+            self._print(as_flags(text), label="warning:", style="warning")
 
     def error(self, problem: str, remedy: str = "") -> None:
-        """Print an error and its remedy on one line. Parameters in backticks become flags."""
-        text = as_flags(" ".join(f"{problem} {remedy}".split()))
-        self._print(f"{_styled('error:', 'error', sys.stderr)} {text}")
+        """Print an error and its remedy, one line off a terminal. Parameters in backticks become flags."""
+        self._print(as_flags(" ".join(f"{problem} {remedy}".split())), label="error:", style="error")
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, *, label: str = "", style: str = "") -> None:
+        """Print text to standard error, wrapped on a terminal; the label has the style, or else the text."""
+        text = "\n".join(_wrapped(f"{label} {text}" if label else text, _width_of_terminal(sys.stderr), 0))
+        if style:
+            end = len(label or text)
+            text = _styled(text[:end], style, sys.stderr) + text[end:]
         if self._live is not None:
             self._live(text)
         else:
@@ -268,6 +281,14 @@ def _wrapped(line: str, width: int | None, hang: int) -> list[str]:
     parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
     starts = [line[:hang]] + [" " * hang] * (len(parts) - 1)
     return [start + part.replace("\xa0", " ") for start, part in zip(starts, parts, strict=True)]
+
+
+def _width_of_terminal(stream: TextIO) -> int | None:
+    if not stream.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def width_of(text: str) -> int:

@@ -1,8 +1,8 @@
 """The console script: run simple calls without loading all commands.
 
-Building the commands takes ten times as long as starting Python. The text of ``faceindex --help`` is stored in
-``help.txt``; a test compares it with the generated text. ``index`` and ``identify`` with only paths need no
-parser.
+Building the commands takes ten times as long as starting Python. The text of ``faceindex --help`` is stored
+in ``help.txt``; a test compares it with the generated text. ``index`` and ``identify`` with only paths need
+no parser.
 """
 
 import os

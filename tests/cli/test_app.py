@@ -209,13 +209,13 @@ def test_the_later_of_two_options_counts(clustered, run, monkeypatch: pytest.Mon
 # Wrong usage -----------------------------------------------------------------------------------
 
 WRONG = [
-    ("clutser", "`faceindex` has no command 'clutser'. Did you mean cluster? See `faceindex --help`."),
+    ("clutser", "`faceindex` has no command 'clutser'. Did you mean 'cluster'? See `faceindex --help`."),
     ("xyz", "`faceindex` has no command 'xyz'. See `faceindex --help`."),
-    ("help clutser", "`faceindex` has no command 'clutser'. Did you mean cluster? See `faceindex --help`."),
+    ("help clutser", "`faceindex` has no command 'clutser'. Did you mean 'cluster'? See `faceindex --help`."),
     ("help status x", "`faceindex status` has no commands. See `faceindex status --help`."),
     (
         "export crop x",
-        "`faceindex export` has no command 'crop'. Did you mean crops? See `faceindex export --help`.",
+        "`faceindex export` has no command 'crop'. Did you mean 'crops'? See `faceindex export --help`.",
     ),
     (
         "index x --retry-faild",

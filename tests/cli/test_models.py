@@ -246,7 +246,7 @@ class TestFetch:
     def test_models_without_files(self, run) -> None:
         result = run("models", "fetch", "kmeans")
         assert result.exit_code == 0
-        assert "nothing to fetch" in result.stderr
+        assert result.stderr == "The model has no weight files.\n"
         assert json.loads(run("models", "fetch", "kmeans", "--json").stdout)["files"] == []
 
 

@@ -30,6 +30,36 @@ def test_columns_are_aligned_without_trailing_blanks() -> None:
     assert columns([]) == []
 
 
+def test_the_last_column_is_wrapped_at_a_width() -> None:
+    rows = [("name", "one two three four five six"), ("x", "run `a b c d` or put it into /a/very/long/path")]
+    assert columns(rows, width=26) == [
+        "name  one two three four",
+        "      five six",
+        "x     run `a b c d` or put",
+        "      it into",
+        "      /a/very/long/path",
+    ]
+    assert len(columns(rows)) == 2
+    commands = columns([("run `one two three four` now",)], width=23)
+    assert commands == ["run", "`one two three four`", "now"]
+
+
+def test_messages_are_wrapped_on_terminals_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    words = "word " * 10
+    Output().error(words, "Do.")
+    Output().paragraph(words.strip(), indent=2)
+    assert capsys.readouterr() == (f"  {words.strip()}\n", f"error: {words}Do.\n")
+    stderr = on_terminal(monkeypatch)
+    monkeypatch.setenv("NO_COLOR", "1")
+    Output().error(words, "Do.")
+    assert stderr.getvalue() == "error: word word word word\nword word word word word word\nDo.\n"
+    Output().paragraph(words.strip(), indent=2, hang=4)
+    assert sys.stdout.getvalue() == "  word word word word word\n    word word word word word\n"
+
+
 def test_wide_letters_take_two_cells() -> None:
     assert width_of("日本") == 4
     assert width_of("e\u0301") == 1
