@@ -55,7 +55,11 @@ def cluster(
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(metavar="N", help="The same faces and seed give the same clusters.", show_default=True),
+        typer.Option(
+            metavar="N",
+            help="Random seed: the same faces and seed give the same clusters.",
+            show_default=True,
+        ),
     ] = 0,
     rebuild: Annotated[
         bool,

@@ -53,9 +53,7 @@ NameArgument = Annotated[
 ]
 NamesArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="NAME", help="Models; all of them if there is no NAME.", autocompletion=_complete_any
-    ),
+    typer.Argument(metavar="NAME", help="Models; all models if none is named.", autocompletion=_complete_any),
 ]
 
 
@@ -152,7 +150,10 @@ def _print_model(out: Output, spec: Spec, *, fully: bool) -> None:
 @app.command("fetch")
 def fetch(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="Models.", autocompletion=_complete_networks)
+        list[str],
+        typer.Argument(
+            metavar="NAME", help="Models; `faceindex models` lists them.", autocompletion=_complete_networks
+        ),
     ],
     offline: Annotated[
         bool,

@@ -118,14 +118,14 @@ AbsoluteFlag: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--absolute",
-        help="Absolute paths of photos. Without it, photos have the names given to `index`, which are valid "
-        "paths only in the folder where it ran.",
+        help="Use absolute paths of photos. Without it, photos have the names given to `index`, which are "
+        "valid paths only in the folder where it ran.",
     ),
 ]
 
 CsvFlag: TypeAlias = Annotated[
     bool,
-    typer.Option("--csv", help="Comma-separated values with a header; the default in a pipe or a file."),
+    typer.Option("--csv", help="Print comma-separated values with a header, as in a pipe or a file."),
 ]
 
 # index -----------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ CsvFlag: TypeAlias = Annotated[
 PathsArgument: TypeAlias = Annotated[
     list[str],
     typer.Argument(
-        metavar="PATH", callback=expand_home, help="Folders, searched at any depth, and single photos."
+        metavar="PATH", callback=expand_home, help="Folders, with all their subfolders, and single photos."
     ),
 ]
 
@@ -199,7 +199,7 @@ HalfFlag: TypeAlias = Annotated[
 
 RetryFailedFlag: TypeAlias = Annotated[
     bool,
-    typer.Option("--retry-failed", help="Try unreadable photos again even if they have not changed."),
+    typer.Option("--retry-failed", help="Try unreadable photos again, even if they have not changed."),
 ]
 
 PruneFlag: TypeAlias = Annotated[

@@ -186,7 +186,10 @@ def test_identify_names_the_indexed_photo_with_the_same_content(
     (face,) = index.faces(photo=photo)
     for same in (photo, copy, photo.read_bytes()):
         assert index.identify(same).indexed_as == face.photo
-    assert index.identify(fake_models.make_photo(tmp_path / "new.png", (64, 64, 128), mark=50)).indexed_as is None
+    assert (
+        index.identify(fake_models.make_photo(tmp_path / "new.png", (64, 64, 128), mark=50)).indexed_as
+        is None
+    )
 
 
 def test_public_names_are_importable_and_listed() -> None:

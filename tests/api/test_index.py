@@ -15,6 +15,7 @@ import pytest
 from faceindex import FaceIndex, models
 from faceindex.api import find_index
 from faceindex.api.pins import make_pins
+from faceindex.clustering import neighbours as neighbours_module
 from faceindex.errors import (
     IndexCorrupt,
     IndexNotFound,
@@ -24,7 +25,6 @@ from faceindex.errors import (
     UsageError,
     WeightsInvalid,
 )
-from faceindex.clustering import neighbours as neighbours_module
 from faceindex.store import NewPhoto
 from faceindex.types import Faces
 

@@ -7,7 +7,7 @@ After a deliberate change of words, update the files and read the difference::
 
 A file holds calls of one kind, each with its output and its exit code. On a terminal (80 columns), standard
 output and standard error appear together; in a pipe, lines of standard error are marked with ``2>``. Times,
-rates, sizes, dates and the path of the temporary folder are masked.
+rates, sizes, dates, the version and the path of the temporary folder are masked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from types import ModuleType
 import pytest
 import typer
 
-from faceindex import models
+from faceindex import __version__, models
 from faceindex.cli import render
 from faceindex.cli.app import app
 from faceindex.cli.commands import Group
@@ -240,6 +240,7 @@ def masked(text: str, folder: Path) -> str:
     for path in (str(folder), str(folder.resolve())):
         text = text.replace(path, "/home/ada")
     for pattern, mask in (
+        (rf"\b{re.escape(__version__)}$", "1.2.3"),
         (r"\d+-\d\d-\d\d \d\d:\d\d(:\d\d)?", "2030-01-01 12:00"),
         (r"\b\d\d:\d\d:\d\d\b", "12:00:00"),
         (r"\b[\d,]+\.\d photos/s", "10.0 photos/s"),
@@ -247,7 +248,7 @@ def masked(text: str, folder: Path) -> str:
         (r"\b\d+\.\d [kM]B\b", "1.0 MB"),
         (r"\b\d+ B\b", "1.0 MB"),
     ):
-        text = re.sub(pattern, mask, text)
+        text = re.sub(pattern, mask, text, flags=re.MULTILINE)
     return text
 
 
