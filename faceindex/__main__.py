@@ -1,4 +1,4 @@
-"""``python -m faceindex`` is the command ``faceindex``."""
+"""Run the command ``faceindex`` as ``python -m faceindex``."""
 
 from faceindex.cli.start import main
 

@@ -1,4 +1,4 @@
-"""Boxes and landmarks to aligned face chips.
+"""Align faces: cut chips out of an image by boxes and landmarks.
 
 Alignment ``dlib`` cuts the chips that dlib's face recognition network was trained on: squares in
 which five points (four eye corners, the base of the nose) lie where ``get_face_chip_details`` of
@@ -16,12 +16,12 @@ steps:
 3. The chip's transform is fitted to all ten points, the detector's and the forest's.
 
 Measured with MTCNN for all ten points, the landmarks alone and the forest's points alone: on
-shared/data/people, the true match rates at a false match rate of 1 % are 95.3, 94.5 and 94.7 %. (That is the
-share of the pairs of one person that are more similar than all but 1 % of the pairs of two.) On the LFW
-pairs, the accuracies are 98.9, 98.8 and 98.7 %, with a standard error of 0.13 (`benchmarks/lfw_pairs.py`).
+shared/data/people, the true match rates at a false match rate of 1 % are 95.3, 94.5 and 94.7 %. (The true match
+rate is the share of the same-person pairs that are more similar than 99 % of the different-person pairs.) On the
+LFW pairs, the accuracies are 98.9, 98.8 and 98.7 %, with a standard error of 0.13 (`benchmarks/lfw_pairs.py`).
 
-Alignment ``facenet`` cuts another rectangle of the same fit and stretches it to a square. facenet was trained
-on MTCNN's boxes with a margin, stretched in the same way (davidsandberg/facenet), so its vectors depend on
+Alignment ``facenet`` fits the face in the same way, cuts another rectangle, and stretches it to a square. facenet
+was trained on MTCNN's boxes with a margin, stretched in the same way (davidsandberg/facenet), so its vectors depend on
 the surroundings of a face too. The table lists true match rates in per cent, with MTCNN, on 1,345 photos of
 LFW and on 400 photos of shared/data/people (`benchmarks/facenet_chips.py --quick`). Sides and centres are
 fractions of the side of dlib's chip.
@@ -40,8 +40,8 @@ same, with margin 32 of 160 px          97.7   88.6    91.9    76.1
 1.00 x 1.35, centred at 0.50, 0.47      96.9   86.3    89.3    72.4
 ======================================  =====  ======  ======  ======
 
-Larger chips give better results on LFW, where the photos of a person are often of one day, and worse results
-on people/. The one in use (bold) lies between. On all 3,000 LFW pairs in ten folds, the accuracies of the
+Larger chips give better results on LFW, where the photos of a person were often taken on one day, and worse
+results on people/. The chip in use (bold) is a compromise. On all 3,000 LFW pairs in ten folds, the accuracies of the
 last three are 99.00, 99.17 and 99.27 %, with standard errors of 0.13, 0.13 and 0.10; at least one pair has a
 wrong label.
 

@@ -90,7 +90,7 @@ class BatchSize:
         Approximate memory of one item in the network. On a GPU, the number is what fits into a quarter of
         the free memory.
     most : int
-        Upper limit on a GPU; more than some hundred gain nothing.
+        Upper limit on a GPU; more than a few hundred gain nothing.
 
     Attributes
     ----------

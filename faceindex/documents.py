@@ -100,7 +100,7 @@ def _less_common(value: object) -> Json:
 
 
 def _array(array: np.ndarray[Any, Any], numpy: Any) -> Json:
-    """Whole arrays at once: one call for each number takes about ten times as long."""
+    """Convert a whole array at once: one call for each number takes about ten times as long."""
     if array.dtype.kind in "biu":
         return array.tolist()  # type: ignore[no-any-return]
     if array.dtype.kind == "f":

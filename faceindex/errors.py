@@ -160,7 +160,7 @@ class BrokenModel(ModelError):
 
 
 class WeightsNotFound(ModelError):
-    """A weight file is in none of the places where it may lie."""
+    """A weight file is in none of the folders that are searched."""
 
 
 class WeightsInvalid(ModelError):

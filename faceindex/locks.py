@@ -27,7 +27,7 @@ _ATTEMPTS, _PAUSE = 3, 0.01  # seconds
 
 
 class Holder(NamedTuple):
-    """The process that holds a lock; None where the file does not name it.
+    """The process that holds a lock. A field is None if the file does not contain it.
 
     Attributes
     ----------

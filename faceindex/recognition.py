@@ -161,8 +161,8 @@ class Recogniser:
             return self.decode_photo(bytes(photo), "<bytes>" if name is None else name)
         from faceindex.images.inputs import from_pixels
 
-        decoded = from_pixels(cast(Image, photo))
-        return LoadedPhoto(b"", f"<{type(photo).__name__}>" if name is None else name, decoded, 1)
+        name = f"<{type(photo).__name__}>" if name is None else name
+        return LoadedPhoto(b"", name, from_pixels(cast(Image, photo), name), 1)
 
     def decode_photo(self, data: bytes, path: str) -> LoadedPhoto:
         """Decode the content of a file at the scale that the detector needs.
@@ -281,7 +281,7 @@ class Recogniser:
         height, width = image.shape[:2]
         corners, limits = detections.boxes, np.array([width, height], np.float32)
         inside = np.minimum(corners[:, 2:], limits) - np.maximum(corners[:, :2], 0)
-        with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity is no area either
+        with np.errstate(invalid="ignore", over="ignore"):  # infinity minus infinity is NaN
             area = (corners[:, 2:] - corners[:, :2]).clip(0).prod(axis=1)
         visible = inside.clip(0).prod(axis=1) / np.where(area > 0, area, np.inf)
         usable: BoolArray = (detections.scores >= self.detector.spec.threshold) & (visible >= _MIN_VISIBLE)

@@ -1,4 +1,4 @@
-"""Plain data that rooms pass to each other: structures of numpy arrays with fixed shapes and dtypes.
+"""Plain data that packages pass to each other: structures of numpy arrays with fixed shapes and dtypes.
 
 Conventions everywhere:
 

@@ -17,7 +17,7 @@ __all__ = ["faces_as_frame"]
 
 
 def faces_as_frame(table: FaceTable, names: PhotoNames) -> pandas.DataFrame:
-    """Return faces as a DataFrame, a row each; see `faceindex.FaceIndex.to_pandas`."""
+    """Return faces as a DataFrame, one per row; see `faceindex.FaceIndex.to_pandas`."""
     try:
         import pandas
     except ImportError:

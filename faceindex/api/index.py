@@ -233,7 +233,7 @@ class FaceIndex:
         return self._reader.vectors()
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return all faces as a pandas DataFrame, a row each, indexed by face id.
+        """Return all faces as a pandas DataFrame, one per row, indexed by face id.
 
         The columns are ``photo, path, x1, y1, x2, y2, score, cluster, similarity``; ``cluster`` is a
         nullable integer. Raises `UsageError` if pandas is not installed.
@@ -437,8 +437,9 @@ class FaceIndex:
             If the face is not in the index, or its photo cannot be read or has changed.
         """
         from faceindex.api.queries import crop_face
+        from faceindex.api.results import Face
 
-        return crop_face(self._reader, face if isinstance(face, int) else face.face, margin, aligned)
+        return crop_face(self._reader, face.face if isinstance(face, Face) else face, margin, aligned)
 
     def _get_queries(self) -> Queries:
         if self._queries is None:

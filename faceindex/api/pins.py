@@ -70,7 +70,7 @@ def _with_upsample(spec: DetectorSpec, settings: Settings) -> Settings:
     if wanted is not None and not (math.isfinite(wanted) and wanted >= _LEAST_MIN_FACE):
         raise UsageError(
             f"`min_face` is {wanted:g} px.",
-            f"Choose {_LEAST_MIN_FACE} or more; people can be told apart from about 20 px.",
+            f"Choose {_LEAST_MIN_FACE} or more; people can be distinguished from about 20 px.",
         )
     option = next((option for option in spec.options if option.name == "upsample"), None)
     if spec.window is None or option is None:

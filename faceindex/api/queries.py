@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
@@ -39,7 +40,7 @@ class Queries:
     reader : Reader
     device : str
     recogniser : Recogniser, optional
-        None loads the pinned models when they are needed first.
+        None loads the pinned models when they are first needed.
     """
 
     def __init__(self, reader: Reader, device: str, recogniser: Recogniser | None = None) -> None:
@@ -59,11 +60,14 @@ class Queries:
         self, photo: PhotoInput | Iterable[PhotoInput], neighbours: int, threshold: float | None
     ) -> Identification | list[Identification]:
         """Identify the people on a photo or on several; see `faceindex.FaceIndex.identify`."""
-        if self._recogniser is None:
-            self._load_in_parallel()
+        if neighbours < 0:
+            raise UsageError(f"`neighbours` is {neighbours}.", "Choose 0 or more.")
         if is_one_photo(photo):
-            loaded = self.recogniser().load_photo(cast("PhotoInput", photo))
-            return self._identify_batch([loaded], neighbours, threshold)[0]
+            loaded = self._load(cast("PhotoInput", photo))
+            (result,) = self._identify_batch([loaded], neighbours, threshold)
+            if result.error is not None:
+                raise result.error
+            return result
         results: list[Identification] = []
         waiting = iter(cast("Iterable[PhotoInput]", photo))
         while batch := list(itertools.islice(waiting, _BATCH)):
@@ -123,24 +127,43 @@ class Queries:
             )
         return Identification(photo, tuple(found))
 
+    def _load(self, photo: PhotoInput) -> LoadedPhoto:
+        """Load a photo. A file is read before the models, which take seconds to load."""
+        name = None
+        if isinstance(photo, (str, os.PathLike)):
+            name, photo = os.fspath(photo), images.read(photo)
+        if self._recogniser is None:
+            self._load_in_parallel()
+        return self.recogniser().load_photo(photo, name)
+
     def _try_to_load(self, photo: PhotoInput) -> LoadedPhoto | ImageError:
         try:
-            return self.recogniser().load_photo(photo)
+            return self._load(photo)
         except ImageError as error:
             return error
+
+    def _recognise(self, photos: Sequence[LoadedPhoto]) -> list[Faces | ImageError]:
+        """Recognise a batch; photo by photo if one of them cannot be decoded at a finer scale."""
+        try:
+            return [*self.recogniser().recognise(photos)] if photos else []
+        except ImageError as error:
+            if len(photos) == 1:
+                return [error]
+            return [found for photo in photos for found in self._recognise([photo])]
 
     def _identify_batch(
         self, batch: Sequence[LoadedPhoto | ImageError], neighbours: int, threshold: float | None
     ) -> list[Identification]:
-        loaded = [photo for photo in batch if not isinstance(photo, ImageError)]
-        found = iter(self.recogniser().recognise(loaded))
+        recognised = iter(self._recognise([photo for photo in batch if not isinstance(photo, ImageError)]))
         results = []
         for photo in batch:
             if isinstance(photo, ImageError):
                 results.append(Identification(photo.path, (), error=photo))
-                continue
-            result = self.identify_faces(photo.path, next(found), neighbours, threshold)
-            results.append(Identification(photo.path, result.faces, *self._indexed_as(photo)))
+            elif isinstance(found := next(recognised), ImageError):
+                results.append(Identification(photo.path, (), error=found))
+            else:
+                result = self.identify_faces(photo.path, found, neighbours, threshold)
+                results.append(Identification(photo.path, result.faces, *self._indexed_as(photo)))
         return results
 
     def _indexed_as(self, photo: LoadedPhoto) -> tuple[str | None, str | None]:

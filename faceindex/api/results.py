@@ -95,9 +95,9 @@ class ClusterResult(_Result):
     kept : int
         Number of faces that kept their cluster.
     started_over : bool
-        Whether all faces were clustered afresh and earlier clusters only lent their ids.
+        Whether all faces were clustered afresh. Earlier clusters then only determine the ids.
     threshold : float or None
-        The similarity at which two faces are equally likely to show one person or two.
+        The similarity at which two faces are as likely to show one person as two people.
     """
 
     algorithm: str
@@ -203,10 +203,10 @@ class IndexPlan(_Result):
     unreachable : int
         Files and folders that cannot be read.
     gone, missing : int
-        Photos that no longer exist, and would be removed or kept as in `Summary`; `to_compare` may contain
-        them under new names.
+        Photos that no longer exist: those that would be removed, and those that would be kept, as in
+        `Summary`. `to_compare` may contain them under new names.
     seconds : float or None
-        Forecast for new, changed and retried photos; None if no earlier run is a measure.
+        Forecast for new, changed and retried photos; None without an earlier run to compute it from.
     photos_per_second : float or None
         The rate of the earlier run.
     measured_at : datetime or None

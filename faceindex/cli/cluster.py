@@ -132,7 +132,7 @@ def _print_result(out: Output, faces: FaceIndex, result: ClusterResult, seed: in
     )
     details = [result.algorithm]
     if result.threshold is not None:
-        details.append(f"two faces are linked from similarity {result.threshold:.4f}")
+        details.append(f"faces are linked at similarity {result.threshold:.4f} or more")
     if result.kept:
         details.append(f"{count(result.kept, 'face')} kept their cluster")
     out.paragraph(f"({'; '.join(details)})")

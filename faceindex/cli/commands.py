@@ -136,7 +136,7 @@ class App(typer.Typer):
     Parameters
     ----------
     **settings
-        Of `typer.Typer`.
+        Passed to `typer.Typer`.
     """
 
     def __init__(self, **settings: Any) -> None:

@@ -31,7 +31,7 @@ _MOST_CLUSTERS = 50  # the largest ones; a longer list is of no use on a termina
 
 
 def register_shells() -> None:
-    """Prepare typer to complete the words of a shell, if a shell runs this process for that."""
+    """Register typer's completion classes, if a shell runs this process to complete a word."""
     if os.environ.get(_VARIABLE):
         from typer.completion import completion_init  # type: ignore[attr-defined]
 

@@ -40,7 +40,7 @@ def faces(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """List the faces, a row each.
+    """List the faces, one per row.
 
     Each row has the photo, the box in pixels, the score of the detector, the cluster, and the similarity to
     the centre of the cluster. A terminal gets a table; a pipe or a file gets CSV with the columns

@@ -25,10 +25,10 @@ _TRIM_COMMITS = 2  # commits per trim: trimming takes 1 % of the time; 3 % if do
 class HeapKeeper:
     """Keeps the C heap from growing over thousands of photos; does nothing without glibc.
 
-    Photos of ever new sizes leave holes of ever new sizes in the heap, of which glibc returns only the
-    end to the operating system. The peak of `index` on 8,000 photos was 1.04 times that on 800 with fixed
-    thresholds, and 1.11 times without; trimming lowered the peak on 2,400 photos from 634 to 603 MiB in
-    the same time (`benchmarks/memory.py`).
+    Photos of many sizes leave holes of many sizes in the heap, and glibc returns only the free end of the heap
+    to the operating system. With fixed thresholds, the peak of `index` on 8,000 photos was 1.04 times that on
+    800; without, 1.11 times. Trimming lowered the peak on 2,400 photos from 634 to 603 MiB in the same time
+    (`benchmarks/memory.py`).
     """
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class RunLog:
-    """Appends the events of a run to a file. Use as a context manager, which logs what it raises.
+    """Appends the events of a run to a file. Use as a context manager: an error that ends the run is logged.
 
     If the disk is full or fails during the run, a warning is printed and the run continues without a log.
 

@@ -51,8 +51,8 @@ class WeightState:
     unverified : bool
         Whether the user accepted it although it is not the published file.
     problem : str or None
-        Why it cannot be used, as far as this shows without reading it: it is missing, or the record of the
-        user's acceptance is damaged.
+        Why it cannot be used: it is missing, or the record of the user's acceptance is damaged. The file
+        itself is not read.
     remedy : str or None
         How to get or repair it.
     """

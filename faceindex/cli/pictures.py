@@ -209,7 +209,7 @@ def open_in_viewer(path: Path, environment: Mapping[str, str] = os.environ) -> N
     try:
         code = process.wait(_FAILURE_SECONDS)
     except subprocess.TimeoutExpired:
-        process.returncode = 0  # it is showing the picture; without this, Python warns that it still runs
+        process.returncode = 0  # the viewer keeps running, about which Python would warn
         return
     if code:
         raise _no_viewer(path, f"{name} ended with code {code}")

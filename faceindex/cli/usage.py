@@ -1,4 +1,4 @@
-"""Errors of typer's parser as errors of faceindex: what is wrong, and what to write instead.
+"""Convert errors of typer's parser to errors of faceindex: what is wrong, and what to write instead.
 
 The parser's error classes are not public and have changed their module between versions of typer, so they
 are recognised by their names. An unknown class keeps typer's message.

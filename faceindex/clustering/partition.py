@@ -2,8 +2,8 @@
 
 It is an inverted file (Jegou et al. 2011, https://doi.org/10.1109/TPAMI.2010.57) with cells of a constant
 average size. Spherical k-means first makes groups of cells, then the cells inside each group. A vector is
-compared only with the centroids near its own cell. So the time per vector, of fitting the cells and of
-finding those near a vector, does not grow with the number of cells.
+compared only with the centroids near its own cell. The time per vector, for fitting the cells and for finding
+the cells near a vector, therefore does not grow with the number of cells.
 """
 
 from __future__ import annotations

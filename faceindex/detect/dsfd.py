@@ -192,8 +192,8 @@ class LightDSFD(DSFD):
 
     25 photos of people/ were enlarged until a face was 300 to 1,200 px high, with and without noise (240
     images). It finds that face on all images, and 13 more faces, all of people in the background of one
-    photo. At one scale only, it finds the face on 212 images, and 539 more, nearly all in patches of skin:
-    one on every second image at 500 px, five or six on each at 1,200 px.
+    photo. At one scale only, it finds the face on 212 images, and 539 more boxes, nearly all of them patches
+    of skin: one on every second image at 500 px, five or six on each at 1,200 px.
 
     One scale takes about 0.2 s per megapixel on one core of an AMD EPYC, and 120 bytes per pixel. Images of
     more than 8 megapixels (1 GB) are reduced to 8 megapixels.

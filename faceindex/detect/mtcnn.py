@@ -64,7 +64,7 @@ class _Candidates:
 
 @dataclass(slots=True)
 class _Proposals:
-    """Windows that P-Net takes for faces: parallel arrays. `windows` are x1 y1 on their level."""
+    """Windows that P-Net classifies as faces: parallel arrays. `windows` are x1 y1 on their level."""
 
     windows: F32
     scores: F32

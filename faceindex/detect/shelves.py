@@ -34,7 +34,7 @@ class Piece:
     shape : (height, width)
         Size of the whole level.
     rows, columns : (first, end)
-        The part of the level; first ones are even.
+        The part of the level; the first row and the first column are even.
     """
 
     image: int

@@ -207,7 +207,7 @@ class _PhotoFinder:
 
 
 def _unique(named: Iterable[tuple[str, int]]) -> tuple[dict[str, int], set[str]]:
-    """Return the ids of the names that one photo has, and the names that several photos have."""
+    """Return the photo of each name that only one photo has, and the names that several photos share."""
     pairs = [(os.path.normpath(name), photo) for name, photo in named]
     counts = Counter(name for name, _ in pairs)
     return {name: photo for name, photo in pairs if counts[name] == 1}, {

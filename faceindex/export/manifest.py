@@ -67,7 +67,7 @@ class Entry:
 class Manifest:
     """The manifest file, a journal: each line is appended *before* its file gets its final name.
 
-    So the next run recognises every file of a run that was killed at any point. A name may have several
+    The next run therefore recognises every file, even if the run was killed. A name may have several
     entries until `rewrite`; the file matches one of them.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Accuracy of identification: how often the right person is named, and how often a stranger is.
+"""Accuracy of identification: how often a face gets the right person, and how often a stranger gets one.
 
 Here, a person is all faces with one label, not a cluster. Similarities follow the rule of
 `faceindex.identification`: the similarity of a person is the mean over their three most similar faces.
@@ -376,7 +376,7 @@ def _best_of_few(similarities: F32, top_faces: int) -> F32:
     for i in range(similarities.shape[1]):
         moving = similarities[:, i]
         for j in range(top_faces - 1, -1, -1):
-            # The greater value stays in place j, the lesser one moves on to place j - 1.
+            # The greater value stays at position j, the smaller one moves on to position j - 1.
             lesser = np.minimum(best[:, j], moving)
             np.maximum(best[:, j], moving, out=best[:, j])
             moving = lesser

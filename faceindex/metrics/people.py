@@ -34,8 +34,8 @@ class Person:
     others : int
         Labelled faces of other people in it.
     own_cluster : int or None
-        The cluster of this person if each cluster belongs to at most one person; None if only a face in
-        no cluster is left, or nothing.
+        The cluster of this person if each cluster is assigned to at most one person; None if no cluster
+        is left, or only a face in no cluster.
     in_own : int
         Photos in it.
     """
@@ -72,7 +72,7 @@ class Confusion:
     clusters : list of (cluster, faces of owner, faces of other)
         The shared clusters. In each, one of the two has more faces than anybody else.
     misplaced : (m,) int64
-        Positions of the faces of whichever of the two has fewer in each cluster.
+        Positions, in each shared cluster, of the faces of the person who has fewer there.
     """
 
     owner: str

@@ -171,7 +171,7 @@ class _PartialFile:
             return 0
 
     def begin(self, version: str) -> None:
-        """Delete what there is and store the version of a new download."""
+        """Delete the partial file, and store the version of a new download."""
         self.delete()
         info = {"url": self.url, "version": version}
         self._info_path.write_text(json.dumps(info) + "\n", encoding="utf-8")
@@ -246,7 +246,7 @@ def _prepare(
 ) -> int:
     """Check the headers of a response; return the offset of its first byte in the file.
 
-    If the response starts at the first byte, the partial file is started anew.
+    If the response starts at the first byte, the partial file is emptied.
     """
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
@@ -254,7 +254,7 @@ def _prepare(
             partial.delete()
             raise FetchFailed(
                 f"The server sent a byte range of {weight.url} that was not requested.",
-                "Run it again: the download starts from the beginning.",
+                "Try again: the download starts from the beginning.",
             )
         total = None if content_range[2] == "*" else int(content_range[2])
     else:
@@ -312,7 +312,7 @@ def _receive(
         raise FetchFailed(
             f"The connection to {weight.url} broke after {size:,} of {weight.size:,} bytes{reason}; they are "
             f"kept in {partial.path}.",
-            "Run it again to resume.",
+            "Try again: the download continues from there.",
         )
 
 

@@ -36,7 +36,7 @@ _ENVIRONMENT_VARIABLE = "FACEINDEX_WEIGHTS"
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The user accepted a file that nobody published. It is used only while it has this content."""
+    """The user's acceptance of a file that is not the published one; valid only for this content."""
 
     sha256: str
     size: int

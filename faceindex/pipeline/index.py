@@ -102,6 +102,6 @@ def index_photos(
 
 
 def _all_unchanged(summary: Summary) -> ScanCounts:
-    """What the next run will find if nothing changes."""
+    """Return the counts of the next run if nothing changes."""
     photos = summary.unchanged + summary.new + summary.changed + summary.moved
     return ScanCounts(photos, summary.ignored, summary.unreadable)

@@ -1,7 +1,7 @@
-"""The commit protocol: vectors first, then one transaction that names them.
+"""The commit protocol: first the vectors, then one transaction that refers to them.
 
-A process that is killed at any moment leaves the whole batch or none of it, and all earlier commits. What it
-appended to the vector file without naming it is deleted when the next writer opens the index.
+A process that is killed at any moment leaves the whole batch or none of it, and all earlier commits. Vectors
+that no transaction refers to are deleted when the next writer opens the index.
 """
 
 from __future__ import annotations

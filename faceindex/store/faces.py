@@ -1,6 +1,6 @@
 """Live faces in the catalog, and their positions on the photos as BLOBs and as arrays.
 
-Apart from `photo_records` because it needs numpy.
+Separate from `photo_records`, which does not import numpy.
 """
 
 from __future__ import annotations

@@ -187,7 +187,7 @@ class _Damaged(ValueError):
 def _read(
     path: Path, vectors: F32, params: HnswParams, make: Callable[[dict[str, Any]], Any], *, verify: bool
 ) -> tuple[Any, int, I64] | None:
-    """Return `make` of the state in a file, the rows covered, and the rows in it; None if it is unusable."""
+    """Return ``make(state)`` of a file, the rows it covers, and the rows in it; None if it is unusable."""
     try:
         state, covered = _unpack(np.memmap(path, np.uint8, "r"), vectors, params, verify)
         return make(state), covered, np.sort(state["label_lookup_external"].astype(np.int64))

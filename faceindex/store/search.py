@@ -161,7 +161,7 @@ class Search:
                 generation, rows = self._catalog.generation, self._catalog.rows
                 faces, row_of_face = face_rows(self._catalog)
             if len(row_of_face) and int(row_of_face.max()) >= rows:
-                raise corrupt(self._catalog.path, f"it names row {int(row_of_face.max())} of {rows}")
+                raise corrupt(self._catalog.path, f"it refers to row {int(row_of_face.max())} of {rows}")
             face_of_row = np.full(rows, -1, np.int64)
             face_of_row[row_of_face] = faces
             self._cached_rows = _Rows(generation, rows, len(faces), face_of_row, face_of_row >= 0)

@@ -1,7 +1,7 @@
 """``vectors.f32``: unit vectors, one row after the other, little-endian float32, no header.
 
-The catalog alone stores the number of rows. So an append needs no journal: new rows count from the moment
-when a transaction of the catalog names them.
+Only the catalog stores the number of rows. So an append needs no journal: new rows are valid once a
+transaction of the catalog has raised the number.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -20,20 +21,20 @@ _PROGRAM += "from faceindex.cli.app import main; main()"
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of the developer's own index, colours or folder has a say."""
+    """Remove the developer's own settings, and work in an empty folder."""
     for name in ("FACEINDEX_INDEX", "FACEINDEX_WEIGHTS", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def run() -> Callable[..., object]:
+def run() -> Callable[..., Any]:
     """Run a command in this process; ``.exit_code``, ``.stdout``, ``.stderr``."""
     return lambda *args: CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 @pytest.fixture
-def index_album(run: Callable[..., object], fake_models: ModuleType) -> Callable[..., object]:
+def index_album(run: Callable[..., Any], fake_models: ModuleType) -> Callable[..., Any]:
     """Index paths with the fake models."""
     return lambda *args: run("index", "--detector", "fake", "--embedder", "fake", *args)
 
@@ -41,18 +42,18 @@ def index_album(run: Callable[..., object], fake_models: ModuleType) -> Callable
 @pytest.fixture
 def album(fake_models: ModuleType, tmp_path: Path) -> Path:
     """Three people with four photos each, not indexed."""
-    return fake_models.make_album(tmp_path / "album")
+    return Path(fake_models.make_album(tmp_path / "album"))
 
 
 @pytest.fixture
-def indexed(album: Path, index_album: Callable[..., object]) -> Path:
+def indexed(album: Path, index_album: Callable[..., Any]) -> Path:
     """The album, indexed in ``.faceindex`` of the current folder."""
     assert index_album("album").exit_code == 0
     return album
 
 
 @pytest.fixture
-def clustered(indexed: Path, run: Callable[..., object]) -> Path:
+def clustered(indexed: Path, run: Callable[..., Any]) -> Path:
     """The album, indexed and clustered."""
     assert run("cluster").exit_code == 0
     return indexed

@@ -7,7 +7,9 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -17,7 +19,7 @@ from faceindex.cli.app import app
 from faceindex.cli.commands import Command, Group, examples
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-GROUP = typer.main.get_command(app)
+GROUP: Any = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)
 GROUPS = [name for name in COMMANDS if hasattr(GROUP.commands[name], "commands")]
 LEAVES = {  # commands that are not groups, by their full names
@@ -32,10 +34,10 @@ ALL = {"": GROUP, **{name: GROUP.commands[name] for name in GROUPS}, **LEAVES}
 HEAVY = {"torch", "dlib", "sklearn", "numba", "hnswlib", "numpy", "scipy", "PIL"}
 
 
-def help_of(name: str, run) -> str:
+def help_of(name: str, run: Callable[..., Any]) -> str:
     result = run(*name.split(), "--help")
     assert result.exit_code == 0
-    return result.stdout
+    return str(result.stdout)
 
 
 def test_the_commands_are_those_of_the_design() -> None:

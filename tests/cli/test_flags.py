@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -78,7 +79,7 @@ def test_every_flag_is_an_option_of_a_command() -> None:
     assert not sorted(set(FLAGS.values()) - set(_options(typer.main.get_command(app))))
 
 
-def _options(command: object) -> list[str]:
+def _options(command: Any) -> list[str]:
     found = [name for parameter in command.params for name in parameter.opts]
     for sub in getattr(command, "commands", {}).values():
         found += _options(sub)

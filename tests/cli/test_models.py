@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -18,7 +19,8 @@ from faceindex import models
 from faceindex.cli.app import app
 from faceindex.models import ModelOption, WeightFile, builtin
 
-COMMANDS = typer.main.get_command(app).commands["models"].commands
+PROGRAM: Any = typer.main.get_command(app)
+COMMANDS = PROGRAM.commands["models"].commands
 CONTENT = b"layer by layer" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 

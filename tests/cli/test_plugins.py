@@ -62,7 +62,7 @@ def documented_package(folder: Path) -> str:
     blocks = re.findall(
         r"<!-- example package: (\S+) -->\n```\w+\n(.*?)```", page.read_text(encoding="utf-8"), re.S
     )
-    files = dict(blocks)
+    files: dict[str, str] = dict(blocks)
     for name, text in files.items():
         if name.endswith(".py"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

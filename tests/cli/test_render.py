@@ -57,6 +57,7 @@ def test_messages_are_wrapped_on_terminals_only(
     Output().error(words, "Do.")
     assert stderr.getvalue() == "error: word word word word\nword word word word word word\nDo.\n"
     Output().paragraph(words.strip(), indent=2, hang=4)
+    assert isinstance(sys.stdout, Terminal)
     assert sys.stdout.getvalue() == "  word word word word word\n    word word word word word\n"
 
 

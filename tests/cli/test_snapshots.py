@@ -22,6 +22,7 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
@@ -333,7 +334,7 @@ def test_every_snapshot_is_in_use() -> None:
 
 def all_commands() -> list[str]:
     found = [""]
-    group = typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)
     for name in group.list_commands(None):
         command = group.commands[name]
         found.append(name)

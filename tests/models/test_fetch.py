@@ -169,7 +169,7 @@ def test_an_interrupted_download_is_resumed(server: Server, weight: WeightFile, 
         fetch_weights(weight)
     assert str(folder / "test-net.pt.part") in info.value.problem
     assert (folder / "test-net.pt.part").read_bytes() == CONTENT[:300_000]
-    assert info.value.remedy == "Run it again to resume."
+    assert info.value.remedy == "Try again: the download continues from there."
     with pytest.raises(WeightsNotFound):
         find_weights(weight)
     server.cut_after = 100_000
