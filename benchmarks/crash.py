@@ -30,7 +30,7 @@ CHILD = """
 import sys
 from faceindex import FaceIndex
 from faceindex.pipeline import Committed, run
-run._COMMIT_PHOTOS = 16
+run.COMMIT_PHOTOS = 16
 print(0, flush=True)
 def report(event):
     if isinstance(event, Committed):

@@ -39,7 +39,7 @@ from peers import about, add_peers_argument
 
 from faceindex import images, models
 from faceindex.detect import Detector
-from faceindex.pipeline.run import _BATCH_PHOTOS, _workers
+from faceindex.pipeline.run import BATCH_PHOTOS, count_workers
 from faceindex.recognition import use_one_thread
 from faceindex.types import Detections, Image
 
@@ -87,7 +87,7 @@ class Clock:
 
 
 def batches(photos: Sequence[Image]) -> list[Sequence[Image]]:
-    return [photos[start : start + _BATCH_PHOTOS] for start in range(0, len(photos), _BATCH_PHOTOS)]
+    return [photos[start : start + BATCH_PHOTOS] for start in range(0, len(photos), BATCH_PHOTOS)]
 
 
 def ours_on(
@@ -105,7 +105,7 @@ def ours_on(
     def one_by_one() -> list[Detections]:
         return [detector.detect([photo])[0] for photo in block]
 
-    list(pool.map(detector.detect, [block[:1]] * _workers()))
+    list(pool.map(detector.detect, [block[:1]] * count_workers()))
     found = clock.time(OURS, in_workers)
     detector.detect(block[:1])
     clock.time("ours, one photo at a time, default threads", one_by_one)
@@ -133,7 +133,7 @@ def run(paths: list[Path], blocks: int, options: argparse.Namespace) -> dict[str
     peer = FacenetPeer(options.peers)
     clock, differences = Clock(), Differences()
     without: list[str] = []  # photos without a face
-    workers = _workers()
+    workers = count_workers()
     with ThreadPoolExecutor(workers, initializer=use_one_thread) as pool:
         for number in range(blocks):
             some = paths[number::blocks]

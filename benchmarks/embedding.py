@@ -37,7 +37,7 @@ from faceindex.detect import Detector
 from faceindex.embed import Embedder
 from faceindex.embed.dlib_resnet import DlibResNet
 from faceindex.embed.facenet_net import InceptionResnetV1
-from faceindex.pipeline.run import _BATCH_PHOTOS, _workers
+from faceindex.pipeline.run import BATCH_PHOTOS, count_workers
 from faceindex.recognition import Recogniser, use_one_thread
 from faceindex.state_dicts import load_network
 from faceindex.types import F32, U8
@@ -76,8 +76,8 @@ def chips_of(paths: Sequence[Path], detector: Detector, embedder: Embedder) -> l
     """Return the chips of the faces on photos, in the batches that `index` makes."""
     recorder = ChipRecorder(embedder)
     recogniser = Recogniser(detector, recorder)
-    for start in range(0, len(paths), _BATCH_PHOTOS):
-        recogniser.recognise([recogniser.load_photo(path) for path in paths[start : start + _BATCH_PHOTOS]])
+    for start in range(0, len(paths), BATCH_PHOTOS):
+        recogniser.recognise([recogniser.load_photo(path) for path in paths[start : start + BATCH_PHOTOS]])
     return recorder.batches
 
 
@@ -184,7 +184,7 @@ def run_embedder(
         "gmac_per_face": macs / 1e9,
         "faces_of_batches": [len(some) for some in chips],
     }
-    for threads in sorted({1, _workers()}):
+    for threads in sorted({1, count_workers()}):
         torch.set_num_threads(threads)
         measured = {work.name: measure(embedder, work, pool, threads, macs, rounds) for work in works}
         torch.set_num_threads(default)
@@ -226,7 +226,7 @@ def main() -> None:
     use_weights_beside(options.data)
     details: dict[str, object] = {}
     rows: list[dict[str, object]] = []
-    with ThreadPoolExecutor(_workers(), initializer=use_one_thread) as pool:
+    with ThreadPoolExecutor(count_workers(), initializer=use_one_thread) as pool:
         for name in options.embedders:
             details[name], more = run_embedder(name, paths, rounds, pool)
             rows += more

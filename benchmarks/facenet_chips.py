@@ -79,7 +79,7 @@ def cut_box(margin: float) -> Cutter:
 
 def cut_frame(frame: tuple[float, float, float, float]) -> Cutter:
     width, height, x, y = frame
-    part = align._Frame(x, y, width, height)
+    part = align.Frame(x, y, width, height)
     return lambda image, face: align._extract(image, part.within(face[1]), SIZE)
 
 
@@ -159,7 +159,7 @@ def main() -> None:
     lfw = find(sorted({name for a, b, _ in pairs for name in (a, b)}), central_face)
     people = find(photos, largest_face)
 
-    used = align._FRAMES["facenet"]
+    used = align.FRAMES["facenet"]
     frames = dict.fromkeys([*FRAMES, (used.width, used.height, used.x, used.y)])
     plain, flipping = Facenet(spec), Facenet(spec, flip=True)
     variants: dict[str, tuple[Facenet, Cutter]] = {

@@ -127,7 +127,7 @@ def _fit(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _extract(image: Image, transforms: np.ndarray, alignment: Alignment) -> U8:
-    frame = align._FRAMES[alignment.name]
+    frame = align.FRAMES[alignment.name]
     return np.stack([align._extract(image, frame.within(t), alignment.size) for t in transforms])
 
 

@@ -16,15 +16,16 @@ steps:
 3. The chip's transform is fitted to all ten points, the detector's and the forest's.
 
 Measured with MTCNN for all ten points, the landmarks alone and the forest's points alone: on
-shared/data/people, the true match rates at a false match rate of 1 % are 95.3, 94.5 and 94.7 %. (The true match
-rate is the share of the same-person pairs that are more similar than 99 % of the different-person pairs.) On the
-LFW pairs, the accuracies are 98.9, 98.8 and 98.7 %, with a standard error of 0.13 (`benchmarks/lfw_pairs.py`).
+shared/data/people, the true match rates at a false match rate of 1 % are 95.3, 94.5 and 94.7 %. (The true
+match rate is the share of the same-person pairs that are more similar than 99 % of the different-person
+pairs.) On the LFW pairs, the accuracies are 98.9, 98.8 and 98.7 %, with a standard error of 0.13
+(`benchmarks/lfw_pairs.py`).
 
-Alignment ``facenet`` fits the face in the same way, cuts another rectangle, and stretches it to a square. facenet
-was trained on MTCNN's boxes with a margin, stretched in the same way (davidsandberg/facenet), so its vectors depend on
-the surroundings of a face too. The table lists true match rates in per cent, with MTCNN, on 1,345 photos of
-LFW and on 400 photos of shared/data/people (`benchmarks/facenet_chips.py --quick`). Sides and centres are
-fractions of the side of dlib's chip.
+Alignment ``facenet`` fits the face in the same way, cuts another rectangle, and stretches it to a square.
+facenet was trained on MTCNN's boxes with a margin, stretched in the same way (davidsandberg/facenet), so its
+vectors depend on the surroundings of a face too. The table lists true match rates in per cent, with MTCNN, on
+1,345 photos of LFW and on 400 photos of shared/data/people (`benchmarks/facenet_chips.py --quick`). Sides and
+centres are fractions of the side of dlib's chip.
 
 ======================================  =====  ======  ======  ======
 chip                                    LFW            people
@@ -41,9 +42,9 @@ same, with margin 32 of 160 px          97.7   88.6    91.9    76.1
 ======================================  =====  ======  ======  ======
 
 Larger chips give better results on LFW, where the photos of a person were often taken on one day, and worse
-results on people/. The chip in use (bold) is a compromise. On all 3,000 LFW pairs in ten folds, the accuracies of the
-last three are 99.00, 99.17 and 99.27 %, with standard errors of 0.13, 0.13 and 0.10; at least one pair has a
-wrong label.
+results on people/. The chip in use (bold) is a compromise. On all 3,000 LFW pairs in ten folds, the
+accuracies of the last three are 99.00, 99.17 and 99.27 %, with standard errors of 0.13, 0.13 and 0.10; at
+least one pair has a wrong label.
 
 A face without landmarks is aligned as in dlib: the forest starts from its box, and only the forest's points
 count. If the detector's boxes have another shape (`BoxShape`), the forest starts from the box that dlib's
@@ -70,7 +71,7 @@ from faceindex.models.spec import Alignment, BoxShape
 from faceindex.models.weights import find_weights, read_weights
 from faceindex.types import F32, U8, Detections, Image
 
-__all__ = ["cut_chips"]
+__all__ = ["FRAMES", "Frame", "cut_chips"]
 
 _F64: TypeAlias = NDArray[np.float64]
 
@@ -100,7 +101,7 @@ _BOX_SIDE = 128 / 150
 _POINTS_IN_CHIP: _F64 = np.concatenate([(_FOREST_MEAN + _PADDING) / (1 + 2 * _PADDING), _LANDMARKS_IN_CHIP])
 
 
-class _Frame(NamedTuple):
+class Frame(NamedTuple):
     """The rectangle that an alignment cuts; its numbers are fractions of the side of dlib's chip."""
 
     x: float  # centre
@@ -115,7 +116,8 @@ class _Frame(NamedTuple):
         return np.concatenate([linear * (self.width, self.height), shift[:, None]], axis=1)
 
 
-_FRAMES = {"dlib": _Frame(0.5, 0.5, 1, 1), "facenet": _Frame(0.5, 0.43, 0.92, 1.23)}
+# By name of the alignment.
+FRAMES = {"dlib": Frame(0.5, 0.5, 1, 1), "facenet": Frame(0.5, 0.43, 0.92, 1.23)}
 
 _UPRIGHT = np.deg2rad(20)  # up to this tilt the forest is as accurate on the image itself
 _UPRIGHT_SIZE = 200  # side in pixels of an upright copy; 300 is no better
@@ -156,10 +158,10 @@ def cut_chips(
         If the weight file of the forest is missing or invalid; see `faceindex.models.weights.read_weights`.
     """
     try:
-        frame = _FRAMES[alignment.name]
+        frame = FRAMES[alignment.name]
     except KeyError:
         raise UsageError(
-            f"There is no alignment named '{alignment.name}'.", f"Valid names: {', '.join(_FRAMES)}."
+            f"There is no alignment named '{alignment.name}'.", f"Valid names: {', '.join(FRAMES)}."
         ) from None
     if not len(detections):
         return np.empty((0, alignment.size, alignment.size, 3), np.uint8)

@@ -19,7 +19,7 @@ from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 if TYPE_CHECKING:
     from faceindex.images.inputs import PhotoInput
 
-__all__ = ["LoadedPhoto", "Recogniser", "sharpness", "use_one_thread"]
+__all__ = ["MAX_DECODED_PIXELS", "LoadedPhoto", "Recogniser", "sharpness", "use_one_thread"]
 
 _SHRINKS = (8, 4, 2)
 
@@ -37,7 +37,7 @@ _AROUND = 1.0
 _SHARPNESS_BLOCK = 64  # chips; keeps the grey levels in cache
 
 # Larger photos are decoded at reduced scale whatever the smallest face, to bound memory.
-_MAX_DECODED_PIXELS = 48_000_000
+MAX_DECODED_PIXELS = 48_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +293,7 @@ class Recogniser:
                 break
         else:
             shrink = 1
-        while shrink < max(_SHRINKS) and pixels / shrink**2 > _MAX_DECODED_PIXELS:
+        while shrink < max(_SHRINKS) and pixels / shrink**2 > MAX_DECODED_PIXELS:
             shrink *= 2
         return shrink
 
@@ -325,7 +325,7 @@ class Recogniser:
         """Return the reduction at which a face of `side` decoded pixels stays sharp."""
         wanted = photo.shrink * side / _SHARP_FACE
         finer = next((s for s in _SHRINKS if s <= wanted), 1)
-        while photo.decoded.width * photo.decoded.height / finer**2 > _MAX_DECODED_PIXELS:
+        while photo.decoded.width * photo.decoded.height / finer**2 > MAX_DECODED_PIXELS:
             finer *= 2
         return finer
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -9,11 +10,11 @@ from faceindex.models import registry
 
 
 @pytest.fixture
-def fake_models(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def fake_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """Register the fake models under the name ``fake`` for one test; return the module `fakes`."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     import fakes
 
-    fakes.register_fakes()
-    return fakes
+    with registry.isolated():
+        fakes.register_fakes()
+        yield fakes

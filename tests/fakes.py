@@ -62,9 +62,9 @@ class FakeDetector:
     def detect(
         self, images: Sequence[Image], *, min_faces: Sequence[float] | None = None
     ) -> list[Detections]:
-        return [self._detect(image) for image in images]
+        return [self.detect_one(image) for image in images]
 
-    def _detect(self, image: Image) -> Detections:
+    def detect_one(self, image: Image) -> Detections:
         time.sleep(self.delay)
         if image.max() < 8:
             return Detections.empty()

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from faceindex import locks
 from faceindex.locks import AlreadyLocked, FileLock, Holder, find_holder
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
@@ -172,17 +171,19 @@ def test_a_file_that_its_holder_deletes_is_not_locked_in_its_place(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A holds the lock, B opens the file, A deletes it and ends: B must not lock a file without a name."""
-    real = locks._lock
+    import fcntl
+
+    real = fcntl.flock
     opened = 0
 
-    def lock(fd: int, *, shared: bool = False) -> bool:
+    def flock(fd: int, operation: int) -> None:
         nonlocal opened
         opened += 1
         if opened == 1:
             path.unlink()
-        return real(fd, shared=shared)
+        real(fd, operation)
 
-    monkeypatch.setattr(locks, "_lock", lock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     first = FileLock(path)
     assert opened == 2
     with pytest.raises(AlreadyLocked):

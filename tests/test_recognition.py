@@ -14,7 +14,7 @@ from PIL import Image
 
 from faceindex import images, recognition
 from faceindex.align import cut_chips
-from faceindex.errors import ModelError, UsageError
+from faceindex.errors import ImageError, ModelError, Reason, UsageError
 from faceindex.images import decoder, parts
 from faceindex.recognition import Recogniser, sharpness
 from faceindex.types import Detections
@@ -41,7 +41,7 @@ def test_the_smallest_face_decides_the_scale(fake_models: ModuleType, min_face: 
 def test_enormous_photos_are_decoded_smaller(
     fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recognition, "_MAX_DECODED_PIXELS", 100_000)
+    monkeypatch.setattr(recognition, "MAX_DECODED_PIXELS", 100_000)
     assert recogniser(20).decode_photo(jpeg(1600, 800), "photo.jpg").shrink == 4
 
 
@@ -71,7 +71,7 @@ def test_small_faces_are_cut_from_a_finer_decode(
 
     for module in (decoder, parts):
         monkeypatch.setattr(module, "decode_with", spy)
-    monkeypatch.setattr(fake_models.FakeDetector, "_detect", one_face)
+    monkeypatch.setattr(fake_models.FakeDetector, "detect_one", one_face)
     subject = recogniser(96)
     (faces,) = subject.recognise([subject.decode_photo(jpeg(3200, 2400), "photo.jpg")])
     assert seen == decodes
@@ -96,7 +96,7 @@ def test_chips_of_small_faces_are_those_of_the_whole_photo(
         seen.append(chips)
         return np.eye(len(chips), 16, dtype=np.float32), np.ones(len(chips), np.float32)
 
-    monkeypatch.setattr(fake_models.FakeDetector, "_detect", lambda self, image: found)
+    monkeypatch.setattr(fake_models.FakeDetector, "detect_one", lambda self, image: found)
     monkeypatch.setattr(fake_models.FakeEmbedder, "embed", remember)
     subject = recogniser(48)
     loaded = subject.decode_photo(buffer.getvalue(), "photo.jpg")
@@ -121,7 +121,7 @@ def test_doubtful_and_cut_off_faces_do_not_count(
         scores = np.array([0.9, 0.3, 0.8, 0.8, 0.8], np.float32)  # the fake's threshold is 0.5
         return Detections(boxes, np.full((5, 5, 2), np.nan, np.float32), scores)
 
-    monkeypatch.setattr(fake_models.FakeDetector, "_detect", several)
+    monkeypatch.setattr(fake_models.FakeDetector, "detect_one", several)
     subject = recogniser(20)
     (faces,) = subject.recognise([subject.decode_photo(jpeg(200, 200), "photo.jpg")])
     assert faces.boxes[:, :2].tolist() == [[10, 10], [-10, 60]]
@@ -138,7 +138,7 @@ def test_boxes_without_an_area_are_no_faces(fake_models: ModuleType, monkeypatch
         points, scores = np.full((n, 5, 2), nan, np.float32), np.full(n, 0.9, np.float32)
         return Detections(np.array(boxes, np.float32), points, scores)
 
-    monkeypatch.setattr(fake_models.FakeDetector, "_detect", several)
+    monkeypatch.setattr(fake_models.FakeDetector, "detect_one", several)
     subject = recogniser(20)
     (faces,) = subject.recognise([subject.decode_photo(jpeg(200, 200), "photo.jpg")])
     assert faces.boxes.tolist() == [[10, 10, 50, 50]]
@@ -240,6 +240,13 @@ def test_pil_images_are_turned_upright(fake_models: ModuleType) -> None:
     assert recogniser(20).load_photo(image).decoded.image.shape == (200, 100, 3)
 
 
+def test_a_pil_image_that_cannot_be_decoded_is_an_image_error(fake_models: ModuleType) -> None:
+    image = Image.open(io.BytesIO(jpeg(200, 100)[:-200]))
+    with pytest.raises(ImageError, match="<JpegImageFile>: the image cannot be decoded") as caught:
+        recogniser(20).load_photo(image)
+    assert caught.value.reason is Reason.TRUNCATED
+
+
 @pytest.mark.parametrize(
     ("photo", "message"),
     [
@@ -248,6 +255,7 @@ def test_pil_images_are_turned_upright(fake_models: ModuleType) -> None:
         (np.zeros((5, 5, 3), np.float32), "dtype float32"),
         (np.zeros((0, 5, 3), np.uint8), r"shape \(0, 5, 3\)"),
         (3, "type int"),
+        (io.BytesIO(b"photo"), "type BytesIO"),
         (None, "type NoneType"),
     ],
 )

@@ -23,13 +23,15 @@ def faces_as_frame(table: FaceTable, names: PhotoNames) -> pandas.DataFrame:
     except ImportError:
         raise UsageError("pandas is not installed.", "Install it with `pip install pandas`.") from None
     records = [names.by_id[photo] for photo in table.photo.tolist()]
+    index = pandas.Index(table.face, name="face")
     x1, y1, x2, y2 = table.boxes.T
     cluster = pandas.array(np.where(table.cluster < 0, 0, table.cluster), dtype="Int64")
     cluster[table.cluster < 0] = pandas.NA
     return pandas.DataFrame(
         {
-            "photo": [names.name(record) for record in records],
-            "path": [names.path(record) for record in records],
+            # Objects: the str dtype of pandas 3 cannot hold undecodable file names.
+            "photo": pandas.Series(map(names.name, records), index, dtype=object),
+            "path": pandas.Series(map(names.path, records), index, dtype=object),
             "x1": x1,
             "y1": y1,
             "x2": x2,
@@ -38,5 +40,5 @@ def faces_as_frame(table: FaceTable, names: PhotoNames) -> pandas.DataFrame:
             "cluster": cluster,
             "similarity": table.similarity,
         },
-        index=pandas.Index(table.face, name="face"),
+        index=index,
     )

@@ -62,6 +62,8 @@ class FaceIndex:
     ) -> FaceIndex:
         """Open an existing index.
 
+        Raises `IndexNotFound`, `IndexLocked`, `IndexVersionError` or `IndexCorrupt` if that fails.
+
         Parameters
         ----------
         directory : path-like, optional
@@ -70,8 +72,6 @@ class FaceIndex:
             Open for changes. There is one writer at a time; readers never wait.
         device : str
             Where networks run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:n"`` or ``"mps"``.
-
-        Raises `IndexNotFound`, `IndexLocked`, `IndexVersionError` or `IndexCorrupt` if that fails.
         """
         return cls(open_store(directory, device, write=write), device=device)
 

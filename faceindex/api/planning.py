@@ -10,7 +10,7 @@ from faceindex.api.results import IndexPlan
 from faceindex.images import IMAGE_SUFFIXES
 from faceindex.pipeline.events import Event, Planned, Scanning
 from faceindex.pipeline.plan import Plan, Task, make_plan
-from faceindex.store import Run, Status, Store
+from faceindex.store import PhotoRecord, Run, Status, Store
 
 __all__ = ["plan_photos"]
 
@@ -48,19 +48,24 @@ def plan_photos(
     run = None if store is None else _largest_run(store.runs())
     rate = None if run is None else _photos_of(run) / _number(run, "seconds")
     bytes_per_photo = None if store is None else _bytes_per_photo(store)
-    ok = [sum(record.status is Status.OK for record in records) for records in (plan.gone, plan.missing)]
+    gone, missing = map(_count_photos, (plan.gone, plan.missing))
     return IndexPlan(
         **counts,
         unchanged=plan.unchanged.photos,
         known_unreadable=sum(plan.unchanged.unreadable.values()),
         unreachable=len(plan.failed),
-        gone=sum(ok) if prune else ok[0],
-        missing=0 if prune else ok[1],
+        gone=gone + missing if prune else gone,
+        missing=0 if prune else missing,
         seconds=None if rate is None else to_recognise / rate,
         photos_per_second=rate,
         measured_at=None if run is None else run.at,
         bytes=None if bytes_per_photo is None else round(bytes_per_photo * to_recognise),
     )
+
+
+def _count_photos(records: Sequence[PhotoRecord]) -> int:
+    """Count records as `faceindex.pipeline.Summary` does, which includes unreadable photos."""
+    return sum(record.status is not Status.IGNORED for record in records)
 
 
 def _count_tasks(plan: Plan) -> dict[str, int]:

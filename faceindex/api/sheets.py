@@ -61,7 +61,7 @@ class ContactSheets:
         """
         from faceindex.export.thumbnails import contact_sheet
 
-        if not faces:
+        if not len(faces):
             raise UsageError("A sheet needs at least one face.", "`faceindex faces` lists the faces.")
         return contact_sheet(self._renderer(), self._positions(faces).tolist(), _COLUMNS, labels)
 

@@ -259,11 +259,7 @@ def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = ()) 
     files = done.files
     if done.failed or files.kept or not done.faces:
         out.exit_code = PARTIAL
-    kept = [
-        (f"{name} is left as it is: {reason}.", "Move or delete it, or choose another folder.")
-        for name, reason in files.kept
-    ]
-    report_unreadable(out, done.failed, roots, kept)
+    report_unreadable(out, done.failed, roots, files.kept)
     if out.json:
         out.document(
             _SCHEMA,

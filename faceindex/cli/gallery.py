@@ -69,11 +69,7 @@ def _report(out: Output, result: Gallery, roots: Sequence[Root]) -> None:
     files = result.files
     if result.failures or files.kept or not result.faces:
         out.exit_code = PARTIAL
-    kept = [
-        (f"{name} was left as it is: {reason}.", "Move it away, or choose another folder.")
-        for name, reason in files.kept
-    ]
-    report_unreadable(out, result.failures, roots, kept)
+    report_unreadable(out, result.failures, roots, files.kept)
     if out.json:
         out.document(
             _SCHEMA,

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ctypes
 
-__all__ = ["HeapKeeper", "collection_paused"]
+__all__ = ["TRIM_COMMITS", "HeapKeeper", "collection_paused", "glibc"]
 
 # malloc.h of glibc; mallopt(3). By default glibc raises both thresholds with the largest block that was
 # ever freed, up to 32 and 64 MiB; blocks of photos then leave holes of sizes that never come again.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MAPPED_FROM = 8 << 20  # bytes; larger blocks get their own pages, and the networks' buffers stay on the heap
 _KEPT = 32 << 20  # bytes kept free at the end of a heap, so that the networks' buffers need no new pages
-_TRIM_COMMITS = 2  # commits per trim: trimming takes 1 % of the time; 3 % if done at each commit
+TRIM_COMMITS = 2  # commits per trim: trimming takes 1 % of the time; 3 % if done at each commit
 
 
 class HeapKeeper:
     """Keeps the C heap from growing over thousands of photos; does nothing without glibc.
 
-    Photos of many sizes leave holes of many sizes in the heap, and glibc returns only the free end of the heap
-    to the operating system. With fixed thresholds, the peak of `index` on 8,000 photos was 1.04 times that on
-    800; without, 1.11 times. Trimming lowered the peak on 2,400 photos from 634 to 603 MiB in the same time
-    (`benchmarks/memory.py`).
+    Photos of many sizes leave holes of many sizes in the heap, and glibc returns only the free end of the
+    heap to the operating system. With fixed thresholds, the peak of `index` on 8,000 photos was 1.04 times
+    that on 800; without, 1.11 times. Trimming lowered the peak on 2,400 photos from 634 to 603 MiB in the
+    same time (`benchmarks/memory.py`).
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class HeapKeeper:
 
     def start(self) -> None:
         """Fix malloc's thresholds, in this process from now on."""
-        libc = _glibc()
+        libc = glibc()
         if libc is not None:
             libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
             libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
@@ -44,8 +44,8 @@ class HeapKeeper:
     def on_commit(self) -> None:
         """Return the free pages of all heaps to the operating system after every second commit."""
         self._commits += 1
-        libc = _glibc()
-        if libc is not None and self._commits % _TRIM_COMMITS == 0:
+        libc = glibc()
+        if libc is not None and self._commits % TRIM_COMMITS == 0:
             libc.malloc_trim(0)
 
 
@@ -72,7 +72,8 @@ def collection_paused() -> Iterator[Callable[[], None]]:
 
 
 @cache
-def _glibc() -> ctypes.CDLL | None:
+def glibc() -> ctypes.CDLL | None:
+    """Return the C library of this process if it has the settings of glibc, else None."""
     if not sys.platform.startswith("linux"):
         return None
     import ctypes  # not needed by a run without new photos, which must start fast

@@ -1,4 +1,4 @@
-"""Report photos that could not be read: a folder that does not exist once, not file by file."""
+"""Report what an export could not do: photos that could not be read, and files that it left as they are."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def report_unreadable(
     out: Output,
     failures: Sequence[ImageError],
     roots: Sequence[Root],
-    others: Sequence[tuple[str, str]] = (),
+    kept: Sequence[tuple[str, str]],
 ) -> None:
-    """Print an error for each folder that does not exist, and for the first ten of the other failures.
+    """Print an error for each folder that does not exist, and for ten other photos and files.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def report_unreadable(
     failures : sequence of ImageError
     roots : sequence of Root
         Of the index.
-    others : sequence of (problem, remedy)
-        Failures that are not about a photo.
+    kept : sequence of (str, str)
+        Files that an export could not replace, as in `faceindex.export.folder.Written`.
     """
     from faceindex.images.formats import missing_folder
 
@@ -61,7 +61,10 @@ def report_unreadable(
             "If its disk is not mounted, mount it; if it was moved, run "
             f"`faceindex index --prune {shell_quoted(folder)} NEW_FOLDER`.",
         )
-    rest += others
+    rest += [
+        (f"{name} is left as it is: {reason}.", "Move or delete it, or choose another folder.")
+        for name, reason in kept
+    ]
     shown = len(rest) if out.verbose else _SHOWN
     for problem, remedy in rest[:shown]:
         out.error(problem, remedy)

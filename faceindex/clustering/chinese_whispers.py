@@ -44,7 +44,7 @@ class ChineseWhispers:
     3. Clusters are merged if the log-odds of their *average* similarity are positive, with the prior of
        one match among the clusters: Chinese Whispers over the graph of clusters.
 
-    With `options.threshold` there is only step 1.
+    With a constant `threshold` there is only step 1.
     """
 
     def __init__(self, spec: ClustererSpec, options: ClusterOptions) -> None:

@@ -10,6 +10,7 @@ from faceindex.store.records import Assignments, Clustering
 from faceindex.types import F32, I32, I64, BoolArray, Graph
 
 __all__ = [
+    "FEW_NEW",
     "GRAPH_FLOOR",
     "NEIGHBOURS",
     "cluster_faces",
@@ -29,7 +30,7 @@ GRAPH_FLOOR = -4.0
 
 # Up to this share of new faces, only these are searched for neighbours. For more, the graph of all faces
 # takes no longer.
-_FEW = 0.1
+FEW_NEW = 0.1
 
 # The centroid of a large cluster hardly moves when a face joins. Similarities that change by no more than
 # this are not written again.
@@ -140,7 +141,7 @@ def _fit_graph(
         threshold = options.calibration.threshold(len(table))
     is_sharp = representative_faces(table, fixed, options.calibration)
     is_free = fixed < 0
-    few = bool((fixed >= 0).any()) and is_new.sum() <= _FEW * len(table)
+    few = bool((fixed >= 0).any()) and is_new.sum() <= FEW_NEW * len(table)
     sharp, blurred = np.flatnonzero(is_sharp), np.flatnonzero(~is_sharp & is_free)
     sharp_vectors = vectors if len(sharp) == len(table) else vectors[sharp]
     graph = _neighbour_graph(

@@ -10,10 +10,10 @@ from faceindex.errors import UsageError
 from faceindex.models.spec import ClustererSpec
 from faceindex.types import F32, I64, Graph
 
-__all__ = ["KMeans"]
+__all__ = ["MINIBATCH_ABOVE", "KMeans"]
 
 _STARTS = 10
-_MINIBATCH_ABOVE = 20_000  # faces; full KMeans with ten starts takes minutes beyond
+MINIBATCH_ABOVE = 20_000  # faces; full KMeans with ten starts takes minutes beyond
 
 
 class KMeans:
@@ -56,7 +56,7 @@ class KMeans:
         from sklearn.cluster import KMeans as Full
         from sklearn.cluster import MiniBatchKMeans
 
-        model = (MiniBatchKMeans if len(vectors) > _MINIBATCH_ABOVE else Full)(
+        model = (MiniBatchKMeans if len(vectors) > MINIBATCH_ABOVE else Full)(
             self.k, n_init=_STARTS, random_state=self.seed
         )
         labels = model.fit(self._similar_to_another(vectors)).predict(vectors)
@@ -68,7 +68,7 @@ class KMeans:
 
     def _similar_to_another(self, vectors: F32) -> F32:
         """Return the vectors that are similar enough to another; all if there are too few or too many."""
-        if self.calibration is None or len(vectors) > _MINIBATCH_ABOVE:
+        if self.calibration is None or len(vectors) > MINIBATCH_ABOVE:
             return vectors
         _, similarities = exact_neighbours(vectors, 1)
         similar = vectors[similarities.max(axis=1, initial=-1.0) >= self.calibration.threshold(len(vectors))]

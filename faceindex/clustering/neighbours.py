@@ -19,7 +19,17 @@ from faceindex.clustering.workers import Workers
 from faceindex.cores import cores
 from faceindex.types import F32, I32, I64
 
-__all__ = ["EXACT_UP_TO", "exact_neighbours", "near_neighbours", "nearest"]
+__all__ = [
+    "COLUMN_BLOCK",
+    "EXACT_UP_TO",
+    "FEW_QUERIES",
+    "QUERY_BLOCK",
+    "ROUNDS",
+    "SHARD",
+    "exact_neighbours",
+    "near_neighbours",
+    "nearest",
+]
 
 _Rows = TypeVar("_Rows", F32, I32)
 
@@ -28,16 +38,16 @@ EXACT_UP_TO = 20_000
 
 # Up to this number of queries, `nearest` compares each with all vectors: partitioning n vectors takes as long
 # as comparing all of them with about 3,000.
-_FEW_QUERIES = 2000
+FEW_QUERIES = 2000
 
 # Products of this shape fill half of a core's level-2 cache, and are scanned while they are in it.
-_QUERY_BLOCK = 256
-_COLUMN_BLOCK = 1024
+QUERY_BLOCK = 256
+COLUMN_BLOCK = 1024
 
 # Chosen by benchmarks/scale.py.
-_ROUNDS = 3  # of comparing vectors with the neighbours of their neighbours
+ROUNDS = 3  # of comparing vectors with the neighbours of their neighbours
 _HOPS = 20  # neighbours of a vector, and of each of these, that are followed
-_SHARD = 8192  # vectors that a thread refines at a time
+SHARD = 8192  # vectors that a thread refines at a time
 _PARTS = 8  # most threads that add reverse neighbours: each reads all lists
 
 
@@ -85,8 +95,8 @@ def near_neighbours(vectors: F32, k: int, *, floor: float = -np.inf, seed: int =
         del partition  # frees the lists of cells
         _refine(vectors, found, similarities, workers)
     del vectors
-    for start in range(0, n, _SHARD):
-        found[start : start + _SHARD] = original[found[start : start + _SHARD]]
+    for start in range(0, n, SHARD):
+        found[start : start + SHARD] = original[found[start : start + SHARD]]
     return _restore_order(found, order), _restore_order(similarities, order)
 
 
@@ -145,7 +155,7 @@ def nearest(
     """
     m, n = len(queries), len(vectors)
     out = np.full(m, -1, np.int32) if leave_out is None else leave_out
-    if m <= _FEW_QUERIES or m * n <= EXACT_UP_TO**2 or k == 0:
+    if m <= FEW_QUERIES or m * n <= EXACT_UP_TO**2 or k == 0:
         return _exact(queries, vectors, k, floor, out)
     with Workers() as workers:
         partition = Partition.fit(vectors, seed, workers)
@@ -172,18 +182,18 @@ def _refine(vectors: F32, found: I32, similarities: F32, workers: Workers) -> No
     """Compare vectors with the neighbours of their neighbours, and update the lists in place."""
     n = len(vectors)
     known, new = found[:, :0], np.empty(found[:, :_HOPS].shape, bool)
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         _add_reverse_neighbours(found, similarities, workers)
         before, known = known, found[:, :_HOPS].copy()  # threads read all lists while each changes its own
 
         def mark(start: int, known: I32 = known, before: I32 = before) -> None:
-            mark_new(known, before, start, min(start + _SHARD, n), new)
+            mark_new(known, before, start, min(start + SHARD, n), new)
 
         def compare(start: int, known: I32 = known) -> None:
-            refine(vectors, known, new, start, min(start + _SHARD, n), found, similarities)
+            refine(vectors, known, new, start, min(start + SHARD, n), found, similarities)
 
-        workers.run(mark, range(0, n, _SHARD))
-        workers.run(compare, range(0, n, _SHARD))
+        workers.run(mark, range(0, n, SHARD))
+        workers.run(compare, range(0, n, SHARD))
     _add_reverse_neighbours(found, similarities, workers)
 
 
@@ -205,13 +215,13 @@ def _exact(queries: F32, vectors: F32, k: int, floor: float, leave_out: I32) -> 
     if k == 0 or m == 0:
         return found, similarities
     # Spread few queries over the cores too, in blocks that are large enough to be worth a call.
-    rows = min(_QUERY_BLOCK, max(16, -(-m // cores())))
+    rows = min(QUERY_BLOCK, max(16, -(-m // cores())))
 
     def search(start: int) -> None:
         stop = min(start + rows, m)
         lists = np.arange(start, stop)
-        for column in range(0, n, _COLUMN_BLOCK):
-            block = queries[start:stop] @ vectors[column : column + _COLUMN_BLOCK].T
+        for column in range(0, n, COLUMN_BLOCK):
+            block = queries[start:stop] @ vectors[column : column + COLUMN_BLOCK].T
             add_block(block, lists, leave_out[start:stop], column, n, found, similarities)
         sort_lists(found, similarities, start, stop)
 

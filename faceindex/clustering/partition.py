@@ -18,20 +18,20 @@ from faceindex.clustering.kernels import add_block, empty_lists, sort_lists
 from faceindex.clustering.workers import Workers
 from faceindex.types import F32, I32, I64
 
-__all__ = ["Partition"]
+__all__ = ["PROBES", "RANKED", "SHARD", "Partition"]
 
 # Chosen by benchmarks/scale.py on made-up faces of people whose numbers of photos have a long tail. Smaller
 # cells contain more neighbours for each vector that is compared, and take longer to find.
 _CELL = 64  # vectors in a cell, on average
-_PROBES = 64  # cells that are searched for a vector, on average
-_RANKED = 2500  # cells nearest to that of a vector, from which those are chosen
+PROBES = 64  # cells that are searched for a vector, on average
+RANKED = 2500  # cells nearest to that of a vector, from which those are chosen
 _FIRST = 4  # cells that are searched before the others are chosen
 _SAMPLED = 512  # vectors from which the number of chosen cells is estimated
 _NEAR_GUESS = 256  # cells nearest to a first guess, from which that of a vector is chosen
 _SAMPLE_PER_CELL = 32  # vectors for each centroid that is fitted
 _FITTING_STEPS = 5
 _LARGEST_GROUP = 4  # most cells of a group, as a multiple of the mean; nearly equal vectors need no more
-_SHARD = 16_384  # vectors that a thread searches the cells for at a time
+SHARD = 16_384  # vectors that a thread searches the cells for at a time
 _BLOCK = 256  # vectors in a matrix product
 _CROWDED = 16  # multiple of the mean size above which a cell (mostly of duplicates) is searched in part
 
@@ -134,13 +134,13 @@ class Partition:
         slack = self._slack(queries, cell_of, k, floor, first, leave_out)
 
         def search(start: int) -> None:
-            stop = min(start + _SHARD, m)
+            stop = min(start + SHARD, m)
             lists, cells = [], []
             for begin, end in _blocks(cell_of[start:stop], start):
                 near, positions = self.cells.near[cell_of[begin]], np.arange(begin, end)
                 block, out = queries[begin:end], leave_out[begin:end]
                 for cell in near[:first].tolist():
-                    self._search_cell(block, positions, cell, out, found, similarities)
+                    self.search_cell(block, positions, cell, out, found, similarities)
                 enough = _worst(similarities[begin:end]) - slack
                 close = block @ self.cells.centroids[near[first:]].T >= enough[:, None]
                 rows, columns = np.divmod(np.flatnonzero(close), close.shape[1])
@@ -151,7 +151,7 @@ class Partition:
             )
             sort_lists(found, similarities, start, stop)
 
-        workers.run(search, range(0, m, _SHARD))
+        workers.run(search, range(0, m, SHARD))
         return found, similarities
 
     def _search_cells(
@@ -163,9 +163,9 @@ class Partition:
         out = leave_out[lists]
         for begin, end in _blocks(cells):
             some = lists[begin:end]
-            self._search_cell(queries[some], some, int(cells[begin]), out[begin:end], found, similarities)
+            self.search_cell(queries[some], some, int(cells[begin]), out[begin:end], found, similarities)
 
-    def _search_cell(
+    def search_cell(
         self, queries: F32, lists: I64, cell: int, leave_out: I32, found: I32, similarities: F32
     ) -> None:
         """Compare some queries with the vectors of one cell, and update their lists."""
@@ -180,10 +180,10 @@ class Partition:
     def _slack(self, queries: F32, cell_of: I32, k: int, floor: float, first: int, leave_out: I32) -> float:
         """Return how much less similar than the worst entry of a list a centroid may be.
 
-        Cells with such centroids are searched. On average these are `_PROBES` for a query: fewer for a
+        Cells with such centroids are searched. On average these are `PROBES` for a query: fewer for a
         query with many similar vectors, more for one with few.
         """
-        if self.cells.near.shape[1] <= max(first, _PROBES):
+        if self.cells.near.shape[1] <= max(first, PROBES):
             return np.inf
         some = np.unique(np.linspace(0, len(queries) - 1, _SAMPLED).astype(np.int64))
         shortfalls = []
@@ -191,9 +191,9 @@ class Partition:
             near, query, out = self.cells.near[cell_of[i]], queries[i : i + 1], leave_out[i : i + 1]
             found, similarities = empty_lists(1, k, floor, len(self.vectors))
             for cell in near[:first].tolist():
-                self._search_cell(query, np.zeros(1, np.int64), cell, out, found, similarities)
+                self.search_cell(query, np.zeros(1, np.int64), cell, out, found, similarities)
             shortfalls.append(_worst(similarities) - self.cells.centroids[near[first:]] @ query[0])
-        searched = max(0, _PROBES - first) * len(some)
+        searched = max(0, PROBES - first) * len(some)
         return float(np.partition(np.concatenate(shortfalls), searched)[searched])
 
 
@@ -239,7 +239,7 @@ def _fit_cells(vectors: F32, seed: int, workers: Workers) -> tuple[_Cells, I32]:
 
 def _near_cells(top: F32, first: I64, centroids: F32, workers: Workers) -> I32:
     """Return the cells nearest to each cell, itself first, from the nearest groups."""
-    count = min(_RANKED, len(centroids))
+    count = min(RANKED, len(centroids))
     near = np.empty((len(centroids), count), np.int32)
     apart = -(top @ top.T)
     np.fill_diagonal(apart, -np.inf)

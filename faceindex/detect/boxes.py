@@ -8,10 +8,10 @@ import numpy as np
 
 from faceindex.types import F32, I64, BoolArray
 
-__all__ = ["frames", "nms", "square"]
+__all__ = ["PAIRS", "frames", "nms", "square"]
 
 # Pairs of boxes compared at a time; bounds memory at some 100 MB.
-_PAIRS = 1 << 20
+PAIRS = 1 << 20
 
 
 def nms(
@@ -85,7 +85,7 @@ def _conflicts(boxes: F32, groups: I64, threshold: float, overlap: str) -> tuple
     better, worse = [none], [none]
     first = 0
     while first < len(boxes):
-        end = max(first + 1, int(np.searchsorted(total, total[first] + _PAIRS, side="right")) - 1)
+        end = max(first + 1, int(np.searchsorted(total, total[first] + PAIRS, side="right")) - 1)
         left = np.repeat(np.arange(first, end), counts[first:end])
         right = left + 1 + np.arange(len(left)) - (total[left] - total[first])
         left, right = sweep[left], sweep[right]

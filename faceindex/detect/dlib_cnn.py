@@ -36,17 +36,17 @@ from faceindex.models.dlib_layers import SlidingWindow
 from faceindex.models.spec import DetectorSpec
 from faceindex.types import Detections, Image
 
-__all__ = ["DlibCnn"]
+__all__ = ["MOST_PIXELS", "MOST_TOGETHER", "PIXELS_PER_ITEM", "DlibCnn", "suppress"]
 
 _F64: TypeAlias = NDArray[np.float64]
 
 # Most pixels of a doubled image, so that 12 megapixels are doubled once. Each pixel takes 64 bytes, mostly
 # for the canvas and the features.
-_MOST_PIXELS = 50_000_000
+MOST_PIXELS = 50_000_000
 # Pixels that all threads together process at a time.
-_MOST_TOGETHER = 50_000_000
+MOST_TOGETHER = 50_000_000
 # The canvas passes through the network in strips. A strip has this many pixels, times the `BatchSize`.
-_PIXELS_PER_ITEM = 1 << 16
+PIXELS_PER_ITEM = 1 << 16
 
 
 class DlibCnn(DlibDetector):
@@ -89,16 +89,16 @@ class DlibCnn(DlibDetector):
         self._network = MmodNetwork(parameters).eval().to(self._device)
         # Bytes per item: the first convolution outputs 16 channels at a quarter of the pixels, the
         # later ones 45 channels at a 64th.
-        self._feature_batch = BatchSize(device, cpu=8, item_bytes=_PIXELS_PER_ITEM * 48, most=1 << 12)
-        self._score_batch = BatchSize(device, cpu=128, item_bytes=_PIXELS_PER_ITEM * 16, most=1 << 12)
-        self._budget = PixelBudget(_MOST_TOGETHER)
+        self._feature_batch = BatchSize(device, cpu=8, item_bytes=PIXELS_PER_ITEM * 48, most=1 << 12)
+        self._score_batch = BatchSize(device, cpu=128, item_bytes=PIXELS_PER_ITEM * 16, most=1 << 12)
+        self._budget = PixelBudget(MOST_TOGETHER)
 
     def _detect(self, image: Image) -> Detections:
-        times = doublings(image, self._upsample, _MOST_PIXELS)
+        times = doublings(image, self._upsample, MOST_PIXELS)
         pixels = image.shape[0] * image.shape[1] * 4**times
         with self._budget.reserve(pixels), torch.inference_mode():
             boxes, confidences = self._windows(double(image, times))
-        kept = _suppress(boxes, self._window)
+        kept = suppress(boxes, self._window)
         return to_detections(_rounded(from_doubled(boxes[kept], times)), confidences[kept])
 
     def _windows(self, image: Image) -> tuple[_F64, _F64]:
@@ -142,7 +142,7 @@ class DlibCnn(DlibDetector):
     @staticmethod
     def _in_strips(size: BatchSize, pixels: int, rows: int, work: Callable[[int, int], Tensor]) -> Tensor:
         """Call `work` on ranges of rows that together cover all `rows`, and join the results."""
-        items = max(1, min(rows, pixels // _PIXELS_PER_ITEM))
+        items = max(1, min(rows, pixels // PIXELS_PER_ITEM))
         strips = size.run(items, lambda part: work(part.start * rows // items, part.stop * rows // items))
         return torch.cat(strips, dim=2) if len(strips) > 1 else strips[0]
 
@@ -153,7 +153,7 @@ def _rounded(boxes: _F64) -> _F64:
     return away
 
 
-def _suppress(boxes: _F64, window: SlidingWindow) -> list[int]:
+def suppress(boxes: _F64, window: SlidingWindow) -> list[int]:
     """Return the indices of the boxes to keep, as ``test_box_overlap`` of dlib does.
 
     A box is kept if it overlaps no better box that is kept. Unlike in `faceindex.detect.boxes.nms`, the

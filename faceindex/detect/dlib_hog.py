@@ -23,12 +23,12 @@ from faceindex.detect.dlib_common import (
 from faceindex.models.spec import DetectorSpec
 from faceindex.types import Detections, Image
 
-__all__ = ["DlibHog"]
+__all__ = ["MOST_PIXELS", "MOST_TOGETHER", "DlibHog"]
 
 # Most pixels of a doubled image, so that 25 megapixels are doubled once. Each pixel takes 11 bytes.
-_MOST_PIXELS = 100_000_000
+MOST_PIXELS = 100_000_000
 # Pixels that all threads together process at a time.
-_MOST_TOGETHER = 300_000_000
+MOST_TOGETHER = 300_000_000
 
 
 class DlibHog(DlibDetector):
@@ -65,10 +65,10 @@ class DlibHog(DlibDetector):
         # borrows its own detector from this queue.
         self._idle: queue.SimpleQueue[dlib.fhog_object_detector] = queue.SimpleQueue()
         self._idle.put(dlib.get_frontal_face_detector())
-        self._budget = PixelBudget(_MOST_TOGETHER)
+        self._budget = PixelBudget(MOST_TOGETHER)
 
     def _detect(self, image: Image) -> Detections:
-        times = doublings(image, self._upsample, _MOST_PIXELS)
+        times = doublings(image, self._upsample, MOST_PIXELS)
         pixels = image.shape[0] * image.shape[1] * 4**times
         with self._budget.reserve(pixels), self._detector() as detector:
             rectangles, confidences, _ = detector.run(np.ascontiguousarray(image), times, 0.0)

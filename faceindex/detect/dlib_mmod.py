@@ -28,7 +28,7 @@ from faceindex.models.dlib_layers import (
 from faceindex.models.spec import WeightFile
 from faceindex.models.weights import read_weights
 
-__all__ = ["FIELD", "HALO", "OFFSET", "STRIDE", "MmodNetwork", "Parameters", "read_parameters"]
+__all__ = ["FIELD", "HALO", "OFFSET", "STRIDE", "MmodNetwork", "MmodParameters", "read_parameters"]
 
 _LAYERS: tuple[LayerKind, ...] = (*(Convolution, Affine, ReLU) * 6, Convolution)
 
@@ -52,7 +52,7 @@ FIELD = 29  # canvas pixels that the convolutions of stride 2 need for one row o
 HALO = 2 + 2 + 2 + 4  # rows of features on each side that the convolutions of stride 1 use for a score
 
 
-class Parameters(NamedTuple):
+class MmodParameters(NamedTuple):
     """Content of the weight file.
 
     Attributes
@@ -77,10 +77,10 @@ class MmodNetwork(nn.Module):
 
     Parameters
     ----------
-    parameters : Parameters
+    parameters : MmodParameters
     """
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: MmodParameters) -> None:
         super().__init__()
         layers = []
         for (weight, bias), ((filters, channels, rows, columns), stride, padding) in zip(
@@ -113,7 +113,7 @@ class MmodNetwork(nn.Module):
 
 
 @lru_cache(maxsize=2)
-def read_parameters(weight: WeightFile) -> Parameters:
+def read_parameters(weight: WeightFile) -> MmodParameters:
     """Read the published weight file, once per process.
 
     Raises
@@ -143,4 +143,4 @@ def read_parameters(weight: WeightFile) -> Parameters:
         convolutions.append(
             (torch.from_numpy(values.astype(np.float32)), torch.from_numpy(bias.astype(np.float32)))
         )
-    return Parameters(form, window, tuple(convolutions))
+    return MmodParameters(form, window, tuple(convolutions))

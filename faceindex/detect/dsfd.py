@@ -80,7 +80,7 @@ class DSFD:
     """
 
     _network: ClassVar[type[nn.Module]] = DSFDNet
-    _most_pixels: ClassVar[int] = 1 << 21
+    most_pixels: ClassVar[int] = 1 << 21
     _pixels_per_pass: ClassVar[int] = 1 << 20
     _bytes_per_pixel: ClassVar[int] = 600  # measured, as for lightDSFD below
 
@@ -144,7 +144,7 @@ class DSFD:
         scale = self.spec.min_face / smallest
         if abs(scale - 1) < _SAME_SCALE:
             scale = 1.0
-        scale = min(scale, math.sqrt(self._most_pixels / (height * width)))
+        scale = min(scale, math.sqrt(self.most_pixels / (height * width)))
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def _detect_at_scales(self, images: Sequence[Image], shape: tuple[int, int]) -> list[Detections]:
@@ -200,7 +200,7 @@ class LightDSFD(DSFD):
     """
 
     _network = LightDSFDNet
-    _most_pixels = 1 << 23
+    most_pixels = 1 << 23
     _pixels_per_pass = 1 << 19
     _bytes_per_pixel = 120
 

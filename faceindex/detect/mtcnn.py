@@ -29,10 +29,18 @@ from faceindex.models.spec import DetectorSpec
 from faceindex.models.weights import read_weights
 from faceindex.types import F32, I64, Detections, Image
 
-__all__ = ["MTCNN"]
+__all__ = [
+    "CROP_PIXELS_PER_PASS",
+    "MTCNN",
+    "O_THRESHOLD",
+    "PIXELS_PER_BATCH",
+    "PIXELS_PER_PASS",
+    "P_THRESHOLD",
+    "R_THRESHOLD",
+]
 
 # facenet-pytorch 2.5.3, models/mtcnn.py and models/utils/detect_face.py.
-_P_THRESHOLD, _R_THRESHOLD, _O_THRESHOLD = 0.6, 0.7, 0.7
+P_THRESHOLD, R_THRESHOLD, O_THRESHOLD = 0.6, 0.7, 0.7
 _FACTOR = 0.709
 _WINDOW, _STRIDE = 12, 2
 _LEVEL_OVERLAP, _IMAGE_OVERLAP = 0.5, 0.7
@@ -41,13 +49,13 @@ _R_SIDE, _O_SIDE = 24, 48
 # Pixels of shelves, and of crops, per pass through a network on a CPU; this bounds memory. The time for an
 # image is the same, within 10 %, from 2^16 to 2^18 pixels of shelves (one core of an AMD EPYC). Crops are
 # fastest in passes of 48 to 64 of 24 px and of 8 to 16 of 48 px: larger activations exceed the cache.
-_PIXELS_PER_PASS = 1 << 16
-_CROP_PIXELS_PER_PASS = 1 << 15
+PIXELS_PER_PASS = 1 << 16
+CROP_PIXELS_PER_PASS = 1 << 15
 # Upper limits of the same on a GPU, and bytes per pixel: float32 inputs and the two largest activations.
 _GPU_PIXELS, _PIXEL_BYTES = 1 << 24, 4 * (3 + 10 + 10)
 _GPU_CROP_PIXELS, _CROP_PIXEL_BYTES = 4096 * 48**2, 4 * (3 + 2 * 32)
 # Pixels of the images that are processed together; their summed-area tables take 8 bytes per pixel.
-_PIXELS_PER_BATCH = 1 << 24
+PIXELS_PER_BATCH = 1 << 24
 
 
 @dataclass(slots=True)
@@ -121,11 +129,9 @@ class MTCNN:
         for net, weight in zip((self._pnet, self._rnet, self._onet), spec.weights, strict=True):
             net.load_state_dict(torch.load(io.BytesIO(read_weights(weight)), weights_only=True))
             net.eval().requires_grad_(False).to(self._device)
-        self._shelf_pixels = BatchSize(
-            device, cpu=_PIXELS_PER_PASS, item_bytes=_PIXEL_BYTES, most=_GPU_PIXELS
-        )
+        self._shelf_pixels = BatchSize(device, cpu=PIXELS_PER_PASS, item_bytes=_PIXEL_BYTES, most=_GPU_PIXELS)
         self._crop_pixels = BatchSize(
-            device, cpu=_CROP_PIXELS_PER_PASS, item_bytes=_CROP_PIXEL_BYTES, most=_GPU_CROP_PIXELS
+            device, cpu=CROP_PIXELS_PER_PASS, item_bytes=_CROP_PIXEL_BYTES, most=_GPU_CROP_PIXELS
         )
 
     @property
@@ -220,7 +226,7 @@ class MTCNN:
             areas.level(piece.image, piece.shape, (piece.rows[0], piece.columns[0]), target)
         masked = torch.from_numpy(_masked_pixels(placed, pixels.shape[1])).to(self._device)
         probability, features = self._pnet(self._to_input(pixels), masked)
-        where = (probability >= _P_THRESHOLD).nonzero()
+        where = (probability >= P_THRESHOLD).nonzero()
         # A window belongs to the piece in which it begins. Windows that end outside of it are dropped.
         number, row, column = where.cpu().numpy().T
         origins = np.array([(number, column // _STRIDE) for number, column, _ in placed])
@@ -244,7 +250,7 @@ class MTCNN:
     def _refine(self, areas: SummedAreas, sizes: I64, candidates: _Candidates) -> _Candidates:
         """Run R-Net on the crops of all candidates."""
         candidates, (scores, offsets) = self._run_on_crops(self._rnet, _R_SIDE, areas, sizes, candidates)
-        passed = np.flatnonzero(scores > _R_THRESHOLD)
+        passed = np.flatnonzero(scores > R_THRESHOLD)
         boxes, scores, owners = candidates.boxes[passed], scores[passed], candidates.images[passed]
         kept = nms(boxes, scores, owners, _IMAGE_OVERLAP)
         boxes = _regress(boxes[kept], offsets[passed][kept])
@@ -256,7 +262,7 @@ class MTCNN:
         scores, offsets, points = outputs
         # In reverse order: of equal scores, which are common near 1, the last suppression of
         # facenet-pytorch prefers the later one.
-        passed = np.flatnonzero(scores > _O_THRESHOLD)[::-1]
+        passed = np.flatnonzero(scores > O_THRESHOLD)[::-1]
         boxes, scores, owners = candidates.boxes[passed], scores[passed], candidates.images[passed]
         extent = boxes[:, None, 2:] - boxes[:, None, :2] + 1
         landmarks = points[passed].reshape(-1, 2, 5).transpose(0, 2, 1) * extent + boxes[:, None, :2] - 1
@@ -286,11 +292,11 @@ class MTCNN:
 
 
 def _batches(images: Sequence[Image]) -> Iterator[slice]:
-    """Split images into batches of `_PIXELS_PER_BATCH` pixels at most, or of one image."""
+    """Split images into batches of `PIXELS_PER_BATCH` pixels at most, or of one image."""
     first, pixels = 0, 0
     for index, image in enumerate(images):
         size = image.shape[0] * image.shape[1]
-        if index > first and pixels + size > _PIXELS_PER_BATCH:
+        if index > first and pixels + size > PIXELS_PER_BATCH:
             yield slice(first, index)
             first, pixels = index, 0
         pixels += size

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ONet", "PNet", "RNet"]
+__all__ = ["ONet", "PNet", "RNet", "max_pool"]
 
 
 class PNet(nn.Module):
@@ -47,7 +47,7 @@ class PNet(nn.Module):
         """Run the network; see the class."""
         x = _prelu_of_rows(self.conv1(x), self.prelu1.weight)
         x.permute(0, 2, 3, 1).flatten(0, 2).index_fill_(0, masked, -torch.inf)
-        x = _max_pool(x, 2)
+        x = max_pool(x, 2)
         x = self.prelu2(self.conv2(x))
         x = self.prelu3(self.conv3(x)).permute(0, 2, 3, 1)
         # The softmax of two logits is the logistic function of their difference. As a product with one
@@ -85,8 +85,8 @@ class RNet(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Run the network; see the class."""
-        x = _max_pool(self.prelu1(self.conv1(x)), 3)
-        x = _max_pool(self.prelu2(self.conv2(x)), 3)
+        x = max_pool(self.prelu1(self.conv1(x)), 3)
+        x = max_pool(self.prelu2(self.conv2(x)), 3)
         x = self.prelu3(self.conv3(x))
         x = self.prelu4(self.dense4(_flatten(x)))
         return _face_probability(self.dense5_1(x)), self.dense5_2(x)
@@ -121,15 +121,15 @@ class ONet(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run the network; see the class."""
-        x = _max_pool(self.prelu1(self.conv1(x)), 3)
-        x = _max_pool(self.prelu2(self.conv2(x)), 3)
-        x = _max_pool(self.prelu3(self.conv3(x)), 2)
+        x = max_pool(self.prelu1(self.conv1(x)), 3)
+        x = max_pool(self.prelu2(self.conv2(x)), 3)
+        x = max_pool(self.prelu3(self.conv3(x)), 2)
         x = self.prelu4(self.conv4(x))
         x = self.prelu5(self.dense5(_flatten(x)))
         return _face_probability(self.dense6_1(x)), self.dense6_2(x), self.dense6_3(x)
 
 
-def _max_pool(x: Tensor, kernel: int) -> Tensor:
+def max_pool(x: Tensor, kernel: int) -> Tensor:
     """Max pooling with stride 2, in which the last window may be incomplete (``ceil_mode``).
 
     It is computed as elementwise maxima of shifted views. For channels last on a CPU, this is 8 times as

@@ -17,14 +17,14 @@ from faceindex.export.boxes import as_text
 from faceindex.export.source import Progress, Source, fingerprint
 from faceindex.types import F32, I64
 
-__all__ = ["EmbeddingFormat", "VectorsOf", "embeddings_source", "write_embeddings"]
+__all__ = ["BLOCK", "EmbeddingFormat", "VectorsOf", "embeddings_source", "write_embeddings"]
 
 EmbeddingFormat: TypeAlias = Literal["npz", "csv", "parquet"]
 
 VectorsOf: TypeAlias = Callable[[I64], F32]
 """Maps rows (n,) int64 to unit vectors (n, d) float32, as `faceindex.store.Store.vectors`."""
 
-_BLOCK = 1 << 14  # faces; 8 MB of vectors of 128 dimensions
+BLOCK = 1 << 14  # faces; 8 MB of vectors of 128 dimensions
 _BLOCK_AS_TEXT = 1 << 10
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # time of all members, so that the same vectors give the same file
 _VERSION = 1
@@ -95,11 +95,11 @@ def write_embeddings(
     dimension = vectors(rows[:0]).shape[1]
     match format:
         case "npz":
-            _write_npz(source, names, blocks(_BLOCK), dimension, file, embedder)
+            _write_npz(source, names, blocks(BLOCK), dimension, file, embedder)
         case "csv":
             _write_csv(source, names, blocks(_BLOCK_AS_TEXT), dimension, file)
         case "parquet":
-            _write_parquet(source, names, blocks(_BLOCK), dimension, file, embedder)
+            _write_parquet(source, names, blocks(BLOCK), dimension, file, embedder)
 
 
 def _check(format: str) -> None:
@@ -125,7 +125,7 @@ def _write_npz(
     letters = np.dtype(("<U", max(map(len, names), default=1)))
     with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
         _member(archive, "vectors", np.dtype("<f4"), (n, dimension), (block for _, block in blocks))
-        texts = (np.array(names[start : start + _BLOCK], letters) for start in range(0, n, _BLOCK))
+        texts = (np.array(names[start : start + BLOCK], letters) for start in range(0, n, BLOCK))
         _member(archive, "photo", letters, (n,), texts, compressed=True)
         for name, values in (
             ("norms", table.norms),

@@ -15,13 +15,21 @@ from faceindex.export.thumbnails import ThumbnailRenderer, tile
 from faceindex.images.thumbnails import encode_jpeg, fit, shown_by_browsers, shrink_for
 from faceindex.store import PhotoRecord
 
-__all__ = ["DrawnSprite", "draw_sprites", "make_preview", "needs_preview"]
+__all__ = [
+    "BATCH",
+    "PREVIEW_SIDE",
+    "TOO_LARGE_TO_LINK",
+    "DrawnSprite",
+    "draw_sprites",
+    "make_preview",
+    "needs_preview",
+]
 
-_BATCH = 3072  # thumbnails in memory: 116 MB
+BATCH = 3072  # thumbnails in memory: 116 MB
 
-_PREVIEW_SIDE = 1600
+PREVIEW_SIDE = 1600  # pixels of the longer side
 _PREVIEW_QUALITY = 85
-_TOO_LARGE_TO_LINK = 50_000_000
+TOO_LARGE_TO_LINK = 50_000_000  # pixels; the page shows a preview of larger photos
 """Photos with more pixels get a preview: they take 200 MB of a browser's memory at 4 bytes a pixel."""
 
 
@@ -79,7 +87,7 @@ def needs_preview(record: PhotoRecord, path: str) -> bool:
         data = b""
     if not data.startswith(b"\xff\xd8\xff"):
         data = images.read(path)
-    return record.width * record.height > _TOO_LARGE_TO_LINK or not shown_by_browsers(data, path)
+    return record.width * record.height > TOO_LARGE_TO_LINK or not shown_by_browsers(data, path)
 
 
 def make_preview(record: PhotoRecord, path: str) -> bytes:
@@ -90,16 +98,16 @@ def make_preview(record: PhotoRecord, path: str) -> bytes:
     ImageError
         If the photo cannot be read, or has changed since it was indexed.
     """
-    shrink = shrink_for(max(record.width, record.height), _PREVIEW_SIDE)
+    shrink = shrink_for(max(record.width, record.height), PREVIEW_SIDE)
     decoded = images.decode(read_unchanged(path, record.content_hash), path, shrink=shrink)
-    return encode_jpeg(fit(decoded.image, _PREVIEW_SIDE), quality=_PREVIEW_QUALITY)
+    return encode_jpeg(fit(decoded.image, PREVIEW_SIDE), quality=_PREVIEW_QUALITY)
 
 
 def _batches(sprites: Iterable[Sprite]) -> Iterator[list[Sprite]]:
     batch: list[Sprite] = []
     faces = 0
     for sprite in sprites:
-        if batch and faces + len(sprite.faces) > _BATCH:
+        if batch and faces + len(sprite.faces) > BATCH:
             yield batch
             batch, faces = [], 0
         batch.append(sprite)

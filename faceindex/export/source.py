@@ -50,7 +50,7 @@ class Source:
     def names(self, *, absolute: bool = False) -> list[str]:
         """List the name of the photo of each face, or its absolute path."""
         by_id = {key: photo.path if absolute else photo.name for key, photo in self.photos.items()}
-        return [by_id[image] for image in self.table.photo.tolist()]
+        return [by_id[photo] for photo in self.table.photo.tolist()]
 
 
 @dataclass(frozen=True, slots=True)

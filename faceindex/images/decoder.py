@@ -25,7 +25,7 @@ from faceindex.images.formats import is_truncated, recognise_format
 from faceindex.images.rgb import to_rgb
 from faceindex.types import Image
 
-__all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "probe"]
+__all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "optional_opener", "probe"]
 
 DEFAULT_MAX_PIXELS = 300_000_000
 """Default size in pixels of the largest photo to decode.
@@ -243,7 +243,7 @@ def opener_for(image_format: str, path: str | PathLike[str]) -> _Opener:
     ImageError
         ``UNSUPPORTED``, if the decoder is not installed.
     """
-    opener = _OPENERS.get(image_format) or _optional_opener(image_format)
+    opener = _OPENERS.get(image_format) or optional_opener(image_format)
     if opener is None:
         raise ImageError(
             path,
@@ -255,7 +255,7 @@ def opener_for(image_format: str, path: str | PathLike[str]) -> _Opener:
 
 
 @cache
-def _optional_opener(image_format: str) -> _Opener | None:
+def optional_opener(image_format: str) -> _Opener | None:
     """Return the class for HEIF or AVIF, imported at first use because it loads large codec libraries."""
     if image_format == "AVIF":
         try:  # Pillow 11.3 or later

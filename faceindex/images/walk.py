@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeAlias
 
 from faceindex.errors import ImageError, Reason, UsageError
 
-__all__ = ["Candidate", "Listing", "walk"]
+__all__ = ["BY_DESCRIPTOR", "REPORT_EVERY", "Candidate", "Listing", "walk"]
 
 # Files and folders that synchronisation programs, network disks and operating systems add to photo folders:
 # thumbnails, trash, archive metadata. Names are compared in lower case.
@@ -42,10 +42,10 @@ _JUNK = frozenset(
 )
 _NO_MEDIA = ".nomedia"  # on Android, marks a folder and its subfolders as hidden from galleries
 
-_REPORT_EVERY = 1000  # files
+REPORT_EVERY = 1000  # files between two reports of progress
 
 # With an open folder, the system need not resolve the full path of every file in it.
-_BY_DESCRIPTOR = os.scandir in os.supports_fd and hasattr(os, "O_DIRECTORY")
+BY_DESCRIPTOR = os.scandir in os.supports_fd and hasattr(os, "O_DIRECTORY")
 
 # (st_dev, st_ino) of a folder: identical for all paths and symbolic links to it.
 _FolderId: TypeAlias = tuple[int, int]
@@ -256,7 +256,7 @@ class _Walker:
 
     def _enter(self, path: str, prefix: str, tree: _Tree) -> list[str]:
         """List a folder, unless it was entered before; return the names of its subfolders."""
-        if not _BY_DESCRIPTOR:
+        if not BY_DESCRIPTOR:
             return self._list(path, os.stat(path), prefix, tree)
         try:
             opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -286,10 +286,10 @@ class _Walker:
         found = _Folder(prefix, [], [], [])
         tree.folders.append(found)
         inner: list[str] = []
-        for start in range(0, len(content), _REPORT_EVERY):
-            _add(content[start : start + _REPORT_EVERY], found, inner, tree)
+        for start in range(0, len(content), REPORT_EVERY):
+            _add(content[start : start + REPORT_EVERY], found, inner, tree)
             files = self._files + len(found.names)
-            if files >= self._reported + _REPORT_EVERY:
+            if files >= self._reported + REPORT_EVERY:
                 self._reported = files
                 self._on_files(files)
         self._files += len(found.names)

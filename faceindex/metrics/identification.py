@@ -13,9 +13,9 @@ import numpy as np
 
 from faceindex.types import F32, I64, BoolArray
 
-__all__ = ["OpenSet", "OperatingPoint", "TopOne", "leave_one_out", "open_set", "rank_people"]
+__all__ = ["BLOCK_BYTES", "OpenSet", "OperatingPoint", "TopOne", "leave_one_out", "open_set", "rank_people"]
 
-_BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 64 << 20  # similarities in memory at a time
 _FEW = 64  # up to this number of faces of a person, the best are found by insertion; else by partition
 _TOP_FACES = 3  # as in faceindex.identification; a test compares the two
 
@@ -157,7 +157,7 @@ def rank_people(
         gallery_photos = gallery_photos[order]
     sizes, starts = np.unique(counts[people], return_index=True)
     stops = [*starts[1:].tolist(), len(people)]
-    rows = max(1, _BLOCK_BYTES // (4 * len(gallery)))
+    rows = max(1, BLOCK_BYTES // (4 * len(gallery)))
     for begin in range(0, len(probes), rows):
         block = probes[begin : begin + rows] @ gallery.T
         if probe_photos is not None and gallery_photos is not None:

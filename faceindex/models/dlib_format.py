@@ -43,12 +43,12 @@ from faceindex.models.dlib_layers import (
 )
 from faceindex.types import F32
 
-__all__ = ["Reader", "read_metric_network", "read_mmod_network"]
+__all__ = ["DlibReader", "read_metric_network", "read_mmod_network"]
 
 _INFINITY, _MINUS_INFINITY, _NAN = 32000, 32001, 32002  # special exponents, float_details.h
 
 
-class Reader:
+class DlibReader:
     """Read values one after the other.
 
     Parameters
@@ -175,7 +175,7 @@ def read_metric_network(content: bytes, name: str, layers: Sequence[LayerKind]) 
     WeightsInvalid
         If the content is not such a network.
     """
-    reader = Reader(content, name)
+    reader = DlibReader(content, name)
     reader.expect("the version of the loss layer", 1)
     if reader.expect("the loss", "loss_metric_", "loss_metric_2") == "loss_metric_2":
         reader.real()  # margin
@@ -208,7 +208,7 @@ def read_mmod_network(
     WeightsInvalid
         If the content is not such a network.
     """
-    reader = Reader(content, name)
+    reader = DlibReader(content, name)
     reader.expect("the version of the loss layer", 1)
     reader.expect("the loss", "loss_mmod_")
     reader.expect("the version of the detector's options", 1)  # later versions can have several windows
@@ -222,7 +222,7 @@ def read_mmod_network(
 
 
 def _read_network(
-    reader: Reader, layers: Sequence[LayerKind], read_input: Callable[[Reader], Layer]
+    reader: DlibReader, layers: Sequence[LayerKind], read_input: Callable[[DlibReader], Layer]
 ) -> list[Layer]:
     """Read everything after the loss."""
     versions = [_read_version(reader, kind, innermost=False) for kind in reversed(layers[1:])]
@@ -246,19 +246,19 @@ def _read_network(
     return found
 
 
-def _read_version(reader: Reader, kind: LayerKind, *, innermost: bool) -> int:
+def _read_version(reader: DlibReader, kind: LayerKind, *, innermost: bool) -> int:
     what = f"the version of a {kind.__name__} layer"
     allowed = (2, 3) if innermost else (1,) if kind in (Tag, Skip) else (1, 2)
     return int(reader.expect(what, *allowed))
 
 
-def _read_input(reader: Reader) -> Input:
+def _read_input(reader: DlibReader) -> Input:
     reader.expect("the input layer", "input_rgb_image_sized")
     mean = reader.real(), reader.real(), reader.real()
     return Input(mean, *reader.pair())
 
 
-def _read_pyramid_input(reader: Reader) -> PyramidInput:
+def _read_pyramid_input(reader: DlibReader) -> PyramidInput:
     version = reader.expect("the input layer", "input_rgb_image_pyramid", "input_rgb_image_pyramid2")
     mean = reader.real(), reader.real(), reader.real()
     if version == "input_rgb_image_pyramid":
@@ -266,7 +266,7 @@ def _read_pyramid_input(reader: Reader) -> PyramidInput:
     return PyramidInput(mean, *reader.pair())
 
 
-def _read_layer(reader: Reader, kind: LayerKind) -> Layer:
+def _read_layer(reader: DlibReader, kind: LayerKind) -> Layer:
     if kind is Convolution:
         return _read_convolution(reader)
     if kind is Affine:
@@ -293,7 +293,7 @@ def _read_layer(reader: Reader, kind: LayerKind) -> Layer:
     raise TypeError(f"{kind.__name__} is not a layer between input and loss")
 
 
-def _read_convolution(reader: Reader) -> Convolution:
+def _read_convolution(reader: DlibReader) -> Convolution:
     version = reader.expect("a convolution", "con_4", "con_5", "con_6")
     parameters = reader.tensor().reshape(-1)
     filters = reader.size()
@@ -313,7 +313,7 @@ def _read_convolution(reader: Reader) -> Convolution:
     return Convolution(parameters[:count].reshape(shape), parameters[count:], stride, padding)
 
 
-def _read_affine(reader: Reader) -> Affine:
+def _read_affine(reader: DlibReader) -> Affine:
     version = reader.expect("an affine layer", "affine_", "affine_2", "bn_con2")
     if version == "bn_con2":
         return _read_batch_norm(reader)
@@ -327,7 +327,7 @@ def _read_affine(reader: Reader) -> Affine:
     return Affine(parameters[:scale], parameters[scale:])
 
 
-def _read_batch_norm(reader: Reader) -> Affine:
+def _read_batch_norm(reader: DlibReader) -> Affine:
     parameters = reader.tensor().reshape(-1)
     channels, shifts = math.prod(reader.alias()), math.prod(reader.alias())
     reader.tensor(), reader.tensor()  # mean and deviation of the last batch
@@ -342,7 +342,7 @@ def _read_batch_norm(reader: Reader) -> Affine:
     return Affine(scale, parameters[channels:] - scale * mean)
 
 
-def _read_linear(reader: Reader) -> Linear:
+def _read_linear(reader: DlibReader) -> Linear:
     version = reader.expect("a linear layer", "fc_2", "fc_3")
     outputs, inputs = reader.size(), reader.size()
     parameters = reader.tensor().reshape(-1)

@@ -223,7 +223,7 @@ def _open(weight: WeightFile, start: int, version: str) -> http.client.HTTPRespo
         if version:
             headers["If-Range"] = version
     request = urllib.request.Request(weight.url or "", headers=headers)
-    opener = urllib.request.build_opener(_SafeRedirects)
+    opener = urllib.request.build_opener(SafeRedirects)
     try:
         response = opener.open(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -345,7 +345,7 @@ def _write_errors(weight: WeightFile, partial: _PartialFile) -> Iterator[None]:
         ) from error
 
 
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+class SafeRedirects(urllib.request.HTTPRedirectHandler):
     """Follow redirects to http and https, but not from https to http."""
 
     def redirect_request(

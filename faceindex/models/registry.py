@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -13,7 +14,7 @@ from faceindex.models.builtin import BUILTIN
 from faceindex.models.plugins import GROUPS, Plugin, one_line, plugins
 from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec, Kind, Spec
 
-__all__ = ["KINDS", "get", "load", "names", "register", "unusable"]
+__all__ = ["KINDS", "get", "isolated", "load", "names", "register", "unusable"]
 
 KINDS: tuple[Kind, ...] = tuple(GROUPS)
 
@@ -47,6 +48,27 @@ def register(spec: Spec, *, replace: bool = False) -> None:
             "Choose another name, or pass `replace=True`.",
         )
     _registry[key] = spec
+
+
+@contextmanager
+def isolated(specs: Iterable[Spec] | None = None) -> Iterator[None]:
+    """Restore the table of models at the end of the ``with``; for tests that register models.
+
+    Parameters
+    ----------
+    specs : iterable of Spec, optional
+        The models that are registered at its beginning. None keeps those that are registered now.
+    """
+    before = dict(_registry)
+    if specs is not None:
+        specs = list(specs)
+        _registry.clear()
+        _registry.update({(spec.kind, spec.name): spec for spec in specs})
+    try:
+        yield
+    finally:
+        _registry.clear()
+        _registry.update(before)
 
 
 def names(kind: Kind) -> list[str]:

@@ -30,13 +30,13 @@ from faceindex.recognition import LoadedPhoto, Recogniser, use_one_thread
 from faceindex.store import NewPhoto, PhotoRecord, Status, Store
 from faceindex.types import Faces
 
-__all__ = ["carry_out"]
+__all__ = ["BATCH_BYTES", "BATCH_PHOTOS", "BUDGET_BYTES", "COMMIT_PHOTOS", "carry_out", "count_workers"]
 
-_BATCH_PHOTOS = 16  # enough faces for full batches of the embedder, few enough to stay in cache
+BATCH_PHOTOS = 16  # enough faces for full batches of the embedder, few enough to stay in cache
 _GPU_BATCH_PHOTOS = 64
-_BATCH_BYTES = 32 << 20  # limit for a batch of large photos, so that each worker gets one soon
-_BUDGET_BYTES = 256 << 20  # decoded photos in memory at a time
-_COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
+BATCH_BYTES = 32 << 20  # limit for a batch of large photos, so that each worker gets one soon
+BUDGET_BYTES = 256 << 20  # decoded photos in memory at a time
+COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
 _COMMIT_SECONDS = 5.0  # ...or this much work
 _THREADS = 2  # to read and decode ahead of the networks
 _MOST_WORKERS = 4  # batches in the networks at a time, one thread each; limits memory on large machines
@@ -159,14 +159,14 @@ class _Run:
         if not tasks:
             return
         on_cpu = self.recogniser.device == "cpu"
-        self._workers = _workers() if on_cpu else _GPU_WORKERS
-        batch_photos = min(_BATCH_PHOTOS, -(-len(tasks) // self._workers)) if on_cpu else _GPU_BATCH_PHOTOS
-        batch_bytes = min(_BATCH_BYTES, _BUDGET_BYTES // 2) if on_cpu else _BUDGET_BYTES // 2
+        self._workers = count_workers() if on_cpu else _GPU_WORKERS
+        batch_photos = min(BATCH_PHOTOS, -(-len(tasks) // self._workers)) if on_cpu else _GPU_BATCH_PHOTOS
+        batch_bytes = min(BATCH_BYTES, BUDGET_BYTES // 2) if on_cpu else BUDGET_BYTES // 2
         loader = Loader(
             tasks,
             self.recogniser.decode_photo,
-            budget=_BUDGET_BYTES,
-            threads=_THREADS if on_cpu else _workers(),
+            budget=BUDGET_BYTES,
+            threads=_THREADS if on_cpu else count_workers(),
         )
         with ThreadPoolExecutor(
             self._workers, thread_name_prefix="faceindex-recognise", initializer=use_one_thread
@@ -182,7 +182,7 @@ class _Run:
                 if len(self._batch) >= batch_photos or self._batch_bytes > batch_bytes:
                     self._submit(pool, loader)
                 late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
-                if len(self._pending) >= _COMMIT_PHOTOS or late:
+                if len(self._pending) >= COMMIT_PHOTOS or late:
                     self._commit()
                 if should_stop():
                     self.summary.interrupted = True
@@ -326,7 +326,8 @@ class _Run:
             self.emit(Committed(len(pending)))
 
 
-def _workers() -> int:
+def count_workers() -> int:
+    """Return how many batches are in the networks at a time on a CPU, one thread each."""
     return min(cores(), _MOST_WORKERS)
 
 

@@ -13,14 +13,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INTEGER", "Column", "read_columns"]
+__all__ = ["CHUNK", "INTEGER", "Column", "read_columns"]
 
 INTEGER = np.dtype(np.int64)
 
 Column: TypeAlias = "tuple[str, np.dtype[Any]]"
 """An SQL expression, and the type of its values: int64, or a structure for BLOBs of its size."""
 
-_CHUNK = 1 << 16  # rows per step; their text takes some megabytes
+CHUNK = 1 << 16  # rows per step; their text takes some megabytes
 
 
 def read_columns(
@@ -55,7 +55,7 @@ def read_columns(
     key = columns[0][0]
     statement = (
         f"SELECT count(*), {outer} FROM"
-        f" (SELECT {inner} FROM {source} WHERE {key} > ? ORDER BY {key} LIMIT {_CHUNK})"
+        f" (SELECT {inner} FROM {source} WHERE {key} > ? ORDER BY {key} LIMIT {CHUNK})"
     )
     parts: list[list[NDArray[Any]]] = [[np.empty(0, dtype)] for _, dtype in columns]
     last = -1

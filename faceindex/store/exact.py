@@ -6,11 +6,11 @@ import numpy as np
 
 from faceindex.types import F32, I64, BoolArray
 
-__all__ = ["select_best", "top_k"]
+__all__ = ["BLOCK_BYTES", "QUERY_BLOCK", "select_best", "top_k"]
 
 # Limits of one block of vectors and of one block of scores.
-_BLOCK_BYTES = 64 << 20
-_QUERY_BLOCK = 1024
+BLOCK_BYTES = 64 << 20
+QUERY_BLOCK = 1024
 
 
 def top_k(queries: F32, vectors: F32, k: int, alive: BoolArray) -> tuple[I64, F32]:
@@ -36,7 +36,7 @@ def top_k(queries: F32, vectors: F32, k: int, alive: BoolArray) -> tuple[I64, F3
         Padded with -inf.
     """
     found = [
-        _top_k(queries[i : i + _QUERY_BLOCK], vectors, k, alive) for i in range(0, len(queries), _QUERY_BLOCK)
+        _top_k(queries[i : i + QUERY_BLOCK], vectors, k, alive) for i in range(0, len(queries), QUERY_BLOCK)
     ]
     if not found:
         return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
@@ -67,7 +67,7 @@ def _top_k(queries: F32, vectors: F32, k: int, alive: BoolArray) -> tuple[I64, F
     m, d = queries.shape
     rows = np.full((m, k), -1, np.int64)
     scores = np.full((m, k), -np.inf, np.float32)
-    block = max(1, _BLOCK_BYTES // 4 // max(m, d))
+    block = max(1, BLOCK_BYTES // 4 // max(m, d))
     for start in range(0, len(vectors), block):
         product = queries @ vectors[start : start + block].T
         dead = ~alive[start : start + block]

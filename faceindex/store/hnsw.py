@@ -28,11 +28,11 @@ from faceindex.store.exact import select_best
 from faceindex.store.records import HnswParams
 from faceindex.types import F32, I64, U8, BoolArray
 
-__all__ = ["MAX_TOMBSTONES", "HnswIndex"]
+__all__ = ["ADD_BLOCK", "MAX_TOMBSTONES", "HnswIndex"]
 
 _MAGIC = b"FI-HNSW\x01"
 _PREFIX = struct.Struct("<8sI32s")
-_ADD_BLOCK = 8192
+ADD_BLOCK = 8192  # vectors added between two calls of `progress`
 _SAMPLED_ROWS = 64
 
 MAX_TOMBSTONES = 0.3
@@ -136,15 +136,15 @@ class HnswIndex:
         total = len(self._rows) + len(new)
         if total > self._index.get_max_elements():
             self._index.resize_index(total)
-        for start in range(0, len(new), _ADD_BLOCK):
-            rows = new[start : start + _ADD_BLOCK]
+        for start in range(0, len(new), ADD_BLOCK):
+            rows = new[start : start + ADD_BLOCK]
             self._index.add_items(vectors[rows], rows, num_threads=1)
             # Updated after each block, so that the index stays usable after an interrupt.
             self._rows = np.concatenate([self._rows, rows])
             self._deleted = np.concatenate([self._deleted, np.zeros(len(rows), np.bool_)])
             self._covered = int(rows[-1]) + 1
             if progress is not None:
-                progress(min(start + _ADD_BLOCK, len(new)), len(new))
+                progress(min(start + ADD_BLOCK, len(new)), len(new))
         self._covered = len(alive)
 
     def search(self, queries: F32, k: int, alive: BoolArray) -> tuple[I64, F32] | None:

@@ -87,7 +87,9 @@ def translated_errors(path: Path) -> Iterator[None]:
             f"A change contradicts the catalog: {error}.",
             "Name roots, photos and faces that are in the index.",
         ) from error
-    except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
+    except (sqlite3.ProgrammingError, sqlite3.InterfaceError) as error:
+        if "closed database" in str(error):
+            raise UsageError("The index is closed.", "Open it again.") from error
         raise  # a mistake in the calling code, not in the file
     except sqlite3.OperationalError as error:
         if "malformed" in str(error) or "no such" in str(error):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +17,9 @@ from PIL import Image
 
 import faceindex
 from faceindex import Face, FaceIndex, images
-from faceindex.errors import ImageError, NotClustered, UsageError
+from faceindex.errors import ImageError, NotClustered, Reason, UsageError
+from faceindex.recognition import LoadedPhoto, Recogniser
+from faceindex.types import Faces
 
 
 @pytest.fixture
@@ -107,7 +111,7 @@ def test_results_convert_to_json(index: FaceIndex, album: Path) -> None:
         json.dumps(result.as_dict(), allow_nan=False)
 
 
-def test_faces_as_a_data_frame(index: FaceIndex) -> None:
+def test_faces_as_a_data_frame(index: FaceIndex, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = index.to_pandas()
     assert list(frame.columns) == ["photo", "path", "x1", "y1", "x2", "y2", "score", "cluster", "similarity"]
@@ -116,6 +120,18 @@ def test_faces_as_a_data_frame(index: FaceIndex) -> None:
         assert (None if row.cluster is pandas.NA else row.cluster) == face.cluster
         assert (row.x1, row.y2) == (face.box[0], face.box[3])
     assert frame.cluster.isna().sum() == 1
+    with FaceIndex.create(tmp_path / "empty", detector="fake", embedder="fake") as empty:
+        assert list(empty.to_pandas().dtypes) == list(frame.dtypes)
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="file names are always text there")
+def test_a_data_frame_of_undecodable_file_names(
+    index: FaceIndex, tmp_path: Path, fake_models: ModuleType
+) -> None:
+    pytest.importorskip("pandas")
+    photo = fake_models.make_photo(tmp_path / os.fsdecode(b"caf\xe9") / "0.png", (200, 10, 10), mark=80)
+    index.add(photo)
+    assert index.to_pandas().path.tolist()[-1] == str(photo)
 
 
 def test_crop_returns_the_face(index: FaceIndex, album: Path) -> None:
@@ -125,6 +141,7 @@ def test_crop_returns_the_face(index: FaceIndex, album: Path) -> None:
     whole = images.decode((album / "person0" / "0.png").read_bytes(), "0.png").image
     np.testing.assert_array_equal(crop, whole[y1:y2, x1:x2])
     np.testing.assert_array_equal(index.crop(face.face, margin=0), crop)
+    np.testing.assert_array_equal(index.crop(index.table().face[face.face - 1], margin=0), crop)
     assert index.crop(face).shape == (96, 96, 3)  # a margin of half the box reaches the border
     assert index.crop(face, aligned=True).shape == (150, 150, 3)
     with pytest.raises(UsageError, match="no face 999"):
@@ -175,6 +192,70 @@ def test_identify_takes_an_iterable_and_keeps_its_order(
     assert [len(result.faces) for result in results[20:]] == [0, 0]
     assert [type(result.error) for result in results[20:]] == [type(None), ImageError]
     assert index.identify([]) == []
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [(None, "NoneType"), (5, "int"), (io.BytesIO(b"line\nline"), "BytesIO"), ([[]], "list")],
+)
+def test_identify_refuses_what_is_no_photo(index: FaceIndex, photo: object, message: str) -> None:
+    with pytest.raises(UsageError, match=f"A photo of type {message} cannot be read"):
+        index.identify(photo)  # type: ignore[call-overload]
+
+
+def test_identify_refuses_a_negative_number_of_neighbours(index: FaceIndex) -> None:
+    with pytest.raises(UsageError, match="`neighbours` is -1"):
+        index.identify([], neighbours=-1)
+
+
+def test_identify_reports_photos_of_an_iterable_that_cannot_be_decoded(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = album / "person0" / "0.png", album / "person1" / "0.png"
+    truncated = Image.open(io.BytesIO(good.read_bytes()[:-60]))
+    recognise = Recogniser.recognise
+
+    def fail_for_bad(self: Recogniser, photos: Sequence[LoadedPhoto]) -> list[Faces]:
+        if any(photo.path == str(bad) for photo in photos):  # as a second, finer decode may
+            raise ImageError(bad, Reason.TOO_LARGE, "it does not fit into memory.", "Leave it out.")
+        return recognise(self, photos)
+
+    monkeypatch.setattr(Recogniser, "recognise", fail_for_bad)
+    results = index.identify([good, truncated, bad, good])
+    assert [result.photo for result in results] == [str(good), "<PngImageFile>", str(bad), str(good)]
+    assert [len(result.faces) for result in results] == [1, 0, 0, 1]
+    reasons = [result.error and result.error.reason for result in results]
+    assert reasons == [None, Reason.TRUNCATED, Reason.TOO_LARGE, None]
+    json.dumps([result.as_dict() for result in results], allow_nan=False)
+    with pytest.raises(ImageError, match="does not fit into memory"):
+        index.identify(bad)
+
+
+def test_identify_reports_a_missing_file_without_loading_the_models(
+    index: FaceIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object) -> None:
+        raise AssertionError("the models were loaded")
+
+    monkeypatch.setattr("faceindex.api.queries.load_recogniser", load)
+    with FaceIndex.open(index.directory) as reader:
+        with pytest.raises(ImageError, match="no such file"):
+            reader.identify("missing.png")
+        assert reader.identify(["missing.png"])[0].error is not None
+
+
+def test_a_closed_index_raises_a_usage_error(index: FaceIndex) -> None:
+    index.close()
+    for call in (
+        index.counts,
+        index.clusters,
+        index.table,
+        index.roots,
+        lambda: len(index),
+        lambda: list(index),
+    ):
+        with pytest.raises(UsageError, match="The index is closed"):
+            call()
 
 
 def test_identify_names_the_indexed_photo_with_the_same_content(

@@ -25,7 +25,7 @@ from faceindex.errors import (
     UsageError,
     WeightsInvalid,
 )
-from faceindex.store import NewPhoto
+from faceindex.store import NewPhoto, Store
 from faceindex.types import Faces
 
 
@@ -91,11 +91,11 @@ def test_identify_raises_for_a_damaged_catalog_and_works_once_it_is_repaired(
     asked = album / "person1" / "0.png"
     with FaceIndex.open(tmp_path / "index") as index:
 
-        def fail() -> None:
+        def fail(store: Store) -> None:
             raise IndexCorrupt("The catalog is damaged.", "Restore it.")
 
         with monkeypatch.context() as damage:
-            damage.setattr(index._store, "faces", fail)
+            damage.setattr(Store, "faces", fail)
             with pytest.raises(IndexCorrupt, match="damaged"):
                 index.identify(asked)
         (cluster,) = people(index)["person1"]

@@ -12,6 +12,7 @@ import pytest
 from faceindex import FaceIndex, IndexPlan
 from faceindex.api.planning import plan_photos
 from faceindex.pipeline import Event, Planned, Scanning
+from faceindex.store import Store
 
 COUNTS = (
     *("new", "changed", "to_compare", "retried", "other_files", "unchanged"),
@@ -88,7 +89,8 @@ def test_the_forecast_is_the_rate_of_the_largest_run(index: FaceIndex, album: Pa
     index.add(album)  # one photo is no measure
     grow(fake_models.make_photo(album / "b.png", (64, 64, 128), mark=101), 700)
     plan = index.plan(album)
-    run = index._store.runs()[-1]
+    with Store.open(index.directory) as store:
+        run = store.runs()[-1]
     assert plan.measured_at == run.at
     assert plan.photos_per_second == pytest.approx(12 / run.detail["seconds"])
     assert plan.seconds == pytest.approx(1 / plan.photos_per_second)
@@ -108,6 +110,16 @@ def test_missing_photos_are_gone_with_prune(index: FaceIndex, album: Path) -> No
     album.mkdir()
     assert counts(index.plan(album)) == {"missing": 12}
     assert counts(index.plan(album, prune=True)) == {"gone": 12}
+
+
+def test_unreadable_photos_that_are_gone_are_counted_as_in_the_summary(index: FaceIndex, album: Path) -> None:
+    (album / "fake.jpg").write_text("not a photo")
+    (album / "notes.txt").write_text("not a photo")
+    index.add(album)
+    (album / "fake.jpg").unlink()
+    (album / "notes.txt").unlink()
+    assert counts(index.plan(album)) == {"unchanged": 12, "gone": 1}
+    assert index.add(album).gone == 1
 
 
 def test_excluded_files_are_not_counted(index: FaceIndex, album: Path) -> None:

@@ -18,7 +18,7 @@ from faceindex.cli.host import HeapKeeper, collection_paused
 from faceindex.pipeline import run as pipeline_run
 
 STATM = Path("/proc/self/statm")
-needs_glibc = pytest.mark.skipif(not STATM.exists() or host._glibc() is None, reason="needs Linux with glibc")
+needs_glibc = pytest.mark.skipif(not STATM.exists() or host.glibc() is None, reason="needs Linux with glibc")
 
 _RESIDENT = """
 import os
@@ -76,16 +76,16 @@ def test_large_blocks_do_not_stay_on_the_heap() -> None:
 
 
 def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    host._glibc.cache_clear()
+    host.glibc.cache_clear()
     monkeypatch.setattr(sys, "platform", "darwin")
     try:
-        assert host._glibc() is None
+        assert host.glibc() is None
         heap = HeapKeeper()
         heap.start()
         heap.on_commit()
         heap.on_commit()
     finally:
-        host._glibc.cache_clear()
+        host.glibc.cache_clear()
 
 
 class CountingLibc:
@@ -104,18 +104,18 @@ class CountingLibc:
 @pytest.fixture
 def libc(monkeypatch: pytest.MonkeyPatch) -> CountingLibc:
     libc = CountingLibc()
-    monkeypatch.setattr(host, "_glibc", lambda: libc)
+    monkeypatch.setattr(host, "glibc", lambda: libc)
     return libc
 
 
 def test_a_run_of_index_fixes_the_thresholds_and_trims_after_some_commits(
     album: Path, index_album: Callable[..., object], libc: CountingLibc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_run, "_BATCH_PHOTOS", 1)
-    monkeypatch.setattr(pipeline_run, "_COMMIT_PHOTOS", 1)
+    monkeypatch.setattr(pipeline_run, "BATCH_PHOTOS", 1)
+    monkeypatch.setattr(pipeline_run, "COMMIT_PHOTOS", 1)
     index_album("album")
     assert libc.thresholds == 2
-    assert 1 <= libc.trims <= 12 // host._TRIM_COMMITS
+    assert 1 <= libc.trims <= 12 // host.TRIM_COMMITS
 
 
 def test_a_run_without_new_photos_leaves_the_heap_alone(

@@ -19,7 +19,7 @@ import re
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -210,7 +210,7 @@ class Stream(io.TextIOWrapper):
 
 
 @pytest.fixture
-def folder(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def folder(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """The current folder, with albums, a few models and no traces of this machine."""
     fake_models.make_album(tmp_path / "album")
     fake_models.make_photo(tmp_path / "more" / "stranger.png", (250, 10, 10))
@@ -218,10 +218,13 @@ def folder(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     (tmp_path / "more" / "broken.jpg").write_bytes(b"\xff\xd8 not a photo")
     (tmp_path / "empty").mkdir()
     file = WeightFile("lacking.pt", 1_500_000, "0" * 64, "https://example.org/lacking.pt")
-    models.register(dataclasses.replace(fake_models.DETECTOR, name="lacking", weights=(file,)))
-    names = {"fake", "lacking", "chinese-whispers", "kmeans"}
-    few = {key: spec for key, spec in registry._registry.items() if spec.name in names}
-    monkeypatch.setattr(registry, "_registry", few)
+    few = [
+        fake_models.DETECTOR,
+        dataclasses.replace(fake_models.DETECTOR, name="lacking", weights=(file,)),
+        fake_models.EMBEDDER,
+        models.get("clusterer", "chinese-whispers"),
+        models.get("clusterer", "kmeans"),
+    ]
     monkeypatch.setattr(plugins, "plugins", lambda kind: {})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     # Lines end where they would end if the masked texts were the real ones.
@@ -234,7 +237,8 @@ def folder(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("TERM", "dumb")  # no colours, no bar, no pictures
     for name in ("KITTY_WINDOW_ID", "TERM_PROGRAM", "LC_TERMINAL", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path
+    with registry.isolated(few):
+        yield tmp_path
 
 
 def masked(text: str, folder: Path) -> str:

@@ -82,7 +82,7 @@ class TestNewFaces:
         vectors, truth = album(600, 12, seed)
         sizes = [500, 540, 580, 590, 600]
         few = grow(vectors, sizes, **options)
-        monkeypatch.setattr(incremental, "_FEW", -1.0)
+        monkeypatch.setattr(incremental, "FEW_NEW", -1.0)
         whole = grow(vectors, sizes, **options)
         few, whole = singletons_apart(few), singletons_apart(whole)
         assert bcubed(few, whole).f > 0.99

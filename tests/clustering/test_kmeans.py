@@ -33,7 +33,7 @@ def kmeans(k: int, seed: int = 0) -> KMeans:
 @pytest.mark.parametrize("minibatch", [False, True])
 def test_finds_the_people_and_numbers_them_by_size(minibatch: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if minibatch:
-        monkeypatch.setattr(kmeans_module, "_MINIBATCH_ABOVE", 50)
+        monkeypatch.setattr(kmeans_module, "MINIBATCH_ABOVE", 50)
     vectors, truth = people([40, 30, 20, 10])
     labels = kmeans(4).fit(vectors, None)
     assert labels.dtype == np.int64

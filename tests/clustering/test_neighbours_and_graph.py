@@ -90,8 +90,8 @@ class TestExactNeighbours:
     ) -> None:
         vectors = lattice_vectors(23, seed=3)
         whole = exact_neighbours(vectors, 5)
-        monkeypatch.setattr(neighbours_module, "_QUERY_BLOCK", rows)
-        monkeypatch.setattr(neighbours_module, "_COLUMN_BLOCK", 2 * rows + 1)
+        monkeypatch.setattr(neighbours_module, "QUERY_BLOCK", rows)
+        monkeypatch.setattr(neighbours_module, "COLUMN_BLOCK", 2 * rows + 1)
         blocked = exact_neighbours(vectors, 5)
         np.testing.assert_array_equal(blocked[1], whole[1])
         np.testing.assert_array_equal(blocked[0], whole[0])
@@ -154,7 +154,7 @@ class TestNearNeighbours:
         np.testing.assert_allclose(similarities, measured, atol=1e-5)
 
     def test_is_exact_when_all_cells_are_searched(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(partition_module, "_PROBES", 10_000)
+        monkeypatch.setattr(partition_module, "PROBES", 10_000)
         vectors = people(600, 6, seed=1)
         found, similarities = near_neighbours(vectors, 9)
         expected, values = exact_neighbours(vectors, 9)
@@ -162,12 +162,12 @@ class TestNearNeighbours:
         np.testing.assert_allclose(similarities, values, atol=1e-6)
 
     def test_more_rounds_find_more_neighbours(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(partition_module, "_PROBES", 2)
+        monkeypatch.setattr(partition_module, "PROBES", 2)
         vectors = people(4000, 40, seed=2)
         expected, _ = exact_neighbours(vectors, 20)
         recalls = []
         for rounds in (0, 1, 2):
-            monkeypatch.setattr(neighbours_module, "_ROUNDS", rounds)
+            monkeypatch.setattr(neighbours_module, "ROUNDS", rounds)
             found, _ = near_neighbours(vectors, 20)
             recalls.append(recall_at_k(found.astype(np.int64), expected))
         assert recalls[0] < recalls[1] < recalls[2]
@@ -178,13 +178,13 @@ class TestNearNeighbours:
     ) -> None:
         vectors = people(2000, 8, seed=3)
         once = near_neighbours(vectors, 10, seed=4)
-        monkeypatch.setattr(neighbours_module, "_SHARD", shard)
-        monkeypatch.setattr(partition_module, "_SHARD", shard)
+        monkeypatch.setattr(neighbours_module, "SHARD", shard)
+        monkeypatch.setattr(partition_module, "SHARD", shard)
         again = near_neighbours(vectors, 10, seed=4)
         np.testing.assert_array_equal(once[0], again[0])
 
     def test_queries_that_are_not_among_the_vectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(neighbours_module, "_FEW_QUERIES", 0)
+        monkeypatch.setattr(neighbours_module, "FEW_QUERIES", 0)
         vectors = people(6600, 12, seed=8)
         queries, vectors = vectors[::11], np.delete(vectors, np.s_[::11], axis=0)
         found, similarities = nearest(queries, vectors, 5)

@@ -53,7 +53,7 @@ class TestPartition:
     def test_near_cells_are_mostly_the_nearest_and_start_with_the_cell_itself(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(partition_module, "_RANKED", 20)
+        monkeypatch.setattr(partition_module, "RANKED", 20)
         cells = fit(people(8000, 20, seed=2)).cells
         np.testing.assert_array_equal(cells.near[:, 0], np.arange(len(cells.centroids)))
         assert all(len(set(row)) == 20 for row in cells.near.tolist())
@@ -64,13 +64,13 @@ class TestPartition:
     def test_more_cells_are_searched_for_vectors_without_similar_ones(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(partition_module, "_PROBES", 12)
+        monkeypatch.setattr(partition_module, "PROBES", 12)
         rng = np.random.default_rng(3)
         strangers = rng.standard_normal((1000, 24)).astype(np.float32)
         strangers /= np.linalg.norm(strangers, axis=1, keepdims=True)
         vectors = np.concatenate([people(7000, 70, seed=3), strangers])
         searched = np.zeros(8000, np.int64)
-        search_cell = Partition._search_cell
+        search_cell = Partition.search_cell
 
         def count(
             self: Partition, queries: F32, lists: I64, cell: int, out: I32, found: I32, similarities: F32
@@ -79,7 +79,7 @@ class TestPartition:
                 searched[lists] += 1
             search_cell(self, queries, lists, cell, out, found, similarities)
 
-        monkeypatch.setattr(Partition, "_search_cell", count)
+        monkeypatch.setattr(Partition, "search_cell", count)
         with Workers() as workers:
             partition = Partition.fit(vectors, 0, workers)
             none = np.full(8000, -1, np.int32)

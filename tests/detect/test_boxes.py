@@ -67,7 +67,7 @@ def test_nms_does_not_depend_on_the_number_of_pairs_at_a_time(monkeypatch: pytes
     boxes, scores = random_boxes(rng, 200, False), rng.random(200, np.float32)
     groups = rng.integers(0, 2, 200)
     whole = nms(boxes, scores, groups, 0.4)
-    monkeypatch.setattr(boxes_module, "_PAIRS", 7)
+    monkeypatch.setattr(boxes_module, "PAIRS", 7)
     np.testing.assert_array_equal(nms(boxes, scores, groups, 0.4), whole)
 
 

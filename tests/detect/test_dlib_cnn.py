@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from faceindex.detect import dlib_cnn
-from faceindex.detect.dlib_cnn import DlibCnn, _suppress
+from faceindex.detect.dlib_cnn import DlibCnn, suppress
 from faceindex.detect.dlib_mmod import FIELD, OFFSET, STRIDE, MmodNetwork, read_parameters
 from faceindex.errors import UsageError, WeightsInvalid
 from faceindex.models import DetectorSpec, find_weights, get
@@ -92,7 +92,7 @@ def test_strips_give_the_same_faces(
     detector: DlibCnn, astronaut: U8, monkeypatch: pytest.MonkeyPatch, spec: DetectorSpec
 ) -> None:
     (whole,) = detector.detect([astronaut])
-    monkeypatch.setattr(dlib_cnn, "_PIXELS_PER_ITEM", 5000)
+    monkeypatch.setattr(dlib_cnn, "PIXELS_PER_ITEM", 5000)
     cut = DlibCnn(spec, min_face=40)
     cut._feature_batch.size = cut._score_batch.size = 1
     (pieces,) = cut.detect([astronaut])
@@ -104,7 +104,7 @@ def test_an_image_is_doubled_only_up_to_a_limit(
     spec: DetectorSpec, astronaut: U8, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = DlibCnn(spec, min_face=40, upsample=0).detect([astronaut])[0]
-    monkeypatch.setattr(dlib_cnn, "_MOST_PIXELS", astronaut[..., 0].size * 4 - 1)
+    monkeypatch.setattr(dlib_cnn, "MOST_PIXELS", astronaut[..., 0].size * 4 - 1)
     limited = DlibCnn(spec, min_face=40, upsample=2).detect([astronaut])[0]
     np.testing.assert_array_equal(limited.boxes, plain.boxes)
 
@@ -122,7 +122,7 @@ def test_no_face_gives_empty_arrays(spec: DetectorSpec, shape: tuple[int, int], 
 def test_several_threads_find_the_same_faces_as_a_batch(
     spec: DetectorSpec, astronaut: U8, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
-    monkeypatch.setattr(dlib_cnn, "_MOST_TOGETHER", together)
+    monkeypatch.setattr(dlib_cnn, "MOST_TOGETHER", together)
     detector = DlibCnn(spec, min_face=40)
     images = [astronaut, astronaut[:, ::-1], np.zeros((30, 40, 3), np.uint8), astronaut[:200]]
     expected = detector.detect(images)
@@ -146,9 +146,9 @@ def test_suppression_divides_by_the_rectangle_around_both_boxes() -> None:
     window = SlidingWindow(80, 80, iou=0.5, covered=1.0)
     boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 4], [5, 5, 14, 14], [20, 20, 29, 29], [0, 0, 9, 5]], float)
     # 5 rows of 10 are exactly half of the rectangle around both, which does not exceed 0.5; 6 rows do.
-    assert _suppress(boxes, window) == [0, 1, 2, 3]
-    assert _suppress(boxes, replace(window, covered=0.9)) == [0, 2, 3]
-    assert _suppress(np.empty((0, 4)), window) == []
+    assert suppress(boxes, window) == [0, 1, 2, 3]
+    assert suppress(boxes, replace(window, covered=0.9)) == [0, 2, 3]
+    assert suppress(np.empty((0, 4)), window) == []
 
 
 def test_network_has_seven_convolutions_without_gradients(spec: DetectorSpec) -> None:

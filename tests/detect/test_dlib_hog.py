@@ -65,10 +65,10 @@ def test_an_image_is_doubled_only_up_to_a_limit(
     spec: DetectorSpec, astronaut: U8, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = DlibHog(spec, min_face=40, upsample=0).detect([astronaut])[0]
-    monkeypatch.setattr(dlib_hog, "_MOST_PIXELS", astronaut[..., 0].size * 4 - 1)
+    monkeypatch.setattr(dlib_hog, "MOST_PIXELS", astronaut[..., 0].size * 4 - 1)
     limited = DlibHog(spec, min_face=40, upsample=3).detect([astronaut])[0]
     np.testing.assert_array_equal(limited.boxes, plain.boxes)
-    monkeypatch.setattr(dlib_hog, "_MOST_PIXELS", astronaut[..., 0].size * 4)
+    monkeypatch.setattr(dlib_hog, "MOST_PIXELS", astronaut[..., 0].size * 4)
     doubled = DlibHog(spec, min_face=40, upsample=3).detect([astronaut])[0]
     assert not np.array_equal(doubled.boxes, plain.boxes)
 
@@ -86,7 +86,7 @@ def test_no_face_gives_empty_arrays(detector: DlibHog, shape: tuple[int, int]) -
 def test_several_threads_find_the_same_faces_as_one(
     spec: DetectorSpec, astronaut: U8, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
-    monkeypatch.setattr(dlib_hog, "_MOST_TOGETHER", together)
+    monkeypatch.setattr(dlib_hog, "MOST_TOGETHER", together)
     detector = DlibHog(spec, min_face=40)
     images = [np.roll(astronaut, 7 * shift, axis=1) for shift in range(5)]
     expected = detector.detect(images)

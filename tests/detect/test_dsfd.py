@@ -176,7 +176,7 @@ def test_running_out_of_memory_makes_batches_smaller(
 def test_large_images_are_reduced_to_bound_memory(
     random_detector: LightDSFD, input_shapes: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LightDSFD, "_most_pixels", 1000)
+    monkeypatch.setattr(LightDSFD, "most_pixels", 1000)
     assert_valid(random_detector.detect([noise(200, 80)])[0])
     assert input_shapes == [(50, 20)]
 

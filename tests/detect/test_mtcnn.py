@@ -112,11 +112,11 @@ def test_small_passes_and_batches_give_the_same_faces(
 ) -> None:
     images = [photo("groups/multiface.jpg")[:400, :700].copy()] * 3
     whole = MTCNN(spec, min_face=20).detect(images)
-    monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_PASS", 3000)
+    monkeypatch.setattr(mtcnn_module, "PIXELS_PER_PASS", 3000)
     monkeypatch.setattr(shelves, "WIDTH", 72)
     monkeypatch.setattr(shelves, "HEIGHT", 24)
-    monkeypatch.setattr(mtcnn_module, "_CROP_PIXELS_PER_PASS", 5 * 24**2)
-    monkeypatch.setattr(mtcnn_module, "_PIXELS_PER_BATCH", 1)
+    monkeypatch.setattr(mtcnn_module, "CROP_PIXELS_PER_PASS", 5 * 24**2)
+    monkeypatch.setattr(mtcnn_module, "PIXELS_PER_BATCH", 1)
     for one, other in zip(whole, MTCNN(spec, min_face=20).detect(images), strict=True):
         assert_same(one, other)
 
@@ -125,7 +125,7 @@ def test_windows_on_shelves_equal_those_of_each_level_alone(
     spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All windows of levels of odd and even sizes, cut and whole, have the same scores and offsets."""
-    monkeypatch.setattr(mtcnn_module, "_P_THRESHOLD", 0.0)  # every window is found
+    monkeypatch.setattr(mtcnn_module, "P_THRESHOLD", 0.0)  # every window is found
     monkeypatch.setattr(shelves, "WIDTH", 80)
     monkeypatch.setattr(shelves, "HEIGHT", 40)
     rng = np.random.default_rng(4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import max_pool2d
 
-from faceindex.detect.mtcnn_nets import ONet, PNet, RNet, _max_pool
+from faceindex.detect.mtcnn_nets import ONet, PNet, RNet, max_pool
 
 
 @pytest.mark.parametrize("kernel", [2, 3])
@@ -16,8 +16,8 @@ from faceindex.detect.mtcnn_nets import ONet, PNet, RNet, _max_pool
 def test_max_pool_equals_torch(kernel: int, shape: tuple[int, ...]) -> None:
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     expected = max_pool2d(x, kernel, stride=2, ceil_mode=True)
-    assert torch.equal(_max_pool(x, kernel), expected)
-    assert torch.equal(_max_pool(x.contiguous(memory_format=torch.channels_last), kernel), expected)
+    assert torch.equal(max_pool(x, kernel), expected)
+    assert torch.equal(max_pool(x.contiguous(memory_format=torch.channels_last), kernel), expected)
 
 
 def test_outputs_have_the_documented_shapes() -> None:

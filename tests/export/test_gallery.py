@@ -324,8 +324,8 @@ def test_photos_that_some_browsers_cannot_show_get_a_preview(galleries, write, t
 def test_very_large_photos_get_a_preview(
     galleries, source, write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gallery_pictures, "_TOO_LARGE_TO_LINK", 1000)
-    monkeypatch.setattr(gallery_pictures, "_PREVIEW_SIDE", 100)
+    monkeypatch.setattr(gallery_pictures, "TOO_LARGE_TO_LINK", 1000)
+    monkeypatch.setattr(gallery_pictures, "PREVIEW_SIDE", 100)
     previews = data_of(write(source).page)["previews"]
     assert len(previews) == 3
     with PillowImage.open(tmp_path / "page" / previews["0"]) as picture:
@@ -377,7 +377,7 @@ def test_the_batch_size_does_not_change_the_sprites(
     galleries, source, write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(source, "whole")
-    monkeypatch.setattr(gallery_pictures, "_BATCH", 1)
+    monkeypatch.setattr(gallery_pictures, "BATCH", 1)
     write(source, "pieces")
     whole, pieces = files_in(tmp_path / "whole"), files_in(tmp_path / "pieces")
     assert {name: content for name, (_, content) in whole.items()} == {

@@ -150,7 +150,7 @@ def embeddings(source: Source, format: str) -> bytes:
 
 @pytest.mark.parametrize("block", [1, 2, 100])
 def test_npz(source: Source, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embeddings_module, "_BLOCK", block)
+    monkeypatch.setattr(embeddings_module, "BLOCK", block)
     with np.load(io.BytesIO(embeddings(source, "npz")), allow_pickle=False) as read:
         np.testing.assert_array_equal(read["vectors"], STORED[[2, 3, 8]])
         assert read["photo"].tolist() == source.names()

@@ -16,6 +16,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from PIL import ImageFile, features
+from PIL.WebPImagePlugin import WebPImageFile
 
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import DEFAULT_MAX_PIXELS, DecodedImage, decode, decoder, probe, read
@@ -295,7 +296,7 @@ def test_the_pillow_limit_of_webp_is_an_image_error(monkeypatch: pytest.MonkeyPa
     def bomb(*_: object) -> None:
         raise PIL.Image.DecompressionBombError("too big for Pillow")
 
-    monkeypatch.setitem(decoder._OPENERS, "WEBP", bomb)
+    monkeypatch.setattr(WebPImageFile, "__init__", bomb)
     assert failure(encode(picture(), "WEBP")).reason is Reason.TOO_LARGE
 
 
@@ -385,7 +386,7 @@ def test_randomly_damaged_files_give_a_photo_or_an_image_error(image_format: str
 def test_the_error_for_a_missing_decoder_names_the_extra(
     image_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder, "_optional_opener", lambda _: None)
+    monkeypatch.setattr(decoder, "optional_opener", lambda _: None)
     brand = image_format.lower().encode()
     error = failure(b"\0\0\0\x14ftyp" + brand + b"\0\0\0\0" + brand)
     assert error.reason is Reason.UNSUPPORTED

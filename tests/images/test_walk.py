@@ -166,9 +166,9 @@ def test_pipes_are_skipped(tmp_path: Path) -> None:
 def test_folders_that_cannot_be_listed_are_reported(
     by_descriptor: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if by_descriptor and not walk_module._BY_DESCRIPTOR:
+    if by_descriptor and not walk_module.BY_DESCRIPTOR:
         pytest.skip("this system does not list open folders")
-    monkeypatch.setattr(walk_module, "_BY_DESCRIPTOR", by_descriptor)
+    monkeypatch.setattr(walk_module, "BY_DESCRIPTOR", by_descriptor)
     make(tmp_path, "a/x.jpg", "b/x.jpg", "c/x.jpg")
     function = "open" if by_descriptor else "scandir"
     original = getattr(os, function)
@@ -249,7 +249,7 @@ def test_walking_imports_neither_numpy_nor_pillow() -> None:
 
 def test_progress_is_reported_and_may_end_the_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, *(f"{folder}/{number}.jpg" for folder in "ab" for number in range(5)))
-    monkeypatch.setattr(walk_module, "_REPORT_EVERY", 3)
+    monkeypatch.setattr(walk_module, "REPORT_EVERY", 3)
     reported: list[int] = []
     walk([tmp_path], on_files=reported.append)
     assert reported == [3, 8]

@@ -39,7 +39,7 @@ def by_definition(vectors, people, photos, probe, consensus) -> tuple[int, float
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("consensus", [0.0, 0.05])
 def test_rank_people_by_definition(seed: int, consensus: float, monkeypatch) -> None:
-    monkeypatch.setattr(identification, "_BLOCK_BYTES", 300)  # several blocks
+    monkeypatch.setattr(identification, "BLOCK_BYTES", 300)  # several blocks
     vectors, people, photos = made_up(seed)
     best, similarity = rank_people(
         vectors, vectors, people, probe_photos=photos, gallery_photos=photos, consensus=consensus

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from faceindex.errors import WeightsInvalid
-from faceindex.models.dlib_format import Reader, read_metric_network, read_mmod_network
+from faceindex.models.dlib_format import DlibReader, read_metric_network, read_mmod_network
 from faceindex.models.dlib_layers import (
     Add,
     Affine,
@@ -102,7 +102,7 @@ def network(*, mode: int = 0, last: bytes = b"", con: str = "con_4", fc: str = "
 
 @pytest.mark.parametrize("value", [0, 1, -1, 127, 128, 255, -256, 22_466_066, 2**63 - 1, -(2**62)])
 def test_integers_of_all_lengths(value: int) -> None:
-    reader = Reader(integer(value), "x.dat")
+    reader = DlibReader(integer(value), "x.dat")
     assert reader.integer() == value
     reader.end()
 
@@ -119,17 +119,17 @@ def test_integers_of_all_lengths(value: int) -> None:
     ],
 )
 def test_reals(encoded: bytes, value: float) -> None:
-    assert Reader(encoded, "x.dat").real() == value
+    assert DlibReader(encoded, "x.dat").real() == value
 
 
 def test_nan_is_read() -> None:
-    assert math.isnan(Reader(real(0, 32002), "x.dat").real())
+    assert math.isnan(DlibReader(real(0, 32002), "x.dat").real())
 
 
 def test_bytes_of_the_published_file() -> None:
     # The first bytes of the published file: loss layer, version, name, margin of 0.04.
     start = bytes.fromhex("01 01 01 0d") + b"loss_metric_2" + bytes.fromhex("03 0a d7 a3 81 1c")
-    reader = Reader(start, "x.dat")
+    reader = DlibReader(start, "x.dat")
     assert reader.integer() == 1
     assert reader.text() == "loss_metric_2"
     assert reader.real() == float(np.float32(0.04))
@@ -138,7 +138,7 @@ def test_bytes_of_the_published_file() -> None:
 
 def test_tensor_has_its_shape_and_shares_memory() -> None:
     values = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
-    found = Reader(tensor(values), "x.dat").tensor()
+    found = DlibReader(tensor(values), "x.dat").tensor()
     np.testing.assert_array_equal(found, values)
     assert found.dtype == np.float32
     assert not found.flags.writeable
@@ -206,7 +206,7 @@ def test_an_affine_layer_of_another_mode_is_invalid() -> None:
 def test_the_size_of_a_tensor_is_checked_before_allocation() -> None:
     content = integer(2) + integer(2**40) * 4
     with pytest.raises(WeightsInvalid, match="more bytes should follow"):
-        Reader(content, "x.dat").tensor()
+        DlibReader(content, "x.dat").tensor()
 
 
 MMOD_KINDS: tuple[LayerKind, ...] = (Convolution, Affine, ReLU)

@@ -342,7 +342,7 @@ def test_redirects_from_https_to_http_are_refused(before: str, after: str, allow
     request = urllib.request.Request(f"{before}://example.org/a")
     headers = http.client.HTTPMessage()
     arguments = (request, io.BytesIO(), 302, "Found", headers, f"{after}://example.org/b")
-    redirects = fetch._SafeRedirects()
+    redirects = fetch.SafeRedirects()
     if allowed:
         followed = redirects.redirect_request(*arguments)
         assert followed is not None
@@ -435,9 +435,8 @@ def test_a_second_process_is_refused_while_the_first_downloads(
     before = (folder / "test-net.pt.part").read_bytes()
     holder = (
         "import sys, pathlib\n"
-        "from faceindex.models import WeightFile, fetch\n"
-        "weight = WeightFile('test-net.pt', 1, '', '')\n"
-        "with fetch._lock(pathlib.Path(sys.argv[1]), weight):\n"
+        "from faceindex.locks import FileLock\n"
+        "with FileLock(pathlib.Path(sys.argv[1])):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )
     with subprocess.Popen(

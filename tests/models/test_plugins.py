@@ -27,7 +27,6 @@ number = 3
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Create a distribution with entry points and a module of specs, as pip installs it."""
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(site)
@@ -46,7 +45,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         plugins.clear_cache()
 
     plugins.clear_cache()
-    yield install
+    with registry.isolated():
+        yield install
     plugins.clear_cache()
 
 

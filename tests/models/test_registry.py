@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,9 @@ FAKE = ClustererSpec("fake", "nowhere:Fake", "for tests", "graph", "nowhere")
 
 
 @pytest.fixture(autouse=True)
-def _own_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+def _own_table() -> Iterator[None]:
+    with registry.isolated():
+        yield
 
 
 def test_names_lists_one_kind_in_order_of_registration() -> None:

@@ -76,4 +76,4 @@ def test_sizes_of_a_detector_must_be_positive(field: str) -> None:
 
 
 def test_alignments_are_those_that_align_implements() -> None:
-    assert set(ALIGNMENTS) == set(align._FRAMES)
+    assert set(ALIGNMENTS) == set(align.FRAMES)

@@ -221,14 +221,14 @@ def test_an_error_in_the_networks_affects_only_its_photo(
     index: FaceIndex, album: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison = fake_models.make_photo(album / "poison.png", (255, 0, 0))
-    detect = fake_models.FakeDetector._detect
+    detect = fake_models.FakeDetector.detect_one
 
     def breaks(self: object, image: np.ndarray) -> object:
         if tuple(image[50, 50]) == (255, 0, 0):
             raise RuntimeError("the network fails")
         return detect(self, image)
 
-    monkeypatch.setattr(fake_models.FakeDetector, "_detect", breaks)
+    monkeypatch.setattr(fake_models.FakeDetector, "detect_one", breaks)
     events: list[Event] = []
     summary = index.add(album, on_event=events.append)
     failed = [event.error for event in events if isinstance(event, PhotoFailed)]
@@ -240,7 +240,7 @@ def test_an_error_in_the_networks_affects_only_its_photo(
 def test_stopping_commits_what_is_done(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_BATCH_PHOTOS", 2)
+    monkeypatch.setattr(run, "BATCH_PHOTOS", 2)
     seen: list[Event] = []
     summary = index.add(album, on_event=seen.append, should_stop=lambda: len(seen) >= 6)
     assert summary.interrupted
@@ -254,7 +254,7 @@ def test_stopping_commits_what_is_done(
 def test_the_order_of_faces_is_the_order_of_photos(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_BATCH_PHOTOS", 5)
+    monkeypatch.setattr(run, "BATCH_PHOTOS", 5)
     index.add(album)
     photos = [row.photo for row in index.faces()]
     assert photos == sorted(photos)
@@ -263,7 +263,7 @@ def test_the_order_of_faces_is_the_order_of_photos(
 def test_a_small_memory_budget_gives_the_same_faces(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_BUDGET_BYTES", 1)
+    monkeypatch.setattr(run, "BUDGET_BYTES", 1)
     assert index.add(album).faces == 12
 
 
@@ -318,7 +318,7 @@ def test_large_files_with_small_pictures_do_not_wait_for_each_other(
     """The budget counts the bytes of files and of pixels, and a finished batch must release both."""
     for photo in album.rglob("*.png"):
         photo.write_bytes(photo.read_bytes() + bytes(80_000))
-    monkeypatch.setattr(run, "_BUDGET_BYTES", 300_000)
+    monkeypatch.setattr(run, "BUDGET_BYTES", 300_000)
     done: list[int] = []
     worker = threading.Thread(target=lambda: done.append(run_in_own_store(album)), daemon=True)
     worker.start()
@@ -345,7 +345,7 @@ def test_a_folder_that_cannot_be_listed_loses_nothing(
             return scandir(path)
 
         with monkeypatch.context() as patch:
-            patch.setattr(walk_module, "_BY_DESCRIPTOR", False)
+            patch.setattr(walk_module, "BY_DESCRIPTOR", False)
             patch.setattr(os, "scandir", refuses)
             summary = index.add(album)
         assert (summary.gone, summary.missing, summary.unreadable.total()) == (0, 0, 1)
@@ -462,7 +462,7 @@ def test_gone_photos_of_a_folder_whose_parent_becomes_the_root(index: FaceIndex,
 
 
 def test_ctrl_c_during_the_walk(index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk_module, "_REPORT_EVERY", 1)
+    monkeypatch.setattr(walk_module, "REPORT_EVERY", 1)
     summary = index.add(album, should_stop=lambda: True)
     assert summary.interrupted
     assert len(index.table()) == 0
@@ -558,7 +558,7 @@ def test_a_file_that_was_still_being_copied(
     assert index.table().face.tolist() == before
 
 
-@pytest.mark.parametrize(("limit", "sizes"), [("_BATCH_BYTES", {1}), ("_BATCH_PHOTOS", {3})])
+@pytest.mark.parametrize(("limit", "sizes"), [("BATCH_BYTES", {1}), ("BATCH_PHOTOS", {3})])
 def test_every_worker_gets_a_batch(
     index: FaceIndex,
     album: Path,
@@ -568,9 +568,9 @@ def test_every_worker_gets_a_batch(
     sizes: set[int],
 ) -> None:
     """Batches of large photos have few photos, and few photos are divided among the workers."""
-    if limit == "_BATCH_BYTES":
-        monkeypatch.setattr(run, "_BATCH_BYTES", 1)
-    monkeypatch.setattr(run, "_workers", lambda: 4)
+    if limit == "BATCH_BYTES":
+        monkeypatch.setattr(run, "BATCH_BYTES", 1)
+    monkeypatch.setattr(run, "count_workers", lambda: 4)
     seen: list[int] = []
     detect = fake_models.FakeDetector.detect
 

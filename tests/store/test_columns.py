@@ -31,7 +31,7 @@ def table() -> sqlite3.Connection:
 def test_rows_come_in_ascending_order_of_the_key(
     table: sqlite3.Connection, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(columns, "_CHUNK", chunk)
+    monkeypatch.setattr(columns, "CHUNK", chunk)
     keys, amounts, places = read_columns(
         table.execute, "things", [("id", INTEGER), ("coalesce(amount, 0)", INTEGER), ("place", PLACE)]
     )

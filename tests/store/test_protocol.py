@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias
 
@@ -317,8 +318,11 @@ def test_a_reader_does_not_wait_for_a_transaction(
     store: Store, directory: Path, root_id: int, make_photo: MakePhoto, unit_vectors: MakeVectors
 ) -> None:
     store.commit([make_photo(root_id, "a.jpg", unit_vectors(1, 0))])
-    with store._catalog.transaction():
-        photo_records.delete_photos(store._catalog, [1])
+    with (
+        closing(Catalog.open(directory / "catalog.sqlite", write=True)) as catalog,
+        catalog.transaction(),
+    ):
+        photo_records.delete_photos(catalog, [1])
         with Store.open(directory) as reader:
             _assert_intact(reader, {"a.jpg": unit_vectors(1, 0)})
     _assert_intact(store, {})

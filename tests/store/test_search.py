@@ -69,8 +69,8 @@ def remove_photos() -> RemovePhotos:
 @pytest.mark.parametrize("k", [1, 7, 64, 300])
 @pytest.mark.parametrize("block_bytes", [1 << 10, 1 << 14, 64 << 20])
 def test_exact_search_equals_brute_force(monkeypatch: pytest.MonkeyPatch, k: int, block_bytes: int) -> None:
-    monkeypatch.setattr(exact, "_BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(exact, "_QUERY_BLOCK", 17)
+    monkeypatch.setattr(exact, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(exact, "QUERY_BLOCK", 17)
     vectors, _ = _people(250, 20, seed=1)
     queries, _ = _people(40, 20, seed=2)
     alive = np.random.default_rng(3).random(250) < 0.7
@@ -86,7 +86,7 @@ def test_exact_search_equals_brute_force(monkeypatch: pytest.MonkeyPatch, k: int
 
 @pytest.mark.parametrize("block_bytes", [1 << 8, 64 << 20])
 def test_ties_go_to_the_lower_row(monkeypatch: pytest.MonkeyPatch, block_bytes: int) -> None:
-    monkeypatch.setattr(exact, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(exact, "BLOCK_BYTES", block_bytes)
     vectors = np.tile(np.eye(4, dtype=np.float32), (25, 1))
     rows, similarities = exact.top_k(np.eye(4, dtype=np.float32), vectors, 5, np.ones(100, np.bool_))
     np.testing.assert_array_equal(rows, np.arange(4)[:, None] + 4 * np.arange(5))
@@ -303,7 +303,7 @@ def test_the_hnsw_index_is_loaded_only_for_many_queries(
 def test_an_interrupted_build_is_continued(
     store: Store, fill: Fill, unit_vectors: MakeVectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("faceindex.store.hnsw._ADD_BLOCK", 10)
+    monkeypatch.setattr("faceindex.store.hnsw.ADD_BLOCK", 10)
     vectors = unit_vectors(30, 0)
     fill(store, vectors)
 
