@@ -47,7 +47,8 @@ def make_source(
     for number, plan in enumerate(plans, 1):
         image = PillowImage.new("RGB", plan.size, (128, 128, number % 256))
         for face in plan.faces:
-            image.paste(colour_of(1 + len(rows)), tuple(round(value) for value in face.box))
+            left, top, right, bottom = (round(value) for value in face.box)
+            image.paste(colour_of(1 + len(rows)), (left, top, right, bottom))
             rows.append((number, face))
         path = folder / plan.name
         path.parent.mkdir(parents=True, exist_ok=True)

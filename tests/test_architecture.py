@@ -239,7 +239,7 @@ def test_rooms_import_only_what_they_may() -> None:
         ("store/search.py", "class A:\n    def f(self):\n        import hnswlib", "only store/hnsw.py may"),
         ("store/catalog.py", "from sqlite3 import Row", "only store/sqlite.py may import sqlite3"),
         ("clustering/kernels.py", "import numba", "only compiled.py may import numba"),
-        ("clustering/queries.py", "import sklearn.cluster", "only clustering/kmeans.py may import sklearn"),
+        ("clustering/overview.py", "import sklearn.cluster", "only clustering/kmeans.py may import sklearn"),
         ("clustering/kmeans.py", "import threadpoolctl", "only clustering/workers.py may"),
         ("api/results.py", "import pandas", "only api/frames.py, api/index.py may import pandas"),
         ("evaluation/report.py", "import matplotlib", "only evaluation/plots.py may import matplotlib"),

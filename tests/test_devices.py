@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from faceindex.errors import UsageError
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Replace the devices that torch finds: ``gpus`` and ``mps``."""
 
     def pretend(gpus: int = 0, mps: bool = False) -> None:
@@ -19,7 +21,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
     pretend()
-    return pretend  # type: ignore[return-value]
+    return pretend
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         (0, True, "mps", "mps"),
     ],
 )
-def test_names_are_resolved_to_devices(machine, gpus: int, mps: bool, name: str, device: str) -> None:  # type: ignore[no-untyped-def]
+def test_names_are_resolved_to_devices(
+    machine: Callable[..., None], gpus: int, mps: bool, name: str, device: str
+) -> None:
     machine(gpus, mps)
     assert resolve(name) == device
     torch.device(resolve(name))  # torch accepts the name
@@ -56,7 +60,9 @@ def test_names_are_resolved_to_devices(machine, gpus: int, mps: bool, name: str,
         (0, False, "", "There is no device ''."),
     ],
 )
-def test_missing_devices_are_rejected(machine, gpus: int, mps: bool, name: str, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_missing_devices_are_rejected(
+    machine: Callable[..., None], gpus: int, mps: bool, name: str, message: str
+) -> None:
     machine(gpus, mps)
     with pytest.raises(UsageError) as error:
         resolve(name)

@@ -95,7 +95,7 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_no_page_shows_a_path_of_somebodys_machine(page: Path) -> None:
+def test_no_page_shows_a_path_of_a_real_machine(page: Path) -> None:
     assert not re.findall(r"/(?:root|tmp|work|Users|home/(?!anna\b)\w+)\b\S*", page.read_text("utf-8"))
 
 

@@ -74,7 +74,7 @@ def test_nothing_is_written_if_the_function_raises(path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize(("mode", "expected"), [(0o600, 0o600), (0o666, 0o640)])
-def test_permissions_are_those_asked_for_less_the_umask(path: Path, mode: int, expected: int) -> None:
+def test_permissions_are_the_requested_ones_without_the_umask(path: Path, mode: int, expected: int) -> None:
     path.chmod(0o777)
     umask = os.umask(0o027)
     try:

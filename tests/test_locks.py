@@ -192,7 +192,7 @@ def test_a_file_that_its_holder_deletes_is_not_locked_in_its_place(
 
 
 @posix
-def test_asking_for_the_holder_never_keeps_a_lock_from_being_taken(path: Path) -> None:
+def test_finding_the_holder_never_prevents_locking(path: Path) -> None:
     FileLock(path).release()
     stop = threading.Event()
 

@@ -128,7 +128,7 @@ def test_doubtful_and_cut_off_faces_do_not_count(
 
 
 @pytest.mark.filterwarnings("error")
-def test_boxes_without_an_area_are_no_faces(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boxes_without_an_area_are_dropped(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     inf, nan = np.inf, np.nan
 
     def several(self: object, image: np.ndarray) -> Detections:
@@ -158,7 +158,10 @@ ONE = Detections(
         ([ONE.boxes], "a value of type ndarray for a photo"),
         ([replace(ONE, boxes=ONE.boxes[0])], r"boxes of shape \(4,\) instead of \(4, 4\)"),
         ([replace(ONE, boxes=ONE.boxes[:, :3])], r"boxes of shape \(1, 3\) instead of \(1, 4\)"),
-        ([replace(ONE, boxes=[[10, 10, 50, 50]])], "boxes as a value of type list"),
+        (
+            [replace(ONE, boxes=[[10, 10, 50, 50]])],  # type: ignore[arg-type]  # not an array, on purpose
+            "boxes as a value of type list",
+        ),
         (
             [replace(ONE, landmarks=ONE.landmarks[:, 0])],
             r"landmarks of shape \(1, 2\) instead of \(1, 5, 2\)",
@@ -232,6 +235,17 @@ def test_photos_can_be_paths_bytes_arrays_and_pil_images(fake_models: ModuleType
     for photo in (str(path), path.read_bytes(), pixels, Image.open(path)):
         np.testing.assert_array_equal(subject.embed(photo).vectors, expected.vectors)
     assert [subject.load_photo(photo).path for photo in (path, b"", pixels)[::2]] == [str(path), "<ndarray>"]
+
+
+def test_pixels_are_copied(fake_models: ModuleType) -> None:
+    pixels = np.full((100, 100, 3), 64, np.uint8)
+    frozen = pixels[::2, ::-1]
+    frozen.flags.writeable = False
+    for photo in (pixels, frozen, Image.fromarray(pixels)):
+        image = recogniser(20).load_photo(photo).decoded.image
+        assert image.flags.c_contiguous
+        assert image.flags.writeable
+        assert not np.shares_memory(image, pixels)
 
 
 def test_pil_images_are_turned_upright(fake_models: ModuleType) -> None:

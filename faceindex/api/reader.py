@@ -122,7 +122,7 @@ class Reader:
         import numpy as np
 
         from faceindex.api.results import Cluster
-        from faceindex.clustering.queries import clusters_by_size, most_typical_faces
+        from faceindex.clustering.overview import clusters_by_size, most_typical_faces
 
         self.clustering()
         table, names = self.faces_and_photos()

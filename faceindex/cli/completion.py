@@ -81,7 +81,7 @@ def _known_shell(shell: str) -> str:
 
 
 def _running_shell() -> str:
-    import shellingham  # type: ignore[import-untyped]
+    import shellingham
 
     try:
         return str(shellingham.detect_shell()[0])

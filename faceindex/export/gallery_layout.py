@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faceindex.clustering.queries import clusters_by_size, most_typical_faces
+from faceindex.clustering.overview import clusters_by_size, most_typical_faces
 from faceindex.export.thumbnails import MARGIN, SIDE
 from faceindex.store import FaceTable, PhotoRecord
 from faceindex.types import I64

@@ -63,7 +63,8 @@ def from_pixels(photo: Image | PIL.Image.Image, name: str) -> DecodedImage:
             f"An array of shape {pixels.shape} and dtype {pixels.dtype} is not a photo.",
             "Pass an array (h, w, 3) uint8 in RGB.",
         )
-    return DecodedImage(np.ascontiguousarray(pixels), pixels.shape[1], pixels.shape[0])
+    # A copy, as photos are processed in batches, and a caller may use one array for all of them in turn.
+    return DecodedImage(np.array(pixels, order="C"), pixels.shape[1], pixels.shape[0])
 
 
 def _decode(photo: PIL.Image.Image, name: str) -> Image:

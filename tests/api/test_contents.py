@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -19,7 +19,7 @@ import faceindex
 from faceindex import Face, FaceIndex, images
 from faceindex.errors import ImageError, NotClustered, Reason, UsageError
 from faceindex.recognition import LoadedPhoto, Recogniser
-from faceindex.types import Faces
+from faceindex.types import U8, Faces
 
 
 @pytest.fixture
@@ -71,6 +71,7 @@ def test_faces_can_be_filtered(index: FaceIndex, album: Path, monkeypatch: pytes
 
 
 def test_missing_clusters_raise_the_same_error_everywhere(index: FaceIndex, tmp_path: Path) -> None:
+    call: Callable[[], object]
     messages = set()
     for call in (lambda: index.faces(cluster=99), lambda: index.sheets.cluster(99)):
         with pytest.raises(UsageError) as caught:
@@ -198,7 +199,7 @@ def test_identify_takes_an_iterable_and_keeps_its_order(
     ("photo", "message"),
     [(None, "NoneType"), (5, "int"), (io.BytesIO(b"line\nline"), "BytesIO"), ([[]], "list")],
 )
-def test_identify_refuses_what_is_no_photo(index: FaceIndex, photo: object, message: str) -> None:
+def test_identify_rejects_what_is_not_a_photo(index: FaceIndex, photo: object, message: str) -> None:
     with pytest.raises(UsageError, match=f"A photo of type {message} cannot be read"):
         index.identify(photo)  # type: ignore[call-overload]
 
@@ -229,6 +230,19 @@ def test_identify_reports_photos_of_an_iterable_that_cannot_be_decoded(
     json.dumps([result.as_dict() for result in results], allow_nan=False)
     with pytest.raises(ImageError, match="does not fit into memory"):
         index.identify(bad)
+
+
+def test_identify_copies_arrays(index: FaceIndex) -> None:
+    colours = [(64, 64, 128), (128, 64, 128), (192, 64, 128)]
+    frame = np.empty((96, 96, 3), np.uint8)
+
+    def frames() -> Iterator[U8]:
+        for colour in colours:
+            frame[:] = colour
+            yield frame
+
+    results = index.identify(frames())
+    assert len({result.faces[0].cluster for result in results}) == 3
 
 
 def test_identify_reports_a_missing_file_without_loading_the_models(

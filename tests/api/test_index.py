@@ -168,7 +168,7 @@ def test_other_parameters_start_over(tmp_path: Path, album: Path) -> None:
         assert index.clustering.algorithm == "kmeans"
 
 
-def test_ids_of_dissolved_clusters_are_not_given_away(tmp_path: Path, album: Path) -> None:
+def test_ids_of_dissolved_clusters_are_not_reused(tmp_path: Path, album: Path) -> None:
     with make(tmp_path / "index") as index:
         index.add(album)
         index.cluster()

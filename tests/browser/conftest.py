@@ -69,12 +69,14 @@ class Tab:
         raise AssertionError(f"still false after 5 seconds: {expression}")
 
     def texts(self, selector: str) -> list[str]:
-        return self.page.locator(selector).all_inner_texts()
+        texts: list[str] = self.page.locator(selector).all_inner_texts()
+        return texts
 
     def focused(self) -> str:
-        return self.page.evaluate(
+        text: str = self.page.evaluate(
             "() => { const it = document.activeElement; return it.ariaLabel || it.innerText || it.id; }"
         )
+        return text
 
 
 @pytest.fixture

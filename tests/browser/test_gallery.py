@@ -19,11 +19,13 @@ def album(galleries, write) -> Path:
         if number == 1:
             faces.append(galleries.FacePlan((280, -10, 330, 40)))
         plans.append(galleries.PhotoPlan(f"trip/IMG_{number:02}.jpg", faces))
-    return write(plans)
+    page: Path = write(plans)
+    return page
 
 
 def heading(tab) -> str:
-    return tab.page.inner_text("#heading")
+    text: str = tab.page.inner_text("#heading")
+    return text
 
 
 def open_first_photo(tab, page: Path, where: str) -> None:
@@ -221,7 +223,8 @@ def test_navigation_from_a_photo_to_one_of_another_view(tab, album: Path) -> Non
 
 def test_themes(tab, album: Path) -> None:
     def ground() -> str:
-        return tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        colour: str = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return colour
 
     tab.open(album)
     light = ground()
@@ -265,7 +268,12 @@ def test_hostile_names_are_harmless(galleries, write, tab, copy: bool) -> None:
     ]
     plans = [galleries.PhotoPlan(name, [galleries.FacePlan((20, 20, 80, 100), 1, 0.9)]) for name in names]
     dialogs = []
-    tab.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    tab.page.on("dialog", dismiss)
     page = write(plans, copy=copy, given="<b>photos</b>")
     tab.open(page, "#c=1")
     assert tab.page.locator(".card").count() == len(names)

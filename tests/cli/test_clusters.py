@@ -9,6 +9,7 @@ import re
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ def viewer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], P
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("SEEN", str(seen))
         monkeypatch.delenv("SSH_CONNECTION", raising=False)
-        monkeypatch.setattr(pictures.tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         return seen
 
     return viewer
@@ -211,14 +212,15 @@ def test_a_viewer_that_fails_names_the_file(clustered, run, viewer) -> None:
     viewer("exit 3")
     result = run("clusters", "--open", "1")
     assert result.exit_code == 2
-    path = re.search(r"It is in (.*\.jpg); open it", result.stderr)[1]
-    assert Path(path).is_file()
+    found = re.search(r"It is in (.*\.jpg); open it", result.stderr)
+    assert found is not None
+    assert Path(found[1]).is_file()
     assert "--save FILE.png" in result.stderr
 
 
 def test_no_viewer_at_all(clustered, run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(pictures.sys, "platform", "linux")
-    monkeypatch.setattr(pictures.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
     result = run("clusters", "--open", "1")

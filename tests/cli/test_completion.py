@@ -114,7 +114,7 @@ def test_other_shells_are_an_error(run, monkeypatch: pytest.MonkeyPatch) -> None
     assert result.stderr.startswith("error: There is no completion for the shell 'tcsh'. Name bash, ")
 
     def fail() -> None:
-        import shellingham  # type: ignore[import-untyped]
+        import shellingham
 
         raise shellingham.ShellDetectionFailure
 

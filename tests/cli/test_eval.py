@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from faceindex import FaceIndex, models
 from faceindex.evaluation.sweep import ThresholdClusters
 
 
-def document(result) -> dict:
+def document(result) -> Any:
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
 

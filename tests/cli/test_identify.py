@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -169,14 +170,16 @@ def test_collection_is_paused_only_while_models_are_loaded(
 ) -> None:
     states = []
     load, embed = fake_models.FakeEmbedder.__init__, fake_models.FakeEmbedder.embed
-    monkeypatch.setattr(
-        fake_models.FakeEmbedder,
-        "__init__",
-        lambda *args, **options: (states.append(gc.isenabled()), load(*args, **options))[1],
-    )
-    monkeypatch.setattr(
-        fake_models.FakeEmbedder, "embed", lambda *args: (states.append(gc.isenabled()), embed(*args))[1]
-    )
+
+    def recorded(method: Callable[..., object]) -> Callable[..., object]:
+        def record(*args: object, **options: object) -> object:
+            states.append(gc.isenabled())
+            return method(*args, **options)
+
+        return record
+
+    monkeypatch.setattr(fake_models.FakeEmbedder, "__init__", recorded(load))
+    monkeypatch.setattr(fake_models.FakeEmbedder, "embed", recorded(embed))
     assert run("identify", known, known).exit_code == 0
     assert states == [False, False, True]  # loading, the first photo, the second
     assert gc.isenabled()

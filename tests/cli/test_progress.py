@@ -3,10 +3,10 @@ from __future__ import annotations
 import io
 import re
 import sys
+import time
 
 import pytest
 
-from faceindex.cli import progress as progress_module
 from faceindex.cli.progress import Bar, DownloadBar, IndexBar
 from faceindex.cli.render import Output
 from faceindex.errors import ImageError, Reason
@@ -33,8 +33,8 @@ FAILED = PhotoFailed(ImageError("a[1].jpg", Reason.EMPTY, "the file is empty.", 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(progress_module.time, "monotonic", clock)
-    monkeypatch.setattr(progress_module.time, "strftime", lambda pattern: "12:34:56")
+    monkeypatch.setattr(time, "monotonic", clock)
+    monkeypatch.setattr(time, "strftime", lambda pattern: "12:34:56")
     return clock
 
 
@@ -92,7 +92,7 @@ def test_the_rate_does_not_include_loading_or_what_was_done_before(
     ("bar", "text"),
     [(Bar, "Cutting faces: 2,000 of 5,000"), (DownloadBar, "Cutting faces: 2.0 kB of 5.0 kB")],
 )
-def test_other_work_has_such_lines_too(
+def test_other_work_prints_a_line_every_ten_seconds(
     bar: type[Bar], text: str, capsys: pytest.CaptureFixture[str], clock: Clock
 ) -> None:
     with bar(Output(), "Cutting faces") as progress:

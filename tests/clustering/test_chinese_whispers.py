@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
@@ -44,7 +46,7 @@ def same_partition(a: ArrayLike, b: ArrayLike) -> bool:
     return bcubed(a, b).f == 1
 
 
-def shuffled_orders(nodes: list[int], seed: int):  # type: ignore[no-untyped-def]
+def shuffled_orders(nodes: list[int], seed: int) -> Iterator[list[int]]:
     """Yield the visiting order of each sweep: one list, shuffled again by Fisher-Yates with splitmix64."""
     mask = (1 << 64) - 1
     order, state = list(nodes), seed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ class TestNewFaces:
     @pytest.mark.parametrize("options", [{}, {"threshold": 0.62}], ids=["calibrated", "threshold"])
     @pytest.mark.parametrize("seed", range(4))
     def test_the_graph_of_new_faces_gives_the_clusters_of_the_whole_graph(
-        self, seed: int, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+        self, seed: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         vectors, truth = album(600, 12, seed)
         sizes = [500, 540, 580, 590, 600]

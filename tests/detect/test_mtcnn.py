@@ -161,7 +161,7 @@ def test_running_out_of_memory_gives_the_same_faces(
     for name, net, most in (("p", small._pnet, 1 << 17), ("r", small._rnet, 50 * 24**2)):
         forward = net.forward
 
-        def within(x, *more, name=name, forward=forward, most=most):  # type: ignore[no-untyped-def]
+        def within(x, *more, name=name, forward=forward, most=most):
             if x.shape[0] * x.shape[2] * x.shape[3] > most:
                 failed.add(name)
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory.")

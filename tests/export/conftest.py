@@ -13,7 +13,8 @@ from faceindex import FaceIndex
 def album(tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three people with four photos each, in folders with equal file names; chdir to the parent folder."""
     monkeypatch.chdir(tmp_path)
-    return fake_models.make_album(tmp_path / "album")
+    album: Path = fake_models.make_album(tmp_path / "album")
+    return album
 
 
 @pytest.fixture

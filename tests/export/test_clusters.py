@@ -8,6 +8,7 @@ import pytest
 from faceindex import FaceIndex
 from faceindex.errors import NotClustered, UsageError
 from faceindex.export.destination import NO_MEDIA, STATE
+from faceindex.export.folder import Link
 
 
 def files(folder: Path) -> list[str]:
@@ -57,13 +58,13 @@ def test_a_folder_for_each_cluster(tmp_path: Path, album: Path, opened: Callable
 
 
 @pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
-def test_whole_photos(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex], link: str) -> None:
+def test_whole_photos(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex], link: Link) -> None:
     with opened(album) as index:
         a = cluster_of(index)["a1"]
         for written in (5, 0):
             done = index.export.clusters("out", photos=True, link=link)
             assert (done.files.written, done.files.kept) == (written, ())
-        other = "copy" if link == "symlink" else "symlink"
+        other: Link = "copy" if link == "symlink" else "symlink"
         assert index.export.clusters("other", photos=True, link=other).files.written == 5
         assert index.export.clusters("other", photos=True, link=link).files.written == 5
     for folder in ("out", "other"):
@@ -105,7 +106,7 @@ def test_invalid_options_are_refused(tmp_path: Path, album: Path, opened: Callab
         with pytest.raises(UsageError, match="`link` is 'symlink'"):
             index.export.clusters("out", link="symlink")
         with pytest.raises(UsageError, match="There is no link type 'sym'"):
-            index.export.clusters("out", photos=True, link="sym")
+            index.export.clusters("out", photos=True, link="sym")  # type: ignore[arg-type]  # invalid on purpose
         with pytest.raises(UsageError, match="`min_size` is 0"):
             index.export.clusters("out", min_size=0)
     assert not (tmp_path / "out").exists()

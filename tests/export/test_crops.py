@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -16,6 +17,7 @@ from faceindex.export.crops import cut_box
 from faceindex.export.destination import NO_MEDIA, STATE
 from faceindex.export.source import numbers_on_photo
 from faceindex.store import FaceTable
+from faceindex.types import I64
 
 
 def names(folder: Path) -> set[str]:
@@ -51,8 +53,8 @@ def test_cut_box(corners: tuple[float, ...], margin: float, region: tuple[int, .
 
 def test_numbers_on_photo() -> None:
     def table(*photos: int) -> FaceTable:
-        unused = dict.fromkeys(field.name for field in fields(FaceTable))
-        known = {"face": np.arange(len(photos)), "photo": np.array(photos, np.int64)}
+        unused: dict[str, Any] = dict.fromkeys(field.name for field in fields(FaceTable))
+        known: dict[str, I64] = {"face": np.arange(len(photos)), "photo": np.array(photos, np.int64)}
         return FaceTable(**{**unused, **known})
 
     assert numbers_on_photo(table()).tolist() == []

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 import pytest
 
@@ -315,7 +316,11 @@ def test_a_single_file_among_photos_does_not_allow_a_folder_export_there(
     photos = tmp_path / "photos" / "mine"
     photos.mkdir()
     (photos / "portrait.jpg").touch()
-    export_file(photos / "boxes.csv", "boxes", "1", lambda file: file.write(b"1") and None, protected)
+
+    def write(file: BinaryIO) -> None:
+        file.write(b"1")
+
+    export_file(photos / "boxes.csv", "boxes", "1", write, protected)
     for dry_run in (True, False):
         with (
             pytest.raises(UsageError, match=r"already contains portrait\.jpg"),
@@ -525,7 +530,9 @@ with folder.Folder({str(tmp_path / "out")!r}, "crops", protected) as out:
 
 
 @pytest.mark.parametrize("how", ["hardlink", "symlink"])
-def test_hard_and_symbolic_links(tmp_path: Path, protected: ProtectedPaths, how: str) -> None:
+def test_hard_and_symbolic_links(
+    tmp_path: Path, protected: ProtectedPaths, how: Literal["hardlink", "symlink"]
+) -> None:
     photo = tmp_path / "photos" / "p.jpg"
     photo.write_text("photo")
 
@@ -585,9 +592,10 @@ def test_a_link_to_another_disk_is_reported(tmp_path: Path, protected: Protected
 
 def test_a_single_file_export(tmp_path: Path, protected: ProtectedPaths) -> None:
     def export(name: str, content: bytes) -> Written:
-        return export_file(
-            tmp_path / name, "boxes", content.decode(), lambda file: file.write(content) and None, protected
-        )
+        def write(file: BinaryIO) -> None:
+            file.write(content)
+
+        return export_file(tmp_path / name, "boxes", content.decode(), write, protected)
 
     assert numbers(export("a.csv", b"1")) == (1, 0, 0)
     assert numbers(export("b.csv", b"1")) == (1, 0, 0)

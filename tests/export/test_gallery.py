@@ -9,6 +9,7 @@ import re
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -58,11 +59,15 @@ def write(galleries, tmp_path: Path):
     return write
 
 
-def data_of(page_path: Path) -> dict:
-    found = re.search(
-        r'<script type="application/json" id="data">(.*?)</script>', page_path.read_text("utf-8"), re.DOTALL
-    )
-    return json.loads(found.group(1))
+def first_group(pattern: str, html: str) -> str:
+    found = re.search(pattern, html, re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+def data_of(page_path: Path) -> Any:
+    html = page_path.read_text("utf-8")
+    return json.loads(first_group(r'<script type="application/json" id="data">(.*?)</script>', html))
 
 
 def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -403,9 +408,9 @@ def test_the_layout_contains_every_face_once(galleries, tmp_path: Path) -> None:
 
 def test_the_policy_allows_only_the_script_and_style_of_the_page() -> None:
     html = page({}).decode()
-    policy = re.search(r'content-security-policy" content="([^"]*)"', html).group(1)
-    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL).group(1)
-    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL).group(1)
+    policy = first_group(r'content-security-policy" content="([^"]*)"', html)
+    script = first_group(r"<script>(.*?)</script>", html)
+    style = first_group(r"<style>(.*?)</style>", html)
     for kind, text in (("script-src", script), ("style-src", style)):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{kind} 'sha256-{digest}'" in policy

@@ -13,8 +13,8 @@ import pytest
 
 from faceindex.errors import UsageError
 from faceindex.export import embeddings as embeddings_module
-from faceindex.export.boxes import as_text, boxes_source, write_boxes
-from faceindex.export.embeddings import embeddings_source, write_embeddings
+from faceindex.export.boxes import BoxFormat, as_text, boxes_source, write_boxes
+from faceindex.export.embeddings import EmbeddingFormat, embeddings_source, write_embeddings
 from faceindex.export.source import Source
 from faceindex.store import FaceTable
 from faceindex.store.photos import Photo
@@ -47,7 +47,7 @@ def source() -> Source:
     return Source(table, photos)
 
 
-def boxes(source: Source, format: str, **options: bool) -> bytes:
+def boxes(source: Source, format: BoxFormat, **options: bool) -> bytes:
     file = io.BytesIO()
     write_boxes(source, file, format, **options)
     assert not file.closed
@@ -109,7 +109,7 @@ def test_boxes_as_json(source: Source) -> None:
 
 
 @pytest.mark.parametrize("format", ["csv", "csv-full", "json"])
-def test_boxes_of_no_faces(format: str) -> None:
+def test_boxes_of_no_faces(format: BoxFormat) -> None:
     source = empty()
     content = boxes(source, format)
     assert json.loads(content)["faces"] == [] if format == "json" else content.count(b"\n") == 1
@@ -141,7 +141,7 @@ def test_as_text_keeps_float32_exactly() -> None:
     assert (np.array(as_text(values), np.float32) == values).all()
 
 
-def embeddings(source: Source, format: str) -> bytes:
+def embeddings(source: Source, format: EmbeddingFormat) -> bytes:
     file = io.BytesIO()
     write_embeddings(source, STORED.__getitem__, file, format, "fake")
     assert not file.closed
@@ -216,9 +216,9 @@ def test_parquet_without_pyarrow_is_refused(source: Source, monkeypatch: pytest.
 
 def test_unknown_formats_are_refused(source: Source) -> None:
     with pytest.raises(UsageError, match="There is no format 'xml' for boxes"):
-        boxes(source, "xml")
+        boxes(source, "xml")  # type: ignore[arg-type]  # not a format, on purpose
     with pytest.raises(UsageError, match="There is no format 'npy' for embeddings"):
-        embeddings(source, "npy")
+        embeddings(source, "npy")  # type: ignore[arg-type]  # not a format, on purpose
 
 
 def test_fingerprints_change_with_the_content(source: Source) -> None:

@@ -32,7 +32,7 @@ def renderer(source) -> ThumbnailRenderer:
 
 
 def centre(tile: np.ndarray) -> np.ndarray:
-    return tile[SIDE // 2, SIDE // 2].astype(int)
+    return tile[SIDE // 2, SIDE // 2, :].astype(int)
 
 
 def test_a_sheet_shows_the_faces_in_the_given_order(galleries, renderer) -> None:

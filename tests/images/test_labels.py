@@ -5,17 +5,19 @@ import PIL.ImageFont
 import pytest
 
 from faceindex.images.labels import draw_boxes, label_tiles
+from faceindex.types import U8, BoolArray
 
 GREY = 90
 
 
-def tiles(count: int, side: int = 112) -> np.ndarray:
+def tiles(count: int, side: int = 112) -> U8:
     return np.full((count, side, side, 3), GREY, np.uint8)
 
 
-def strip(label: str, side: int = 112) -> np.ndarray:
+def strip(label: str, side: int = 112) -> U8:
     (tile,) = label_tiles(tiles(1, side), [label])
-    return tile[side:]
+    below: U8 = tile[side:]
+    return below
 
 
 def columns_with_text(label: str, side: int = 112) -> np.ndarray:
@@ -31,7 +33,7 @@ def test_each_tile_gets_a_strip_with_its_label() -> None:
 
 
 def test_a_label_is_centred_and_not_clipped() -> None:
-    dark = (strip("Ag") < 128).any(axis=2)
+    dark: BoolArray = np.any(strip("Ag") < 128, axis=2)
     rows, columns = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
     assert 0 < rows[0] <= rows[-1] < 17
     assert abs((columns[0] + columns[-1]) / 2 - 56) < 4

@@ -11,7 +11,8 @@ from faceindex.types import F32
 
 
 def unit(vectors: np.ndarray) -> F32:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    units: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return units
 
 
 def made_up(seed: int, people: int = 7, spread: float = 0.8) -> tuple[F32, np.ndarray, np.ndarray]:
@@ -80,9 +81,8 @@ def test_rank_people_without_a_gallery() -> None:
     assert best.tolist() == [-1, -1]
     assert np.isneginf(similarity).all()
     # All faces of the gallery are on the photo of the probe.
-    best, _ = rank_people(
-        vectors, vectors, np.array([0, 1]), probe_photos=np.zeros(2), gallery_photos=np.zeros(2)
-    )
+    photos = np.zeros(2, np.int64)
+    best, _ = rank_people(vectors, vectors, np.array([0, 1]), probe_photos=photos, gallery_photos=photos)
     assert best.tolist() == [-1, -1]
 
 

@@ -129,7 +129,7 @@ def test_with_prune_the_photos_of_a_moved_folder_keep_their_faces(index: FaceInd
     assert [root.path for root in index.roots()] == [str(moved)]
 
 
-def test_a_lost_folder_around_roots_is_known(index: FaceIndex, album: Path) -> None:
+def test_the_roots_in_a_missing_folder_are_named(index: FaceIndex, album: Path) -> None:
     index.add([album / "person0", album / "person1"])
     album.rename(album.with_name("moved"))
     planned = plan(index, album, prune=True)

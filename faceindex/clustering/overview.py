@@ -1,4 +1,4 @@
-"""Queries on the clusters of an index: their sizes and typical faces."""
+"""Overview of the clusters of an index: their sizes and typical faces."""
 
 from __future__ import annotations
 

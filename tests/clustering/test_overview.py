@@ -1,10 +1,10 @@
-"""Queries on clusters: sizes and typical faces."""
+"""Overview of clusters: sizes and typical faces."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from faceindex.clustering.queries import clusters_by_size, most_typical_faces
+from faceindex.clustering.overview import clusters_by_size, most_typical_faces
 from faceindex.store.records import Assignments
 
 NAN = np.nan
