@@ -70,8 +70,9 @@ class Queries:
             return result
         results: list[Identification] = []
         waiting = iter(cast("Iterable[PhotoInput]", photo))
-        while batch := list(itertools.islice(waiting, _BATCH)):
-            results += self._identify_batch(list(map(self._try_to_load, batch)), neighbours, threshold)
+        # Load each photo before the next is taken: the iterable may reuse an array.
+        while batch := list(map(self._try_to_load, itertools.islice(waiting, _BATCH))):
+            results += self._identify_batch(batch, neighbours, threshold)
         return results
 
     def identify_faces(

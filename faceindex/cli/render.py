@@ -29,6 +29,7 @@ __all__ = [
     "width_of",
 ]
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # a sequence that `_styled` writes
 _STYLES = {"error": "1;31", "warning": "1;33", "bold": "1", "dim": "2", "good": "32"}
 
 STANDARD_OUTPUT = "standard output"
@@ -292,7 +293,8 @@ def _width_of_terminal(stream: TextIO) -> int | None:
 
 
 def width_of(text: str) -> int:
-    """Return the width of a text in terminal cells: two for wide letters, none for combining marks."""
+    """Return the width of a text in terminal cells: two for wide letters, none for colours and marks."""
+    text = _COLOUR.sub("", text)
     if text.isascii():
         return len(text)
     return sum(

@@ -64,6 +64,7 @@ def test_messages_are_wrapped_on_terminals_only(
 def test_wide_letters_take_two_cells() -> None:
     assert width_of("日本") == 4
     assert width_of("e\u0301") == 1
+    assert width_of("\x1b[1;31merror:\x1b[0m") == 6
     assert columns([("日本", "x"), ("abcd", "y")]) == ["日本  x", "abcd  y"]
 
 
