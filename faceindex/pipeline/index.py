@@ -46,7 +46,7 @@ def index_photos(
     prune : bool
         Remove the photos of a folder even if all of them, or the folder itself, are missing.
     exclude : collection of Path
-        Files and folders that are left out.
+        Files and folders that are left out. Indexed photos in them count as gone.
     on_event : callable
         Called with each event.
     should_stop : callable
