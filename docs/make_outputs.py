@@ -13,17 +13,13 @@ Each page starts with the album of `make_session`, indexed and clustered. Needs 
 from __future__ import annotations
 
 import argparse
-import os
-import pty
 import re
-import select
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from make_session import COLUMNS, DOCS, make_album
+from make_session import DOCS, make_album, make_environment, run_on_terminal
 
 _HOME = "/home/anna"
 """Replaces the temporary folder in which the commands run, and the home of whoever runs this."""
@@ -33,29 +29,12 @@ _BLOCK = re.compile(r"<!-- output(?:, after: (?P<first>.*?))? -->\n```console\n(
 
 def run(command: str, folder: Path) -> str:
     """Run a shell command on a terminal without cursor movements; return what it prints."""
-    reader, writer = pty.openpty()
-    process = subprocess.Popen(
-        command, shell=True, cwd=folder, stdout=writer, stderr=writer, env=_environment()
-    )
-    os.close(writer)
-    output = b""
-    while True:
-        try:
-            if select.select([reader], [], [], 0.1)[0]:
-                block = os.read(reader, 4096)
-                if not block:
-                    break
-                output += block
-        except OSError:  # the terminal is closed
-            break
-    process.wait()
-    text = output.decode().replace("\r\n", "\n")
+    _, text = run_on_terminal(command, folder, _environment())
     return text.replace(str(folder), _HOME).replace(str(Path.home()), _HOME)
 
 
 def _environment() -> dict[str, str]:
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "dumb", "NO_COLOR": "1", "PATH": programs}
+    environment = {**make_environment("dumb"), "NO_COLOR": "1"}
     environment.pop("FACEINDEX_INDEX", None)
     return environment
 

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from rich.console import Console
 from rich.text import Text
@@ -49,13 +50,23 @@ def make_album(source: Path, target: Path) -> None:
     shutil.copy(sorted(people[1].iterdir())[PHOTOS], target / "new" / "someone.jpg")
 
 
-def run(command: str, folder: Path) -> str:
-    """Run a command with its standard output on a terminal; return what it prints there."""
+def make_environment(terminal: str) -> dict[str, str]:
+    """Return the environment of a command on a kind of terminal; this Python's programs come first."""
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "COLUMNS": str(COLUMNS), "TERM": terminal, "PATH": programs}
+
+
+def run_on_terminal(
+    command: str, folder: Path, environment: dict[str, str], errors: IO[bytes] | None = None
+) -> tuple[int, str]:
+    """Run a shell command on a terminal; return its exit code and what it prints there.
+
+    Standard error goes to `errors`; by default to the terminal, too.
+    """
     reader, writer = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
-    environment.pop("NO_COLOR", None)
-    words = [sys.executable, "-m", *command.split()]
-    process = subprocess.Popen(words, cwd=folder, stdout=writer, stderr=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+        command, shell=True, cwd=folder, stdout=writer, stderr=errors or writer, env=environment
+    )
     os.close(writer)
     output = b""
     while True:
@@ -67,10 +78,20 @@ def run(command: str, folder: Path) -> str:
                 output += block
         except OSError:  # the terminal is closed
             break
-    errors = process.communicate()[1].decode()
-    if process.returncode:
-        raise SystemExit(f"{command}: exit code {process.returncode}\n{errors}")
-    return output.decode().replace("\r\n", "\n").rstrip("\n")
+    os.close(reader)
+    return process.wait(), output.decode().replace("\r\n", "\n")
+
+
+def run(command: str, folder: Path) -> str:
+    """Run a command; return what its standard output shows on a terminal with colours."""
+    environment = make_environment("xterm-256color")
+    environment.pop("NO_COLOR", None)
+    with tempfile.TemporaryFile() as errors:
+        code, output = run_on_terminal(command, folder, environment, errors)
+        if code:
+            errors.seek(0)
+            raise SystemExit(f"{command}: exit code {code}\n{errors.read().decode()}")
+    return output.rstrip("\n")
 
 
 def main() -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
-from faceindex import models
 from faceindex.api.reader import Reader
 from faceindex.errors import UsageError
+from faceindex.export.source import Exported, Progress, Source, ignore_progress
 
 if TYPE_CHECKING:
-    from faceindex.export.crops import CropStyle
     from faceindex.export.destination import ProtectedPaths
     from faceindex.export.gallery import Gallery
-    from faceindex.export.source import Exported, Source
 
 __all__ = ["IndexExport"]
 
@@ -26,10 +23,6 @@ _EMBEDDING_FORMATS: dict[str, Literal["npz", "csv", "parquet"]] = {
     ".csv": "csv",
     ".parquet": "parquet",
 }
-
-
-def _ignore(done: int, total: int) -> None:
-    """Default callback: do nothing."""
 
 
 class IndexExport:
@@ -55,7 +48,7 @@ class IndexExport:
         margin: float = 0.5,
         aligned: bool = False,
         dry_run: bool = False,
-        on_progress: Callable[[int, int], None] = _ignore,
+        on_progress: Progress = ignore_progress,
     ) -> Exported:
         """Write every face as an image named ``<photo stem>_<n><suffix>``, with `n` from 0.
 
@@ -80,7 +73,7 @@ class IndexExport:
         from faceindex.export.crops import export_crops
         from faceindex.export.folder import Folder
 
-        style = self._crop_style(margin, aligned)
+        style = self._reader.crop_style(margin, aligned)
         with Folder(destination, "crops", self._protected(), dry_run=dry_run) as folder:
             return export_crops(self._source(), folder, style, on_progress=on_progress)
 
@@ -96,7 +89,7 @@ class IndexExport:
         margin: float = 0.5,
         aligned: bool = False,
         dry_run: bool = False,
-        on_progress: Callable[[int, int], None] = _ignore,
+        on_progress: Progress = ignore_progress,
     ) -> Exported:
         """Write the faces by cluster, named ``<cluster>_<photo stem>_<n><suffix>``.
 
@@ -130,7 +123,7 @@ class IndexExport:
         from faceindex.export.folder import Folder
 
         layout = ClusterLayout(photos, folders, link, min_size, unclustered)
-        style = self._crop_style(margin, aligned)
+        style = self._reader.crop_style(margin, aligned)
         self._reader.clustering()
         with Folder(destination, "clusters", self._protected(), dry_run=dry_run) as folder:
             return export_clusters(self._source(), folder, layout, style, on_progress=on_progress)
@@ -162,7 +155,6 @@ class IndexExport:
         """
         from faceindex.export.boxes import boxes_source, write_boxes
         from faceindex.export.single_file import export_file
-        from faceindex.export.source import Exported
 
         chosen = format or ("json" if _suffix(destination) == ".json" else "csv")
         source = self._source()
@@ -183,7 +175,7 @@ class IndexExport:
         format: Literal["npz", "csv", "parquet"] | None = None,
         absolute: bool = False,
         dry_run: bool = False,
-        on_progress: Callable[[int, int], None] = _ignore,
+        on_progress: Progress = ignore_progress,
     ) -> Exported:
         """Write unit vectors and norms; see `faceindex.export.embeddings.write_embeddings`.
 
@@ -208,7 +200,6 @@ class IndexExport:
         """
         from faceindex.export.embeddings import embeddings_source, write_embeddings
         from faceindex.export.single_file import export_file
-        from faceindex.export.source import Exported
 
         chosen = format or _EMBEDDING_FORMATS.get(_suffix(destination))
         if chosen is None:
@@ -242,7 +233,7 @@ class IndexExport:
         *,
         copy: bool = False,
         dry_run: bool = False,
-        on_progress: Callable[[int, int], None] = _ignore,
+        on_progress: Progress = ignore_progress,
     ) -> Gallery:
         """Write a page that shows the clusters; see `faceindex.export.gallery.write_gallery`.
 
@@ -271,14 +262,6 @@ class IndexExport:
             source, destination, self._protected(), copy=copy, dry_run=dry_run, on_progress=on_progress
         )
 
-    def _crop_style(self, margin: float, aligned: bool) -> CropStyle:
-        from faceindex.export.crops import CropStyle
-
-        if not aligned:
-            return CropStyle(margin)
-        detector = models.get("detector", self._reader.store.pins.detector)
-        return CropStyle(margin, self._reader.embedder_spec.alignment, detector.box)
-
     def _protected(self) -> ProtectedPaths:
         from faceindex.export.destination import ProtectedPaths
 
@@ -287,7 +270,6 @@ class IndexExport:
 
     def _source(self) -> Source:
         from faceindex.export.originals import Originals
-        from faceindex.export.source import Source
 
         table, names = self._reader.faces_and_photos()
         photos = {photo: names.photo(names.by_id[photo]) for photo in sorted(set(table.photo.tolist()))}

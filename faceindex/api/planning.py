@@ -8,9 +8,10 @@ from pathlib import Path
 
 from faceindex.api.results import IndexPlan
 from faceindex.images import IMAGE_SUFFIXES
-from faceindex.pipeline.events import Event, Planned, Scanning
-from faceindex.pipeline.plan import Plan, Task, make_plan
-from faceindex.store import PhotoRecord, Run, Status, Store
+from faceindex.pipeline.events import Event, Planned, Scanning, ignore_event
+from faceindex.pipeline.moves import movable
+from faceindex.pipeline.plan import Plan, Task, count_photos, make_plan
+from faceindex.store import Run, Status, Store
 
 __all__ = ["plan_photos"]
 
@@ -24,7 +25,7 @@ def plan_photos(
     retry_failed: bool = False,
     prune: bool = False,
     exclude: Collection[Path] = (),
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[Event], None] = ignore_event,
 ) -> IndexPlan:
     """Compare folders with an index; see `faceindex.FaceIndex.plan`.
 
@@ -48,7 +49,7 @@ def plan_photos(
     run = None if store is None else _largest_run(store.runs())
     rate = None if run is None else _photos_of(run) / _number(run, "seconds")
     bytes_per_photo = None if store is None else _bytes_per_photo(store)
-    gone, missing = map(_count_photos, (plan.gone, plan.missing))
+    gone, missing = map(count_photos, (plan.gone, plan.missing))
     return IndexPlan(
         **counts,
         unchanged=plan.unchanged.photos,
@@ -63,16 +64,9 @@ def plan_photos(
     )
 
 
-def _count_photos(records: Sequence[PhotoRecord]) -> int:
-    """Count records as `faceindex.pipeline.Summary` does, which includes unreadable photos."""
-    return sum(record.status is not Status.IGNORED for record in records)
-
-
 def _count_tasks(plan: Plan) -> dict[str, int]:
     counts = dict.fromkeys(("new", "changed", "to_compare", "retried", "other_files"), 0)
-    indexed = (*plan.gone, *plan.missing, *(task.known for task in plan.tasks))
-    # As `faceindex.pipeline.moves.find_moves`, which reads these files.
-    sizes = {record.size for record in indexed if record is not None and record.status is Status.OK}
+    sizes = {record.size for record in movable(plan).values()}
     for task in plan.tasks:
         counts[_kind(task, sizes)] += 1
     return counts

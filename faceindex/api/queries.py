@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from faceindex import images, models
+from faceindex import images
 from faceindex.api.pins import load_recogniser
-from faceindex.api.reader import Reader, faces_at
+from faceindex.api.reader import Reader, faces_at, find_faces
 from faceindex.api.results import Identification, IdentifiedFace, Neighbour
 from faceindex.clustering.incremental import representative_faces
 from faceindex.errors import ImageError, UsageError
@@ -21,7 +21,7 @@ from faceindex.identification import Representatives, identify
 from faceindex.images.inputs import is_one_photo
 from faceindex.store import FaceTable
 from faceindex.store.photos import PhotoNames
-from faceindex.types import Faces, Image
+from faceindex.types import Detections, Faces, Image
 
 if TYPE_CHECKING:
     from faceindex.images.inputs import PhotoInput
@@ -202,23 +202,14 @@ class Queries:
 
 def crop_face(reader: Reader, face: int, margin: float, aligned: bool) -> Image:
     """Cut a face out of its photo; see `faceindex.FaceIndex.crop`."""
-    from faceindex.align import cut_chips
-    from faceindex.export.crops import CropStyle, cut_box
+    from faceindex.export.crops import cut_faces
     from faceindex.export.source import read_unchanged
-    from faceindex.types import Detections
 
-    style = CropStyle(margin)  # checks the margin
+    style = reader.crop_style(margin, aligned)
     table, names = reader.faces_and_photos()
-    position = int(np.searchsorted(table.face, face))
-    if position == len(table) or table.face[position] != face:
-        raise UsageError(f"There is no face {face} in the index.", "`faceindex faces` lists the faces.")
-    record = names.by_id[int(table.photo[position])]
+    positions = find_faces(table, [face])
+    record = names.by_id[int(table.photo[positions[0]])]
     path = names.path(record)
     image = images.decode(read_unchanged(path, record.content_hash), path).image
-    if not aligned:
-        return cut_box(image, table.boxes[position], style.margin)
-    one = slice(position, position + 1)
-    found = Detections(table.boxes[one], table.landmarks[one], table.scores[one])
-    detector = models.get("detector", reader.store.pins.detector)
-    chip: Image = cut_chips(image, found, reader.embedder_spec.alignment, box=detector.box)[0]
-    return chip
+    found = Detections(table.boxes[positions], table.landmarks[positions], table.scores[positions])
+    return cut_faces(image, found, style)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from faceindex.errors import NotClustered, UsageError
@@ -12,11 +12,12 @@ from faceindex.store.photos import PhotoNames
 
 if TYPE_CHECKING:
     from faceindex.api.results import Cluster, Face
+    from faceindex.export.crops import CropStyle
     from faceindex.models import EmbedderSpec
     from faceindex.store import Clustering, FaceTable, Store
-    from faceindex.types import F32
+    from faceindex.types import F32, I64
 
-__all__ = ["Reader", "faces_at"]
+__all__ = ["Reader", "faces_at", "find_faces"]
 
 
 class Reader:
@@ -57,6 +58,22 @@ class Reader:
         from faceindex.api.pins import pinned_embedder
 
         return pinned_embedder(self.store.pins, self.store.directory)
+
+    def crop_style(self, margin: float, aligned: bool) -> CropStyle:
+        """Return how faces are cut, or aligned as the pinned models do it.
+
+        Raises
+        ------
+        UsageError
+            If the margin is not in 0..10.
+        """
+        from faceindex import models
+        from faceindex.export.crops import CropStyle
+
+        if not aligned:
+            return CropStyle(margin)
+        detector = models.get("detector", self.store.pins.detector)
+        return CropStyle(margin, self.embedder_spec.alignment, detector.box)
 
     def clustering(self) -> Clustering:
         """Return the current clustering.
@@ -153,6 +170,25 @@ class Reader:
             for record in names.records
             if record.status is Status.UNREADABLE
         )
+
+
+def find_faces(table: FaceTable, faces: Sequence[int]) -> I64:
+    """Return the positions of faces in a table, by their ids.
+
+    Raises
+    ------
+    UsageError
+        If a face is not in the index.
+    """
+    import numpy as np
+
+    wanted = np.asarray(faces)
+    missing = ~np.isin(wanted, table.face)
+    if missing.any():
+        raise UsageError(
+            f"There is no face {wanted[missing][0]} in the index.", "`faceindex faces` lists the faces."
+        )
+    return np.searchsorted(table.face, wanted).astype(np.int64)
 
 
 def faces_at(table: FaceTable, names: PhotoNames, positions: Iterable[int]) -> Iterator[Face]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from faceindex import images
-from faceindex.api.reader import Reader
+from faceindex.api.reader import Reader, find_faces
 from faceindex.api.results import Identification, IdentifiedFace, Neighbour
 from faceindex.errors import UsageError
-from faceindex.types import I64, U8, Image
+from faceindex.types import U8, Image
 
 if TYPE_CHECKING:
     from faceindex.export.thumbnails import ThumbnailRenderer
@@ -63,7 +63,7 @@ class ContactSheets:
 
         if not len(faces):
             raise UsageError("A sheet needs at least one face.", "`faceindex faces` lists the faces.")
-        return contact_sheet(self._renderer(), self._positions(faces).tolist(), _COLUMNS, labels)
+        return contact_sheet(*self._find(faces), _COLUMNS, labels)
 
     def cluster(self, cluster: int, *, most: int = 48) -> Image:
         """Draw the faces of a cluster, (h, w, 3) uint8, the most typical first, with their photos' names.
@@ -133,7 +133,8 @@ class ContactSheets:
         if not most:
             return _COLUMNS, list(map(_query_cell, range(1, len(faces) + 1), faces, tiles))
         similar = sorted({near.face.face for face in faces for near in face.neighbours})
-        similar_tiles, _ = self._renderer().tiles(self._positions(similar).tolist())
+        renderer, positions = self._find(similar)
+        similar_tiles, _ = renderer.tiles(positions)
         tile_of = dict(zip(similar, similar_tiles, strict=True))
         across = min(most, _COLUMNS - 1)
         blank = _Cell(np.full_like(tiles[0], 255), "", "")
@@ -146,28 +147,18 @@ class ContactSheets:
                 first = blank
         return 1 + across, cells
 
-    def _renderer(self) -> ThumbnailRenderer:
-        from faceindex.export.thumbnails import ThumbnailRenderer
-
-        table, names = self._reader.faces_and_photos()
-        return ThumbnailRenderer(table, names.by_id, names.path)
-
-    def _positions(self, faces: Sequence[int]) -> I64:
-        """Return the positions of faces in the table.
+    def _find(self, faces: Sequence[int]) -> tuple[ThumbnailRenderer, list[int]]:
+        """Return a renderer of the faces of the index, and the positions of `faces` in its table.
 
         Raises
         ------
         UsageError
             If a face is not in the index.
         """
-        known = self._reader.table().face
-        wanted = np.asarray(faces, np.int64)
-        missing = ~np.isin(wanted, known)
-        if missing.any():
-            raise UsageError(
-                f"There is no face {wanted[missing][0]} in the index.", "`faceindex faces` lists the faces."
-            )
-        return np.searchsorted(known, wanted).astype(np.int64)
+        from faceindex.export.thumbnails import ThumbnailRenderer
+
+        table, names = self._reader.faces_and_photos()
+        return ThumbnailRenderer(table, names.by_id, names.path), find_faces(table, faces).tolist()
 
 
 def _query_cell(number: int, face: IdentifiedFace, tile: U8) -> _Cell:

@@ -16,6 +16,7 @@ from faceindex.export.source import (
     Progress,
     Source,
     fingerprint,
+    ignore_progress,
     numbers_on_photo,
     read_unchanged,
 )
@@ -70,7 +71,7 @@ def export_clusters(
     layout: ClusterLayout,
     style: CropStyle,
     *,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: Progress = ignore_progress,
 ) -> Exported:
     """Write the faces of each cluster or, with ``layout.photos``, the whole photos.
 

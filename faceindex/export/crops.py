@@ -21,6 +21,7 @@ from faceindex.export.source import (
     Progress,
     Source,
     fingerprint,
+    ignore_progress,
     numbers_on_photo,
     read_unchanged,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "DEFAULT_MARGIN",
     "CropStyle",
     "cut_box",
+    "cut_faces",
     "export_crops",
     "photo_stems",
     "write_crops",
@@ -73,7 +75,7 @@ class CropStyle:
 
 
 def export_crops(
-    source: Source, folder: Folder, style: CropStyle, *, on_progress: Progress = lambda done, total: None
+    source: Source, folder: Folder, style: CropStyle, *, on_progress: Progress = ignore_progress
 ) -> Exported:
     """Write every face as an image named ``<photo stem>_<n><suffix>``.
 
@@ -233,14 +235,10 @@ class _Cutter:
 
     def _cut(self, data: bytes, photo: Photo, faces: Sequence[tuple[int, str]]) -> list[bytes]:
         image = images.decode(data, photo.path).image
-        positions, style = [i for i, _ in faces], self._style
-        boxes = self._table.boxes[positions]
-        if style.alignment is None:
-            cut: Sequence[Image] = [cut_box(image, box, style.margin) for box in boxes]
-        else:
-            detections = Detections(boxes, self._table.landmarks[positions], self._table.scores[positions])
-            cut = list(cut_chips(image, detections, style.alignment, box=style.box))
-        quality = _QUALITY if style.alignment is None else _QUALITY_ALIGNED
+        table, positions = self._table, [i for i, _ in faces]
+        found = Detections(table.boxes[positions], table.landmarks[positions], table.scores[positions])
+        cut = cut_faces(image, found, self._style)
+        quality = _QUALITY if self._style.alignment is None else _QUALITY_ALIGNED
         return [encode(face, suffix, quality=quality) for face, (_, suffix) in zip(cut, faces, strict=True)]
 
 
@@ -249,6 +247,26 @@ def _result(
 ) -> tuple[list[int], list[bytes] | ImageError]:
     faces, future = waiting
     return faces, future.result()
+
+
+def cut_faces(image: Image, faces: Detections, style: CropStyle) -> list[Image]:
+    """Cut the faces of a photo, or align them.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8
+    faces : Detections
+        In pixels of that image.
+    style : CropStyle
+
+    Returns
+    -------
+    list of (h', w', 3) uint8
+        One for each face, in their order.
+    """
+    if style.alignment is None:
+        return [cut_box(image, box, style.margin) for box in faces.boxes]
+    return list(cut_chips(image, faces, style.alignment, box=style.box))
 
 
 def cut_box(image: Image, box: F32, margin: float) -> Image:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from faceindex.errors import UsageError
 from faceindex.export.boxes import as_text
-from faceindex.export.source import Progress, Source, fingerprint
+from faceindex.export.source import Progress, Source, fingerprint, ignore_progress
 from faceindex.types import F32, I64
 
 __all__ = ["BLOCK", "EmbeddingFormat", "VectorsOf", "embeddings_source", "write_embeddings"]
@@ -49,7 +49,7 @@ def write_embeddings(
     embedder: str,
     *,
     absolute: bool = False,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: Progress = ignore_progress,
 ) -> None:
     """Write the unit vector and the norm of each face; ``vector * norm`` is the output of the model.
 

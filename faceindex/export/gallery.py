@@ -24,7 +24,7 @@ from faceindex.export.gallery_page import page
 from faceindex.export.gallery_pictures import draw_sprites, make_preview, needs_preview
 from faceindex.export.names import clash_key, safe_name, split_suffix
 from faceindex.export.originals import Originals
-from faceindex.export.source import Progress, read_unchanged
+from faceindex.export.source import Progress, ignore_progress, read_unchanged
 from faceindex.export.thumbnails import ThumbnailRenderer
 from faceindex.store import FaceTable, PhotoRecord, Root
 
@@ -105,7 +105,7 @@ def write_gallery(
     *,
     copy: bool = False,
     dry_run: bool = False,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: Progress = ignore_progress,
 ) -> Gallery:
     """Write or update a gallery.
 

@@ -22,12 +22,17 @@ __all__ = [
     "Progress",
     "Source",
     "fingerprint",
+    "ignore_progress",
     "numbers_on_photo",
     "read_unchanged",
 ]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of finished items and of all items."""
+
+
+def ignore_progress(done: int, total: int) -> None:
+    """Do nothing; the default where progress can be watched."""
 
 
 @dataclass(frozen=True, slots=True)

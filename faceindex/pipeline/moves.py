@@ -11,7 +11,7 @@ from faceindex.errors import ImageError
 from faceindex.pipeline.plan import Plan, Stopped, Task
 from faceindex.store import PhotoRecord, Status
 
-__all__ = ["Moves", "find_moves"]
+__all__ = ["Moves", "find_moves", "movable"]
 
 
 @dataclass(slots=True)
@@ -45,11 +45,7 @@ def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> 
     Stopped
         If `should_stop` returns True between two files.
     """
-    left = {
-        record.id: record
-        for record in (*plan.gone, *plan.missing, *(task.known for task in plan.tasks))
-        if record is not None and record.status is Status.OK and record.content_hash is not None
-    }
+    left = movable(plan)
     sizes = {record.size for record in left.values()}
     suspects = [task for task in plan.tasks if task.size in sizes]
     hashes: dict[int, bytes | None] = {}
@@ -82,6 +78,15 @@ def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> 
             moves.tasks.append(task)
     moves.tasks = _without_moved(moves.tasks, {record.id for record, _ in moves.moved})
     return moves
+
+
+def movable(plan: Plan) -> dict[int, PhotoRecord]:
+    """Return the photos that are gone or changed, by id: files of their sizes are read by `find_moves`."""
+    return {
+        record.id: record
+        for record in (*plan.gone, *plan.missing, *(task.known for task in plan.tasks))
+        if record is not None and record.status is Status.OK and record.content_hash is not None
+    }
 
 
 def _without_moved(tasks: Sequence[Task], moved: set[int]) -> list[Task]:

@@ -13,7 +13,7 @@ from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
-__all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "make_plan"]
+__all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "count_photos", "make_plan"]
 
 # Reasons outside the file itself: every run tries again.
 TRY_AGAIN = frozenset({Reason.MISSING, Reason.DENIED, Reason.UNSUPPORTED, Reason.IO_ERROR, Reason.FAILED})
@@ -213,6 +213,11 @@ def _exists(path: str | os.PathLike[str]) -> bool:
     except (OSError, ValueError):
         pass  # reported by the walk
     return True
+
+
+def count_photos(records: Collection[PhotoRecord]) -> int:
+    """Count records as `faceindex.pipeline.Summary` does: unreadable photos too, ignored files not."""
+    return sum(record.status is not Status.IGNORED for record in records)
 
 
 def _counted(records: Sequence[PhotoRecord]) -> ScanCounts:

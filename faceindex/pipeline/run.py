@@ -25,9 +25,9 @@ from faceindex.pipeline.events import (
 )
 from faceindex.pipeline.load import Loader, LoadResult, photo_bytes, processing_failed
 from faceindex.pipeline.moves import find_moves
-from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
+from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
 from faceindex.recognition import LoadedPhoto, Recogniser, use_one_thread
-from faceindex.store import NewPhoto, PhotoRecord, Status, Store
+from faceindex.store import NewPhoto, Status, Store
 from faceindex.types import Faces
 
 __all__ = ["BATCH_BYTES", "BATCH_PHOTOS", "BUDGET_BYTES", "COMMIT_PHOTOS", "carry_out", "count_workers"]
@@ -197,7 +197,7 @@ class _Run:
         gone = [record for record in self.plan.gone if record.id not in self._moved]
         missing = [record for record in self.plan.missing if record.id not in self._moved]
         if missing and not prune:
-            self.summary.missing = _count_photos(missing)
+            self.summary.missing = count_photos(missing)
             self.settled = False
             self.emit(
                 Warned(
@@ -210,7 +210,7 @@ class _Run:
             gone += missing
         if gone or (prune and self.plan.empty_folders):  # roots whose photos have all moved are removed too
             self.store.remove_photos([record.id for record in gone])
-        self.summary.gone += _count_photos(gone)
+        self.summary.gone += count_photos(gone)
 
     def _submit(self, pool: ThreadPoolExecutor, loader: Loader) -> None:
         """Pass the batch to the workers; if all are busy, wait for the oldest batch."""
@@ -329,7 +329,3 @@ class _Run:
 def count_workers() -> int:
     """Return how many batches are in the networks at a time on a CPU, one thread each."""
     return min(cores(), _MOST_WORKERS)
-
-
-def _count_photos(records: Sequence[PhotoRecord]) -> int:
-    return sum(record.status is not Status.IGNORED for record in records)

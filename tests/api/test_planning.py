@@ -38,7 +38,7 @@ def counts(plan: IndexPlan) -> dict[str, int]:
 
 
 def grow(photo: Path, by: int) -> None:
-    """Append bytes, which decoders ignore: the size tells the photo from all others."""
+    """Append bytes that decoders ignore, so that no other photo has the same size."""
     with photo.open("ab") as file:
         file.write(bytes(by))
 
