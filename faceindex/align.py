@@ -117,7 +117,21 @@ class Frame(NamedTuple):
 
 
 # By name of the alignment.
-FRAMES = {"dlib": Frame(0.5, 0.5, 1, 1), "facenet": Frame(0.5, 0.43, 0.92, 1.23)}
+FRAMES = {
+    "dlib": Frame(0.5, 0.5, 1, 1),
+    "facenet": Frame(0.5, 0.43, 0.92, 1.23),
+    # Median of the rectangles that the five landmarks give, on 100 photos of shared/data/people.
+    "arcface": Frame(0.495, 0.34, 1.10, 1.10),
+}
+
+# Positions of the five landmarks in a chip of ArcFace (insightface, `face_align.py`), as fractions of its side;
+# there, the centres of pixels have whole coordinates.
+_ARCFACE_POINTS: _F64 = (
+    np.array(
+        [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+    )
+    + 0.5
+) / 112
 
 _UPRIGHT = np.deg2rad(20)  # up to this tilt the forest is as accurate on the image itself
 _UPRIGHT_SIZE = 200  # side in pixels of an upright copy; 300 is no better
@@ -157,12 +171,10 @@ def cut_chips(
     WeightsNotFound, WeightsInvalid
         If the weight file of the forest is missing or invalid; see `faceindex.models.weights.read_weights`.
     """
-    try:
-        frame = FRAMES[alignment.name]
-    except KeyError:
+    if alignment.name not in FRAMES:
         raise UsageError(
             f"There is no alignment named '{alignment.name}'.", f"Valid names: {', '.join(FRAMES)}."
-        ) from None
+        )
     if not len(detections):
         return np.empty((0, alignment.size, alignment.size, 3), np.uint8)
     limits = np.abs(detections.boxes) < _FARTHEST, ~(np.abs(detections.landmarks) >= _FARTHEST)
@@ -175,10 +187,25 @@ def cut_chips(
     # has no image pyramid.
     return np.stack(
         [
-            _extract(image, frame.within(transform), alignment.size)
-            for transform in _fit_faces(image, detections, box)
+            _extract(image, transform, alignment.size)
+            for transform in _frames(image, detections, alignment, box)
         ]
     )
+
+
+def _frames(image: Image, detections: Detections, alignment: Alignment, box: BoxShape | None) -> _F64:
+    """Return the transforms (n, 2, 3) that map the unit square to the rectangle to cut for each face."""
+    frame = FRAMES[alignment.name]
+    if alignment.name != "arcface":
+        return np.stack([frame.within(transform) for transform in _fit_faces(image, detections, box)])
+    landmarks = detections.landmarks.astype(np.float64)
+    known = np.isfinite(landmarks.sum((1, 2)))
+    found = _fit_similarity(
+        _ARCFACE_POINTS, np.where(known[:, None, None], landmarks, 0), np.ones((len(known), 5))
+    )
+    if not known.all():
+        found[~known] = [frame.within(transform) for transform in _fit_faces(image, detections[~known], box)]
+    return found
 
 
 def _fit_faces(image: Image, detections: Detections, box: BoxShape | None) -> _F64:

@@ -215,6 +215,43 @@ BUILTIN: tuple[Spec, ...] = (
         options=(_HALF,),
     ),
     EmbedderSpec(
+        name="mobilefacenet",
+        target="faceindex.embed.mobilefacenet:MobileFaceNet",
+        summary="MobileFaceNet trained with an angular margin on MS1M: as fast as dlib, far more accurate",
+        dimension=192,
+        alignment=Alignment(name="arcface", size=112),
+        colour="RGB",
+        normalisation="(x - 127.5) / 128",
+        threshold=0.3,
+        threshold_source="TODO",
+        calibration=Calibration(slope=17.9, midpoint=0.127, source="TODO"),
+        licence="MIT (network: Apache-2.0)",
+        weights=(
+            WeightFile(
+                name="mobilefacenet.tflite",
+                size=5_233_396,
+                sha256="d8ba40c0127fb8ca9917e8fddc79bbbda063657bc92a496d34da0bc8a760443b",
+                source=(
+                    "https://github.com/syaringan357/Android-MobileFaceNet-MTCNN-FaceAntiSpoofing "
+                    "(app/src/main/assets/MobileFaceNet.tflite)"
+                ),
+                url=(
+                    "https://raw.githubusercontent.com/syaringan357/"
+                    "Android-MobileFaceNet-MTCNN-FaceAntiSpoofing/"
+                    "d635649e711f5e16e6cd3dc06cbb329cd8d1d3b7/app/src/main/assets/MobileFaceNet.tflite"
+                ),
+            ),
+            SHAPE_PREDICTOR,  # for the alignment of faces without landmarks
+        ),
+        options=(
+            ModelOption(
+                name="flip",
+                default=False,
+                summary="average each face with its mirror image: slightly more accurate, twice the time",
+            ),
+        ),
+    ),
+    EmbedderSpec(
         name="facenet",
         target="faceindex.embed.facenet:Facenet",
         summary="Inception-ResNet-v1 trained on VGGFace2, the embeddings of facenet-pytorch",
