@@ -27,8 +27,8 @@ from faceindex.cli.model_details import (
 from faceindex.cli.options import DebugFlag, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, columns, size
 from faceindex.documents import Json
-from faceindex.errors import ModelError, UnknownModel, WeightsNotFound
-from faceindex.models import Plugin, Spec, WeightFile
+from faceindex.errors import ModelError, UnknownModel, UsageError, WeightsNotFound
+from faceindex.models import ClustererSpec, Plugin, Spec, WeightFile
 
 __all__ = ["app"]
 
@@ -36,6 +36,7 @@ _SCHEMA = "faceindex/models/1"
 _FETCH_SCHEMA = "faceindex/models-fetch/1"
 _VERIFY_SCHEMA = "faceindex/models-verify/1"
 _ADD_SCHEMA = "faceindex/models-add/1"
+_REMOVE_SCHEMA = "faceindex/models-remove/1"
 _PATH_SCHEMA = "faceindex/models-path/1"
 _INDENT = 6
 _NO_FILES = "The model has no weight files."
@@ -113,7 +114,8 @@ def _list(names: Sequence[str], *, json: bool, quiet: bool, verbose: bool, debug
             for plugin in useless:
                 out.answer(f"  {plugin.name}")
                 out.paragraph(f"{out.styled('cannot be used', 'error')}: {plugin.reason}", indent=_INDENT)
-                out.paragraph(f"from the package {plugin.distribution}", indent=_INDENT)
+                origin = "described in" if plugin.own else "from the package"
+                out.paragraph(f"{origin} {plugin.distribution}", indent=_INDENT)
         if not names and not verbose:
             out.hint("For details: faceindex models list NAME")
 
@@ -127,6 +129,8 @@ def _print_model(out: Output, spec: Spec, *, fully: bool) -> None:
             out.answer(line)
         return
     about = headline(spec)
+    if not isinstance(spec, ClustererSpec) and not spec.run_by_us:
+        about.append("not run by us")
     if (package := provider(spec)) != "faceindex":
         about.append(f"from the package {package}")
     if states:
@@ -265,8 +269,28 @@ def verify(
 
 @app.command("add")
 def add(
-    name: NameArgument,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A model; `faceindex models` lists them. With --embedder, a new name.",
+            autocompletion=_complete_networks,
+        ),
+    ],
     file: Annotated[Path, typer.Argument(metavar="FILE", callback=expand_home, help="The weight file.")],
+    embedder: Annotated[
+        bool,
+        typer.Option("--embedder", help="Add an ONNX file of your own as a new embedder."),
+    ] = False,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like",
+            metavar="NAME",
+            help="With --embedder: the embedder whose chips and pixel values the file takes, such as arcface.",
+            autocompletion=complete_models("embedder"),
+        ),
+    ] = None,
     unverified: Annotated[
         bool,
         typer.Option(
@@ -283,9 +307,27 @@ def add(
 
     The file must be the published one, or --unverified must be given.
 
+    With --embedder and --like, the file is an ONNX network of your own, and NAME becomes a new embedder.
+
     Example: faceindex models add facenet ~/Downloads/20180402-114759-vggface2.pt
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        if embedder != (like is not None) or (embedder and unverified):
+            raise UsageError(
+                "`embedder` needs `like`, and the other way round; neither goes with `unverified`.",
+                "For an embedder of your own, run `faceindex models add NAME FILE --embedder --like arcface`.",
+            )
+        if like is not None:
+            from faceindex.embed.own import add_embedder
+
+            spec = add_embedder(name, file, like=like)
+            path = models.find_weights(spec.weights[0])
+            out.answer(f"added: {path}")
+            out.answer(f"{name}: {spec.dimension} dimensions, input as for {like}")
+            out.hint(f"Use it: faceindex index PHOTOS --embedder {name}")
+            if json:
+                out.document(_ADD_SCHEMA, model=name, path=str(path), verified=True, like=like)
+            return
         from faceindex.models.install import add_weights
         from faceindex.models.weights import find_acceptance
 
@@ -295,7 +337,35 @@ def add(
         if not verified:
             out.warning(f"{path.name} differs from the published file. {name} uses it unverified.")
         if json:
-            out.document(_ADD_SCHEMA, model=name, path=str(path), verified=verified)
+            out.document(_ADD_SCHEMA, model=name, path=str(path), verified=verified, like=None)
+
+
+@app.command("remove")
+def remove(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="An embedder of your own.", autocompletion=complete_models("embedder")
+        ),
+    ],
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Delete an embedder that you added with `add --embedder`, and its file.
+
+    Indexes made with it can be read as before, but new photos need the same file again.
+
+    Example: faceindex models remove mine
+    """
+    with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        from faceindex.models.own import remove_own
+
+        path = remove_own(name)
+        out.answer(f"removed: {path}")
+        if json:
+            out.document(_REMOVE_SCHEMA, model=name, path=str(path))
 
 
 @app.command("path")

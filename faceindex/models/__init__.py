@@ -12,6 +12,7 @@ from faceindex.models.spec import (
     EmbedderSpec,
     Kind,
     ModelOption,
+    PixelScale,
     Spec,
     WeightFile,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "EmbedderSpec",
     "Kind",
     "ModelOption",
+    "PixelScale",
     "Plugin",
     "Spec",
     "WeightFile",
