@@ -18,10 +18,7 @@ from faceindex.models.spec import (
     WeightFile,
 )
 
-__all__ = ["BUILTIN", "DEFAULT_DETECTOR", "DEFAULT_EMBEDDER", "DEFAULT_MIN_FACE", "SHAPE_PREDICTOR"]
-
-DEFAULT_DETECTOR = "mtcnn"
-DEFAULT_EMBEDDER = "dlib"
+__all__ = ["BUILTIN", "DEFAULT_MIN_FACE", "SHAPE_PREDICTOR"]
 
 # Measured with mtcnn and dlib (benchmarks/lfw_pairs.py --by-size, benchmarks/min_face.py). If one face of
 # each LFW pair is reduced to 30 px, 98.1 % of the pairs are classified correctly; if to 20 px, 95.7 %. With
