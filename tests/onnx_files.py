@@ -42,8 +42,10 @@ def tensor(name: str, values: NDArray[np.generic]) -> bytes:
     return dims + _number(2, kind) + _bytes(8, name) + _bytes(9, np.ascontiguousarray(values).tobytes())
 
 
-def attribute(name: str, value: int | Sequence[int]) -> bytes:
-    """Encode an AttributeProto of one or several integers."""
+def attribute(name: str, value: int | str | Sequence[int]) -> bytes:
+    """Encode an AttributeProto of a text, or of one or several integers."""
+    if isinstance(value, str):
+        return _bytes(1, name) + _bytes(4, value) + _number(20, 3)
     if isinstance(value, int):
         return _bytes(1, name) + _number(3, value) + _number(20, 2)
     return _bytes(1, name) + b"".join(_number(8, each) for each in value) + _number(20, 7)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,11 +23,13 @@ from faceindex.cli.model_details import (
     provider,
     weights_of,
 )
+from faceindex.cli.model_selection import select_models as _select
+from faceindex.cli.model_selection import weight_files as _files
 from faceindex.cli.options import DebugFlag, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, columns, size
 from faceindex.documents import Json
-from faceindex.errors import ModelError, UnknownModel, UsageError, WeightsNotFound
-from faceindex.models import ClustererSpec, Plugin, Spec, WeightFile
+from faceindex.errors import ModelError, UsageError, WeightsNotFound
+from faceindex.models import ClustererSpec, Spec
 
 __all__ = ["app"]
 
@@ -290,7 +291,7 @@ def add(
         typer.Option(
             "--like",
             metavar="NAME",
-            help="With --embedder: the embedder whose chips and pixel values the file takes, such as arcface.",
+            help="With --embedder: the embedder whose chips and pixel values it takes, such as arcface.",
             autocompletion=complete_models("embedder"),
         ),
     ] = None,
@@ -318,7 +319,7 @@ def add(
         if embedder != (like is not None) or (embedder and unverified):
             raise UsageError(
                 "`embedder` needs `like`, and the other way round; neither goes with `unverified`.",
-                "For an embedder of your own, run `faceindex models add NAME FILE --embedder --like arcface`.",
+                "For a network of your own, run `faceindex models add NAME FILE --embedder --like arcface`.",
             )
         if like is not None:
             from faceindex.embed.own import add_embedder
@@ -356,9 +357,10 @@ def remove(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Delete an embedder that you added with `add --embedder`, and its file.
+    """Delete an embedder of your own, and its file.
 
-    Indexes made with it can be read as before, but new photos need the same file again.
+    It was added with `add --embedder`. Indexes made with it can be read as before, but new photos need the
+    same file again.
 
     Example: faceindex models remove mine
     """
@@ -415,53 +417,3 @@ def path(
                     for state in states
                 ],
             )
-
-
-def _select(names: Sequence[str]) -> tuple[list[Spec], list[Plugin]]:
-    """Select models of all kinds by name; all models if there are no names.
-
-    Returns
-    -------
-    list of Spec
-        Models that can be used.
-    list of Plugin
-        Models that cannot.
-
-    Raises
-    ------
-    UnknownModel
-    """
-    specs = [models.get(kind, name) for kind in models.KINDS for name in models.names(kind)]
-    broken = [plugin for kind in models.KINDS for plugin in models.unusable(kind)]
-    if not names:
-        return specs, broken
-    valid = list(dict.fromkeys(entry.name for entry in (*specs, *broken)))
-    for name in names:
-        if name not in valid:
-            close = difflib.get_close_matches(name, valid, n=1)
-            hint = f"Did you mean '{close[0]}'? " if close else ""
-            raise UnknownModel(
-                f"There is no model named '{name}'.", f"{hint}Valid names: {', '.join(valid)}."
-            )
-    return [s for s in specs if s.name in names], [p for p in broken if p.name in names]
-
-
-def _files(names: Sequence[str]) -> Iterable[tuple[str, WeightFile]]:
-    """Find the weight files of models, each with the first model that uses it.
-
-    Raises
-    ------
-    UnknownModel
-    BrokenModel
-        If a named model cannot be used.
-    """
-    specs, broken = _select(names)
-    if names:
-        for plugin in broken:
-            if all(spec.name != plugin.name for spec in specs):
-                raise plugin.error()
-    files: dict[WeightFile, str] = {}
-    for spec in specs:
-        for state in weights_of(spec):
-            files.setdefault(state.file, spec.name)
-    return [(model, weight) for weight, model in files.items()]

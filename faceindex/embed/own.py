@@ -67,7 +67,7 @@ def add_embedder(name: str, file: Path, *, like: str) -> EmbedderSpec:
     for kind in models.KINDS:
         broken = [plugin.name for plugin in models.unusable(kind)]
         if name in models.names(kind) or name in broken:
-            raise UsageError(f"There is already a {kind} named '{name}'.", "Choose another name.")
+            raise UsageError(f"The name '{name}' is taken by a model ({kind}).", "Choose another name.")
     known = templates()
     if like not in known:
         raise UsageError(f"`like` is '{like}', which is no such embedder.", f"Use one of {', '.join(known)}.")

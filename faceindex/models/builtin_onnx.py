@@ -25,8 +25,8 @@ _UNIT_TEXT = "(x - 127.5) / 127.5"
 _INSIGHTFACE = "https://github.com/deepinsight/insightface (release v0.7: {pack}.zip holds it as {file})"
 _INSIGHTFACE_LICENCE = "non-commercial research (InsightFace's model zoo)"
 _INSIGHTFACE_THRESHOLD = (
-    "that of InsightFace's demo for buffalo_l (web-demos/src_recognition/main.py: below 0.2 different people, "
-    "from 0.28 the same person); not measured here"
+    "that of InsightFace's demo for buffalo_l (web-demos/src_recognition/main.py: from 0.28 the same person, "
+    "below 0.2 not); not measured here"
 )
 _IMMICH_FOLDERS = ("$MACHINE_LEARNING_CACHE_FOLDER", "/cache", "/var/cache/immich")
 

@@ -197,6 +197,7 @@ def _write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def as_model_error(folder: Path) -> Iterator[None]:
+    """Turn an `OSError` of writing into the user's folder into a `ModelError`."""
     try:
         yield
     except OSError as error:

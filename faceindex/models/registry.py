@@ -75,7 +75,8 @@ def isolated(specs: Iterable[Spec] | None = None) -> Iterator[None]:
 def names(kind: Kind) -> list[str]:
     """List the usable models of a kind.
 
-    Registered models come first, in order of registration, then the user's own, then models of other packages.
+    Registered models come first, in order of registration, then the user's own, then those of other
+    packages.
     """
     found = [name for registered_kind, name in _registry if registered_kind == kind]
     found += [own.name for own in _own(kind).values() if own.spec and own.name not in found]

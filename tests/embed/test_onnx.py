@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx_files
 import pytest
+from mobilefacenet_onnx import to_onnx
 
 from faceindex import models
 from faceindex.embed.onnx import OnnxEmbedder, output_size
@@ -74,7 +75,8 @@ def test_outputs_of_any_number_of_chips_and_any_batch_of_the_network(
     chips = some_chips(n)
     expected = onnx_files.expected(chips, 24, mean=127.5, divisor=128)
     vectors, norms = embedder.embed(chips)
-    assert (vectors.shape, vectors.dtype, norms.shape, norms.dtype) == ((n, 24), np.float32, (n,), np.float32)
+    assert (vectors.shape, norms.shape) == ((n, 24), (n,))
+    assert vectors.dtype == norms.dtype == np.float32
     np.testing.assert_allclose(norms, np.linalg.norm(expected, axis=1), rtol=1e-4)
     np.testing.assert_allclose(vectors * norms[:, None], expected, atol=1e-4)
 
@@ -251,6 +253,28 @@ class TestOutputSize:
         )
         with pytest.raises(FaceIndexError, match="expected one vector for each chip"):
             output_size(content, "tiny.onnx", SPEC)
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 8])
+def test_a_real_network_gives_the_outputs_of_its_own_code(
+    make: Build, batch: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = models.get("embedder", "mobilefacenet")
+    weights = Path(__file__).resolve().parents[3] / "shared" / "weights"
+    if not (weights / spec.weights[0].name).is_file():
+        pytest.skip("no mobilefacenet.tflite in ../shared/weights")
+    with monkeypatch.context() as patch:
+        patch.setenv("FACEINDEX_WEIGHTS", str(weights))
+        content = models.read_weights(spec.weights[0])
+        own_code = models.load(spec, device="cpu")
+    exported = make(to_onnx(content, batch), dimension=192)
+    # Smooth noise has the contrasts of photos.
+    chips = np.random.default_rng(0).integers(0, 256, (11, 14, 14, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    expected = own_code.outputs(chips)
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(exported.outputs(chips), expected, atol=2e-4)
+    for found, wanted in zip(exported.embed(chips), own_code.embed(chips), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["sface", "arcface-r50", "arcface-mbf", "adaface-ir18"])
