@@ -33,7 +33,7 @@ from faceindex.models.tflite_format import Operator, read_operators
 from faceindex.models.weights import read_weights
 from faceindex.types import F32, U8
 
-__all__ = ["DIMENSION", "SIZE", "FoldedNetwork", "TorchNetwork"]
+__all__ = ["DIMENSION", "SIZE", "FoldedNetwork", "Layer", "TorchNetwork", "read_layers"]
 
 SIZE = 112
 DIMENSION = 192
@@ -56,8 +56,20 @@ _F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
-    """A convolution with what follows it: float32 weights (out, in / groups, rows, columns)."""
+class Layer:
+    """A convolution and the PReLU after it.
+
+    Attributes
+    ----------
+    weight : (out, in / groups, rows, columns) float32
+        A depthwise convolution has one group for each channel.
+    bias : (out,) float32
+    stride : int
+    same : bool
+        Whether the input is padded, at the end if the stride is 2.
+    slope : (out,) float32 or None
+        None if no PReLU follows.
+    """
 
     weight: F32
     bias: F32
@@ -108,7 +120,7 @@ class FoldedNetwork:
     def __init__(self, weight: WeightFile, batch: int) -> None:
         self._batch = batch
         self._buffers = threading.local()
-        layers = _read_layers(weight)
+        layers = read_layers(weight)
         stem, first, *rest = layers
         self._stem = _tensor(stem.weight.transpose(2, 3, 1, 0).reshape(-1, _STEM))
         self._blocks = [_block(None, stem.bias, stem.slope, first, None)]
@@ -191,7 +203,7 @@ class TorchNetwork(nn.Module):
 
     def __init__(self, weight: WeightFile) -> None:
         super().__init__()
-        layers = _read_layers(weight)
+        layers = read_layers(weight)
         self.convolutions = nn.ModuleList(_convolution(layer) for layer in layers)
         self.slopes = nn.ParameterList(
             nn.Parameter(torch.from_numpy(layer.slope.copy()), requires_grad=False)
@@ -221,7 +233,7 @@ class TorchNetwork(nn.Module):
         return x.flatten(1)
 
 
-def _convolution(layer: _Layer) -> nn.Conv2d:
+def _convolution(layer: Layer) -> nn.Conv2d:
     filters, depth, rows, columns = layer.weight.shape
     groups = filters if depth == 1 else 1
     padding = 1 if layer.same and rows == 3 and layer.stride == 1 else 0  # of stride 2: in `TorchNetwork`
@@ -234,9 +246,9 @@ def _convolution(layer: _Layer) -> nn.Conv2d:
 
 
 def _block(
-    widen: _Layer | None, bias: F32, slope: F32 | None, depthwise: _Layer, narrow: _Layer | None
+    widen: Layer | None, bias: F32, slope: F32 | None, depthwise: Layer, narrow: Layer | None
 ) -> _Block:
-    assert slope is not None  # `_check_geometry`
+    assert slope is not None  # `read_layers`
     return _Block(
         None if widen is None else _tensor(widen.matrix.T),
         np.ascontiguousarray(bias),
@@ -249,8 +261,8 @@ def _block(
     )
 
 
-def _slope(layer: _Layer) -> F32:
-    assert layer.slope is not None  # `_check_geometry`
+def _slope(layer: Layer) -> F32:
+    assert layer.slope is not None  # `read_layers`
     return layer.slope
 
 
@@ -263,8 +275,14 @@ def _view(buffer: Tensor, rows: int, columns: int) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def _read_layers(weight: WeightFile) -> list[_Layer]:
-    """Read the convolutions of the file, check their geometry, and merge those with nothing between them."""
+def read_layers(weight: WeightFile) -> list[Layer]:
+    """Read the convolutions of the file, in order, and merge those with nothing between them.
+
+    Raises
+    ------
+    WeightsNotFound, WeightsInvalid
+        If the file is missing, or contains another network.
+    """
     layers = _collect(read_operators(read_weights(weight), weight.name))
     expected = list(_expected_geometry())
     found = [(layer.weight.shape, layer.stride, layer.same, layer.slope is not None) for layer in layers]
@@ -278,19 +296,19 @@ def _read_layers(weight: WeightFile) -> list[_Layer]:
     return layers
 
 
-def _collect(operators: list[Operator]) -> list[_Layer]:
+def _collect(operators: list[Operator]) -> list[Layer]:
     """Collect the convolutions, each with the slope of the PReLU after it.
 
     The file computes PReLU as ``relu(x) + m * (x - abs(x))``, so the slope is 2 m.
     """
-    layers: list[_Layer] = []
+    layers: list[Layer] = []
     for operator in operators:
         if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
             _, weight, bias = (*operator.constants, None, None, None)[:3]
             if weight is None or bias is None or weight.ndim != 4:
-                continue  # `_read_layers` finds that a convolution is missing
+                continue  # `read_layers` finds that a convolution is missing
             weight = weight.transpose((0, 3, 1, 2) if operator.name == "CONV_2D" else (3, 0, 1, 2))
-            layers.append(_Layer(np.ascontiguousarray(weight), bias, operator.stride[0], operator.same, None))
+            layers.append(Layer(np.ascontiguousarray(weight), bias, operator.stride[0], operator.same, None))
         elif operator.name == "MUL" and layers:
             slope = next((value for value in operator.constants if value is not None), None)
             if slope is not None and slope.shape == layers[-1].bias.shape:
@@ -298,11 +316,11 @@ def _collect(operators: list[Operator]) -> list[_Layer]:
     return layers
 
 
-def _merge(first: _Layer, second: _Layer) -> _Layer:
+def _merge(first: Layer, second: Layer) -> Layer:
     """Merge two 1 x 1 convolutions without an activation between them."""
     weight = (second.matrix @ first.matrix).astype(np.float32)
     bias = (second.bias + second.matrix @ first.bias).astype(np.float32)
-    return _Layer(weight[:, :, None, None], bias, 1, True, second.slope)
+    return Layer(weight[:, :, None, None], bias, 1, True, second.slope)
 
 
 _Geometry = tuple[tuple[int, ...], int, bool, bool]
