@@ -1,4 +1,4 @@
-"""Run MobileFaceNet in LiteRT, ONNX Runtime and OpenVINO; `mobilefacenet.py` starts this in the peer's environment.
+"""Run MobileFaceNet in LiteRT, ONNX Runtime and OpenVINO, in the environment of the peer.
 
 Reads a JSON line followed by pixels, writes a JSON line, and repeats until the input ends. The first line
 names the published ``.tflite`` file and an ``.npz`` file with its layers, from which an ONNX network is made.

@@ -225,10 +225,10 @@ BUILTIN: tuple[Spec, ...] = (
             slope=36.0,
             midpoint=0.38,
             source=(
-                "the two halves of the people of shared/data lfw/ give slopes 42 and 36, midpoints 0.411 and "
-                "0.384; those of people/ give slopes 29 and 23, midpoints 0.302 and 0.363. Chosen between them "
-                "by the clusters of one half of people/, lfw/, group_photos/ and diverse/, and checked on the "
-                "other half"
+                "the two halves of the people of shared/data lfw/ give slopes 42 and 36, midpoints 0.411 "
+                "and 0.384; those of people/ give slopes 29 and 23, midpoints 0.302 and 0.363. Chosen among "
+                "them by the clusters of one half of people/, lfw/, group_photos/ and diverse/, and checked "
+                "on the other half"
             ),
             consensus=2.0,
             blurred=0.0,  # blurred strangers resemble each other less than sharp ones
