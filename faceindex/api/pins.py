@@ -174,7 +174,7 @@ def _not_installed(directory: Path, kind: Kind, name: str) -> Iterator[None]:
     try:
         yield
     except UnknownModel as error:
-        own = f"add it again if it was your own (`faceindex models add {name} FILE --embedder --like NAME`), "
+        own = "add the file again under this name if it was your own, "
         raise ModelNotInstalled(
             f"The index {directory} was made with the {kind} '{name}', which is not installed.",
             f"Install the package that provides it (with an entry point in {models.GROUPS[kind]}), "
