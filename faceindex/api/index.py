@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -101,8 +101,8 @@ class FaceIndex:
         device : str
             As in `open`.
 
-        Raises `UnknownModel`, `WeightsNotFound`, or `UsageError` if the directory holds an index already, or a
-        setting is unknown or out of range.
+        Raises `UnknownModel`, `WeightsNotFound`, or `UsageError` if the directory holds an index already, or
+        a setting is unknown or out of range.
         """
         settings = with_min_face(settings, min_face)
         store, recogniser = create_store(directory, detector, embedder, settings, device)
@@ -404,12 +404,12 @@ class FaceIndex:
         threshold: float | None = None,
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Identification]:
-        """Identify any number of photos: yield each answer in the order of the photos, as soon as it is ready.
+    ) -> Generator[Identification, None, None]:
+        """Identify any number of photos: yield the answers in the order of the photos, each once it is ready.
 
         Photos are taken from the iterable as they are needed, and memory is bounded by a few batches. Unlike
         `identify`, it calls `on_event` with `Loading` and `Loaded` if the models must be loaded, and
-        `should_stop` between photos: once that returns True, the last answers are those of the photos in work.
+        `should_stop` between photos: once that returns True, only the photos in work are still answered.
         """
         return self._get_queries().identify_many(photos, neighbours, threshold, on_event, should_stop)
 

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -103,7 +103,7 @@ class Queries:
         threshold: float | None,
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Identification]:
+    ) -> Generator[Identification, None, None]:
         """Identify photos one after the other; see `faceindex.FaceIndex.identify_many`."""
         _check_neighbours(neighbours)
         return self._identify_many(photos, neighbours, threshold, on_event, should_stop)
@@ -115,7 +115,7 @@ class Queries:
         threshold: float | None,
         on_event: Callable[[Event], None],
         should_stop: Callable[[], bool],
-    ) -> Iterator[Identification]:
+    ) -> Generator[Identification, None, None]:
         number = len(photos) if isinstance(photos, Sized) else None
         queries: Iterator[_Query] = map(_Query.of, photos)
         if self._recogniser is None:
@@ -135,17 +135,17 @@ class Queries:
             on_event(Loading())
             self._load_models()
             on_event(Loaded())
-        for outcomes in recognise_in_batches(
-            queries, self.recogniser(), number=number, should_stop=should_stop
-        ):
-            found = [outcome.result for outcome in outcomes if not isinstance(outcome.result, ImageError)]
-            matched = iter(self._match(found, neighbours, threshold))
-            for outcome in outcomes:
-                name, result = outcome.source.name, outcome.result
-                if isinstance(result, ImageError):
-                    yield Identification(name, (), error=result)
-                else:
-                    yield Identification(name, next(matched), *self._indexed_as(outcome.content_hash))
+        batches = recognise_in_batches(queries, self.recogniser(), number=number, should_stop=should_stop)
+        with contextlib.closing(batches):
+            for outcomes in batches:
+                found = [outcome.result for outcome in outcomes if not isinstance(outcome.result, ImageError)]
+                matched = iter(self._match(found, neighbours, threshold))
+                for outcome in outcomes:
+                    name, result = outcome.source.name, outcome.result
+                    if isinstance(result, ImageError):
+                        yield Identification(name, (), error=result)
+                    else:
+                        yield Identification(name, next(matched), *self._indexed_as(outcome.content_hash))
 
     def identify_faces(
         self, photo: str, faces: Faces, neighbours: int = 5, threshold: float | None = None

@@ -188,7 +188,11 @@ def assert_same(found: Identification, expected: Identification) -> None:
     )
     assert len(found.faces) == len(expected.faces)
     for one, other in zip(found.faces, expected.faces, strict=True):
-        assert (one.box, one.cluster, one.nearest_cluster) == (other.box, other.cluster, other.nearest_cluster)
+        assert (one.box, one.cluster, one.nearest_cluster) == (
+            other.box,
+            other.cluster,
+            other.nearest_cluster,
+        )
         numbers = [(face.similarity, face.needed, face.margin) for face in (one, other)]
         assert numbers[0] == pytest.approx(numbers[1], abs=1e-5, nan_ok=True)
         near = [[near.similarity for near in face.neighbours] for face in (one, other)]
