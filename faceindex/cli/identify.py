@@ -183,6 +183,7 @@ class _Run:
                 if self.keep and not isinstance(answer, FaceIndexError):
                     self.kept.append((number, query, answer))
                 yield query, answer
+                self.out.flush()  # what the consumer has written
 
     def _identified(
         self, queries: Sequence[Query], neighbours: int, threshold: float | None
@@ -261,7 +262,7 @@ class _Run:
         for origin in origins:
             if not left and not self._by_origin[origin]:
                 if origin == STANDARD_INPUT:
-                    self.out.error("The list on standard input is empty.", "Check the command that writes it.")
+                    self.out.error(f"The list on {origin} is empty.", "Check the command that writes it.")
                 else:
                     self.out.error(f"No photo was found in {origin}.", "Check the path.")
                 self.out.exit_code = PARTIAL
