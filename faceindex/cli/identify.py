@@ -172,7 +172,8 @@ class _Run:
         with contextlib.closing(self._identified(queries, neighbours, threshold)) as answers:
             for number, (query, answer) in enumerate(answers):
                 self._done += 1
-                self.bar.advance()
+                if len(queries) > 1:
+                    self.bar.advance()
                 if query.origin is not None and isinstance(answer, ImageError) and _no_photo(query, answer):
                     self.out.detail(f"{query.name}: left out, not a photo")
                     self._counts["other"] += 1

@@ -364,10 +364,7 @@ def test_after_ctrl_c_the_answers_are_printed_and_the_rest_is_counted(
     assert process.returncode == 1
     assert b"Stopping" in err
     left = int(re.search(rb"Stopped: (\d+) of 160 photos were left", err)[1])
-    if json_flag:
-        answered = len(json.loads(first + out)["photos"])
-    else:
-        answered = len(heads((first + out).decode()))
+    answered = len(json.loads(first + out)["photos"]) if json_flag else len(heads((first + out).decode()))
     assert 0 < answered < 160
     assert answered + left == 160
 
