@@ -166,13 +166,15 @@ def measure_cold(directory: Path, queries: list[Path], pairs: int) -> list[dict[
 def measure_many(directory: Path, photos: list[Path], pairs: int) -> list[dict[str, object]]:
     """Compare the CPU time of `identify` and `index` on the same photos."""
     script = console_script()
+    with FaceIndex.open(directory) as opened:
+        models = ["--detector", opened.pins.detector, "--embedder", opened.pins.embedder]
 
     def identify(photos: list[Path]) -> Spent:
         return spend([script, "identify", "--index", directory, *photos], codes=(0, 1))
 
     def index(photos: list[Path]) -> Spent:
         with tempfile.TemporaryDirectory() as folder:
-            return spend([script, "index", "--index", Path(folder) / "index", *photos], codes=(0, 1))
+            return spend([script, "index", "--index", Path(folder) / "index", *models, *photos], codes=(0, 1))
 
     identify(photos[:FEW])
     index(photos[:FEW])

@@ -177,7 +177,8 @@ class PhotoBar(Bar):
         return f"{rate:.1f} photos/s, {duration(max(0.0, left))} left"
 
     def _line(self, done: int, total: int) -> str:
-        return ", ".join(filter(None, (f"{done:,} of {total:,} photos", self._rate(done, total))))
+        rate = self._rate(done, total) if done - self._done_before >= _FIRST_RATE else ""
+        return ", ".join(filter(None, (f"{done:,} of {total:,} photos", rate)))
 
     def _columns(self) -> Sequence[ProgressColumn]:
         from rich.progress import ProgressColumn

@@ -138,7 +138,7 @@ def test_every_kind_of_photo(index: FaceIndex, queries: list[Path]) -> None:
             *(path, str(path), path.read_bytes(), bytearray(path.read_bytes())),
             *(np.asarray(opened), opened, memoryview(path.read_bytes()), queries[2]),
         ]
-        answers = list(index.identify_many(photos))  # type: ignore[arg-type]
+        answers = list(index.identify_many(photos))
     assert len(set(clusters(answers)[:7])) == 1
     assert clusters(answers)[7] != clusters(answers)[0]
     assert [answer.photo for answer in answers[2:7]] == [

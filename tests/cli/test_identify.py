@@ -363,7 +363,7 @@ def test_after_ctrl_c_the_answers_are_printed_and_the_rest_is_counted(
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert b"Stopping" in err
-    left = int(re.search(rb"Stopped: (\d+) of 160 photos were left", err)[1])
+    (left,) = map(int, re.findall(rb"Stopped: (\d+) of 160 photos were left", err))
     answered = len(json.loads(first + out)["photos"]) if json_flag else len(heads((first + out).decode()))
     assert 0 < answered < 160
     assert answered + left == 160
@@ -394,8 +394,14 @@ def test_a_long_run_has_a_bar_that_leaves_the_answers_alone(
     )
     os.close(slave)
     shown = b""
-    reader = threading.Thread(target=lambda: answers.append(process.stdout.read()) if redirected else None)
     answers: list[bytes] = []
+
+    def read_answers() -> None:
+        if process.stdout is not None:
+            answers.append(process.stdout.read())
+            process.stdout.close()
+
+    reader = threading.Thread(target=read_answers)
     reader.start()
     with contextlib.suppress(OSError):  # Linux ends a closed terminal with an error
         while part := os.read(master, 65536):
@@ -403,8 +409,6 @@ def test_a_long_run_has_a_bar_that_leaves_the_answers_alone(
     reader.join()
     os.close(master)
     assert process.wait() == 0
-    if process.stdout is not None:
-        process.stdout.close()
     text = shown.decode()
     assert re.search(r"Identifying .*\d+/60 ", text)
     assert "60 photos in " in text
