@@ -137,7 +137,7 @@ CALLS: dict[str, tuple[str, ...]] = {
         "identify more/stranger.png --neighbours 2",
         "identify more/black.png more/broken.jpg album/person1/0.png --neighbours 1",
         "identify missing.jpg",
-        "identify album",
+        "identify album/person0 empty --neighbours 0",
         "identify more/stranger.png --show",
         "identify more/stranger.png --save stranger.png --neighbours 1",
         "identify more/stranger.png --save album/person0/0.png",
