@@ -10,6 +10,7 @@
     │   ├── IndexLocked             another process is writing to it
     │   ├── IndexCorrupt            its files are damaged or contradict each other
     │   ├── IndexVersionError       it was written by a newer faceindex
+    │   ├── IndexMigrated           it was moved to other models after it was opened
     │   └── PinnedModelError        the request names other models than the pinned ones
     ├── ModelError                  detectors, embedders, clusterers
     │   ├── UnknownModel            no model has this name
@@ -38,6 +39,7 @@ __all__ = [
     "ImageError",
     "IndexCorrupt",
     "IndexLocked",
+    "IndexMigrated",
     "IndexNotFound",
     "IndexVersionError",
     "ModelError",
@@ -137,6 +139,10 @@ class IndexCorrupt(StoreError):
 
 class IndexVersionError(StoreError):
     """The index was written by a newer faceindex."""
+
+
+class IndexMigrated(StoreError):
+    """The index was moved to other models after it was opened; open it again."""
 
 
 class PinnedModelError(StoreError):
