@@ -91,6 +91,7 @@ class Reason(str, Enum):
     CORRUPT = "corrupt"
     TOO_LARGE = "too many pixels"
     IO_ERROR = "input/output error"
+    CHANGED = "changed"  # since it was indexed
     FAILED = "processing failed"  # probably not because of the photo: out of memory, a bug
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
+    from faceindex.api.migration import IndexMigration
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
     from faceindex.api.results import Cluster, ClusterResult, Face, Identification, IndexPlan
@@ -32,11 +33,10 @@ __all__ = ["FaceIndex"]
 
 
 class FaceIndex:
-    """An index of the faces in folders of photos.
+    """An index of the faces in folders of photos, and a context manager.
 
-    Open it with `open`, `create` or `open_or_create`, and use it as a context manager. ``len(index)`` is
-    the number of faces; iterating yields each `Face`. An index can be passed from thread to thread, but only
-    one thread may use it at a time: open the directory once per thread instead.
+    Open it with `open`, `create` or `open_or_create`. ``len(index)`` is the number of faces; iterating yields
+    each `Face`. Only one thread may use it at a time: open the directory once per thread instead.
 
     Examples
     --------
@@ -156,12 +156,10 @@ class FaceIndex:
     def __repr__(self) -> str:
         if self._closed:
             return f"<FaceIndex {str(self.directory)!r}, closed>"
-        counts = self._store.counts()
+        counts, pins = self._store.counts(), self.pins
         clusters = "not clustered" if self.clustering is None else f"{counts.clusters:,} clusters"
-        return (
-            f"<FaceIndex {str(self.directory)!r}: {counts.faces:,} faces on {counts.photos[Status.OK]:,} "
-            f"photos, {clusters}, {self.pins.detector} + {self.pins.embedder}>"
-        )
+        what = f"{counts.faces:,} faces on {counts.photos[Status.OK]:,} photos, {clusters}"
+        return f"<FaceIndex {str(self.directory)!r}: {what}, {pins.detector} + {pins.embedder}>"
 
     @property
     def pins(self) -> Pins:
@@ -233,10 +231,9 @@ class FaceIndex:
         return self._reader.vectors()
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return all faces as a pandas DataFrame, one per row, indexed by face id.
+        """Return all faces as a pandas DataFrame, indexed by face id; `UsageError` without pandas.
 
-        The columns are ``photo, path, x1, y1, x2, y2, score, cluster, similarity``; ``cluster`` is a
-        nullable integer. Raises `UsageError` if pandas is not installed.
+        The columns are ``photo, path, x1, y1, x2, y2, score, cluster, similarity``.
         """
         from faceindex.api.frames import faces_as_frame
 
@@ -266,6 +263,16 @@ class FaceIndex:
         from faceindex.api.sheets import ContactSheets
 
         return ContactSheets(self._reader)
+
+    @property
+    def migrate(self) -> IndexMigration:
+        """Move the index to other models: ``index.migrate("facenet")``. It can be planned and cancelled."""
+        from faceindex.api.migration import IndexMigration
+
+        return IndexMigration(self._store, self._device, self._use_models)
+
+    def _use_models(self, recogniser: Recogniser | None) -> None:
+        self._recogniser, self._queries = recogniser, None
 
     def add(
         self,
