@@ -53,6 +53,7 @@ class LoadedPhoto:
     decoded : DecodedImage
         Decoded at 1/`shrink` of its full size.
     shrink : int
+        1 for pixels even if they were reduced: there is no finer decode.
     """
 
     data: bytes
@@ -144,7 +145,8 @@ class Recogniser:
         Parameters
         ----------
         photo : path-like, bytes, (h, w, 3) uint8 array, or PIL image
-            Arrays are RGB and upright.
+            Arrays are RGB and upright. Arrays and PIL images of more than `MAX_DECODED_PIXELS` are reduced,
+            as files are when they are decoded.
         name : str, optional
             Name of the photo in messages. None means the path, or the type of the input.
 
@@ -155,14 +157,15 @@ class Recogniser:
         UsageError
             If it is none of these types.
         """
-        if isinstance(photo, (str, os.PathLike)):
-            return self.decode_photo(images.read(photo), os.fspath(photo) if name is None else name)
-        if isinstance(photo, (bytes, bytearray, memoryview)):
-            return self.decode_photo(bytes(photo), "<bytes>" if name is None else name)
-        from faceindex.images.inputs import from_pixels
+        from faceindex.images.inputs import from_pixels, input_name
 
-        name = f"<{type(photo).__name__}>" if name is None else name
-        return LoadedPhoto(b"", name, from_pixels(cast(Image, photo), name), 1)
+        name = input_name(photo) if name is None else name
+        if isinstance(photo, (str, os.PathLike)):
+            return self.decode_photo(images.read(photo), name)
+        if isinstance(photo, (bytes, bytearray, memoryview)):
+            return self.decode_photo(bytes(photo), name)
+        decoded = from_pixels(cast(Image, photo), name, reduce_above=MAX_DECODED_PIXELS)
+        return LoadedPhoto(b"", name, decoded, 1)
 
     def decode_photo(self, data: bytes, path: str) -> LoadedPhoto:
         """Decode the content of a file at the scale that the detector needs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -101,11 +101,8 @@ class FaceIndex:
         device : str
             As in `open`.
 
-        Raises
-        ------
-        UnknownModel, WeightsNotFound
-        UsageError
-            If the directory holds an index already, or a setting is unknown or out of range.
+        Raises `UnknownModel`, `WeightsNotFound`, or `UsageError` if the directory holds an index already, or
+        a setting is unknown or out of range.
         """
         settings = with_min_face(settings, min_face)
         store, recogniser = create_store(directory, detector, embedder, settings, device)
@@ -201,10 +198,7 @@ class FaceIndex:
         photo : path-like, optional
             Only the faces on this photo, given by its name in the index or by its path.
 
-        Raises
-        ------
-        NotClustered, UsageError
-            If there are no clusters yet; if the cluster or the photo is not in the index.
+        Raises `NotClustered` if there are no clusters yet, `UsageError` for an unknown cluster or photo.
         """
         return self._reader.select(cluster, clustered, photo)
 
@@ -293,12 +287,8 @@ class FaceIndex:
         retry_failed, prune, exclude, on_event, should_stop
             As in `faceindex.pipeline.index_photos`.
 
-        Raises
-        ------
-        UsageError
-            If a path does not exist. The index does not change.
-        WeightsNotFound, WeightsInvalid
-            If the pinned models cannot be loaded.
+        Raises `UsageError` if a path does not exist, and `WeightsNotFound` or `WeightsInvalid` if the pinned
+        models cannot be loaded; the index does not change.
         """
         return index_photos(
             self._store,
@@ -366,9 +356,7 @@ class FaceIndex:
             The same faces and seed give the same clusters.
         rebuild : bool
 
-        Raises
-        ------
-        UnknownModel, UsageError, ModelNotInstalled
+        Raises `UnknownModel`, `UsageError` or `ModelNotInstalled`.
         """
         from faceindex.api.clustering import Parameters, cluster_index
 
@@ -399,7 +387,7 @@ class FaceIndex:
         Parameters
         ----------
         photo : path-like, bytes, (h, w, 3) uint8 array, PIL image, or iterable of these
-            Arrays are RGB and upright. Photos of an iterable are processed in batches.
+            Arrays are RGB and upright. Photos of an iterable are processed in batches, as by `add`.
         neighbours : int
             Number of most similar faces to return for each face.
         threshold : float, optional
@@ -411,12 +399,26 @@ class FaceIndex:
             Without faces if none was found. If `cluster` has not run, `nearest_cluster` is None and the
             most similar faces are returned. A photo of an iterable that cannot be read has its `error` set.
 
-        Raises
-        ------
-        ImageError, UsageError
-            If a single photo cannot be read, or is none of these types.
+        Raises `ImageError` if a single photo cannot be read, and `UsageError` if it is none of these types.
         """
         return self._get_queries().identify(photo, neighbours, threshold)
+
+    def identify_many(
+        self,
+        photos: Iterable[PhotoInput],
+        *,
+        neighbours: int = 5,
+        threshold: float | None = None,
+        on_event: Callable[[Event], None] = ignore_event,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Generator[Identification, None, None]:
+        """Identify any number of photos: yield the answers in the order of the photos, each once it is ready.
+
+        Photos are taken from the iterable as they are needed, and memory is bounded by a few batches. Unlike
+        `identify`, it calls `on_event` with `Loading` and `Loaded` if the models must be loaded, and
+        `should_stop` between photos: once that returns True, only the photos in work are still answered.
+        """
+        return self._get_queries().identify_many(photos, neighbours, threshold, on_event, should_stop)
 
     def embed(self, photo: PhotoInput) -> Faces:
         """Detect and embed the faces on one photo, of any type that `identify` takes; stores nothing."""
@@ -438,10 +440,7 @@ class FaceIndex:
         -------
         (h, w, 3) uint8
 
-        Raises
-        ------
-        UsageError, ImageError
-            If the face is not in the index, or its photo cannot be read or has changed.
+        Raises `UsageError` for an unknown face, and `ImageError` if its photo is unreadable or has changed.
         """
         from faceindex.api.queries import crop_face
         from faceindex.api.results import Face

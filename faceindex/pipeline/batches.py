@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -70,7 +70,7 @@ def recognise_in_batches(
     *,
     number: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Iterator[list[Outcome[_S]]]:
+) -> Generator[list[Outcome[_S]], None, None]:
     """Load photos ahead and recognise them in batches, several at a time.
 
     Decoded photos take `BUDGET_BYTES` at most (a single larger photo is admitted alone), however many there

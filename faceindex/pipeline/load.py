@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -20,6 +21,8 @@ __all__ = ["LoadResult", "Loader", "Source", "photo_bytes", "processing_failed"]
 
 # Photos read ahead of the networks. More would only take memory: decoding is faster than recognition.
 _AHEAD = 16
+
+_CHECK_SECONDS = 1.0
 
 
 class Source(Protocol):
@@ -78,10 +81,12 @@ class _Budget:
         self._closed = False
 
     def enter(self, ticket: int) -> None:
+        def free() -> bool:
+            return self._closed or (ticket == self._next and self._used < self._limit)
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or (ticket == self._next and self._used < self._limit)
-            )
+            while not self._changed.wait_for(free, _CHECK_SECONDS) and not _program_ends():
+                pass
             self._next += 1
             self._changed.notify_all()
 
@@ -95,6 +100,14 @@ class _Budget:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def _program_ends() -> bool:
+    """Return whether Python waits for the threads of all executors, as it does at its end.
+
+    An iterator that was abandoned half-way is closed only later. Its threads must not wait for memory then.
+    """
+    return bool(getattr(concurrent.futures.thread, "_shutdown", False))
 
 
 class Loader(Generic[_S]):
