@@ -36,10 +36,10 @@ _VECTOR_ITEM = 4  # bytes of a float32
 class IndexMigration:
     """Moves an index to other models; ``index.migrate`` of a `FaceIndex`.
 
-    Calling it moves the index. The photos are read again in bounded batches. Their new vectors are kept beside
-    the old ones until all are done. Until then the index can be used with the old models, and what is finished
-    survives an interrupt: the next call goes on there, with photos that were added meanwhile. Then one
-    transaction switches to the new models, vectors and clusters.
+    Calling it moves the index. The photos are read again in bounded batches, and the new vectors are kept
+    beside the old ones. Until all photos are done, the index can be used with the old models. What is
+    finished survives an interrupt: the next call goes on there, with photos that were added meanwhile. Then
+    one transaction switches to the new models, vectors and clusters.
 
     Parameters
     ----------
@@ -121,15 +121,16 @@ class IndexMigration:
     ) -> MigrationPlan:
         """Count what a call would do, with the same parameters; opens no photo and changes nothing."""
         target = _choose_target(self._store, detector, embedder, with_min_face(settings, min_face))
-        return _plan(self._store, target)
+        return _plan(self._store, target, check_files=True)
 
     def begun(self) -> MigrationPlan | None:
-        """Return the plan of the migration that has begun; None if there is none."""
+        """Return the plan of the migration that has begun, without `not_migrated`; None if there is none."""
         transfer = self._store.transfer()
         if transfer is None:
             return None
         keep_boxes = keeps_boxes(self._store.pins, transfer.pins)
-        return _plan(self._store, _Target(transfer.pins, keep_boxes, transfer, None, None))
+        target = _Target(transfer.pins, keep_boxes, transfer, self._store.active_clustering(), None)
+        return _plan(self._store, target, check_files=False)
 
     def cancel(self) -> int:
         """Discard the migration that has begun; return the number of photos that it had finished.
@@ -206,16 +207,16 @@ def _choose_target(store: Store, detector: str | None, embedder: str | None, set
     return _Target(pins, keeps_boxes(store.pins, pins), transfer, previous, method)
 
 
-def _plan(store: Store, target: _Target) -> MigrationPlan:
+def _plan(store: Store, target: _Target, *, check_files: bool) -> MigrationPlan:
     """Count what `_migrate` would do; opens no photo and changes nothing."""
     with store.snapshot():
         photos = photos_to_read(store, keep_boxes=target.keep_boxes)
         staged = set() if target.transfer is None else target.transfer.staged()
-        names = PhotoNames(store)
+        names = PhotoNames(store, None if check_files else ())
         faces = store.count_faces()
     left = [record for record in photos if record.id not in staged]
     failed = []
-    for record in left:
+    for record in left if check_files else ():
         path = names.path(record)
         try:
             status = os.stat(path)  # noqa: PTH116 - no Path for each of many photos
@@ -233,7 +234,7 @@ def _plan(store: Store, target: _Target) -> MigrationPlan:
         faces=faces,
         not_migrated=tuple(failed),
         bytes=faces * target.pins.dimension * _VECTOR_ITEM,
-        clusters_again=target.method is not None,
+        clusters_again=target.previous is not None,
     )
 
 

@@ -122,7 +122,7 @@ def _usual_min_face(detector: str) -> float | None:
 
 
 def keeps_boxes(pins: Pins, new: Pins) -> bool:
-    """Whether both pins have the same detector, with the same weights and options: faces have the same boxes."""
+    """Whether both pins have the same detector with the same weights and options, so the same boxes."""
     if pins.detector != new.detector:
         return False
     spec = models.get("detector", new.detector)

@@ -261,7 +261,9 @@ class _Run:
         for origin in origins:
             if not left and not self._by_origin[origin]:
                 if origin == STANDARD_INPUT:
-                    self.out.error("The list on standard input is empty.", "Check the command that writes it.")
+                    self.out.error(
+                        "The list on standard input is empty.", "Check the command that writes it."
+                    )
                 else:
                     self.out.error(f"No photo was found in {origin}.", "Check the path.")
                 self.out.exit_code = PARTIAL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from faceindex.types import F32, I64
+from faceindex.types import F32, I64, BoolArray
 
 __all__ = ["LEAST_OVERLAP", "match_boxes"]
 
@@ -42,10 +42,11 @@ def match_boxes(old: F32, new: F32) -> I64:
     return found
 
 
-def _contains_centre(outer: F32, inner: F32) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _contains_centre(outer: F32, inner: F32) -> BoolArray:
     """Whether box i of `outer` contains the centre of box j of `inner`, (m, n)."""
     centre = (inner[:, :2] + inner[:, 2:]) / 2
-    return ((outer[:, None, :2] <= centre) & (centre <= outer[:, None, 2:])).all(axis=2)
+    inside: BoolArray = np.all((outer[:, None, :2] <= centre) & (centre <= outer[:, None, 2:]), axis=2)
+    return inside
 
 
 def _overlaps(a: F32, b: F32) -> F32:

@@ -19,7 +19,7 @@ from faceindex.recognition import LoadedPhoto, Recogniser
 from faceindex.store import FaceTable, PhotoRecord, Status, Store
 from faceindex.store.photos import PhotoNames
 from faceindex.store.transfer import StagedPhoto, Transfer
-from faceindex.types import I64, Detections, Faces
+from faceindex.types import F32, I64, Detections, Faces
 
 __all__ = ["Staging", "photos_to_read", "stage_photos"]
 
@@ -169,7 +169,7 @@ class _KnownFaces:
         start, stop = np.searchsorted(self._photos, [photo, photo + 1])
         return self._order[start:stop]
 
-    def faces(self, photo: int) -> tuple[I64, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    def faces(self, photo: int) -> tuple[I64, F32]:
         """Return the ids (n,) and boxes (n, 4) of the faces of a photo, by ascending id."""
         positions = self._positions(photo)
         return self._table.face[positions], self._table.boxes[positions]

@@ -14,6 +14,7 @@ may still have the old file open, from reading the rows of one file in another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ from faceindex.store.photo_records import delete_empty_roots, delete_photos
 from faceindex.store.records import Assignments
 from faceindex.store.sqlite import placeholders, translated_errors
 from faceindex.store.vectors import VectorFile
-from faceindex.types import F32, I64, Faces
+from faceindex.types import F32, I64, BoolArray, Faces
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
@@ -86,7 +87,7 @@ class NewFaces:
     table: Assignments
     vectors: F32
     photo: I64
-    is_new: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    is_new: BoolArray
     gone: int
     _dropped: tuple[int, ...]
     _staged: I64  # (n,) ids in the table transfer_faces
@@ -166,14 +167,13 @@ class Transfer:
         """
         catalog = self._writable_catalog()
         rows = self._staged_rows()
-        part = self._checked_part(rows)
-        for photo in photos:
-            part.check_vectors(photo.faces.vectors)
-            if not len(photo.faces) == len(photo.faces.vectors) == len(photo.replaces):
-                raise UsageError("The arrays of a photo's faces differ in length.", "Pass one row per face.")
-        if any(len(photo.faces) for photo in photos):
-            part.append(rows, np.concatenate([photo.faces.vectors for photo in photos]))
-        part.close()
+        with closing(self._checked_part(rows)) as part:
+            for photo in photos:
+                part.check_vectors(photo.faces.vectors)
+                if not len(photo.faces) == len(photo.faces.vectors) == len(photo.replaces):
+                    raise UsageError("The arrays of a photo differ in length.", "Pass one row per face.")
+            if any(len(photo.faces) for photo in photos):
+                part.append(rows, np.concatenate([photo.faces.vectors for photo in photos]))
         with catalog.transaction(keep_scans=True):
             for photo in photos:
                 catalog.execute("INSERT INTO transfer_images (image_id) VALUES (?)", (photo.photo,))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from faceindex.errors import IndexCorrupt, StoreError, UsageError
 from faceindex.files import sync_file
 
 if TYPE_CHECKING:
+    from io import FileIO
+
     from faceindex.types import F32, I64
 
 __all__ = ["VectorFile"]
@@ -44,7 +46,7 @@ class VectorFile:
         self.dimension = dimension
         self._width = dimension * _ITEM
         self._map: F32 | None = None
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
 
     def create(self) -> None:
         """Create an empty file that only its owner may read; an existing one is emptied."""
@@ -125,7 +127,7 @@ class VectorFile:
 
         if self._map is None or len(self._map) < rows:
             self.check_size(rows)
-            if rows == 0:
+            if rows == 0 or self._file is None:
                 return np.empty((0, self.dimension), np.float32)
             mapped = np.memmap(self._file, _DTYPE, "r", shape=(rows, self.dimension))
             self._map = mapped.view(np.ndarray)
