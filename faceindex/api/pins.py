@@ -81,7 +81,7 @@ def new_pins(pins: Pins, detector: str | None, embedder: str | None, settings: S
     pins : Pins
         The present ones.
     detector, embedder : str, optional
-        None keeps the model.
+        None keeps the model; `AUTO` chooses it as for a new index.
     settings : Settings
         Options that are not in it stay as they are for a model that is kept, and `min_face` also for another
         detector, if it was chosen. Other options take their defaults.
@@ -91,7 +91,8 @@ def new_pins(pins: Pins, detector: str | None, embedder: str | None, settings: S
     UnknownModel, WeightsNotFound, WeightsInvalid, UsageError
         As `make_pins`.
     """
-    detector, embedder = detector or pins.detector, embedder or pins.embedder
+    choice = models.choose(detector or pins.detector, embedder or pins.embedder)
+    detector, embedder = choice.detector, choice.embedder
     options: list[str] = []
     size = {"min_face", "upsample"}  # each of them may determine the other
     if embedder == pins.embedder:
@@ -168,6 +169,7 @@ def check_pins(
     PinnedModelError
         If one is not; names both.
     """
+    detector, embedder = (None if name == models.AUTO else name for name in (detector, embedder))
     requested: dict[str, object] = {"detector": detector, "embedder": embedder, **settings}
     pinned: dict[str, object] = {"detector": pins.detector, "embedder": pins.embedder, **pins.settings}
     for what, value in requested.items():
@@ -175,7 +177,7 @@ def check_pins(
             has = _setting(what, pinned[what]) if what in pinned else f"models without the option `{what}`"
             raise PinnedModelError(
                 f"The index {directory} is pinned to {has}; {_setting(what, value)} was requested.",
-                f"Leave out `{what}`, or make another index: pass another `directory`.",
+                f"Leave out `{what}`, move the index with `faceindex migrate`, or pass another `directory`.",
             )
 
 
