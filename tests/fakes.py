@@ -135,9 +135,15 @@ class OtherEmbedder(FakeEmbedder):
 
 
 def register_fakes() -> None:
-    """Add all models to the registry of this process."""
-    for spec in (DETECTOR, EMBEDDER, OTHER_DETECTOR, OTHER_EMBEDDER):
-        models.register(spec, replace=True)
+    """Add the models named ``fake`` to the registry of this process."""
+    models.register(DETECTOR, replace=True)
+    models.register(EMBEDDER, replace=True)
+
+
+def register_others() -> None:
+    """Add the models named ``other``, to which an index can move."""
+    models.register(OTHER_DETECTOR, replace=True)
+    models.register(OTHER_EMBEDDER, replace=True)
 
 
 def make_photo(path: Path, colour: tuple[int, int, int], *, mark: int = 0) -> Path:

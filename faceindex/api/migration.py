@@ -75,8 +75,8 @@ class IndexMigration:
         Parameters
         ----------
         embedder, detector : str, optional
-            Names of models, or ``"auto"``; None keeps the model. Without any model or setting, the migration that has
-            begun goes on.
+            Names of models, or ``"auto"``; None keeps the model. Without any model or setting, the migration
+            that has begun goes on.
         min_face, settings : optional
             As in `FaceIndex.create`. Options of a model that is kept stay as they are.
         drop_missing : bool

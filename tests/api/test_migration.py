@@ -25,6 +25,7 @@ from faceindex.store.vectors import VectorFile
 @pytest.fixture
 def album(fake_models: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three people with four photos each; work is committed after every second photo."""
+    fake_models.register_others()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "COMMIT_PHOTOS", 1)
     monkeypatch.setattr(batches, "BATCH_PHOTOS", 2)
@@ -380,12 +381,14 @@ def test_without_clusters_none_are_made(album: Path, tmp_path: Path) -> None:
 
 
 def test_an_index_without_faces(tmp_path: Path, fake_models: ModuleType) -> None:
+    fake_models.register_others()
     with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
         assert index.migrate("other").switched
         assert (index.pins.embedder, len(index)) == ("other", 0)
 
 
 def test_options_of_kept_models_stay(fake_models: ModuleType, tmp_path: Path) -> None:
+    fake_models.register_others()
     settings = {"flip": True, "upsample": 3}
     with FaceIndex.create(tmp_path / "i", detector="fake", embedder="fake", settings=settings) as index:
         pins = index.pins
@@ -402,6 +405,7 @@ def test_options_of_kept_models_stay(fake_models: ModuleType, tmp_path: Path) ->
 
 
 def test_a_chosen_min_face_stays_with_another_detector(fake_models: ModuleType, tmp_path: Path) -> None:
+    fake_models.register_others()
     with FaceIndex.create(tmp_path / "i", detector="fake", embedder="fake", min_face=17) as index:
         assert new_pins(index.pins, "other", None, {}).settings["min_face"] == 17
         assert new_pins(index.pins, "other", None, {"min_face": 25.0}).settings["min_face"] == 25

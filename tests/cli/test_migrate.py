@@ -4,10 +4,17 @@ import json
 import signal
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from faceindex import FaceIndex
+
+
+@pytest.fixture(autouse=True)
+def other_models(fake_models: ModuleType) -> None:
+    """Register the models named ``other``."""
+    fake_models.register_others()
 
 
 @pytest.fixture
@@ -91,7 +98,7 @@ def test_an_interrupt_keeps_what_is_done(run, start, index_album, fake_models, t
     fake_models.make_album(tmp_path / "album", people=3, photos=40)
     index_album("album")
     models = ("--detector", "other", "--embedder", "other")
-    process = start("migrate", "--json", "-v", *models, delay=0.02)
+    process = start("migrate", "--json", "-v", *models, delay=0.02, before="fakes.register_others()")
     assert next(line for line in process.stderr if b".png: " in line)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
