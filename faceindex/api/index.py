@@ -60,9 +60,7 @@ class FaceIndex:
     def open(
         cls, directory: str | os.PathLike[str] | None = None, *, write: bool = False, device: str = "auto"
     ) -> FaceIndex:
-        """Open an existing index.
-
-        Raises `IndexNotFound`, `IndexLocked`, `IndexVersionError` or `IndexCorrupt` if that fails.
+        """Open an existing index; `IndexNotFound`, `IndexLocked`, `IndexVersionError`, `IndexCorrupt` if not.
 
         Parameters
         ----------
@@ -260,13 +258,13 @@ class FaceIndex:
 
     @property
     def migrate(self) -> IndexMigration:
-        """Move the index to other models: ``index.migrate("facenet")``. It can be planned and cancelled."""
+        """Move the index to other models, as ``index.migrate("facenet")``; plan or cancel that."""
         from faceindex.api.migration import IndexMigration
 
-        return IndexMigration(self._store, self._device, self._use_models)
+        def use_models(recogniser: Recogniser | None) -> None:
+            self._recogniser, self._queries = recogniser, None
 
-    def _use_models(self, recogniser: Recogniser | None) -> None:
-        self._recogniser, self._queries = recogniser, None
+        return IndexMigration(self._store, self._device, use_models)
 
     def add(
         self,

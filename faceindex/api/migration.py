@@ -99,17 +99,15 @@ class IndexMigration:
         if not self._store.writable:
             raise UsageError("The index is open for reading only.", "Open it with `write=True`.")
         target = _choose_target(self._store, detector, embedder, with_min_face(settings, min_face))
-        result, recogniser = _migrate(
+        return _migrate(
             self._store,
             target,
             self._device,
             drop_missing=drop_missing,
+            use_models=self._use_models,
             on_event=on_event,
             should_stop=should_stop,
         )
-        if result.switched:
-            self._use_models(recogniser)
-        return result
 
     def plan(
         self,
@@ -244,17 +242,11 @@ def _migrate(
     device: str,
     *,
     drop_missing: bool,
+    use_models: Callable[[Recogniser | None], None],
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
-) -> tuple[MigrationResult, Recogniser | None]:
-    """Move an index to other models; see `faceindex.FaceIndex.migrate`.
-
-    Returns
-    -------
-    result : MigrationResult
-    recogniser : Recogniser or None
-        The new models; None if no photo was left to read.
-    """
+) -> MigrationResult:
+    """Move an index to other models; see `IndexMigration`."""
     started = time.monotonic()
     photos = photos_to_read(store, keep_boxes=target.keep_boxes)
     staged = set() if target.transfer is None else target.transfer.staged()
@@ -305,8 +297,9 @@ def _migrate(
             seconds=time.monotonic() - started,
         )
         transfer.switch(faces, clusters, _summary(result))
+        use_models(recogniser)  # before anything else can fail: the old ones do not fit the new vectors
         store.update_hnsw()
-    return replace(result, seconds=time.monotonic() - started), recogniser
+    return replace(result, seconds=time.monotonic() - started)
 
 
 def _models(before: Pins, target: _Target) -> NewModels:
