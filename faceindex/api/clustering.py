@@ -18,6 +18,11 @@ from faceindex.errors import ModelError, UsageError
 __all__ = ["Parameters", "cluster_index"]
 
 
+# The numbers of a calibration that are stored with a clustering. If they change, all faces are clustered
+# again.
+_CALIBRATION = ("slope", "midpoint", "consensus", "blurred")
+
+
 class Parameters(TypedDict):
     """Parameters of a clustering, as in `faceindex.FaceIndex.cluster`; stored with it."""
 
@@ -54,6 +59,8 @@ def cluster_index(
     calibration = None
     with contextlib.suppress(*(() if spec.needs == "graph" else (ModelError,))):
         calibration = reader.embedder_spec.calibration  # clusterers of vectors work without it
+    if calibration is None and threshold is None and spec.needs == "graph":
+        models.calibration_of(reader.embedder_spec)  # raises
     options = ClusterOptions(seed=seed, k=parameters["k"], threshold=threshold, calibration=calibration)
     clusterer: Clusterer = models.load(spec, options=options)
 
@@ -62,11 +69,13 @@ def cluster_index(
         "threshold": parameters["threshold"],
         "min_size": min_size,
     }
+    if calibration is not None and threshold is None and spec.needs == "graph":
+        stored["calibration"] = [getattr(calibration, name) for name in _CALIBRATION]
     previous = store.active_clustering()
     same = (
         previous is not None
         and (previous.algorithm, previous.seed) == (algorithm, seed)
-        and all(previous.params.get(name) == value for name, value in stored.items())
+        and all(previous.params.get(name, value) == value for name, value in stored.items())
     )
     started_over = rebuild or not same
     faces = store.assignments()  # names of photos are not needed, and the writer's lock is held

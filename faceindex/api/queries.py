@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from faceindex import images
+from faceindex import images, models
 from faceindex.api.pins import load_recogniser
 from faceindex.api.reader import Reader, faces_at, find_faces
 from faceindex.api.results import Identification, IdentifiedFace, Neighbour
@@ -62,6 +62,8 @@ class Queries:
         """Identify the people on a photo or on several; see `faceindex.FaceIndex.identify`."""
         if neighbours < 0:
             raise UsageError(f"`neighbours` is {neighbours}.", "Choose 0 or more.")
+        if threshold is None:
+            models.calibration_of(self._reader.embedder_spec)  # before any work
         if is_one_photo(photo):
             loaded = self._load(cast("PhotoInput", photo))
             (result,) = self._identify_batch([loaded], neighbours, threshold)
@@ -90,9 +92,9 @@ class Queries:
         """
         with self._reader.store.snapshot():
             table = self._reader.table()
-            calibration = self._reader.embedder_spec.calibration
             consensus = 0.0
             if threshold is None:
+                calibration = models.calibration_of(self._reader.embedder_spec)
                 threshold = calibration.threshold(len(table))
                 consensus = calibration.consensus / calibration.slope
             matches = identify(

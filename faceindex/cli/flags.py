@@ -17,7 +17,17 @@ FLAGS = {
         for name in (
             *("algorithm", "aligned", "detector", "device", "embedder", "face", "flip", "folders", "format"),
             *("half", "k", "labels", "link", "margin", "min_face", "min_size", "offline", "photos", "plot"),
-            *("prune", "rebuild", "repeats", "retry_failed", "seed", "sweep", "threshold", "unclustered"),
+            *(
+                "prune",
+                "rebuild",
+                "repeats",
+                "replace",
+                "retry_failed",
+                "seed",
+                "sweep",
+                "threshold",
+                "unclustered",
+            ),
             *("unverified", "upsample"),
         )
     },

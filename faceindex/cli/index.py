@@ -145,6 +145,17 @@ def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedde
         )
 
 
+def _note_if_uncalibrated(out: Output, embedder: str) -> None:
+    """Say once, when an index is made, what `cluster` and `identify` will need."""
+    from faceindex import models
+    from faceindex.errors import Uncalibrated
+
+    try:
+        models.calibration_of(models.get("embedder", embedder))
+    except Uncalibrated as error:
+        out.note(f"{error.problem} `cluster` and `identify` need that, or a --threshold. {error.remedy}")
+
+
 def _check_paths(paths: Sequence[str]) -> None:
     for path in paths:
         if not _may_exist(path):

@@ -24,6 +24,7 @@ from faceindex.cli.model_details import (
     provider,
     weights_of,
 )
+from faceindex.cli.models_calibrate import calibrate
 from faceindex.cli.options import DebugFlag, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, columns, size
 from faceindex.documents import Json
@@ -299,6 +300,9 @@ def add(
             out.warning(f"{path.name} differs from the published file. {name} uses it unverified.")
         if json:
             out.document(_ADD_SCHEMA, model=name, path=str(path), verified=verified)
+
+
+app.command("calibrate")(calibrate)
 
 
 @app.command("path")

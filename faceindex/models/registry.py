@@ -14,7 +14,7 @@ from faceindex.models.builtin import BUILTIN
 from faceindex.models.plugins import GROUPS, Plugin, one_line, plugins
 from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec, Kind, Spec
 
-__all__ = ["KINDS", "get", "isolated", "load", "names", "register", "unusable"]
+__all__ = ["KINDS", "get", "isolated", "load", "names", "original", "register", "unusable"]
 
 KINDS: tuple[Kind, ...] = tuple(GROUPS)
 
@@ -103,7 +103,8 @@ def get(kind: Kind, name: str) -> Spec: ...
 def get(kind: Kind, name: str) -> Spec:
     """Return the spec of a model.
 
-    The entry points of other packages are read only if no registered model has this name.
+    The entry points of other packages are read only if no registered model has this name. An embedder that
+    the user calibrated has that calibration (`faceindex.models.calibrations`).
 
     Raises
     ------
@@ -112,6 +113,16 @@ def get(kind: Kind, name: str) -> Spec:
     BrokenModel
         If another package offers a model of this name that cannot be used.
     """
+    spec = original(kind, name)
+    if isinstance(spec, EmbedderSpec):
+        from faceindex.models.calibrations import with_stored  # looks for weights, which looks for specs
+
+        return with_stored(spec)
+    return spec
+
+
+def original(kind: Kind, name: str) -> Spec:
+    """Return the spec of a model as it was registered, without a calibration by the user; raises as `get`."""
     if spec := _registry.get((kind, name)):
         return spec
     plugin = plugins(kind).get(name)
@@ -140,7 +151,7 @@ def load(spec: Spec, /, **options: Any) -> Any:
         that its protocol requires. Errors of faceindex, such as missing weights, are raised unchanged.
     """
     plugin = None if (spec.kind, spec.name) in _registry else plugins(spec.kind).get(spec.name)
-    if plugin is not None and plugin.spec is spec:
+    if plugin is not None and plugin.provides(spec):
         return _load_plugin(plugin, spec, options)
     try:
         target = _import_target(spec)

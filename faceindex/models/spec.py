@@ -236,11 +236,13 @@ class EmbedderSpec:
         Channel order of the network's input; chips are always RGB.
     normalisation : str
         Formula that normalises pixel values, in words.
-    threshold : float
-        Similarity above which two faces, compared on their own, count as the same person.
+    threshold : float or None
+        Similarity above which two faces, compared on their own, count as the same person; None if it was
+        not measured.
     threshold_source : str
         How the threshold was measured.
-    calibration : Calibration
+    calibration : Calibration or None
+        None if it was not measured: nothing is clustered or identified without a threshold then.
     licence : str
     weights : tuple of WeightFile
     options : tuple of ModelOption
@@ -253,9 +255,9 @@ class EmbedderSpec:
     alignment: Alignment
     colour: Literal["RGB", "BGR"]
     normalisation: str
-    threshold: float
+    threshold: float | None
     threshold_source: str
-    calibration: Calibration
+    calibration: Calibration | None
     licence: str
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
