@@ -143,6 +143,7 @@ def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedde
             f"More accurate, with far fewer people mixed up: {' and '.join(choice.better)}. "
             f"`faceindex models fetch` downloads {download}, once."
         )
+    _note_if_uncalibrated(out, opened.pins.embedder)
 
 
 def _note_if_uncalibrated(out: Output, embedder: str) -> None:

@@ -163,7 +163,7 @@ def _on_index(
         if pins.embedder != name or detector not in (None, pins.detector):
             raise UsageError(
                 f"The index {index.directory} was made with {pins.detector} and {pins.embedder}.",
-                f"Pass an index made with {wanted} as `directory`, or a folder with a subfolder for each person.",
+                f"Pass an index made with {wanted} as `directory`, or a folder with one subfolder a person.",
             )
         with out.working("Comparing the faces"):
             if labels is not None:

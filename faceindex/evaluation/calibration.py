@@ -274,7 +274,8 @@ def _pairs_apart(vectors: F32, photos: I64) -> F64:
     some = np.sort(rng.choice(len(vectors), min(len(vectors), _MOST_QUERIES), replace=False))
     others = np.sort(rng.choice(len(vectors), min(len(vectors), 4 * _MOST_QUERIES), replace=False))
     similarities = vectors[some] @ vectors[others].T
-    return similarities[photos[some, None] != photos[others]].astype(np.float64)
+    found: F64 = similarities[photos[some, None] != photos[others]].astype(np.float64)
+    return found
 
 
 def _overlap(first: F32, second: F32) -> F32:

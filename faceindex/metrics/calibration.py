@@ -164,7 +164,8 @@ def fit_mixture(on_one_photo: F64, apart: F64) -> Line | None:
     Returns
     -------
     Line or None
-        None if there are no pairs of one person that stand out from the strangers.
+        None if there are no pairs of one person that stand out from the strangers: most of them must be
+        more similar than 99 % of the pairs on one photo.
     """
     ones = np.ones(len(on_one_photo))
     low = _quantile(on_one_photo, ones, 1 - _UPPER)
@@ -194,6 +195,8 @@ def fit_mixture(on_one_photo: F64, apart: F64) -> Line | None:
         variance = max(float((weights * (middle - mean) ** 2).sum() / weights.sum()), (edges[1] - low) ** 2)
         if max(abs(a - b) for a, b in zip(before, (share, mean, variance), strict=True)) < 1e-9:
             break
+    if mean <= high:  # what was fitted is a part of the strangers' tail
+        return None
     ratio = _log_normal(middle, mean, variance) - log_strangers
     used = (middle < mean) & (ratio >= _LEAST) & (ratio <= _MIXTURE_MOST)
     line = _line(middle, ratio, used)
@@ -262,6 +265,7 @@ def blur_limit(vectors: F32, people: I64, sharpness: F32, *, seed: int = 0) -> f
         return None
     similar = float(np.quantile(of_sharp, 1 - _ALIKE))
     limit, measured = 0.0, False
+    before = (0, 0)
     for share in _BLURRED_SHARES:
         candidate = float(np.quantile(sharpness, share))
         blurred: BoolArray = sharpness < candidate
@@ -271,8 +275,10 @@ def blur_limit(vectors: F32, people: I64, sharpness: F32, *, seed: int = 0) -> f
         if len(np.unique(people[blurred])) < _LEAST_PEOPLE or len(pairs) * _ALIKE * _TIMES < 1:
             continue
         measured = True
-        if hits >= _LEAST_HITS and hits >= _TIMES * _ALIKE * len(pairs):
+        more, out_of = hits - before[0], len(pairs) - before[1]  # pairs with a face that is less blurred
+        if hits >= _LEAST_HITS and more >= _TIMES * _ALIKE * out_of:
             limit = candidate
+        before = (hits, len(pairs))
     return limit if measured else None
 
 

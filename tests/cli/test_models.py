@@ -148,7 +148,8 @@ def test_a_name_gives_all_details(run, spec: models.Spec) -> None:
         details += [weight.sha256, weight.url, weight.package, weight.package_path]
     if isinstance(spec, models.EmbedderSpec):
         details += [str(spec.dimension), f"{spec.alignment.size} px", spec.colour, spec.normalisation]
-        details += [f"slope {spec.calibration.slope:g}", spec.calibration.source]
+        if spec.calibration is not None:
+            details += [f"slope {spec.calibration.slope:g}", spec.calibration.source]
     for detail in details:
         assert detail is None or detail in result.stdout
     document = json.loads(run("models", "list", spec.name, "--json").stdout)
