@@ -39,7 +39,7 @@ def calibrate(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FOLDER]",
+            metavar="FOLDER",
             callback=expand_home,
             help="Photos in one folder for each person. Without it, the photos of an index.",
         ),
