@@ -16,6 +16,7 @@
     │   ├── UnknownModel            no model has this name
     │   ├── ModelNotInstalled       the index is pinned to a model that is not installed
     │   ├── BrokenModel             a model of another package cannot be used
+    │   ├── Uncalibrated            which similarity means "same person" was not measured
     │   ├── WeightsNotFound         a weight file is missing
     │   ├── WeightsInvalid          a weight file differs from the published one
     │   └── FetchFailed             a weight file could not be downloaded
@@ -49,6 +50,7 @@ __all__ = [
     "PinnedModelError",
     "Reason",
     "StoreError",
+    "Uncalibrated",
     "UnknownModel",
     "UsageError",
     "WeightsInvalid",
@@ -164,6 +166,10 @@ class ModelNotInstalled(ModelError):
 
 class BrokenModel(ModelError):
     """A model of another package cannot be used: it fails, or does not follow its protocol."""
+
+
+class Uncalibrated(ModelError):
+    """The embedder has no calibration, so nothing says from which similarity two faces are one person."""
 
 
 class WeightsNotFound(ModelError):

@@ -9,6 +9,12 @@ import pytest
 from faceindex.models import registry
 
 
+@pytest.fixture(autouse=True)
+def own_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the developer's own calibrations out of the tests; the folder does not exist."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
+
+
 @pytest.fixture
 def fake_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """Register the fake models under the name ``fake`` for one test; return the module `fakes`."""

@@ -5,6 +5,7 @@ The fixture `fake_models` registers them; a new process calls `register_fakes`.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -46,6 +47,11 @@ EMBEDDER = EmbedderSpec(
     licence="MIT",
     options=(ModelOption("flip", False, "Recorded, without effect"),),
 )
+
+UNCALIBRATED = dataclasses.replace(
+    EMBEDDER, name="uncalibrated", threshold=None, threshold_source="not measured", calibration=None
+)
+"""The same embedder, without a calibration. Tests register it themselves."""
 
 
 class FakeDetector:

@@ -31,6 +31,11 @@ __all__ = [
 ]
 
 
+# The numbers of a calibration that are stored with a clustering. If they change, all faces are clustered
+# again.
+_CALIBRATION = ("slope", "midpoint", "consensus", "blurred")
+
+
 class Parameters(TypedDict):
     """Parameters of a clustering, as in `faceindex.FaceIndex.cluster`; stored with it."""
 
@@ -74,7 +79,7 @@ def make_method(
 
     Raises
     ------
-    UnknownModel, UsageError, ModelNotInstalled
+    UnknownModel, UsageError, ModelNotInstalled, Uncalibrated
     """
     spec = models.get("clusterer", algorithm)
     threshold, min_size = parameters["threshold"], parameters["min_size"]
@@ -89,13 +94,13 @@ def make_method(
     calibration = None
     with contextlib.suppress(*(() if spec.needs == "graph" else (ModelError,))):
         calibration = embedder().calibration  # clusterers of vectors work without it
+    if calibration is None and threshold is None and spec.needs == "graph":
+        models.calibration_of(embedder())  # raises
     options = ClusterOptions(seed=seed, k=parameters["k"], threshold=threshold, calibration=calibration)
-    return Method(
-        models.load(spec, options=options),
-        options,
-        min_size,
-        {"k": parameters["k"], "threshold": threshold, "min_size": min_size},
-    )
+    stored: dict[str, Json] = {"k": parameters["k"], "threshold": threshold, "min_size": min_size}
+    if calibration is not None and threshold is None and spec.needs == "graph":
+        stored["calibration"] = [getattr(calibration, name) for name in _CALIBRATION]
+    return Method(models.load(spec, options=options), options, min_size, stored)
 
 
 def method_for_new_models(previous: Clustering, embedder: EmbedderSpec) -> Method:
@@ -162,7 +167,7 @@ def cluster_index(
     same = (
         previous is not None
         and (previous.algorithm, previous.seed) == (algorithm, seed)
-        and all(previous.params.get(name) == value for name, value in stored.items())
+        and all(previous.params.get(name, value) == value for name, value in stored.items())
     )
     started_over = rebuild or not same
     faces = store.assignments()  # names of photos are not needed, and the writer's lock is held

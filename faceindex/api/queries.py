@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from faceindex import images
+from faceindex import images, models
 from faceindex.api.pins import load_recogniser
 from faceindex.api.reader import Reader, faces_at, find_faces
 from faceindex.api.results import Identification, IdentifiedFace, Neighbour
@@ -84,7 +84,7 @@ class Queries:
         """Identify the people on a photo or on several; see `faceindex.FaceIndex.identify`."""
         if not is_one_photo(photo):
             return list(self.identify_many(cast("Iterable[PhotoInput]", photo), neighbours, threshold))
-        _check_neighbours(neighbours)
+        self._check(neighbours, threshold)
         query = _Query.of(cast("PhotoInput", photo))
         data = query.read()  # before the models, which take seconds to load
         self._load_models()
@@ -105,7 +105,7 @@ class Queries:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Generator[Identification, None, None]:
         """Identify photos one after the other; see `faceindex.FaceIndex.identify_many`."""
-        _check_neighbours(neighbours)
+        self._check(neighbours, threshold)
         return self._identify_many(photos, neighbours, threshold, on_event, should_stop)
 
     def _identify_many(
@@ -163,6 +163,13 @@ class Queries:
         (found,) = self._match([faces], neighbours, threshold)
         return Identification(photo, found)
 
+    def _check(self, neighbours: int, threshold: float | None) -> None:
+        """Check the arguments and the calibration before any work."""
+        if neighbours < 0:
+            raise UsageError(f"`neighbours` is {neighbours}.", "Choose 0 or more.")
+        if threshold is None:
+            models.calibration_of(self._reader.embedder_spec)
+
     def _match(
         self, photos: Sequence[Faces], neighbours: int, threshold: float | None
     ) -> list[tuple[IdentifiedFace, ...]]:
@@ -171,9 +178,9 @@ class Queries:
             return []
         with self._reader.store.snapshot():
             table = self._reader.table()
-            calibration = self._reader.embedder_spec.calibration
             consensus = 0.0
             if threshold is None:
+                calibration = models.calibration_of(self._reader.embedder_spec)
                 threshold = calibration.threshold(len(table))
                 consensus = calibration.consensus / calibration.slope
             matches = identify(
@@ -245,11 +252,6 @@ class Queries:
             mask = representative_faces(table, table.cluster, self._reader.embedder_spec.calibration)
             self._representatives = (table, Representatives.of(table.cluster, mask))
         return self._representatives[1]
-
-
-def _check_neighbours(neighbours: int) -> None:
-    if neighbours < 0:
-        raise UsageError(f"`neighbours` is {neighbours}.", "Choose 0 or more.")
 
 
 def crop_face(reader: Reader, face: int, margin: float, aligned: bool) -> Image:

@@ -17,8 +17,8 @@ FLAGS = {
         for name in (
             *("algorithm", "aligned", "cancel", "detector", "device", "drop_missing", "embedder", "face"),
             *("flip", "folders", "format", "half", "k", "labels", "like", "link", "margin", "min_face"),
-            *("min_size", "offline", "photos", "plot"),
-            *("prune", "rebuild", "repeats", "retry_failed", "seed", "sweep", "threshold", "unclustered"),
+            *("min_size", "offline", "photos", "plot", "prune", "rebuild", "repeats", "replace"),
+            *("retry_failed", "seed", "sweep", "threshold", "unclustered"),
             *("unverified", "upsample"),
         )
     },

@@ -141,6 +141,18 @@ def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedde
             f"More accurate, with far fewer people mixed up: {' and '.join(choice.better)}. "
             f"`faceindex models fetch` downloads {download}, once."
         )
+    _note_if_uncalibrated(out, opened.pins.embedder)
+
+
+def _note_if_uncalibrated(out: Output, embedder: str) -> None:
+    """Say once, when an index is made, what `cluster` and `identify` will need."""
+    from faceindex import models
+    from faceindex.errors import Uncalibrated
+
+    try:
+        models.calibration_of(models.get("embedder", embedder))
+    except Uncalibrated as error:
+        out.note(f"{error.problem} `cluster` and `identify` need that, or a --threshold. {error.remedy}")
 
 
 def _check_paths(paths: Sequence[str]) -> None:

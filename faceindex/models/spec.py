@@ -259,12 +259,13 @@ class EmbedderSpec:
         Channel order of the network's input; chips are always RGB.
     normalisation : str
         Formula that normalises pixel values, in words.
-    threshold : float
-        Similarity above which two faces, compared on their own, count as the same person.
+    threshold : float or None
+        Similarity above which two faces, compared on their own, count as the same person; None if it was
+        not measured.
     threshold_source : str
         How the threshold was measured.
     calibration : Calibration or None
-        None if it was not measured.
+        None if it was not measured: nothing is clustered or identified without a threshold then.
     licence : str
     weights : tuple of WeightFile
     options : tuple of ModelOption
@@ -282,7 +283,7 @@ class EmbedderSpec:
     alignment: Alignment
     colour: Literal["RGB", "BGR"]
     normalisation: str
-    threshold: float
+    threshold: float | None
     threshold_source: str
     calibration: Calibration | None
     licence: str
