@@ -46,6 +46,26 @@ results on people/. The chip in use (bold) is a compromise. On all 3,000 LFW pai
 accuracies of the last three are 99.00, 99.17 and 99.27 %, with standard errors of 0.13, 0.13 and 0.10; at
 least one pair has a wrong label.
 
+Alignment ``arcface`` places the five landmarks as near as a similarity transform can to those of ArcFace
+(Deng et al. 2019, https://arxiv.org/abs/1801.07698), which the networks of insightface and many others are
+trained on. The forest is not needed and adds nothing. With mobilefacenet, MTCNN and the 3,000 LFW pairs, the
+accuracies in ten folds (standard error 0.12) and the true match rates at a false match rate of 0.01 and
+0.001 %, over all pairs of the 3,219 photos, are:
+
+========================================  =====  =====  =====
+chip                                      pairs  0.01   0.001
+========================================  =====  =====  =====
+**five landmarks**                        99.37  94.7   89.0
+same, 5 % narrower                        99.30  94.4   88.1
+same, 5 % wider                           99.33  94.6   88.1
+same, 10 % wider                          99.37  93.7   86.3
+the two eyes, the others hardly counting  99.03  94.0   87.6
+the nose counting a fifth                 99.33  94.5   88.5
+ten points, as for dlib                   99.30  94.8   88.9
+mean of five landmarks and ten points     99.40  94.8   88.8
+five landmarks, averaged with its mirror  99.40  95.4   89.7
+========================================  =====  =====  =====
+
 A face without landmarks is aligned as in dlib: the forest starts from its box, and only the forest's points
 count. If the detector's boxes have another shape (`BoxShape`), the forest starts from the box that dlib's
 detector would have returned on average, and then once more from the box that its first points give. The error
@@ -117,7 +137,21 @@ class Frame(NamedTuple):
 
 
 # By name of the alignment.
-FRAMES = {"dlib": Frame(0.5, 0.5, 1, 1), "facenet": Frame(0.5, 0.43, 0.92, 1.23)}
+FRAMES = {
+    "dlib": Frame(0.5, 0.5, 1, 1),
+    "facenet": Frame(0.5, 0.43, 0.92, 1.23),
+    # Median of the rectangles that the five landmarks give, on 100 photos of shared/data/people.
+    "arcface": Frame(0.495, 0.34, 1.10, 1.10),
+}
+
+# Positions of the five landmarks in a chip of ArcFace, as fractions of its side. In the source (insightface,
+# `face_align.py`) the centres of pixels have whole coordinates.
+_ARCFACE_POINTS: _F64 = (
+    np.array(
+        [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+    )
+    + 0.5
+) / 112
 
 _UPRIGHT = np.deg2rad(20)  # up to this tilt the forest is as accurate on the image itself
 _UPRIGHT_SIZE = 200  # side in pixels of an upright copy; 300 is no better
@@ -157,12 +191,10 @@ def cut_chips(
     WeightsNotFound, WeightsInvalid
         If the weight file of the forest is missing or invalid; see `faceindex.models.weights.read_weights`.
     """
-    try:
-        frame = FRAMES[alignment.name]
-    except KeyError:
+    if alignment.name not in FRAMES:
         raise UsageError(
             f"There is no alignment named '{alignment.name}'.", f"Valid names: {', '.join(FRAMES)}."
-        ) from None
+        )
     if not len(detections):
         return np.empty((0, alignment.size, alignment.size, 3), np.uint8)
     limits = np.abs(detections.boxes) < _FARTHEST, ~(np.abs(detections.landmarks) >= _FARTHEST)
@@ -175,10 +207,25 @@ def cut_chips(
     # has no image pyramid.
     return np.stack(
         [
-            _extract(image, frame.within(transform), alignment.size)
-            for transform in _fit_faces(image, detections, box)
+            _extract(image, transform, alignment.size)
+            for transform in _frames(image, detections, alignment, box)
         ]
     )
+
+
+def _frames(image: Image, detections: Detections, alignment: Alignment, box: BoxShape | None) -> _F64:
+    """Return the transforms (n, 2, 3) that map the unit square to the rectangle to cut for each face."""
+    frame = FRAMES[alignment.name]
+    if alignment.name != "arcface":
+        return np.stack([frame.within(transform) for transform in _fit_faces(image, detections, box)])
+    landmarks = detections.landmarks.astype(np.float64)
+    known = np.isfinite(landmarks.sum((1, 2)))
+    found = _fit_similarity(
+        _ARCFACE_POINTS, np.where(known[:, None, None], landmarks, 0), np.ones((len(known), 5))
+    )
+    if not known.all():
+        found[~known] = [frame.within(transform) for transform in _fit_faces(image, detections[~known], box)]
+    return found
 
 
 def _fit_faces(image: Image, detections: Detections, box: BoxShape | None) -> _F64:

@@ -22,7 +22,7 @@ __all__ = [
 
 Kind: TypeAlias = Literal["detector", "embedder", "clusterer"]
 
-ALIGNMENTS = ("dlib", "facenet")
+ALIGNMENTS = ("dlib", "facenet", "arcface")
 """Alignment methods that `faceindex.align` implements."""
 
 # `Calibration.threshold` was tested on labelled collections of up to this many faces.
