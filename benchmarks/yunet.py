@@ -7,10 +7,10 @@ Both detect on the same decoded photos, photo by photo and alternating, with one
 - people/: photos with a face, and faces;
 - nobody/ and art/: what is found there, on paintings and drawings mostly faces that are painted;
 - groups/parade.jpg: faces of 8 to 30 px;
-- 24 photos of people/ with one face, enlarged until it is 300 to 2,400 px high: how often that face is found.
+- 24 photos of people/ with one face, enlarged until it is 300 to 2,400 px high: how often it is found.
 
-The photos are divided into two halves. The score from which YuNet's boxes count (the spec's threshold) was chosen
-on the first; the table is of the second, and the results contain both, for several scores.
+The photos are divided into two halves. The score from which YuNet's boxes count (the spec's threshold) was
+chosen on the first; the table is of the second, and the results contain both, for several scores.
 
     python benchmarks/yunet.py [--min-face 30] [--quick] [--data ../shared/data]
 
@@ -26,6 +26,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -59,7 +60,9 @@ def known_boxes(data: Path) -> dict[Path, F32]:
     boxes = defaultdict(list)
     with (data / "group_photos" / "boxes.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            boxes[data / "group_photos" / row["file"]].append([float(row[k]) for k in ("x1", "y1", "x2", "y2")])
+            boxes[data / "group_photos" / row["file"]].append(
+                [float(row[k]) for k in ("x1", "y1", "x2", "y2")]
+            )
     return {path: np.array(found, np.float32) for path, found in boxes.items()}
 
 
@@ -102,15 +105,21 @@ def figures(
 ) -> dict[str, object]:
     """Return the figures of one detector on one half of the photos, by the name of the set."""
     chosen = {key: [one[one.scores >= score] for one in each[half::2]] for key, each in found.items()}
-    hits = [scores_of_boxes(one, boxes) > 0 for one, boxes in zip(chosen["group_photos"], known[half::2], strict=True)]
-    hit, widths = np.concatenate(hits), np.concatenate([boxes[:, 2] - boxes[:, 0] for boxes in known[half::2]])
+    hits = [
+        scores_of_boxes(one, boxes) > 0
+        for one, boxes in zip(chosen["group_photos"], known[half::2], strict=True)
+    ]
+    hit, widths = (
+        np.concatenate(hits),
+        np.concatenate([boxes[:, 2] - boxes[:, 0] for boxes in known[half::2]]),
+    )
     return {
         "score": score,
         "boxes": len(hit),
         "recall": round(float(hit.mean()), 4),
         "missed_by_width": {
             f"{a} to {b} px": [int((~hit[own]).sum()), int(own.sum())]
-            for a, b in zip(WIDTHS[:-1], WIDTHS[1:], strict=True)
+            for a, b in pairwise(WIDTHS)
             if (own := (widths >= a) & (widths < b)).any()
         },
         "photos_with_face": f"{sum(len(one) > 0 for one in chosen['people'])} of {len(chosen['people'])}",
@@ -120,7 +129,9 @@ def figures(
     }
 
 
-def large_faces(paths: Sequence[Path], detectors: dict[str, Detector], score: dict[str, float]) -> dict[str, object]:
+def large_faces(
+    paths: Sequence[Path], detectors: dict[str, Detector], score: dict[str, float]
+) -> dict[str, object]:
     """Enlarge faces and count how often they are found, and how many other boxes."""
     rows: dict[str, dict[str, list[int]]] = {name: {} for name in detectors}
     for height in LARGE:
@@ -134,7 +145,9 @@ def large_faces(paths: Sequence[Path], detectors: dict[str, Detector], score: di
             for name, detector in detectors.items():
                 (faces,) = detector.detect([enlarged])
                 faces = faces[faces.scores >= score[name]]
-                near = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - expected).max(axis=1) < height / 4
+                near = (
+                    np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - expected).max(axis=1) < height / 4
+                )
                 sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1)
                 near &= (sides > 0.6 * height) & (sides < 1.6 * height)
                 row = rows[name].setdefault(f"{height} px", [0, 0, 0])
@@ -178,12 +191,16 @@ def run(data: Path, min_face: float, every: int) -> dict[str, object]:
     parade = images.decode(images.read(data / "groups" / "parade.jpg"), "parade.jpg").image
     crowd = {
         name: {
-            f"min face {side:g}": sum(detector.detect([parade], min_faces=[side])[0].scores >= thresholds[name])
+            f"min face {side:g}": sum(
+                detector.detect([parade], min_faces=[side])[0].scores >= thresholds[name]
+            )
             for side in (min_face, 20, 12)
         }
         for name, detector in detectors.items()
     }
-    single = [path for path, one in zip(sets["people"], found["mtcnn"]["people"], strict=True) if len(one) == 1]
+    single = [
+        path for path, one in zip(sets["people"], found["mtcnn"]["people"], strict=True) if len(one) == 1
+    ]
     all_ms = {name: [value for each in ms.values() for value in each[name]] for name in NAMES}
     blocks = {name: [sum(all_ms[name][n::BLOCKS]) for n in range(BLOCKS)] for name in NAMES}
     return {
@@ -198,7 +215,8 @@ def run(data: Path, min_face: float, every: int) -> dict[str, object]:
         "parade": {name: {key: int(n) for key, n in row.items()} for name, row in crowd.items()},
         "large_faces": large_faces(single[:: max(1, len(single) // 24)][:24], detectors, thresholds),
         "ms_per_photo": {
-            key: {name: round(float(np.mean(values)), 2) for name, values in each.items()} for key, each in ms.items()
+            key: {name: round(float(np.mean(values)), 2) for name, values in each.items()}
+            for key, each in ms.items()
         },
         "targets": [
             target(

@@ -68,7 +68,10 @@ class Peer:
 
 def photos(data: Path, number: int) -> Iterator[Image]:
     """Yield `number` photos of each folder, and all of groups/, at full and at half size."""
-    several = (people_photos(data), *(sorted((data / name).glob("*.jpg")) for name in ("group_photos", "nobody")))
+    several = (
+        people_photos(data),
+        *(sorted((data / name).glob("*.jpg")) for name in ("group_photos", "nobody")),
+    )
     paths = [path for found in several for path in found[:: max(1, len(found) // number)][:number]]
     for path in [*group_photos(data), *paths]:
         image = images.decode(images.read(path), path).image
@@ -105,7 +108,11 @@ def run(data: Path, number: int, peer: Peer) -> dict[str, object]:
             counts["faces"] += len(ours)
             counts["peer_faces"] += len(theirs)
             counts["equal_faces"] += int(equal.sum())
-            for name, columns in (("box_px", slice(0, 4)), ("landmark_px", slice(4, 14)), ("score", slice(14, 15))):
+            for name, columns in (
+                ("box_px", slice(0, 4)),
+                ("landmark_px", slice(4, 14)),
+                ("score", slice(14, 15)),
+            ):
                 # The same face, equal or not: the rest is another order or another choice of boxes.
                 same = difference[:, :4].max(axis=1, initial=0) < 1
                 worst[name] = max(worst[name], float(difference[same][:, columns].max(initial=0)))
@@ -127,7 +134,10 @@ def main() -> None:
     use_weights_beside(options.data)
     folder = options.peers.resolve()
     peer = Peer(folder, options.peer_weights or find_weights(get("detector", "yunet").weights[0]))
-    result = {"peer": about(folder, "opencv"), **run(options.data, 8 if options.quick else options.photos, peer)}
+    result = {
+        "peer": about(folder, "opencv"),
+        **run(options.data, 8 if options.quick else options.photos, peer),
+    }
     peer.close()
     print(json.dumps(result, indent=2))
     write_result("yunet_equality", result, quick=options.quick)

@@ -18,3 +18,12 @@ def fake_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     with registry.isolated():
         fakes.register_fakes()
         yield fakes
+
+
+@pytest.fixture
+def onnx_files(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the module `onnx_files`, which encodes small networks."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    import onnx_files
+
+    return onnx_files

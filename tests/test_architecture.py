@@ -89,7 +89,18 @@ HOMES: dict[str, tuple[str, ...]] = {
 }
 """The modules that may import a library."""
 
-HEAVY = ("torch", "onnxruntime", "dlib", "_dlib_pybind11", "sklearn", "numba", "hnswlib", "numpy", "scipy", "PIL")
+HEAVY = (
+    "torch",
+    "onnxruntime",
+    "dlib",
+    "_dlib_pybind11",
+    "sklearn",
+    "numba",
+    "hnswlib",
+    "numpy",
+    "scipy",
+    "PIL",
+)
 
 
 @dataclass(frozen=True)

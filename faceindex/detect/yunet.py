@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,7 +14,16 @@ from torch.nn import functional
 
 from faceindex.detect.arguments import check_images, check_min_face
 from faceindex.detect.boxes import nms
-from faceindex.detect.yunet_decode import OVERLAP, Candidates, canvas, decode, suppress, to_input
+from faceindex.detect.yunet_decode import (
+    OVERLAP,
+    Candidates,
+    average_landmarks,
+    canvas,
+    decode,
+    overlap,
+    suppress,
+    to_input,
+)
 from faceindex.devices import BatchSize
 from faceindex.models.onnx_format import with_free_input
 from faceindex.models.spec import DetectorSpec, WeightFile
@@ -23,19 +33,23 @@ from faceindex.types import F32, U8, Detections, Image
 
 __all__ = ["MOST_PIXELS", "YuNet", "load_network"]
 
-# Side in input pixels of the smallest face. Of 94 faces of shared/data/people, the network gives 22 % a score
-# of 0.4 or more at 10 px, 72 % at 12 px, 91 % at 14 px, 97 % at 16 px and 99 % at 20 px. Side means the square
-# root of the area of the network's box.
-_FACE = 16.0
+# Side in input pixels of the smallest face: the square root of the area of the network's box. Of 94 faces of
+# shared/data/people, the network gives 21 % a score of 0.5 or more at 10 px, 59 % at 12 px, 85 % at 14 px,
+# 96 % at 16 px and 99 % at 20 px. Of 394 faces of LFW reduced to 31 px, with a `min_face` of 30, 36 are lost
+# at 16 px with candidates from a score of 0.4, 8 at 16 px from 0.2, 2 at 18 px from 0.3 and 3 at 20 px from
+# 0.3; mtcnn loses none of them. The false faces on nobody/ and art/ grow from 85 to 95 from the first to the
+# third (mtcnn: 104).
+_FACE = 18.0
 # Scales this close to 1 count as 1: decoding at reduced scale rounds up to whole pixels.
 _SAME_SCALE = 0.02
-# Lowest score of a box that is looked at closely, and the side of its longer edge up to which it is, in input
-# pixels. The mean distance of the landmarks from those at 100 px is 11 % of the face's side at 16 px, 6 % at
-# 24 px, 4 % at 40 px and 3 % from 60 px. With MobileFaceNet's alignment and 1,000 pairs of LFW, in which one
-# photo is reduced to a face of 37 px, 94.6 % of the same-person pairs are above the similarity that 1 % of
-# the others exceed if the network gets the face at 20 px, 99.2 % from 29 px, and 99.0 % with the landmarks of
+# Lowest score of a cell that counts, and so of a box that is looked at closely.
+_CANDIDATE = 0.3
+# Boxes with a longer edge below this, in input pixels, are looked at closely. The mean distance of the
+# landmarks from those at full or nearly full size is 11 % of the face's side at 16 px, 6 % at 24 px, 4 % at
+# 40 px and 3 % from 60 px (medians of the 94 faces). In 1,000 pairs of LFW with MobileFaceNet, one photo was
+# reduced to a face of 37 px. Of the same-person pairs, 94.6 % are above the similarity that 1 % of the others
+# exceed if the network gets the face at 20 px, 99.2 % if it gets it at 29 px, and 99.0 % with the landmarks of
 # the full-size photo.
-_CANDIDATE = 0.4
 _SMALL = 36.0
 # Side of the input of a closer look, and that of the face's longer edge on it. Looks with 64 px and 40 px,
 # hence less of the surroundings, lose 1 % of the faces of group_photos.
@@ -60,7 +74,7 @@ class _Level:
     """An image at one scale.
 
     `image` is its position in the batch, `pixels` are the scaled pixels. Faces with longer edges from
-    `least` to `most` are kept, in input pixels. `factor` converts input pixels to pixels of the image, (x, y).
+    `least` to `most` input pixels are kept. `factor` (x, y) converts input pixels to pixels of the image.
     """
 
     image: int
@@ -73,8 +87,8 @@ class _Level:
 class YuNet:
     """Detect faces and five landmarks with YuNet.
 
-    An image is scaled so that the smallest face is 16 px on the input of the network. With a `min_face` of
-    30, that is about half its size, a quarter of the pixels. Boxes of up to 36 px there are detected a second
+    An image is scaled so that the smallest face is 18 px on the input of the network. With a `min_face` of
+    30, that is 0.6 of its size, about a third of the pixels. Boxes of up to 36 px there are detected a second
     time on a cut-out of the image in which they are 48 px, where they get their final score, box and
     landmarks. An image of more than 480 px on the input is also processed in copies of a quarter, a
     sixteenth, ... of its size, for large faces.
@@ -146,8 +160,7 @@ class YuNet:
         found = found.pick(nms(found.boxes, found.scores, found.owners, OVERLAP))
         ends = np.searchsorted(found.owners, np.arange(len(images) + 1))
         return [
-            Detections(found.boxes[a:b], found.landmarks[a:b], found.scores[a:b])
-            for a, b in zip(ends[:-1], ends[1:], strict=True)
+            Detections(found.boxes[a:b], found.landmarks[a:b], found.scores[a:b]) for a, b in pairwise(ends)
         ]
 
     def _search(self, images: Sequence[Image], smallest: Sequence[float]) -> tuple[Candidates, F32]:
@@ -161,8 +174,8 @@ class YuNet:
                 groups[canvas(level.pixels.shape[:2])].append(level)
         found, edges = [_no_candidates()], [np.empty(0, np.float32)]
         for size, levels in groups.items():
-            for part, candidates in self._passes([level.pixels for level in levels], size, _CANDIDATE):
-                candidates, own = suppress(candidates), levels[part]
+            for part, cells in self._passes([level.pixels for level in levels], size):
+                candidates, own = average_landmarks(suppress(cells), cells), levels[part]
                 edge = (candidates.boxes[:, 2:] - candidates.boxes[:, :2]).max(axis=1)
                 limits = np.array([(level.least, level.most) for level in own])[candidates.owners]
                 kept = np.flatnonzero((edge >= limits[:, 0]) & (edge <= limits[:, 1]))
@@ -197,18 +210,17 @@ class YuNet:
         ]
         factors = ((ends - starts) / np.array([cut.shape[1::-1] for cut in cuts])).astype(np.float32)
         parts = [found.pick(np.flatnonzero(edges >= _SMALL))]
-        for part, seen in self._passes(cuts, (_LOOK, _LOOK), self.spec.threshold):
+        for part, seen in self._passes(cuts, (_LOOK, _LOOK)):
             which = np.arange(len(cuts))[part][seen.owners]
             again = _moved(seen, factors[which], starts[which].astype(np.float32), which)
-            again = again.pick(np.flatnonzero(_overlap(again.boxes, first.boxes[which]) >= OVERLAP))
-            again = again.pick(np.lexsort((-again.scores, again.owners)))
-            again = again.pick(np.unique(again.owners, return_index=True)[1])  # the best of each cut-out
-            parts.append(Candidates(again.boxes, again.landmarks, again.scores, first.owners[again.owners]))
+            best = again.pick(np.flatnonzero(overlap(again.boxes, first.boxes[which]) >= OVERLAP))
+            best = best.pick(np.lexsort((-best.scores, best.owners)))
+            best = best.pick(np.unique(best.owners, return_index=True)[1])  # of each cut-out
+            best = average_landmarks(best, again)
+            parts.append(Candidates(best.boxes, best.landmarks, best.scores, first.owners[best.owners]))
         return _joined(parts)
 
-    def _passes(
-        self, pixels: Sequence[U8], size: tuple[int, int], threshold: float
-    ) -> list[tuple[slice, Candidates]]:
+    def _passes(self, pixels: Sequence[U8], size: tuple[int, int]) -> list[tuple[slice, Candidates]]:
         """Run the network on images that fit into `size`, in passes that fit into memory.
 
         Returns which images each pass contains, and its candidates, whose owners count from its first image.
@@ -216,7 +228,7 @@ class YuNet:
 
         def run(part: slice) -> tuple[slice, Candidates]:
             outputs = self._session.run({"input": to_input(pixels[part], size)})
-            return part, decode(outputs, size, threshold)
+            return part, decode(outputs, size, _CANDIDATE)
 
         return self._pixels.run(len(pixels), run, each=math.prod(size))
 
@@ -295,12 +307,3 @@ def _moved(found: Candidates, factors: F32, offsets: F32, owners: np.ndarray) ->
     return Candidates(
         boxes, found.landmarks * factors[:, None] + offsets[:, None], found.scores, owners.astype(np.int64)
     )
-
-
-def _overlap(a: F32, b: F32) -> F32:
-    """Return the intersection over union of each box of `a` with that of `b` in the same place."""
-    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    shared = sides.clip(0).prod(axis=1)
-    areas = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1)
-    ratio: F32 = shared / (areas - shared)
-    return ratio
