@@ -10,6 +10,7 @@
     │   ├── IndexLocked             another process is writing to it
     │   ├── IndexCorrupt            its files are damaged or contradict each other
     │   ├── IndexVersionError       it was written by a newer faceindex
+    │   ├── IndexMigrated           it was moved to other models after it was opened
     │   └── PinnedModelError        the request names other models than the pinned ones
     ├── ModelError                  detectors, embedders, clusterers
     │   ├── UnknownModel            no model has this name
@@ -38,6 +39,7 @@ __all__ = [
     "ImageError",
     "IndexCorrupt",
     "IndexLocked",
+    "IndexMigrated",
     "IndexNotFound",
     "IndexVersionError",
     "ModelError",
@@ -89,6 +91,7 @@ class Reason(str, Enum):
     CORRUPT = "corrupt"
     TOO_LARGE = "too many pixels"
     IO_ERROR = "input/output error"
+    CHANGED = "changed"  # since it was indexed
     FAILED = "processing failed"  # probably not because of the photo: out of memory, a bug
 
 
@@ -137,6 +140,10 @@ class IndexCorrupt(StoreError):
 
 class IndexVersionError(StoreError):
     """The index was written by a newer faceindex."""
+
+
+class IndexMigrated(StoreError):
+    """The index was moved to other models after it was opened; open it again."""
 
 
 class PinnedModelError(StoreError):

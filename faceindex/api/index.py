@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
+    from faceindex.api.migration import IndexMigration
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
     from faceindex.api.results import Cluster, ClusterResult, Face, Identification, IndexPlan
@@ -32,11 +33,10 @@ __all__ = ["FaceIndex"]
 
 
 class FaceIndex:
-    """An index of the faces in folders of photos.
+    """An index of the faces in folders of photos, and a context manager.
 
-    Open it with `open`, `create` or `open_or_create`, and use it as a context manager. ``len(index)`` is
-    the number of faces; iterating yields each `Face`. An index can be passed from thread to thread, but only
-    one thread may use it at a time: open the directory once per thread instead.
+    Open it with `open`, `create` or `open_or_create`. ``len(index)`` is the number of faces; iterating yields
+    each `Face`. Only one thread may use it at a time: open the directory once per thread instead.
 
     Examples
     --------
@@ -60,9 +60,7 @@ class FaceIndex:
     def open(
         cls, directory: str | os.PathLike[str] | None = None, *, write: bool = False, device: str = "auto"
     ) -> FaceIndex:
-        """Open an existing index.
-
-        Raises `IndexNotFound`, `IndexLocked`, `IndexVersionError` or `IndexCorrupt` if that fails.
+        """Open an existing index; `IndexNotFound`, `IndexLocked`, `IndexVersionError`, `IndexCorrupt` if not.
 
         Parameters
         ----------
@@ -153,12 +151,10 @@ class FaceIndex:
     def __repr__(self) -> str:
         if self._closed:
             return f"<FaceIndex {str(self.directory)!r}, closed>"
-        counts = self._store.counts()
+        counts, pins = self._store.counts(), self.pins
         clusters = "not clustered" if self.clustering is None else f"{counts.clusters:,} clusters"
-        return (
-            f"<FaceIndex {str(self.directory)!r}: {counts.faces:,} faces on {counts.photos[Status.OK]:,} "
-            f"photos, {clusters}, {self.pins.detector} + {self.pins.embedder}>"
-        )
+        what = f"{counts.faces:,} faces on {counts.photos[Status.OK]:,} photos, {clusters}"
+        return f"<FaceIndex {str(self.directory)!r}: {what}, {pins.detector} + {pins.embedder}>"
 
     @property
     def pins(self) -> Pins:
@@ -227,10 +223,9 @@ class FaceIndex:
         return self._reader.vectors()
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return all faces as a pandas DataFrame, one per row, indexed by face id.
+        """Return all faces as a pandas DataFrame, indexed by face id; `UsageError` without pandas.
 
-        The columns are ``photo, path, x1, y1, x2, y2, score, cluster, similarity``; ``cluster`` is a
-        nullable integer. Raises `UsageError` if pandas is not installed.
+        The columns are ``photo, path, x1, y1, x2, y2, score, cluster, similarity``.
         """
         from faceindex.api.frames import faces_as_frame
 
@@ -260,6 +255,16 @@ class FaceIndex:
         from faceindex.api.sheets import ContactSheets
 
         return ContactSheets(self._reader)
+
+    @property
+    def migrate(self) -> IndexMigration:
+        """Move the index to other models, as ``index.migrate("facenet")``; plan or cancel that."""
+        from faceindex.api.migration import IndexMigration
+
+        def use_models(recogniser: Recogniser | None) -> None:
+            self._recogniser, self._queries = recogniser, None
+
+        return IndexMigration(self._store, self._device, use_models)
 
     def add(
         self,

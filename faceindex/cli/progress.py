@@ -203,11 +203,23 @@ class PhotoBar(Bar):
 
 
 class IndexBar(PhotoBar):
-    """Shows the events of a run of `index`: its stages, its rate, failed photos and warnings."""
+    """Shows the events of a run of `index`: its stages, its rate, failed photos and warnings.
+
+    Parameters
+    ----------
+    out : Output
+    work : str
+        What is done with the photos.
+    """
+
+    def __init__(self, out: Output, work: str = "Indexing") -> None:
+        super().__init__(out)
+        self._work = work
 
     def on_event(self, event: Event) -> None:
         """Show one event."""
         from faceindex.pipeline.events import (  # here, as other bars start without the pipeline
+            Clustering,
             Committed,
             Loaded,
             Loading,
@@ -223,11 +235,11 @@ class IndexBar(PhotoBar):
                 self.scan(files)
             case Planned(photos):
                 self._total = photos
-                self._begin("Indexing", photos)
+                self._begin(self._work, photos)
             case Loading():
                 self.show_loading()
             case Loaded():
-                self._begin("Indexing", self._total)
+                self._begin(self._work, self._total)
             case PhotoDone(path, faces):
                 self._out.detail(f"{path}: {count(faces, 'face')}")
                 self._advance()
@@ -236,6 +248,8 @@ class IndexBar(PhotoBar):
                 self._advance()
             case Warned(message):
                 self._out.warning(message)
+            case Clustering():
+                self._begin("Grouping the faces", None)
             case Committed():
                 pass  # the summary has the total
 

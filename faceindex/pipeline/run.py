@@ -23,10 +23,10 @@ from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
 from faceindex.recognition import Recogniser
 from faceindex.store import NewPhoto, Status, Store
 
-__all__ = ["COMMIT_PHOTOS", "carry_out"]
+__all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "carry_out"]
 
 COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
-_COMMIT_SECONDS = 5.0  # ...or this much work
+COMMIT_SECONDS = 5.0  # ...or this much work
 
 # Reasons that are not about the photo: its faces are kept until it can be read again.
 _TEMPORARY = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
@@ -138,7 +138,7 @@ class _Run:
             left -= len(outcomes)
             for outcome in outcomes:
                 self._settle(outcome)
-            late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
+            late = time.monotonic() - self._committed_at > COMMIT_SECONDS
             if len(self._pending) >= COMMIT_PHOTOS or late:
                 self._commit()
         self.summary.interrupted = left > 0
