@@ -109,7 +109,10 @@ def identify(
                     out.array(
                         _SCHEMA,
                         "photos",
-                        (answer_as_json(run.name(query), answer, absolute) for query, answer in answers),
+                        (
+                            answer_as_json(run.name(query), answer, absolute)
+                            for query, answer in _once_models_work(answers)
+                        ),
                         indent=2,
                         index=str(faces.directory),
                         clustered=clustered,
@@ -282,6 +285,17 @@ class _Run:
             f"{count(self._counts[kind], noun)} {text}" for kind, noun, text in kinds if self._counts[kind]
         ]
         self.out.note(f"{count(photos, 'photo')} in {duration(seconds)}{rate}: {', '.join(parts)}")
+
+
+def _once_models_work(answers: Iterator[tuple[Query, _Answer]]) -> Iterator[tuple[Query, _Answer]]:
+    """Hold unreadable photos back until the models were used: their error is a document of its own."""
+    held = []
+    for pair in answers:
+        held.append(pair)
+        if not isinstance(pair[1], ImageError):
+            break
+    yield from held
+    yield from answers
 
 
 def _heap_keeper() -> Callable[[], None]:

@@ -19,7 +19,7 @@ from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 from faceindex.cli.app import app
-from faceindex.errors import FaceIndexError
+from faceindex.errors import FaceIndexError, WeightsNotFound
 
 KNOWN = (64, 64, 128)
 STRANGER = (224, 0, 0)
@@ -335,6 +335,18 @@ def test_one_document_for_any_number_of_photos(clustered, run, known: str, stran
     assert list(document) == ["schema", "index", "clustered", "photos"]
     assert len(document["photos"]) == 30
     assert result.stdout == json.dumps(document, indent=2) + "\n"
+
+
+def test_missing_models_are_a_document_of_their_own(
+    clustered, run, known: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise WeightsNotFound("There are no weights.", "Fetch them.")
+
+    monkeypatch.setattr("faceindex.api.queries.load_recogniser", fail)
+    result = run("identify", "gone.png", known, known, "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["schema"] == "faceindex/error/1"
 
 
 def test_many_photos_have_a_summary(clustered, run, known: str, stranger: str, nobody: str) -> None:
