@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -14,6 +15,8 @@ from faceindex.detect import Detector
 from faceindex.embed import Embedder
 from faceindex.errors import BrokenModel
 from faceindex.models import DetectorSpec, EmbedderSpec, Spec
+from faceindex.quality import quality_of_faces
+from faceindex.second_looks import Look, look_padded, look_turned, share_inside
 from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 
 if TYPE_CHECKING:
@@ -230,15 +233,16 @@ class Recogniser:
             start, stop = stop, stop + len(detections)
             x, y = photo.decoded.scale
             full = detections.scaled((1 / x, 1 / y))
+            mine = slice(start, stop)
+            measures = full.boxes, full.landmarks, full.scores, norms[mine], sharp[mine]
+            quality = quality_of_faces(
+                *measures,
+                np.array([photo.decoded.width, photo.decoded.height]),
+                detector=self.detector.spec,
+                embedder=self.embedder.spec,
+            )
             faces.append(
-                Faces(
-                    full.boxes,
-                    full.landmarks,
-                    full.scores,
-                    vectors[start:stop],
-                    norms[start:stop],
-                    sharp[start:stop],
-                )
+                Faces(*measures[:3], vectors[mine], norms[mine], sharp[mine], quality, full.turns)
             )
         return faces
 
@@ -255,36 +259,38 @@ class Recogniser:
         BrokenModel
             If the detector returns arrays of another shape than its protocol requires.
         """
-        found = self._detect(photos, 1.0)
-        if factor := self.detector.spec.pyramid:
-            # An image pyramid samples face sizes in steps; a size between two steps can be missed.
-            without = [i for i, detections in enumerate(found) if not len(detections)]
-            second = self._detect([photos[i] for i in without], factor**-0.5)
-            for i, detections in zip(without, second, strict=True):
-                found[i] = detections
+        pictures = [photo.decoded.image for photo in photos]
+        min_faces = [self.detector.min_face * min(photo.decoded.scale) for photo in photos]
+        found = self._look(pictures, min_faces)
+        for again in self._second_looks():
+            if without := [i for i, faces in enumerate(found) if not len(faces)]:
+                more = again([pictures[i] for i in without], [min_faces[i] for i in without])
+                for i, faces in zip(without, more, strict=True):
+                    found[i] = faces
         return found
 
-    def _detect(self, photos: Sequence[LoadedPhoto], times: float) -> list[Detections]:
-        if not photos:
+    def _second_looks(self) -> Iterator[Look]:
+        """Yield the ways in which photos without a face are searched again, in order."""
+        spec = self.detector.spec
+        if factor := spec.pyramid:
+            # An image pyramid samples face sizes in steps; a size between two steps can be missed.
+            yield lambda pictures, sides: self._look(pictures, [factor**-0.5 * side for side in sides])
+        yield partial(look_turned, self._look, threshold=spec.turned_threshold)
+        yield partial(look_padded, self._look, least_inside=_MIN_VISIBLE)
+
+    def _look(self, pictures: Sequence[Image], min_faces: Sequence[float]) -> list[Detections]:
+        """Return the faces that count on each image, of at least `min_faces` pixels."""
+        if not pictures:
             return []
-        found = self.detector.detect(
-            [photo.decoded.image for photo in photos],
-            min_faces=[times * self.detector.min_face * min(photo.decoded.scale) for photo in photos],
-        )
-        _check_detections(found, len(photos), self.detector.spec)
+        found = self.detector.detect(pictures, min_faces=min_faces)
+        _check_detections(found, len(pictures), self.detector.spec)
         return [
-            detections[self._usable(detections, photo.decoded.image)]
-            for photo, detections in zip(photos, found, strict=True)
+            faces[self._usable(faces, picture)] for faces, picture in zip(found, pictures, strict=True)
         ]
 
     def _usable(self, detections: Detections, image: Image) -> BoolArray:
-        height, width = image.shape[:2]
-        corners, limits = detections.boxes, np.array([width, height], np.float32)
-        inside = np.minimum(corners[:, 2:], limits) - np.maximum(corners[:, :2], 0)
-        with np.errstate(invalid="ignore", over="ignore"):  # infinity minus infinity is NaN
-            area = (corners[:, 2:] - corners[:, :2]).clip(0).prod(axis=1)
-        visible = inside.clip(0).prod(axis=1) / np.where(area > 0, area, np.inf)
-        usable: BoolArray = (detections.scores >= self.detector.spec.threshold) & (visible >= _MIN_VISIBLE)
+        inside = share_inside(detections, image.shape[1], image.shape[0])
+        usable: BoolArray = (detections.scores >= self.detector.spec.threshold) & (inside >= _MIN_VISIBLE)
         return usable
 
     def _shrink(self, pixels: int) -> int:
@@ -313,9 +319,7 @@ class Recogniser:
         cut = []
         for i, part in enumerate(images.decode_parts(photo.data, photo.path, around, shrink=finer)):
             face = faces[i : i + 1].scaled(part.scale)
-            corner = np.array([part.left, part.top], np.float32)
-            face = Detections(face.boxes - np.tile(corner, 2), face.landmarks - corner, face.scores)
-            cut.append(cut_chips(part.image, face, alignment, box=box))
+            cut.append(cut_chips(part.image, face.shifted(-part.left, -part.top), alignment, box=box))
         chips = np.empty((len(detections), alignment.size, alignment.size, 3), np.uint8)
         chips[small] = np.concatenate(cut)
         chips[~small] = cut_chips(decoded.image, detections[~small], alignment, box=box)

@@ -21,7 +21,7 @@ from faceindex.identification import Representatives, identify
 from faceindex.images.inputs import is_one_photo
 from faceindex.store import FaceTable
 from faceindex.store.photos import PhotoNames
-from faceindex.types import Detections, Faces, Image
+from faceindex.types import Faces, Image
 
 if TYPE_CHECKING:
     from faceindex.images.inputs import PhotoInput
@@ -111,13 +111,16 @@ class Queries:
             names = PhotoNames(self._reader.store, table.photo[positions].tolist())
         nearest = {face.face: face for face in faces_at(table, names, positions.tolist())}
         found = []
-        for box, score, match in zip(faces.boxes.tolist(), faces.scores.tolist(), matches, strict=True):
+        each = (faces.boxes.tolist(), faces.scores.tolist(), faces.quality.tolist(), faces.turns.tolist())
+        for box, score, quality, turn, match in zip(*each, matches, strict=True):
             pairs = zip(match.faces, match.similarities, strict=True)
             neighbours_of_face = tuple(Neighbour(nearest[face], similarity) for face, similarity in pairs)
             found.append(
                 IdentifiedFace(
                     box=(box[0], box[1], box[2], box[3]),
                     score=score,
+                    quality=quality,
+                    turn=turn,
                     cluster=match.cluster,
                     nearest_cluster=match.nearest_cluster,
                     similarity=match.similarity,
@@ -211,5 +214,4 @@ def crop_face(reader: Reader, face: int, margin: float, aligned: bool) -> Image:
     record = names.by_id[int(table.photo[positions[0]])]
     path = names.path(record)
     image = images.decode(read_unchanged(path, record.content_hash), path).image
-    found = Detections(table.boxes[positions], table.landmarks[positions], table.scores[positions])
-    return cut_faces(image, found, style)[0]
+    return cut_faces(image, table.detections(positions), style)[0]

@@ -195,6 +195,9 @@ class DetectorSpec:
     pyramid : float or None
         Factor between the levels of the detector's image pyramid, if photos without a face are to be
         searched again at scales between the levels.
+    turned : float or None
+        Lowest score of a face that is found only when the photo is turned (`faceindex.second_looks`). None
+        means half way from `threshold` to 1.
     box : BoxShape or None
         Shape of the boxes; None if they match those of dlib's detectors. Used only for faces without
         landmarks.
@@ -213,10 +216,16 @@ class DetectorSpec:
     decoded_face: float = 24.0
     window: float | None = None
     pyramid: float | None = None
+    turned: float | None = None
     box: BoxShape | None = None
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
     kind: Literal["detector"] = "detector"
+
+    @property
+    def turned_threshold(self) -> float:
+        """Lowest score of a face that is found only when the photo is turned."""
+        return (1 + self.threshold) / 2 if self.turned is None else self.turned
 
 
 @dataclass(frozen=True, slots=True)

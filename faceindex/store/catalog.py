@@ -93,7 +93,7 @@ class Catalog:
         IndexCorrupt
             If the file is not a catalog.
         StoreError
-            If it has an older format and is opened for reading only.
+            If it has a format before `migrations.OLDEST_READABLE`, and is opened for reading only.
         """
         catalog = cls(path, connect(path) if write else connect_for_reading(path))
         try:
@@ -105,7 +105,7 @@ class Catalog:
                 if write:
                     catalog._prepare_writing()
                     migrations.migrate(catalog._db, version)
-                elif version < migrations.format_version():
+                elif version < migrations.OLDEST_READABLE:
                     raise StoreError(
                         f"The index in {path.parent} has the older format {version}.",
                         "Run `faceindex index` on its photos once: this updates the format.",

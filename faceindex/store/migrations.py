@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from faceindex.store.sqlite import Connection
 
-__all__ = ["MIGRATIONS", "format_version", "migrate"]
+__all__ = ["MIGRATIONS", "OLDEST_READABLE", "format_version", "migrate"]
 
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -58,7 +58,19 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             " kind TEXT NOT NULL, detail TEXT NOT NULL)",
         ),
     ),
+    (
+        "quality and turn of faces",
+        (
+            # geometry: 19 little-endian float32, quality and turn (degrees) at its end. Faces without a
+            # quality (NaN) get it when they are read: all it depends on is stored.
+            "UPDATE faces SET geometry = CAST(geometry || x'0000c07f00000000' AS BLOB)"
+            " WHERE length(geometry) = 68",
+        ),
+    ),
 )
+
+OLDEST_READABLE = 1
+"""The oldest format that can be read without migrating it first."""
 
 
 def format_version() -> int:
