@@ -54,6 +54,7 @@ class Scale:
 SCALES = {
     "dlib": Scale(0.86, 0.005, (0.90, 0.965, 0.005)),
     "facenet": Scale(0.20, 0.02, (0.40, 0.725, 0.025)),
+    "mobilefacenet": Scale(0.10, 0.02, (0.40, 0.725, 0.025)),
 }
 ALIKE = 1e-4  # share of the pairs of sharp strangers that count as similar
 BLURS = (0.10, 0.12, 0.14, 0.16, 0.18)

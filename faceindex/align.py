@@ -46,6 +46,26 @@ results on people/. The chip in use (bold) is a compromise. On all 3,000 LFW pai
 accuracies of the last three are 99.00, 99.17 and 99.27 %, with standard errors of 0.13, 0.13 and 0.10; at
 least one pair has a wrong label.
 
+Alignment ``arcface`` places the five landmarks as near as a similarity transform can to those of ArcFace
+(Deng et al. 2019, https://arxiv.org/abs/1801.07698), which the networks of insightface and many others are
+trained on. The forest is not needed and adds nothing. With mobilefacenet, MTCNN and the 3,000 LFW pairs, the
+accuracies in ten folds (standard error 0.12) and the true match rates at a false match rate of 0.01 and
+0.001 %, over all pairs of the 3,219 photos, are:
+
+========================================  =====  =====  =====
+chip                                      pairs  0.01   0.001
+========================================  =====  =====  =====
+**five landmarks**                        99.37  94.7   89.0
+same, 5 % narrower                        99.30  94.4   88.1
+same, 5 % wider                           99.33  94.6   88.1
+same, 10 % wider                          99.37  93.7   86.3
+the two eyes, the others hardly counting  99.03  94.0   87.6
+the nose counting a fifth                 99.33  94.5   88.5
+ten points, as for dlib                   99.30  94.8   88.9
+mean of five landmarks and ten points     99.40  94.8   88.8
+five landmarks, averaged with its mirror  99.40  95.4   89.7
+========================================  =====  =====  =====
+
 A face without landmarks is aligned as in dlib: the forest starts from its box, and only the forest's points
 count. If the detector's boxes have another shape (`BoxShape`), the forest starts from the box that dlib's
 detector would have returned on average, and then once more from the box that its first points give. The error
@@ -125,8 +145,8 @@ FRAMES = {
     "arcface": Frame(0.495, 0.34, 1.10, 1.10),
 }
 
-# Positions of the five landmarks in a chip of ArcFace (insightface, `face_align.py`), as fractions of its side;
-# there, the centres of pixels have whole coordinates.
+# Positions of the five landmarks in a chip of ArcFace, as fractions of its side. In the source (insightface,
+# `face_align.py`) the centres of pixels have whole coordinates.
 _ARCFACE_POINTS: _F64 = (
     np.array(
         [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]

@@ -97,8 +97,8 @@ class Recogniser:
     @classmethod
     def load(
         cls,
-        detector: str = models.DEFAULT_DETECTOR,
-        embedder: str = models.DEFAULT_EMBEDDER,
+        detector: str = models.AUTO,
+        embedder: str = models.AUTO,
         *,
         min_face: float | None = None,
         device: str = "auto",
@@ -109,7 +109,7 @@ class Recogniser:
         Parameters
         ----------
         detector, embedder : str
-            Names in the registry.
+            Names in the registry, or ``"auto"``: see `faceindex.models.choose`.
         min_face : float, optional
             Side in pixels of the smallest face to find, on the full-size photo. None means the
             default of the detector.
@@ -127,7 +127,9 @@ class Recogniser:
         from faceindex.devices import resolve  # imports torch, which takes a second
 
         device = resolve(device)
-        detector_spec, embedder_spec = models.get("detector", detector), models.get("embedder", embedder)
+        choice = models.choose(detector, embedder)
+        detector_spec = models.get("detector", choice.detector)
+        embedder_spec = models.get("embedder", choice.embedder)
         if min_face is None:
             min_face = detector_spec.min_face
 

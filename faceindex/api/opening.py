@@ -102,7 +102,8 @@ def create_store(
     from faceindex.api.pins import load_recogniser, make_pins
 
     _check_device(device)
-    pins = make_pins(detector or models.DEFAULT_DETECTOR, embedder or models.DEFAULT_EMBEDDER, settings)
+    choice = models.choose(detector, embedder)
+    pins = make_pins(choice.detector, choice.embedder, settings)
     target = index_to_create(directory)
     # Load first: an index that is pinned to models that do not load would be useless and in the way.
     recogniser = load_recogniser(pins, target, device)

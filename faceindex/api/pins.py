@@ -99,6 +99,7 @@ def check_pins(
     PinnedModelError
         If one is not; names both.
     """
+    detector, embedder = (None if name == models.AUTO else name for name in (detector, embedder))
     requested: dict[str, object] = {"detector": detector, "embedder": embedder, **settings}
     pinned: dict[str, object] = {"detector": pins.detector, "embedder": pins.embedder, **pins.settings}
     for what, value in requested.items():

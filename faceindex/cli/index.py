@@ -21,7 +21,7 @@ from faceindex.cli.render import Output, columns, count, duration, size
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
-    from faceindex.api import IndexPlan
+    from faceindex.api import FaceIndex, IndexPlan
     from faceindex.cli.log import RunLog
     from faceindex.cli.options import (
         DebugFlag,
@@ -114,10 +114,7 @@ def index(
                 )
             )
             if not opened.roots():
-                out.note(
-                    f"Created an index in {opened.directory} "
-                    f"({opened.pins.detector}, {opened.pins.embedder})."
-                )
+                _note_creation(out, opened, detector, embedder)
             with _stoppable(out) as should_stop:
                 summary = opened.add(
                     paths,
@@ -129,6 +126,23 @@ def index(
                 )
             bar.close()
             _report(out, opened.directory, summary, run_log)
+
+
+def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedder: str | None) -> None:
+    """Print the models of a new index, why they were chosen, and what would be more accurate."""
+    from faceindex.models import choose
+
+    choice = choose(detector, embedder)
+    reason = f": {choice.reason}" if choice.reason else ""
+    out.note(
+        f"Created an index in {opened.directory} ({opened.pins.detector}, {opened.pins.embedder}{reason})."
+    )
+    if choice.better:
+        download = size(sum(weight.size for weight in choice.missing))
+        out.note(
+            f"More accurate, with far fewer people mixed up: {' and '.join(choice.better)}. "
+            f"`faceindex models fetch` downloads {download}, once."
+        )
 
 
 def _check_paths(paths: Sequence[str]) -> None:
@@ -288,9 +302,10 @@ def _plan(
 
     if existing_index(directory) is None:
         from faceindex.api.planning import plan_photos
-        from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER
+        from faceindex.models import choose
 
-        make_pins(detector or DEFAULT_DETECTOR, embedder or DEFAULT_EMBEDDER, settings)
+        choice = choose(detector, embedder)
+        make_pins(choice.detector, choice.embedder, settings)
         return plan_photos(None, paths, on_event=bar.on_event)
     from faceindex.api import FaceIndex
 

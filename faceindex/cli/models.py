@@ -150,11 +150,13 @@ def _print_model(out: Output, spec: Spec, *, fully: bool) -> None:
 @app.command("fetch")
 def fetch(
     names: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="NAME", help="Models; `faceindex models` lists them.", autocompletion=_complete_networks
+            metavar="NAME",
+            help="Models; the most accurate detector and embedder if none is named.",
+            autocompletion=_complete_networks,
         ),
-    ],
+    ] = None,
     offline: Annotated[
         bool,
         typer.Option(
@@ -170,18 +172,19 @@ def fetch(
 ) -> None:
     """Download the missing weight files of models.
 
-    Checks the size and SHA-256 of each file before it can be used. If a download is interrupted, run the
-    command again to continue it. Uses the proxies in https_proxy and no_proxy. No other command uses the
-    network. Exit code 2 if a file could not be downloaded; the other files are downloaded all the same.
+    Without NAME, those of the models that a new index uses by default once their files are there. Checks
+    the size and SHA-256 of each file before it can be used. If a download is interrupted, run the command
+    again to continue it. Uses the proxies in https_proxy and no_proxy. No other command uses the network.
+    Exit code 2 if a file could not be downloaded; the other files are downloaded all the same.
 
-    Example: faceindex models fetch facenet
+    Example: faceindex models fetch
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.cli.progress import DownloadBar
         from faceindex.models.fetch import ensure_weights
 
         done: list[Json] = []
-        for model, weight in _files(names):
+        for model, weight in _files(names or [spec.name for spec in models.recommended()]):
             path, fetched, error = None, False, None
             try:
                 with DownloadBar(out, weight.name) as bar:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from faceindex.cli.completion import complete_from, complete_models
-from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
+from faceindex.models import AUTO, DEFAULT_MIN_FACE
 
 __all__ = [
     "AbsoluteFlag",
@@ -143,8 +143,8 @@ DetectorOption: TypeAlias = Annotated[
         "--detector",
         metavar="NAME",
         autocompletion=complete_models("detector"),
-        help="Model that finds faces (see `faceindex models`). Fixed when the index is made; "
-        f"{DEFAULT_DETECTOR} by default.",
+        help="Model that finds faces (see `faceindex models`). Fixed when the index is made. By default "
+        f"{AUTO}: the most accurate whose weight files are there.",
     ),
 ]
 
@@ -154,8 +154,7 @@ EmbedderOption: TypeAlias = Annotated[
         "--embedder",
         metavar="NAME",
         autocompletion=complete_models("embedder"),
-        help="Model that turns faces into vectors. Fixed when the index is made; "
-        f"{DEFAULT_EMBEDDER} by default.",
+        help=f"Model that turns faces into vectors. Fixed when the index is made. {AUTO} by default.",
     ),
 ]
 
@@ -165,7 +164,7 @@ MinFaceOption: TypeAlias = Annotated[
         "--min-face",
         metavar="PIXELS",
         help="Side of the smallest face to find. A smaller value finds more and takes longer. Fixed when the "
-        f"index is made; {DEFAULT_MIN_FACE:g} by default with {DEFAULT_DETECTOR}.",
+        f"index is made; {DEFAULT_MIN_FACE:g} by default, or what the detector is made for.",
     ),
 ]
 

@@ -1,6 +1,7 @@
 """Model specs, the registry and weight files. Imports no heavy library."""
 
-from faceindex.models.builtin import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, DEFAULT_MIN_FACE
+from faceindex.models.builtin import DEFAULT_MIN_FACE
+from faceindex.models.choice import AUTO, Choice, choose, recommended
 from faceindex.models.plugins import GROUPS, Plugin
 from faceindex.models.registry import KINDS, get, load, names, register, unusable
 from faceindex.models.spec import (
@@ -25,14 +26,14 @@ from faceindex.models.weights import (
 )
 
 __all__ = [
-    "DEFAULT_DETECTOR",
-    "DEFAULT_EMBEDDER",
+    "AUTO",
     "DEFAULT_MIN_FACE",
     "GROUPS",
     "KINDS",
     "Alignment",
     "BoxShape",
     "Calibration",
+    "Choice",
     "ClustererSpec",
     "DetectorSpec",
     "EmbedderSpec",
@@ -41,12 +42,14 @@ __all__ = [
     "Plugin",
     "Spec",
     "WeightFile",
+    "choose",
     "find_weights",
     "get",
     "load",
     "names",
     "pinned_sha256",
     "read_weights",
+    "recommended",
     "register",
     "unusable",
     "verify_weights",

@@ -39,8 +39,8 @@ def test_built_in_specs_are_valid(spec: Spec) -> None:
         ("alignment", Alignment("dlib", 0), "alignment.size in its spec is 0, expected more than 0"),
         (
             "alignment",
-            Alignment("arcface", 112),
-            "alignment.name in its spec is 'arcface', expected dlib or facenet",
+            Alignment("insightface", 112),
+            "alignment.name in its spec is 'insightface', expected dlib or facenet or arcface",
         ),
         ("calibration", None, "calibration in its spec is None, expected Calibration"),
         ("calibration", replace(CALIBRATION, slope=0.0), "calibration.slope in its spec is 0.0"),
