@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -16,7 +15,7 @@ from faceindex.embed import Embedder
 from faceindex.errors import BrokenModel
 from faceindex.models import DetectorSpec, EmbedderSpec, Spec
 from faceindex.quality import quality_of_faces
-from faceindex.second_looks import Look, look_padded, look_turned, share_inside
+from faceindex.second_looks import look_between, look_padded, look_turned, share_inside
 from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 
 if TYPE_CHECKING:
@@ -75,6 +74,8 @@ class Recogniser:
     embedder : Embedder
     device : str
         Where the networks run.
+    second_looks : bool
+        Search photos without a face again, turned by quarter turns and with a border.
 
     Examples
     --------
@@ -85,10 +86,13 @@ class Recogniser:
     ((2, 4), (2, 128))
     """
 
-    def __init__(self, detector: Detector, embedder: Embedder, *, device: str = "cpu") -> None:
+    def __init__(
+        self, detector: Detector, embedder: Embedder, *, device: str = "cpu", second_looks: bool = True
+    ) -> None:
         self.detector = detector
         self.embedder = embedder
         self.device = device
+        self.second_looks = second_looks
 
     def __repr__(self) -> str:
         names = f"{self.detector.spec.name} + {self.embedder.spec.name}"
@@ -208,7 +212,8 @@ class Recogniser:
 
         A face counts if its score reaches the threshold of the detector's spec and most of its box
         lies on the photo: embeddings of faces that are cut off at the edge are more similar to each
-        other than to any whole face. Photos without a face are searched again at scales in between.
+        other than to any whole face. Photos without a face are searched again: at scales in between, turned by
+        quarter turns, and for a face that fills the frame.
 
         Returns
         -------
@@ -264,21 +269,28 @@ class Recogniser:
         pictures = [photo.decoded.image for photo in photos]
         min_faces = [self.detector.min_face * min(photo.decoded.scale) for photo in photos]
         found = self._look(pictures, min_faces)
-        for again in self._second_looks():
-            if without := [i for i, faces in enumerate(found) if not len(faces)]:
-                more = again([pictures[i] for i in without], [min_faces[i] for i in without])
-                for i, faces in zip(without, more, strict=True):
-                    found[i] = faces
-        return found
-
-    def _second_looks(self) -> Iterator[Look]:
-        """Yield the ways in which photos without a face are searched again, in order."""
         spec = self.detector.spec
-        if factor := spec.pyramid:
-            # An image pyramid samples face sizes in steps; a size between two steps can be missed.
-            yield lambda pictures, sides: self._look(pictures, [factor**-0.5 * side for side in sides])
-        yield partial(look_turned, self._look, threshold=spec.turned_threshold)
-        yield partial(look_padded, self._look, least_inside=_MIN_VISIBLE)
+
+        def again(look: Callable[..., list[Detections]], which: list[int], **options: float) -> None:
+            """Search some photos once more; the look whose best face has the higher score wins."""
+            if not which:
+                return
+            chosen = [pictures[i] for i in which], [min_faces[i] for i in which]
+            for i, faces in zip(which, look(self._look, *chosen, **options), strict=True):
+                if faces.scores.max(initial=0) > found[i].scores.max(initial=0):
+                    found[i] = faces
+
+        def below(score: float) -> list[int]:
+            return [i for i, faces in enumerate(found) if faces.scores.max(initial=0) < score]
+
+        nothing = np.finfo(np.float32).tiny
+        if spec.pyramid:
+            again(look_between, below(nothing), factor=spec.pyramid)
+        if not self.second_looks:
+            return found
+        again(look_turned, below(spec.sure or nothing), threshold=spec.turned_threshold)
+        again(look_padded, below(nothing), least_inside=_MIN_VISIBLE)
+        return found
 
     def _look(self, pictures: Sequence[Image], min_faces: Sequence[float]) -> list[Detections]:
         """Return the faces that count on each image, of at least `min_faces` pixels."""

@@ -1,4 +1,9 @@
-"""Second looks: search a photo once more, in other ways, if a detector found no face on it."""
+"""Second looks: search a photo once more, in other ways, if a detector found no face on it.
+
+The turned look is also for photos on which all faces are doubtful, if the detector's spec states from which
+score a face is sure. On a photo that is stored sideways, mtcnn finds something for a face on 88 of 240 photos;
+most of it is skin. Measured by `benchmarks/second_looks.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from faceindex.images.thumbnails import fit
 from faceindex.turns import TURNS, turn_image, turned_size
 from faceindex.types import F32, BoolArray, Detections, Image
 
-__all__ = ["Look", "look_padded", "look_turned", "share_inside"]
+__all__ = ["Look", "look_between", "look_padded", "look_turned", "share_inside"]
 
 Look: TypeAlias = Callable[[Sequence[Image], Sequence[float]], list[Detections]]
 """Returns the faces that count on each image, from the given smallest side of a face in pixels."""
@@ -25,6 +30,17 @@ _MOST_TILTED = np.deg2rad(60)
 
 _BORDER = 0.25  # of the longer side, on each side
 _FILLS = 0.6  # a face that fills the frame is at least this share of the photo's shorter side
+
+
+def look_between(
+    look: Look, images: Sequence[Image], min_faces: Sequence[float], *, factor: float
+) -> list[Detections]:
+    """Search images at scales between the levels of the image pyramid of the first look.
+
+    A pyramid samples the sizes of faces in steps of `factor`; a size between two steps can be missed. Other
+    parameters and result as of `look_turned`.
+    """
+    return look(images, [factor**-0.5 * side for side in min_faces])
 
 
 def look_turned(

@@ -13,6 +13,7 @@ from faceindex.models.spec import (
     EmbedderSpec,
     Kind,
     ModelOption,
+    NormScale,
     Spec,
     WeightFile,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "EmbedderSpec",
     "Kind",
     "ModelOption",
+    "NormScale",
     "Plugin",
     "Spec",
     "WeightFile",

@@ -16,6 +16,7 @@ __all__ = [
     "EmbedderSpec",
     "Kind",
     "ModelOption",
+    "NormScale",
     "Spec",
     "WeightFile",
 ]
@@ -168,6 +169,25 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class NormScale:
+    """What the length of an embedder's own output says about a face; see `faceindex.quality`.
+
+    Attributes
+    ----------
+    good : float
+        Length from which faces are identified as well as any.
+    step : float
+        Shortfall that counts as one step.
+    source : str
+        How this was measured.
+    """
+
+    good: float
+    step: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorSpec:
     """A face detector.
 
@@ -198,6 +218,10 @@ class DetectorSpec:
     turned : float or None
         Lowest score of a face that is found only when the photo is turned (`faceindex.second_looks`). None
         means half way from `threshold` to 1.
+    sure : float or None
+        Score from which a face is hardly ever a false one. A photo whose faces all score lower is searched
+        turned, too, and below it the quality of a face falls (`faceindex.quality`). None if it is unknown:
+        then only photos without a face are searched again, and the quality does not depend on the score.
     box : BoxShape or None
         Shape of the boxes; None if they match those of dlib's detectors. Used only for faces without
         landmarks.
@@ -217,6 +241,7 @@ class DetectorSpec:
     window: float | None = None
     pyramid: float | None = None
     turned: float | None = None
+    sure: float | None = None
     box: BoxShape | None = None
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
@@ -251,6 +276,8 @@ class EmbedderSpec:
         How the threshold was measured.
     calibration : Calibration
     licence : str
+    norm : NormScale or None
+        What the norm says about a face; None if it says nothing, or if it is unknown.
     weights : tuple of WeightFile
     options : tuple of ModelOption
     """
@@ -266,6 +293,7 @@ class EmbedderSpec:
     threshold_source: str
     calibration: Calibration
     licence: str
+    norm: NormScale | None = None
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
     kind: Literal["embedder"] = "embedder"
