@@ -1,10 +1,10 @@
-"""Fit the model of the quality of a face (`faceindex.quality`) on one half of the people, test it on the other.
+"""Fit the model of the quality of a face (`faceindex.quality`) on half of the people, test it on the others.
 
-Faces: the labelled faces of half of the photos of people/, pins/ and diverse/, and of half of the people of lfw/
-with three photos and more (up to four photos each). Each photo also gives one damaged copy of its face: blurred
-(Gaussian, 0.8 to 8 % of the face's side), reduced (to 11 to 70 px) or cut off at one side (5 to 50 % of the box).
-False faces: what the detector finds on nobody/, art/ and their copies at quarter turns, and on photos of people
-that are turned, if the landmarks contradict the turn ("misplaced").
+Faces: the labelled faces of half of the photos of people/, pins/ and diverse/, and of half of the people of
+lfw/ with three photos and more (up to four photos each). Each photo also gives one damaged copy of its face:
+blurred (Gaussian, 0.8 to 8 % of the face's side), reduced (to 11 to 70 px) or cut off at one side (5 to 50 %
+of the box). False faces: what the detector finds on nobody/, art/ and their copies at quarter turns, and on
+photos of people that are turned, if the landmarks contradict the turn ("misplaced").
 
 Identification with a face is right if its mean similarity to the three nearest photos of its person, of all
 undamaged photos, exceeds the threshold of the embedder for that number, and the similarity to any stranger. A
@@ -20,6 +20,7 @@ Writes ``results/quality.json``; the names of models that are not the defaults a
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -295,8 +296,10 @@ def main() -> None:
     false = np.isin(found.people, FALSE)
     # The halves share no person, and no photo of nobody/ and art/.
     halves = np.array(
-        [seed_of(photo if no_person else person) % 2 for photo, person, no_person
-         in zip(found.photos, found.people, false, strict=True)]
+        [
+            seed_of(photo if no_person else person) % 2
+            for photo, person, no_person in zip(found.photos, found.people, false, strict=True)
+        ]
     )
     fitting = known & (halves == 0) & (np.array(found.people) != "art")
     testing = known & (halves == 1)
@@ -321,12 +324,10 @@ def main() -> None:
             "model in use": report(found, quality(seen, stored), right, testing),
         }
         print(name, "fitted:", replace(weights, faults=tuple(round(w, 2) for w in weights.faults)))
-        for model in ("fitted model", "model in use"):
-            print(f"  {model}")
-            for key, value in result[name][model].items():  # type: ignore[index]
-                for row in value.items() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
-                    print(f"    {key}: {row}")
-    write_result(result_name("quality", arguments.detector, arguments.embedder), result, quick=arguments.quick)
+        print(json.dumps(result[name], indent=1))
+    write_result(
+        result_name("quality", arguments.detector, arguments.embedder), result, quick=arguments.quick
+    )
 
 
 if __name__ == "__main__":

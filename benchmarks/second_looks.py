@@ -1,8 +1,8 @@
 """Measure what second looks find, and what they cost, if the first look at a photo found no face.
 
-- ``turned``: photos of people/ and diverse/, turned by 90, 180 or 270 degrees without EXIF orientation: the share
-  with a face, with the right turn, and identified right. Right means: the most similar face of a gallery of
-  upright photos (eight of each person, the photo itself left out) shows the same person.
+- ``turned``: photos of people/ and diverse/, turned by 90, 180 or 270 degrees without EXIF orientation: the
+  number with a face, with the right turn, and identified right. Right means: the most similar face of a
+  gallery of upright photos (eight of each person, the photo itself left out) shows the same person.
 - ``tight``: the largest face of upright photos, cut out so that the detector's box exceeds the frame.
 - ``upright``: photos whose faces differ from those of the first look, although that found a face (must be 0).
 - ``nobody``, ``art``: faces on photos without people and on works of art, and CPU milliseconds a photo on
@@ -100,7 +100,9 @@ def measure_turned(
 def measure_tight(
     recognisers: dict[str, Recogniser], gallery: Gallery, paths: Sequence[Path]
 ) -> dict[str, object]:
-    counts: dict[str, Counter[str]] = {f"{share} {name}": Counter() for share in TIGHT for name in recognisers}
+    counts: dict[str, Counter[str]] = {
+        f"{share} {name}": Counter() for share in TIGHT for name in recognisers
+    }
     for path in paths:
         image = read(path)
         faces = find(recognisers["before"], image)
@@ -153,7 +155,9 @@ def measure_false(recognisers: dict[str, Recogniser], paths: Iterable[Path]) -> 
     return {
         "photos": photos,
         "faces": dict(faces),
-        "mean ms of a photo without a face": {n: round(float(np.mean(t)), 1) for n, t in milliseconds.items()},
+        "mean ms of a photo without a face": {
+            n: round(float(np.mean(t)), 1) for n, t in milliseconds.items()
+        },
     }
 
 

@@ -1,9 +1,9 @@
 """Quality of a face: one number in 0..1 for how well it can be identified, higher is better.
 
-The quality is the estimated probability that identification is right with this face, relative to a face without
-any fault. Identification is right if the face is more similar to three other photos of its person than the
-threshold of a collection, and than to any stranger. The model is a logistic regression on faults, each 0 for a
-good face::
+The quality is the estimated probability that identification is right with this face, relative to a face
+without any fault. Identification is right if the mean similarity of the face to three other photos of its
+person exceeds the embedder's threshold, and the similarity to every stranger. The model is a logistic
+regression on faults, each 0 for a good face::
 
     quality = sigmoid(bias - sum(weight * fault)) / sigmoid(bias)
 
@@ -13,18 +13,17 @@ fault
 small      octaves by which the face is smaller than 40 px, at most 3
 blurred    octaves by which the chip is less sharp than 0.26 (`faceindex.recognition.sharpness`, of a chip
            of 112 px), at most 3
-turned     distance of the nose from the line between the middles of eyes and mouth, over the length of that
-           line, beyond 0.1
-tilted     distance of the nose from its usual place along that line (0.56), over its length, beyond 0.08
+turned     how far the distance of the eyes is below 0.88 of that from the eyes to the mouth, at most 0.5
+nodded     how far the nose is from the middle between eyes and mouth towards the eyes, as a share of their
+           distance, at most 0.5
 cut        share of the box that lies outside of the photo
 doubtful   how far the detector's score is below `DetectorSpec.sure`, in log-odds; 1 at the threshold
 weak       how far the norm is below `NormScale.good`, in steps of `NormScale.step`, at most 4
 =========  ===========================================================================================
 
-The faults *turned* and *tilted* need landmarks, *doubtful* a detector with a known `sure`, *weak* an embedder
+The faults *turned* and *nodded* need landmarks, *doubtful* a detector with a known `sure`, *weak* an embedder
 with a known `EmbedderSpec.norm`; what is missing counts as no fault. The norm tells much of what the other
-faults tell, so there are two sets of weights. `benchmarks/quality.py` fits and tests them; `docs/export.md` has
-the results.
+faults tell, so there are two sets of weights. `benchmarks/quality.py` fits and tests them.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ from faceindex.types import F32, I64
 
 __all__ = ["FAULTS", "WITHOUT_NORM", "WITH_NORM", "Weights", "faults_of_faces", "quality_of_faces"]
 
-FAULTS = ("small", "blurred", "turned", "tilted", "cut", "doubtful", "weak")
+FAULTS = ("small", "blurred", "turned", "nodded", "cut", "doubtful", "weak")
 
 _LARGE = 40.0  # px
 _SHARP = 0.26
 _SHARP_CHIP = 112  # px, to which the sharpness is converted: gradients are per pixel
 _OCTAVES = 3.0
-_NOSE_ASIDE = 0.1
-_NOSE_AT, _NOSE_ALONG = 0.56, 0.08
+_EYES_APART = 0.88
+_NOSE_ALONG = 0.5
 _MOST_POSE = 0.5
 _STEPS = 4.0
 
@@ -58,9 +57,10 @@ class Weights:
     faults: tuple[float, ...]
 
 
-# Fitted on one half of the people by `benchmarks/quality.py`.
-WITH_NORM = Weights(3.0, (1.0, 2.0, 0.0, 0.0, 2.0, 2.5, 2.0))
-WITHOUT_NORM = Weights(3.0, (1.0, 2.0, 0.0, 0.0, 2.0, 2.5, 0.0))
+# Fitted on one half of the people (`benchmarks/quality.py`): with the norm by mobilefacenet, without it by
+# mobilefacenet and dlib together. The detector was mtcnn.
+WITH_NORM = Weights(3.5, (1.2, 1.8, 3.0, 1.9, 1.7, 5.3, 2.4))
+WITHOUT_NORM = Weights(2.2, (1.4, 3.7, 1.8, 4.6, 2.3, 6.4, 0.0))
 
 
 def quality_of_faces(
@@ -119,14 +119,14 @@ def faults_of_faces(
     inside = (np.minimum(corners[:, 2:], sizes) - np.maximum(corners[:, :2], 0)).clip(0).prod(axis=1)
     side = np.sqrt(area)
     chip = _SHARP_CHIP if embedder is None else embedder.alignment.size
-    turned, tilted = _pose(landmarks.astype(np.float64))
+    turned, nodded = _pose(landmarks.astype(np.float64))
     none = np.zeros(len(boxes))
     return np.stack(
         [
             _octaves_below(side, _LARGE),
             _octaves_below(sharpness.astype(np.float64) * chip / _SHARP_CHIP, _SHARP),
             turned,
-            tilted,
+            nodded,
             1 - inside / np.where(area > 0, area, np.inf),
             none if detector is None or detector.sure is None else _doubt(scores, detector),
             none
@@ -143,13 +143,13 @@ def _octaves_below(values: np.ndarray, good: float) -> np.ndarray:
 
 
 def _pose(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far the nose is aside and along, beyond what is usual; 0 without landmarks."""
+    """Return how far the face is turned aside, and up or down; 0 without landmarks."""
     eyes, mouth = landmarks[:, :2].mean(axis=1), landmarks[:, 3:].mean(axis=1)
     line, nose = mouth - eyes, landmarks[:, 2] - eyes
     squared = np.maximum((line**2).sum(axis=1), 1e-12)
-    aside = np.abs(line[:, 0] * nose[:, 1] - line[:, 1] * nose[:, 0]) / squared
-    along = np.abs((line * nose).sum(axis=1) / squared - _NOSE_AT)
-    beyond = (aside - _NOSE_ASIDE).clip(0, _MOST_POSE), (along - _NOSE_ALONG).clip(0, _MOST_POSE)
+    apart = np.linalg.norm(landmarks[:, 1] - landmarks[:, 0], axis=1) / np.sqrt(squared)
+    along = (line * nose).sum(axis=1) / squared
+    beyond = (_EYES_APART - apart).clip(0, _MOST_POSE), (_NOSE_ALONG - along).clip(0, _MOST_POSE)
     return np.nan_to_num(beyond[0]), np.nan_to_num(beyond[1])
 
 

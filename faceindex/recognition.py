@@ -212,8 +212,8 @@ class Recogniser:
 
         A face counts if its score reaches the threshold of the detector's spec and most of its box
         lies on the photo: embeddings of faces that are cut off at the edge are more similar to each
-        other than to any whole face. Photos without a face are searched again: at scales in between, turned by
-        quarter turns, and for a face that fills the frame.
+        other than to any whole face. Photos without a face are searched again: at scales in between,
+        turned by quarter turns, and for a face that fills the frame.
 
         Returns
         -------
@@ -248,9 +248,7 @@ class Recogniser:
                 detector=self.detector.spec,
                 embedder=self.embedder.spec,
             )
-            faces.append(
-                Faces(*measures[:3], vectors[mine], norms[mine], sharp[mine], quality, full.turns)
-            )
+            faces.append(Faces(*measures[:3], vectors[mine], norms[mine], sharp[mine], quality, full.turns))
         return faces
 
     def detect(self, photos: Sequence[LoadedPhoto]) -> list[Detections]:
@@ -298,9 +296,7 @@ class Recogniser:
             return []
         found = self.detector.detect(pictures, min_faces=min_faces)
         _check_detections(found, len(pictures), self.detector.spec)
-        return [
-            faces[self._usable(faces, picture)] for faces, picture in zip(found, pictures, strict=True)
-        ]
+        return [faces[self._usable(faces, picture)] for faces, picture in zip(found, pictures, strict=True)]
 
     def _usable(self, detections: Detections, image: Image) -> BoolArray:
         inside = share_inside(detections, image.shape[1], image.shape[0])

@@ -1,8 +1,8 @@
 """Second looks: search a photo once more, in other ways, if a detector found no face on it.
 
 The turned look is also for photos on which all faces are doubtful, if the detector's spec states from which
-score a face is sure. On a photo that is stored sideways, mtcnn finds something for a face on 88 of 240 photos;
-most of it is skin. Measured by `benchmarks/second_looks.py`.
+score a face is sure: on 88 of 240 photos that were stored sideways or upside down, mtcnn took something else
+for a face. `benchmarks/second_looks.py` has the results.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def look_turned(
     list of Detections
         In pixels of the given images, with their turns.
     """
-    coarse = [max(side, _COARSE * min(image.shape[:2])) for image, side in zip(images, min_faces, strict=True)]
+    coarse = [
+        max(side, _COARSE * min(image.shape[:2])) for image, side in zip(images, min_faces, strict=True)
+    ]
     best = [Detections.empty()] * len(images)
 
     def search(which: Sequence[int], turn: int, sides: Sequence[float]) -> None:
@@ -121,7 +123,7 @@ def look_padded(
 
 
 def share_inside(faces: Detections, width: int, height: int) -> F32:
-    """Return the share of each face's box that lies on an image, (n,) float32; 0 for a box without an area."""
+    """Return the share (n,) float32 of each face's box that lies on an image; 0 for a box without an area."""
     corners, limits = faces.boxes, np.array([width, height], np.float32)
     inside = np.minimum(corners[:, 2:], limits) - np.maximum(corners[:, :2], 0)
     with np.errstate(invalid="ignore", over="ignore"):  # infinity minus infinity is NaN

@@ -1,7 +1,7 @@
 """Quarter turns of images and of the points on them.
 
 A *turn* is 0, 90, 180 or 270: the degrees by which an image is turned clockwise. Coordinates run from the
-left and upper edge of the image, so a point (x, y) of an image of height h moves to (h - y, x) at a turn of 90.
+left and upper edge of the image, so a turn of 90 moves a point (x, y) of an image of height h to (h - y, x).
 """
 
 from __future__ import annotations

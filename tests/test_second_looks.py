@@ -171,9 +171,7 @@ def test_an_index_keeps_the_turn_and_cuts_upright(
         expected = index.crop(faces[0])
         for face in faces.values():
             np.testing.assert_array_equal(index.crop(face), expected)
-            np.testing.assert_array_equal(
-                index.crop(face, aligned=True), index.crop(faces[0], aligned=True)
-            )
+            np.testing.assert_array_equal(index.crop(face, aligned=True), index.crop(faces[0], aligned=True))
         assert len({face.quality for face in faces.values()}) == 1
         sheets = [index.sheets.faces([face.face]) for face in faces.values()]
         for sheet in sheets[1:]:

@@ -60,8 +60,8 @@ def write_embeddings(
       unicode, ``box`` (n, 4) float32, ``score`` (n,) float32, ``cluster`` (n,) int64 (-1: none),
       ``similarity`` (n,) float32 (NaN: none), ``quality`` (n,) float32, ``turn`` (n,) int64 and ``embedder``
       () unicode. No pickle: ``numpy.load(file, allow_pickle=False)``.
-    - ``csv``: face, photo, cluster, norm, quality and v0 to v(d-1). Numbers are the shortest that give the same
-      float32.
+    - ``csv``: face, photo, cluster, norm, quality and v0 to v(d-1). Numbers are the shortest that give the
+      same float32.
     - ``parquet``: the columns of ``npz``, ``vector`` as fixed-size lists; needs pyarrow.
 
     Parameters

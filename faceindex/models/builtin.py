@@ -10,6 +10,7 @@ from faceindex.models.spec import (
     DetectorSpec,
     EmbedderSpec,
     ModelOption,
+    NormScale,
     Spec,
     WeightFile,
 )
@@ -236,6 +237,7 @@ BUILTIN: tuple[Spec, ...] = (
             blurred=0.0,  # blurred strangers resemble each other less than sharp ones
         ),
         licence="MIT (network: Apache-2.0)",
+        norm=NormScale(good=66.0, step=10.0, source="benchmarks/quality.py"),
         weights=(
             WeightFile(
                 name="mobilefacenet.tflite",
