@@ -38,7 +38,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("detect",),
     ("align",),
     ("embed",),
-    ("compiled", "devices", "state_dicts"),
+    ("compiled", "devices", "onnx_sessions", "state_dicts"),
     ("models",),
     ("images",),
     ("cores", "types", "errors", "files", "locks", "documents"),
@@ -71,6 +71,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "numba": ("compiled.py",),
     "dlib": ("detect/dlib_*", "align.py"),
     "torch": ("detect/*", "embed/*", "devices.py", "state_dicts.py", "recognition.py"),
+    "onnxruntime": ("onnx_sessions.py",),
     "matplotlib": ("evaluation/plots.py",),
     "pandas": ("api/frames.py", "api/index.py"),
     "pyarrow": ("export/embeddings.py",),
@@ -91,7 +92,18 @@ HOMES: dict[str, tuple[str, ...]] = {
 }
 """The modules that may import a library."""
 
-HEAVY = ("torch", "dlib", "_dlib_pybind11", "sklearn", "numba", "hnswlib", "numpy", "scipy", "PIL")
+HEAVY = (
+    "torch",
+    "onnxruntime",
+    "dlib",
+    "_dlib_pybind11",
+    "sklearn",
+    "numba",
+    "hnswlib",
+    "numpy",
+    "scipy",
+    "PIL",
+)
 
 
 @dataclass(frozen=True)

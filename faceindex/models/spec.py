@@ -17,6 +17,7 @@ __all__ = [
     "Kind",
     "ModelOption",
     "NormScale",
+    "PixelScale",
     "Spec",
     "WeightFile",
 ]
@@ -52,6 +53,9 @@ class WeightFile:
         Address from which `faceindex.models.fetch` downloads the file.
     also : tuple of WeightFile
         Other files with the same weights; any of them can be used instead.
+    elsewhere : tuple of str
+        Where other programs keep the same file: paths that begin with ``~`` or an environment variable, or
+        absolute ones. They are searched last.
     """
 
     name: str
@@ -62,6 +66,7 @@ class WeightFile:
     package_path: str | None = None
     url: str | None = None
     also: tuple[WeightFile, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,21 @@ class Alignment:
 
     name: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PixelScale:
+    """How pixel values from 0 to 255 become the input of a network: ``(x - mean) / divisor``.
+
+    Attributes
+    ----------
+    mean : float
+    divisor : float
+        More than 0.
+    """
+
+    mean: float
+    divisor: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +247,8 @@ class DetectorSpec:
         landmarks.
     weights : tuple of WeightFile
     options : tuple of ModelOption
+    run_by_us : bool
+        Whether the authors of faceindex ran these weights. If not, they tested the code with other weights.
     """
 
     name: str
@@ -245,6 +267,7 @@ class DetectorSpec:
     box: BoxShape | None = None
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
+    run_by_us: bool = True
     kind: Literal["detector"] = "detector"
 
     @property
@@ -274,12 +297,18 @@ class EmbedderSpec:
         Similarity above which two faces, compared on their own, count as the same person.
     threshold_source : str
         How the threshold was measured.
-    calibration : Calibration
+    calibration : Calibration or None
+        None if it was not measured.
     licence : str
     norm : NormScale or None
         What the norm says about a face; None if it says nothing, or if it is unknown.
     weights : tuple of WeightFile
     options : tuple of ModelOption
+    scale : PixelScale or None
+        `normalisation` in numbers, for targets that run any network (`faceindex.embed.onnx`); None if the
+        target normalises in another way.
+    run_by_us : bool
+        As in `DetectorSpec`.
     """
 
     name: str
@@ -291,11 +320,13 @@ class EmbedderSpec:
     normalisation: str
     threshold: float
     threshold_source: str
-    calibration: Calibration
+    calibration: Calibration | None
     licence: str
     norm: NormScale | None = None
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
+    scale: PixelScale | None = None
+    run_by_us: bool = True
     kind: Literal["embedder"] = "embedder"
 
 
