@@ -48,8 +48,8 @@ _CANDIDATE = 0.3
 # landmarks from those at full or nearly full size is 11 % of the face's side at 16 px, 6 % at 24 px, 4 % at
 # 40 px and 3 % from 60 px (medians of the 94 faces). In 1,000 pairs of LFW with MobileFaceNet, one photo was
 # reduced to a face of 37 px. Of the same-person pairs, 94.6 % are above the similarity that 1 % of the others
-# exceed if the network gets the face at 20 px, 99.2 % if it gets it at 29 px, and 99.0 % with the landmarks of
-# the full-size photo.
+# exceed if the network gets the face at 20 px, 99.2 % if it gets it at 29 px, and 99.0 % with the landmarks
+# of the full-size photo.
 _SMALL = 36.0
 # Side of the input of a closer look, and that of the face's longer edge on it. Looks with 64 px and 40 px,
 # hence less of the surroundings, lose 1 % of the faces of group_photos.
