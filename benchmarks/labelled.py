@@ -10,10 +10,13 @@ from typing import Literal
 import numpy as np
 
 from faceindex import FaceIndex
-from faceindex.models import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, names
+from faceindex.models import names, recommended
 from faceindex.types import F32, BoolArray
 
 __all__ = ["Labelled", "add_model_arguments", "load", "result_name"]
+
+# The models that `index` chooses if their weights are there, as they are here.
+DEFAULT_DETECTOR, DEFAULT_EMBEDDER = (spec.name for spec in recommended())
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,7 @@ def measured(name: str, quick: bool, *, trained: bool) -> list[dict[str, object]
     rows: list[dict[str, object]] = run_child(__file__, "--worker", name, *flags)
     for row in rows:
         photos = (QUICK if quick else 80) if trained else FEW
-        row["peak_mib"] = peak_memory(name, str(row["embedder"]) or models.DEFAULT_EMBEDDER, photos)
+        row["peak_mib"] = peak_memory(name, str(row["embedder"]) or models.recommended()[1].name, photos)
     return rows
 
 

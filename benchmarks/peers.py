@@ -11,6 +11,7 @@ exists is kept; ``--again`` builds it anew::
 - face_recognition: with dlib compiled from source against OpenBLAS. Takes a quarter of an hour and needs a
   C++ compiler and OpenBLAS's library and headers.
 - face_recognition-wheels: the same with the wheels of dlib-bin, which are built without BLAS.
+- network-runtimes: LiteRT, ONNX Runtime and OpenVINO.
 - opencv: the wheel, for its face detector (YuNet).
 - insightface, deepface: installed only. They download their models on first use; if the files are missing,
   the peer cannot be measured and this script prints which file is missing.
@@ -93,6 +94,10 @@ PEERS = {
         (("dlib-bin", *_FACE_RECOGNITION), ("--no-deps", "face_recognition==1.3.0")),
         ("face_recognition", "face_recognition_models", "dlib-bin", "numpy", "pillow"),
         _DLIB_FACTS,
+    ),
+    "network-runtimes": Peer(
+        (("ai-edge-litert", "onnx", "onnxruntime", "openvino", "numpy"),),
+        ("ai-edge-litert", "onnx", "onnxruntime", "openvino", "numpy"),
     ),
     "opencv": Peer(
         (("opencv-python-headless>=4.10",),),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnxruntime
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from faceindex.errors import WeightsInvalid
 
-__all__ = ["OnnxSession"]
+__all__ = ["OnnxSession", "reason"]
 
-_ERRORS_ONLY = 3  # of the levels of messages; warnings about the graph are of no use to the user
+_FATAL = 4  # of the levels of messages that ONNX Runtime prints; errors are raised anyway
+_OUT_OF_MEMORY = ("out of memory", "allocate memory", "bad allocation", "bad_alloc")
 
 
 class OnnxSession:
@@ -39,6 +41,8 @@ class OnnxSession:
     ----------
     on_gpu : bool
         Whether the network runs on a CUDA device.
+    device : str
+        The device that it runs on.
     """
 
     def __init__(self, content: bytes, name: str, *, device: str = "cpu") -> None:
@@ -46,7 +50,7 @@ class OnnxSession:
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL
         # The pattern of memory is planned again for each new size of an input, and gains nothing.
         options.enable_mem_pattern = False
         providers = _providers(device)
@@ -54,24 +58,37 @@ class OnnxSession:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # a class for each kind of failure, all directly below Exception
-            reason = " ".join(str(error).split()).rstrip(".")
             raise WeightsInvalid(
-                f"ONNX Runtime cannot load {name}: {reason}.",
-                "Delete the file and get the published one again.",
+                f"{name} cannot be run as an ONNX network: {reason(error)}.",
+                "Get the file again, or update ONNX Runtime with `pip install --upgrade onnxruntime`.",
             ) from error
+        self.device = device if self.on_gpu else "cpu"
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    @property
+    def inputs(self) -> Sequence[Any]:
+        """What the file declares: ``name``, ``type`` and ``shape``, of numbers, names and None."""
+        return self._session.get_inputs()  # type: ignore[no-any-return]
+
+    @property
+    def outputs(self) -> Sequence[Any]:
+        """As `inputs`."""
+        return self._session.get_outputs()  # type: ignore[no-any-return]
+
+    def run(
+        self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
+    ) -> list[NDArray[Any]]:
         """Run the network.
 
         Parameters
         ----------
         inputs : mapping
             An array for each input, by name.
+        outputs : sequence of str, optional
+            Names of the outputs to compute. None means all, in the order of the file.
 
         Returns
         -------
         list of arrays
-            In the order of the file.
 
         Raises
         ------
@@ -80,12 +97,18 @@ class OnnxSession:
             batches.
         """
         try:
-            outputs: list[NDArray[Any]] = self._session.run(None, dict(inputs))
+            found: list[NDArray[Any]] = self._session.run(outputs, dict(inputs))
         except Exception as error:
-            if "allocate memory" in str(error):
+            if any(words in str(error).lower() for words in _OUT_OF_MEMORY):
                 raise MemoryError(str(error)) from error
             raise
-        return outputs
+        return found
+
+
+def reason(error: BaseException) -> str:
+    """Return the message of an exception of ONNX Runtime as a clause, without its prefix."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+    return text.rstrip(". ") or type(error).__name__
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, object]]]:

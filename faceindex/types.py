@@ -23,9 +23,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["F32", "I32", "I64", "U8", "BoolArray", "Detections", "Faces", "Graph", "Image"]
+__all__ = ["F32", "F64", "I32", "I64", "U8", "BoolArray", "Detections", "Faces", "Graph", "Image"]
 
 F32: TypeAlias = NDArray[np.float32]
+F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 I32: TypeAlias = NDArray[np.int32]
 U8: TypeAlias = NDArray[np.uint8]

@@ -213,8 +213,9 @@ def album(fake_models: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A folder with photos; the fake models have the names of the default models."""
     from faceindex import models
 
-    models.register(replace(fake_models.DETECTOR, name=models.DEFAULT_DETECTOR), replace=True)
-    models.register(replace(fake_models.EMBEDDER, name=models.DEFAULT_EMBEDDER), replace=True)
+    for kind, fake in (("detector", fake_models.DETECTOR), ("embedder", fake_models.EMBEDDER)):
+        choice = getattr(models.choose(), kind)
+        models.register(replace(fake, name=choice), replace=True)
     fake_models.make_album(tmp_path / "photos")
     Image.new("RGB", (96, 96), (64, 64, 128)).save(tmp_path / "someone.jpg", quality=95)
     monkeypatch.chdir(tmp_path)

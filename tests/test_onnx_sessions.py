@@ -14,7 +14,7 @@ from faceindex.onnx_sessions import OnnxSession
 
 
 def test_a_network_runs_on_the_cpu_with_one_thread(
-    onnx_files: ModuleType, monkeypatch: pytest.MonkeyPatch
+    onnx_messages: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: list[onnxruntime.SessionOptions] = []
     real = onnxruntime.InferenceSession
@@ -24,15 +24,15 @@ def test_a_network_runs_on_the_cpu_with_one_thread(
         return real(content, chosen, **more)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", recorded)
-    session = OnnxSession(onnx_files.relu_model(), "relu.onnx")
+    session = OnnxSession(onnx_messages.relu_model(), "relu.onnx")
     (y,) = session.run({"x": np.array([[-1, 0, 2]], np.float32)})
     assert y.tolist() == [[0, 0, 2]]
     assert not session.on_gpu
     assert options[0].intra_op_num_threads == options[0].inter_op_num_threads == 1
 
 
-def test_threads_may_share_a_session(onnx_files: ModuleType) -> None:
-    session = OnnxSession(onnx_files.relu_model(shape=("n", 3)), "relu.onnx")
+def test_threads_may_share_a_session(onnx_messages: ModuleType) -> None:
+    session = OnnxSession(onnx_messages.relu_model(shape=("n", 3)), "relu.onnx")
 
     def run(n: int) -> bool:
         x = np.full((n, 3), n, np.float32)
@@ -42,10 +42,10 @@ def test_threads_may_share_a_session(onnx_files: ModuleType) -> None:
         assert all(pool.map(run, range(1, 50)))
 
 
-def test_a_damaged_file_is_named(onnx_files: ModuleType) -> None:
-    for content in (b"", b"not a network", onnx_files.relu_model()[:-20]):
+def test_a_damaged_file_is_named(onnx_messages: ModuleType) -> None:
+    for content in (b"", b"not a network", onnx_messages.relu_model()[:-20]):
         with pytest.raises(
-            WeightsInvalid, match=r"ONNX Runtime cannot load broken\.onnx: .*\. Delete the file"
+            WeightsInvalid, match=r"broken\.onnx cannot be run as an ONNX network: .*\. Get the file again"
         ):
             OnnxSession(content, "broken.onnx")
 
@@ -75,6 +75,7 @@ def test_the_device_decides_the_providers(
     monkeypatch.setattr(onnxruntime, "InferenceSession", recorded)
     session = OnnxSession(b"", "x.onnx", device=device)
     assert found == expected
+    assert session.device == (device if len(expected) > 1 else "cpu")
     assert session.on_gpu == (len(expected) > 1)
 
 

@@ -19,6 +19,7 @@ from faceindex.models import (
     Spec,
     WeightFile,
 )
+from faceindex.models.calibrations import stored_calibration
 from faceindex.models.plugins import plugins
 from faceindex.models.weights import find_acceptance
 
@@ -84,7 +85,7 @@ def weights_of(spec: Spec) -> list[WeightState]:
 def provider(spec: Spec) -> str:
     """Return the name of the package that provides a model."""
     plugin = plugins(spec.kind).get(spec.name)
-    return plugin.distribution if plugin is not None and plugin.spec is spec else "faceindex"
+    return plugin.distribution if plugin is not None and plugin.provides(spec) else "faceindex"
 
 
 def headline(spec: Spec) -> list[str]:
@@ -103,6 +104,8 @@ def details(spec: Spec, states: list[WeightState]) -> list[tuple[str, str]]:
         rows.append(("" if number else "options", _option(option)))
     if not isinstance(spec, ClustererSpec):
         rows.append(("licence", spec.licence))
+        if not spec.run_by_us:
+            rows.append(("tested", "not run by us"))
     rows.append(("package", provider(spec)))
     for number, state in enumerate(states):
         file = state.file
@@ -127,6 +130,8 @@ def _origin(file: WeightFile) -> list[str]:
         lines.append(f"part of the package {file.package}: {file.package_path}")
     if file.url:
         lines.append(f"downloaded from {file.url}")
+    if file.elsewhere:
+        lines.append(f"also found at {', '.join(file.elsewhere)}")
     return lines
 
 
@@ -157,20 +162,34 @@ def _rows_of(spec: Spec) -> list[tuple[str, str]]:
             )
             rows.append(("", shape.source))
         return rows
-    calibration = spec.calibration
+    unknown = "unknown: it was not measured"
     return [
         ("dimension", f"{spec.dimension}"),
         ("chips", f"{spec.alignment.size} px, {spec.colour}, aligned as '{spec.alignment.name}'"),
         ("normalisation", spec.normalisation),
-        ("threshold", f"similarity {spec.threshold:g}"),
+        ("threshold", unknown if spec.threshold is None else f"similarity {spec.threshold:g}"),
         ("", spec.threshold_source),
-        (
-            "calibration",
-            f"slope {calibration.slope:g}, midpoint {calibration.midpoint:g}, "
-            f"consensus {calibration.consensus:g}, blurred below {calibration.blurred:g}",
-        ),
-        ("", calibration.source),
+        *_calibration_rows(spec),
     ]
+
+
+def _calibration_rows(spec: EmbedderSpec) -> list[tuple[str, str]]:
+    calibration, stored = spec.calibration, stored_calibration(spec)
+    rows: list[tuple[str, str]] = []
+    if calibration is None:
+        text = f"none; `faceindex models calibrate {spec.name}` measures it"
+    else:
+        text = (
+            f"slope {calibration.slope:g}, midpoint {calibration.midpoint:g}, "
+            f"consensus {calibration.consensus:g}, blurred below {calibration.blurred:g}"
+        )
+        rows.append(("", calibration.source))
+    if stored is not None:
+        if stored.created is not None and not stored.problem:
+            rows.append(("", f"calibrated by you on {stored.created.astimezone():%Y-%m-%d}: {stored.path}"))
+        elif stored.problem:
+            rows.append(("", f"not used: {stored.problem}"))
+    return [("calibration", text), *rows]
 
 
 def _option(option: ModelOption) -> str:
@@ -188,11 +207,24 @@ def as_json(spec: Spec) -> Json:
     first: dict[str, Json] = {"kind": spec.kind, "name": spec.name, "usable": True, "package": provider(spec)}
     if isinstance(spec, ClustererSpec):
         return {**first, **document}
+    if isinstance(spec, EmbedderSpec):
+        document["calibrated_by_user"] = _stored_as_json(spec)
     return {
         **first,
         **document,
         "ready": all(state.problem is None for state in states),
         "weights": [_state_as_json(state) for state in states],
+    }
+
+
+def _stored_as_json(spec: EmbedderSpec) -> Json:
+    stored = stored_calibration(spec)
+    if stored is None:
+        return None
+    return {
+        "path": str(stored.path),
+        "created": None if stored.created is None else stored.created.isoformat(),
+        "problem": stored.problem or None,
     }
 
 
@@ -227,4 +259,5 @@ def _file_as_json(file: WeightFile) -> dict[str, Json]:
         "package": file.package,
         "package_path": file.package_path,
         "url": file.url,
+        "elsewhere": file.elsewhere,
     }

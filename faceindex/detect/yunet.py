@@ -255,7 +255,8 @@ def _levels(index: int, image: Image, smallest: float) -> list[_Level]:
     if abs(scale - 1) < _SAME_SCALE:
         scale = 1.0
     scale = min(scale, math.sqrt(MOST_PIXELS / (height * width)))
-    pixels, pyramid = image, []
+    pixels: U8 = image
+    pyramid: list[U8] = []
     while not pyramid or max(pixels.shape[:2]) > _LONGEST:
         pixels = _resized(pixels, scale)
         pyramid.append(pixels)
@@ -284,7 +285,8 @@ def _resized(pixels: U8, scale: float) -> U8:
         return pixels
     plane = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
     scaled: U8 = functional.interpolate(plane, size=shape, mode="bilinear", antialias=True)[0].numpy()
-    return scaled.transpose(1, 2, 0)
+    upright: U8 = scaled.transpose(1, 2, 0)
+    return upright
 
 
 def _no_candidates() -> Candidates:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from faceindex.devices import BatchSize
 from faceindex.embed.chips import check_chips, to_unit_length
-from faceindex.embed.mobilefacenet_net import SIZE, FoldedNetwork, TorchNetwork
+from faceindex.embed.mobilefacenet_net import SIZE, TorchNetwork
 from faceindex.models.spec import EmbedderSpec
 from faceindex.types import F32, U8
+
+if TYPE_CHECKING:
+    from faceindex.embed.mobilefacenet_folded import FoldedNetwork
 
 __all__ = ["MobileFaceNet"]
 
 # Chips per pass on a CPU: with 1, 2, 4 and 8 a chip takes 5.8, 5.5, 5.4 and 4.8 ms (one AVX-512 core).
 _BATCH = 8
+# The first chips of a process on a CPU go through the plain module: importing numba and loading the compiled
+# loops takes 0.8 s, as long as 120 chips take longer there. A batch of `index` is larger than this.
+_PLAIN_CHIPS = 24
 # Bytes per chip in a pass on a GPU: float32 input and the two largest activations.
 _CHIP_BYTES = 4 * (3 * SIZE**2 + 2 * 128 * 56**2)
 
@@ -41,12 +49,9 @@ class MobileFaceNet:
         self._device = torch.device(device)
         self._flip = flip
         self._batch = BatchSize(device, cpu=_BATCH, item_bytes=_CHIP_BYTES)
-        weight = spec.weights[0]
+        self._module = TorchNetwork(spec.weights[0]).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._folded: FoldedNetwork | None = None
-        if self._device.type == "cpu":
-            self._folded = FoldedNetwork(weight, _BATCH)
-        else:
-            self._module = TorchNetwork(weight).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._chips = 0  # so far, on a CPU
 
     def outputs(self, chips: U8) -> F32:
         """Return the network's own outputs, not scaled to unit length.
@@ -70,6 +75,12 @@ class MobileFaceNet:
         if not len(chips):
             return np.empty((0, self.spec.dimension), np.float32)
         with torch.inference_mode():
+            if self._device.type == "cpu" and self._folded is None:
+                self._chips += len(chips)
+                if self._chips > _PLAIN_CHIPS:
+                    from faceindex.embed.mobilefacenet_folded import FoldedNetwork  # imports numba
+
+                    self._folded = FoldedNetwork(self.spec.weights[0], _BATCH)
             return np.concatenate(self._batch.run(len(chips), lambda part: self._pass(chips[part])))
 
     def embed(self, chips: U8) -> tuple[F32, F32]:
@@ -98,7 +109,7 @@ class MobileFaceNet:
         """Pass chips through the network together."""
         found = self._forward(chips)
         if self._flip:
-            found = (found + self._forward(chips[:, :, ::-1])) / 2
+            found = (found + self._forward(chips[:, :, ::-1])) / np.float32(2)
         return found
 
     def _forward(self, chips: U8) -> F32:

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, distributions, entry_points
 
 from faceindex.errors import BrokenModel
@@ -47,6 +47,9 @@ class Plugin:
         None if the model cannot be used.
     reason : str
         Why the model cannot be used, as a clause; empty if it can.
+    own : bool
+        Whether it is an embedder of the user's own (`faceindex.models.own`); `distribution` is then the path
+        of its description.
     """
 
     kind: Kind
@@ -54,9 +57,21 @@ class Plugin:
     distribution: str
     spec: Spec | None
     reason: str = ""
+    own: bool = False
+
+    def provides(self, spec: Spec) -> bool:
+        """Return whether a spec is the one of this model; its calibration may be the user's."""
+        if isinstance(spec, EmbedderSpec) and isinstance(self.spec, EmbedderSpec):
+            return replace(spec, calibration=self.spec.calibration) == self.spec
+        return spec is self.spec
 
     def error(self) -> BrokenModel:
         """Create the error to raise when this unusable model is requested."""
+        if self.own:
+            return BrokenModel(
+                f"Your own embedder '{self.name}' cannot be used: {self.reason}.",
+                f"Remove it with `faceindex models remove {self.name}`, and add it again.",
+            )
         return BrokenModel(
             f"The {self.kind} '{self.name}' of {self.distribution} cannot be used: {self.reason}.",
             f"Repair it with `pip install --upgrade {self.distribution}`, or uninstall it.",

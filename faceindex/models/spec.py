@@ -16,6 +16,7 @@ __all__ = [
     "EmbedderSpec",
     "Kind",
     "ModelOption",
+    "PixelScale",
     "Spec",
     "WeightFile",
 ]
@@ -51,6 +52,9 @@ class WeightFile:
         Address from which `faceindex.models.fetch` downloads the file.
     also : tuple of WeightFile
         Other files with the same weights; any of them can be used instead.
+    elsewhere : tuple of str
+        Where other programs keep the same file: paths that begin with ``~`` or an environment variable, or
+        absolute ones. They are searched last.
     """
 
     name: str
@@ -61,6 +65,7 @@ class WeightFile:
     package_path: str | None = None
     url: str | None = None
     also: tuple[WeightFile, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,21 @@ class Alignment:
 
     name: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PixelScale:
+    """How pixel values from 0 to 255 become the input of a network: ``(x - mean) / divisor``.
+
+    Attributes
+    ----------
+    mean : float
+    divisor : float
+        More than 0.
+    """
+
+    mean: float
+    divisor: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +220,8 @@ class DetectorSpec:
         landmarks.
     weights : tuple of WeightFile
     options : tuple of ModelOption
+    run_by_us : bool
+        Whether the authors of faceindex ran these weights. If not, they tested the code with other weights.
     """
 
     name: str
@@ -216,6 +238,7 @@ class DetectorSpec:
     box: BoxShape | None = None
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
+    run_by_us: bool = True
     kind: Literal["detector"] = "detector"
 
 
@@ -236,14 +259,21 @@ class EmbedderSpec:
         Channel order of the network's input; chips are always RGB.
     normalisation : str
         Formula that normalises pixel values, in words.
-    threshold : float
-        Similarity above which two faces, compared on their own, count as the same person.
+    threshold : float or None
+        Similarity above which two faces, compared on their own, count as the same person; None if it was
+        not measured.
     threshold_source : str
         How the threshold was measured.
-    calibration : Calibration
+    calibration : Calibration or None
+        None if it was not measured: nothing is clustered or identified without a threshold then.
     licence : str
     weights : tuple of WeightFile
     options : tuple of ModelOption
+    scale : PixelScale or None
+        `normalisation` in numbers, for targets that run any network (`faceindex.embed.onnx`); None if the
+        target normalises in another way.
+    run_by_us : bool
+        As in `DetectorSpec`.
     """
 
     name: str
@@ -253,12 +283,14 @@ class EmbedderSpec:
     alignment: Alignment
     colour: Literal["RGB", "BGR"]
     normalisation: str
-    threshold: float
+    threshold: float | None
     threshold_source: str
-    calibration: Calibration
+    calibration: Calibration | None
     licence: str
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
+    scale: PixelScale | None = None
+    run_by_us: bool = True
     kind: Literal["embedder"] = "embedder"
 
 

@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 from faceindex.store.catalog import Catalog
 from faceindex.store.columns import INTEGER, Column, read_columns
 from faceindex.store.records import Assignments, FaceTable
-from faceindex.store.sqlite import corrupt, translated_errors
+from faceindex.store.sqlite import corrupt, placeholders, translated_errors
 from faceindex.types import F32, I64, Faces
 
-__all__ = ["assignments", "face_rows", "face_table", "insert_faces"]
+__all__ = [
+    "VALUE_COLUMNS",
+    "assignments",
+    "face_rows",
+    "face_table",
+    "face_values",
+    "insert_faces",
+    "sharpness_column",
+]
 
 _GEOMETRY = np.dtype(
     [
@@ -30,25 +38,40 @@ _GEOMETRY = np.dtype(
 
 # The end of it, which is all that clustering needs, in half the time.
 _SHARPNESS = np.dtype([("sharpness", "<f4")])
-_SHARPNESS_BYTES = f"substr(f.geometry, -{_SHARPNESS.itemsize})"
 
 # Similarities are read as multiples of its inverse: SQLite takes three times as long to print a real number
 # as an integer. A float32 of at least 1/64 is such a multiple; smaller ones change by less than 1e-9.
 _SIMILARITY_UNITS = 1 << 30
 
 
-def insert_faces(catalog: Catalog, photo_id: int, faces: Faces) -> None:
-    """Insert the faces of a photo; their vectors are the next rows. Inside a transaction."""
+VALUE_COLUMNS = ("geometry",)
+"""Columns of the tables ``faces`` and ``transfer_faces`` that hold what the models returned."""
+
+_VALUES = ", ".join(VALUE_COLUMNS)
+
+
+def face_values(faces: Faces) -> list[tuple[object, ...]]:
+    """Return the values of `VALUE_COLUMNS` for each face."""
     packed = np.empty(len(faces), _GEOMETRY)
     packed["boxes"], packed["landmarks"] = faces.boxes, faces.landmarks
     packed["scores"], packed["norms"] = faces.scores, faces.norms
     packed["sharpness"] = faces.sharpness
+    return [(face.tobytes(),) for face in packed]
+
+
+def insert_faces(catalog: Catalog, photo_id: int, faces: Faces) -> None:
+    """Insert the faces of a photo; their vectors are the next rows. Inside a transaction."""
     row = catalog.rows
     catalog.executemany(
-        "INSERT INTO faces (image_id, vector_row, geometry) VALUES (?, ?, ?)",
-        [(photo_id, row + i, face.tobytes()) for i, face in enumerate(packed)],
+        f"INSERT INTO faces (image_id, vector_row, {_VALUES}) VALUES (?, ?, {placeholders(VALUE_COLUMNS)})",
+        [(photo_id, row + i, *values) for i, values in enumerate(face_values(faces))],
     )
     catalog.set("rows", row + len(faces))
+
+
+def sharpness_column(table: str) -> Column:
+    """Return the column of the sharpness of faces, for `read_columns`."""
+    return f"substr({table}.geometry, -{_SHARPNESS.itemsize})", _SHARPNESS
 
 
 def face_rows(catalog: Catalog) -> tuple[I64, I64]:
@@ -81,7 +104,7 @@ def face_table(catalog: Catalog) -> FaceTable:
 
 def assignments(catalog: Catalog) -> Assignments:
     """Return all live faces without their positions."""
-    face, row, cluster, units, sharpness = _read(catalog, ["vector_row"], (_SHARPNESS_BYTES, _SHARPNESS))
+    face, row, cluster, units, sharpness = _read(catalog, ["vector_row"], sharpness_column("f"))
     return Assignments(
         face=face,
         row=row,

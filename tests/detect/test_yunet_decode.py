@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ def random_outputs(images: int, size: tuple[int, int], seed: int) -> Outputs:
     return outputs
 
 
-def decoded_in_loops(outputs: Outputs, images: int, size: tuple[int, int], threshold: float) -> list[tuple]:
+def decoded_in_loops(
+    outputs: Outputs, images: int, size: tuple[int, int], threshold: float
+) -> list[tuple[Any, ...]]:
     found = []
     for level, stride in enumerate(STRIDES):
         rows, columns = size[0] // stride, size[1] // stride

@@ -60,6 +60,15 @@ def test_outputs_equal_those_of_the_plain_network(embedder, spec, chips, monkeyp
     np.testing.assert_allclose(embedder.outputs(chips), expected, atol=2e-4)
 
 
+def test_few_chips_do_not_import_numba_and_give_the_same_vectors(make, chips):
+    plain, folded = make(), make()
+    folded.embed(chips.repeat(4, 0))
+    for start in range(0, 11, 2):
+        few = plain.embed(chips[start : start + 2])[0]
+        np.testing.assert_allclose(few, folded.embed(chips[start : start + 2])[0], atol=1e-5)
+        assert (plain._folded, folded._folded is None) == (None, False)
+
+
 def test_vectors_equal_those_of_tensorflow_lite(embedder, chips):
     # From LiteRT 2.3.0 on the same chips (benchmarks/mobilefacenet.py compares on real faces).
     canonical = {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,7 @@ def folder(monkeypatch, tmp_path):
         yield tmp_path / "weights"
 
 
-def put(folder, *names):
+def put(folder: Path, *names: str) -> None:
     for name in names:
         (folder / f"{name}.bin").write_bytes(b"abc")
 
@@ -45,7 +46,7 @@ def test_the_most_accurate_models_whose_weights_are_there(folder):
     choice = models.choose()
     assert [choice.detector, choice.embedder] == best
     assert choice.reason == "the most accurate models"
-    assert choice.better == choice.missing == ()
+    assert not choice.better and not choice.missing
 
 
 def test_a_name_is_kept(folder):

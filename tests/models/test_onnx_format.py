@@ -12,8 +12,8 @@ from faceindex.models.onnx_format import with_free_input
 from faceindex.onnx_sessions import OnnxSession
 
 
-def test_a_network_for_one_size_runs_at_any(onnx_files: ModuleType) -> None:
-    fixed = onnx_files.relu_model(shape=(1, 3))
+def test_a_network_for_one_size_runs_at_any(onnx_messages: ModuleType) -> None:
+    fixed = onnx_messages.relu_model(shape=(1, 3))
     x = np.array([[-1, 2, 3, -4]] * 2, np.float32)
     with pytest.raises(Exception, match="invalid dimensions"):
         OnnxSession(fixed, "relu.onnx").run({"x": x})
@@ -22,35 +22,40 @@ def test_a_network_for_one_size_runs_at_any(onnx_files: ModuleType) -> None:
     np.testing.assert_array_equal(y, np.maximum(x, 0))
 
 
-def test_only_declarations_change(onnx_files: ModuleType) -> None:
-    expected = onnx_files.message(
+def test_only_declarations_change(onnx_messages: ModuleType) -> None:
+    expected = onnx_messages.message(
         (1, 6),
         (2, "tests"),
         (
             7,
-            onnx_files.message(
-                (1, onnx_files.message((1, "x"), (2, "m"), (4, "Relu"))),
-                (1, onnx_files.message((1, "m"), (2, "y"), (4, "Relu"))),
+            onnx_messages.message(
+                (1, onnx_messages.message((1, "x"), (2, "m"), (4, "Relu"))),
+                (1, onnx_messages.message((1, "m"), (2, "y"), (4, "Relu"))),
                 (2, "graph"),
-                (11, onnx_files.value("x", "rows", 200)),
-                (12, onnx_files.message((1, "y"), (2, onnx_files.message((1, onnx_files.message((1, 1))))))),
+                (11, onnx_messages.value("x", "rows", 200)),
+                (
+                    12,
+                    onnx_messages.message(
+                        (1, "y"), (2, onnx_messages.message((1, onnx_messages.message((1, 1)))))
+                    ),
+                ),
             ),
         ),
-        (8, onnx_files.message((1, ""), (2, 11))),
+        (8, onnx_messages.message((1, ""), (2, 11))),
     )
-    assert with_free_input(onnx_files.relu_model(shape=(1, 3)), "relu.onnx", ("rows", 200)) == expected
+    assert with_free_input(onnx_messages.relu_model(shape=(1, 3)), "relu.onnx", ("rows", 200)) == expected
 
 
-def test_a_fixed_size_can_be_declared(onnx_files: ModuleType) -> None:
-    model = with_free_input(onnx_files.relu_model(shape=("rows", 3)), "relu.onnx", (1, 300))
+def test_a_fixed_size_can_be_declared(onnx_messages: ModuleType) -> None:
+    model = with_free_input(onnx_messages.relu_model(shape=("rows", 3)), "relu.onnx", (1, 300))
     session = OnnxSession(model, "relu.onnx")
     assert session.run({"x": np.ones((1, 300), np.float32)})[0].shape == (1, 300)
     with pytest.raises(Exception, match="invalid dimensions"):
         session.run({"x": np.ones((1, 301), np.float32)})
 
 
-def test_other_content_is_refused(onnx_files: ModuleType) -> None:
-    message, relu_model, value = onnx_files.message, onnx_files.relu_model, onnx_files.value
+def test_other_content_is_refused(onnx_messages: ModuleType) -> None:
+    message, relu_model, value = onnx_messages.message, onnx_messages.relu_model, onnx_messages.value
     for content, problem in (
         (b"", "it has 0 graphs"),
         (message((1, 6)), "it has 0 graphs"),
@@ -67,8 +72,8 @@ def test_other_content_is_refused(onnx_files: ModuleType) -> None:
             with_free_input(content, "x.onnx", ("n",))
 
 
-def test_every_cut_of_a_file_is_refused_or_read(onnx_files: ModuleType) -> None:
-    whole = onnx_files.relu_model()
+def test_every_cut_of_a_file_is_refused_or_read(onnx_messages: ModuleType) -> None:
+    whole = onnx_messages.relu_model()
     for length in range(len(whole)):
         try:
             with_free_input(whole[:length], "x.onnx", ("n", 3))

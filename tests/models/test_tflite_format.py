@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,10 +108,10 @@ def model(codes: list[int], tensors: list[Table], operators: list[Table], buffer
 WEIGHT = np.arange(2 * 3 * 3 * 1, dtype=np.float32).reshape(2, 3, 3, 1)
 
 
-def small_network(**changes):
+def small_network(**changes: Any) -> bytes:
     """A convolution of stride (2, 1) without padding and with ReLU, and an unknown operator."""
     options = Table({0: ("b", 1), 1: ("i", 1), 2: ("i", 2), 3: ("b", 1)})
-    parts = {
+    parts: dict[str, Any] = {
         "codes": [3, 150],
         "tensors": [
             tensor((1, 8, 8, 1), 0),

@@ -116,7 +116,11 @@ def test_only_a_writer_migrates_an_older_format(
 ) -> None:
     store.close()
     step = ("a new table", ("CREATE TABLE later (id INTEGER PRIMARY KEY)",))
+    before = migrations.format_version()
     monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, step))
+    with Store.open(directory) as reader:
+        assert reader.format_version == before
+    monkeypatch.setattr(migrations, "OLDEST_READABLE", before + 1)
     with pytest.raises(StoreError, match="older format"):
         Store.open(directory)
     with Store.open(directory, write=True) as migrated:
