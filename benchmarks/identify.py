@@ -349,7 +349,8 @@ def main() -> None:
             many = measure_many(
                 directory, sorted(asked)[: QUICK_MANY if options.quick else None], min(pairs, MANY_PAIRS)
             )
-            payload = {"seed": options.seed, "faces": faces, "targets": many}
+            with FaceIndex.open(directory) as index:
+                payload = {"seed": options.seed, "faces": len(index), "targets": many}
             write_result("identify_many", payload, quick=options.quick)
     if targets:
         payload = {"seed": options.seed, "faces": faces, "indexed_photos": len(indexed), "targets": targets}

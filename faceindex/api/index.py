@@ -278,13 +278,7 @@ class FaceIndex:
     ) -> Summary:
         """Bring the index up to date with folders and photos; only new and changed files are opened.
 
-        Parameters
-        ----------
-        paths : path-like or sequence of path-like
-            Folders and files.
-        retry_failed, prune, exclude, on_event, should_stop
-            As in `faceindex.pipeline.index_photos`.
-
+        Parameters are those of `faceindex.pipeline.index_photos`; `paths` are folders and files.
         Raises `UsageError` if a path does not exist, and `WeightsNotFound` or `WeightsInvalid` if the pinned
         models cannot be loaded; the index does not change.
         """

@@ -450,7 +450,8 @@ def test_plain_photos_are_identified_without_loading_the_commands(clustered, run
         "try:\n    main()\n"
         "finally:\n    print(*sys.modules, file=sys.stderr)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
         [sys.executable, "-c", start, "identify", known, "nowhere.png"],
         capture_output=True,
