@@ -10,6 +10,7 @@
     │   ├── IndexLocked             another process is writing to it
     │   ├── IndexCorrupt            its files are damaged or contradict each other
     │   ├── IndexVersionError       it was written by a newer faceindex
+    │   ├── IndexMigrated           it was moved to other models after it was opened
     │   └── PinnedModelError        the request names other models than the pinned ones
     ├── ModelError                  detectors, embedders, clusterers
     │   ├── UnknownModel            no model has this name
@@ -39,6 +40,7 @@ __all__ = [
     "ImageError",
     "IndexCorrupt",
     "IndexLocked",
+    "IndexMigrated",
     "IndexNotFound",
     "IndexVersionError",
     "ModelError",
@@ -91,6 +93,7 @@ class Reason(str, Enum):
     CORRUPT = "corrupt"
     TOO_LARGE = "too many pixels"
     IO_ERROR = "input/output error"
+    CHANGED = "changed"  # since it was indexed
     FAILED = "processing failed"  # probably not because of the photo: out of memory, a bug
 
 
@@ -139,6 +142,10 @@ class IndexCorrupt(StoreError):
 
 class IndexVersionError(StoreError):
     """The index was written by a newer faceindex."""
+
+
+class IndexMigrated(StoreError):
+    """The index was moved to other models after it was opened; open it again."""
 
 
 class PinnedModelError(StoreError):

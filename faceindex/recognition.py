@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +14,8 @@ from faceindex.detect import Detector
 from faceindex.embed import Embedder
 from faceindex.errors import BrokenModel
 from faceindex.models import DetectorSpec, EmbedderSpec, Spec
+from faceindex.quality import quality_of_faces
+from faceindex.second_looks import look_between, look_padded, look_turned, share_inside
 from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class LoadedPhoto:
     decoded : DecodedImage
         Decoded at 1/`shrink` of its full size.
     shrink : int
+        1 for pixels even if they were reduced: there is no finer decode.
     """
 
     data: bytes
@@ -72,6 +75,8 @@ class Recogniser:
     embedder : Embedder
     device : str
         Where the networks run.
+    second_looks : bool
+        Search photos without a face again, turned by quarter turns and with a border.
 
     Examples
     --------
@@ -82,10 +87,13 @@ class Recogniser:
     ((2, 4), (2, 128))
     """
 
-    def __init__(self, detector: Detector, embedder: Embedder, *, device: str = "cpu") -> None:
+    def __init__(
+        self, detector: Detector, embedder: Embedder, *, device: str = "cpu", second_looks: bool = True
+    ) -> None:
         self.detector = detector
         self.embedder = embedder
         self.device = device
+        self.second_looks = second_looks
 
     def __repr__(self) -> str:
         names = f"{self.detector.spec.name} + {self.embedder.spec.name}"
@@ -146,7 +154,8 @@ class Recogniser:
         Parameters
         ----------
         photo : path-like, bytes, (h, w, 3) uint8 array, or PIL image
-            Arrays are RGB and upright.
+            Arrays are RGB and upright. Arrays and PIL images of more than `MAX_DECODED_PIXELS` are reduced,
+            as files are when they are decoded.
         name : str, optional
             Name of the photo in messages. None means the path, or the type of the input.
 
@@ -157,14 +166,15 @@ class Recogniser:
         UsageError
             If it is none of these types.
         """
-        if isinstance(photo, (str, os.PathLike)):
-            return self.decode_photo(images.read(photo), os.fspath(photo) if name is None else name)
-        if isinstance(photo, (bytes, bytearray, memoryview)):
-            return self.decode_photo(bytes(photo), "<bytes>" if name is None else name)
-        from faceindex.images.inputs import from_pixels
+        from faceindex.images.inputs import from_pixels, input_name
 
-        name = f"<{type(photo).__name__}>" if name is None else name
-        return LoadedPhoto(b"", name, from_pixels(cast(Image, photo), name), 1)
+        name = input_name(photo) if name is None else name
+        if isinstance(photo, (str, os.PathLike)):
+            return self.decode_photo(images.read(photo), name)
+        if isinstance(photo, (bytes, bytearray, memoryview)):
+            return self.decode_photo(bytes(photo), name)
+        decoded = from_pixels(cast(Image, photo), name, reduce_above=MAX_DECODED_PIXELS)
+        return LoadedPhoto(b"", name, decoded, 1)
 
     def decode_photo(self, data: bytes, path: str) -> LoadedPhoto:
         """Decode the content of a file at the scale that the detector needs.
@@ -205,7 +215,8 @@ class Recogniser:
 
         A face counts if its score reaches the threshold of the detector's spec and most of its box
         lies on the photo: embeddings of faces that are cut off at the edge are more similar to each
-        other than to any whole face. Photos without a face are searched again at scales in between.
+        other than to any whole face. Photos without a face are searched again: at scales in between,
+        turned by quarter turns, and for a face that fills the frame.
 
         Returns
         -------
@@ -217,8 +228,33 @@ class Recogniser:
         BrokenModel
             If a model returns arrays of another shape than its protocol requires.
         """
-        found = self.detect(photos)
-        chips = [self._chips(photo, detections) for photo, detections in zip(photos, found, strict=True)]
+        found = [
+            detections.scaled(_to_full_size(photo))
+            for photo, detections in zip(photos, self.detect(photos), strict=True)
+        ]
+        return self.embed_faces(photos, found)
+
+    def embed_faces(self, photos: Sequence[LoadedPhoto], found: Sequence[Detections]) -> list[Faces]:
+        """Embed faces that are detected already, on a batch of photos.
+
+        Parameters
+        ----------
+        photos : sequence of LoadedPhoto
+        found : sequence of Detections
+            One per photo, in pixels of the upright full-size photo, as a detector with the spec of `detector`
+            returns them.
+
+        Returns
+        -------
+        list of Faces
+            One per photo, with the given boxes, landmarks and scores.
+
+        Raises
+        ------
+        BrokenModel
+            If the embedder returns arrays of another shape than its protocol requires.
+        """
+        chips = [self._chips(photo, faces) for photo, faces in zip(photos, found, strict=True)]
         if not chips:
             return []
         every = np.concatenate(chips)
@@ -226,23 +262,20 @@ class Recogniser:
         _check_vectors(embedded, len(every), self.embedder.spec)
         vectors, norms = embedded
         sharp = sharpness(every)
-        faces = []
+        result = []
         stop = 0
-        for photo, detections in zip(photos, found, strict=True):
-            start, stop = stop, stop + len(detections)
-            x, y = photo.decoded.scale
-            full = detections.scaled((1 / x, 1 / y))
-            faces.append(
-                Faces(
-                    full.boxes,
-                    full.landmarks,
-                    full.scores,
-                    vectors[start:stop],
-                    norms[start:stop],
-                    sharp[start:stop],
-                )
+        for photo, faces in zip(photos, found, strict=True):
+            start, stop = stop, stop + len(faces)
+            mine = slice(start, stop)
+            measures = faces.boxes, faces.landmarks, faces.scores, norms[mine], sharp[mine]
+            quality = quality_of_faces(
+                *measures,
+                np.array([photo.decoded.width, photo.decoded.height]),
+                detector=self.detector.spec,
+                embedder=self.embedder.spec,
             )
-        return faces
+            result.append(Faces(*measures[:3], vectors[mine], norms[mine], sharp[mine], quality, faces.turns))
+        return result
 
     def detect(self, photos: Sequence[LoadedPhoto]) -> list[Detections]:
         """Detect the faces on a batch of photos that `recognise` would return, without embedding them.
@@ -257,36 +290,43 @@ class Recogniser:
         BrokenModel
             If the detector returns arrays of another shape than its protocol requires.
         """
-        found = self._detect(photos, 1.0)
-        if factor := self.detector.spec.pyramid:
-            # An image pyramid samples face sizes in steps; a size between two steps can be missed.
-            without = [i for i, detections in enumerate(found) if not len(detections)]
-            second = self._detect([photos[i] for i in without], factor**-0.5)
-            for i, detections in zip(without, second, strict=True):
-                found[i] = detections
+        pictures = [photo.decoded.image for photo in photos]
+        min_faces = [self.detector.min_face * min(photo.decoded.scale) for photo in photos]
+        found = self._look(pictures, min_faces)
+        spec = self.detector.spec
+
+        def again(look: Callable[..., list[Detections]], which: list[int], **options: float) -> None:
+            """Search some photos once more; the look whose best face has the higher score wins."""
+            if not which:
+                return
+            chosen = [pictures[i] for i in which], [min_faces[i] for i in which]
+            for i, faces in zip(which, look(self._look, *chosen, **options), strict=True):
+                if faces.scores.max(initial=0) > found[i].scores.max(initial=0):
+                    found[i] = faces
+
+        def below(score: float) -> list[int]:
+            return [i for i, faces in enumerate(found) if faces.scores.max(initial=0) < score]
+
+        nothing = np.finfo(np.float32).tiny
+        if spec.pyramid:
+            again(look_between, below(nothing), factor=spec.pyramid)
+        if not self.second_looks:
+            return found
+        again(look_turned, below(spec.sure or nothing), threshold=spec.turned_threshold)
+        again(look_padded, below(nothing), least_inside=_MIN_VISIBLE)
         return found
 
-    def _detect(self, photos: Sequence[LoadedPhoto], times: float) -> list[Detections]:
-        if not photos:
+    def _look(self, pictures: Sequence[Image], min_faces: Sequence[float]) -> list[Detections]:
+        """Return the faces that count on each image, of at least `min_faces` pixels."""
+        if not pictures:
             return []
-        found = self.detector.detect(
-            [photo.decoded.image for photo in photos],
-            min_faces=[times * self.detector.min_face * min(photo.decoded.scale) for photo in photos],
-        )
-        _check_detections(found, len(photos), self.detector.spec)
-        return [
-            detections[self._usable(detections, photo.decoded.image)]
-            for photo, detections in zip(photos, found, strict=True)
-        ]
+        found = self.detector.detect(pictures, min_faces=min_faces)
+        _check_detections(found, len(pictures), self.detector.spec)
+        return [faces[self._usable(faces, picture)] for faces, picture in zip(found, pictures, strict=True)]
 
     def _usable(self, detections: Detections, image: Image) -> BoolArray:
-        height, width = image.shape[:2]
-        corners, limits = detections.boxes, np.array([width, height], np.float32)
-        inside = np.minimum(corners[:, 2:], limits) - np.maximum(corners[:, :2], 0)
-        with np.errstate(invalid="ignore", over="ignore"):  # infinity minus infinity is NaN
-            area = (corners[:, 2:] - corners[:, :2]).clip(0).prod(axis=1)
-        visible = inside.clip(0).prod(axis=1) / np.where(area > 0, area, np.inf)
-        usable: BoolArray = (detections.scores >= self.detector.spec.threshold) & (visible >= _MIN_VISIBLE)
+        inside = share_inside(detections, image.shape[1], image.shape[0])
+        usable: BoolArray = (detections.scores >= self.detector.spec.threshold) & (inside >= _MIN_VISIBLE)
         return usable
 
     def _shrink(self, pixels: int) -> int:
@@ -299,25 +339,24 @@ class Recogniser:
             shrink *= 2
         return shrink
 
-    def _chips(self, photo: LoadedPhoto, detections: Detections) -> U8:
+    def _chips(self, photo: LoadedPhoto, faces: Detections) -> U8:
+        """Cut the chips of faces in pixels of the full-size photo."""
         from faceindex.align import cut_chips
 
         alignment, box, decoded = self.embedder.spec.alignment, self.detector.spec.box, photo.decoded
+        detections = faces.scaled(decoded.scale)
         sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]).max(axis=1)
         finer = self._finer(photo, float(sides.min(initial=np.inf)))
         small = (sides < _SHARP_FACE) & (finer < photo.shrink)
         if not small.any():
             return cut_chips(decoded.image, detections, alignment, box=box)
-        x, y = decoded.scale
-        faces = detections[small].scaled((1 / x, 1 / y))
+        faces = faces[small]
         margin = _AROUND * (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, keepdims=True)
         around = np.concatenate([faces.boxes[:, :2] - margin, faces.boxes[:, 2:] + margin], axis=1)
         cut = []
         for i, part in enumerate(images.decode_parts(photo.data, photo.path, around, shrink=finer)):
             face = faces[i : i + 1].scaled(part.scale)
-            corner = np.array([part.left, part.top], np.float32)
-            face = Detections(face.boxes - np.tile(corner, 2), face.landmarks - corner, face.scores)
-            cut.append(cut_chips(part.image, face, alignment, box=box))
+            cut.append(cut_chips(part.image, face.shifted(-part.left, -part.top), alignment, box=box))
         chips = np.empty((len(detections), alignment.size, alignment.size, 3), np.uint8)
         chips[small] = np.concatenate(cut)
         chips[~small] = cut_chips(decoded.image, detections[~small], alignment, box=box)
@@ -330,6 +369,11 @@ class Recogniser:
         while photo.decoded.width * photo.decoded.height / finer**2 > MAX_DECODED_PIXELS:
             finer *= 2
         return finer
+
+
+def _to_full_size(photo: LoadedPhoto) -> tuple[float, float]:
+    x, y = photo.decoded.scale
+    return 1 / x, 1 / y
 
 
 def _check_detections(found: object, number: int, spec: DetectorSpec) -> None:

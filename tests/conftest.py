@@ -24,3 +24,12 @@ def fake_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     with registry.isolated():
         fakes.register_fakes()
         yield fakes
+
+
+@pytest.fixture
+def onnx_messages(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the module `onnx_messages`, which encodes small networks."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    import onnx_messages
+
+    return onnx_messages

@@ -31,15 +31,18 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("metrics",),
     ("recognition",),
+    ("second_looks",),
     ("clustering",),
     ("store",),
+    ("quality",),
     ("detect",),
     ("align",),
     ("embed",),
-    ("compiled", "devices", "state_dicts"),
+    ("compiled", "devices", "onnx_sessions", "state_dicts"),
     ("models",),
     ("images",),
     ("cores", "types", "errors", "files", "locks", "documents"),
+    ("turns",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
@@ -68,6 +71,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "numba": ("compiled.py",),
     "dlib": ("detect/dlib_*", "align.py"),
     "torch": ("detect/*", "embed/*", "devices.py", "state_dicts.py", "recognition.py"),
+    "onnxruntime": ("onnx_sessions.py",),
     "matplotlib": ("evaluation/plots.py",),
     "pandas": ("api/frames.py", "api/index.py"),
     "pyarrow": ("export/embeddings.py",),
@@ -88,7 +92,18 @@ HOMES: dict[str, tuple[str, ...]] = {
 }
 """The modules that may import a library."""
 
-HEAVY = ("torch", "dlib", "_dlib_pybind11", "sklearn", "numba", "hnswlib", "numpy", "scipy", "PIL")
+HEAVY = (
+    "torch",
+    "onnxruntime",
+    "dlib",
+    "_dlib_pybind11",
+    "sklearn",
+    "numba",
+    "hnswlib",
+    "numpy",
+    "scipy",
+    "PIL",
+)
 
 
 @dataclass(frozen=True)
@@ -306,4 +321,4 @@ def test_importing_the_api_and_the_pipeline_loads_no_network() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
     ).stdout.split()
     assert "faceindex.pipeline" in loaded
-    assert not {"torch", "dlib", "sklearn", "numba"} & set(loaded)
+    assert not {"torch", "onnxruntime", "dlib", "sklearn", "numba"} & set(loaded)

@@ -104,6 +104,8 @@ def details(spec: Spec, states: list[WeightState]) -> list[tuple[str, str]]:
         rows.append(("" if number else "options", _option(option)))
     if not isinstance(spec, ClustererSpec):
         rows.append(("licence", spec.licence))
+        if not spec.run_by_us:
+            rows.append(("tested", "not run by us"))
     rows.append(("package", provider(spec)))
     for number, state in enumerate(states):
         file = state.file
@@ -128,6 +130,8 @@ def _origin(file: WeightFile) -> list[str]:
         lines.append(f"part of the package {file.package}: {file.package_path}")
     if file.url:
         lines.append(f"downloaded from {file.url}")
+    if file.elsewhere:
+        lines.append(f"also found at {', '.join(file.elsewhere)}")
     return lines
 
 
@@ -255,4 +259,5 @@ def _file_as_json(file: WeightFile) -> dict[str, Json]:
         "package": file.package,
         "package_path": file.package_path,
         "url": file.url,
+        "elsewhere": file.elsewhere,
     }

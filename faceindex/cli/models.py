@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,12 +23,14 @@ from faceindex.cli.model_details import (
     provider,
     weights_of,
 )
+from faceindex.cli.model_selection import select_models as _select
+from faceindex.cli.model_selection import weight_files as _files
 from faceindex.cli.models_calibrate import calibrate
 from faceindex.cli.options import DebugFlag, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, columns, size
 from faceindex.documents import Json
-from faceindex.errors import ModelError, UnknownModel, WeightsNotFound
-from faceindex.models import Plugin, Spec, WeightFile
+from faceindex.errors import ModelError, UsageError, WeightsNotFound
+from faceindex.models import ClustererSpec, Spec
 
 __all__ = ["app"]
 
@@ -37,6 +38,7 @@ _SCHEMA = "faceindex/models/1"
 _FETCH_SCHEMA = "faceindex/models-fetch/1"
 _VERIFY_SCHEMA = "faceindex/models-verify/1"
 _ADD_SCHEMA = "faceindex/models-add/1"
+_REMOVE_SCHEMA = "faceindex/models-remove/1"
 _PATH_SCHEMA = "faceindex/models-path/1"
 _INDENT = 6
 _NO_FILES = "The model has no weight files."
@@ -114,7 +116,8 @@ def _list(names: Sequence[str], *, json: bool, quiet: bool, verbose: bool, debug
             for plugin in useless:
                 out.answer(f"  {plugin.name}")
                 out.paragraph(f"{out.styled('cannot be used', 'error')}: {plugin.reason}", indent=_INDENT)
-                out.paragraph(f"from the package {plugin.distribution}", indent=_INDENT)
+                origin = "described in" if plugin.own else "from the package"
+                out.paragraph(f"{origin} {plugin.distribution}", indent=_INDENT)
         if not names and not verbose:
             out.hint("For details: faceindex models list NAME")
 
@@ -128,6 +131,8 @@ def _print_model(out: Output, spec: Spec, *, fully: bool) -> None:
             out.answer(line)
         return
     about = headline(spec)
+    if not isinstance(spec, ClustererSpec) and not spec.run_by_us:
+        about.append("not run by us")
     if (package := provider(spec)) != "faceindex":
         about.append(f"from the package {package}")
     if states:
@@ -269,8 +274,28 @@ def verify(
 
 @app.command("add")
 def add(
-    name: NameArgument,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A model; `faceindex models` lists them. With --embedder, a new name.",
+            autocompletion=_complete_networks,
+        ),
+    ],
     file: Annotated[Path, typer.Argument(metavar="FILE", callback=expand_home, help="The weight file.")],
+    embedder: Annotated[
+        bool,
+        typer.Option("--embedder", help="Add an ONNX file of your own as a new embedder."),
+    ] = False,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like",
+            metavar="NAME",
+            help="With --embedder: the embedder whose chips and pixel values it takes, such as arcface.",
+            autocompletion=complete_models("embedder"),
+        ),
+    ] = None,
     unverified: Annotated[
         bool,
         typer.Option(
@@ -287,9 +312,27 @@ def add(
 
     The file must be the published one, or --unverified must be given.
 
+    With --embedder and --like, the file is an ONNX network of your own, and NAME becomes a new embedder.
+
     Example: faceindex models add facenet ~/Downloads/20180402-114759-vggface2.pt
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        if embedder != (like is not None) or (embedder and unverified):
+            raise UsageError(
+                "`embedder` needs `like`, and the other way round; neither goes with `unverified`.",
+                "For a network of your own, run `faceindex models add NAME FILE --embedder --like arcface`.",
+            )
+        if like is not None:
+            from faceindex.embed.own import add_embedder
+
+            spec = add_embedder(name, file, like=like)
+            path = models.find_weights(spec.weights[0])
+            out.answer(f"added: {path}")
+            out.answer(f"{name}: {spec.dimension} dimensions, input as for {like}")
+            out.hint(f"Use it: faceindex index PHOTOS --embedder {name}")
+            if json:
+                out.document(_ADD_SCHEMA, model=name, path=str(path), verified=True, like=like)
+            return
         from faceindex.models.install import add_weights
         from faceindex.models.weights import find_acceptance
 
@@ -299,7 +342,36 @@ def add(
         if not verified:
             out.warning(f"{path.name} differs from the published file. {name} uses it unverified.")
         if json:
-            out.document(_ADD_SCHEMA, model=name, path=str(path), verified=verified)
+            out.document(_ADD_SCHEMA, model=name, path=str(path), verified=verified, like=None)
+
+
+@app.command("remove")
+def remove(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="An embedder of your own.", autocompletion=complete_models("embedder")
+        ),
+    ],
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Delete an embedder of your own, and its file.
+
+    It was added with `add --embedder`. Indexes made with it can be read as before, but new photos need the
+    same file again.
+
+    Example: faceindex models remove mine
+    """
+    with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        from faceindex.models.own import remove_own
+
+        path = remove_own(name)
+        out.answer(f"removed: {path}")
+        if json:
+            out.document(_REMOVE_SCHEMA, model=name, path=str(path))
 
 
 app.command("calibrate")(calibrate)
@@ -349,53 +421,3 @@ def path(
                     for state in states
                 ],
             )
-
-
-def _select(names: Sequence[str]) -> tuple[list[Spec], list[Plugin]]:
-    """Select models of all kinds by name; all models if there are no names.
-
-    Returns
-    -------
-    list of Spec
-        Models that can be used.
-    list of Plugin
-        Models that cannot.
-
-    Raises
-    ------
-    UnknownModel
-    """
-    specs = [models.get(kind, name) for kind in models.KINDS for name in models.names(kind)]
-    broken = [plugin for kind in models.KINDS for plugin in models.unusable(kind)]
-    if not names:
-        return specs, broken
-    valid = list(dict.fromkeys(entry.name for entry in (*specs, *broken)))
-    for name in names:
-        if name not in valid:
-            close = difflib.get_close_matches(name, valid, n=1)
-            hint = f"Did you mean '{close[0]}'? " if close else ""
-            raise UnknownModel(
-                f"There is no model named '{name}'.", f"{hint}Valid names: {', '.join(valid)}."
-            )
-    return [s for s in specs if s.name in names], [p for p in broken if p.name in names]
-
-
-def _files(names: Sequence[str]) -> Iterable[tuple[str, WeightFile]]:
-    """Find the weight files of models, each with the first model that uses it.
-
-    Raises
-    ------
-    UnknownModel
-    BrokenModel
-        If a named model cannot be used.
-    """
-    specs, broken = _select(names)
-    if names:
-        for plugin in broken:
-            if all(spec.name != plugin.name for spec in specs):
-                raise plugin.error()
-    files: dict[WeightFile, str] = {}
-    for spec in specs:
-        for state in weights_of(spec):
-            files.setdefault(state.file, spec.name)
-    return [(model, weight) for weight, model in files.items()]

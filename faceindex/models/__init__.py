@@ -20,6 +20,8 @@ from faceindex.models.spec import (
     EmbedderSpec,
     Kind,
     ModelOption,
+    NormScale,
+    PixelScale,
     Spec,
     WeightFile,
 )
@@ -46,6 +48,8 @@ __all__ = [
     "EmbedderSpec",
     "Kind",
     "ModelOption",
+    "NormScale",
+    "PixelScale",
     "Plugin",
     "Spec",
     "StoredCalibration",

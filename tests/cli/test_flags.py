@@ -62,7 +62,7 @@ def test_errors_and_warnings_are_translated(capsys: pytest.CaptureFixture[str]) 
         ("export clusters out --link symlink", "Pass --photos, or leave out --link."),
         (
             "index album --detector mtcnn",
-            "Leave out --detector, or make another index: pass another --index.",
+            "Leave out --detector, move the index with `faceindex migrate`, or pass another --index.",
         ),
     ],
 )

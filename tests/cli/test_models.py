@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx_files
 import pytest
 import typer
 
@@ -133,6 +134,14 @@ def test_nothing_heavy_is_imported(args: list[str], tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "heavy:"
 
 
+def test_models_that_were_not_run_are_marked(run, folder: Path) -> None:
+    _, *after = run("models").stdout.split("\n  sface\n")
+    assert "not run by us" in after[0].split("\n  arcface-r50\n")[0]
+    document = json.loads(run("models", "--json").stdout)
+    marked = {entry["name"] for entry in document["models"] if not entry.get("run_by_us", True)}
+    assert marked == {"dsfd", "sface", "arcface-r50", "arcface-mbf", "adaface-ir18"}
+
+
 def test_models_alone_is_the_list(run) -> None:
     assert run("models", "list").stdout == run("models").stdout
     assert run("models", "list", "--json").stdout == run("models", "--json").stdout
@@ -150,12 +159,15 @@ def test_a_name_gives_all_details(run, spec: models.Spec) -> None:
         details += [str(spec.dimension), f"{spec.alignment.size} px", spec.colour, spec.normalisation]
         if spec.calibration is not None:
             details += [f"slope {spec.calibration.slope:g}", spec.calibration.source]
+    if not getattr(spec, "run_by_us", True):
+        details.append("not run by us")
     for detail in details:
         assert detail is None or detail in result.stdout
     document = json.loads(run("models", "list", spec.name, "--json").stdout)
     (entry,) = (m for m in document["models"] if m["kind"] == spec.kind)
     fields = {field.name for field in dataclasses.fields(spec)}
     assert fields <= set(entry)
+    assert entry.get("run_by_us", True) == getattr(spec, "run_by_us", True)
 
 
 def test_verbose_gives_the_details_of_all_models(run, fake_models) -> None:
@@ -317,6 +329,76 @@ class TestAdd:
         assert result.exit_code == 2
         assert result.stderr == "error: The model needs no weight files. There is nothing to add to it.\n"
         assert not folder.exists()
+
+
+class TestOwnEmbedder:
+    """``add NAME FILE --embedder --like``, and ``remove``."""
+
+    @pytest.fixture(autouse=True)
+    def network(self, folder: Path, tmp_path: Path) -> Path:
+        path = tmp_path / "network.onnx"
+        path.write_bytes(onnx_files.embedder(40))
+        return path
+
+    def test_it_is_added_listed_used_and_removed(self, run, album, folder: Path, index_album) -> None:
+        result = run("models", "add", "mine", "network.onnx", "--embedder", "--like", "arcface")
+        assert result.exit_code == 0
+        assert result.stdout == f"added: {folder / 'mine.onnx'}\nmine: 40 dimensions, input as for arcface\n"
+        text = run("models").stdout
+        assert "40 dimensions; licence that of your file; not run by us; weights found" in text
+        assert run("models", "verify", "mine").stdout.startswith("ok")
+        assert run("models", "path", "mine").stdout.splitlines()[0] == str(folder / "mine.onnx")
+
+        assert run("index", "album", "--detector", "fake", "--embedder", "mine").exit_code == 0
+        status = json.loads(run("status", "--json").stdout)
+        digest = hashlib.sha256(onnx_files.embedder(40)).hexdigest()
+        assert status["weights"]["mine.onnx"] == digest
+
+        result = run("models", "remove", "mine", "--json")
+        assert json.loads(result.stdout)["path"] == str(folder / "mine.onnx")
+        assert not list(folder.glob("mine*"))
+        status = json.loads(run("status", "--json").stdout)
+        assert any("if it was your own" in each["remedy"] for each in status["missing"])
+        assert run("models", "remove", "mine").exit_code == 2
+
+    def test_json(self, run, folder: Path) -> None:
+        args = ("models", "add", "mine", "network.onnx", "--embedder", "--like", "sface", "--json")
+        document = json.loads(run(*args).stdout)
+        assert document == {
+            "schema": "faceindex/models-add/1",
+            "model": "mine",
+            "path": str(folder / "mine.onnx"),
+            "verified": True,
+            "like": "sface",
+        }
+
+    @pytest.mark.parametrize(
+        "flags", [["--embedder"], ["--like", "sface"], ["--embedder", "--like", "sface", "--unverified"]]
+    )
+    def test_flags_that_do_not_go_together(self, run, folder: Path, flags: list[str]) -> None:
+        result = run("models", "add", "mine", "network.onnx", *flags)
+        assert result.exit_code == 2
+        assert "--embedder needs --like" in result.stderr
+        assert not folder.exists()
+
+    def test_a_name_that_is_taken(self, run, folder: Path) -> None:
+        result = run("models", "add", "dlib", "network.onnx", "--embedder", "--like", "sface")
+        assert result.exit_code == 2
+        assert "'dlib' is taken" in result.stderr
+
+    def test_an_unknown_template(self, run, folder: Path) -> None:
+        result = run("models", "add", "mine", "network.onnx", "--embedder", "--like", "mtcnn")
+        assert result.exit_code == 2
+        assert "--like is 'mtcnn'" in result.stderr
+
+    def test_a_damaged_description_is_listed(self, run, folder: Path) -> None:
+        run("models", "add", "mine", "network.onnx", "--embedder", "--like", "sface")
+        (folder / "mine.embedder.json").write_text("{}")
+        text = run("models").stdout
+        assert "cannot be used: its description is invalid" in text
+        assert f"described in {folder / 'mine.embedder.json'}" in " ".join(text.split())
+        assert run("models", "list", "mine", "--json").exit_code == 0
+        assert run("models", "remove", "mine").exit_code == 0
 
 
 class TestDamagedAcceptance:

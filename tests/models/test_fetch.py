@@ -520,6 +520,24 @@ class TestEnsure:
         assert server.requests == []
         assert (tmp_path / weight.name).read_bytes() == OTHER
 
+    def test_a_wrong_file_of_another_program_is_kept_and_not_used(
+        self, weight: WeightFile, folder: Path, tmp_path: Path
+    ) -> None:
+        theirs = tmp_path / "theirs.pt"
+        theirs.write_bytes(OTHER)
+        path, fetched = ensure_weights(replace(weight, elsewhere=(str(theirs),)))
+        assert (path, fetched) == (folder / weight.name, True)
+        assert path.read_bytes() == CONTENT
+        assert theirs.read_bytes() == OTHER
+
+    def test_the_file_of_another_program_saves_the_download(
+        self, server: Server, weight: WeightFile, tmp_path: Path
+    ) -> None:
+        theirs = tmp_path / "theirs.pt"
+        theirs.write_bytes(CONTENT)
+        assert ensure_weights(replace(weight, elsewhere=(str(theirs),))) == (theirs, False)
+        assert server.requests == []
+
     def test_an_accepted_file_is_kept(self, server: Server, weight: WeightFile, folder: Path) -> None:
         folder.mkdir(parents=True)
         (folder / weight.name).write_bytes(OTHER)

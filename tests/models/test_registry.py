@@ -101,7 +101,9 @@ class TestBuiltin:
         if isinstance(spec, EmbedderSpec):
             assert spec.dimension > 0
             assert spec.alignment.size > 0
-            if spec.calibration is not None:
+            if spec.calibration is None:
+                assert not spec.run_by_us  # weights that could not be had
+            else:
                 assert spec.calibration.slope > 0
                 assert -1 < spec.calibration.midpoint < 1
                 assert spec.calibration.source

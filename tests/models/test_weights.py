@@ -245,6 +245,93 @@ class TestAcceptance:
                 read(WEIGHT)
 
 
+class TestElsewhere:
+    """Files that other programs keep."""
+
+    @pytest.fixture
+    def theirs(self, places: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+        """The places where two other programs may keep the file, in search order."""
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+        monkeypatch.setenv("THEIR_CACHE", str(tmp_path / "theirs"))
+        monkeypatch.delenv("NO_SUCH_CACHE", raising=False)
+        return [tmp_path / "home" / ".them" / "theirs.pt", tmp_path / "theirs" / "model.pt"]
+
+    WEIGHT = replace(
+        WEIGHT,
+        package=None,
+        package_path=None,
+        elsewhere=("~/.them/theirs.pt", "$NO_SUCH_CACHE/model.pt", "$THEIR_CACHE/model.pt"),
+    )
+
+    def test_they_are_searched_last(self, places: list[Path], theirs: list[Path]) -> None:
+        assert list(weight_locations(self.WEIGHT)) == [*places[1:], *theirs]
+        for path in (*places[1:], *theirs):
+            put(path)
+        for path in (*places[1:], *theirs):
+            assert find_weights(self.WEIGHT) == path
+            assert read_weights(self.WEIGHT) == CONTENT
+            path.unlink()
+
+    def test_it_is_pinned_like_the_published_file(self, theirs: list[Path]) -> None:
+        put(theirs[1])
+        assert pinned_sha256(self.WEIGHT) == WEIGHT.sha256
+        assert verify_weights(self.WEIGHT) == theirs[1]
+
+    @pytest.mark.parametrize("wrong", [b"", CONTENT[:-1], CONTENT + b"."])
+    def test_a_file_of_another_size_is_another_version(self, theirs: list[Path], wrong: bytes) -> None:
+        put(theirs[0], wrong)
+        with pytest.raises(WeightsNotFound):
+            find_weights(self.WEIGHT)
+        put(theirs[1])
+        assert read_weights(self.WEIGHT) == CONTENT
+
+    def test_a_wrong_file_of_the_same_size_is_never_used(
+        self, places: list[Path], theirs: list[Path]
+    ) -> None:
+        put(theirs[0], CONTENT[::-1])
+        for read in (read_weights, verify_weights):
+            with pytest.raises(WeightsInvalid, match="is not the published") as info:
+                read(self.WEIGHT)
+            assert str(theirs[0]) in info.value.problem
+            assert "Delete" not in info.value.remedy  # it belongs to another program
+            assert str(places[3].parent) in info.value.remedy
+        put(places[3])
+        assert read_weights(self.WEIGHT) == CONTENT
+
+    def test_it_cannot_be_accepted(self, theirs: list[Path]) -> None:
+        accept(theirs[0], CONTENT[::-1])
+        with pytest.raises(WeightsInvalid, match="is not the published"):
+            read_weights(self.WEIGHT)
+
+    def test_folders_and_links_to_nowhere_are_passed_over(self, theirs: list[Path]) -> None:
+        theirs[0].mkdir(parents=True)
+        theirs[1].parent.mkdir(parents=True)
+        theirs[1].symlink_to("nowhere")
+        with pytest.raises(WeightsNotFound):
+            find_weights(self.WEIGHT)
+
+    @pytest.mark.parametrize(
+        ("name", "place"),
+        [
+            ("arcface-r50", "home/.insightface/models/buffalo_l/w600k_r50.onnx"),
+            ("arcface-r50", "immich/facial-recognition/buffalo_l/recognition/model.onnx"),
+            ("arcface-mbf", "home/.insightface/models/buffalo_s/w600k_mbf.onnx"),
+            ("arcface-mbf", "immich/facial-recognition/buffalo_s/recognition/model.onnx"),
+            ("arcface-mbf", "home/.uniface/models/arcface_mnet.onnx"),
+            ("adaface-ir18", "home/.uniface/models/adaface_ir_18.onnx"),
+            ("sface", "home/.deepface/weights/face_recognition_sface_2021dec.onnx"),
+        ],
+    )
+    def test_the_places_of_known_programs(
+        self, theirs: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, place: str
+    ) -> None:
+        monkeypatch.setenv("MACHINE_LEARNING_CACHE_FOLDER", str(tmp_path / "immich"))
+        monkeypatch.delenv("UNIFACE_CACHE_DIR", raising=False)
+        weight = models.get("embedder", name).weights[0]
+        assert tmp_path / place in weight_locations(weight)
+
+
 class TestRemedy:
     """Errors for missing and wrong files name the command to run, with the name of the model."""
 
