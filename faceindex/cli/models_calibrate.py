@@ -82,12 +82,12 @@ def calibrate(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Measure from which similarity two faces show one person, for `cluster` and `identify`.
+    """Measure which similarity means one person.
 
-    With FOLDER, by labelled photos: the folder of a photo is named after the person. Without FOLDER and
-    --labels, by the photos of an index that show several people, who are different people. That is less
-    exact. The result is stored in your user folder, for these weights only. Exit code 1 if the photos are
-    too few.
+    `cluster` and `identify` need this calibration of the embedder. With FOLDER, it is measured by labelled
+    photos: the folder of a photo is named after the person. Without FOLDER and --labels, it is measured by
+    the photos of an index that show several people, who are different people; that is less exact. The
+    result is stored in your user folder, for these weights only. Exit code 1 if the photos are too few.
 
     Example: faceindex models calibrate facenet ~/people --replace
     """

@@ -32,7 +32,7 @@ _OTHER_PROGRAMS = re.compile(r"(?:pip install|git \w+|benchmarks/\w+\.py)(?: --?
         ("Leave out `k` and `threshold`.", "Leave out --k and --threshold."),
         ("Run `faceindex cluster`.", "Run `faceindex cluster`."),
         ("Open it with `write=True`.", "Open it with `write=True`."),
-        ("Pass `replace=True`.", "Pass `replace=True`."),
+        ("Pass `on_event=show`.", "Pass `on_event=show`."),
         ("The column `photo` is missing.", "The column `photo` is missing."),
         ("`", "`"),
     ],

@@ -35,6 +35,8 @@ def group_photos(
         scores=np.ones(n, np.float32),
         norms=np.ones(n, np.float32),
         sharpness=np.full(n, 0.3, np.float32),
+        quality=np.ones(n, np.float32),
+        turns=np.zeros(n, np.int64),
         cluster=np.full(n, -1),
         similarity=np.full(n, np.nan, np.float32),
     )
