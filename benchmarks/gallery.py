@@ -106,6 +106,8 @@ def make(folder: Path, clusters: int, faces: int) -> GallerySource:
         scores=np.ones(faces, np.float32),
         norms=np.ones(faces, np.float32),
         sharpness=np.ones(faces, np.float32),
+        quality=np.ones(faces, np.float32),
+        turns=np.zeros(faces, np.int64),
         cluster=labels.astype(np.int64),
         similarity=np.where(labels < 0, np.nan, rng.uniform(0.85, 1, faces)).astype(np.float32),
     )

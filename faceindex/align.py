@@ -89,6 +89,7 @@ from faceindex.errors import UsageError
 from faceindex.models.builtin import SHAPE_PREDICTOR
 from faceindex.models.spec import Alignment, BoxShape
 from faceindex.models.weights import find_weights, read_weights
+from faceindex.turns import turn_image
 from faceindex.types import F32, U8, Detections, Image
 
 __all__ = ["FRAMES", "Frame", "cut_chips"]
@@ -170,7 +171,8 @@ def cut_chips(
         RGB, upright. May be decoded at a reduced scale or be part of a photo.
     detections : Detections
         n faces in pixels *of that image*; see `Detections.scaled`. They may extend beyond the image or lie
-        outside of it. The landmarks of a face are either all numbers or all NaN.
+        outside of it. The landmarks of a face are either all numbers or all NaN. Faces with a turn are cut
+        from the turned image, so that the chip is upright.
     alignment : Alignment
         The embedder's ``spec.alignment``.
     box : BoxShape, optional
@@ -202,7 +204,17 @@ def cut_chips(
         raise UsageError(
             f"A face has a coordinate that is not below {_FARTHEST:,.0f} pixels.", "Leave out that face."
         )
-    image = np.ascontiguousarray(image)
+    chips = np.empty((len(detections), alignment.size, alignment.size, 3), np.uint8)
+    height, width = image.shape[:2]
+    for turn in np.unique(detections.turns).tolist():
+        # The forest needs upright faces.
+        these = detections.turns == turn
+        upright = detections[these].turned(turn, width, height)
+        chips[these] = _cut_upright(turn_image(image, turn), upright, alignment, box)
+    return chips
+
+
+def _cut_upright(image: Image, detections: Detections, alignment: Alignment, box: BoxShape | None) -> U8:
     # One native call per face, 0.3 ms. Sampling all faces at once with torch's grid_sample takes longer, and
     # has no image pyramid.
     return np.stack(

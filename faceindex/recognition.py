@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +14,8 @@ from faceindex.detect import Detector
 from faceindex.embed import Embedder
 from faceindex.errors import BrokenModel
 from faceindex.models import DetectorSpec, EmbedderSpec, Spec
+from faceindex.quality import quality_of_faces
+from faceindex.second_looks import look_between, look_padded, look_turned, share_inside
 from faceindex.types import F32, U8, BoolArray, Detections, Faces, Image
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class Recogniser:
     embedder : Embedder
     device : str
         Where the networks run.
+    second_looks : bool
+        Search photos without a face again, turned by quarter turns and with a border.
 
     Examples
     --------
@@ -83,10 +87,13 @@ class Recogniser:
     ((2, 4), (2, 128))
     """
 
-    def __init__(self, detector: Detector, embedder: Embedder, *, device: str = "cpu") -> None:
+    def __init__(
+        self, detector: Detector, embedder: Embedder, *, device: str = "cpu", second_looks: bool = True
+    ) -> None:
         self.detector = detector
         self.embedder = embedder
         self.device = device
+        self.second_looks = second_looks
 
     def __repr__(self) -> str:
         names = f"{self.detector.spec.name} + {self.embedder.spec.name}"
@@ -208,7 +215,8 @@ class Recogniser:
 
         A face counts if its score reaches the threshold of the detector's spec and most of its box
         lies on the photo: embeddings of faces that are cut off at the edge are more similar to each
-        other than to any whole face. Photos without a face are searched again at scales in between.
+        other than to any whole face. Photos without a face are searched again: at scales in between,
+        turned by quarter turns, and for a face that fills the frame.
 
         Returns
         -------
@@ -256,18 +264,17 @@ class Recogniser:
         sharp = sharpness(every)
         result = []
         stop = 0
-        for faces in found:
+        for photo, faces in zip(photos, found, strict=True):
             start, stop = stop, stop + len(faces)
-            result.append(
-                Faces(
-                    faces.boxes,
-                    faces.landmarks,
-                    faces.scores,
-                    vectors[start:stop],
-                    norms[start:stop],
-                    sharp[start:stop],
-                )
+            mine = slice(start, stop)
+            measures = faces.boxes, faces.landmarks, faces.scores, norms[mine], sharp[mine]
+            quality = quality_of_faces(
+                *measures,
+                np.array([photo.decoded.width, photo.decoded.height]),
+                detector=self.detector.spec,
+                embedder=self.embedder.spec,
             )
+            result.append(Faces(*measures[:3], vectors[mine], norms[mine], sharp[mine], quality, faces.turns))
         return result
 
     def detect(self, photos: Sequence[LoadedPhoto]) -> list[Detections]:
@@ -283,36 +290,43 @@ class Recogniser:
         BrokenModel
             If the detector returns arrays of another shape than its protocol requires.
         """
-        found = self._detect(photos, 1.0)
-        if factor := self.detector.spec.pyramid:
-            # An image pyramid samples face sizes in steps; a size between two steps can be missed.
-            without = [i for i, detections in enumerate(found) if not len(detections)]
-            second = self._detect([photos[i] for i in without], factor**-0.5)
-            for i, detections in zip(without, second, strict=True):
-                found[i] = detections
+        pictures = [photo.decoded.image for photo in photos]
+        min_faces = [self.detector.min_face * min(photo.decoded.scale) for photo in photos]
+        found = self._look(pictures, min_faces)
+        spec = self.detector.spec
+
+        def again(look: Callable[..., list[Detections]], which: list[int], **options: float) -> None:
+            """Search some photos once more; the look whose best face has the higher score wins."""
+            if not which:
+                return
+            chosen = [pictures[i] for i in which], [min_faces[i] for i in which]
+            for i, faces in zip(which, look(self._look, *chosen, **options), strict=True):
+                if faces.scores.max(initial=0) > found[i].scores.max(initial=0):
+                    found[i] = faces
+
+        def below(score: float) -> list[int]:
+            return [i for i, faces in enumerate(found) if faces.scores.max(initial=0) < score]
+
+        nothing = np.finfo(np.float32).tiny
+        if spec.pyramid:
+            again(look_between, below(nothing), factor=spec.pyramid)
+        if not self.second_looks:
+            return found
+        again(look_turned, below(spec.sure or nothing), threshold=spec.turned_threshold)
+        again(look_padded, below(nothing), least_inside=_MIN_VISIBLE)
         return found
 
-    def _detect(self, photos: Sequence[LoadedPhoto], times: float) -> list[Detections]:
-        if not photos:
+    def _look(self, pictures: Sequence[Image], min_faces: Sequence[float]) -> list[Detections]:
+        """Return the faces that count on each image, of at least `min_faces` pixels."""
+        if not pictures:
             return []
-        found = self.detector.detect(
-            [photo.decoded.image for photo in photos],
-            min_faces=[times * self.detector.min_face * min(photo.decoded.scale) for photo in photos],
-        )
-        _check_detections(found, len(photos), self.detector.spec)
-        return [
-            detections[self._usable(detections, photo.decoded.image)]
-            for photo, detections in zip(photos, found, strict=True)
-        ]
+        found = self.detector.detect(pictures, min_faces=min_faces)
+        _check_detections(found, len(pictures), self.detector.spec)
+        return [faces[self._usable(faces, picture)] for faces, picture in zip(found, pictures, strict=True)]
 
     def _usable(self, detections: Detections, image: Image) -> BoolArray:
-        height, width = image.shape[:2]
-        corners, limits = detections.boxes, np.array([width, height], np.float32)
-        inside = np.minimum(corners[:, 2:], limits) - np.maximum(corners[:, :2], 0)
-        with np.errstate(invalid="ignore", over="ignore"):  # infinity minus infinity is NaN
-            area = (corners[:, 2:] - corners[:, :2]).clip(0).prod(axis=1)
-        visible = inside.clip(0).prod(axis=1) / np.where(area > 0, area, np.inf)
-        usable: BoolArray = (detections.scores >= self.detector.spec.threshold) & (visible >= _MIN_VISIBLE)
+        inside = share_inside(detections, image.shape[1], image.shape[0])
+        usable: BoolArray = (detections.scores >= self.detector.spec.threshold) & (inside >= _MIN_VISIBLE)
         return usable
 
     def _shrink(self, pixels: int) -> int:
@@ -342,9 +356,7 @@ class Recogniser:
         cut = []
         for i, part in enumerate(images.decode_parts(photo.data, photo.path, around, shrink=finer)):
             face = faces[i : i + 1].scaled(part.scale)
-            corner = np.array([part.left, part.top], np.float32)
-            face = Detections(face.boxes - np.tile(corner, 2), face.landmarks - corner, face.scores)
-            cut.append(cut_chips(part.image, face, alignment, box=box))
+            cut.append(cut_chips(part.image, face.shifted(-part.left, -part.top), alignment, box=box))
         chips = np.empty((len(detections), alignment.size, alignment.size, 3), np.uint8)
         chips[small] = np.concatenate(cut)
         chips[~small] = cut_chips(decoded.image, detections[~small], alignment, box=box)

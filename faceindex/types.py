@@ -10,6 +10,9 @@ Conventions everywhere:
 - *chips*: (n, s, s, 3) uint8, aligned faces.
 - *vectors*: (n, d) float32, unit length; *norms*: (n,) float32, lengths of the model's own output.
 - *similarity*: dot product of two unit vectors, -1..1.
+- *turns*: (n,) int64, 0, 90, 180 or 270: degrees by which the image must be turned clockwise for a face to be
+  upright. Other than 0 only on photos that are stored sideways or upside down without EXIF orientation.
+- *quality*: (n,) float32 in 0..1, see `faceindex.quality`.
 - *labels*: (n,) int64, cluster ids; -1 means "in no cluster".
 
 If there are no faces, arrays have length 0 and the right shape; they are never None.
@@ -17,11 +20,13 @@ If there are no faces, arrays have length 0 and the right shape; they are never 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from faceindex.turns import turn_boxes, turn_points
 
 __all__ = ["F32", "F64", "I32", "I64", "U8", "BoolArray", "Detections", "Faces", "Graph", "Image"]
 
@@ -32,6 +37,10 @@ I32: TypeAlias = NDArray[np.int32]
 U8: TypeAlias = NDArray[np.uint8]
 BoolArray: TypeAlias = NDArray[np.bool_]
 Image: TypeAlias = NDArray[np.uint8]
+
+
+def _none() -> NDArray[Any]:
+    return np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +55,48 @@ class Detections:
         ``x y``; all NaN if the detector has none.
     scores : (n,) float32
         Confidence in 0..1; faces are sorted by it, highest first.
+    turns : (n,) int64
+        0, 90, 180 or 270: degrees by which the image must be turned clockwise for the face to be upright.
+        A detector leaves it out: it means 0 for every face.
     """
 
     boxes: F32
     landmarks: F32
     scores: F32
+    turns: I64 = field(default_factory=_none)
+
+    def __post_init__(self) -> None:
+        _fill(self, "turns", 0, np.int64)
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def __getitem__(self, which: Any) -> Detections:
         """Select faces by slice, mask or index array."""
-        return Detections(self.boxes[which], self.landmarks[which], self.scores[which])
+        return Detections(self.boxes[which], self.landmarks[which], self.scores[which], self.turns[which])
 
     def scaled(self, factor: float | tuple[float, float]) -> Detections:
         """Return the faces with all coordinates multiplied by `factor`, one number or (x, y)."""
         fx, fy = factor if isinstance(factor, tuple) else (factor, factor)
         xy = np.array([fx, fy], np.float32)
-        return Detections(self.boxes * np.tile(xy, 2), self.landmarks * xy, self.scores)
+        return Detections(self.boxes * np.tile(xy, 2), self.landmarks * xy, self.scores, self.turns)
+
+    def shifted(self, x: float, y: float) -> Detections:
+        """Return the faces with `x` and `y` added to all coordinates."""
+        xy = np.array([x, y], np.float32)
+        return Detections(self.boxes + np.tile(xy, 2), self.landmarks + xy, self.scores, self.turns)
+
+    def turned(self, turn: int, width: float, height: float) -> Detections:
+        """Return the faces as they are on the image, `width` x `height`, after a clockwise turn.
+
+        The order of the landmarks is that of the upright face, and stays.
+        """
+        return Detections(
+            turn_boxes(self.boxes, turn, width, height),
+            turn_points(self.landmarks, turn, width, height),
+            self.scores,
+            (self.turns - turn) % 360,
+        )
 
     @classmethod
     def empty(cls) -> Detections:
@@ -91,6 +124,11 @@ class Faces:
     sharpness : (n,) float32
         Sharpness of the chips, see `faceindex.recognition.sharpness`: 0 for a uniform surface, 0.2 and more
         for a face in focus.
+    quality : (n,) float32
+        Quality of the faces, see `faceindex.quality`: 0..1, higher is better. NaN, or left out, means that
+        it has not been computed.
+    turns : (n,) int64
+        As in `Detections`; left out means 0 for every face.
     """
 
     boxes: F32
@@ -99,9 +137,21 @@ class Faces:
     vectors: F32
     norms: F32
     sharpness: F32
+    quality: F32 = field(default_factory=_none)
+    turns: I64 = field(default_factory=_none)
+
+    def __post_init__(self) -> None:
+        _fill(self, "quality", np.nan, np.float32)
+        _fill(self, "turns", 0, np.int64)
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+
+def _fill(faces: Detections | Faces, name: str, value: float, dtype: type[np.generic]) -> None:
+    """Give every face the same value if the array `name` was left out."""
+    if isinstance(faces.boxes, np.ndarray) and not getattr(faces, name).size:
+        object.__setattr__(faces, name, np.full(len(faces.boxes), value, dtype))
 
 
 @dataclass(frozen=True, slots=True)

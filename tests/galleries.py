@@ -83,6 +83,8 @@ def make_source(
         scores=np.ones(count, np.float32),
         norms=np.ones(count, np.float32),
         sharpness=np.ones(count, np.float32),
+        quality=np.ones(count, np.float32),
+        turns=np.zeros(count, np.int64),
         cluster=clusters,
         similarity=np.array(
             [face.similarity if face.cluster >= 0 else np.nan for _, face in rows], np.float32

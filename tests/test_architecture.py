@@ -31,8 +31,10 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("metrics",),
     ("recognition",),
+    ("second_looks",),
     ("clustering",),
     ("store",),
+    ("quality",),
     ("detect",),
     ("align",),
     ("embed",),
@@ -40,6 +42,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("images",),
     ("cores", "types", "errors", "files", "locks", "documents"),
+    ("turns",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 

@@ -37,6 +37,8 @@ def faces_as_frame(table: FaceTable, names: PhotoNames) -> pandas.DataFrame:
             "x2": x2,
             "y2": y2,
             "score": table.scores,
+            "quality": table.quality,
+            "turn": table.turns,
             "cluster": cluster,
             "similarity": table.similarity,
         },

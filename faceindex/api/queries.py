@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from faceindex.pipeline.batches import recognise_each, recognise_in_batches
 from faceindex.pipeline.events import Event, Loaded, Loading, ignore_event
 from faceindex.store import FaceTable
 from faceindex.store.photos import PhotoNames
-from faceindex.types import Detections, Faces, Image
+from faceindex.types import Faces, Image
 
 if TYPE_CHECKING:
     from faceindex.images.inputs import PhotoInput
@@ -204,6 +204,8 @@ class Queries:
                 IdentifiedFace(
                     box=(box[0], box[1], box[2], box[3]),
                     score=score,
+                    quality=quality,
+                    turn=turn,
                     cluster=match.cluster,
                     nearest_cluster=match.nearest_cluster,
                     similarity=match.similarity,
@@ -214,7 +216,7 @@ class Queries:
                         for face, similarity in zip(match.faces, match.similarities, strict=True)
                     ),
                 )
-                for box, score, match in zip(faces.boxes.tolist(), faces.scores.tolist(), rest, strict=False)
+                for box, score, quality, turn, match in zip(*_values(faces), rest, strict=False)
             )
             for faces in photos
         ]
@@ -254,6 +256,11 @@ class Queries:
         return self._representatives[1]
 
 
+def _values(faces: Faces) -> tuple[list[Any], ...]:
+    """Return boxes, scores, qualities and turns."""
+    return faces.boxes.tolist(), faces.scores.tolist(), faces.quality.tolist(), faces.turns.tolist()
+
+
 def crop_face(reader: Reader, face: int, margin: float, aligned: bool) -> Image:
     """Cut a face out of its photo; see `faceindex.FaceIndex.crop`."""
     from faceindex.export.crops import cut_faces
@@ -265,5 +272,4 @@ def crop_face(reader: Reader, face: int, margin: float, aligned: bool) -> Image:
     record = names.by_id[int(table.photo[positions[0]])]
     path = names.path(record)
     image = images.decode(read_unchanged(path, record.content_hash), path).image
-    found = Detections(table.boxes[positions], table.landmarks[positions], table.scores[positions])
-    return cut_faces(image, found, style)[0]
+    return cut_faces(image, table.detections(positions), style)[0]

@@ -139,12 +139,12 @@ class Reader:
         import numpy as np
 
         from faceindex.api.results import Cluster
-        from faceindex.clustering.overview import clusters_by_size, most_typical_faces
+        from faceindex.clustering.overview import clusters_by_size, cover_faces
 
         self.clustering()
         table, names = self.faces_and_photos()
         clusters, sizes = clusters_by_size(table.cluster)
-        examples = faces_at(table, names, most_typical_faces(table, clusters))
+        examples = faces_at(table, names, cover_faces(table, clusters))
         pairs = np.unique(np.stack([table.cluster, table.photo], axis=1), axis=0)[:, 0]
         photos = np.searchsorted(pairs, clusters, "right") - np.searchsorted(pairs, clusters)
         order = np.argsort(table.cluster, kind="stable")
@@ -205,6 +205,8 @@ def faces_at(table: FaceTable, names: PhotoNames, positions: Iterable[int]) -> I
             path=names.path(record),
             box=(x1, y1, x2, y2),
             score=float(table.scores[i]),
+            quality=float(table.quality[i]),
+            turn=int(table.turns[i]),
             cluster=None if cluster < 0 else cluster,
             similarity=None if cluster < 0 else float(table.similarity[i]),
         )

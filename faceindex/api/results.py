@@ -55,6 +55,10 @@ class Face(_Result):
         ``x1 y1 x2 y2`` in pixels of the upright full-size photo.
     score : float
         Confidence of the detector, 0..1.
+    quality : float
+        Of the face, 0..1, higher is better; see `faceindex.quality`.
+    turn : int
+        0, 90, 180 or 270: degrees by which the photo must be turned clockwise for the face to be upright.
     cluster : int or None
         None if the face is in no cluster.
     similarity : float or None
@@ -66,6 +70,8 @@ class Face(_Result):
     path: str
     box: tuple[float, float, float, float]
     score: float
+    quality: float
+    turn: int
     cluster: int | None
     similarity: float | None
 
@@ -84,7 +90,7 @@ class Cluster(_Result):
         Mean similarity of its faces to its centroid, -1..1. The lower it is, the more likely the cluster
         mixes several people.
     example : Face
-        The face most similar to the centroid.
+        The face of the highest quality among the half of its faces that are most similar to the centroid.
     """
 
     cluster: int
@@ -147,6 +153,10 @@ class IdentifiedFace(_Result):
         ``x1 y1 x2 y2`` in pixels of the upright full-size query photo.
     score : float
         Confidence of the detector, 0..1.
+    quality : float
+        Of the face, 0..1, higher is better; see `faceindex.quality`.
+    turn : int
+        0, 90, 180 or 270: degrees by which the photo must be turned clockwise for the face to be upright.
     cluster : int or None
         The cluster of the person; None if no cluster is similar enough.
     nearest_cluster : int or None
@@ -163,6 +173,8 @@ class IdentifiedFace(_Result):
 
     box: tuple[float, float, float, float]
     score: float
+    quality: float
+    turn: int
     cluster: int | None
     nearest_cluster: int | None
     similarity: float

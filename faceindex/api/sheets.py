@@ -126,7 +126,9 @@ class ContactSheets:
         photo = fit(decoded.image, _PHOTO_SIDE * 2 if small else _PHOTO_SIDE)
         numbers = [str(number) for number in range(1, len(boxes) + 1)]
         drawn = draw_boxes(photo, boxes * (photo.shape[1] / decoded.width), numbers)
-        columns, cells = self._cells(result.faces, cut_squares(decoded, boxes, SIDE, margin=MARGIN))
+        turns = [face.turn for face in result.faces]
+        squares = cut_squares(decoded, boxes, SIDE, margin=MARGIN, turns=turns)
+        columns, cells = self._cells(result.faces, squares)
         tiles = label_tiles(np.stack([cell.tile for cell in cells]), [cell.first for cell in cells])
         return stack([drawn, labelled_tiles(tiles, columns, [cell.second for cell in cells])])
 

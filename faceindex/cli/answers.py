@@ -91,6 +91,7 @@ def _face_as_json(face: IdentifiedFace, absolute: bool) -> Json:
             "photo": _photo(near.face, absolute),
             "path": near.face.path,
             "box": [round(value, 1) for value in near.face.box],
+            "turn": near.face.turn,
             "similarity": _rounded(near.similarity),
             "cluster": near.face.cluster,
         }
@@ -99,6 +100,8 @@ def _face_as_json(face: IdentifiedFace, absolute: bool) -> Json:
     return {
         "box": [round(value, 1) for value in face.box],
         "score": round(face.score, 4),
+        "quality": round(face.quality, 4),
+        "turn": face.turn,
         "cluster": face.cluster,
         "nearest_cluster": face.nearest_cluster,
         "similarity": _rounded(face.similarity),

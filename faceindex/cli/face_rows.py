@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["print_faces"]
 
 _SCHEMA = "faceindex/faces/1"
-_CSV_HEADER = ("face", "photo", "x1", "y1", "x2", "y2", "score", "similarity_to_cluster", "cluster")
-_TABLE_HEADER = ("face", "cluster", "similarity", "score", "box", "photo")
+_CSV_HEADER = (
+    *("face", "photo", "x1", "y1", "x2", "y2", "score", "similarity_to_cluster", "cluster"),
+    *("quality", "turn"),
+)
+_TABLE_HEADER = ("face", "cluster", "similarity", "quality", "score", "box", "photo")
 _PAGE = 200  # rows that are aligned together, so that a long table starts at once
 
 
@@ -58,6 +61,8 @@ def _as_json(face: Face, absolute: bool) -> Json:
         "score": round(face.score, 4),
         "similarity_to_cluster": None if face.similarity is None else round(face.similarity, 6),
         "cluster": face.cluster,
+        "quality": round(face.quality, 4),
+        "turn": face.turn,
     }
 
 
@@ -71,7 +76,8 @@ def _write_csv(out: Output, faces: Iterable[Face], absolute: bool) -> int:
         cluster = "" if face.cluster is None else face.cluster
         box = (f"{value:.1f}" for value in face.box)
         photo = face.path if absolute else face.photo
-        writer.writerow((face.face, photo, *box, f"{face.score:.4f}", similarity, cluster))
+        more = (f"{face.quality:.4f}", face.turn)
+        writer.writerow((face.face, photo, *box, f"{face.score:.4f}", similarity, cluster, *more))
     return written
 
 
@@ -83,6 +89,7 @@ def _write_table(out: Output, faces: Iterator[Face], absolute: bool) -> int:
                 f"{face.face:>6}",
                 "-" if face.cluster is None else str(face.cluster),
                 "-" if face.similarity is None else f"{face.similarity:.4f}",
+                f"{face.quality:.2f}",
                 f"{face.score:.3f}",
                 f"{','.join(f'{value:.0f}' for value in face.box):<21}",
                 face.path if absolute else face.photo,
@@ -90,7 +97,7 @@ def _write_table(out: Output, faces: Iterator[Face], absolute: bool) -> int:
             for face in page
         ]
         # Every page is aligned with the header, so that all have the same widths; only the first prints it.
-        lines = columns([_TABLE_HEADER, *cells], right=[0, 1, 2, 3])
+        lines = columns([_TABLE_HEADER, *cells], right=[0, 1, 2, 3, 4])
         for line in lines[written > 0 :]:
             out.answer(line)
         written += len(page)

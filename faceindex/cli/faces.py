@@ -42,9 +42,11 @@ def faces(
 ) -> None:
     """List the faces, one per row.
 
-    Each row has the photo, the box in pixels, the score of the detector, the cluster, and the similarity to
-    the centre of the cluster. A terminal gets a table; a pipe or a file gets CSV with the columns
-    face,photo,x1,y1,x2,y2,score,similarity_to_cluster,cluster. Exit code 1 if no faces match.
+    Each row has the photo, the box in pixels, the score of the detector, the quality of the face (0 to 1),
+    the cluster, and the similarity to the centre of the cluster. A terminal gets a table; a pipe or a file
+    gets CSV with the columns
+    face,photo,x1,y1,x2,y2,score,similarity_to_cluster,cluster,quality,turn. The turn is how many degrees the
+    photo must be turned clockwise for the face to be upright. Exit code 1 if no faces match.
 
     Example: faceindex faces --cluster 5 --absolute
     """

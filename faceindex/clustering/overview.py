@@ -1,4 +1,4 @@
-"""Overview of the clusters of an index: their sizes and typical faces."""
+"""Overview of the clusters of an index: their sizes and covers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from faceindex.store.records import Assignments
 from faceindex.types import I64
 
-__all__ = ["clusters_by_size", "most_typical_faces"]
+__all__ = ["clusters_by_size", "cover_faces"]
 
 
 def clusters_by_size(labels: I64) -> tuple[I64, I64]:
@@ -27,8 +27,11 @@ def clusters_by_size(labels: I64) -> tuple[I64, I64]:
     return ids[order].astype(np.int64), sizes[order].astype(np.int64)
 
 
-def most_typical_faces(table: Assignments, clusters: I64) -> I64:
-    """Find the face of each cluster that is most similar to its centroid; ties by lower face id.
+def cover_faces(table: Assignments, clusters: I64) -> I64:
+    """Choose the face that shows each cluster: the best of its typical faces.
+
+    A face is typical if it is in the half of the cluster that is most similar to its centroid. Of these, the
+    one of the highest quality is chosen; ties by similarity, then by lower face id.
 
     Parameters
     ----------
@@ -44,5 +47,10 @@ def most_typical_faces(table: Assignments, clusters: I64) -> I64:
     """
     similarity = np.nan_to_num(table.similarity, nan=-2.0)
     order = np.lexsort((table.face, -similarity, table.cluster))
-    first = np.searchsorted(table.cluster[order], clusters)
-    return order[first].astype(np.int64)
+    labels = table.cluster[order]
+    starts = np.searchsorted(labels, labels)
+    sizes = np.searchsorted(labels, labels, "right") - starts
+    atypical = np.arange(len(order)) - starts > sizes // 2
+    quality = np.nan_to_num(table.quality, nan=-1.0)[order]
+    best = order[np.lexsort((-quality, atypical, labels))]  # stable: similarity and id decide ties
+    return best[np.searchsorted(labels, clusters)].astype(np.int64)

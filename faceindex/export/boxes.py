@@ -26,10 +26,11 @@ _FULL_HEADER = (
     *("face", "image_path", "x_min", "y_min", "x_max", "y_max", "score", "sharpness", "norm"),
     *("cluster", "similarity_to_cluster"),
     *(f"{point}_{axis}" for point in _LANDMARKS for axis in "xy"),
+    *("quality", "turn"),
 )
 _SCHEMA = "faceindex/boxes/1"
 _BLOCK = 1 << 12  # faces formatted together
-_VERSION = 1
+_VERSION = 2
 
 
 def boxes_source(source: Source, format: BoxFormat, *, absolute: bool = False) -> str:
@@ -47,6 +48,8 @@ def boxes_source(source: Source, format: BoxFormat, *, absolute: bool = False) -
             table.norms,
             table.cluster,
             table.similarity,
+            table.quality,
+            table.turns,
         ]
     return fingerprint(*parts)
 
@@ -57,7 +60,7 @@ def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: 
     - ``csv``: exactly the columns `BOXES_HEADER`. Boxes are rounded to whole pixels and clipped to the
       photo, so that they can be used as slices.
     - ``csv-full``: face, photo, the detected box (which may exceed the photo), score, sharpness, norm,
-      cluster, similarity and landmarks. Missing values are empty.
+      cluster, similarity, landmarks, quality and turn. Missing values are empty.
     - ``json``: the same values as a document with a ``schema`` and ``faces``, one per line. Missing values
       are null.
 
@@ -111,9 +114,13 @@ def _full_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]
             for values in (table.boxes, table.scores, table.sharpness, table.norms, table.similarity)
         ]
         points = as_text(table.landmarks[part].reshape(-1, 10))
-        columns = zip(table.face[part].tolist(), names[part], *numbers, clusters, points, strict=True)
-        for face, name, box, score, sharpness, norm, similarity, cluster, landmarks in columns:
-            yield face, name, *box, *score, *sharpness, *norm, cluster, *similarity, *landmarks
+        more = as_text(table.quality[part, None]), table.turns[part].tolist()
+        columns = zip(table.face[part].tolist(), names[part], *numbers, clusters, points, *more, strict=True)
+        for face, name, box, score, sharpness, norm, similarity, cluster, landmarks, quality, turn in columns:
+            yield (
+                *(face, name, *box, *score, *sharpness, *norm, cluster, *similarity),
+                *(*landmarks, *quality, turn),
+            )
 
 
 def _check(format: str) -> None:
@@ -134,6 +141,8 @@ def _write_json(source: Source, text: io.TextIOWrapper, names: list[str]) -> Non
             "cluster": None if rest[7] == "" else rest[7],
             "similarity_to_cluster": values[8],
             "landmarks": None if landmarks[0][0] is None else dict(zip(_LANDMARKS, landmarks, strict=True)),
+            "quality": values[19],
+            "turn": rest[20],
         }
         text.write((",\n" if number else "\n") + json.dumps(document, allow_nan=False))
     text.write("\n]}\n")

@@ -28,6 +28,7 @@ from faceindex.export.source import (
 from faceindex.images.encode import encode, writable_suffix
 from faceindex.models import Alignment, BoxShape
 from faceindex.store.photos import Photo
+from faceindex.turns import turn_image
 from faceindex.types import F32, Detections, Image
 
 __all__ = [
@@ -202,6 +203,8 @@ class _Cutter:
             )
         else:
             how = (style.alignment, style.box, table.boxes[i], table.landmarks[i], _QUALITY_ALIGNED)
+        if turn := int(table.turns[i]):
+            how += (turn,)
         return fingerprint("crop", _VERSION, photo.content_hash, *how)
 
     def run(
@@ -235,9 +238,7 @@ class _Cutter:
 
     def _cut(self, data: bytes, photo: Photo, faces: Sequence[tuple[int, str]]) -> list[bytes]:
         image = images.decode(data, photo.path).image
-        table, positions = self._table, [i for i, _ in faces]
-        found = Detections(table.boxes[positions], table.landmarks[positions], table.scores[positions])
-        cut = cut_faces(image, found, self._style)
+        cut = cut_faces(image, self._table.detections([i for i, _ in faces]), self._style)
         quality = _QUALITY if self._style.alignment is None else _QUALITY_ALIGNED
         return [encode(face, suffix, quality=quality) for face, (_, suffix) in zip(cut, faces, strict=True)]
 
@@ -262,10 +263,13 @@ def cut_faces(image: Image, faces: Detections, style: CropStyle) -> list[Image]:
     Returns
     -------
     list of (h', w', 3) uint8
-        One for each face, in their order.
+        One for each face, in their order, upright.
     """
     if style.alignment is None:
-        return [cut_box(image, box, style.margin) for box in faces.boxes]
+        return [
+            turn_image(cut_box(image, box, style.margin), turn)
+            for box, turn in zip(faces.boxes, faces.turns.tolist(), strict=True)
+        ]
     return list(cut_chips(image, faces, style.alignment, box=style.box))
 
 

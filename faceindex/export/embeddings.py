@@ -27,7 +27,7 @@ VectorsOf: TypeAlias = Callable[[I64], F32]
 BLOCK = 1 << 14  # faces; 8 MB of vectors of 128 dimensions
 _BLOCK_AS_TEXT = 1 << 10
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # time of all members, so that the same vectors give the same file
-_VERSION = 1
+_VERSION = 2
 
 
 def embeddings_source(
@@ -38,7 +38,8 @@ def embeddings_source(
     # The vector of a row never changes.
     table, names = source.table, "\0".join(source.names(absolute=absolute))
     arrays = (table.face, table.row, table.norms, table.boxes, table.scores, table.cluster, table.similarity)
-    return fingerprint("embeddings", _VERSION, format, embedder, names, *arrays)
+    more = (table.quality, table.turns)
+    return fingerprint("embeddings", _VERSION, format, embedder, names, *arrays, *more)
 
 
 def write_embeddings(
@@ -57,10 +58,10 @@ def write_embeddings(
 
     - ``npz``: arrays ``vectors`` (n, d) float32, ``norms`` (n,) float32, ``face`` (n,) int64, ``photo`` (n,)
       unicode, ``box`` (n, 4) float32, ``score`` (n,) float32, ``cluster`` (n,) int64 (-1: none),
-      ``similarity`` (n,) float32 (NaN: none) and ``embedder`` () unicode. No pickle:
-      ``numpy.load(file, allow_pickle=False)``.
-    - ``csv``: face, photo, cluster, norm and v0 to v(d-1). Numbers are the shortest that give the same
-      float32.
+      ``similarity`` (n,) float32 (NaN: none), ``quality`` (n,) float32, ``turn`` (n,) int64 and ``embedder``
+      () unicode. No pickle: ``numpy.load(file, allow_pickle=False)``.
+    - ``csv``: face, photo, cluster, norm, quality and v0 to v(d-1). Numbers are the shortest that give the
+      same float32.
     - ``parquet``: the columns of ``npz``, ``vector`` as fixed-size lists; needs pyarrow.
 
     Parameters
@@ -134,6 +135,8 @@ def _write_npz(
             ("score", table.scores),
             ("cluster", table.cluster),
             ("similarity", table.similarity),
+            ("quality", table.quality),
+            ("turn", table.turns),
             ("embedder", np.array(embedder)),
         ):
             values = np.asarray(values)
@@ -166,15 +169,15 @@ def _write_csv(
     text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
     try:
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("face", "photo", "cluster", "norm", *(f"v{i}" for i in range(dimension))))
+        writer.writerow(("face", "photo", "cluster", "norm", "quality", *(f"v{i}" for i in range(dimension))))
         for part, block in blocks:
             clusters = ("" if cluster < 0 else cluster for cluster in table.cluster[part].tolist())
-            norms = as_text(table.norms[part, None])
+            measures = as_text(np.stack([table.norms[part], table.quality[part]], axis=1))
             columns = zip(
-                table.face[part].tolist(), names[part], clusters, norms, as_text(block), strict=True
+                table.face[part].tolist(), names[part], clusters, measures, as_text(block), strict=True
             )
-            for face, name, cluster, norm, vector in columns:
-                writer.writerow((face, name, cluster, *norm, *vector))
+            for face, name, cluster, measures, vector in columns:
+                writer.writerow((face, name, cluster, *measures, *vector))
     finally:
         text.detach()
 
@@ -200,6 +203,8 @@ def _write_parquet(
             ("cluster", pa.int64()),
             ("similarity", pa.float32()),
             ("norm", pa.float32()),
+            ("quality", pa.float32()),
+            ("turn", pa.int16()),
             ("vector", pa.list_(pa.float32(), dimension)),
         ],
         metadata={"embedder": embedder},
@@ -221,6 +226,8 @@ def _write_parquet(
                 pa.array(table.cluster[part], mask=none),
                 pa.array(table.similarity[part], mask=none),
                 pa.array(table.norms[part]),
+                pa.array(table.quality[part]),
+                pa.array(table.turns[part], pa.int16()),
                 lists(block),
             ]
             writer.write_batch(pa.record_batch(columns, schema=schema))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faceindex.clustering.overview import clusters_by_size, most_typical_faces
+from faceindex.clustering.overview import clusters_by_size, cover_faces
 from faceindex.export.thumbnails import MARGIN, SIDE
 from faceindex.store import FaceTable, PhotoRecord
 from faceindex.types import I64
@@ -70,7 +70,7 @@ class Layout:
     sprites : list of Sprite
         All faces, in `order`.
     cover_sprites : list of Sprite
-        The most typical face of each of `clusters`, in that order.
+        The cover of each of `clusters` (`clustering.overview.cover_faces`), in that order.
     """
 
     order: I64
@@ -96,7 +96,7 @@ def lay_out(table: FaceTable, photos: Mapping[int, PhotoRecord]) -> Layout:
     runs = [order[cluster_of == cluster] for cluster in sorted(large)]
     runs.append(order[(cluster_of >= 0) & ~in_large])
     runs.append(order[cluster_of < 0])
-    covers = most_typical_faces(table, clusters)
+    covers = cover_faces(table, clusters)
 
     def sprites(run: I64) -> list[Sprite]:
         return [Sprite(faces, _sprite_name(table, photos, faces)) for faces in _cut(run, table.face)]
@@ -137,4 +137,6 @@ def _sprite_name(table: FaceTable, photos: Mapping[int, PhotoRecord], faces: I64
         record = photos[int(table.photo[face])]
         digest.update(record.content_hash or f"{record.id} {record.mtime_ns}".encode())
         digest.update(table.boxes[face].astype("<f4").tobytes())
+        if turn := int(table.turns[face]):
+            digest.update(f" turn {turn}".encode())
     return f"s-{digest.hexdigest()[:_DIGITS]}.jpg"

@@ -85,10 +85,11 @@ class ThumbnailRenderer:
 
         def cut(entry: tuple[int, list[int]]) -> tuple[list[int], bool]:
             photo, slots = entry
-            boxes = self._table.boxes[[faces[slot] for slot in slots]]
+            positions = [faces[slot] for slot in slots]
+            boxes, turns = self._table.boxes[positions], self._table.turns[positions].tolist()
             try:
                 decoded = self._decode(self._photos[photo], boxes)
-                tiles[slots] = cut_squares(decoded, boxes, SIDE, margin=MARGIN)
+                tiles[slots] = cut_squares(decoded, boxes, SIDE, margin=MARGIN, turns=turns)
             except ImageError as error:
                 self.failures[photo] = error
                 return slots, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from os import PathLike
 
 import numpy as np
@@ -10,6 +11,7 @@ import PIL.Image
 
 from faceindex.images.decoder import DecodedImage, exif_orientation, opener_for
 from faceindex.images.formats import recognise_format
+from faceindex.turns import turn_image
 from faceindex.types import F32, U8, Image
 
 __all__ = ["cut_squares", "encode_jpeg", "fit", "shown_by_browsers", "shrink_for"]
@@ -52,7 +54,9 @@ def shrink_for(side: float, size: int) -> int:
     return next((shrink for shrink in _SHRINKS if side >= shrink * size), 1)
 
 
-def cut_squares(decoded: DecodedImage, boxes: F32, size: int, *, margin: float) -> U8:
+def cut_squares(
+    decoded: DecodedImage, boxes: F32, size: int, *, margin: float, turns: Sequence[int] | None = None
+) -> U8:
     """Cut a square around each face of a photo, and scale all squares to one size.
 
     A square that extends beyond the photo is moved inside; one larger than the photo is reduced.
@@ -67,6 +71,8 @@ def cut_squares(decoded: DecodedImage, boxes: F32, size: int, *, margin: float) 
         Side of the squares in pixels.
     margin : float
         Border on each side of a box, as a fraction of its longer side.
+    turns : sequence of int, optional
+        0, 90, 180 or 270: degrees by which each square is turned clockwise. None means not at all.
 
     Returns
     -------
@@ -75,7 +81,8 @@ def cut_squares(decoded: DecodedImage, boxes: F32, size: int, *, margin: float) 
     squares = np.empty((len(boxes), size, size, 3), np.uint8)
     image = PIL.Image.fromarray(decoded.image)
     scale_x, scale_y = decoded.scale
-    for square, (x1, y1, x2, y2) in zip(squares, boxes.astype(float), strict=True):
+    turns = [0] * len(boxes) if turns is None else turns
+    for square, (x1, y1, x2, y2), turn in zip(squares, boxes.astype(float), turns, strict=True):
         side = max(x2 - x1, y2 - y1) * (1 + 2 * margin)
         side = max(1.0, min(side, decoded.width, decoded.height))
         left = min(max(0.0, (x1 + x2 - side) / 2), decoded.width - side)
@@ -87,7 +94,7 @@ def cut_squares(decoded: DecodedImage, boxes: F32, size: int, *, margin: float) 
             min((top + side) * scale_y, image.height),
         )
         cut = image.resize((size, size), PIL.Image.Resampling.BICUBIC, region, reducing_gap=2.0)
-        square[:] = np.asarray(cut)
+        square[:] = turn_image(np.asarray(cut), turn)
     return squares
 
 

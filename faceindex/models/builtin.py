@@ -13,6 +13,7 @@ from faceindex.models.spec import (
     DetectorSpec,
     EmbedderSpec,
     ModelOption,
+    NormScale,
     PixelScale,
     Spec,
     WeightFile,
@@ -72,6 +73,8 @@ BUILTIN: tuple[Spec, ...] = (
         min_face=DEFAULT_MIN_FACE,
         decoded_face=24.0,  # the input of R-Net, so the cascade loses nothing that it needs
         pyramid=0.709,
+        turned=0.99,  # benchmarks/second_looks.py
+        sure=0.995,
         weights=tuple(
             WeightFile(
                 name=f"{net}.pt",
@@ -270,6 +273,7 @@ BUILTIN: tuple[Spec, ...] = (
             blurred=0.0,  # blurred strangers resemble each other less than sharp ones
         ),
         licence="MIT (network: Apache-2.0)",
+        norm=NormScale(good=66.0, step=10.0, source="benchmarks/quality.py"),
         weights=(
             WeightFile(
                 name="mobilefacenet.tflite",

@@ -16,6 +16,7 @@ __all__ = [
     "EmbedderSpec",
     "Kind",
     "ModelOption",
+    "NormScale",
     "PixelScale",
     "Spec",
     "WeightFile",
@@ -188,6 +189,25 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class NormScale:
+    """What the length of an embedder's own output says about a face; see `faceindex.quality`.
+
+    Attributes
+    ----------
+    good : float
+        Length from which faces are identified as well as any.
+    step : float
+        Shortfall that counts as one step.
+    source : str
+        How this was measured.
+    """
+
+    good: float
+    step: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorSpec:
     """A face detector.
 
@@ -215,6 +235,13 @@ class DetectorSpec:
     pyramid : float or None
         Factor between the levels of the detector's image pyramid, if photos without a face are to be
         searched again at scales between the levels.
+    turned : float or None
+        Lowest score of a face that is found only when the photo is turned (`faceindex.second_looks`). None
+        means half way from `threshold` to 1.
+    sure : float or None
+        Score from which a face is hardly ever a false one. A photo whose faces all score lower is searched
+        turned, too, and below it the quality of a face falls (`faceindex.quality`). None if it is unknown:
+        then only photos without a face are searched again, and the quality does not depend on the score.
     box : BoxShape or None
         Shape of the boxes; None if they match those of dlib's detectors. Used only for faces without
         landmarks.
@@ -235,11 +262,18 @@ class DetectorSpec:
     decoded_face: float = 24.0
     window: float | None = None
     pyramid: float | None = None
+    turned: float | None = None
+    sure: float | None = None
     box: BoxShape | None = None
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
     run_by_us: bool = True
     kind: Literal["detector"] = "detector"
+
+    @property
+    def turned_threshold(self) -> float:
+        """Lowest score of a face that is found only when the photo is turned."""
+        return (1 + self.threshold) / 2 if self.turned is None else self.turned
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +301,8 @@ class EmbedderSpec:
     calibration : Calibration or None
         None if it was not measured: nothing is clustered or identified without a threshold then.
     licence : str
+    norm : NormScale or None
+        What the norm says about a face; None if it says nothing, or if it is unknown.
     weights : tuple of WeightFile
     options : tuple of ModelOption
     scale : PixelScale or None
@@ -287,6 +323,7 @@ class EmbedderSpec:
     threshold_source: str
     calibration: Calibration | None
     licence: str
+    norm: NormScale | None = None
     weights: tuple[WeightFile, ...] = ()
     options: tuple[ModelOption, ...] = ()
     scale: PixelScale | None = None

@@ -177,7 +177,12 @@ class _KnownFaces:
     def detections(self, photo: int) -> Detections:
         """Return the faces of a photo, by ascending id."""
         positions, table = self._positions(photo), self._table
-        return Detections(table.boxes[positions], table.landmarks[positions], table.scores[positions])
+        return Detections(
+            table.boxes[positions],
+            table.landmarks[positions],
+            table.scores[positions],
+            table.turns[positions],
+        )
 
 
 class _Embedding(Recogniser):

@@ -23,6 +23,7 @@ def commit_photos(catalog: Catalog, vectors: VectorFile, photos: Sequence[NewPho
     for faces in with_faces:
         vectors.check_vectors(faces.vectors)
         arrays = (faces.vectors, faces.landmarks, faces.scores, faces.norms, faces.sharpness)
+        arrays += (faces.quality, faces.turns)
         if any(len(array) != len(faces) for array in arrays):
             raise UsageError("The arrays of a photo's faces differ in length.", "Pass one row per face.")
     if not with_faces:

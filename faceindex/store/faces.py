@@ -5,11 +5,14 @@ Separate from `photo_records`, which does not import numpy.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from faceindex import models
+from faceindex.errors import UnknownModel
+from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
 from faceindex.store.columns import INTEGER, Column, read_columns
 from faceindex.store.records import Assignments, FaceTable
@@ -23,7 +26,7 @@ __all__ = [
     "face_table",
     "face_values",
     "insert_faces",
-    "sharpness_column",
+    "measures_column",
 ]
 
 _GEOMETRY = np.dtype(
@@ -33,11 +36,15 @@ _GEOMETRY = np.dtype(
         ("scores", "<f4"),
         ("norms", "<f4"),
         ("sharpness", "<f4"),
+        ("quality", "<f4"),
+        ("turns", "<f4"),
     ]
 )  # of the column ``geometry``, see the migrations
 
-# The end of it, which is all that clustering needs, in half the time.
-_SHARPNESS = np.dtype([("sharpness", "<f4")])
+# Before format 3 there was neither quality nor turn: NaN, to be computed, and 0.
+_FIRST_BYTES = _GEOMETRY.itemsize - 8
+# The part of it that clustering needs, in half the time.
+_MEASURES = np.dtype([("sharpness", "<f4"), ("quality", "<f4")])
 
 # Similarities are read as multiples of its inverse: SQLite takes three times as long to print a real number
 # as an integer. A float32 of at least 1/64 is such a multiple; smaller ones change by less than 1e-9.
@@ -55,7 +62,7 @@ def face_values(faces: Faces) -> list[tuple[object, ...]]:
     packed = np.empty(len(faces), _GEOMETRY)
     packed["boxes"], packed["landmarks"] = faces.boxes, faces.landmarks
     packed["scores"], packed["norms"] = faces.scores, faces.norms
-    packed["sharpness"] = faces.sharpness
+    packed["sharpness"], packed["quality"], packed["turns"] = faces.sharpness, faces.quality, faces.turns
     return [(face.tobytes(),) for face in packed]
 
 
@@ -69,9 +76,17 @@ def insert_faces(catalog: Catalog, photo_id: int, faces: Faces) -> None:
     catalog.set("rows", row + len(faces))
 
 
-def sharpness_column(table: str) -> Column:
-    """Return the column of the sharpness of faces, for `read_columns`."""
-    return f"substr({table}.geometry, -{_SHARPNESS.itemsize})", _SHARPNESS
+def measures_column(table: str) -> Column:
+    """Return the column of the sharpness and the quality of faces, for `read_columns`."""
+    return f"substr({_geometry(table)}, {_FIRST_BYTES - 3}, {_MEASURES.itemsize})", _MEASURES
+
+
+def _geometry(table: str) -> str:
+    """Return the expression of the whole column ``geometry``, also for faces of older formats."""
+    return (
+        f"CASE length({table}.geometry) WHEN {_FIRST_BYTES}"
+        f" THEN CAST({table}.geometry || x'0000c07f00000000' AS BLOB) ELSE {table}.geometry END"
+    )
 
 
 def face_rows(catalog: Catalog) -> tuple[I64, I64]:
@@ -84,11 +99,11 @@ def face_rows(catalog: Catalog) -> tuple[I64, I64]:
 def face_table(catalog: Catalog) -> FaceTable:
     """Return all live faces."""
     face, photo, row, cluster, units, geometry = _read(
-        catalog, ["image_id", "vector_row"], ("f.geometry", _GEOMETRY)
+        catalog, ["image_id", "vector_row"], (_geometry("f"), _GEOMETRY)
     )
     # astype converts to the native byte order. On little-endian machines it copies too, so that the array
     # of all structures can be freed.
-    return FaceTable(
+    table = FaceTable(
         face=face,
         photo=photo,
         row=row,
@@ -99,18 +114,56 @@ def face_table(catalog: Catalog) -> FaceTable:
         sharpness=geometry["sharpness"].astype(np.float32),
         cluster=cluster,
         similarity=_similarity(cluster, units),
+        quality=geometry["quality"].astype(np.float32),
+        turns=geometry["turns"].astype(np.int64),
     )
+    _add_quality(catalog, table)
+    return table
+
+
+def _add_quality(catalog: Catalog, table: FaceTable) -> None:
+    """Compute the quality of the faces that were stored without, in place."""
+    without = np.flatnonzero(np.isnan(table.quality))
+    if not len(without):
+        return
+    with translated_errors(catalog.path):
+        photos, *sizes = read_columns(
+            catalog.execute, "images", [("id", INTEGER), ("width", INTEGER), ("height", INTEGER)]
+        )
+    pins = catalog.pins()
+    table.quality[without] = quality_of_faces(
+        table.boxes[without],
+        table.landmarks[without],
+        table.scores[without],
+        table.norms[without],
+        table.sharpness[without],
+        np.stack(sizes, axis=1)[np.searchsorted(photos, table.photo[without])],
+        detector=_spec("detector", pins.detector),
+        embedder=_spec("embedder", pins.embedder),
+    )
+
+
+def _spec(kind: Literal["detector", "embedder"], name: str) -> Any:
+    """Return the spec of a pinned model; None if it is not installed."""
+    try:
+        return models.get(kind, name)
+    except UnknownModel:
+        return None
 
 
 def assignments(catalog: Catalog) -> Assignments:
     """Return all live faces without their positions."""
-    face, row, cluster, units, sharpness = _read(catalog, ["vector_row"], sharpness_column("f"))
+    face, row, cluster, units, measures = _read(catalog, ["vector_row"], measures_column("f"))
+    quality = measures["quality"].astype(np.float32)
+    if np.isnan(quality).any():
+        return face_table(catalog)
     return Assignments(
         face=face,
         row=row,
         cluster=cluster,
         similarity=_similarity(cluster, units),
-        sharpness=sharpness["sharpness"].astype(np.float32),
+        sharpness=measures["sharpness"].astype(np.float32),
+        quality=quality,
     )
 
 

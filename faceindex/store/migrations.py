@@ -72,6 +72,17 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "CREATE INDEX transfer_faces_by_image ON transfer_faces (image_id)",
         ),
     ),
+    (
+        "quality and turn of faces",
+        (
+            # geometry: 19 little-endian float32, quality and turn (degrees) at its end. Faces without a
+            # quality (NaN) get it when they are read: all it depends on is stored.
+            "UPDATE faces SET geometry = CAST(geometry || x'0000c07f00000000' AS BLOB)"
+            " WHERE length(geometry) = 68",
+            "UPDATE transfer_faces SET geometry = CAST(geometry || x'0000c07f00000000' AS BLOB)"
+            " WHERE length(geometry) = 68",
+        ),
+    ),
 )
 
 OLDEST_READABLE = 1

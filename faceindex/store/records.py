@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from faceindex.documents import Json, Scalar
-    from faceindex.types import F32, I64, Faces
+    from faceindex.types import F32, I64, Detections, Faces
 
 __all__ = [
     "Assignments",
@@ -201,8 +201,8 @@ class Assignments:
         Cluster id in the active clustering; -1 means none.
     similarity : (n,) float32
         Similarity to the centroid of that cluster, -1..1; NaN if there is none.
-    sharpness : (n,) float32
-        As in `types.Faces`.
+    sharpness, quality : (n,) float32
+        As in `types.Faces`. The quality is never NaN: the store computes what an older version did not store.
     """
 
     face: I64
@@ -210,6 +210,7 @@ class Assignments:
     cluster: I64
     similarity: F32
     sharpness: F32
+    quality: F32
 
     def __len__(self) -> int:
         return len(self.face)
@@ -229,6 +230,8 @@ class FaceTable(Assignments):
         NaN where the detector has none.
     scores, norms : (n,) float32
         As in `types.Faces`.
+    turns : (n,) int64
+        0, 90, 180 or 270, as in `types.Detections`.
     """
 
     photo: I64
@@ -236,6 +239,15 @@ class FaceTable(Assignments):
     landmarks: F32
     scores: F32
     norms: F32
+    turns: I64
+
+    def detections(self, positions: I64 | list[int]) -> Detections:
+        """Return the faces at some positions, to cut them out of their photo."""
+        from faceindex.types import Detections  # needs numpy
+
+        return Detections(
+            self.boxes[positions], self.landmarks[positions], self.scores[positions], self.turns[positions]
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,7 +210,7 @@ class Transfer:
         dropped = tuple(dropped)
         self._check_complete(set(dropped))
         with translated_errors(catalog.path):
-            staged, photo, face, row, sharpness = read_columns(
+            staged, photo, face, row, measures = read_columns(
                 catalog.execute,
                 "transfer_faces t",
                 [
@@ -218,7 +218,7 @@ class Transfer:
                     ("t.image_id", INTEGER),
                     ("coalesce(t.face_id, -1)", INTEGER),
                     ("t.vector_row", INTEGER),
-                    face_tables.sharpness_column("t"),
+                    face_tables.measures_column("t"),
                 ],
             )
         is_new = face < 0
@@ -234,7 +234,8 @@ class Transfer:
                 row=np.arange(len(face)),
                 cluster=cluster,
                 similarity=np.full(len(face), np.nan, np.float32),
-                sharpness=sharpness["sharpness"].astype(np.float32)[order],
+                sharpness=measures["sharpness"].astype(np.float32)[order],
+                quality=measures["quality"].astype(np.float32)[order],
             ),
             vectors=self._write_vectors(row[order]),
             photo=photo[order],

@@ -37,6 +37,7 @@ def make_table(cluster: I64, sharpness: F32 | None = None) -> Assignments:
         face=np.arange(1, n + 1),
         row=np.arange(n),
         sharpness=np.full(n, 0.3, np.float32) if sharpness is None else sharpness,
+        quality=np.ones(n, np.float32),
         cluster=cluster,
         similarity=np.full(n, np.nan, np.float32),
     )

@@ -37,6 +37,8 @@ def source() -> Source:
         scores=np.array([1, 0.99999, 0.5], np.float32),
         norms=np.array([1.5, 1.25, 1 / 3], np.float32),
         sharpness=np.array([0.25, 1e-6, 0.5], np.float32),
+        quality=np.array([1, 0.1, 1 / 3], np.float32),
+        turns=np.array([0, 270, 90]),
         cluster=np.array([-1, 7, 0]),
         similarity=np.array([np.nan, 0.97, 1], np.float32),
     )
@@ -102,7 +104,10 @@ def test_boxes_as_json(source: Source) -> None:
         "cluster": None,
         "similarity_to_cluster": None,
         "landmarks": None,
+        "quality": 1.0,
+        "turn": 0,
     }
+    assert (second["quality"], second["turn"]) == (0.1, 270)
     assert second["landmarks"]["mouth_left"] == [6.1, 7.1]
     assert (second["cluster"], second["similarity_to_cluster"]) == (7, 0.97)
     assert third["image_path"] == "p/\udcff\n.jpg"
@@ -129,6 +134,8 @@ def empty() -> Source:
         scores=none(),
         norms=none(),
         sharpness=none(),
+        quality=none(),
+        turns=ids,
         cluster=ids,
         similarity=none(),
     )
@@ -160,6 +167,8 @@ def test_npz(source: Source, block: int, monkeypatch: pytest.MonkeyPatch) -> Non
         np.testing.assert_array_equal(read["box"], source.table.boxes)
         np.testing.assert_array_equal(read["cluster"], [-1, 7, 0])
         np.testing.assert_array_equal(read["similarity"], source.table.similarity)
+        np.testing.assert_array_equal(read["quality"], source.table.quality)
+        np.testing.assert_array_equal(read["turn"], [0, 270, 90])
 
 
 def test_npz_without_faces_and_into_a_pipe(source: Source) -> None:
@@ -187,7 +196,8 @@ def test_the_same_vectors_give_the_same_file(source: Source) -> None:
 
 def test_embeddings_as_csv(source: Source) -> None:
     first, second, _ = rows(embeddings(source, "csv"))
-    assert list(first)[:6] == ["face", "photo", "cluster", "norm", "v0", "v1"]
+    assert list(first)[:7] == ["face", "photo", "cluster", "norm", "quality", "v0", "v1"]
+    assert (first["quality"], second["quality"]) == ("1.0", "0.1")
     assert (np.array([second[f"v{i}"] for i in range(16)], np.float32) == STORED[3]).all()
     assert (first["photo"], first["cluster"], second["cluster"], second["norm"]) == (
         "p/a, b.jpg",
@@ -204,6 +214,8 @@ def test_parquet(source: Source) -> None:
     table = parquet.read_table(io.BytesIO(embeddings(source, "parquet")))
     assert (np.array(table["vector"].to_pylist(), np.float32) == STORED[[2, 3, 8]]).all()
     assert table["cluster"].to_pylist() == [None, 7, 0]
+    assert table["turn"].to_pylist() == [0, 270, 90]
+    assert np.array_equal(table["quality"].to_numpy(), source.table.quality)
     assert table["photo"].to_pylist() == ["p/a, b.jpg", "p/a, b.jpg", "p/\\udcff\n.jpg"]
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from faceindex.documents import as_json
-from faceindex.store import NewPhoto, ScanCounts, Store, migrations
+from faceindex.store import NewPhoto, ScanCounts, Store
+from faceindex.store.migrations import format_version
 from faceindex.types import F32, Faces
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "index-format-1"
@@ -45,8 +46,9 @@ def array(values: list[Any]) -> F32:
     return np.array(values, np.float32)  # None becomes NaN
 
 
-def check(store: Store, expected: dict[str, Any]) -> None:
+def check(store: Store, expected: dict[str, Any], version: int) -> None:
     """Check everything that can be read."""
+    assert store.format_version == version
     assert as_json(store.pins) == expected["pins"]
     assert as_json(store.roots()) == expected["roots"]
     assert as_json(list(store.photos().values())) == expected["photos"]
@@ -58,8 +60,12 @@ def check(store: Store, expected: dict[str, Any]) -> None:
         found = getattr(table, name)
         np.testing.assert_array_equal(found, array(values) if found.dtype == np.float32 else values, name)
     some = store.assignments()
-    for name in ("face", "row", "cluster", "similarity", "sharpness"):
+    for name in ("face", "row", "cluster", "similarity", "sharpness", "quality"):
         np.testing.assert_array_equal(getattr(some, name), getattr(table, name), name)
+    assert not table.turns.any()
+    assert (table.quality >= 0).all()
+    assert (table.quality <= 1).all()
+    assert len(np.unique(table.quality)) > 5
     np.testing.assert_array_equal(store.vectors(), array(expected["vectors"]))
     np.testing.assert_array_equal(store.vectors(table.row), array(expected["vectors"])[table.row])
     assert as_json(store.active_clustering()) == expected["clustering"]
@@ -79,8 +85,7 @@ def check(store: Store, expected: dict[str, Any]) -> None:
 def test_a_reader(directory: Path, expected: dict[str, Any]) -> None:
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
     with Store.open(directory) as store:
-        check(store, expected)
-        assert store.format_version == expected["format"]
+        check(store, expected, expected["format"])
         assert store.generation == expected["generation"]
         assert store.transfer() is None
     for name, content in before.items():
@@ -91,11 +96,19 @@ def test_a_writer(directory: Path, expected: dict[str, Any]) -> None:
     rows = expected["counts"]["rows"]
     assert (directory / "vectors.f32").stat().st_size > rows * ROW
     with Store.open(directory, write=True) as store:
-        check(store, expected)
-        assert store.format_version == migrations.format_version()
+        check(store, expected, format_version())
         assert (directory / "vectors.f32").stat().st_size == rows * ROW
     with Store.open(directory) as store:
-        check(store, expected)
+        check(store, expected, format_version())
+
+
+def test_the_quality_is_the_same_before_and_after_the_migration(directory: Path) -> None:
+    with Store.open(directory) as store:
+        before = store.faces()
+    with Store.open(directory, write=True) as store:
+        after = store.faces()
+    np.testing.assert_array_equal(before.quality, after.quality)
+    np.testing.assert_array_equal(before.turns, after.turns)
 
 
 def test_the_hnsw_index_is_loaded_not_built(directory: Path, expected: dict[str, Any]) -> None:

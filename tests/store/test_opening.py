@@ -111,18 +111,19 @@ def test_a_newer_format_is_refused(store: Store, directory: Path) -> None:
             Store.open(directory, write=write)
 
 
-def test_only_a_writer_migrates_an_older_format(
+def test_a_reader_reads_an_older_format_and_only_a_writer_migrates_it(
     store: Store, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.close()
     step = ("a new table", ("CREATE TABLE later (id INTEGER PRIMARY KEY)",))
-    before = migrations.format_version()
+    older = migrations.format_version()
     monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, step))
-    with Store.open(directory) as reader:
-        assert reader.format_version == before
-    monkeypatch.setattr(migrations, "OLDEST_READABLE", before + 1)
-    with pytest.raises(StoreError, match="older format"):
-        Store.open(directory)
+    with Store.open(directory) as read:
+        assert read.format_version == older
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "OLDEST_READABLE", older + 1)
+        with pytest.raises(StoreError, match="older format"):
+            Store.open(directory)
     with Store.open(directory, write=True) as migrated:
         assert migrated.format_version == migrations.format_version()
     Store.open(directory).close()
