@@ -98,8 +98,8 @@ BUILTIN: tuple[Spec, ...] = (
         landmarks=True,
         threshold=0.65,
         threshold_source=(
-            "first half of shared/data: at 0.65, a face in 97.6 % of the boxes of group_photos/ and 46 on "
-            "nobody/ and art/ (mtcnn: 95.2 %, 53); second half: 99.0 %, 39 (mtcnn: 98.1 %, 51; "
+            "first half of shared/data: at 0.65, a face in 97.9 % of the boxes of group_photos/ and 53 on "
+            "nobody/ and art/ (mtcnn: 95.2 %, 53); second half: 99.0 %, 42 (mtcnn: 98.1 %, 51; "
             "benchmarks/yunet.py)"
         ),
         licence="MIT",
