@@ -37,7 +37,7 @@ _SHARP_FACE = 100.0
 _AROUND = 1.0
 
 # A second look replaces doubtful faces if the distance of its best score from 1 is so many times smaller. On
-# 240 turned photos of people/ and diverse/ it then replaces 78 of 87 mistakes, and nothing on 500 upright ones.
+# 240 turned photos of people/ and diverse/ it so replaces 78 of 87 mistakes, and nothing on 500 upright ones.
 _CLEARER = 5
 
 _SHARPNESS_BLOCK = 64  # chips; keeps the grey levels in cache
