@@ -86,8 +86,10 @@ class Measurer:
         one = slice(which, which + 1)
         measures = (faces.boxes[one], faces.landmarks[one], faces.scores[one], faces.norms[one])
         size = np.array([image.shape[1], image.shape[0]])
-        specs = {"detector": self.detector, "embedder": self.embedder}
-        self.found.faults.append(faults_of_faces(*measures, faces.sharpness[one], size, **specs)[0])
+        found = faults_of_faces(
+            *measures, faces.sharpness[one], size, detector=self.detector, embedder=self.embedder
+        )
+        self.found.faults.append(found[0])
         self.found.kinds.append(kind)
         self.found.people.append(person)
         self.found.photos.append(photo)
@@ -235,7 +237,8 @@ def fit(faults: np.ndarray, right: np.ndarray) -> Weights:
 
 def quality(faults: np.ndarray, weights: Weights) -> np.ndarray:
     evidence = weights.bias - faults @ np.array(weights.faults)
-    return (1 + np.exp(-weights.bias)) / (1 + np.exp(-evidence))
+    found: np.ndarray = (1 + np.exp(-weights.bias)) / (1 + np.exp(-evidence))
+    return found
 
 
 def auc(low: np.ndarray, high: np.ndarray) -> float:
@@ -291,7 +294,10 @@ def main() -> None:
     found = measurer.found
     faults = np.array(found.faults)
     gallery = found.kinds.count("undamaged")
-    threshold = measurer.embedder.calibration.threshold(gallery)
+    calibration = measurer.embedder.calibration
+    if calibration is None:
+        raise SystemExit(f"{arguments.embedder} is not calibrated.")
+    threshold = calibration.threshold(gallery)
     right, known = right_answers(found, threshold)
     false = np.isin(found.people, FALSE)
     # The halves share no person, and no photo of nobody/ and art/.

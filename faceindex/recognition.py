@@ -36,6 +36,10 @@ _SHARP_FACE = 100.0
 # Margin that is decoded around such a face, in sides of its box; a chip turned by 45 degrees needs half.
 _AROUND = 1.0
 
+# A second look replaces doubtful faces if the distance of its best score from 1 is so many times smaller. On
+# 240 turned photos of people/ and diverse/ it so replaces 78 of 87 mistakes, and nothing on 500 upright ones.
+_CLEARER = 5
+
 _SHARPNESS_BLOCK = 64  # chips; keeps the grey levels in cache
 
 # Larger photos are decoded at reduced scale whatever the smallest face, to bound memory.
@@ -296,12 +300,13 @@ class Recogniser:
         spec = self.detector.spec
 
         def again(look: Callable[..., list[Detections]], which: list[int], **options: float) -> None:
-            """Search some photos once more; the look whose best face has the higher score wins."""
+            """Search some photos once more; the new look wins if the old one found nothing, or is worse."""
             if not which:
                 return
             chosen = [pictures[i] for i in which], [min_faces[i] for i in which]
             for i, faces in zip(which, look(self._look, *chosen, **options), strict=True):
-                if faces.scores.max(initial=0) > found[i].scores.max(initial=0):
+                doubt = 1 - faces.scores.max(initial=0)
+                if not len(found[i]) or doubt * _CLEARER < 1 - found[i].scores.max():
                     found[i] = faces
 
         def below(score: float) -> list[int]:

@@ -6,7 +6,7 @@ left and upper edge of the image, so a turn of 90 moves a point (x, y) of an ima
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ __all__ = ["TURNS", "turn_boxes", "turn_image", "turn_points", "turned_size"]
 TURNS = (0, 90, 180, 270)
 
 _T = TypeVar("_T", bound=np.generic)
+_Float = TypeVar("_Float", bound="np.floating[Any]")
 
 
 def turn_image(image: NDArray[_T], turn: int) -> NDArray[_T]:
@@ -28,7 +29,7 @@ def turned_size(width: int, height: int, turn: int) -> tuple[int, int]:
     return (height, width) if turn % 180 else (width, height)
 
 
-def turn_points(points: NDArray[_T], turn: int, width: float, height: float) -> NDArray[_T]:
+def turn_points(points: NDArray[_Float], turn: int, width: float, height: float) -> NDArray[_Float]:
     """Return where points are after a turn.
 
     Parameters
@@ -45,6 +46,7 @@ def turn_points(points: NDArray[_T], turn: int, width: float, height: float) -> 
         Of the same dtype.
     """
     x, y = points[..., 0], points[..., 1]
+    moved: tuple[NDArray[Any], NDArray[Any]]
     match turn % 360:
         case 0:
             moved = x, y
@@ -57,7 +59,7 @@ def turn_points(points: NDArray[_T], turn: int, width: float, height: float) -> 
     return np.stack(moved, axis=-1).astype(points.dtype, copy=False)
 
 
-def turn_boxes(boxes: NDArray[_T], turn: int, width: float, height: float) -> NDArray[_T]:
+def turn_boxes(boxes: NDArray[_Float], turn: int, width: float, height: float) -> NDArray[_Float]:
     """Return boxes (n, 4), ``x1 y1 x2 y2``, after a turn; parameters as in `turn_points`."""
     corners = turn_points(boxes.reshape(-1, 2, 2), turn, width, height)
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)

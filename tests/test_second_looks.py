@@ -80,7 +80,10 @@ def recogniser(detector: UprightOnly) -> Recogniser:
 
 @pytest.fixture
 def spec(fake_models: ModuleType) -> DetectorSpec:
-    return replace(fake_models.DETECTOR, name="upright", target="test_second_looks:UprightOnly", options=())
+    spec: DetectorSpec = replace(
+        fake_models.DETECTOR, name="upright", target="test_second_looks:UprightOnly", options=()
+    )
+    return spec
 
 
 @pytest.mark.parametrize("landmarks", [True, False])
@@ -191,8 +194,8 @@ class NeedsSurroundings(UprightOnly):
         x1, y1, x2, y2 = found.boxes[0].tolist() if len(found) else (0, 0, 0, 0)
         if x1 <= 0 or y1 <= 0 or x2 >= width or y2 >= height:
             return Detections.empty()
-        grow = np.array([x1 - x2, y1 - y2, x2 - x1, y2 - y1], np.float32) / 20
-        return Detections(found.boxes + grow, found.landmarks, found.scores)
+        grow = np.array([x1 - x2, y1 - y2, x2 - x1, y2 - y1]) / 20
+        return Detections((found.boxes + grow).astype(np.float32), found.landmarks, found.scores)
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 80), (81, 97), (61, 50), (400, 300)])

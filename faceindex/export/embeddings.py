@@ -172,9 +172,14 @@ def _write_csv(
         writer.writerow(("face", "photo", "cluster", "norm", "quality", *(f"v{i}" for i in range(dimension))))
         for part, block in blocks:
             clusters = ("" if cluster < 0 else cluster for cluster in table.cluster[part].tolist())
-            measures = as_text(np.stack([table.norms[part], table.quality[part]], axis=1))
+            norms_and_qualities = as_text(np.stack([table.norms[part], table.quality[part]], axis=1))
             columns = zip(
-                table.face[part].tolist(), names[part], clusters, measures, as_text(block), strict=True
+                table.face[part].tolist(),
+                names[part],
+                clusters,
+                norms_and_qualities,
+                as_text(block),
+                strict=True,
             )
             for face, name, cluster, measures, vector in columns:
                 writer.writerow((face, name, cluster, *measures, *vector))

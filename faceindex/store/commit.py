@@ -22,9 +22,8 @@ def commit_photos(catalog: Catalog, vectors: VectorFile, photos: Sequence[NewPho
     with_faces = [photo.faces for photo in photos if photo.faces is not None and len(photo.faces)]
     for faces in with_faces:
         vectors.check_vectors(faces.vectors)
-        arrays = (faces.vectors, faces.landmarks, faces.scores, faces.norms, faces.sharpness)
-        arrays += (faces.quality, faces.turns)
-        if any(len(array) != len(faces) for array in arrays):
+        arrays = (faces.vectors, faces.landmarks, faces.scores, faces.norms, faces.sharpness, faces.quality)
+        if len(faces.turns) != len(faces) or any(len(array) != len(faces) for array in arrays):
             raise UsageError("The arrays of a photo's faces differ in length.", "Pass one row per face.")
     if not with_faces:
         with catalog.transaction():

@@ -273,7 +273,7 @@ def test_one_cluster_on_a_terminal_is_a_table(clustered, tmp_path: Path) -> None
     lines = output.decode().splitlines()
     assert code == 0
     assert lines[0] == "Cluster 1: 4 faces on 4 photos"
-    assert lines[1].split() == ["face", "cluster", "similarity", "score", "box", "photo"]
+    assert lines[1].split() == ["face", "cluster", "similarity", "quality", "score", "box", "photo"]
     assert len(lines) == 6
     assert lines[5] == "and 1 less typical face; --limit 4 shows all"
 

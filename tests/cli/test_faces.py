@@ -12,7 +12,7 @@ from faceindex.api import Face
 from faceindex.cli.face_rows import print_faces
 from faceindex.cli.render import Output
 
-HEADER = "face,photo,x1,y1,x2,y2,score,similarity_to_cluster,cluster"
+HEADER = "face,photo,x1,y1,x2,y2,score,similarity_to_cluster,cluster,quality,turn"
 
 
 def test_csv_has_stable_columns(clustered, run) -> None:
@@ -123,9 +123,11 @@ def test_a_long_table_has_one_header_and_aligned_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Output, "terminal", True)
-    faces = [Face(i, f"album/{i}.png", f"/album/{i}.png", (1, 2, 30, 40), 0.9, i, 0.5) for i in range(450)]
+    faces = [
+        Face(i, f"album/{i}.png", f"/album/{i}.png", (1, 2, 30, 40), 0.9, 0.7, 0, i, 0.5) for i in range(450)
+    ]
     assert print_faces(Output(), iter(faces), as_csv=False, absolute=False) == 450
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["face", "cluster", "similarity", "score", "box", "photo"]
+    assert lines[0].split() == ["face", "cluster", "similarity", "quality", "score", "box", "photo"]
     assert len(lines) == 451
     assert len({line.index("album/") for line in lines[1:]}) == 1
