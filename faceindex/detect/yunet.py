@@ -1,4 +1,7 @@
-"""YuNet: one small network, at the scale that the smallest face needs, and a closer look at small faces."""
+"""YuNet: one small network, at the scale that the smallest face needs, and a closer look at small faces.
+
+Landmarks are those of O-Net, see `faceindex.detect.landmarks`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from torch.nn import functional
 
 from faceindex.detect.arguments import check_images, check_min_face
 from faceindex.detect.boxes import nms
+from faceindex.detect.landmarks import LandmarkNet
 from faceindex.detect.yunet_decode import (
     OVERLAP,
     Candidates,
@@ -96,7 +100,8 @@ class YuNet:
     Parameters
     ----------
     spec : DetectorSpec
-        Has one weight file. Its `threshold` is the lowest score of a face that is returned.
+        Its weight files are those of YuNet and of O-Net. Its `threshold` is the lowest score of a face that is
+        returned.
     min_face : float
         Side in pixels of the smallest face to find, greater than 0. The time falls with its square.
     device : str
@@ -113,8 +118,9 @@ class YuNet:
     def __init__(self, spec: DetectorSpec, *, min_face: float, device: str = "cpu") -> None:
         self.spec = spec
         self._min_face = check_min_face(min_face)
-        (weight,) = spec.weights
+        weight, landmarks = spec.weights
         self._session = load_network(weight, device=device)
+        self._landmarks = LandmarkNet(landmarks, device=device)
         self._pixels = BatchSize(
             device if self._session.on_gpu else "cpu",
             cpu=_PIXELS_PER_PASS,
@@ -159,9 +165,10 @@ class YuNet:
         found = found.pick(np.flatnonzero(found.scores >= self.spec.threshold))
         found = found.pick(nms(found.boxes, found.scores, found.owners, OVERLAP))
         ends = np.searchsorted(found.owners, np.arange(len(images) + 1))
-        return [
+        faces = [
             Detections(found.boxes[a:b], found.landmarks[a:b], found.scores[a:b]) for a, b in pairwise(ends)
         ]
+        return self._landmarks.locate(images, faces)
 
     def _search(self, images: Sequence[Image], smallest: Sequence[float]) -> tuple[Candidates, F32]:
         """Find candidates at every scale.

@@ -35,6 +35,22 @@ _OPENCV_ZOO_FILES = (
     "47534e27c9851bb1128ccc0102f1145e27f23f98/models/face_detection_yunet"
 )
 
+_MTCNN_WEIGHTS = tuple(
+    WeightFile(
+        name=f"{net}.pt",
+        size=size,
+        sha256=sha256,
+        source=_FACENET_PYTORCH,
+        package="facenet-pytorch",
+        package_path=f"facenet_pytorch/data/{net}.pt",
+    )
+    for net, size, sha256 in (
+        ("pnet", 28_570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
+        ("rnet", 403_147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
+        ("onet", 1_559_269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
+    )
+)
+
 _WIDER_FACE = BoxShape(
     x=0.01,
     y=0.07,
@@ -75,21 +91,7 @@ BUILTIN: tuple[Spec, ...] = (
         pyramid=0.709,
         turned=0.99,  # benchmarks/second_looks.py
         sure=0.995,
-        weights=tuple(
-            WeightFile(
-                name=f"{net}.pt",
-                size=size,
-                sha256=sha256,
-                source=_FACENET_PYTORCH,
-                package="facenet-pytorch",
-                package_path=f"facenet_pytorch/data/{net}.pt",
-            )
-            for net, size, sha256 in (
-                ("pnet", 28_570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
-                ("rnet", 403_147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
-                ("onet", 1_559_269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
-            )
-        ),
+        weights=_MTCNN_WEIGHTS,
     ),
     DetectorSpec(
         name="yunet",
@@ -124,6 +126,7 @@ BUILTIN: tuple[Spec, ...] = (
                     ),
                 ),
             ),
+            _MTCNN_WEIGHTS[2],  # for the landmarks
         ),
     ),
     DetectorSpec(
