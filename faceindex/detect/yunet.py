@@ -100,8 +100,8 @@ class YuNet:
     Parameters
     ----------
     spec : DetectorSpec
-        Its weight files are those of YuNet and of O-Net. Its `threshold` is the lowest score of a face that is
-        returned.
+        Its weight files are those of YuNet and of O-Net. Its `threshold` is the lowest score of a face that
+        is returned.
     min_face : float
         Side in pixels of the smallest face to find, greater than 0. The time falls with its square.
     device : str
