@@ -3,7 +3,8 @@
 Measures, for one embedder, on labelled photos and with default settings:
 
 1. The log-likelihood ratio of "same person" to "different people" by similarity, and the straight line
-   that fits it (`EmbedderSpec.calibration`). Every person has the same weight.
+   that fits it, as `faceindex models calibrate` does (`faceindex.metrics.calibration`). The weight of a
+   person grows with the number of photos, not of pairs.
 2. B-cubed F of Chinese Whispers by constant threshold and with the defaults, on collections from 80 to
    thousands of faces. No constant is good for all of them.
 3. Identification by the most similar face of a person, by the mean of several, and by the centroid, with the
@@ -25,7 +26,6 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,24 +38,11 @@ from faceindex.clustering.chinese_whispers import ChineseWhispers
 from faceindex.clustering.graph import log_odds, symmetric_graph
 from faceindex.clustering.neighbours import exact_neighbours
 from faceindex.metrics import bcubed
+from faceindex.metrics.calibration import fit_line, pairs_of_people
 from faceindex.models import Calibration
 from faceindex.types import F32
 
-
-@dataclass(frozen=True)
-class Scale:
-    """The range of similarities that is examined for an embedder."""
-
-    start: float  # of the histogram; it ends at 1
-    step: float
-    thresholds: tuple[float, float, float]  # first, last, step
-
-
-SCALES = {
-    "dlib": Scale(0.86, 0.005, (0.90, 0.965, 0.005)),
-    "facenet": Scale(0.20, 0.02, (0.40, 0.725, 0.025)),
-    "mobilefacenet": Scale(0.10, 0.02, (0.40, 0.725, 0.025)),
-}
+STEPS = np.arange(-9.0, 6.1, 1.0)  # constant thresholds, in nats from the default for 1,000 faces
 ALIKE = 1e-4  # share of the pairs of sharp strangers that count as similar
 BLURS = (0.10, 0.12, 0.14, 0.16, 0.18)
 
@@ -65,27 +52,13 @@ def half(name: str) -> str:
     return "AB"[zlib.crc32(name.encode()) % 2]
 
 
-def fit(vectors: F32, people: np.ndarray, scale: Scale) -> dict[str, float]:
+def fit(vectors: F32, people: np.ndarray) -> dict[str, float]:
     """Fit slope and midpoint of the log-likelihood ratio; return them with the range of the data."""
-    upper = np.triu_indices(len(vectors), 1)
-    similarities = (vectors @ vectors.T)[upper]
-    same = (people[:, None] == people)[upper]
-    _, codes, counts = np.unique(people, return_inverse=True, return_counts=True)
-    weight = 1 / np.maximum(counts[codes] - 1, 1)
-    edges = np.arange(scale.start, 1 + scale.step / 2, scale.step)
-    centres = (edges[1:] + edges[:-1]) / 2
-    genuine, _ = np.histogram(similarities[same], edges, weights=weight[upper[0][same]])
-    genuine_n, _ = np.histogram(similarities[same], edges)
-    impostor_n, _ = np.histogram(similarities[~same], edges)
-    seen = (genuine_n >= 20) & (impostor_n >= 20)
-    ratio = np.log(genuine[seen] / genuine.sum()) - np.log(impostor_n[seen] / (~same).sum())
-    slope, intercept = np.polyfit(centres[seen], ratio, 1)
-    return {
-        "slope": float(slope),
-        "midpoint": float(-intercept / slope),
-        "from": float(centres[seen][0]),
-        "to": float(centres[seen][-1]),
-    }
+    codes = np.unique(people, return_inverse=True)[1].astype(np.int64)
+    line = fit_line(*pairs_of_people(vectors, codes, np.arange(len(codes))))
+    if line is None:
+        raise SystemExit("The similarities of one person are not above those of different people.")
+    return {"slope": line.slope, "midpoint": line.midpoint, "from": line.low, "to": line.high}
 
 
 def curve(
@@ -177,11 +150,9 @@ def main() -> None:
     add_model_arguments(parser)
     options = parser.parse_args()
     spec = models.get("embedder", options.embedder)
-    if spec.name not in SCALES:
-        parser.error(f"--embedder must be {' or '.join(SCALES)}")
-    calibration, scale = spec.calibration, SCALES[spec.name]
-    first, last, step = scale.thresholds
-    thresholds = np.round(np.arange(first, last + step / 2, step), 3)
+    calibration = models.calibration_of(spec)
+    centre = calibration.threshold(1000)
+    thresholds = np.round(centre + STEPS / calibration.slope, 3)
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
@@ -198,7 +169,7 @@ def main() -> None:
 
     defaults = {"slope": calibration.slope, "midpoint": calibration.midpoint}
     print("log-likelihood ratio = slope (similarity - midpoint); the defaults are", defaults)
-    fits = {f"{name} {which}": fit(*sets[name, which], scale) for name in ("people", "lfw") for which in "AB"}
+    fits = {f"{name} {which}": fit(*sets[name, which]) for name in ("people", "lfw") for which in "AB"}
     for name, line in fits.items():
         print(
             f"  {name:10}  slope {line['slope']:5.0f}  midpoint {line['midpoint']:.4f}"

@@ -81,7 +81,7 @@ def ours(n: int, edges: Edges, seed: int) -> I64:
 
 def three_steps(vectors: F32, edges: Edges, seed: int) -> I64:
     embedder = models.get("embedder", "dlib")
-    options = ClusterOptions(calibration=embedder.calibration, seed=seed)
+    options = ClusterOptions(calibration=models.calibration_of(embedder), seed=seed)
     clusterer: Clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=options)
     return clusterer.fit(vectors, graph_from_edges(len(vectors), edges.a, edges.b, edges.weights))
 

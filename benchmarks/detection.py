@@ -39,7 +39,7 @@ from peers import about, add_peers_argument
 
 from faceindex import images, models
 from faceindex.detect import Detector
-from faceindex.pipeline.run import BATCH_PHOTOS, count_workers
+from faceindex.pipeline.batches import BATCH_PHOTOS, count_workers
 from faceindex.recognition import use_one_thread
 from faceindex.types import Detections, Image
 

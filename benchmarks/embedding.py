@@ -37,7 +37,7 @@ from faceindex.detect import Detector
 from faceindex.embed import Embedder
 from faceindex.embed.dlib_resnet import DlibResNet
 from faceindex.embed.facenet_net import InceptionResnetV1
-from faceindex.pipeline.run import BATCH_PHOTOS, count_workers
+from faceindex.pipeline.batches import BATCH_PHOTOS, count_workers
 from faceindex.recognition import Recogniser, use_one_thread
 from faceindex.state_dicts import load_network
 from faceindex.types import F32, U8

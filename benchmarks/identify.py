@@ -6,6 +6,9 @@ clustered and has an HNSW index. The queries are the photos of people/ that it d
 
 - cold: whole processes, alternating: `python -c "import torch"`, and the console script `faceindex identify
   PHOTO`, each time with a different photo; files in the page cache. Wall seconds and CPU seconds.
+- many: whole processes, alternating: `faceindex identify` and `faceindex index` on the same N photos (a new
+  index each time), and both on two photos, whose cost is the start. CPU seconds a photo, with the start and
+  without it.
 - warm: one open index with its networks loaded. For each photo `identify` (read, decode, detect, embed,
   search, answer), and reading, decoding and detection alone with the same detector; the order changes with
   every photo. Also detection on the decoded photo alone, and the answer for faces that are embedded already.
@@ -15,7 +18,8 @@ The accuracy is the share of the photos whose largest face is identified as the 
 its person's indexed photos.
 
     python benchmarks/identify.py [--quick] [--data ../shared/data] [--faces N] [--runs N] [--seed S]
-                                  [--index DIR] [--part cold warm]
+                                  [--index DIR] [--part cold many warm]
+                                  [--photos N]
 
 The full run takes about four minutes, half of them to make the index; `--index DIR` keeps the index.
 """
@@ -34,7 +38,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import Spent, argument_parser, console_script, ratios, spend, target, write_result
+from common import (
+    Spent,
+    argument_parser,
+    console_script,
+    people_photos,
+    ratios,
+    spend,
+    target,
+    write_result,
+)
 from made_up import commit_faces, face_vectors, long_tail
 
 from faceindex import FaceIndex
@@ -47,7 +60,9 @@ from faceindex.types import F32
 QUERIES = 13  # photos of each of the eight people that are not indexed
 PAIRS = 15  # of processes
 NEIGHBOURS = 5  # for each face; the default of `FaceIndex.identify`
-QUICK_FACES, QUICK_PHOTOS = 2_000, 8
+MANY_PAIRS = 3
+FEW = 2  # photos of a run that measures the start; a single photo would not go through the batches
+QUICK_FACES, QUICK_PHOTOS, QUICK_MANY = 2_000, 8, 60
 
 
 def photos(data: Path, seed: int, limit: int | None) -> tuple[list[Path], list[Path]]:
@@ -145,6 +160,69 @@ def measure_cold(directory: Path, queries: list[Path], pairs: int) -> list[dict[
             },
             pairs=table,
         )
+    ]
+
+
+def measure_many(directory: Path, photos: list[Path], pairs: int) -> list[dict[str, object]]:
+    """Compare the CPU time of `identify` and `index` on the same photos."""
+    script = console_script()
+    with FaceIndex.open(directory) as opened:
+        models = ["--detector", opened.pins.detector, "--embedder", opened.pins.embedder]
+
+    def identify(photos: list[Path]) -> Spent:
+        return spend([script, "identify", "--index", directory, *photos], codes=(0, 1))
+
+    def index(photos: list[Path]) -> Spent:
+        with tempfile.TemporaryDirectory() as folder:
+            return spend([script, "index", "--index", Path(folder) / "index", *models, *photos], codes=(0, 1))
+
+    identify(photos[:FEW])
+    index(photos[:FEW])
+    rows: list[dict[str, Spent]] = []
+    for number in range(pairs):
+        runs = [
+            ("identify", partial(identify, photos)),
+            ("index", partial(index, photos)),
+            ("identify_few", partial(identify, photos[:FEW])),
+            ("index_few", partial(index, photos[:FEW])),
+        ]
+        rows.append({name: run() for name, run in (runs if number % 2 else reversed(runs))})
+    n = len(photos)
+
+    def whole(row: dict[str, Spent], name: str) -> float:
+        return 1e3 * row[name].cpu / n
+
+    def without_start(row: dict[str, Spent], name: str) -> float:
+        return 1e3 * (row[name].cpu - row[f"{name}_few"].cpu) / (n - FEW)
+
+    milliseconds = {
+        f"{name}_{what}": float(np.median([cost(row, name) for row in rows]))
+        for name in ("identify", "index")
+        for what, cost in (("whole", whole), ("without_start", without_start))
+    }
+    for name in ("identify", "index"):
+        print(
+            f"many, {name} on {n} photos: {milliseconds[f'{name}_whole']:.1f} ms of CPU a photo, "
+            f"{milliseconds[f'{name}_without_start']:.1f} ms without the start; wall "
+            f"{np.median([row[name].wall for row in rows]):.1f} s, peak "
+            f"{np.median([row[name].peak_mib for row in rows]):.0f} MiB"
+        )
+    return [
+        target(
+            10,
+            f"CPU time of identify / index on {n} photos, {what}",
+            ratios([cost(row, "identify") for row in rows], [cost(row, "index") for row in rows]),
+            reach=1.2,
+            beyond=1.0,
+            cpu_milliseconds_a_photo=milliseconds,
+            wall_seconds={
+                name: float(np.median([row[name].wall for row in rows])) for name in ("identify", "index")
+            },
+            peak_mib={
+                name: float(np.median([row[name].peak_mib for row in rows])) for name in ("identify", "index")
+            },
+        )
+        for what, cost in (("whole processes", whole), ("without the start", without_start))
     ]
 
 
@@ -248,7 +326,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="rounds of the warm part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--index", type=Path, help="folder in which to keep the index")
-    parser.add_argument("--part", nargs="+", choices=("cold", "warm"), default=("cold", "warm"))
+    parser.add_argument("--photos", type=int, default=415, help="photos of the part many")
+    parts = ("cold", "many", "warm")
+    parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     options = parser.parse_args()
     faces = QUICK_FACES if options.quick else options.faces
     runs, pairs = (3, 3) if options.quick else (options.runs, PAIRS)
@@ -264,8 +344,17 @@ def main() -> None:
             targets += measure_cold(directory, queries, pairs)
         if "warm" in options.part:
             targets += measure_warm(directory, queries, runs)
-    payload = {"seed": options.seed, "faces": faces, "indexed_photos": len(indexed), "targets": targets}
-    write_result("identify", payload, quick=options.quick)
+        if "many" in options.part:
+            asked = random.Random(options.seed).sample(people_photos(options.data), options.photos)
+            many = measure_many(
+                directory, sorted(asked)[: QUICK_MANY if options.quick else None], min(pairs, MANY_PAIRS)
+            )
+            with FaceIndex.open(directory) as index:
+                payload = {"seed": options.seed, "faces": len(index), "targets": many}
+            write_result("identify_many", payload, quick=options.quick)
+    if targets:
+        payload = {"seed": options.seed, "faces": faces, "indexed_photos": len(indexed), "targets": targets}
+        write_result("identify", payload, quick=options.quick)
 
 
 if __name__ == "__main__":

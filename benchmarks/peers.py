@@ -12,6 +12,7 @@ exists is kept; ``--again`` builds it anew::
   C++ compiler and OpenBLAS's library and headers.
 - face_recognition-wheels: the same with the wheels of dlib-bin, which are built without BLAS.
 - network-runtimes: LiteRT, ONNX Runtime and OpenVINO.
+- opencv: the wheel, for its face detector (YuNet).
 - insightface, deepface: installed only. They download their models on first use; if the files are missing,
   the peer cannot be measured and this script prints which file is missing.
 
@@ -97,6 +98,11 @@ PEERS = {
     "network-runtimes": Peer(
         (("ai-edge-litert", "onnx", "onnxruntime", "openvino", "numpy"),),
         ("ai-edge-litert", "onnx", "onnxruntime", "openvino", "numpy"),
+    ),
+    "opencv": Peer(
+        (("opencv-python-headless>=4.10",),),
+        ("opencv-python-headless", "numpy"),
+        "import cv2; facts = {'opencv': cv2.__version__}",
     ),
     "insightface": Peer(
         (("insightface", "onnxruntime"),),

@@ -117,7 +117,7 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
     warm_up(vectors)
     n = len(vectors)
     embedder = models.get("embedder", "dlib")
-    calibration = embedder.calibration
+    calibration = models.calibration_of(embedder)
     floor = calibration.threshold(n) + GRAPH_FLOOR / calibration.slope
     options = ClusterOptions(calibration=calibration, seed=seed)
     clusterer: Clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=options)

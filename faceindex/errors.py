@@ -10,11 +10,13 @@
     │   ├── IndexLocked             another process is writing to it
     │   ├── IndexCorrupt            its files are damaged or contradict each other
     │   ├── IndexVersionError       it was written by a newer faceindex
+    │   ├── IndexMigrated           it was moved to other models after it was opened
     │   └── PinnedModelError        the request names other models than the pinned ones
     ├── ModelError                  detectors, embedders, clusterers
     │   ├── UnknownModel            no model has this name
     │   ├── ModelNotInstalled       the index is pinned to a model that is not installed
     │   ├── BrokenModel             a model of another package cannot be used
+    │   ├── Uncalibrated            which similarity means "same person" was not measured
     │   ├── WeightsNotFound         a weight file is missing
     │   ├── WeightsInvalid          a weight file differs from the published one
     │   └── FetchFailed             a weight file could not be downloaded
@@ -38,6 +40,7 @@ __all__ = [
     "ImageError",
     "IndexCorrupt",
     "IndexLocked",
+    "IndexMigrated",
     "IndexNotFound",
     "IndexVersionError",
     "ModelError",
@@ -47,6 +50,7 @@ __all__ = [
     "PinnedModelError",
     "Reason",
     "StoreError",
+    "Uncalibrated",
     "UnknownModel",
     "UsageError",
     "WeightsInvalid",
@@ -89,6 +93,7 @@ class Reason(str, Enum):
     CORRUPT = "corrupt"
     TOO_LARGE = "too many pixels"
     IO_ERROR = "input/output error"
+    CHANGED = "changed"  # since it was indexed
     FAILED = "processing failed"  # probably not because of the photo: out of memory, a bug
 
 
@@ -139,6 +144,10 @@ class IndexVersionError(StoreError):
     """The index was written by a newer faceindex."""
 
 
+class IndexMigrated(StoreError):
+    """The index was moved to other models after it was opened; open it again."""
+
+
 class PinnedModelError(StoreError):
     """The index is pinned to another detector or embedder, or to other settings of them."""
 
@@ -157,6 +166,10 @@ class ModelNotInstalled(ModelError):
 
 class BrokenModel(ModelError):
     """A model of another package cannot be used: it fails, or does not follow its protocol."""
+
+
+class Uncalibrated(ModelError):
+    """The embedder has no calibration, so nothing says from which similarity two faces are one person."""
 
 
 class WeightsNotFound(ModelError):

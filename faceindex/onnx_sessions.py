@@ -1,58 +1,108 @@
-"""Sessions of ONNX Runtime for networks in ONNX files.
-
-The package ``onnxruntime`` runs on the CPU. ``onnxruntime-gpu``, installed instead of it, also runs on NVIDIA
-GPUs.
-"""
+"""Sessions of ONNX Runtime: networks from the content of ONNX files, on the devices of torch."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import onnxruntime
+from numpy.typing import NDArray
 
 from faceindex.errors import WeightsInvalid
 
-__all__ = ["device_of", "onnx_session", "reason"]
+__all__ = ["OnnxSession", "reason"]
 
-_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_FATAL = 4  # severity of messages that ONNX Runtime itself prints; errors are raised anyway
+_FATAL = 4  # of the levels of messages that ONNX Runtime prints; errors are raised anyway
+_OUT_OF_MEMORY = ("out of memory", "allocate memory", "bad allocation", "bad_alloc")
 
 
-def onnx_session(content: bytes, name: str, device: str) -> onnxruntime.InferenceSession:
-    """Make a session of a network. Several threads may run it at the same time, each on its own core.
+class OnnxSession:
+    """A network that ONNX Runtime runs; several threads may share it.
+
+    It runs in the calling thread, like the networks of torch (`faceindex.recognition.use_one_thread`).
 
     Parameters
     ----------
     content : bytes
-        The whole file; see `faceindex.models.weights.read_weights`.
+        An ONNX file, as returned by `faceindex.models.read_weights`.
     name : str
         Name of the file in errors.
     device : str
-        As returned by `faceindex.devices.resolve`. The network runs on the CPU where ONNX Runtime has no
-        support for the device; `device_of` returns where it runs.
+        As returned by `faceindex.devices.resolve`. On a CUDA device the network runs there if the package
+        onnxruntime-gpu is installed, in full float32 precision; in all other cases it runs on the CPU.
 
     Raises
     ------
     WeightsInvalid
-        If the content is no ONNX network, or one that this ONNX Runtime cannot run.
+        If the content is not an ONNX file that ONNX Runtime can run.
+
+    Attributes
+    ----------
+    on_gpu : bool
+        Whether the network runs on a CUDA device.
+    device : str
+        The device that it runs on.
     """
-    options = onnxruntime.SessionOptions()
-    # The pipeline runs several batches at a time, each in a thread of its own (`use_one_thread`).
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=_providers(device))
-    except Exception as error:  # its exceptions have no common base but Exception
-        raise WeightsInvalid(
-            f"{name} cannot be run as an ONNX network: {reason(error)}.",
-            "Get the file again, or update ONNX Runtime with `pip install --upgrade onnxruntime`.",
-        ) from error
 
+    def __init__(self, content: bytes, name: str, *, device: str = "cpu") -> None:
+        # Builds of ONNX Runtime for Windows report events to the operating system.
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = _FATAL
+        # The pattern of memory is planned again for each new size of an input, and gains nothing.
+        options.enable_mem_pattern = False
+        providers = _providers(device)
+        self.on_gpu = len(providers) > 1
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=providers)
+        except Exception as error:  # a class for each kind of failure, all directly below Exception
+            raise WeightsInvalid(
+                f"{name} cannot be run as an ONNX network: {reason(error)}.",
+                "Get the file again, or update ONNX Runtime with `pip install --upgrade onnxruntime`.",
+            ) from error
+        self.device = device if self.on_gpu else "cpu"
 
-def device_of(session: onnxruntime.InferenceSession, device: str) -> str:
-    """Return where a session for `device` runs: `device` itself, or ``"cpu"``."""
-    return device if session.get_providers()[0] != _CPU else "cpu"
+    @property
+    def inputs(self) -> Sequence[Any]:
+        """What the file declares: ``name``, ``type`` and ``shape``, of numbers, names and None."""
+        return self._session.get_inputs()  # type: ignore[no-any-return]
+
+    @property
+    def outputs(self) -> Sequence[Any]:
+        """As `inputs`."""
+        return self._session.get_outputs()  # type: ignore[no-any-return]
+
+    def run(
+        self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
+    ) -> list[NDArray[Any]]:
+        """Run the network.
+
+        Parameters
+        ----------
+        inputs : mapping
+            An array for each input, by name.
+        outputs : sequence of str, optional
+            Names of the outputs to compute. None means all, in the order of the file.
+
+        Returns
+        -------
+        list of arrays
+
+        Raises
+        ------
+        MemoryError
+            If the memory of the device does not suffice. `faceindex.devices.BatchSize` then tries smaller
+            batches.
+        """
+        try:
+            found: list[NDArray[Any]] = self._session.run(outputs, dict(inputs))
+        except Exception as error:
+            if any(words in str(error).lower() for words in _OUT_OF_MEMORY):
+                raise MemoryError(str(error)) from error
+            raise
+        return found
 
 
 def reason(error: BaseException) -> str:
@@ -61,8 +111,16 @@ def reason(error: BaseException) -> str:
     return text.rstrip(". ") or type(error).__name__
 
 
-def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
+def _providers(device: str) -> list[str | tuple[str, dict[str, object]]]:
+    """Return the execution providers of a device, the preferred one first."""
     kind, _, number = device.partition(":")
-    if kind == "cuda" and _CUDA in onnxruntime.get_available_providers():
-        return [(_CUDA, {"device_id": number or "0"}), _CPU]
-    return [_CPU]
+    if kind != "cuda" or "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return ["CPUExecutionProvider"]
+    onnxruntime.preload_dlls()  # CUDA's libraries that torch brings
+    # Without exhaustive search, which would be repeated for each new size of an input.
+    settings: dict[str, object] = {
+        "device_id": int(number or 0),
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": 0,
+    }
+    return [("CUDAExecutionProvider", settings), "CPUExecutionProvider"]

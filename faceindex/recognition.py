@@ -59,6 +59,7 @@ class LoadedPhoto:
     decoded : DecodedImage
         Decoded at 1/`shrink` of its full size.
     shrink : int
+        1 for pixels even if they were reduced: there is no finer decode.
     """
 
     data: bytes
@@ -157,7 +158,8 @@ class Recogniser:
         Parameters
         ----------
         photo : path-like, bytes, (h, w, 3) uint8 array, or PIL image
-            Arrays are RGB and upright.
+            Arrays are RGB and upright. Arrays and PIL images of more than `MAX_DECODED_PIXELS` are reduced,
+            as files are when they are decoded.
         name : str, optional
             Name of the photo in messages. None means the path, or the type of the input.
 
@@ -168,14 +170,15 @@ class Recogniser:
         UsageError
             If it is none of these types.
         """
-        if isinstance(photo, (str, os.PathLike)):
-            return self.decode_photo(images.read(photo), os.fspath(photo) if name is None else name)
-        if isinstance(photo, (bytes, bytearray, memoryview)):
-            return self.decode_photo(bytes(photo), "<bytes>" if name is None else name)
-        from faceindex.images.inputs import from_pixels
+        from faceindex.images.inputs import from_pixels, input_name
 
-        name = f"<{type(photo).__name__}>" if name is None else name
-        return LoadedPhoto(b"", name, from_pixels(cast(Image, photo), name), 1)
+        name = input_name(photo) if name is None else name
+        if isinstance(photo, (str, os.PathLike)):
+            return self.decode_photo(images.read(photo), name)
+        if isinstance(photo, (bytes, bytearray, memoryview)):
+            return self.decode_photo(bytes(photo), name)
+        decoded = from_pixels(cast(Image, photo), name, reduce_above=MAX_DECODED_PIXELS)
+        return LoadedPhoto(b"", name, decoded, 1)
 
     def decode_photo(self, data: bytes, path: str) -> LoadedPhoto:
         """Decode the content of a file at the scale that the detector needs.
@@ -229,8 +232,33 @@ class Recogniser:
         BrokenModel
             If a model returns arrays of another shape than its protocol requires.
         """
-        found = self.detect(photos)
-        chips = [self._chips(photo, detections) for photo, detections in zip(photos, found, strict=True)]
+        found = [
+            detections.scaled(_to_full_size(photo))
+            for photo, detections in zip(photos, self.detect(photos), strict=True)
+        ]
+        return self.embed_faces(photos, found)
+
+    def embed_faces(self, photos: Sequence[LoadedPhoto], found: Sequence[Detections]) -> list[Faces]:
+        """Embed faces that are detected already, on a batch of photos.
+
+        Parameters
+        ----------
+        photos : sequence of LoadedPhoto
+        found : sequence of Detections
+            One per photo, in pixels of the upright full-size photo, as a detector with the spec of `detector`
+            returns them.
+
+        Returns
+        -------
+        list of Faces
+            One per photo, with the given boxes, landmarks and scores.
+
+        Raises
+        ------
+        BrokenModel
+            If the embedder returns arrays of another shape than its protocol requires.
+        """
+        chips = [self._chips(photo, faces) for photo, faces in zip(photos, found, strict=True)]
         if not chips:
             return []
         every = np.concatenate(chips)
@@ -238,22 +266,20 @@ class Recogniser:
         _check_vectors(embedded, len(every), self.embedder.spec)
         vectors, norms = embedded
         sharp = sharpness(every)
-        faces = []
+        result = []
         stop = 0
-        for photo, detections in zip(photos, found, strict=True):
-            start, stop = stop, stop + len(detections)
-            x, y = photo.decoded.scale
-            full = detections.scaled((1 / x, 1 / y))
+        for photo, faces in zip(photos, found, strict=True):
+            start, stop = stop, stop + len(faces)
             mine = slice(start, stop)
-            measures = full.boxes, full.landmarks, full.scores, norms[mine], sharp[mine]
+            measures = faces.boxes, faces.landmarks, faces.scores, norms[mine], sharp[mine]
             quality = quality_of_faces(
                 *measures,
                 np.array([photo.decoded.width, photo.decoded.height]),
                 detector=self.detector.spec,
                 embedder=self.embedder.spec,
             )
-            faces.append(Faces(*measures[:3], vectors[mine], norms[mine], sharp[mine], quality, full.turns))
-        return faces
+            result.append(Faces(*measures[:3], vectors[mine], norms[mine], sharp[mine], quality, faces.turns))
+        return result
 
     def detect(self, photos: Sequence[LoadedPhoto]) -> list[Detections]:
         """Detect the faces on a batch of photos that `recognise` would return, without embedding them.
@@ -318,17 +344,18 @@ class Recogniser:
             shrink *= 2
         return shrink
 
-    def _chips(self, photo: LoadedPhoto, detections: Detections) -> U8:
+    def _chips(self, photo: LoadedPhoto, faces: Detections) -> U8:
+        """Cut the chips of faces in pixels of the full-size photo."""
         from faceindex.align import cut_chips
 
         alignment, box, decoded = self.embedder.spec.alignment, self.detector.spec.box, photo.decoded
+        detections = faces.scaled(decoded.scale)
         sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]).max(axis=1)
         finer = self._finer(photo, float(sides.min(initial=np.inf)))
         small = (sides < _SHARP_FACE) & (finer < photo.shrink)
         if not small.any():
             return cut_chips(decoded.image, detections, alignment, box=box)
-        x, y = decoded.scale
-        faces = detections[small].scaled((1 / x, 1 / y))
+        faces = faces[small]
         margin = _AROUND * (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, keepdims=True)
         around = np.concatenate([faces.boxes[:, :2] - margin, faces.boxes[:, 2:] + margin], axis=1)
         cut = []
@@ -347,6 +374,11 @@ class Recogniser:
         while photo.decoded.width * photo.decoded.height / finer**2 > MAX_DECODED_PIXELS:
             finer *= 2
         return finer
+
+
+def _to_full_size(photo: LoadedPhoto) -> tuple[float, float]:
+    x, y = photo.decoded.scale
+    return 1 / x, 1 / y
 
 
 def _check_detections(found: object, number: int, spec: DetectorSpec) -> None:

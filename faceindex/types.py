@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 
 from faceindex.turns import turn_boxes, turn_points
 
-__all__ = ["F32", "I32", "I64", "U8", "BoolArray", "Detections", "Faces", "Graph", "Image"]
+__all__ = ["F32", "F64", "I32", "I64", "U8", "BoolArray", "Detections", "Faces", "Graph", "Image"]
 
 F32: TypeAlias = NDArray[np.float32]
+F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 I32: TypeAlias = NDArray[np.int32]
 U8: TypeAlias = NDArray[np.uint8]

@@ -9,6 +9,12 @@ import pytest
 from faceindex.models import registry
 
 
+@pytest.fixture(autouse=True)
+def own_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the developer's own calibrations out of the tests; the folder does not exist."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
+
+
 @pytest.fixture
 def fake_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """Register the fake models under the name ``fake`` for one test; return the module `fakes`."""
@@ -18,3 +24,12 @@ def fake_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     with registry.isolated():
         fakes.register_fakes()
         yield fakes
+
+
+@pytest.fixture
+def onnx_messages(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the module `onnx_messages`, which encodes small networks."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    import onnx_messages
+
+    return onnx_messages

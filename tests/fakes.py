@@ -5,8 +5,10 @@ The fixture `fake_models` registers them; a new process calls `register_fakes`.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,11 @@ EMBEDDER = EmbedderSpec(
     options=(ModelOption("flip", False, "Recorded, without effect"),),
 )
 
+UNCALIBRATED = dataclasses.replace(
+    EMBEDDER, name="uncalibrated", threshold=None, threshold_source="not measured", calibration=None
+)
+"""The same embedder, without a calibration. Tests register it themselves."""
+
 
 class FakeDetector:
     """Finds one box in the middle of each photo, half as wide and high; none on a black photo."""
@@ -76,23 +83,73 @@ class FakeDetector:
 class FakeEmbedder:
     """Returns a random unit vector for each colour, in steps of 32."""
 
+    step, dimension, seed = 32, DIMENSION, 0
+
     def __init__(self, spec: EmbedderSpec, *, device: str = "cpu", flip: bool = False) -> None:
         self.spec = spec
         self.flip = flip
 
     def embed(self, chips: U8) -> tuple[F32, F32]:
-        vectors = np.empty((len(chips), DIMENSION), np.float32)
+        vectors = np.empty((len(chips), self.dimension), np.float32)
         for vector, chip in zip(vectors, chips, strict=True):
-            colour = np.rint(np.median(chip.reshape(-1, 3), axis=0) / 32).astype(int)
-            vector[:] = np.random.default_rng(colour).standard_normal(DIMENSION)
+            colour = np.rint(np.median(chip.reshape(-1, 3), axis=0) / self.step).astype(int)
+            seed = [*colour, self.seed] if self.seed else colour
+            vector[:] = np.random.default_rng(seed).standard_normal(self.dimension)
         norms = np.linalg.norm(vectors, axis=1).astype(np.float32)
         return vectors / norms[:, None], norms
 
 
+OTHER = "other"
+OTHER_DIMENSION = 24
+
+OTHER_DETECTOR = replace(
+    DETECTOR,
+    name=OTHER,
+    target="fakes:OtherDetector",
+    summary="A larger face, a second one on dark photos, none on red ones",
+    landmarks=True,
+    options=(),
+)
+OTHER_EMBEDDER = replace(
+    EMBEDDER, name=OTHER, target="fakes:OtherEmbedder", dimension=OTHER_DIMENSION, options=()
+)
+
+
+class OtherDetector(FakeDetector):
+    """Finds a larger box in the middle, a second face in the corner of dark photos, and none on red ones."""
+
+    def detect_one(self, image: Image) -> Detections:
+        red = image[0, -1, 0]
+        if image.max() < 8 or red > 160:
+            return Detections.empty()
+        height, width = image.shape[:2]
+        side = np.tile(np.array([width, height], np.float32), 2)
+        boxes = np.array([[0.2, 0.2, 0.8, 0.8], [0.0, 0.0, 0.2, 0.2]], np.float32)[: 1 + (red < 100)] * side
+        x, y = boxes[:, :2, None].transpose(1, 0, 2)
+        size = (boxes[:, 2] - boxes[:, 0])[:, None]
+        landmarks = np.stack(
+            [x + size * [0.3, 0.7, 0.5, 0.35, 0.65], y + size * [0.4, 0.4, 0.6, 0.8, 0.8]], axis=2
+        )
+        scores = np.array([0.9, 0.8], np.float32)[: len(boxes)]
+        return Detections(boxes, landmarks.astype(np.float32), scores)
+
+
+class OtherEmbedder(FakeEmbedder):
+    """As the fake embedder, with other vectors and in steps of 150: the second and third person are one."""
+
+    step, dimension, seed = 150, OTHER_DIMENSION, 7
+
+
 def register_fakes() -> None:
-    """Add both models to the registry of this process."""
+    """Add the models named ``fake`` to the registry of this process."""
     models.register(DETECTOR, replace=True)
     models.register(EMBEDDER, replace=True)
+
+
+def register_others() -> None:
+    """Add the models named ``other``, to which an index can move."""
+    models.register(OTHER_DETECTOR, replace=True)
+    models.register(OTHER_EMBEDDER, replace=True)
 
 
 def make_photo(path: Path, colour: tuple[int, int, int], *, mark: int = 0) -> Path:

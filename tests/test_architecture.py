@@ -321,4 +321,4 @@ def test_importing_the_api_and_the_pipeline_loads_no_network() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
     ).stdout.split()
     assert "faceindex.pipeline" in loaded
-    assert not {"torch", "dlib", "sklearn", "numba"} & set(loaded)
+    assert not {"torch", "onnxruntime", "dlib", "sklearn", "numba"} & set(loaded)

@@ -248,6 +248,20 @@ def test_pixels_are_copied(fake_models: ModuleType) -> None:
         assert not np.shares_memory(image, pixels)
 
 
+@pytest.mark.parametrize("pil", [False, True])
+def test_large_pixels_are_reduced_as_files_are(
+    fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, pil: bool
+) -> None:
+    monkeypatch.setattr("faceindex.recognition.MAX_DECODED_PIXELS", 30_000)
+    pixels = np.full((301, 402, 3), 64, np.uint8)
+    photo = Image.fromarray(pixels) if pil else pixels
+    loaded = recogniser(20).load_photo(photo)
+    assert loaded.decoded.image.shape == (76, 101, 3)
+    assert (loaded.decoded.width, loaded.decoded.height) == (402, 301)
+    (box,) = recogniser(20).embed(photo).boxes  # in pixels of the photo itself; cut from the reduced one
+    np.testing.assert_allclose(box, [100.5, 75.25, 301.5, 225.75], atol=0.01)
+
+
 def test_pil_images_are_turned_upright(fake_models: ModuleType) -> None:
     image = Image.new("RGB", (200, 100), (128, 64, 128))
     image.getexif()[0x0112] = 6

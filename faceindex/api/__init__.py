@@ -15,7 +15,12 @@ if TYPE_CHECKING:
         Identification,
         IdentifiedFace,
         IndexPlan,
+        MigrationPlan,
+        MigrationResult,
+        MovedFace,
         Neighbour,
+        NewModels,
+        NotMigrated,
     )
 
 __all__ = [
@@ -26,7 +31,12 @@ __all__ = [
     "Identification",
     "IdentifiedFace",
     "IndexPlan",
+    "MigrationPlan",
+    "MigrationResult",
+    "MovedFace",
     "Neighbour",
+    "NewModels",
+    "NotMigrated",
     "find_index",
 ]
 

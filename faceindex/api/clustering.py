@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
@@ -14,8 +16,24 @@ from faceindex.clustering import Clusterer, ClusterOptions
 from faceindex.clustering.incremental import cluster_faces, similarity_to_centroid, update_similarities
 from faceindex.documents import Json
 from faceindex.errors import ModelError, UsageError
+from faceindex.models import EmbedderSpec
+from faceindex.store import Assignments, Clustering
+from faceindex.store.transfer import NewClusters
+from faceindex.types import F32
 
-__all__ = ["Parameters", "cluster_index"]
+__all__ = [
+    "Method",
+    "Parameters",
+    "cluster_afresh",
+    "cluster_index",
+    "make_method",
+    "method_for_new_models",
+]
+
+
+# The numbers of a calibration that are stored with a clustering. If they change, all faces are clustered
+# again.
+_CALIBRATION = ("slope", "midpoint", "consensus", "blurred")
 
 
 class Parameters(TypedDict):
@@ -24,6 +42,108 @@ class Parameters(TypedDict):
     k: int | None
     threshold: float | None
     min_size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A clusterer with checked parameters, for the vectors of one embedder.
+
+    Attributes
+    ----------
+    clusterer : Clusterer
+    options : ClusterOptions
+        Those of `clusterer`.
+    min_size : int
+    stored : mapping
+        The parameters, as they are stored with the clustering.
+    """
+
+    clusterer: Clusterer
+    options: ClusterOptions
+    min_size: int
+    stored: dict[str, Json]
+
+
+def make_method(
+    algorithm: str, parameters: Parameters, seed: int, embedder: Callable[[], EmbedderSpec]
+) -> Method:
+    """Load a clusterer and check its parameters.
+
+    Parameters
+    ----------
+    algorithm : str
+    parameters : Parameters
+    seed : int
+    embedder : callable
+        Returns the spec of the embedder, or raises `ModelError`.
+
+    Raises
+    ------
+    UnknownModel, UsageError, ModelNotInstalled, Uncalibrated
+    """
+    spec = models.get("clusterer", algorithm)
+    threshold, min_size = parameters["threshold"], parameters["min_size"]
+    if min_size is None:
+        min_size = 2 if spec.needs == "graph" else 1
+    if min_size < 1:
+        raise UsageError(f"`min_size` is {min_size}.", "Choose 1 or more.")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"`seed` is {seed}.", "Choose one in 0..4294967295.")
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise UsageError(f"`threshold` is {threshold:g}.", "Choose a similarity in -1..1.")
+    calibration = None
+    with contextlib.suppress(*(() if spec.needs == "graph" else (ModelError,))):
+        calibration = embedder().calibration  # clusterers of vectors work without it
+    if calibration is None and threshold is None and spec.needs == "graph":
+        models.calibration_of(embedder())  # raises
+    options = ClusterOptions(seed=seed, k=parameters["k"], threshold=threshold, calibration=calibration)
+    stored: dict[str, Json] = {"k": parameters["k"], "threshold": threshold, "min_size": min_size}
+    if calibration is not None and threshold is None and spec.needs == "graph":
+        stored["calibration"] = [getattr(calibration, name) for name in _CALIBRATION]
+    return Method(models.load(spec, options=options), options, min_size, stored)
+
+
+def method_for_new_models(previous: Clustering, embedder: EmbedderSpec) -> Method:
+    """Return the method of a clustering for the vectors of another embedder.
+
+    A constant threshold is replaced by the calibrated one: it was a similarity of the other vectors.
+    """
+    k, min_size = previous.params.get("k"), previous.params.get("min_size")
+    parameters: Parameters = {
+        "k": k if isinstance(k, int) else None,
+        "threshold": None,
+        "min_size": min_size if isinstance(min_size, int) else None,
+    }
+    return make_method(previous.algorithm, parameters, previous.seed, lambda: embedder)
+
+
+def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: Clustering) -> NewClusters:
+    """Cluster all faces again; new clusters take the ids of those in `faces`, as `cluster_index` does.
+
+    Parameters
+    ----------
+    method : Method
+    faces : Assignments
+        n faces with their clusters in `previous`.
+    vectors : (n, d) float32
+    previous : Clustering
+    """
+    labels = cluster_faces(
+        faces,
+        vectors,
+        method.clusterer,
+        method.options,
+        min_size=method.min_size,
+        previous=previous,
+        started_over=True,
+    )
+    return NewClusters(
+        previous.algorithm,
+        {**method.stored, "last_face": int(faces.face.max(initial=-1))},
+        previous.seed,
+        labels,
+        similarity_to_centroid(vectors, labels),
+    )
 
 
 def cluster_index(
@@ -41,32 +161,13 @@ def cluster_index(
     rebuild : bool
     """
     store = reader.store
-    spec = models.get("clusterer", algorithm)
-    threshold, min_size = parameters["threshold"], parameters["min_size"]
-    if min_size is None:
-        min_size = 2 if spec.needs == "graph" else 1
-    if min_size < 1:
-        raise UsageError(f"`min_size` is {min_size}.", "Choose 1 or more.")
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"`seed` is {seed}.", "Choose one in 0..4294967295.")
-    if threshold is not None and not -1 <= threshold <= 1:
-        raise UsageError(f"`threshold` is {threshold:g}.", "Choose a similarity in -1..1.")
-    calibration = None
-    with contextlib.suppress(*(() if spec.needs == "graph" else (ModelError,))):
-        calibration = reader.embedder_spec.calibration  # clusterers of vectors work without it
-    options = ClusterOptions(seed=seed, k=parameters["k"], threshold=threshold, calibration=calibration)
-    clusterer: Clusterer = models.load(spec, options=options)
-
-    stored: dict[str, Json] = {
-        "k": parameters["k"],
-        "threshold": parameters["threshold"],
-        "min_size": min_size,
-    }
+    method = make_method(algorithm, parameters, seed, lambda: reader.embedder_spec)
+    stored, options = method.stored, method.options
     previous = store.active_clustering()
     same = (
         previous is not None
         and (previous.algorithm, previous.seed) == (algorithm, seed)
-        and all(previous.params.get(name) == value for name, value in stored.items())
+        and all(previous.params.get(name, value) == value for name, value in stored.items())
     )
     started_over = rebuild or not same
     faces = store.assignments()  # names of photos are not needed, and the writer's lock is held
@@ -74,9 +175,9 @@ def cluster_index(
     labels = cluster_faces(
         faces,
         vectors,
-        clusterer,
+        method.clusterer,
         options,
-        min_size=min_size,
+        min_size=method.min_size,
         previous=previous,
         started_over=started_over,
     )
@@ -95,8 +196,9 @@ def cluster_index(
     )
     ids, sizes = np.unique(labels[labels >= 0], return_counts=True)
     order = np.lexsort((ids, -sizes))
-    if threshold is None and spec.needs == "graph" and calibration is not None:
-        threshold = calibration.threshold(len(faces))
+    threshold = options.threshold
+    if threshold is None and method.clusterer.spec.needs == "graph" and options.calibration is not None:
+        threshold = options.calibration.threshold(len(faces))
     return ClusterResult(
         algorithm=algorithm,
         sizes={int(ids[i]): int(sizes[i]) for i in order},

@@ -9,10 +9,12 @@ from faceindex.api.reader import Reader
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
+    from faceindex.evaluation.calibration import Calibrated
     from faceindex.evaluation.labelled import Labelled
     from faceindex.evaluation.report import Evaluation
     from faceindex.evaluation.sweep import Sweep
     from faceindex.metrics import Similarities
+    from faceindex.types import BoolArray
 
 __all__ = ["IndexEvaluation"]
 
@@ -122,14 +124,16 @@ class IndexEvaluation:
         ------
         UsageError, EmptyResultError
             As `labelled`.
+        Uncalibrated
+            If the embedder has no calibration: the thresholds are chosen by it.
         """
         from faceindex.evaluation.labelled import Labelled
         from faceindex.evaluation.sweep import sweep
+        from faceindex.models import calibration_of
 
         known = labels if isinstance(labels, Labelled) else self.labelled(labels, face=face)
-        return sweep(
-            self._reader.table(), self._reader.vectors(), known, self._reader.embedder_spec.calibration
-        )
+        calibration = calibration_of(self._reader.embedder_spec)
+        return sweep(self._reader.table(), self._reader.vectors(), known, calibration)
 
     def similarities(self, labelled: Labelled | None = None, *, seed: int = 0) -> Similarities:
         """Sample the similarities of pairs of faces.
@@ -154,10 +158,81 @@ class IndexEvaluation:
 
         return similarities(self._reader.table(), self._reader.vectors(), labelled, seed=seed)
 
+    def calibrate(
+        self, labels: str | os.PathLike[str] | Labelled | None = None, *, face: str | None = None
+    ) -> Calibrated:
+        """Calibrate the embedder on labelled photos. `models.save_calibration` stores the result.
+
+        Parameters
+        ----------
+        labels, face
+            As in `labelled`, or its result.
+
+        Returns
+        -------
+        Calibrated
+
+        Raises
+        ------
+        UsageError
+            As `labelled`.
+        EmptyResultError
+            If there are too few people or photos.
+        """
+        from faceindex.evaluation.calibration import calibrate_with_labels
+        from faceindex.evaluation.labelled import Labelled
+
+        known = labels if isinstance(labels, Labelled) else self.labelled(labels, face=face)
+        detector = self._reader.store.pins.detector
+        return calibrate_with_labels(
+            self._reader.table(), self._reader.vectors(), known, self._original(), detector=detector
+        )
+
+    def calibrate_without_labels(self) -> Calibrated:
+        """Calibrate the embedder of the index by the photos that show several people.
+
+        Two faces on one photo are different people. The result depends on the album: it is worse than with
+        labels, and better than no calibration.
+
+        Raises
+        ------
+        EmptyResultError
+            If too few photos show several people, or too few people are on several photos.
+        """
+        from faceindex.evaluation.calibration import calibrate_without_labels
+
+        return calibrate_without_labels(
+            self._reader.table(),
+            self._reader.vectors(),
+            self._original(),
+            detector=self._reader.store.pins.detector,
+        )
+
+    def _original(self) -> BoolArray:
+        """Return for each face whether its photo is not a copy of another, earlier photo of the index."""
+        import numpy as np
+
+        table, names = self._reader.faces_and_photos()
+        first: dict[bytes, int] = {}
+        copies = [
+            record.id
+            for record in sorted(names.records, key=lambda record: record.id)
+            if record.content_hash and first.setdefault(record.content_hash, record.id) != record.id
+        ]
+        return ~np.isin(table.photo, np.array(copies, np.int64))
+
     def threshold(self) -> float:
-        """Return the similarity that two faces need: the one passed to `cluster`, else the calibrated one."""
+        """Return the similarity that two faces need: the one passed to `cluster`, else the calibrated one.
+
+        Raises
+        ------
+        Uncalibrated
+            If there is neither.
+        """
+        from faceindex.models import calibration_of
+
         clustering = self._reader.store.active_clustering()
         given = clustering.params.get("threshold") if clustering else None
         if isinstance(given, (int, float)):
             return float(given)
-        return self._reader.embedder_spec.calibration.threshold(len(self._reader.table()))
+        return calibration_of(self._reader.embedder_spec).threshold(len(self._reader.table()))

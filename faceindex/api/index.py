@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
+    from faceindex.api.migration import IndexMigration
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
     from faceindex.api.results import Cluster, ClusterResult, Face, Identification, IndexPlan
@@ -32,11 +33,10 @@ __all__ = ["FaceIndex"]
 
 
 class FaceIndex:
-    """An index of the faces in folders of photos.
+    """An index of the faces in folders of photos, and a context manager.
 
-    Open it with `open`, `create` or `open_or_create`, and use it as a context manager. ``len(index)`` is
-    the number of faces; iterating yields each `Face`. An index can be passed from thread to thread, but only
-    one thread may use it at a time: open the directory once per thread instead.
+    Open it with `open`, `create` or `open_or_create`. ``len(index)`` is the number of faces; iterating yields
+    each `Face`. Only one thread may use it at a time: open the directory once per thread instead.
 
     Examples
     --------
@@ -60,9 +60,7 @@ class FaceIndex:
     def open(
         cls, directory: str | os.PathLike[str] | None = None, *, write: bool = False, device: str = "auto"
     ) -> FaceIndex:
-        """Open an existing index.
-
-        Raises `IndexNotFound`, `IndexLocked`, `IndexVersionError` or `IndexCorrupt` if that fails.
+        """Open an existing index; `IndexNotFound`, `IndexLocked`, `IndexVersionError`, `IndexCorrupt` if not.
 
         Parameters
         ----------
@@ -101,11 +99,8 @@ class FaceIndex:
         device : str
             As in `open`.
 
-        Raises
-        ------
-        UnknownModel, WeightsNotFound
-        UsageError
-            If the directory holds an index already, or a setting is unknown or out of range.
+        Raises `UnknownModel`, `WeightsNotFound`, or `UsageError` if the directory holds an index already, or
+        a setting is unknown or out of range.
         """
         settings = with_min_face(settings, min_face)
         store, recogniser = create_store(directory, detector, embedder, settings, device)
@@ -156,12 +151,10 @@ class FaceIndex:
     def __repr__(self) -> str:
         if self._closed:
             return f"<FaceIndex {str(self.directory)!r}, closed>"
-        counts = self._store.counts()
+        counts, pins = self._store.counts(), self.pins
         clusters = "not clustered" if self.clustering is None else f"{counts.clusters:,} clusters"
-        return (
-            f"<FaceIndex {str(self.directory)!r}: {counts.faces:,} faces on {counts.photos[Status.OK]:,} "
-            f"photos, {clusters}, {self.pins.detector} + {self.pins.embedder}>"
-        )
+        what = f"{counts.faces:,} faces on {counts.photos[Status.OK]:,} photos, {clusters}"
+        return f"<FaceIndex {str(self.directory)!r}: {what}, {pins.detector} + {pins.embedder}>"
 
     @property
     def pins(self) -> Pins:
@@ -203,10 +196,7 @@ class FaceIndex:
         photo : path-like, optional
             Only the faces on this photo, given by its name in the index or by its path.
 
-        Raises
-        ------
-        NotClustered, UsageError
-            If there are no clusters yet; if the cluster or the photo is not in the index.
+        Raises `NotClustered` if there are no clusters yet, `UsageError` for an unknown cluster or photo.
         """
         return self._reader.select(cluster, clustered, photo)
 
@@ -233,10 +223,9 @@ class FaceIndex:
         return self._reader.vectors()
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return all faces as a pandas DataFrame, one per row, indexed by face id.
+        """Return all faces as a pandas DataFrame, indexed by face id; `UsageError` without pandas.
 
-        The columns are ``photo, path, x1, y1, x2, y2, score, cluster, similarity``; ``cluster`` is a
-        nullable integer. Raises `UsageError` if pandas is not installed.
+        The columns are ``photo, path, x1, y1, x2, y2, score, cluster, similarity``.
         """
         from faceindex.api.frames import faces_as_frame
 
@@ -267,6 +256,16 @@ class FaceIndex:
 
         return ContactSheets(self._reader)
 
+    @property
+    def migrate(self) -> IndexMigration:
+        """Move the index to other models, as ``index.migrate("facenet")``; plan or cancel that."""
+        from faceindex.api.migration import IndexMigration
+
+        def use_models(recogniser: Recogniser | None) -> None:
+            self._recogniser, self._queries = recogniser, None
+
+        return IndexMigration(self._store, self._device, use_models)
+
     def add(
         self,
         paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
@@ -279,19 +278,9 @@ class FaceIndex:
     ) -> Summary:
         """Bring the index up to date with folders and photos; only new and changed files are opened.
 
-        Parameters
-        ----------
-        paths : path-like or sequence of path-like
-            Folders and files.
-        retry_failed, prune, exclude, on_event, should_stop
-            As in `faceindex.pipeline.index_photos`.
-
-        Raises
-        ------
-        UsageError
-            If a path does not exist. The index does not change.
-        WeightsNotFound, WeightsInvalid
-            If the pinned models cannot be loaded.
+        Parameters are those of `faceindex.pipeline.index_photos`; `paths` are folders and files.
+        Raises `UsageError` if a path does not exist, and `WeightsNotFound` or `WeightsInvalid` if the pinned
+        models cannot be loaded; the index does not change.
         """
         return index_photos(
             self._store,
@@ -359,9 +348,7 @@ class FaceIndex:
             The same faces and seed give the same clusters.
         rebuild : bool
 
-        Raises
-        ------
-        UnknownModel, UsageError, ModelNotInstalled
+        Raises `UnknownModel`, `UsageError` or `ModelNotInstalled`.
         """
         from faceindex.api.clustering import Parameters, cluster_index
 
@@ -392,7 +379,7 @@ class FaceIndex:
         Parameters
         ----------
         photo : path-like, bytes, (h, w, 3) uint8 array, PIL image, or iterable of these
-            Arrays are RGB and upright. Photos of an iterable are processed in batches.
+            Arrays are RGB and upright. Photos of an iterable are processed in batches, as by `add`.
         neighbours : int
             Number of most similar faces to return for each face.
         threshold : float, optional
@@ -404,12 +391,26 @@ class FaceIndex:
             Without faces if none was found. If `cluster` has not run, `nearest_cluster` is None and the
             most similar faces are returned. A photo of an iterable that cannot be read has its `error` set.
 
-        Raises
-        ------
-        ImageError, UsageError
-            If a single photo cannot be read, or is none of these types.
+        Raises `ImageError` if a single photo cannot be read, and `UsageError` if it is none of these types.
         """
         return self._get_queries().identify(photo, neighbours, threshold)
+
+    def identify_many(
+        self,
+        photos: Iterable[PhotoInput],
+        *,
+        neighbours: int = 5,
+        threshold: float | None = None,
+        on_event: Callable[[Event], None] = ignore_event,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Generator[Identification, None, None]:
+        """Identify any number of photos: yield the answers in the order of the photos, each once it is ready.
+
+        Photos are taken from the iterable as they are needed, and memory is bounded by a few batches. Unlike
+        `identify`, it calls `on_event` with `Loading` and `Loaded` if the models must be loaded, and
+        `should_stop` between photos: once that returns True, only the photos in work are still answered.
+        """
+        return self._get_queries().identify_many(photos, neighbours, threshold, on_event, should_stop)
 
     def embed(self, photo: PhotoInput) -> Faces:
         """Detect and embed the faces on one photo, of any type that `identify` takes; stores nothing."""
@@ -431,10 +432,7 @@ class FaceIndex:
         -------
         (h, w, 3) uint8
 
-        Raises
-        ------
-        UsageError, ImageError
-            If the face is not in the index, or its photo cannot be read or has changed.
+        Raises `UsageError` for an unknown face, and `ImageError` if its photo is unreadable or has changed.
         """
         from faceindex.api.queries import crop_face
         from faceindex.api.results import Face

@@ -23,7 +23,16 @@ from faceindex.store import Pins
 if TYPE_CHECKING:
     from faceindex.recognition import Recogniser
 
-__all__ = ["Settings", "check_pins", "load_recogniser", "make_pins", "missing_models", "pinned_embedder"]
+__all__ = [
+    "Settings",
+    "check_pins",
+    "keeps_boxes",
+    "load_recogniser",
+    "make_pins",
+    "missing_models",
+    "new_pins",
+    "pinned_embedder",
+]
 
 Settings: TypeAlias = Mapping[str, "bool | int | float"]
 """Values of model options by name; every detector has the option ``min_face``."""
@@ -61,6 +70,67 @@ def make_pins(detector: str, embedder: str, settings: Settings) -> Pins:
         dimension=embedder_spec.dimension,
         settings=chosen,
         weights=_weights(detector_spec, embedder_spec),
+    )
+
+
+def new_pins(pins: Pins, detector: str | None, embedder: str | None, settings: Settings) -> Pins:
+    """Choose the pins of an index that moves to other models.
+
+    Parameters
+    ----------
+    pins : Pins
+        The present ones.
+    detector, embedder : str, optional
+        None keeps the model; `AUTO` chooses it as for a new index.
+    settings : Settings
+        Options that are not in it stay as they are for a model that is kept, and `min_face` also for another
+        detector, if it was chosen. Other options take their defaults.
+
+    Raises
+    ------
+    UnknownModel, WeightsNotFound, WeightsInvalid, UsageError
+        As `make_pins`.
+    """
+    choice = models.choose(detector or pins.detector, embedder or pins.embedder)
+    detector, embedder = choice.detector, choice.embedder
+    options: list[str] = []
+    size = {"min_face", "upsample"}  # each of them may determine the other
+    if embedder == pins.embedder:
+        options += [option.name for option in models.get("embedder", embedder).options]
+    if detector == pins.detector:
+        options += [option.name for option in models.get("detector", detector).options]
+    if not size & settings.keys() and (
+        detector == pins.detector or pins.settings.get("min_face") != _usual_min_face(pins.detector)
+    ):
+        options.append("min_face")
+    elif size & settings.keys():
+        options = [option for option in options if option != "upsample"]
+    kept = {name: pins.settings[name] for name in options if name in pins.settings}
+    return make_pins(detector, embedder, {**_as_settings(kept), **settings})
+
+
+def _as_settings(values: Mapping[str, object]) -> dict[str, bool | int | float]:
+    return {name: value for name, value in values.items() if isinstance(value, (bool, int, float))}
+
+
+def _usual_min_face(detector: str) -> float | None:
+    """Return the default of a detector; None if it is not installed."""
+    try:
+        spec = models.get("detector", detector)
+    except ModelError:
+        return None
+    return float(_with_upsample(spec, {})["min_face"])
+
+
+def keeps_boxes(pins: Pins, new: Pins) -> bool:
+    """Whether both pins have the same detector with the same weights and options, so the same boxes."""
+    if pins.detector != new.detector:
+        return False
+    spec = models.get("detector", new.detector)
+    options = ["min_face", *(option.name for option in spec.options)]
+    weights = [weight.name for weight in spec.weights]
+    return all(pins.settings.get(name) == new.settings.get(name) for name in options) and all(
+        pins.weights.get(name) == new.weights.get(name) for name in weights
     )
 
 
@@ -107,7 +177,7 @@ def check_pins(
             has = _setting(what, pinned[what]) if what in pinned else f"models without the option `{what}`"
             raise PinnedModelError(
                 f"The index {directory} is pinned to {has}; {_setting(what, value)} was requested.",
-                f"Leave out `{what}`, or make another index: pass another `directory`.",
+                f"Leave out `{what}`, move the index with `faceindex migrate`, or pass another `directory`.",
             )
 
 

@@ -6,30 +6,52 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from faceindex import images
+from faceindex import images, models
 from faceindex.api.pins import load_recogniser
 from faceindex.api.reader import Reader, faces_at, find_faces
 from faceindex.api.results import Identification, IdentifiedFace, Neighbour
 from faceindex.clustering.incremental import representative_faces
 from faceindex.errors import ImageError, UsageError
 from faceindex.identification import Representatives, identify
-from faceindex.images.inputs import is_one_photo
+from faceindex.images.inputs import input_name, is_one_photo
+from faceindex.pipeline.batches import recognise_each, recognise_in_batches
+from faceindex.pipeline.events import Event, Loaded, Loading, ignore_event
 from faceindex.store import FaceTable
 from faceindex.store.photos import PhotoNames
 from faceindex.types import Faces, Image
 
 if TYPE_CHECKING:
     from faceindex.images.inputs import PhotoInput
-    from faceindex.recognition import LoadedPhoto, Recogniser
+    from faceindex.recognition import Recogniser
 
 __all__ = ["Queries", "crop_face"]
 
-_BATCH = 16  # photos; as in the pipeline, enough faces for a full batch of the embedder
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A photo to identify, a `faceindex.pipeline.load.Source`."""
+
+    photo: PhotoInput
+    name: str
+
+    @classmethod
+    def of(cls, photo: PhotoInput) -> _Query:
+        return cls(photo, input_name(photo))
+
+    @property
+    def at_once(self) -> bool:
+        return not isinstance(self.photo, (str, os.PathLike, bytes))
+
+    def read(self) -> PhotoInput:
+        if isinstance(self.photo, (str, os.PathLike)):
+            return images.read(self.photo)
+        return bytes(self.photo) if isinstance(self.photo, (bytearray, memoryview)) else self.photo
 
 
 class Queries:
@@ -60,20 +82,70 @@ class Queries:
         self, photo: PhotoInput | Iterable[PhotoInput], neighbours: int, threshold: float | None
     ) -> Identification | list[Identification]:
         """Identify the people on a photo or on several; see `faceindex.FaceIndex.identify`."""
-        if neighbours < 0:
-            raise UsageError(f"`neighbours` is {neighbours}.", "Choose 0 or more.")
-        if is_one_photo(photo):
-            loaded = self._load(cast("PhotoInput", photo))
-            (result,) = self._identify_batch([loaded], neighbours, threshold)
-            if result.error is not None:
-                raise result.error
-            return result
-        results: list[Identification] = []
-        waiting = iter(cast("Iterable[PhotoInput]", photo))
-        # Load each photo before the next is taken: the iterable may reuse an array.
-        while batch := list(map(self._try_to_load, itertools.islice(waiting, _BATCH))):
-            results += self._identify_batch(batch, neighbours, threshold)
-        return results
+        if not is_one_photo(photo):
+            return list(self.identify_many(cast("Iterable[PhotoInput]", photo), neighbours, threshold))
+        self._check(neighbours, threshold)
+        query = _Query.of(cast("PhotoInput", photo))
+        data = query.read()  # before the models, which take seconds to load
+        self._load_models()
+        loaded = self.recogniser().load_photo(data, query.name)
+        (found,) = recognise_each(self.recogniser(), [loaded])
+        if isinstance(found, ImageError):
+            raise found
+        (faces,) = self._match([found], neighbours, threshold)
+        content = images.content_hash(data) if isinstance(data, bytes) else None
+        return Identification(query.name, faces, *self._indexed_as(content))
+
+    def identify_many(
+        self,
+        photos: Iterable[PhotoInput],
+        neighbours: int,
+        threshold: float | None,
+        on_event: Callable[[Event], None] = ignore_event,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Generator[Identification, None, None]:
+        """Identify photos one after the other; see `faceindex.FaceIndex.identify_many`."""
+        self._check(neighbours, threshold)
+        return self._identify_many(photos, neighbours, threshold, on_event, should_stop)
+
+    def _identify_many(
+        self,
+        photos: Iterable[PhotoInput],
+        neighbours: int,
+        threshold: float | None,
+        on_event: Callable[[Event], None],
+        should_stop: Callable[[], bool],
+    ) -> Generator[Identification, None, None]:
+        number = len(photos) if isinstance(photos, Sized) else None
+        queries: Iterator[_Query] = map(_Query.of, photos)
+        if self._recogniser is None:
+            # Models take seconds to load: first see whether there is a photo to read.
+            for query in queries:
+                if should_stop():
+                    return
+                try:
+                    first = _Query(query.read(), query.name)
+                except ImageError as error:
+                    yield Identification(query.name, (), error=error)
+                    continue
+                queries = itertools.chain([first], queries)
+                break
+            else:
+                return
+            on_event(Loading())
+            self._load_models()
+            on_event(Loaded())
+        batches = recognise_in_batches(queries, self.recogniser(), number=number, should_stop=should_stop)
+        with contextlib.closing(batches):
+            for outcomes in batches:
+                found = [outcome.result for outcome in outcomes if not isinstance(outcome.result, ImageError)]
+                matched = iter(self._match(found, neighbours, threshold))
+                for outcome in outcomes:
+                    name, result = outcome.source.name, outcome.result
+                    if isinstance(result, ImageError):
+                        yield Identification(name, (), error=result)
+                    else:
+                        yield Identification(name, next(matched), *self._indexed_as(outcome.content_hash))
 
     def identify_faces(
         self, photo: str, faces: Faces, neighbours: int = 5, threshold: float | None = None
@@ -88,15 +160,31 @@ class Queries:
         neighbours, threshold
             As in `faceindex.FaceIndex.identify`.
         """
+        (found,) = self._match([faces], neighbours, threshold)
+        return Identification(photo, found)
+
+    def _check(self, neighbours: int, threshold: float | None) -> None:
+        """Check the arguments and the calibration before any work."""
+        if neighbours < 0:
+            raise UsageError(f"`neighbours` is {neighbours}.", "Choose 0 or more.")
+        if threshold is None:
+            models.calibration_of(self._reader.embedder_spec)
+
+    def _match(
+        self, photos: Sequence[Faces], neighbours: int, threshold: float | None
+    ) -> list[tuple[IdentifiedFace, ...]]:
+        """Identify the faces of several photos with one search."""
+        if not photos:
+            return []
         with self._reader.store.snapshot():
             table = self._reader.table()
-            calibration = self._reader.embedder_spec.calibration
             consensus = 0.0
             if threshold is None:
+                calibration = models.calibration_of(self._reader.embedder_spec)
                 threshold = calibration.threshold(len(table))
                 consensus = calibration.consensus / calibration.slope
             matches = identify(
-                faces.vectors,
+                np.concatenate([faces.vectors for faces in photos]),
                 self._reader.store.search,
                 faces=table.face,
                 clusters=table.cluster,
@@ -110,12 +198,9 @@ class Queries:
             # Only the photos of these faces: naming all photos takes many times as long.
             names = PhotoNames(self._reader.store, table.photo[positions].tolist())
         nearest = {face.face: face for face in faces_at(table, names, positions.tolist())}
-        found = []
-        each = (faces.boxes.tolist(), faces.scores.tolist(), faces.quality.tolist(), faces.turns.tolist())
-        for box, score, quality, turn, match in zip(*each, matches, strict=True):
-            pairs = zip(match.faces, match.similarities, strict=True)
-            neighbours_of_face = tuple(Neighbour(nearest[face], similarity) for face, similarity in pairs)
-            found.append(
+        rest = iter(matches)  # each photo takes as many as it has boxes
+        return [
+            tuple(
                 IdentifiedFace(
                     box=(box[0], box[1], box[2], box[3]),
                     score=score,
@@ -126,61 +211,29 @@ class Queries:
                     similarity=match.similarity,
                     needed=match.needed,
                     margin=match.margin,
-                    neighbours=neighbours_of_face,
+                    neighbours=tuple(
+                        Neighbour(nearest[face], similarity)
+                        for face, similarity in zip(match.faces, match.similarities, strict=True)
+                    ),
                 )
+                for box, score, quality, turn, match in zip(*_values(faces), rest, strict=False)
             )
-        return Identification(photo, tuple(found))
+            for faces in photos
+        ]
 
-    def _load(self, photo: PhotoInput) -> LoadedPhoto:
-        """Load a photo. A file is read before the models, which take seconds to load."""
-        name = None
-        if isinstance(photo, (str, os.PathLike)):
-            name, photo = os.fspath(photo), images.read(photo)
-        if self._recogniser is None:
-            self._load_in_parallel()
-        return self.recogniser().load_photo(photo, name)
-
-    def _try_to_load(self, photo: PhotoInput) -> LoadedPhoto | ImageError:
-        try:
-            return self._load(photo)
-        except ImageError as error:
-            return error
-
-    def _recognise(self, photos: Sequence[LoadedPhoto]) -> list[Faces | ImageError]:
-        """Recognise a batch; photo by photo if one of them cannot be decoded at a finer scale."""
-        try:
-            return [*self.recogniser().recognise(photos)] if photos else []
-        except ImageError as error:
-            if len(photos) == 1:
-                return [error]
-            return [found for photo in photos for found in self._recognise([photo])]
-
-    def _identify_batch(
-        self, batch: Sequence[LoadedPhoto | ImageError], neighbours: int, threshold: float | None
-    ) -> list[Identification]:
-        recognised = iter(self._recognise([photo for photo in batch if not isinstance(photo, ImageError)]))
-        results = []
-        for photo in batch:
-            if isinstance(photo, ImageError):
-                results.append(Identification(photo.path, (), error=photo))
-            elif isinstance(found := next(recognised), ImageError):
-                results.append(Identification(photo.path, (), error=found))
-            else:
-                result = self.identify_faces(photo.path, found, neighbours, threshold)
-                results.append(Identification(photo.path, result.faces, *self._indexed_as(photo)))
-        return results
-
-    def _indexed_as(self, photo: LoadedPhoto) -> tuple[str | None, str | None]:
-        """Return the name and the path of an indexed photo with the same content."""
+    def _indexed_as(self, content: bytes | None) -> tuple[str | None, str | None]:
+        """Return the name and the path of an indexed photo with the same content, by its hash."""
         store = self._reader.store
-        records = store.photos_by_content(images.content_hash(photo.data)) if photo.data else []
+        records = store.photos_by_content(content) if content is not None else []
         if not records:
             return None, None
         names = PhotoNames(store, [records[0].id])
         return names.name(records[0]), names.path(records[0])
 
-    def _load_in_parallel(self) -> None:
+    def _load_models(self) -> None:
         """Load the networks, and meanwhile read the faces: SQLite runs without Python's lock."""
+        if self._recogniser is not None:
+            return
 
         def read() -> None:
             with contextlib.suppress(Exception):  # raised again where the result is needed
@@ -201,6 +254,11 @@ class Queries:
             mask = representative_faces(table, table.cluster, self._reader.embedder_spec.calibration)
             self._representatives = (table, Representatives.of(table.cluster, mask))
         return self._representatives[1]
+
+
+def _values(faces: Faces) -> tuple[list[Any], ...]:
+    """Return boxes, scores, qualities and turns."""
+    return faces.boxes.tolist(), faces.scores.tolist(), faces.quality.tolist(), faces.turns.tolist()
 
 
 def crop_face(reader: Reader, face: int, margin: float, aligned: bool) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ from faceindex.types import U8, Image
 
 if TYPE_CHECKING:
     from faceindex.export.thumbnails import ThumbnailRenderer
+    from faceindex.images.inputs import PhotoInput
 
 __all__ = ["ContactSheets"]
 
@@ -92,7 +94,7 @@ class ContactSheets:
         labels = [_file_name(names.by_id[photo].relpath) for photo in table.photo[best].tolist()]
         return self.faces(table.face[best].tolist(), labels)
 
-    def identification(self, result: Identification) -> Image:
+    def identification(self, result: Identification, photo: PhotoInput | None = None) -> Image:
         """Draw an identified photo, (h, w, 3) uint8.
 
         The photo comes first, with its faces numbered. Below it, each face has a row: the face with its
@@ -101,7 +103,8 @@ class ContactSheets:
         Parameters
         ----------
         result : Identification
-            Of a photo given by path; the photo is read again.
+        photo : path-like, bytes, (h, w, 3) uint8 array, or PIL image, optional
+            The photo, if it was not given by path. None means that it is read again.
 
         Raises
         ------
@@ -116,7 +119,7 @@ class ContactSheets:
 
         if not result.faces:
             raise UsageError(f"{result.photo} has no face to draw.", "Try a photo with a larger face.")
-        decoded = images.decode(images.read(result.photo), result.photo)
+        decoded = _decode(result.photo if photo is None else photo, result.photo)
         boxes = np.array([face.box for face in result.faces], np.float32)
         longest = max(decoded.width, decoded.height)
         small = np.median(boxes[:, 3] - boxes[:, 1]) * _PHOTO_SIDE < _SMALL_FACE * longest
@@ -161,6 +164,16 @@ class ContactSheets:
 
         table, names = self._reader.faces_and_photos()
         return ThumbnailRenderer(table, names.by_id, names.path), find_faces(table, faces).tolist()
+
+
+def _decode(photo: PhotoInput, name: str) -> images.DecodedImage:
+    from faceindex.images.inputs import from_pixels
+
+    if isinstance(photo, (str, os.PathLike)):
+        photo = images.read(photo)
+    if isinstance(photo, (bytes, bytearray, memoryview)):
+        return images.decode(bytes(photo), name)
+    return from_pixels(photo, name)
 
 
 def _query_cell(number: int, face: IdentifiedFace, tile: U8) -> _Cell:

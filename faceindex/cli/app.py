@@ -17,6 +17,7 @@ from faceindex.cli import (
     gallery,
     identify,
     index,
+    migrate,
     models,
     options,
     status,
@@ -144,6 +145,7 @@ app.command("eval")(evaluate)
 app.command("faces")(faces.faces)
 app.command("gallery")(gallery.gallery)
 app.add_typer(models.app, name="models")
+app.command("migrate")(migrate.migrate)
 app.command("help")(_print_help)
 
 

@@ -6,21 +6,25 @@ Each call starts a new process, so it must start fast: this module imports no ty
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
+from faceindex.cli.answers import answer_as_json, print_answer
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.flags import as_flags
-from faceindex.cli.host import collection_paused
-from faceindex.cli.render import Output, columns, count, finite, shell_quoted
-from faceindex.documents import Json
-from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, UsageError
+from faceindex.cli.host import HeapKeeper, collection_paused
+from faceindex.cli.queries import STANDARD_INPUT, Query, find_queries
+from faceindex.cli.render import Output, count, duration
+from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, Reason
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from faceindex.api import Face, FaceIndex, Identification, IdentifiedFace
+    from faceindex.api import FaceIndex, Identification
     from faceindex.cli.options import (
         AbsoluteFlag,
         DebugFlag,
@@ -36,10 +40,16 @@ if TYPE_CHECKING:
         ShowFlag,
         VerboseFlag,
     )
+    from faceindex.cli.progress import IdentifyBar
+    from faceindex.types import Image
+
+    _Answer: TypeAlias = Identification | FaceIndexError
 
 __all__ = ["identify"]
 
 _SCHEMA = "faceindex/identify/1"
+_TRIM_AFTER = 64  # photos, as many as `index` commits
+_SUMMARY_FROM = 17  # photos; fewer answers need no summary
 
 
 def identify(
@@ -57,7 +67,7 @@ def identify(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Identify the people on a photo.
+    """Identify the people on photos.
 
     Prints the cluster of each face, or "unknown", and the most similar faces of the index. The similarity to
     a cluster is the mean over its three most similar faces; the margin is the lead over the next cluster.
@@ -66,11 +76,6 @@ def identify(
     Example: faceindex identify party.jpg --save party-faces.png
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        for photo in photos:
-            if os.path.isdir(photo):  # noqa: PTH112 - keeps what the user typed
-                raise UsageError(
-                    f"{photo} is a folder.", f"Name photos, such as {shell_quoted(photo)}/*.jpg."
-                )
         how, files = None, []
         if show:
             from faceindex.cli.pictures import no_pictures, protocol
@@ -78,17 +83,16 @@ def identify(
             how = protocol() if out.terminal else None
             if how is None:
                 raise no_pictures("--open, or --save FILE.png")
-        if save is not None:
-            from faceindex.cli.pictures import numbered_files
-
-            files = numbered_files(save, [_stem(photo) for photo in photos])
         from faceindex.api import FaceIndex
+        from faceindex.cli.progress import IdentifyBar
 
-        with FaceIndex.open(index, device=device) as faces:
+        with FaceIndex.open(index, device=device) as faces, IdentifyBar(out) as bar:
+            queries, origins = find_queries(photos, exclude=[faces.directory], on_files=bar.scan)
             if save is not None:
-                from faceindex.cli.pictures import check_files
+                from faceindex.cli.pictures import check_files, numbered_files
 
-                check_files(out, faces, files, photos)
+                files = numbered_files(save, list(map(_stem, queries)))
+                check_files(out, faces, files, [query.name for query in queries if _is_path(query)])
             clustered = faces.clustering is not None
             if not clustered:
                 out.error(
@@ -99,174 +103,273 @@ def identify(
             if not len(faces):
                 out.error("The index has no faces.", "Add photos with `faceindex index PATH...`.")
                 out.exit_code = PARTIAL
-            first, *rest = photos
-            with collection_paused():  # the first photo loads the models
-                answers = [_identify(out, faces, first, neighbours, threshold, absolute, how)]
-            answers += [_identify(out, faces, photo, neighbours, threshold, absolute, how) for photo in rest]
-            if json:
-                out.document(
-                    _SCHEMA,
-                    index=str(faces.directory),
-                    clustered=clustered,
-                    photos=[
-                        _as_json(photo, answer, absolute)
-                        for photo, answer in zip(photos, answers, strict=True)
-                    ],
-                )
+            run = _Run(out, faces, bar, absolute, how, keep=bool(files) or viewer)
+            with contextlib.closing(run.answers(queries, neighbours, threshold)) as answers:
+                if json:
+                    out.array(
+                        _SCHEMA,
+                        "photos",
+                        (
+                            answer_as_json(run.name(query), answer, absolute)
+                            for query, answer in _once_models_work(answers)
+                        ),
+                        indent=2,
+                        index=str(faces.directory),
+                        clustered=clustered,
+                    )
+                    out.flush()
+                else:
+                    for _ in answers:
+                        pass  # printed one by one
+            bar.close()
+            run.report(len(queries), origins)
             # Pictures come last, so that the answer is complete even if one of them fails.
             if files:
-                _save(out, faces, answers, files)
+                _save(out, faces, run.kept, files)
             if viewer:
-                _open(out, faces, answers, files)
+                _open(out, faces, run.kept, files)
 
 
-def _identify(
-    out: Output,
-    faces: FaceIndex,
-    photo: str,
-    neighbours: int,
-    threshold: float | None,
-    absolute: bool,
-    how: str | None,
-) -> Identification | FaceIndexError:
-    try:
-        result = faces.identify(photo, neighbours=neighbours, threshold=threshold)
-        if not result.faces:
-            raise NoFaceFound(f"{photo}: no face was found.", "Try a photo on which the face is larger.")
-    except (ImageError, NoFaceFound) as error:
-        out.error(error.problem, error.remedy)
-        out.exit_code = PARTIAL
-        return error
-    if not out.json:
-        _print(out, result, absolute)
-    if how is not None:
-        from faceindex.cli.pictures import draw
+@dataclass(slots=True)
+class _Run:
+    """Identifies photos, prints the answers, and counts them.
 
-        draw(out, faces.sheets.identification(result), how)
-    return result
+    Parameters
+    ----------
+    out : Output
+    faces : FaceIndex
+    bar : IdentifyBar
+    absolute : bool
+        Print absolute paths.
+    how : str or None
+        How to draw each answer on the terminal; None if not.
+    keep : bool
+        Keep the answers, for pictures.
+
+    Attributes
+    ----------
+    kept : list of (int, Query, Identification)
+        The answers with a face and their numbers, if they are kept.
+    """
+
+    out: Output
+    faces: FaceIndex
+    bar: IdentifyBar
+    absolute: bool
+    how: str | None
+    keep: bool
+    kept: list[tuple[int, Query, Identification]] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
+    _done: int = 0
+    _by_origin: Counter[str] = field(default_factory=Counter)
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def answers(
+        self, queries: Sequence[Query], neighbours: int, threshold: float | None
+    ) -> Generator[tuple[Query, _Answer], None, None]:
+        """Yield each photo with its answer, or the error, after printing it.
+
+        Files in folders that are not photos are left out.
+        """
+        self._began = time.monotonic()
+        with contextlib.closing(self._identified(queries, neighbours, threshold)) as answers:
+            for number, (query, answer) in enumerate(answers):
+                self._done += 1
+                if len(queries) > 1:
+                    self.bar.advance()
+                if query.origin is not None and isinstance(answer, ImageError) and _no_photo(query, answer):
+                    self.out.detail(f"{query.name}: left out, not a photo")
+                    self._counts["other"] += 1
+                    continue
+                if query.origin is not None:
+                    self._by_origin[query.origin] += 1
+                self._print(query, answer)
+                if self.keep and not isinstance(answer, FaceIndexError):
+                    self.kept.append((number, query, answer))
+                yield query, answer
+                self.out.flush()  # what the consumer has written
+
+    def _identified(
+        self, queries: Sequence[Query], neighbours: int, threshold: float | None
+    ) -> Generator[tuple[Query, _Answer], None, None]:
+        photos = [query.photo for query in queries if query.error is None]
+        self.bar.begin(len(queries))
+        with contextlib.ExitStack() as stack:
+            resume_collection = stack.enter_context(collection_paused())  # while models are loaded
+            if len(photos) == 1:
+                found: Iterator[_Answer] = self._identify_one(photos[0], neighbours, threshold)
+            else:
+                from faceindex.cli.stopping import stoppable
+                from faceindex.pipeline.events import Event, Loaded
+
+                def on_event(event: Event) -> None:
+                    if isinstance(event, Loaded):
+                        resume_collection()
+                    self.bar.on_event(event)
+
+                trim = _heap_keeper()
+                should_stop = stack.enter_context(stoppable(self.out))
+                many = self.faces.identify_many(
+                    photos,
+                    neighbours=neighbours,
+                    threshold=threshold,
+                    on_event=on_event,
+                    should_stop=should_stop,
+                )
+                found = stack.enter_context(contextlib.closing(many))
+            for query in queries:
+                answer = query.error or next(found, None)
+                if answer is None:
+                    break  # stopped
+                yield query, _checked(query, answer)
+                if len(photos) > 1:
+                    trim()
+
+    def _identify_one(
+        self, photo: str | bytes, neighbours: int, threshold: float | None
+    ) -> Generator[_Answer, None, None]:
+        """Identify a single photo on all cores, which is faster than in a batch."""
+        try:
+            yield self.faces.identify(photo, neighbours=neighbours, threshold=threshold)
+        except ImageError as error:
+            yield error
+
+    def _print(self, query: Query, answer: _Answer) -> None:
+        if isinstance(answer, FaceIndexError):
+            self._counts["faceless" if isinstance(answer, NoFaceFound) else "unreadable"] += 1
+            self.out.error(answer.problem, answer.remedy)
+            self.out.exit_code = PARTIAL
+            return
+        known = sum(face.cluster is not None for face in answer.faces)
+        self._counts["known"] += known
+        self._counts["unknown"] += len(answer.faces) - known
+        with self.out.aside():
+            if not self.out.json:
+                print_answer(self.out, self.name(query), answer, self.absolute)
+            if self.how is not None:
+                from faceindex.cli.pictures import draw
+
+                draw(self.out, _picture(self.faces, query, answer), self.how)
+
+    def name(self, query: Query) -> str:
+        """Return the name of a photo in its answer."""
+        return os.path.abspath(query.name) if self.absolute and _is_path(query) else query.name  # noqa: PTH100
+
+    def report(self, total: int, origins: Sequence[str]) -> None:
+        """Print what is missing, and a summary of many photos."""
+        left = total - self._done
+        if left:
+            self.out.error(
+                f"Stopped: {left:,} of {count(total, 'photo')} were left.", "Run it again to identify them."
+            )
+            self.out.exit_code = PARTIAL
+        for origin in origins:
+            if not left and not self._by_origin[origin]:
+                if origin == STANDARD_INPUT:
+                    self.out.error(f"The list on {origin} is empty.", "Check the command that writes it.")
+                else:
+                    self.out.error(f"No photo was found in {origin}.", "Check the path.")
+                self.out.exit_code = PARTIAL
+        photos = self._done - self._counts["other"]
+        if photos < _SUMMARY_FROM or self.out.json:
+            return
+        seconds = time.monotonic() - self._began
+        rate = f", {self._done / seconds:.1f} photos/s" if seconds > 0 else ""
+        kinds = (
+            ("known", "face", "of known people"),
+            ("unknown", "face", "unknown"),
+            ("faceless", "photo", "without a face"),
+            ("unreadable", "photo", "unreadable"),
+        )
+        parts = [
+            f"{count(self._counts[kind], noun)} {text}" for kind, noun, text in kinds if self._counts[kind]
+        ]
+        self.out.note(f"{count(photos, 'photo')} in {duration(seconds)}{rate}: {', '.join(parts)}")
+
+
+def _once_models_work(answers: Iterator[tuple[Query, _Answer]]) -> Iterator[tuple[Query, _Answer]]:
+    """Hold unreadable photos back until the models were used: their error is a document of its own."""
+    held = []
+    for pair in answers:
+        held.append(pair)
+        if not isinstance(pair[1], ImageError):
+            break
+    yield from held
+    yield from answers
+
+
+def _heap_keeper() -> Callable[[], None]:
+    """Keep the C heap from growing over many photos; return a function to call after each."""
+    heap = HeapKeeper()
+    heap.start()
+    done = 0
+
+    def on_photo() -> None:
+        nonlocal done
+        done += 1
+        if done % _TRIM_AFTER == 0:
+            heap.on_commit()
+
+    return on_photo
+
+
+def _no_photo(query: Query, error: ImageError) -> bool:
+    """Return whether a file is not a photo and not named like one; `index` ignores these too."""
+    from faceindex.images import IMAGE_SUFFIXES
+
+    suffix = os.path.splitext(query.name)[1].lower()  # noqa: PTH122
+    return error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY) and suffix not in IMAGE_SUFFIXES
+
+
+def _checked(query: Query, answer: _Answer) -> _Answer:
+    """Return an answer with a face, or the error that explains why there is none."""
+    error = answer if isinstance(answer, ImageError) else None
+    if not isinstance(answer, FaceIndexError):
+        error = answer.error
+        if error is None and not answer.faces:
+            return NoFaceFound(
+                f"{query.name}: no face was found.", "Try a photo on which the face is larger."
+            )
+    if error is not None and not _is_path(query):
+        return ImageError(query.name, error.reason, error.detail, error.remedy)
+    return error or answer
+
+
+def _is_path(query: Query) -> bool:
+    return isinstance(query.photo, str)
+
+
+def _picture(faces: FaceIndex, query: Query, answer: Identification) -> Image:
+    return faces.sheets.identification(answer, query.photo)
 
 
 def _save(
-    out: Output, faces: FaceIndex, answers: Sequence[Identification | FaceIndexError], files: Sequence[Path]
+    out: Output, faces: FaceIndex, kept: Sequence[tuple[int, Query, Identification]], files: Sequence[Path]
 ) -> None:
     from faceindex.cli.pictures import write_picture
 
-    for answer, file in zip(answers, files, strict=True):
-        if not isinstance(answer, FaceIndexError):
-            write_picture(file, faces.sheets.identification(answer))
-            out.note(f"Saved {file}.")
+    for number, query, answer in kept:
+        write_picture(files[number], _picture(faces, query, answer))
+        out.note(f"Saved {files[number]}.")
 
 
 def _open(
-    out: Output, faces: FaceIndex, answers: Sequence[Identification | FaceIndexError], files: Sequence[Path]
+    out: Output, faces: FaceIndex, kept: Sequence[tuple[int, Query, Identification]], files: Sequence[Path]
 ) -> None:
     """Open a picture of each photo: the saved one, or a temporary file."""
     from faceindex.cli.pictures import open_in_viewer, write_temporary
 
-    found = [i for i, answer in enumerate(answers) if not isinstance(answer, FaceIndexError)]
     if files:
-        pictures = [files[i] for i in found]
+        pictures = [files[number] for number, _, _ in kept]
     else:
         # All in one folder, so that a viewer for albums can leaf through them.
         pictures = write_temporary(
-            (f"{i + 1}-{_stem(answer.photo)}", faces.sheets.identification(answer))
-            for i, answer in enumerate(answers)
-            if not isinstance(answer, FaceIndexError)
+            (f"{number + 1}-{_stem(query)}", _picture(faces, query, answer)) for number, query, answer in kept
         )
     for picture in pictures:
         open_in_viewer(picture)
         out.note(f"Opened {picture}.")
 
 
-def _stem(photo: str) -> str:
-    return os.path.splitext(os.path.basename(photo))[0]  # noqa: PTH119, PTH122 - pathlib starts more slowly
-
-
-def _print(out: Output, result: Identification, absolute: bool) -> None:
-    photo = os.path.abspath(result.photo) if absolute else result.photo  # noqa: PTH100
-    head = out.styled(f"{photo}: {count(len(result.faces), 'face')}", "bold")
-    known = result.indexed_path if absolute else result.indexed_as
-    out.paragraph(head if known is None else f"{head} (already in the index as {known})", hang=2)
-    for number, face in enumerate(result.faces, 1):
-        x1, y1, x2, y2 = face.box
-        where = f"face {number} at {x1:.0f},{y1:.0f} to {x2:.0f},{y2:.0f}"
-        out.paragraph(f"{where}: {_answer(out, face)}", indent=2, hang=6)
-        rows = [
-            (
-                f"{near.similarity:.4f}",
-                "-" if near.face.cluster is None else str(near.face.cluster),
-                _photo(near.face, absolute),
-            )
-            for near in face.neighbours
-        ]
-        for line in columns(
-            rows, header=("similarity", "cluster", "photo") if rows else (), right=[0, 1], indent=6
-        ):
-            out.answer(line)
-    out.flush()  # show it before the next photo is processed
-
-
-def _photo(face: Face, absolute: bool) -> str:
-    return face.path if absolute else face.photo
-
-
-def _answer(out: Output, face: IdentifiedFace) -> str:
-    margin = finite(face.margin)
-    tail = "" if margin is None else f", margin {margin:.4f}"
-    if face.cluster is not None:
-        cluster = out.styled(f"cluster {face.cluster}", "good")
-        return f"{cluster}, similarity {face.similarity:.4f}{tail}"
-    if face.nearest_cluster is None:
-        return "unknown"
-    return (
-        f"unknown (nearest is cluster {face.nearest_cluster}, similarity {face.similarity:.4f}{tail}; "
-        f"{face.needed:.4f} needed)"
-    )
-
-
-def _as_json(photo: str, answer: Identification | FaceIndexError, absolute: bool) -> Json:
-    photo = os.path.abspath(photo) if absolute else photo  # noqa: PTH100
-    if isinstance(answer, FaceIndexError):
-        error = {
-            "type": type(answer).__name__,
-            "problem": as_flags(answer.problem),
-            "remedy": as_flags(answer.remedy),
-        }
-        return {"photo": photo, "indexed_as": None, "error": error, "faces": []}
-    return {
-        "photo": photo,
-        "indexed_as": answer.indexed_path if absolute else answer.indexed_as,
-        "error": None,
-        "faces": [_face_as_json(face, absolute) for face in answer.faces],
-    }
-
-
-def _face_as_json(face: IdentifiedFace, absolute: bool) -> Json:
-    nearest: list[Json] = [
-        {
-            "face": near.face.face,
-            "photo": _photo(near.face, absolute),
-            "path": near.face.path,
-            "box": [round(value, 1) for value in near.face.box],
-            "turn": near.face.turn,
-            "similarity": _rounded(near.similarity),
-            "cluster": near.face.cluster,
-        }
-        for near in face.neighbours
-    ]
-    return {
-        "box": [round(value, 1) for value in face.box],
-        "score": round(face.score, 4),
-        "quality": round(face.quality, 4),
-        "turn": face.turn,
-        "cluster": face.cluster,
-        "nearest_cluster": face.nearest_cluster,
-        "similarity": _rounded(face.similarity),
-        "needed": _rounded(face.needed),
-        "margin": _rounded(face.margin),
-        "nearest": nearest,
-    }
-
-
-def _rounded(value: float) -> float | None:
-    return None if finite(value) is None else round(value, 6)
+def _stem(query: Query) -> str:
+    return os.path.splitext(os.path.basename(query.name))[0]  # noqa: PTH119, PTH122 - pathlib starts more slowly

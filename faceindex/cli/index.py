@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.host import HeapKeeper, collection_paused
 from faceindex.cli.render import Output, columns, count, duration, size
+from faceindex.cli.stopping import stoppable
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,7 +113,7 @@ def index(
             )
             if not opened.roots():
                 _note_creation(out, opened, detector, embedder)
-            with _stoppable(out) as should_stop:
+            with stoppable(out) as should_stop:
                 summary = opened.add(
                     paths,
                     retry_failed=retry_failed,
@@ -143,6 +141,18 @@ def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedde
             f"More accurate, with far fewer people mixed up: {' and '.join(choice.better)}. "
             f"`faceindex models fetch` downloads {download}, once."
         )
+    _note_if_uncalibrated(out, opened.pins.embedder)
+
+
+def _note_if_uncalibrated(out: Output, embedder: str) -> None:
+    """Say once, when an index is made, what `cluster` and `identify` will need."""
+    from faceindex import models
+    from faceindex.errors import Uncalibrated
+
+    try:
+        models.calibration_of(models.get("embedder", embedder))
+    except Uncalibrated as error:
+        out.note(f"{error.problem} `cluster` and `identify` need that, or a --threshold. {error.remedy}")
 
 
 def _check_paths(paths: Sequence[str]) -> None:
@@ -184,31 +194,6 @@ def _listener(
             log.on_event(event)
 
     return on_event
-
-
-@contextlib.contextmanager
-def _stoppable(out: Output) -> Iterator[Callable[[], bool]]:
-    """Make Ctrl-C and SIGTERM stop the run after the current photos, and a second signal at once."""
-    stopped = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if stopped.is_set():
-            out.close()
-            os._exit(128 + number)  # what is committed is safe; do not wait for threads
-        stopped.set()
-        again = "Ctrl-C again" if number == signal.SIGINT else "the signal again"
-        with contextlib.suppress(RuntimeError):  # the signal interrupted the output of another line
-            out.note(f"Stopping: finishing the current photos; {again} to quit at once.")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped.is_set  # only the main thread can handle signals
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # The summary of a run ----------------------------------------------------------------------------

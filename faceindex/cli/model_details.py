@@ -19,6 +19,7 @@ from faceindex.models import (
     Spec,
     WeightFile,
 )
+from faceindex.models.calibrations import stored_calibration
 from faceindex.models.plugins import plugins
 from faceindex.models.weights import find_acceptance
 
@@ -84,7 +85,7 @@ def weights_of(spec: Spec) -> list[WeightState]:
 def provider(spec: Spec) -> str:
     """Return the name of the package that provides a model."""
     plugin = plugins(spec.kind).get(spec.name)
-    return plugin.distribution if plugin is not None and plugin.spec is spec else "faceindex"
+    return plugin.distribution if plugin is not None and plugin.provides(spec) else "faceindex"
 
 
 def headline(spec: Spec) -> list[str]:
@@ -161,21 +162,34 @@ def _rows_of(spec: Spec) -> list[tuple[str, str]]:
             )
             rows.append(("", shape.source))
         return rows
-    calibration = spec.calibration
-    rows = [
+    unknown = "unknown: it was not measured"
+    return [
         ("dimension", f"{spec.dimension}"),
         ("chips", f"{spec.alignment.size} px, {spec.colour}, aligned as '{spec.alignment.name}'"),
         ("normalisation", spec.normalisation),
-        ("threshold", f"similarity {spec.threshold:g}"),
+        ("threshold", unknown if spec.threshold is None else f"similarity {spec.threshold:g}"),
         ("", spec.threshold_source),
+        *_calibration_rows(spec),
     ]
+
+
+def _calibration_rows(spec: EmbedderSpec) -> list[tuple[str, str]]:
+    calibration, stored = spec.calibration, stored_calibration(spec)
+    rows: list[tuple[str, str]] = []
     if calibration is None:
-        return [*rows, ("calibration", "none")]
-    values = (
-        f"slope {calibration.slope:g}, midpoint {calibration.midpoint:g}, "
-        f"consensus {calibration.consensus:g}, blurred below {calibration.blurred:g}"
-    )
-    return [*rows, ("calibration", values), ("", calibration.source)]
+        text = f"none; `faceindex models calibrate {spec.name}` measures it"
+    else:
+        text = (
+            f"slope {calibration.slope:g}, midpoint {calibration.midpoint:g}, "
+            f"consensus {calibration.consensus:g}, blurred below {calibration.blurred:g}"
+        )
+        rows.append(("", calibration.source))
+    if stored is not None:
+        if stored.created is not None and not stored.problem:
+            rows.append(("", f"calibrated by you on {stored.created.astimezone():%Y-%m-%d}: {stored.path}"))
+        elif stored.problem:
+            rows.append(("", f"not used: {stored.problem}"))
+    return [("calibration", text), *rows]
 
 
 def _option(option: ModelOption) -> str:
@@ -193,11 +207,24 @@ def as_json(spec: Spec) -> Json:
     first: dict[str, Json] = {"kind": spec.kind, "name": spec.name, "usable": True, "package": provider(spec)}
     if isinstance(spec, ClustererSpec):
         return {**first, **document}
+    if isinstance(spec, EmbedderSpec):
+        document["calibrated_by_user"] = _stored_as_json(spec)
     return {
         **first,
         **document,
         "ready": all(state.problem is None for state in states),
         "weights": [_state_as_json(state) for state in states],
+    }
+
+
+def _stored_as_json(spec: EmbedderSpec) -> Json:
+    stored = stored_calibration(spec)
+    if stored is None:
+        return None
+    return {
+        "path": str(stored.path),
+        "created": None if stored.created is None else stored.created.isoformat(),
+        "problem": stored.problem or None,
     }
 
 

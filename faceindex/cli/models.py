@@ -25,6 +25,7 @@ from faceindex.cli.model_details import (
 )
 from faceindex.cli.model_selection import select_models as _select
 from faceindex.cli.model_selection import weight_files as _files
+from faceindex.cli.models_calibrate import calibrate
 from faceindex.cli.options import DebugFlag, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, columns, size
 from faceindex.documents import Json
@@ -371,6 +372,9 @@ def remove(
         out.answer(f"removed: {path}")
         if json:
             out.document(_REMOVE_SCHEMA, model=name, path=str(path))
+
+
+app.command("calibrate")(calibrate)
 
 
 @app.command("path")

@@ -234,7 +234,12 @@ LogOption: TypeAlias = Annotated[
 
 PhotosArgument: TypeAlias = Annotated[
     list[str],
-    typer.Argument(metavar="PHOTO", callback=expand_home, help="Photos; they need not be in the index."),
+    typer.Argument(
+        metavar="PHOTO",
+        callback=expand_home,
+        help="Photos, and folders with all their subfolders; they need not be in the index. - is standard "
+        "input: a list of these, one a line or separated by null bytes, or the bytes of one photo.",
+    ),
 ]
 
 NeighboursOption: TypeAlias = Annotated[

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     from faceindex.pipeline.events import Event
 
-__all__ = ["Bar", "DownloadBar", "IndexBar", "resumable"]
+__all__ = ["Bar", "DownloadBar", "IdentifyBar", "IndexBar", "PhotoBar", "resumable"]
 
 _LINE_SECONDS = 10.0
 _LONG_WALK = 0.5  # seconds; most walks end before a bar could be drawn
 _FIRST_RATE = 8  # photos; the first batches take longer than later ones
+_LONG_RUN = 2.0  # seconds; a run of `identify` that ends before needs no bar
 
 _B = TypeVar("_B", bound="Bar")
 
@@ -97,10 +98,13 @@ class Bar:
             console=console,
             expand=True,
             transient=True,
+            redirect_stdout=False,  # the answer belongs to standard output even while there is a bar
         )
         display.start()
         # Lines are styled already. `Text` keeps rich from reading brackets in file names as markup.
-        self._out.attach(lambda line: console.print(Text.from_ansi(line), soft_wrap=True), display.stop)
+        self._out.attach(
+            lambda line: console.print(Text.from_ansi(line), soft_wrap=True), display.stop, display.start
+        )
         return display
 
 
@@ -116,8 +120,8 @@ class DownloadBar(Bar):
         return f"{self._text}: {size(done)} of {size(total)}"
 
 
-class IndexBar(Bar):
-    """Shows the events of a run of `index`: its stages, its rate, failed photos and warnings.
+class PhotoBar(Bar):
+    """Shows the stages of work on many photos, its rate, and the time left.
 
     Parameters
     ----------
@@ -130,59 +134,30 @@ class IndexBar(Bar):
         self._done_before = 0  # when the stage began
         self._stage_began = self._advanced_at = time.monotonic()
 
-    def on_event(self, event: Event) -> None:
-        """Show one event."""
-        from faceindex.pipeline.events import (  # here, as other bars start without the pipeline
-            Committed,
-            Loaded,
-            Loading,
-            PhotoDone,
-            PhotoFailed,
-            Planned,
-            Scanning,
-            Warned,
-        )
-
-        match event:
-            case Scanning(files):
-                self._scan(files)
-            case Planned(photos):
-                self._total = photos
-                self._begin("Indexing", photos)
-            case Loading():
-                self.show_loading()
-            case Loaded():
-                self._begin("Indexing", self._total)
-            case PhotoDone(path, faces):
-                self._out.detail(f"{path}: {count(faces, 'face')}")
-                self._advance()
-            case PhotoFailed(error):
-                self._out.error(error.problem, error.remedy)
-                self._advance()
-            case Warned(message):
-                self._out.warning(message)
-            case Committed():
-                pass  # the summary has the total
-
     def show_loading(self) -> None:
         """Begin the stage in which the models are loaded."""
         self._begin("Loading the models", None)
 
-    def _scan(self, files: int) -> None:
+    def scan(self, files: int) -> None:
+        """Show that folders are walked, and how many files were found so far."""
         self._text = f"Looking for photos: {files:,} files" if files else "Looking for photos"
         long = time.monotonic() - self._stage_began > _LONG_WALK
         if self._out.lively and (long or self._display is not None):
             self._draw(0, None)
 
     def _begin(self, text: str, total: int | None) -> None:
+        """Begin a stage and draw its bar."""
+        self._enter(text)
+        if self._out.lively and total != 0:
+            self._draw(self._done, total)
+
+    def _enter(self, text: str) -> None:
         """Begin a stage. Its rate does not include the time of the stages before."""
         self._text, self._done_before = text, self._done
         self._stage_began = self._printed_at = time.monotonic()
         if self._display is not None and self._task is not None:
             self._display.remove_task(self._task)
             self._task = None
-        if self._out.lively and total != 0:
-            self._draw(self._done, total)
 
     def _advance(self) -> None:
         self._done += 1
@@ -202,7 +177,8 @@ class IndexBar(Bar):
         return f"{rate:.1f} photos/s, {duration(max(0.0, left))} left"
 
     def _line(self, done: int, total: int) -> str:
-        return ", ".join(filter(None, (f"{done:,} of {total:,} photos", self._rate(done, total))))
+        rate = self._rate(done, total) if done - self._done_before >= _FIRST_RATE else ""
+        return ", ".join(filter(None, (f"{done:,} of {total:,} photos", rate)))
 
     def _columns(self) -> Sequence[ProgressColumn]:
         from rich.progress import ProgressColumn
@@ -224,6 +200,82 @@ class IndexBar(Bar):
                 return Text(text)
 
         return (Rate(table_column=Column(no_wrap=True)),)
+
+
+class IndexBar(PhotoBar):
+    """Shows the events of a run of `index`: its stages, its rate, failed photos and warnings.
+
+    Parameters
+    ----------
+    out : Output
+    work : str
+        What is done with the photos.
+    """
+
+    def __init__(self, out: Output, work: str = "Indexing") -> None:
+        super().__init__(out)
+        self._work = work
+
+    def on_event(self, event: Event) -> None:
+        """Show one event."""
+        from faceindex.pipeline.events import (  # here, as other bars start without the pipeline
+            Clustering,
+            Committed,
+            Loaded,
+            Loading,
+            PhotoDone,
+            PhotoFailed,
+            Planned,
+            Scanning,
+            Warned,
+        )
+
+        match event:
+            case Scanning(files):
+                self.scan(files)
+            case Planned(photos):
+                self._total = photos
+                self._begin(self._work, photos)
+            case Loading():
+                self.show_loading()
+            case Loaded():
+                self._begin(self._work, self._total)
+            case PhotoDone(path, faces):
+                self._out.detail(f"{path}: {count(faces, 'face')}")
+                self._advance()
+            case PhotoFailed(error):
+                self._out.error(error.problem, error.remedy)
+                self._advance()
+            case Warned(message):
+                self._out.warning(message)
+            case Clustering():
+                self._begin("Grouping the faces", None)
+            case Committed():
+                pass  # the summary has the total
+
+
+class IdentifyBar(PhotoBar):
+    """Shows how many photos are identified, once that takes long."""
+
+    def begin(self, total: int) -> None:
+        """Begin to identify `total` photos; a bar that is drawn already stays."""
+        self._total = total
+        self._began = time.monotonic()
+        self._enter("Identifying")
+
+    def on_event(self, event: Event) -> None:
+        """Leave the time in which models are loaded out of the rate."""
+        from faceindex.pipeline.events import Loaded
+
+        if isinstance(event, Loaded):
+            self._enter("Identifying")
+
+    def advance(self) -> None:
+        """Show that one more photo is finished."""
+        self._done += 1
+        self._advanced_at = time.monotonic()
+        if self._display is not None or self._advanced_at - self._began > _LONG_RUN:
+            self.update(self._done, self._total)
 
 
 @contextlib.contextmanager

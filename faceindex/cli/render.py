@@ -88,6 +88,7 @@ class Output:
         self._stdout = StandardOutput()
         self._live: Callable[[str], None] | None = None
         self._stop_live: Callable[[], None] | None = None
+        self._start_live: Callable[[], None] | None = None
         # File names may contain undecodable bytes; print them as escapes.
         _set_errors(sys.stdout, "backslashreplace")
         _set_errors(sys.stderr, "backslashreplace")
@@ -134,16 +135,35 @@ class Output:
         self._stdout.write(text + "\n")
         self.flush()
 
-    def array(self, schema: str, name: str, items: Iterable[Json]) -> int:
-        """Print a document with one long array, item by item; return the number of items."""
-        self.answered = True
-        self._stdout.write(f'{{\n  "schema": {json_module.dumps(schema)},\n  "{name}": [')
+    def array(
+        self, schema: str, name: str, items: Iterable[Json], *, indent: int | None = None, **fields: Json
+    ) -> int:
+        """Print a document that ends with one long array, item by item; return the number of items.
+
+        Nothing is printed before the first item is there: an error until then has a document of its own.
+
+        Parameters
+        ----------
+        schema, name : str
+            Of the document and of the array.
+        items : iterable of JSON values
+        indent : int, optional
+            Of the keys of an item, as in `document`; None means one line for each.
+        fields : JSON values
+            Come before the array.
+        """
+        head = json_module.dumps({"schema": schema, **fields}, indent=2, allow_nan=False)[:-2]
+        head += f',\n  "{name}": ['
         number = 0
         for item in items:
-            self._stdout.write(",\n    " if number else "\n    ")
-            self._stdout.write(json_module.dumps(item, allow_nan=False))
+            text = json_module.dumps(item, indent=indent, allow_nan=False).replace("\n", "\n    ")
+            self.answered = True
+            with self.aside():
+                self._stdout.write(f"{',' if number else head}\n    {text}")
             number += 1
-        self._stdout.write("\n  ]\n}\n" if number else "]\n}\n")
+        self.answered = True
+        with self.aside():
+            self._stdout.write("\n  ]\n}\n" if number else f"{head}]\n}}\n")
         return number
 
     def raw(self) -> StandardOutput:
@@ -209,15 +229,39 @@ class Output:
         """Whether a bar or a spinner can be drawn."""
         return not self.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    def attach(self, show: Callable[[str], None], stop: Callable[[], None]) -> None:
-        """Print lines for standard error through a live display until `close`."""
-        self._live, self._stop_live = show, stop
+    def attach(
+        self, show: Callable[[str], None], stop: Callable[[], None], start: Callable[[], None]
+    ) -> None:
+        """Print lines for standard error through a live display until `close`.
+
+        Parameters
+        ----------
+        show : callable
+            Prints a line above the display.
+        stop, start : callable
+            Remove the display, and draw it again.
+        """
+        self._live, self._stop_live, self._start_live = show, stop, start
 
     def close(self) -> None:
         """Remove the live display. Does nothing if there is none."""
-        stop, self._live, self._stop_live = self._stop_live, None, None
+        stop, self._live, self._stop_live, self._start_live = self._stop_live, None, None, None
         if stop is not None:
             stop()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Remove the live display while text is written to a terminal as the answer, inside the ``with``."""
+        stop, start = self._stop_live, self._start_live
+        if stop is None or start is None or not self.terminal:
+            yield
+            return
+        stop()
+        try:
+            yield
+            self.flush()
+        finally:
+            start()
 
     @contextlib.contextmanager
     def working(self, text: str) -> Iterator[None]:

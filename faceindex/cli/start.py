@@ -52,11 +52,11 @@ def _run_plain(command: str, *paths: str) -> None:
 
 
 def _are_paths(words: list[str]) -> bool:
-    """Check that words are paths: no options, and no patterns, which Windows leaves to programs.
+    """Check that words are paths or ``-``: no options, and no patterns, which Windows leaves to programs.
 
     A leading ``~`` that the shell did not expand is left to `faceindex.cli.options.expand_home`.
     """
-    return os.name != "nt" and not any(word.startswith(("-", "~")) for word in words)
+    return os.name != "nt" and not any(word.startswith(("-", "~")) and word != "-" for word in words)
 
 
 def _print_help() -> None:

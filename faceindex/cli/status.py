@@ -85,6 +85,11 @@ def _print_status(out: Output, index: FaceIndex) -> None:
     rows.append(("photos", _photos(counts)))
     rows.append(("faces", f"{counts.faces:,}"))
     rows.extend(_clusters(index.clustering, counts))
+    if (begun := index.migrate.begun()) is not None:
+        what = (
+            f"to {begun.models.detector}, {begun.models.embedder}: {begun.done:,} of {begun.photos:,} photos"
+        )
+        rows.append(("migration", f"{what}; `faceindex migrate` goes on"))
     if writer is not None:
         rows.append(("writer", str(writer)))
     if (last := counts.last_run) is not None:
@@ -137,7 +142,7 @@ def _clusters(clustering: Clustering | None, counts: Counts) -> list[tuple[str, 
     options = ", ".join(
         f"{name.replace('_', '-')} {value}"
         for name, value in clustering.params.items()
-        if value is not None and name != "last_face"
+        if value is not None and name not in ("last_face", "calibration")
     )
     rows = [
         ("clusters", f"{counts.clusters:,}; {count(counts.faces - counts.clustered, 'face')} in none"),
@@ -152,6 +157,7 @@ def _clusters(clustering: Clustering | None, counts: Counts) -> list[tuple[str, 
 
 def _status_as_json(out: Output, index: FaceIndex) -> None:
     counts, pins, clustering, writer = index.counts(), index.pins, index.clustering, _writer(index)
+    begun = index.migrate.begun()
     last: Json = None
     if (run := counts.last_run) is not None:
         last = {"command": run.kind, "at": run.at.isoformat(), "detail": dict(run.detail)}
@@ -190,6 +196,7 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
             "seed": clustering.seed,
             "at": clustering.created.isoformat(),
         },
+        migration=None if begun is None else begun.as_dict(),
         writer=None if writer is None else {"pid": writer.pid, "host": writer.host},
         last_run=last,
         bytes=dict(counts.bytes),

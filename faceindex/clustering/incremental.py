@@ -93,7 +93,7 @@ def cluster_faces(
     return _assign_new_ids(labels, fixed, next_id)
 
 
-def representative_faces(table: Assignments, clusters: I64, calibration: Calibration) -> BoolArray:
+def representative_faces(table: Assignments, clusters: I64, calibration: Calibration | None) -> BoolArray:
     """Select the faces that may represent their cluster: sharp faces, and all of a cluster without any.
 
     A face is sharp unless its sharpness is below both the limit of the embedder and half of the median of
@@ -105,14 +105,15 @@ def representative_faces(table: Assignments, clusters: I64, calibration: Calibra
         n faces.
     clusters : (n,) int64
         -1 for none.
-    calibration : Calibration
+    calibration : Calibration or None
+        None takes all faces for sharp.
 
     Returns
     -------
     (n,) bool
     """
-    if not len(table):
-        return np.zeros(0, bool)
+    if not len(table) or calibration is None:
+        return np.ones(len(table), bool)
     limit = min(calibration.blurred, float(np.median(table.sharpness)) / 2)
     sharp = table.sharpness >= limit
     with_sharp = np.unique(clusters[sharp & (clusters >= 0)])
@@ -135,9 +136,9 @@ def _fit_graph(
     """
     from faceindex.clustering.neighbours import nearest
 
-    assert options.calibration is not None
     threshold = options.threshold
     if threshold is None:
+        assert options.calibration is not None
         threshold = options.calibration.threshold(len(table))
     is_sharp = representative_faces(table, fixed, options.calibration)
     is_free = fixed < 0
@@ -191,9 +192,9 @@ def _neighbour_graph(
     from faceindex.clustering.neighbours import near_neighbours, nearest
 
     calibration = options.calibration
-    assert calibration is not None
     even = floor = options.threshold
     if even is None or floor is None:
+        assert calibration is not None
         even = calibration.threshold(n_faces)
         floor = even + GRAPH_FLOOR / calibration.slope
 
@@ -218,6 +219,7 @@ def _neighbour_graph(
     if options.threshold is not None:
         weights = similarities - np.float32(options.threshold)
         return symmetric_graph(neighbours, weights, rows=rows, n=len(vectors))
+    assert calibration is not None
     weights = log_odds(similarities, n_faces, calibration)
     return symmetric_graph(neighbours, weights, floor=GRAPH_FLOOR, rows=rows, n=len(vectors))
 

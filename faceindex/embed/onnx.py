@@ -7,9 +7,6 @@ batch of fixed size, mostly 1; chips are then passed in groups of that size.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from faceindex.devices import BatchSize
@@ -17,7 +14,7 @@ from faceindex.embed.chips import check_chips, to_unit_length
 from faceindex.errors import ModelError, WeightsInvalid
 from faceindex.models.spec import EmbedderSpec
 from faceindex.models.weights import read_weights
-from faceindex.onnx_sessions import device_of, onnx_session, reason
+from faceindex.onnx_sessions import OnnxSession, reason
 from faceindex.types import F32, U8
 
 __all__ = ["OnnxEmbedder", "output_size"]
@@ -27,7 +24,6 @@ __all__ = ["OnnxEmbedder", "output_size"]
 _BATCH = 8
 # Bytes per chip and pixel in a pass on a GPU: an estimate from ResNet-50's first layers, 64 channels each.
 _PIXEL_BYTES = 4 * 3 * 64
-_OUT_OF_MEMORY = ("out of memory", "failed to allocate memory", "bad allocation", "bad_alloc")
 
 
 class OnnxEmbedder:
@@ -40,7 +36,7 @@ class OnnxEmbedder:
     spec : EmbedderSpec
         With `EmbedderSpec.scale`. The network must fit its alignment, colour and dimension.
     device : str
-        As returned by `faceindex.devices.resolve`; see `faceindex.onnx_sessions.onnx_session`.
+        As returned by `faceindex.devices.resolve`; see `faceindex.onnx_sessions.OnnxSession`.
 
     Raises
     ------
@@ -142,11 +138,11 @@ class _Network:
         self._size = spec.alignment.size
         self._bgr = spec.colour == "BGR"
         self._mean, self._divisor = np.float32(spec.scale.mean), np.float32(spec.scale.divisor)
-        self._session = onnx_session(content, name, device)
+        self._session = OnnxSession(content, name, device=device)
         self._input, self._fixed = self._check_input()
         self._outputs, self.dimension = self._find_outputs(None if any_dimension else spec.dimension)
         self._batch = BatchSize(
-            device_of(self._session, device),
+            self._session.device,
             cpu=max(_BATCH, self._fixed or 1),
             item_bytes=_PIXEL_BYTES * self._size**2,
         )
@@ -176,7 +172,7 @@ class _Network:
         return batch
 
     def _run(self, batch: F32, n: int) -> F32:
-        values = _call(lambda: self._session.run(self._outputs, {self._input: batch}))
+        values = self._session.run({self._input: batch}, self._outputs)
         found: F32 = values[0].reshape(n, self.dimension)
         if len(values) > 1:
             found = found * values[1].reshape(n, 1)
@@ -185,7 +181,7 @@ class _Network:
     def _check_input(self) -> tuple[str, int | None]:
         """Return the name of the network's input, and its batch size; None if any size will do."""
         needed = f"(n, 3, {self._size}, {self._size}) of tensor(float)"
-        inputs = self._session.get_inputs()
+        inputs = self._session.inputs
         if len(inputs) != 1:
             raise self._misfit(f"it has {len(inputs)} inputs", f"one of shape {needed}")
         (only,) = inputs
@@ -213,8 +209,8 @@ class _Network:
         try:
             values = dict(
                 zip(
-                    [output.name for output in self._session.get_outputs()],
-                    _call(lambda: self._session.run(None, {self._input: batch})),
+                    [output.name for output in self._session.outputs],
+                    self._session.run({self._input: batch}),
                     strict=True,
                 )
             )
@@ -253,13 +249,3 @@ class _Network:
             f"{self._name} does not fit the embedder: {got}, expected {needed}.",
             "Use the file of that embedder, or add this one as an embedder of its own with another `like`.",
         )
-
-
-def _call(run: Callable[[], Any]) -> Any:
-    """Call ONNX Runtime; if memory ran out, raise `MemoryError`, which makes batches smaller."""
-    try:
-        return run()
-    except Exception as error:  # its exceptions have no common base but Exception
-        if any(words in str(error).lower() for words in _OUT_OF_MEMORY):
-            raise MemoryError(str(error)) from error
-        raise

@@ -138,7 +138,7 @@ def evaluate(
     vectors: F32,
     labelled: Labelled,
     clustering: Clustering,
-    calibration: Calibration,
+    calibration: Calibration | None,
     *,
     repeats: int,
     seed: int,
@@ -153,15 +153,15 @@ def evaluate(
     labelled : Labelled
     clustering : Clustering
         The clustering in `table`.
-    calibration : Calibration
-        Calibration of the embedder.
+    calibration : Calibration or None
+        Calibration of the embedder. Without it, the figures at the default threshold are left out.
     repeats, seed : int
         As in `open_set`.
     """
     last = clustering.params.get("last_face")
     at = labelled.positions
     clusters, photos, people = table.cluster[at], table.photo[at], labelled.people
-    consensus = calibration.consensus / calibration.slope
+    consensus = 0.0 if calibration is None else calibration.consensus / calibration.slope
     shared = [
         Confusion(found.owner, found.other, found.clusters, at[found.misplaced])
         for found in confusions(clusters, people, labelled.names)
@@ -180,7 +180,7 @@ def evaluate(
             repeats=repeats,
             seed=seed,
             consensus=consensus,
-            threshold=calibration.threshold,
+            threshold=None if calibration is None else calibration.threshold,
         ),
         unseen=int((table.face > last).sum()) if isinstance(last, int) else 0,
     )

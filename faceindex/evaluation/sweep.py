@@ -118,10 +118,10 @@ class ThresholdClusters:
     table : FaceTable
         n faces.
     vectors : (n, d) float32
-    calibration : Calibration
+    calibration : Calibration or None
     """
 
-    def __init__(self, table: FaceTable, vectors: F32, calibration: Calibration) -> None:
+    def __init__(self, table: FaceTable, vectors: F32, calibration: Calibration | None) -> None:
         from faceindex.clustering.neighbours import near_neighbours, nearest
 
         sharp = representative_faces(table, np.full(len(table), -1, np.int64), calibration)

@@ -173,7 +173,7 @@ def decode_with(
     try:
         opened = opener(io.BytesIO(data))
         width, height = _upright_size(opened, data)
-        _check_size(width, height, path, max_pixels)
+        check_size(width, height, path, max_pixels)
         done = _shrink_in_codec(opened, shrink)
         _load(opened)
         # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
@@ -223,7 +223,7 @@ def probe(
         width, height = _upright_size(opener(io.BytesIO(data)), data)
     except Exception as error:
         raise _as_image_error(error, data, image_format, path) from error
-    _check_size(width, height, path, max_pixels)
+    check_size(width, height, path, max_pixels)
     return width, height, image_format
 
 
@@ -315,13 +315,14 @@ def _png_exif(data: bytes) -> bytes | None:
     return None
 
 
-def _check_size(width: int, height: int, path: str | PathLike[str], max_pixels: int) -> None:
+def check_size(width: int, height: int, path: str | PathLike[str], max_pixels: int) -> None:
+    """Raise an `ImageError` if a photo has more than `max_pixels`."""
     if width * height > max_pixels:
         raise ImageError(
             path,
             Reason.TOO_LARGE,
             f"{width:,} x {height:,} pixels are more than the limit of {max_pixels / 1e6:,.0f} megapixels.",
-            "Save a smaller copy and index that.",
+            "Make a smaller copy, and use that.",
         )
 
 

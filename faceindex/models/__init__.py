@@ -1,6 +1,13 @@
 """Model specs, the registry and weight files. Imports no heavy library."""
 
 from faceindex.models.builtin import DEFAULT_MIN_FACE
+from faceindex.models.calibrations import (
+    StoredCalibration,
+    calibration_of,
+    forget_calibration,
+    save_calibration,
+    stored_calibration,
+)
 from faceindex.models.choice import AUTO, Choice, choose, recommended
 from faceindex.models.plugins import GROUPS, Plugin
 from faceindex.models.registry import KINDS, get, load, names, register, unusable
@@ -45,9 +52,12 @@ __all__ = [
     "PixelScale",
     "Plugin",
     "Spec",
+    "StoredCalibration",
     "WeightFile",
+    "calibration_of",
     "choose",
     "find_weights",
+    "forget_calibration",
     "get",
     "load",
     "names",
@@ -55,6 +65,8 @@ __all__ = [
     "read_weights",
     "recommended",
     "register",
+    "save_calibration",
+    "stored_calibration",
     "unusable",
     "verify_weights",
     "weight_locations",

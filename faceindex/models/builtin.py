@@ -28,6 +28,28 @@ __all__ = ["BUILTIN", "DEFAULT_MIN_FACE", "SHAPE_PREDICTOR"]
 DEFAULT_MIN_FACE = 30.0
 
 _FACENET_PYTORCH = "https://github.com/timesler/facenet-pytorch (data/)"
+_OPENCV_ZOO = "https://github.com/opencv/opencv_zoo"
+# The files themselves; the repository has pointers of Git LFS to them.
+_OPENCV_ZOO_FILES = (
+    "https://media.githubusercontent.com/media/opencv/opencv_zoo/"
+    "47534e27c9851bb1128ccc0102f1145e27f23f98/models/face_detection_yunet"
+)
+
+_MTCNN_WEIGHTS = tuple(
+    WeightFile(
+        name=f"{net}.pt",
+        size=size,
+        sha256=sha256,
+        source=_FACENET_PYTORCH,
+        package="facenet-pytorch",
+        package_path=f"facenet_pytorch/data/{net}.pt",
+    )
+    for net, size, sha256 in (
+        ("pnet", 28_570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
+        ("rnet", 403_147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
+        ("onet", 1_559_269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
+    )
+)
 
 _WIDER_FACE = BoxShape(
     x=0.01,
@@ -69,20 +91,42 @@ BUILTIN: tuple[Spec, ...] = (
         pyramid=0.709,
         turned=0.99,  # benchmarks/second_looks.py
         sure=0.995,
-        weights=tuple(
+        weights=_MTCNN_WEIGHTS,
+    ),
+    DetectorSpec(
+        name="yunet",
+        target="faceindex.detect.yunet:YuNet",
+        summary="YuNet (Wu et al. 2023), run by ONNX Runtime: the fastest, with five landmarks",
+        landmarks=True,
+        threshold=0.65,
+        threshold_source=(
+            "first half of shared/data: at 0.65, a face in 97.9 % of the boxes of group_photos/ and 53 on "
+            "nobody/ and art/ (mtcnn: 95.2 %, 53); second half: 99.0 %, 42 (mtcnn: 98.1 %, 51; "
+            "benchmarks/yunet.py)"
+        ),
+        licence="MIT",
+        min_face=DEFAULT_MIN_FACE,
+        decoded_face=24.0,  # small faces are detected a second time, with all pixels that they have
+        weights=(
             WeightFile(
-                name=f"{net}.pt",
-                size=size,
-                sha256=sha256,
-                source=_FACENET_PYTORCH,
-                package="facenet-pytorch",
-                package_path=f"facenet_pytorch/data/{net}.pt",
-            )
-            for net, size, sha256 in (
-                ("pnet", 28_570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
-                ("rnet", 403_147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
-                ("onet", 1_559_269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
-            )
+                name="face_detection_yunet_2026may.onnx",
+                size=229_738,
+                sha256="ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0",
+                source=f"{_OPENCV_ZOO} (models/face_detection_yunet)",
+                url=f"{_OPENCV_ZOO_FILES}/face_detection_yunet_2026may.onnx",
+                also=(
+                    WeightFile(
+                        name="face_detection_yunet_2023mar.onnx",
+                        size=232_589,
+                        sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+                        source=(
+                            "the same network, declared for 640 x 640 px; the file of 2026 is its new export "
+                            f"({_OPENCV_ZOO}/pull/310)"
+                        ),
+                    ),
+                ),
+            ),
+            _MTCNN_WEIGHTS[2],  # for the landmarks
         ),
     ),
     DetectorSpec(

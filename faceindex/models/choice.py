@@ -17,7 +17,7 @@ AUTO = "auto"
 # The most accurate first, as measured by benchmarks/models.py. Only models that benchmarks of faceindex have
 # run, whose licence allows any use, and which need no GPU. The last of each comes with the packages that pip
 # installs.
-_DETECTORS = ("mtcnn",)
+_DETECTORS = ("yunet", "mtcnn")
 _EMBEDDERS = ("mobilefacenet", "dlib")
 
 

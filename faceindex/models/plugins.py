@@ -12,7 +12,7 @@ import contextlib
 import functools
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, distributions, entry_points
 
 from faceindex.errors import BrokenModel
@@ -58,6 +58,12 @@ class Plugin:
     spec: Spec | None
     reason: str = ""
     own: bool = False
+
+    def provides(self, spec: Spec) -> bool:
+        """Return whether a spec is the one of this model; its calibration may be the user's."""
+        if isinstance(spec, EmbedderSpec) and isinstance(self.spec, EmbedderSpec):
+            return replace(spec, calibration=self.spec.calibration) == self.spec
+        return spec is self.spec
 
     def error(self) -> BrokenModel:
         """Create the error to raise when this unusable model is requested."""

@@ -15,7 +15,7 @@ from faceindex.models.own import OwnEmbedder, find_own_embedder, own_embedders
 from faceindex.models.plugins import GROUPS, Plugin, one_line, plugins
 from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec, Kind, Spec
 
-__all__ = ["KINDS", "get", "isolated", "load", "names", "register", "unusable"]
+__all__ = ["KINDS", "get", "isolated", "load", "names", "original", "register", "unusable"]
 
 KINDS: tuple[Kind, ...] = tuple(GROUPS)
 
@@ -114,7 +114,8 @@ def get(kind: Kind, name: str) -> Spec: ...
 def get(kind: Kind, name: str) -> Spec:
     """Return the spec of a model.
 
-    The entry points of other packages are read only if no registered or own model has this name.
+    The entry points of other packages are read only if no registered or own model has this name. An embedder
+    that the user calibrated has that calibration (`faceindex.models.calibrations`).
 
     Raises
     ------
@@ -124,6 +125,16 @@ def get(kind: Kind, name: str) -> Spec:
         If another package offers a model of this name that cannot be used, or the description of an own
         embedder is damaged.
     """
+    spec = original(kind, name)
+    if isinstance(spec, EmbedderSpec):
+        from faceindex.models.calibrations import with_stored  # looks for weights, which looks for specs
+
+        return with_stored(spec)
+    return spec
+
+
+def original(kind: Kind, name: str) -> Spec:
+    """Return the spec of a model as it was registered, without a calibration by the user; raises as `get`."""
     if spec := _registry.get((kind, name)):
         return spec
     if kind == "embedder" and (own := find_own_embedder(name)):
@@ -156,7 +167,7 @@ def load(spec: Spec, /, **options: Any) -> Any:
         that its protocol requires. Errors of faceindex, such as missing weights, are raised unchanged.
     """
     plugin = None if (spec.kind, spec.name) in _registry else plugins(spec.kind).get(spec.name)
-    if plugin is not None and plugin.spec is spec:
+    if plugin is not None and plugin.provides(spec):
         return _load_plugin(plugin, spec, options)
     try:
         target = _import_target(spec)

@@ -293,12 +293,13 @@ class EmbedderSpec:
         Channel order of the network's input; chips are always RGB.
     normalisation : str
         Formula that normalises pixel values, in words.
-    threshold : float
-        Similarity above which two faces, compared on their own, count as the same person.
+    threshold : float or None
+        Similarity above which two faces, compared on their own, count as the same person; None if it was
+        not measured.
     threshold_source : str
         How the threshold was measured.
     calibration : Calibration or None
-        None if it was not measured.
+        None if it was not measured: nothing is clustered or identified without a threshold then.
     licence : str
     norm : NormScale or None
         What the norm says about a face; None if it says nothing, or if it is unknown.
@@ -318,7 +319,7 @@ class EmbedderSpec:
     alignment: Alignment
     colour: Literal["RGB", "BGR"]
     normalisation: str
-    threshold: float
+    threshold: float | None
     threshold_source: str
     calibration: Calibration | None
     licence: str

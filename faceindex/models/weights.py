@@ -280,7 +280,7 @@ def _first_user(weight: WeightFile) -> str:
 
     for kind in registry.KINDS:
         for name in registry.names(kind):
-            spec = registry.get(kind, name)
+            spec = registry.original(kind, name)
             if not isinstance(spec, ClustererSpec) and weight in spec.weights:
                 return name
     return "NAME"

@@ -1,6 +1,7 @@
 """Indexing: scan, decode, recognise, commit, in bounded batches. Emits events, prints nothing."""
 
 from faceindex.pipeline.events import (
+    Clustering,
     Committed,
     Event,
     Loaded,
@@ -16,6 +17,7 @@ from faceindex.pipeline.events import (
 from faceindex.pipeline.index import index_photos
 
 __all__ = [
+    "Clustering",
     "Committed",
     "Event",
     "Loaded",

@@ -1,4 +1,4 @@
-"""Events and summary of a run of `index`."""
+"""Events of runs of `index` and `migrate`, and the summary of `index`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from faceindex.errors import ImageError
 from faceindex.store import ScanCounts
 
 __all__ = [
+    "Clustering",
     "Committed",
     "Event",
     "Loaded",
@@ -77,7 +78,14 @@ class Warned:
     message: str
 
 
-Event: TypeAlias = Scanning | Planned | Loading | Loaded | PhotoDone | PhotoFailed | Committed | Warned
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """All photos are finished; the faces are being clustered."""
+
+
+Event: TypeAlias = (
+    Scanning | Planned | Loading | Loaded | PhotoDone | PhotoFailed | Committed | Warned | Clustering
+)
 
 
 def ignore_event(event: Event) -> None:

@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from faceindex import images
 from faceindex.errors import FaceIndexError, ImageError, Reason
-from faceindex.pipeline.plan import Task
 from faceindex.recognition import LoadedPhoto
 
-__all__ = ["LoadResult", "Loader", "photo_bytes", "processing_failed"]
+if TYPE_CHECKING:
+    from faceindex.images.inputs import PhotoInput
+
+__all__ = ["LoadResult", "Loader", "Source", "photo_bytes", "processing_failed"]
 
 # Photos read ahead of the networks. More would only take memory: decoding is faster than recognition.
 _AHEAD = 16
 
+_CHECK_SECONDS = 1.0
+
+
+class Source(Protocol):
+    """A photo to load: a file, the bytes of one, or pixels."""
+
+    @property
+    def name(self) -> str:
+        """Its path, or a name for messages."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether to load it before the next source is taken, in the thread that iterates.
+
+        Pixels need this: their owner may reuse an array, or close an open image.
+        """
+
+    def read(self) -> PhotoInput:
+        """Return the bytes of the file, or pixels; raises `ImageError`."""
+
+
+_S = TypeVar("_S", bound=Source)
+
 
 @dataclass(frozen=True, slots=True)
-class LoadResult:
-    """A file that was read, or the error.
+class LoadResult(Generic[_S]):
+    """A photo that was read and decoded, or the error.
 
     Attributes
     ----------
-    task : Task
+    source : Source
     content_hash : bytes or None
-        None if the file could not be read.
+        None if the file could not be read, or there is no file.
     photo : LoadedPhoto or None
         None if there is an error.
     error : ImageError or None
     """
 
-    task: Task
+    source: _S
     content_hash: bytes | None
     photo: LoadedPhoto | None
     error: ImageError | None
@@ -54,10 +81,12 @@ class _Budget:
         self._closed = False
 
     def enter(self, ticket: int) -> None:
+        def free() -> bool:
+            return self._closed or (ticket == self._next and self._used < self._limit)
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or (ticket == self._next and self._used < self._limit)
-            )
+            while not self._changed.wait_for(free, _CHECK_SECONDS) and not _program_ends():
+                pass
             self._next += 1
             self._changed.notify_all()
 
@@ -73,14 +102,24 @@ class _Budget:
             self._changed.notify_all()
 
 
-class Loader:
-    """Iterates over read and decoded photos in the order of the tasks.
+def _program_ends() -> bool:
+    """Return whether Python waits for the threads of all executors, as it does at its end.
+
+    An iterator that was abandoned half-way is closed only later. Its threads must not wait for memory then.
+    """
+    return bool(getattr(concurrent.futures.thread, "_shutdown", False))
+
+
+class Loader(Generic[_S]):
+    """Iterates over read and decoded photos in the order of their sources.
+
+    Sources are taken from the iterable as they are needed, so that it may have any length.
 
     Parameters
     ----------
-    tasks : sequence of Task
+    sources : iterable of Source
     decode : callable
-        Maps bytes and a path to a LoadedPhoto; called in threads.
+        Maps what a source reads, and its name, to a LoadedPhoto; called in threads.
     budget : int
         Bytes of photos that may be in memory; `release` frees them. A consumer that holds more than half of
         the budget must release what it holds, or the iteration blocks.
@@ -89,23 +128,28 @@ class Loader:
 
     def __init__(
         self,
-        tasks: Sequence[Task],
-        decode: Callable[[bytes, str], LoadedPhoto],
+        sources: Iterable[_S],
+        decode: Callable[[PhotoInput, str], LoadedPhoto],
         *,
         budget: int,
         threads: int,
     ) -> None:
-        self._tasks = tasks
+        self._sources = sources
         self._decode = decode
         self._budget = _Budget(budget)
         self._threads = threads
 
-    def __iter__(self) -> Iterator[LoadResult]:
+    def __iter__(self) -> Generator[LoadResult[_S], None, None]:
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="faceindex-decode")
-        waiting: deque[Future[LoadResult]] = deque()
+        waiting: deque[Future[LoadResult[_S]]] = deque()
         try:
-            for ticket, task in enumerate(self._tasks):
-                waiting.append(pool.submit(self._load, ticket, task))
+            for ticket, source in enumerate(self._sources):
+                if source.at_once:
+                    while waiting:  # they come first, and their memory is released only after they are taken
+                        yield waiting.popleft().result()
+                    yield self._load(ticket, source)
+                    continue
+                waiting.append(pool.submit(self._load, ticket, source))
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -118,37 +162,40 @@ class Loader:
         """Free the budget of a photo that is no longer needed."""
         self._budget.add(-photo_bytes(photo))
 
-    def _load(self, ticket: int, task: Task) -> LoadResult:
+    def _load(self, ticket: int, source: _S) -> LoadResult[_S]:
         content_hash = None
         entered = False
         try:
-            data = images.read(task.path)
-            content_hash = images.content_hash(data)
+            data = source.read()
+            if isinstance(data, bytes):
+                content_hash = images.content_hash(data)
             entered = True
             self._budget.enter(ticket)
-            photo = self._decode(data, str(task.path))
+            photo = self._decode(data, source.name)
             self._budget.add(photo_bytes(photo))
-            return LoadResult(task, content_hash, photo, None)
+            return LoadResult(source, content_hash, photo, None)
         except ImageError as error:
-            return LoadResult(task, content_hash, None, error)
+            return LoadResult(source, content_hash, None, error)
         except FaceIndexError:
             raise  # not the photo's fault, for example models that do not load: end the run
         except Exception as error:
-            failure = processing_failed(str(task.path), f"{type(error).__name__}: {error}")
-            return LoadResult(task, content_hash, None, failure)
+            return LoadResult(source, content_hash, None, processing_failed(source.name, error))
         finally:
             if not entered:
                 self._budget.enter(ticket)  # admit the next ticket
 
 
-def processing_failed(path: str, cause: str) -> ImageError:
-    """Return the error for a failure that is unrelated to the photo."""
-    return ImageError(
+def processing_failed(path: str, cause: Exception | str) -> ImageError:
+    """Return the error for a failure that is unrelated to the photo; an exception becomes its cause."""
+    text = f"{type(cause).__name__}: {cause}" if isinstance(cause, Exception) else cause
+    failure = ImageError(
         path,
         Reason.FAILED,
-        f"the photo could not be processed ({cause}).",
-        "The next run tries it again; if it fails again, please report it.",
+        f"the photo could not be processed ({text}).",
+        "Try it again, as the next run of `faceindex index` does; if it fails again, please report it.",
     )
+    failure.__cause__ = cause if isinstance(cause, Exception) else None
+    return failure
 
 
 def photo_bytes(photo: LoadedPhoto) -> int:

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
-from faceindex import __version__
+from faceindex import __version__, images
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
@@ -25,7 +26,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One file to open; `root` is the absolute path of its root."""
+    """One file to open, a `faceindex.pipeline.load.Source`; `root` is the absolute path of its root."""
 
     path: Path
     root: str
@@ -33,6 +34,17 @@ class Task:
     size: int
     mtime_ns: int
     known: PhotoRecord | None
+
+    at_once: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """The path of the file."""
+        return str(self.path)
+
+    def read(self) -> bytes:
+        """Read the file; raises `ImageError`."""
+        return images.read(self.path)
 
 
 @dataclass(slots=True)

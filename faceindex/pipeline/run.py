@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
-import numpy as np
-
-from faceindex.cores import cores
-from faceindex.errors import FaceIndexError, ImageError, Reason
+from faceindex.errors import ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES
+from faceindex.pipeline.batches import DECODE_THREADS, Outcome, recognise_in_batches
 from faceindex.pipeline.events import (
     Committed,
     Event,
@@ -23,24 +18,15 @@ from faceindex.pipeline.events import (
     Summary,
     Warned,
 )
-from faceindex.pipeline.load import Loader, LoadResult, photo_bytes, processing_failed
 from faceindex.pipeline.moves import find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
-from faceindex.recognition import LoadedPhoto, Recogniser, use_one_thread
+from faceindex.recognition import Recogniser
 from faceindex.store import NewPhoto, Status, Store
-from faceindex.types import Faces
 
-__all__ = ["BATCH_BYTES", "BATCH_PHOTOS", "BUDGET_BYTES", "COMMIT_PHOTOS", "carry_out", "count_workers"]
+__all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "carry_out"]
 
-BATCH_PHOTOS = 16  # enough faces for full batches of the embedder, few enough to stay in cache
-_GPU_BATCH_PHOTOS = 64
-BATCH_BYTES = 32 << 20  # limit for a batch of large photos, so that each worker gets one soon
-BUDGET_BYTES = 256 << 20  # decoded photos in memory at a time
 COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
-_COMMIT_SECONDS = 5.0  # ...or this much work
-_THREADS = 2  # to read and decode ahead of the networks
-_MOST_WORKERS = 4  # batches in the networks at a time, one thread each; limits memory on large machines
-_GPU_WORKERS = 2  # one cuts chips while the other waits for the GPU
+COMMIT_SECONDS = 5.0  # ...or this much work
 
 # Reasons that are not about the photo: its faces are kept until it can be read again.
 _TEMPORARY = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
@@ -78,15 +64,6 @@ def carry_out(
     return run.summary, run.settled and not run.summary.interrupted
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """The result of the networks for one photo, without its pixels."""
-
-    task: Task
-    content_hash: bytes | None
-    result: NewPhoto | ImageError
-
-
 class _Run:
     def __init__(
         self,
@@ -104,10 +81,6 @@ class _Run:
         self._recogniser: Recogniser | None = None
         self._root_ids = {root.path: root.id for root in store.roots()}
         self._moved: set[int] = set()
-        self._batch: list[LoadResult] = []
-        self._batch_bytes = 0
-        self._workers = 1
-        self._running: deque[Future[list[_Outcome]]] = deque()
         self._pending: list[NewPhoto] = []
         self._committed_at = time.monotonic()
 
@@ -129,7 +102,7 @@ class _Run:
 
     def settle_moves(self, should_stop: Callable[[], bool]) -> list[Task]:
         """Store the new paths of moved photos; return the remaining tasks."""
-        moves = find_moves(self.plan, threads=_THREADS, should_stop=should_stop)
+        moves = find_moves(self.plan, threads=DECODE_THREADS, should_stop=should_stop)
         touched = [(t.known.id, t.size, t.mtime_ns) for t in moves.touched if t.known is not None]
         moved = [
             (record.id, self._root_ids[task.root], task.relpath, task.size, task.mtime_ns)
@@ -158,39 +131,17 @@ class _Run:
     def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
         if not tasks:
             return
-        on_cpu = self.recogniser.device == "cpu"
-        self._workers = count_workers() if on_cpu else _GPU_WORKERS
-        batch_photos = min(BATCH_PHOTOS, -(-len(tasks) // self._workers)) if on_cpu else _GPU_BATCH_PHOTOS
-        batch_bytes = min(BATCH_BYTES, BUDGET_BYTES // 2) if on_cpu else BUDGET_BYTES // 2
-        loader = Loader(
-            tasks,
-            self.recogniser.decode_photo,
-            budget=BUDGET_BYTES,
-            threads=_THREADS if on_cpu else count_workers(),
-        )
-        with ThreadPoolExecutor(
-            self._workers, thread_name_prefix="faceindex-recognise", initializer=use_one_thread
-        ) as pool:
-            for loaded in loader:
-                self.summary.opened += 1
-                if loaded.photo is None:
-                    assert loaded.error is not None
-                    self._fail(loaded.task, loaded.error, loaded.content_hash)
-                else:
-                    self._batch.append(loaded)
-                    self._batch_bytes += photo_bytes(loaded.photo)
-                if len(self._batch) >= batch_photos or self._batch_bytes > batch_bytes:
-                    self._submit(pool, loader)
-                late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
-                if len(self._pending) >= COMMIT_PHOTOS or late:
-                    self._commit()
-                if should_stop():
-                    self.summary.interrupted = True
-                    break
-            else:
-                self._submit(pool, loader)
-            while self._running:
-                self._collect()
+        left = len(tasks)
+        for outcomes in recognise_in_batches(
+            tasks, self.recogniser, number=len(tasks), should_stop=should_stop
+        ):
+            left -= len(outcomes)
+            for outcome in outcomes:
+                self._settle(outcome)
+            late = time.monotonic() - self._committed_at > COMMIT_SECONDS
+            if len(self._pending) >= COMMIT_PHOTOS or late:
+                self._commit()
+        self.summary.interrupted = left > 0
         self._commit()
 
     def remove_gone(self, prune: bool) -> None:
@@ -212,69 +163,26 @@ class _Run:
             self.store.remove_photos([record.id for record in gone])
         self.summary.gone += count_photos(gone)
 
-    def _submit(self, pool: ThreadPoolExecutor, loader: Loader) -> None:
-        """Pass the batch to the workers; if all are busy, wait for the oldest batch."""
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
-        if batch:
-            self._running.append(pool.submit(self._work_on, batch, loader))
-        if len(self._running) > self._workers:
-            self._collect()
-
-    def _work_on(self, batch: Sequence[LoadResult], loader: Loader) -> list[_Outcome]:
-        """Recognise a batch and release its photos."""
-        photos = [loaded.photo for loaded in batch if loaded.photo is not None]
-        try:
-            return [
-                _Outcome(
-                    loaded.task,
-                    loaded.content_hash,
-                    faces if isinstance(faces, ImageError) else self._new_photo(loaded, photo, faces),
-                )
-                for loaded, photo, faces in zip(batch, photos, self._faces(photos), strict=True)
-            ]
-        finally:
-            for photo in photos:
-                loader.release(photo)  # here, not in _collect, which may wait for more photos
-
-    def _new_photo(self, loaded: LoadResult, photo: LoadedPhoto, faces: Faces) -> NewPhoto:
-        task = loaded.task
-        return NewPhoto(
-            root_id=self._root_ids[task.root],
-            relpath=task.relpath,
-            size=len(photo.data),  # may differ from the walk's: the file may have grown since
-            mtime_ns=task.mtime_ns,
-            content_hash=loaded.content_hash,
-            width=photo.decoded.width,
-            height=photo.decoded.height,
-            faces=faces,
+    def _settle(self, outcome: Outcome[Task]) -> None:
+        """Store a result of the networks; the order of the photos is the order of their faces."""
+        self.summary.opened += 1
+        task = outcome.source
+        if isinstance(outcome.result, ImageError):
+            self._fail(task, outcome.result, outcome.content_hash)
+            return
+        self._succeed(
+            task,
+            NewPhoto(
+                root_id=self._root_ids[task.root],
+                relpath=task.relpath,
+                size=task.size,
+                mtime_ns=task.mtime_ns,
+                content_hash=outcome.content_hash,
+                width=outcome.width,
+                height=outcome.height,
+                faces=outcome.result,
+            ),
         )
-
-    def _collect(self) -> None:
-        """Store the results of the oldest batch, so that faces are numbered in the order of the photos."""
-        for outcome in self._running.popleft().result():
-            if isinstance(outcome.result, ImageError):
-                self._fail(outcome.task, outcome.result, outcome.content_hash)
-            else:
-                self._succeed(outcome.task, outcome.result)
-
-    def _faces(self, photos: list[LoadedPhoto]) -> list[Faces | ImageError]:
-        """Recognise a batch; if it fails, each photo alone, so that only the photo at fault fails."""
-        try:
-            found = self.recogniser.recognise(photos)
-        except Exception as error:  # of any kind: one photo never stops a run
-            if len(photos) > 1:
-                return [faces for photo in photos for faces in self._faces([photo])]
-            if isinstance(error, ImageError):
-                return [error]
-            if isinstance(error, FaceIndexError):
-                raise
-            return [processing_failed(photos[0].path, f"{type(error).__name__}: {error}")]
-        return [
-            faces
-            if np.isfinite(faces.vectors).all()
-            else processing_failed(photo.path, "its vectors are NaN")
-            for photo, faces in zip(photos, found, strict=True)
-        ]
 
     def _succeed(self, task: Task, photo: NewPhoto) -> None:
         self._pending.append(photo)
@@ -324,8 +232,3 @@ class _Run:
         if pending:
             self.store.commit(pending)
             self.emit(Committed(len(pending)))
-
-
-def count_workers() -> int:
-    """Return how many batches are in the networks at a time on a CPU, one thread each."""
-    return min(cores(), _MOST_WORKERS)

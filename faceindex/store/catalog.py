@@ -33,6 +33,7 @@ from faceindex.store.checked_json import (
     scalar,
     text,
 )
+from faceindex.store.directory import VECTORS, is_vectors_name
 from faceindex.store.records import HnswParams, Pins
 from faceindex.store.sqlite import connect, connect_for_reading, corrupt, translated_errors
 
@@ -45,7 +46,15 @@ __all__ = ["Catalog"]
 _PINS = fields(
     detector=text, embedder=text, dimension=positive, settings=mapping(scalar), weights=mapping(text)
 )
+_TRANSFER = fields(pins=_PINS, rows=natural)
+_NO_TRANSFER: dict[str, object] = {}
 _HNSW = fields(m=positive, ef_construction=positive, ef=positive, seed=integer)
+
+
+def _vectors_name(value: object, name: str) -> str:
+    if not is_vectors_name(text(value, name)):  # it names a file that is written and deleted
+        raise Malformed(f"{name} is not the name of a vector file")
+    return str(value)
 
 
 class Catalog:
@@ -224,6 +233,10 @@ class Catalog:
             self._refuse_newer(self.format_version)
             raise corrupt(self.path, str(error)) from error
 
+    def delete(self, key: str) -> None:
+        """Delete a value of the table ``meta``; inside a transaction."""
+        self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
+
     @property
     def format_version(self) -> int:
         """Number of the last migration that ran; 0 for an empty file."""
@@ -239,9 +252,19 @@ class Catalog:
         """Number of committed rows of the vector file."""
         return int(self.get("rows", natural))
 
+    @property
+    def vectors_name(self) -> str:
+        """Name of the vector file. It changes with the models, and so does the meaning of all rows."""
+        return str(self.get("vectors", _vectors_name, VECTORS))
+
     def pins(self) -> Pins:
         """Return the models that the index is pinned to."""
         return Pins(**self.get("pins", _PINS))
+
+    def transfer(self) -> tuple[Pins, int] | None:
+        """Return the models to which faces are being transferred, and the rows of their unfinished file."""
+        found = self.get("transfer", _TRANSFER, _NO_TRANSFER)
+        return None if found is _NO_TRANSFER else (Pins(**found["pins"]), int(found["rows"]))
 
     def hnsw(self) -> HnswParams:
         """Return the parameters of the HNSW index."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.types import F32, I64, BoolArray
 
-__all__ = ["active_clustering", "save_clustering"]
+__all__ = ["active_clustering", "save_clustering", "write_clustering"]
 
 _CLUSTERING = fields(id=integer, algorithm=text, seed=integer, created=moment)
 
@@ -33,6 +33,21 @@ def save_clustering(
     changed: BoolArray | None,
 ) -> None:
     """Replace the clusters of faces, in one transaction; arguments as of `Store.save_clustering`."""
+    with catalog.transaction(keep_scans=True):
+        write_clustering(catalog, algorithm, params, seed, face_ids, labels, similarities, changed)
+
+
+def write_clustering(
+    catalog: Catalog,
+    algorithm: str,
+    params: Mapping[str, Json],
+    seed: int,
+    face_ids: I64,
+    labels: I64,
+    similarities: F32,
+    changed: BoolArray | None = None,
+) -> None:
+    """As `save_clustering`, inside a transaction."""
     import numpy as np
 
     face_ids, labels = np.asarray(face_ids, np.int64), np.asarray(labels, np.int64)
@@ -47,35 +62,32 @@ def save_clustering(
         face_ids, labels, similarities = face_ids[changed], labels[changed], similarities[changed]
     used = np.unique(labels[labels >= 0])
     kept = np.flatnonzero(labels >= 0)
-    with catalog.transaction(keep_scans=True):
-        catalog.execute(
-            "INSERT INTO clusterings (algorithm, params, seed, created) VALUES (?, ?, ?, ?)",
-            (algorithm, json.dumps(dict(params)), seed, datetime.now(timezone.utc).isoformat()),
+    catalog.execute(
+        "INSERT INTO clusterings (algorithm, params, seed, created) VALUES (?, ?, ?, ?)",
+        (algorithm, json.dumps(dict(params)), seed, datetime.now(timezone.utc).isoformat()),
+    )
+    if changed is None:
+        catalog.execute("DELETE FROM assignments")
+    else:
+        catalog.executemany("DELETE FROM assignments WHERE face_id = ?", [(int(face),) for face in face_ids])
+    catalog.executemany("INSERT OR IGNORE INTO clusters (id) VALUES (?)", [(int(c),) for c in used])
+    try:
+        catalog.executemany(
+            "INSERT INTO assignments (face_id, cluster_id, similarity) VALUES (?, ?, ?)",
+            zip(face_ids[kept].tolist(), labels[kept].tolist(), similarities[kept].tolist(), strict=True),
         )
-        if changed is None:
-            catalog.execute("DELETE FROM assignments")
-        else:
-            catalog.executemany(
-                "DELETE FROM assignments WHERE face_id = ?", [(int(face),) for face in face_ids]
-            )
-        catalog.executemany("INSERT OR IGNORE INTO clusters (id) VALUES (?)", [(int(c),) for c in used])
-        try:
-            catalog.executemany(
-                "INSERT INTO assignments (face_id, cluster_id, similarity) VALUES (?, ?, ?)",
-                zip(face_ids[kept].tolist(), labels[kept].tolist(), similarities[kept].tolist(), strict=True),
-            )
-        except IntegrityError as error:
-            raise UsageError(
-                "A clustering names a face twice, or one that is not in the index.",
-                "Read the faces again and cluster those.",
-            ) from error
-        # An empty cluster with a person stays, so that a later clustering can use it again.
-        catalog.execute(
-            "DELETE FROM clusters WHERE person_id IS NULL"
-            " AND NOT EXISTS (SELECT 1 FROM assignments WHERE cluster_id = clusters.id)"
-        )
-        if len(used):
-            catalog.set("next_cluster_id", max(catalog.get("next_cluster_id", natural), int(used[-1]) + 1))
+    except IntegrityError as error:
+        raise UsageError(
+            "A clustering names a face twice, or one that is not in the index.",
+            "Read the faces again and cluster those.",
+        ) from error
+    # An empty cluster with a person stays, so that a later clustering can use it again.
+    catalog.execute(
+        "DELETE FROM clusters WHERE person_id IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM assignments WHERE cluster_id = clusters.id)"
+    )
+    if len(used):
+        catalog.set("next_cluster_id", max(catalog.get("next_cluster_id", natural), int(used[-1]) + 1))
 
 
 def active_clustering(catalog: Catalog) -> Clustering | None:

@@ -39,6 +39,7 @@ def count_everything(catalog: Catalog, directory: Path) -> Counts:
         clustered, clusters = catalog.query("SELECT count(*), count(DISTINCT cluster_id) FROM assignments")[0]
         newer = _count_newer_faces(catalog)
         faces, rows, runs = count_faces(catalog), catalog.rows, newest_runs(catalog, 1)
+        vectors = catalog.vectors_name
     return Counts(
         photos={status: by_status.get(status.value, 0) for status in Status},
         reasons=reasons,
@@ -47,7 +48,7 @@ def count_everything(catalog: Catalog, directory: Path) -> Counts:
         clusters=clusters,
         newer_faces=newer,
         rows=rows,
-        bytes=file_sizes(directory),
+        bytes=file_sizes(directory, vectors),
         last_run=runs[0] if runs else None,
     )
 

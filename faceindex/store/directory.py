@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 from faceindex.errors import IndexLocked, StoreError, UsageError
@@ -9,18 +11,68 @@ from faceindex.locks import AlreadyLocked, FileLock
 
 __all__ = [
     "CATALOG",
-    "HNSW",
     "LOCK",
     "VECTORS",
     "file_sizes",
     "file_state",
     "has_index",
+    "hnsw_name",
+    "is_vectors_name",
     "lock_for_writing",
     "make_directory",
+    "next_vectors_name",
+    "part_name",
+    "remove_stale_files",
 ]
 
-CATALOG, VECTORS, HNSW, LOCK = "catalog.sqlite", "vectors.f32", "ann.hnsw", "lock"
-_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", VECTORS, HNSW, LOCK)
+CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
+_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", LOCK)
+
+# vectors.f32 and ann.hnsw at first; vectors-2.f32 and ann-2.hnsw after the first change of models, and so on.
+_VECTORS_NAME = re.compile(r"vectors(-[1-9][0-9]{0,8})?\.f32")
+_NUMBERED = re.compile(r"(vectors(-[0-9]+)?\.f32(\.part)?|ann(-[0-9]+)?\.hnsw(\.new)?)")
+
+
+def is_vectors_name(name: str) -> bool:
+    """Whether `name` can be the name of a vector file."""
+    return _VECTORS_NAME.fullmatch(name) is not None
+
+
+def next_vectors_name(name: str) -> str:
+    """Return the name of the vector file that replaces the one of this name."""
+    number = _VECTORS_NAME.fullmatch(name)
+    before = number[1] if number is not None else None
+    return f"vectors-{2 if before is None else int(before[1:]) + 1}.f32"
+
+
+def part_name(name: str) -> str:
+    """Return the name of the unfinished vector file that becomes the file of this name."""
+    return name + ".part"
+
+
+def hnsw_name(name: str) -> str:
+    """Return the name of the HNSW index of the vector file of this name: it is never used for another one."""
+    return "ann" + name.removeprefix("vectors").removesuffix(".f32") + ".hnsw"
+
+
+def remove_stale_files(directory: Path, vectors: str, *, with_part: bool) -> None:
+    """Delete vector files and HNSW indexes of earlier and of discarded models; only the writer may call this.
+
+    A file that cannot be deleted, because a reader has it open on Windows, is deleted the next time.
+
+    Parameters
+    ----------
+    directory : Path
+    vectors : str
+        Name of the vector file in use.
+    with_part : bool
+        Whether the unfinished vector file of the next models is in use too.
+    """
+    used = {vectors, hnsw_name(vectors)} | ({part_name(next_vectors_name(vectors))} if with_part else set())
+    for path in directory.iterdir():
+        if _NUMBERED.fullmatch(path.name) and path.name not in used:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def has_index(directory: Path) -> bool:
@@ -40,7 +92,11 @@ def make_directory(directory: Path) -> None:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        foreign = [p for p in directory.iterdir() if not p.name.startswith((".", *_FILES))]
+        foreign = [
+            p
+            for p in directory.iterdir()
+            if not p.name.startswith((".", *_FILES)) and not _NUMBERED.fullmatch(p.name)
+        ]
         if foreign:
             raise UsageError(
                 f"{directory} cannot become an index: it contains {foreign[0].name}.",
@@ -86,7 +142,15 @@ def file_state(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def file_sizes(directory: Path) -> dict[str, int]:
-    """Return the bytes of each file of the index, by name; missing files are left out."""
-    states = {name: file_state(directory / name) for name in _FILES}
+def file_sizes(directory: Path, vectors: str) -> dict[str, int]:
+    """Return the bytes of each file of the index, by name; missing files are left out.
+
+    Parameters
+    ----------
+    directory : Path
+    vectors : str
+        Name of the vector file.
+    """
+    names = (*_FILES[:-1], vectors, part_name(next_vectors_name(vectors)), hnsw_name(vectors), LOCK)
+    states = {name: file_state(directory / name) for name in names}
     return {name: state[0] for name, state in states.items() if state is not None}

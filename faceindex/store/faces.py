@@ -16,10 +16,18 @@ from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
 from faceindex.store.columns import INTEGER, Column, read_columns
 from faceindex.store.records import Assignments, FaceTable
-from faceindex.store.sqlite import corrupt, translated_errors
+from faceindex.store.sqlite import corrupt, placeholders, translated_errors
 from faceindex.types import F32, I64, Faces
 
-__all__ = ["assignments", "face_rows", "face_table", "insert_faces"]
+__all__ = [
+    "VALUE_COLUMNS",
+    "assignments",
+    "face_rows",
+    "face_table",
+    "face_values",
+    "insert_faces",
+    "measures_column",
+]
 
 _GEOMETRY = np.dtype(
     [
@@ -33,34 +41,52 @@ _GEOMETRY = np.dtype(
     ]
 )  # of the column ``geometry``, see the migrations
 
-# Before format 2 there was neither quality nor turn: NaN, to be computed, and 0.
+# Before format 3 there was neither quality nor turn: NaN, to be computed, and 0.
 _FIRST_BYTES = _GEOMETRY.itemsize - 8
-_GEOMETRY_BYTES = (
-    f"CASE length(f.geometry) WHEN {_FIRST_BYTES}"
-    " THEN CAST(f.geometry || x'0000c07f00000000' AS BLOB) ELSE f.geometry END"
-)
-
 # The part of it that clustering needs, in half the time.
 _MEASURES = np.dtype([("sharpness", "<f4"), ("quality", "<f4")])
-_MEASURES_BYTES = f"substr({_GEOMETRY_BYTES}, {_FIRST_BYTES - 3}, {_MEASURES.itemsize})"
 
 # Similarities are read as multiples of its inverse: SQLite takes three times as long to print a real number
 # as an integer. A float32 of at least 1/64 is such a multiple; smaller ones change by less than 1e-9.
 _SIMILARITY_UNITS = 1 << 30
 
 
-def insert_faces(catalog: Catalog, photo_id: int, faces: Faces) -> None:
-    """Insert the faces of a photo; their vectors are the next rows. Inside a transaction."""
+VALUE_COLUMNS = ("geometry",)
+"""Columns of the tables ``faces`` and ``transfer_faces`` that hold what the models returned."""
+
+_VALUES = ", ".join(VALUE_COLUMNS)
+
+
+def face_values(faces: Faces) -> list[tuple[object, ...]]:
+    """Return the values of `VALUE_COLUMNS` for each face."""
     packed = np.empty(len(faces), _GEOMETRY)
     packed["boxes"], packed["landmarks"] = faces.boxes, faces.landmarks
     packed["scores"], packed["norms"] = faces.scores, faces.norms
     packed["sharpness"], packed["quality"], packed["turns"] = faces.sharpness, faces.quality, faces.turns
+    return [(face.tobytes(),) for face in packed]
+
+
+def insert_faces(catalog: Catalog, photo_id: int, faces: Faces) -> None:
+    """Insert the faces of a photo; their vectors are the next rows. Inside a transaction."""
     row = catalog.rows
     catalog.executemany(
-        "INSERT INTO faces (image_id, vector_row, geometry) VALUES (?, ?, ?)",
-        [(photo_id, row + i, face.tobytes()) for i, face in enumerate(packed)],
+        f"INSERT INTO faces (image_id, vector_row, {_VALUES}) VALUES (?, ?, {placeholders(VALUE_COLUMNS)})",
+        [(photo_id, row + i, *values) for i, values in enumerate(face_values(faces))],
     )
     catalog.set("rows", row + len(faces))
+
+
+def measures_column(table: str) -> Column:
+    """Return the column of the sharpness and the quality of faces, for `read_columns`."""
+    return f"substr({_geometry(table)}, {_FIRST_BYTES - 3}, {_MEASURES.itemsize})", _MEASURES
+
+
+def _geometry(table: str) -> str:
+    """Return the expression of the whole column ``geometry``, also for faces of older formats."""
+    return (
+        f"CASE length({table}.geometry) WHEN {_FIRST_BYTES}"
+        f" THEN CAST({table}.geometry || x'0000c07f00000000' AS BLOB) ELSE {table}.geometry END"
+    )
 
 
 def face_rows(catalog: Catalog) -> tuple[I64, I64]:
@@ -73,7 +99,7 @@ def face_rows(catalog: Catalog) -> tuple[I64, I64]:
 def face_table(catalog: Catalog) -> FaceTable:
     """Return all live faces."""
     face, photo, row, cluster, units, geometry = _read(
-        catalog, ["image_id", "vector_row"], (_GEOMETRY_BYTES, _GEOMETRY)
+        catalog, ["image_id", "vector_row"], (_geometry("f"), _GEOMETRY)
     )
     # astype converts to the native byte order. On little-endian machines it copies too, so that the array
     # of all structures can be freed.
@@ -127,7 +153,7 @@ def _spec(kind: Literal["detector", "embedder"], name: str) -> Any:
 
 def assignments(catalog: Catalog) -> Assignments:
     """Return all live faces without their positions."""
-    face, row, cluster, units, measures = _read(catalog, ["vector_row"], (_MEASURES_BYTES, _MEASURES))
+    face, row, cluster, units, measures = _read(catalog, ["vector_row"], measures_column("f"))
     quality = measures["quality"].astype(np.float32)
     if np.isnan(quality).any():
         return face_table(catalog)

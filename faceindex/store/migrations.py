@@ -59,11 +59,27 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "faces on their way to other models",
+        (
+            # New keys of meta: vectors (name of the vector file; vectors.f32 if missing), transfer.
+            # The photos and faces of the key transfer, with vectors in the file NAME.part of the next name.
+            # face_id: the face that these values replace; NULL for a new one.
+            "CREATE TABLE transfer_images (image_id INTEGER PRIMARY KEY REFERENCES images (id)"
+            " ON DELETE CASCADE)",
+            "CREATE TABLE transfer_faces (id INTEGER PRIMARY KEY,"
+            " image_id INTEGER NOT NULL REFERENCES transfer_images (image_id) ON DELETE CASCADE,"
+            " face_id INTEGER UNIQUE, vector_row INTEGER NOT NULL, geometry BLOB NOT NULL)",
+            "CREATE INDEX transfer_faces_by_image ON transfer_faces (image_id)",
+        ),
+    ),
+    (
         "quality and turn of faces",
         (
             # geometry: 19 little-endian float32, quality and turn (degrees) at its end. Faces without a
             # quality (NaN) get it when they are read: all it depends on is stored.
             "UPDATE faces SET geometry = CAST(geometry || x'0000c07f00000000' AS BLOB)"
+            " WHERE length(geometry) = 68",
+            "UPDATE transfer_faces SET geometry = CAST(geometry || x'0000c07f00000000' AS BLOB)"
             " WHERE length(geometry) = 68",
         ),
     ),

@@ -134,6 +134,7 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
         return int(cursor.lastrowid or 0)
     photo_id = int(known[0])
     catalog.execute("DELETE FROM faces WHERE image_id = ?", (photo_id,))
+    catalog.execute("DELETE FROM transfer_images WHERE image_id = ?", (photo_id,))
     catalog.execute(
         "UPDATE images SET size = ?, mtime_ns = ?, content_hash = ?, width = ?, height = ?,"
         " status = ?, reason = ?, detail = ?, faces = ? WHERE id = ?",

@@ -16,11 +16,11 @@ from faceindex.store.commit import commit_photos
 from faceindex.store.counts import cluster_sizes, count_everything, count_faces
 from faceindex.store.directory import (
     CATALOG,
-    HNSW,
     LOCK,
     VECTORS,
     file_state,
     has_index,
+    hnsw_name,
     lock_for_writing,
     make_directory,
 )
@@ -35,13 +35,14 @@ from faceindex.store.records import (
     Run,
     ScanCounts,
 )
+from faceindex.store.rows import Rows
 from faceindex.store.vectors import VectorFile
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.locks import FileLock, Holder
     from faceindex.store.records import Assignments, FaceTable
-    from faceindex.store.search import Search
+    from faceindex.store.transfer import Transfer
     from faceindex.types import F32, I64, BoolArray
 
 __all__ = ["Store"]
@@ -56,18 +57,15 @@ class Store:
     Attributes
     ----------
     directory : Path
-    pins : Pins
     writable : bool
     """
 
     def __init__(self, directory: Path, catalog: Catalog, lock: FileLock | None) -> None:
         self.directory = directory
         self.writable = lock is not None
-        self.pins = catalog.pins()
         self._catalog = catalog
         self._lock = lock
-        self._vectors = VectorFile(directory / VECTORS, self.pins.dimension)
-        self._search: Search | None = None
+        self._rows = Rows(catalog, directory, writable=self.writable)
 
     # Opening and closing -----------------------------------------------------------------------
 
@@ -111,7 +109,7 @@ class Store:
                 raise UsageError(
                     f"There already is an index in {directory}.", "Open it, or choose another `directory`."
                 )
-            (directory / HNSW).unlink(missing_ok=True)
+            (directory / hnsw_name(VECTORS)).unlink(missing_ok=True)
             VectorFile(directory / VECTORS, pins.dimension).create()
             Catalog.create(directory / CATALOG, pins, hnsw or HnswParams())
             store = cls._open(directory, lock)
@@ -156,19 +154,13 @@ class Store:
                 closing(Catalog.open(directory / CATALOG, write=lock is not None))
             )
             store = cls(directory, catalog, lock)
-            rows = catalog.rows
-            store._vectors.check_size(rows)
-            if lock is not None:
-                store._vectors.trim(rows)
             on_error.pop_all()
         return store
 
     def close(self) -> None:
         """Close the files and release the lock. Does nothing if that has been done."""
         self._catalog.close()
-        self._vectors.close()
-        if self._search is not None:
-            self._search.close()
+        self._rows.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -177,6 +169,11 @@ class Store:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    @property
+    def pins(self) -> Pins:
+        """The models that the index is pinned to."""
+        return self._rows.pins
 
     @property
     def format_version(self) -> int:
@@ -237,21 +234,16 @@ class Store:
         A process that is killed leaves the whole batch or none of it, and all earlier commits. A photo
         that is already known by root and path is replaced, and its old faces become tombstones.
 
-        Raises
-        ------
-        UsageError
-            If arrays differ in length, or vectors are not of unit length or of the index's dimension.
-            Nothing is written.
-        StoreError
-            If the disk is full or fails. Nothing is committed.
+        Raises `UsageError` if arrays differ in length, or vectors are not of unit length or of the index's
+        dimension, and `StoreError` if the disk is full or fails. Nothing is committed then.
         """
-        commit_photos(self._require_writable(), self._vectors, photos)
+        commit_photos(self._require_writable(), self._rows.file, photos)
 
     def move_photos(self, moves: Sequence[tuple[int, int, str, int, int]]) -> None:
         """Change the paths of photos, given as (photo id, root id, relpath, size, mtime_ns).
 
         They keep their faces and clusters. `moves` may contain swaps and cycles. A photo at a new path that
-        is not itself moved was overwritten: it is removed.
+        is not itself moved is removed.
         """
         with self._require_writable().transaction():
             photo_records.move_photos(self._catalog, moves)
@@ -277,13 +269,15 @@ class Store:
         """Return all live faces with their positions on the photos and their clusters."""
         from faceindex.store.faces import face_table
 
-        return face_table(self._catalog)
+        with self._rows.current():
+            return face_table(self._catalog)
 
     def assignments(self) -> Assignments:
         """Return all live faces with their clusters, in two thirds of the time of `faces`."""
         from faceindex.store.faces import assignments
 
-        return assignments(self._catalog)
+        with self._rows.current():
+            return assignments(self._catalog)
 
     def vectors(self, rows: I64 | None = None) -> F32:
         """Return unit vectors.
@@ -298,8 +292,11 @@ class Store:
         (n, d) float32
             Read-only. Consecutive rows are a memory map, not a copy.
         """
-        committed = self._catalog.rows
-        return self._vectors.read(committed) if rows is None else self._vectors.gather(committed, rows)
+        with self._rows.current():
+            committed = self._catalog.rows
+            return (
+                self._rows.file.read(committed) if rows is None else self._rows.file.gather(committed, rows)
+            )
 
     # Search ------------------------------------------------------------------------------------
 
@@ -313,28 +310,29 @@ class Store:
         k : int
             At least 1; may exceed the number of faces.
         exact : bool, optional
-            True compares with every face. False uses the HNSW index for the rows that it covers. None uses
-            it from `EXACT_BELOW` faces on, after enough queries to be worth loading it. Without a usable
-            HNSW index the search is exact.
+            True compares with every face. False uses the HNSW index for the rows that it covers, if it is
+            usable. None does so from `EXACT_BELOW` faces on, after enough queries to be worth loading it.
 
         Returns
         -------
         faces : (m, k) int64
             Face ids, most similar first, ties by lower id; padded with -1.
         similarities : (m, k) float32
-            -1..1; padded with -inf.
+            Padded with -inf.
         """
         if k < 1:
             raise UsageError(f"`k` is {k}.", "Choose 1 or more.")
         import numpy as np
 
         queries = np.ascontiguousarray(queries, np.float32)
-        self._vectors.check_vectors(queries)
-        return self._get_search().find(queries, k, exact)
+        self._rows.file.check_vectors(queries)
+        with self._rows.current():
+            return self._rows.search().find(queries, k, exact)
 
     def prepare_search(self) -> None:
         """Read now what the first `search` would have to read."""
-        self._get_search().prepare()
+        with self._rows.current():
+            self._rows.search().prepare()
 
     def update_hnsw(self, *, always: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
         """Add the committed rows to the HNSW index; build it if it is missing or damaged.
@@ -349,26 +347,31 @@ class Store:
         progress : callable, optional
             Called with the numbers of faces added and to add.
 
-        Returns
-        -------
-        int
-            Faces that were added.
-
-        Raises
-        ------
-        StoreError
-            If the file cannot be written; searches are slower then, and still correct.
+        Returns the number of faces that were added. Raises `StoreError` if the file cannot be written;
+        searches are slower then, and still correct.
         """
         self._require_writable()
-        return self._get_search().update_hnsw(always, progress)
+        return self._rows.search().update_hnsw(always, progress)
 
-    def _get_search(self) -> Search:
-        """Create the search when it is first needed: hnswlib and numpy take a tenth of a second to import."""
-        if self._search is None:
-            from faceindex.store.search import Search
+    # Other models ------------------------------------------------------------------------------
 
-            self._search = Search(self._catalog, self._vectors, self.directory / HNSW)
-        return self._search
+    def transfer(self) -> Transfer | None:
+        """Return the transfer of the faces to other models that has begun; None if there is none."""
+        if (found := self._catalog.transfer()) is None:
+            return None
+        from faceindex.store.transfer import Transfer
+
+        return Transfer(found[0], self._catalog, self.directory, self.writable, self._reopen)
+
+    def begin_transfer(self, pins: Pins) -> Transfer:
+        """Begin to transfer the faces to the models `pins`; raises `UsageError` if a transfer has begun."""
+        from faceindex.store.transfer import Transfer
+
+        return Transfer.begin(self._require_writable(), self.directory, pins, self._reopen)
+
+    def _reopen(self) -> None:
+        self._rows.close()
+        self._rows = Rows(self._catalog, self.directory, writable=True)
 
     # Clusterings -------------------------------------------------------------------------------
 
@@ -400,10 +403,7 @@ class Store:
             True where the label or the similarity differs from the stored one. Only these faces are
             written, and faces that are left out stay as they are. None means to write all.
 
-        Raises
-        ------
-        UsageError
-            If arrays differ in length, a similarity is missing, or a face is unknown.
+        Raises `UsageError` if arrays differ in length, a similarity is missing, or a face is unknown.
         """
         clusterings.save_clustering(
             self._require_writable(), algorithm, params, seed, face_ids, labels, similarities, changed
@@ -422,11 +422,11 @@ class Store:
         HNSW index changes.
         """
         with self._require_writable().transaction(keep_scans=True):
-            scans.save_scan(self._catalog, digest, counts, file_state(self.directory / HNSW))
+            scans.save_scan(self._catalog, digest, counts, file_state(self._rows.hnsw_path))
 
     def load_scan(self, digest: str) -> ScanCounts | None:
         """Return the counts of a saved scan; None if there is none, or if it is no longer valid."""
-        return scans.load_scan(self._catalog, digest, file_state(self.directory / HNSW))
+        return scans.load_scan(self._catalog, digest, file_state(self._rows.hnsw_path))
 
     # Journal and counts ------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ transaction of the catalog has raised the number.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from faceindex.errors import IndexCorrupt, StoreError, UsageError
 from faceindex.files import sync_file
 
 if TYPE_CHECKING:
+    from io import FileIO
+
     from faceindex.types import F32, I64
 
 __all__ = ["VectorFile"]
@@ -28,6 +31,9 @@ _LENGTH_TOLERANCE = 1e-3
 class VectorFile:
     """A file of vectors of one dimension.
 
+    It stays readable after another process has deleted it, because it is held open from the first
+    `check_size` on.
+
     Parameters
     ----------
     path : Path
@@ -40,18 +46,25 @@ class VectorFile:
         self.dimension = dimension
         self._width = dimension * _ITEM
         self._map: F32 | None = None
+        self._file: FileIO | None = None
 
     def create(self) -> None:
         """Create an empty file that only its owner may read; an existing one is emptied."""
-        os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        try:
+            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def check_size(self, rows: int) -> None:
         """Raise `IndexCorrupt` unless the file contains at least `rows` rows."""
         try:
-            size = self.path.stat().st_size
+            if self._file is None:
+                self._file = self.path.open("rb", buffering=0)
+            size = os.fstat(self._file.fileno()).st_size
         except FileNotFoundError:
             size = -1
         if size < rows * self._width:
+            self.close()
             found = f"has only {size:,} of {rows * self._width:,} bytes" if size >= 0 else "is missing"
             raise IndexCorrupt(
                 f"{self.path} {found}: the vectors of committed faces are lost.",
@@ -91,20 +104,22 @@ class VectorFile:
         StoreError
             If the disk is full or fails. The committed rows are intact.
         """
+        self.write(rows, [vectors])
+
+    def write(self, row: int, blocks: Iterable[F32]) -> None:
+        """Write blocks of vectors one after the other from row `row` on, and sync the file; as `append`."""
         import numpy as np
 
-        content = np.ascontiguousarray(vectors, _DTYPE).reshape(-1).view(np.uint8).data
         try:
             with self.path.open("r+b", buffering=0) as file:
-                file.seek(rows * self._width)
-                while content:
-                    content = content[file.write(content) :]
+                file.seek(row * self._width)
+                for vectors in blocks:
+                    content = np.ascontiguousarray(vectors, _DTYPE).reshape(-1).view(np.uint8).data
+                    while content:
+                        content = content[file.write(content) :]
                 sync_file(file.fileno())
         except OSError as error:
-            raise StoreError(
-                f"{self.path} cannot be written: {error.strerror}.",
-                "All earlier commits are safe; make room and run the same command again.",
-            ) from error
+            raise _unwritable(self.path, error) from error
 
     def read(self, rows: int) -> F32:
         """Return the first `rows` rows as a read-only (rows, dimension) float32 memory map."""
@@ -112,9 +127,9 @@ class VectorFile:
 
         if self._map is None or len(self._map) < rows:
             self.check_size(rows)
-            if rows == 0:
+            if rows == 0 or self._file is None:
                 return np.empty((0, self.dimension), np.float32)
-            mapped = np.memmap(self.path, _DTYPE, "r", shape=(rows, self.dimension))
+            mapped = np.memmap(self._file, _DTYPE, "r", shape=(rows, self.dimension))
             self._map = mapped.view(np.ndarray)
         return self._map[:rows]
 
@@ -138,5 +153,15 @@ class VectorFile:
         return gathered
 
     def close(self) -> None:
-        """Drop the memory map. Arrays that were returned stay valid."""
+        """Close the file and drop the memory map. Arrays that were returned stay valid."""
         self._map = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be written: {error.strerror}.",
+        "All earlier commits are safe; make room and run the same command again.",
+    )

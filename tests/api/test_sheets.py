@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from faceindex import FaceIndex
 from faceindex.errors import ImageError, NotClustered, UsageError
@@ -52,6 +53,17 @@ def test_faces_in_the_given_order(index: FaceIndex) -> None:
 def test_faces_that_do_not_exist(index: FaceIndex, faces: list[int]) -> None:
     with pytest.raises(UsageError):
         index.sheets.faces(faces)
+
+
+def test_a_photo_that_has_no_path(index: FaceIndex, tmp_path: Path, fake_models: ModuleType) -> None:
+    path = fake_models.make_photo(tmp_path / "new.png", COLOURS[1], mark=90)
+    expected = index.sheets.identification(index.identify(path))
+    with PillowImage.open(path) as opened:
+        photos = (path, path.read_bytes(), np.asarray(opened), opened)
+        for photo in photos:
+            np.testing.assert_array_equal(index.sheets.identification(index.identify(photo), photo), expected)
+    with pytest.raises(ImageError, match="<bytes>"):
+        index.sheets.identification(index.identify(path.read_bytes()))
 
 
 def test_a_cluster_has_the_names_of_its_photos(index: FaceIndex) -> None:

@@ -32,7 +32,7 @@ _OTHER_PROGRAMS = re.compile(r"(?:pip install|git \w+|benchmarks/\w+\.py)(?: --?
         ("Leave out `k` and `threshold`.", "Leave out --k and --threshold."),
         ("Run `faceindex cluster`.", "Run `faceindex cluster`."),
         ("Open it with `write=True`.", "Open it with `write=True`."),
-        ("Pass `replace=True`.", "Pass `replace=True`."),
+        ("Pass `on_event=show`.", "Pass `on_event=show`."),
         ("The column `photo` is missing.", "The column `photo` is missing."),
         ("`", "`"),
     ],
@@ -62,7 +62,7 @@ def test_errors_and_warnings_are_translated(capsys: pytest.CaptureFixture[str]) 
         ("export clusters out --link symlink", "Pass --photos, or leave out --link."),
         (
             "index album --detector mtcnn",
-            "Leave out --detector, or make another index: pass another --index.",
+            "Leave out --detector, move the index with `faceindex migrate`, or pass another --index.",
         ),
     ],
 )

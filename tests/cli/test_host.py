@@ -15,6 +15,7 @@ import pytest
 from faceindex import FaceIndex
 from faceindex.cli import host
 from faceindex.cli.host import HeapKeeper, collection_paused
+from faceindex.pipeline import batches
 from faceindex.pipeline import run as pipeline_run
 
 STATM = Path("/proc/self/statm")
@@ -111,7 +112,7 @@ def libc(monkeypatch: pytest.MonkeyPatch) -> CountingLibc:
 def test_a_run_of_index_fixes_the_thresholds_and_trims_after_some_commits(
     album: Path, index_album: Callable[..., object], libc: CountingLibc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_run, "BATCH_PHOTOS", 1)
+    monkeypatch.setattr(batches, "BATCH_PHOTOS", 1)
     monkeypatch.setattr(pipeline_run, "COMMIT_PHOTOS", 1)
     index_album("album")
     assert libc.thresholds == 2

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image as PillowImage
+from typer.testing import CliRunner
 
-from faceindex.errors import FaceIndexError
+from faceindex.cli.app import app
+from faceindex.errors import FaceIndexError, WeightsNotFound
 
 KNOWN = (64, 64, 128)
 STRANGER = (224, 0, 0)
@@ -34,6 +41,12 @@ def stranger(fake_models, tmp_path: Path) -> str:
 def nobody(fake_models, tmp_path: Path) -> str:
     fake_models.make_photo(tmp_path / "nobody.png", fake_models.NOBODY)
     return "nobody.png"
+
+
+@pytest.fixture
+def run_with() -> Callable[..., Any]:
+    """Run a command in this process with bytes on standard input."""
+    return lambda data, *args: CliRunner().invoke(app, [str(arg) for arg in args], input=data)
 
 
 def test_a_known_person(clustered, run, known: str) -> None:
@@ -180,8 +193,11 @@ def test_collection_is_paused_only_while_models_are_loaded(
 
     monkeypatch.setattr(fake_models.FakeEmbedder, "__init__", recorded(load))
     monkeypatch.setattr(fake_models.FakeEmbedder, "embed", recorded(embed))
+    assert run("identify", known).exit_code == 0
+    assert states == [False, False]  # loading, and the photo that waits for it
+    states.clear()
     assert run("identify", known, known).exit_code == 0
-    assert states == [False, False, True]  # loading, the first photo, the second
+    assert states == [False, True, True]
     assert gc.isenabled()
 
 
@@ -220,10 +236,200 @@ def test_an_index_without_faces(index_album, run, known: str, nobody: str) -> No
     assert "no faces" in result.stderr
 
 
-def test_a_folder_is_refused(clustered, run) -> None:
-    result = run("identify", "album")
+def heads(text: str) -> list[str]:
+    """The names of the photos that were answered, and their numbers of faces."""
+    return [line.split(" (")[0] for line in text.splitlines() if not line.startswith(" ")]
+
+
+def test_a_folder_is_walked_as_index_walks_it(clustered, run, known: str, nobody: str) -> None:
+    album = Path("album")
+    (album / "notes.txt").write_text("not a photo")
+    (album / "lies.jpg").write_text("not a photo")
+    (album / ".hidden").mkdir()
+    shutil.copy(known, album / ".hidden" / "0.png")
+    shutil.copy(nobody, album / "nobody.png")
+    (album / "broken.jpg").symlink_to("nowhere.jpg")
+    shutil.copytree(".faceindex", album / "own.faceindex")
+    result = run("identify", known, "album", "--index", "album/own.faceindex", "--neighbours", "0")
+    assert result.exit_code == 1
+    names = [f"album/person{i}/{j}.png" for i in range(3) for j in range(4)]
+    assert heads(result.stdout) == [f"{name}: 1 face" for name in [known, *names]]
+    problems = [line.split(". ")[0] for line in result.stderr.splitlines() if line.startswith("error")]
+    assert problems == [
+        "error: album/broken.jpg: a symbolic link to a missing file",
+        "error: album/lies.jpg: not an image of a known format, although its name ends in .jpg",
+        "error: album/nobody.png: no face was found",
+    ]
+    document = json.loads(run("identify", "album", "--json", "--absolute").stdout)
+    assert [photo["photo"] for photo in document["photos"]] == [
+        str((album / name).absolute())
+        for name in ("broken.jpg", "lies.jpg", "nobody.png", *(name.removeprefix("album/") for name in names))
+    ]
+
+
+def test_a_folder_without_photos_is_named(clustered, run, known: str) -> None:
+    for name in ("empty", "notes"):
+        Path(name).mkdir()
+    Path("notes/a.txt").write_text("not a photo")
+    result = run("identify", known, "empty", "notes", "-v")
+    assert result.exit_code == 1
+    assert heads(result.stdout) == [f"{known}: 1 face"]
+    assert "error: No photo was found in empty. Check the path." in result.stderr
+    assert "error: No photo was found in notes. Check the path." in result.stderr
+    assert "notes/a.txt: left out, not a photo" in result.stderr
+    alone = run("identify", "empty", "--json")
+    assert (alone.exit_code, json.loads(alone.stdout)["photos"]) == (1, [])
+
+
+def test_a_photo_named_twice_is_answered_twice(clustered, run, known: str) -> None:
+    Path("more").mkdir()
+    shutil.copy(known, "more/a.png")
+    result = run("identify", known, "more", known, "more", "--neighbours", "0")
+    assert heads(result.stdout) == [f"{name}: 1 face" for name in (known, "more/a.png", known, "more/a.png")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\0"])
+def test_a_list_on_standard_input(clustered, run_with, known: str, stranger: str, end: str) -> None:
+    text = end.join([known, "", "gone.png", "album/person1", stranger]) + end
+    result = run_with(text.encode(), "identify", "-", known, "--neighbours", "0")
+    assert result.exit_code == 1
+    album = [f"album/person1/{i}.png" for i in range(4)]
+    assert heads(result.stdout) == [f"{name}: 1 face" for name in (known, *album, stranger, known)]
+    assert "gone.png: there is no such file" in result.stderr
+
+
+def test_an_image_on_standard_input(clustered, run_with, known: str, nobody: str) -> None:
+    data = Path("album/person0/2.png").read_bytes()
+    result = run_with(data, "identify", "-", "--save", "a.png", "--absolute")
+    assert result.exit_code == 0
+    original = Path("album/person0/2.png").absolute()
+    assert heads(result.stdout) == ["standard input: 1 face"]
+    assert str(original) in result.stdout.splitlines()[0]
+    with PillowImage.open("a.png") as picture:
+        assert picture.getpixel((8, 8)) == pytest.approx((64, 64, 128), abs=4)
+    document = json.loads(run_with(data, "identify", known, "-", "--json").stdout)
+    assert [photo["photo"] for photo in document["photos"]] == [known, "standard input"]
+    faceless = run_with(Path(nobody).read_bytes(), "identify", "-")
+    assert (faceless.exit_code, "standard input: no face was found" in faceless.stderr) == (1, True)
+    cut = run_with(data[:50], "identify", "-", known)
+    assert (cut.exit_code, "error: standard input: the PNG" in cut.stderr) == (1, True)
+
+
+def test_what_standard_input_cannot_be(clustered, run_with, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_with(b"", "identify", "-")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "error: The list on standard input is empty. Check the command that writes it.\n"
+    )
+    result = run_with(b"\0\0\0\x18ftypmp42 a video", "identify", "-")
+    assert result.exit_code == 1
+    assert "standard input: neither an image of a known format nor a list of paths" in result.stderr
+    result = run_with(b"known.png\n", "identify", "-", "-")
+    assert (result.exit_code, "Standard input can be read only once" in result.stderr) == (2, True)
+
+
+def test_one_document_for_any_number_of_photos(clustered, run, known: str, stranger: str) -> None:
+    """It has the form of `Output.document`, although it is written photo by photo."""
+    result = run("identify", *[known, stranger, "gone.png"] * 10, "--json")
+    document = json.loads(result.stdout)
+    assert list(document) == ["schema", "index", "clustered", "photos"]
+    assert len(document["photos"]) == 30
+    assert result.stdout == json.dumps(document, indent=2) + "\n"
+
+
+def test_missing_models_are_a_document_of_their_own(
+    clustered, run, known: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise WeightsNotFound("There are no weights.", "Fetch them.")
+
+    monkeypatch.setattr("faceindex.api.queries.load_recogniser", fail)
+    result = run("identify", "gone.png", known, known, "--json")
     assert result.exit_code == 2
-    assert "album is a folder" in result.stderr
+    assert json.loads(result.stdout)["schema"] == "faceindex/error/1"
+
+
+def test_many_photos_have_a_summary(clustered, run, known: str, stranger: str, nobody: str) -> None:
+    result = run("identify", *[known] * 14, *[stranger] * 2, nobody, "gone.png")
+    last = result.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        r"18 photos in .*photos/s: 14 faces of known people, 2 faces unknown, "
+        r"1 photo without a face, 1 photo unreadable",
+        last,
+    )
+    assert "photos/s" not in run("identify", *[known] * 16).stderr
+    assert "photos/s" not in run("identify", *[known] * 18, "-q").stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to one process")
+@pytest.mark.parametrize("json_flag", [(), ("--json",)])
+def test_after_ctrl_c_the_answers_are_printed_and_the_rest_is_counted(
+    clustered, start, fake_models, tmp_path: Path, json_flag: tuple[str, ...]
+) -> None:
+    fake_models.make_album(tmp_path / "new", people=4, photos=40)
+    process = start("identify", "new", "--neighbours", "0", *json_flag, delay=0.03)
+    first = b""
+    while b".png" not in first:
+        first += os.read(process.stdout.fileno(), 65536)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert b"Stopping" in err
+    (left,) = map(int, re.findall(rb"Stopped: (\d+) of 160 photos were left", err))
+    answered = len(json.loads(first + out)["photos"]) if json_flag else len(heads((first + out).decode()))
+    assert 0 < answered < 160
+    assert answered + left == 160
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal")
+@pytest.mark.parametrize("redirected", [False, True])
+def test_a_long_run_has_a_bar_that_leaves_the_answers_alone(
+    clustered, fake_models, tmp_path: Path, redirected: bool
+) -> None:
+    import pty
+
+    fake_models.make_album(tmp_path / "new", people=3, photos=20)
+    master, slave = pty.openpty()
+    code = (
+        "import fakes; fakes.register_fakes(); fakes.FakeDetector.delay = 0.1\n"
+        "from faceindex.cli import progress; progress._LONG_RUN = 0.2\n"
+        "from faceindex.cli.app import main; main()"
+    )
+    paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TERM": "xterm", "COLUMNS": "80"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "identify", "new", "--neighbours", "0"],
+        stdout=subprocess.PIPE if redirected else slave,
+        stderr=slave,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+    )
+    os.close(slave)
+    shown = b""
+    answers: list[bytes] = []
+
+    def read_answers() -> None:
+        if process.stdout is not None:
+            answers.append(process.stdout.read())
+            process.stdout.close()
+
+    reader = threading.Thread(target=read_answers)
+    reader.start()
+    with contextlib.suppress(OSError):  # Linux ends a closed terminal with an error
+        while part := os.read(master, 65536):
+            shown += part
+    reader.join()
+    os.close(master)
+    assert process.wait() == 0
+    text = shown.decode()
+    assert re.search(r"Identifying .*\d+/60 ", text)
+    assert "60 photos in " in text
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", answers[0].decode() if redirected else text)
+    named = re.findall(r"(?:^|\r)(new/person\d/\d+\.png): 1 face", plain, re.MULTILINE)
+    if redirected:
+        assert "Identifying" not in plain
+        assert len(plain.splitlines()) == 120
+    assert len(named) == 60
 
 
 def test_the_answer_is_given_even_if_the_viewer_fails(clustered, run, known: str, monkeypatch) -> None:
@@ -244,7 +450,8 @@ def test_plain_photos_are_identified_without_loading_the_commands(clustered, run
         "try:\n    main()\n"
         "finally:\n    print(*sys.modules, file=sys.stderr)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
         [sys.executable, "-c", start, "identify", known, "nowhere.png"],
         capture_output=True,

@@ -51,6 +51,7 @@ BEFORE: dict[str, tuple[str, ...]] = {  # calls whose output is not recorded
     "eval": (INDEX, "cluster"),
     "export": (INDEX, "cluster"),
     "gallery": (INDEX, "cluster"),
+    "migrate": (INDEX, "cluster"),
 }
 CALLS: dict[str, tuple[str, ...]] = {
     "index": (
@@ -137,7 +138,7 @@ CALLS: dict[str, tuple[str, ...]] = {
         "identify more/stranger.png --neighbours 2",
         "identify more/black.png more/broken.jpg album/person1/0.png --neighbours 1",
         "identify missing.jpg",
-        "identify album",
+        "identify album/person0 empty --neighbours 0",
         "identify more/stranger.png --show",
         "identify more/stranger.png --save stranger.png --neighbours 1",
         "identify more/stranger.png --save album/person0/0.png",
@@ -165,6 +166,16 @@ CALLS: dict[str, tuple[str, ...]] = {
         "export crops album",
     ),
     "gallery": ("gallery page", "gallery page", "gallery page --dry-run", "gallery page --open --dry-run"),
+    "migrate": (
+        "migrate",
+        "migrate --embedder fake",
+        "migrate --embedder other --dry-run",
+        "migrate --embedder other",
+        "clusters",
+        "migrate --detector other",
+        "status",
+        "migrate --cancel",
+    ),
     "models": (
         "models",
         "models list fake",
@@ -310,8 +321,11 @@ def test_output(
     name: str,
     where: Callable[[str, Path, pytest.MonkeyPatch], str],
     folder: Path,
+    fake_models: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if name == "migrate":
+        fake_models.register_others()
     for words in BEFORE.get(name, ()):
         where(words, folder, monkeypatch)
     kind = "terminal" if where is on_terminal else "pipe"

@@ -94,7 +94,7 @@ def test_index_with_paths_gives_the_same_result_as_the_parser(indexed: Path, tmp
 
 
 @pytest.mark.parametrize("command", ["index", "identify"])
-@pytest.mark.parametrize("words", [["a"], ["a", "b c"], ["--help.jpg", "x"], ["~/a"], ["a", "-q"], []])
+@pytest.mark.parametrize("words", [["a"], ["a", "b c"], ["--help.jpg", "x"], ["~/a"], ["a", "-q"], ["-"], []])
 def test_only_paths_take_the_fast_way(
     command: str, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +104,7 @@ def test_only_paths_take_the_fast_way(
     monkeypatch.setattr(sys, "argv", ["faceindex", command, *words])
     monkeypatch.setattr("gc.freeze", lambda: None)
     start.main()
-    are_paths = bool(words) and not any(word.startswith(("-", "~")) for word in words)
+    are_paths = bool(words) and not any(word.startswith(("-", "~")) and word != "-" for word in words)
     assert taken == [words if are_paths and os.name != "nt" else "parser"]
 
 

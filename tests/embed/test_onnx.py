@@ -18,7 +18,7 @@ from faceindex import models
 from faceindex.embed.onnx import OnnxEmbedder, output_size
 from faceindex.errors import FaceIndexError, ModelError, UsageError, WeightsInvalid, WeightsNotFound
 from faceindex.models import Alignment, EmbedderSpec, PixelScale, WeightFile
-from faceindex.onnx_sessions import device_of, onnx_session
+from faceindex.onnx_sessions import OnnxSession
 from faceindex.types import U8
 
 SPEC = EmbedderSpec(
@@ -134,20 +134,20 @@ def test_smaller_batches_after_memory_ran_out(make: Build, monkeypatch: pytest.M
     class Small:
         """A session with memory for three chips."""
 
-        def __init__(self, *args: Any) -> None:
-            self.session = onnx_session(*args)
+        def __init__(self, *args: Any, **options: Any) -> None:
+            self.session = OnnxSession(*args, **options)
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.session, name)
 
-        def run(self, names: Any, feed: dict[str, Any]) -> Any:
+        def run(self, feed: dict[str, Any], names: Any = None) -> Any:
             (batch,) = feed.values()
             sizes.append(len(batch))
             if len(batch) > 3:
-                raise Exception("[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer")
-            return self.session.run(names, feed)
+                raise MemoryError("Failed to allocate memory for requested buffer")
+            return self.session.run(feed, names)
 
-    monkeypatch.setattr("faceindex.embed.onnx.onnx_session", Small)
+    monkeypatch.setattr("faceindex.embed.onnx.OnnxSession", Small)
     chips = some_chips(12)
     outputs = make(onnx_files.embedder(24)).outputs(chips)
     assert sizes == [1, 6, 3, 3, 3, 3]
@@ -225,16 +225,6 @@ def test_missing_and_changed_files(make: Build, tmp_path: Path) -> None:
     (tmp_path / "tiny.onnx").unlink()
     with pytest.raises(WeightsNotFound):
         OnnxEmbedder(embedder.spec)
-
-
-@pytest.mark.parametrize("device", ["cpu", "mps", "cuda:1"])
-def test_a_device_without_support_is_the_cpu(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    session = onnx_session(onnx_files.embedder(24), "tiny.onnx", device)
-    assert session.get_providers() == ["CPUExecutionProvider"]
-    assert device_of(session, device) == "cpu"
-    options = session.get_session_options()
-    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
 
 
 class TestOutputSize:

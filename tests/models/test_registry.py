@@ -94,18 +94,19 @@ class TestBuiltin:
         if isinstance(spec, ClustererSpec):
             assert spec.source
             return
-        assert 0 < spec.threshold < 1
+        if spec.threshold is not None:
+            assert 0 < spec.threshold < 1
         assert spec.threshold_source
         assert spec.licence
         if isinstance(spec, EmbedderSpec):
             assert spec.dimension > 0
             assert spec.alignment.size > 0
-            if spec.calibration is None:  # weights that could not be had
-                assert not spec.run_by_us
-                return
-            assert spec.calibration.slope > 0
-            assert -1 < spec.calibration.midpoint < 1
-            assert spec.calibration.source
+            if spec.calibration is None:
+                assert not spec.run_by_us  # weights that could not be had
+            else:
+                assert spec.calibration.slope > 0
+                assert -1 < spec.calibration.midpoint < 1
+                assert spec.calibration.source
 
 
 def test_specs_have_their_kind() -> None:

@@ -7,14 +7,13 @@ from dataclasses import replace
 import pytest
 
 from faceindex import align
-from faceindex.models import Alignment, EmbedderSpec, ModelOption, Spec, builtin
+from faceindex.models import Alignment, Calibration, EmbedderSpec, ModelOption, Spec, builtin
 from faceindex.models.spec import ALIGNMENTS
 from faceindex.models.validate import spec_problem
 
 EMBEDDER = next(spec for spec in builtin.BUILTIN if isinstance(spec, EmbedderSpec))
 WEIGHT = EMBEDDER.weights[0]
-CALIBRATION = EMBEDDER.calibration
-assert CALIBRATION is not None
+CALIBRATION = Calibration(slope=210.0, midpoint=0.9, source="made up")
 
 
 @pytest.mark.parametrize("spec", builtin.BUILTIN, ids=lambda spec: f"{spec.kind}-{spec.name}")
@@ -43,7 +42,7 @@ def test_built_in_specs_are_valid(spec: Spec) -> None:
             Alignment("insightface", 112),
             "alignment.name in its spec is 'insightface', expected dlib or facenet or arcface",
         ),
-        ("calibration", 0.5, "calibration in its spec is 0.5, expected Calibration | None"),
+        ("calibration", 210.0, "calibration in its spec is 210.0, expected Calibration | None"),
         ("calibration", replace(CALIBRATION, slope=0.0), "calibration.slope in its spec is 0.0"),
         ("calibration", replace(CALIBRATION, midpoint="?"), "calibration.midpoint in its spec is '?'"),  # type: ignore[arg-type]
         ("weights", [WEIGHT], "weights in its spec is [WeightFile("),

@@ -16,7 +16,7 @@ import pytest
 
 from faceindex import FaceIndex, images
 from faceindex.errors import ImageError, Reason, UsageError
-from faceindex.pipeline import Committed, Event, PhotoFailed, Planned, Warned, plan, run
+from faceindex.pipeline import Committed, Event, PhotoFailed, Planned, Warned, batches, plan
 
 Opened = list[str]
 
@@ -240,7 +240,7 @@ def test_an_error_in_the_networks_affects_only_its_photo(
 def test_stopping_commits_what_is_done(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "BATCH_PHOTOS", 2)
+    monkeypatch.setattr(batches, "BATCH_PHOTOS", 2)
     seen: list[Event] = []
     summary = index.add(album, on_event=seen.append, should_stop=lambda: len(seen) >= 6)
     assert summary.interrupted
@@ -254,7 +254,7 @@ def test_stopping_commits_what_is_done(
 def test_the_order_of_faces_is_the_order_of_photos(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "BATCH_PHOTOS", 5)
+    monkeypatch.setattr(batches, "BATCH_PHOTOS", 5)
     index.add(album)
     photos = [row.photo for row in index.faces()]
     assert photos == sorted(photos)
@@ -263,7 +263,7 @@ def test_the_order_of_faces_is_the_order_of_photos(
 def test_a_small_memory_budget_gives_the_same_faces(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "BUDGET_BYTES", 1)
+    monkeypatch.setattr(batches, "BUDGET_BYTES", 1)
     assert index.add(album).faces == 12
 
 
@@ -318,7 +318,7 @@ def test_large_files_with_small_pictures_do_not_wait_for_each_other(
     """The budget counts the bytes of files and of pixels, and a finished batch must release both."""
     for photo in album.rglob("*.png"):
         photo.write_bytes(photo.read_bytes() + bytes(80_000))
-    monkeypatch.setattr(run, "BUDGET_BYTES", 300_000)
+    monkeypatch.setattr(batches, "BUDGET_BYTES", 300_000)
     done: list[int] = []
     worker = threading.Thread(target=lambda: done.append(run_in_own_store(album)), daemon=True)
     worker.start()
@@ -569,8 +569,8 @@ def test_every_worker_gets_a_batch(
 ) -> None:
     """Batches of large photos have few photos, and few photos are divided among the workers."""
     if limit == "BATCH_BYTES":
-        monkeypatch.setattr(run, "BATCH_BYTES", 1)
-    monkeypatch.setattr(run, "count_workers", lambda: 4)
+        monkeypatch.setattr(batches, "BATCH_BYTES", 1)
+    monkeypatch.setattr(batches, "count_workers", lambda: 4)
     seen: list[int] = []
     detect = fake_models.FakeDetector.detect
 

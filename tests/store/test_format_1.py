@@ -87,6 +87,7 @@ def test_a_reader(directory: Path, expected: dict[str, Any]) -> None:
     with Store.open(directory) as store:
         check(store, expected, expected["format"])
         assert store.generation == expected["generation"]
+        assert store.transfer() is None
     for name, content in before.items():
         assert (directory / name).read_bytes() == content
 

@@ -245,7 +245,7 @@ def test_a_damaged_hnsw_index_is_not_used_and_is_rebuilt(
         path.write_bytes(content)
         with Store.open(directory) as reader:
             np.testing.assert_array_equal(reader.search(vectors[:20], 5, exact=False)[0], expected[0])
-            assert reader._get_search().hnsw is None
+            assert reader._rows.search().hnsw is None
     with Store.open(directory, write=True) as writer:
         assert writer.update_hnsw(always=True) == 300
     assert path.read_bytes() == good
@@ -295,9 +295,9 @@ def test_the_hnsw_index_is_loaded_only_for_many_queries(
     with Store.open(directory) as reader:
         reader.search(unit_vectors(6, 1), 1)
         reader.search(unit_vectors(1, 1), 1)  # a single query counts as three
-        assert reader._get_search().hnsw is None
+        assert reader._rows.search().hnsw is None
         reader.search(unit_vectors(1, 1), 1)
-        assert reader._get_search().hnsw is not None
+        assert reader._rows.search().hnsw is not None
 
 
 def test_an_interrupted_build_is_continued(

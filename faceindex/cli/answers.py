@@ -1,0 +1,115 @@
+"""How ``faceindex identify`` prints an answer: as text, and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from faceindex.cli.flags import as_flags
+from faceindex.cli.render import Output, columns, count, finite
+from faceindex.documents import Json
+from faceindex.errors import FaceIndexError
+
+if TYPE_CHECKING:
+    from faceindex.api import Face, Identification, IdentifiedFace
+
+__all__ = ["answer_as_json", "print_answer"]
+
+
+def print_answer(out: Output, photo: str, result: Identification, absolute: bool) -> None:
+    """Print the faces on a photo, and what each was matched with.
+
+    Parameters
+    ----------
+    out : Output
+    photo : str
+        Its name.
+    result : Identification
+    absolute : bool
+        Print absolute paths of indexed photos.
+    """
+    head = out.styled(f"{photo}: {count(len(result.faces), 'face')}", "bold")
+    known = result.indexed_path if absolute else result.indexed_as
+    out.paragraph(head if known is None else f"{head} (already in the index as {known})", hang=2)
+    for number, face in enumerate(result.faces, 1):
+        x1, y1, x2, y2 = face.box
+        where = f"face {number} at {x1:.0f},{y1:.0f} to {x2:.0f},{y2:.0f}"
+        out.paragraph(f"{where}: {_answer(out, face)}", indent=2, hang=6)
+        rows = [
+            (
+                f"{near.similarity:.4f}",
+                "-" if near.face.cluster is None else str(near.face.cluster),
+                _photo(near.face, absolute),
+            )
+            for near in face.neighbours
+        ]
+        for line in columns(
+            rows, header=("similarity", "cluster", "photo") if rows else (), right=[0, 1], indent=6
+        ):
+            out.answer(line)
+    out.flush()  # show it before the next photo is processed
+
+
+def _photo(face: Face, absolute: bool) -> str:
+    return face.path if absolute else face.photo
+
+
+def _answer(out: Output, face: IdentifiedFace) -> str:
+    margin = finite(face.margin)
+    tail = "" if margin is None else f", margin {margin:.4f}"
+    if face.cluster is not None:
+        cluster = out.styled(f"cluster {face.cluster}", "good")
+        return f"{cluster}, similarity {face.similarity:.4f}{tail}"
+    if face.nearest_cluster is None:
+        return "unknown"
+    return (
+        f"unknown (nearest is cluster {face.nearest_cluster}, similarity {face.similarity:.4f}{tail}; "
+        f"{face.needed:.4f} needed)"
+    )
+
+
+def answer_as_json(photo: str, answer: Identification | FaceIndexError, absolute: bool) -> Json:
+    """Return the answer for a photo, or the error, as JSON values; parameters as in `print_answer`."""
+    if isinstance(answer, FaceIndexError):
+        error = {
+            "type": type(answer).__name__,
+            "problem": as_flags(answer.problem),
+            "remedy": as_flags(answer.remedy),
+        }
+        return {"photo": photo, "indexed_as": None, "error": error, "faces": []}
+    return {
+        "photo": photo,
+        "indexed_as": answer.indexed_path if absolute else answer.indexed_as,
+        "error": None,
+        "faces": [_face_as_json(face, absolute) for face in answer.faces],
+    }
+
+
+def _face_as_json(face: IdentifiedFace, absolute: bool) -> Json:
+    nearest: list[Json] = [
+        {
+            "face": near.face.face,
+            "photo": _photo(near.face, absolute),
+            "path": near.face.path,
+            "box": [round(value, 1) for value in near.face.box],
+            "turn": near.face.turn,
+            "similarity": _rounded(near.similarity),
+            "cluster": near.face.cluster,
+        }
+        for near in face.neighbours
+    ]
+    return {
+        "box": [round(value, 1) for value in face.box],
+        "score": round(face.score, 4),
+        "quality": round(face.quality, 4),
+        "turn": face.turn,
+        "cluster": face.cluster,
+        "nearest_cluster": face.nearest_cluster,
+        "similarity": _rounded(face.similarity),
+        "needed": _rounded(face.needed),
+        "margin": _rounded(face.margin),
+        "nearest": nearest,
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return None if finite(value) is None else round(value, 6)

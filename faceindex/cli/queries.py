@@ -1,0 +1,161 @@
+"""The photos of ``faceindex identify``: paths, folders, and standard input.
+
+Like `faceindex.cli.identify`, this module imports no typer and nothing that starts slowly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from faceindex.errors import ImageError, Reason, UsageError
+
+__all__ = ["STANDARD_INPUT", "Query", "find_queries"]
+
+STANDARD_INPUT = "standard input"
+"""The name of a photo whose bytes are on standard input."""
+
+_HEAD = 64  # bytes in which a list of paths has no control characters
+_TEXT = frozenset(b"\0\t\n\r")
+_UTF8_MARK = b"\xef\xbb\xbf"  # programs of Windows begin a list with it
+
+
+class Query(NamedTuple):
+    """One photo to identify.
+
+    Attributes
+    ----------
+    name : str
+        As it is printed.
+    photo : str or bytes
+        A path, or the content of an image file.
+    origin : str or None
+        The folder in which it was found, as the user wrote it; None if it was named.
+    error : ImageError or None
+        Why it cannot be read, if that is known already.
+    """
+
+    name: str
+    photo: str | bytes
+    origin: str | None = None
+    error: ImageError | None = None
+
+
+def find_queries(
+    arguments: Sequence[str],
+    *,
+    exclude: Collection[Path] = (),
+    on_files: Callable[[int], None] | None = None,
+) -> tuple[list[Query], list[str]]:
+    """List the photos that the arguments of a command stand for, in their order.
+
+    A folder stands for the files in it, as `faceindex.images.walk` finds them, and ``-`` for standard input:
+    the bytes of one image, or a list of files and folders, one a line or separated by null bytes. What is
+    named twice is listed twice.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+    exclude : collection of Path
+        Files and folders to skip inside folders, such as the index.
+    on_files : callable, optional
+        Called now and then with the number of files found in a folder.
+
+    Returns
+    -------
+    queries : list of Query
+    origins : list of str
+        The folders, and standard input if it was a list: each should have a photo.
+
+    Raises
+    ------
+    UsageError
+        If ``-`` is given twice, or standard input is a terminal.
+    """
+    if arguments.count("-") > 1:
+        raise UsageError("- is given twice.", "Standard input can be read only once.")
+    queries: list[Query] = []
+    origins: list[str] = []
+
+    def add(path: str) -> None:
+        if os.path.isdir(path):  # noqa: PTH112 - keeps what the user typed
+            origins.append(path)
+            queries.extend(_photos_in(path, exclude, on_files))
+        else:
+            queries.append(Query(path, path))
+
+    for argument in arguments:
+        if argument != "-":
+            add(argument)
+            continue
+        data = _read_standard_input()
+        paths = _listed(data)
+        if _is_image(data, paths):
+            queries.append(Query(STANDARD_INPUT, data))
+        elif _is_list(data, paths):
+            if not paths:
+                origins.append(STANDARD_INPUT)
+            for path in paths:
+                add(path)
+        else:
+            error = ImageError(
+                STANDARD_INPUT,
+                Reason.NOT_AN_IMAGE,
+                "neither an image of a known format nor a list of paths.",
+                "Pipe the bytes of one image, or paths, one a line or separated by null bytes.",
+            )
+            queries.append(Query(STANDARD_INPUT, b"", error=error))
+    return queries, origins
+
+
+def _photos_in(
+    folder: str, exclude: Collection[Path], on_files: Callable[[int], None] | None
+) -> Iterator[Query]:
+    from faceindex.images import walk
+
+    for found in walk([folder], exclude=exclude, on_files=on_files):
+        path = folder if found.relpath == "." else os.path.join(folder, found.relpath)  # noqa: PTH118
+        error = found.error
+        if error is not None:  # with the path as the user wrote it
+            error = ImageError(path, error.reason, error.detail, error.remedy)
+        yield Query(path, path, folder, error)
+
+
+def _read_standard_input() -> bytes:
+    if sys.stdin.isatty():
+        raise UsageError(
+            "Standard input is a terminal.",
+            "Pipe a list of photos, or the bytes of one, into the command.",
+        )
+    return sys.stdin.buffer.read()
+
+
+def _listed(data: bytes) -> list[str]:
+    """Split a list of paths; lines may end as on Windows."""
+    data = data.removeprefix(_UTF8_MARK)
+    if b"\0" in data:
+        return [os.fsdecode(part) for part in data.split(b"\0") if part.strip()]
+    return [os.fsdecode(line.removesuffix(b"\r")) for line in data.split(b"\n") if line.strip()]
+
+
+def _is_image(data: bytes, paths: Sequence[str]) -> bool:
+    """Return whether this is an image. A path may begin like one, as in GIF89a/cat.jpg."""
+    from faceindex.images import sniff
+
+    return sniff(data) is not None and not _exists(paths)
+
+
+def _is_list(data: bytes, paths: Sequence[str]) -> bool:
+    printable = all(byte in _TEXT or byte >= 32 for byte in data[:_HEAD])
+    return printable or _exists(paths)
+
+
+def _exists(paths: Sequence[str]) -> bool:
+    """Return whether the first path of a list exists."""
+    try:
+        return bool(paths) and os.path.lexists(paths[0])
+    except ValueError:  # a null byte
+        return False

@@ -1,0 +1,39 @@
+"""Ctrl-C in commands that work through many photos: finish the current ones, then end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from faceindex.cli.render import Output
+
+__all__ = ["stoppable"]
+
+
+@contextlib.contextmanager
+def stoppable(out: Output) -> Iterator[Callable[[], bool]]:
+    """Make Ctrl-C and SIGTERM stop the run after the current photos, and a second signal at once."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if stopped.is_set():
+            out.close()
+            os._exit(128 + number)  # what is finished is safe; do not wait for threads
+        stopped.set()
+        again = "Ctrl-C again" if number == signal.SIGINT else "the signal again"
+        with contextlib.suppress(RuntimeError):  # the signal interrupted the output of another line
+            out.note(f"Stopping: finishing the current photos; {again} to quit at once.")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped.is_set  # only the main thread can handle signals
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

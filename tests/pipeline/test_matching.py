@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from faceindex.pipeline.matching import LEAST_OVERLAP, match_boxes
+from faceindex.types import F32
+
+
+def boxes(*rows: tuple[float, float, float, float]) -> F32:
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
+def test_each_face_finds_its_box_under_another_order_and_scale() -> None:
+    rng = np.random.default_rng(0)
+    corner = np.stack(np.meshgrid(np.arange(5) * 100, np.arange(4) * 100), axis=2).reshape(-1, 2)
+    old = np.concatenate([corner + 20, corner + 80], axis=1).astype(np.float32)
+    order = rng.permutation(len(old))
+    grown = old[order] + np.array([-8, -2, 8, 14], np.float32) + rng.uniform(-3, 3, old.shape)
+    np.testing.assert_array_equal(match_boxes(old, grown.astype(np.float32)), order)
+
+
+def test_each_box_is_in_one_pair_the_best_first() -> None:
+    old = boxes((0, 0, 10, 10))
+    new = boxes((0, 0, 12, 12), (0, 0, 10, 11), (1, 1, 11, 11))
+    assert match_boxes(old, new).tolist() == [-1, 0, -1]
+    assert match_boxes(new, old).tolist() == [1]
+    # The second best old box is free.
+    assert match_boxes(
+        boxes((0, 0, 10, 10), (2, 0, 12, 10)), boxes((0, 0, 10, 10), (1, 0, 11, 10))
+    ).tolist() == [
+        0,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        (20, 0, 30, 10),  # beside it
+        (6, 0, 16, 10),  # overlaps, but neither contains the centre of the other
+        (-20, -20, 30, 30),  # contains it, but is far larger
+        (4, 4, 6, 6),  # a part of it
+        (0, 0, 0, 0),
+    ],
+)
+def test_boxes_of_other_faces_do_not_match(new: tuple[float, float, float, float]) -> None:
+    assert match_boxes(boxes((0, 0, 10, 10)), boxes(new)).tolist() == [-1]
+
+
+def test_the_least_overlap() -> None:
+    side = 10 / LEAST_OVERLAP**0.5  # a square of the same centre whose overlap is the least
+    for factor, expected in ((0.99, 0), (1.01, -1)):
+        half = side * factor / 2
+        assert match_boxes(
+            boxes((0, 0, 10, 10)), boxes((5 - half, 5 - half, 5 + half, 5 + half))
+        ).tolist() == [expected]
+
+
+@pytest.mark.parametrize(("m", "n"), [(0, 0), (0, 2), (2, 0)])
+def test_without_faces(m: int, n: int) -> None:
+    found = match_boxes(np.ones((m, 4), np.float32), np.ones((n, 4), np.float32))
+    assert found.tolist() == [-1] * n
+    assert found.dtype == np.int64
