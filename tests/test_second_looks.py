@@ -157,6 +157,26 @@ def test_a_doubtful_face_of_a_second_look_does_not_count(spec: DetectorSpec) -> 
     assert [len(one) for one in faces] == [1, 0]
 
 
+@pytest.mark.parametrize(
+    ("upright", "sideways", "sure", "turn"),
+    [(0.6, 0.99, 0.9, 90), (0.6, 0.85, 0.9, 0), (0.6, 0.99, None, 0), (0.8, 0.99, 0.9, 0)],
+)
+def test_a_sure_face_on_the_turned_photo_replaces_doubtful_ones(
+    spec: DetectorSpec, upright: float, sideways: float, sure: float | None, turn: int
+) -> None:
+    class Mistaken(UprightOnly):
+        """Finds something on the photo as it is stored, which is wide, and the face on the turned one."""
+
+        def detect_one(self, image: Image) -> Detections:
+            wide = image.shape[1] > image.shape[0]
+            found = super().detect_one(turn_image(image, 90) if wide else image)
+            return replace(found, scores=np.full(len(found), upright if wide else sideways, np.float32))
+
+    found = recogniser(Mistaken(replace(spec, turned=0.7, sure=sure)))
+    stored = turn_image(portrait(80, 100, (20, 20, 60, 60)), 270)
+    assert found.detect([found.load_photo(stored)])[0].turns.tolist() == [turn]
+
+
 def test_an_index_keeps_the_turn_and_cuts_upright(
     spec: DetectorSpec, fake_models: ModuleType, tmp_path: Path
 ) -> None:

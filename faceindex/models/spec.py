@@ -237,11 +237,12 @@ class DetectorSpec:
         searched again at scales between the levels.
     turned : float or None
         Lowest score of a face that is found only when the photo is turned (`faceindex.second_looks`). None
-        means half way from `threshold` to 1.
+        means half way from `threshold` to 1. If `sure` is known, photos whose faces all score lower are
+        searched turned, too.
     sure : float or None
-        Score from which a face is hardly ever a false one. A photo whose faces all score lower is searched
-        turned, too, and below it the quality of a face falls (`faceindex.quality`). None if it is unknown:
-        then only photos without a face are searched again, and the quality does not depend on the score.
+        Score from which a face is hardly ever a false one. Such a face on a turned photo replaces doubtful
+        ones, and below it the quality of a face falls (`faceindex.quality`). None if it is unknown: then only
+        photos without a face are searched again, and the quality does not depend on the score.
     box : BoxShape or None
         Shape of the boxes; None if they match those of dlib's detectors. Used only for faces without
         landmarks.

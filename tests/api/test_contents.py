@@ -100,6 +100,8 @@ def test_results_convert_to_json(index: FaceIndex, album: Path) -> None:
         "path": face.path,
         "box": list(face.box),
         "score": face.score,
+        "quality": face.quality,
+        "turn": face.turn,
         "cluster": face.cluster,
         "similarity": face.similarity,
     }
@@ -115,11 +117,14 @@ def test_results_convert_to_json(index: FaceIndex, album: Path) -> None:
 def test_faces_as_a_data_frame(index: FaceIndex, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = index.to_pandas()
-    assert list(frame.columns) == ["photo", "path", "x1", "y1", "x2", "y2", "score", "cluster", "similarity"]
+    assert list(frame.columns) == [
+        *("photo", "path", "x1", "y1", "x2", "y2", "score", "quality", "turn", "cluster", "similarity")
+    ]
     for face, (number, row) in zip(index, frame.iterrows(), strict=True):
         assert (number, row.photo, row.path) == (face.face, face.photo, face.path)
         assert (None if row.cluster is pandas.NA else row.cluster) == face.cluster
         assert (row.x1, row.y2) == (face.box[0], face.box[3])
+        assert (row.quality, row.turn) == (face.quality, face.turn)
     assert frame.cluster.isna().sum() == 1
     with FaceIndex.create(tmp_path / "empty", detector="fake", embedder="fake") as empty:
         assert list(empty.to_pandas().dtypes) == list(frame.dtypes)
