@@ -141,8 +141,8 @@ def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedde
         flags = " ".join(f"{flag} {AUTO}" for flag, name in requested.items() if name in (None, AUTO))
         out.note(
             f"More accurate, with far fewer people mixed up: {' and '.join(choice.better)}. "
-            f"`faceindex models fetch` downloads {download}, once. Then `faceindex migrate {flags}` moves this "
-            "index to them."
+            f"`faceindex models fetch` downloads {download}, once. "
+            f"Then `faceindex migrate {flags}` moves this index to them."
         )
     _note_if_uncalibrated(out, opened.pins.embedder)
 
