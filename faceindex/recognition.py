@@ -76,7 +76,7 @@ class Recogniser:
     device : str
         Where the networks run.
     second_looks : bool
-        Search photos without a sure face again; see `faceindex.second_looks`.
+        Search photos without a face, or with only doubtful ones, again; see `faceindex.second_looks`.
 
     Examples
     --------
@@ -205,7 +205,7 @@ class Recogniser:
 
         A face counts if its score reaches the threshold of the detector's spec and most of its box
         lies on the photo: embeddings of faces that are cut off at the edge are more similar to each
-        other than to any whole face. Photos without a sure face are searched again.
+        other than to any whole face. Photos without a face, or with only doubtful ones, are searched again.
 
         Returns
         -------
