@@ -5,6 +5,9 @@ Each pair is a row:
 - photos of people/ with a face, faces on people/ and groups/;
 - LFW: share of correctly classified pairs in ten folds (`lfw_pairs.py`), by the face nearest the centre; a
   pair without a face on one of its photos counts as wrong;
+- B-cubed F of `cluster` with its defaults: the mean of the sets of diverse/ (the largest face of a photo has
+  the name of its folder), and of group_photos/ (a face has the name of the box around its centre);
+- faces on the photos of nobody/, where there is none;
 - milliseconds per photo (detection, people/) and per face (cutting the chip and embedding it): time of one
   core, networks on one thread;
 - peak memory of `faceindex index` on a tenth of people/, in MiB.
@@ -20,6 +23,7 @@ Every detector runs in a new process. Prints a Markdown table and writes
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
@@ -29,6 +33,7 @@ from argparse import SUPPRESS
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,11 +41,17 @@ from common import DATA, RESULTS, argument_parser, group_photos, people_photos, 
 from lfw_pairs import read_pairs, score
 
 from faceindex import models
+from faceindex.clustering import ClusterOptions
+from faceindex.clustering.incremental import cluster_faces
 from faceindex.detect import Detector
-from faceindex.errors import WeightsNotFound
+from faceindex.errors import ImageError, WeightsNotFound
 from faceindex.images import decode
+from faceindex.metrics import bcubed
+from faceindex.metrics.scores import singletons_apart
+from faceindex.models import EmbedderSpec
 from faceindex.models.install import add_weights
 from faceindex.recognition import Recogniser, use_one_thread
+from faceindex.store import Assignments
 from faceindex.types import F32, Detections, Faces, Image
 
 BATCH = 16
@@ -110,6 +121,97 @@ def lfw_accuracy(recogniser: Recogniser, quick: bool) -> dict[str, float]:
     }
 
 
+def people_of_diverse(paths: Sequence[Path], found: Sequence[Faces]) -> list[np.ndarray]:
+    """Return the person of each face on each photo; empty for all but the largest."""
+    people = []
+    for path, faces in zip(paths, found, strict=True):
+        names = np.full(len(faces), "", object)
+        if len(faces):
+            names[(faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(axis=1).argmax()] = path.parent.name
+        people.append(names)
+    return people
+
+
+def people_of_groups(paths: Sequence[Path], found: Sequence[Faces]) -> list[np.ndarray]:
+    """Return the person of each face on each photo; empty outside of all boxes."""
+    boxes: dict[str, list[tuple[np.ndarray, str]]] = {}
+    with (DATA / "group_photos" / "boxes.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            box = np.array([float(row[key]) for key in ("x1", "y1", "x2", "y2")])
+            boxes.setdefault(row["file"], []).append((box, row["name"]))
+    people = []
+    for path, faces in zip(paths, found, strict=True):
+        names = np.full(len(faces), "", object)
+        for i, centre in enumerate((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2):
+            near = [
+                (float(np.abs((box[:2] + box[2:]) / 2 - centre).sum()), name)
+                for box, name in boxes.get(path.name, [])
+                if (box[:2] <= centre).all() and (centre <= box[2:]).all()
+            ]
+            names[i] = min(near)[1] if near else ""
+        people.append(names)
+    return people
+
+
+def clusters_f(found: Sequence[Faces], people: Sequence[np.ndarray], spec: EmbedderSpec) -> float:
+    """Return B-cubed F of `cluster` with its defaults, over the faces with a name."""
+    labels = cluster_whole(
+        np.concatenate([faces.vectors for faces in found]),
+        np.concatenate([faces.sharpness for faces in found]),
+        np.concatenate([faces.quality for faces in found]),
+        spec,
+    )
+    names = np.concatenate(people)
+    named = names != ""
+    return bcubed(singletons_apart(labels[named]), names[named].astype(str)).f
+
+
+def cluster_whole(vectors: F32, sharpness: F32, quality: F32, spec: EmbedderSpec) -> np.ndarray:
+    n = len(vectors)
+    table = Assignments(
+        face=np.arange(n),
+        row=np.arange(n),
+        cluster=np.full(n, -1),
+        similarity=np.full(n, np.nan, np.float32),
+        sharpness=sharpness,
+        quality=quality,
+    )
+    options = ClusterOptions(calibration=spec.calibration)
+    clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=options)
+    return cluster_faces(table, vectors, clusterer, options, min_size=2, previous=None, started_over=True)
+
+
+def clusters_and_false_faces(recogniser: Recogniser, quick: bool) -> dict[str, object]:
+    step = 5 if quick else 1
+    spec = recogniser.embedder.spec
+    diverse = []
+    for folder in sorted(path for path in (DATA / "diverse").iterdir() if path.is_dir()):
+        paths = sorted(folder.glob("*/*"))[::step]
+        found = readable(recogniser, paths)
+        kept = [path for path, faces in found if faces is not None]
+        faces = [faces for _, faces in found if faces is not None]
+        diverse.append(clusters_f(faces, people_of_diverse(kept, faces), spec))
+    paths = sorted((DATA / "group_photos").glob("*.jp*g"))[::step]
+    groups, _ = recognise(recogniser, paths)
+    nobody = sorted(path for path in (DATA / "nobody").rglob("*") if path.is_file())[::step]
+    return {
+        "diverse_f": float(np.mean(diverse)),
+        "group_photos_f": clusters_f(groups, people_of_groups(paths, groups), spec),
+        "faces_on_nobody": sum(len(faces) for _, faces in readable(recogniser, nobody) if faces is not None),
+    }
+
+
+def readable(recogniser: Recogniser, paths: Sequence[Path]) -> list[tuple[Path, Faces | None]]:
+    """Return the faces of each photo; None if it cannot be read."""
+    found: list[tuple[Path, Faces | None]] = []
+    for path in paths:
+        try:
+            found.append((path, recogniser.embed(path)))
+        except ImageError:  # noqa: PERF203 - some files of nobody/ are damaged
+            found.append((path, None))
+    return found
+
+
 def measure(name: str, quick: bool) -> list[dict[str, object]]:
     """Return the rows of one detector."""
     use_one_thread()
@@ -119,6 +221,8 @@ def measure(name: str, quick: bool) -> list[dict[str, object]]:
     detector = CachedDetector(models.load(spec, min_face=spec.min_face))
     rows: list[dict[str, object]] = []
     for embedder in models.names("embedder"):
+        if not has_weights("embedder", embedder):
+            continue
         recogniser = Recogniser(detector, models.load(models.get("embedder", embedder)))
         recognise(recogniser, groups)  # also warms up
         before = detector.seconds
@@ -139,6 +243,7 @@ def measure(name: str, quick: bool) -> list[dict[str, object]]:
                 "ms_per_photo": ms_per_photo,
                 "ms_per_face": 1e3 * (seconds - detection) / max(faces, 1),
                 **lfw_accuracy(recogniser, quick),
+                **clusters_and_false_faces(recogniser, quick),
             }
         )
     return rows
@@ -194,18 +299,20 @@ def measure_cost(name: str) -> dict[str, object]:
 
 def markdown(rows: Sequence[dict[str, object]]) -> str:
     lines = [
-        "| detector | embedder | photos with a face | faces: people, groups | LFW pairs | ms a photo | "
-        "ms a face | peak memory |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| detector | embedder | photos with a face | faces: people, groups, nobody | LFW pairs | "
+        "clusters: diverse, group_photos | ms a photo | ms a face | peak memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         if "lfw_accuracy" in row:
             found = (
-                f"{row['photos_with_face']} of {row['photos']} | {row['faces']}, {row['faces_on_groups']} | "
-                f"{row['lfw_accuracy']:.2f} ± {row['lfw_standard_error']:.2f} %"
+                f"{row['photos_with_face']} of {row['photos']} | {row['faces']}, {row['faces_on_groups']}, "
+                f"{row.get('faces_on_nobody', '-')} | "
+                f"{row['lfw_accuracy']:.2f} ± {row['lfw_standard_error']:.2f} % | "
+                + (f"{row['diverse_f']:.3f}, {row['group_photos_f']:.3f}" if "diverse_f" in row else "")
             )
         else:
-            found = "random weights | | "
+            found = "random weights | | | "
         face = f"{row['ms_per_face']:.1f}" if "ms_per_face" in row else ""
         lines.append(
             f"| {row['detector']} | {row['embedder']} | {found} | {row['ms_per_photo']:.0f} | {face} | "
@@ -214,8 +321,8 @@ def markdown(rows: Sequence[dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def has_weights(name: str) -> bool:
-    spec = models.get("detector", name)
+def has_weights(kind: Literal["detector", "embedder"], name: str) -> bool:
+    spec = models.get(kind, name)
     try:
         for weight in spec.weights:
             models.find_weights(weight)
@@ -247,7 +354,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     for name in options.detector or models.names("detector"):
         print(f"{name} ...", file=sys.stderr)
-        if has_weights(name):
+        if has_weights("detector", name):
             rows += measured(name, options.quick, trained=True)
         else:
             with random_weights():

@@ -128,7 +128,7 @@ def index(
 
 def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedder: str | None) -> None:
     """Print the models of a new index, why they were chosen, and what would be more accurate."""
-    from faceindex.models import choose
+    from faceindex.models import AUTO, choose
 
     choice = choose(detector, embedder)
     reason = f": {choice.reason}" if choice.reason else ""
@@ -137,9 +137,12 @@ def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedde
     )
     if choice.better:
         download = size(sum(weight.size for weight in choice.missing))
+        requested = {"--detector": detector, "--embedder": embedder}
+        flags = " ".join(f"{flag} {AUTO}" for flag, name in requested.items() if name in (None, AUTO))
         out.note(
             f"More accurate, with far fewer people mixed up: {' and '.join(choice.better)}. "
-            f"`faceindex models fetch` downloads {download}, once."
+            f"`faceindex models fetch` downloads {download}, once. "
+            f"Then `faceindex migrate {flags}` moves this index to them."
         )
     _note_if_uncalibrated(out, opened.pins.embedder)
 
