@@ -169,7 +169,7 @@ class BrokenModel(ModelError):
 
 
 class Uncalibrated(ModelError):
-    """The embedder has no calibration, so nothing says from which similarity two faces are one person."""
+    """The embedder has no calibration: from which similarity two faces are one person is unknown."""
 
 
 class WeightsNotFound(ModelError):

@@ -22,8 +22,8 @@ weak       how far the norm is below `NormScale.good`, in steps of `NormScale.st
 =========  ===========================================================================================
 
 The faults *turned* and *nodded* need landmarks, *doubtful* a detector with a known `sure`, *weak* an embedder
-with a known `EmbedderSpec.norm`; what is missing counts as no fault. The norm tells much of what the other
-faults tell, so there are two sets of weights. `benchmarks/quality.py` fits and tests them.
+with a known `EmbedderSpec.norm`; what is missing counts as no fault. The norm falls with the other faults
+too, so there are two sets of weights, with and without it. `benchmarks/quality.py` fits and tests them.
 """
 
 from __future__ import annotations

@@ -76,12 +76,12 @@ class Recogniser:
     device : str
         Where the networks run.
     second_looks : bool
-        Search photos without a face again, turned by quarter turns and with a border.
+        Search photos without a face, or with only doubtful ones, again; see `faceindex.second_looks`.
 
     Examples
     --------
     >>> from faceindex import Recogniser
-    >>> recogniser = Recogniser.load()  # doctest: +SKIP
+    >>> recogniser = Recogniser.load(embedder="dlib")  # doctest: +SKIP
     >>> faces = recogniser.embed("someone.jpg")  # doctest: +SKIP
     >>> faces.boxes.shape, faces.vectors.shape  # doctest: +SKIP
     ((2, 4), (2, 128))
@@ -191,22 +191,12 @@ class Recogniser:
     def embed(self, photo: PhotoInput) -> Faces:
         """Detect and embed the faces on one photo.
 
-        Parameters
-        ----------
-        photo
-            As in `load_photo`.
+        Parameters and errors are those of `load_photo`, and `BrokenModel` as in `recognise`.
 
         Returns
         -------
         Faces
             In pixels of the upright full-size photo, best score first.
-
-        Raises
-        ------
-        ImageError, UsageError
-            As `load_photo`.
-        BrokenModel
-            As `recognise`.
         """
         return self.recognise([self.load_photo(photo)])[0]
 
@@ -215,8 +205,7 @@ class Recogniser:
 
         A face counts if its score reaches the threshold of the detector's spec and most of its box
         lies on the photo: embeddings of faces that are cut off at the edge are more similar to each
-        other than to any whole face. Photos without a face are searched again: at scales in between,
-        turned by quarter turns, and for a face that fills the frame.
+        other than to any whole face. Photos without a face, or with only doubtful ones, are searched again.
 
         Returns
         -------
@@ -252,7 +241,7 @@ class Recogniser:
         Raises
         ------
         BrokenModel
-            If the embedder returns arrays of another shape than its protocol requires.
+            As `recognise`.
         """
         chips = [self._chips(photo, faces) for photo, faces in zip(photos, found, strict=True)]
         if not chips:

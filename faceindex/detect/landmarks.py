@@ -1,9 +1,10 @@
 """Locate the five landmarks of detected faces with O-Net, the last network of MTCNN.
 
 Alignment depends on landmarks, and embedders are trained on chips that MTCNN's landmarks aligned. Those of a
-detector that sees a whole photo at a reduced scale are less exact. The table lists shares of same-person
-pairs above the similarity that a part of the different-person pairs exceeds, with mobilefacenet, for all
-labelled faces of shared/data group_photos/ and diverse/ and for half of people/.
+detector that searches a whole photo at a reduced scale are less exact. For each set of photos, a limit is set
+at the similarity that a part of the different-person pairs exceeds (second row). The table lists the share of
+same-person pairs above it, with mobilefacenet, for all labelled faces of shared/data group_photos/ and
+diverse/ and for half of people/.
 
 =========================================  ============  ========  ========
 landmarks                                  group_photos  diverse   people
@@ -39,7 +40,7 @@ __all__ = ["LandmarkNet"]
 _SIDE = 48  # pixels of O-Net's input
 # Crops with more pixels than this many times `_SIDE` lose rows and columns before they are averaged.
 _MOST_TIMES = 8
-# O-Net's own threshold for a face: below it, its landmarks mean nothing.
+# O-Net's own threshold for a face: below it, its landmarks are not those of a face.
 _THRESHOLD = 0.7
 # Crops per pass on a CPU, as in MTCNN. Bytes per crop on a GPU: float32 input and the largest activations.
 _BATCH, _CROP_BYTES = 14, 4 * _SIDE**2 * (3 + 2 * 32)
@@ -69,7 +70,7 @@ class LandmarkNet:
         self._batch = BatchSize(device, cpu=_BATCH, item_bytes=_CROP_BYTES)
 
     def locate(self, images: Sequence[Image], found: Sequence[Detections]) -> list[Detections]:
-        """Replace the landmarks of faces, except where O-Net sees no face in the box.
+        """Replace the landmarks of faces, except where O-Net finds no face in the box.
 
         Parameters
         ----------

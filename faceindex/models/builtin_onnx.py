@@ -1,8 +1,8 @@
 """Embedders whose networks are published as ONNX files; `faceindex.embed.onnx` runs them.
 
-None of these files could be downloaded where faceindex was made. Sizes, hashes and addresses are those that
-several public programs pin; sizes of input and output, colour and pixel values are those of the programs
-that the networks were published with:
+None of these files was available when this was written, so `run_by_us` is false. Sizes, hashes and addresses
+are those that several public programs pin; sizes of input and output, colour and pixel values are those of
+the programs that the networks were published with:
 
 - sface: ``FaceRecognizerSF`` of OpenCV (modules/objdetect/src/face_recognize.cpp): RGB, values from 0 to 255,
   because the network's first layers normalise them.

@@ -190,7 +190,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class NormScale:
-    """What the length of an embedder's own output says about a face; see `faceindex.quality`.
+    """How the length of an embedder's own output depends on the quality of a face; see `faceindex.quality`.
 
     Attributes
     ----------
@@ -303,7 +303,7 @@ class EmbedderSpec:
         None if it was not measured: nothing is clustered or identified without a threshold then.
     licence : str
     norm : NormScale or None
-        What the norm says about a face; None if it says nothing, or if it is unknown.
+        How the norm depends on the quality of a face; None if it does not, or if that is unknown.
     weights : tuple of WeightFile
     options : tuple of ModelOption
     scale : PixelScale or None
