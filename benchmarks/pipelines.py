@@ -2,7 +2,7 @@
 
 1. ``faceindex index --detector mtcnn --embedder facenet --min-face 20``, with and without ``--half``,
    compared with facenet-pytorch's own pipeline and the same weights (``peer_scripts/facenet_pipeline.py``).
-2. ``faceindex index`` with its defaults (mtcnn, dlib, smallest face 30 px), also with ``--half`` and with
+2. ``faceindex index`` --detector mtcnn --embedder dlib (smallest face 30 px), also with ``--half`` and with
    ``--min-face 20``, compared with the pipeline of face_recognition
    (``peer_scripts/face_recognition_pipeline.py``), with dlib from source and OpenBLAS, and with wheels. The
    target compares with one process, as in its documentation; the results contain one process per core too.

@@ -112,9 +112,9 @@ def clusters(
     """List the clusters, largest first, or show the faces of one.
 
     Cohesion is the mean similarity of a cluster's faces to its centre. The lower it is, the more likely the
-    cluster mixes several people. The example is the photo of the face most similar to the centre. A terminal
-    gets a table, and a face of each cluster below it if it can show pictures (kitty, iTerm2, sixel). A pipe
-    or a file gets CSV with the columns cluster,faces,photos,cohesion,example.
+    cluster mixes several people. The example is the photo of the best face near the centre. A terminal gets
+    a table, and a face of each cluster below it if it can show pictures (kitty, iTerm2, sixel). A pipe or a
+    file gets CSV with the columns cluster,faces,photos,cohesion,example.
 
     With CLUSTER, the rows are its faces as `faceindex faces` lists them, the most typical first. Exit
     code 1 if there are no clusters.

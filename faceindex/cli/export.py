@@ -171,7 +171,7 @@ def boxes(
             metavar="NAME",
             autocompletion=complete_from("csv", "csv-full", "json"),
             help="csv (image_path,y_min,x_max,y_max,x_min in whole pixels), csv-full or json (both with "
-            "scores, landmarks and clusters). Without it, json for a DEST that ends in .json, else csv.",
+            "scores, landmarks and more). Without it, json for a DEST that ends in .json, else csv.",
         ),
     ] = None,
     absolute: AbsoluteFlag = False,

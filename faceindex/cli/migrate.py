@@ -63,12 +63,15 @@ def migrate(
     ] = None,
     flip: Annotated[
         bool | None,
-        typer.Option("--flip/--no-flip", help="Let facenet average each face with its mirror image."),
+        typer.Option(
+            "--flip/--no-flip", help="Average each face with its mirror image (facenet, mobilefacenet)."
+        ),
     ] = None,
     half: Annotated[
         bool | None,
         typer.Option(
-            "--half/--no-half", help="Embed in bfloat16 where the hardware has instructions for it."
+            "--half/--no-half",
+            help="Embed in bfloat16 (dlib, facenet) where the hardware has instructions for it.",
         ),
     ] = None,
     drop_missing: Annotated[
@@ -98,7 +101,7 @@ def migrate(
     at once. Faces keep their ids and clusters as far as they can. Ctrl-C stops after the current photos;
     `faceindex migrate` without options goes on. Exit code 1 if the index did not switch.
 
-    Example: faceindex migrate --embedder facenet
+    Example: faceindex migrate --detector auto --embedder auto
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         options = {"upsample": upsample, "flip": flip, "half": half}

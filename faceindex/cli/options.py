@@ -182,8 +182,8 @@ FlipFlag: TypeAlias = Annotated[
     bool | None,
     typer.Option(
         "--flip/--no-flip",
-        help="Let facenet average each face with its mirror image, in twice the time. Fixed when the index "
-        "is made.",
+        help="Average each face with its mirror image (facenet, mobilefacenet), in twice the time. Fixed "
+        "when the index is made.",
     ),
 ]
 
@@ -191,8 +191,8 @@ HalfFlag: TypeAlias = Annotated[
     bool | None,
     typer.Option(
         "--half/--no-half",
-        help="Embed in bfloat16 where the processor or GPU has instructions for it: half the time, nearly "
-        "the same similarities. Fixed when the index is made.",
+        help="Embed in bfloat16 (dlib, facenet) where the processor or GPU has instructions for it: half "
+        "the time, nearly the same similarities. Fixed when the index is made.",
     ),
 ]
 
