@@ -16,7 +16,7 @@ from faceindex.clustering import Clusterer, ClusterOptions
 from faceindex.clustering.incremental import cluster_faces, similarity_to_centroid, update_similarities
 from faceindex.documents import Json
 from faceindex.errors import ModelError, UsageError
-from faceindex.models import EmbedderSpec
+from faceindex.models import Calibration, EmbedderSpec
 from faceindex.store import Assignments, Clustering
 from faceindex.store.transfer import NewClusters
 from faceindex.types import F32
@@ -99,7 +99,7 @@ def make_method(
     options = ClusterOptions(seed=seed, k=parameters["k"], threshold=threshold, calibration=calibration)
     stored: dict[str, Json] = {"k": parameters["k"], "threshold": threshold, "min_size": min_size}
     if calibration is not None and threshold is None and spec.needs == "graph":
-        stored["calibration"] = [getattr(calibration, name) for name in _CALIBRATION]
+        stored["calibration"] = _numbers(calibration)
     return Method(models.load(spec, options=options), options, min_size, stored)
 
 
@@ -146,6 +146,19 @@ def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: C
     )
 
 
+def _first_calibration(reader: Reader) -> list[Json] | None:
+    """Return what a clustering without the key ``calibration`` was made with: the embedder's own one."""
+    try:
+        calibration = models.original_embedder(reader.store.pins.embedder).calibration
+    except ModelError:
+        return None
+    return None if calibration is None else _numbers(calibration)
+
+
+def _numbers(calibration: Calibration) -> list[Json]:
+    return [getattr(calibration, name) for name in _CALIBRATION]
+
+
 def cluster_index(
     reader: Reader, algorithm: str, parameters: Parameters, *, seed: int, rebuild: bool
 ) -> ClusterResult:
@@ -167,7 +180,10 @@ def cluster_index(
     same = (
         previous is not None
         and (previous.algorithm, previous.seed) == (algorithm, seed)
-        and all(previous.params.get(name, value) == value for name, value in stored.items())
+        and all(
+            previous.params.get(name, _first_calibration(reader) if name == "calibration" else None) == value
+            for name, value in stored.items()
+        )
     )
     started_over = rebuild or not same
     faces = store.assignments()  # names of photos are not needed, and the writer's lock is held

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -230,7 +230,12 @@ def pinned_embedder(pins: Pins, directory: Path) -> EmbedderSpec:
     ModelNotInstalled, BrokenModel
     """
     with _not_installed(directory, "embedder", pins.embedder):
-        return models.get("embedder", pins.embedder)
+        spec = models.get("embedder", pins.embedder)
+        with suppress(ModelError):  # a missing file is found where it is needed
+            if any(pins.weights.get(name) != found for name, found in _weights(spec).items()):
+                # The user's calibration belongs to the installed weights, not to those of this index.
+                return models.original_embedder(pins.embedder)
+        return spec
 
 
 def _pinned_detector(pins: Pins, directory: Path) -> DetectorSpec:

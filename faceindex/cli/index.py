@@ -111,7 +111,7 @@ def index(
                     index, detector=detector, embedder=embedder, settings=settings, device=device
                 )
             )
-            if not opened.roots():
+            if found is None:
                 _note_creation(out, opened, detector, embedder)
             with stoppable(out) as should_stop:
                 summary = opened.add(
@@ -128,7 +128,7 @@ def index(
 
 def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedder: str | None) -> None:
     """Print the models of a new index, why they were chosen, and what would be more accurate."""
-    from faceindex.models import AUTO, choose
+    from faceindex.models import AUTO, choose, names
 
     choice = choose(detector, embedder)
     reason = f": {choice.reason}" if choice.reason else ""
@@ -139,8 +139,10 @@ def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedde
         download = size(sum(weight.size for weight in choice.missing))
         requested = {"--detector": detector, "--embedder": embedder}
         flags = " ".join(f"{flag} {AUTO}" for flag, name in requested.items() if name in (None, AUTO))
+        people = not {*choice.better}.isdisjoint(names("embedder"))
+        gain = "far fewer people are mixed up" if people else "more faces are found"
         out.note(
-            f"More accurate, with far fewer people mixed up: {' and '.join(choice.better)}. "
+            f"With {' and '.join(choice.better)}, {gain}. "
             f"`faceindex models fetch` downloads {download}, once. "
             f"Then `faceindex migrate {flags}` moves this index to them."
         )

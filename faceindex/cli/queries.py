@@ -20,7 +20,10 @@ STANDARD_INPUT = "standard input"
 
 _HEAD = 64  # bytes in which a list of paths has no control characters
 _TEXT = frozenset(b"\0\t\n\r")
-_UTF8_MARK = b"\xef\xbb\xbf"  # programs of Windows begin a list with it
+# Programs of Windows begin a list with one of these.
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_FIRST = 1 << 13  # bytes that contain the first path of a list
 
 
 class Query(NamedTuple):
@@ -92,10 +95,10 @@ def find_queries(
             add(argument)
             continue
         data = _read_standard_input()
-        paths = _listed(data)
-        if _is_image(data, paths):
+        if _is_image(data):
             queries.append(Query(STANDARD_INPUT, data))
-        elif _is_list(data, paths):
+        elif _is_list(data):
+            paths = _listed(data)
             if not paths:
                 origins.append(STANDARD_INPUT)
             for path in paths:
@@ -135,26 +138,30 @@ def _read_standard_input() -> bytes:
 
 def _listed(data: bytes) -> list[str]:
     """Split a list of paths; lines may end as on Windows."""
+    if data.startswith(_UTF16_MARKS):
+        lines = data.decode("utf-16", "replace").splitlines()
+        return [line for line in lines if line.strip("\0 ")]
     data = data.removeprefix(_UTF8_MARK)
     if b"\0" in data:
         return [os.fsdecode(part) for part in data.split(b"\0") if part.strip()]
     return [os.fsdecode(line.removesuffix(b"\r")) for line in data.split(b"\n") if line.strip()]
 
 
-def _is_image(data: bytes, paths: Sequence[str]) -> bool:
+def _is_image(data: bytes) -> bool:
     """Return whether this is an image. A path may begin like one, as in GIF89a/cat.jpg."""
     from faceindex.images import sniff
 
-    return sniff(data) is not None and not _exists(paths)
+    return sniff(data) is not None and not _begins_with_a_path(data)
 
 
-def _is_list(data: bytes, paths: Sequence[str]) -> bool:
+def _is_list(data: bytes) -> bool:
     printable = all(byte in _TEXT or byte >= 32 for byte in data[:_HEAD])
-    return printable or _exists(paths)
+    return printable or data.startswith(_UTF16_MARKS) or _begins_with_a_path(data)
 
 
-def _exists(paths: Sequence[str]) -> bool:
+def _begins_with_a_path(data: bytes) -> bool:
     """Return whether the first path of a list exists."""
+    paths = _listed(data[:_FIRST])
     try:
         return bool(paths) and os.path.lexists(paths[0])
     except ValueError:  # a null byte

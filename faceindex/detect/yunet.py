@@ -261,7 +261,9 @@ def _levels(index: int, image: Image, smallest: float) -> list[_Level]:
     scale = _FACE / smallest
     if abs(scale - 1) < _SAME_SCALE:
         scale = 1.0
-    scale = min(scale, math.sqrt(MOST_PIXELS / (height * width)))
+    # The input is padded to whole cells: of a line of pixels, it has 32 rows.
+    longest = MOST_PIXELS / canvas((1, 1))[0] / max(height, width)
+    scale = min(scale, math.sqrt(MOST_PIXELS / (height * width)), longest)
     pixels: U8 = image
     pyramid: list[U8] = []
     while not pyramid or max(pixels.shape[:2]) > _LONGEST:

@@ -10,7 +10,7 @@ from faceindex.models.calibrations import (
 )
 from faceindex.models.choice import AUTO, Choice, choose, recommended
 from faceindex.models.plugins import GROUPS, Plugin
-from faceindex.models.registry import KINDS, get, load, names, register, unusable
+from faceindex.models.registry import KINDS, get, load, names, original_embedder, register, unusable
 from faceindex.models.spec import (
     Alignment,
     BoxShape,
@@ -61,6 +61,7 @@ __all__ = [
     "get",
     "load",
     "names",
+    "original_embedder",
     "pinned_sha256",
     "read_weights",
     "recommended",

@@ -264,7 +264,7 @@ BUILTIN: tuple[Spec, ...] = (
     EmbedderSpec(
         name="mobilefacenet",
         target="faceindex.embed.mobilefacenet:MobileFaceNet",
-        summary="MobileFaceNet trained with an angular margin on MS1M: about as fast as dlib, far more accurate",
+        summary="MobileFaceNet trained on MS1M: about as fast as dlib, far more accurate",
         dimension=192,
         alignment=Alignment(name="arcface", size=112),
         colour="RGB",

@@ -15,7 +15,17 @@ from faceindex.models.own import OwnEmbedder, find_own_embedder, own_embedders
 from faceindex.models.plugins import GROUPS, Plugin, one_line, plugins
 from faceindex.models.spec import ClustererSpec, DetectorSpec, EmbedderSpec, Kind, Spec
 
-__all__ = ["KINDS", "get", "isolated", "load", "names", "original", "register", "unusable"]
+__all__ = [
+    "KINDS",
+    "get",
+    "isolated",
+    "load",
+    "names",
+    "original",
+    "original_embedder",
+    "register",
+    "unusable",
+]
 
 KINDS: tuple[Kind, ...] = tuple(GROUPS)
 
@@ -130,6 +140,13 @@ def get(kind: Kind, name: str) -> Spec:
         from faceindex.models.calibrations import with_stored  # looks for weights, which looks for specs
 
         return with_stored(spec)
+    return spec
+
+
+def original_embedder(name: str) -> EmbedderSpec:
+    """Return the spec of an embedder without a calibration by the user; raises as `get`."""
+    spec = original("embedder", name)
+    assert isinstance(spec, EmbedderSpec)
     return spec
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceindex import models
-from faceindex.errors import UnknownModel
+from faceindex.errors import ModelError
 from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
 from faceindex.store.columns import INTEGER, Column, read_columns
@@ -144,10 +144,10 @@ def _add_quality(catalog: Catalog, table: FaceTable) -> None:
 
 
 def _spec(kind: Literal["detector", "embedder"], name: str) -> Any:
-    """Return the spec of a pinned model; None if it is not installed."""
+    """Return the spec of a pinned model; None if it is not installed or cannot be used."""
     try:
         return models.get(kind, name)
-    except UnknownModel:
+    except ModelError:
         return None
 
 

@@ -95,3 +95,10 @@ def test_a_terminal_has_no_list(photos: Path, monkeypatch: pytest.MonkeyPatch) -
         find_queries(["b", "-"])
     with pytest.raises(UsageError, match="only once"):
         find_queries(["-", "b", "-"])
+
+
+def test_a_list_in_utf_16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PowerShell writes lists like this; each zero byte would end a path."""
+    monkeypatch.setattr(sys, "stdin", Pipe("räume/a.jpg\r\nb.jpg\r\n".encode("utf-16")))
+    found, _ = find_queries(["-"])
+    assert [query.photo for query in found] == ["räume/a.jpg", "b.jpg"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -266,3 +267,10 @@ def test_a_file_declared_for_one_size_gives_the_same_faces(
     images = [photo("groups/multiface.jpg"), photo("groups/biden.jpg")]
     for a, b in zip(YuNet(spec, min_face=30).detect(images), detector.detect(images), strict=True):
         assert_same(a, b)
+
+
+def test_the_input_of_a_long_line_of_pixels_is_bounded() -> None:
+    for shape in ((1, 4_000_000), (4_000_000, 1), (3000, 4000)):
+        levels = yunet._levels(0, np.zeros((*shape, 3), np.uint8), 10.0)
+        sizes = [math.prod(yunet.canvas(level.pixels.shape[:2])) for level in levels]
+        assert max(sizes) < 1.1 * yunet.MOST_PIXELS
