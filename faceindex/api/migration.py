@@ -14,9 +14,9 @@ from faceindex.api.clustering import cluster_afresh, method_for_new_models
 from faceindex.api.opening import with_min_face
 from faceindex.api.pins import Settings, keeps_boxes, load_recogniser, new_pins
 from faceindex.api.results import MigrationPlan, MigrationResult, MovedFace, NewModels, NotMigrated
-from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.errors import ImageError, Reason, StoreError, UsageError
 from faceindex.models import get as get_model
-from faceindex.pipeline import Clustering, Event, Loaded, Loading, ignore_event
+from faceindex.pipeline import Clustering, Event, Loaded, Loading, Warned, ignore_event
 from faceindex.pipeline.transfer import Staging, photos_to_read, stage_photos
 from faceindex.store.photos import PhotoNames
 
@@ -298,7 +298,12 @@ def _migrate(
         )
         transfer.switch(faces, clusters, _summary(result))
         use_models(recogniser)  # before anything else can fail: the old ones do not fit the new vectors
-        store.update_hnsw()
+        try:
+            store.update_hnsw()
+        except StoreError as error:  # the index has switched: the result must reach the caller
+            on_event(
+                Warned(f"The index has switched, but searches are slower: {error.problem} {error.remedy}")
+            )
     return replace(result, seconds=time.monotonic() - started)
 
 
