@@ -14,9 +14,10 @@ from faceindex.api.clustering import cluster_afresh, method_for_new_models
 from faceindex.api.opening import with_min_face
 from faceindex.api.pins import Settings, keeps_boxes, load_recogniser, new_pins
 from faceindex.api.results import MigrationPlan, MigrationResult, MovedFace, NewModels, NotMigrated
-from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.errors import ImageError, Reason, StoreError, UsageError
 from faceindex.models import get as get_model
-from faceindex.pipeline import Clustering, Event, Loaded, Loading, ignore_event
+from faceindex.pipeline import Clustering, Event, Loaded, Loading, Warned, ignore_event
+from faceindex.pipeline.run import TEMPORARY
 from faceindex.pipeline.transfer import Staging, photos_to_read, stage_photos
 from faceindex.store.photos import PhotoNames
 
@@ -81,7 +82,9 @@ class IndexMigration:
             As in `FaceIndex.create`. Options of a model that is kept stay as they are.
         drop_missing : bool
             Remove photos that are missing, have changed or cannot be read. If there are such photos and this
-            is false, the index does not switch, and the result lists them.
+            is false, the index does not switch, and the result lists them. Nor does it switch if a reason
+            may pass (no permission, a failing disk), or if no photo of an indexed folder can be read: its
+            disk may not be mounted. A `Warned` event says which.
         on_event : callable
             Called with each event, as in `FaceIndex.add`.
         should_stop : callable
@@ -278,7 +281,10 @@ def _migrate(
         interrupted=staging.interrupted,
         faces=store.count_faces(),
     )
-    if not staging.interrupted and (drop_missing or not staging.failed):
+    kept = _reasons_to_keep(store, staging.failed, names) if drop_missing and not staging.interrupted else []
+    for reason in kept:
+        on_event(Warned(reason))
+    if not staging.interrupted and not kept and (drop_missing or not staging.failed):
         faces = transfer.prepare(record.id for record, _ in staging.failed)
         clusters = None
         if target.method is not None and target.previous is not None:
@@ -298,7 +304,12 @@ def _migrate(
         )
         transfer.switch(faces, clusters, _summary(result))
         use_models(recogniser)  # before anything else can fail: the old ones do not fit the new vectors
-        store.update_hnsw()
+        try:
+            store.update_hnsw()
+        except StoreError as error:  # the index has switched: the result must reach the caller
+            on_event(
+                Warned(f"The index has switched, but searches are slower: {error.problem} {error.remedy}")
+            )
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -320,6 +331,30 @@ def _not_migrated(
         NotMigrated(names.name(record), names.path(record), error.reason.value, error.detail)
         for record, error in failed
     )
+
+
+def _reasons_to_keep(
+    store: Store, failed: Sequence[tuple[PhotoRecord, ImageError]], names: PhotoNames
+) -> list[str]:
+    """Return a sentence for each reason not to remove the failed photos, which may be readable later."""
+    unread = {record.id for record, error in failed if error.reason is not Reason.CHANGED}
+    lost = {record.root_id for record, _ in failed}
+    for record in names.records:
+        if record.root_id in lost and record.id not in unread and os.path.lexists(names.path(record)):
+            lost.remove(record.root_id)
+    found = [
+        f"No photo in {root.path} can be read: is its disk mounted? Its photos were kept, and the index has "
+        "not switched."
+        for root in store.roots()
+        if root.id in lost
+    ]
+    passing = [error.reason.value for _, error in failed if error.reason in TEMPORARY - {Reason.MISSING}]
+    if passing:
+        found.append(
+            f"{len(passing):,} of the photos may be readable later ({', '.join(sorted(set(passing)))}). They "
+            "were kept, and the index has not switched."
+        )
+    return found
 
 
 def _threshold(clustering: ClusteringRecord) -> float | None:

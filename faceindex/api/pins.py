@@ -123,12 +123,20 @@ def _usual_min_face(detector: str) -> float | None:
 
 
 def keeps_boxes(pins: Pins, new: Pins) -> bool:
-    """Whether both pins have the same detector with the same weights and options, so the same boxes."""
+    """Whether both pins have the same detector with the same weights and options, so the same boxes.
+
+    If the detector is not installed, whatever both pins have in common must be the same.
+    """
     if pins.detector != new.detector:
         return False
-    spec = models.get("detector", new.detector)
-    options = ["min_face", *(option.name for option in spec.options)]
-    weights = [weight.name for weight in spec.weights]
+    try:
+        spec = models.get("detector", new.detector)
+    except ModelError:  # its options are among those that both pins have
+        options = [name for name in pins.settings if name in new.settings]
+        weights = [name for name in pins.weights if name in new.weights]
+    else:
+        options = ["min_face", *(option.name for option in spec.options)]
+        weights = [weight.name for weight in spec.weights]
     return all(pins.settings.get(name) == new.settings.get(name) for name in options) and all(
         pins.weights.get(name) == new.weights.get(name) for name in weights
     )

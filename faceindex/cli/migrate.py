@@ -134,7 +134,7 @@ def migrate(
                 should_stop=should_stop,
             )
             bar.close()
-            _report(out, opened, result)
+            _report(out, opened, result, drop_missing=drop_missing)
 
 
 def _listener(bar: IndexBar) -> Callable[[Event], None]:
@@ -213,7 +213,7 @@ def _list_photos(out: Output, photos: Sequence[NotMigrated]) -> None:
 # Results -----------------------------------------------------------------------------------------
 
 
-def _report(out: Output, opened: FaceIndex, result: MigrationResult) -> None:
+def _report(out: Output, opened: FaceIndex, result: MigrationResult, *, drop_missing: bool) -> None:
     if not result.switched:
         out.exit_code = PARTIAL
     if out.json:
@@ -230,7 +230,10 @@ def _report(out: Output, opened: FaceIndex, result: MigrationResult) -> None:
         number = count(len(result.not_migrated), "photo")
         out.error(
             f"{number} could not be read as indexed, so the index still has its old models.",
-            "Put them back or run `faceindex index` on their folders, then `faceindex migrate`; or run "
+            "Mount their disks or make them readable, then run `faceindex migrate`; `faceindex index "
+            "--prune` on a folder removes its missing photos."
+            if drop_missing
+            else "Put them back or run `faceindex index` on their folders, then `faceindex migrate`; or run "
             "`faceindex migrate --drop-missing` to remove them from the index.",
         )
     elif result.dropped_threshold is not None:

@@ -23,13 +23,13 @@ from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
 from faceindex.recognition import Recogniser
 from faceindex.store import NewPhoto, Status, Store
 
-__all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "carry_out"]
+__all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "TEMPORARY", "carry_out"]
 
 COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
 COMMIT_SECONDS = 5.0  # ...or this much work
 
 # Reasons that are not about the photo: its faces are kept until it can be read again.
-_TEMPORARY = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
+TEMPORARY = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
 
 
 def carry_out(
@@ -199,7 +199,7 @@ class _Run:
     def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
         self.settled &= error.reason not in TRY_AGAIN
         was_fine = task.known is not None and task.known.status is Status.OK
-        if was_fine and error.reason in _TEMPORARY:
+        if was_fine and error.reason in TEMPORARY:
             self.summary.unreadable[error.reason.value] += 1
             self.emit(PhotoFailed(error))
             return

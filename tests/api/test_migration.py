@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faceindex import FaceIndex
+from faceindex import FaceIndex, images
 from faceindex.api.pins import keeps_boxes, new_pins
-from faceindex.errors import IndexMigrated, StoreError, UnknownModel, UsageError
-from faceindex.pipeline import Committed, batches, run
+from faceindex.errors import ImageError, IndexMigrated, Reason, StoreError, UnknownModel, UsageError
+from faceindex.pipeline import Committed, Event, Warned, batches, run
 from faceindex.store import Store, search
 from faceindex.store.vectors import VectorFile
 
@@ -217,6 +217,60 @@ def test_photos_that_are_not_as_indexed_stop_the_switch(
         assert contents(index) == expected
 
 
+@pytest.mark.parametrize("staged", [False, True])
+def test_a_disk_that_is_not_mounted_loses_no_photos(
+    album: Path, directory: Path, fake_models: ModuleType, staged: bool
+) -> None:
+    second = Path(fake_models.make_album(album.with_name("second"), people=1))
+    with FaceIndex.open(directory, write=True) as index:
+        index.add(second)
+        if staged:  # a part of the photos, before the disk is unmounted
+            stop = StopAfter(2)
+            index.migrate("other", on_event=stop.on_event, should_stop=stop)
+        before = contents(index)
+        away = album.rename(album.with_name("away"))
+        events: list[Event] = []
+        result = index.migrate("other", drop_missing=True, on_event=events.append)
+        assert not result.switched
+        assert {photo.reason for photo in result.not_migrated} == {"missing"}
+        warnings = [event.message for event in events if isinstance(event, Warned)]
+        assert len(warnings) == 1
+        assert f"{album} can be read: is its disk mounted?" in warnings[0]
+        assert contents(index) == before
+        away.rename(album)
+        assert index.migrate(drop_missing=True).faces == 16
+
+
+@pytest.mark.parametrize("reason", [Reason.DENIED, Reason.IO_ERROR, Reason.FAILED])
+def test_photos_that_may_be_readable_later_are_not_dropped(
+    album: Path, directory: Path, monkeypatch: pytest.MonkeyPatch, reason: Reason
+) -> None:
+    read = images.read
+
+    def fail(path: str) -> bytes:
+        if path.endswith("0.png"):
+            raise ImageError(path, reason, "it fails now.", "Try again.")
+        return read(path)
+
+    (album / "person1" / "1.png").unlink()
+    with FaceIndex.open(directory, write=True) as index:
+        with monkeypatch.context() as patch:
+            patch.setattr(images, "read", fail)
+            events: list[Event] = []
+            result = index.migrate("other", drop_missing=True, on_event=events.append)
+        assert not result.switched
+        assert sorted(photo.reason for photo in result.not_migrated) == sorted(
+            ["missing"] + [reason.value] * 3
+        )
+        assert [
+            f"3 of the photos may be readable later ({reason.value})" in e.message
+            for e in events
+            if isinstance(e, Warned)
+        ] == [True]
+        assert len(index) == 12
+        assert index.migrate(drop_missing=True).faces == 11
+
+
 def test_index_settles_photos_that_stopped_the_switch(album: Path, directory: Path, tmp_path: Path) -> None:
     (album / "person0" / "0.png").unlink()
     with FaceIndex.open(directory, write=True) as index:
@@ -328,8 +382,10 @@ def test_a_failure_after_the_switch_leaves_the_new_models(
     photo = album / "person0" / "0.png"
     with FaceIndex.open(directory, write=True) as index:
         index.identify(photo)  # loads the old models
-        with pytest.raises(StoreError, match="disk is full"):
-            index.migrate("other")
+        events: list[Event] = []
+        result = index.migrate("other", on_event=events.append)
+        assert (result.switched, result.faces, len(result.moved)) == (True, 12, 4)
+        assert ["disk is full" in event.message for event in events if isinstance(event, Warned)] == [True]
         assert index.pins.embedder == "other"
         assert index.identify(photo).faces[0].similarity == pytest.approx(1, abs=1e-5)
 

@@ -71,6 +71,16 @@ def test_missing_photos_stop_the_switch(run, index: Path, album: Path) -> None:
         assert (opened.pins.embedder, len(opened)) == ("other", 11)
 
 
+def test_a_disk_that_is_not_mounted_stops_the_switch(run, index: Path, album: Path) -> None:
+    album.rename(album.with_name("away"))
+    result = run("migrate", "--embedder", "other", "--drop-missing")
+    assert result.exit_code == 1
+    assert f"No photo in {album} can be read: is its disk mounted?" in result.stderr
+    assert "`faceindex index --prune`" in result.stderr
+    with FaceIndex.open(index) as opened:
+        assert (opened.pins.embedder, len(opened)) == ("fake", 12)
+
+
 def test_cancel(run, index: Path, album: Path) -> None:
     assert run("migrate", "--cancel").exit_code == 2
     (album / "person0" / "1.png").unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from faceindex import FaceIndex
+from faceindex.models import registry
 
 
 def test_status_before_and_after_clustering(indexed, run) -> None:
@@ -92,3 +93,18 @@ def test_a_plot_in_the_home_folder(clustered, run, tmp_path: Path, monkeypatch: 
     result = run("status", "--plot", "~/alike.png")
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "home" / "alike.png").is_file()
+
+
+def test_a_migration_that_has_begun_without_its_detector(clustered: Path, run, fake_models) -> None:
+    fake_models.register_others()
+    fake_models.make_photo(clustered / "black.png", fake_models.NOBODY)  # not read if the boxes stay
+    run("index", "album")
+    (clustered / "person0" / "1.png").unlink()
+    assert run("migrate", "--embedder", "other").exit_code == 1
+    with registry.isolated([fake_models.EMBEDDER, fake_models.OTHER_EMBEDDER]):
+        result = run("status")
+        document = json.loads(run("status", "--json").stdout)
+    assert result.exit_code == 0, result.stderr
+    assert "the detector 'fake', which is not installed" in result.stdout
+    assert "to fake, other: 11 of 12 photos; `faceindex migrate` goes on" in result.stdout
+    assert document["migration"]["models"]["boxes_kept"] is True
