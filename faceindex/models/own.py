@@ -30,6 +30,7 @@ _SUFFIX = ".embedder.json"
 _NETWORK_SUFFIX = ".own.onnx"  # of no published file: an own embedder may have the name of one
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MOST_BYTES = 1 << 16  # of a description; ours have about 400
+_MOST_INTEGER = 1 << 53  # JSON has integers of any size; larger ones than this are not exact as float
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -243,6 +244,9 @@ def _check_types(text: str) -> Mapping[str, Any]:
     if not isinstance(document, dict) or set(document) != set(_FIELDS):
         raise ValueError(f"it is not an object with the fields {', '.join(_FIELDS)}")
     for field, types in _FIELDS.items():
-        if not isinstance(document[field], types) or isinstance(document[field], bool):
-            raise ValueError(f"its {field} is {document[field]!r}")
+        value = document[field]
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise ValueError(f"its {field} is {value!r}")
+        if isinstance(value, int) and abs(value) > _MOST_INTEGER:
+            raise ValueError(f"its {field} is too large")
     return document
