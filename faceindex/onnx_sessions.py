@@ -10,6 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from faceindex.errors import WeightsInvalid
+from faceindex.models.onnx_format import has_external_data
 
 __all__ = ["OnnxSession", "reason"]
 
@@ -35,7 +36,8 @@ class OnnxSession:
     Raises
     ------
     WeightsInvalid
-        If the content is not an ONNX file that ONNX Runtime can run.
+        If the content is not an ONNX file that ONNX Runtime can run, or weights are in another file:
+        nothing verifies that file, and ONNX Runtime would read it from the current folder.
 
     Attributes
     ----------
@@ -46,6 +48,7 @@ class OnnxSession:
     """
 
     def __init__(self, content: bytes, name: str, *, device: str = "cpu") -> None:
+        _check_whole(content, name)
         # Builds of ONNX Runtime for Windows report events to the operating system.
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
@@ -58,10 +61,7 @@ class OnnxSession:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # a class for each kind of failure, all directly below Exception
-            raise WeightsInvalid(
-                f"{name} cannot be run as an ONNX network: {reason(error)}.",
-                "Get the file again, or update ONNX Runtime with `pip install --upgrade onnxruntime`.",
-            ) from error
+            raise _invalid(name, reason(error)) from error
         self.device = device if self.on_gpu else "cpu"
 
     @property
@@ -109,6 +109,22 @@ def reason(error: BaseException) -> str:
     """Return the message of an exception of ONNX Runtime as a clause, without its prefix."""
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
     return text.rstrip(". ") or type(error).__name__
+
+
+def _check_whole(content: bytes, name: str) -> None:
+    try:
+        external = has_external_data(content, name)
+    except WeightsInvalid as error:
+        raise _invalid(name, "it is damaged, or no ONNX file") from error
+    if external:
+        raise WeightsInvalid(f"{name} keeps its weights in another file.", "Save it as one file.")
+
+
+def _invalid(name: str, problem: str) -> WeightsInvalid:
+    return WeightsInvalid(
+        f"{name} cannot be run as an ONNX network: {problem}.",
+        "Get the file again, or update ONNX Runtime with `pip install --upgrade onnxruntime`.",
+    )
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, object]]]:

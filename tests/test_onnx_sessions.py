@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -48,6 +49,29 @@ def test_a_damaged_file_is_named(onnx_messages: ModuleType) -> None:
             WeightsInvalid, match=r"broken\.onnx cannot be run as an ONNX network: .*\. Get the file again"
         ):
             OnnxSession(content, "broken.onnx")
+
+
+@pytest.mark.parametrize("place", ["initializer", "constant", "subgraph", "sparse", "function"])
+def test_weights_in_another_file_are_refused(
+    onnx_messages: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    """ONNX Runtime would read the other file from the current folder, and nothing verifies it."""
+    message = onnx_messages.message
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.bin").write_bytes(bytes(12))
+    location = message((1, "location"), (2, "w.bin"))
+    tensor = message((1, 3), (2, 1), (8, "w"), (13, location), (14, 1))
+    constant = message((2, "c"), (4, "Constant"), (5, message((1, "value"), (5, tensor), (20, 4))))
+    subgraph = message((5, message((1, "body"), (6, message((1, constant))), (20, 5))))
+    more: dict[str, bytes] = {
+        "initializer": onnx_messages.relu_model((5, tensor)),
+        "constant": onnx_messages.relu_model((1, constant)),
+        "subgraph": onnx_messages.relu_model((1, subgraph)),
+        "sparse": onnx_messages.relu_model((15, message((1, tensor)))),
+        "function": onnx_messages.relu_model() + message((25, message((7, constant)))),
+    }
+    with pytest.raises(WeightsInvalid, match=r"relu\.onnx keeps its weights in another file"):
+        OnnxSession(more[place], "relu.onnx")
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceindex.errors import UsageError
+from faceindex.errors import EmptyResultError, UsageError
 from faceindex.pipeline import Event, ignore_event
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ def calibrate_on_folder(
     face: str | None = None,
     detector: str | None = None,
     device: str = "auto",
+    temporary: str | os.PathLike[str] | None = None,
     on_event: Callable[[Event], None] = ignore_event,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Calibrated:
     """Calibrate an embedder on labelled photos that are not in an index.
 
@@ -42,8 +45,13 @@ def calibrate_on_folder(
         None means the default.
     device : str
         As in `FaceIndex.open`.
+    temporary : path-like, optional
+        An empty folder for the temporary index, which the caller deletes. None means one that is made, and
+        deleted at the end.
     on_event : callable
         Receives the events of indexing, as in `FaceIndex.add`.
+    should_stop : callable
+        Once it returns True, indexing stops after the current photos, and nothing is measured.
 
     Raises
     ------
@@ -51,7 +59,7 @@ def calibrate_on_folder(
     UsageError
         If there is no such folder, or it has no subfolders and `labels` is None.
     EmptyResultError
-        If there are too few people or photos.
+        If there are too few people or photos, or `should_stop` returned True.
     """
     from faceindex.api.index import FaceIndex
 
@@ -63,8 +71,15 @@ def calibrate_on_folder(
             f"{folder} has no subfolders, so nothing says who is on its photos.",
             "Name a folder with a subfolder of photos for each person.",
         )
-    with tempfile.TemporaryDirectory(prefix="faceindex-") as temporary:
+    with contextlib.ExitStack() as stack:
+        if temporary is None:
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="faceindex-"))
         directory = Path(temporary) / "index"
-        with FaceIndex.create(directory, detector=detector, embedder=embedder, device=device) as index:
-            index.add([folder], on_event=on_event)
-            return index.evaluation.calibrate(labels, face=face)
+        index = stack.enter_context(
+            FaceIndex.create(directory, detector=detector, embedder=embedder, device=device)
+        )
+        if index.add([folder], on_event=on_event, should_stop=should_stop).interrupted or should_stop():
+            raise EmptyResultError(
+                "Stopped before all photos were read, so nothing was measured.", "Run it again to start anew."
+            )
+        return index.evaluation.calibrate(labels, face=face)

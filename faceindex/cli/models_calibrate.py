@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -130,10 +131,19 @@ def _on_folder(
     detector: str | None,
     device: str,
 ) -> Calibrated:
+    import shutil
+    import tempfile
+
     from faceindex.api.calibration import calibrate_on_folder
     from faceindex.cli.progress import IndexBar
+    from faceindex.cli.stopping import stoppable
 
-    with IndexBar(out) as bar:
+    with contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="faceindex-"))
+        bar = stack.enter_context(IndexBar(out))
+        should_stop = stack.enter_context(
+            stoppable(out, before_quitting=lambda: shutil.rmtree(temporary, ignore_errors=True))
+        )
         return calibrate_on_folder(
             name,
             folder,
@@ -141,7 +151,9 @@ def _on_folder(
             face=face,
             detector=detector,
             device=device,
+            temporary=temporary,
             on_event=bar.on_event,
+            should_stop=should_stop,
         )
 
 

@@ -15,13 +15,24 @@ __all__ = ["stoppable"]
 
 
 @contextlib.contextmanager
-def stoppable(out: Output) -> Iterator[Callable[[], bool]]:
-    """Make Ctrl-C and SIGTERM stop the run after the current photos, and a second signal at once."""
+def stoppable(
+    out: Output, before_quitting: Callable[[], None] = lambda: None
+) -> Iterator[Callable[[], bool]]:
+    """Make Ctrl-C and SIGTERM stop the run after the current photos, and a second signal at once.
+
+    Parameters
+    ----------
+    out : Output
+    before_quitting : callable
+        Called on the second signal, while threads may still work. After the first signal, the body of the
+        ``with`` cleans up.
+    """
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
         if stopped.is_set():
             out.close()
+            before_quitting()
             os._exit(128 + number)  # what is finished is safe; do not wait for threads
         stopped.set()
         again = "Ctrl-C again" if number == signal.SIGINT else "the signal again"

@@ -180,7 +180,7 @@ def calibrate_without_labels(
             "index more group photos, or calibrate with folders named after people.",
         )
     similarities = np.einsum("ij,ij->i", vectors[a], vectors[b]).astype(np.float64)
-    between = _pairs_apart(vectors[kept], table.photo[kept])
+    between = _pairs_apart(vectors, table.photo, kept)
     line = fit_mixture(similarities, between)
     found = 0 if line is None else round(line.share * len(kept) * (len(kept) - 1) / 2)
     if line is None or found < LEAST_FOUND:
@@ -268,11 +268,11 @@ def _pairs_on_one_photo(photos: I64) -> tuple[I64, I64]:
     return np.concatenate(first), np.concatenate(second)
 
 
-def _pairs_apart(vectors: F32, photos: I64) -> F64:
-    """Return the similarities of some faces to all faces on other photos."""
+def _pairs_apart(vectors: F32, photos: I64, kept: I64) -> F64:
+    """Return the similarities of some of the kept faces to others on other photos."""
     rng = np.random.default_rng(_SEED)
-    some = np.sort(rng.choice(len(vectors), min(len(vectors), _MOST_QUERIES), replace=False))
-    others = np.sort(rng.choice(len(vectors), min(len(vectors), 4 * _MOST_QUERIES), replace=False))
+    some = kept[np.sort(rng.choice(len(kept), min(len(kept), _MOST_QUERIES), replace=False))]
+    others = kept[np.sort(rng.choice(len(kept), min(len(kept), 4 * _MOST_QUERIES), replace=False))]
     similarities = vectors[some] @ vectors[others].T
     found: F64 = similarities[photos[some, None] != photos[others]].astype(np.float64)
     return found

@@ -53,6 +53,7 @@ _LEAST_HITS = 5
 _LEAST_PEOPLE = 30
 _FALSE_ALARMS = 0.01
 _MOST_FACES = 5_000
+_MOST_SIMILARITIES = 1 << 22  # in memory at once, in `mislabelled`
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,22 +298,31 @@ def mislabelled(vectors: F32, people: I64) -> BoolArray:
     _, codes, counts = np.unique(people, return_inverse=True, return_counts=True)
     wrong = np.zeros(len(vectors), bool)
     own = np.full(len(vectors), np.inf, np.float32)
+    everyone = np.arange(len(vectors))
     for code in np.flatnonzero(counts >= 2).tolist():
         at = np.flatnonzero(codes == code)
-        similarities = vectors[at] @ vectors[at].T
-        np.fill_diagonal(similarities, -np.inf)
-        own[at] = _mean_of_three(similarities, min(3, len(at) - 1))
+        own[at] = _mean_of_three(vectors, at, at, min(3, len(at) - 1))
     for code in np.flatnonzero(counts >= 4).tolist():
         at = np.flatnonzero(codes == code)
-        found = _mean_of_three(vectors @ vectors[at].T, 3)
+        found = _mean_of_three(vectors, everyone, at, 3)
         found[at] = -np.inf
         wrong |= (found > np.quantile(own[at], 0.1)) & (found > own)
     return wrong
 
 
-def _mean_of_three(similarities: F32, number: int) -> F32:
-    """Return the mean of the `number` highest similarities of each row."""
-    found: F32 = np.partition(similarities, -number, axis=1)[:, -number:].mean(axis=1)
+def _mean_of_three(vectors: F32, rows: I64, columns: I64, number: int) -> F32:
+    """Return the mean of the `number` highest similarities of each row to the columns except itself.
+
+    Rows are compared in blocks, so that memory does not grow with the product of their numbers.
+    """
+    found = np.empty(len(rows), np.float32)
+    others = vectors[columns].T
+    block = max(1, _MOST_SIMILARITIES // len(columns))
+    for start in range(0, len(rows), block):
+        some = rows[start : start + block]
+        similarities = vectors[some] @ others
+        similarities[some[:, None] == columns] = -np.inf
+        found[start : start + block] = np.partition(similarities, -number, axis=1)[:, -number:].mean(axis=1)
     return found
 
 

@@ -228,11 +228,17 @@ def _parse(content: bytes, name: str) -> tuple[Calibration, datetime, dict[str, 
     numbers: dict[str, float] = {}
     for key, (least, most) in _NUMBERS.items():
         value = document[key]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"'{key}' is not a number")
-        if not least <= value <= most or (key == "slope" and value == least):
-            raise ValueError(f"'{key}' is {value:g}, out of range")
-        numbers[key] = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # JSON has integers of any size
+            number = math.inf
+        if not math.isfinite(number):
+            raise ValueError(f"'{key}' is not a number")
+        if not least <= number <= most or (key == "slope" and number == least):
+            raise ValueError(f"'{key}' is {number:g}, out of range")
+        numbers[key] = number
     try:
         created = datetime.fromisoformat(document["created"])
     except ValueError:

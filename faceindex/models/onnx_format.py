@@ -1,7 +1,7 @@
-"""Change the shapes that an ONNX file declares, without the package onnx.
+"""Change the shapes that an ONNX file declares, and find references to other files, without the package onnx.
 
 An ONNX file is a protocol-buffer message: a sequence of fields, each a key (field number and wire type) and a
-value. Only the fields on the way to the declared shapes are read; all others are copied as they are. Sources:
+value. Only the fields on the way to what is needed are read; all others are copied as they are. Sources:
 https://protobuf.dev/programming-guides/encoding/ and the messages in ``onnx/onnx.proto`` of
 https://github.com/onnx/onnx.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from faceindex.errors import WeightsInvalid
 
-__all__ = ["with_free_input"]
+__all__ = ["has_external_data", "with_free_input"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _FIXED_LENGTH = {_FIXED64: 8, _FIXED32: 4}
@@ -26,6 +26,25 @@ _TYPE_TENSOR = 1
 _TENSOR_ELEMENT, _TENSOR_SHAPE = 1, 2
 _SHAPE_DIMENSION = 1
 _DIMENSION_SIZE, _DIMENSION_NAME = 1, 2
+_TENSOR_LOCATION = 14
+
+# Where tensors are: the fields of each message that hold a tensor, or a message that may.
+_TO_TENSORS = {
+    "model": {_MODEL_GRAPH: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "node": {5: "attribute"},
+    "attribute": {
+        5: "tensor",
+        6: "graph",
+        10: "tensor",
+        11: "graph",
+        22: "sparse tensor",
+        23: "sparse tensor",
+    },
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +95,38 @@ def with_free_input(content: bytes, name: str, dimensions: Sequence[int | str]) 
     return b"".join(graph if field.number == _MODEL_GRAPH else field.raw for field in fields)
 
 
+def has_external_data(content: bytes, name: str) -> bool:
+    """Return whether a tensor of an ONNX file is in another file, also in a subgraph or a function.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    name : str
+        Name of the file in errors.
+
+    Raises
+    ------
+    WeightsInvalid
+        If the content is not an ONNX file.
+    """
+    messages = [("model", 0, len(content))]
+    while messages:  # not by recursion: subgraphs may be nested to any depth
+        kind, begin, end = messages.pop()
+        for number, wire_type, _, start, stop in _spans(content, begin, end, name):
+            if kind == "tensor":
+                # DEFAULT is 0 and EXTERNAL 1; no other number is defined.
+                if (
+                    number == _TENSOR_LOCATION
+                    and wire_type == _VARINT
+                    and _read_varint(content, start, name)[0]
+                ):
+                    return True
+            elif wire_type == _BYTES and number in _TO_TENSORS[kind]:
+                messages.append((_TO_TENSORS[kind][number], start, stop))
+    return False
+
+
 def _declaration(value: bytes, name: str, dimensions: Sequence[int | str] | None) -> bytes:
     """Return the declaration of an input or output with other dimensions; None removes them."""
     parts = []
@@ -108,8 +159,17 @@ def _dimension(size: int | str) -> bytes:
 
 def _fields(content: bytes, name: str) -> Iterator[_Field]:
     """Yield the fields of a message."""
-    at = 0
-    while at < len(content):
+    for number, wire_type, start, value_start, stop in _spans(content, 0, len(content), name):
+        yield _Field(number, wire_type, content[start:stop], content[value_start:stop])
+
+
+def _spans(content: bytes, begin: int, end: int, name: str) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield the fields of the message in a part of the content, without copies.
+
+    Each is its number, its wire type, and the positions of its key, of its value and after it.
+    """
+    at = begin
+    while at < end:
         start = at
         key, at = _read_varint(content, at, name)
         wire_type = key & 7
@@ -123,9 +183,9 @@ def _fields(content: bytes, name: str) -> Iterator[_Field]:
             at += _FIXED_LENGTH[wire_type]
         else:
             raise _invalid(name, f"byte {start:,} starts no field")
-        if at > len(content):
+        if at > end:
             raise _invalid(name, "it ends in the middle of a field")
-        yield _Field(key >> 3, wire_type, content[start:at], content[value_start:at])
+        yield key >> 3, wire_type, start, value_start, at
 
 
 def _read_varint(content: bytes, at: int, name: str) -> tuple[int, int]:

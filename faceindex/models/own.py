@@ -1,7 +1,7 @@
 """The user's own embedders: ONNX files in the folder of weight files, each with a description.
 
-``NAME.onnx`` is the network, ``NAME.embedder.json`` its description: SHA-256, dimension, and how to make the
-input. The input is described in full, so a later version of the built-in embedder that it was taken from
+``NAME.own.onnx`` is the network, ``NAME.embedder.json`` its description: SHA-256, dimension, and how to make
+the input. The input is described in full, so a later version of the built-in embedder that it was taken from
 changes nothing. `faceindex.embed.own.add_embedder` adds an embedder, because it runs the network.
 """
 
@@ -27,8 +27,10 @@ __all__ = ["OwnEmbedder", "find_own_embedder", "is_valid_name", "own_embedders",
 
 _SCHEMA = "faceindex/own-embedder/1"
 _SUFFIX = ".embedder.json"
+_NETWORK_SUFFIX = ".own.onnx"  # of no published file: an own embedder may have the name of one
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MOST_BYTES = 1 << 16  # of a description; ours have about 400
+_MOST_INTEGER = 1 << 53  # JSON has integers of any size; larger ones than this are not exact as float
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -181,7 +183,7 @@ def remove_own(name: str) -> Path:
         raise UnknownModel(
             f"There is no embedder of your own named '{name}'.", f"Your own embedders: {names}."
         )
-    network = own.path.with_name(f"{name}.onnx")
+    network = own.path.with_name(f"{name}{_NETWORK_SUFFIX}")
     with as_model_error(own.path.parent):
         own.path.unlink(missing_ok=True)
         network.unlink(missing_ok=True)
@@ -221,7 +223,9 @@ def _parse(text: str, name: str) -> EmbedderSpec:
         calibration=None,
         licence="that of your file",
         weights=(
-            WeightFile(f"{name}.onnx", document["bytes"], document["sha256"], source="your own copy"),
+            WeightFile(
+                f"{name}{_NETWORK_SUFFIX}", document["bytes"], document["sha256"], source="your own copy"
+            ),
             SHAPE_PREDICTOR,
         ),
         scale=PixelScale(mean, divisor),
@@ -240,6 +244,9 @@ def _check_types(text: str) -> Mapping[str, Any]:
     if not isinstance(document, dict) or set(document) != set(_FIELDS):
         raise ValueError(f"it is not an object with the fields {', '.join(_FIELDS)}")
     for field, types in _FIELDS.items():
-        if not isinstance(document[field], types) or isinstance(document[field], bool):
-            raise ValueError(f"its {field} is {document[field]!r}")
+        value = document[field]
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise ValueError(f"its {field} is {value!r}")
+        if isinstance(value, int) and abs(value) > _MOST_INTEGER:
+            raise ValueError(f"its {field} is too large")
     return document

@@ -343,19 +343,21 @@ class TestOwnEmbedder:
     def test_it_is_added_listed_used_and_removed(self, run, album, folder: Path, index_album) -> None:
         result = run("models", "add", "mine", "network.onnx", "--embedder", "--like", "arcface")
         assert result.exit_code == 0
-        assert result.stdout == f"added: {folder / 'mine.onnx'}\nmine: 40 dimensions, input as for arcface\n"
+        assert (
+            result.stdout == f"added: {folder / 'mine.own.onnx'}\nmine: 40 dimensions, input as for arcface\n"
+        )
         text = run("models").stdout
         assert "40 dimensions; licence that of your file; not run by us; weights found" in text
         assert run("models", "verify", "mine").stdout.startswith("ok")
-        assert run("models", "path", "mine").stdout.splitlines()[0] == str(folder / "mine.onnx")
+        assert run("models", "path", "mine").stdout.splitlines()[0] == str(folder / "mine.own.onnx")
 
         assert run("index", "album", "--detector", "fake", "--embedder", "mine").exit_code == 0
         status = json.loads(run("status", "--json").stdout)
         digest = hashlib.sha256(onnx_files.embedder(40)).hexdigest()
-        assert status["weights"]["mine.onnx"] == digest
+        assert status["weights"]["mine.own.onnx"] == digest
 
         result = run("models", "remove", "mine", "--json")
-        assert json.loads(result.stdout)["path"] == str(folder / "mine.onnx")
+        assert json.loads(result.stdout)["path"] == str(folder / "mine.own.onnx")
         assert not list(folder.glob("mine*"))
         status = json.loads(run("status", "--json").stdout)
         assert any("if it was your own" in each["remedy"] for each in status["missing"])
@@ -367,7 +369,7 @@ class TestOwnEmbedder:
         assert document == {
             "schema": "faceindex/models-add/1",
             "model": "mine",
-            "path": str(folder / "mine.onnx"),
+            "path": str(folder / "mine.own.onnx"),
             "verified": True,
             "like": "sface",
         }

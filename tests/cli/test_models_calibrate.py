@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -134,6 +136,34 @@ def test_too_few_pairs(run: Callable[..., Any], uncalibrated: str, album: Path) 
     alone = run("models", "calibrate", uncalibrated)
     assert alone.exit_code == 1
     assert "0 pairs of faces on 0 photos" in " ".join(alone.stderr.split())
+    assert not calibration_path(uncalibrated).exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to one process")
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_leaves_no_index_and_no_calibration(
+    start: Callable[..., Any],
+    uncalibrated: str,
+    people: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    times: int,
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    program = "from faceindex import models; models.register(fakes.UNCALIBRATED)"
+    command = ("models", "calibrate", uncalibrated, people, "--detector", "fake", "-v")
+    process = start(*command, delay=0.05, before=program)
+    assert next(line for line in process.stderr if b": 1 face" in line)
+    assert list((tmp_path / "temporary").glob("faceindex-*"))
+    process.send_signal(signal.SIGTERM)
+    if times == 2:
+        assert next(line for line in process.stderr if b"Stopping" in line)
+        process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == (1 if times == 1 else 128 + signal.SIGTERM), err
+    assert (b"nothing was measured" in err) == (times == 1)
+    assert not list((tmp_path / "temporary").glob("faceindex-*"))
     assert not calibration_path(uncalibrated).exists()
 
 

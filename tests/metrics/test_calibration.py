@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -108,6 +110,18 @@ class TestMislabelled:
         people[0] = 1
         people[3:5] = 2
         assert not mislabelled(vectors[:6], people[:6]).any()
+
+    def test_memory_does_not_grow_with_the_square_of_the_faces(self) -> None:
+        vectors, people = album(3, 2_000, noise=0.4, dimension=16)
+        people[5] = 1
+        tracemalloc.start()
+        try:
+            found = mislabelled(vectors, people)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert np.flatnonzero(found).tolist() == [5]
+        assert peak < 60e6  # all faces by those of one person are 48 MB, and twice that to sort them
 
 
 class TestConsensus:

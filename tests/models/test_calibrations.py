@@ -90,6 +90,7 @@ def test_impossible_numbers_are_refused(spec: models.EmbedderSpec, number: dict[
         (lambda d: {k: v for k, v in d.items() if k != "slope"}, "'slope' is missing"),
         (lambda d: {**d, "slope": "31.5"}, "'slope' is not a number"),
         (lambda d: {**d, "slope": True}, "'slope' is not a number"),
+        (lambda d: {**d, "slope": 10**400}, "'slope' is not a number"),
         (lambda d: {**d, "slope": -1}, "'slope' is -1, out of range"),
         (lambda d: {**d, "midpoint": 7}, "'midpoint' is 7, out of range"),
         (lambda d: json.dumps(d).replace("31.5", "NaN"), "'slope' is not a number"),

@@ -19,6 +19,7 @@ from faceindex import models
 from faceindex.embed.own import add_embedder, templates
 from faceindex.errors import BrokenModel, ModelError, UnknownModel, UsageError, WeightsInvalid
 from faceindex.models import Alignment, PixelScale, plugins, weights_folder
+from faceindex.models.builtin import BUILTIN
 from faceindex.models.own import own_embedders, remove_own
 
 CONTENT = onnx_files.embedder(40)
@@ -50,7 +51,7 @@ def test_an_embedder_is_added_found_and_run(file: Path, folder: Path) -> None:
     assert (spec.dimension, spec.colour, spec.calibration, spec.run_by_us) == (40, "BGR", None, False)
     assert spec.alignment == Alignment("arcface", 112)
     assert spec.scale == PixelScale(127.5, 127.5)
-    assert sorted(path.name for path in folder.iterdir()) == ["mine.embedder.json", "mine.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.embedder.json", "mine.own.onnx"]
     chips = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
     vectors, norms = models.load(spec, device="cpu").embed(chips)
     expected = onnx_files.expected(chips, 40, mean=127.5, divisor=127.5, bgr=True)
@@ -114,13 +115,13 @@ def test_another_file_of_the_same_name_is_kept(
     monkeypatch.setenv("FACEINDEX_WEIGHTS", str(named))
     for place in (folder, named):
         place.mkdir(parents=True)
-        (place / "mine.onnx").write_bytes(b"something else")
+        (place / "mine.own.onnx").write_bytes(b"something else")
         with pytest.raises(UsageError, match="exists and is another file"):
             add_embedder("mine", file, like="sface")
-        assert (place / "mine.onnx").read_bytes() == b"something else"
+        assert (place / "mine.own.onnx").read_bytes() == b"something else"
         assert not description(folder).exists()
-        (place / "mine.onnx").unlink()
-    (folder / "mine.onnx").write_bytes(CONTENT)  # as after a crash between the two files
+        (place / "mine.own.onnx").unlink()
+    (folder / "mine.own.onnx").write_bytes(CONTENT)  # as after a crash between the two files
     assert add_embedder("mine", file, like="sface").name == "mine"
 
 
@@ -166,8 +167,8 @@ def test_a_folder_that_cannot_be_written(file: Path, folder: Path) -> None:
 def test_a_changed_network_is_refused(file: Path, folder: Path) -> None:
     spec = add_embedder("mine", file, like="arcface")
     assert models.pinned_sha256(spec.weights[0]) == hashlib.sha256(CONTENT).hexdigest()
-    (folder / "mine.onnx").write_bytes(onnx_files.embedder(40, scale=2))
-    with pytest.raises(WeightsInvalid, match=r"mine\.onnx is not the published"):
+    (folder / "mine.own.onnx").write_bytes(onnx_files.embedder(40, scale=2))
+    with pytest.raises(WeightsInvalid, match=r"mine\.own\.onnx is not the published"):
         models.load(spec, device="cpu")
 
 
@@ -188,6 +189,9 @@ def test_a_changed_network_is_refused(file: Path, folder: Path) -> None:
         ({"mean": float("nan")}, "scale.mean in its spec is nan"),
         ({"divisor": 0}, "scale.divisor in its spec is 0"),
         ({"divisor": "1"}, "its divisor is '1'"),
+        ({"divisor": 10**400}, "its divisor is too large"),
+        ({"threshold": -(10**400)}, "its threshold is too large"),
+        ({"bytes": 10**400}, "its bytes is too large"),
         ({"threshold": float("inf")}, "threshold in its spec is inf"),
         ({"target": "os:system"}, "not an object with the fields"),
     ],
@@ -264,10 +268,23 @@ def test_a_package_that_offers_the_same_name_later(file: Path, monkeypatch: pyte
 def test_removing(file: Path, folder: Path) -> None:
     add_embedder("mine", file, like="arcface")
     (folder / "keep.onnx").write_bytes(b"another file")
-    assert remove_own("mine") == folder / "mine.onnx"
+    assert remove_own("mine") == folder / "mine.own.onnx"
     assert [path.name for path in folder.iterdir()] == ["keep.onnx"]
     assert "mine" not in models.names("embedder")
     for name in ("mine", "keep", "dlib", "../keep"):
         with pytest.raises(UnknownModel, match="no embedder of your own"):
             remove_own(name)
     assert (folder / "keep.onnx").exists()
+
+
+@pytest.mark.parametrize("name", ["w600k_r50", "face_detection_yunet_2026may"])
+def test_the_published_file_of_another_model_is_left_alone(file: Path, folder: Path, name: str) -> None:
+    published = {weight.name for spec in BUILTIN for weight in getattr(spec, "weights", ())}
+    assert f"{name}.onnx" in published
+    spec = add_embedder(name, file, like="arcface")
+    assert spec.weights[0].name not in published
+    (folder / f"{name}.onnx").write_bytes(b"the published file")  # as `faceindex models fetch` stores it
+    assert models.load(spec, device="cpu").spec == spec
+    remove_own(name)
+    assert (folder / f"{name}.onnx").read_bytes() == b"the published file"
+    assert not (folder / spec.weights[0].name).exists()
