@@ -271,5 +271,5 @@ def test_a_file_declared_for_one_size_gives_the_same_faces(
 def test_the_input_of_a_long_line_of_pixels_is_bounded() -> None:
     for shape in ((1, 4_000_000), (4_000_000, 1), (3000, 4000)):
         levels = yunet._levels(0, np.zeros((*shape, 3), np.uint8), 10.0)
-        sizes = [yunet.canvas(level.pixels.shape[:2]) for level in levels]
+        sizes = [canvas(level.pixels.shape[:2]) for level in levels]
         assert max(height * width for height, width in sizes) < 1.1 * yunet.MOST_PIXELS
