@@ -38,7 +38,7 @@ from faceindex.types import F32, Detections, Image
 __all__ = ["LandmarkNet"]
 
 _SIDE = 48  # pixels of O-Net's input
-# Crops with more pixels than this many times `_SIDE` lose rows and columns before they are averaged.
+# Crops with more pixels than this many times `_SIDE` lose rows and columns before they are reduced.
 _MOST_TIMES = 8
 # O-Net's own threshold for a face: below it, its landmarks are not those of a face.
 _THRESHOLD = 0.7
@@ -122,23 +122,22 @@ def _cut(image: Image, box: F32) -> tuple[Tensor, F32]:
     Returns
     -------
     crop : (3, 48, 48) float32 tensor
-        ``(x - 127.5) / 128``, averaged over the pixels below each of its own. The part of the square that
-        lies on the image is stretched to the whole crop, as MTCNN does it.
+        ``(x - 127.5) / 128``. The part of the square that lies on the image is stretched to the whole crop,
+        as MTCNN does it.
     square : (4,) float32
         ``x1 y1 x2 y2`` of the square.
     """
     height, width = image.shape[:2]
-    centre = (box[:2] + box[2:]) / 2
-    half = max(float((box[2:] - box[:2]).max()) / 2, 1.0)
-    square = np.concatenate([centre - half, centre + half]).astype(np.float32)
-    whole = np.trunc(square).astype(np.int64)
-    x1, y1 = (int(np.clip(low, 0, size - 1)) for low, size in zip(whole[:2], (width, height), strict=True))
-    x2, y2 = (
-        int(np.clip(high, low + 1, size))
-        for high, low, size in zip(whole[2:], (x1, y1), (width, height), strict=True)
-    )
+    left, top, right, bottom = map(float, box)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    half = max(right - left, bottom - top, 2.0) / 2
+    x1 = min(max(int(x - half), 0), width - 1)
+    y1 = min(max(int(y - half), 0), height - 1)
+    x2 = min(max(int(x + half), x1 + 1), width)
+    y2 = min(max(int(y + half), y1 + 1), height)
     step = max(1, min(x2 - x1, y2 - y1) // (_MOST_TIMES * _SIDE))
-    pixels = np.ascontiguousarray(image[y1:y2:step, x1:x2:step])
-    planes = torch.from_numpy(pixels).permute(2, 0, 1).float()
-    crop = functional.interpolate(planes[None], size=(_SIDE, _SIDE), mode="area")[0]
+    pixels = np.require(image[y1:y2:step, x1:x2:step], requirements=["C", "W"])
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    crop = functional.interpolate(planes, size=(_SIDE, _SIDE), mode="bilinear", antialias=True)[0].float()
+    square = np.array([x - half, y - half, x + half, y + half], np.float32)
     return crop.sub_(127.5).div_(128), square
