@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from faceindex.errors import UsageError
 from faceindex.models.spec import EmbedderSpec
 from faceindex.types import F32, U8
 
-__all__ = ["check_chips", "to_unit_length"]
+if TYPE_CHECKING:
+    from faceindex.devices import BatchSize
+
+__all__ = ["check_chips", "run_in_passes", "to_unit_length"]
 
 
 def check_chips(chips: U8, spec: EmbedderSpec) -> None:
@@ -26,6 +32,33 @@ def check_chips(chips: U8, spec: EmbedderSpec) -> None:
             f"not {chips.shape} and {chips.dtype}.",
             "Cut the chips with faceindex.align.cut_chips.",
         )
+
+
+def run_in_passes(chips: U8, spec: EmbedderSpec, batch: BatchSize, run: Callable[[U8], F32]) -> F32:
+    """Check chips and pass them through a network, as many at a time as fit into memory.
+
+    Parameters
+    ----------
+    chips : (n, s, s, 3) uint8
+        n may be 0.
+    spec : EmbedderSpec
+    batch : BatchSize
+    run : callable
+        Takes some of the chips and returns their outputs.
+
+    Returns
+    -------
+    (n, d) float32
+
+    Raises
+    ------
+    UsageError
+        As `check_chips`.
+    """
+    check_chips(chips, spec)
+    if not len(chips):
+        return np.empty((0, spec.dimension), np.float32)
+    return np.concatenate(batch.run(len(chips), lambda part: run(chips[part])))
 
 
 def to_unit_length(outputs: F32) -> tuple[F32, F32]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from faceindex.devices import BatchSize, half_precision
-from faceindex.embed.chips import check_chips, to_unit_length
+from faceindex.embed.chips import run_in_passes, to_unit_length
 from faceindex.errors import WeightsInvalid
 from faceindex.models.dlib_format import read_metric_network
 from faceindex.models.dlib_layers import (
@@ -180,20 +180,8 @@ class DlibResNet:
         UsageError
             If the chips have another shape or dtype.
         """
-        check_chips(chips, self.spec)
-
-        def compute(part: slice) -> Tensor:
-            batch = torch.from_numpy(np.require(chips[part], requirements=["C", "W"]))
-            # A permuted (n, h, w, 3) array is already in channels_last order.
-            x = batch.to(self._device).permute(0, 3, 1, 2).to(self._dtype)
-            outputs: Tensor = self._network(x).cpu()
-            return outputs
-
-        if not len(chips):
-            return np.empty((0, self.spec.dimension), np.float32)
         with torch.inference_mode():
-            found: F32 = torch.cat(self._batch.run(len(chips), compute)).numpy()
-        return found
+            return run_in_passes(chips, self.spec, self._batch, self._pass)
 
     def embed(self, chips: U8) -> tuple[F32, F32]:
         """Embed aligned faces.
@@ -216,6 +204,14 @@ class DlibResNet:
             If the chips have another shape or dtype.
         """
         return to_unit_length(self.outputs(chips))
+
+    def _pass(self, chips: U8) -> F32:
+        """Pass chips through the network together."""
+        batch = torch.from_numpy(np.require(chips, requirements=["C", "W"]))
+        # A permuted (n, h, w, 3) array is already in channels_last order.
+        x = batch.to(self._device).permute(0, 3, 1, 2).to(self._dtype)
+        outputs: F32 = self._network(x).cpu().numpy()
+        return outputs
 
 
 def _convolution(folded: _Folded, *, stride: int, padding: int) -> nn.Conv2d:

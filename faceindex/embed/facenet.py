@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from faceindex.devices import BatchSize, half_precision
-from faceindex.embed.chips import check_chips, to_unit_length
+from faceindex.embed.chips import run_in_passes, to_unit_length
 from faceindex.embed.facenet_net import InceptionResnetV1
 from faceindex.models.spec import EmbedderSpec
 from faceindex.state_dicts import load_network
@@ -82,11 +82,8 @@ class Facenet:
         UsageError
             If the chips have another shape or dtype.
         """
-        check_chips(chips, self.spec)
-        if not len(chips):
-            return np.empty((0, self.spec.dimension), np.float32)
         with torch.inference_mode():
-            return np.concatenate(self._batch.run(len(chips), lambda part: self._pass(chips[part])))
+            return run_in_passes(chips, self.spec, self._batch, self._pass)
 
     def embed(self, chips: U8) -> tuple[F32, F32]:
         """Embed aligned faces.

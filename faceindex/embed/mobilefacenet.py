@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from faceindex.devices import BatchSize
-from faceindex.embed.chips import check_chips, to_unit_length
+from faceindex.embed.chips import run_in_passes, to_unit_length
 from faceindex.embed.mobilefacenet_net import SIZE, TorchNetwork
 from faceindex.models.spec import EmbedderSpec
 from faceindex.types import F32, U8
@@ -71,9 +71,6 @@ class MobileFaceNet:
         UsageError
             If the chips have another shape or dtype.
         """
-        check_chips(chips, self.spec)
-        if not len(chips):
-            return np.empty((0, self.spec.dimension), np.float32)
         with torch.inference_mode():
             if self._device.type == "cpu" and self._folded is None:
                 self._chips += len(chips)
@@ -81,7 +78,7 @@ class MobileFaceNet:
                     from faceindex.embed.mobilefacenet_folded import FoldedNetwork  # imports numba
 
                     self._folded = FoldedNetwork(self.spec.weights[0], _BATCH)
-            return np.concatenate(self._batch.run(len(chips), lambda part: self._pass(chips[part])))
+            return run_in_passes(chips, self.spec, self._batch, self._pass)
 
     def embed(self, chips: U8) -> tuple[F32, F32]:
         """Embed aligned faces.

@@ -23,7 +23,7 @@ def templates() -> dict[str, EmbedderSpec]:
     """Return the built-in embedders whose input an own one can have, by the names that `like` accepts.
 
     Besides their own names, these are the names without the part after the last hyphen, such as
-    ``"arcface"``; the first embedder with this beginning is meant.
+    ``"arcface"``: the first embedder whose name begins so.
     """
     usable = [spec for spec in BUILTIN if isinstance(spec, EmbedderSpec) and spec.scale is not None]
     found = {spec.name: spec for spec in usable}

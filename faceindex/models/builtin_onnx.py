@@ -45,6 +45,26 @@ def _elsewhere(file: str, packs: tuple[str, ...], uniface: str) -> tuple[str, ..
     )
 
 
+def _insightface(name: str, summary: str, weight: WeightFile) -> EmbedderSpec:
+    """Describe a network of InsightFace's model zoo."""
+    return EmbedderSpec(
+        name=name,
+        target=ONNX_TARGET,
+        summary=summary,
+        dimension=512,
+        alignment=_ARCFACE,
+        colour="RGB",
+        normalisation=_UNIT_TEXT,
+        threshold=0.28,
+        threshold_source=_INSIGHTFACE_THRESHOLD,
+        calibration=None,
+        licence=_INSIGHTFACE_LICENCE,
+        weights=(weight, SHAPE_PREDICTOR),
+        scale=_UNIT,
+        run_by_us=False,
+    )
+
+
 ONNX_EMBEDDERS: tuple[EmbedderSpec, ...] = (
     EmbedderSpec(
         name="sface",
@@ -76,57 +96,29 @@ ONNX_EMBEDDERS: tuple[EmbedderSpec, ...] = (
         scale=PixelScale(mean=0, divisor=1),
         run_by_us=False,
     ),
-    EmbedderSpec(
-        name="arcface-r50",
-        target=ONNX_TARGET,
-        summary="ArcFace (Deng et al. 2019), ResNet-50 trained on WebFace600K: InsightFace's buffalo_l",
-        dimension=512,
-        alignment=_ARCFACE,
-        colour="RGB",
-        normalisation=_UNIT_TEXT,
-        threshold=0.28,
-        threshold_source=_INSIGHTFACE_THRESHOLD,
-        calibration=None,
-        licence=_INSIGHTFACE_LICENCE,
-        weights=(
-            WeightFile(
-                name="w600k_r50.onnx",
-                size=174_383_860,
-                sha256="4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
-                source=_INSIGHTFACE.format(pack="buffalo_l", file="w600k_r50.onnx"),
-                url="https://huggingface.co/immich-app/buffalo_l/resolve/main/recognition/model.onnx",
-                elsewhere=_elsewhere("w600k_r50.onnx", ("buffalo_l", "buffalo_m"), "arcface_resnet.onnx"),
-            ),
-            SHAPE_PREDICTOR,
+    _insightface(
+        "arcface-r50",
+        "ArcFace (Deng et al. 2019), ResNet-50 trained on WebFace600K: InsightFace's buffalo_l",
+        WeightFile(
+            name="w600k_r50.onnx",
+            size=174_383_860,
+            sha256="4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
+            source=_INSIGHTFACE.format(pack="buffalo_l", file="w600k_r50.onnx"),
+            url="https://huggingface.co/immich-app/buffalo_l/resolve/main/recognition/model.onnx",
+            elsewhere=_elsewhere("w600k_r50.onnx", ("buffalo_l", "buffalo_m"), "arcface_resnet.onnx"),
         ),
-        scale=_UNIT,
-        run_by_us=False,
     ),
-    EmbedderSpec(
-        name="arcface-mbf",
-        target=ONNX_TARGET,
-        summary="ArcFace, MobileFaceNet trained on WebFace600K: InsightFace's buffalo_s",
-        dimension=512,
-        alignment=_ARCFACE,
-        colour="RGB",
-        normalisation=_UNIT_TEXT,
-        threshold=0.28,
-        threshold_source=_INSIGHTFACE_THRESHOLD,
-        calibration=None,
-        licence=_INSIGHTFACE_LICENCE,
-        weights=(
-            WeightFile(
-                name="w600k_mbf.onnx",
-                size=13_616_099,
-                sha256="9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f",
-                source=_INSIGHTFACE.format(pack="buffalo_s", file="w600k_mbf.onnx"),
-                url="https://huggingface.co/immich-app/buffalo_s/resolve/main/recognition/model.onnx",
-                elsewhere=_elsewhere("w600k_mbf.onnx", ("buffalo_s", "buffalo_sc"), "arcface_mnet.onnx"),
-            ),
-            SHAPE_PREDICTOR,
+    _insightface(
+        "arcface-mbf",
+        "ArcFace, MobileFaceNet trained on WebFace600K: InsightFace's buffalo_s",
+        WeightFile(
+            name="w600k_mbf.onnx",
+            size=13_616_099,
+            sha256="9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f",
+            source=_INSIGHTFACE.format(pack="buffalo_s", file="w600k_mbf.onnx"),
+            url="https://huggingface.co/immich-app/buffalo_s/resolve/main/recognition/model.onnx",
+            elsewhere=_elsewhere("w600k_mbf.onnx", ("buffalo_s", "buffalo_sc"), "arcface_mnet.onnx"),
         ),
-        scale=_UNIT,
-        run_by_us=False,
     ),
     EmbedderSpec(
         name="adaface-ir18",
