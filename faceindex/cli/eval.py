@@ -25,10 +25,11 @@ from faceindex.documents import Json
 
 if TYPE_CHECKING:
     from faceindex.api import Face, FaceIndex
+    from faceindex.evaluation.boxes import MatchedBoxes
     from faceindex.evaluation.labelled import Labelled
     from faceindex.evaluation.report import ClusterScores, Evaluation
     from faceindex.evaluation.sweep import Sweep
-    from faceindex.metrics import OpenSet
+    from faceindex.metrics import Bin, Interval, OpenSet
 
 __all__ = ["evaluate"]
 
@@ -41,8 +42,8 @@ def evaluate(
         typer.Option(
             metavar="CSV",
             callback=expand_home,
-            help="A CSV file of people's names with the columns photo,label or face,label. Without it, a "
-            "photo's label is the name of its folder.",
+            help="A CSV file of people's names with the columns photo,label or face,label, or "
+            "photo,x1,y1,x2,y2,label for boxes. Without it, a photo's label is the name of its folder.",
         ),
     ] = None,
     face: Annotated[
@@ -69,7 +70,12 @@ def evaluate(
         ),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Print all people and confusions, not only the worst.")
+        bool,
+        typer.Option(
+            "--all",
+            help="Print all people and confusions, not only the worst, and the scores by size and quality of "
+            "the face.",
+        ),
     ] = False,
     repeats: Annotated[
         int,
@@ -88,8 +94,9 @@ def evaluate(
     """Score clusters and identification on labelled photos.
 
     For each person: the cluster with most of their photos, the share of their photos in it, and the number
-    of other people's labelled faces in it. Overall: B-cubed, pairwise and V-measure scores, people who share
-    a cluster, and how often identification is right, with and without strangers. Nothing is changed.
+    of other people's labelled faces in it. Overall: B-cubed, pairwise and V-measure scores, faces of one
+    photo in one cluster, clusters of faces without a label, people who share a cluster, and how often
+    identification is right, with and without strangers. Nothing is changed.
 
     Example: faceindex eval --labels people.csv
     """
@@ -134,6 +141,8 @@ def _named_faces(index: FaceIndex, result: Evaluation, absolute: bool) -> dict[i
     """Return the faces that the answer names, by their position in the table of the index."""
     named = {int(i) for confusion in result.confusions for i in confusion.misplaced}
     named.update(int(result.labelled.positions[i]) for i in result.top_one.wrong)
+    if result.labelled.boxes is not None:
+        named.update(result.labelled.boxes.without_box)
     return {
         i: replace(face, photo=face.path) if absolute else face for i, face in enumerate(index) if i in named
     }
@@ -156,6 +165,7 @@ def _print_json(
         photos_without_face=sum(person.no_face for person in result.people),
         photos_unreadable=labelled.unreadable,
         faces=len(labelled.positions),
+        boxes=None if labelled.boxes is None else _boxes_as_json(labelled.boxes, faces),
         warnings=labelled.warnings,
         faces_since_clustering=result.unseen,
         clustering={
@@ -163,10 +173,21 @@ def _print_json(
             "parameters": dict(clustering.params),
             "seed": clustering.seed,
             **_scores_as_json(result.scores),
+            "bcubed_f_interval": _interval_as_json(result.interval),
             "people": len(result.people),
             "accuracy": result.accuracy,
             "accuracy_one_to_one": result.own_accuracy,
         },
+        album={
+            "faces": result.album.faces,
+            "doubles": result.album.doubles,
+            "junk": result.album.junk,
+            "junk_clusters": result.album.junk_clusters,
+            "people_per_cluster": result.album.people_per_cluster,
+            "clusters_per_person": result.album.clusters_per_person,
+        },
+        by_size=[_bin_as_json(found) for found in result.by_size],
+        by_quality=[_bin_as_json(found) for found in result.by_quality],
         people=[
             {
                 "person": person.name,
@@ -228,6 +249,33 @@ def _scores_as_json(scores: ClusterScores) -> dict[str, Json]:
         "clusters": scores.clusters,
         "singletons": scores.singletons,
         "unclustered": scores.unclustered,
+    }
+
+
+def _interval_as_json(interval: Interval | None) -> Json:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def _bin_as_json(found: Bin) -> Json:
+    score = found.bcubed
+    return {
+        "from": finite(found.low),
+        "to": finite(found.high),
+        "faces": found.faces,
+        "people": found.people,
+        "bcubed": {"precision": score.precision, "recall": score.recall, "f": score.f},
+        "bcubed_f_interval": _interval_as_json(found.interval),
+    }
+
+
+def _boxes_as_json(matched: MatchedBoxes, faces: dict[int, Face]) -> Json:
+    return {
+        "boxes": len(matched.boxes),
+        "photos": matched.photos,
+        "without_face": [
+            {"line": box.line, "photo": box.name, "label": box.label} for box in matched.without_face
+        ],
+        "faces_without_box": [_face_as_json(faces[i]) for i in matched.without_box],
     }
 
 

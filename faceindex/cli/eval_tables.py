@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isinf
 from typing import TYPE_CHECKING
 
 from faceindex.cli.render import Output, columns, count
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from faceindex.api import Face
     from faceindex.evaluation.report import ClusterScores, Evaluation
     from faceindex.evaluation.sweep import Sweep
-    from faceindex.metrics import Confusion, OperatingPoint, Person
+    from faceindex.metrics import Bin, Confusion, Interval, OperatingPoint, Person
 
 __all__ = ["print_evaluation", "print_sweep"]
 
@@ -25,6 +26,7 @@ _LABELLED = {
     "all": "every face of each photo",
     None: "each labelled face",
 }
+_IN_BOXES = "the face in each labelled box"
 
 
 def print_evaluation(out: Output, result: Evaluation, faces: Mapping[int, Face], *, every: bool) -> None:
@@ -37,22 +39,34 @@ def print_evaluation(out: Output, result: Evaluation, faces: Mapping[int, Face],
     faces : mapping of int to Face
         The misplaced faces, by their position in the table of the index.
     every : bool
-        Print all people and confusions, not only the worst.
+        Print all people and confusions, not only the worst, and the scores by size and quality of the face.
     """
     labelled = result.labelled
     source = "folder names" if labelled.source == "folders" else labelled.source
     no_face = sum(person.no_face for person in result.people)
     head = f"{count(result.photos, 'photo')} of {count(len(result.people), 'person', 'people')}"
+    if labelled.boxes is not None:
+        head = f"{count(len(labelled.boxes.boxes), 'box', 'boxes')} of "
+        head += f"{count(len(result.people), 'person', 'people')} on {count(labelled.boxes.photos, 'photo')}"
     out.answer(out.styled(head, "bold"))
     left_out = f"; {count(labelled.unreadable, 'unreadable photo')} left out" if labelled.unreadable else ""
+    where, rest = _LABELLED[labelled.face], f"{count(no_face, 'photo')} without one"
+    if labelled.boxes is not None:
+        where = _IN_BOXES
+        rest = f"{count(len(labelled.boxes.without_face), 'box', 'boxes')} without a face, "
+        rest += f"{count(len(labelled.boxes.without_box), 'face')} on these photos without a box"
     out.paragraph(
-        f"(labels from {source}, on {_LABELLED[labelled.face]}: {count(len(labelled.positions), 'face')}; "
-        f"{count(no_face, 'photo')} without one{left_out})"
+        f"(labels from {source}, on {where}: {count(len(labelled.positions), 'face')}; {rest}{left_out})"
     )
     out.answer()
     _print_people(out, result, every=every)
     out.answer()
     _print_scores(out, result)
+    out.answer()
+    _print_album(out, result)
+    if every:
+        _print_bins(out, "By face size, the side of the box", result.by_size, "{:g} px")
+        _print_bins(out, "By face quality", result.by_quality, "{:g}")
     _print_confusions(out, result.confusions, faces, every=every)
     out.answer()
     _print_identification(out, result)
@@ -96,12 +110,14 @@ def _own(person: Person) -> str:
 
 def _print_scores(out: Output, result: Evaluation) -> None:
     scores = result.scores
-    rows = [("", "precision", "recall", "F")]
-    for name, score in (("B-cubed", scores.bcubed), ("pairwise", scores.pairwise)):
-        rows.append((name, f"{score.precision:.4f}", f"{score.recall:.4f}", f"{score.f:.4f}"))
-    v = scores.v_measure
-    rows.append(("", "homogeneity", "completeness", "V"))
-    rows.append(("V-measure", f"{v.homogeneity:.4f}", f"{v.completeness:.4f}", f"{v.v:.4f}"))
+    b, pairs, v = scores.bcubed, scores.pairwise, scores.v_measure
+    rows = [
+        ("", "precision", "recall", "F", "" if result.interval is None else "95 % interval"),
+        ("B-cubed", f"{b.precision:.4f}", f"{b.recall:.4f}", f"{b.f:.4f}", _interval(result.interval)),
+        ("pairwise", f"{pairs.precision:.4f}", f"{pairs.recall:.4f}", f"{pairs.f:.4f}", ""),
+        ("", "homogeneity", "completeness", "V", ""),
+        ("V-measure", f"{v.homogeneity:.4f}", f"{v.completeness:.4f}", f"{v.v:.4f}", ""),
+    ]
     out.answer(out.styled(f"Clusters ({result.clustering.algorithm})", "bold"))
     for line in columns(rows, right=[1, 2, 3], indent=2):
         out.answer(line)
@@ -117,6 +133,59 @@ def _print_scores(out: Output, result: Evaluation) -> None:
         indent=2,
         hang=4,
     )
+
+
+def _interval(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.low:.4f} to {interval.high:.4f}"
+
+
+def _print_album(out: Output, result: Evaluation) -> None:
+    """Print the scores of all faces, with and without a label."""
+    album = result.album
+    unlabelled = album.faces - len(result.labelled.positions)
+    title = f"The whole album ({count(album.faces, 'face')}, {unlabelled:,} without a label)"
+    out.answer(out.styled(title, "bold"))
+    per_cluster = "-" if album.people_per_cluster is None else f"{album.people_per_cluster:.2f}"
+    per_person = "-" if album.clusters_per_person is None else f"{album.clusters_per_person:.2f}"
+    junk = count(album.junk_clusters, "cluster")
+    cells = [
+        ("people per cluster", per_cluster, "among the labelled faces"),
+        ("clusters per person", per_person, "each face in no cluster counts as one"),
+        ("doubles", f"{album.doubles:,}", "further faces of one photo in one cluster"),
+        ("junk", f"{album.junk:,}", f"faces in {junk} with few labelled faces"),
+    ]
+    for line in columns(cells, right=[1], indent=2):
+        out.answer(line)
+
+
+def _print_bins(out: Output, title: str, bins: list[Bin], unit: str) -> None:
+    cells = [
+        (
+            _range(found, unit),
+            f"{found.faces:,}",
+            f"{found.people:,}",
+            f"{found.bcubed.precision:.4f}",
+            f"{found.bcubed.recall:.4f}",
+            f"{found.bcubed.f:.4f}",
+            _interval(found.interval),
+        )
+        for found in bins
+    ]
+    out.answer()
+    out.answer(out.styled(title, "bold"))
+    header = ("", "faces", "people", "precision", "recall", "B-cubed F", "95 % interval")
+    for line in columns(cells, header=header, right=range(1, 6), indent=2):
+        out.answer(line)
+
+
+def _range(found: Bin, unit: str) -> str:
+    if isinf(found.low) and isinf(found.high):
+        return "all"
+    if isinf(found.low):
+        return f"below {unit.format(found.high)}"
+    if isinf(found.high):
+        return f"{unit.format(found.low)} and more"
+    return f"{found.low:g} to {unit.format(found.high)}"
 
 
 def _print_confusions(

@@ -7,13 +7,21 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from faceindex.errors import UsageError
+from faceindex.evaluation.boxes import (
+    COLUMNS,
+    LabelledBox,
+    MatchedBoxes,
+    match_labelled_boxes,
+    parse_box,
+)
+from faceindex.store import FaceTable
 from faceindex.store.photos import Photo
 from faceindex.types import F32, I64, BoolArray
 
@@ -22,26 +30,44 @@ __all__ = ["FaceChoice", "Labels", "choose_faces", "labels_from_csv", "labels_fr
 FaceChoice: TypeAlias = Literal["largest", "center", "all"]
 """The face of a photo that its label applies to."""
 
+_Kind: TypeAlias = Literal["photo", "face", "box"]
+
 _EXAMPLES = 3  # rows listed in a warning
+
+_ALIASES = {"file": "photo", "name": "label"}  # used if the column itself is missing
+
+_COLUMNS_OF: dict[_Kind, tuple[str, ...]] = {
+    "photo": ("photo", "label"),
+    "face": ("face", "label"),
+    "box": ("photo", *COLUMNS, "label"),
+}
+_CHOICES_OF_COLUMNS = ", ".join([",".join(_COLUMNS_OF["photo"]), ",".join(_COLUMNS_OF["face"])])
+_CHOICES_OF_COLUMNS += f" or {','.join(_COLUMNS_OF['box'])}"
+
+_Row: TypeAlias = tuple[int, str, list[str], str]  # line, photo or face, numbers of the box, label
+_Key: TypeAlias = tuple[Any, ...]  # id of the photo or face, and the box
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Names of people by photo or by face.
+    """Names of people by photo, by face, or by box on a photo.
 
     Attributes
     ----------
-    kind : {"photo", "face"}
-        Whether photos or faces are labelled.
+    kind : {"photo", "face", "box"}
+        What is labelled.
     by_id : dict of int to str
-        Label of each photo or face, by its id.
+        Label of each photo or face, by its id. For boxes, that of each face in a box.
     warnings : list of str
         Reasons to doubt the labels, and kinds of rows that were left out, with their first lines.
+    boxes : MatchedBoxes
+        The boxes and their faces; empty unless `kind` is ``"box"``.
     """
 
-    kind: Literal["photo", "face"]
+    kind: _Kind
     by_id: dict[int, str]
     warnings: list[str]
+    boxes: MatchedBoxes = field(default_factory=MatchedBoxes)
 
 
 def labels_from_folders(photos: Sequence[Photo]) -> Labels:
@@ -59,13 +85,15 @@ def labels_from_folders(photos: Sequence[Photo]) -> Labels:
     return Labels("photo", by_id, warnings)
 
 
-def labels_from_csv(path: str | os.PathLike[str], photos: Sequence[Photo], faces: I64) -> Labels:
-    """Read labels from a CSV file with the columns ``face,label`` or ``photo,label``.
+def labels_from_csv(path: str | os.PathLike[str], photos: Sequence[Photo], table: FaceTable) -> Labels:
+    """Read labels from a CSV file with ``photo,label``, ``face,label`` or ``photo,x1,y1,x2,y2,label``.
 
-    The columns may be in any order, among other columns. In a file with all three, such as the CSV output
-    of ``faceindex faces`` with a column `label` added, `photo` is ignored. A photo may be written as it
-    was named when it was indexed, as an absolute path, relative to the folder of the file, or relative
-    to the indexed folder. The first of these that matches is used.
+    The columns may be in any order, among other columns, and `file` and `name` are accepted for `photo` and
+    `label`. In a file with `face`, such as the CSV output of ``faceindex faces`` with a column `label`
+    added, the photo and the box are ignored. A photo may be written as it was named when it was indexed, as
+    an absolute path, relative to the folder of the file, or relative to the indexed folder. The first of
+    these that matches is used. A box labels the detected face in it, see
+    `faceindex.evaluation.boxes.faces_in_boxes`.
 
     Parameters
     ----------
@@ -73,8 +101,8 @@ def labels_from_csv(path: str | os.PathLike[str], photos: Sequence[Photo], faces
         A file in UTF-8, with or without a byte order mark.
     photos : sequence of Photo
         Photos of the index.
-    faces : (n,) int64
-        Face ids of the index.
+    table : FaceTable
+        Faces of the index.
 
     Returns
     -------
@@ -85,48 +113,57 @@ def labels_from_csv(path: str | os.PathLike[str], photos: Sequence[Photo], faces
     Raises
     ------
     UsageError
-        If the file cannot be read, lacks these columns, gives two labels to one photo or face, or labels
-        nothing that is in the index.
+        If the file cannot be read, lacks these columns, gives two labels to one photo, face or box, has a
+        malformed number, or labels nothing that is in the index.
     """
     path = Path(path)
     rows, kind = _read(path)
-    face_ids = {int(face) for face in faces}
+    face_ids = set(table.face.tolist())
     finder = _PhotoFinder(photos, path)
-    by_id: dict[int, str] = {}
-    first: dict[int, int] = {}
+    by_key: dict[_Key, str] = {}
+    first: dict[_Key, int] = {}
     left_out: dict[str, list[str]] = {"unknown": [], "empty": [], "repeated": []}
-    for line, key, label in rows:
+    for line, written, cells, label in rows:
+        found: _Key | None
+        if kind == "face":
+            face = _face_id(path, line, written)
+            found = (face,) if face in face_ids else None
+        else:
+            box = parse_box(str(path), line, cells) if kind == "box" else ()
+            photo = finder.find(written, line)
+            found = None if photo is None else (photo, *box)
         if not label:
             left_out["empty"].append(f"line {line}")
-            continue
-        if kind == "face":
-            face = _face_id(path, line, key)
-            found = face if face in face_ids else None
+        elif found is None:
+            left_out["unknown"].append(f"line {line}: {written}")
+        elif found not in by_key:
+            by_key[found], first[found] = label, line
+        elif by_key[found] == label:
+            left_out["repeated"].append(f"line {line}: {written}")
         else:
-            found = finder.find(key, line)
-        if found is None:
-            left_out["unknown"].append(f"line {line}: {key}")
-        elif found not in by_id:
-            by_id[found], first[found] = label, line
-        elif by_id[found] == label:
-            left_out["repeated"].append(f"line {line}: {key}")
-        else:
+            what = "this box of " if kind == "box" else ""
             raise UsageError(
-                f"{path}, line {line}: {key} is {label!r}, but {by_id[found]!r} in line {first[found]}.",
-                f"Give each {kind} one label, or label single faces with the columns face,label.",
+                f"{path}, line {line}: {what}{written} is {label!r}, but {by_key[found]!r} in line "
+                f"{first[found]}.",
+                "Give each box one label."
+                if kind == "box"
+                else f"Give each {kind} one label, or label single faces with the columns face,label.",
             )
-    if not by_id:
+    noun = "face" if kind == "face" else "photo"
+    if not by_key:
         if left_out["unknown"]:
             raise UsageError(
-                f"None of the {len(left_out['unknown']):,} {kind}s in {path} is in the index "
-                f"({left_out['unknown'][0]}).",
-                "Write photos as in the output of `faceindex faces`, or as absolute paths."
-                if kind == "photo"
-                else "Use the face ids in the output of `faceindex faces`.",
+                f"None of the {len(left_out['unknown']):,} {noun}s in {path} is in the index "
+                f"({left_out['unknown'][0]})."
+                if kind != "box"
+                else f"None of the photos in {path} is in the index ({left_out['unknown'][0]}).",
+                "Use the face ids in the output of `faceindex faces`."
+                if kind == "face"
+                else "Write photos as in the output of `faceindex faces`, or as absolute paths.",
             )
-        raise UsageError(f"{path} has no labels.", f"Add rows of {kind},label.")
+        raise UsageError(f"{path} has no labels.", f"Add rows of {','.join(_COLUMNS_OF[kind])}.")
     reasons = {
-        "unknown": f"with a {kind} that is not in the index",
+        "unknown": f"with a {noun} that is not in the index",
         "empty": "without a label",
         "repeated": f"with the same {kind} and label as an earlier row",
     }
@@ -135,7 +172,12 @@ def labels_from_csv(path: str | os.PathLike[str], photos: Sequence[Photo], faces
         for reason, entries in left_out.items()
         if entries
     ]
-    return Labels(kind, by_id, warnings)
+    if kind != "box":
+        return Labels(kind, {key[0]: label for key, label in by_key.items()}, warnings)
+    names = {photo.id: photo.name for photo in photos}
+    boxes = [LabelledBox(first[key], key[0], names[key[0]], label, key[1:]) for key, label in by_key.items()]
+    matched = match_labelled_boxes(boxes, table.face, table.photo, table.boxes)
+    return Labels(kind, matched.label_of, warnings, matched)
 
 
 def choose_faces(
@@ -215,21 +257,23 @@ def _unique(named: Iterable[tuple[str, int]]) -> tuple[dict[str, int], set[str]]
     }
 
 
-def _read(path: Path) -> tuple[list[tuple[int, str, str]], Literal["photo", "face"]]:
-    """Return line, key and label of each row, and whether the keys are photos or faces."""
+def _read(path: Path) -> tuple[list[_Row], _Kind]:
+    """Return the rows, and what their labels belong to."""
     try:
         # File names may contain bytes that are not UTF-8; `faceindex faces` prints them unchanged.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.reader(file)
-            header = [name.strip().lower() for name in next(reader, [])]
-            kind: Literal["photo", "face"] = "face" if "face" in header else "photo"
-            if kind not in header or "label" not in header:
-                found = ", ".join(header)[:80] if header else "none"
+            first_line = [name.strip().lower() for name in next(reader, [])]
+            header = [_column(name, first_line) for name in first_line]
+            kind: _Kind = "face" if "face" in header else "box" if "x1" in header else "photo"
+            missing = [name for name in _COLUMNS_OF[kind] if name not in header]
+            if missing:
+                found = ", ".join(first_line)[:80] if first_line else "none"
                 raise UsageError(
-                    f"{path} needs the columns photo,label or face,label, but its first line has: {found}.",
+                    f"{path} needs the columns {_CHOICES_OF_COLUMNS}, but its first line has: {found}.",
                     "Name the columns in the first line, separated by commas.",
                 )
-            rows = list(_rows_of(reader, header.index(kind), header.index("label")))
+            rows = list(_rows_of(reader, [header.index(name) for name in _COLUMNS_OF[kind]]))
     except FileNotFoundError:
         raise UsageError(f"There is no file {path}.", "Pass a CSV file as `labels`.") from None
     except csv.Error as error:
@@ -240,7 +284,7 @@ def _read(path: Path) -> tuple[list[tuple[int, str, str]], Literal["photo", "fac
         raise UsageError(
             f"{path} cannot be read: {error.strerror}.", "Pass a CSV file as `labels`."
         ) from None
-    for line, _, label in rows:
+    for line, *_, label in rows:
         if any("\udc80" <= letter <= "\udcff" for letter in label):
             raise UsageError(
                 f"{path}, line {line}: the label is not text in UTF-8.", "Save it as CSV in UTF-8."
@@ -250,11 +294,18 @@ def _read(path: Path) -> tuple[list[tuple[int, str, str]], Literal["photo", "fac
     return rows, kind
 
 
-def _rows_of(reader: Iterator[list[str]], key: int, label: int) -> Iterator[tuple[int, str, str]]:
+def _column(name: str, header: Sequence[str]) -> str:
+    """Return the name under which a column is used."""
+    alias = _ALIASES.get(name, name)
+    return name if alias in header else alias
+
+
+def _rows_of(reader: Iterator[list[str]], columns: Sequence[int]) -> Iterator[_Row]:
     for row in reader:
         if any(cell.strip() for cell in row):
-            cells = [cell.strip() for cell in row] + [""] * (max(key, label) + 1 - len(row))
-            yield reader.line_num, cells[key], " ".join(cells[label].split())  # type: ignore[attr-defined]
+            cells = [cell.strip() for cell in row] + [""] * (max(columns) + 1 - len(row))
+            key, *box, label = (cells[column] for column in columns)
+            yield reader.line_num, key, box, " ".join(label.split())  # type: ignore[attr-defined]
 
 
 def _face_id(path: Path, line: int, key: str) -> int:

@@ -9,7 +9,10 @@ import numpy as np
 from faceindex.errors import EmptyResultError
 from faceindex.evaluation.labelled import Labelled
 from faceindex.metrics import (
+    Album,
+    Bin,
     Confusion,
+    Interval,
     OpenSet,
     Person,
     Scores,
@@ -17,12 +20,16 @@ from faceindex.metrics import (
     TopOne,
     VMeasure,
     bcubed,
+    bcubed_of_faces,
+    bootstrap_f,
     confusions,
     leave_one_out,
     open_set,
     pairwise,
     per_person,
     sample_similarities,
+    score_album,
+    score_bins,
     v_measure,
 )
 from faceindex.models import Calibration
@@ -30,6 +37,10 @@ from faceindex.store import Clustering, FaceTable
 from faceindex.types import F32, I64
 
 __all__ = ["ClusterScores", "Evaluation", "cluster_scores", "evaluate", "similarities"]
+
+# Pixels. Chips of most embedders have 112 to 160 px, and detectors find faces of 20 px and more.
+_SIZES = (30.0, 40.0, 60.0, 80.0, 120.0, 160.0, 240.0, 320.0)
+_QUALITIES = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95)  # most faces of an album have a quality above 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,13 @@ class Evaluation:
     labelled : Labelled
     clustering : Clustering
     scores : ClusterScores
+    interval : Interval or None
+        95 % interval of the B-cubed F in `scores`, by bootstrap over people; None for one person.
+    album : Album
+        Scores of all faces, with and without a label.
+    by_size, by_quality : list of Bin
+        Scores of the labelled faces within the whole clustering, by the side of the box in pixels (the
+        square root of its area), and by the quality.
     people : list of Person
         In alphabetical order.
     confusions : list of Confusion
@@ -84,6 +102,10 @@ class Evaluation:
     labelled: Labelled
     clustering: Clustering
     scores: ClusterScores
+    interval: Interval | None
+    album: Album
+    by_size: list[Bin]
+    by_quality: list[Bin]
     people: list[Person]
     confusions: list[Confusion]
     top_one: TopOne
@@ -156,12 +178,14 @@ def evaluate(
     calibration : Calibration or None
         Calibration of the embedder. Without it, the figures at the default threshold are left out.
     repeats, seed : int
-        As in `open_set`.
+        As in `open_set`. The intervals use the seed too.
     """
     last = clustering.params.get("last_face")
     at = labelled.positions
     clusters, photos, people = table.cluster[at], table.photo[at], labelled.people
     consensus = 0.0 if calibration is None else calibration.consensus / calibration.slope
+    precision, recall = bcubed_of_faces(clusters, people)
+    sides = np.sqrt((table.boxes[at, 2:] - table.boxes[at, :2]).clip(0).prod(axis=1))
     shared = [
         Confusion(found.owner, found.other, found.clusters, at[found.misplaced])
         for found in confusions(clusters, people, labelled.names)
@@ -170,6 +194,10 @@ def evaluate(
         labelled=labelled,
         clustering=clustering,
         scores=cluster_scores(clusters, people),
+        interval=bootstrap_f(precision, recall, people, seed=seed),
+        album=score_album(table.cluster, table.photo, labelled.person_of_faces(len(table))),
+        by_size=score_bins(sides, _SIZES, precision, recall, people, seed=seed),
+        by_quality=score_bins(table.quality[at], _QUALITIES, precision, recall, people, seed=seed),
         people=per_person(clusters, people, photos, labelled.names, labelled.photos_of),
         confusions=shared,
         top_one=leave_one_out(vectors[at], people, photos, consensus=consensus),
@@ -208,6 +236,5 @@ def similarities(table: FaceTable, vectors: F32, labelled: Labelled | None, *, s
         raise EmptyResultError("The index has no faces.", "Add photos with `faceindex index PATH...`.")
     people = None
     if labelled is not None:
-        people = np.full(len(table), -1, np.int64)
-        people[labelled.positions] = labelled.people
+        people = labelled.person_of_faces(len(table))
     return sample_similarities(vectors, table.photo, table.cluster, people, seed=seed)

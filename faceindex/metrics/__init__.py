@@ -1,5 +1,13 @@
 """Scores of clusterings, identification and search, computed from arrays."""
 
+from faceindex.metrics.album import (
+    Album,
+    clusters_per_person,
+    count_doubles,
+    junk_faces,
+    people_per_cluster,
+    score_album,
+)
 from faceindex.metrics.identification import (
     OpenSet,
     OperatingPoint,
@@ -8,12 +16,24 @@ from faceindex.metrics.identification import (
     open_set,
     rank_people,
 )
+from faceindex.metrics.intervals import Bin, Interval, bootstrap_f, score_bins
 from faceindex.metrics.people import Confusion, Person, confusions, per_person
-from faceindex.metrics.scores import Scores, VMeasure, bcubed, pairwise, recall_at_k, v_measure
+from faceindex.metrics.scores import (
+    Scores,
+    VMeasure,
+    bcubed,
+    bcubed_of_faces,
+    pairwise,
+    recall_at_k,
+    v_measure,
+)
 from faceindex.metrics.similarities import Sample, Similarities, sample_similarities
 
 __all__ = [
+    "Album",
+    "Bin",
     "Confusion",
+    "Interval",
     "OpenSet",
     "OperatingPoint",
     "Person",
@@ -23,13 +43,21 @@ __all__ = [
     "TopOne",
     "VMeasure",
     "bcubed",
+    "bcubed_of_faces",
+    "bootstrap_f",
+    "clusters_per_person",
     "confusions",
+    "count_doubles",
+    "junk_faces",
     "leave_one_out",
     "open_set",
     "pairwise",
+    "people_per_cluster",
     "per_person",
     "rank_people",
     "recall_at_k",
     "sample_similarities",
+    "score_album",
+    "score_bins",
     "v_measure",
 ]

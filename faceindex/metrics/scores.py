@@ -7,9 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from faceindex.types import I64
+from faceindex.types import F64, I64
 
-__all__ = ["Scores", "VMeasure", "bcubed", "pairwise", "recall_at_k", "singletons_apart", "v_measure"]
+__all__ = [
+    "Scores",
+    "VMeasure",
+    "bcubed",
+    "bcubed_of_faces",
+    "pairwise",
+    "recall_at_k",
+    "singletons_apart",
+    "v_measure",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,34 @@ def bcubed(labels: ArrayLike, truth: ArrayLike) -> Scores:
     return Scores(
         precision=float((weight / table.cluster_sizes[table.cluster]).sum()),
         recall=float((weight / table.person_sizes[table.person]).sum()),
+    )
+
+
+def bcubed_of_faces(labels: ArrayLike, truth: ArrayLike) -> tuple[F64, F64]:
+    """Compute the B-cubed precision and recall of each face; `bcubed` returns their means.
+
+    Parameters
+    ----------
+    labels, truth
+        As in `bcubed`.
+
+    Returns
+    -------
+    precision : (n,) float64
+        Share of the faces in the cluster of a face that show its person, 0..1.
+    recall : (n,) float64
+        Share of the faces of its person that are in its cluster, 0..1.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or are 0.
+    """
+    table = _contingency(labels, truth)
+    together = table.counts[table.cell]
+    return (
+        together / table.cluster_sizes[table.cluster[table.cell]],
+        together / table.person_sizes[table.person[table.cell]],
     )
 
 
@@ -151,8 +188,12 @@ def singletons_apart(labels: I64) -> I64:
 
 @dataclass(frozen=True, slots=True)
 class _Contingency:
-    """The non-empty cells of the table of clusters and people; its size is linear in the faces."""
+    """The non-empty cells of the table of clusters and people; its size is linear in the faces.
 
+    `cell` is the cell of each face.
+    """
+
+    cell: I64
     cluster: I64
     person: I64
     counts: I64
@@ -171,8 +212,8 @@ def _contingency(labels: ArrayLike, truth: ArrayLike) -> _Contingency:
         raise ValueError(f"{len(found)} labels for {len(people)} faces")
     _, found = np.unique(found, return_inverse=True)
     width = int(people.max()) + 1
-    cells, counts = np.unique(found * width + people, return_counts=True)
-    return _Contingency(cells // width, cells % width, counts, np.bincount(found), np.bincount(people))
+    cells, cell, counts = np.unique(found * width + people, return_inverse=True, return_counts=True)
+    return _Contingency(cell, cells // width, cells % width, counts, np.bincount(found), np.bincount(people))
 
 
 def _pairs(sizes: I64) -> int:

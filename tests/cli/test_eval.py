@@ -101,6 +101,74 @@ def test_faces_can_be_labelled_one_by_one(clustered, run, tmp_path: Path) -> Non
     assert "--face" in result.stderr
 
 
+def test_labels_by_boxes(clustered, index_album, run, fake_models, tmp_path: Path) -> None:
+    """The fake detector finds a face in the middle of each photo; the boxes cover head and hair."""
+    fake_models.make_photo(clustered / "person0" / "empty.png", fake_models.NOBODY)
+    index_album("album")
+    run("cluster")
+    rows = [f"person{p}/{n}.png,20,5,76,75,P{p}" for p in range(3) for n in range(4)]
+    rows[0] += "\nperson0/0.png,0,0,20,20,P2\nperson0/empty.png,20,5,76,75,P0"
+    rows[-1] = "person2/3.png,0,0,20,20,P2"
+    (clustered / "boxes.csv").write_text("\n".join(["file,x1,y1,x2,y2,name", *rows]))
+    found = document(run("eval", "--labels", clustered / "boxes.csv", "--json"))
+    assert (found["face"], found["faces"], found["clustering"]["bcubed"]["f"]) == (None, 11, 1)
+    assert (found["boxes"]["boxes"], found["boxes"]["photos"]) == (14, 13)
+    assert [(box["line"], box["label"]) for box in found["boxes"]["without_face"]] == [
+        (3, "P2"),
+        (4, "P0"),
+        (15, "P2"),
+    ]
+    assert found["boxes"]["without_face"][1]["photo"] == "album/person0/empty.png"
+    assert [face["photo"] for face in found["boxes"]["faces_without_box"]] == ["album/person2/3.png"]
+    assert [(person["photos"], person["no_face"]) for person in found["people"]] == [(5, 1), (4, 0), (5, 2)]
+    text = run("eval", "--labels", clustered / "boxes.csv").stdout
+    assert text.startswith("14 boxes of 3 people on 13 photos\n")
+    assert "11 faces; 3 boxes without a face, 1 face on these photos without a box" in text
+    assert run("eval", "--labels", clustered / "boxes.csv", "--face", "all").exit_code == 2
+
+
+def test_a_malformed_box_is_named(clustered, run, tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("photo,x1,y1,x2,y2,label\nalbum/person0/0.png,0,0,9,9px,Ann\n")
+    result = run("eval", "--labels", "boxes.csv")
+    assert result.exit_code == 2
+    assert "boxes.csv, line 2: y2 is '9px', which is not a number" in result.stderr
+    assert "Write pixels" in result.stderr
+
+
+def test_scores_of_the_whole_album(clustered, run, tmp_path: Path) -> None:
+    rows = [f"album/person{p}/{n}.png,Ann" for p in range(2) for n in range(2)]
+    (tmp_path / "labels.csv").write_text("\n".join(["photo,label", *rows]))
+    found = document(run("eval", "--labels", "labels.csv", "--json"))
+    assert found["album"] == {
+        "faces": 12,
+        "doubles": 0,
+        "junk": 4,  # the cluster of the third person
+        "junk_clusters": 1,
+        "people_per_cluster": 1,
+        "clusters_per_person": 2,
+    }
+    assert found["clustering"]["bcubed_f_interval"] is None  # of one person
+    text = run("eval", "--labels", "labels.csv").stdout
+    assert "The whole album (12 faces, 8 without a label)" in text
+    assert "faces in 1 cluster with few labelled faces" in text
+    assert "interval" not in text
+
+
+def test_scores_by_size_and_quality(clustered, run, fake_models, index_album) -> None:
+    for number in range(20):
+        fake_models.make_photo(clustered / "person0" / f"more{number}.png", (64, 64, 128), mark=60 + number)
+    index_album("album")
+    run("cluster", "--rebuild")
+    found = document(run("eval", "--json"))
+    (size,) = found["by_size"]
+    assert (size["from"], size["to"], size["faces"], size["people"]) == (None, None, 32, 3)
+    assert size["bcubed"] == found["clustering"]["bcubed"]
+    assert size["bcubed_f_interval"] == found["clustering"]["bcubed_f_interval"] == [1, 1]
+    assert sum(part["faces"] for part in found["by_quality"]) == 32
+    assert "By face size" in run("eval", "--all").stdout
+    assert "By face" not in run("eval").stdout
+
+
 def test_only_the_worst_of_many_people_are_listed(album, index_album, run, fake_models) -> None:
     for i in range(30):
         colour = (32 * (i % 6) + 64, 32 * (i // 6) + 64, 255)

@@ -9,10 +9,38 @@ import numpy as np
 import pytest
 
 from faceindex.errors import UsageError
+from faceindex.evaluation.boxes import LabelledBox
 from faceindex.evaluation.labels import Labels, choose_faces, labels_from_csv, labels_from_folders
+from faceindex.store import FaceTable
 from faceindex.store.photos import Photo
 
-FACES = np.array([10, 11, 12, 13])
+
+def make_table(faces: list[int], photos: list[int], boxes: list[tuple[int, int, int, int]]) -> FaceTable:
+    n = len(faces)
+    some = np.ones(n, np.float32)
+    return FaceTable(
+        face=np.array(faces),
+        row=np.arange(n),
+        cluster=np.full(n, -1),
+        similarity=some,
+        sharpness=some,
+        quality=some,
+        photo=np.array(photos),
+        boxes=np.array(boxes, np.float32),
+        landmarks=np.ones((n, 5, 2), np.float32),
+        scores=some,
+        norms=some,
+        turns=np.zeros(n, np.int64),
+    )
+
+
+# Two faces on photo 1, one each on photos 2 and 3.
+FACES = make_table(
+    [10, 11, 12, 13], [1, 1, 2, 3], [(10, 10, 30, 30), (60, 10, 80, 30), (0, 0, 9, 9), (0, 0, 9, 9)]
+)
+
+
+BOXES = "file,x1,y1,x2,y2,name\n"
 
 
 def make_photo(number: int, name: str, path: Path, relpath: str) -> Photo:
@@ -90,6 +118,33 @@ def test_the_table_of_faces_with_a_column_label(read) -> None:
     assert read("face,photo,x1,label\n12,album/b.jpg,1.0,Ann\n").by_id == {12: "Ann"}
 
 
+@pytest.mark.parametrize("header", ["file,name", "name,file,label,photo"])
+def test_other_names_of_the_columns(header: str, read) -> None:
+    row = {"file": "ann/a.jpg", "photo": "album/b.jpg", "name": "Ann", "label": "Bob"}
+    found = read(f"{header}\n{','.join(row[column] for column in header.split(','))}\n")
+    assert found.by_id == ({1: "Ann"} if header == "file,name" else {2: "Bob"})
+
+
+@pytest.mark.parametrize("header", [BOXES, "label,y2,x2,y1,x1,photo,more\n"])
+def test_labels_by_boxes(header: str, read) -> None:
+    row = {"x1": 55, "y1": 0, "x2": 85, "y2": 40, "file": "ann/a.jpg", "name": "Ann", "more": 1}
+    row |= {"photo": row["file"], "label": row["name"]}
+    found = read(header + ",".join(str(row[column]) for column in header.strip().split(",")) + "\n")
+    assert (found.kind, found.by_id, found.warnings) == ("box", {11: "Ann"}, [])
+    assert found.boxes.boxes == [LabelledBox(2, 1, "album/ann/a.jpg", "Ann", (55, 0, 85, 40))]
+    assert (found.boxes.without_face, found.boxes.without_box, found.boxes.photos) == ([], [0], 1)
+
+
+def test_boxes_that_are_left_out_are_counted(read) -> None:
+    box = "ann/a.jpg,0,0,40,40"
+    found = read(BOXES + f"{box},Ann\nx.jpg,0,0,1,1,Ann\n{box},Ann\nalbum/b.jpg,0,0,9,9,\n")
+    assert found.by_id == {10: "Ann"}
+    unknown, empty, repeated = found.warnings
+    assert "left out 1 row with a photo that is not in the index (line 3: x.jpg)" in unknown
+    assert "left out 1 row without a label (line 5)" in empty
+    assert "left out 1 row with the same box and label as an earlier row (line 4: ann/a.jpg)" in repeated
+
+
 def test_rows_that_are_left_out_are_counted(read) -> None:
     found = read("photo,label\nnone.jpg,Ann\nann/a.jpg,Ann\nann/a.jpg,Ann\nalbum/b.jpg,\nmore/b.jpg\n")
     assert found.by_id == {1: "Ann"}
@@ -107,15 +162,27 @@ def test_only_the_first_lines_are_listed(read) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", r"needs the columns photo,label or face,label, but its first line has: none"),
+        ("", r"needs the columns photo,label, face,label or photo,x1.*, but its first line has: none"),
         ("photo;label\na;b\n", r"first line has: photo;label"),
-        ("photo,name\na,b\n", r"first line has: photo, name"),
+        ("photo,who\na,b\n", r"first line has: photo, who"),
+        ("file,x1,y1,x2,label\na,1,2,3,b\n", r"first line has: file, x1, y1, x2, label"),
         ("photo,label\n", r"has no labels"),
         ("photo,label\nann/a.jpg,\n", r"has no labels"),
         ("photo,label\nx.jpg,Ann\ny.jpg,Bob\n", r"None of the 2 photos in .* \(line 2: x\.jpg\)"),
         ("face,label\n99,Ann\n", r"None of the 1 faces"),
         ("face,label\nten,Ann\n", r"line 2: 'ten' is not a face id"),
         ("photo,label\nann/a.jpg,Ann\nann/a.jpg,Bob\n", r"line 3: ann/a\.jpg is 'Bob', but 'Ann' in line 2"),
+        (BOXES + "ann/a.jpg,0,0,40,40,\n", r"has no labels"),
+        (BOXES + "x.jpg,0,0,40,40,Ann\n", r"None of the photos in .* \(line 2: x\.jpg\)"),
+        (BOXES + "ann/a.jpg,0,0,40,,Ann\n", r"line 2: y2 is '', which is not a number"),
+        (BOXES + 'ann/a.jpg,0,0,40,40,Ann\nx.jpg,0,"1,5",2,3,Bob\n', r"line 3: y1 is '1,5'"),
+        (BOXES + "ann/a.jpg,nan,0,40,40,Ann\n", r"line 2: x1 is 'nan'"),
+        (BOXES + "ann/a.jpg,0,0,inf,40,Ann\n", r"line 2: x2 is 'inf'"),
+        (BOXES + "ann/a.jpg,40,0,40,40,Ann\n", r"line 2: the box 40 0 40 40 has no area"),
+        (
+            BOXES + "ann/a.jpg,0,0,40,40,Ann\nalbum/ann/a.jpg,0,0,40,40.0,Bob\n",
+            r"line 3: this box of album/ann/a\.jpg is 'Bob', but 'Ann' in line 2",
+        ),
         ("photo,label\nann/a.jpg,Ann\n".encode("utf-16"), r"first line has"),
         ("photo,label\nann/a.jpg,Zoë\n".encode("latin-1"), r"line 2: the label is not text in UTF-8"),
         ('photo,label\n"' + "x" * 200_000 + '",Ann\n', r"is not CSV: line 2"),
