@@ -166,19 +166,23 @@ def clusters_f(found: Sequence[Faces], people: Sequence[np.ndarray], spec: Embed
     return bcubed(singletons_apart(labels[named]), names[named].astype(str)).f
 
 
-def cluster_whole(vectors: F32, sharpness: F32, quality: F32, spec: EmbedderSpec) -> np.ndarray:
+def cluster_whole(vectors: F32, photos: I64, sharpness: F32, quality: F32, spec: EmbedderSpec) -> np.ndarray:
     n = len(vectors)
     table = Assignments(
         face=np.arange(n),
         row=np.arange(n),
+        photo=photos,
         cluster=np.full(n, -1),
         similarity=np.full(n, np.nan, np.float32),
         sharpness=sharpness,
         quality=quality,
     )
     options = ClusterOptions(calibration=spec.calibration)
-    clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=options)
-    return cluster_faces(table, vectors, clusterer, options, min_size=2, previous=None, started_over=True)
+    clusterer = models.load(models.get("clusterer", "album"), options=options)
+    grouping = cluster_faces(
+        table, vectors, clusterer, options, min_size=2, previous=None, started_over=True
+    )
+    return grouping.labels
 
 
 def clusters_and_false_faces(recogniser: Recogniser, quick: bool) -> dict[str, object]:

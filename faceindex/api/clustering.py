@@ -13,7 +13,8 @@ from faceindex import models
 from faceindex.api.reader import Reader
 from faceindex.api.results import ClusterResult
 from faceindex.clustering import Clusterer, ClusterOptions
-from faceindex.clustering.incremental import cluster_faces, similarity_to_centroid, update_similarities
+from faceindex.clustering.centroids import similarity_to_centroid
+from faceindex.clustering.incremental import cluster_faces, update_similarities
 from faceindex.documents import Json
 from faceindex.errors import ModelError, UsageError
 from faceindex.models import Calibration, EmbedderSpec
@@ -128,7 +129,7 @@ def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: C
     vectors : (n, d) float32
     previous : Clustering
     """
-    labels = cluster_faces(
+    grouping = cluster_faces(
         faces,
         vectors,
         method.clusterer,
@@ -139,10 +140,10 @@ def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: C
     )
     return NewClusters(
         previous.algorithm,
-        {**method.stored, "last_face": int(faces.face.max(initial=-1))},
+        {**method.stored, **grouping.state},
         previous.seed,
-        labels,
-        similarity_to_centroid(vectors, labels),
+        grouping.labels,
+        similarity_to_centroid(vectors, grouping.labels),
     )
 
 
@@ -188,7 +189,7 @@ def cluster_index(
     started_over = rebuild or not same
     faces = store.assignments()  # names of photos are not needed, and the writer's lock is held
     vectors = store.vectors(faces.row)
-    labels = cluster_faces(
+    grouping = cluster_faces(
         faces,
         vectors,
         method.clusterer,
@@ -197,13 +198,14 @@ def cluster_index(
         previous=previous,
         started_over=started_over,
     )
+    labels = grouping.labels
     if started_over:
         similarities, changed = similarity_to_centroid(vectors, labels), None
     else:
         similarities, changed = update_similarities(vectors, labels, faces)
     store.save_clustering(
         algorithm,
-        {**stored, "last_face": int(faces.face.max(initial=-1))},
+        {**stored, **grouping.state},
         seed,
         faces.face,
         labels,

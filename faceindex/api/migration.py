@@ -367,7 +367,7 @@ def _moved(faces: NewFaces, clusters: NewClusters, names: PhotoNames) -> tuple[M
     before, after = faces.table.cluster, clusters.labels
     found = []
     for i in np.flatnonzero(~faces.is_new & (before != after)).tolist():
-        record = names.by_id[int(faces.photo[i])]
+        record = names.by_id[int(faces.table.photo[i])]
         old, new = int(before[i]), int(after[i])
         found.append(
             MovedFace(

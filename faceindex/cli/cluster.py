@@ -34,9 +34,9 @@ def cluster(
         typer.Option(
             metavar="NAME",
             autocompletion=complete_models("clusterer"),
-            help="chinese-whispers finds the number of people; kmeans makes exactly --k clusters.",
+            help="album and chinese-whispers find the number of people; kmeans makes exactly --k clusters.",
         ),
-    ] = "chinese-whispers",
+    ] = "album",
     k: Annotated[int | None, typer.Option("--k", metavar="N", help="Number of clusters, for kmeans.")] = None,
     threshold: Annotated[
         float | None,
@@ -65,7 +65,7 @@ def cluster(
         bool,
         typer.Option(
             "--rebuild",
-            help="Cluster all faces afresh. Without it, faces keep their clusters, and new faces join them.",
+            help="Cluster all faces afresh, even if none was added or removed.",
         ),
     ] = False,
     absolute: AbsoluteFlag = False,

@@ -142,7 +142,7 @@ def _clusters(clustering: Clustering | None, counts: Counts) -> list[tuple[str, 
     options = ", ".join(
         f"{name.replace('_', '-')} {value}"
         for name, value in clustering.params.items()
-        if value is not None and name not in ("last_face", "calibration")
+        if value is not None and name not in ("last_face", "last_whole", "faces", "calibration")
     )
     rows = [
         ("clusters", f"{counts.clusters:,}; {count(counts.faces - counts.clustered, 'face')} in none"),

@@ -1,4 +1,4 @@
-"""Clusterers: vectors and a neighbour graph in, labels out."""
+"""Clusterers: the faces of an album in, labels out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from faceindex.models.spec import Calibration, ClustererSpec
-from faceindex.types import F32, I64, Graph
+from faceindex.types import F32, I64, BoolArray, Graph
 
-__all__ = ["ClusterOptions", "Clusterer"]
+__all__ = ["Album", "ClusterOptions", "Clusterer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ClusterOptions:
     k : int or None
         Number of clusters, for clusterers that need it.
     threshold : float or None
-        Constant least similarity, used instead of `calibration`.
+        Constant least similarity, used instead of the one that `calibration` gives.
     calibration : Calibration or None
         Calibration of the embedder that made the vectors.
     """
@@ -33,26 +33,55 @@ class ClusterOptions:
     calibration: Calibration | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)  # `==` of arrays is not a truth value
+class Album:
+    """Faces to cluster, and the evidence on them.
+
+    Attributes
+    ----------
+    vectors : (n, d) float32
+        Unit vectors; may be a memory map.
+    photos : (n,) int64
+        The photo of each face; any numbers.
+    good : (n,) bool
+        Whether each face is good enough to show who it is, see `faceindex.clustering.incremental.good_faces`.
+    graph : Graph or None
+        Neighbour graph of the faces; None unless ``spec.needs`` is ``"graph"``. Its weights are log-odds that
+        two faces show one person (`faceindex.clustering.graph.log_odds`). If the embedder has no calibration,
+        they are similarities minus `ClusterOptions.threshold`.
+    previous : (n,) int64
+        Cluster of each face before, -1 for none. It does not bind: a clusterer may start from it to be faster.
+    size : int
+        Number of faces of the whole index, of which these may be a part. Priors depend on it.
+    """
+
+    vectors: F32
+    photos: I64
+    good: BoolArray
+    graph: Graph | None
+    previous: I64
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+
 class Clusterer(Protocol):
     """Interface of all clusterers. The registry builds one as ``Target(spec, options)``."""
 
     spec: ClustererSpec
 
-    def fit(self, vectors: F32, graph: Graph | None, fixed: I64 | None = None) -> I64:
+    def fit(self, album: Album) -> I64:
         """Cluster faces.
 
         Parameters
         ----------
-        vectors : (n, d) float32
-            Unit vectors.
-        graph : Graph or None
-            Neighbour graph of the same faces; required if ``spec.needs`` is ``"graph"``.
-        fixed : (n,) int64, optional
-            Faces with a label of 0 or above keep it. The other faces (-1) join these clusters or form
-            new ones.
+        album : Album
+            n faces.
 
         Returns
         -------
         (n,) int64
-            Labels of 0 and above. New clusters get ids above those in `fixed`.
+            Labels: 0 and above, or -1 for faces in no cluster. Any numbers: clusters get their ids later, by
+            their overlap with the previous ones.
         """

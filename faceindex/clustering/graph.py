@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from faceindex.clustering import ClusterOptions
 from faceindex.compiled import compiled
 from faceindex.models.spec import Calibration
 from faceindex.types import F32, I32, I64, Graph
 
-__all__ = ["graph_from_edges", "log_odds", "symmetric_graph"]
+__all__ = [
+    "GRAPH_FLOOR",
+    "graph_from_edges",
+    "log_odds",
+    "prior_log_odds",
+    "stranger_similarity",
+    "symmetric_graph",
+]
+
+GRAPH_FLOOR = -4.0
+"""Log-odds below which edges are left out. Edges below 0 let faces join settled clusters."""
+
+_STRANGERS = 13.5  # log-odds below even of the average pair of strangers: 13 to 15 for the embedders of faceindex
 
 
 def log_odds(similarities: F32, n: int, calibration: Calibration) -> F32:
@@ -30,6 +43,26 @@ def log_odds(similarities: F32, n: int, calibration: Calibration) -> F32:
     """
     odds = calibration.slope * (similarities - calibration.threshold(n))
     return odds.astype(np.float32, copy=False)
+
+
+def prior_log_odds(n: int, options: ClusterOptions) -> float:
+    """Return the prior in `log_odds` of `n` faces: the log-odds of a match at the midpoint of the calibration.
+
+    Parameters
+    ----------
+    n : int
+    options : ClusterOptions
+        With a calibration. A constant threshold replaces the prior of one match among `n`.
+    """
+    calibration = options.calibration
+    assert calibration is not None
+    even = calibration.threshold(n) if options.threshold is None else options.threshold
+    return -calibration.slope * (even - calibration.midpoint)
+
+
+def stranger_similarity(calibration: Calibration) -> float:
+    """Return the average similarity of two strangers, by the calibration of their embedder."""
+    return calibration.midpoint - _STRANGERS / calibration.slope
 
 
 def symmetric_graph(

@@ -1,23 +1,27 @@
-"""Incremental clustering: new faces join existing clusters, and clusters keep their ids."""
+"""Cluster the faces of an index again and again: all of them or the part that changed, with ids that stay."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from faceindex.clustering import Clusterer, ClusterOptions
+from faceindex.clustering import Album, Clusterer, ClusterOptions
+from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.models.spec import Calibration
 from faceindex.store.records import Assignments, Clustering
-from faceindex.types import F32, I32, I64, BoolArray, Graph
+from faceindex.types import F32, I64, BoolArray, Graph
 
 __all__ = [
     "FEW_NEW",
-    "GRAPH_FLOOR",
+    "GOOD",
     "NEIGHBOURS",
+    "PART_ABOVE",
+    "Grouping",
     "cluster_faces",
     "drop_small_clusters",
-    "join_nearest_sharp",
+    "good_faces",
     "representative_faces",
-    "similarity_to_centroid",
     "update_similarities",
 ]
 
@@ -25,18 +29,38 @@ NEIGHBOURS = 80
 """Neighbours of a face in the neighbour graph. Most people have fewer photos, so the photos of a person stay
 linked although the most similar ones come first."""
 
-GRAPH_FLOOR = -4.0
-"""Log-odds below which edges are left out. Edges below 0 let unassigned faces join settled clusters."""
+PART_ABOVE = 20_000
+"""Number of faces up to which all are clustered each time, which takes seconds."""
 
-# Up to this share of new faces, only these are searched for neighbours. For more, the graph of all faces
-# takes no longer.
 FEW_NEW = 0.1
+"""Share of new faces up to which only a part of a larger index is clustered."""
+
+GOOD = 0.3
+"""Quality from which a face is good, unless half of the median of the index is less. Of the clusters of blurred,
+cut-off and false faces on shared/data (people/, lfw/, nobody/, art/), at most one face in seven is good; of the
+clusters of one person, more than two in three."""
 
 # The centroid of a large cluster hardly moves when a face joins. Similarities that change by no more than
 # this are not written again.
 _SIMILARITY_TOLERANCE = 0.0005
 
-_BLOCK = 65_536  # vectors in memory at a time
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grouping:
+    """The result of `cluster_faces`.
+
+    Attributes
+    ----------
+    labels : (n,) int64
+        Cluster ids, -1 for none.
+    state : dict of str to int
+        What the next run needs, to be stored among the parameters of the clustering: ``last_face``, the
+        greatest face id; ``faces``, the number of faces; ``last_whole``, the greatest face id when all faces
+        were clustered together.
+    """
+
+    labels: I64
+    state: dict[str, int]
 
 
 def cluster_faces(
@@ -48,49 +72,63 @@ def cluster_faces(
     min_size: int,
     previous: Clustering | None,
     started_over: bool,
-) -> I64:
-    """Cluster all faces of an index.
+) -> Grouping:
+    """Cluster the faces of an index. Nothing that an earlier run decided binds; only ids stay.
+
+    All faces are clustered together, as if for the first time, so an album that grew in steps has the same
+    clusters as one that was indexed at once. Each cluster takes the id of the previous cluster with which it
+    shares most faces.
+
+    If an index has more than `PART_ABOVE` faces, and few are newer than the last run on all faces, only a part
+    is clustered again: the new faces, the clusters that they resemble, and similar faces in no cluster.
 
     Parameters
     ----------
     table : Assignments
-        n faces.
+        n faces, with their clusters in `previous`.
     vectors : (n, d) float32
         Their unit vectors; may be a memory map.
     clusterer : Clusterer
     options : ClusterOptions
         The options of `clusterer`.
     min_size : int
-        Faces of new clusters with fewer faces end up in no cluster.
+        Faces of clusters with fewer faces end up in no cluster.
     previous : Clustering or None
         The clustering that `table` contains.
     started_over : bool
-        If true, all faces are clustered again, and new clusters inherit the ids of the previous ones. If
-        false, faces keep their cluster. New faces join these clusters or form new ones, together with
-        similar older faces that are in no cluster.
+        Cluster all faces even if none was added or removed since `previous`.
 
     Returns
     -------
-    (n,) int64
-        Cluster ids, -1 for none.
+    Grouping
     """
-    next_id = previous.next_cluster_id if previous else 0
-    fixed = np.full(len(table), -1, np.int64) if started_over else table.cluster
-    last = previous.params.get("last_face") if previous and not started_over else None
-    is_new = table.face > (last if isinstance(last, int) else -1)
-    if not is_new.any():
-        return fixed
-    if clusterer.spec.needs == "graph":
-        labels = _fit_graph(table, vectors, clusterer, fixed, is_new, options)
+    last = int(table.face.max(initial=-1))
+    before = previous.params if previous else {}
+    state = {"last_face": last, "faces": len(table), "last_whole": last}
+    if not started_over and (before.get("last_face"), before.get("faces")) == (last, len(table)):
+        return Grouping(table.cluster.copy(), {**state, "last_whole": _number(before, "last_whole", last)})
+    good = good_faces(table.quality)
+    part = None if started_over else _changed_part(table, vectors, clusterer, options, before)
+    if part is None:
+        labels = _fit(table, vectors, good, clusterer, options, np.arange(len(table)))
     else:
-        # Faces that an earlier run put into no cluster stay there, unless it did so with all faces.
-        joining = (fixed >= 0) | is_new if (fixed >= 0).any() else np.ones(len(table), bool)
-        labels = fixed.copy()
-        labels[joining] = clusterer.fit(vectors[joining], None, fixed[joining])
-    labels = drop_small_clusters(labels, fixed, min_size)
-    if started_over:
-        return _inherit_ids(labels, table.cluster, next_id)
-    return _assign_new_ids(labels, fixed, next_id)
+        state["last_whole"] = _number(before, "last_whole", last)
+        labels = table.cluster.copy()
+        found = _fit(table, vectors, good, clusterer, options, part)
+        labels[part] = np.where(found >= 0, found + labels.max(initial=-1) + 1, -1)
+    labels = drop_small_clusters(labels, min_size)
+    return Grouping(_inherit_ids(labels, table.cluster, previous.next_cluster_id if previous else 0), state)
+
+
+def good_faces(quality: F32) -> BoolArray:
+    """Return whether each face is good, (n,): its quality is at least `GOOD`, or half of the median.
+
+    In an archive of small or blurred faces, most faces are still good by this rule.
+    """
+    if not len(quality):
+        return np.zeros(0, bool)
+    good: BoolArray = quality >= min(GOOD, float(np.median(quality)) / 2)
+    return good
 
 
 def representative_faces(table: Assignments, clusters: I64, calibration: Calibration | None) -> BoolArray:
@@ -121,130 +159,81 @@ def representative_faces(table: Assignments, clusters: I64, calibration: Calibra
     return representative
 
 
-def _fit_graph(
-    table: Assignments,
-    vectors: F32,
-    clusterer: Clusterer,
-    fixed: I64,
-    is_new: BoolArray,
-    options: ClusterOptions,
-) -> I64:
-    """Cluster the sharp faces; then blurred faces join the cluster of the most similar sharp face.
+def _number(params: object, name: str, default: int) -> int:
+    value = params.get(name) if isinstance(params, dict) else None
+    return value if isinstance(value, int) else default
 
-    Blurred faces of different people resemble each other. In the graph they would form clusters of
-    strangers, and link the clusters of different people.
-    """
+
+def _fit(
+    table: Assignments, vectors: F32, good: BoolArray, clusterer: Clusterer, options: ClusterOptions, part: I64
+) -> I64:
+    """Cluster the faces at some positions, (m,) int64; return their labels, (m,) int64."""
+    whole = len(part) == len(table)
+    own = vectors if whole else vectors[part]
+    graph = _neighbour_graph(own, len(table), options) if clusterer.spec.needs == "graph" else None
+    return clusterer.fit(
+        Album(own, table.photo[part], good[part], graph, table.cluster[part], size=len(table))
+    )
+
+
+def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
+    """Return the similarity at which one person and two are equally probable, and that of the weakest edges."""
+    from faceindex.clustering.graph import GRAPH_FLOOR
+
+    calibration, threshold = options.calibration, options.threshold
+    if calibration is None:
+        assert threshold is not None
+        return threshold, threshold
+    even = calibration.threshold(n) if threshold is None else threshold
+    return even, even + GRAPH_FLOOR / calibration.slope
+
+
+def _changed_part(
+    table: Assignments, vectors: F32, clusterer: Clusterer, options: ClusterOptions, before: object
+) -> I64 | None:
+    """Return the positions of the faces to cluster again, ascending; None for all."""
     from faceindex.clustering.neighbours import nearest
 
-    threshold = options.threshold
-    if threshold is None:
-        assert options.calibration is not None
-        threshold = options.calibration.threshold(len(table))
-    is_sharp = representative_faces(table, fixed, options.calibration)
-    is_free = fixed < 0
-    few = bool((fixed >= 0).any()) and is_new.sum() <= FEW_NEW * len(table)
-    sharp, blurred = np.flatnonzero(is_sharp), np.flatnonzero(~is_sharp & is_free)
-    sharp_vectors = vectors if len(sharp) == len(table) else vectors[sharp]
-    graph = _neighbour_graph(
-        sharp_vectors, is_free[sharp] & is_new[sharp], is_free[sharp], few, len(table), options
-    )
-    labels: I64 = fixed.copy()
-    labels[sharp] = clusterer.fit(sharp_vectors, graph, fixed[sharp])
-    if few and len(blurred):
-        # Only a new sharp face can be similar to an older blurred face that is still in no cluster.
-        _, similarities = nearest(vectors[blurred], vectors[is_sharp & is_new], 1)
-        blurred = blurred[is_new[blurred] | (similarities[:, 0] >= threshold)]
-    if len(sharp) and len(blurred):
-        join_nearest_sharp(labels, blurred, sharp, *nearest(vectors[blurred], sharp_vectors, 1), threshold)
-    return labels
+    n = len(table)
+    new = np.flatnonzero(table.face > _number(before, "last_face", -1))
+    since = int((table.face > _number(before, "last_whole", -1)).sum())
+    if clusterer.spec.needs != "graph" or n <= PART_ABOVE or since > FEW_NEW * n:
+        return None
+    _, floor = _even_and_floor(n, options)
+    found, _ = nearest(vectors[new], vectors, NEIGHBOURS, floor=floor, leave_out=new.astype(np.int32))
+    near = np.unique(found[found >= 0]).astype(np.int64)
+    touched = np.unique(table.cluster[near])
+    part = np.isin(table.cluster, touched[touched >= 0])
+    part[near] = part[new] = True
+    return np.flatnonzero(part) if part.sum() <= n // 2 else None
 
 
-def join_nearest_sharp(
-    labels: I64, blurred: I64, sharp: I64, found: I32, similarities: F32, threshold: float
-) -> None:
-    """Give blurred faces the label of the most similar sharp face, if that is similar enough.
+def _neighbour_graph(vectors: F32, n_faces: int, options: ClusterOptions) -> Graph:
+    """Build the neighbour graph of faces; `n_faces` is the number of faces of the whole index."""
+    from faceindex.clustering.graph import GRAPH_FLOOR, symmetric_graph
+    from faceindex.clustering.neighbours import near_neighbours
 
-    Parameters
-    ----------
-    labels : (n,) int64
-        Changed in place.
-    blurred, sharp : (b,) and (s,) int64
-        Positions in `labels`.
-    found : (b, 1) int32
-        The sharp face most similar to each blurred face, as a position in `sharp`.
-    similarities : (b, 1) float32
-        Similarity of the two.
-    threshold : float
-        Least similarity.
-    """
-    joins = similarities[:, 0] >= threshold
-    labels[blurred[joins]] = labels[sharp[found[joins, 0]]]
+    even, floor = _even_and_floor(n_faces, options)
+    neighbours, similarities = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed)
+    weights = similarities - np.float32(even)
+    if options.calibration is None:
+        return symmetric_graph(neighbours, weights)
+    weights *= np.float32(options.calibration.slope)
+    return symmetric_graph(neighbours, weights, floor=GRAPH_FLOOR)
 
 
-def _neighbour_graph(
-    vectors: F32, is_new: BoolArray, is_free: BoolArray, few: bool, n_faces: int, options: ClusterOptions
-) -> Graph:
-    """Build the neighbour graph of all faces; if `few` are new, with only the edges that can move a face.
-
-    These are the edges of the new faces, and of the faces in no cluster (`is_free`) that resemble them.
-    """
-    from faceindex.clustering.graph import log_odds, symmetric_graph
-    from faceindex.clustering.neighbours import near_neighbours, nearest
-
-    calibration = options.calibration
-    even = floor = options.threshold
-    if even is None or floor is None:
-        assert calibration is not None
-        even = calibration.threshold(n_faces)
-        floor = even + GRAPH_FLOOR / calibration.slope
-
-    def neighbours_of(which: I64) -> tuple[I32, F32]:
-        itself = which.astype(np.int32)
-        return nearest(vectors[which], vectors, NEIGHBOURS, floor=floor, leave_out=itself)
-
-    if few:
-        rows: I64 = np.flatnonzero(is_new)
-        found = [neighbours_of(rows)]
-        near = np.unique(found[0][0][found[0][1] > even]).astype(np.int64)
-        older = near[is_free[near] & ~is_new[near]]
-        found.append(neighbours_of(older))
-        rows = np.concatenate([rows, older])
-        order = np.argsort(rows)
-        rows = rows[order]
-        neighbours = np.concatenate([lists[0] for lists in found])[order]
-        similarities = np.concatenate([lists[1] for lists in found])[order]
-    else:
-        rows = np.arange(len(vectors))
-        neighbours, similarities = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed)
-    if options.threshold is not None:
-        weights = similarities - np.float32(options.threshold)
-        return symmetric_graph(neighbours, weights, rows=rows, n=len(vectors))
-    assert calibration is not None
-    weights = log_odds(similarities, n_faces, calibration)
-    return symmetric_graph(neighbours, weights, floor=GRAPH_FLOOR, rows=rows, n=len(vectors))
-
-
-def drop_small_clusters(labels: I64, fixed: I64, min_size: int) -> I64:
-    """Replace the labels of clusters with fewer than `min_size` faces by -1, except those in `fixed`."""
+def drop_small_clusters(labels: I64, min_size: int) -> I64:
+    """Replace the labels of clusters with fewer than `min_size` faces by -1."""
     if not len(labels):
         return labels
-    ids, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    small = (sizes < min_size) & ~np.isin(ids, fixed[fixed >= 0])
-    return np.where(small[codes], -1, labels)
-
-
-def _assign_new_ids(labels: I64, fixed: I64, next_id: int) -> I64:
-    """Number the clusters that are not in `fixed` from `next_id` on, in the order of their labels."""
-    new = (labels >= 0) & ~np.isin(labels, fixed[fixed >= 0])
-    labels = labels.copy()
-    labels[new] = next_id + np.unique(labels[new], return_inverse=True)[1]
-    return labels
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    return np.where(sizes[codes] < min_size, -1, labels)
 
 
 def _inherit_ids(labels: I64, old: I64, next_id: int) -> I64:
     """Give each cluster the id of the old cluster with which it shares most faces; each old id once.
 
-    Other clusters are numbered from `next_id` on.
+    Other clusters are numbered from `next_id` on, in the order of their labels.
     """
     ids, codes = np.unique(labels, return_inverse=True)
     both = (labels >= 0) & (old >= 0)
@@ -262,42 +251,10 @@ def _inherit_ids(labels: I64, old: I64, next_id: int) -> I64:
     return new_ids[codes]
 
 
-def similarity_to_centroid(vectors: F32, labels: I64, clusters: I64 | None = None) -> F32:
-    """Compute the dot product of each vector with the unit centroid of its cluster.
-
-    Parameters
-    ----------
-    vectors : (n, d) float32
-    labels : (n,) int64
-        -1 for none.
-    clusters : (m,) int64, optional
-        Compute it only for faces of these clusters; None means all.
-
-    Returns
-    -------
-    (n,) float32
-        NaN for faces in no cluster, or not in one of `clusters`.
-    """
-    from faceindex.clustering.chinese_whispers import cluster_sums
-
-    similarity = np.full(len(labels), np.nan, np.float32)
-    ids = np.unique(labels[labels >= 0]) if clusters is None else clusters
-    if not len(ids):
-        return similarity
-    centroids = cluster_sums(vectors, labels, ids)
-    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
-    members = np.flatnonzero(np.isin(labels, ids))
-    codes = np.searchsorted(ids, labels[members])
-    for start in range(0, len(members), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        similarity[members[block]] = np.einsum("ij,ij->i", vectors[members[block]], centroids[codes[block]])
-    return similarity
-
-
 def update_similarities(vectors: F32, labels: I64, table: Assignments) -> tuple[F32, BoolArray]:
     """Update the similarities to centroids after some faces got another cluster than in the table.
 
-    Only clusters that gained faces are computed. Their faces keep a similarity that is still correct to
+    Only clusters that gained or lost faces are computed. Their faces keep a similarity that is still correct to
     within 0.0005.
 
     Returns
@@ -307,7 +264,8 @@ def update_similarities(vectors: F32, labels: I64, table: Assignments) -> tuple[
         Faces whose label or similarity differs from the table.
     """
     changed: BoolArray = labels != table.cluster
-    joined = np.unique(labels[changed & (labels >= 0)])
-    now = similarity_to_centroid(vectors, labels, joined)
+    affected = np.unique(np.concatenate([labels[changed], table.cluster[changed]]))
+    affected = np.intersect1d(affected[affected >= 0], labels)
+    now = similarity_to_centroid(vectors, labels, affected)
     changed |= np.abs(now - table.similarity) > _SIMILARITY_TOLERANCE  # false where either is NaN
     return np.where(changed, now, table.similarity), changed

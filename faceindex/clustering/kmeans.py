@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from faceindex.clustering import ClusterOptions
+from faceindex.clustering import Album, ClusterOptions
+from faceindex.clustering.chinese_whispers import number_by_size
 from faceindex.clustering.neighbours import exact_neighbours
 from faceindex.errors import UsageError
 from faceindex.models.spec import ClustererSpec
-from faceindex.types import F32, I64, Graph
+from faceindex.types import F32, I64
 
 __all__ = ["MINIBATCH_ABOVE", "KMeans"]
 
@@ -23,7 +24,8 @@ class KMeans:
     are similar enough to another face: otherwise a stranger who resembles nobody takes a centroid, and
     two people share one. Then every face joins the nearest centroid.
 
-    If some faces have a fixed label, their means are the centroids, and the other faces join the nearest.
+    If the faces had as many clusters before, their means are the only start: added photos cost little time, and
+    move the centroids.
     """
 
     def __init__(self, spec: ClustererSpec, options: ClusterOptions) -> None:
@@ -44,10 +46,9 @@ class KMeans:
             raise UsageError(f"`k` is {options.k}.", "Choose 1 or more.")
         self.k = options.k
 
-    def fit(self, vectors: F32, graph: Graph | None, fixed: I64 | None = None) -> I64:
-        """See `Clusterer.fit`. The graph is not used."""
-        if fixed is not None and (fixed >= 0).any():
-            return _join_nearest(vectors, fixed)
+    def fit(self, album: Album) -> I64:
+        """See `Clusterer.fit`."""
+        vectors = album.vectors
         if self.k > len(vectors):
             raise UsageError(
                 f"`k` is {self.k}, and there are only {len(vectors)} faces.",
@@ -56,15 +57,14 @@ class KMeans:
         from sklearn.cluster import KMeans as Full
         from sklearn.cluster import MiniBatchKMeans
 
+        known, codes = np.unique(album.previous[album.previous >= 0], return_inverse=True)
+        again = len(known) == self.k  # start from the means of the previous clusters: one start is enough
+        init = _means(vectors[album.previous >= 0], codes, self.k) if again else "k-means++"
         model = (MiniBatchKMeans if len(vectors) > MINIBATCH_ABOVE else Full)(
-            self.k, n_init=_STARTS, random_state=self.seed
+            self.k, init=init, n_init=1 if again else _STARTS, random_state=self.seed
         )
         labels = model.fit(self._similar_to_another(vectors)).predict(vectors)
-        sizes = np.bincount(labels, minlength=self.k)
-        rank = np.empty(self.k, np.int64)
-        rank[np.argsort(-sizes, kind="stable")] = np.arange(self.k)
-        result: I64 = rank[labels]
-        return result
+        return number_by_size(labels.astype(np.int64))
 
     def _similar_to_another(self, vectors: F32) -> F32:
         """Return the vectors that are similar enough to another; all if there are too few or too many."""
@@ -75,16 +75,9 @@ class KMeans:
         return similar if len(similar) >= self.k else vectors
 
 
-def _join_nearest(vectors: F32, fixed: I64) -> I64:
-    """Give each face without a fixed label (-1) the label of the nearest centroid."""
-    labels: I64 = fixed.copy()
-    ids, codes = np.unique(fixed[fixed >= 0], return_inverse=True)
-    sums = np.zeros((len(ids), vectors.shape[1]), np.float64)
-    np.add.at(sums, codes, vectors[fixed >= 0])
-    centroids = (sums / np.bincount(codes)[:, None]).astype(np.float32)
-    new = np.flatnonzero(fixed < 0)
-    # argmin |v - c|^2 over c
-    offset = 0.5 * (centroids**2).sum(axis=1)
-    nearest = np.argmax(vectors[new] @ centroids.T - offset, axis=1)
-    labels[new] = ids[nearest]
-    return labels
+def _means(vectors: F32, codes: I64, k: int) -> F32:
+    """Return the mean of the vectors of each code in ``0..k-1``, (k, d) float32."""
+    sums = np.zeros((k, vectors.shape[1]), np.float64)
+    np.add.at(sums, codes, vectors)
+    means: F32 = (sums / np.bincount(codes, minlength=k)[:, None]).astype(np.float32)
+    return means

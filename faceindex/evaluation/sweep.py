@@ -8,13 +8,7 @@ import numpy as np
 
 from faceindex import models
 from faceindex.clustering import Clusterer, ClusterOptions
-from faceindex.clustering.incremental import (
-    NEIGHBOURS,
-    cluster_faces,
-    drop_small_clusters,
-    join_nearest_sharp,
-    representative_faces,
-)
+from faceindex.clustering.incremental import NEIGHBOURS, cluster_faces, drop_small_clusters
 from faceindex.evaluation.labelled import Labelled
 from faceindex.evaluation.report import ClusterScores, cluster_scores
 from faceindex.models import Calibration
@@ -49,7 +43,7 @@ class Sweep:
     points : list of SweepPoint
         Constant thresholds in ascending order.
     default : SweepPoint
-        The default: a threshold calibrated for the number of faces, and all steps of `ChineseWhispers`.
+        The default clusterer, `AlbumClusterer`, at the threshold that is calibrated for the number of faces.
     """
 
     points: list[SweepPoint]
@@ -79,12 +73,12 @@ def sweep(table: FaceTable, vectors: F32, labelled: Labelled, calibration: Calib
     people, at = labelled.people, labelled.positions
     calibrated = calibration.threshold(len(table))
     options = ClusterOptions(calibration=calibration)
-    clusterer: Clusterer = models.load(models.get("clusterer", "chinese-whispers"), options=options)
+    clusterer: Clusterer = models.load(models.get("clusterer", "album"), options=options)
     default = cluster_faces(
         table, vectors, clusterer, options, min_size=_MIN_SIZE, previous=None, started_over=True
     )
-    default_point = SweepPoint(calibrated, cluster_scores(default[at], people))
-    clusters = ThresholdClusters(table, vectors, calibration)
+    default_point = SweepPoint(calibrated, cluster_scores(default.labels[at], people))
+    clusters = ThresholdClusters(vectors)
 
     def score(nats: float) -> SweepPoint:
         threshold = round(calibrated + nats / calibration.slope, 6)
@@ -108,36 +102,25 @@ def sweep(table: FaceTable, vectors: F32, labelled: Labelled, calibration: Calib
 
 
 class ThresholdClusters:
-    """Clusters by Chinese Whispers at any number of constant thresholds.
+    """Clusters by plain Chinese Whispers at any number of constant thresholds.
 
     The clusters are those of `cluster_faces`. Neighbours do not depend on the threshold and are searched
     once.
 
     Parameters
     ----------
-    table : FaceTable
-        n faces.
     vectors : (n, d) float32
-    calibration : Calibration or None
     """
 
-    def __init__(self, table: FaceTable, vectors: F32, calibration: Calibration | None) -> None:
-        from faceindex.clustering.neighbours import near_neighbours, nearest
+    def __init__(self, vectors: F32) -> None:
+        from faceindex.clustering.neighbours import near_neighbours
 
-        sharp = representative_faces(table, np.full(len(table), -1, np.int64), calibration)
-        self._sharp, self._blurred = np.flatnonzero(sharp), np.flatnonzero(~sharp)
-        self._vectors = vectors[self._sharp]
-        self._neighbours, self._similarities = near_neighbours(self._vectors, NEIGHBOURS)
-        self._nearest_sharp = nearest(vectors[self._blurred], self._vectors, 1)
+        self._neighbours, self._similarities = near_neighbours(vectors, NEIGHBOURS)
 
     def at(self, threshold: float) -> I64:
         """Return the cluster of each face at a constant threshold, (n,) int64, -1 for none."""
+        from faceindex.clustering.chinese_whispers import chinese_whispers
         from faceindex.clustering.graph import symmetric_graph
 
-        spec = models.get("clusterer", "chinese-whispers")
-        clusterer: Clusterer = models.load(spec, options=ClusterOptions(threshold=threshold))
         graph = symmetric_graph(self._neighbours, self._similarities - np.float32(threshold))
-        labels = np.full(len(self._sharp) + len(self._blurred), -1, np.int64)
-        labels[self._sharp] = clusterer.fit(self._vectors, graph)
-        join_nearest_sharp(labels, self._blurred, self._sharp, *self._nearest_sharp, threshold)
-        return drop_small_clusters(labels, np.full_like(labels, -1), _MIN_SIZE)
+        return drop_small_clusters(chinese_whispers(graph), _MIN_SIZE)

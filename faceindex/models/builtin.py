@@ -356,6 +356,13 @@ BUILTIN: tuple[Spec, ...] = (
     ),
     *ONNX_EMBEDDERS,
     ClustererSpec(
+        name="album",
+        target="faceindex.clustering.album:AlbumClusterer",
+        summary="Chinese Whispers with the evidence of shared photos, then merges; estimates the number of people",
+        needs="graph",
+        source="faceindex.clustering.album",
+    ),
+    ClustererSpec(
         name="chinese-whispers",
         target="faceindex.clustering.chinese_whispers:ChineseWhispers",
         summary="Label propagation on the neighbour graph; estimates the number of people",

@@ -153,12 +153,15 @@ def _spec(kind: Literal["detector", "embedder"], name: str) -> Any:
 
 def assignments(catalog: Catalog) -> Assignments:
     """Return all live faces without their positions."""
-    face, row, cluster, units, measures = _read(catalog, ["vector_row"], measures_column("f"))
+    face, photo, row, cluster, units, measures = _read(
+        catalog, ["image_id", "vector_row"], measures_column("f")
+    )
     quality = measures["quality"].astype(np.float32)
     if np.isnan(quality).any():
         return face_table(catalog)
     return Assignments(
         face=face,
+        photo=photo,
         row=row,
         cluster=cluster,
         similarity=_similarity(cluster, units),

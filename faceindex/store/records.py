@@ -197,6 +197,8 @@ class Assignments:
         Face ids, never reused for another face.
     row : (n,) int64
         Row of the face's vector in ``vectors.f32``.
+    photo : (n,) int64
+        Id of the photo.
     cluster : (n,) int64
         Cluster id in the active clustering; -1 means none.
     similarity : (n,) float32
@@ -207,6 +209,7 @@ class Assignments:
 
     face: I64
     row: I64
+    photo: I64
     cluster: I64
     similarity: F32
     sharpness: F32
@@ -222,8 +225,6 @@ class FaceTable(Assignments):
 
     Attributes
     ----------
-    photo : (n,) int64
-        Id of the photo.
     boxes : (n, 4) float32
         ``x1 y1 x2 y2`` in pixels of the upright full-size photo.
     landmarks : (n, 5, 2) float32
@@ -234,7 +235,6 @@ class FaceTable(Assignments):
         0, 90, 180 or 270, as in `types.Detections`.
     """
 
-    photo: I64
     boxes: F32
     landmarks: F32
     scores: F32

@@ -76,8 +76,6 @@ class NewFaces:
         n faces with their new rows and sharpness, and their old clusters; -1 for new faces.
     vectors : (n, d) float32
         Their vectors, a memory map.
-    photo : (n,) int64
-        Id of the photo.
     is_new : (n,) bool
         Faces that replace none.
     gone : int
@@ -86,7 +84,6 @@ class NewFaces:
 
     table: Assignments
     vectors: F32
-    photo: I64
     is_new: BoolArray
     gone: int
     _dropped: tuple[int, ...]
@@ -232,13 +229,13 @@ class Transfer:
             table=Assignments(
                 face=face,
                 row=np.arange(len(face)),
+                photo=photo[order],
                 cluster=cluster,
                 similarity=np.full(len(face), np.nan, np.float32),
                 sharpness=measures["sharpness"].astype(np.float32)[order],
                 quality=measures["quality"].astype(np.float32)[order],
             ),
             vectors=self._write_vectors(row[order]),
-            photo=photo[order],
             is_new=is_new,
             gone=len(before) - int((~is_new).sum()),
             _dropped=dropped,

@@ -15,6 +15,7 @@ SIMILARITIES = np.array([0.5, NAN, 0.9, 0.8, 0.9, NAN, NAN, 0.7], np.float32)
 TABLE = Assignments(
     face=np.array([1, 2, 6, 4, 5, 3, 7, 8]),
     row=np.arange(8),
+    photo=np.arange(8),
     sharpness=np.ones(8, np.float32),
     quality=np.ones(8, np.float32),
     cluster=CLUSTERS,
