@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from faceindex.clustering import Album, ClusterOptions
+from faceindex.clustering.assigning import assign_shared_photos
 from faceindex.clustering.chinese_whispers import (
     check_linked_options,
     chinese_whispers,
@@ -33,7 +34,8 @@ class AlbumClusterer:
     2. Chinese Whispers over the edges of positive weight. Its prior is one match among all faces, which suits
        strangers; people who are on many photos end up in several clusters.
     3. Such clusters are merged (`merge_clusters`), and single faces join them (`join_settled`); twice.
-    4. Clusters in which hardly a face is good are dissolved. Blurred, cut-off and false faces of many people
+    4. The faces of each photo with several faces are assigned anew, together (`assign_shared_photos`).
+    5. Clusters in which hardly a face is good are dissolved. Blurred, cut-off and false faces of many people
        resemble each other.
 
     Without a calibration there are no log-odds, and only step 2 remains.
@@ -59,6 +61,7 @@ class AlbumClusterer:
         for _ in range(_ROUNDS):
             labels = merge_clusters(album.vectors, labels, competed, groups, calibration)
             labels = join_settled(labels, graph, competed, groups, GRAPH_FLOOR)
+        labels = assign_shared_photos(labels, graph, competed, groups, GRAPH_FLOOR)
         return without_junk(number_by_size(labels), album.good)
 
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from faceindex.clustering.chinese_whispers import unique_labels
 from faceindex.clustering.same_photo import PhotoGroups
 from faceindex.compiled import compiled
-from faceindex.types import I64, Graph
+from faceindex.types import I64, BoolArray, Graph
 
-__all__ = ["MAX_BIAS", "SETTLED", "join_settled"]
+__all__ = ["MAX_BIAS", "SETTLED", "TOGETHER", "Candidates", "find_candidates", "join_settled"]
 
 SETTLED = 5
 """Size from which a cluster is settled: other faces join it at a lower threshold."""
 
-MAX_BIAS = 4.0
-"""Maximum of the prior log-odds that a face belongs to a settled cluster: a share of 98 %."""
+MAX_BIAS = 3.0
+"""Maximum of the prior log-odds that a face belongs to a settled cluster: a share of 95 %."""
 
-_TOGETHER = 5.0  # log-odds against joining, per face on the same photo that is in the cluster
+TOGETHER = 5.0
+"""Log-odds against a cluster, per face on the same photo that is in it."""
+
+_TOP = 3  # most similar faces whose log-odds are averaged: few, because the photos of a person differ
 
 
 def join_settled(labels: I64, graph: Graph, competed: Graph, groups: PhotoGroups, floor: float) -> I64:
-    """Let the other faces join settled clusters.
+    """Let the faces in no settled cluster join one.
 
     The prior of the graph, one match among all faces, suits strangers and is too strict for people who are on
     many photos. Here the prior is the share of all faces that are in settled clusters. The evidence is the mean
@@ -45,19 +51,15 @@ def join_settled(labels: I64, graph: Graph, competed: Graph, groups: PhotoGroups
     (n,) int64
     """
     _, codes, sizes = unique_labels(labels)
-    settled = sizes >= SETTLED
-    inside = int(sizes[settled].sum())
-    bias = float(np.clip(np.log((inside + 1) / (len(labels) - inside + 1)), 0.0, MAX_BIAS))
-    face, cluster, evidence = _candidates(
-        graph.indptr, graph.indices, graph.weights, competed.weights, groups.of, codes, settled, floor, bias
-    )
-    order = np.lexsort((cluster, face, -evidence))
+    loose = sizes[codes] < SETTLED
+    found = find_candidates(codes, sizes, loose, graph, competed, groups, top=_TOP, floor=floor)
+    order = np.lexsort((found.cluster, found.face, -found.evidence))
     joined = codes.copy()
     _join_in_order(
         joined,
-        face[order],
-        cluster[order],
-        evidence[order],
+        found.face[order],
+        found.cluster[order],
+        found.evidence[order],
         groups.of,
         groups.indptr,
         groups.members,
@@ -68,14 +70,86 @@ def join_settled(labels: I64, graph: Graph, competed: Graph, groups: PhotoGroups
     return joined
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Faces, the settled clusters that they may belong to, and the evidence for it.
+
+    Attributes
+    ----------
+    face, cluster : (m,) int64
+        Each face at most once for each cluster; in ascending order of faces.
+    evidence : (m,) float64
+        Log-odds above 0.
+    """
+
+    face: I64
+    cluster: I64
+    evidence: NDArray[np.float64]
+
+
+def find_candidates(
+    codes: I64,
+    sizes: I64,
+    movable: BoolArray,
+    graph: Graph,
+    competed: Graph,
+    groups: PhotoGroups,
+    *,
+    top: int,
+    floor: float,
+) -> Candidates:
+    """Find the settled clusters that movable faces may belong to.
+
+    The prior is the share of all faces that are in settled clusters. The evidence is the mean of the greatest
+    log-odds with faces of the cluster; faces on the same photo do not count, unless they are copies.
+
+    Parameters
+    ----------
+    codes : (n,) int64
+        Cluster of each face, ``0..c-1``.
+    sizes : (c,) int64
+    movable : (n,) bool
+    graph, competed, groups, floor
+        As of `join_settled`.
+    top : int
+        Log-odds that are averaged; all faces of smaller clusters count.
+
+    Returns
+    -------
+    Candidates
+    """
+    settled = sizes >= SETTLED
+    inside = int(sizes[settled].sum())
+    bias = float(np.clip(np.log((inside + 1) / (len(codes) - inside + 1)), 0.0, MAX_BIAS))
+    found = _candidates(
+        graph.indptr,
+        graph.indices,
+        graph.weights,
+        competed.weights,
+        groups.of,
+        codes,
+        np.where(settled, np.minimum(sizes, top), 0),
+        movable,
+        top,
+        floor,
+        bias,
+    )
+    return Candidates(*found)
+
+
 @compiled(nogil=True)
-def _candidates(indptr, indices, weights, competed, group, codes, settled, floor, bias):  # type: ignore[no-untyped-def]
-    """Return the faces outside of settled clusters, and the settled clusters for which their evidence is positive."""
-    n, n_clusters = len(codes), len(settled)
+def _candidates(  # type: ignore[no-untyped-def]
+    indptr, indices, weights, competed, group, codes, counted, movable, top, floor, bias
+):
+    """Return the movable faces with the clusters for which their evidence is positive, and this evidence.
+
+    ``counted[c]`` is the number of log-odds to average for cluster c, 0 if it is not settled.
+    """
+    n, n_clusters = len(codes), len(counted)
     found = 0
     face, cluster = np.empty(0, np.int64), np.empty(0, np.int64)
     evidence = np.empty(0, np.float64)
-    best = np.full((n_clusters, 3), floor)
+    best = np.full((n_clusters, top), floor)  # of face i, in descending order
     touched = np.empty(n_clusters, np.int64)
     for filling in (False, True):
         if filling:
@@ -83,41 +157,43 @@ def _candidates(indptr, indices, weights, competed, group, codes, settled, floor
             evidence = np.empty(found, np.float64)
         found = 0
         for i in range(n):
-            if settled[codes[i]]:
+            if not movable[i]:
                 continue
             n_touched = 0
             for e in range(indptr[i], indptr[i + 1]):
                 j = indices[e]
                 c = codes[j]
-                if not settled[c] or (group[i] >= 0 and group[j] == group[i] and competed[e] <= 0.0):
+                if counted[c] == 0 or (group[i] >= 0 and group[j] == group[i] and competed[e] <= 0.0):
                     continue
-                w = weights[e]
-                top = best[c]
-                if w <= top[2]:
+                row = best[c]
+                if weights[e] <= row[top - 1]:
                     continue
-                if top[0] == floor:
+                if row[0] == floor:
                     touched[n_touched] = c
                     n_touched += 1
-                if w > top[0]:
-                    top[2], top[1], top[0] = top[1], top[0], w
-                elif w > top[1]:
-                    top[2], top[1] = top[1], w
-                else:
-                    top[2] = w
+                at = top - 1
+                while at > 0 and row[at - 1] < weights[e]:
+                    row[at] = row[at - 1]
+                    at -= 1
+                row[at] = weights[e]
             for t in range(n_touched):
                 c = touched[t]
-                mean = (best[c, 0] + best[c, 1] + best[c, 2]) / 3.0 + bias
+                own = codes[i] == c
+                number = counted[c] - (own and counted[c] < top)
+                mean = best[c, :number].mean() + bias
+                best[c] = floor
                 if mean > 0.0:
                     if filling:
                         face[found], cluster[found], evidence[found] = i, c, mean
                     found += 1
-                best[c] = floor
     return face, cluster, evidence
 
 
 @compiled(nogil=True)
-def _join_in_order(codes, face, cluster, evidence, group, members_of, members, indptr, indices, competed):  # type: ignore[no-untyped-def]
-    """Let each face join the first cluster for which its evidence outweighs the faces on its photo, in `codes`."""
+def _join_in_order(  # type: ignore[no-untyped-def]
+    codes, face, cluster, evidence, group, members_of, members, indptr, indices, competed
+):
+    """Move each face to the first cluster for which its evidence outweighs the faces on its photo, in `codes`."""
     joined = np.zeros(len(codes), np.bool_)
     for p in range(len(face)):
         i = face[p]
@@ -135,7 +211,7 @@ def _join_in_order(codes, face, cluster, evidence, group, members_of, members, i
                         copies = competed[e] > 0.0
                         break
                 if not copies:
-                    total -= _TOGETHER
+                    total -= TOGETHER
         if total > 0.0:
             codes[i] = cluster[p]
             joined[i] = True

@@ -19,8 +19,9 @@ __all__ = ["merge_clusters"]
 # The score of a pair of clusters; above 0 they are merged. Chosen on one half of the people of shared/data, see
 # benchmarks/albums.py.
 _LIKENESS = 40.0  # log-odds per unit of likeness
-_EVEN_LIKENESS = 0.78  # the likeness that is neutral
+_EVEN_LIKENESS = 0.84  # the likeness that is neutral
 _EVIDENCE = 0.5  # weight of the average log-odds of their pairs of faces
+_PRIOR = 0.5  # weight of the prior of one match among all clusters of several faces
 _TOGETHER = 10.0  # log-odds against, per face of the smaller cluster that is on a photo with one of the larger
 
 _PAIRS = 65_536  # compared at a time, to bound memory
@@ -106,6 +107,7 @@ class _Clusters:
         n = len(sizes)
         self.root = np.arange(n)
         self.calibration = calibration
+        self.prior = float(np.log(max(int((sizes > 1).sum()), 1)))
         self.strangers = stranger_similarity(calibration)
         self.sizes = sizes.astype(np.float64)
         ids = np.unique(np.concatenate([a, b]))
@@ -182,6 +184,7 @@ class _Clusters:
         score = (
             _LIKENESS * (likeness - _EVEN_LIKENESS)
             + _EVIDENCE * evidence
+            - _PRIOR * self.prior
             - _TOGETHER * together / np.minimum(self.sizes[a], self.sizes[b])
         )
         result: F32 = np.where(evidence > 0, score, -1.0).astype(np.float32)

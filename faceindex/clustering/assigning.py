@@ -1,0 +1,112 @@
+"""Assign the faces of a photo to clusters together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceindex.clustering.chinese_whispers import unique_labels
+from faceindex.clustering.joining import SETTLED, TOGETHER, Candidates, find_candidates
+from faceindex.clustering.same_photo import PhotoGroups
+from faceindex.types import I64, Graph
+
+__all__ = ["assign_shared_photos"]
+
+_TOP = 8  # most similar faces whose log-odds are averaged: more than to join, to tell people on one photo apart
+_STAY = 0.5  # log-odds for the cluster that a face is in
+
+
+def assign_shared_photos(
+    labels: I64, graph: Graph, competed: Graph, groups: PhotoGroups, floor: float
+) -> I64:
+    """Assign the faces of each photo with several faces to settled clusters anew, together.
+
+    Chinese Whispers decides by single links, before the clusters are known. Now they are known, and each photo is
+    assigned so that the sum of the evidence is greatest while each cluster gets at most one of its faces (the
+    assignment problem, Kuhn 1955, https://doi.org/10.1002/nav.3800020109). Copies are assigned as one face. A
+    face that is left over returns to its cluster if no other one got it, or if its evidence outweighs that one:
+    a mirror can show a person twice.
+
+    Parameters
+    ----------
+    labels, graph, competed, groups, floor
+        As of `faceindex.clustering.joining.join_settled`.
+
+    Returns
+    -------
+    (n,) int64
+        Faces on photos with one face keep their label.
+    """
+    if not len(groups):
+        return labels
+    _, codes, sizes = unique_labels(labels)
+    movable = groups.of >= 0
+    found = find_candidates(codes, sizes, movable, graph, competed, groups, top=_TOP, floor=floor)
+    evidence = found.evidence + _STAY * (codes[found.face] == found.cluster)
+    found = Candidates(found.face, found.cluster, evidence)
+    moved = codes.copy()
+    settled = sizes >= SETTLED
+    leaving = np.flatnonzero(movable & settled[codes])
+    moved[leaving] = len(sizes) + leaving
+    best = _best(found)
+    contested = _contested(found, best, groups)
+    free = best[~contested[groups.of[found.face[best]]]]
+    moved[found.face[free]] = found.cluster[free]
+    starts = np.searchsorted(found.face, np.arange(len(codes) + 1))
+    for group in np.flatnonzero(contested).tolist():
+        faces = groups.members[groups.indptr[group] : groups.indptr[group + 1]].astype(np.int64)
+        _assign_photo(moved, faces, found, starts, _copies(faces, competed))
+    # What is left over
+    for face in leaving[moved[leaving] >= len(sizes)].tolist():
+        others = groups.members[groups.indptr[groups.of[face]] : groups.indptr[groups.of[face] + 1]]
+        rows = slice(starts[face], starts[face + 1])
+        own = found.evidence[rows][found.cluster[rows] == codes[face]]
+        against = TOGETHER * int((moved[others] == codes[face]).sum())
+        if (own.max() if len(own) else 0.0) >= against:
+            moved[face] = codes[face]
+    return moved
+
+
+def _best(found: Candidates) -> I64:
+    """Return the position of the strongest candidate of each face that has one."""
+    order = np.lexsort((found.cluster, -found.evidence, found.face))
+    first = np.ones(len(order), bool)
+    first[1:] = found.face[order][1:] != found.face[order][:-1]
+    best: I64 = order[first]
+    return best
+
+
+def _contested(found: Candidates, best: I64, groups: PhotoGroups) -> NDArray[np.bool_]:
+    """Return for each photo whether the same cluster is best for two of its faces, (g,)."""
+    group = groups.of[found.face[best]].astype(np.int64)
+    span = int(found.cluster.max(initial=0)) + 1
+    keys, counts = np.unique(group * span + found.cluster[best], return_counts=True)
+    contested = np.zeros(len(groups), bool)
+    contested[keys[counts > 1] // span] = True
+    return contested
+
+
+def _copies(faces: I64, competed: Graph) -> I64:
+    """Return for each face of a photo the position of the first face that it is a copy of, or its own."""
+    first = np.arange(len(faces))
+    for i, face in enumerate(faces.tolist()):
+        row = slice(competed.indptr[face], competed.indptr[face + 1])
+        same = competed.indices[row][competed.weights[row] > 0]
+        copies = np.flatnonzero(np.isin(faces, same))
+        first[i] = min([first[i], *first[copies].tolist()])
+    return first
+
+
+def _assign_photo(moved: I64, faces: I64, found: Candidates, starts: I64, copies: I64) -> None:
+    """Assign the faces of one photo, in `moved`."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows = np.concatenate([np.arange(starts[face], starts[face + 1]) for face in faces.tolist()])
+    clusters, column = np.unique(found.cluster[rows], return_inverse=True)
+    ones, row = np.unique(copies, return_inverse=True)
+    line = row[np.searchsorted(faces, found.face[rows])]
+    matrix = np.zeros((len(ones), len(clusters) + len(ones)))  # the last columns mean: none of the clusters
+    np.maximum.at(matrix, (line, column), found.evidence[rows])
+    for i, j in zip(*linear_sum_assignment(matrix, maximize=True), strict=True):
+        if j < len(clusters) and matrix[i, j] > 0:
+            moved[faces[row == i]] = clusters[j]
