@@ -15,15 +15,16 @@ from faceindex.clustering.chinese_whispers import (
 from faceindex.clustering.graph import GRAPH_FLOOR, prior_log_odds
 from faceindex.clustering.joining import join_settled
 from faceindex.clustering.merging import merge_clusters
-from faceindex.clustering.same_photo import COPIES, PhotoGroups, compete
+from faceindex.clustering.same_photo import COPIES, PhotoGroups, compete, strangers_of_album
 from faceindex.models.spec import ClustererSpec
 from faceindex.types import I64, BoolArray, Graph
 
 __all__ = ["AlbumClusterer", "without_junk"]
 
-_GOOD_SHARE = 0.25  # of the faces of a cluster that is no junk
+_GOOD_SHARE = 0.5  # of the faces of a cluster that is no junk
 _BOTH_BAD = 4.0  # log-odds against an edge between two faces that are not good
 _ROUNDS = 2
+_RUNS = 6
 
 
 class AlbumClusterer:
@@ -31,8 +32,10 @@ class AlbumClusterer:
 
     1. The faces of two photos compete for each other, and faces of one photo are kept apart unless they are
        copies (`faceindex.clustering.same_photo`).
-    2. Chinese Whispers over the edges of positive weight. Its prior is one match among all faces, which suits
-       strangers; people who are on many photos end up in several clusters.
+    2. Chinese Whispers over the edges of positive weight, six times. Faces are in one cluster if all runs agree.
+       Where the links between two people are nearly as strong as those within, single runs differ. The prior
+       is one match among all faces, which suits strangers; people who are on many photos end up in several
+       clusters.
     3. Such clusters are merged (`merge_clusters`), and single faces join them (`join_settled`); twice.
     4. The faces of each photo with several faces are assigned anew, together (`assign_shared_photos`).
     5. Clusters in which hardly a face is good are dissolved. Blurred, cut-off and false faces of many people
@@ -57,12 +60,22 @@ class AlbumClusterer:
         graph = _doubt_bad_pairs(album.graph, album.good)
         prior = prior_log_odds(album.size, self.options)
         competed = compete(graph, groups, COPIES + prior)
-        labels = chinese_whispers(competed, seed=seed, groups=groups)
+        strangers = strangers_of_album(album.vectors, groups, album.good, calibration)
+        labels = _agreed_classes(competed, seed, groups)
         for _ in range(_ROUNDS):
-            labels = merge_clusters(album.vectors, labels, competed, groups, calibration)
+            labels = merge_clusters(album.vectors, labels, competed, groups, calibration, strangers)
             labels = join_settled(labels, graph, competed, groups, GRAPH_FLOOR)
         labels = assign_shared_photos(labels, graph, competed, groups, GRAPH_FLOOR)
         return without_junk(number_by_size(labels), album.good)
+
+
+def _agreed_classes(graph: Graph, seed: int, groups: PhotoGroups) -> I64:
+    """Return the classes of nodes that are together in each of several runs of Chinese Whispers, (n,) int64."""
+    agreed = np.zeros(len(graph), np.int64)
+    for run in range(_RUNS):
+        labels = chinese_whispers(graph, seed=seed * _RUNS + run, groups=groups)
+        agreed = np.unique(agreed * (labels.max(initial=0) + 1) + labels, return_inverse=True)[1]
+    return agreed
 
 
 def without_junk(labels: I64, good: BoolArray) -> I64:

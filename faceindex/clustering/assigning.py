@@ -12,7 +12,9 @@ from faceindex.types import I64, Graph
 
 __all__ = ["assign_shared_photos"]
 
-_TOP = 8  # most similar faces whose log-odds are averaged: more than to join, to tell people on one photo apart
+_TOP = (
+    8  # most similar faces whose log-odds are averaged: more than to join, to tell people on one photo apart
+)
 _STAY = 0.5  # log-odds for the cluster that a face is in
 
 

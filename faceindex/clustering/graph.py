@@ -21,7 +21,9 @@ __all__ = [
 GRAPH_FLOOR = -4.0
 """Log-odds below which edges are left out. Edges below 0 let faces join settled clusters."""
 
-_STRANGERS = 13.5  # log-odds below even of the average pair of strangers: 13 to 15 for the embedders of faceindex
+_STRANGERS = (
+    13.5  # log-odds below even of the average pair of strangers: 13 to 15 for the embedders of faceindex
+)
 
 
 def log_odds(similarities: F32, n: int, calibration: Calibration) -> F32:

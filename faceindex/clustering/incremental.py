@@ -165,7 +165,12 @@ def _number(params: object, name: str, default: int) -> int:
 
 
 def _fit(
-    table: Assignments, vectors: F32, good: BoolArray, clusterer: Clusterer, options: ClusterOptions, part: I64
+    table: Assignments,
+    vectors: F32,
+    good: BoolArray,
+    clusterer: Clusterer,
+    options: ClusterOptions,
+    part: I64,
 ) -> I64:
     """Cluster the faces at some positions, (m,) int64; return their labels, (m,) int64."""
     whole = len(part) == len(table)

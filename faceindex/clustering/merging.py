@@ -8,7 +8,6 @@ import numpy as np
 
 from faceindex.clustering.centroids import cluster_sums
 from faceindex.clustering.chinese_whispers import unique_labels
-from faceindex.clustering.graph import stranger_similarity
 from faceindex.clustering.same_photo import PhotoGroups
 from faceindex.compiled import compiled
 from faceindex.models.spec import Calibration
@@ -18,17 +17,24 @@ __all__ = ["merge_clusters"]
 
 # The score of a pair of clusters; above 0 they are merged. Chosen on one half of the people of shared/data, see
 # benchmarks/albums.py.
-_LIKENESS = 40.0  # log-odds per unit of likeness
-_EVEN_LIKENESS = 0.84  # the likeness that is neutral
+_LIKENESS = 60.0  # log-odds per unit of likeness
+_EVEN_LIKENESS = 0.82  # the likeness that is neutral
 _EVIDENCE = 0.5  # weight of the average log-odds of their pairs of faces
 _PRIOR = 0.5  # weight of the prior of one match among all clusters of several faces
-_TOGETHER = 10.0  # log-odds against, per face of the smaller cluster that is on a photo with one of the larger
+_TOGETHER = (
+    10.0  # log-odds against, per face of the smaller cluster that is on a photo with one of the larger
+)
 
 _PAIRS = 65_536  # compared at a time, to bound memory
 
 
 def merge_clusters(
-    vectors: F32, labels: I64, graph: Graph, groups: PhotoGroups, calibration: Calibration
+    vectors: F32,
+    labels: I64,
+    graph: Graph,
+    groups: PhotoGroups,
+    calibration: Calibration,
+    strangers: float,
 ) -> I64:
     """Merge clusters greedily, the pair with the highest score first, while a score is above 0.
 
@@ -48,6 +54,8 @@ def merge_clusters(
         one photo mark copies, as in the result of `faceindex.clustering.same_photo.compete`.
     groups : PhotoGroups
     calibration : Calibration
+    strangers : float
+        Average similarity of two strangers.
 
     Returns
     -------
@@ -58,7 +66,8 @@ def merge_clusters(
     a, b = _linked_clusters(graph.indptr, graph.indices, codes, *_members(codes, sizes))
     if not len(a):
         return labels
-    clusters = _Clusters(vectors, codes, sizes, a, b, _shared_photos(graph, groups, codes, sizes), calibration)
+    photos = _shared_photos(graph, groups, codes, sizes)
+    clusters = _Clusters(vectors, codes, sizes, a, b, photos, calibration, strangers)
     clusters.merge()
     merged: I64 = clusters.root[codes]
     return merged
@@ -103,12 +112,13 @@ class _Clusters:
         b: I64,
         photos: tuple[I64, I64, F32],
         calibration: Calibration,
+        strangers: float,
     ) -> None:
         n = len(sizes)
         self.root = np.arange(n)
         self.calibration = calibration
         self.prior = float(np.log(max(int((sizes > 1).sum()), 1)))
-        self.strangers = stranger_similarity(calibration)
+        self.strangers = strangers
         self.sizes = sizes.astype(np.float64)
         ids = np.unique(np.concatenate([a, b]))
         self.place = np.full(n, -1, np.int64)

@@ -4,6 +4,8 @@ It counts twice. Between two photos, the faces of each compete: a face matches a
 so the odds of a match fall with the odds of the other pairs of the two photos that share a face with it. On one
 photo, a pair of faces has a penalty. It is not absolute: a collage or a mirror can show a person twice.
 Near-identical faces on one photo are copies, and no evidence against anything.
+
+The pairs on one photo also show how similar strangers are in this album (`strangers_of_album`).
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from faceindex.clustering.graph import stranger_similarity
 from faceindex.compiled import compiled
-from faceindex.types import F32, I32, I64, Graph
+from faceindex.models.spec import Calibration
+from faceindex.types import F32, I32, I64, BoolArray, Graph
 
-__all__ = ["APART", "COPIES", "PhotoGroups", "compete"]
+__all__ = ["APART", "COPIES", "PhotoGroups", "compete", "strangers_of_album"]
 
 COPIES = 16.5
 """Log-odds before any prior from which two faces on one photo are copies of one picture.
@@ -23,6 +27,10 @@ COPIES = 16.5
 Among the 1,688 pairs on the photos of shared/data group_photos/, all of different people, the greatest are 15.4
 (dlib) and 16.2 (mobilefacenet). On collages of 31 faces with themselves (mirrored, grey, as a JPEG of quality
 30, or at 0.6 of the size), the least are 15.3 to 16.6 (dlib) and 17.4 to 19.6 (mobilefacenet)."""
+
+_EXCESS = 0.5
+_ENOUGH_PHOTOS = 30  # photos with several good faces whose average counts as much as the calibration
+_SAMPLE = 20_000  # faces
 
 APART = 10.0
 """Log-odds by which a face that is on the same photo as a member of a class counts against joining it."""
@@ -88,6 +96,44 @@ def compete(graph: Graph, groups: PhotoGroups, copies_from: float) -> Graph:
         return graph
     weights = _competing(graph.indptr, graph.indices, graph.weights, groups.of, np.float32(copies_from))
     return Graph(graph.indptr, graph.indices, weights)
+
+
+def strangers_of_album(vectors: F32, groups: PhotoGroups, good: BoolArray, calibration: Calibration) -> float:
+    """Estimate the average similarity of two strangers of an album, without labels.
+
+    Two people on one photo are strangers. In an album of one family, one band or one country, they resemble each
+    other more than the strangers that the embedder was calibrated on. Half of the excess counts, because faces on
+    one photo also share its light and its camera, and photos count by how many there are.
+
+    Parameters
+    ----------
+    vectors : (n, d) float32
+    groups : PhotoGroups
+    good : (n,) bool
+        Faces that count.
+    calibration : Calibration
+
+    Returns
+    -------
+    float
+        At least the `stranger_similarity` of the calibration.
+    """
+    usual = stranger_similarity(calibration)
+    copies = calibration.midpoint + COPIES / calibration.slope
+    members = groups.members[good[groups.members]]
+    if len(members) > _SAMPLE:
+        members = members[: np.searchsorted(groups.of[members], groups.of[members[_SAMPLE]])]
+    _, first = np.unique(groups.of[members], return_index=True)
+    averages = []
+    for start, stop in zip(first.tolist(), [*first[1:].tolist(), len(members)], strict=True):
+        if stop - start > 1:
+            faces = vectors[members[start:stop]]
+            pairs = (faces @ faces.T)[np.triu_indices(stop - start, 1)]
+            averages += [pairs[pairs < copies].mean()] if (pairs < copies).any() else []
+    if not averages:
+        return usual
+    weight = _EXCESS * len(averages) / (len(averages) + _ENOUGH_PHOTOS)
+    return max(usual, usual + weight * (float(np.mean(averages)) - usual))
 
 
 @compiled(nogil=True)
