@@ -54,7 +54,7 @@ def print_changes(out: Output, changes: ClusterChanges, absolute: bool) -> None:
     ]
     if changes.newer_faces:
         joined = changes.newer_faces - changes.newer_unclustered
-        newer = f"{count(changes.newer_faces, 'face')} newer than those before"
+        newer = f"{count(changes.newer_faces, 'face')} newer than the clusters before"
         details.append(f"{newer}, {joined:,} of them in a cluster")
     if details:
         out.paragraph(f"({'; '.join(details)})")
@@ -91,7 +91,7 @@ def _summary(changes: ClusterChanges) -> str:
         )
         if number
     ]
-    return f"{head}: {', '.join(parts) or 'no cluster lost or exchanged a face'}"
+    return f"{head}: {', '.join(parts) or 'no older face changed its cluster'}"
 
 
 def _rows(changes: ClusterChanges, absolute: bool) -> Iterator[tuple[str, str, str, str]]:

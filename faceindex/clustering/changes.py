@@ -69,11 +69,11 @@ class Changes:
     Attributes
     ----------
     merged : tuple of Regrouped
-        New clusters, each with the old clusters that merged into it.
+        New clusters that continue several old ones, with these.
     split : tuple of Regrouped
-        Old clusters, each with the new clusters that it was split into.
+        Old clusters that several new ones continue, with these.
     renumbered : tuple of Renumbered
-        Clusters that neither merged nor split, with another id.
+        Clusters that neither merged nor split, and have another id.
     new : tuple of Part
         New clusters that continue no old one.
     gone : tuple of Part
@@ -121,36 +121,31 @@ def compare(old: I64, new: I64) -> Changes:
     pairs, pair_of_face, shared = np.unique(codes, return_inverse=True, return_counts=True)
     old_at, new_at = np.divmod(pairs, span)
     keeps_id = old_ids[old_at] == new_ids[new_at]
-    goes = keeps_id | (2 * shared > old_sizes[old_at])  # most of the old cluster is in the new one
-    comes = keeps_id | (2 * shared > new_sizes[new_at])  # most of the new cluster is from the old one
-    continues = goes | comes
-    is_merged, is_split = _several(new_at, goes, len(new_ids)), _several(old_at, comes, len(old_ids))
-    renumbered = goes & comes & ~keeps_id & ~is_merged[new_at] & ~is_split[old_at]
+    continues = keeps_id | (2 * shared > old_sizes[old_at]) | (2 * shared > new_sizes[new_at])
+    pair_moves = ~continues[pair_of_face.reshape(-1)]
+    old_at, new_at, shared = old_at[continues], new_at[continues], shared[continues]
+    is_merged = np.bincount(new_at, minlength=len(new_ids)) > 1
+    is_split = np.bincount(old_at, minlength=len(old_ids)) > 1
+    renumbered = np.flatnonzero(~keeps_id[continues] & ~is_merged[new_at] & ~is_split[old_at])
     return Changes(
-        merged=_regrouped(new_ids, new_sizes, is_merged, new_at, old_ids[old_at], shared, goes),
-        split=_regrouped(old_ids, old_sizes, is_split, old_at, new_ids[new_at], shared, comes),
+        merged=_regrouped(new_ids, new_sizes, is_merged, new_at, old_ids[old_at], shared),
+        split=_regrouped(old_ids, old_sizes, is_split, old_at, new_ids[new_at], shared),
         renumbered=tuple(
             Renumbered(int(old_ids[old_at[i]]), int(new_ids[new_at[i]]), int(shared[i]))
-            for i in np.flatnonzero(renumbered)[np.argsort(-shared[renumbered], kind="stable")].tolist()
+            for i in renumbered[np.argsort(-shared[renumbered], kind="stable")].tolist()
         ),
-        new=_without(new_ids, new_sizes, new_at[continues]),
-        gone=_without(old_ids, old_sizes, old_at[continues]),
-        moved=both[~continues[pair_of_face.reshape(-1)]],
+        new=_without(new_ids, new_sizes, new_at),
+        gone=_without(old_ids, old_sizes, old_at),
+        moved=both[pair_moves],
         joined=np.flatnonzero((old < 0) & (new >= 0)),
         left=np.flatnonzero((old >= 0) & (new < 0)),
     )
 
 
-def _several(at: I64, chosen: BoolArray, n: int) -> BoolArray:
-    """Return for each of n clusters whether it has at least two of the chosen pairs."""
-    several: BoolArray = np.bincount(at[chosen], minlength=n) > 1
-    return several
-
-
 def _regrouped(
-    ids: I64, sizes: I64, wanted: BoolArray, at: I64, parts: I64, shared: I64, chosen: BoolArray
+    ids: I64, sizes: I64, wanted: BoolArray, at: I64, parts: I64, shared: I64
 ) -> tuple[Regrouped, ...]:
-    """Return the wanted clusters, each with the parts of its chosen pairs.
+    """Return the wanted clusters, each with its parts.
 
     Parameters
     ----------
@@ -159,11 +154,9 @@ def _regrouped(
     wanted : (n,) bool
     at, parts, shared : (p,) int64
         Pairs: the position of the cluster in `ids`, the id of the part, and the faces of both.
-    chosen : (p,) bool
-        Pairs to use.
     """
     found: dict[int, list[Part]] = {}
-    use = np.flatnonzero(chosen & wanted[at])
+    use = np.flatnonzero(wanted[at])
     for i in use[np.lexsort((parts[use], -shared[use]))].tolist():
         found.setdefault(int(at[i]), []).append(Part(int(parts[i]), int(shared[i])))
     regrouped = [Regrouped(int(ids[i]), int(sizes[i]), tuple(members)) for i, members in found.items()]

@@ -82,7 +82,9 @@ def write_clustering(
     used = np.unique(labels[labels >= 0])
     kept = np.flatnonzero(labels >= 0)
     active = active_clustering(catalog)
-    moved, clusters = _moved(catalog, face_ids, labels, everything=changed is None)
+    moved = clusters = np.empty(0, np.int64)
+    if active is not None:
+        moved, clusters = _moved(catalog, face_ids, labels, everything=changed is None)
     if changed is None:
         catalog.execute("DELETE FROM assignments")
     else:
