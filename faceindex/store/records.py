@@ -299,7 +299,7 @@ class PreviousClustering:
         """Return the previous cluster of each face of a table of the same moment, (n,) int64, -1 for none."""
         import numpy as np
 
-        labels = table.cluster.copy()
+        labels: I64 = table.cluster.copy()
         labels[np.searchsorted(table.face, self.face)] = self.cluster
         return labels
 

@@ -373,8 +373,8 @@ class StoreMachine(RuleBasedStateMachine):
         if previous is not None:
             labels = previous.labels(table)
             numbers = table.norms.astype(int).tolist()
-            found = dict(zip(numbers, labels.tolist(), strict=True))
-            assert {number: label for number, label in found.items() if label >= 0} == model.previous
+            earlier = zip(numbers, labels.tolist(), strict=True)
+            assert {number: label for number, label in earlier if label >= 0} == model.previous
             assert (table.cluster[np.isin(table.face, previous.face)] != previous.cluster).all()
         if clustering is not None:
             assert (clustering.id, clustering.next_cluster_id) == (model.clusterings, model.next_cluster)
