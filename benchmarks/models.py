@@ -52,7 +52,7 @@ from faceindex.models import EmbedderSpec
 from faceindex.models.install import add_weights
 from faceindex.recognition import Recogniser, use_one_thread
 from faceindex.store import Assignments
-from faceindex.types import F32, Detections, Faces, Image
+from faceindex.types import F32, I64, Detections, Faces, Image
 
 BATCH = 16
 QUICK = 40  # photos
@@ -157,6 +157,7 @@ def clusters_f(found: Sequence[Faces], people: Sequence[np.ndarray], spec: Embed
     """Return B-cubed F of `cluster` with its defaults, over the faces with a name."""
     labels = cluster_whole(
         np.concatenate([faces.vectors for faces in found]),
+        np.repeat(np.arange(len(found)), [len(faces) for faces in found]),
         np.concatenate([faces.sharpness for faces in found]),
         np.concatenate([faces.quality for faces in found]),
         spec,

@@ -15,7 +15,7 @@ from typing import Any
 import typer.main
 
 from faceindex.cli.app import app
-from faceindex.cli.commands import Group, examples, find_command, value_name
+from faceindex.cli.commands import examples, find_command, value_name
 
 __all__ = ["PAGE", "contexts", "reference"]
 
@@ -81,7 +81,7 @@ def _contexts(parent: Any, path: str) -> Iterator[tuple[str, Any]]:
     for name in parent.command.commands:
         context = find_command(parent, [name])
         yield f"{path} {name}".strip(), context
-        if isinstance(context.command, Group):
+        if getattr(context.command, "commands", {}):
             yield from _contexts(context, f"{path} {name}".strip())
 
 

@@ -9,6 +9,8 @@ TYPE_CHECKING = False  # importing typing takes longer than the rest of this mod
 if TYPE_CHECKING:
     from faceindex.api import (
         Cluster,
+        ClusterChanges,
+        ClusterPart,
         ClusterResult,
         Face,
         FaceIndex,
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
         Neighbour,
         NewModels,
         NotMigrated,
+        RegroupedCluster,
+        RenumberedCluster,
         find_index,
     )
     from faceindex.recognition import Recogniser
@@ -29,6 +33,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Cluster",
+    "ClusterChanges",
+    "ClusterPart",
     "ClusterResult",
     "Face",
     "FaceIndex",
@@ -42,6 +48,8 @@ __all__ = [
     "NewModels",
     "NotMigrated",
     "Recogniser",
+    "RegroupedCluster",
+    "RenumberedCluster",
     "__version__",
     "find_index",
 ]

@@ -39,7 +39,12 @@ def colour_of(face: int) -> tuple[int, int, int]:
 
 
 def make_source(
-    folder: Path, plans: Sequence[PhotoPlan], *, clustered: bool = True, given: str = "photos"
+    folder: Path,
+    plans: Sequence[PhotoPlan],
+    *,
+    clustered: bool = True,
+    newer_faces: int = 0,
+    given: str = "photos",
 ) -> GallerySource:
     """Write the photos and make the input of a gallery; face ids start at 1."""
     rows: list[tuple[int, FacePlan]] = []
@@ -96,6 +101,7 @@ def make_source(
         roots=[Root(id=1, path=str(folder), given=given)],
         path_of=lambda record: os.path.join(folder, record.relpath),  # noqa: PTH118
         clustered=clustered,
+        newer_faces=newer_faces,
     )
 
 

@@ -6,6 +6,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from faceindex.api.cluster_changes import (
+        ClusterChanges,
+        ClusterPart,
+        RegroupedCluster,
+        RenumberedCluster,
+    )
     from faceindex.api.index import FaceIndex
     from faceindex.api.opening import find_index
     from faceindex.api.results import (
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cluster",
+    "ClusterChanges",
+    "ClusterPart",
     "ClusterResult",
     "Face",
     "FaceIndex",
@@ -37,11 +45,16 @@ __all__ = [
     "Neighbour",
     "NewModels",
     "NotMigrated",
+    "RegroupedCluster",
+    "RenumberedCluster",
     "find_index",
 ]
 
 _HOMES = {
     **dict.fromkeys(__all__, "results"),
+    **dict.fromkeys(
+        ("ClusterChanges", "ClusterPart", "RegroupedCluster", "RenumberedCluster"), "cluster_changes"
+    ),
     "FaceIndex": "index",
     "find_index": "opening",
 }

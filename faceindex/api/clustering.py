@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypedDict
 
-import numpy as np
-
 from faceindex import models
+from faceindex.api.history import changes_between, cluster_sizes
 from faceindex.api.reader import Reader
 from faceindex.api.results import ClusterResult
 from faceindex.clustering import Clusterer, ClusterOptions
@@ -161,18 +160,26 @@ def _numbers(calibration: Calibration) -> list[Json]:
 
 
 def cluster_index(
-    reader: Reader, algorithm: str, parameters: Parameters, *, seed: int, rebuild: bool
+    reader: Reader,
+    algorithm: str,
+    parameters: Parameters,
+    *,
+    seed: int,
+    rebuild: bool,
+    dry_run: bool = False,
 ) -> ClusterResult:
     """Cluster the faces of an index and store the result; see `faceindex.FaceIndex.cluster`.
 
     Parameters
     ----------
     reader : Reader
-        Of a store that is open for writing.
+        Of a store that is open for writing, unless `dry_run` is true.
     algorithm : str
     parameters : Parameters
     seed : int
     rebuild : bool
+    dry_run : bool
+        Store nothing; the result has the changes.
     """
     store = reader.store
     method = make_method(algorithm, parameters, seed, lambda: reader.embedder_spec)
@@ -199,30 +206,37 @@ def cluster_index(
         started_over=started_over,
     )
     labels = grouping.labels
-    if started_over:
-        similarities, changed = similarity_to_centroid(vectors, labels), None
+    stored = {**stored, **grouping.state}
+    changes = None
+    if dry_run:
+        changes = changes_between(reader, faces, faces.cluster, labels, before=previous, after=None)
     else:
-        similarities, changed = update_similarities(vectors, labels, faces)
-    store.save_clustering(
-        algorithm,
-        {**stored, **grouping.state},
-        seed,
-        faces.face,
-        labels,
-        similarities,
-        changed=changed,
-    )
-    ids, sizes = np.unique(labels[labels >= 0], return_counts=True)
-    order = np.lexsort((ids, -sizes))
+        if started_over:
+            similarities, changed = similarity_to_centroid(vectors, labels), None
+        else:
+            similarities, changed = update_similarities(vectors, labels, faces)
+        store.save_clustering(
+            algorithm,
+            stored,
+            seed,
+            faces.face,
+            labels,
+            similarities,
+            changed=changed,
+        )
     threshold = options.threshold
     if threshold is None and method.clusterer.spec.needs == "graph" and options.calibration is not None:
         threshold = options.calibration.threshold(len(faces))
     return ClusterResult(
         algorithm=algorithm,
-        sizes={int(ids[i]): int(sizes[i]) for i in order},
+        sizes=cluster_sizes(labels),
         faces=len(faces),
         unclustered=int((labels < 0).sum()),
         kept=int(((faces.cluster >= 0) & (labels == faces.cluster)).sum()),
         started_over=started_over and previous is not None,
         threshold=threshold,
+        seed=seed,
+        parameters=stored,
+        moved=int(((faces.cluster >= 0) & (labels != faces.cluster)).sum()),
+        changes=changes,
     )

@@ -250,14 +250,17 @@ class IndexExport:
         """
         from faceindex.export.gallery import GallerySource, write_gallery
 
-        table, names = self._reader.faces_and_photos()
-        source = GallerySource(
-            table=table,
-            photos=names.records,
-            roots=self._reader.store.roots(),
-            path_of=names.path,
-            clustered=self._reader.store.active_clustering() is not None,
-        )
+        store = self._reader.store
+        with store.snapshot():
+            table, names = self._reader.faces_and_photos()
+            source = GallerySource(
+                table=table,
+                photos=names.records,
+                roots=store.roots(),
+                path_of=names.path,
+                clustered=store.active_clustering() is not None,
+                newer_faces=store.count_newer_faces(),
+            )
         return write_gallery(
             source, destination, self._protected(), copy=copy, dry_run=dry_run, on_progress=on_progress
         )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, overload
 
 from faceindex.api.opening import create_store, open_matching_store, open_store, with_min_face
 from faceindex.api.reader import Reader
-from faceindex.errors import UsageError
 from faceindex.pipeline import Event, Summary, ignore_event, index_photos
 from faceindex.store import Clustering, Counts, FaceTable, Pins, Root, Status, Store
 
@@ -18,10 +17,11 @@ if TYPE_CHECKING:
 
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
+    from faceindex.api.grouping import IndexClustering
     from faceindex.api.migration import IndexMigration
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
-    from faceindex.api.results import Cluster, ClusterResult, Face, Identification, IndexPlan
+    from faceindex.api.results import Cluster, Face, Identification, IndexPlan
     from faceindex.api.sheets import ContactSheets
     from faceindex.errors import FaceIndexError
     from faceindex.images.inputs import PhotoInput
@@ -257,6 +257,13 @@ class FaceIndex:
         return ContactSheets(self._reader)
 
     @property
+    def cluster(self) -> IndexClustering:
+        """Group the faces into people, as ``index.cluster()``; compare and restore earlier groups."""
+        from faceindex.api.grouping import IndexClustering
+
+        return IndexClustering(self._reader)
+
+    @property
     def migrate(self) -> IndexMigration:
         """Move the index to other models, as ``index.migrate("facenet")``; plan or cancel that."""
         from faceindex.api.migration import IndexMigration
@@ -316,49 +323,6 @@ class FaceIndex:
             exclude=exclude,
             on_event=on_event,
         )
-
-    def cluster(
-        self,
-        algorithm: str = "album",
-        *,
-        k: int | None = None,
-        threshold: float | None = None,
-        min_size: int | None = None,
-        seed: int = 0,
-        rebuild: bool = False,
-    ) -> ClusterResult:
-        """Group the faces into people.
-
-        Nothing that an earlier clustering decided binds this one; an album that grew has the same clusters as
-        one that was indexed at once. Each cluster takes the id of the previous one with which it shares most
-        faces. In an index of more than 20,000 faces of which few are new, only the part that resembles the new
-        faces is clustered again, unless the algorithm or a parameter differs. If no face was added or removed,
-        nothing changes.
-
-        Parameters
-        ----------
-        algorithm : str
-            Name of a clusterer.
-        k : int, optional
-            Number of clusters; KMeans needs it.
-        threshold : float, optional
-            A constant least similarity, instead of the calibrated one that grows with the number of faces.
-        min_size : int, optional
-            Dissolve new clusters with fewer faces: their faces are in no cluster. None means 2 for
-            clusterers that find the number of clusters, and 1 for others.
-        seed : int
-            The same faces and seed give the same clusters.
-        rebuild : bool
-            Cluster all faces, even if nothing changed.
-
-        Raises `UnknownModel`, `UsageError` or `ModelNotInstalled`.
-        """
-        from faceindex.api.clustering import Parameters, cluster_index
-
-        if not self._store.writable:
-            raise UsageError("The index is open for reading only.", "Open it with `write=True`.")
-        parameters: Parameters = {"k": k, "threshold": threshold, "min_size": min_size}
-        return cluster_index(self._reader, algorithm, parameters, seed=seed, rebuild=rebuild)
 
     @overload
     def identify(  # type: ignore[overload-overlap]  # a str is a path, not an iterable

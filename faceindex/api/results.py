@@ -5,14 +5,16 @@ A face in no cluster has ``cluster`` None, here and in JSON; the arrays of `Face
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from faceindex.documents import Json, as_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
+    from faceindex.api.cluster_changes import ClusterChanges
     from faceindex.errors import ImageError
 
 __all__ = [
@@ -117,6 +119,13 @@ class ClusterResult(_Result):
         Whether all faces were clustered afresh. Earlier clusters then only determine the ids.
     threshold : float or None
         The similarity at which two faces are as likely to show one person as two people.
+    seed : int
+    parameters : mapping
+        All parameters, as they are stored with the clustering.
+    moved : int
+        Number of faces that left their cluster.
+    changes : ClusterChanges or None
+        With `dry_run`, the differences from the current clusters; nothing was stored then.
     """
 
     algorithm: str
@@ -126,6 +135,10 @@ class ClusterResult(_Result):
     kept: int
     started_over: bool
     threshold: float | None
+    seed: int = 0
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    moved: int = 0
+    changes: ClusterChanges | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceindex.cli.cluster_changes import changes_as_json, print_changes
 from faceindex.cli.completion import complete_models
 from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.newer import note_newer_faces
 from faceindex.cli.options import (
     AbsoluteFlag,
     DebugFlag,
@@ -17,6 +19,7 @@ from faceindex.cli.options import (
     VerboseFlag,
 )
 from faceindex.cli.render import Output, columns, count, finite
+from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
     from faceindex.api import ClusterResult, FaceIndex
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["cluster"]
 
 _SCHEMA = "faceindex/cluster/1"
+_ALGORITHM = "album"
 _SHOWN = 10  # clusters in the table; --verbose shows all
 _EXAMPLES = 2
 
@@ -36,7 +40,7 @@ def cluster(
             autocompletion=complete_models("clusterer"),
             help="album and chinese-whispers find the number of people; kmeans makes exactly --k clusters.",
         ),
-    ] = "album",
+    ] = _ALGORITHM,
     k: Annotated[int | None, typer.Option("--k", metavar="N", help="Number of clusters, for kmeans.")] = None,
     threshold: Annotated[
         float | None,
@@ -68,6 +72,17 @@ def cluster(
             help="Cluster all faces afresh, even if none was added or removed.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, and store nothing.")
+    ] = False,
+    restore: Annotated[
+        bool,
+        typer.Option(
+            "--restore",
+            help="Bring back the clusters before the last change, which `faceindex clusters diff` shows. "
+            "Another --restore undoes that.",
+        ),
+    ] = False,
     absolute: AbsoluteFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
@@ -77,73 +92,104 @@ def cluster(
 ) -> None:
     """Group the faces of the index into people.
 
-    Each cluster has a number, which it keeps when you add photos and run this again. Exit code 1 if there
-    are no clusters.
+    Each cluster has a number, which it keeps when you add photos and run this again. The clusters before
+    the last change are kept too: `faceindex clusters diff` compares, --restore brings them back. Exit code 1
+    if there are no clusters.
 
     Example: faceindex cluster
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        if restore and (algorithm != _ALGORITHM or seed or rebuild or {k, threshold, min_size} != {None}):
+            raise UsageError(
+                "--restore brings back clusters as they were, with their options.",
+                "Leave out the other options of the clustering.",
+            )
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as faces:
-            with out.working("Grouping the faces"):
-                result = faces.cluster(
-                    algorithm, k=k, threshold=threshold, min_size=min_size, seed=seed, rebuild=rebuild
-                )
-            _print_result(out, faces, result, seed, absolute)
+        with FaceIndex.open(index, write=not dry_run) as faces:
+            if restore:
+                result = faces.cluster.restore(dry_run=dry_run)
+            else:
+                with out.working("Grouping the faces"):
+                    result = faces.cluster(
+                        algorithm,
+                        k=k,
+                        threshold=threshold,
+                        min_size=min_size,
+                        seed=seed,
+                        rebuild=rebuild,
+                        dry_run=dry_run,
+                    )
+            if not result.sizes:
+                out.exit_code = PARTIAL
+            if out.json:
+                _print_json(out, faces, result, restore, absolute)
+            else:
+                _print_result(out, faces, result, restore, absolute)
 
 
-def _print_result(out: Output, faces: FaceIndex, result: ClusterResult, seed: int, absolute: bool) -> None:
-    if not result.sizes:
-        out.exit_code = PARTIAL
-    shown = list(result.sizes)
-    if not out.json and not out.verbose:
-        shown = shown[:_SHOWN]
-    examples = _examples(faces, shown, absolute)
-    if out.json:
-        clustering = faces.clustering
-        out.document(
-            _SCHEMA,
-            index=str(faces.directory),
-            algorithm=result.algorithm,
-            parameters=dict(clustering.params) if clustering is not None else {},
-            seed=seed,
-            threshold=finite(result.threshold),
-            faces=result.faces,
-            unclustered=result.unclustered,
-            kept=result.kept,
-            started_over=result.started_over,
-            clusters=[
-                {"cluster": which, "faces": number, "examples": examples[which]}
-                for which, number in result.sizes.items()
-            ],
-        )
-        return
+def _print_json(out: Output, faces: FaceIndex, result: ClusterResult, restored: bool, absolute: bool) -> None:
+    changes = result.changes
+    examples = _examples(faces, list(result.sizes), absolute) if changes is None else {}
+    out.document(
+        _SCHEMA,
+        index=str(faces.directory),
+        algorithm=result.algorithm,
+        parameters=dict(result.parameters),
+        seed=result.seed,
+        threshold=finite(result.threshold),
+        faces=result.faces,
+        unclustered=result.unclustered,
+        newer_faces=faces.cluster.newer_faces(),
+        kept=result.kept,
+        moved=result.moved,
+        started_over=result.started_over,
+        restored=restored,
+        dry_run=changes is not None,
+        changes=None if changes is None else changes_as_json(changes, absolute),
+        clusters=[
+            {"cluster": which, "faces": number, "examples": examples.get(which, [])}
+            for which, number in result.sizes.items()
+        ],
+    )
+
+
+def _print_result(
+    out: Output, faces: FaceIndex, result: ClusterResult, restored: bool, absolute: bool
+) -> None:
     if not result.faces:
         out.warning("The index has no faces. Add photos with `faceindex index PATH...`.")
         return
-    clustered = result.faces - result.unclustered
-    out.answer(
-        out.styled(
-            f"{count(len(result.sizes), 'cluster')} of {count(clustered, 'face')}, "
-            f"and {count(result.unclustered, 'face')} in none",
-            "bold",
-        )
+    head = (
+        f"{count(len(result.sizes), 'cluster')} of {count(result.faces - result.unclustered, 'face')}, "
+        f"and {count(result.unclustered, 'face')} in none"
     )
+    if result.changes is not None:
+        out.answer(f"This would make {head}. Nothing was stored.")
+        print_changes(out, result.changes, absolute)
+        return
+    if restored:
+        head = f"Restored: {head}"
+    out.answer(out.styled(head, "bold"))
     details = [result.algorithm]
     if result.threshold is not None:
         details.append(f"faces are linked at similarity {result.threshold:.4f} or more")
     if result.kept:
         details.append(f"{count(result.kept, 'face')} kept their cluster")
+    if result.moved:
+        details.append(f"{count(result.moved, 'face')} left theirs: see `faceindex clusters diff`")
     out.paragraph(f"({'; '.join(details)})")
     if not result.sizes:
         return
+    shown = list(result.sizes) if out.verbose else list(result.sizes)[:_SHOWN]
+    examples = _examples(faces, shown, absolute)
     out.answer()
     rows = [(str(which), f"{result.sizes[which]:,}", ", ".join(examples[which])) for which in shown]
     for line in columns(rows, header=("cluster", "faces", "for example"), right=[0, 1], width=out.width):
         out.answer(line)
     if len(shown) < len(result.sizes):
         out.answer(f"and {count(len(result.sizes) - len(shown), 'smaller cluster')}; -v shows all")
+    note_newer_faces(out, faces.cluster.newer_faces())
     out.hint(f"Next: faceindex clusters {shown[0]}, or faceindex identify PHOTO")
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from faceindex.cli.commands import Command
+from faceindex.cli.clusters_diff import diff
+from faceindex.cli.commands import App, CommandWithSubcommands
 from faceindex.cli.completion import complete_clusters
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.face_rows import print_faces
+from faceindex.cli.newer import note_newer_faces
 from faceindex.cli.options import (
     AbsoluteFlag,
     CsvFlag,
@@ -48,8 +50,14 @@ _ROWS = 20  # in a table without --limit
 _DRAWN = 48  # faces in a picture without --limit
 
 
-class ClustersCommand(Command):
-    """Parses the number of a cluster, which may follow ``--show`` or ``--open``."""
+_subcommands = App()
+_subcommands.command("diff")(diff)
+
+
+class ClustersCommand(CommandWithSubcommands):
+    """Parses ``diff``, or the number of a cluster, which may follow ``--show`` or ``--open``."""
+
+    subcommands = _subcommands
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Accept ``--open=5``, and -1 as a number, not as an option."""
@@ -61,13 +69,18 @@ class ClustersCommand(Command):
         return super().parse_args(ctx, words)
 
 
+def _complete(ctx: Any, args: Sequence[str], incomplete: str) -> list[tuple[str, str]]:
+    names = [("diff", "what changed")] if "diff".startswith(incomplete) else []
+    return [*complete_clusters(ctx, args, incomplete), *names]
+
+
 def clusters(
     cluster: Annotated[
         int | None,
         typer.Argument(
             metavar="CLUSTER",
             help="A cluster, to show its faces instead of the list.",
-            autocompletion=complete_clusters,
+            autocompletion=_complete,
         ),
     ] = None,
     limit: Annotated[
@@ -116,8 +129,8 @@ def clusters(
     a table, and a face of each cluster below it if it can show pictures (kitty, iTerm2, sixel). A pipe or a
     file gets CSV with the columns cluster,faces,photos,cohesion,example.
 
-    With CLUSTER, the rows are its faces as `faceindex faces` lists them, the most typical first. Exit
-    code 1 if there are no clusters.
+    With CLUSTER, the rows are its faces as `faceindex faces` lists them, the most typical first.
+    `faceindex clusters diff` shows what changed last. Exit code 1 if there are no clusters.
 
     Example: faceindex clusters 5 --open
     """
@@ -146,6 +159,7 @@ def clusters(
                 _draw_cluster(out, found, cluster, limit or _DRAWN, how if show else None, viewer, save)
             else:
                 _print_cluster(out, found, cluster, limit, as_csv, absolute)
+            note_newer_faces(out, found.cluster.newer_faces())
 
 
 def _list(
@@ -161,6 +175,7 @@ def _list(
             index=str(found.directory),
             total=len(rows),
             unclustered=len(found) - sum(row.faces for row in rows),
+            newer_faces=found.cluster.newer_faces(),
             clusters=[
                 {
                     "cluster": row.cluster,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from faceindex.errors import UsageError
 
-__all__ = ["App", "Command", "Group", "examples", "find_command", "value_name"]
+__all__ = ["App", "Command", "CommandWithSubcommands", "Group", "examples", "find_command", "value_name"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -79,18 +80,7 @@ class Group(TyperGroup):
             return super().parse_args(ctx, self._reorder(args, is_root=ctx.parent is None))
 
     def _reorder(self, words: Sequence[str], *, is_root: bool) -> list[str]:
-        shared: list[str] = []
-        others: list[str] = []
-        rest = list(words)
-        while rest and rest[0].startswith("-") and rest[0] != "--":
-            word = rest.pop(0)
-            if word == _INDEX:
-                shared += [word, *rest[:1]]
-                rest = rest[1:]
-            elif word.startswith(f"{_INDEX}=") or _COMMON_FLAGS.fullmatch(word):
-                shared.append(word)
-            else:
-                others.append(word)
+        shared, others, rest = _split_options(words)
         if rest:
             return [*others, rest[0], *shared, *rest[1:]]
         return others if is_root else list(words)  # `models --json` has no command
@@ -128,6 +118,44 @@ class Group(TyperGroup):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write what follows the list of commands."""
         _write_text(formatter, self.epilog)
+
+
+class CommandWithSubcommands(Command):
+    """A command with arguments, and with subcommands, such as ``clusters`` and ``clusters diff``.
+
+    The name of a subcommand in front of the arguments selects it; shared options may come before the name.
+
+    Attributes
+    ----------
+    subcommands : App
+        Set by the subclass.
+    """
+
+    subcommands: App
+
+    @functools.cached_property
+    def commands(self) -> dict[str, Any]:
+        """The subcommands by name."""
+        return dict(typer.main.get_group(self.subcommands).commands)
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse the words after the command, as the subcommand that they name or as this one."""
+        shared, others, rest = _split_options(args)
+        command = self.commands.get(rest[0]) if rest and not others else None
+        if command is None:
+            return super().make_context(info_name, args, parent, **extra)
+        return command.make_context(f"{info_name} {rest[0]}", [*shared, *rest[1:]], parent, **extra)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, the options and the list of subcommands."""
+        super().format_options(ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, _keep_hyphens(command.get_short_help_str(60)))
+                    for name, command in self.commands.items()
+                ]
+            )
 
 
 class App(typer.Typer):
@@ -169,10 +197,13 @@ def find_command(ctx: Any, names: Iterable[str]) -> Any:
     """
     for name in names:
         group = ctx.command
-        command = group.get_command(ctx, name) if isinstance(group, Group) else None
+        command = getattr(group, "commands", {}).get(name)
         if command is None:
             raise _no_such_command(ctx, group, name)
-        ctx = command.make_context(name, [], parent=ctx, resilient_parsing=True)
+        if isinstance(group, CommandWithSubcommands):
+            ctx = group.make_context(ctx.info_name, [name], ctx.parent, resilient_parsing=True)
+        else:
+            ctx = command.make_context(name, [], parent=ctx, resilient_parsing=True)
     return ctx
 
 
@@ -186,6 +217,23 @@ def examples(text: str | None) -> list[str]:
 def value_name(parameter: Any) -> str:
     """Return the name of an argument, or of the value of an option, in help texts and errors."""
     return str(parameter.metavar or parameter.name.upper())
+
+
+def _split_options(words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return the options of all commands at the start of words, other options there, and the rest."""
+    shared: list[str] = []
+    others: list[str] = []
+    rest = list(words)
+    while rest and rest[0].startswith("-") and rest[0] != "--":
+        word = rest.pop(0)
+        if word == _INDEX:
+            shared += [word, *rest[:1]]
+            rest = rest[1:]
+        elif word.startswith(f"{_INDEX}=") or _COMMON_FLAGS.fullmatch(word):
+            shared.append(word)
+        else:
+            others.append(word)
+    return shared, others, rest
 
 
 def _no_such_command(ctx: Any, group: Any, name: str) -> UsageError:

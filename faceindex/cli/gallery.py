@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.newer import newer_faces
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.pictures import open_in_viewer
 from faceindex.cli.progress import Bar, resumable
@@ -77,6 +78,7 @@ def _report(out: Output, result: Gallery, roots: Sequence[Root]) -> None:
             clusters=result.clusters,
             faces=result.faces,
             unclustered=result.unclustered,
+            newer_faces=result.newer_faces,
             photos=result.photos,
             sprites=result.sprites,
             previews=result.previews,
@@ -110,3 +112,5 @@ def _report(out: Output, result: Gallery, roots: Sequence[Root]) -> None:
         out.warning("The index has no faces. Add photos with `faceindex index PATH...`.")
     elif not result.clusters:
         out.warning("There are no clusters. Run `faceindex cluster`, then this command again.")
+    elif result.newer_faces:
+        out.warning(f"{newer_faces(result.newer_faces)}, then this command again.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from faceindex.cli.answers import answer_as_json, print_answer
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.host import HeapKeeper, collection_paused
+from faceindex.cli.newer import note_newer_faces
 from faceindex.cli.queries import STANDARD_INPUT, Query, find_queries
 from faceindex.cli.render import Output, count, duration
 from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, Reason
@@ -93,7 +94,7 @@ def identify(
 
                 files = numbered_files(save, list(map(_stem, queries)))
                 check_files(out, faces, files, [query.name for query in queries if _is_path(query)])
-            clustered = faces.clustering is not None
+            clustered, newer = faces.clustering is not None, faces.cluster.newer_faces()
             if not clustered:
                 out.error(
                     "The faces have not been grouped into people yet.",
@@ -116,6 +117,7 @@ def identify(
                         indent=2,
                         index=str(faces.directory),
                         clustered=clustered,
+                        newer_faces=newer,
                     )
                     out.flush()
                 else:
@@ -123,6 +125,7 @@ def identify(
                         pass  # printed one by one
             bar.close()
             run.report(len(queries), origins)
+            note_newer_faces(out, newer)
             # Pictures come last, so that the answer is complete even if one of them fails.
             if files:
                 _save(out, faces, run.kept, files)

@@ -9,6 +9,7 @@ import typer
 
 from faceindex.cli.errors import session
 from faceindex.cli.flags import as_flags
+from faceindex.cli.newer import newer_faces
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, columns, count, size
 from faceindex.cli.unreadable import absence
@@ -150,8 +151,7 @@ def _clusters(clustering: Clustering | None, counts: Counts) -> list[tuple[str, 
         ("", f"on {clustering.created.astimezone():%Y-%m-%d %H:%M}"),
     ]
     if newer := counts.newer_faces:
-        verb = "is" if newer == 1 else "are"
-        rows.append(("", f"{count(newer, 'face')} {verb} newer than the clusters; run `faceindex cluster`"))
+        rows.append(("", newer_faces(newer)))
     return rows
 
 

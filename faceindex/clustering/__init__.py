@@ -50,7 +50,8 @@ class Album:
         two faces show one person (`faceindex.clustering.graph.log_odds`). If the embedder has no calibration,
         they are similarities minus `ClusterOptions.threshold`.
     previous : (n,) int64
-        Cluster of each face before, -1 for none. It does not bind: a clusterer may start from it to be faster.
+        Cluster of each face before, -1 for none. It does not bind: a clusterer may start from it to be
+        faster.
     size : int
         Number of faces of the whole index, of which these may be a part. Priors depend on it.
     """

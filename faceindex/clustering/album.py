@@ -32,7 +32,8 @@ class AlbumClusterer:
 
     1. The faces of two photos compete for each other, and faces of one photo are kept apart unless they are
        copies (`faceindex.clustering.same_photo`).
-    2. Chinese Whispers over the edges of positive weight, six times. Faces are in one cluster if all runs agree.
+    2. Chinese Whispers over the edges of positive weight, six times. Faces are in one cluster if all runs
+    agree.
        Where the links between two people are nearly as strong as those within, single runs differ. The prior
        is one match among all faces, which suits strangers; people who are on many photos end up in several
        clusters.
@@ -70,7 +71,7 @@ class AlbumClusterer:
 
 
 def _agreed_classes(graph: Graph, seed: int, groups: PhotoGroups) -> I64:
-    """Return the classes of nodes that are together in each of several runs of Chinese Whispers, (n,) int64."""
+    """Return the classes of nodes that are together in all of several runs, (n,) int64."""
     agreed = np.zeros(len(graph), np.int64)
     for run in range(_RUNS):
         labels = chinese_whispers(graph, seed=seed * _RUNS + run, groups=groups)

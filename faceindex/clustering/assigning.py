@@ -23,11 +23,11 @@ def assign_shared_photos(
 ) -> I64:
     """Assign the faces of each photo with several faces to settled clusters anew, together.
 
-    Chinese Whispers decides by single links, before the clusters are known. Now they are known, and each photo is
-    assigned so that the sum of the evidence is greatest while each cluster gets at most one of its faces (the
-    assignment problem, Kuhn 1955, https://doi.org/10.1002/nav.3800020109). Copies are assigned as one face. A
-    face that is left over returns to its cluster if no other one got it, or if its evidence outweighs that one:
-    a mirror can show a person twice.
+    Chinese Whispers decides by single links, before the clusters are known. Now they are known, and each
+    photo is assigned so that the sum of the evidence is greatest while each cluster gets at most one of its
+    faces (the assignment problem, Kuhn 1955, https://doi.org/10.1002/nav.3800020109). Copies are assigned as
+    one face. A face that is left over returns to its cluster if no other one got it, or if its evidence
+    outweighs that one: a mirror can show a person twice.
 
     Parameters
     ----------

@@ -25,8 +25,8 @@ _MAX_SWEEPS = 1000  # not reached: each move raises the weight inside classes, s
 class ChineseWhispers:
     """Cluster faces by Chinese Whispers over the edges of positive weight of the neighbour graph.
 
-    Two faces are linked if the odds that they show one person are even or better; the prior is one match among
-    all faces. With a constant `threshold`, they are linked from that similarity.
+    Two faces are linked if the odds that they show one person are even or better; the prior is one match
+    among all faces. With a constant `threshold`, they are linked from that similarity.
     """
 
     def __init__(self, spec: ClustererSpec, options: ClusterOptions) -> None:

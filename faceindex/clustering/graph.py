@@ -48,7 +48,8 @@ def log_odds(similarities: F32, n: int, calibration: Calibration) -> F32:
 
 
 def prior_log_odds(n: int, options: ClusterOptions) -> float:
-    """Return the prior in `log_odds` of `n` faces: the log-odds of a match at the midpoint of the calibration.
+    """Return the prior in `log_odds` of `n` faces: the log-odds of a match at the midpoint of the
+    calibration.
 
     Parameters
     ----------

@@ -36,9 +36,9 @@ FEW_NEW = 0.1
 """Share of new faces up to which only a part of a larger index is clustered."""
 
 GOOD = 0.3
-"""Quality from which a face is good, unless half of the median of the index is less. Of the clusters of blurred,
-cut-off and false faces on shared/data (people/, lfw/, nobody/, art/), at most one face in seven is good; of the
-clusters of one person, more than two in three."""
+"""Quality from which a face is good, unless half of the median of the index is less. Of the
+clusters of blurred, cut-off and false faces on shared/data (people/, lfw/, nobody/, art/), at most one face
+in seven is good; of the clusters of one person, more than two in three."""
 
 # The centroid of a large cluster hardly moves when a face joins. Similarities that change by no more than
 # this are not written again.
@@ -79,8 +79,8 @@ def cluster_faces(
     clusters as one that was indexed at once. Each cluster takes the id of the previous cluster with which it
     shares most faces.
 
-    If an index has more than `PART_ABOVE` faces, and few are newer than the last run on all faces, only a part
-    is clustered again: the new faces, the clusters that they resemble, and similar faces in no cluster.
+    If an index has more than `PART_ABOVE` faces, and few are newer than the last run on all faces, only a
+    part is clustered again: the new faces, the clusters that they resemble, and similar faces in no cluster.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def _fit(
 
 
 def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
-    """Return the similarity at which one person and two are equally probable, and that of the weakest edges."""
+    """Return the similarity at which one person and two are equally probable, and that of weakest edges."""
     from faceindex.clustering.graph import GRAPH_FLOOR
 
     calibration, threshold = options.calibration, options.threshold
@@ -259,8 +259,8 @@ def _inherit_ids(labels: I64, old: I64, next_id: int) -> I64:
 def update_similarities(vectors: F32, labels: I64, table: Assignments) -> tuple[F32, BoolArray]:
     """Update the similarities to centroids after some faces got another cluster than in the table.
 
-    Only clusters that gained or lost faces are computed. Their faces keep a similarity that is still correct to
-    within 0.0005.
+    Only clusters that gained or lost faces are computed. Their faces keep a similarity that is still correct
+    to within 0.0005.
 
     Returns
     -------

@@ -17,8 +17,8 @@ __all__ = ["MAX_BIAS", "SETTLED", "TOGETHER", "Candidates", "find_candidates", "
 SETTLED = 5
 """Size from which a cluster is settled: other faces join it at a lower threshold."""
 
-MAX_BIAS = 3.0
-"""Maximum of the prior log-odds that a face belongs to a settled cluster: a share of 95 %."""
+MAX_BIAS = 4.0
+"""Maximum of the prior log-odds that a face belongs to a settled cluster: a share of 98 %."""
 
 TOGETHER = 5.0
 """Log-odds against a cluster, per face on the same photo that is in it."""
@@ -30,9 +30,9 @@ def join_settled(labels: I64, graph: Graph, competed: Graph, groups: PhotoGroups
     """Let the faces in no settled cluster join one.
 
     The prior of the graph, one match among all faces, suits strangers and is too strict for people who are on
-    many photos. Here the prior is the share of all faces that are in settled clusters. The evidence is the mean
-    of the three greatest log-odds with faces of the cluster. The strongest case is decided first, and a face that
-    joins counts against the other faces on its photo.
+    many photos. Here the prior is the share of all faces that are in settled clusters. The evidence is the
+    mean of the three greatest log-odds with faces of the cluster. The strongest case is decided first, and a
+    face that joins counts against the other faces on its photo.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def _candidates(  # type: ignore[no-untyped-def]
 def _join_in_order(  # type: ignore[no-untyped-def]
     codes, face, cluster, evidence, group, members_of, members, indptr, indices, competed
 ):
-    """Move each face to the first cluster for which its evidence outweighs the faces on its photo, in `codes`."""
+    """Move each face to the first cluster whose evidence outweighs the faces on its photo, in `codes`."""
     joined = np.zeros(len(codes), np.bool_)
     for p in range(len(face)):
         i = face[p]

@@ -24,8 +24,8 @@ class KMeans:
     are similar enough to another face: otherwise a stranger who resembles nobody takes a centroid, and
     two people share one. Then every face joins the nearest centroid.
 
-    If the faces had as many clusters before, their means are the only start: added photos cost little time, and
-    move the centroids.
+    If the faces had as many clusters before, their means are the only start: added photos cost little time,
+    and move the centroids.
     """
 
     def __init__(self, spec: ClustererSpec, options: ClusterOptions) -> None:

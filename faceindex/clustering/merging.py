@@ -11,12 +11,12 @@ from faceindex.clustering.chinese_whispers import unique_labels
 from faceindex.clustering.same_photo import PhotoGroups
 from faceindex.compiled import compiled
 from faceindex.models.spec import Calibration
-from faceindex.types import F32, I32, I64, Graph
+from faceindex.types import F32, I64, Graph
 
 __all__ = ["merge_clusters"]
 
-# The score of a pair of clusters; above 0 they are merged. Chosen on one half of the people of shared/data, see
-# benchmarks/albums.py.
+# The score of a pair of clusters; above 0 they are merged. Chosen on one half of the people of shared/data,
+# see benchmarks/albums.py.
 _LIKENESS = 60.0  # log-odds per unit of likeness
 _EVEN_LIKENESS = 0.82  # the likeness that is neutral
 _EVIDENCE = 0.5  # weight of the average log-odds of their pairs of faces
@@ -169,8 +169,9 @@ class _Clusters:
             block = slice(start, start + _PAIRS)
             products = np.einsum("ij,ij->i", self.sums[self.place[a[block]]], self.sums[self.place[b[block]]])
             scores = self._score(a[block], b[block], products, together[block])
-            for i in np.flatnonzero(scores > 0).tolist():
-                found.append((-float(scores[i]), int(a[start + i]), int(b[start + i]), 0, 0))
+            good = np.flatnonzero(scores > 0)
+            rows = zip(scores[good].tolist(), a[start + good].tolist(), b[start + good].tolist(), strict=True)
+            found += [(-score, one, other, 0, 0) for score, one, other in rows]
         return found
 
     def _scores(self, a: int, others: I64) -> F32:
@@ -262,7 +263,7 @@ def _linked_clusters(indptr, indices, codes, members, first):  # type: ignore[no
 
 @compiled(nogil=True)
 def _pairs_on_photos(members_of, members, indptr, indices, weights, codes, sizes):  # type: ignore[no-untyped-def]
-    """Return the clusters of each pair of faces on one photo: different ones, of several faces; not of copies."""
+    """Return the clusters of each pair of faces on one photo, if both have several faces; without copies."""
     found = 0
     a, b = np.empty(0, np.int64), np.empty(0, np.int64)
     for filling in (False, True):

@@ -1,9 +1,9 @@
 """Evidence from photos with several faces: two faces on one photo are hardly ever one person.
 
-It counts twice. Between two photos, the faces of each compete: a face matches at most one face of another photo,
-so the odds of a match fall with the odds of the other pairs of the two photos that share a face with it. On one
-photo, a pair of faces has a penalty. It is not absolute: a collage or a mirror can show a person twice.
-Near-identical faces on one photo are copies, and no evidence against anything.
+It counts twice. Between two photos, the faces of each compete: a face matches at most one face of another
+photo, so the odds of a match fall with the odds of the other pairs of the two photos that share a face with
+it. On one photo, a pair of faces has a penalty. It is not absolute: a collage or a mirror can show a person
+twice. Near-identical faces on one photo are copies, and no evidence against anything.
 
 The pairs on one photo also show how similar strangers are in this album (`strangers_of_album`).
 """
@@ -24,9 +24,9 @@ __all__ = ["APART", "COPIES", "PhotoGroups", "compete", "strangers_of_album"]
 COPIES = 16.5
 """Log-odds before any prior from which two faces on one photo are copies of one picture.
 
-Among the 1,688 pairs on the photos of shared/data group_photos/, all of different people, the greatest are 15.4
-(dlib) and 16.2 (mobilefacenet). On collages of 31 faces with themselves (mirrored, grey, as a JPEG of quality
-30, or at 0.6 of the size), the least are 15.3 to 16.6 (dlib) and 17.4 to 19.6 (mobilefacenet)."""
+Among the 1,688 pairs on the photos of shared/data group_photos/, all of different people, the greatest are
+15.4 (dlib) and 16.2 (mobilefacenet). On collages of 31 faces with themselves (mirrored, grey, as a JPEG of
+quality 30, or at 0.6 of the size), the least are 15.3 to 16.6 (dlib) and 17.4 to 19.6 (mobilefacenet)."""
 
 _EXCESS = 0.5
 _ENOUGH_PHOTOS = 30  # photos with several good faces whose average counts as much as the calibration
@@ -101,9 +101,9 @@ def compete(graph: Graph, groups: PhotoGroups, copies_from: float) -> Graph:
 def strangers_of_album(vectors: F32, groups: PhotoGroups, good: BoolArray, calibration: Calibration) -> float:
     """Estimate the average similarity of two strangers of an album, without labels.
 
-    Two people on one photo are strangers. In an album of one family, one band or one country, they resemble each
-    other more than the strangers that the embedder was calibrated on. Half of the excess counts, because faces on
-    one photo also share its light and its camera, and photos count by how many there are.
+    Two people on one photo are strangers. In an album of one family, one band or one country, they resemble
+    each other more than the strangers that the embedder was calibrated on. Half of the excess counts, because
+    faces on one photo also share its light and its camera, and photos count by how many there are.
 
     Parameters
     ----------
@@ -121,6 +121,8 @@ def strangers_of_album(vectors: F32, groups: PhotoGroups, good: BoolArray, calib
     usual = stranger_similarity(calibration)
     copies = calibration.midpoint + COPIES / calibration.slope
     members = groups.members[good[groups.members]]
+    if not len(members):
+        return usual
     if len(members) > _SAMPLE:
         members = members[: np.searchsorted(groups.of[members], groups.of[members[_SAMPLE]])]
     _, first = np.unique(groups.of[members], return_index=True)

@@ -51,6 +51,8 @@ class GallerySource:
         Returns the absolute path of a photo.
     clustered : bool
         Whether the index has a clustering.
+    newer_faces : int
+        Number of faces that are newer than the clustering.
     names : mapping of int to str
         Names of clusters that have one.
     """
@@ -60,6 +62,7 @@ class GallerySource:
     roots: Sequence[Root]
     path_of: Callable[[PhotoRecord], str]
     clustered: bool
+    newer_faces: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -82,6 +85,8 @@ class Gallery:
     files : Written
     failures : tuple of ImageError
         Photos that could not be read. Their faces are grey, unless an earlier run drew them.
+    newer_faces : int
+        Number of faces that are newer than the clusters.
     """
 
     page: Path
@@ -96,6 +101,7 @@ class Gallery:
     copied_bytes: int
     files: Written
     failures: tuple[ImageError, ...]
+    newer_faces: int = 0
 
 
 def write_gallery(
@@ -191,6 +197,7 @@ class _Writer:
                 covers=[names[sprite.name] for sprite in layout.cover_sprites],
                 names=self._source.names,
                 clustered=self._source.clustered,
+                newer_faces=self._source.newer_faces,
                 previews=previews,
                 copies=copies,
             )
@@ -211,6 +218,7 @@ class _Writer:
             copied_bytes=0 if files.dry_run or not copies else self._size(copies.values()),
             files=files,
             failures=tuple(self._failures[photo] for photo in sorted(self._failures)),
+            newer_faces=self._source.newer_faces,
         )
 
     # Sprites -----------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ def document(
     covers: Sequence[str],
     names: Mapping[int, str],
     clustered: bool,
+    newer_faces: int,
     previews: Mapping[int, str],
     copies: Mapping[int, str] | None,
 ) -> dict[str, Json]:
@@ -56,6 +57,8 @@ def document(
         Names of clusters that have one.
     clustered : bool
         Whether the index has a clustering.
+    newer_faces : int
+        Number of faces that are newer than the clustering.
     previews : mapping of int to str
         Preview of each photo (by id) that some browsers cannot show, relative to `destination`.
     copies : mapping of int to str, optional
@@ -78,6 +81,7 @@ def document(
         "folder": pictures,
         "columns": COLUMNS,
         "clustered": clustered,
+        "newer_faces": newer_faces,
         "roots": [_root(root, destination, private=copies is not None) for root in roots],
         "photos": {
             "root": [root_positions[record.root_id] for record in photos],

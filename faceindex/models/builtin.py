@@ -358,7 +358,7 @@ BUILTIN: tuple[Spec, ...] = (
     ClustererSpec(
         name="album",
         target="faceindex.clustering.album:AlbumClusterer",
-        summary="Chinese Whispers with the evidence of shared photos, then merges; estimates the number of people",
+        summary="Chinese Whispers with the evidence of shared photos; estimates the number of people",
         needs="graph",
         source="faceindex.clustering.album",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from faceindex.store.catalog import Catalog
-from faceindex.store.clusterings import active_clustering
+from faceindex.store.clusterings import count_newer_faces
 from faceindex.store.directory import file_sizes
 from faceindex.store.journal import newest_runs
 from faceindex.store.records import Counts, Status
@@ -37,7 +37,7 @@ def count_everything(catalog: Catalog, directory: Path) -> Counts:
             )
         )
         clustered, clusters = catalog.query("SELECT count(*), count(DISTINCT cluster_id) FROM assignments")[0]
-        newer = _count_newer_faces(catalog)
+        newer = count_newer_faces(catalog)
         faces, rows, runs = count_faces(catalog), catalog.rows, newest_runs(catalog, 1)
         vectors = catalog.vectors_name
     return Counts(
@@ -51,12 +51,3 @@ def count_everything(catalog: Catalog, directory: Path) -> Counts:
         bytes=file_sizes(directory, vectors),
         last_run=runs[0] if runs else None,
     )
-
-
-def _count_newer_faces(catalog: Catalog) -> int:
-    """Count faces added after the newest clustering."""
-    clustering = active_clustering(catalog)
-    last = None if clustering is None else clustering.params.get("last_face")
-    if not isinstance(last, int):
-        return 0
-    return int(catalog.query("SELECT count(*) FROM faces WHERE id > ?", (last,))[0][0])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from faceindex.store.sqlite import Connection
 
-__all__ = ["MIGRATIONS", "OLDEST_READABLE", "format_version", "migrate"]
+__all__ = ["MIGRATIONS", "OLDEST_READABLE", "WITH_PREVIOUS_CLUSTERING", "format_version", "migrate"]
 
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -83,10 +83,25 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             " WHERE length(geometry) = 68",
         ),
     ),
+    (
+        "the clustering before the active one",
+        (
+            # The active clustering is the newest row. previous_id: the one that it replaced, whose clusters
+            # are those of the active one, except for the faces of previous_assignments.
+            # cluster_id: NULL for none. It may name a cluster that has no row in clusters.
+            "ALTER TABLE clusterings ADD COLUMN previous_id INTEGER REFERENCES clusterings (id)",
+            "CREATE TABLE previous_assignments ("
+            " face_id INTEGER PRIMARY KEY REFERENCES faces (id) ON DELETE CASCADE,"
+            " cluster_id INTEGER)",
+        ),
+    ),
 )
 
 OLDEST_READABLE = 1
 """The oldest format that can be read without migrating it first."""
+
+WITH_PREVIOUS_CLUSTERING = 4
+"""The oldest format that stores the clustering before the active one."""
 
 
 def format_version() -> int:

@@ -21,6 +21,7 @@ __all__ = [
     "NewPhoto",
     "PhotoRecord",
     "Pins",
+    "PreviousClustering",
     "Root",
     "Run",
     "ScanCounts",
@@ -275,6 +276,32 @@ class Clustering:
     seed: int
     created: datetime
     next_cluster_id: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # `==` of arrays is not a truth value
+class PreviousClustering:
+    """The clustering that the active one replaced, as differences from it.
+
+    Attributes
+    ----------
+    clustering : Clustering
+    face : (m,) int64
+        Ids of the live faces that were in another cluster than now, ascending.
+    cluster : (m,) int64
+        The clusters in which they were, -1 for none.
+    """
+
+    clustering: Clustering
+    face: I64
+    cluster: I64
+
+    def labels(self, table: Assignments) -> I64:
+        """Return the previous cluster of each face of a table of the same moment, (n,) int64, -1 for none."""
+        import numpy as np
+
+        labels: I64 = table.cluster.copy()
+        labels[np.searchsorted(table.face, self.face)] = self.cluster
+        return labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ from faceindex.store.vectors import VectorFile
 if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.locks import FileLock, Holder
-    from faceindex.store.records import Assignments, FaceTable
+    from faceindex.store.records import Assignments, FaceTable, PreviousClustering
     from faceindex.store.transfer import Transfer
     from faceindex.types import F32, I64, BoolArray
 
@@ -385,33 +386,29 @@ class Store:
         similarities: F32,
         *,
         changed: BoolArray | None = None,
+        restored: datetime | None = None,
     ) -> None:
-        """Store the clusters of all faces, in place of the previous ones, in one transaction.
-
-        Parameters
-        ----------
-        algorithm, params, seed
-            Name, parameters and seed of the clusterer, for the record.
-        face_ids : (n,) int64
-            Live faces. Faces that are left out are in no cluster.
-        labels : (n,) int64
-            Cluster ids, -1 for none. The id of a new cluster must be at least
-            ``active_clustering().next_cluster_id`` (0 for the first clustering).
-        similarities : (n,) float32
-            Of each face to its cluster; ignored where the label is -1.
-        changed : (n,) bool, optional
-            True where the label or the similarity differs from the stored one. Only these faces are
-            written, and faces that are left out stay as they are. None means to write all.
+        """Store the clusters of all faces, in one transaction; see `clusterings.write_clustering`.
 
         Raises `UsageError` if arrays differ in length, a similarity is missing, or a face is unknown.
         """
-        clusterings.save_clustering(
-            self._require_writable(), algorithm, params, seed, face_ids, labels, similarities, changed
-        )
+        with self._require_writable().transaction(keep_scans=True):
+            clusterings.write_clustering(
+                self._catalog, algorithm, params, seed, face_ids, labels, similarities, changed,
+                restored=restored,
+            )  # fmt: skip
 
     def active_clustering(self) -> Clustering | None:
         """Return the clustering of the clusters in `faces`; None if `cluster` has not run yet."""
         return clusterings.active_clustering(self._catalog)
+
+    def previous_clustering(self) -> PreviousClustering | None:
+        """Return the clustering that the active one replaced; None if there is none."""
+        return clusterings.previous_clustering(self._catalog)
+
+    def count_newer_faces(self) -> int:
+        """Count the faces that were added after the active clustering; 0 without one."""
+        return clusterings.count_newer_faces(self._catalog)
 
     # Scans -------------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ class NewFaces:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewClusters:
-    """The clusters of `NewFaces`; attributes as the parameters of `Store.save_clustering`."""
+    """The clusters of `NewFaces`; attributes as the parameters of `write_clustering`."""
 
     algorithm: str
     params: Mapping[str, Json]

@@ -339,6 +339,15 @@ def test_empty_views(galleries, write, tab, clustered: bool, faces: int, words: 
     assert tab.page.locator(".card").count() == faces
 
 
+def test_newer_faces_are_named(galleries, write, tab) -> None:
+    plans = [galleries.PhotoPlan("a.jpg", [galleries.FacePlan((20, 20, 80, 100))] * 2)]
+    tab.open(write(plans, newer_faces=1), "#view=none")
+    assert (
+        tab.page.inner_text("#summary")
+        == "2 faces. 1 face is newer than the clusters; run: faceindex cluster"
+    )
+
+
 def test_thousands_of_faces_make_few_elements(galleries, write, tab) -> None:
     faces = [galleries.FacePlan((20, 20, 80, 100), 1 + number % 300, 0.9) for number in range(3000)]
     faces += [galleries.FacePlan((20, 20, 80, 100))] * 4000

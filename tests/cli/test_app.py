@@ -21,13 +21,13 @@ from faceindex.cli.commands import Command, Group, examples
 REPOSITORY = Path(__file__).resolve().parents[2]
 GROUP: Any = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)
-GROUPS = [name for name in COMMANDS if hasattr(GROUP.commands[name], "commands")]
+GROUPS = [name for name in COMMANDS if isinstance(GROUP.commands[name], Group)]
 LEAVES = {  # commands that are not groups, by their full names
     **{name: GROUP.commands[name] for name in COMMANDS if name not in GROUPS},
     **{
-        f"{name} {sub}": GROUP.commands[name].commands[sub]
-        for name in GROUPS
-        for sub in GROUP.commands[name].commands
+        f"{name} {sub}": command
+        for name in COMMANDS
+        for sub, command in getattr(GROUP.commands[name], "commands", {}).items()
     },
 }
 ALL = {"": GROUP, **{name: GROUP.commands[name] for name in GROUPS}, **LEAVES}

@@ -61,13 +61,18 @@ def test_paths_are_left_to_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_clusters(clustered, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert suggested("faceindex clusters ", monkeypatch) == ["0", "1", "2"]
+    assert suggested("faceindex clusters ", monkeypatch) == ["0", "1", "2", "diff"]
+    assert suggested("faceindex clusters d", monkeypatch) == ["diff"]
+    assert suggested("faceindex help clusters ", monkeypatch) == ["diff"]
+    assert suggested("faceindex clusters diff --a", monkeypatch) == ["--absolute"]
+    assert suggested("faceindex clusters --json diff --l", monkeypatch) == []
+    assert suggested("faceindex clusters --l", monkeypatch) == ["--limit"]
     assert suggested("faceindex faces --cluster 1", monkeypatch) == ["1"]
-    assert suggested("faceindex --index .faceindex clusters ", monkeypatch) == ["0", "1", "2"]
+    assert suggested("faceindex --index .faceindex clusters ", monkeypatch) == ["0", "1", "2", "diff"]
     assert "2\t4 faces" in complete("faceindex clusters ", monkeypatch, "fish")
-    assert suggested("faceindex clusters --index nowhere ", monkeypatch) == []
+    assert suggested("faceindex clusters --index nowhere ", monkeypatch) == ["diff"]
     (tmp_path / ".faceindex" / CATALOG).write_bytes(b"damaged")
-    assert suggested("faceindex clusters ", monkeypatch) == []
+    assert suggested("faceindex clusters ", monkeypatch) == ["diff"]
 
 
 def test_completing_installs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -332,7 +332,7 @@ def test_one_document_for_any_number_of_photos(clustered, run, known: str, stran
     """It has the form of `Output.document`, although it is written photo by photo."""
     result = run("identify", *[known, stranger, "gone.png"] * 10, "--json")
     document = json.loads(result.stdout)
-    assert list(document) == ["schema", "index", "clustered", "photos"]
+    assert list(document) == ["schema", "index", "clustered", "newer_faces", "photos"]
     assert len(document["photos"]) == 30
     assert result.stdout == json.dumps(document, indent=2) + "\n"
 

@@ -30,7 +30,6 @@ import typer
 from faceindex import __version__, models
 from faceindex.cli import render
 from faceindex.cli.app import app
-from faceindex.cli.commands import Group
 from faceindex.models import WeightFile, plugins, registry
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the paths of the snapshots are of Unix")
@@ -110,6 +109,11 @@ CALLS: dict[str, tuple[str, ...]] = {
         "cluster -v",
         "cluster --algorithm kmeans --k 2",
         "cluster --threshold 2",
+        "clusters diff",
+        "cluster --restore",
+        "cluster --restore --dry-run",
+        "cluster --restore --k 2",
+        "cluster --dry-run --rebuild",
         "cluster --algorithm kmean",
     ),
     "clusters": (
@@ -118,6 +122,7 @@ CALLS: dict[str, tuple[str, ...]] = {
         "clusters 1",
         "clusters 1 --limit 2",
         "clusters 99",
+        "clusters diff",
         "clusters 99 --show",
         "clusters --open",
         "clusters --csv --json",
@@ -356,6 +361,5 @@ def all_commands() -> list[str]:
     for name in group.list_commands(None):
         command = group.commands[name]
         found.append(name)
-        if isinstance(command, Group):
-            found += [f"{name} {sub}" for sub in command.commands]
+        found += [f"{name} {sub}" for sub in getattr(command, "commands", ())]
     return found

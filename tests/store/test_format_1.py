@@ -69,6 +69,8 @@ def check(store: Store, expected: dict[str, Any], version: int) -> None:
     np.testing.assert_array_equal(store.vectors(), array(expected["vectors"]))
     np.testing.assert_array_equal(store.vectors(table.row), array(expected["vectors"])[table.row])
     assert as_json(store.active_clustering()) == expected["clustering"]
+    assert store.previous_clustering() is None
+    assert store.count_newer_faces() == 0
     assert as_json(store.runs()) == expected["runs"]
     counts = as_json(store.counts())
     assert isinstance(counts, dict)
@@ -158,6 +160,14 @@ def test_writing_goes_on(directory: Path, expected: dict[str, Any]) -> None:
         assert (photo.id, photo.size, photo.mtime_ns) == (moved.id, 10, 11)
         table = store.faces()
         assert set(table.cluster.tolist()) == {expected["clustering"]["next_cluster_id"]}
+        previous = store.previous_clustering()
+        assert previous is not None
+        assert as_json(previous.clustering) == {
+            **expected["clustering"],
+            "next_cluster_id": expected["clustering"]["next_cluster_id"] + 1,
+        }
+        cluster_of = dict(zip(expected["faces"]["face"], expected["faces"]["cluster"], strict=True))
+        assert previous.labels(table).tolist() == [cluster_of.get(face, -1) for face in table.face.tolist()]
         kept = [
             row
             for row, photo_id in zip(expected["faces"]["row"], expected["faces"]["photo"], strict=True)

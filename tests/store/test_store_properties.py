@@ -55,6 +55,7 @@ class Model:
 
     photos: dict[str, Photo] = field(default_factory=dict)  # by absolute path
     clusters: dict[int, tuple[int, float]] = field(default_factory=dict)  # by number of the face
+    previous: dict[int, int] | None = None  # clusters before the last change, by number of the face
     next_cluster: int = 0
     clusterings: int = 0
     runs: int = 0
@@ -69,6 +70,12 @@ class Model:
             self.photos.pop(path, None)
         live = set(self.faces())
         self.clusters = {number: cluster for number, cluster in self.clusters.items() if number in live}
+        if self.previous is not None:
+            self.previous = {number: cluster for number, cluster in self.previous.items() if number in live}
+
+    def labels(self) -> dict[int, int]:
+        """The cluster of each clustered face, by number."""
+        return {number: cluster for number, (cluster, _) in self.clusters.items()}
 
 
 def vectors_of(numbers: Sequence[int]) -> F32:
@@ -204,6 +211,7 @@ class StoreMachine(RuleBasedStateMachine):
         labels = data.draw(st.lists(label, min_size=len(numbers), max_size=len(numbers)), "labels")
         changed = [everything or label % 2 == 0 for label in labels]
         similarities = [number / 64 % 1 for number in numbers]  # which is exact in float32
+        before = self._model.labels()
         self._store.save_clustering(
             "kmeans",
             {"k": len(labels)},
@@ -221,7 +229,39 @@ class StoreMachine(RuleBasedStateMachine):
                 if cluster >= 0:
                     self._model.clusters[number] = (cluster, similarity)
                     self._model.next_cluster = max(self._model.next_cluster, cluster + 1)
+        if self._model.clusterings and self._model.labels() != before:
+            self._model.previous = before
         self._model.clusterings += 1
+
+    @precondition(lambda self: self._model.previous is not None)
+    @rule()
+    def restore(self) -> None:
+        previous = self._store.previous_clustering()
+        assert previous is not None
+        assert self._model.previous is not None
+        table = self._store.faces()
+        labels = previous.labels(table)
+        made = previous.clustering
+        self._store.save_clustering(
+            made.algorithm,
+            made.params,
+            made.seed,
+            table.face,
+            labels,
+            np.full(len(table), 0.5, np.float32),
+            changed=labels != table.cluster,
+            restored=made.created,
+        )
+        before = self._model.labels()
+        self._model.clusters = {
+            number: self._model.clusters[number] if before.get(number) == cluster else (cluster, 0.5)
+            for number, cluster in self._model.previous.items()
+        }
+        self._model.previous = before
+        self._model.clusterings += 1
+        active = self._store.active_clustering()
+        assert active is not None
+        assert active.created == made.created
 
     @rule()
     def log_run(self) -> None:
@@ -328,6 +368,14 @@ class StoreMachine(RuleBasedStateMachine):
         assert store.count_faces() == len(table)
         clustering = store.active_clustering()
         assert (clustering is None) == (model.clusterings == 0)
+        previous = store.previous_clustering()
+        assert (previous is None) == (model.previous is None)
+        if previous is not None:
+            labels = previous.labels(table)
+            numbers = table.norms.astype(int).tolist()
+            earlier = zip(numbers, labels.tolist(), strict=True)
+            assert {number: label for number, label in earlier if label >= 0} == model.previous
+            assert (table.cluster[np.isin(table.face, previous.face)] != previous.cluster).all()
         if clustering is not None:
             assert (clustering.id, clustering.next_cluster_id) == (model.clusterings, model.next_cluster)
         assert [run.detail["number"] for run in store.runs(3)] == list(range(model.runs))[::-1][:3]

@@ -99,6 +99,11 @@ function drawNeighbours(order) {
   }
 }
 
+function newerFaces() {
+  const newer = DATA.newer_faces;
+  return newer ? `. ${counted(newer, "face")} ${newer === 1 ? "is" : "are"} newer than the clusters; run: faceindex cluster` : "";
+}
+
 const VIEWS = {
   people() {
     const items = members.map((_, order) => order);
@@ -132,7 +137,7 @@ const VIEWS = {
   none() {
     return {
       heading: "Unclustered faces",
-      summary: unclustered.length ? counted(unclustered.length, "face") : "",
+      summary: unclustered.length ? counted(unclustered.length, "face") + newerFaces() : "",
       items: unclustered,
       size: faceSize(false),
       empty: unclustered.length ? null : FACES ? "Every face is in a cluster." : "There are no faces in this index.",
