@@ -6,6 +6,7 @@ import numpy as np
 
 from faceindex.clustering import Album, ClusterOptions
 from faceindex.clustering.assigning import assign_shared_photos
+from faceindex.clustering.centroids import cluster_sums
 from faceindex.clustering.chinese_whispers import (
     check_linked_options,
     chinese_whispers,
@@ -16,15 +17,19 @@ from faceindex.clustering.graph import GRAPH_FLOOR, prior_log_odds
 from faceindex.clustering.joining import join_settled
 from faceindex.clustering.merging import merge_clusters
 from faceindex.clustering.same_photo import COPIES, PhotoGroups, compete, strangers_of_album
+from faceindex.clustering.workers import Workers
 from faceindex.models.spec import ClustererSpec
-from faceindex.types import I64, BoolArray, Graph
+from faceindex.types import F32, I64, BoolArray, Graph
 
 __all__ = ["AlbumClusterer", "without_junk"]
 
 _GOOD_SHARE = 0.5  # of the faces of a cluster that is no junk
+_GOOD_FEW = 3  # good faces that make up for any number of bad ones
 _BOTH_BAD = 4.0  # log-odds against an edge between two faces that are not good
 _ROUNDS = 2
 _RUNS = 6
+_MANY = 100_000  # faces, of which more runs would take as long as a tenth of the search for neighbours
+_RUNS_OF_MANY = 2
 
 
 class AlbumClusterer:
@@ -32,15 +37,15 @@ class AlbumClusterer:
 
     1. The faces of two photos compete for each other, and faces of one photo are kept apart unless they are
        copies (`faceindex.clustering.same_photo`).
-    2. Chinese Whispers over the edges of positive weight, six times. Faces are in one cluster if all runs
+    2. Chinese Whispers over the edges of positive weight, several times. Faces are in one cluster if all runs
     agree.
        Where the links between two people are nearly as strong as those within, single runs differ. The prior
        is one match among all faces, which suits strangers; people who are on many photos end up in several
        clusters.
     3. Such clusters are merged (`merge_clusters`), and single faces join them (`join_settled`); twice.
     4. The faces of each photo with several faces are assigned anew, together (`assign_shared_photos`).
-    5. Clusters in which hardly a face is good are dissolved. Blurred, cut-off and false faces of many people
-       resemble each other.
+    5. Clusters of mostly bad faces are dissolved, unless the good ones among them resemble each other
+       (`without_junk`). Blurred, cut-off and false faces of many people resemble each other.
 
     Without a calibration there are no log-odds, and only step 2 remains.
     """
@@ -67,34 +72,54 @@ class AlbumClusterer:
             labels = merge_clusters(album.vectors, labels, competed, groups, calibration, strangers)
             labels = join_settled(labels, graph, competed, groups, GRAPH_FLOOR)
         labels = assign_shared_photos(labels, graph, competed, groups, GRAPH_FLOOR)
-        return without_junk(number_by_size(labels), album.good)
+        even = calibration.midpoint - prior / calibration.slope
+        return without_junk(album.vectors, number_by_size(labels), album.good, even)
 
 
 def _agreed_classes(graph: Graph, seed: int, groups: PhotoGroups) -> I64:
     """Return the classes of nodes that are together in all of several runs, (n,) int64."""
-    agreed = np.zeros(len(graph), np.int64)
-    for run in range(_RUNS):
-        labels = chinese_whispers(graph, seed=seed * _RUNS + run, groups=groups)
-        agreed = np.unique(agreed * (labels.max(initial=0) + 1) + labels, return_inverse=True)[1]
+    runs: dict[int, I64] = {}
+
+    def propagate(run: int) -> None:
+        runs[run] = chinese_whispers(graph, seed=seed * _RUNS + run, groups=groups)
+
+    with Workers() as workers:
+        workers.run(propagate, range(_RUNS if len(graph) <= _MANY else _RUNS_OF_MANY))
+    agreed = runs[0]
+    for run in range(1, len(runs)):
+        agreed = np.unique(agreed * (runs[run].max(initial=0) + 1) + runs[run], return_inverse=True)[1]
     return agreed
 
 
-def without_junk(labels: I64, good: BoolArray) -> I64:
-    """Replace the labels of clusters with few good faces by -1, and those of single faces.
+def without_junk(vectors: F32, labels: I64, good: BoolArray, even: float) -> I64:
+    """Dissolve the clusters of several faces that show nobody.
+
+    A cluster shows somebody if half of its faces are good, or if three or more are and resemble each other: a
+    person on a few good photos and on many blurred ones stays.
 
     Parameters
     ----------
+    vectors : (n, d) float32
     labels : (n,) int64
         0 and above.
     good : (n,) bool
+    even : float
+        Similarity that the good faces need on average.
 
     Returns
     -------
     (n,) int64
+        -1 for the faces of dissolved clusters.
     """
     _, codes, sizes = unique_labels(labels)
-    share = np.bincount(codes[good], minlength=len(sizes)) / np.maximum(sizes, 1)
-    kept = (sizes > 1) & (share >= _GOOD_SHARE)
+    number = np.bincount(codes[good], minlength=len(sizes))
+    kept = (sizes == 1) | (number >= _GOOD_SHARE * sizes)
+    doubtful = np.flatnonzero(~kept & (number >= _GOOD_FEW))
+    if len(doubtful):
+        sums = cluster_sums(vectors, np.where(good, codes, -1), doubtful)
+        m = number[doubtful]
+        average = (np.einsum("ij,ij->i", sums, sums) - m) / (m * (m - 1))
+        kept[doubtful[average >= even]] = True
     return np.where(kept[codes], labels, -1)
 
 

@@ -84,7 +84,7 @@ def test_merged_split_and_restored(index: FaceIndex) -> None:
 
     restored = index.cluster.restore()
     assert (restored.sizes, restored.kept, restored.moved) == ({0: 4, 1: 4, 2: 4}, 4, 8)
-    assert restored.algorithm == "chinese-whispers"
+    assert restored.algorithm == "album"
     assert restored.changes is None
     assert labels(index) == before
     np.testing.assert_allclose(index.table().similarity, similarity, atol=1e-6)
