@@ -19,8 +19,8 @@ __all__ = ["merge_clusters"]
 # see benchmarks/albums.py.
 _LIKENESS = 60.0  # log-odds per unit of likeness
 _EVEN_LIKENESS = 0.82  # the likeness that is neutral
-_EVIDENCE = 0.5  # weight of the average log-odds of their pairs of faces
-_PRIOR = 0.5  # weight of the prior of one match among all clusters of several faces
+_EVIDENCE = 1.0  # weight of the average log-odds of their pairs of faces
+_PRIOR = 1.0  # weight of the prior of one match among all clusters of several faces
 _TOGETHER = (
     10.0  # log-odds against, per face of the smaller cluster that is on a photo with one of the larger
 )
