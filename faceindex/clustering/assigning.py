@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceindex.clustering.chinese_whispers import unique_labels
-from faceindex.clustering.joining import SETTLED, TOGETHER, Candidates, find_candidates
+from faceindex.clustering.joining import SETTLED, TOGETHER, Candidates, find_candidates, settled_bias
 from faceindex.clustering.same_photo import PhotoGroups
 from faceindex.types import I64, Graph
 
@@ -43,7 +43,17 @@ def assign_shared_photos(
         return labels
     _, codes, sizes = unique_labels(labels)
     movable = groups.of >= 0
-    found = find_candidates(codes, sizes, movable, graph, competed, groups, top=_TOP, floor=floor)
+    found = find_candidates(
+        codes,
+        sizes,
+        movable,
+        graph,
+        competed,
+        groups,
+        top=_TOP,
+        floor=floor,
+        bias=settled_bias(sizes, len(codes)),
+    )
     evidence = found.evidence + _STAY * (codes[found.face] == found.cluster)
     found = Candidates(found.face, found.cluster, evidence)
     moved = codes.copy()

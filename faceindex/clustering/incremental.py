@@ -176,9 +176,24 @@ def _fit(
     whole = len(part) == len(table)
     own = vectors if whole else vectors[part]
     graph = _neighbour_graph(own, len(table), options) if clusterer.spec.needs == "graph" else None
-    return clusterer.fit(
-        Album(own, table.photo[part], good[part], graph, table.cluster[part], size=len(table))
+    album = Album(
+        own,
+        table.photo[part],
+        good[part],
+        graph,
+        table.cluster[part],
+        size=len(table),
+        elsewhere=None if whole else _sizes_elsewhere(table.cluster, part),
     )
+    return clusterer.fit(album)
+
+
+def _sizes_elsewhere(clusters: I64, part: I64) -> I64:
+    """Return the sizes of the clusters of the faces that are not at the positions `part`."""
+    others = np.ones(len(clusters), bool)
+    others[part] = False
+    _, sizes = np.unique(clusters[others & (clusters >= 0)], return_counts=True)
+    return sizes.astype(np.int64)
 
 
 def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
