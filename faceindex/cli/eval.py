@@ -57,7 +57,7 @@ def evaluate(
     sweep: Annotated[
         bool,
         typer.Option(
-            "--sweep", help="Also score Chinese Whispers at many thresholds. The stored clusters stay."
+            "--sweep", help="Also score the clusters at many constant thresholds. The stored clusters stay."
         ),
     ] = False,
     plot: Annotated[
@@ -340,5 +340,5 @@ def _plot(index: FaceIndex, labelled: Labelled, curve: Sweep | None, file: Path,
         people=people,
         best=(curve.best.threshold, curve.best.scores.bcubed.f),
         default=(curve.default.threshold, curve.default.scores.bcubed.f),
-        title=f"Chinese Whispers by threshold: {subject}",
+        title=f"Clusters by threshold: {subject}",
     )

@@ -272,7 +272,7 @@ def print_sweep(out: Output, curve: Sweep, people: int) -> None:
     """Print the scores at each threshold, the best one marked."""
     out.answer()
     out.answer(
-        out.styled(f"Chinese Whispers by constant threshold ({count(people, 'person', 'people')})", "bold")
+        out.styled(f"Clusters by constant threshold ({count(people, 'person', 'people')})", "bold")
     )
     best = curve.best
     cells = [

@@ -10,7 +10,7 @@ from faceindex.clustering import Album, Clusterer, ClusterOptions
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.models.spec import Calibration
 from faceindex.store.records import Assignments, Clustering
-from faceindex.types import F32, I64, BoolArray, Graph
+from faceindex.types import F32, I32, I64, BoolArray, Graph
 
 __all__ = [
     "FEW_NEW",
@@ -20,6 +20,7 @@ __all__ = [
     "Grouping",
     "cluster_faces",
     "drop_small_clusters",
+    "evidence_graph",
     "good_faces",
     "representative_faces",
     "update_similarities",
@@ -230,11 +231,27 @@ def _changed_part(
 
 def _neighbour_graph(vectors: F32, n_faces: int, options: ClusterOptions) -> Graph:
     """Build the neighbour graph of faces; `n_faces` is the number of faces of the whole index."""
-    from faceindex.clustering.graph import GRAPH_FLOOR, symmetric_graph
     from faceindex.clustering.neighbours import near_neighbours
 
-    even, floor = _even_and_floor(n_faces, options)
-    neighbours, similarities = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed)
+    _, floor = _even_and_floor(n_faces, options)
+    found = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed)
+    return evidence_graph(*found, n_faces, options)
+
+
+def evidence_graph(neighbours: I32, similarities: F32, n_faces: int, options: ClusterOptions) -> Graph:
+    """Build the graph of `faceindex.clustering.Album` from lists of neighbours.
+
+    Parameters
+    ----------
+    neighbours, similarities : (n, k)
+        As `faceindex.clustering.neighbours.near_neighbours` returns them.
+    n_faces : int
+        Number of faces of the whole index.
+    options : ClusterOptions
+    """
+    from faceindex.clustering.graph import GRAPH_FLOOR, symmetric_graph
+
+    even, _ = _even_and_floor(n_faces, options)
     weights = similarities - np.float32(even)
     if options.calibration is None:
         return symmetric_graph(neighbours, weights)
