@@ -56,7 +56,7 @@ def assign_shared_photos(
     )
     evidence = found.evidence + _STAY * (codes[found.face] == found.cluster)
     found = Candidates(found.face, found.cluster, evidence)
-    moved = codes.copy()
+    moved: I64 = codes.copy()
     settled = sizes >= SETTLED
     leaving = np.flatnonzero(movable & settled[codes])
     moved[leaving] = len(sizes) + leaving

@@ -81,7 +81,7 @@ def join_settled(
     bias = settled_bias(all_sizes, len(labels) if size is None else size)
     found = find_candidates(codes, sizes, loose, graph, competed, groups, top=_TOP, floor=floor, bias=bias)
     order = np.lexsort((found.cluster, found.face, -found.evidence))
-    joined = codes.copy()
+    joined: I64 = codes.copy()
     _join_in_order(
         joined,
         found.face[order],
