@@ -6,16 +6,22 @@ their faces. It is lower by ``0.6 ln(faces)``, because the most similar of many 
 
 Strangers and known people are described by normal distributions of this evidence, in nats:
 
-========  ========================  ==================  ====================================================
-          mean                      standard deviation  measured
-========  ========================  ==================  ====================================================
-stranger  `Calibration.strangers`   4.6                 on the tail from 1 % to 0.01 % of the faces of lfw/,
-                                                        compared with people of people/, lfw/ and diverse/
-                                                        with 1 to 70 faces: 4.4 to 4.7 with dlib, facenet
-                                                        and mobilefacenet
-known     `Calibration.known`       4.2                 on the lower half of the faces of the same people
-poor      half of that              6.3                 3 in 100 known faces: turned away, cut off, blurred
-========  ========================  ==================  ====================================================
+========  =======================  ==================  =====================================================
+          mean                     standard deviation  measured (``benchmarks/strangers.py``)
+========  =======================  ==================  =====================================================
+stranger  `Calibration.strangers`  4.6                 on the tail from 1 % to 0.01 % of the faces of lfw/,
+                                                       compared with people of people/, lfw/ and diverse/
+                                                       with 1 to 70 faces: 4.4 to 4.7 with dlib, facenet and
+                                                       mobilefacenet
+known     `Calibration.known`,     3.8                 on the lower half of the faces of the same people, by
+          less for poor faces                          their quality: 2.7 to 4.5
+odd       half of that             6.3                 3 in 100 known faces: the old photo, the mask, the
+                                                       label that is wrong
+========  =======================  ==================  =====================================================
+
+Poor faces of a person are less similar to that person; poor faces of strangers are not. So the mean of known
+faces is lower by `Calibration.poor` for a quality (`faceindex.quality`) of 0.3 and below, and by a share of
+that up to a quality of 1.
 
 A stranger is compared with N people. The false alarm rate of an evidence is the chance that any of the N is
 as similar, ``1 - (1 - Q(z))^N``: the similarity of the most similar one grows with the logarithm of N
@@ -25,10 +31,9 @@ likelihood ratios of the best person and of the second best, who may be the righ
 
 Strangers of one family or ethnic group are more similar to each other than the calibration says. Then the
 second best person is more similar than the second best of N strangers should be. All strangers count as more
-similar by 0.6 of what is above that by more than one nat. This is score normalisation by the nearest
-impostor, as in speaker verification (D. Sturim and D. Reynolds, "Speaker adaptive cohort selection for
-Tnorm", ICASSP 2005). The share of 0.6 was chosen on one half of the people (``benchmarks/strangers.py``):
-more of it denies too many known people.
+similar by 0.6 of what is above that. This is score normalisation by the nearest impostor, as in speaker
+verification (D. Sturim and D. Reynolds, "Speaker adaptive cohort selection for Tnorm", ICASSP 2005). The
+share was chosen among 0.5 to 1 on one half of the people: more of it denies too many known people.
 """
 
 from __future__ import annotations
@@ -40,10 +45,11 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from faceindex.models.spec import Calibration
-from faceindex.types import F64, BoolArray
+from faceindex.types import F32, F64, BoolArray
 
 __all__ = [
     "FALSE_ALARMS",
+    "POOR_QUALITY",
     "SPREAD",
     "STRICT_FALSE_ALARMS",
     "Confidence",
@@ -66,11 +72,14 @@ STRICT_FALSE_ALARMS: Final = 0.001
 SPREAD: Final = 4.6
 """Standard deviation of the evidence from strangers, in nats."""
 
+POOR_QUALITY: Final = 0.3
+"""Quality of a face from which down `Calibration.poor` applies as a whole."""
+
 _GAIN = 0.6  # nats by which the evidence grows with the logarithm of the faces of a person
 _MOST_FACES = 100  # up to here that is measured
-_SPREAD_KNOWN = 4.2
-_POOR, _SPREAD_POOR = 0.03, 6.3
-_SHARE, _ALLOWED = 0.6, 1.0
+_SPREAD_KNOWN = 3.8
+_ODD, _SPREAD_ODD = 0.03, 6.3
+_SHARE = 0.6
 _CERTAIN = 0.99
 _LOWEST, _HIGHEST = -100.0, 200.0  # evidence in nats, between which the needed one is searched
 
@@ -117,7 +126,9 @@ def evidence(nearest: F64, centroid: F64, faces: F64 | float, calibration: Calib
     return found - _GAIN * np.log(np.minimum(faces, _MOST_FACES))
 
 
-def odds(best: F64, second: F64, people: int, calibration: Calibration) -> Odds:
+def odds(
+    best: F64, second: F64, people: int, calibration: Calibration, quality: F32 | F64 | None = None
+) -> Odds:
     """Compute what the evidence for the best person is worth.
 
     Parameters
@@ -127,10 +138,16 @@ def odds(best: F64, second: F64, people: int, calibration: Calibration) -> Odds:
     people : int
         Number of people that were compared, 1 or more.
     calibration : Calibration
+    quality : (m,) float, optional
+        Quality of the faces, 0..1; None or NaN means 1.
     """
     centre = calibration.strangers + _shift(second, people, calibration)
-    ratio = _log_ratio(best, centre, calibration)
-    other = _log_ratio(second, centre, calibration)
+    known = np.full(len(best), calibration.known)
+    if quality is not None:
+        poor = np.minimum(1, (1 - np.nan_to_num(quality.astype(np.float64), nan=1)) / (1 - POOR_QUALITY))
+        known -= calibration.poor * poor
+    ratio = _log_ratio(best, centre, known)
+    other = _log_ratio(second, centre, known)
     against = np.logaddexp(math.log(people), other)
     log_odds: F64 = ratio - against
     tail = 0.5 * _erfc((best - centre) / (SPREAD * math.sqrt(2)))
@@ -142,8 +159,8 @@ def odds(best: F64, second: F64, people: int, calibration: Calibration) -> Odds:
 
 
 def least_probability(false_alarms: float) -> float:
-    """Return the least probability of a name: 90 % for 1 % of false alarms, 99 % for 0.1 %; at least 50 %."""
-    return max(0.5, 1 - 10 * false_alarms)
+    """Return the least probability of a name: 80 % for 1 % of false alarms, 98 % for 0.1 %; at least 50 %."""
+    return max(0.5, 1 - 20 * false_alarms)
 
 
 def is_named(found: Odds, false_alarms: float = FALSE_ALARMS) -> BoolArray:
@@ -178,7 +195,11 @@ def confidence(probability: float, *, named: bool) -> Confidence:
 
 
 def needed_evidence(
-    second: F64, people: int, calibration: Calibration, false_alarms: float = FALSE_ALARMS
+    second: F64,
+    people: int,
+    calibration: Calibration,
+    quality: F32 | F64 | None = None,
+    false_alarms: float = FALSE_ALARMS,
 ) -> F64:
     """Find the least evidence with which the best person may be named, (m,), in nats.
 
@@ -187,7 +208,7 @@ def needed_evidence(
     low, high = np.full(len(second), _LOWEST), np.full(len(second), _HIGHEST)
     for _ in range(50):
         middle = (low + high) / 2
-        named = is_named(odds(middle, second, people, calibration), false_alarms)
+        named = is_named(odds(middle, second, people, calibration, quality), false_alarms)
         low, high = np.where(named, low, middle), np.where(named, middle, high)
     return high
 
@@ -197,7 +218,7 @@ def _shift(second: F64, people: int, calibration: Calibration) -> F64:
     if people < 2:
         return np.zeros(len(second))
     expected = calibration.strangers + SPREAD * _expected_maximum(people - 1)
-    shift: F64 = np.maximum(0, _SHARE * (second - expected - _ALLOWED))
+    shift: F64 = np.maximum(0, _SHARE * (second - expected))
     return shift
 
 
@@ -216,13 +237,13 @@ def _expected_maximum(n: int) -> float:
     return n * math.exp(-low * low / 2) / math.sqrt(2 * math.pi)
 
 
-def _log_ratio(evidence: F64, centre: F64, calibration: Calibration) -> F64:
+def _log_ratio(evidence: F64, centre: F64, mean: F64) -> F64:
     """Return the log-likelihood ratio of "this person" to "a stranger"; it never falls with the evidence."""
     least = np.maximum(evidence, centre)  # nobody is less similar than the average stranger
-    known = np.minimum(least, calibration.known)  # nor too similar to be the person
+    known = np.minimum(least, mean)  # nor too similar to be the person
     person = np.logaddexp(
-        math.log(1 - _POOR) + _log_normal(known, calibration.known, _SPREAD_KNOWN),
-        math.log(_POOR) + _log_normal(known, calibration.known / 2, _SPREAD_POOR),
+        math.log(1 - _ODD) + _log_normal(known, mean, _SPREAD_KNOWN),
+        math.log(_ODD) + _log_normal(known, mean / 2, _SPREAD_ODD),
     )
     ratio: F64 = person - _log_normal(least, centre, SPREAD)
     return np.where(np.isneginf(evidence), -np.inf, ratio)

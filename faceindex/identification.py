@@ -131,6 +131,7 @@ def identify(
     clusters: I64,
     threshold: float | None = None,
     judge: Judge | None = None,
+    quality: F32 | None = None,
     representatives: Representatives | None = None,
     neighbours: int = 5,
 ) -> list[Match]:
@@ -151,6 +152,8 @@ def identify(
         Least similarity of a cluster that is named. None leaves that to the judge.
     judge : Judge, optional
         None gives no probabilities; then `threshold` is needed.
+    quality : (m,) float32, optional
+        Quality of the query faces; None means 1.
     representatives : Representatives, optional
         None means that every face represents its cluster.
     neighbours : int
@@ -191,7 +194,7 @@ def identify(
     if judge is None:
         assert threshold is not None
         return [_by_similarity(one, threshold) for one in in_order]
-    return _by_evidence(queries, in_order, judge, representatives, threshold)
+    return _by_evidence(queries, in_order, judge, quality, representatives, threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +249,7 @@ def _by_evidence(
     queries: F32,
     found: Sequence[_Found],
     judge: Judge,
+    quality: F32 | None,
     representatives: Representatives,
     threshold: float | None,
 ) -> list[Match]:
@@ -260,9 +264,9 @@ def _by_evidence(
             second[i] = weighed[1].evidence
     first = np.array([-np.inf if one is None else one.evidence for one in best])
     number = max(1, len(representatives.counts))
-    worth = odds(first, second, number, calibration)
+    worth = odds(first, second, number, calibration, quality)
     named = is_named(worth, rate)
-    needed = needed_evidence(second, number, calibration, rate)
+    needed = needed_evidence(second, number, calibration, quality, rate)
     matches = []
     for i, (top, nearest) in enumerate(zip(best, found, strict=True)):
         if top is None:

@@ -230,6 +230,7 @@ class Queries:
                 clusters=table.cluster,
                 threshold=options.threshold,
                 judge=judge,
+                quality=np.concatenate([faces.quality for faces in photos]),
                 representatives=self._current_representatives(),
                 neighbours=options.neighbours,
             )

@@ -201,6 +201,7 @@ def _report(out: Output, spec: EmbedderSpec, found: Calibrated, path: Path) -> N
             blurred=measured.blurred,
             strangers=measured.strangers,
             known=measured.known,
+            poor=measured.poor,
             source=measured.source,
             threshold=finite(measured.threshold(found.faces)),
             faces=found.faces,

@@ -139,7 +139,7 @@ def calibrate_with_labels(
     )
     made = _calibration(line, text, consensus(chosen, people, line.slope, seed=_SEED), blurred)
     return Calibrated(
-        calibration=_with_evidence(made, different, chosen, people),
+        calibration=_with_evidence(made, different, chosen, people, table.quality[at]),
         method="labels",
         faces=len(at),
         people=len(np.unique(people)),
@@ -229,14 +229,15 @@ def _calibration(line: Line, source: str, consensus: float, blurred: float | Non
     )
 
 
-def _with_evidence(made: Calibration, different: F64, vectors: F32, people: I64) -> Calibration:
+def _with_evidence(made: Calibration, different: F64, vectors: F32, people: I64, quality: F32) -> Calibration:
     """Add the evidence of strangers and of known people, where there are enough of them."""
     strangers = evidence_of_strangers(different, len(np.unique(people)), made)
-    known = evidence_of_known(vectors, people, made)
+    known, poor = evidence_of_known(vectors, people, quality, made) or (made.known, made.poor)
     return replace(
         made,
         strangers=made.strangers if strangers is None else round(min(strangers, 0.0), 1),
-        known=made.known if known is None else round(max(known, 0.0), 1),
+        known=round(max(known, 0.0), 1),
+        poor=round(poor, 1),
     )
 
 

@@ -180,6 +180,7 @@ def evaluate(
             repeats=repeats,
             seed=seed,
             calibration=calibration,
+            quality=table.quality[at],
         ),
         unseen=int((table.face > last).sum()) if isinstance(last, int) else 0,
     )

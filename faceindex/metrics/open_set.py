@@ -114,6 +114,7 @@ def open_set(
     repeats: int = 10,
     seed: int = 0,
     calibration: Calibration | None = None,
+    quality: F32 | None = None,
 ) -> OpenSet | None:
     """Measure identification of known people among strangers.
 
@@ -144,6 +145,8 @@ def open_set(
     repeats, seed : int
     calibration : Calibration, optional
         That of the embedder.
+    quality : (n,) float32, optional
+        Quality of the faces; None means 1.
 
     Returns
     -------
@@ -165,7 +168,13 @@ def open_set(
         gallery = ~stranger & ~probe
         if not probe.any():
             continue  # all enrolled people have one photo
-        found = _search(vectors[~gallery], vectors[gallery], people[gallery], calibration)
+        found = _search(
+            vectors[~gallery],
+            vectors[gallery],
+            people[gallery],
+            calibration,
+            None if quality is None else quality[~gallery],
+        )
         non_mated = stranger[~gallery]
         right = (found.best == people[~gallery])[~non_mated]
         trials.append(
@@ -231,12 +240,14 @@ class _Answers:
     worth: Odds | None
 
 
-def _search(probes: F32, gallery: F32, people: I64, calibration: Calibration | None) -> _Answers:
+def _search(
+    probes: F32, gallery: F32, people: I64, calibration: Calibration | None, quality: F32 | None
+) -> _Answers:
     if calibration is None:
         best, similarity = rank_people(probes, gallery, people)
         return _Answers(best, similarity.astype(np.float64), None)
     best, first, second = weigh_people(probes, gallery, people, calibration)
-    worth = odds(first, second, len(np.unique(people)), calibration)
+    worth = odds(first, second, len(np.unique(people)), calibration, quality)
     return _Answers(best, worth.log_odds, worth)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from faceindex.evidence import SPREAD, evidence
+from faceindex.evidence import POOR_QUALITY, SPREAD, evidence
 from faceindex.models.spec import Calibration
 from faceindex.types import F32, F64, I64
 
@@ -15,6 +15,7 @@ _LEAST_PEOPLE = 30
 _FEW = 10  # similarities; where fewer are above, there are no data
 _LEAST_MATES = 3  # other faces of a person
 _LEAST_KNOWN = 20  # faces
+_GOOD = 0.9  # quality
 
 
 def evidence_of_strangers(different: F64, people: int, calibration: Calibration) -> float | None:
@@ -45,26 +46,32 @@ def evidence_of_strangers(different: F64, people: int, calibration: Calibration)
     return float(np.mean(means)) if means else None
 
 
-def evidence_of_known(vectors: F32, people: I64, calibration: Calibration) -> float | None:
-    """Return the median evidence that a face shows its person, by the other faces of that person.
+def evidence_of_known(
+    vectors: F32, people: I64, quality: F32, calibration: Calibration
+) -> tuple[float, float] | None:
+    """Measure the evidence that faces show their person, by the other faces of that person.
 
     Parameters
     ----------
     vectors : (n, d) float32
         Unit vectors.
     people : (n,) int64
+    quality : (n,) float32
+        0..1.
     calibration : Calibration
         Its slope and midpoint are used.
 
     Returns
     -------
-    float or None
-        Nats; None if fewer than 20 faces are of people with four faces and more.
+    tuple of (float, float) or None
+        Nats: the median evidence of good faces, and how much lower it is for poor ones; the latter is 0 if
+        fewer than 20 faces are poor. None if fewer than 20 good faces are of people with four faces and
+        more.
     """
-    found = []
+    found = np.full(len(vectors), np.nan)
     for person in np.unique(people):
-        own = vectors[people == person]
-        others = len(own) - 1
+        at = np.flatnonzero(people == person)
+        own, others = vectors[at], len(at) - 1
         if others < _LEAST_MATES:
             continue
         similarities = own @ own.T
@@ -73,8 +80,12 @@ def evidence_of_known(vectors: F32, people: I64, calibration: Calibration) -> fl
         rest = own.sum(axis=0) - own
         rest /= np.linalg.norm(rest, axis=1, keepdims=True)
         centroid = np.einsum("ij,ij->i", own, rest)
-        found.append(
-            evidence(nearest.astype(np.float64), centroid.astype(np.float64), float(others), calibration)
+        found[at] = evidence(
+            nearest.astype(np.float64), centroid.astype(np.float64), float(others), calibration
         )
-    values = np.concatenate(found) if found else np.empty(0)
-    return float(np.median(values)) if len(values) >= _LEAST_KNOWN else None
+    good = found[(quality >= _GOOD) & ~np.isnan(found)]
+    poor = found[(quality <= POOR_QUALITY) & ~np.isnan(found)]
+    if len(good) < _LEAST_KNOWN:
+        return None
+    known = float(np.median(good))
+    return known, max(0.0, known - float(np.median(poor))) if len(poor) >= _LEAST_KNOWN else 0.0

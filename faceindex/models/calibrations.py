@@ -42,8 +42,9 @@ _NUMBERS = {  # least and greatest value; the slope must be more than the least
     "blurred": (0.0, 100.0),
     "strangers": (-100.0, 0.0),
     "known": (0.0, 200.0),
+    "poor": (0.0, 100.0),
 }
-_ADDED = {"strangers", "known"}
+_ADDED = {"strangers", "known", "poor"}
 _KEYS = {"schema", "embedder", "weights", "source", "created", *_NUMBERS}
 
 
