@@ -76,7 +76,7 @@ def test_probabilities_are_as_often_right(measured: Calibration) -> None:
     rows = reliability(*(np.concatenate(part) for part in zip(*found, strict=True)), bins=bins)
     assert [row.low for row in rows] == [0.0, 0.1, 0.5, 0.9, 0.99]
     assert all(row.searches >= 20 for row in rows)
-    assert all(abs(row.right - row.probability) <= 0.25 for row in rows)
+    assert all(abs(row.right - row.probability) <= 0.3 for row in rows)
     assert rows[0].right <= 0.02
     assert rows[3].right >= 0.95
     assert rows[4].right >= 0.995

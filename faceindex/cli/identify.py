@@ -93,6 +93,7 @@ def identify(
                 raise no_pictures("--open, or --save FILE.png")
         from faceindex.api import FaceIndex
         from faceindex.cli.progress import IdentifyBar
+        from faceindex.evidence import FALSE_ALARMS
 
         with FaceIndex.open(index, device=device) as faces, IdentifyBar(out) as bar:
             queries, origins = find_queries(photos, exclude=[faces.directory], on_files=bar.scan)
@@ -124,7 +125,7 @@ def identify(
                         indent=2,
                         index=str(faces.directory),
                         clustered=clustered,
-                        max_false_alarms=None if threshold is not None else asked.rate,
+                        max_false_alarms=None if threshold is not None else asked.rate or FALSE_ALARMS,
                     )
                     out.flush()
                 else:

@@ -36,7 +36,7 @@ def test_open_set_separates_known_people_from_strangers() -> None:
     assert (found.enrolled, found.strangers, found.repeats) == (20, 20, 3)
     assert found.gallery + found.mated + found.non_mated == len(people)
     assert [point.target for point in found.points] == [0.01, 0.001, None]
-    assert all(point.tpir > 0.9 and point.fpir <= (point.target or 0.05) for point in found.points)
+    assert all(point.tpir > 0.9 and point.fpir <= (point.target or 0.2) for point in found.points)
     assert not found.points[0].resolved  # fewer than a hundred non-mated searches
     assert {row.high for row in found.reliability} <= {0.1, 0.5, 0.9, 0.95, 0.99, 1.0}
     assert sum(row.searches for row in found.reliability) == round(3 * (found.mated + found.non_mated))
