@@ -148,9 +148,9 @@ def _named_boxes(file: Path, faces: list[tuple[str, tuple[float, float, float, f
 
 def search(queries: Faces, gallery: Faces, calibration: Calibration) -> Answers:
     people, codes = np.unique(gallery.names, return_inverse=True)
-    best, first, second = weigh_people(queries.vectors, gallery.vectors, codes.astype(np.int64), calibration)
+    best, ranking = weigh_people(queries.vectors, gallery.vectors, codes.astype(np.int64), calibration)
     return Answers(
-        worth=odds(first, second, len(people), calibration, queries.quality),
+        worth=odds(ranking, calibration, queries.quality),
         right=people[best] == queries.names,
         mated=np.isin(queries.names, people),
     )

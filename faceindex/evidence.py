@@ -23,23 +23,26 @@ Poor faces of a person are less similar to that person; poor faces of strangers 
 faces is lower by `Calibration.poor` for a quality (`faceindex.quality`) of 0.3 and below, and by a share of
 that up to a quality of 1.
 
-A stranger is compared with N people. The false alarm rate of an evidence is the chance that any of the N is
-as similar, ``1 - (1 - Q(z))^N``: the similarity of the most similar one grows with the logarithm of N
-(E. J. Gumbel, "Statistics of Extremes", 1958). The probability follows from Bayes' rule with even odds that
-the face is of anybody known, and each of the N with the same probability: ``L1 / (N + L1 + L2)``, with the
-likelihood ratios of the best person and of the second best, who may be the right one too.
+A stranger is compared with N people, each of whom may cause one N-th of the false alarms. So the false alarm
+rate of an evidence is ``1 - (1 - Q(z))^N``: the similarity of the most similar person grows with the
+logarithm of N (E. J. Gumbel, "Statistics of Extremes", 1958). The probability follows from Bayes' rule with
+even odds that the face is of anybody known: ``L1 / (N + L1 + L2)``, with the likelihood ratios of the best
+person and of the second best, who may be the right one too. A person with many faces is on more photos than
+one with two. So N is the sum of the square roots of the numbers of faces, divided by the square root of that
+person's; if all have the same number, it is the number of people. (Weighted error rates: C. Genovese,
+K. Roeder, L. Wasserman, "False discovery control with p-value weighting", Biometrika 93, 2006.)
 
 Strangers of one family or ethnic group are more similar to each other than the calibration says. Then the
 second best person is more similar than the second best of N strangers should be. All strangers count as more
-similar by 0.6 of what is above that. This is score normalisation by the nearest impostor, as in speaker
-verification (D. Sturim and D. Reynolds, "Speaker adaptive cohort selection for Tnorm", ICASSP 2005). The
-share was chosen among 0.5 to 1 on one half of the people: more of it denies too many known people.
+similar by half of what is above that. This is score normalisation by the nearest impostor, as in speaker
+verification (D. Sturim and D. Reynolds, "Speaker adaptive cohort selection for Tnorm", ICASSP 2005). Half was
+chosen among 0.5 to 1 on one half of the people: more of it denies too many known people.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -54,12 +57,14 @@ __all__ = [
     "STRICT_FALSE_ALARMS",
     "Confidence",
     "Odds",
+    "Ranking",
     "confidence",
     "evidence",
     "is_named",
     "least_probability",
     "needed_evidence",
     "odds",
+    "rivals",
 ]
 
 Confidence: TypeAlias = Literal["certain", "likely", "doubtful", "unknown"]
@@ -79,7 +84,7 @@ _GAIN = 0.6  # nats by which the evidence grows with the logarithm of the faces 
 _MOST_FACES = 100  # up to here that is measured
 _SPREAD_KNOWN = 3.8
 _ODD, _SPREAD_ODD = 0.03, 6.3
-_SHARE = 0.6
+_SHARE = 0.5
 _CERTAIN = 0.99
 _LOWEST, _HIGHEST = -100.0, 200.0  # evidence in nats, between which the needed one is searched
 
@@ -126,34 +131,57 @@ def evidence(nearest: F64, centroid: F64, faces: F64 | float, calibration: Calib
     return found - _GAIN * np.log(np.minimum(faces, _MOST_FACES))
 
 
-def odds(
-    best: F64, second: F64, people: int, calibration: Calibration, quality: F32 | F64 | None = None
-) -> Odds:
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The two people with the most evidence for each of m faces.
+
+    Attributes
+    ----------
+    best, second : (m,) float64
+        Evidence for the best person and for the second best, in nats; -inf for nobody.
+    best_of, second_of : (m,) float64
+        How many people like this one there are: N in the text above, from `rivals`.
+    people : int
+        Number of people that were compared, 1 or more.
+    """
+
+    best: F64
+    second: F64
+    best_of: F64
+    second_of: F64
+    people: int
+
+
+def rivals(faces: F64) -> F64:
+    """Return how many people as frequent as each one of them there are, from their numbers of faces."""
+    roots = np.sqrt(faces)
+    number: F64 = roots.sum() / roots
+    return number
+
+
+def odds(ranking: Ranking, calibration: Calibration, quality: F32 | F64 | None = None) -> Odds:
     """Compute what the evidence for the best person is worth.
 
     Parameters
     ----------
-    best, second : (m,) float64
-        Evidence for the best person and for the second best; -inf for no second one.
-    people : int
-        Number of people that were compared, 1 or more.
+    ranking : Ranking
+        Of m faces.
     calibration : Calibration
     quality : (m,) float, optional
         Quality of the faces, 0..1; None or NaN means 1.
     """
-    centre = calibration.strangers + _shift(second, people, calibration)
-    known = np.full(len(best), calibration.known)
+    centre = calibration.strangers + _shift(ranking.second, ranking.people, calibration)
+    known = np.full(len(centre), calibration.known)
     if quality is not None:
         poor = np.minimum(1, (1 - np.nan_to_num(quality.astype(np.float64), nan=1)) / (1 - POOR_QUALITY))
         known -= calibration.poor * poor
-    ratio = _log_ratio(best, centre, known)
-    other = _log_ratio(second, centre, known)
-    against = np.logaddexp(math.log(people), other)
-    log_odds: F64 = ratio - against
-    tail = 0.5 * _erfc((best - centre) / (SPREAD * math.sqrt(2)))
+    ratio = _log_ratio(ranking.best, centre, known) - np.log(ranking.best_of)
+    other = _log_ratio(ranking.second, centre, known) - np.log(ranking.second_of)
+    log_odds: F64 = ratio - np.logaddexp(0, other)
+    tail = 0.5 * _erfc((ranking.best - centre) / (SPREAD * math.sqrt(2)))
     return Odds(
         probability=1 / (1 + np.exp(-np.clip(log_odds, -500, 500))),
-        false_alarm=-np.expm1(people * np.log1p(-np.minimum(tail, 1 - 1e-12))),
+        false_alarm=-np.expm1(ranking.best_of * np.log1p(-np.minimum(tail, 1 - 1e-12))),
         log_odds=log_odds,
     )
 
@@ -195,20 +223,20 @@ def confidence(probability: float, *, named: bool) -> Confidence:
 
 
 def needed_evidence(
-    second: F64,
-    people: int,
+    ranking: Ranking,
     calibration: Calibration,
     quality: F32 | F64 | None = None,
     false_alarms: float = FALSE_ALARMS,
 ) -> F64:
-    """Find the least evidence with which the best person may be named, (m,), in nats.
+    """Find the least evidence with which the best person of each face may be named, (m,), in nats.
 
     Parameters are those of `odds` and `is_named`.
     """
-    low, high = np.full(len(second), _LOWEST), np.full(len(second), _HIGHEST)
+    low, high = np.full(len(ranking.best), _LOWEST), np.full(len(ranking.best), _HIGHEST)
     for _ in range(50):
         middle = (low + high) / 2
-        named = is_named(odds(middle, second, people, calibration, quality), false_alarms)
+        with_middle = replace(ranking, best=middle)
+        named = is_named(odds(with_middle, calibration, quality), false_alarms)
         low, high = np.where(named, low, middle), np.where(named, middle, high)
     return high
 

@@ -12,11 +12,13 @@ import numpy as np
 from faceindex.evidence import (
     FALSE_ALARMS,
     Confidence,
+    Ranking,
     confidence,
     evidence,
     is_named,
     needed_evidence,
     odds,
+    rivals,
 )
 from faceindex.models.spec import Calibration
 from faceindex.types import F32, F64, I64, BoolArray
@@ -256,17 +258,17 @@ def _by_evidence(
     calibration, rate = judge.calibration, judge.false_alarms
     people = _People(judge, representatives)
     best: list[_Weighed | None] = []
-    second = np.full(len(found), -np.inf)
+    first, second = (np.full(len(found), -np.inf) for _ in range(2))
+    first_of, second_of = (np.ones(len(found)) for _ in range(2))
     for i, (query, one) in enumerate(zip(queries, found, strict=True)):
         weighed = sorted((people.weigh(query, r) for r in one.ranking), key=lambda w: -w.evidence)
         best.append(weighed[0] if weighed else None)
-        if len(weighed) > 1:
-            second[i] = weighed[1].evidence
-    first = np.array([-np.inf if one is None else one.evidence for one in best])
-    number = max(1, len(representatives.counts))
-    worth = odds(first, second, number, calibration, quality)
+        for values, of, one_of in zip((first, second), (first_of, second_of), weighed, strict=False):
+            values[i], of[i] = one_of.evidence, people.rivals(one_of.cluster)
+    ranking = Ranking(first, second, first_of, second_of, max(1, len(representatives.counts)))
+    worth = odds(ranking, calibration, quality)
     named = is_named(worth, rate)
-    needed = needed_evidence(second, number, calibration, quality, rate)
+    needed = needed_evidence(ranking, calibration, quality, rate)
     matches = []
     for i, (top, nearest) in enumerate(zip(best, found, strict=True)):
         if top is None:
@@ -308,6 +310,13 @@ class _People:
         self._judge = judge
         self._representatives = representatives
         self._centroids: dict[int, F64] = {}
+        counts = representatives.counts
+        numbers = rivals(np.array(list(counts.values()), np.float64))
+        self._rivals: dict[int, float] = dict(zip(counts, numbers.tolist(), strict=True))
+
+    def rivals(self, cluster: int) -> float:
+        """Return how many clusters as frequent as this one there are."""
+        return self._rivals[cluster]
 
     def weigh(self, query: F32, ranked: _Ranked) -> _Weighed:
         """Compute the evidence that a query shows the person of a cluster."""

@@ -9,12 +9,15 @@ import pytest
 
 from faceindex.evidence import (
     FALSE_ALARMS,
+    Odds,
+    Ranking,
     confidence,
     evidence,
     is_named,
     least_probability,
     needed_evidence,
     odds,
+    rivals,
 )
 from faceindex.metrics import reliability, weigh_people
 from faceindex.metrics.calibration import fit_line, pairs_of_people
@@ -57,8 +60,8 @@ def test_at_most_one_percent_of_strangers_are_named(measured: Calibration, peopl
     probe = np.arange(len(codes)) % (each + 4) >= each
     strangers, _ = faces(2000, 1, seed=7)
     queries = np.concatenate([vectors[probe], strangers])
-    best, first, second = weigh_people(queries, vectors[~probe], codes[~probe], measured)
-    named = is_named(odds(first, second, people, measured))
+    best, ranking = weigh_people(queries, vectors[~probe], codes[~probe], measured)
+    named = is_named(odds(ranking, measured))
     mated = int(probe.sum())
     assert named[mated:].mean() <= FALSE_ALARMS
     assert (named[:mated] & (best[:mated] == codes[probe])).mean() >= (0.6 if each == 2 else 0.9)
@@ -69,8 +72,8 @@ def test_probabilities_are_as_often_right(measured: Calibration) -> None:
     for seed in range(12):
         vectors, codes = faces(60, 6, seed=100 + seed)
         known = (codes < 30) & (np.arange(len(codes)) % 6 < 4)
-        best, first, second = weigh_people(vectors[~known], vectors[known], codes[known], measured)
-        worth = odds(first, second, 30, measured)
+        best, ranking = weigh_people(vectors[~known], vectors[known], codes[known], measured)
+        worth = odds(ranking, measured)
         found.append((worth.probability, best == codes[~known], codes[~known] < 30))
     bins = (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)
     rows = reliability(*(np.concatenate(part) for part in zip(*found, strict=True)), bins=bins)
@@ -86,11 +89,21 @@ def test_strangers_of_one_family_are_kept_out(measured: Calibration) -> None:
     vectors, codes = faces(40, 12, seed=3, alike=0.8)
     gallery = (codes < 20) & (np.arange(len(codes)) % 12 < 9)
     strangers = vectors[codes >= 20]
-    _, first, second = weigh_people(strangers, vectors[gallery], codes[gallery], measured)
-    share = is_named(odds(first, second, 20, measured)).mean()
-    alone = is_named(odds(first, np.full(len(first), -np.inf), 20, measured)).mean()
+    _, ranking = weigh_people(strangers, vectors[gallery], codes[gallery], measured)
+    share = is_named(odds(ranking, measured)).mean()
+    without = dataclasses.replace(ranking, second=np.full(len(strangers), -np.inf))
+    alone = is_named(odds(without, measured)).mean()
     assert alone > 0.5  # without the runner-up
     assert share < 0.15 * alone
+
+
+def ranked(best: F64, second: F64, people: int) -> Ranking:
+    of = np.full(len(best), float(people))
+    return Ranking(best, second, of, of, people)
+
+
+def worth_of(best: F64, second: F64, people: int, quality: F64 | None = None) -> Odds:
+    return odds(ranked(best, second, people), CALIBRATION, quality)
 
 
 def test_evidence_by_hand() -> None:
@@ -102,7 +115,7 @@ def test_evidence_by_hand() -> None:
 
 def test_more_people_make_false_alarms_likelier() -> None:
     best, nobody = np.full(1, 3.0), np.full(1, -np.inf)
-    worths = [odds(best, nobody, people, CALIBRATION) for people in (1, 10, 1000, 100_000)]
+    worths = [worth_of(best, nobody, people) for people in (1, 10, 1000, 100_000)]
     alarms = [float(worth.false_alarm[0]) for worth in worths]
     probabilities = [float(worth.probability[0]) for worth in worths]
     assert alarms == sorted(alarms)
@@ -113,7 +126,7 @@ def test_more_people_make_false_alarms_likelier() -> None:
 
 def test_a_runner_up_shares_the_probability() -> None:
     best = np.full(3, 14.0)
-    worth = odds(best, np.array([14.0, 10.0, -np.inf]), 8, CALIBRATION)
+    worth = worth_of(best, np.array([14.0, 10.0, -np.inf]), 8)
     assert worth.probability[0] < 0.5
     assert worth.probability[0] < worth.probability[1] < worth.probability[2]
 
@@ -124,11 +137,13 @@ def test_more_evidence_is_never_worth_less(people: int, calibration: Calibration
     best = np.linspace(-60, 80, 561)
     second = np.full(len(best), -np.inf if people == 1 else -3.0)
     for quality in (None, np.full(len(best), 0.1)):
-        worth = odds(best, second, people, calibration, quality)
+        ranking = ranked(best, second, people)
+        worth = odds(ranking, calibration, quality)
         assert (np.diff(worth.log_odds) >= -1e-9).all()
         assert (np.diff(worth.false_alarm) <= 1e-12).all()
         assert ((worth.probability >= 0) & (worth.probability <= 1)).all()
-        needed = needed_evidence(second[:1], people, calibration, None if quality is None else quality[:1])
+        needed = needed_evidence(ranking, calibration, quality)
+        assert np.ptp(needed) < 1e-9
         named = is_named(worth)
         assert named.any()
         assert best[named].min() == pytest.approx(needed[0], abs=0.26)
@@ -136,16 +151,27 @@ def test_more_evidence_is_never_worth_less(people: int, calibration: Calibration
 
 def test_poor_faces_need_less_to_be_known_but_strangers_are_the_same() -> None:
     best, nobody = np.full(3, 4.0), np.full(3, -np.inf)
-    worth = odds(best, nobody, 8, CALIBRATION, np.array([1.0, 0.2, np.nan]))
+    worth = worth_of(best, nobody, 8, np.array([1.0, 0.2, np.nan]))
     assert worth.probability[1] > worth.probability[0] == worth.probability[2]
     assert len(set(worth.false_alarm.tolist())) == 1
 
 
 def test_strict_rates_need_more() -> None:
     nobody = np.full(1, -np.inf)
-    needed = [float(needed_evidence(nobody, 8, CALIBRATION, None, rate)[0]) for rate in (0.05, 0.01, 0.001)]
+    ranking = ranked(nobody, nobody, 8)
+    needed = [float(needed_evidence(ranking, CALIBRATION, None, rate)[0]) for rate in (0.05, 0.01, 0.001)]
     assert needed == sorted(needed)
     assert [least_probability(rate) for rate in (0.05, 0.01, 0.001)] == pytest.approx([0.5, 0.8, 0.98])
+
+
+def test_people_on_few_photos_need_more() -> None:
+    of = rivals(np.array([400.0, 100.0, 4.0]))
+    assert of.tolist() == pytest.approx([32 / 20, 32 / 10, 32 / 2])
+    assert rivals(np.full(7, 3.0)).tolist() == pytest.approx([7.0] * 7)
+    same, nobody = np.full(3, 4.0), np.full(3, -np.inf)
+    worth = odds(Ranking(same, nobody, of, of, 3), CALIBRATION)
+    assert worth.probability[0] > worth.probability[1] > worth.probability[2]
+    assert worth.false_alarm[0] < worth.false_alarm[1] < worth.false_alarm[2]
 
 
 def test_words() -> None:

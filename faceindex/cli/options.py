@@ -264,14 +264,15 @@ FalseAlarmsOption: TypeAlias = Annotated[
     typer.Option(
         "--max-false-alarms",
         metavar="RATE",
-        help="Share of strangers that may be named, such as 5% or 0.05.",
-        show_default="1%",
+        help="Share of strangers that may be named, such as 5% or 0.05. Without it, 1%.",
     ),
 ]
 
 StrictFlag: TypeAlias = Annotated[
     bool,
-    typer.Option("--strict", help="Name only people who are certain; the same as --max-false-alarms 0.1%."),
+    typer.Option(
+        "--strict", help="Let one stranger in a thousand be named at most: --max-false-alarms 0.1%."
+    ),
 ]
 
 ShowFlag: TypeAlias = Annotated[

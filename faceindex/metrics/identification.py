@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faceindex.evidence import evidence
+from faceindex.evidence import Ranking, evidence, rivals
 from faceindex.models.spec import Calibration
-from faceindex.types import F32, F64, I64
+from faceindex.types import F32, I64
 
 __all__ = ["BLOCK_BYTES", "TopOne", "leave_one_out", "rank_people", "weigh_people"]
 
@@ -101,7 +101,7 @@ def rank_people(
     return best, similarity
 
 
-def weigh_people(probes: F32, gallery: F32, people: I64, calibration: Calibration) -> tuple[I64, F64, F64]:
+def weigh_people(probes: F32, gallery: F32, people: I64, calibration: Calibration) -> tuple[I64, Ranking]:
     """Find the person of a gallery with the most evidence for each probe (`faceindex.evidence`).
 
     Parameters
@@ -118,10 +118,14 @@ def weigh_people(probes: F32, gallery: F32, people: I64, calibration: Calibratio
     -------
     best : (m,) int64
         The person.
-    first, second : (m,) float64
-        The evidence for that person and for the second best, in nats; -inf if there is no second one.
+    ranking : Ranking
+        The evidence for that person and for the second best.
     """
-    best = np.full(len(probes), -1, np.int64)
+    counts = np.bincount(people)
+    enrolled = np.flatnonzero(counts)
+    of = np.zeros(len(counts))
+    of[enrolled] = rivals(counts[enrolled].astype(np.float64))
+    best, runner_up = (np.full(len(probes), enrolled[0]) for _ in range(2))
     first, second = (np.full(len(probes), -np.inf) for _ in range(2))
     for line, mean, group in _by_person(probes, gallery, people, None, _TOP_FACES, 0.0):
         found = evidence(
@@ -130,16 +134,18 @@ def weigh_people(probes: F32, gallery: F32, people: I64, calibration: Calibratio
             float(group.size),
             calibration,
         )
-        # The best two of this group, and the best two so far.
-        nearest = found.argmax(axis=1)
         rows = np.arange(len(found))
-        value = found[rows, nearest]
-        found[rows, nearest] = -np.inf
-        second[line] = np.maximum(np.minimum(value, first[line]), np.maximum(second[line], found.max(axis=1)))
-        better = value > first[line]
-        first[line] = np.where(better, value, first[line])
-        best[line] = np.where(better, group.people[nearest], best[line])
-    return best, first, second
+        for _ in range(min(2, found.shape[1])):  # the best two of this group
+            nearest = found.argmax(axis=1)
+            value, person = found[rows, nearest], group.people[nearest]
+            found[rows, nearest] = -np.inf
+            is_first = value > first[line]
+            is_second = ~is_first & (value > second[line])
+            second[line] = np.where(is_first, first[line], np.where(is_second, value, second[line]))
+            runner_up[line] = np.where(is_first, best[line], np.where(is_second, person, runner_up[line]))
+            first[line] = np.where(is_first, value, first[line])
+            best[line] = np.where(is_first, person, best[line])
+    return best, Ranking(first, second, of[best], of[runner_up], len(enrolled))
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,8 +246,8 @@ def _search(
     if calibration is None:
         best, similarity = rank_people(probes, gallery, people)
         return _Answers(best, similarity.astype(np.float64), None)
-    best, first, second = weigh_people(probes, gallery, people, calibration)
-    worth = odds(first, second, len(np.unique(people)), calibration, quality)
+    best, ranking = weigh_people(probes, gallery, people, calibration)
+    worth = odds(ranking, calibration, quality)
     return _Answers(best, worth.log_odds, worth)
 
 

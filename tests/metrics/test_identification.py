@@ -81,11 +81,13 @@ def test_rank_people_agrees_with_identify(seed: int, monkeypatch) -> None:
     calibration = Calibration(slope=20.0, midpoint=0.5, source="made up")
     quality = np.linspace(0, 1, int(is_probe.sum()), dtype=np.float32)
     matches = answers(judge=Judge(calibration, lambda positions: gallery[positions]), quality=quality)
-    best, first, second = weigh_people(vectors[is_probe], gallery, gallery_people, calibration)
-    worth = odds(first, second, len(np.unique(gallery_people)), calibration, quality)
+    best, ranking = weigh_people(vectors[is_probe], gallery, gallery_people, calibration)
+    worth = odds(ranking, calibration, quality)
     assert [match.nearest_cluster for match in matches] == best.tolist()
     assert [match.probability for match in matches] == pytest.approx(worth.probability.tolist(), abs=1e-4)
-    assert [match.margin for match in matches] == pytest.approx((first - second) / 20, abs=1e-4)
+    assert [match.margin for match in matches] == pytest.approx(
+        (ranking.best - ranking.second) / 20, abs=1e-4
+    )
     assert [match.cluster is not None for match in matches] == is_named(worth).tolist()
 
 
