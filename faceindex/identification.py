@@ -263,27 +263,30 @@ def _by_evidence(
     for i, (query, one) in enumerate(zip(queries, found, strict=True)):
         weighed = sorted((people.weigh(query, r) for r in one.ranking), key=lambda w: -w.evidence)
         best.append(weighed[0] if weighed else None)
-        for values, of, one_of in zip((first, second), (first_of, second_of), weighed, strict=False):
-            values[i], of[i] = one_of.evidence, people.rivals(one_of.cluster)
+        of = people.rivals([top.cluster for top in weighed[:2]])
+        for values, numbers, top, number in zip(
+            (first, second), (first_of, second_of), weighed, of, strict=False
+        ):
+            values[i], numbers[i] = top.evidence, number
     ranking = Ranking(first, second, first_of, second_of, max(1, len(representatives.counts)))
     worth = odds(ranking, calibration, quality)
     named = is_named(worth, rate)
     needed = needed_evidence(ranking, calibration, quality, rate)
     matches = []
-    for i, (top, nearest) in enumerate(zip(best, found, strict=True)):
-        if top is None:
+    for i, (answer, nearest) in enumerate(zip(best, found, strict=True)):
+        if answer is None:
             matches.append(_unmatched(judge, nearest.faces, nearest.similarities))
             continue
         if threshold is None:
             enough = bool(named[i])
-            least = top.similarity + float(needed[i] - first[i]) / calibration.slope
+            least = answer.similarity + float(needed[i] - first[i]) / calibration.slope
         else:
-            enough, least = top.similarity >= threshold, threshold
+            enough, least = answer.similarity >= threshold, threshold
         matches.append(
             Match(
-                top.cluster if enough else None,
-                top.cluster,
-                top.similarity,
+                answer.cluster if enough else None,
+                answer.cluster,
+                answer.similarity,
                 least,
                 float(first[i] - second[i]) / calibration.slope if np.isfinite(second[i]) else math.nan,
                 nearest.faces,
@@ -310,13 +313,12 @@ class _People:
         self._judge = judge
         self._representatives = representatives
         self._centroids: dict[int, F64] = {}
-        counts = representatives.counts
-        numbers = rivals(np.array(list(counts.values()), np.float64))
-        self._rivals: dict[int, float] = dict(zip(counts, numbers.tolist(), strict=True))
+        self._counts = np.fromiter(representatives.counts.values(), np.float64)
 
-    def rivals(self, cluster: int) -> float:
-        """Return how many clusters as frequent as this one there are."""
-        return self._rivals[cluster]
+    def rivals(self, clusters: list[int]) -> F64:
+        """Return how many clusters as frequent as some there are, (k,)."""
+        counts = self._representatives.counts
+        return rivals(np.array([counts[cluster] for cluster in clusters], np.float64), self._counts)
 
     def weigh(self, query: F32, ranked: _Ranked) -> _Weighed:
         """Compute the evidence that a query shows the person of a cluster."""

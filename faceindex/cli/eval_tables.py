@@ -147,9 +147,7 @@ def _print_confusions(
 
 
 def _print_identification(out: Output, result: Evaluation) -> None:
-    out.answer(
-        out.styled("Identification, by the mean similarity to a person's three most similar faces", "bold")
-    )
+    out.answer(out.styled("Identification", "bold"))
     top = result.top_one
     if top.rate is None:
         out.answer("  No person is on two photos, so identification cannot be scored.")

@@ -124,7 +124,8 @@ def weigh_people(probes: F32, gallery: F32, people: I64, calibration: Calibratio
     counts = np.bincount(people)
     enrolled = np.flatnonzero(counts)
     of = np.zeros(len(counts))
-    of[enrolled] = rivals(counts[enrolled].astype(np.float64))
+    numbers = counts[enrolled].astype(np.float64)
+    of[enrolled] = rivals(numbers, numbers)
     best, runner_up = (np.full(len(probes), enrolled[0]) for _ in range(2))
     first, second = (np.full(len(probes), -np.inf) for _ in range(2))
     for line, mean, group in _by_person(probes, gallery, people, None, _TOP_FACES, 0.0):
