@@ -44,7 +44,7 @@ from labelled import add_model_arguments, result_name
 from faceindex import FaceIndex, models
 from faceindex.evaluation.labels import FaceChoice
 from faceindex.evidence import FALSE_ALARMS, STRICT_FALSE_ALARMS, Odds, is_named, odds
-from faceindex.identification import Judge, Representatives, identify
+from faceindex.identification import Judge, Representatives, identify, shown_well
 from faceindex.metrics import reliability, weigh_people
 from faceindex.models import Calibration
 from faceindex.types import F32, I64, BoolArray
@@ -249,6 +249,7 @@ def own_clusters(directory: Path, lfw: Faces, calibration: Calibration, rate: fl
         for cluster in np.unique(table.cluster[table.cluster >= 0]).tolist()
     }
     judge = Judge(calibration, lambda positions: vectors[positions], rate)
+    well = shown_well(table.cluster, table.quality)
 
     def name_of(query: F32, quality: float, hidden: BoolArray) -> str | None:
         def nearest(queries: F32, k: int) -> tuple[I64, F32]:
@@ -263,7 +264,7 @@ def own_clusters(directory: Path, lfw: Faces, calibration: Calibration, rate: fl
             clusters=table.cluster,
             judge=judge,
             quality=np.array([quality], np.float32),
-            representatives=Representatives.of(table.cluster, ~hidden),
+            representatives=Representatives.of(table.cluster, well & ~hidden),
         )
         return None if match.cluster is None else str(person[match.cluster])
 

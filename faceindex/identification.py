@@ -11,6 +11,7 @@ import numpy as np
 
 from faceindex.evidence import (
     FALSE_ALARMS,
+    POOR_QUALITY,
     Confidence,
     Ranking,
     confidence,
@@ -23,7 +24,7 @@ from faceindex.evidence import (
 from faceindex.models.spec import Calibration
 from faceindex.types import F32, F64, I64, BoolArray
 
-__all__ = ["Judge", "Match", "Representatives", "identify"]
+__all__ = ["Judge", "Match", "Representatives", "identify", "shown_well"]
 
 Search: TypeAlias = Callable[[F32, int], tuple[I64, F32]]
 Vectors: TypeAlias = Callable[[I64], F32]
@@ -31,6 +32,7 @@ Vectors: TypeAlias = Callable[[I64], F32]
 _TOP_FACES = 3  # the similarity of a cluster is the mean over this many of its most similar faces
 _CANDIDATES = 5  # clusters whose evidence is computed, by that similarity
 _MEMBERS = 64  # representatives of a cluster that its centroid is the mean of
+_SHOWN_WELL = 0.25  # share of the faces of a cluster that must not be poor
 _FIRST_K = 32
 _LAST_K = 4096
 
@@ -123,6 +125,31 @@ class Representatives:
         if len(positions) <= _MEMBERS:
             return positions
         return positions[np.linspace(0, len(positions) - 1, _MEMBERS).astype(np.int64)]
+
+
+def shown_well(clusters: I64, quality: F32) -> BoolArray:
+    """Select the faces of clusters that can be identified: at least a quarter of their faces are not poor.
+
+    Blurred faces, backs of heads and hands resemble each other. What is left of them in a cluster is nobody,
+    but every poor face is similar to it: in clusters of 1,000 photos of celebrities, 271 of 988 bystanders
+    of lfw/ were. If no cluster has enough faces that are not poor, all are selected.
+
+    Parameters
+    ----------
+    clusters : (n,) int64
+        -1 for none.
+    quality : (n,) float32
+        0..1.
+
+    Returns
+    -------
+    (n,) bool
+    """
+    ids, codes = np.unique(clusters, return_inverse=True)
+    good = np.bincount(codes, weights=quality > POOR_QUALITY, minlength=len(ids))
+    well = (good >= _SHOWN_WELL * np.bincount(codes, minlength=len(ids))) & (ids >= 0)
+    selected: BoolArray = well[codes] if well.any() else np.ones(len(clusters), bool)
+    return selected
 
 
 def identify(

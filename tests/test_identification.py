@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from faceindex.identification import Judge, Match, Representatives, identify
+from faceindex.identification import Judge, Match, Representatives, identify, shown_well
 from faceindex.models import Calibration
 from faceindex.types import F32, I64
 
@@ -331,6 +331,15 @@ def test_poor_faces_are_named_earlier() -> None:
     album = Album(vectors[1:], codes[1:])
     good, poor = album.match(np.stack([vectors[0]] * 2), quality=np.array([1.0, 0.2], np.float32))
     assert poor.needed < good.needed
+
+
+def test_clusters_of_poor_faces_are_nobody() -> None:
+    clusters = np.array([0, 0, 0, 0, 1, 1, 1, 1, -1, 2])
+    quality = np.array([0.9, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.0, 1.0, 0.4], np.float32)
+    assert shown_well(clusters, quality).tolist() == [True] * 4 + [False] * 5 + [True]
+    assert shown_well(clusters, np.zeros(10, np.float32)).all()
+    assert shown_well(np.full(3, -1), np.ones(3, np.float32)).all()
+    assert shown_well(np.empty(0, np.int64), np.empty(0, np.float32)).tolist() == []
 
 
 def test_without_a_cluster_a_judge_says_unknown() -> None:

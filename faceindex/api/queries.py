@@ -19,7 +19,7 @@ from faceindex.api.results import Identification, IdentifiedFace, Neighbour
 from faceindex.clustering.incremental import representative_faces
 from faceindex.errors import ImageError, UsageError
 from faceindex.evidence import FALSE_ALARMS
-from faceindex.identification import Judge, Representatives, identify
+from faceindex.identification import Judge, Representatives, identify, shown_well
 from faceindex.images.inputs import input_name, is_one_photo
 from faceindex.pipeline.batches import recognise_each, recognise_in_batches
 from faceindex.pipeline.events import Event, Loaded, Loading, ignore_event
@@ -296,6 +296,7 @@ class Queries:
         table = self._reader.table()
         if self._representatives is None or self._representatives[0] is not table:
             mask = representative_faces(table, table.cluster, self._reader.embedder_spec.calibration)
+            mask &= shown_well(table.cluster, table.quality)
             self._representatives = (table, Representatives.of(table.cluster, mask))
         return self._representatives[1]
 
