@@ -299,6 +299,16 @@ def _open_set_as_json(found: OpenSet) -> Json:
             }
             for point in found.points
         ],
+        "reliability": [
+            {
+                "from": part.low,
+                "to": part.high,
+                "searches": part.searches,
+                "probability": part.probability,
+                "right": part.right,
+            }
+            for part in found.reliability
+        ],
     }
 
 
