@@ -16,6 +16,7 @@ from faceindex.types import F32, I64, BoolArray, Graph
 
 __all__ = [
     "CALIBRATION",
+    "Edge",
     "blocks",
     "fit_album",
     "make_graph",

@@ -157,7 +157,9 @@ class TestPhotos:
         links = [(i, face, weight) for face in (4, 5) for i in range(4)]
         graph = make_graph(6, [*clique(range(4), 9.0), *links])
         for seed in range(10):
-            labels = chinese_whispers(graph, seed=seed, groups=PhotoGroups.build(np.array([0, 1, 2, 3, 4, 4])))
+            labels = chinese_whispers(
+                graph, seed=seed, groups=PhotoGroups.build(np.array([0, 1, 2, 3, 4, 4]))
+            )
             assert labels[:4].tolist() == [0] * 4
             assert set(labels[4:].tolist()) == set(range(classes))
             assert chinese_whispers(graph, seed=seed).tolist() == [0] * 6

@@ -76,7 +76,7 @@ class TestOneFace:
 
 class TestPhotos:
     LABELS = [0] * SETTLED + [1, 2]
-    PHOTOS = [*range(SETTLED), 99, 99]
+    PHOTOS = (*range(SETTLED), 99, 99)
 
     @staticmethod
     def graph(one: float, other: float, *more: tuple[int, int, float]) -> Graph:

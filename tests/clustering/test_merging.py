@@ -131,7 +131,7 @@ def test_few_faces(n: int) -> None:
 
 
 def test_a_merged_cluster_is_scored_anew() -> None:
-    """B is like A and C, which are strangers: it joins the one that it is more like, and the other is alone."""
+    """B is like A and C, which are strangers: it joins the one that it is more like."""
     matrix = blocks(4, 4, 4, within=0.55, between=0.05)
     matrix[:4, 4:8] = matrix[4:8, :4] = 0.54
     matrix[4:8, 8:] = matrix[8:, 4:8] = 0.52

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from faceindex.clustering.graph import stranger_similarity
 from faceindex.clustering.same_photo import APART, COPIES, PhotoGroups, compete, strangers_of_album
-from faceindex.types import Graph, I64
+from faceindex.types import I64, Graph
 
 F64 = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ def dense(graph: Graph) -> F64:
 
 
 def reference(weights: F64, photos: I64, copies_from: float) -> F64:
-    """Let pairs compete, by the formula: for each pair, loop over the faces that share a photo with one of it."""
+    """Let pairs compete, by the formula, pair by pair."""
     n = len(photos)
     odds = np.exp(np.nan_to_num(weights, nan=-np.inf))
     same = photos[:, None] == photos
