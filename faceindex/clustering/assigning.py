@@ -47,7 +47,7 @@ def assign_shared_photos(
     found = find_candidates(codes, sizes, movable, graph, competed, groups, top=_TOP, floor=floor)
     evidence = found.evidence + _STAY * (codes[found.face] == found.cluster)
     found = Candidates(found.face, found.cluster, evidence)
-    moved = codes.copy()
+    moved: I64 = codes.copy()
     settled = sizes >= SETTLED
     leaving = np.flatnonzero(movable & settled[codes])
     moved[leaving] = len(sizes) + leaving
@@ -113,7 +113,7 @@ def _copies(members_of, members, group, indptr, indices, competed):  # type: ign
 
 def _assign_photo(moved: I64, faces: I64, found: Candidates, starts: I64, copy_of: I64) -> None:
     """Assign the faces of one photo, in `moved`; those with the same number in `copy_of` together."""
-    from scipy.optimize import linear_sum_assignment
+    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
     rows = np.concatenate([np.arange(starts[face], starts[face + 1]) for face in faces.tolist()])
     clusters, column = np.unique(found.cluster[rows], return_inverse=True)

@@ -96,7 +96,8 @@ def cluster_faces(
     previous : Clustering or None
         The clustering that `table` contains.
     started_over : bool
-        Cluster all faces even if none was added or removed since `previous`, without a start from its clusters.
+        Cluster all faces even if none was added or removed since `previous`, and do not start from its
+        clusters.
 
     Returns
     -------

@@ -54,7 +54,7 @@ def join_settled(labels: I64, graph: Graph, competed: Graph, groups: PhotoGroups
     loose = sizes[codes] < SETTLED
     found = find_candidates(codes, sizes, loose, graph, competed, groups, top=_TOP, floor=floor)
     order = np.lexsort((found.cluster, found.face, -found.evidence))
-    joined = codes.copy()
+    joined: I64 = codes.copy()
     _join_in_order(
         joined,
         found.face[order],
