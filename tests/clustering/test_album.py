@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from albums import CALIBRATION, blocks, fit_album, neighbour_graph, people_of, same_partition, vectors_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic_faces import (
+    CALIBRATION,
+    blocks,
+    fit_album,
+    neighbour_graph,
+    people_of,
+    same_partition,
+    vectors_with,
+)
 
 from faceindex import models
 from faceindex.clustering import Album, ClusterOptions

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from albums import Edge, make_graph
+from synthetic_faces import Edge, make_graph
 
 from faceindex.clustering.assigning import assign_shared_photos
 from faceindex.clustering.joining import MAX_BIAS, TOGETHER

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from albums import CALIBRATION, blocks, fit_album, make_graph, neighbour_graph, vectors_with
+from synthetic_faces import CALIBRATION, blocks, fit_album, make_graph, neighbour_graph, vectors_with
 
 from faceindex import models
 from faceindex.clustering import Album, ClusterOptions
@@ -201,7 +201,7 @@ class TestPhotos:
             weights = np.maximum(graph.weights[row], 0)
             totals = np.bincount(labels[graph.indices[row]], weights, minlength=labels.max() + 1)
             mates = np.flatnonzero((photos == photos[i]) & (np.arange(n) != i))
-            totals -= APART * np.bincount(labels[mates], minlength=len(totals))
+            totals = totals - APART * np.bincount(labels[mates], minlength=len(totals))
             assert totals[labels[i]] >= max(totals.max(), 0.0) - 1e-9
 
 

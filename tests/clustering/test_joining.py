@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from albums import make_graph
 from numpy.typing import ArrayLike
+from synthetic_faces import make_graph
 
 from faceindex.clustering.joining import MAX_BIAS, SETTLED, TOGETHER, find_candidates, join_settled
 from faceindex.clustering.same_photo import PhotoGroups
@@ -14,7 +14,7 @@ from faceindex.types import Graph
 FLOOR = -4.0
 
 
-def join(labels: ArrayLike, graph: Graph, photos: ArrayLike | None = None, competed: Graph | None = None):  # type: ignore[no-untyped-def]
+def join(labels: ArrayLike, graph: Graph, photos: ArrayLike | None = None, competed: Graph | None = None):
     labels = np.asarray(labels, np.int64)
     groups = PhotoGroups.build(np.arange(len(labels)) if photos is None else np.asarray(photos))
     return join_settled(labels, graph, graph if competed is None else competed, groups, FLOOR).tolist()

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from albums import CALIBRATION, blocks, make_graph, neighbour_graph, people_of, same_partition, vectors_with
+from synthetic_faces import (
+    CALIBRATION,
+    blocks,
+    make_graph,
+    neighbour_graph,
+    people_of,
+    same_partition,
+    vectors_with,
+)
 
 from faceindex.clustering import merging
 from faceindex.clustering.graph import graph_from_edges, stranger_similarity

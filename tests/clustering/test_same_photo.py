@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from albums import CALIBRATION, make_graph, people_of, vectors_with
 from numpy.typing import NDArray
+from synthetic_faces import CALIBRATION, make_graph, people_of, vectors_with
 
 from faceindex.clustering.graph import stranger_similarity
 from faceindex.clustering.same_photo import APART, COPIES, PhotoGroups, compete, strangers_of_album
@@ -29,7 +29,7 @@ def reference(weights: F64, photos: I64, copies_from: float) -> F64:
     odds = np.exp(np.nan_to_num(weights, nan=-np.inf))
     same = photos[:, None] == photos
     copies = same & (np.nan_to_num(weights, nan=-np.inf) >= copies_from)
-    result = weights.copy()
+    result: F64 = weights.copy()
     for i in range(n):
         for j in range(n):
             if i == j or np.isnan(weights[i, j]):
@@ -50,7 +50,11 @@ class TestGroups:
         assert groups.of.tolist() == [1, 0, 1, -1, 0, 1, -1]
         assert groups.indptr.tolist() == [0, 2, 5]
         assert groups.members.tolist() == [1, 4, 0, 2, 5]
-        assert (groups.of.dtype, groups.indptr.dtype, groups.members.dtype) == (np.int32, np.int64, np.int32)
+        assert [part.dtype.name for part in (groups.of, groups.indptr, groups.members)] == [
+            "int32",
+            "int64",
+            "int32",
+        ]
 
     @pytest.mark.parametrize("photos", [[], [4], [3, 1, 2]])
     def test_no_shared_photo(self, photos: list[int]) -> None:
