@@ -97,7 +97,8 @@ def cluster_faces(
     previous : Clustering or None
         The clustering that `table` contains.
     started_over : bool
-        Cluster all faces even if none was added or removed since `previous`.
+        Cluster all faces even if none was added or removed since `previous`, and do not start from its
+        clusters.
 
     Returns
     -------
@@ -110,12 +111,13 @@ def cluster_faces(
         return Grouping(table.cluster.copy(), {**state, "last_whole": _number(before, "last_whole", last)})
     good = good_faces(table.quality)
     part = None if started_over else _changed_part(table, vectors, clusterer, options, before)
+    start = np.full(len(table), -1) if started_over else table.cluster
     if part is None:
-        labels = _fit(table, vectors, good, clusterer, options, np.arange(len(table)))
+        labels = _fit(table, vectors, good, start, clusterer, options, np.arange(len(table)))
     else:
         state["last_whole"] = _number(before, "last_whole", last)
         labels = table.cluster.copy()
-        found = _fit(table, vectors, good, clusterer, options, part)
+        found = _fit(table, vectors, good, start, clusterer, options, part)
         labels[part] = np.where(found >= 0, found + labels.max(initial=-1) + 1, -1)
     labels = drop_small_clusters(labels, min_size)
     return Grouping(_inherit_ids(labels, table.cluster, previous.next_cluster_id if previous else 0), state)
@@ -169,6 +171,7 @@ def _fit(
     table: Assignments,
     vectors: F32,
     good: BoolArray,
+    start: I64,
     clusterer: Clusterer,
     options: ClusterOptions,
     part: I64,
@@ -182,7 +185,7 @@ def _fit(
         table.photo[part],
         good[part],
         graph,
-        table.cluster[part],
+        start[part],
         size=len(table),
         elsewhere=None if whole else _sizes_elsewhere(table.cluster, part),
     )

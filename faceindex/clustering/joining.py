@@ -156,7 +156,7 @@ def find_candidates(
         competed.weights,
         groups.of,
         codes,
-        np.where(settled, np.minimum(sizes, top), 0),
+        np.where(settled, sizes, 0),
         movable,
         top,
         floor,
@@ -167,13 +167,13 @@ def find_candidates(
 
 @compiled(nogil=True)
 def _candidates(  # type: ignore[no-untyped-def]
-    indptr, indices, weights, competed, group, codes, counted, movable, top, floor, bias
+    indptr, indices, weights, competed, group, codes, settled, movable, top, floor, bias
 ):
     """Return the movable faces with the clusters for which their evidence is positive, and this evidence.
 
-    ``counted[c]`` is the number of log-odds to average for cluster c, 0 if it is not settled.
+    ``settled[c]`` is the size of cluster c, 0 if it is not settled.
     """
-    n, n_clusters = len(codes), len(counted)
+    n, n_clusters = len(codes), len(settled)
     found = 0
     face, cluster = np.empty(0, np.int64), np.empty(0, np.int64)
     evidence = np.empty(0, np.float64)
@@ -191,7 +191,7 @@ def _candidates(  # type: ignore[no-untyped-def]
             for e in range(indptr[i], indptr[i + 1]):
                 j = indices[e]
                 c = codes[j]
-                if counted[c] == 0 or (group[i] >= 0 and group[j] == group[i] and competed[e] <= 0.0):
+                if settled[c] == 0 or (group[i] >= 0 and group[j] == group[i] and competed[e] <= 0.0):
                     continue
                 row = best[c]
                 if weights[e] <= row[top - 1]:
@@ -206,8 +206,7 @@ def _candidates(  # type: ignore[no-untyped-def]
                 row[at] = weights[e]
             for t in range(n_touched):
                 c = touched[t]
-                own = codes[i] == c
-                number = counted[c] - (own and counted[c] < top)
+                number = min(top, settled[c] - (codes[i] == c))
                 mean = best[c, :number].mean() + bias
                 best[c] = floor
                 if mean > 0.0:
