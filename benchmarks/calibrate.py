@@ -5,8 +5,8 @@ Measures, for one embedder, on labelled photos and with default settings:
 1. The log-likelihood ratio of "same person" to "different people" by similarity, and the straight line
    that fits it, as `faceindex models calibrate` does (`faceindex.metrics.calibration`). The weight of a
    person grows with the number of photos, not of pairs.
-2. B-cubed F of Chinese Whispers by constant threshold and with the defaults, on collections from 80 to
-   thousands of faces. No constant is good for all of them.
+2. B-cubed F of Chinese Whispers by constant threshold, and of the default clusterer, on collections from 80
+   to thousands of faces. No constant is good for all of them.
 3. Identification by the most similar face of a person, by the mean of several, and by the centroid, with the
    true people as clusters; ``main_job.py`` measures the whole chain.
 4. How much more often two strangers are similar if both faces are blurred, and if one is
@@ -25,17 +25,19 @@ The names of the results contain the names of models that are not the defaults.
 from __future__ import annotations
 
 import tempfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from common import argument_parser, write_result
 from labelled import Labelled, add_model_arguments, load, result_name
+from made_up import one_face_a_photo
+from stored import half
 
 from faceindex import models
-from faceindex.clustering import ClusterOptions
-from faceindex.clustering.chinese_whispers import ChineseWhispers
-from faceindex.clustering.graph import log_odds, symmetric_graph
+from faceindex.clustering import Clusterer, ClusterOptions
+from faceindex.clustering.chinese_whispers import chinese_whispers
+from faceindex.clustering.graph import GRAPH_FLOOR, log_odds, symmetric_graph
+from faceindex.clustering.incremental import NEIGHBOURS
 from faceindex.clustering.neighbours import exact_neighbours
 from faceindex.metrics import bcubed
 from faceindex.metrics.calibration import fit_line, pairs_of_people
@@ -45,11 +47,6 @@ from faceindex.types import F32
 STEPS = np.arange(-9.0, 6.1, 1.0)  # constant thresholds, in nats from the default for 1,000 faces
 ALIKE = 1e-4  # share of the pairs of sharp strangers that count as similar
 BLURS = (0.10, 0.12, 0.14, 0.16, 0.18)
-
-
-def half(name: str) -> str:
-    """Return the half, A or B, of a person."""
-    return "AB"[zlib.crc32(name.encode()) % 2]
 
 
 def fit(vectors: F32, people: np.ndarray) -> dict[str, float]:
@@ -64,18 +61,18 @@ def fit(vectors: F32, people: np.ndarray) -> dict[str, float]:
 def curve(
     vectors: F32, people: np.ndarray, thresholds: np.ndarray, calibration: Calibration
 ) -> dict[str, float]:
-    """Return B-cubed F by constant threshold, and with the defaults."""
-    neighbours, similarities = exact_neighbours(vectors, 80)
+    """Return B-cubed F of Chinese Whispers by constant threshold, and of the default clusterer."""
+    neighbours, similarities = exact_neighbours(vectors, NEIGHBOURS)
     scores = {}
-    spec = models.get("clusterer", "chinese-whispers")
     for threshold in thresholds:
-        clusterer = ChineseWhispers(spec, ClusterOptions(threshold=float(threshold)))
         graph = symmetric_graph(neighbours, similarities - np.float32(threshold))
-        scores[f"{threshold:.3f}"] = bcubed(clusterer.fit(vectors, graph), people).f
+        scores[f"{threshold:.3f}"] = bcubed(chinese_whispers(graph), people).f
     weights = log_odds(similarities, len(vectors), calibration)
-    clusterer = ChineseWhispers(spec, ClusterOptions(calibration=calibration))
-    labels = clusterer.fit(vectors, symmetric_graph(neighbours, weights, floor=-4.0))
-    return {**scores, "defaults": bcubed(labels, people).f}
+    graph = symmetric_graph(neighbours, weights, floor=GRAPH_FLOOR)
+    clusterer: Clusterer = models.load(
+        models.get("clusterer", "album"), options=ClusterOptions(calibration=calibration)
+    )
+    return {**scores, "defaults": bcubed(clusterer.fit(one_face_a_photo(vectors, graph)), people).f}
 
 
 def identification(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from faceindex.clustering import Album
 from faceindex.store import NewPhoto, Pins, Store
-from faceindex.types import F32, I64, Faces
+from faceindex.types import F32, I64, Faces, Graph
 
-__all__ = ["commit_faces", "face_vectors", "long_tail", "make_store", "one_face"]
+__all__ = ["commit_faces", "face_vectors", "long_tail", "make_store", "one_face", "one_face_a_photo"]
 
 ZIPF = 1.8  # exponent of the number of photos of a person
 MOST_PHOTOS = 1000
@@ -54,6 +55,12 @@ def one_face(vector: F32, box: tuple[float, float, float, float] = (0, 0, 1, 1))
         norms=np.ones(1, np.float32),
         sharpness=np.full(1, 0.3, np.float32),
     )
+
+
+def one_face_a_photo(vectors: F32, graph: Graph) -> Album:
+    """Return an album with one face on each photo, all of them good."""
+    n = len(vectors)
+    return Album(vectors, np.arange(n), np.ones(n, bool), graph, previous=np.full(n, -1), size=n)
 
 
 def make_store(directory: Path, dimension: int) -> Store:

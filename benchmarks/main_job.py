@@ -91,7 +91,7 @@ def people(data: Path, work: Path, limit: int | None, models: Models) -> dict[st
     copy(data / "people", work / "tenth", max(1, (limit or 100) // 10))
     tenth = faceindex("index", "tenth", "--index", "tenth.faceindex", *models, cwd=work)
     first = faceindex("index", "photos", *models, cwd=work)
-    chinese_whispers = clustering_scores(work, "largest")
+    album = clustering_scores(work, "largest")
     persons = len(list((data / "people").iterdir()))
     kmeans = clustering_scores(work, "largest", "--algorithm", "kmeans", "--k", persons)
     with_face = len(labelled_faces(work, "largest")[0])
@@ -113,7 +113,7 @@ def people(data: Path, work: Path, limit: int | None, models: Models) -> dict[st
     return {
         "photos": count,
         "photos_with_a_face": with_face / count,
-        "chinese_whispers": chinese_whispers,
+        "album": album,
         "kmeans": kmeans,
         "index_seconds": first.wall,
         "peak_mib": first.peak_mib,
@@ -193,7 +193,7 @@ def lfw(data: Path, work: Path, limit: int | None, models: Models) -> dict[str, 
         shutil.copytree(person, work / "photos" / person.name)
     spent = faceindex("index", "photos", *models, cwd=work)
     scores = clustering_scores(work, "central")
-    return {"index_seconds": spent.wall, "peak_mib": spent.peak_mib, "chinese_whispers": scores}
+    return {"index_seconds": spent.wall, "peak_mib": spent.peak_mib, "album": scores}
 
 
 def main() -> None:

@@ -125,9 +125,10 @@ def pipelines_accuracy(line: dict[str, Any]) -> str:
         peer = found[line["what"].partition(" / ")[0]]
         return f"B-cubed F {ours['bcubed_f']:.4f}, peer {peer['bcubed_f']:.4f}"
     peer = max(of["bcubed_f"] for name, of in found.items() if name.startswith("peer_kmeans"))
+    key, name = ("album", "defaults") if "album" in ours else ("chinese_whispers", "Chinese Whispers")
     return (
-        f"B-cubed F {ours['kmeans']['bcubed_f']:.4f} (k-means), {ours['chinese_whispers']['bcubed_f']:.4f}"
-        f" (Chinese Whispers), peer at best {peer:.4f};"
+        f"B-cubed F {ours['kmeans']['bcubed_f']:.4f} (k-means), {ours[key]['bcubed_f']:.4f}"
+        f" ({name}), peer at best {peer:.4f};"
         f" {ours['matched']['share_of_peer_found_by_ours'] * 100:.2f} % of the peer's faces found"
     )
 

@@ -52,7 +52,7 @@ def stored_by_ours(directory: Path, paths: list[str], *, kmeans: int | None = No
     paths : list of str
         All photos.
     kmeans : int, optional
-        Number of clusters of KMeans; None means Chinese Whispers.
+        Number of clusters of KMeans; None means the default clusterer.
     """
     number = {os.path.realpath(path): i for i, path in enumerate(paths)}
     with FaceIndex.open(directory, write=True) as index:
@@ -160,13 +160,13 @@ def accuracy_of_row_1(ours: Mapping[str, Path], peer: Path) -> dict[str, object]
     }
     for name, index in ours.items():
         by_kmeans = stored_by_ours(index, theirs.paths, kmeans=people)
-        by_whispers = stored_by_ours(index, theirs.paths)
-        assert by_kmeans.clusters is not None and by_whispers.clusters is not None
+        by_default = stored_by_ours(index, theirs.paths)
+        assert by_kmeans.clusters is not None and by_default.clusters is not None
         our_scores = scores(by_kmeans, by_kmeans.clusters)
         result[name] = {
             "matched": matched(by_kmeans, their_kept),
             "kmeans": our_scores,
-            "chinese_whispers": scores(by_whispers, by_whispers.clusters),
+            "album": scores(by_default, by_default.clusters),
             "bcubed_not_lower": all(not_lower(our_scores, peer_scores) for peer_scores in peers.values()),
         }
     return result

@@ -30,17 +30,17 @@ from pathlib import Path
 import hnswlib
 import numpy as np
 from common import argument_parser, peak_mib, ratios, run_child, target, write_result
-from made_up import face_vectors, long_tail
+from made_up import face_vectors, long_tail, one_face_a_photo
 
 from faceindex import models
-from faceindex.clustering import Album, Clusterer, ClusterOptions
+from faceindex.clustering import Clusterer, ClusterOptions
 from faceindex.clustering import neighbours as search
 from faceindex.clustering.chinese_whispers import chinese_whispers
 from faceindex.clustering.graph import GRAPH_FLOOR, log_odds, symmetric_graph
 from faceindex.clustering.incremental import NEIGHBOURS
 from faceindex.clustering.neighbours import EXACT_UP_TO, near_neighbours, nearest
 from faceindex.metrics import bcubed, recall_at_k
-from faceindex.types import F32, I64, Graph
+from faceindex.types import F32, I64
 
 DIMENSION = 128
 K = 20
@@ -113,12 +113,6 @@ def measure_hnswlib(
     }
 
 
-def whole_album(vectors: F32, graph: Graph) -> Album:
-    """Return faces on a photo each, all of them good."""
-    n = len(vectors)
-    return Album(vectors, np.arange(n), np.ones(n, bool), graph, previous=np.full(n, -1), size=n)
-
-
 def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
     warm_up(vectors)
     n = len(vectors)
@@ -128,7 +122,7 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
     options = ClusterOptions(calibration=calibration, seed=seed)
     clusterer: Clusterer = models.load(models.get("clusterer", "album"), options=options)
     some = np.array(vectors[:300])
-    clusterer.fit(whole_album(some, symmetric_graph(*near_neighbours(some, 20))))
+    clusterer.fit(one_face_a_photo(some, symmetric_graph(*near_neighbours(some, 20))))
 
     before, cpu = peak_mib(), time.process_time()
     marks = [time.perf_counter()]
@@ -139,7 +133,7 @@ def measure_cluster(vectors: F32, who: I64, seed: int) -> dict[str, object]:
     marks.append(time.perf_counter())
     plain = chinese_whispers(edges, seed=seed)
     marks.append(time.perf_counter())
-    labels = clusterer.fit(whole_album(vectors, edges))
+    labels = clusterer.fit(one_face_a_photo(vectors, edges))
     marks.append(time.perf_counter())
     cpu, peak = time.process_time() - cpu, peak_mib()
     spent = np.diff(marks)
