@@ -91,6 +91,8 @@ def _shared_photos(graph: Graph, groups: PhotoGroups, codes: I64, sizes: I64) ->
         Clusters; each pair in both orders, sorted by a.
     counts : (m,) float32
     """
+    if not len(groups):  # spares compiling, which takes a second in the first run
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
     one, other = _pairs_on_photos(
         groups.indptr, groups.members, graph.indptr, graph.indices, graph.weights, codes, sizes
     )
