@@ -261,13 +261,17 @@ def left_out(part: str) -> Iterator[None]:
 
 
 def ablate(part: str, cases: list[Case]) -> dict[str, Any]:
+    """Score `album` without a part; keep only means and sums."""
     with left_out(part):
-        return {**run(RIVALS[0], cases), "clusterer": part}
+        row = run(RIVALS[0], cases)
+    del row["albums"], row["parameter"], row["value"], row["half_a_by_value"]
+    return {"without": part, **row, "clusterer": "album"}
 
 
 def show(rows: list[dict[str, Any]], *, embedders: bool) -> None:
     """Print the table: the mean over all embedders, and a line for each of them."""
-    width = max(len(row["clusterer"]) for row in rows) + 2
+    names = [row.get("without", row["clusterer"]) for row in rows]
+    width = max(map(len, names)) + 2
     columns = "".join(f"{column:>14}" for column in COLUMNS)
     more = f"{'mean':>8}{'half A':>8}{'half B':>8}{'double':>8}{'junk':>6}{'s':>8}"
     print(f"{'':{width}}{'parameter':>16}{columns}{more}")
@@ -275,10 +279,10 @@ def show(rows: list[dict[str, Any]], *, embedders: bool) -> None:
     def cells(scores: Mapping[str, float]) -> str:
         return "".join(f"{scores[column]:14.4f}" if column in scores else f"{'-':>14}" for column in COLUMNS)
 
-    for row in rows:
-        value = f"{row['parameter']} {row['value']:g}" if row["parameter"] else "-"
+    for name, row in zip(names, rows, strict=True):
+        value = f"{row['parameter']} {row['value']:g}" if row.get("parameter") else "-"
         print(
-            f"{row['clusterer']:{width}}{value:>16}{cells(row['f'])}{row['f']['all']:8.4f}{row['a']['all']:8.4f}"
+            f"{name:{width}}{value:>16}{cells(row['f'])}{row['f']['all']:8.4f}{row['a']['all']:8.4f}"
             f"{row['b']['all']:8.4f}{row['doubles']:8}{row['junk']:6}{row['seconds']:8.1f}",
             flush=True,
         )
