@@ -48,11 +48,11 @@ from rivals import RIVALS, Problem, Rival
 from stored import PIPELINES, commit_stored, in_half, read_stored
 
 from faceindex import FaceIndex, models
-from faceindex.clustering import Album, merging, same_photo
+from faceindex.clustering import Album, ClusterOptions, merging, same_photo
 from faceindex.clustering import album as parts
 from faceindex.clustering.chinese_whispers import chinese_whispers
-from faceindex.clustering.graph import GRAPH_FLOOR, log_odds, stranger_similarity, symmetric_graph
-from faceindex.clustering.incremental import NEIGHBOURS, good_faces
+from faceindex.clustering.graph import GRAPH_FLOOR, stranger_similarity
+from faceindex.clustering.incremental import NEIGHBOURS, evidence_graph, good_faces
 from faceindex.clustering.neighbours import near_neighbours
 from faceindex.metrics import Scores, bcubed_of_faces, count_doubles, junk_faces
 from faceindex.types import I64, BoolArray, Graph
@@ -119,8 +119,8 @@ def read_case(album: LabelledAlbum, name: str, embedder: str) -> Case:
     n = len(table)
     calibration = models.calibration_of(models.get("embedder", PIPELINES[embedder][1]))
     floor = calibration.threshold(n) + GRAPH_FLOOR / calibration.slope
-    neighbours, similarities = near_neighbours(vectors, NEIGHBOURS, floor=floor)
-    graph = symmetric_graph(neighbours, log_odds(similarities, n, calibration), floor=GRAPH_FLOOR)
+    found = near_neighbours(vectors, NEIGHBOURS, floor=floor)
+    graph = evidence_graph(*found, n, ClusterOptions(calibration=calibration))
     faces = Album(vectors, table.photo, good_faces(table.quality), graph, np.full(n, -1), n)
     known = np.array([path.startswith(COPIES) for path in paths])
     known[labelled.positions] = True
@@ -222,7 +222,7 @@ def _each_face_alone(photos: I64) -> same_photo.PhotoGroups:
 
 def _unchanged(at: int) -> Callable[..., Any]:
     """Return a function that returns its argument at a position."""
-    return lambda *arguments: arguments[at]
+    return lambda *arguments, **_: arguments[at]
 
 
 # What is replaced in which module to leave a part of `album` out.

@@ -52,7 +52,7 @@ from made_up import commit_faces, face_vectors, long_tail
 
 from faceindex import FaceIndex
 from faceindex.api import Identification
-from faceindex.api.queries import Queries
+from faceindex.api.queries import IdentifyOptions, Queries
 from faceindex.api.reader import Reader
 from faceindex.store import Store
 from faceindex.types import F32
@@ -252,7 +252,7 @@ def warm_round(queries: Queries, photos: list[Path]) -> tuple[list[dict[str, flo
             recogniser.detect([recogniser.load_photo(photo)])
 
         def identify(photo: Path = photo) -> None:
-            found = queries.identify(photo, NEIGHBOURS, None)
+            found = queries.identify(photo, IdentifyOptions(NEIGHBOURS))
             assert isinstance(found, Identification)
             answers.append(found)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from faceindex.identification import Match, Representatives, identify
+from faceindex.identification import Judge, Match, Representatives, identify, shown_well
+from faceindex.models import Calibration
 from faceindex.types import F32, I64
 
 
@@ -44,7 +45,6 @@ def match(
     *,
     faces: ArrayLike | None = None,
     threshold: float = 0.6,
-    consensus: float = 0.0,
     representatives: ArrayLike | None = None,
     neighbours: int = 5,
 ) -> list[Match]:
@@ -55,7 +55,6 @@ def match(
         faces=table,
         clusters=np.asarray(clusters, np.int64),
         threshold=threshold,
-        consensus=consensus,
         representatives=Representatives.of(
             np.asarray(clusters, np.int64),
             None if representatives is None else np.asarray(representatives, bool),
@@ -72,17 +71,6 @@ def test_a_cluster_is_as_similar_as_its_three_most_similar_faces() -> None:
     assert answer.similarity == pytest.approx(0.79)
     assert answer.needed == pytest.approx(0.6)
     assert answer.margin == pytest.approx(0.09)
-
-
-def test_clusters_of_three_or_more_have_a_lower_threshold() -> None:
-    search = FakeSearch([[0.58, 0.57, 0.56, 0.58, 0.57]], [10, 11, 12, 20, 21])
-    (three,) = match(search, [4, 4, 4, 2, 2], consensus=0.05)
-    assert three.cluster == 4
-    assert three.needed == pytest.approx(0.55)
-    assert three.margin == pytest.approx(0.57 - 0.55 - (0.575 - 0.6))
-    (two,) = match(search, [-1, 4, 4, 2, 2], consensus=0.05)
-    assert (two.cluster, two.nearest_cluster) == (None, 2)
-    assert two.needed == pytest.approx(0.6)
 
 
 def test_only_representative_faces_count() -> None:
@@ -231,9 +219,131 @@ def test_more_neighbours_than_the_first_look() -> None:
     assert len(answer.faces) == 150
 
 
-def test_looks_further_for_a_cluster_that_needs_less() -> None:
-    # Two near faces of small clusters fill the first look; ten of another are a little further and need less.
-    near = np.concatenate([np.full(29, 0.95), [0.645], [0.644, 0.644], np.full(10, 0.64)])
-    clusters = np.concatenate([np.full(29, -1), [1], [2, 2], np.full(10, 3)])
-    (answer,) = match(FakeSearch([near], np.arange(42)), clusters, threshold=0.65, consensus=0.02)
-    assert answer.cluster == 3
+class Album:
+    """Faces with vectors and an exact search, as an index has them."""
+
+    def __init__(self, vectors: F32, clusters: ArrayLike) -> None:
+        self.vectors = vectors
+        self.clusters = np.asarray(clusters, np.int64)
+        self.read: list[int] = []
+
+    def search(self, queries: F32, k: int) -> tuple[I64, F32]:
+        products = queries @ self.vectors.T
+        order = np.argsort(-products, axis=1)[:, :k]
+        return order, np.take_along_axis(products, order, 1)
+
+    def vectors_at(self, positions: I64) -> F32:
+        self.read.append(len(positions))
+        return self.vectors[positions]
+
+    def match(
+        self,
+        queries: F32,
+        *,
+        threshold: float | None = None,
+        quality: F32 | None = None,
+        false_alarms: float = 0.01,
+    ) -> list[Match]:
+        return identify(
+            queries,
+            self.search,
+            faces=np.arange(len(self.clusters)),
+            clusters=self.clusters,
+            threshold=threshold,
+            judge=Judge(CALIBRATION, self.vectors_at, false_alarms),
+            quality=quality,
+        )
+
+
+CALIBRATION = Calibration(slope=36.0, midpoint=0.38, source="made up", strangers=-12.0, known=14.0, poor=7.0)
+
+
+def people(number: int, each: int, seed: int = 0, noise: float = 0.07) -> tuple[F32, I64]:
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(number), each)
+    vectors = unit(rng.standard_normal((number, 128)))[codes] + noise * rng.standard_normal((len(codes), 128))
+    return unit(vectors), codes
+
+
+def unit(vectors: np.ndarray) -> F32:
+    units: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return units
+
+
+def test_a_judge_names_known_people_and_no_strangers() -> None:
+    vectors, codes = people(20, 9)
+    probe = np.arange(len(codes)) % 9 == 0
+    album = Album(vectors[~probe], codes[~probe])
+    strangers, _ = people(200, 1, seed=1)
+    known = album.match(vectors[probe])
+    assert [answer.cluster for answer in known] == codes[probe].tolist()
+    assert {answer.confidence for answer in known} <= {"certain", "likely"}
+    assert all(answer.probability >= 0.8 and answer.false_alarm <= 0.01 for answer in known)
+    assert all(answer.similarity >= answer.needed for answer in known)
+    unknown = album.match(strangers)
+    assert sum(answer.cluster is not None for answer in unknown) <= 2
+    assert all(answer.similarity < answer.needed for answer in unknown if answer.cluster is None)
+    assert all(answer.nearest_cluster is not None for answer in unknown)
+
+
+def test_it_needs_more_the_stricter_it_is() -> None:
+    vectors, codes = people(20, 9)
+    album = Album(vectors[1:], codes[1:])
+    needed = [album.match(vectors[:1], false_alarms=rate)[0].needed for rate in (0.05, 0.01, 0.001)]
+    assert needed == sorted(needed)
+    assert needed[0] < needed[-1]
+
+
+def test_a_person_in_two_clusters_is_doubtful() -> None:
+    vectors, codes = people(6, 20)
+    halves = np.where((codes == 0) & (np.arange(len(codes)) % 2 == 1), 6, codes)
+    album = Album(vectors[1:], halves[1:])
+    (answer,) = album.match(vectors[:1])
+    assert answer.cluster is None
+    assert answer.nearest_cluster in (0, 6)
+    assert answer.probability < 0.8
+    whole = Album(vectors[1:], codes[1:]).match(vectors[:1])[0]
+    assert (whole.cluster, whole.confidence) == (0, "certain")
+
+
+def test_a_constant_threshold_decides_alone_but_the_probability_stays() -> None:
+    vectors, codes = people(8, 6)
+    stranger, _ = people(1, 1, seed=5)
+    album = Album(vectors, codes)
+    (by_judge,) = album.match(stranger)
+    (by_threshold,) = album.match(stranger, threshold=-1.0)
+    assert (by_judge.cluster, by_judge.confidence) == (None, "unknown")
+    assert by_threshold.cluster == by_judge.nearest_cluster
+    assert by_threshold.needed == -1.0
+    assert (by_threshold.probability, by_threshold.confidence) == (by_judge.probability, "unknown")
+
+
+def test_a_large_cluster_is_read_in_part_only() -> None:
+    vectors, codes = people(4, 2000)
+    album = Album(vectors, codes)
+    album.match(vectors[:2])
+    assert sum(album.read) <= 4 * 64
+    assert max(album.read) == 64
+
+
+def test_poor_faces_are_named_earlier() -> None:
+    vectors, codes = people(8, 6)
+    album = Album(vectors[1:], codes[1:])
+    good, poor = album.match(np.stack([vectors[0]] * 2), quality=np.array([1.0, 0.2], np.float32))
+    assert poor.needed < good.needed
+
+
+def test_clusters_of_poor_faces_are_nobody() -> None:
+    clusters = np.array([0, 0, 0, 0, 1, 1, 1, 1, -1, 2])
+    quality = np.array([0.9, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.0, 1.0, 0.4], np.float32)
+    assert shown_well(clusters, quality).tolist() == [True] * 4 + [False] * 5 + [True]
+    assert shown_well(clusters, np.zeros(10, np.float32)).all()
+    assert shown_well(np.full(3, -1), np.ones(3, np.float32)).all()
+    assert shown_well(np.empty(0, np.int64), np.empty(0, np.float32)).tolist() == []
+
+
+def test_without_a_cluster_a_judge_says_unknown() -> None:
+    vectors, codes = people(2, 3)
+    (answer,) = Album(vectors, np.full(len(codes), -1)).match(vectors[:1])
+    assert (answer.cluster, answer.nearest_cluster, answer.confidence) == (None, None, "unknown")
+    assert math.isnan(answer.probability)

@@ -109,7 +109,7 @@ class IndexEvaluation:
     def sweep(
         self, labels: str | os.PathLike[str] | Labelled | None = None, *, face: str | None = None
     ) -> Sweep:
-        """Score Chinese Whispers at many constant thresholds. The stored clusters do not change.
+        """Score the clusters at many constant thresholds. The stored clusters do not change.
 
         Parameters
         ----------

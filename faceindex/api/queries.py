@@ -18,7 +18,8 @@ from faceindex.api.reader import Reader, faces_at, find_faces
 from faceindex.api.results import Identification, IdentifiedFace, Neighbour
 from faceindex.clustering.incremental import representative_faces
 from faceindex.errors import ImageError, UsageError
-from faceindex.identification import Representatives, identify
+from faceindex.evidence import FALSE_ALARMS
+from faceindex.identification import Judge, Representatives, identify, shown_well
 from faceindex.images.inputs import input_name, is_one_photo
 from faceindex.pipeline.batches import recognise_each, recognise_in_batches
 from faceindex.pipeline.events import Event, Loaded, Loading, ignore_event
@@ -30,7 +31,47 @@ if TYPE_CHECKING:
     from faceindex.images.inputs import PhotoInput
     from faceindex.recognition import Recogniser
 
-__all__ = ["Queries", "crop_face"]
+__all__ = ["MOST_FALSE_ALARMS", "IdentifyOptions", "Queries", "crop_face"]
+
+MOST_FALSE_ALARMS = 0.5
+"""The greatest share of strangers that may be named."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifyOptions:
+    """How faces are identified.
+
+    Attributes
+    ----------
+    neighbours, threshold, max_false_alarms
+        As in `faceindex.FaceIndex.identify`.
+
+    Raises
+    ------
+    UsageError
+        If one is out of range, or both a threshold and a rate of false alarms are given.
+    """
+
+    neighbours: int = 5
+    threshold: float | None = None
+    max_false_alarms: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 0:
+            raise UsageError(f"`neighbours` is {self.neighbours}.", "Choose 0 or more.")
+        rate = self.max_false_alarms
+        if rate is None:
+            return
+        if not 0 < rate <= MOST_FALSE_ALARMS:
+            raise UsageError(
+                f"`max_false_alarms` is {rate:g}.",
+                f"Choose more than 0 and at most {MOST_FALSE_ALARMS:g}; 0.01 is one stranger in a hundred.",
+            )
+        if self.threshold is not None:
+            raise UsageError(
+                "`threshold` and `max_false_alarms` are two ways to choose who is named.",
+                "Choose one of them.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +120,12 @@ class Queries:
         return self._recogniser
 
     def identify(
-        self, photo: PhotoInput | Iterable[PhotoInput], neighbours: int, threshold: float | None
+        self, photo: PhotoInput | Iterable[PhotoInput], options: IdentifyOptions
     ) -> Identification | list[Identification]:
         """Identify the people on a photo or on several; see `faceindex.FaceIndex.identify`."""
         if not is_one_photo(photo):
-            return list(self.identify_many(cast("Iterable[PhotoInput]", photo), neighbours, threshold))
-        self._check(neighbours, threshold)
+            return list(self.identify_many(cast("Iterable[PhotoInput]", photo), options))
+        self._check(options)
         query = _Query.of(cast("PhotoInput", photo))
         data = query.read()  # before the models, which take seconds to load
         self._load_models()
@@ -92,27 +133,25 @@ class Queries:
         (found,) = recognise_each(self.recogniser(), [loaded])
         if isinstance(found, ImageError):
             raise found
-        (faces,) = self._match([found], neighbours, threshold)
+        (faces,) = self._match([found], options)
         content = images.content_hash(data) if isinstance(data, bytes) else None
         return Identification(query.name, faces, *self._indexed_as(content))
 
     def identify_many(
         self,
         photos: Iterable[PhotoInput],
-        neighbours: int,
-        threshold: float | None,
+        options: IdentifyOptions,
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Generator[Identification, None, None]:
         """Identify photos one after the other; see `faceindex.FaceIndex.identify_many`."""
-        self._check(neighbours, threshold)
-        return self._identify_many(photos, neighbours, threshold, on_event, should_stop)
+        self._check(options)
+        return self._identify_many(photos, options, on_event, should_stop)
 
     def _identify_many(
         self,
         photos: Iterable[PhotoInput],
-        neighbours: int,
-        threshold: float | None,
+        options: IdentifyOptions,
         on_event: Callable[[Event], None],
         should_stop: Callable[[], bool],
     ) -> Generator[Identification, None, None]:
@@ -139,7 +178,7 @@ class Queries:
         with contextlib.closing(batches):
             for outcomes in batches:
                 found = [outcome.result for outcome in outcomes if not isinstance(outcome.result, ImageError)]
-                matched = iter(self._match(found, neighbours, threshold))
+                matched = iter(self._match(found, options))
                 for outcome in outcomes:
                     name, result = outcome.source.name, outcome.result
                     if isinstance(result, ImageError):
@@ -148,7 +187,7 @@ class Queries:
                         yield Identification(name, next(matched), *self._indexed_as(outcome.content_hash))
 
     def identify_faces(
-        self, photo: str, faces: Faces, neighbours: int = 5, threshold: float | None = None
+        self, photo: str, faces: Faces, options: IdentifyOptions | None = None
     ) -> Identification:
         """Identify faces that are detected and embedded already.
 
@@ -157,46 +196,48 @@ class Queries:
         photo : str
             Name of their photo.
         faces : Faces
-        neighbours, threshold
-            As in `faceindex.FaceIndex.identify`.
+        options : IdentifyOptions, optional
+            None means the defaults.
         """
-        (found,) = self._match([faces], neighbours, threshold)
+        (found,) = self._match([faces], options or IdentifyOptions())
         return Identification(photo, found)
 
-    def _check(self, neighbours: int, threshold: float | None) -> None:
-        """Check the arguments and the calibration before any work."""
-        if neighbours < 0:
-            raise UsageError(f"`neighbours` is {neighbours}.", "Choose 0 or more.")
-        if threshold is None:
+    def _check(self, options: IdentifyOptions) -> None:
+        """Check the calibration before any work; only a threshold does without."""
+        if options.threshold is None:
             models.calibration_of(self._reader.embedder_spec)
 
-    def _match(
-        self, photos: Sequence[Faces], neighbours: int, threshold: float | None
-    ) -> list[tuple[IdentifiedFace, ...]]:
+    def _match(self, photos: Sequence[Faces], options: IdentifyOptions) -> list[tuple[IdentifiedFace, ...]]:
         """Identify the faces of several photos with one search."""
         if not photos:
             return []
-        with self._reader.store.snapshot():
+        self._check(options)
+        store = self._reader.store
+        calibration = self._reader.embedder_spec.calibration
+        with store.snapshot():
             table = self._reader.table()
-            consensus = 0.0
-            if threshold is None:
-                calibration = models.calibration_of(self._reader.embedder_spec)
-                threshold = calibration.threshold(len(table))
-                consensus = calibration.consensus / calibration.slope
+            judge = None
+            if calibration is not None:
+                judge = Judge(
+                    calibration,
+                    lambda positions: store.vectors(table.row[positions]),
+                    options.max_false_alarms or FALSE_ALARMS,
+                )
             matches = identify(
                 np.concatenate([faces.vectors for faces in photos]),
-                self._reader.store.search,
+                store.search,
                 faces=table.face,
                 clusters=table.cluster,
-                threshold=threshold,
-                consensus=consensus,
+                threshold=options.threshold,
+                judge=judge,
+                quality=np.concatenate([faces.quality for faces in photos]),
                 representatives=self._current_representatives(),
-                neighbours=neighbours,
+                neighbours=options.neighbours,
             )
             ids = np.array(sorted({face for match in matches for face in match.faces}), np.int64)
             positions = np.searchsorted(table.face, ids)
             # Only the photos of these faces: naming all photos takes many times as long.
-            names = PhotoNames(self._reader.store, table.photo[positions].tolist())
+            names = PhotoNames(store, table.photo[positions].tolist())
         nearest = {face.face: face for face in faces_at(table, names, positions.tolist())}
         rest = iter(matches)  # each photo takes as many as it has boxes
         return [
@@ -211,6 +252,9 @@ class Queries:
                     similarity=match.similarity,
                     needed=match.needed,
                     margin=match.margin,
+                    probability=match.probability,
+                    false_alarm=match.false_alarm,
+                    confidence=match.confidence,
                     neighbours=tuple(
                         Neighbour(nearest[face], similarity)
                         for face, similarity in zip(match.faces, match.similarities, strict=True)
@@ -252,6 +296,7 @@ class Queries:
         table = self._reader.table()
         if self._representatives is None or self._representatives[0] is not table:
             mask = representative_faces(table, table.cluster, self._reader.embedder_spec.calibration)
+            mask &= shown_well(table.cluster, table.quality)
             self._representatives = (table, Representatives.of(table.cluster, mask))
         return self._representatives[1]
 

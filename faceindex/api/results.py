@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from faceindex.api.cluster_changes import ClusterChanges
     from faceindex.errors import ImageError
+    from faceindex.evidence import Confidence
 
 __all__ = [
     "Cluster",
@@ -171,15 +172,24 @@ class IdentifiedFace(_Result):
     turn : int
         0, 90, 180 or 270: degrees by which the photo must be turned clockwise for the face to be upright.
     cluster : int or None
-        The cluster of the person; None if no cluster is similar enough.
+        The cluster of the person; None if nobody is named: a stranger, or too doubtful.
     nearest_cluster : int or None
-        The best cluster, similar enough or not; None if the faces are not clustered.
+        The best cluster, named or not; None if the faces are not clustered.
     similarity : float
         Mean similarity to the three most similar faces of `nearest_cluster`; NaN if that is None.
     needed : float
-        The similarity that `nearest_cluster` needs for a match; NaN if it is None.
+        The similarity with which `nearest_cluster` would be named; NaN if it is None.
     margin : float
-        ``similarity - needed`` of the best cluster minus that of the second best; NaN without a second.
+        Lead of the best cluster over the second best, in units of similarity; NaN without a second.
+    probability : float
+        That the face shows the person of `nearest_cluster`, 0..1; see `faceindex.evidence`. NaN if that is
+        None, or if the embedder is not calibrated.
+    false_alarm : float
+        Share of strangers for whom the best cluster is as good, 0..1; NaN like `probability`.
+    confidence : {"certain", "likely", "doubtful", "unknown"} or None
+        The answer in a word. *Certain* (99 % and more) and *likely* people are named; *doubtful* ones have
+        50 % and more, but are not named. None if the embedder is not calibrated. A constant threshold does
+        not change the word.
     neighbours : tuple of Neighbour
         The most similar faces of the index, best first.
     """
@@ -193,6 +203,9 @@ class IdentifiedFace(_Result):
     similarity: float
     needed: float
     margin: float
+    probability: float
+    false_alarm: float
+    confidence: Confidence | None
     neighbours: tuple[Neighbour, ...]
 
 

@@ -181,7 +181,8 @@ def _query_cell(number: int, face: IdentifiedFace, tile: U8) -> _Cell:
         return _Cell(tile, f"{number}: cluster {face.cluster}", f"similarity {face.similarity:.3f}")
     nearest = face.nearest_cluster
     detail = "" if nearest is None else f"nearest {nearest}: {face.similarity:.3f}"
-    return _Cell(tile, f"{number}: unknown", detail)
+    word = f"perhaps cluster {nearest}" if face.confidence == "doubtful" else "unknown"
+    return _Cell(tile, f"{number}: {word}", detail)
 
 
 def _neighbour_cell(near: Neighbour, tile_of: Mapping[int, U8]) -> _Cell:

@@ -54,17 +54,31 @@ def _photo(face: Face, absolute: bool) -> str:
 
 
 def _answer(out: Output, face: IdentifiedFace) -> str:
-    margin = finite(face.margin)
-    tail = "" if margin is None else f", margin {margin:.4f}"
-    if face.cluster is not None:
-        cluster = out.styled(f"cluster {face.cluster}", "good")
-        return f"{cluster}, similarity {face.similarity:.4f}{tail}"
     if face.nearest_cluster is None:
         return "unknown"
-    return (
-        f"unknown (nearest is cluster {face.nearest_cluster}, similarity {face.similarity:.4f}{tail}; "
-        f"{face.needed:.4f} needed)"
-    )
+    margin, share = finite(face.margin), finite(face.probability)
+    similarity = f"similarity {face.similarity:.4f}" + ("" if margin is None else f", margin {margin:.4f}")
+    if face.cluster is not None:
+        cluster = out.styled(f"cluster {face.cluster}", "good")
+        word = ""
+        if share is not None:
+            # A constant threshold may name faces that are not likely this person.
+            named = face.confidence in ("certain", "likely")
+            word = f", {face.confidence} ({_percent(share)})" if named else f", probability {_percent(share)}"
+        return f"{cluster}{word}, {similarity}"
+    if face.confidence == "doubtful" and share is not None:
+        perhaps = f"perhaps cluster {face.nearest_cluster}, doubtful ({_percent(share)})"
+        return f"{perhaps}, {similarity}; {face.needed:.4f} needed"
+    return f"unknown (nearest is cluster {face.nearest_cluster}, {similarity}; {face.needed:.4f} needed)"
+
+
+def _percent(share: float) -> str:
+    """Round a probability down, so that nothing looks surer than it is."""
+    if share >= 0.999:
+        return "over 99.9 %"
+    if share >= 0.99:
+        return f"{int(1000 * share) / 10:.1f} %"
+    return f"{int(100 * share)} %" if share >= 0.01 else "under 1 %"
 
 
 def answer_as_json(photo: str, answer: Identification | FaceIndexError, absolute: bool) -> Json:
@@ -104,6 +118,9 @@ def _face_as_json(face: IdentifiedFace, absolute: bool) -> Json:
         "turn": face.turn,
         "cluster": face.cluster,
         "nearest_cluster": face.nearest_cluster,
+        "confidence": face.confidence,
+        "probability": _rounded(face.probability),
+        "false_alarm": _rounded(face.false_alarm),
         "similarity": _rounded(face.similarity),
         "needed": _rounded(face.needed),
         "margin": _rounded(face.margin),

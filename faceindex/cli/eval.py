@@ -57,7 +57,7 @@ def evaluate(
     sweep: Annotated[
         bool,
         typer.Option(
-            "--sweep", help="Also score Chinese Whispers at many thresholds. The stored clusters stay."
+            "--sweep", help="Also score the clusters at many constant thresholds. The stored clusters stay."
         ),
     ] = False,
     plot: Annotated[
@@ -299,6 +299,16 @@ def _open_set_as_json(found: OpenSet) -> Json:
             }
             for point in found.points
         ],
+        "reliability": [
+            {
+                "from": part.low,
+                "to": part.high,
+                "searches": part.searches,
+                "probability": part.probability,
+                "right": part.right,
+            }
+            for part in found.reliability
+        ],
     }
 
 
@@ -340,5 +350,5 @@ def _plot(index: FaceIndex, labelled: Labelled, curve: Sweep | None, file: Path,
         people=people,
         best=(curve.best.threshold, curve.best.scores.bcubed.f),
         default=(curve.default.threshold, curve.default.scores.bcubed.f),
-        title=f"Chinese Whispers by threshold: {subject}",
+        title=f"Clusters by threshold: {subject}",
     )

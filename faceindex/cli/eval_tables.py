@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isinf
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from faceindex.api import Face
     from faceindex.evaluation.report import ClusterScores, Evaluation
     from faceindex.evaluation.sweep import Sweep
-    from faceindex.metrics import Bin, Confusion, Interval, OperatingPoint, Person
+    from faceindex.metrics import Bin, Confusion, Interval, OperatingPoint, Person, Reliability
 
 __all__ = ["print_evaluation", "print_sweep"]
 
@@ -216,9 +216,7 @@ def _print_confusions(
 
 
 def _print_identification(out: Output, result: Evaluation) -> None:
-    out.answer(
-        out.styled("Identification, by the mean similarity to a person's three most similar faces", "bold")
-    )
+    out.answer(out.styled("Identification", "bold"))
     top = result.top_one
     if top.rate is None:
         out.answer("  No person is on two photos, so identification cannot be scored.")
@@ -256,6 +254,29 @@ def _print_identification(out: Output, result: Evaluation) -> None:
         out.answer(line)
     if any(not point.resolved for point in found.points):
         out.answer("    * too few strangers for this rate: not one of them may be named")
+    if found.reliability:
+        _print_reliability(out, found.reliability)
+
+
+def _print_reliability(out: Output, parts: Sequence[Reliability]) -> None:
+    """Print how often answers of some probability are right."""
+    out.paragraph(
+        "probabilities, and how many of these answers are right (as many known people as strangers):",
+        indent=2,
+        hang=4,
+    )
+    cells = [
+        (
+            f"{100 * part.low:g} to {100 * part.high:g} %",
+            f"{part.searches:,}",
+            f"{part.probability:.1%}",
+            f"{part.right:.1%}",
+        )
+        for part in parts
+    ]
+    header = ("", "searches", "mean probability", "right")
+    for line in columns(cells, header=header, right=[1, 2, 3], indent=4):
+        out.answer(line)
 
 
 def _faces(number: float, kind: str = "") -> str:
@@ -264,16 +285,14 @@ def _faces(number: float, kind: str = "") -> str:
 
 def _point_name(point: OperatingPoint) -> str:
     if point.target is None:
-        return "default threshold"
+        return "identify"
     return f"TPIR at FPIR {100 * point.target:g} %{'' if point.resolved else ' *'}"
 
 
 def print_sweep(out: Output, curve: Sweep, people: int) -> None:
     """Print the scores at each threshold, the best one marked."""
     out.answer()
-    out.answer(
-        out.styled(f"Chinese Whispers by constant threshold ({count(people, 'person', 'people')})", "bold")
-    )
+    out.answer(out.styled(f"Clusters by constant threshold ({count(people, 'person', 'people')})", "bold"))
     best = curve.best
     cells = [
         (*_sweep_cells(f"{point.threshold:.4f}", point.scores), "best" if point is best else "")

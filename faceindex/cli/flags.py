@@ -16,8 +16,19 @@ FLAGS = {
         name: f"--{name.replace('_', '-')}"
         for name in (
             *("algorithm", "aligned", "cancel", "detector", "device", "drop_missing", "embedder", "face"),
-            *("flip", "folders", "format", "half", "k", "labels", "like", "link", "margin", "min_face"),
-            *("min_size", "offline", "photos", "plot", "prune", "rebuild", "repeats", "replace"),
+            *("flip", "folders", "format", "half", "k", "labels", "like", "link", "margin"),
+            *(
+                "max_false_alarms",
+                "min_face",
+                "min_size",
+                "offline",
+                "photos",
+                "plot",
+                "prune",
+                "rebuild",
+                "repeats",
+                "replace",
+            ),
             *("retry_failed", "seed", "sweep", "threshold", "unclustered"),
             *("unverified", "upsample"),
         )

@@ -7,6 +7,7 @@ Each call starts a new process, so it must start fast: this module imports no ty
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from faceindex.cli.host import HeapKeeper, collection_paused
 from faceindex.cli.newer import note_newer_faces
 from faceindex.cli.queries import STANDARD_INPUT, Query, find_queries
 from faceindex.cli.render import Output, count, duration
-from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, Reason
+from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, Reason, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         AbsoluteFlag,
         DebugFlag,
         DeviceOption,
+        FalseAlarmsOption,
         IdentifyThresholdOption,
         IndexOption,
         JsonFlag,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         QuietFlag,
         SaveOption,
         ShowFlag,
+        StrictFlag,
         VerboseFlag,
     )
     from faceindex.cli.progress import IdentifyBar
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["identify"]
 
-_SCHEMA = "faceindex/identify/1"
+_SCHEMA = "faceindex/identify/2"
 _TRIM_AFTER = 64  # photos, as many as `index` commits
 _SUMMARY_FROM = 17  # photos; fewer answers need no summary
 
@@ -56,6 +59,8 @@ _SUMMARY_FROM = 17  # photos; fewer answers need no summary
 def identify(
     photos: PhotosArgument,
     neighbours: NeighboursOption = 5,
+    strict: StrictFlag = False,
+    max_false_alarms: FalseAlarmsOption = None,
     threshold: IdentifyThresholdOption = None,
     device: DeviceOption = "auto",
     show: ShowFlag = False,
@@ -70,14 +75,17 @@ def identify(
 ) -> None:
     """Identify the people on photos.
 
-    Prints the cluster of each face, or "unknown", and the most similar faces of the index. The similarity to
-    a cluster is the mean over its three most similar faces; the margin is the lead over the next cluster.
-    Exit code 1 if a photo has no answer: it is unreadable, has no face, or `faceindex cluster` has not run.
+    Prints the cluster of each face and the probability that it is this person, or "unknown", and the most
+    similar faces of the index. At most 1 % of strangers are named, whatever the size of the index. The
+    similarity to a cluster is the mean over its three most similar faces; the margin is the lead over the
+    next cluster. Exit code 1 if a photo has no answer: it is unreadable, has no face, or `faceindex cluster`
+    has not run.
 
     Example: faceindex identify party.jpg --save party-faces.png
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         how, files = None, []
+        asked = _Asked(neighbours, threshold, _rate(max_false_alarms, strict=strict))
         if show:
             from faceindex.cli.pictures import no_pictures, protocol
 
@@ -86,6 +94,7 @@ def identify(
                 raise no_pictures("--open, or --save FILE.png")
         from faceindex.api import FaceIndex
         from faceindex.cli.progress import IdentifyBar
+        from faceindex.evidence import FALSE_ALARMS
 
         with FaceIndex.open(index, device=device) as faces, IdentifyBar(out) as bar:
             queries, origins = find_queries(photos, exclude=[faces.directory], on_files=bar.scan)
@@ -104,8 +113,8 @@ def identify(
             if not len(faces):
                 out.error("The index has no faces.", "Add photos with `faceindex index PATH...`.")
                 out.exit_code = PARTIAL
-            run = _Run(out, faces, bar, absolute, how, keep=bool(files) or viewer)
-            with contextlib.closing(run.answers(queries, neighbours, threshold)) as answers:
+            run = _Run(out, faces, asked, bar, absolute, how, keep=bool(files) or viewer)
+            with contextlib.closing(run.answers(queries)) as answers:
                 if json:
                     out.array(
                         _SCHEMA,
@@ -118,6 +127,7 @@ def identify(
                         index=str(faces.directory),
                         clustered=clustered,
                         newer_faces=newer,
+                        max_false_alarms=None if threshold is not None else asked.rate or FALSE_ALARMS,
                     )
                     out.flush()
                 else:
@@ -133,6 +143,35 @@ def identify(
                 _open(out, faces, run.kept, files)
 
 
+def _rate(text: str | None, *, strict: bool) -> float | None:
+    """Read a share of strangers: a number, or a percentage."""
+    if strict:
+        if text is not None:
+            raise UsageError("--strict and --max-false-alarms exclude each other.", "Choose one.")
+        from faceindex.evidence import STRICT_FALSE_ALARMS
+
+        return STRICT_FALSE_ALARMS
+    if text is None:
+        return None
+    number = text.strip()
+    try:
+        rate = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+    except ValueError:
+        rate = math.nan
+    if not math.isfinite(rate):
+        raise UsageError(f"--max-false-alarms {text} is no rate.", "Write it like 1% or 0.01.")
+    return rate
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How to identify; parameters of `faceindex.FaceIndex.identify`."""
+
+    neighbours: int
+    threshold: float | None
+    rate: float | None
+
+
 @dataclass(slots=True)
 class _Run:
     """Identifies photos, prints the answers, and counts them.
@@ -141,6 +180,7 @@ class _Run:
     ----------
     out : Output
     faces : FaceIndex
+    asked : _Asked
     bar : IdentifyBar
     absolute : bool
         Print absolute paths.
@@ -157,6 +197,7 @@ class _Run:
 
     out: Output
     faces: FaceIndex
+    asked: _Asked
     bar: IdentifyBar
     absolute: bool
     how: str | None
@@ -167,15 +208,13 @@ class _Run:
     _by_origin: Counter[str] = field(default_factory=Counter)
     _counts: Counter[str] = field(default_factory=Counter)
 
-    def answers(
-        self, queries: Sequence[Query], neighbours: int, threshold: float | None
-    ) -> Generator[tuple[Query, _Answer], None, None]:
+    def answers(self, queries: Sequence[Query]) -> Generator[tuple[Query, _Answer], None, None]:
         """Yield each photo with its answer, or the error, after printing it.
 
         Files in folders that are not photos are left out.
         """
         self._began = time.monotonic()
-        with contextlib.closing(self._identified(queries, neighbours, threshold)) as answers:
+        with contextlib.closing(self._identified(queries)) as answers:
             for number, (query, answer) in enumerate(answers):
                 self._done += 1
                 if len(queries) > 1:
@@ -192,15 +231,13 @@ class _Run:
                 yield query, answer
                 self.out.flush()  # what the consumer has written
 
-    def _identified(
-        self, queries: Sequence[Query], neighbours: int, threshold: float | None
-    ) -> Generator[tuple[Query, _Answer], None, None]:
+    def _identified(self, queries: Sequence[Query]) -> Generator[tuple[Query, _Answer], None, None]:
         photos = [query.photo for query in queries if query.error is None]
         self.bar.begin(len(queries))
         with contextlib.ExitStack() as stack:
             resume_collection = stack.enter_context(collection_paused())  # while models are loaded
             if len(photos) == 1:
-                found: Iterator[_Answer] = self._identify_one(photos[0], neighbours, threshold)
+                found: Iterator[_Answer] = self._identify_one(photos[0])
             else:
                 from faceindex.cli.stopping import stoppable
                 from faceindex.pipeline.events import Event, Loaded
@@ -214,8 +251,9 @@ class _Run:
                 should_stop = stack.enter_context(stoppable(self.out))
                 many = self.faces.identify_many(
                     photos,
-                    neighbours=neighbours,
-                    threshold=threshold,
+                    neighbours=self.asked.neighbours,
+                    threshold=self.asked.threshold,
+                    max_false_alarms=self.asked.rate,
                     on_event=on_event,
                     should_stop=should_stop,
                 )
@@ -228,12 +266,15 @@ class _Run:
                 if len(photos) > 1:
                     trim()
 
-    def _identify_one(
-        self, photo: str | bytes, neighbours: int, threshold: float | None
-    ) -> Generator[_Answer, None, None]:
+    def _identify_one(self, photo: str | bytes) -> Generator[_Answer, None, None]:
         """Identify a single photo on all cores, which is faster than in a batch."""
         try:
-            yield self.faces.identify(photo, neighbours=neighbours, threshold=threshold)
+            yield self.faces.identify(
+                photo,
+                neighbours=self.asked.neighbours,
+                threshold=self.asked.threshold,
+                max_false_alarms=self.asked.rate,
+            )
         except ImageError as error:
             yield error
 
@@ -243,9 +284,9 @@ class _Run:
             self.out.error(answer.problem, answer.remedy)
             self.out.exit_code = PARTIAL
             return
-        known = sum(face.cluster is not None for face in answer.faces)
-        self._counts["known"] += known
-        self._counts["unknown"] += len(answer.faces) - known
+        for face in answer.faces:
+            doubtful = "doubtful" if face.confidence == "doubtful" else "unknown"
+            self._counts[doubtful if face.cluster is None else "known"] += 1
         with self.out.aside():
             if not self.out.json:
                 print_answer(self.out, self.name(query), answer, self.absolute)
@@ -280,6 +321,7 @@ class _Run:
         rate = f", {self._done / seconds:.1f} photos/s" if seconds > 0 else ""
         kinds = (
             ("known", "face", "of known people"),
+            ("doubtful", "face", "doubtful"),
             ("unknown", "face", "unknown"),
             ("faceless", "photo", "without a face"),
             ("unreadable", "photo", "unreadable"),

@@ -181,7 +181,9 @@ def _calibration_rows(spec: EmbedderSpec) -> list[tuple[str, str]]:
     else:
         text = (
             f"slope {calibration.slope:g}, midpoint {calibration.midpoint:g}, "
-            f"consensus {calibration.consensus:g}, blurred below {calibration.blurred:g}"
+            f"consensus {calibration.consensus:g}, blurred below {calibration.blurred:g}, "
+            f"strangers at {calibration.strangers:g}, known people at {calibration.known:g} "
+            f"(poor faces {calibration.poor:g} lower)"
         )
         rows.append(("", calibration.source))
     if stored is not None:

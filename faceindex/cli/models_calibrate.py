@@ -199,6 +199,9 @@ def _report(out: Output, spec: EmbedderSpec, found: Calibrated, path: Path) -> N
             midpoint=measured.midpoint,
             consensus=measured.consensus,
             blurred=measured.blurred,
+            strangers=measured.strangers,
+            known=measured.known,
+            poor=measured.poor,
             source=measured.source,
             threshold=finite(measured.threshold(found.faces)),
             faces=found.faces,
@@ -220,6 +223,7 @@ def _report(out: Output, spec: EmbedderSpec, found: Calibrated, path: Path) -> N
     if found.method == "labels":
         blurred = f"below {measured.blurred:g}" if measured.blurred else "no limit found"
         rows += [("consensus", f"{measured.consensus:g} nats"), ("blurred", blurred)]
+    rows.append(("identify", f"strangers at {measured.strangers:g} nats, known people at {measured.known:g}"))
     rows += [("source", measured.source), ("stored", str(path))]
     for line in columns(rows, indent=2, width=out.width):
         out.answer(line)

@@ -23,6 +23,7 @@ __all__ = [
     "DeviceOption",
     "DryRunFlag",
     "EmbedderOption",
+    "FalseAlarmsOption",
     "FlipFlag",
     "HalfFlag",
     "IdentifyThresholdOption",
@@ -39,6 +40,7 @@ __all__ = [
     "RetryFailedFlag",
     "SaveOption",
     "ShowFlag",
+    "StrictFlag",
     "UpsampleOption",
     "VerboseFlag",
     "expand_home",
@@ -253,8 +255,23 @@ IdentifyThresholdOption: TypeAlias = Annotated[
         min=-1,
         max=1,
         metavar="SIMILARITY",
-        help="Least similarity (-1..1) of a known person. Without it, a calibrated one that grows with the "
-        "number of faces in the index.",
+        help="Name the best person from this similarity (-1..1) on, instead of by the probability.",
+    ),
+]
+
+FalseAlarmsOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--max-false-alarms",
+        metavar="RATE",
+        help="Share of strangers that may be named, such as 5% or 0.05. Without it, 1%.",
+    ),
+]
+
+StrictFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Let one stranger in a thousand be named at most: --max-false-alarms 0.1%."
     ),
 ]
 

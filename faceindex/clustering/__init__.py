@@ -54,6 +54,8 @@ class Album:
         faster.
     size : int
         Number of faces of the whole index, of which these may be a part. Priors depend on it.
+    elsewhere : (k,) int64 or None
+        Sizes of the clusters of the other part; None if there is none.
     """
 
     vectors: F32
@@ -62,6 +64,7 @@ class Album:
     graph: Graph | None
     previous: I64
     size: int
+    elsewhere: I64 | None = None
 
     def __len__(self) -> int:
         return len(self.photos)

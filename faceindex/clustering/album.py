@@ -67,10 +67,21 @@ class AlbumClusterer:
         prior = prior_log_odds(album.size, self.options)
         competed = compete(graph, groups, COPIES + prior)
         strangers = strangers_of_album(album.vectors, groups, album.good, calibration)
+        clusters_elsewhere = 0 if album.elsewhere is None else int((album.elsewhere > 1).sum())
         labels = _agreed_classes(competed, seed, groups)
         for _ in range(_ROUNDS):
-            labels = merge_clusters(album.vectors, labels, competed, groups, calibration, strangers)
-            labels = join_settled(labels, graph, competed, groups, GRAPH_FLOOR)
+            labels = merge_clusters(
+                album.vectors, labels, competed, groups, calibration, strangers, elsewhere=clusters_elsewhere
+            )
+            labels = join_settled(
+                labels,
+                graph,
+                competed,
+                groups,
+                GRAPH_FLOOR,
+                size=album.size,
+                elsewhere=album.elsewhere,
+            )
         labels = assign_shared_photos(labels, graph, competed, groups, GRAPH_FLOOR)
         even = calibration.midpoint - prior / calibration.slope
         return without_junk(album.vectors, number_by_size(labels), album.good, even)

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceindex.clustering.chinese_whispers import unique_labels
-from faceindex.clustering.joining import SETTLED, TOGETHER, Candidates, find_candidates
+from faceindex.clustering.joining import SETTLED, TOGETHER, Candidates, find_candidates, settled_bias
 from faceindex.clustering.same_photo import PhotoGroups
+from faceindex.compiled import compiled
 from faceindex.types import I64, Graph
 
 __all__ = ["assign_shared_photos"]
@@ -43,26 +44,41 @@ def assign_shared_photos(
         return labels
     _, codes, sizes = unique_labels(labels)
     movable = groups.of >= 0
-    found = find_candidates(codes, sizes, movable, graph, competed, groups, top=_TOP, floor=floor)
+    found = find_candidates(
+        codes,
+        sizes,
+        movable,
+        graph,
+        competed,
+        groups,
+        top=_TOP,
+        floor=floor,
+        bias=settled_bias(sizes, len(codes)),
+    )
     evidence = found.evidence + _STAY * (codes[found.face] == found.cluster)
     found = Candidates(found.face, found.cluster, evidence)
-    moved = codes.copy()
+    moved: I64 = codes.copy()
     settled = sizes >= SETTLED
     leaving = np.flatnonzero(movable & settled[codes])
     moved[leaving] = len(sizes) + leaving
     best = _best(found)
+    copy_of = _copies(
+        groups.indptr, groups.members, groups.of, competed.indptr, competed.indices, competed.weights
+    )
     contested = _contested(found, best, groups)
+    contested[groups.of[copy_of != np.arange(len(codes))]] = True
     free = best[~contested[groups.of[found.face[best]]]]
     moved[found.face[free]] = found.cluster[free]
     starts = np.searchsorted(found.face, np.arange(len(codes) + 1))
     for group in np.flatnonzero(contested).tolist():
         faces = groups.members[groups.indptr[group] : groups.indptr[group + 1]].astype(np.int64)
-        _assign_photo(moved, faces, found, starts, _copies(faces, competed))
+        _assign_photo(moved, faces, found, starts, copy_of[faces])
     # What is left over
     for face in leaving[moved[leaving] >= len(sizes)].tolist():
         others = groups.members[groups.indptr[groups.of[face]] : groups.indptr[groups.of[face] + 1]]
         rows = slice(starts[face], starts[face + 1])
         own = found.evidence[rows][found.cluster[rows] == codes[face]]
+        others = others[copy_of[others] != copy_of[face]]
         against = TOGETHER * int((moved[others] == codes[face]).sum())
         if (own.max() if len(own) else 0.0) >= against:
             moved[face] = codes[face]
@@ -88,24 +104,30 @@ def _contested(found: Candidates, best: I64, groups: PhotoGroups) -> NDArray[np.
     return contested
 
 
-def _copies(faces: I64, competed: Graph) -> I64:
-    """Return for each face of a photo the position of the first face that it is a copy of, or its own."""
-    first = np.arange(len(faces))
-    for i, face in enumerate(faces.tolist()):
-        row = slice(competed.indptr[face], competed.indptr[face + 1])
-        same = competed.indices[row][competed.weights[row] > 0]
-        copies = np.flatnonzero(np.isin(faces, same))
-        first[i] = min([first[i], *first[copies].tolist()])
+@compiled(nogil=True)
+def _copies(members_of, members, group, indptr, indices, competed):  # type: ignore[no-untyped-def]
+    """Return for each face the first face that it is a copy of, directly or by other copies, or itself."""
+    first = np.arange(len(group))
+    for g in range(len(members_of) - 1):
+        changed = True
+        while changed:
+            changed = False
+            for i in members[members_of[g] : members_of[g + 1]]:
+                for e in range(indptr[i], indptr[i + 1]):
+                    j = indices[e]
+                    if group[j] == g and competed[e] > 0.0 and first[j] < first[i]:
+                        first[i] = first[j]
+                        changed = True
     return first
 
 
-def _assign_photo(moved: I64, faces: I64, found: Candidates, starts: I64, copies: I64) -> None:
-    """Assign the faces of one photo, in `moved`."""
-    from scipy.optimize import linear_sum_assignment
+def _assign_photo(moved: I64, faces: I64, found: Candidates, starts: I64, copy_of: I64) -> None:
+    """Assign the faces of one photo, in `moved`; those with the same number in `copy_of` together."""
+    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
     rows = np.concatenate([np.arange(starts[face], starts[face + 1]) for face in faces.tolist()])
     clusters, column = np.unique(found.cluster[rows], return_inverse=True)
-    ones, row = np.unique(copies, return_inverse=True)
+    ones, row = np.unique(copy_of, return_inverse=True)
     line = row[np.searchsorted(faces, found.face[rows])]
     matrix = np.zeros((len(ones), len(clusters) + len(ones)))  # the last columns mean: none of the clusters
     np.maximum.at(matrix, (line, column), found.evidence[rows])

@@ -10,7 +10,7 @@ from faceindex.clustering import Album, Clusterer, ClusterOptions
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.models.spec import Calibration
 from faceindex.store.records import Assignments, Clustering
-from faceindex.types import F32, I64, BoolArray, Graph
+from faceindex.types import F32, I32, I64, BoolArray, Graph
 
 __all__ = [
     "FEW_NEW",
@@ -20,6 +20,7 @@ __all__ = [
     "Grouping",
     "cluster_faces",
     "drop_small_clusters",
+    "evidence_graph",
     "good_faces",
     "representative_faces",
     "update_similarities",
@@ -96,7 +97,8 @@ def cluster_faces(
     previous : Clustering or None
         The clustering that `table` contains.
     started_over : bool
-        Cluster all faces even if none was added or removed since `previous`.
+        Cluster all faces even if none was added or removed since `previous`, and do not start from its
+        clusters.
 
     Returns
     -------
@@ -109,12 +111,13 @@ def cluster_faces(
         return Grouping(table.cluster.copy(), {**state, "last_whole": _number(before, "last_whole", last)})
     good = good_faces(table.quality)
     part = None if started_over else _changed_part(table, vectors, clusterer, options, before)
+    start = np.full(len(table), -1) if started_over else table.cluster
     if part is None:
-        labels = _fit(table, vectors, good, clusterer, options, np.arange(len(table)))
+        labels = _fit(table, vectors, good, start, clusterer, options, np.arange(len(table)))
     else:
         state["last_whole"] = _number(before, "last_whole", last)
         labels = table.cluster.copy()
-        found = _fit(table, vectors, good, clusterer, options, part)
+        found = _fit(table, vectors, good, start, clusterer, options, part)
         labels[part] = np.where(found >= 0, found + labels.max(initial=-1) + 1, -1)
     labels = drop_small_clusters(labels, min_size)
     return Grouping(_inherit_ids(labels, table.cluster, previous.next_cluster_id if previous else 0), state)
@@ -168,6 +171,7 @@ def _fit(
     table: Assignments,
     vectors: F32,
     good: BoolArray,
+    start: I64,
     clusterer: Clusterer,
     options: ClusterOptions,
     part: I64,
@@ -176,9 +180,24 @@ def _fit(
     whole = len(part) == len(table)
     own = vectors if whole else vectors[part]
     graph = _neighbour_graph(own, len(table), options) if clusterer.spec.needs == "graph" else None
-    return clusterer.fit(
-        Album(own, table.photo[part], good[part], graph, table.cluster[part], size=len(table))
+    album = Album(
+        own,
+        table.photo[part],
+        good[part],
+        graph,
+        start[part],
+        size=len(table),
+        elsewhere=None if whole else _sizes_elsewhere(table.cluster, part),
     )
+    return clusterer.fit(album)
+
+
+def _sizes_elsewhere(clusters: I64, part: I64) -> I64:
+    """Return the sizes of the clusters of the faces that are not at the positions `part`."""
+    others = np.ones(len(clusters), bool)
+    others[part] = False
+    _, sizes = np.unique(clusters[others & (clusters >= 0)], return_counts=True)
+    return sizes.astype(np.int64)
 
 
 def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
@@ -215,11 +234,27 @@ def _changed_part(
 
 def _neighbour_graph(vectors: F32, n_faces: int, options: ClusterOptions) -> Graph:
     """Build the neighbour graph of faces; `n_faces` is the number of faces of the whole index."""
-    from faceindex.clustering.graph import GRAPH_FLOOR, symmetric_graph
     from faceindex.clustering.neighbours import near_neighbours
 
-    even, floor = _even_and_floor(n_faces, options)
-    neighbours, similarities = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed)
+    _, floor = _even_and_floor(n_faces, options)
+    found = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed)
+    return evidence_graph(*found, n_faces, options)
+
+
+def evidence_graph(neighbours: I32, similarities: F32, n_faces: int, options: ClusterOptions) -> Graph:
+    """Build the graph of `faceindex.clustering.Album` from lists of neighbours.
+
+    Parameters
+    ----------
+    neighbours, similarities : (n, k)
+        As `faceindex.clustering.neighbours.near_neighbours` returns them.
+    n_faces : int
+        Number of faces of the whole index.
+    options : ClusterOptions
+    """
+    from faceindex.clustering.graph import GRAPH_FLOOR, symmetric_graph
+
+    even, _ = _even_and_floor(n_faces, options)
     weights = similarities - np.float32(even)
     if options.calibration is None:
         return symmetric_graph(neighbours, weights)

@@ -12,7 +12,7 @@ from faceindex.clustering.same_photo import PhotoGroups
 from faceindex.compiled import compiled
 from faceindex.types import I64, BoolArray, Graph
 
-__all__ = ["MAX_BIAS", "SETTLED", "TOGETHER", "Candidates", "find_candidates", "join_settled"]
+__all__ = ["MAX_BIAS", "SETTLED", "TOGETHER", "Candidates", "find_candidates", "join_settled", "settled_bias"]
 
 SETTLED = 5
 """Size from which a cluster is settled: other faces join it at a lower threshold."""
@@ -26,7 +26,30 @@ TOGETHER = 5.0
 _TOP = 3  # most similar faces whose log-odds are averaged: few, because the photos of a person differ
 
 
-def join_settled(labels: I64, graph: Graph, competed: Graph, groups: PhotoGroups, floor: float) -> I64:
+def settled_bias(sizes: I64, n_faces: int) -> float:
+    """Return the prior log-odds that a face belongs to a settled cluster: 0 to `MAX_BIAS`.
+
+    Parameters
+    ----------
+    sizes : (c,) int64
+        Sizes of all clusters of the index.
+    n_faces : int
+        Number of faces of the index.
+    """
+    inside = int(sizes[sizes >= SETTLED].sum())
+    return float(np.clip(np.log((inside + 1) / (n_faces - inside + 1)), 0.0, MAX_BIAS))
+
+
+def join_settled(
+    labels: I64,
+    graph: Graph,
+    competed: Graph,
+    groups: PhotoGroups,
+    floor: float,
+    *,
+    size: int | None = None,
+    elsewhere: I64 | None = None,
+) -> I64:
     """Let the faces in no settled cluster join one.
 
     The prior of the graph, one match among all faces, suits strangers and is too strict for people who are on
@@ -45,6 +68,8 @@ def join_settled(labels: I64, graph: Graph, competed: Graph, groups: PhotoGroups
     groups : PhotoGroups
     floor : float
         Log-odds of pairs without an edge.
+    size, elsewhere
+        As of `faceindex.clustering.Album`; None if these are all faces.
 
     Returns
     -------
@@ -52,9 +77,11 @@ def join_settled(labels: I64, graph: Graph, competed: Graph, groups: PhotoGroups
     """
     _, codes, sizes = unique_labels(labels)
     loose = sizes[codes] < SETTLED
-    found = find_candidates(codes, sizes, loose, graph, competed, groups, top=_TOP, floor=floor)
+    all_sizes = sizes if elsewhere is None else np.concatenate([sizes, elsewhere])
+    bias = settled_bias(all_sizes, len(labels) if size is None else size)
+    found = find_candidates(codes, sizes, loose, graph, competed, groups, top=_TOP, floor=floor, bias=bias)
     order = np.lexsort((found.cluster, found.face, -found.evidence))
-    joined = codes.copy()
+    joined: I64 = codes.copy()
     _join_in_order(
         joined,
         found.face[order],
@@ -97,11 +124,12 @@ def find_candidates(
     *,
     top: int,
     floor: float,
+    bias: float,
 ) -> Candidates:
     """Find the settled clusters that movable faces may belong to.
 
-    The prior is the share of all faces that are in settled clusters. The evidence is the mean of the greatest
-    log-odds with faces of the cluster; faces on the same photo do not count, unless they are copies.
+    The evidence is the mean of the greatest log-odds with faces of the cluster; faces on the same photo do
+    not count, unless they are copies.
 
     Parameters
     ----------
@@ -113,14 +141,14 @@ def find_candidates(
         As of `join_settled`.
     top : int
         Log-odds that are averaged; all faces of smaller clusters count.
+    bias : float
+        Added to the evidence, as of `settled_bias`.
 
     Returns
     -------
     Candidates
     """
     settled = sizes >= SETTLED
-    inside = int(sizes[settled].sum())
-    bias = float(np.clip(np.log((inside + 1) / (len(codes) - inside + 1)), 0.0, MAX_BIAS))
     found = _candidates(
         graph.indptr,
         graph.indices,
@@ -128,7 +156,7 @@ def find_candidates(
         competed.weights,
         groups.of,
         codes,
-        np.where(settled, np.minimum(sizes, top), 0),
+        np.where(settled, sizes, 0),
         movable,
         top,
         floor,
@@ -139,13 +167,13 @@ def find_candidates(
 
 @compiled(nogil=True)
 def _candidates(  # type: ignore[no-untyped-def]
-    indptr, indices, weights, competed, group, codes, counted, movable, top, floor, bias
+    indptr, indices, weights, competed, group, codes, settled, movable, top, floor, bias
 ):
     """Return the movable faces with the clusters for which their evidence is positive, and this evidence.
 
-    ``counted[c]`` is the number of log-odds to average for cluster c, 0 if it is not settled.
+    ``settled[c]`` is the size of cluster c, 0 if it is not settled.
     """
-    n, n_clusters = len(codes), len(counted)
+    n, n_clusters = len(codes), len(settled)
     found = 0
     face, cluster = np.empty(0, np.int64), np.empty(0, np.int64)
     evidence = np.empty(0, np.float64)
@@ -163,7 +191,7 @@ def _candidates(  # type: ignore[no-untyped-def]
             for e in range(indptr[i], indptr[i + 1]):
                 j = indices[e]
                 c = codes[j]
-                if counted[c] == 0 or (group[i] >= 0 and group[j] == group[i] and competed[e] <= 0.0):
+                if settled[c] == 0 or (group[i] >= 0 and group[j] == group[i] and competed[e] <= 0.0):
                     continue
                 row = best[c]
                 if weights[e] <= row[top - 1]:
@@ -178,8 +206,7 @@ def _candidates(  # type: ignore[no-untyped-def]
                 row[at] = weights[e]
             for t in range(n_touched):
                 c = touched[t]
-                own = codes[i] == c
-                number = counted[c] - (own and counted[c] < top)
+                number = min(top, settled[c] - (codes[i] == c))
                 mean = best[c, :number].mean() + bias
                 best[c] = floor
                 if mean > 0.0:

@@ -35,12 +35,12 @@ class KMeans:
         if options.k is None:
             raise UsageError(
                 "KMeans needs the number of clusters.",
-                "Pass `k`, or pass `algorithm='chinese-whispers'`, which finds the number itself.",
+                "Pass `k`, or pass `algorithm='album'`, which finds the number itself.",
             )
         if options.threshold is not None:
             raise UsageError(
                 "KMeans does not use `threshold`.",
-                "Leave out `threshold`, or pass `algorithm='chinese-whispers'`.",
+                "Leave out `threshold`, or pass `algorithm='album'`.",
             )
         if options.k < 1:
             raise UsageError(f"`k` is {options.k}.", "Choose 1 or more.")

@@ -35,6 +35,8 @@ def merge_clusters(
     groups: PhotoGroups,
     calibration: Calibration,
     strangers: float,
+    *,
+    elsewhere: int = 0,
 ) -> I64:
     """Merge clusters greedily, the pair with the highest score first, while a score is above 0.
 
@@ -56,6 +58,8 @@ def merge_clusters(
     calibration : Calibration
     strangers : float
         Average similarity of two strangers.
+    elsewhere : int
+        Number of clusters of several faces in the part of the index that is not clustered.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def merge_clusters(
     if not len(a):
         return labels
     photos = _shared_photos(graph, groups, codes, sizes)
-    clusters = _Clusters(vectors, codes, sizes, a, b, photos, calibration, strangers)
+    clusters = _Clusters(vectors, codes, sizes, a, b, photos, calibration, strangers, elsewhere)
     clusters.merge()
     merged: I64 = clusters.root[codes]
     return merged
@@ -113,11 +117,12 @@ class _Clusters:
         photos: tuple[I64, I64, F32],
         calibration: Calibration,
         strangers: float,
+        elsewhere: int,
     ) -> None:
         n = len(sizes)
         self.root = np.arange(n)
         self.calibration = calibration
-        self.prior = float(np.log(max(int((sizes > 1).sum()), 1)))
+        self.prior = float(np.log(max(int((sizes > 1).sum()) + elsewhere, 1)))
         self.strangers = strangers
         self.sizes = sizes.astype(np.float64)
         ids = np.unique(np.concatenate([a, b]))

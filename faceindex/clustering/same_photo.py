@@ -61,9 +61,9 @@ class PhotoGroups:
         number = np.where(shared, np.cumsum(shared) - 1, -1)
         of = number[codes].astype(np.int32)
         members = np.flatnonzero(of >= 0)
-        members = members[np.argsort(of[members], kind="stable")].astype(np.int32)
+        members = members[np.argsort(of[members], kind="stable")]
         indptr = np.concatenate([[0], np.cumsum(sizes[shared])]).astype(np.int64)
-        return cls(of, indptr, members)
+        return cls(of, indptr, members.astype(np.int32))
 
     def __len__(self) -> int:
         return len(self.indptr) - 1

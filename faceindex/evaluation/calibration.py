@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Literal
 
@@ -20,6 +20,7 @@ from faceindex.metrics.calibration import (
     mislabelled,
     pairs_of_people,
 )
+from faceindex.metrics.strangers import evidence_of_known, evidence_of_strangers
 from faceindex.models import Calibration
 from faceindex.store import FaceTable
 from faceindex.types import F32, F64, I64, BoolArray
@@ -136,8 +137,9 @@ def calibrate_with_labels(
         f"different people; {_agreement(lines, 'people')}"
         + ("; blur was not measured, which takes blurred faces of 30 people" if blurred is None else "")
     )
+    made = _calibration(line, text, consensus(chosen, people, line.slope, seed=_SEED), blurred)
     return Calibrated(
-        calibration=_calibration(line, text, consensus(chosen, people, line.slope, seed=_SEED), blurred),
+        calibration=_with_evidence(made, different, chosen, people, table.quality[at]),
         method="labels",
         faces=len(at),
         people=len(np.unique(people)),
@@ -157,7 +159,8 @@ def calibrate_without_labels(
 
     Two faces on one photo are different people. The similarities of faces on different photos, less those
     of different people, are of one person (`faceindex.metrics.calibration.fit_mixture`). The consensus of
-    three faces and the effect of blur need labels; both are 0, which never adds evidence.
+    three faces and the effect of blur need labels; both are 0, which never adds evidence. What `identify`
+    needs of strangers and known people has its defaults.
 
     Parameters are those of `calibrate_with_labels`.
 
@@ -223,6 +226,18 @@ def _calibration(line: Line, source: str, consensus: float, blurred: float | Non
         source=source,
         consensus=round(consensus, 2),
         blurred=round(blurred or 0.0, 3),
+    )
+
+
+def _with_evidence(made: Calibration, different: F64, vectors: F32, people: I64, quality: F32) -> Calibration:
+    """Add the evidence of strangers and of known people, where there are enough of them."""
+    strangers = evidence_of_strangers(different, len(np.unique(people)), made)
+    known, poor = evidence_of_known(vectors, people, quality, made) or (made.known, made.poor)
+    return replace(
+        made,
+        strangers=made.strangers if strangers is None else round(min(strangers, 0.0), 1),
+        known=round(max(known, 0.0), 1),
+        poor=round(poor, 1),
     )
 
 

@@ -176,7 +176,7 @@ def evaluate(
     clustering : Clustering
         The clustering in `table`.
     calibration : Calibration or None
-        Calibration of the embedder. Without it, the figures at the default threshold are left out.
+        Calibration of the embedder. Without it, the figures of `identify` are left out.
     repeats, seed : int
         As in `open_set`. The intervals use the seed too.
     """
@@ -207,8 +207,8 @@ def evaluate(
             photos,
             repeats=repeats,
             seed=seed,
-            consensus=consensus,
-            threshold=None if calibration is None else calibration.threshold,
+            calibration=calibration,
+            quality=table.quality[at],
         ),
         unseen=int((table.face > last).sum()) if isinstance(last, int) else 0,
     )

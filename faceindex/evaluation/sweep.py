@@ -1,4 +1,4 @@
-"""The sweep: scores of Chinese Whispers at many constant thresholds."""
+"""The sweep: scores of the default clusterer at many constant thresholds."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from faceindex import models
-from faceindex.clustering import Clusterer, ClusterOptions
-from faceindex.clustering.incremental import NEIGHBOURS, cluster_faces, drop_small_clusters
+from faceindex.clustering import Album, Clusterer, ClusterOptions
+from faceindex.clustering.incremental import (
+    NEIGHBOURS,
+    cluster_faces,
+    drop_small_clusters,
+    evidence_graph,
+    good_faces,
+)
 from faceindex.evaluation.labelled import Labelled
 from faceindex.evaluation.report import ClusterScores, cluster_scores
 from faceindex.models import Calibration
@@ -23,12 +29,12 @@ __all__ = ["Sweep", "SweepPoint", "ThresholdClusters", "sweep"]
 _BELOW, _ABOVE, _STEP = 6.0, 3.0, 0.5
 _MOST_POINTS = 60
 
-_MIN_SIZE = 2  # faces in a cluster; the default of `FaceIndex.cluster` for Chinese Whispers
+_MIN_SIZE = 2  # faces in a cluster; the default of `FaceIndex.cluster`
 
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """Scores of Chinese Whispers at one threshold."""
+    """Scores of the clusters at one threshold."""
 
     threshold: float
     scores: ClusterScores
@@ -59,7 +65,7 @@ class Sweep:
 
 
 def sweep(table: FaceTable, vectors: F32, labelled: Labelled, calibration: Calibration) -> Sweep:
-    """Score Chinese Whispers at many constant thresholds.
+    """Score the default clusterer at many constant thresholds.
 
     Parameters
     ----------
@@ -78,7 +84,7 @@ def sweep(table: FaceTable, vectors: F32, labelled: Labelled, calibration: Calib
         table, vectors, clusterer, options, min_size=_MIN_SIZE, previous=None, started_over=True
     )
     default_point = SweepPoint(calibrated, cluster_scores(default.labels[at], people))
-    clusters = ThresholdClusters(vectors)
+    clusters = ThresholdClusters(table, vectors, calibration)
 
     def score(nats: float) -> SweepPoint:
         threshold = round(calibrated + nats / calibration.slope, 6)
@@ -102,25 +108,31 @@ def sweep(table: FaceTable, vectors: F32, labelled: Labelled, calibration: Calib
 
 
 class ThresholdClusters:
-    """Clusters by plain Chinese Whispers at any number of constant thresholds.
+    """Clusters of the default clusterer at any number of constant thresholds.
 
-    The clusters are those of `cluster_faces`. Neighbours do not depend on the threshold and are searched
-    once.
+    They are those of `cluster_faces`. Neighbours do not depend on the threshold and are searched once.
 
     Parameters
     ----------
+    table : FaceTable
+        n faces.
     vectors : (n, d) float32
+    calibration : Calibration or None
     """
 
-    def __init__(self, vectors: F32) -> None:
+    def __init__(self, table: FaceTable, vectors: F32, calibration: Calibration | None) -> None:
         from faceindex.clustering.neighbours import near_neighbours
 
-        self._neighbours, self._similarities = near_neighbours(vectors, NEIGHBOURS)
+        self._table, self._vectors, self._calibration = table, vectors, calibration
+        self._good = good_faces(table.quality)
+        self._found = near_neighbours(vectors, NEIGHBOURS)
 
     def at(self, threshold: float) -> I64:
         """Return the cluster of each face at a constant threshold, (n,) int64, -1 for none."""
-        from faceindex.clustering.chinese_whispers import chinese_whispers
-        from faceindex.clustering.graph import symmetric_graph
-
-        graph = symmetric_graph(self._neighbours, self._similarities - np.float32(threshold))
-        return drop_small_clusters(chinese_whispers(graph), _MIN_SIZE)
+        n = len(self._table)
+        options = ClusterOptions(threshold=threshold, calibration=self._calibration)
+        clusterer: Clusterer = models.load(models.get("clusterer", "album"), options=options)
+        graph = evidence_graph(*self._found, n, options)
+        photos, nowhere = self._table.photo, np.full(n, -1, np.int64)
+        album = Album(self._vectors, photos, self._good, graph, previous=nowhere, size=n)
+        return drop_small_clusters(clusterer.fit(album), _MIN_SIZE)

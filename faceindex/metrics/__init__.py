@@ -8,15 +8,9 @@ from faceindex.metrics.album import (
     people_per_cluster,
     score_album,
 )
-from faceindex.metrics.identification import (
-    OpenSet,
-    OperatingPoint,
-    TopOne,
-    leave_one_out,
-    open_set,
-    rank_people,
-)
+from faceindex.metrics.identification import TopOne, leave_one_out, rank_people, weigh_people
 from faceindex.metrics.intervals import Bin, Interval, bootstrap_f, score_bins
+from faceindex.metrics.open_set import OpenSet, OperatingPoint, Reliability, open_set, reliability
 from faceindex.metrics.people import Confusion, Person, confusions, per_person
 from faceindex.metrics.scores import (
     Scores,
@@ -37,6 +31,7 @@ __all__ = [
     "OpenSet",
     "OperatingPoint",
     "Person",
+    "Reliability",
     "Sample",
     "Scores",
     "Similarities",
@@ -56,8 +51,10 @@ __all__ = [
     "per_person",
     "rank_people",
     "recall_at_k",
+    "reliability",
     "sample_similarities",
     "score_album",
     "score_bins",
     "v_measure",
+    "weigh_people",
 ]

@@ -6,14 +6,16 @@ Here, a person is all faces with one label, not a cluster. Similarities follow t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from faceindex.types import F32, I64, BoolArray
+from faceindex.evidence import Ranking, evidence, rivals
+from faceindex.models.spec import Calibration
+from faceindex.types import F32, I64
 
-__all__ = ["BLOCK_BYTES", "OpenSet", "OperatingPoint", "TopOne", "leave_one_out", "open_set", "rank_people"]
+__all__ = ["BLOCK_BYTES", "TopOne", "leave_one_out", "rank_people", "weigh_people"]
 
 BLOCK_BYTES = 64 << 20  # similarities in memory at a time
 _FEW = 64  # up to this number of faces of a person, the best are found by insertion; else by partition
@@ -48,60 +50,6 @@ class TopOne:
     def rate(self) -> float | None:
         """Share of the searched faces that are identified correctly; None if there are none."""
         return self.right / self.searched if self.searched else None
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """True and false positive identification rates (TPIR, FPIR) at one threshold, over all repetitions.
-
-    Attributes
-    ----------
-    target : float or None
-        The FPIR for which the threshold was chosen; None for the default threshold.
-    tpir, tpir_std : float
-        Mean and standard deviation of the share of mated searches that return the right person.
-    fpir, fpir_std : float
-        Mean and standard deviation of the share of non-mated searches that return anybody.
-    resolved : bool
-        Whether there are enough non-mated searches that `target` allows at least one to return somebody.
-    """
-
-    target: float | None
-    tpir: float
-    tpir_std: float
-    fpir: float
-    fpir_std: float
-    resolved: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSet:
-    """The result of `open_set`. Numbers of faces are means over the repetitions.
-
-    The gallery is the set of faces that are searched. A search for a face is *mated* if its person has
-    faces in the gallery, and *non-mated* if not (the terms of NISTIR 8271).
-
-    Attributes
-    ----------
-    repeats, seed : int
-    enrolled, strangers : int
-        People in the gallery, and people left out of it.
-    gallery : float
-        Faces in the gallery.
-    mated, non_mated : float
-        Searches for faces of enrolled people, and of strangers.
-    points : list of OperatingPoint
-        One per target rate; then the default threshold, if one was passed.
-    """
-
-    repeats: int
-    seed: int
-    enrolled: int
-    strangers: int
-    gallery: float
-    mated: float
-    non_mated: float
-    points: list[OperatingPoint]
 
 
 def rank_people(
@@ -143,8 +91,84 @@ def rank_people(
     """
     best = np.full(len(probes), -1, np.int64)
     similarity = np.full(len(probes), -np.inf, np.float32)
+    photos = None if probe_photos is None or gallery_photos is None else (probe_photos, gallery_photos)
+    for line, mean, group in _by_person(probes, gallery, people, photos, top_faces, consensus):
+        nearest = mean.argmax(axis=1)
+        value = mean[np.arange(len(mean)), nearest]
+        better = value > similarity[line]
+        similarity[line] = np.where(better, value, similarity[line])
+        best[line] = np.where(better, group.people[nearest], best[line])
+    return best, similarity
+
+
+def weigh_people(probes: F32, gallery: F32, people: I64, calibration: Calibration) -> tuple[I64, Ranking]:
+    """Find the person of a gallery with the most evidence for each probe (`faceindex.evidence`).
+
+    Parameters
+    ----------
+    probes : (m, d) float32
+        Unit vectors.
+    gallery : (n, d) float32
+        Unit vectors, one at least.
+    people : (n,) int64
+        The person on each face of the gallery, 0 and above.
+    calibration : Calibration
+
+    Returns
+    -------
+    best : (m,) int64
+        The person.
+    ranking : Ranking
+        The evidence for that person and for the second best.
+    """
+    counts = np.bincount(people)
+    enrolled = np.flatnonzero(counts)
+    of = np.zeros(len(counts))
+    numbers = counts[enrolled].astype(np.float64)
+    of[enrolled] = rivals(numbers, numbers)
+    best, runner_up = (np.full(len(probes), enrolled[0]) for _ in range(2))
+    first, second = (np.full(len(probes), -np.inf) for _ in range(2))
+    for line, mean, group in _by_person(probes, gallery, people, None, _TOP_FACES, 0.0):
+        found = evidence(
+            mean.astype(np.float64),
+            (probes[line] @ group.centroids.T).astype(np.float64),
+            float(group.size),
+            calibration,
+        )
+        rows = np.arange(len(found))
+        for _ in range(min(2, found.shape[1])):  # the best two of this group
+            nearest = found.argmax(axis=1)
+            value, person = found[rows, nearest], group.people[nearest]
+            found[rows, nearest] = -np.inf
+            is_first = value > first[line]
+            is_second = ~is_first & (value > second[line])
+            second[line] = np.where(is_first, first[line], np.where(is_second, value, second[line]))
+            runner_up[line] = np.where(is_first, best[line], np.where(is_second, person, runner_up[line]))
+            first[line] = np.where(is_first, value, first[line])
+            best[line] = np.where(is_first, person, best[line])
+    return best, Ranking(first, second, of[best], of[runner_up], len(enrolled))
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """People with the same number of faces, and the centroids of these."""
+
+    people: I64
+    size: int
+    centroids: F32
+
+
+def _by_person(
+    probes: F32,
+    gallery: F32,
+    people: I64,
+    photos: tuple[I64, I64] | None,
+    top_faces: int,
+    consensus: float,
+) -> Iterator[tuple[slice, F32, _Group]]:
+    """Yield some of the probes, their similarities (rows, p) to p people, and these people."""
     if not len(gallery) or not len(probes):
-        return best, similarity
+        return
     # Sort the gallery by the number of faces of the person. Within one number, put the first faces of all
     # people first, then all second faces, and so on: then their similarities are one
     # (rows, faces, people) array.
@@ -153,25 +177,23 @@ def rank_people(
     rank = np.arange(len(order)) - np.searchsorted(counts[people[order]], counts[people[order]])
     order = order[np.lexsort((rank % counts[people[order]], counts[people[order]]))]
     gallery, people = gallery[order], people[order]
-    if gallery_photos is not None:
-        gallery_photos = gallery_photos[order]
     sizes, starts = np.unique(counts[people], return_index=True)
     stops = [*starts[1:].tolist(), len(people)]
+    groups = []
+    for size, start, stop in zip(sizes.tolist(), starts.tolist(), stops, strict=True):
+        number = (stop - start) // size
+        centroids = gallery[start:stop].reshape(size, number, -1).mean(axis=0)
+        centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
+        groups.append((slice(start, stop), _Group(people[start : start + number], size, centroids)))
     rows = max(1, BLOCK_BYTES // (4 * len(gallery)))
     for begin in range(0, len(probes), rows):
         block = probes[begin : begin + rows] @ gallery.T
-        if probe_photos is not None and gallery_photos is not None:
-            block[probe_photos[begin : begin + rows, None] == gallery_photos] = -np.inf
+        if photos is not None:
+            block[photos[0][begin : begin + rows, None] == photos[1][order]] = -np.inf
         line = slice(begin, begin + len(block))
-        rows_of_block = np.arange(len(block))
-        for size, start, stop in zip(sizes.tolist(), starts.tolist(), stops, strict=True):
-            mean = _mean_of_best(block[:, start:stop].reshape(len(block), size, -1), top_faces, consensus)
-            nearest = mean.argmax(axis=1)
-            value = mean[rows_of_block, nearest]
-            better = value > similarity[line]
-            similarity[line] = np.where(better, value, similarity[line])
-            best[line] = np.where(better, people[start + nearest], best[line])
-    return best, similarity
+        for columns, group in groups:
+            similarities = block[:, columns].reshape(len(block), group.size, -1)
+            yield line, _mean_of_best(similarities, top_faces, consensus), group
 
 
 def leave_one_out(
@@ -213,144 +235,6 @@ def leave_one_out(
         wrong=searched[wrong],
         predicted=best[wrong],
     )
-
-
-def open_set(
-    vectors: F32,
-    people: I64,
-    photos: I64,
-    *,
-    rates: Sequence[float] = (0.01, 0.001),
-    left_out: float = 0.5,
-    probes: float = 0.2,
-    repeats: int = 10,
-    seed: int = 0,
-    top_faces: int = _TOP_FACES,
-    consensus: float = 0.0,
-    threshold: Callable[[int], float] | None = None,
-) -> OpenSet | None:
-    """Measure identification of known people among strangers.
-
-    Each repetition leaves some people, drawn at random, out of the gallery. Searches for their faces are
-    the non-mated searches. Of every other person with two or more photos, some photos are drawn;
-    searches for the faces on them are the mated searches. All other faces are the gallery.
-
-    At a threshold, FPIR is the share of non-mated searches that return anybody, and TPIR the share of
-    mated searches that return the right person at rank 1. TPIR at an FPIR is that of the lowest
-    threshold whose FPIR is no greater.
-
-    P. Grother, M. Ngan, K. Hanaoka, "Face Recognition Vendor Test (FRVT) Part 2: Identification",
-    NISTIR 8271, 2019, "Performance metrics" (TPIR is 1 - FNIR at rank 1).
-
-    Parameters
-    ----------
-    vectors : (n, d) float32
-        Unit vectors.
-    people : (n,) int64
-        0 and above.
-    photos : (n,) int64
-        Photo that each is on.
-    rates : sequence of float
-        Target FPIRs in 0..1.
-    left_out : float
-        Share of the people who are strangers.
-    probes : float
-        Share of the photos of each known person that are drawn; at least one is.
-    repeats, seed : int
-    top_faces, consensus
-        As in `rank_people`.
-    threshold : callable, optional
-        Maps the number of faces in the gallery to the default threshold.
-
-    Returns
-    -------
-    OpenSet or None
-        None if there is only one person, or no enrolled person has two photos.
-    """
-    rng = np.random.default_rng(seed)
-    everybody = np.unique(people)
-    # Faces of one person on one photo are drawn together.
-    pairs, pair_of = np.unique(np.stack([people, photos]), axis=1, return_inverse=True)
-    pair_of = pair_of.reshape(-1)
-    strangers = min(max(1, round(left_out * len(everybody))), len(everybody) - 1)
-    if strangers < 1:
-        return None
-    trials = []
-    for _ in range(repeats):
-        stranger = np.isin(people, rng.permutation(everybody)[:strangers])
-        probe = _draw_photos(pairs[0], probes, rng)[pair_of] & ~stranger
-        gallery = ~stranger & ~probe
-        if not probe.any():
-            continue  # all enrolled people have one photo
-        best, similarity = rank_people(
-            vectors[~gallery], vectors[gallery], people[gallery], top_faces=top_faces, consensus=consensus
-        )
-        non_mated = stranger[~gallery]
-        right = (best == people[~gallery])[~non_mated]
-        default = None if threshold is None else threshold(int(gallery.sum()))
-        trials.append(
-            _Trial(
-                mated=np.where(right, similarity[~non_mated], -np.inf).astype(np.float32),
-                non_mated=np.sort(similarity[non_mated])[::-1],
-                gallery=int(gallery.sum()),
-                default=default,
-            )
-        )
-    if not trials:
-        return None
-    points = [_operating_point(trials, rate) for rate in rates]
-    if threshold is not None:
-        points.append(_operating_point(trials, None))
-    return OpenSet(
-        repeats=len(trials),
-        seed=seed,
-        enrolled=len(everybody) - strangers,
-        strangers=strangers,
-        gallery=float(np.mean([trial.gallery for trial in trials])),
-        mated=float(np.mean([len(trial.mated) for trial in trials])),
-        non_mated=float(np.mean([len(trial.non_mated) for trial in trials])),
-        points=points,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    mated: F32  # similarities of mated searches; -inf if another person is at rank 1
-    non_mated: F32  # similarities of non-mated searches, highest first
-    gallery: int  # faces
-    default: float | None  # threshold
-
-
-def _operating_point(trials: Sequence[_Trial], target: float | None) -> OperatingPoint:
-    tpir, fpir, resolved = [], [], True
-    for trial in trials:
-        if target is None:
-            assert trial.default is not None
-            true_positive, false_positive = trial.mated >= trial.default, trial.non_mated >= trial.default
-        else:
-            allowed = int(target * len(trial.non_mated) + 1e-9)
-            resolved &= allowed > 0
-            # The lowest threshold is just above the most similar stranger who must not be named.
-            bar = trial.non_mated[allowed] if allowed < len(trial.non_mated) else -np.inf
-            true_positive, false_positive = trial.mated > bar, trial.non_mated > bar
-        tpir.append(float(true_positive.mean()))
-        fpir.append(float(false_positive.mean()))
-    spread = [float(np.std(values, ddof=1)) if len(trials) > 1 else 0.0 for values in (tpir, fpir)]
-    return OperatingPoint(target, float(np.mean(tpir)), spread[0], float(np.mean(fpir)), spread[1], resolved)
-
-
-def _draw_photos(person: I64, share: float, rng: np.random.Generator) -> BoolArray:
-    """Draw some photos of each person who has two or more: at least one, and never all.
-
-    `person` is the person of each pair of a person and one of their photos; the result is a mask of these.
-    """
-    order = np.lexsort((rng.random(len(person)), person))
-    _, starts, counts = np.unique(person[order], return_index=True, return_counts=True)
-    rank = np.arange(len(person)) - np.repeat(starts, counts)
-    wanted = np.minimum(np.maximum(1, np.rint(share * counts)), counts - 1)
-    drawn = np.zeros(len(person), bool)
-    drawn[order] = rank < np.repeat(wanted, counts)
-    return drawn
 
 
 def _mean_of_best(similarities: F32, top_faces: int, consensus: float) -> F32:

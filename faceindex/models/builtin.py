@@ -246,6 +246,8 @@ BUILTIN: tuple[Spec, ...] = (
             ),
             consensus=1.6,
             blurred=0.14,
+            strangers=-10.5,
+            known=12.2,
         ),
         licence="CC0-1.0",
         weights=(
@@ -282,6 +284,9 @@ BUILTIN: tuple[Spec, ...] = (
             ),
             consensus=2.0,
             blurred=0.0,  # blurred strangers resemble each other less than sharp ones
+            strangers=-12.0,
+            known=14.5,
+            poor=7.0,
         ),
         licence="MIT (network: Apache-2.0)",
         norm=NormScale(good=66.0, step=10.0, source="benchmarks/quality.py"),
@@ -325,6 +330,9 @@ BUILTIN: tuple[Spec, ...] = (
             ),
             consensus=2.0,
             blurred=0.0,  # blurred strangers resemble each other no more than sharp ones
+            strangers=-11.0,
+            known=11.5,
+            poor=3.0,
         ),
         licence="MIT (weights: terms of VGGFace2)",
         weights=(

@@ -33,13 +33,18 @@ __all__ = [
     "with_stored",
 ]
 
-_SCHEMA = "faceindex/calibration/1"
+_SCHEMA = "faceindex/calibration/2"
+_OLDER = "faceindex/calibration/1"  # without the numbers of `_ADDED`, which have defaults
 _NUMBERS = {  # least and greatest value; the slope must be more than the least
     "slope": (0.0, 1e6),
     "midpoint": (-1.0, 1.0),
     "consensus": (0.0, 100.0),
     "blurred": (0.0, 100.0),
+    "strangers": (-100.0, 0.0),
+    "known": (0.0, 200.0),
+    "poor": (0.0, 100.0),
 }
+_ADDED = {"strangers", "known", "poor"}
 _KEYS = {"schema", "embedder", "weights", "source", "created", *_NUMBERS}
 
 
@@ -212,11 +217,12 @@ def _parse(content: bytes, name: str) -> tuple[Calibration, datetime, dict[str, 
         document = json.loads(content)
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None
-    if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
+    if not isinstance(document, dict) or document.get("schema") not in (_SCHEMA, _OLDER):
         raise ValueError(f"it is not of the schema {_SCHEMA}")
-    if document.keys() != _KEYS:
-        wrong = sorted(document.keys() ^ _KEYS)[0]
-        raise ValueError(f"the key '{wrong}' is {'missing' if wrong in _KEYS else 'unknown'}")
+    expected = _KEYS - _ADDED if document["schema"] == _OLDER else _KEYS
+    if document.keys() != expected:
+        wrong = sorted(document.keys() ^ expected)[0]
+        raise ValueError(f"the key '{wrong}' is {'missing' if wrong in expected else 'unknown'}")
     for key in ("embedder", "source", "created"):
         if not isinstance(document[key], str) or not document[key]:
             raise ValueError(f"'{key}' is not text")
@@ -227,6 +233,8 @@ def _parse(content: bytes, name: str) -> tuple[Calibration, datetime, dict[str, 
         raise ValueError("'weights' does not map file names to SHA-256")
     numbers: dict[str, float] = {}
     for key, (least, most) in _NUMBERS.items():
+        if key not in document:
+            continue
         value = document[key]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"'{key}' is not a number")

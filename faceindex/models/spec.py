@@ -164,6 +164,12 @@ class Calibration:
     blurred : float
         Sharpness (`faceindex.types.Faces`) below which faces of different people resemble each other
         because they are blurred.
+    strangers, known : float
+        Nats: mean of the normal distributions of the evidence for a person (`faceindex.evidence`) from
+        strangers, by their upper tail, and from faces of that person. The defaults are those of the least
+        favourable of the three calibrated embedders.
+    poor : float
+        Nats by which `known` is lower for faces of a quality of 0.3 or less.
     """
 
     slope: float
@@ -171,6 +177,9 @@ class Calibration:
     source: str
     consensus: float = 0.0
     blurred: float = 0.0
+    strangers: float = -10.5
+    known: float = 12.0
+    poor: float = 0.0
 
     def threshold(self, n: int) -> float:
         """Compute the similarity at which "same" and "different" are equally probable.

@@ -30,7 +30,7 @@ def test_absolute_paths(indexed, run, tmp_path) -> None:
 def test_json(indexed, run) -> None:
     document = json.loads(run("cluster", "--seed", "5", "--min-size", "3", "--json").stdout)
     assert document["schema"] == "faceindex/cluster/1"
-    assert document["algorithm"] == "chinese-whispers"
+    assert document["algorithm"] == "album"
     assert document["seed"] == 5
     assert document["parameters"]["min_size"] == 3
     assert (document["faces"], document["unclustered"], document["kept"]) == (12, 0, 0)

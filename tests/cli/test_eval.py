@@ -226,7 +226,7 @@ def test_invalid_options(args: tuple[str, ...], clustered, run) -> None:
 def test_a_sweep_changes_nothing_and_lists_the_defaults(clustered, run) -> None:
     before = run("faces", "--csv").stdout
     lines = run("eval", "--sweep").stdout.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("Chinese Whispers by constant"))
+    start = next(i for i, line in enumerate(lines) if line.startswith("Clusters by constant"))
     rows = [line.split() for line in lines[start + 2 :]]
     assert sum(row[-1] == "best" for row in rows) == 1
     thresholds = [float(row[0]) for row in rows if row[0] != "defaults"]

@@ -53,7 +53,7 @@ def test_errors_and_warnings_are_translated(capsys: pytest.CaptureFixture[str]) 
     [
         ("cluster --min-size 0", "--min-size is 0. Choose 1 or more."),
         ("cluster --k 3", "Leave out --k, or pass --algorithm kmeans."),
-        ("cluster --algorithm kmeans", "Pass --k, or pass --algorithm chinese-whispers"),
+        ("cluster --algorithm kmeans", "Pass --k, or pass --algorithm album"),
         ("eval --repeats 0", "--repeats is 0. Choose 1 or more."),
         ("eval --face left", "--face is 'left'. Choose one of: "),
         ("eval --labels missing.csv", "There is no file missing.csv. Pass a CSV file as --labels."),

@@ -73,7 +73,7 @@ def test_a_stranger_is_unknown(clustered, run, stranger: str) -> None:
 def test_json(clustered, run, known: str, stranger: str) -> None:
     result = run("identify", known, stranger, "--neighbours", "3", "--json")
     document = json.loads(result.stdout)
-    assert document["schema"] == "faceindex/identify/1"
+    assert document["schema"] == "faceindex/identify/2"
     assert document["clustered"] is True
     first, second = document["photos"]
     (face,) = first["faces"]
@@ -85,6 +85,44 @@ def test_json(clustered, run, known: str, stranger: str) -> None:
     assert Path(face["nearest"][0]["path"]).is_file()
     assert second["faces"][0]["cluster"] is None
     assert second["faces"][0]["similarity"] < second["faces"][0]["needed"]
+    assert document["max_false_alarms"] == 0.01
+    assert face["confidence"] == "certain"
+    assert face["probability"] > 0.99 > 0.01 > face["false_alarm"]
+    assert second["faces"][0]["confidence"] == "unknown"
+    assert second["faces"][0]["probability"] < 0.5
+
+
+def test_rates_of_false_alarms(clustered, run, known: str) -> None:
+    needed = []
+    for options, rate in (
+        (["--max-false-alarms", "5%"], 0.05),
+        (["--max-false-alarms", "0.01"], 0.01),
+        (["--strict"], 0.001),
+    ):
+        document = json.loads(run("identify", known, "--json", *options).stdout)
+        assert document["max_false_alarms"] == rate
+        needed.append(document["photos"][0]["faces"][0]["needed"])
+    assert needed == sorted(needed)
+    document = json.loads(run("identify", known, "--json", "--threshold", "0.9").stdout)
+    assert document["max_false_alarms"] is None
+    assert document["photos"][0]["faces"][0]["needed"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--max-false-alarms", "few"], "few is no rate"),
+        (["--max-false-alarms", "nan"], "nan is no rate"),
+        (["--max-false-alarms", "0"], "--max-false-alarms is 0."),
+        (["--max-false-alarms", "1"], "--max-false-alarms is 1."),
+        (["--max-false-alarms", "1%", "--strict"], "exclude each other"),
+        (["--threshold", "0.9", "--strict"], "two ways to choose"),
+    ],
+)
+def test_rates_that_cannot_be(clustered, run, known: str, options: list[str], problem: str) -> None:
+    result = run("identify", known, *options)
+    assert result.exit_code == 2
+    assert problem in result.stderr.replace("\n", " ")
 
 
 def test_a_photo_of_the_index_is_recognised_by_its_content(
@@ -332,7 +370,14 @@ def test_one_document_for_any_number_of_photos(clustered, run, known: str, stran
     """It has the form of `Output.document`, although it is written photo by photo."""
     result = run("identify", *[known, stranger, "gone.png"] * 10, "--json")
     document = json.loads(result.stdout)
-    assert list(document) == ["schema", "index", "clustered", "newer_faces", "photos"]
+    assert list(document) == [
+        "schema",
+        "index",
+        "clustered",
+        "newer_faces",
+        "max_false_alarms",
+        "photos",
+    ]
     assert len(document["photos"]) == 30
     assert result.stdout == json.dumps(document, indent=2) + "\n"
 
@@ -439,7 +484,7 @@ def test_the_answer_is_given_even_if_the_viewer_fails(clustered, run, known: str
     monkeypatch.setattr("faceindex.cli.pictures.open_in_viewer", fail)
     result = run("identify", known, "--open", "--json")
     assert result.exit_code == 2
-    assert json.loads(result.stdout)["schema"] == "faceindex/identify/1"
+    assert json.loads(result.stdout)["schema"] == "faceindex/identify/2"
     assert "could not be shown" in result.stderr
 
 

@@ -66,6 +66,10 @@ def test_an_uncalibrated_embedder_indexes_and_never_guesses(
     assert (error["type"], error["exit_code"]) == ("Uncalibrated", 2)
     assert run("cluster", "--threshold", "0.8").exit_code == 0
     assert run("identify", photo, "--threshold", "0.8").exit_code == 0
+    answer = json.loads(run("identify", photo, "--threshold", "0.8", "--json").stdout)
+    (face,) = answer["photos"][0]["faces"]
+    assert face["cluster"] is not None
+    assert (face["confidence"], face["probability"], face["false_alarm"]) == (None, None, None)
     assert run("eval").exit_code == 0
     assert run("cluster", "--algorithm", "kmeans", "--k", "3").exit_code == 0
     with FaceIndex.open() as index:

@@ -49,8 +49,9 @@ class Equal:
     def __init__(self, spec, options):
         self.spec = spec
 
-    def fit(self, vectors, graph, fixed=None):
-        return np.unique((vectors * 8).round(), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    def fit(self, album):
+        equal = (album.vectors * 8).round()
+        return np.unique(equal, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 """
 
 
@@ -153,7 +154,7 @@ def test_models_of_other_packages_from_installation_to_removal(
     made = run("index", "album", "--detector", "toy-middle", "--embedder", "thumbnail")
     assert (made.exit_code, made.stderr.count("error")) == (0, 0), made.stderr
     assert "missing" not in run("status").stdout
-    for algorithm in ("chinese-whispers", "toy-equal"):
+    for algorithm in ("album", "chinese-whispers", "toy-equal"):
         clusters = json.loads(run("cluster", "--algorithm", algorithm, "--json").stdout)["clusters"]
         assert [cluster["faces"] for cluster in clusters] == [4, 4, 4]
     answer = json.loads(run("identify", "album/person1/0.png", "--json").stdout)

@@ -238,6 +238,7 @@ def folder(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         fake_models.DETECTOR,
         dataclasses.replace(fake_models.DETECTOR, name="lacking", weights=(file,)),
         fake_models.EMBEDDER,
+        models.get("clusterer", "album"),
         models.get("clusterer", "chinese-whispers"),
         models.get("clusterer", "kmeans"),
     ]

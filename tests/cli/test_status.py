@@ -22,7 +22,7 @@ def test_status_before_and_after_clustering(indexed, run) -> None:
     assert re.search(r"^folders +\S*album$", after, re.M)
     assert re.search(r"^photos +12 indexed$", after, re.M)
     assert re.search(r"^clusters +3; 0 faces in none$", after, re.M)
-    assert "chinese-whispers, min-size 3, seed 0" in after
+    assert "album, min-size 3, seed 0" in after
 
 
 def test_unreadable_photos_are_counted_and_listed_with_verbose(index_album, album, run) -> None:
@@ -38,7 +38,7 @@ def test_status_as_json(clustered, run) -> None:
     assert document["schema"] == "faceindex/status/1"
     assert document["photos"] == {"ok": 12, "unreadable": 0, "ignored": 0}
     assert (document["faces"], document["clustered"], document["clusters"]) == (12, 12, 3)
-    assert document["clustering"]["algorithm"] == "chinese-whispers"
+    assert document["clustering"]["algorithm"] == "album"
     assert document["roots"][0]["given"] == "album"
     assert document["roots"][0]["exists"] is True
     assert document["newer_faces"] == 0

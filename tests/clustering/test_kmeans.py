@@ -1,4 +1,4 @@
-"""KMeans: clusters of known number, fixed labels, errors."""
+"""KMeans: clusters of known number, previous clusters as a start, errors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from faceindex import models
-from faceindex.clustering import ClusterOptions
+from faceindex.clustering import Album, ClusterOptions
 from faceindex.clustering import kmeans as kmeans_module
 from faceindex.clustering.kmeans import KMeans
 from faceindex.errors import UsageError
-from faceindex.metrics import bcubed
 from faceindex.models import Calibration
 from faceindex.types import F32, I64
 
@@ -30,60 +29,61 @@ def kmeans(k: int, seed: int = 0) -> KMeans:
     return clusterer
 
 
+def album(vectors: F32, previous: I64 | None = None) -> Album:
+    n = len(vectors)
+    previous = np.full(n, -1) if previous is None else previous
+    return Album(vectors, np.arange(n), np.ones(n, bool), None, previous, size=n)
+
+
 @pytest.mark.parametrize("minibatch", [False, True])
 def test_finds_the_people_and_numbers_them_by_size(minibatch: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if minibatch:
         monkeypatch.setattr(kmeans_module, "MINIBATCH_ABOVE", 50)
     vectors, truth = people([40, 30, 20, 10])
-    labels = kmeans(4).fit(vectors, None)
+    labels = kmeans(4).fit(album(vectors))
     assert labels.dtype == np.int64
     np.testing.assert_array_equal(labels, truth)
 
 
 def test_same_seed_same_labels() -> None:
     vectors = np.random.default_rng(0).standard_normal((200, 16)).astype(np.float32)
-    first = kmeans(7, seed=3).fit(vectors, None)
-    np.testing.assert_array_equal(first, kmeans(7, seed=3).fit(vectors, None))
+    first = kmeans(7, seed=3).fit(album(vectors))
+    np.testing.assert_array_equal(first, kmeans(7, seed=3).fit(album(vectors)))
     assert set(first.tolist()) == set(range(7))
 
 
 def test_as_many_clusters_as_faces() -> None:
-    labels = kmeans(5).fit(np.eye(5, dtype=np.float32), None)
+    labels = kmeans(5).fit(album(np.eye(5, dtype=np.float32)))
     assert sorted(labels.tolist()) == list(range(5))
 
 
-def test_fixed_faces_keep_their_labels_and_the_others_join_the_nearest() -> None:
-    vectors, truth = people([20, 20, 20], seed=1)
-    ids = np.array([9, 2, 5])
-    known = np.random.default_rng(1).random(60) < 0.5
-    fixed = np.where(known, ids[truth], -1)
-    before = fixed.copy()
-    # `k` is not used: the clusters are those of `fixed`.
-    np.testing.assert_array_equal(kmeans(8).fit(vectors, None, fixed), ids[truth])
-    np.testing.assert_array_equal(fixed, before)
+PAIRS = np.array([[0, 0], [0, 0.1], [1, 0], [1, 0.1], [9, 0], [9, 0.2]], np.float32)
 
 
-def test_the_nearest_centroid_is_the_one_at_the_least_distance() -> None:
-    # A scattered cluster has a short centroid: (0.6, 0) from (0.6, ±0.8). The dot product would choose the
-    # other cluster, (0.96, 0.28).
-    vectors = np.array([[0.6, 0.8], [0.6, -0.8], [0.96, 0.28], [0.8, -0.6]], np.float32)
-    labels = kmeans(2).fit(vectors, None, np.array([0, 0, 1, -1]))
-    distances = [np.hypot(0.8 - 0.6, 0.6), np.hypot(0.8 - 0.96, 0.88)]
-    products = [0.8 * 0.6, 0.8 * 0.96 - 0.6 * 0.28]
-    assert np.argmin(distances) != np.argmax(products)
-    assert labels.tolist() == [0, 0, 1, int(np.argmin(distances))]
+def test_as_many_previous_clusters_are_the_start() -> None:
+    # From the means of these, no point moves, although another solution is better.
+    labels = kmeans(3).fit(album(PAIRS, np.array([5, 5, 5, 5, 7, 8])))
+    assert labels.tolist() == [0, 0, 0, 0, 1, 2]
+    assert kmeans(3).fit(album(PAIRS)).tolist() == [0, 0, 1, 1, 2, 2]
+    assert kmeans(3).fit(album(PAIRS, np.array([5, 5, 5, 5, 5, 8]))).tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_fixed_labels_of_minus_one_are_the_same_as_none() -> None:
-    vectors, truth = people([12, 8], seed=2)
-    labels = kmeans(2).fit(vectors, None, np.full(20, -1))
-    assert bcubed(labels, truth).f == 1
+def test_previous_clusters_do_not_bind() -> None:
+    vectors, truth = people([40, 30, 20, 10], seed=1)
+    wrong = truth.copy()
+    moved = np.random.default_rng(0).permutation(100)[:15]
+    wrong[moved] = (wrong[moved] + 1) % 4
+    np.testing.assert_array_equal(kmeans(4).fit(album(vectors, wrong)), truth)
+    # Another number of clusters, or faces that had none
+    np.testing.assert_array_equal(kmeans(4).fit(album(vectors, truth % 3)), truth)
+    known = np.where(np.arange(100) % 2, truth, -1)
+    np.testing.assert_array_equal(kmeans(4).fit(album(vectors, known)), truth)
 
 
 @pytest.mark.parametrize("n", [0, 3])
 def test_more_clusters_than_faces_are_an_error(n: int) -> None:
     with pytest.raises(UsageError, match=rf"`k` is 4, and there are only {n} faces"):
-        kmeans(4).fit(np.eye(4, dtype=np.float32)[:n], None)
+        kmeans(4).fit(album(np.eye(4, dtype=np.float32)[:n]))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,6 @@ def test_a_face_unlike_all_others_gets_no_centroid() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     calibration = Calibration(slope=100.0, midpoint=0.8, source="made up")
     options = ClusterOptions(k=3, calibration=calibration)
-    labels = models.load(models.get("clusterer", "kmeans"), options=options).fit(vectors, None)
+    labels = models.load(models.get("clusterer", "kmeans"), options=options).fit(album(vectors))
     assert len({tuple(labels[i : i + 4]) for i in (0, 4, 8)}) == 3
     assert all(len(set(labels[i : i + 4])) == 1 for i in (0, 4, 8))

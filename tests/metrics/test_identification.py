@@ -1,12 +1,16 @@
-"""Ranking, leave-one-out and open set, compared with plain Python, `identify` and cases by hand."""
+"""Ranking and leave-one-out, compared with plain Python, `identify` and cases by hand."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 
-from faceindex.identification import identify
-from faceindex.metrics import identification, leave_one_out, open_set, rank_people
+from faceindex.evidence import is_named, odds
+from faceindex.identification import Judge, Match, identify
+from faceindex.metrics import identification, leave_one_out, rank_people, weigh_people
+from faceindex.models import Calibration
 from faceindex.types import F32
 
 
@@ -52,7 +56,8 @@ def test_rank_people_by_definition(seed: int, consensus: float, monkeypatch) -> 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_rank_people_agrees_with_identify(seed: int) -> None:
+def test_rank_people_agrees_with_identify(seed: int, monkeypatch) -> None:
+    monkeypatch.setattr(identification, "BLOCK_BYTES", 300)  # several blocks
     vectors, people, _ = made_up(seed, people=12)
     is_probe = np.arange(len(people)) % 3 == 0
     gallery, gallery_people = vectors[~is_probe], people[~is_probe]
@@ -62,17 +67,28 @@ def test_rank_people_agrees_with_identify(seed: int) -> None:
         order = np.argsort(-products, axis=1)[:, :k]
         return order, np.take_along_axis(products, order, 1)
 
-    matches = identify(
-        vectors[is_probe],
-        search,
-        faces=np.arange(len(gallery_people)),
-        clusters=gallery_people,
-        threshold=0.5,
-        consensus=0.05,
-    )
-    best, similarity = rank_people(vectors[is_probe], gallery, gallery_people, consensus=0.05)
+    def answers(**options: Any) -> list[Match]:
+        faces = np.arange(len(gallery_people))
+        return identify(vectors[is_probe], search, faces=faces, clusters=gallery_people, **options)
+
+    matches = answers(threshold=0.5)
+    best, similarity = rank_people(vectors[is_probe], gallery, gallery_people)
     assert [match.nearest_cluster for match in matches] == best.tolist()
     assert [match.cluster is not None for match in matches] == (similarity >= 0.5).tolist()
+
+    # In `identify`, clusters that are not among the five most similar ones are no candidates.
+    monkeypatch.setattr("faceindex.identification._CANDIDATES", 12)
+    calibration = Calibration(slope=20.0, midpoint=0.5, source="made up")
+    quality = np.linspace(0, 1, int(is_probe.sum()), dtype=np.float32)
+    matches = answers(judge=Judge(calibration, lambda positions: gallery[positions]), quality=quality)
+    best, ranking = weigh_people(vectors[is_probe], gallery, gallery_people, calibration)
+    worth = odds(ranking, calibration, quality)
+    assert [match.nearest_cluster for match in matches] == best.tolist()
+    assert [match.probability for match in matches] == pytest.approx(worth.probability.tolist(), abs=1e-4)
+    assert [match.margin for match in matches] == pytest.approx(
+        (ranking.best - ranking.second) / 20, abs=1e-4
+    )
+    assert [match.cluster is not None for match in matches] == is_named(worth).tolist()
 
 
 def test_rank_people_without_a_gallery() -> None:
@@ -100,55 +116,3 @@ def test_leave_one_out_by_hand() -> None:
     assert found.predicted.tolist() == [1]
     assert (found.right, found.rate) == (4, 4 / 5)
     assert leave_one_out(vectors[5:], people[5:], photos[5:]).rate is None
-
-
-def test_open_set_separates_known_people_from_strangers() -> None:
-    vectors, people, _ = made_up(0, people=40, spread=0.05)
-    found = open_set(vectors, people, np.arange(len(people)), repeats=3, threshold=lambda n: 0.97)
-    assert found is not None
-    assert (found.enrolled, found.strangers, found.repeats) == (20, 20, 3)
-    assert found.gallery + found.mated + found.non_mated == len(people)
-    assert [point.target for point in found.points] == [0.01, 0.001, None]
-    assert all(point.tpir > 0.9 and point.fpir <= (point.target or 0.05) for point in found.points)
-    assert not found.points[0].resolved  # fewer than a hundred non-mated searches
-
-
-def test_open_set_rates_by_definition(monkeypatch) -> None:
-    """TPIR at an FPIR is the highest of all thresholds whose FPIR is no greater."""
-    recorded = []
-    original = identification._operating_point
-
-    def record(trials, target):
-        recorded.append((list(trials), target))
-        return original(trials, target)
-
-    monkeypatch.setattr(identification, "_operating_point", record)
-    vectors, people, _ = made_up(1, people=60, spread=1.0)
-    found = open_set(vectors, people, np.arange(len(people)), rates=(0.1, 0.3), repeats=2)
-    assert found is not None
-    for (trials, target), point in zip(recorded, found.points, strict=True):
-        tpirs = []
-        for trial in trials:
-            thresholds = [
-                t for t in [*trial.mated, *trial.non_mated] if np.mean(trial.non_mated >= t) <= target
-            ]
-            tpirs.append(max((np.mean(trial.mated >= t) for t in thresholds if t > -np.inf), default=0.0))
-        assert point.tpir == pytest.approx(np.mean(tpirs))
-        assert point.tpir_std == pytest.approx(np.std(tpirs, ddof=1))
-        assert point.resolved
-
-
-def test_open_set_is_seeded() -> None:
-    vectors, people, photos = made_up(2, people=30)
-    assert open_set(vectors, people, photos, seed=5) == open_set(vectors, people, photos, seed=5)
-    assert open_set(vectors, people, photos, seed=5) != open_set(vectors, people, photos, seed=6)
-
-
-@pytest.mark.parametrize(
-    "people",
-    [[0, 0, 0], [0, 1, 2, 3]],
-    ids=["one person", "one photo each"],
-)
-def test_open_set_of_too_few(people: list[int]) -> None:
-    vectors = unit(np.random.default_rng(0).standard_normal((len(people), 4)))
-    assert open_set(vectors, np.array(people), np.arange(len(people))) is None

@@ -85,7 +85,10 @@ def test_impossible_numbers_are_refused(spec: models.EmbedderSpec, number: dict[
         (lambda d: "{", "it is not JSON"),
         (lambda d: "[" * 100_000, "it is not JSON"),
         (lambda d: [], "schema"),
-        (lambda d: {**d, "schema": "faceindex/calibration/2"}, "schema"),
+        (lambda d: {**d, "schema": "faceindex/calibration/3"}, "schema"),
+        (lambda d: {**d, "schema": "faceindex/calibration/1"}, "'known' is unknown"),
+        (lambda d: {k: v for k, v in d.items() if k != "poor"}, "'poor' is missing"),
+        (lambda d: {**d, "strangers": 1.0}, "'strangers' is 1, out of range"),
         (lambda d: {**d, "more": 1}, "'more' is unknown"),
         (lambda d: {k: v for k, v in d.items() if k != "slope"}, "'slope' is missing"),
         (lambda d: {**d, "slope": "31.5"}, "'slope' is not a number"),
@@ -113,6 +116,15 @@ def test_a_damaged_document_is_never_used(
     assert str(path) in caught.value.problem
     assert models.forget_calibration(spec.name)
     models.save_calibration(spec, MEASURED)
+
+
+def test_documents_without_the_numbers_of_identify_have_defaults(spec: models.EmbedderSpec) -> None:
+    path = models.save_calibration(spec, dataclasses.replace(MEASURED, strangers=-9.0, known=20.0, poor=3.0))
+    document = json.loads(path.read_text())
+    assert (document["schema"], document["strangers"]) == ("faceindex/calibration/2", -9.0)
+    older = {key: value for key, value in document.items() if key not in ("strangers", "known", "poor")}
+    path.write_text(json.dumps({**older, "schema": "faceindex/calibration/1"}))
+    assert models.get("embedder", spec.name).calibration == MEASURED
 
 
 def test_a_damaged_document_does_not_bring_a_replaced_calibration_back(spec: models.EmbedderSpec) -> None:

@@ -54,7 +54,7 @@ def test_models_of_other_packages_are_listed_after_built_in_ones(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install("toy_fine", clusterers={"toy-good": "toy_fine:good"})
-    assert models.names("clusterer") == ["chinese-whispers", "kmeans", "toy-good"]
+    assert models.names("clusterer") == ["album", "chinese-whispers", "kmeans", "toy-good"]
     spec = models.get("clusterer", "toy-good")
     assert spec.summary == "a toy"
     assert models.get("clusterer", "toy-good") is spec
@@ -119,7 +119,7 @@ def test_an_unreadable_list_of_entry_points_hides_only_its_own_models(
     with (tmp_path / "site/toy_garbled-1.0.dist-info/entry_points.txt").open("a") as file:
         file.write("no equals sign\n")
     install("toy_fine", clusterers={"toy-good": "toy_fine:good"})
-    assert models.names("clusterer") == ["chinese-whispers", "kmeans", "toy-good"]
+    assert models.names("clusterer") == ["album", "chinese-whispers", "kmeans", "toy-good"]
 
 
 def test_the_name_of_a_built_in_model_is_taken(install: Install) -> None:

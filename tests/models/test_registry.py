@@ -27,7 +27,7 @@ def _own_table() -> Iterator[None]:
 
 
 def test_names_lists_one_kind_in_order_of_registration() -> None:
-    assert models.names("clusterer")[:2] == ["chinese-whispers", "kmeans"]
+    assert models.names("clusterer")[:3] == ["album", "chinese-whispers", "kmeans"]
     assert "mtcnn" in models.names("detector")
     assert "dlib" in models.names("embedder")
     models.register(FAKE)
