@@ -202,13 +202,6 @@ def _without_competition(graph: Graph, groups: same_photo.PhotoGroups, copies_fr
     return replace(graph, weights=np.where(same, competed.weights, graph.weights))
 
 
-def _only_competition(graph: Graph, groups: same_photo.PhotoGroups, copies_from: float) -> Graph:
-    competed = same_photo.compete(graph, groups, copies_from)
-    rows = np.repeat(groups.of, np.diff(graph.indptr))
-    same = (rows >= 0) & (rows == groups.of[graph.indices])
-    return replace(graph, weights=np.where(same, graph.weights, competed.weights))
-
-
 def _propagation_without_groups(graph: Graph, *, seed: int = 0, groups: object = None) -> I64:
     return chinese_whispers(graph, seed=seed)
 
@@ -230,7 +223,6 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "nothing": [],
     "faces of two photos compete": [(parts, "compete", _without_competition)],
     "penalty on one photo": [
-        (parts, "compete", _only_competition),
         (parts, "chinese_whispers", _propagation_without_groups),
         (merging, "_TOGETHER", 0.0),
     ],

@@ -207,7 +207,7 @@ def modularity(problem: Problem, graph: Graph, resolution: float) -> I64:
 
 def tree(problem: Problem) -> F64:
     """Return the tree of average linkage by the distance ``1 - similarity``."""
-    from scipy.cluster.hierarchy import linkage  # type: ignore[import-untyped]
+    from scipy.cluster.hierarchy import linkage
 
     n = len(problem.album)
     rows, columns = np.triu_indices(n, 1)

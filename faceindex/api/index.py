@@ -324,6 +324,7 @@ class FaceIndex(Identifying):
             on_event=on_event,
         )
 
+
     def crop(self, face: Face | int, *, margin: float = 0.5, aligned: bool = False) -> Image:
         """Cut a face out of its photo.
 
