@@ -2,22 +2,25 @@
 
 The evidence is the log-likelihood ratio of `faceindex.models.Calibration` for the similarity of the face to
 the person: the mean of two similarities, that to their three most similar faces and that to the centroid of
-their faces. It is lower by ``0.6 ln(faces)``, because the most similar of many faces are more similar.
+their faces. It is lower by ``0.6 ln(faces)``, because the most similar of many faces are more similar: then
+the tails of strangers for 1 to 70 faces are within 1.2 nats.
 
 Strangers and known people are described by normal distributions of this evidence, in nats:
 
 ========  =======================  ==================  =====================================================
-          mean                     standard deviation  measured (``benchmarks/strangers.py``)
+          mean                     standard deviation  from
 ========  =======================  ==================  =====================================================
-stranger  `Calibration.strangers`  4.6                 on the tail from 1 % to 0.01 % of the faces of lfw/,
-                                                       compared with people of people/, lfw/ and diverse/
-                                                       with 1 to 70 faces: 4.4 to 4.7 with dlib, facenet and
-                                                       mobilefacenet
-known     `Calibration.known`,     3.8                 on the lower half of the faces of the same people, by
-          less for poor faces                          their quality: 2.7 to 4.5
+stranger  `Calibration.strangers`  4.6                 the tail from 1 % to 0.01 % of the faces of lfw/, for
+                                                       people of people/, lfw/ and diverse/ with 1 to 24
+                                                       faces: 4.2 to 5.2 with dlib, facenet, mobilefacenet
+known     `Calibration.known`,     3.8                 the lower half of known people, by quality: 2.7 to
+          less for poor faces                          4.5
 odd       half of that             6.3                 3 in 100 known faces: the old photo, the mask, the
                                                        label that is wrong
 ========  =======================  ==================  =====================================================
+
+`benchmarks/strangers.py` measures the means and the tails, and how good the answers are. All people were in
+view when the constants were chosen.
 
 Poor faces of a person are less similar to that person; poor faces of strangers are not. So the mean of known
 faces is lower by `Calibration.poor` for a quality (`faceindex.quality`) of 0.3 and below, and by a share of
@@ -36,7 +39,7 @@ Strangers of one family or ethnic group are more similar to each other than the 
 second best person is more similar than the second best of N strangers should be. All strangers count as more
 similar by half of what is above that. This is score normalisation by the nearest impostor, as in speaker
 verification (D. Sturim and D. Reynolds, "Speaker adaptive cohort selection for Tnorm", ICASSP 2005). Half was
-chosen among 0.5 to 1 on one half of the people: more of it denies too many known people.
+chosen among 0.5 to 1: more of it denies too many known people.
 """
 
 from __future__ import annotations

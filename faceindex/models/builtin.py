@@ -246,6 +246,7 @@ BUILTIN: tuple[Spec, ...] = (
             ),
             consensus=1.6,
             blurred=0.14,
+            # benchmarks/strangers.py, as are the next ones
             strangers=-10.5,
             known=12.2,
         ),
@@ -284,6 +285,7 @@ BUILTIN: tuple[Spec, ...] = (
             ),
             consensus=2.0,
             blurred=0.0,  # blurred strangers resemble each other less than sharp ones
+            # benchmarks/strangers.py, as are the next ones
             strangers=-12.0,
             known=14.5,
             poor=7.0,
@@ -330,6 +332,7 @@ BUILTIN: tuple[Spec, ...] = (
             ),
             consensus=2.0,
             blurred=0.0,  # blurred strangers resemble each other no more than sharp ones
+            # benchmarks/strangers.py, as are the next ones
             strangers=-11.0,
             known=11.5,
             poor=3.0,

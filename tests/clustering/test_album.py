@@ -32,11 +32,13 @@ def doubles(labels: I64, photos: I64) -> int:
     return len(pairs) - len(np.unique(pairs, axis=0))
 
 
-def family(seed: int, photos: int = 24) -> tuple[F32, I64, I64]:
+def family(
+    seed: int, photos: int = 24, *, within: float = 0.72, alike: float = 0.55, dimension: int = 64
+) -> tuple[F32, I64, I64]:
     """Make group photos: five of eight people who resemble each other on each; return the people too."""
     rng = np.random.default_rng(seed)
     truth = np.concatenate([rng.permutation(8)[:5] for _ in range(photos)])
-    vectors = people_of(truth, seed, within=0.72, alike=0.55, dimension=64)
+    vectors = people_of(truth, seed, within=within, alike=alike, dimension=dimension)
     return vectors, truth, np.repeat(np.arange(photos), 5)
 
 
@@ -59,6 +61,13 @@ class TestGroupPhotos:
         assert bcubed(plain, truth).f < 0.5
         apart = fit_album(vectors)  # without the evidence of photos
         assert bcubed(apart, truth).f < 0.5
+
+    @pytest.mark.parametrize("seed", [1, 3, 5])
+    def test_faces_of_one_photo_are_not_in_one_cluster_even_if_it_is_hard(self, seed: int) -> None:
+        vectors, truth, photos = family(seed, within=0.7, alike=0.5, dimension=32)
+        labels = fit_album(vectors, photos)
+        assert doubles(labels, photos) == 0
+        assert bcubed(labels, truth).f > 0.85
 
     @pytest.mark.parametrize("seed", [0, 1, 3])
     def test_people_with_many_different_photos_are_not_split(self, seed: int) -> None:
@@ -151,6 +160,16 @@ class TestJunk:
         vectors = vectors_with(similarities)
         labels = fit_album(vectors, good=np.arange(20) < 16)
         assert same_partition(labels[:16], np.repeat([0, 1], 8))
+
+    def test_two_bad_faces_need_more_evidence(self) -> None:
+        # Face 3 resembles only face 2, which belongs to the two good ones.
+        similarities = np.array(
+            [[1, 0.7, 0.5, 0.2], [0.7, 1, 0.55, 0.2], [0.5, 0.55, 1, 0.5], [0.2, 0.2, 0.5, 1]]
+        )
+        vectors = vectors_with(similarities)
+        assert fit_album(vectors).tolist() == [0, 0, 0, 0]
+        assert fit_album(vectors, good=[True, True, False, False]).tolist() == [0, 0, 0, -1]
+        assert fit_album(vectors, good=[True, True, True, False]).tolist() == [0, 0, 0, 0]
 
 
 class TestOptions:

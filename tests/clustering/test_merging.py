@@ -107,6 +107,16 @@ class TestPhotos:
         graph = compete(neighbour_graph(vectors), PhotoGroups.build(photos), COPIES)
         assert len(set(merge(vectors, labels, photos, graph).tolist())) == clusters
 
+    @pytest.mark.parametrize("sizes", [(12, 3), (3, 12)])
+    def test_they_are_weighed_by_the_smaller_cluster(self, sizes: tuple[int, int]) -> None:
+        vectors = vectors_with(blocks(*sizes, within=0.5, between=0.45))
+        labels = np.repeat([0, 1], sizes)
+        photos = np.arange(15)
+        assert len(set(merge(vectors, labels, photos).tolist())) == 1
+        photos[-3:] = photos[:3]
+        graph = compete(neighbour_graph(vectors), PhotoGroups.build(photos), COPIES)
+        assert len(set(merge(vectors, labels, photos, graph).tolist())) == 2
+
     @pytest.mark.parametrize(("weight", "clusters"), [(15.0, 1), (-10.0, 2)])
     def test_copies_do_not_count(self, weight: float, clusters: int) -> None:
         vectors, labels = two(within=0.5, between=0.45)
