@@ -68,27 +68,16 @@ def stranger_similarity(calibration: Calibration) -> float:
     return calibration.midpoint - _STRANGERS / calibration.slope
 
 
-def symmetric_graph(
-    neighbours: I32 | I64,
-    weights: F32,
-    *,
-    floor: float = 0.0,
-    rows: I64 | None = None,
-    n: int | None = None,
-) -> Graph:
+def symmetric_graph(neighbours: I32 | I64, weights: F32, *, floor: float = 0.0) -> Graph:
     """Build an undirected graph from lists of neighbours, in time linear in the number of edges.
 
     Parameters
     ----------
-    neighbours : (m, k) int32 or int64
+    neighbours : (n, k) int32 or int64
         Node numbers. -1 and the node itself are skipped.
-    weights : (m, k) float32
+    weights : (n, k) float32
     floor : float
         Edges of this weight or less are left out.
-    rows : (m,) int64, optional
-        The node that each list belongs to, ascending; None means ``0..m-1``.
-    n : int, optional
-        Number of nodes; None means m.
 
     Returns
     -------
@@ -96,11 +85,10 @@ def symmetric_graph(
         Nodes i and j have an edge if i is in the list of j or j in the list of i. Its weight is the
         greater of the two.
     """
-    rows = np.arange(len(neighbours)) if rows is None else rows
-    n = len(neighbours) if n is None else n
-    keep = (neighbours >= 0) & (weights > floor) & (neighbours != rows[:, None])
+    n = len(neighbours)
+    keep = (neighbours >= 0) & (weights > floor) & (neighbours != np.arange(n)[:, None])
     indptr = np.zeros(n + 1, np.int64)
-    indptr[rows + 1] = keep.sum(axis=1)
+    indptr[1:] = keep.sum(axis=1)
     indices = neighbours[keep].astype(np.int32, copy=False)
     return _symmetric(n, np.cumsum(indptr), indices, weights[keep].astype(np.float32, copy=False))
 
