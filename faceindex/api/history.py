@@ -23,7 +23,7 @@ __all__ = ["changes_between", "changes_since_previous", "cluster_sizes", "restor
 
 
 def changes_since_previous(reader: Reader) -> ClusterChanges:
-    """Compare the current clustering with the one before; see `grouping.IndexClustering.changes`."""
+    """Compare the current clustering with the one before; see `index_clustering.IndexClustering.changes`."""
     store = reader.store
     with store.snapshot():
         now, previous = reader.clustering(), _previous(store)
@@ -39,7 +39,7 @@ def changes_since_previous(reader: Reader) -> ClusterChanges:
 
 
 def restore_previous(reader: Reader, *, dry_run: bool) -> ClusterResult:
-    """Bring the previous clustering back; see `grouping.IndexClustering.restore`."""
+    """Bring the previous clustering back; see `index_clustering.IndexClustering.restore`."""
     store = reader.store
     changes = None
     with store.snapshot():
