@@ -95,8 +95,8 @@ def _previous(store: Store) -> PreviousClustering:
     previous = store.previous_clustering()
     if previous is None:
         raise UsageError(
-            "There are no earlier clusters: no run of `faceindex cluster` has changed those of another.",
-            "Add photos and run `faceindex cluster`; it keeps the clusters that it changes.",
+            "The index has no earlier clusters: the clusters have not changed since the first run.",
+            "Run `faceindex cluster` after adding photos, or with other options.",
         )
     return previous
 
@@ -116,7 +116,7 @@ def changes_between(
     before: Clustering | None,
     after: datetime | None,
 ) -> ClusterChanges:
-    """Compare two groupings of the faces of an index.
+    """Compare two clusterings of the faces of an index.
 
     Parameters
     ----------

@@ -258,7 +258,7 @@ class FaceIndex:
 
     @property
     def cluster(self) -> IndexClustering:
-        """Group the faces into people, as ``index.cluster()``; compare and restore earlier groups."""
+        """Group the faces into people, as ``index.cluster()``; compare and restore earlier clusters."""
         from faceindex.api.index_clustering import IndexClustering
 
         return IndexClustering(self._reader)

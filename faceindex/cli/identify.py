@@ -148,7 +148,9 @@ def _rate(text: str | None, *, strict: bool) -> float | None:
     """Read a share of strangers: a number, or a percentage."""
     if strict:
         if text is not None:
-            raise UsageError("--strict and --max-false-alarms both set the share of strangers.", "Choose one of them.")
+            raise UsageError(
+                "--strict and --max-false-alarms exclude each other.", "Choose one."
+            )
         from faceindex.evidence import STRICT_FALSE_ALARMS
 
         return STRICT_FALSE_ALARMS
@@ -160,7 +162,9 @@ def _rate(text: str | None, *, strict: bool) -> float | None:
     except ValueError:
         rate = math.nan
     if not math.isfinite(rate):
-        raise UsageError(f"--max-false-alarms is {text!r}, which is not a share.", "Write it like 1% or 0.01.")
+        raise UsageError(
+            f"--max-false-alarms is {text!r}, which is not a share.", "Write it like 1% or 0.01."
+        )
     return rate
 
 

@@ -9,7 +9,14 @@ import numpy as np
 from faceindex.metrics.scores import singletons_apart
 from faceindex.types import I64, BoolArray
 
-__all__ = ["AlbumScores", "clusters_per_person", "count_doubles", "junk_faces", "people_per_cluster", "score_album"]
+__all__ = [
+    "AlbumScores",
+    "clusters_per_person",
+    "count_doubles",
+    "junk_faces",
+    "people_per_cluster",
+    "score_album",
+]
 
 JUNK_LEAST_FACES = 3
 """A cluster with fewer faces is never junk."""
