@@ -128,7 +128,7 @@ def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: C
     vectors : (n, d) float32
     previous : Clustering
     """
-    clustered = cluster_faces(
+    grouping = cluster_faces(
         faces,
         vectors,
         method.clusterer,
@@ -139,10 +139,10 @@ def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: C
     )
     return NewClusters(
         previous.algorithm,
-        {**method.stored, **clustered.state},
+        {**method.stored, **grouping.state},
         previous.seed,
-        clustered.labels,
-        similarity_to_centroid(vectors, clustered.labels),
+        grouping.labels,
+        similarity_to_centroid(vectors, grouping.labels),
     )
 
 
@@ -196,7 +196,7 @@ def cluster_index(
     started_over = rebuild or not same
     faces = store.assignments()  # names of photos are not needed, and the writer's lock is held
     vectors = store.vectors(faces.row)
-    clustered = cluster_faces(
+    grouping = cluster_faces(
         faces,
         vectors,
         method.clusterer,
@@ -205,8 +205,8 @@ def cluster_index(
         previous=previous,
         started_over=started_over,
     )
-    labels = clustered.labels
-    stored = {**stored, **clustered.state}
+    labels = grouping.labels
+    stored = {**stored, **grouping.state}
     changes = None
     if dry_run:
         changes = changes_between(reader, faces, faces.cluster, labels, before=previous, after=None)
