@@ -148,9 +148,7 @@ def _rate(text: str | None, *, strict: bool) -> float | None:
     """Read a share of strangers: a number, or a percentage."""
     if strict:
         if text is not None:
-            raise UsageError(
-                "--strict and --max-false-alarms exclude each other.", "Choose one."
-            )
+            raise UsageError("--strict and --max-false-alarms exclude each other.", "Choose one.")
         from faceindex.evidence import STRICT_FALSE_ALARMS
 
         return STRICT_FALSE_ALARMS
