@@ -75,17 +75,17 @@ def identify(
 ) -> None:
     """Identify the people on photos.
 
-    Prints the cluster of each face and the probability that it is this person, or "unknown", and the most
-    similar faces of the index. At most 1 % of strangers are named, whatever the size of the index. The
-    similarity to a cluster is the mean over its three most similar faces; the margin is the lead over the
-    next cluster. Exit code 1 if a photo has no answer: it is unreadable, has no face, or `faceindex cluster`
-    has not run.
+    For each face, prints the cluster of the person with the probability that it is this person, or
+    "unknown". The most similar faces of the index follow. At most 1 % of strangers are named, whatever the
+    size of the index. The similarity to a cluster is the mean over its three most similar faces; the margin
+    is the lead over the next cluster. Exit code 1 if a photo has no answer: it is unreadable, has no face, or
+    `faceindex cluster` has not run.
 
     Example: faceindex identify party.jpg --save party-faces.png
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         how, files = None, []
-        asked = _Asked(neighbours, threshold, _rate(max_false_alarms, strict=strict))
+        options = _Options(neighbours, threshold, _rate(max_false_alarms, strict=strict))
         if show:
             from faceindex.cli.pictures import no_pictures, protocol
 
@@ -104,6 +104,7 @@ def identify(
                 files = numbered_files(save, list(map(_stem, queries)))
                 check_files(out, faces, files, [query.name for query in queries if _is_path(query)])
             clustered, newer = faces.clustering is not None, faces.cluster.newer_faces()
+            rate = options.max_false_alarms or FALSE_ALARMS
             if not clustered:
                 out.error(
                     "The faces have not been grouped into people yet.",
@@ -113,7 +114,7 @@ def identify(
             if not len(faces):
                 out.error("The index has no faces.", "Add photos with `faceindex index PATH...`.")
                 out.exit_code = PARTIAL
-            run = _Run(out, faces, asked, bar, absolute, how, keep=bool(files) or viewer)
+            run = _Run(out, faces, options, bar, absolute, how, keep=bool(files) or viewer)
             with contextlib.closing(run.answers(queries)) as answers:
                 if json:
                     out.array(
@@ -127,7 +128,7 @@ def identify(
                         index=str(faces.directory),
                         clustered=clustered,
                         newer_faces=newer,
-                        max_false_alarms=None if threshold is not None else asked.rate or FALSE_ALARMS,
+                        max_false_alarms=None if threshold is not None else rate,
                     )
                     out.flush()
                 else:
@@ -159,17 +160,19 @@ def _rate(text: str | None, *, strict: bool) -> float | None:
     except ValueError:
         rate = math.nan
     if not math.isfinite(rate):
-        raise UsageError(f"--max-false-alarms {text} is no rate.", "Write it like 1% or 0.01.")
+        raise UsageError(
+            f"--max-false-alarms is {text!r}, which is not a share.", "Write it like 1% or 0.01."
+        )
     return rate
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Options:
     """How to identify; parameters of `faceindex.FaceIndex.identify`."""
 
     neighbours: int
     threshold: float | None
-    rate: float | None
+    max_false_alarms: float | None
 
 
 @dataclass(slots=True)
@@ -180,7 +183,7 @@ class _Run:
     ----------
     out : Output
     faces : FaceIndex
-    asked : _Asked
+    options : _Options
     bar : IdentifyBar
     absolute : bool
         Print absolute paths.
@@ -197,7 +200,7 @@ class _Run:
 
     out: Output
     faces: FaceIndex
-    asked: _Asked
+    options: _Options
     bar: IdentifyBar
     absolute: bool
     how: str | None
@@ -251,9 +254,9 @@ class _Run:
                 should_stop = stack.enter_context(stoppable(self.out))
                 many = self.faces.identify_many(
                     photos,
-                    neighbours=self.asked.neighbours,
-                    threshold=self.asked.threshold,
-                    max_false_alarms=self.asked.rate,
+                    neighbours=self.options.neighbours,
+                    threshold=self.options.threshold,
+                    max_false_alarms=self.options.max_false_alarms,
                     on_event=on_event,
                     should_stop=should_stop,
                 )
@@ -271,9 +274,9 @@ class _Run:
         try:
             yield self.faces.identify(
                 photo,
-                neighbours=self.asked.neighbours,
-                threshold=self.asked.threshold,
-                max_false_alarms=self.asked.rate,
+                neighbours=self.options.neighbours,
+                threshold=self.options.threshold,
+                max_false_alarms=self.options.max_false_alarms,
             )
         except ImageError as error:
             yield error
