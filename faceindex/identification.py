@@ -146,7 +146,7 @@ def shown_well(clusters: I64, quality: F32) -> BoolArray:
     (n,) bool
     """
     ids, codes = np.unique(clusters, return_inverse=True)
-    good = np.bincount(codes, weights=quality > POOR_QUALITY, minlength=len(ids))
+    good = np.bincount(codes, weights=quality >= POOR_QUALITY, minlength=len(ids))
     well = (good >= _SHOWN_WELL * np.bincount(codes, minlength=len(ids))) & (ids >= 0)
     selected: BoolArray = well[codes] if well.any() else np.ones(len(clusters), bool)
     return selected

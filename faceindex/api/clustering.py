@@ -33,7 +33,7 @@ __all__ = [
 
 # The numbers of a calibration that are stored with a clustering. If they change, all faces are clustered
 # again.
-_CALIBRATION = ("slope", "midpoint", "consensus", "blurred")
+_CALIBRATION = ("slope", "midpoint")
 
 
 class Parameters(TypedDict):
