@@ -499,6 +499,10 @@ class TestSimilarityToCentroid:
                 similarities[i], vectors[i] @ centroid / np.linalg.norm(centroid), atol=1e-5
             )
 
+    def test_vectors_that_sum_to_zero_have_a_similarity(self) -> None:
+        opposite = np.array([[1, 0], [-1, 0]], np.float32)
+        assert similarity_to_centroid(opposite, np.zeros(2, np.int64)).tolist() == [0, 0]
+
     def test_faces_in_no_cluster_have_no_similarity(self) -> None:
         assert np.isnan(similarity_to_centroid(np.eye(3, dtype=np.float32), np.full(3, -1))).all()
         assert similarity_to_centroid(np.empty((0, 3), np.float32), np.empty(0, np.int64)).shape == (0,)
