@@ -46,6 +46,11 @@ in seven is good; of the clusters of one person, more than two in three."""
 _SIMILARITY_TOLERANCE = 0.0005
 
 
+# Faces are linked above the threshold. Products of identical unit vectors are 1 within a few roundings of
+# float32, so a threshold of 1 links what is above this.
+_IDENTICAL = 1 - 2e-6
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Grouping:
     """The result of `cluster_faces`.
@@ -205,6 +210,8 @@ def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
     from faceindex.clustering.graph import GRAPH_FLOOR
 
     calibration, threshold = options.calibration, options.threshold
+    if threshold is not None:
+        threshold = min(threshold, _IDENTICAL)
     if calibration is None:
         assert threshold is not None
         return threshold, threshold
