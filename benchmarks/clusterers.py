@@ -48,11 +48,11 @@ from rivals import RIVALS, Problem, Rival
 from stored import PIPELINES, commit_stored, in_half, read_stored
 
 from faceindex import FaceIndex, models
-from faceindex.clustering import Album, merging, same_photo
+from faceindex.clustering import Album, ClusterOptions, merging, same_photo
 from faceindex.clustering import album as parts
 from faceindex.clustering.chinese_whispers import chinese_whispers
-from faceindex.clustering.graph import GRAPH_FLOOR, log_odds, stranger_similarity, symmetric_graph
-from faceindex.clustering.incremental import NEIGHBOURS, good_faces
+from faceindex.clustering.graph import GRAPH_FLOOR, stranger_similarity
+from faceindex.clustering.incremental import NEIGHBOURS, evidence_graph, good_faces
 from faceindex.clustering.neighbours import near_neighbours
 from faceindex.metrics import Scores, bcubed_of_faces, count_doubles, junk_faces
 from faceindex.types import I64, BoolArray, Graph
@@ -119,8 +119,8 @@ def read_case(album: LabelledAlbum, name: str, embedder: str) -> Case:
     n = len(table)
     calibration = models.calibration_of(models.get("embedder", PIPELINES[embedder][1]))
     floor = calibration.threshold(n) + GRAPH_FLOOR / calibration.slope
-    neighbours, similarities = near_neighbours(vectors, NEIGHBOURS, floor=floor)
-    graph = symmetric_graph(neighbours, log_odds(similarities, n, calibration), floor=GRAPH_FLOOR)
+    found = near_neighbours(vectors, NEIGHBOURS, floor=floor)
+    graph = evidence_graph(*found, n, ClusterOptions(calibration=calibration))
     faces = Album(vectors, table.photo, good_faces(table.quality), graph, np.full(n, -1), n)
     known = np.array([path.startswith(COPIES) for path in paths])
     known[labelled.positions] = True
@@ -202,13 +202,6 @@ def _without_competition(graph: Graph, groups: same_photo.PhotoGroups, copies_fr
     return replace(graph, weights=np.where(same, competed.weights, graph.weights))
 
 
-def _only_competition(graph: Graph, groups: same_photo.PhotoGroups, copies_from: float) -> Graph:
-    competed = same_photo.compete(graph, groups, copies_from)
-    rows = np.repeat(groups.of, np.diff(graph.indptr))
-    same = (rows >= 0) & (rows == groups.of[graph.indices])
-    return replace(graph, weights=np.where(same, graph.weights, competed.weights))
-
-
 def _propagation_without_groups(graph: Graph, *, seed: int = 0, groups: object = None) -> I64:
     return chinese_whispers(graph, seed=seed)
 
@@ -222,7 +215,7 @@ def _each_face_alone(photos: I64) -> same_photo.PhotoGroups:
 
 def _unchanged(at: int) -> Callable[..., Any]:
     """Return a function that returns its argument at a position."""
-    return lambda *arguments: arguments[at]
+    return lambda *arguments, **_: arguments[at]
 
 
 # What is replaced in which module to leave a part of `album` out.
@@ -230,7 +223,6 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "nothing": [],
     "faces of two photos compete": [(parts, "compete", _without_competition)],
     "penalty on one photo": [
-        (parts, "compete", _only_competition),
         (parts, "chinese_whispers", _propagation_without_groups),
         (merging, "_TOGETHER", 0.0),
     ],
@@ -261,13 +253,17 @@ def left_out(part: str) -> Iterator[None]:
 
 
 def ablate(part: str, cases: list[Case]) -> dict[str, Any]:
+    """Score `album` without a part; keep only means and sums."""
     with left_out(part):
-        return {**run(RIVALS[0], cases), "clusterer": part}
+        row = run(RIVALS[0], cases)
+    del row["albums"], row["parameter"], row["value"], row["half_a_by_value"]
+    return {"without": part, **row, "clusterer": "album"}
 
 
 def show(rows: list[dict[str, Any]], *, embedders: bool) -> None:
     """Print the table: the mean over all embedders, and a line for each of them."""
-    width = max(len(row["clusterer"]) for row in rows) + 2
+    names = [row.get("without", row["clusterer"]) for row in rows]
+    width = max(map(len, names)) + 2
     columns = "".join(f"{column:>14}" for column in COLUMNS)
     more = f"{'mean':>8}{'half A':>8}{'half B':>8}{'double':>8}{'junk':>6}{'s':>8}"
     print(f"{'':{width}}{'parameter':>16}{columns}{more}")
@@ -275,10 +271,10 @@ def show(rows: list[dict[str, Any]], *, embedders: bool) -> None:
     def cells(scores: Mapping[str, float]) -> str:
         return "".join(f"{scores[column]:14.4f}" if column in scores else f"{'-':>14}" for column in COLUMNS)
 
-    for row in rows:
-        value = f"{row['parameter']} {row['value']:g}" if row["parameter"] else "-"
+    for name, row in zip(names, rows, strict=True):
+        value = f"{row['parameter']} {row['value']:g}" if row.get("parameter") else "-"
         print(
-            f"{row['clusterer']:{width}}{value:>16}{cells(row['f'])}{row['f']['all']:8.4f}{row['a']['all']:8.4f}"
+            f"{name:{width}}{value:>16}{cells(row['f'])}{row['f']['all']:8.4f}{row['a']['all']:8.4f}"
             f"{row['b']['all']:8.4f}{row['doubles']:8}{row['junk']:6}{row['seconds']:8.1f}",
             flush=True,
         )

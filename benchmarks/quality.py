@@ -31,7 +31,7 @@ import PIL.Image
 import PIL.ImageFilter
 from common import argument_parser, use_weights_beside, write_result
 from labelled import add_model_arguments, result_name
-from scipy.optimize import minimize  # type: ignore[import-untyped]
+from scipy.optimize import minimize
 
 from faceindex import models
 from faceindex.detect import Detector

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from faceindex import models
 from faceindex.clustering import Album, ClusterOptions
 from faceindex.clustering.graph import GRAPH_FLOOR, graph_from_edges, log_odds, symmetric_graph
+from faceindex.clustering.incremental import drop_small_clusters
 from faceindex.clustering.neighbours import exact_neighbours
 from faceindex.models import Calibration
 from faceindex.types import F32, I64, BoolArray, Graph
@@ -98,7 +99,10 @@ def fit_album(
     algorithm: str = "album",
     seed: int = 0,
 ) -> I64:
-    """Cluster faces by the clusterer of this name; each face on its own photo and good unless stated."""
+    """Cluster faces by the clusterer of this name; each face on its own photo and good unless stated.
+
+    Clusters of one face by `album` are dissolved, as `cluster_faces` does.
+    """
     n = len(vectors)
     is_good: BoolArray = np.ones(n, bool) if good is None else np.asarray(good, bool)
     album = Album(
@@ -113,7 +117,7 @@ def fit_album(
     labels: I64 = models.load(models.get("clusterer", algorithm), options=options).fit(album)
     assert labels.dtype == np.int64
     assert labels.shape == (n,)
-    return labels
+    return drop_small_clusters(labels, 2) if algorithm == "album" else labels
 
 
 def same_partition(a: ArrayLike, b: ArrayLike) -> bool:

@@ -24,9 +24,9 @@ from faceindex.types import F32, I64, BoolArray, Graph
 
 __all__ = ["AlbumClusterer", "without_junk"]
 
-_GOOD_SHARE = 0.5  # of the faces of a cluster that is no junk
+_GOOD_SHARE = 0.6  # of the faces of a cluster that is no junk
 _GOOD_FEW = 3  # good faces that make up for any number of bad ones
-_BOTH_BAD = 4.0  # log-odds against an edge between two faces that are not good
+_BOTH_BAD = 2.0  # log-odds against an edge between two faces that are not good
 _ROUNDS = 2
 _RUNS = 6
 _MANY = 100_000  # faces, of which more runs would take as long as a tenth of the search for neighbours
@@ -137,8 +137,8 @@ def _agreed_classes(graph: Graph, seed: int, groups: PhotoGroups) -> I64:
 def without_junk(vectors: F32, labels: I64, good: BoolArray, even: float) -> I64:
     """Dissolve the clusters of several faces that show nobody.
 
-    A cluster shows somebody if half of its faces are good, or if three or more are and resemble each other: a
-    person on a few good photos and on many blurred ones stays.
+    A cluster shows somebody if most of its faces are good, three in five, or if three or more are and
+    resemble each other: a person on a few good photos and on many blurred ones stays.
 
     Parameters
     ----------

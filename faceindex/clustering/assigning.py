@@ -123,7 +123,7 @@ def _copies(members_of, members, group, indptr, indices, competed):  # type: ign
 
 def _assign_photo(moved: I64, faces: I64, found: Candidates, starts: I64, copy_of: I64) -> None:
     """Assign the faces of one photo, in `moved`; those with the same number in `copy_of` together."""
-    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+    from scipy.optimize import linear_sum_assignment
 
     rows = np.concatenate([np.arange(starts[face], starts[face + 1]) for face in faces.tolist()])
     clusters, column = np.unique(found.cluster[rows], return_inverse=True)

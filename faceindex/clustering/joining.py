@@ -207,8 +207,12 @@ def _candidates(  # type: ignore[no-untyped-def]
             for t in range(n_touched):
                 c = touched[t]
                 number = min(top, settled[c] - (codes[i] == c))
-                mean = best[c, :number].mean() + bias
-                best[c] = floor
+                mean = 0.0
+                for k in range(number):
+                    mean += best[c, k]
+                mean = mean / number + bias
+                for k in range(top):
+                    best[c, k] = floor
                 if mean > 0.0:
                     if filling:
                         face[found], cluster[found], evidence[found] = i, c, mean

@@ -21,9 +21,9 @@ _LIKENESS = 60.0  # log-odds per unit of likeness
 _EVEN_LIKENESS = 0.82  # the likeness that is neutral
 _EVIDENCE = 1.0  # weight of the average log-odds of their pairs of faces
 _PRIOR = 1.0  # weight of the prior of one match among all clusters of several faces
-_TOGETHER = (
-    10.0  # log-odds against, per face of the smaller cluster that is on a photo with one of the larger
-)
+# Log-odds against, per face of the smaller cluster that is on a photo with one of the larger. 10 gives the
+# same clusters, but a likeness that is a little lower would merge the members of a band.
+_TOGETHER = 20.0
 
 _PAIRS = 65_536  # compared at a time, to bound memory
 
@@ -91,6 +91,8 @@ def _shared_photos(graph: Graph, groups: PhotoGroups, codes: I64, sizes: I64) ->
         Clusters; each pair in both orders, sorted by a.
     counts : (m,) float32
     """
+    if not len(groups):  # spares compiling, which takes a second in the first run
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
     one, other = _pairs_on_photos(
         groups.indptr, groups.members, graph.indptr, graph.indices, graph.weights, codes, sizes
     )

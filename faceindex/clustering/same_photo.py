@@ -179,7 +179,7 @@ def _competing(indptr, indices, weights, group, copies_from):  # type: ignore[no
             if has_copy[j]:
                 for f in range(indptr[j], indptr[j + 1]):
                     if group[indices[f]] == g and weights[f] >= copies_from:
-                        at = _find(indices, indptr[i], indptr[i + 1], indices[f])
+                        at = _find(indices, indptr[i], indptr[i + 1], np.int64(indices[f]))
                         if at >= 0:
                             rest -= np.exp(min(weights[at], np.float32(40.0)))
             others[e] = max(rest, 0.0)

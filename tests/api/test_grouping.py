@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from faceindex import ClusterChanges, FaceIndex
-from faceindex.clustering.incremental import similarity_to_centroid
+from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.errors import NotClustered, UsageError
 
 

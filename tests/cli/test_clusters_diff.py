@@ -99,9 +99,7 @@ def test_restore(merged: Path, run) -> None:
     assert json.loads(run("status", "--json").stdout)["clusters"] == 1
     result = run("cluster", "--restore")
     assert result.exit_code == 0
-    assert result.stdout.startswith(
-        "Restored: 3 clusters of 12 faces, and 0 faces in none\n(album"
-    )
+    assert result.stdout.startswith("Restored: 3 clusters of 12 faces, and 0 faces in none\n(album")
     assert json.loads(run("status", "--json").stdout)["clustering"]["algorithm"] == "album"
     assert run("cluster").stdout.startswith("3 clusters")
     document = json.loads(run("cluster", "--restore", "--json").stdout)

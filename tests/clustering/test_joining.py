@@ -7,7 +7,14 @@ import pytest
 from numpy.typing import ArrayLike
 from synthetic_faces import make_graph
 
-from faceindex.clustering.joining import MAX_BIAS, SETTLED, TOGETHER, find_candidates, join_settled
+from faceindex.clustering.joining import (
+    MAX_BIAS,
+    SETTLED,
+    TOGETHER,
+    find_candidates,
+    join_settled,
+    settled_bias,
+)
 from faceindex.clustering.same_photo import PhotoGroups
 from faceindex.types import Graph
 
@@ -133,10 +140,11 @@ def test_candidates_agree_with_the_definition(seed: int, top: int) -> None:
     graph, competed = make_graph(n, edges), make_graph(n, signs)
     movable = rng.random(n) < 0.7
     groups = PhotoGroups.build(photos)
-    found = find_candidates(codes, sizes, movable, graph, competed, groups, top=top, floor=FLOOR)
+    bias = settled_bias(sizes, n)
+    found = find_candidates(codes, sizes, movable, graph, competed, groups, top=top, floor=FLOOR, bias=bias)
 
     inside = sizes[sizes >= SETTLED].sum()
-    bias = np.clip(np.log((inside + 1) / (n - inside + 1)), 0, MAX_BIAS)
+    assert bias == pytest.approx(np.clip(np.log((inside + 1) / (n - inside + 1)), 0, MAX_BIAS))
     expected = {}
     for i in np.flatnonzero(movable).tolist():
         row = slice(graph.indptr[i], graph.indptr[i + 1])
