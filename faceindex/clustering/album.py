@@ -68,7 +68,9 @@ class AlbumClusterer:
             return chinese_whispers(album.graph, seed=self.options.seed)
         prior = prior_log_odds(album.size, self.options)
         identical = calibration.slope * (IDENTICAL - calibration.midpoint) + prior
-        first = first_copies(album.graph, identical)
+        first = first_copies(
+            album.graph, max(identical, 1e-9)
+        )  # with a threshold of 1, copies must be linked
         copies = len(first) - int((first == np.arange(len(first))).sum())
         if not copies:
             return self._fit(album, album.graph, calibration)

@@ -1,7 +1,7 @@
 """Cluster each picture of a face once: copies of a photo in several folders are no further evidence.
 
-Without this, the copies of a face fill its list of neighbours, a cluster of copies is so similar inside that no
-other photo of the person resembles it as much, and a person falls apart into one cluster per photo.
+Without this, the copies of a face fill its list of neighbours, and a cluster of copies is so similar inside
+that no other photo of the person resembles it as much. Then a person falls apart into one cluster per photo.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def first_copies(graph: Graph, least: float) -> I64:
     edges = np.flatnonzero(graph.weights >= least)
     if not len(edges):
         return itself
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
-    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
 
     rows = np.searchsorted(graph.indptr, edges, side="right") - 1
     links = csr_matrix((np.ones(len(edges), bool), (rows, graph.indices[edges])), shape=(n, n))
