@@ -237,7 +237,7 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "second round of merges and joins": [(parts, "_ROUNDS", 1)],
     "assignment of shared photos": [(parts, "assign_shared_photos", _unchanged(0))],
     "junk dissolved": [(parts, "without_junk", _unchanged(1))],
-    "doubt of bad pairs": [(parts, "_doubt_bad_pairs", _unchanged(0))],
+    "doubt of poor pairs": [(parts, "_doubt_poor_pairs", _unchanged(0))],
     "likeness, in merges": [(merging, "_LIKENESS", 0.0)],
     "evidence and prior, in merges": [(merging, "_EVIDENCE", 0.0), (merging, "_PRIOR", 0.0)],
 }

@@ -180,8 +180,10 @@ def cluster_whole(vectors: F32, photos: I64, sharpness: F32, quality: F32, spec:
     )
     options = ClusterOptions(calibration=spec.calibration)
     clusterer = models.load(models.get("clusterer", "album"), options=options)
-    grouping = cluster_faces(table, vectors, clusterer, options, min_size=2, previous=None, started_over=True)
-    return grouping.labels
+    clustered = cluster_faces(
+        table, vectors, clusterer, options, min_size=2, previous=None, started_over=True
+    )
+    return clustered.labels
 
 
 def clusters_and_false_faces(recogniser: Recogniser, quick: bool) -> dict[str, object]:

@@ -1,9 +1,9 @@
-"""Evidence that a face shows a person, and what it is worth: a probability, and a rate of false alarms.
+"""Evidence that a face shows a person, and its probability and rate of false alarms.
 
 The evidence is the log-likelihood ratio of `faceindex.models.Calibration` for the similarity of the face to
-the person: the mean of two similarities, that to their three most similar faces and that to the centroid of
-their faces. It is lower by ``0.6 ln(faces)``, because the most similar of many faces are more similar: then
-the tails of strangers for 1 to 70 faces are within 1.2 nats.
+the person. This similarity is the mean of that to the person's three most similar faces and that to the
+centroid of the person's faces. The most similar of many faces are more similar, so the evidence is lower by
+``0.6 ln(faces)``: then the tails of strangers for 1 to 70 faces are within 1.2 nats.
 
 Strangers and known people are described by normal distributions of this evidence, in nats:
 
@@ -23,23 +23,25 @@ odd       half of that             6.3                 3 in 100 known faces: the
 view when the constants were chosen.
 
 Poor faces of a person are less similar to that person; poor faces of strangers are not. So the mean of known
-faces is lower by `Calibration.poor` for a quality (`faceindex.quality`) of 0.3 and below, and by a share of
-that up to a quality of 1.
+faces is lower by `Calibration.poor` for a quality of up to `faceindex.quality.POOR_QUALITY`, and by a part of
+that for one of up to 1.
 
 A stranger is compared with N people, each of whom may cause one N-th of the false alarms. So the false alarm
-rate of an evidence is ``1 - (1 - Q(z))^N``: the similarity of the most similar person grows with the
+rate of some evidence is ``1 - (1 - Q(z))^N``: the similarity of the most similar person grows with the
 logarithm of N (E. J. Gumbel, "Statistics of Extremes", 1958). The probability follows from Bayes' rule with
-even odds that the face is of anybody known: ``L1 / (N + L1 + L2)``, with the likelihood ratios of the best
-person and of the second best, who may be the right one too. A person with many faces is on more photos than
-one with two. So N is the sum of the square roots of the numbers of faces, divided by the square root of that
-person's; if all have the same number, it is the number of people. (Weighted error rates: C. Genovese,
-K. Roeder, L. Wasserman, "False discovery control with p-value weighting", Biometrika 93, 2006.)
+even odds that the face shows anybody known: ``L1 / (N + L1 + L2)``, with the likelihood ratios of the best
+person and of the second best, who may be the right one too.
 
-Strangers of one family or ethnic group are more similar to each other than the calibration says. Then the
-second best person is more similar than the second best of N strangers should be. All strangers count as more
-similar by half of what is above that. This is score normalisation by the nearest impostor, as in speaker
-verification (D. Sturim and D. Reynolds, "Speaker adaptive cohort selection for Tnorm", ICASSP 2005). Half was
-chosen among 0.5 to 1: more of it denies too many known people.
+A person with many faces is on more photos than one with two, and is more often the right one. So N differs by
+person: it is the sum of the square roots of the numbers of faces of all people, divided by the square root of
+this person's number. If all have the same number, it is the number of people. (Weighted error rates:
+C. Genovese, K. Roeder, L. Wasserman, "False discovery control with p-value weighting", Biometrika 93, 2006.)
+
+Strangers of one family or ethnic group are more similar to each other than those of the calibration. Then the
+second best person has more evidence than is expected of the second best of N strangers. Half of the
+difference is added to the mean of strangers. This is score normalisation by the nearest impostor, as in
+speaker verification (D. Sturim and D. Reynolds, "Speaker adaptive cohort selection for Tnorm", ICASSP 2005).
+Half was chosen among 0.5 to 1: with more of it, too many known people are not named.
 """
 
 from __future__ import annotations
@@ -51,11 +53,11 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from faceindex.models.spec import Calibration
+from faceindex.quality import POOR_QUALITY
 from faceindex.types import F32, F64, BoolArray
 
 __all__ = [
     "FALSE_ALARMS",
-    "POOR_QUALITY",
     "SPREAD",
     "STRICT_FALSE_ALARMS",
     "Confidence",
@@ -80,9 +82,6 @@ STRICT_FALSE_ALARMS: Final = 0.001
 SPREAD: Final = 4.6
 """Standard deviation of the evidence from strangers, in nats."""
 
-POOR_QUALITY: Final = 0.3
-"""Quality of a face from which down `Calibration.poor` applies as a whole."""
-
 _GAIN = 0.6  # nats by which the evidence grows with the logarithm of the faces of a person
 _MOST_FACES = 100  # up to here that is measured
 _SPREAD_KNOWN = 3.8
@@ -94,7 +93,7 @@ _LOWEST, _HIGHEST = -100.0, 200.0  # evidence in nats, between which the needed 
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """What the evidence for the best person is worth.
+    """The odds that faces show the person with the most evidence.
 
     Attributes
     ----------
@@ -103,7 +102,7 @@ class Odds:
     false_alarm : (m,) float64
         Share of strangers with at least this evidence for any person; 0..1.
     log_odds : (m,) float64
-        Of `probability`, where that is too close to 0 or 1 to tell.
+        Of `probability`; also orders answers whose probability rounds to 0 or 1.
     """
 
     probability: F64
@@ -143,7 +142,7 @@ class Ranking:
     best, second : (m,) float64
         Evidence for the best person and for the second best, in nats; -inf for nobody.
     best_of, second_of : (m,) float64
-        How many people like this one there are: N in the text above, from `rivals`.
+        N of these two people, as in the text above, from `rivals`.
     people : int
         Number of people that were compared, 1 or more.
     """
@@ -156,12 +155,12 @@ class Ranking:
 
 
 def rivals(faces: F64, everybody: F64) -> F64:
-    """Return how many people as frequent as some there are, (k,).
+    """Return N of some people, (k,), as in the text above.
 
     Parameters
     ----------
     faces : (k,) float64
-        Numbers of their faces, 1 and more.
+        Numbers of faces of these people, 1 and more.
     everybody : (n,) float64
         Numbers of faces of all people, including these.
     """
@@ -170,7 +169,7 @@ def rivals(faces: F64, everybody: F64) -> F64:
 
 
 def odds(ranking: Ranking, calibration: Calibration, quality: F32 | F64 | None = None) -> Odds:
-    """Compute what the evidence for the best person is worth.
+    """Compute the odds that faces show the person with the most evidence.
 
     Parameters
     ----------
@@ -197,16 +196,19 @@ def odds(ranking: Ranking, calibration: Calibration, quality: F32 | F64 | None =
 
 
 def least_probability(false_alarms: float) -> float:
-    """Return the least probability of a name: 80 % for 1 % of false alarms, 98 % for 0.1 %; at least 50 %."""
+    """Return the least probability of a person who is named: 80 % for 1 % of false alarms, 98 % for 0.1 %.
+
+    It is at least 50 %.
+    """
     return max(0.5, 1 - 20 * false_alarms)
 
 
 def is_named(found: Odds, false_alarms: float = FALSE_ALARMS) -> BoolArray:
     """Return where the best person may be named.
 
-    The false alarm rate must be low enough, and the probability high enough (`least_probability`): where
-    strangers are hardly ever similar, a face that is as similar as the most similar of them is more
-    often a stranger than known.
+    The rate of false alarms must be low enough, and the probability high enough (`least_probability`). The
+    second condition matters where strangers are hardly ever similar. There, a face that is as similar as the
+    most similar strangers is still more often a stranger than known.
 
     Parameters
     ----------
@@ -226,7 +228,7 @@ def is_named(found: Odds, false_alarms: float = FALSE_ALARMS) -> BoolArray:
 
 
 def confidence(probability: float, *, named: bool) -> Confidence:
-    """Return the word for an answer: certain from 99 % on; doubtful if it is not named, but has 50 %."""
+    """Return the word for an answer: certain from 99 % on; doubtful from 50 % on if it is not named."""
     if named:
         return "certain" if probability >= _CERTAIN else "likely"
     return "doubtful" if probability >= 0.5 else "unknown"
@@ -252,7 +254,7 @@ def needed_evidence(
 
 
 def _shift(second: F64, people: int, calibration: Calibration) -> F64:
-    """Return by how much strangers are more similar than the calibration says, in nats."""
+    """Return by how much more evidence strangers have than those of the calibration, in nats."""
     if people < 2:
         return np.zeros(len(second))
     expected = calibration.strangers + SPREAD * _expected_maximum(people - 1)

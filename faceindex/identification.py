@@ -1,4 +1,4 @@
-"""Find the person that a query face shows: search its nearest faces, then weigh their clusters."""
+"""Find the person that a query face shows: search its nearest faces, then compare their clusters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from faceindex.evidence import (
     FALSE_ALARMS,
-    POOR_QUALITY,
     Confidence,
     Ranking,
     confidence,
@@ -22,6 +21,7 @@ from faceindex.evidence import (
     rivals,
 )
 from faceindex.models.spec import Calibration
+from faceindex.quality import POOR_QUALITY
 from faceindex.types import F32, F64, I64, BoolArray
 
 __all__ = ["Judge", "Match", "Representatives", "identify", "shown_well"]
@@ -62,7 +62,7 @@ class Match:
     probability : float
         That the face shows the person of `nearest_cluster`; NaN if it is None, or without a `Judge`.
     false_alarm : float
-        Share of strangers for whom the evidence would be as good; NaN like `probability`.
+        Share of strangers whose best cluster has at least as much evidence; NaN like `probability`.
     confidence : {"certain", "likely", "doubtful", "unknown"} or None
         None without a `Judge`.
     """
@@ -81,7 +81,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What decides whether a face shows the person of a cluster.
+    """The calibration and the rate of false alarms by which people are named.
 
     Attributes
     ----------
@@ -135,9 +135,9 @@ class Representatives:
 def shown_well(clusters: I64, quality: F32) -> BoolArray:
     """Select the faces of clusters that can be identified: at least a quarter of their faces are not poor.
 
-    Blurred faces, backs of heads and hands resemble each other. What is left of them in a cluster is nobody,
-    but every poor face is similar to it: in clusters of 1,000 photos of celebrities, 271 of 988 bystanders
-    of lfw/ were. If no cluster has enough faces that are not poor, all are selected.
+    Blurred faces, backs of heads and hands resemble each other. A cluster of these shows nobody, and every
+    poor face is similar to it: in an index of 1,000 photos of celebrities, such clusters were the best match
+    of 271 of 988 bystanders of lfw/. If no cluster has enough faces that are not poor, all are selected.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def identify(
     faces, clusters : (n,) int64
         Live face ids in ascending order, and the cluster of each (-1 for none).
     threshold : float, optional
-        Least similarity of a cluster that is named. None leaves that to the judge.
+        Least similarity of a cluster that is named. None means that the evidence decides, by the judge.
     judge : Judge, optional
         None gives no probabilities; then `threshold` is needed.
     quality : (m,) float32, optional
@@ -351,7 +351,7 @@ class _People:
         self._counts = np.fromiter(representatives.counts.values(), np.float64)
 
     def rivals(self, clusters: list[int]) -> F64:
-        """Return how many clusters as frequent as some there are, (k,)."""
+        """Return N of some clusters (`faceindex.evidence.rivals`), (k,)."""
         counts = self._representatives.counts
         return rivals(np.array([counts[cluster] for cluster in clusters], np.float64), self._counts)
 

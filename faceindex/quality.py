@@ -35,7 +35,20 @@ import numpy as np
 from faceindex.models.spec import DetectorSpec, EmbedderSpec
 from faceindex.types import F32, I64
 
-__all__ = ["FAULTS", "WITHOUT_NORM", "WITH_NORM", "Weights", "faults_of_faces", "quality_of_faces"]
+__all__ = [
+    "FAULTS",
+    "POOR_QUALITY",
+    "WITHOUT_NORM",
+    "WITH_NORM",
+    "Weights",
+    "faults_of_faces",
+    "quality_of_faces",
+]
+
+POOR_QUALITY = 0.3
+"""Quality up to which a face is poor: it hardly shows who it is. Of the clusters of blurred, cut-off and
+false faces on shared/data (people/, lfw/, nobody/, art/), at most one face in seven is better; of the
+clusters of one person, more than two in three."""
 
 FAULTS = ("small", "blurred", "turned", "nodded", "cut", "doubtful", "weak")
 

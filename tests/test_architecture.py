@@ -50,11 +50,11 @@ LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 SIBLINGS = {"detect", "embed", "store"}
 """Rooms on different lines that never import each other; `recognition` and `pipeline` connect them."""
 
-ARRAYS = {"compiled", "cores", "errors", "evidence", "models", "types"}
+ARRAYS = {"compiled", "cores", "errors", "evidence", "models", "quality", "types"}
 """Rooms that use neither the store nor photos nor networks."""
 
 MAY_IMPORT = {
-    "evidence": {"models", "types"},
+    "evidence": {"models", "quality", "types"},
     "identification": ARRAYS,
     "metrics": ARRAYS,
     "clustering": ARRAYS | {"store.records"},

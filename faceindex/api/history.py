@@ -23,7 +23,7 @@ __all__ = ["changes_between", "changes_since_previous", "cluster_sizes", "restor
 
 
 def changes_since_previous(reader: Reader) -> ClusterChanges:
-    """Compare the current clustering with the one before; see `grouping.IndexClustering.changes`."""
+    """Compare the current clustering with the one before; see `index_clustering.IndexClustering.changes`."""
     store = reader.store
     with store.snapshot():
         now, previous = reader.clustering(), _previous(store)
@@ -39,7 +39,7 @@ def changes_since_previous(reader: Reader) -> ClusterChanges:
 
 
 def restore_previous(reader: Reader, *, dry_run: bool) -> ClusterResult:
-    """Bring the previous clustering back; see `grouping.IndexClustering.restore`."""
+    """Bring the previous clustering back; see `index_clustering.IndexClustering.restore`."""
     store = reader.store
     changes = None
     with store.snapshot():
@@ -95,8 +95,8 @@ def _previous(store: Store) -> PreviousClustering:
     previous = store.previous_clustering()
     if previous is None:
         raise UsageError(
-            "There are no earlier clusters: no run of `faceindex cluster` has changed those of another.",
-            "Add photos and run `faceindex cluster`; it keeps the clusters that it changes.",
+            "The index has no earlier clusters: the clusters have not changed since the first run.",
+            "Run `faceindex cluster` after adding photos, or with other options.",
         )
     return previous
 
@@ -116,7 +116,7 @@ def changes_between(
     before: Clustering | None,
     after: datetime | None,
 ) -> ClusterChanges:
-    """Compare two groupings of the faces of an index.
+    """Compare two clusterings of the faces of an index.
 
     Parameters
     ----------

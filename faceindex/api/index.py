@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
-from faceindex.api.identifying import Identifying
 from faceindex.api.opening import create_store, open_matching_store, open_store, with_min_face
 from faceindex.api.reader import Reader
 from faceindex.pipeline import Event, Summary, ignore_event, index_photos
@@ -18,21 +17,22 @@ if TYPE_CHECKING:
 
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
-    from faceindex.api.grouping import IndexClustering
+    from faceindex.api.index_clustering import IndexClustering
     from faceindex.api.migration import IndexMigration
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
-    from faceindex.api.results import Cluster, Face, IndexPlan
+    from faceindex.api.results import Cluster, Face, Identification, IndexPlan
     from faceindex.api.sheets import ContactSheets
     from faceindex.errors import FaceIndexError
+    from faceindex.images.inputs import PhotoInput
     from faceindex.locks import Holder
     from faceindex.recognition import Recogniser
-    from faceindex.types import F32, Image
+    from faceindex.types import F32, Faces, Image
 
 __all__ = ["FaceIndex"]
 
 
-class FaceIndex(Identifying):
+class FaceIndex:
     """An index of the faces in folders of photos, and a context manager.
 
     Open it with `open`, `create` or `open_or_create`. ``len(index)`` is the number of faces; iterating yields
@@ -258,8 +258,8 @@ class FaceIndex(Identifying):
 
     @property
     def cluster(self) -> IndexClustering:
-        """Group the faces into people, as ``index.cluster()``; compare and restore earlier groups."""
-        from faceindex.api.grouping import IndexClustering
+        """Group the faces into people, as ``index.cluster()``; compare and restore earlier clusters."""
+        from faceindex.api.index_clustering import IndexClustering
 
         return IndexClustering(self._reader)
 
@@ -324,6 +324,84 @@ class FaceIndex(Identifying):
             on_event=on_event,
         )
 
+    @overload
+    def identify(  # type: ignore[overload-overlap]  # a str is a path, not an iterable
+        self,
+        photo: PhotoInput,
+        *,
+        neighbours: int = 5,
+        threshold: float | None = None,
+        max_false_alarms: float | None = None,
+    ) -> Identification: ...
+
+    @overload
+    def identify(
+        self,
+        photo: Iterable[PhotoInput],
+        *,
+        neighbours: int = 5,
+        threshold: float | None = None,
+        max_false_alarms: float | None = None,
+    ) -> list[Identification]: ...
+
+    def identify(
+        self,
+        photo: PhotoInput | Iterable[PhotoInput],
+        *,
+        neighbours: int = 5,
+        threshold: float | None = None,
+        max_false_alarms: float | None = None,
+    ) -> Identification | list[Identification]:
+        """Identify the people on a photo, which need not be in the index.
+
+        Parameters
+        ----------
+        photo : path-like, bytes, (h, w, 3) uint8 array, PIL image, or iterable of these
+            Arrays are RGB and upright. Photos of an iterable are processed in batches, as by `add`.
+        neighbours : int
+            Number of most similar faces to return for each face.
+        threshold : float, optional
+            Name the best person from this similarity on, instead of by the probability.
+        max_false_alarms : float, optional
+            Share of strangers that may be named, whatever the size of the index; None means 0.01.
+
+        Returns
+        -------
+        Identification or list of Identification
+            Without faces if none was found. If `cluster` has not run, `nearest_cluster` is None and the
+            most similar faces are returned. A photo of an iterable that cannot be read has its `error` set.
+
+        Raises `ImageError` if a single photo cannot be read, and `UsageError` if it is none of these types.
+        """
+        from faceindex.api.queries import IdentifyOptions
+
+        options = IdentifyOptions(neighbours, threshold, max_false_alarms)
+        return self._get_queries().identify(photo, options)
+
+    def identify_many(
+        self,
+        photos: Iterable[PhotoInput],
+        *,
+        neighbours: int = 5,
+        threshold: float | None = None,
+        max_false_alarms: float | None = None,
+        on_event: Callable[[Event], None] = ignore_event,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Generator[Identification, None, None]:
+        """Identify any number of photos: yield the answers in the order of the photos, each once it is ready.
+
+        Photos are taken from the iterable as they are needed, and memory is bounded by a few batches. Unlike
+        `identify`, it calls `on_event` with `Loading` and `Loaded` if the models must be loaded, and
+        `should_stop` between photos: once that returns True, only the photos in work are still answered.
+        """
+        from faceindex.api.queries import IdentifyOptions
+
+        options = IdentifyOptions(neighbours, threshold, max_false_alarms)
+        return self._get_queries().identify_many(photos, options, on_event, should_stop)
+
+    def embed(self, photo: PhotoInput) -> Faces:
+        """Detect and embed the faces on one photo, of any type that `identify` takes; stores nothing."""
+        return self._get_queries().recogniser().embed(photo)
 
     def crop(self, face: Face | int, *, margin: float = 0.5, aligned: bool = False) -> Image:
         """Cut a face out of its photo.

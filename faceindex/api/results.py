@@ -172,7 +172,7 @@ class IdentifiedFace(_Result):
     turn : int
         0, 90, 180 or 270: degrees by which the photo must be turned clockwise for the face to be upright.
     cluster : int or None
-        The cluster of the person; None if nobody is named: a stranger, or too doubtful.
+        The cluster of the person; None if nobody is named, because the person is doubtful or unknown.
     nearest_cluster : int or None
         The best cluster, named or not; None if the faces are not clustered.
     similarity : float
@@ -185,7 +185,7 @@ class IdentifiedFace(_Result):
         That the face shows the person of `nearest_cluster`, 0..1; see `faceindex.evidence`. NaN if that is
         None, or if the embedder is not calibrated.
     false_alarm : float
-        Share of strangers for whom the best cluster is as good, 0..1; NaN like `probability`.
+        Share of strangers whose best cluster has at least as much evidence, 0..1; NaN like `probability`.
     confidence : {"certain", "likely", "doubtful", "unknown"} or None
         The answer in a word. *Certain* (99 % and more) and *likely* people are named; *doubtful* ones have
         50 % and more, but are not named. None if the embedder is not calibrated. A constant threshold does

@@ -80,7 +80,7 @@ def cluster(
         typer.Option(
             "--restore",
             help="Bring back the clusters before the last change, which `faceindex clusters diff` shows. "
-            "Another --restore undoes that.",
+            "A second --restore undoes the first.",
         ),
     ] = False,
     absolute: AbsoluteFlag = False,
@@ -93,16 +93,16 @@ def cluster(
     """Group the faces of the index into people.
 
     Each cluster has a number, which it keeps when you add photos and run this again. The clusters before
-    the last change are kept too: `faceindex clusters diff` compares, --restore brings them back. Exit code 1
-    if there are no clusters.
+    the last change are kept too: `faceindex clusters diff` compares the two, --restore brings the earlier
+    ones back. Exit code 1 if there are no clusters.
 
     Example: faceindex cluster
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         if restore and (algorithm != _ALGORITHM or seed or rebuild or {k, threshold, min_size} != {None}):
             raise UsageError(
-                "--restore brings back clusters as they were, with their options.",
-                "Leave out the other options of the clustering.",
+                "--restore brings the earlier clusters back with their own options.",
+                "Leave out --algorithm, --k, --threshold, --min-size, --seed and --rebuild.",
             )
         from faceindex.api import FaceIndex
 

@@ -292,9 +292,7 @@ def _point_name(point: OperatingPoint) -> str:
 def print_sweep(out: Output, curve: Sweep, people: int) -> None:
     """Print the scores at each threshold, the best one marked."""
     out.answer()
-    out.answer(
-        out.styled(f"Clusters by constant threshold ({count(people, 'person', 'people')})", "bold")
-    )
+    out.answer(out.styled(f"Clusters by constant threshold ({count(people, 'person', 'people')})", "bold"))
     best = curve.best
     cells = [
         (*_sweep_cells(f"{point.threshold:.4f}", point.scores), "best" if point is best else "")

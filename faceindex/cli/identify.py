@@ -75,11 +75,11 @@ def identify(
 ) -> None:
     """Identify the people on photos.
 
-    Prints the cluster of each face and the probability that it is this person, or "unknown", and the most
-    similar faces of the index. At most 1 % of strangers are named, whatever the size of the index. The
-    similarity to a cluster is the mean over its three most similar faces; the margin is the lead over the
-    next cluster. Exit code 1 if a photo has no answer: it is unreadable, has no face, or `faceindex cluster`
-    has not run.
+    For each face, prints the cluster of the person with the probability that it is this person, or
+    "unknown". The most similar faces of the index follow. At most 1 % of strangers are named, whatever the
+    size of the index. The similarity to a cluster is the mean over its three most similar faces; the margin
+    is the lead over the next cluster. Exit code 1 if a photo has no answer: it is unreadable, has no face, or
+    `faceindex cluster` has not run.
 
     Example: faceindex identify party.jpg --save party-faces.png
     """
@@ -87,7 +87,7 @@ def identify(
         how, files = None, []
         if strict and threshold is not None:
             raise UsageError("--strict and --threshold exclude each other.", "Choose one.")
-        asked = _Asked(neighbours, threshold, _rate(max_false_alarms, strict=strict))
+        options = _Options(neighbours, threshold, _rate(max_false_alarms, strict=strict))
         if show:
             from faceindex.cli.pictures import no_pictures, protocol
 
@@ -106,6 +106,7 @@ def identify(
                 files = numbered_files(save, list(map(_stem, queries)))
                 check_files(out, faces, files, [query.name for query in queries if _is_path(query)])
             clustered, newer = faces.clustering is not None, faces.cluster.newer_faces()
+            rate = options.max_false_alarms or FALSE_ALARMS
             if not clustered:
                 out.error(
                     "The faces have not been grouped into people yet.",
@@ -115,7 +116,7 @@ def identify(
             if not len(faces):
                 out.error("The index has no faces.", "Add photos with `faceindex index PATH...`.")
                 out.exit_code = PARTIAL
-            run = _Run(out, faces, asked, bar, absolute, how, keep=bool(files) or viewer)
+            run = _Run(out, faces, options, bar, absolute, how, keep=bool(files) or viewer)
             with contextlib.closing(run.answers(queries)) as answers:
                 if json:
                     out.array(
@@ -129,7 +130,7 @@ def identify(
                         index=str(faces.directory),
                         clustered=clustered,
                         newer_faces=newer,
-                        max_false_alarms=None if threshold is not None else asked.rate or FALSE_ALARMS,
+                        max_false_alarms=None if threshold is not None else rate,
                     )
                     out.flush()
                 else:
@@ -161,17 +162,19 @@ def _rate(text: str | None, *, strict: bool) -> float | None:
     except ValueError:
         rate = math.nan
     if not math.isfinite(rate):
-        raise UsageError(f"--max-false-alarms {text} is no rate.", "Write it like 1% or 0.01.")
+        raise UsageError(
+            f"--max-false-alarms is {text!r}, which is not a share.", "Write it like 1% or 0.01."
+        )
     return rate
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Options:
     """How to identify; parameters of `faceindex.FaceIndex.identify`."""
 
     neighbours: int
     threshold: float | None
-    rate: float | None
+    max_false_alarms: float | None
 
 
 @dataclass(slots=True)
@@ -182,7 +185,7 @@ class _Run:
     ----------
     out : Output
     faces : FaceIndex
-    asked : _Asked
+    options : _Options
     bar : IdentifyBar
     absolute : bool
         Print absolute paths.
@@ -199,7 +202,7 @@ class _Run:
 
     out: Output
     faces: FaceIndex
-    asked: _Asked
+    options: _Options
     bar: IdentifyBar
     absolute: bool
     how: str | None
@@ -253,9 +256,9 @@ class _Run:
                 should_stop = stack.enter_context(stoppable(self.out))
                 many = self.faces.identify_many(
                     photos,
-                    neighbours=self.asked.neighbours,
-                    threshold=self.asked.threshold,
-                    max_false_alarms=self.asked.rate,
+                    neighbours=self.options.neighbours,
+                    threshold=self.options.threshold,
+                    max_false_alarms=self.options.max_false_alarms,
                     on_event=on_event,
                     should_stop=should_stop,
                 )
@@ -273,9 +276,9 @@ class _Run:
         try:
             yield self.faces.identify(
                 photo,
-                neighbours=self.asked.neighbours,
-                threshold=self.asked.threshold,
-                max_false_alarms=self.asked.rate,
+                neighbours=self.options.neighbours,
+                threshold=self.options.threshold,
+                max_false_alarms=self.options.max_false_alarms,
             )
         except ImageError as error:
             yield error

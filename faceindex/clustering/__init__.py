@@ -44,18 +44,19 @@ class Album:
     photos : (n,) int64
         The photo of each face; any numbers.
     good : (n,) bool
-        Whether each face is good enough to show who it is, see `faceindex.clustering.incremental.good_faces`.
+        Whether each face shows well who it is (`faceindex.clustering.incremental.good_faces`). The others are
+        poor.
     graph : Graph or None
         Neighbour graph of the faces; None unless ``spec.needs`` is ``"graph"``. Its weights are log-odds that
         two faces show one person (`faceindex.clustering.graph.log_odds`). If the embedder has no calibration,
         they are similarities minus `ClusterOptions.threshold`.
     previous : (n,) int64
-        Cluster of each face before, -1 for none. It does not bind: a clusterer may start from it to be
-        faster.
+        Cluster of each face in the previous clustering, -1 for none. A clusterer may start from it to be
+        faster, but need not keep it.
     size : int
-        Number of faces of the whole index, of which these may be a part. Priors depend on it.
+        Number of faces of the whole index; these may be a part of it. Priors depend on it.
     elsewhere : (k,) int64 or None
-        Sizes of the clusters of the other part; None if there is none.
+        Sizes of the clusters in the rest of the index; None if these are all faces.
     """
 
     vectors: F32

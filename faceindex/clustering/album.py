@@ -24,9 +24,10 @@ from faceindex.types import F32, I64, BoolArray, Graph
 
 __all__ = ["AlbumClusterer", "without_junk"]
 
+# Chosen on one half of the people of shared/data: `benchmarks/clusterers.py` leaves out each step.
 _GOOD_SHARE = 0.6  # of the faces of a cluster that is no junk
-_GOOD_FEW = 3  # good faces that make up for any number of bad ones
-_BOTH_BAD = 2.0  # log-odds against an edge between two faces that are not good
+_GOOD_FEW = 3  # good faces that make up for any number of poor ones
+_BOTH_POOR = 2.0  # log-odds against an edge between two poor faces
 _ROUNDS = 2
 _RUNS = 6
 _MANY = 100_000  # faces, of which more runs would take as long as a tenth of the search for neighbours
@@ -39,17 +40,17 @@ class AlbumClusterer:
     Copies of a face are clustered as one face, so that a photo in several folders counts once
     (`faceindex.clustering.copies`).
 
-    1. The faces of two photos compete for each other, and faces of one photo are kept apart unless they are
-       copies (`faceindex.clustering.same_photo`).
-    2. Chinese Whispers over the edges of positive weight, several times. Faces are in one cluster if all runs
-    agree.
-       Where the links between two people are nearly as strong as those within, single runs differ. The prior
-       is one match among all faces, which suits strangers; people who are on many photos end up in several
-       clusters.
-    3. Such clusters are merged (`merge_clusters`), and single faces join them (`join_settled`); twice.
+    1. The faces of a photo compete for each face of another photo, and faces of one photo are kept apart
+       unless they are copies (`faceindex.clustering.same_photo`).
+    2. Chinese Whispers runs several times over the edges of positive weight, each time in another order.
+       Faces that are together in every run form a cluster: where two people are linked nearly as strongly as
+       each of them is, the runs differ. The prior is one match among all faces. It suits strangers; people
+       who are on many photos end up in several clusters.
+    3. Clusters that show one person are merged (`merge_clusters`), then single faces join settled clusters
+       (`join_settled`). Both are done twice.
     4. The faces of each photo with several faces are assigned anew, together (`assign_shared_photos`).
-    5. Clusters of mostly bad faces are dissolved, unless the good ones among them resemble each other
-       (`without_junk`). Blurred, cut-off and false faces of many people resemble each other.
+    5. Junk is dissolved (`without_junk`): clusters of mostly poor faces whose good faces do not resemble each
+       other. Blurred, cut-off and false faces of many people resemble each other.
 
     Without a calibration there are no log-odds, and only step 2 remains.
     """
@@ -84,12 +85,12 @@ class AlbumClusterer:
         """Cluster an album without copies."""
         seed = self.options.seed
         groups = PhotoGroups.build(album.photos)
-        graph = _doubt_bad_pairs(all_edges, album.good)
+        graph = _doubt_poor_pairs(all_edges, album.good)
         prior = prior_log_odds(album.size, self.options)
         competed = compete(graph, groups, COPIES + prior)
         strangers = strangers_of_album(album.vectors, groups, album.good, calibration)
         clusters_elsewhere = 0 if album.elsewhere is None else int((album.elsewhere > 1).sum())
-        labels = _agreed_classes(competed, seed, groups)
+        labels = _agreed_clusters(competed, seed, groups)
         for _ in range(_ROUNDS):
             labels = merge_clusters(
                 album.vectors, labels, competed, groups, calibration, strangers, elsewhere=clusters_elsewhere
@@ -109,7 +110,7 @@ class AlbumClusterer:
 
 
 def _with_copies(labels: I64, place: I64, good: BoolArray) -> I64:
-    """Give each face the label of its first copy, at `place`; copies of a bad face alone are no cluster."""
+    """Give each face the label of its first copy, at `place`; copies of a poor face alone are no cluster."""
     alone = np.zeros(len(labels), bool)
     clustered = np.flatnonzero(labels >= 0)
     _, codes, sizes = unique_labels(labels[clustered])
@@ -121,8 +122,8 @@ def _with_copies(labels: I64, place: I64, good: BoolArray) -> I64:
     return found
 
 
-def _agreed_classes(graph: Graph, seed: int, groups: PhotoGroups) -> I64:
-    """Return the classes of nodes that are together in all of several runs, (n,) int64."""
+def _agreed_clusters(graph: Graph, seed: int, groups: PhotoGroups) -> I64:
+    """Return the clusters of nodes that are together in all of several runs, (n,) int64."""
     runs: dict[int, I64] = {}
 
     def propagate(run: int) -> None:
@@ -137,10 +138,10 @@ def _agreed_classes(graph: Graph, seed: int, groups: PhotoGroups) -> I64:
 
 
 def without_junk(vectors: F32, labels: I64, good: BoolArray, even: float) -> I64:
-    """Dissolve the clusters of several faces that show nobody.
+    """Dissolve junk: clusters of several faces that show nobody.
 
-    A cluster shows somebody if most of its faces are good, three in five, or if three or more are and
-    resemble each other: a person on a few good photos and on many blurred ones stays.
+    A cluster shows somebody if three in five of its faces are good. It also does if three or more are good
+    and resemble each other: a person on a few good photos and on many blurred ones stays.
 
     Parameters
     ----------
@@ -168,11 +169,11 @@ def without_junk(vectors: F32, labels: I64, good: BoolArray, even: float) -> I64
     return np.where(kept[codes], labels, -1)
 
 
-def _doubt_bad_pairs(graph: Graph, good: BoolArray) -> Graph:
-    """Lower the log-odds of edges between two faces that are not good."""
+def _doubt_poor_pairs(graph: Graph, good: BoolArray) -> Graph:
+    """Lower the log-odds of edges between two poor faces."""
     if good.all():
         return graph
-    bad = ~good
-    one = np.repeat(bad, np.diff(graph.indptr))
-    weights = graph.weights - np.float32(_BOTH_BAD) * (one & bad[graph.indices])
+    poor = ~good
+    one = np.repeat(poor, np.diff(graph.indptr))
+    weights = graph.weights - np.float32(_BOTH_POOR) * (one & poor[graph.indices])
     return Graph(graph.indptr, graph.indices, weights)

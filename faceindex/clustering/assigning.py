@@ -13,9 +13,9 @@ from faceindex.types import I64, Graph
 
 __all__ = ["assign_shared_photos"]
 
-_TOP = (
-    8  # most similar faces whose log-odds are averaged: more than to join, to tell people on one photo apart
-)
+# Chosen on one half of the people of shared/data, see `benchmarks/clusterers.py`. More faces are averaged
+# than in joins: that separates people on one photo better.
+_TOP = 8  # most similar faces whose log-odds are averaged
 _STAY = 0.5  # log-odds for the cluster that a face is in
 
 
@@ -24,11 +24,13 @@ def assign_shared_photos(
 ) -> I64:
     """Assign the faces of each photo with several faces to settled clusters anew, together.
 
-    Chinese Whispers decides by single links, before the clusters are known. Now they are known, and each
-    photo is assigned so that the sum of the evidence is greatest while each cluster gets at most one of its
-    faces (the assignment problem, Kuhn 1955, https://doi.org/10.1002/nav.3800020109). Copies are assigned as
-    one face. A face that is left over returns to its cluster if no other one got it, or if its evidence
-    outweighs that one: a mirror can show a person twice.
+    Chinese Whispers moves a face by its links to single faces, before there are clusters. Here the faces of a
+    photo are assigned to the finished clusters, at most one to each, so that the sum of their evidence is the
+    greatest (the assignment problem: H. W. Kuhn 1955, https://doi.org/10.1002/nav.3800020109). Copies are
+    assigned as one face.
+
+    A face that is assigned to no cluster returns to the one that it left, unless another face of the photo is
+    in that one and counts for more than the evidence (`TOGETHER`): a mirror can show a person twice.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def assign_shared_photos(
     for group in np.flatnonzero(contested).tolist():
         faces = groups.members[groups.indptr[group] : groups.indptr[group + 1]].astype(np.int64)
         _assign_photo(moved, faces, found, starts, copy_of[faces])
-    # What is left over
+    # Faces that were assigned to no cluster may return.
     for face in leaving[moved[leaving] >= len(sizes)].tolist():
         others = groups.members[groups.indptr[groups.of[face]] : groups.indptr[groups.of[face] + 1]]
         rows = slice(starts[face], starts[face + 1])

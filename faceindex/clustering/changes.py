@@ -1,4 +1,4 @@
-"""Compare two groupings of the same faces: what merged, split, moved, appeared and disappeared."""
+"""Compare two clusterings of the same faces: what merged, split, moved, is new and gone."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Renumbered(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)  # `==` of arrays is not a truth value
 class Changes:
-    """The differences of two groupings; the largest first.
+    """The differences of two clusterings; the largest clusters first.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Changes:
     gone : tuple of Part
         Old clusters that no new one continues.
     moved : (m,) int64
-        Positions of the faces that moved from one cluster to another, and not with their cluster.
+        Positions of the faces whose new cluster does not continue their old one.
     joined, left : (j,) and (l,) int64
         Positions of the faces that were in no cluster and are in one, and the reverse.
     """
@@ -95,11 +95,11 @@ class Changes:
 
 
 def compare(old: I64, new: I64) -> Changes:
-    """Compare two groupings of the same faces.
+    """Compare two clusterings of the same faces.
 
     A new cluster continues an old one if it has more than half of the old one's faces, if more than half of
-    its own faces come from there, or if the two share a face and have one id. Faces that are in a new
-    cluster which does not continue their old one have moved.
+    its own faces come from there, or if the two share a face and have the same id. A face has moved if its
+    new cluster does not continue its old one.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def compare(old: I64, new: I64) -> Changes:
         If the arrays differ in shape.
     """
     if old.shape != new.shape:
-        raise UsageError("The two groupings differ in length.", "Pass the cluster of each face in both.")
+        raise UsageError("The two clusterings differ in length.", "Pass the cluster of each face in both.")
     old_ids, old_sizes = np.unique(old[old >= 0], return_counts=True)
     new_ids, new_sizes = np.unique(new[new >= 0], return_counts=True)
     both = np.flatnonzero((old >= 0) & (new >= 0))

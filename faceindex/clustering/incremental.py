@@ -1,4 +1,4 @@
-"""Cluster the faces of an index again and again: all of them or the part that changed, with ids that stay."""
+"""Cluster the faces of an index, all of them or the part that changed, with ids that stay."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from faceindex.clustering import Album, Clusterer, ClusterOptions
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.models.spec import Calibration
+from faceindex.quality import POOR_QUALITY
 from faceindex.store.records import Assignments, Clustering
 from faceindex.types import F32, I32, I64, BoolArray, Graph
 
 __all__ = [
     "FEW_NEW",
-    "GOOD",
     "NEIGHBOURS",
     "PART_ABOVE",
-    "Grouping",
+    "ClusteredFaces",
     "cluster_faces",
     "drop_small_clusters",
     "evidence_graph",
@@ -36,11 +36,6 @@ PART_ABOVE = 20_000
 FEW_NEW = 0.1
 """Share of new faces up to which only a part of a larger index is clustered."""
 
-GOOD = 0.3
-"""Quality from which a face is good, unless half of the median of the index is less. Of the
-clusters of blurred, cut-off and false faces on shared/data (people/, lfw/, nobody/, art/), at most one face
-in seven is good; of the clusters of one person, more than two in three."""
-
 # The centroid of a large cluster hardly moves when a face joins. Similarities that change by no more than
 # this are not written again.
 _SIMILARITY_TOLERANCE = 0.0005
@@ -52,7 +47,7 @@ _IDENTICAL = 1 - 2e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Grouping:
+class ClusteredFaces:
     """The result of `cluster_faces`.
 
     Attributes
@@ -60,7 +55,7 @@ class Grouping:
     labels : (n,) int64
         Cluster ids, -1 for none.
     state : dict of str to int
-        What the next run needs, to be stored among the parameters of the clustering: ``last_face``, the
+        For the next run, to be stored among the parameters of the clustering: ``last_face``, the
         greatest face id; ``faces``, the number of faces; ``last_whole``, the greatest face id when all faces
         were clustered together.
     """
@@ -79,15 +74,16 @@ def cluster_faces(
     previous: Clustering | None,
     started_over: bool,
     earlier: I64 | None = None,
-) -> Grouping:
-    """Cluster the faces of an index. Nothing that an earlier run decided binds; only ids stay.
+) -> ClusteredFaces:
+    """Cluster the faces of an index. No face is bound to its previous cluster; only ids stay.
 
-    All faces are clustered together, as if for the first time, so an album that grew in steps has the same
+    All faces are clustered together, as if for the first time. So an album that grew in steps has the same
     clusters as one that was indexed at once. Each cluster takes the id of the previous cluster with which it
     shares most faces.
 
-    If an index has more than `PART_ABOVE` faces, and few are newer than the last run on all faces, only a
-    part is clustered again: the new faces, the clusters that they resemble, and similar faces in no cluster.
+    In an index of more than `PART_ABOVE` faces, of which at most the share `FEW_NEW` is newer than the last
+    run on all faces, only a part is clustered again: the new faces, the clusters that they resemble, and
+    similar faces in no cluster.
 
     Parameters
     ----------
@@ -111,13 +107,15 @@ def cluster_faces(
 
     Returns
     -------
-    Grouping
+    ClusteredFaces
     """
     last = int(table.face.max(initial=-1))
     before = previous.params if previous else {}
     state = {"last_face": last, "faces": len(table), "last_whole": last}
     if not started_over and (before.get("last_face"), before.get("faces")) == (last, len(table)):
-        return Grouping(table.cluster.copy(), {**state, "last_whole": _number(before, "last_whole", last)})
+        return ClusteredFaces(
+            table.cluster.copy(), {**state, "last_whole": _number(before, "last_whole", last)}
+        )
     good = good_faces(table.quality)
     part = None if started_over else _changed_part(table, vectors, clusterer, options, before)
     start = np.full(len(table), -1) if started_over else table.cluster
@@ -130,17 +128,17 @@ def cluster_faces(
         labels[part] = np.where(found >= 0, found + labels.max(initial=-1) + 1, -1)
     labels = drop_small_clusters(labels, min_size)
     next_id = previous.next_cluster_id if previous else 0
-    return Grouping(_inherit_ids(labels, table.cluster, next_id, earlier), state)
+    return ClusteredFaces(_inherit_ids(labels, table.cluster, next_id, earlier), state)
 
 
 def good_faces(quality: F32) -> BoolArray:
-    """Return whether each face is good, (n,): its quality is at least `GOOD`, or half of the median.
+    """Return whether each face is good, not poor, (n,): its quality is at least `POOR_QUALITY`.
 
-    In an archive of small or blurred faces, most faces are still good by this rule.
+    If half of the median is less, that is the limit: in an archive of small or blurred faces, most are good.
     """
     if not len(quality):
         return np.zeros(0, bool)
-    good: BoolArray = quality >= min(GOOD, float(np.median(quality)) / 2)
+    good: BoolArray = quality >= min(POOR_QUALITY, float(np.median(quality)) / 2)
     return good
 
 
@@ -211,7 +209,7 @@ def _sizes_elsewhere(clusters: I64, part: I64) -> I64:
 
 
 def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
-    """Return the similarity at which one person and two are equally probable, and that of weakest edges."""
+    """Return the similarity where one person and two are equally probable, and that of the weakest edges."""
     from faceindex.clustering.graph import GRAPH_FLOOR
 
     calibration, threshold = options.calibration, options.threshold

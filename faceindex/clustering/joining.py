@@ -1,4 +1,4 @@
-"""Let faces that are in no cluster, or in a small one, join the large clusters."""
+"""Let the faces that are in no settled cluster join one."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceindex.clustering.chinese_whispers import unique_labels
-from faceindex.clustering.same_photo import PhotoGroups
+from faceindex.clustering.same_photo import PhotoGroups, are_copies
 from faceindex.compiled import compiled
 from faceindex.types import I64, BoolArray, Graph
 
 __all__ = ["MAX_BIAS", "SETTLED", "TOGETHER", "Candidates", "find_candidates", "join_settled", "settled_bias"]
 
 SETTLED = 5
-"""Size from which a cluster is settled: other faces join it at a lower threshold."""
+"""Number of faces from which a cluster is settled: other faces join it at a lower threshold."""
 
 MAX_BIAS = 4.0
-"""Maximum of the prior log-odds that a face belongs to a settled cluster: a share of 98 %."""
+"""Greatest prior log-odds that a face belongs to a settled cluster: a share of 98 %."""
 
 TOGETHER = 5.0
 """Log-odds against a cluster, per face on the same photo that is in it."""
@@ -50,12 +50,12 @@ def join_settled(
     size: int | None = None,
     elsewhere: I64 | None = None,
 ) -> I64:
-    """Let the faces in no settled cluster join one.
+    """Let the faces that are in no settled cluster join one.
 
     The prior of the graph, one match among all faces, suits strangers and is too strict for people who are on
     many photos. Here the prior is the share of all faces that are in settled clusters. The evidence is the
-    mean of the three greatest log-odds with faces of the cluster. The strongest case is decided first, and a
-    face that joins counts against the other faces on its photo.
+    mean of the three greatest log-odds with faces of the cluster. The face with the most evidence joins
+    first. Then it counts against the other faces of its photo.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def join_settled(
     graph : Graph
         Its weights are log-odds with the prior of one match among all faces.
     competed : Graph
-        The same after `faceindex.clustering.same_photo.compete`; marks copies.
+        The same after `faceindex.clustering.same_photo.compete`, which marks copies.
     groups : PhotoGroups
     floor : float
         Log-odds of pairs without an edge.
@@ -99,12 +99,12 @@ def join_settled(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Faces, the settled clusters that they may belong to, and the evidence for it.
+    """Pairs of a face and a settled cluster that it may belong to, with the evidence for it.
 
     Attributes
     ----------
     face, cluster : (m,) int64
-        Each face at most once for each cluster; in ascending order of faces.
+        Each pair once, in ascending order of faces.
     evidence : (m,) float64
         Log-odds above 0.
     """
@@ -128,8 +128,8 @@ def find_candidates(
 ) -> Candidates:
     """Find the settled clusters that movable faces may belong to.
 
-    The evidence is the mean of the greatest log-odds with faces of the cluster; faces on the same photo do
-    not count, unless they are copies.
+    The evidence is the mean of the greatest log-odds with faces of the cluster, and the bias. Faces on the
+    same photo do not count, unless they are copies.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def find_candidates(
     graph, competed, groups, floor
         As of `join_settled`.
     top : int
-        Log-odds that are averaged; all faces of smaller clusters count.
+        Number of log-odds that are averaged. Of a smaller cluster, all faces count.
     bias : float
         Added to the evidence, as of `settled_bias`.
 
@@ -236,12 +236,7 @@ def _join_in_order(  # type: ignore[no-untyped-def]
                 j = members[q]
                 if j == i or codes[j] != cluster[p]:
                     continue
-                copies = False
-                for e in range(indptr[i], indptr[i + 1]):
-                    if indices[e] == j:
-                        copies = competed[e] > 0.0
-                        break
-                if not copies:
+                if not are_copies(indptr, indices, competed, i, j):
                     total -= TOGETHER
         if total > 0.0:
             codes[i] = cluster[p]

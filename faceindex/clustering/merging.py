@@ -8,18 +8,18 @@ import numpy as np
 
 from faceindex.clustering.centroids import cluster_sums
 from faceindex.clustering.chinese_whispers import unique_labels
-from faceindex.clustering.same_photo import PhotoGroups
+from faceindex.clustering.same_photo import PhotoGroups, are_copies
 from faceindex.compiled import compiled
 from faceindex.models.spec import Calibration
 from faceindex.types import F32, I64, Graph
 
 __all__ = ["merge_clusters"]
 
-# The score of a pair of clusters; above 0 they are merged. Chosen on one half of the people of shared/data,
-# see benchmarks/albums.py.
+# The score of a pair of clusters; above 0 they are merged. Chosen on one half of the people of shared/data:
+# `benchmarks/albums.py` reports both halves, and `benchmarks/clusterers.py` leaves out each part.
 _LIKENESS = 60.0  # log-odds per unit of likeness
-_EVEN_LIKENESS = 0.82  # the likeness that is neutral
-_EVIDENCE = 1.0  # weight of the average log-odds of their pairs of faces
+_EVEN_LIKENESS = 0.82  # the likeness that counts neither for nor against
+_EVIDENCE = 1.0  # weight of the evidence of the average similarity of their faces
 _PRIOR = 1.0  # weight of the prior of one match among all clusters of several faces
 # Log-odds against, per face of the smaller cluster that is on a photo with one of the larger. 10 gives the
 # same clusters, but a likeness that is a little lower would merge the members of a band.
@@ -40,11 +40,13 @@ def merge_clusters(
 ) -> I64:
     """Merge clusters greedily, the pair with the highest score first, while a score is above 0.
 
-    The main part of the score is the *likeness* of two clusters: the average similarity of their pairs of
-    faces, relative to that inside each of the two (the geometric mean), both above the average similarity of
-    strangers. It is 1 if two parts of a person are as similar to each other as each is in itself, however
-    different the photos of this person are. The average log-odds of the pairs count too, and photos with a
-    face of both count against.
+    The main part of the score is the *likeness* of two clusters: the average similarity between their faces,
+    divided by that within the clusters (the geometric mean of the two). The average similarity of strangers
+    is subtracted from each of these first. The likeness is 1 if the clusters are as similar to each other as
+    each is in itself, however different the photos of a person are.
+
+    The evidence of the average similarity counts too, with a prior of one match among all clusters. Photos
+    with a face of both clusters count against.
 
     Parameters
     ----------
@@ -52,19 +54,19 @@ def merge_clusters(
     labels : (n,) int64
         0 and above. Clusters of one face are not merged.
     graph : Graph
-        Only clusters with an edge between their faces are merged. Edges of positive weight between faces of
-        one photo mark copies, as in the result of `faceindex.clustering.same_photo.compete`.
+        The result of `faceindex.clustering.same_photo.compete`, in which edges of positive weight between
+        faces of one photo mark copies. Only clusters with an edge between their faces are merged.
     groups : PhotoGroups
     calibration : Calibration
     strangers : float
         Average similarity of two strangers.
     elsewhere : int
-        Number of clusters of several faces in the part of the index that is not clustered.
+        Number of clusters of several faces in the rest of the index.
 
     Returns
     -------
     (n,) int64
-        Labels; some clusters have that of another one.
+        Labels; merged clusters have the label of one of them.
     """
     _, codes, sizes = unique_labels(labels)
     a, b = _linked_clusters(graph.indptr, graph.indices, codes, *_members(codes, sizes))
@@ -270,7 +272,10 @@ def _linked_clusters(indptr, indices, codes, members, first):  # type: ignore[no
 
 @compiled(nogil=True)
 def _pairs_on_photos(members_of, members, indptr, indices, weights, codes, sizes):  # type: ignore[no-untyped-def]
-    """Return the clusters of each pair of faces on one photo, if both have several faces; without copies."""
+    """Return the clusters of each pair of faces on one photo, if they differ and both have several faces.
+
+    Copies are left out.
+    """
     found = 0
     a, b = np.empty(0, np.int64), np.empty(0, np.int64)
     for filling in (False, True):
@@ -286,12 +291,7 @@ def _pairs_on_photos(members_of, members, indptr, indices, weights, codes, sizes
                     j = members[q]
                     if p == q or codes[i] == codes[j] or sizes[codes[j]] < 2:
                         continue
-                    copies = False
-                    for e in range(indptr[i], indptr[i + 1]):
-                        if indices[e] == j:
-                            copies = weights[e] > 0.0
-                            break
-                    if copies:
+                    if are_copies(indptr, indices, weights, i, j):
                         continue
                     if filling:
                         a[found], b[found] = codes[i], codes[j]

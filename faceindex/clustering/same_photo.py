@@ -1,9 +1,10 @@
 """Evidence from photos with several faces: two faces on one photo are hardly ever one person.
 
-It counts twice. Between two photos, the faces of each compete: a face matches at most one face of another
-photo, so the odds of a match fall with the odds of the other pairs of the two photos that share a face with
-it. On one photo, a pair of faces has a penalty. It is not absolute: a collage or a mirror can show a person
-twice. Near-identical faces on one photo are copies, and no evidence against anything.
+It counts in two ways. Between two photos, pairs of faces compete: a face matches at most one face of the
+other photo, so the odds of a match fall with the odds of the other matches of its two faces. On one photo,
+two faces have a penalty if they are in one cluster. The penalty is not absolute, because a collage or a
+mirror can show a person twice. Nearly identical faces on one photo are copies, which neither compete nor have
+a penalty.
 
 The pairs on one photo also show how similar strangers are in this album (`strangers_of_album`).
 """
@@ -19,26 +20,27 @@ from faceindex.compiled import compiled
 from faceindex.models.spec import Calibration
 from faceindex.types import F32, I32, I64, BoolArray, Graph
 
-__all__ = ["APART", "COPIES", "PhotoGroups", "compete", "strangers_of_album"]
+__all__ = ["APART", "COPIES", "PhotoGroups", "are_copies", "compete", "strangers_of_album"]
 
 COPIES = 16.5
-"""Log-odds before any prior from which two faces on one photo are copies of one picture.
+"""Evidence, in nats, from which two faces on one photo are copies of one picture.
 
-Among the 1,688 pairs on the photos of shared/data group_photos/, all of different people, the greatest are
-15.4 (dlib) and 16.2 (mobilefacenet). On collages of 31 faces with themselves (mirrored, grey, as a JPEG of
-quality 30, or at 0.6 of the size), the least are 15.3 to 16.6 (dlib) and 17.4 to 19.6 (mobilefacenet)."""
-
-_EXCESS = 0.5
-_ENOUGH_PHOTOS = 30  # photos with several good faces whose average counts as much as the calibration
-_SAMPLE = 20_000  # faces
+On the photos of shared/data group_photos/ are 1,688 pairs, all of different people. Their greatest evidence
+is 15.4 (dlib) and 16.2 (mobilefacenet). On collages of 31 faces with themselves (mirrored, grey, as a JPEG of
+quality 30, or at 0.6 of the size), the least is 15.3 to 16.6 (dlib) and 17.4 to 19.6 (mobilefacenet)."""
 
 APART = 10.0
-"""Log-odds by which a face that is on the same photo as a member of a class counts against joining it."""
+"""Log-odds against a pair of faces of one photo in one cluster. This and the constants below were chosen on
+one half of the people of shared/data; `benchmarks/clusterers.py` leaves out their uses."""
+
+_EXCESS = 0.5  # share that counts of what the strangers of an album are more similar than usual
+_ENOUGH_PHOTOS = 30  # photos with several good faces, of which half of that share counts
+_SAMPLE = 20_000  # faces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoGroups:
-    """The faces that share their photo with others.
+    """The photos with several faces: a group of faces for each.
 
     Attributes
     ----------
@@ -73,8 +75,8 @@ def compete(graph: Graph, groups: PhotoGroups, copies_from: float) -> Graph:
     """Lower the log-odds of pairs by those of competing pairs, and separate the faces of one photo.
 
     The pairs (i, j) and (i, k) compete if j and k are on one photo and no copies of each other. The odds of
-    (i, j) are divided by 1 plus the odds of all competing pairs: this is the posterior odds that i matches j
-    if i matches one face of that photo or none, for i and for j alike.
+    (i, j) are divided by 1 plus the sum of the odds of the pairs that compete with it. If a face matches one
+    face of another photo at most, these are its posterior odds; both i and j are such a face.
 
     Parameters
     ----------
@@ -101,9 +103,10 @@ def compete(graph: Graph, groups: PhotoGroups, copies_from: float) -> Graph:
 def strangers_of_album(vectors: F32, groups: PhotoGroups, good: BoolArray, calibration: Calibration) -> float:
     """Estimate the average similarity of two strangers of an album, without labels.
 
-    Two people on one photo are strangers. In an album of one family, one band or one country, they resemble
-    each other more than the strangers that the embedder was calibrated on. Half of the excess counts, because
-    faces on one photo also share its light and its camera, and photos count by how many there are.
+    Two people on one photo are strangers in this sense: they are different people. In an album of one family,
+    one band or one country, they resemble each other more than the strangers that the embedder was calibrated
+    on. Half of the excess counts at most, because faces on one photo also share its light and its camera. It
+    counts less the fewer such photos there are.
 
     Parameters
     ----------
@@ -149,6 +152,13 @@ def _find(indices, low, high, wanted):  # type: ignore[no-untyped-def]
         else:
             high = middle
     return low if low < end and indices[low] == wanted else -1
+
+
+@compiled(nogil=True)
+def are_copies(indptr, indices, competed, i, j):  # type: ignore[no-untyped-def]
+    """Return whether two faces of one photo are copies; `competed` are the weights that `compete` returns."""
+    at = _find(indices, indptr[i], indptr[i + 1], np.int64(j))
+    return at >= 0 and competed[at] > 0.0
 
 
 @compiled(nogil=True)

@@ -9,7 +9,7 @@ import numpy as np
 from faceindex.errors import EmptyResultError
 from faceindex.evaluation.labelled import Labelled
 from faceindex.metrics import (
-    Album,
+    AlbumScores,
     Bin,
     Confusion,
     Interval,
@@ -79,7 +79,7 @@ class Evaluation:
     scores : ClusterScores
     interval : Interval or None
         95 % interval of the B-cubed F in `scores`, by bootstrap over people; None for one person.
-    album : Album
+    album : AlbumScores
         Scores of all faces, with and without a label.
     by_size, by_quality : list of Bin
         Scores of the labelled faces within the whole clustering, by the side of the box in pixels (the
@@ -103,7 +103,7 @@ class Evaluation:
     clustering: Clustering
     scores: ClusterScores
     interval: Interval | None
-    album: Album
+    album: AlbumScores
     by_size: list[Bin]
     by_quality: list[Bin]
     people: list[Person]

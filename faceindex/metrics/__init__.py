@@ -1,7 +1,7 @@
 """Scores of clusterings, identification and search, computed from arrays."""
 
 from faceindex.metrics.album import (
-    Album,
+    AlbumScores,
     clusters_per_person,
     count_doubles,
     junk_faces,
@@ -24,7 +24,7 @@ from faceindex.metrics.scores import (
 from faceindex.metrics.similarities import Sample, Similarities, sample_similarities
 
 __all__ = [
-    "Album",
+    "AlbumScores",
     "Bin",
     "Confusion",
     "Interval",

@@ -9,7 +9,14 @@ import numpy as np
 from faceindex.metrics.scores import singletons_apart
 from faceindex.types import I64, BoolArray
 
-__all__ = ["Album", "clusters_per_person", "count_doubles", "junk_faces", "people_per_cluster", "score_album"]
+__all__ = [
+    "AlbumScores",
+    "clusters_per_person",
+    "count_doubles",
+    "junk_faces",
+    "people_per_cluster",
+    "score_album",
+]
 
 JUNK_LEAST_FACES = 3
 """A cluster with fewer faces is never junk."""
@@ -19,7 +26,7 @@ JUNK_LABELLED = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Album:
+class AlbumScores:
     """Scores of the clusters of all faces of an album, with and without a label.
 
     Attributes
@@ -44,7 +51,7 @@ class Album:
     clusters_per_person: float | None
 
 
-def score_album(clusters: I64, photos: I64, people: I64) -> Album:
+def score_album(clusters: I64, photos: I64, people: I64) -> AlbumScores:
     """Score the clusters of a whole album.
 
     Parameters
@@ -58,11 +65,11 @@ def score_album(clusters: I64, photos: I64, people: I64) -> Album:
 
     Returns
     -------
-    Album
+    AlbumScores
     """
     labelled = people >= 0
     junk = junk_faces(clusters, labelled)
-    return Album(
+    return AlbumScores(
         faces=len(clusters),
         doubles=count_doubles(clusters, photos),
         junk=int(junk.sum()),

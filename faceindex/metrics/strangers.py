@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from faceindex.evidence import POOR_QUALITY, SPREAD, evidence
+from faceindex.evidence import SPREAD, evidence
 from faceindex.models.spec import Calibration
+from faceindex.quality import POOR_QUALITY
 from faceindex.types import F32, F64, I64
 
 __all__ = ["evidence_of_known", "evidence_of_strangers"]
@@ -15,7 +16,7 @@ _LEAST_PEOPLE = 30
 _FEW = 10  # similarities; where fewer are above, there are no data
 _LEAST_MATES = 3  # other faces of a person
 _LEAST_KNOWN = 20  # faces
-_GOOD = 0.9  # quality
+_HIGH_QUALITY = 0.9
 
 
 def evidence_of_strangers(different: F64, people: int, calibration: Calibration) -> float | None:
@@ -26,15 +27,15 @@ def evidence_of_strangers(different: F64, people: int, calibration: Calibration)
     different : (a,) float64
         Similarities of faces of different people.
     people : int
-        How many people they are of.
+        Number of these people.
     calibration : Calibration
         Its slope and midpoint are used.
 
     Returns
     -------
     float or None
-        Nats; None for fewer than 30 people, or if fewer than ten pairs are in the highest hundredth. Of
-        few people, one pair who look alike makes the tail.
+        Nats. None for fewer than 30 people, because two who look alike would make up the tail. None too if
+        fewer than ten pairs are in the highest hundredth.
     """
     if people < _LEAST_PEOPLE:
         return None
@@ -64,9 +65,9 @@ def evidence_of_known(
     Returns
     -------
     tuple of (float, float) or None
-        Nats: the median evidence of good faces, and how much lower it is for poor ones; the latter is 0 if
-        fewer than 20 faces are poor. None if fewer than 20 good faces are of people with four faces and
-        more.
+        Nats: the median evidence of faces of a quality of 0.9 and more, and how much lower it is for poor
+        faces; 0 for fewer than 20 poor faces. Only people with four faces and more count. None if fewer than
+        20 of their faces have a quality of 0.9.
     """
     found = np.full(len(vectors), np.nan)
     for person in np.unique(people):
@@ -83,9 +84,9 @@ def evidence_of_known(
         found[at] = evidence(
             nearest.astype(np.float64), centroid.astype(np.float64), float(others), calibration
         )
-    good = found[(quality >= _GOOD) & ~np.isnan(found)]
+    high = found[(quality >= _HIGH_QUALITY) & ~np.isnan(found)]
     poor = found[(quality <= POOR_QUALITY) & ~np.isnan(found)]
-    if len(good) < _LEAST_KNOWN:
+    if len(high) < _LEAST_KNOWN:
         return None
-    known = float(np.median(good))
+    known = float(np.median(high))
     return known, max(0.0, known - float(np.median(poor))) if len(poor) >= _LEAST_KNOWN else 0.0

@@ -165,11 +165,11 @@ class Calibration:
         Sharpness (`faceindex.types.Faces`) below which faces of different people resemble each other
         because they are blurred.
     strangers, known : float
-        Nats: mean of the normal distributions of the evidence for a person (`faceindex.evidence`) from
-        strangers, by their upper tail, and from faces of that person. The defaults are those of the least
-        favourable of the three calibrated embedders.
+        Means of the normal distributions of the evidence for a person, in nats (`faceindex.evidence`): from
+        strangers, fitted to their upper tail, and from faces of that person. The defaults are near those of
+        the least favourable of dlib, facenet and mobilefacenet.
     poor : float
-        Nats by which `known` is lower for faces of a quality of 0.3 or less.
+        Nats by which `known` is lower for poor faces (`faceindex.quality.POOR_QUALITY`).
     """
 
     slope: float

@@ -82,7 +82,7 @@ def test_without_earlier_clusters(clustered: Path, run) -> None:
     for args in (("clusters", "diff"), ("cluster", "--restore")):
         result = run(*args)
         assert result.exit_code == 2
-        assert result.stderr.startswith("error: There are no earlier clusters: ")
+        assert result.stderr.startswith("error: The index has no earlier clusters: ")
     assert json.loads(run("clusters", "diff", "--json").stdout)["type"] == "UsageError"
 
 

@@ -111,8 +111,8 @@ def test_rates_of_false_alarms(clustered, run, known: str) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--max-false-alarms", "few"], "few is no rate"),
-        (["--max-false-alarms", "nan"], "nan is no rate"),
+        (["--max-false-alarms", "few"], "is 'few', which is not a share"),
+        (["--max-false-alarms", "nan"], "is 'nan', which is not a share"),
         (["--max-false-alarms", "0"], "--max-false-alarms is 0."),
         (["--max-false-alarms", "1"], "--max-false-alarms is 1."),
         (["--max-false-alarms", "1%", "--strict"], "exclude each other"),

@@ -14,8 +14,7 @@ from faceindex import models
 from faceindex.clustering import Album, Clusterer, ClusterOptions, incremental
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.clustering.incremental import (
-    GOOD,
-    Grouping,
+    ClusteredFaces,
     cluster_faces,
     drop_small_clusters,
     good_faces,
@@ -24,6 +23,7 @@ from faceindex.clustering.incremental import (
 )
 from faceindex.metrics import bcubed
 from faceindex.models import Calibration, ClustererSpec
+from faceindex.quality import POOR_QUALITY
 from faceindex.store.records import Assignments, Clustering
 from faceindex.types import F32, I64
 
@@ -96,7 +96,7 @@ class Index:
 
     def cluster(self, *, started_over: bool | None = None) -> I64:
         before = self.labels
-        grouping = cluster_faces(
+        clustered = cluster_faces(
             make_table(self.labels, face=self.ids, photo=self.photos[self.faces]),
             self.vectors[self.faces],
             self.clusterer,
@@ -107,11 +107,11 @@ class Index:
         )
         next_id = self.previous.next_cluster_id if self.previous else 0
         # An id never comes to mean another cluster: it is new, or some face had it before.
-        for cluster in np.unique(grouping.labels[grouping.labels >= 0]).tolist():
-            assert cluster >= next_id or cluster in before[grouping.labels == cluster]
-        self.labels = grouping.labels
-        self.state = grouping.state
-        self.previous = clustering(grouping.state, max(next_id, int(self.labels.max(initial=-1)) + 1))
+        for cluster in np.unique(clustered.labels[clustered.labels >= 0]).tolist():
+            assert cluster >= next_id or cluster in before[clustered.labels == cluster]
+        self.labels = clustered.labels
+        self.state = clustered.state
+        self.previous = clustering(clustered.state, max(next_id, int(self.labels.max(initial=-1)) + 1))
         return self.labels
 
     @property
@@ -430,7 +430,7 @@ class TestPart:
 
 class TestQuality:
     def test_a_face_is_good_from_a_constant_quality_or_half_of_the_median(self) -> None:
-        quality = np.array([0.9, 0.8, GOOD, GOOD - 0.01, 0.0, 1.0, 0.7], np.float32)
+        quality = np.array([0.9, 0.8, POOR_QUALITY, POOR_QUALITY - 0.01, 0.0, 1.0, 0.7], np.float32)
         assert good_faces(quality).tolist() == [True, True, True, False, False, True, True]
         low = np.array([0.1, 0.1, 0.051, 0.049, 0.2], np.float32)
         assert good_faces(low).tolist() == [True, True, True, False, True]
@@ -444,7 +444,7 @@ class TestQuality:
         found = cluster_faces(
             table, vectors, clusterer, options, min_size=2, previous=None, started_over=True
         )
-        assert isinstance(found, Grouping)
+        assert isinstance(found, ClusteredFaces)
         return found.labels
 
     def test_a_cluster_of_bad_faces_dissolves_but_not_an_archive_of_them(self) -> None:

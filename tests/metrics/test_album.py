@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from faceindex.metrics import (
-    Album,
+    AlbumScores,
     clusters_per_person,
     count_doubles,
     junk_faces,
@@ -84,6 +84,6 @@ def test_the_whole_album() -> None:
     clusters, photos, people = arrays(
         [0, 0, 0, 1, 1, 1, 1, -1], [1, 2, 2, 3, 3, 4, 4, 5], [0, 0, -1, -1, -1, -1, -1, 1]
     )
-    assert score_album(clusters, photos, people) == Album(
+    assert score_album(clusters, photos, people) == AlbumScores(
         faces=8, doubles=3, junk=4, junk_clusters=1, people_per_cluster=1, clusters_per_person=1
     )

@@ -1,4 +1,4 @@
-"""``index.cluster``: group the faces into people, compare the groups with those before, restore these."""
+"""``index.cluster``: cluster the faces, compare the clusters with the earlier ones, and restore those."""
 
 from __future__ import annotations
 
@@ -39,9 +39,8 @@ class IndexClustering:
     ) -> ClusterResult:
         """Group the faces into people.
 
-        Nothing that an earlier run decided binds this one: an album that grew has the same clusters as one
-        that was indexed at once. Each cluster takes the id of the previous one with which it shares most
-        faces.
+        No face is bound to its previous cluster, so an album that grew has the same clusters as one that was
+        indexed at once. Each cluster takes the id of the previous one with which it shares most faces.
 
         If no face was added or removed since a run with the same algorithm and parameters, nothing changes.
         In an index of more than 20,000 faces of which few are new, only the part that resembles the new faces
@@ -82,7 +81,7 @@ class IndexClustering:
     def changes(self) -> ClusterChanges:
         """Compare the clusters with those before the last change: merged, split, moved, new, gone.
 
-        A run that moved no face from its cluster, and put none into one, changed nothing.
+        Runs that changed no cluster do not count.
 
         Raises
         ------
