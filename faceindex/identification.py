@@ -33,6 +33,7 @@ _TOP_FACES = 3  # the similarity of a cluster is the mean over this many of its 
 _CANDIDATES = 5  # clusters whose evidence is computed, by that similarity
 _MEMBERS = 64  # representatives of a cluster that its centroid is the mean of
 _SHOWN_WELL = 0.25  # share of the faces of a cluster that must not be poor
+_BLOCK = 8192  # vectors of a cluster that are read at a time
 _FIRST_K = 32
 _LAST_K = 4096
 
@@ -119,9 +120,13 @@ class Representatives:
         ids, counts = np.unique(represented[represented >= 0], return_counts=True)
         return cls(represented, dict(zip(ids.tolist(), counts.tolist(), strict=True)))
 
+    def all_of(self, cluster: int) -> I64:
+        """Return positions of the representatives of a cluster."""
+        return np.flatnonzero(self.clusters == cluster)
+
     def some_of(self, cluster: int) -> I64:
         """Return positions of the representatives of a cluster, of 64 of them if there are more."""
-        positions = np.flatnonzero(self.clusters == cluster)
+        positions = self.all_of(cluster)
         if len(positions) <= _MEMBERS:
             return positions
         return positions[np.linspace(0, len(positions) - 1, _MEMBERS).astype(np.int64)]
@@ -288,7 +293,7 @@ def _by_evidence(
     first, second = (np.full(len(found), -np.inf) for _ in range(2))
     first_of, second_of = (np.ones(len(found)) for _ in range(2))
     for i, (query, one) in enumerate(zip(queries, found, strict=True)):
-        weighed = sorted((people.weigh(query, r) for r in one.ranking), key=lambda w: -w.evidence)
+        weighed = people.best(query, one.ranking)
         best.append(weighed[0] if weighed else None)
         of = people.rivals([top.cluster for top in weighed[:2]])
         for values, numbers, top, number in zip(
@@ -328,9 +333,12 @@ def _by_evidence(
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
+    """A cluster and the evidence for it; upper bounds unless `complete`."""
+
     cluster: int
     similarity: float
     evidence: float
+    complete: bool
 
 
 class _People:
@@ -347,20 +355,40 @@ class _People:
         counts = self._representatives.counts
         return rivals(np.array([counts[cluster] for cluster in clusters], np.float64), self._counts)
 
-    def weigh(self, query: F32, ranked: _Ranked) -> _Weighed:
+    def best(self, query: F32, ranking: Sequence[_Ranked]) -> list[_Weighed]:
+        """Weigh candidates, and return the one with the most evidence first; the first two are complete.
+
+        What the search has found of a cluster is an upper bound if faces are missing. Where one person fills
+        the nearest faces, it can be far above the similarity, so all faces of such a cluster are compared.
+        """
+        weighed = [self._weigh(query, r.cluster, r.similarity, complete=r.complete) for r in ranking]
+        while True:
+            weighed.sort(key=lambda w: -w.evidence)
+            bound = next((i for i, w in enumerate(weighed[:2]) if not w.complete), None)
+            if bound is None:
+                return weighed
+            cluster = weighed[bound].cluster
+            weighed[bound] = self._weigh(query, cluster, self._similarity(query, cluster), complete=True)
+
+    def _weigh(self, query: F32, cluster: int, similarity: float, *, complete: bool) -> _Weighed:
         """Compute the evidence that a query shows the person of a cluster."""
-        cluster, count = ranked.cluster, self._representatives.counts[ranked.cluster]
-        similarity = ranked.similarity
-        if cluster not in self._centroids or (not ranked.complete and count <= _MEMBERS):
+        if cluster not in self._centroids:
             members = self._judge.vectors(self._representatives.some_of(cluster))
             centroid = members.mean(axis=0, dtype=np.float64)
             self._centroids[cluster] = centroid / max(float(np.linalg.norm(centroid)), 1e-12)
-            if count <= _MEMBERS:
-                similarity = float(np.sort(members @ query)[-_TOP_FACES:].mean())
         found = evidence(
             np.array([similarity]),
             np.array([self._centroids[cluster] @ query]),
-            np.array([float(count)]),
+            np.array([float(self._representatives.counts[cluster])]),
             self._judge.calibration,
         )
-        return _Weighed(cluster, similarity, float(found[0]))
+        return _Weighed(cluster, similarity, float(found[0]), complete)
+
+    def _similarity(self, query: F32, cluster: int) -> float:
+        """Compute the mean similarity to the most similar of all representatives, in blocks."""
+        positions = self._representatives.all_of(cluster)
+        best = np.empty(0, np.float32)
+        for start in range(0, len(positions), _BLOCK):
+            values = self._judge.vectors(positions[start : start + _BLOCK]) @ query
+            best = np.sort(np.concatenate([best, values]))[-_TOP_FACES:]
+        return float(best.mean())

@@ -347,3 +347,16 @@ def test_without_a_cluster_a_judge_says_unknown() -> None:
     (answer,) = Album(vectors, np.full(len(codes), -1)).match(vectors[:1])
     assert (answer.cluster, answer.nearest_cluster, answer.confidence) == (None, None, "unknown")
     assert math.isnan(answer.probability)
+
+
+def test_a_stray_face_in_a_large_cluster_is_no_evidence_for_it() -> None:
+    vectors, codes = people(2, 200)
+    query = vectors[0]
+    vectors[-1] = vectors[1]  # a face of person 0 in the cluster of person 1
+    album = Album(vectors[1:], codes[1:])
+    (answer,) = album.match(query[None])
+    others = np.sort(album.vectors[album.clusters == 1] @ query)[-3:].mean()
+    assert (answer.cluster, answer.confidence) == (0, "certain")
+    centroids = [unit(album.vectors[album.clusters == c].mean(axis=0)[None])[0] @ query for c in (0, 1)]
+    lead = (answer.similarity + centroids[0] - others - centroids[1]) / 2
+    assert answer.margin == pytest.approx(lead, abs=0.02)  # centroids are those of 64 faces

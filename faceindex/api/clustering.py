@@ -196,6 +196,7 @@ def cluster_index(
     started_over = rebuild or not same
     faces = store.assignments()  # names of photos are not needed, and the writer's lock is held
     vectors = store.vectors(faces.row)
+    earlier = store.previous_clustering()
     grouping = cluster_faces(
         faces,
         vectors,
@@ -204,6 +205,7 @@ def cluster_index(
         min_size=method.min_size,
         previous=previous,
         started_over=started_over,
+        earlier=None if earlier is None else earlier.labels(faces),
     )
     labels = grouping.labels
     stored = {**stored, **grouping.state}

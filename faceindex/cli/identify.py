@@ -85,6 +85,8 @@ def identify(
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         how, files = None, []
+        if strict and threshold is not None:
+            raise UsageError("--strict and --threshold exclude each other.", "Choose one.")
         options = _Options(neighbours, threshold, _rate(max_false_alarms, strict=strict))
         if show:
             from faceindex.cli.pictures import no_pictures, protocol

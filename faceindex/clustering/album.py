@@ -13,12 +13,13 @@ from faceindex.clustering.chinese_whispers import (
     number_by_size,
     unique_labels,
 )
+from faceindex.clustering.copies import IDENTICAL, first_copies, without_copies
 from faceindex.clustering.graph import GRAPH_FLOOR, prior_log_odds
 from faceindex.clustering.joining import join_settled
 from faceindex.clustering.merging import merge_clusters
 from faceindex.clustering.same_photo import COPIES, PhotoGroups, compete, strangers_of_album
 from faceindex.clustering.workers import Workers
-from faceindex.models.spec import ClustererSpec
+from faceindex.models.spec import Calibration, ClustererSpec
 from faceindex.types import F32, I64, BoolArray, Graph
 
 __all__ = ["AlbumClusterer", "without_junk"]
@@ -35,6 +36,9 @@ _RUNS_OF_MANY = 2
 
 class AlbumClusterer:
     """Cluster faces with all evidence that an album has.
+
+    Copies of a face are clustered as one face, so that a photo in several folders counts once
+    (`faceindex.clustering.copies`).
 
     1. The faces of a photo compete for each face of another photo, and faces of one photo are kept apart
        unless they are copies (`faceindex.clustering.same_photo`).
@@ -60,11 +64,28 @@ class AlbumClusterer:
         """See `Clusterer.fit`."""
         if album.graph is None:
             raise ValueError("clustering an album needs a graph")
-        calibration, seed = self.options.calibration, self.options.seed
+        calibration = self.options.calibration
         if calibration is None:
-            return chinese_whispers(album.graph, seed=seed)
+            return chinese_whispers(album.graph, seed=self.options.seed)
+        prior = prior_log_odds(album.size, self.options)
+        identical = calibration.slope * (IDENTICAL - calibration.midpoint) + prior
+        first = first_copies(
+            album.graph, max(identical, 1e-9)
+        )  # with a threshold of 1, copies must be linked
+        copies = len(first) - int((first == np.arange(len(first))).sum())
+        if not copies:
+            return self._fit(album, album.graph, calibration)
+        fewer = prior_log_odds(album.size - copies, self.options)
+        smaller, place = without_copies(album, album.graph, first, fewer - prior)
+        assert smaller.graph is not None
+        labels = self._fit(smaller, smaller.graph, calibration)
+        return _with_copies(labels, place, smaller.good)
+
+    def _fit(self, album: Album, all_edges: Graph, calibration: Calibration) -> I64:
+        """Cluster an album without copies."""
+        seed = self.options.seed
         groups = PhotoGroups.build(album.photos)
-        graph = _doubt_poor_pairs(album.graph, album.good)
+        graph = _doubt_poor_pairs(all_edges, album.good)
         prior = prior_log_odds(album.size, self.options)
         competed = compete(graph, groups, COPIES + prior)
         strangers = strangers_of_album(album.vectors, groups, album.good, calibration)
@@ -86,6 +107,19 @@ class AlbumClusterer:
         labels = assign_shared_photos(labels, graph, competed, groups, GRAPH_FLOOR)
         even = calibration.midpoint - prior / calibration.slope
         return without_junk(album.vectors, number_by_size(labels), album.good, even)
+
+
+def _with_copies(labels: I64, place: I64, good: BoolArray) -> I64:
+    """Give each face the label of its first copy, at `place`; copies of a poor face alone are no cluster."""
+    alone = np.zeros(len(labels), bool)
+    clustered = np.flatnonzero(labels >= 0)
+    _, codes, sizes = unique_labels(labels[clustered])
+    alone[clustered] = sizes[codes] == 1
+    several = np.bincount(place, minlength=len(labels)) > 1
+    found = np.where(alone & several & ~good, -1, labels)[place]
+    clustered = np.flatnonzero(found >= 0)
+    found[clustered] = number_by_size(found[clustered])
+    return found
 
 
 def _agreed_clusters(graph: Graph, seed: int, groups: PhotoGroups) -> I64:

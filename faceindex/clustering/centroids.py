@@ -60,7 +60,8 @@ def similarity_to_centroid(vectors: F32, labels: I64, clusters: I64 | None = Non
     if not len(ids):
         return similarity
     centroids = cluster_sums(vectors, labels, ids)
-    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
+    # Vectors can sum to 0, as two opposite ones do: then the similarity is 0.
+    centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
     members = np.flatnonzero(np.isin(labels, ids))
     codes = np.searchsorted(ids, labels[members])
     for start in range(0, len(members), _VECTORS):

@@ -41,6 +41,11 @@ FEW_NEW = 0.1
 _SIMILARITY_TOLERANCE = 0.0005
 
 
+# Faces are linked above the threshold. Products of identical unit vectors are 1 within a few roundings of
+# float32, so a threshold of 1 links what is above this.
+_IDENTICAL = 1 - 2e-6
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusteredFaces:
     """The result of `cluster_faces`.
@@ -68,6 +73,7 @@ def cluster_faces(
     min_size: int,
     previous: Clustering | None,
     started_over: bool,
+    earlier: I64 | None = None,
 ) -> ClusteredFaces:
     """Cluster the faces of an index. No face is bound to its previous cluster; only ids stay.
 
@@ -95,6 +101,9 @@ def cluster_faces(
     started_over : bool
         Cluster all faces even if none was added or removed since `previous`, and do not start from its
         clusters.
+    earlier : (n,) int64, optional
+        The clusters before `previous`, -1 for none. A cluster of faces that are in none since takes its id
+        from here: it was dissolved for a while, or clusters without it were restored.
 
     Returns
     -------
@@ -118,9 +127,8 @@ def cluster_faces(
         found = _fit(table, vectors, good, start, clusterer, options, part)
         labels[part] = np.where(found >= 0, found + labels.max(initial=-1) + 1, -1)
     labels = drop_small_clusters(labels, min_size)
-    return ClusteredFaces(
-        _inherit_ids(labels, table.cluster, previous.next_cluster_id if previous else 0), state
-    )
+    next_id = previous.next_cluster_id if previous else 0
+    return ClusteredFaces(_inherit_ids(labels, table.cluster, next_id, earlier), state)
 
 
 def good_faces(quality: F32) -> BoolArray:
@@ -205,6 +213,8 @@ def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
     from faceindex.clustering.graph import GRAPH_FLOOR
 
     calibration, threshold = options.calibration, options.threshold
+    if threshold is not None:
+        threshold = min(threshold, _IDENTICAL)
     if calibration is None:
         assert threshold is not None
         return threshold, threshold
@@ -270,25 +280,35 @@ def drop_small_clusters(labels: I64, min_size: int) -> I64:
     return np.where(sizes[codes] < min_size, -1, labels)
 
 
-def _inherit_ids(labels: I64, old: I64, next_id: int) -> I64:
+def _inherit_ids(labels: I64, old: I64, next_id: int, earlier: I64 | None = None) -> I64:
     """Give each cluster the id of the old cluster with which it shares most faces; each old id once.
 
-    Other clusters are numbered from `next_id` on, in the order of their labels.
+    Clusters that get none take one of `earlier` in the same way, by their faces that are in no old cluster.
+    Ids of `earlier` that old clusters have are left out. Other clusters are numbered from `next_id` on, in
+    the order of their labels.
     """
     ids, codes = np.unique(labels, return_inverse=True)
-    both = (labels >= 0) & (old >= 0)
+    new_ids = np.full(len(ids), -1, np.int64)
+    _take_ids(new_ids, codes, np.where(labels >= 0, old, -1))
+    if earlier is not None:
+        unused = (labels >= 0) & (old < 0) & ~np.isin(earlier, old)
+        _take_ids(new_ids, codes, np.where(unused, earlier, -1))
+    without = (ids >= 0) & (new_ids < 0)
+    new_ids[without] = next_id + np.arange(without.sum())
+    return new_ids[codes]
+
+
+def _take_ids(new_ids: I64, codes: I64, old: I64) -> None:
+    """Give each code without an id the one in `old` that it shares most faces with, in `new_ids`."""
+    both = old >= 0
     span = int(old.max(initial=0)) + 1
     pairs, counts = np.unique(codes[both] * span + old[both], return_counts=True)
-    new_ids = np.full(len(ids), -1, np.int64)
     taken: set[int] = set()
     for pair in pairs[np.lexsort((pairs, -counts))].tolist():
         code, old_id = divmod(pair, span)
         if new_ids[code] < 0 and old_id not in taken:
             new_ids[code] = old_id
             taken.add(old_id)
-    without = (ids >= 0) & (new_ids < 0)
-    new_ids[without] = next_id + np.arange(without.sum())
-    return new_ids[codes]
 
 
 def update_similarities(vectors: F32, labels: I64, table: Assignments) -> tuple[F32, BoolArray]:

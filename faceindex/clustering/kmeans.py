@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from faceindex.clustering import Album, ClusterOptions
@@ -23,6 +25,9 @@ class KMeans:
     Needs vectors and the number of clusters. Up to 20,000 faces, centroids are fitted only to faces that
     are similar enough to another face: otherwise a stranger who resembles nobody takes a centroid, and
     two people share one. Then every face joins the nearest centroid.
+
+    Copies of a face are always in one cluster, so there are fewer clusters than `k` if there are fewer
+    different faces.
 
     If the faces had as many clusters before, their means are the only start: added photos cost little time,
     and move the centroids.
@@ -56,6 +61,7 @@ class KMeans:
             )
         from sklearn.cluster import KMeans as Full
         from sklearn.cluster import MiniBatchKMeans
+        from sklearn.exceptions import ConvergenceWarning
 
         known, codes = np.unique(album.previous[album.previous >= 0], return_inverse=True)
         again = len(known) == self.k  # start from the means of the previous clusters: one start is enough
@@ -63,7 +69,9 @@ class KMeans:
         model = (MiniBatchKMeans if len(vectors) > MINIBATCH_ABOVE else Full)(
             self.k, init=init, n_init=1 if again else _STARTS, random_state=self.seed
         )
-        labels = model.fit(self._similar_to_another(vectors)).predict(vectors)
+        with warnings.catch_warnings():  # copies of a photo can leave fewer different vectors than `k`
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            labels = model.fit(self._similar_to_another(vectors)).predict(vectors)
         return number_by_size(labels.astype(np.int64))
 
     def _similar_to_another(self, vectors: F32) -> F32:

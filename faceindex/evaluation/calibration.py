@@ -22,6 +22,7 @@ from faceindex.metrics.calibration import (
 )
 from faceindex.metrics.strangers import evidence_of_known, evidence_of_strangers
 from faceindex.models import Calibration
+from faceindex.models.calibrations import in_range
 from faceindex.store import FaceTable
 from faceindex.types import F32, F64, I64, BoolArray
 
@@ -230,14 +231,18 @@ def _calibration(line: Line, source: str, consensus: float, blurred: float | Non
 
 
 def _with_evidence(made: Calibration, different: F64, vectors: F32, people: I64, quality: F32) -> Calibration:
-    """Add the evidence of strangers and of known people, where there are enough of them."""
+    """Add the evidence of strangers and of known people, where there are enough of them.
+
+    Of an embedder that separates people very well or badly, it may be more than a document may have. The
+    nearest number that it may have is kept: no calibration fails because of these.
+    """
     strangers = evidence_of_strangers(different, len(np.unique(people)), made)
     known, poor = evidence_of_known(vectors, people, quality, made) or (made.known, made.poor)
     return replace(
         made,
-        strangers=made.strangers if strangers is None else round(min(strangers, 0.0), 1),
-        known=round(max(known, 0.0), 1),
-        poor=round(poor, 1),
+        strangers=round(in_range("strangers", made.strangers if strangers is None else strangers), 1),
+        known=round(in_range("known", known), 1),
+        poor=round(in_range("poor", poor), 1),
     )
 
 

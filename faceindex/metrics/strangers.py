@@ -79,7 +79,7 @@ def evidence_of_known(
         np.fill_diagonal(similarities, -np.inf)
         nearest = np.sort(similarities, axis=1)[:, -3:].mean(axis=1)
         rest = own.sum(axis=0) - own
-        rest /= np.linalg.norm(rest, axis=1, keepdims=True)
+        rest /= np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
         centroid = np.einsum("ij,ij->i", own, rest)
         found[at] = evidence(
             nearest.astype(np.float64), centroid.astype(np.float64), float(others), calibration

@@ -28,6 +28,7 @@ __all__ = [
     "calibration_path",
     "check_replaceable",
     "forget_calibration",
+    "in_range",
     "save_calibration",
     "stored_calibration",
     "with_stored",
@@ -209,6 +210,12 @@ def forget_calibration(name: str) -> bool:
             f"{path} cannot be deleted: {error.strerror}.", "Check the permissions of its folder."
         ) from error
     return True
+
+
+def in_range(name: str, number: float) -> float:
+    """Return the number of a calibration, or the nearest one that a document may have."""
+    least, most = _NUMBERS[name]
+    return min(max(number, least), most)
 
 
 def _parse(content: bytes, name: str) -> tuple[Calibration, datetime, dict[str, str]]:

@@ -115,12 +115,30 @@ def test_a_number_never_comes_to_mean_another_person(
     add(index, fake_models, album, "b.png", 224, 101)
     index.cluster()
     (new,) = index.cluster.changes().new
+    its_faces = {face for face, cluster in labels(index).items() if cluster == new.cluster}
     index.cluster.restore()
     assert new.cluster not in labels(index).values()
     add(index, fake_models, album, "c.png", 32, 102)
     add(index, fake_models, album, "d.png", 32, 103)
     index.cluster()
-    assert {part.cluster for part in index.cluster.changes().new} == {new.cluster + 1, new.cluster + 2}
+    assert {part.cluster for part in index.cluster.changes().new} == {new.cluster, new.cluster + 1}
+    # The same faces have the same number, although the restored clusters did not have it.
+    assert {face for face, cluster in labels(index).items() if cluster == new.cluster} == its_faces
+
+
+def test_a_number_is_not_taken_from_earlier_clusters_if_others_have_it(
+    index: FaceIndex, fake_models: ModuleType, album: Path
+) -> None:
+    before = labels(index)
+    add(index, fake_models, album, "a.png", 224, 100)
+    add(index, fake_models, album, "b.png", 224, 101)
+    index.cluster("kmeans", k=1)  # all are in cluster 0
+    index.cluster.restore()
+    assert labels(index) == before | dict.fromkeys(labels(index).keys() - before.keys())
+    index.cluster()
+    assert {face: labels(index)[face] for face in before} == before
+    (new,) = index.cluster.changes().new
+    assert new.cluster not in before.values()
 
 
 def test_newer_faces(index: FaceIndex, fake_models: ModuleType, album: Path) -> None:

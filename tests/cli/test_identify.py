@@ -116,7 +116,7 @@ def test_rates_of_false_alarms(clustered, run, known: str) -> None:
         (["--max-false-alarms", "0"], "--max-false-alarms is 0."),
         (["--max-false-alarms", "1"], "--max-false-alarms is 1."),
         (["--max-false-alarms", "1%", "--strict"], "exclude each other"),
-        (["--threshold", "0.9", "--strict"], "two ways to choose"),
+        (["--threshold", "0.9", "--strict"], "--strict and --threshold exclude each other"),
     ],
 )
 def test_rates_that_cannot_be(clustered, run, known: str, options: list[str], problem: str) -> None:

@@ -477,6 +477,26 @@ def test_few_faces(n: int) -> None:
     assert index.state == {"last_face": n or -1, "faces": n, "last_whole": n or -1}
 
 
+@pytest.mark.parametrize("algorithm", ["album", "chinese-whispers"])
+@pytest.mark.parametrize("calibration", [CALIBRATION, None])
+def test_a_threshold_of_one_links_identical_faces(algorithm: str, calibration: Calibration | None) -> None:
+    vectors, _ = random_album(60, 60, 0)
+    products = np.einsum("ij,ij->i", vectors, vectors)
+    assert (products <= 1).any()  # identical, and by rounding no more similar than 1
+    options = ClusterOptions(calibration=calibration, threshold=1.0)
+    clusterer: Clusterer = models.load(models.get("clusterer", algorithm), options=options)
+    labels = cluster_faces(
+        make_table(np.full(180, -1)),
+        np.tile(vectors, (3, 1)),
+        clusterer,
+        options,
+        min_size=2,
+        previous=None,
+        started_over=True,
+    ).labels
+    assert same_partition(labels, np.tile(np.arange(60), 3))
+
+
 def test_small_clusters_are_dropped() -> None:
     labels = np.array([4, 4, 4, -1, 2, 2, 9])
     assert drop_small_clusters(labels, 3).tolist() == [4, 4, 4, -1, -1, -1, -1]
@@ -498,6 +518,10 @@ class TestSimilarityToCentroid:
             np.testing.assert_allclose(
                 similarities[i], vectors[i] @ centroid / np.linalg.norm(centroid), atol=1e-5
             )
+
+    def test_vectors_that_sum_to_zero_have_a_similarity(self) -> None:
+        opposite = np.array([[1, 0], [-1, 0]], np.float32)
+        assert similarity_to_centroid(opposite, np.zeros(2, np.int64)).tolist() == [0, 0]
 
     def test_faces_in_no_cluster_have_no_similarity(self) -> None:
         assert np.isnan(similarity_to_centroid(np.eye(3, dtype=np.float32), np.full(3, -1))).all()

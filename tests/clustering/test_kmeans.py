@@ -57,6 +57,15 @@ def test_as_many_clusters_as_faces() -> None:
     assert sorted(labels.tolist()) == list(range(5))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("minibatch", [False, True])
+def test_fewer_different_faces_than_clusters(minibatch: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if minibatch:
+        monkeypatch.setattr(kmeans_module, "MINIBATCH_ABOVE", 5)
+    labels = kmeans(4).fit(album(np.repeat(np.eye(2, 8, dtype=np.float32), 3, axis=0)))
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
 PAIRS = np.array([[0, 0], [0, 0.1], [1, 0], [1, 0.1], [9, 0], [9, 0.2]], np.float32)
 
 

@@ -10,6 +10,7 @@ import pytest
 from faceindex.errors import EmptyResultError
 from faceindex.evaluation.calibration import calibrate_with_labels, calibrate_without_labels
 from faceindex.evaluation.labelled import Labelled
+from faceindex.models.calibrations import in_range
 from faceindex.store import FaceTable
 from faceindex.types import F32, I64
 
@@ -134,3 +135,11 @@ def test_copies_and_faces_found_twice_are_left_out() -> None:
     twice = dataclasses.replace(table, boxes=boxes)
     found = calibrate_without_labels(twice, vectors, everything(table), detector="fake")
     assert found.different_pairs == clean.different_pairs - 200
+
+
+@pytest.mark.parametrize("noise", [0.1, 1.5])
+def test_very_good_and_very_bad_embedders_get_numbers_that_can_be_stored(noise: float) -> None:
+    table, vectors, who = group_photos(40, noise=noise)
+    found = calibrate_with_labels(table, vectors, labels(who), everything(table), detector="fake").calibration
+    for name in ("slope", "midpoint", "consensus", "blurred", "strangers", "known", "poor"):
+        assert in_range(name, getattr(found, name)) == getattr(found, name)
