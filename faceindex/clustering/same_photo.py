@@ -127,7 +127,8 @@ def strangers_of_album(vectors: F32, groups: PhotoGroups, good: BoolArray, calib
     if not len(members):
         return usual
     if len(members) > _SAMPLE:
-        members = members[: np.searchsorted(groups.of[members], groups.of[members[_SAMPLE]])]
+        whole_photos = int(np.searchsorted(groups.of[members], groups.of[members[_SAMPLE]]))
+        members = members[: whole_photos or _SAMPLE]
     _, first = np.unique(groups.of[members], return_index=True)
     averages = []
     for start, stop in zip(first.tolist(), [*first[1:].tolist(), len(members)], strict=True):
