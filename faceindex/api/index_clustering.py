@@ -40,7 +40,7 @@ class IndexClustering:
         """Group the faces into people.
 
         No face is bound to its previous cluster, so an album that grew has the same clusters as one that was
-        indexed at once. Each cluster takes the id of the previous one with which it shares most faces.
+        clustered at once. Each cluster takes the id of the previous one with which it shares most faces.
 
         If no face was added or removed since a run with the same algorithm and parameters, nothing changes.
         In an index of more than 20,000 faces of which few are new, only the part that resembles the new faces
