@@ -78,8 +78,8 @@ def cluster_faces(
     """Cluster the faces of an index. No face is bound to its previous cluster; only ids stay.
 
     All faces are clustered together, as if for the first time. So an album that grew in steps has the same
-    clusters as one that was clustered at once. Each cluster takes the id of the previous cluster with which it
-    shares most faces.
+    clusters as one that was clustered at once. Each cluster takes the id of the previous cluster with which
+    it shares most faces.
 
     In an index of more than `PART_ABOVE` faces, of which at most the share `FEW_NEW` is newer than the last
     run on all faces, only a part is clustered again: the new faces, the clusters that they resemble, and
