@@ -335,7 +335,7 @@ def test_poor_faces_are_named_earlier() -> None:
 
 def test_clusters_of_poor_faces_are_nobody() -> None:
     clusters = np.array([0, 0, 0, 0, 1, 1, 1, 1, -1, 2])
-    quality = np.array([0.9, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.0, 1.0, 0.4], np.float32)
+    quality = np.array([0.9, 0.1, 0.1, 0.1, 0.1, 0.2, 0.29, 0.0, 1.0, 0.4], np.float32)
     assert shown_well(clusters, quality).tolist() == [True] * 4 + [False] * 5 + [True]
     assert shown_well(clusters, np.zeros(10, np.float32)).all()
     assert shown_well(np.full(3, -1), np.ones(3, np.float32)).all()

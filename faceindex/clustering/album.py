@@ -140,8 +140,8 @@ def _agreed_clusters(graph: Graph, seed: int, groups: PhotoGroups) -> I64:
 def without_junk(vectors: F32, labels: I64, good: BoolArray, even: float) -> I64:
     """Dissolve junk: clusters of several faces that show nobody.
 
-    A cluster shows somebody if three in five of its faces are good. It also does if three or more are good
-    and resemble each other: a person on a few good photos and on many blurred ones stays.
+    A cluster shows somebody if three in five of its faces are good, or one of two. It also does if three or
+    more are good and resemble each other: a person on a few good photos and on many blurred ones stays.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def without_junk(vectors: F32, labels: I64, good: BoolArray, even: float) -> I64
     """
     _, codes, sizes = unique_labels(labels)
     number = np.bincount(codes[good], minlength=len(sizes))
-    kept = (sizes == 1) | (number >= _GOOD_SHARE * sizes)
+    kept = (sizes == 1) | (number >= np.where(sizes == 2, 1, _GOOD_SHARE * sizes))
     doubtful = np.flatnonzero(~kept & (number >= _GOOD_FEW))
     if len(doubtful):
         sums = cluster_sums(vectors, np.where(good, codes, -1), doubtful)

@@ -61,6 +61,8 @@ def without_copies(album: Album, graph: Graph, first: I64, weight: float) -> tup
     """
     kept, place = np.unique(first, return_inverse=True)
     n = len(kept)
+    good = np.zeros(n, bool)
+    good[place[album.good]] = True  # a copy in full size may be good where a reduced one is not
     one = np.repeat(place, np.diff(graph.indptr))
     other = place[graph.indices]
     used = np.flatnonzero(one < other)
@@ -74,7 +76,7 @@ def without_copies(album: Album, graph: Graph, first: I64, weight: float) -> tup
     smaller = Album(
         album.vectors[kept],
         album.photos[kept],
-        album.good[kept],
+        good,
         contracted,
         album.previous[kept],
         size=album.size - (len(first) - n),

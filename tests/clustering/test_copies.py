@@ -77,3 +77,13 @@ def test_copies_of_copies() -> None:
 def test_without_edges_there_are_no_copies() -> None:
     graph = graph_from_edges(3, np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     assert first_copies(graph, 8.0).tolist() == [0, 1, 2]
+
+
+def test_a_picture_is_good_if_one_of_its_copies_is() -> None:
+    """The reduced copy comes first, and is poor."""
+    vectors = np.repeat(people_of([0, 1], 5, within=0.6), 2, axis=0)
+    good = np.array([False, True, False, False])
+    graph = graph_from_edges(4, np.array([0, 2]), np.array([1, 3]), np.full(2, 30.0, np.float32))
+    album = Album(vectors, np.arange(4), good, graph, np.full(4, -1), 4)
+    smaller, _ = without_copies(album, graph, first_copies(graph, 20.0), 0.0)
+    assert smaller.good.tolist() == [True, False]
