@@ -10,8 +10,9 @@ import numpy as np
 
 from faceindex.api.cluster_changes import ClusterChanges, ClusterPart, RegroupedCluster, RenumberedCluster
 from faceindex.api.results import ClusterResult, MovedFace
-from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.clustering.changes import Part, Regrouped, compare
+from faceindex.clustering.incremental import update_similarities
+from faceindex.clustering.overview import clusters_by_size
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,11 +74,7 @@ def _save(store: Store, faces: Assignments, labels: I64, previous: PreviousClust
     Similarities are not kept: the vectors may be those of another embedder since. They are computed for the
     clusters that gain or lose a face.
     """
-    moved = labels != faces.cluster
-    touched = np.unique(np.concatenate([labels[moved], faces.cluster[moved]]))
-    changed = moved | np.isin(labels, touched[touched >= 0])
-    clusters = np.unique(labels[changed & (labels >= 0)])
-    similarities = similarity_to_centroid(store.vectors(faces.row), labels, clusters)
+    similarities, changed = update_similarities(store.vectors(faces.row), labels, faces, tolerance=0.0)
     made = previous.clustering
     store.save_clustering(
         made.algorithm,
@@ -85,7 +82,7 @@ def _save(store: Store, faces: Assignments, labels: I64, previous: PreviousClust
         made.seed,
         faces.face,
         labels,
-        np.where(changed, similarities, faces.similarity),
+        similarities,
         changed=changed,
         restored=made.created,
     )
@@ -103,8 +100,8 @@ def _previous(store: Store) -> PreviousClustering:
 
 def cluster_sizes(labels: I64) -> dict[int, int]:
     """Return the number of faces of each cluster, the largest first."""
-    ids, sizes = np.unique(labels[labels >= 0], return_counts=True)
-    return {int(ids[i]): int(sizes[i]) for i in np.lexsort((ids, -sizes))}
+    ids, sizes = clusters_by_size(labels)
+    return dict(zip(ids.tolist(), sizes.tolist(), strict=True))
 
 
 def changes_between(

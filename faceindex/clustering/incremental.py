@@ -17,6 +17,7 @@ __all__ = [
     "FEW_NEW",
     "NEIGHBOURS",
     "PART_ABOVE",
+    "SIMILARITY_TOLERANCE",
     "ClusteredFaces",
     "cluster_faces",
     "drop_small_clusters",
@@ -38,12 +39,12 @@ FEW_NEW = 0.1
 
 # The centroid of a large cluster hardly moves when a face joins. Similarities that change by no more than
 # this are not written again.
-_SIMILARITY_TOLERANCE = 0.0005
+SIMILARITY_TOLERANCE = 0.0005
 
 
 # Faces are linked above the threshold. Products of identical unit vectors are 1 within a few roundings of
 # float32, so a threshold of 1 links what is above this.
-_IDENTICAL = 1 - 2e-6
+_MOST_THRESHOLD = 1 - 2e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,7 +215,7 @@ def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
 
     calibration, threshold = options.calibration, options.threshold
     if threshold is not None:
-        threshold = min(threshold, _IDENTICAL)
+        threshold = min(threshold, _MOST_THRESHOLD)
     if calibration is None:
         assert threshold is not None
         return threshold, threshold
@@ -311,11 +312,22 @@ def _take_ids(new_ids: I64, codes: I64, old: I64) -> None:
             taken.add(old_id)
 
 
-def update_similarities(vectors: F32, labels: I64, table: Assignments) -> tuple[F32, BoolArray]:
+def update_similarities(
+    vectors: F32, labels: I64, table: Assignments, *, tolerance: float = SIMILARITY_TOLERANCE
+) -> tuple[F32, BoolArray]:
     """Update the similarities to centroids after some faces got another cluster than in the table.
 
-    Only clusters that gained or lost faces are computed. Their faces keep a similarity that is still correct
-    to within 0.0005.
+    Only clusters that gained or lost faces are computed.
+
+    Parameters
+    ----------
+    vectors : (n, d) float32
+    labels : (n,) int64
+        The clusters now.
+    table : Assignments
+        The faces with their clusters and similarities before.
+    tolerance : float
+        Faces of these clusters keep a similarity that is still correct to within this.
 
     Returns
     -------
@@ -327,5 +339,5 @@ def update_similarities(vectors: F32, labels: I64, table: Assignments) -> tuple[
     affected = np.unique(np.concatenate([labels[changed], table.cluster[changed]]))
     affected = np.intersect1d(affected[affected >= 0], labels)
     now = similarity_to_centroid(vectors, labels, affected)
-    changed |= np.abs(now - table.similarity) > _SIMILARITY_TOLERANCE  # false where either is NaN
+    changed |= np.abs(now - table.similarity) > tolerance  # false where either is NaN
     return np.where(changed, now, table.similarity), changed
