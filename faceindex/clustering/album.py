@@ -72,7 +72,7 @@ class AlbumClusterer:
         first = first_copies(
             album.graph, max(identical, 1e-9)
         )  # with a threshold of 1, copies must be linked
-        copies = len(first) - int((first == np.arange(len(first))).sum())
+        copies = int(np.count_nonzero(first != np.arange(len(first))))
         if not copies:
             return self._fit(album, album.graph, calibration)
         fewer = prior_log_odds(album.size - copies, self.options)

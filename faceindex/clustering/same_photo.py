@@ -163,6 +163,12 @@ def are_copies(indptr, indices, competed, i, j):  # type: ignore[no-untyped-def]
 
 
 @compiled(nogil=True)
+def _odds(weight):  # type: ignore[no-untyped-def]
+    """Return the odds of log-odds, which are cut where their sum would lose the smaller ones anyway."""
+    return np.exp(min(weight, np.float32(40.0)))
+
+
+@compiled(nogil=True)
 def _competing(indptr, indices, weights, group, copies_from):  # type: ignore[no-untyped-def]
     n = len(group)
     n_groups = 0
@@ -180,19 +186,19 @@ def _competing(indptr, indices, weights, group, copies_from):  # type: ignore[no
         for e in range(indptr[i], indptr[i + 1]):
             g = group[indices[e]]
             if g >= 0 and g != group[i]:
-                odds[g] += np.exp(min(weights[e], np.float32(40.0)))
+                odds[g] += _odds(weights[e])
         for e in range(indptr[i], indptr[i + 1]):
             j = indices[e]
             g = group[j]
             if g < 0 or g == group[i]:
                 continue
-            rest = odds[g] - np.exp(min(weights[e], np.float32(40.0)))
+            rest = odds[g] - _odds(weights[e])
             if has_copy[j]:
                 for f in range(indptr[j], indptr[j + 1]):
                     if group[indices[f]] == g and weights[f] >= copies_from:
                         at = _find(indices, indptr[i], indptr[i + 1], np.int64(indices[f]))
                         if at >= 0:
-                            rest -= np.exp(min(weights[at], np.float32(40.0)))
+                            rest -= _odds(weights[at])
             others[e] = max(rest, 0.0)
         for e in range(indptr[i], indptr[i + 1]):
             if group[indices[e]] >= 0:
