@@ -20,10 +20,12 @@ __all__ = [
     "Edge",
     "blocks",
     "fit_album",
+    "made_up",
     "make_graph",
     "neighbour_graph",
     "people_of",
     "same_partition",
+    "unit",
     "vectors_with",
 ]
 
@@ -130,3 +132,16 @@ def _first_of_cluster(labels: I64) -> I64:
     alone = np.where(labels < 0, -1 - np.arange(len(labels)), labels)
     _, first, codes = np.unique(alone, return_index=True, return_inverse=True)
     return first[codes]
+
+
+def unit(vectors: np.ndarray) -> F32:
+    units: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return units
+
+
+def made_up(seed: int, people: int = 7, spread: float = 0.8) -> tuple[F32, np.ndarray, np.ndarray]:
+    """Make faces of people with one to six faces each; some photos have two faces."""
+    rng = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(people), rng.integers(1, 7, people))
+    vectors = unit(rng.standard_normal((people, 8))[truth] + spread * rng.standard_normal((len(truth), 8)))
+    return vectors, truth, np.arange(len(truth)) // 2 * 2 + (rng.random(len(truth)) < 0.7)

@@ -6,25 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from synthetic_faces import made_up, unit
 
 from faceindex.evidence import is_named, odds
 from faceindex.identification import Judge, Match, identify
 from faceindex.metrics import identification, leave_one_out, rank_people, weigh_people
 from faceindex.models import Calibration
 from faceindex.types import F32
-
-
-def unit(vectors: np.ndarray) -> F32:
-    units: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    return units
-
-
-def made_up(seed: int, people: int = 7, spread: float = 0.8) -> tuple[F32, np.ndarray, np.ndarray]:
-    """Make faces of people with one to six faces each; some photos have two faces."""
-    rng = np.random.default_rng(seed)
-    truth = np.repeat(np.arange(people), rng.integers(1, 7, people))
-    vectors = unit(rng.standard_normal((people, 8))[truth] + spread * rng.standard_normal((len(truth), 8)))
-    return vectors, truth, np.arange(len(truth)) // 2 * 2 + (rng.random(len(truth)) < 0.7)
 
 
 def by_definition(vectors, people, photos, probe, consensus) -> tuple[int, float]:

@@ -6,27 +6,14 @@ import importlib
 
 import numpy as np
 import pytest
+from synthetic_faces import made_up, unit
 
 from faceindex.metrics import open_set, reliability
 from faceindex.models import Calibration
-from faceindex.types import F32
 
 module = importlib.import_module("faceindex.metrics.open_set")  # the function has the same name
 
 CALIBRATION = Calibration(slope=40.0, midpoint=0.75, source="made up", strangers=-20.0)
-
-
-def unit(vectors: np.ndarray) -> F32:
-    units: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    return units
-
-
-def made_up(seed: int, people: int = 7, spread: float = 0.8) -> tuple[F32, np.ndarray, np.ndarray]:
-    """Make faces of people with one to six faces each; some photos have two faces."""
-    rng = np.random.default_rng(seed)
-    truth = np.repeat(np.arange(people), rng.integers(1, 7, people))
-    vectors = unit(rng.standard_normal((people, 8))[truth] + spread * rng.standard_normal((len(truth), 8)))
-    return vectors, truth, np.arange(len(truth)) // 2 * 2 + (rng.random(len(truth)) < 0.7)
 
 
 def test_open_set_separates_known_people_from_strangers() -> None:
