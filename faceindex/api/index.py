@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from faceindex.api.export import IndexExport
     from faceindex.api.index_clustering import IndexClustering
     from faceindex.api.migration import IndexMigration
+    from faceindex.api.people import IndexPeople
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
     from faceindex.api.results import Cluster, Face, Identification, IndexPlan
@@ -262,6 +263,13 @@ class FaceIndex:
         from faceindex.api.index_clustering import IndexClustering
 
         return IndexClustering(self._reader)
+
+    @property
+    def people(self) -> IndexPeople:
+        """Name people, correct their faces, and undo that."""
+        from faceindex.api.people import IndexPeople
+
+        return IndexPeople(self._reader)
 
     @property
     def migrate(self) -> IndexMigration:

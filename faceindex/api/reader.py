@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from faceindex.api.results import Cluster, Face
     from faceindex.export.crops import CropStyle
     from faceindex.models import EmbedderSpec
+    from faceindex.people.view import PeopleView
     from faceindex.store import Clustering, FaceTable, Store
     from faceindex.types import F32, I64
 
@@ -32,6 +33,7 @@ class Reader:
         self.store = store
         self._table: tuple[int, FaceTable] | None = None
         self._names: tuple[FaceTable, PhotoNames] | None = None
+        self._people: tuple[FaceTable, PeopleView] | None = None
 
     def table(self) -> FaceTable:
         """Return all faces as parallel arrays."""
@@ -47,6 +49,16 @@ class Reader:
             if self._names is None or self._names[0] is not table:
                 self._names = (table, PhotoNames(self.store))
             return self._names
+
+    def people(self) -> PeopleView:
+        """Return which person each face of `table` shows."""
+        from faceindex.people.view import PeopleView
+
+        with self.store.snapshot():
+            table = self.table()
+            if self._people is None or self._people[0] is not table:
+                self._people = (table, PeopleView.read(self.store, table))
+            return self._people[1]
 
     def vectors(self) -> F32:
         """Return the unit vectors of all faces, (n, d) float32, in the order of `table`; read-only."""

@@ -11,10 +11,10 @@ import numpy as np
 
 from faceindex import images
 from faceindex.errors import ImageError, Reason
+from faceindex.matching import match_boxes
 from faceindex.pipeline import run
 from faceindex.pipeline.batches import Outcome, recognise_in_batches
 from faceindex.pipeline.events import Committed, Event, PhotoDone, PhotoFailed, Planned
-from faceindex.pipeline.matching import match_boxes
 from faceindex.recognition import LoadedPhoto, Recogniser
 from faceindex.store import FaceTable, PhotoRecord, Status, Store
 from faceindex.store.photos import PhotoNames

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from faceindex.errors import UsageError
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import fields, integer, mapping, moment, natural, optional, parse, text
+from faceindex.store.decisions import DecisionTables
 from faceindex.store.migrations import WITH_PREVIOUS_CLUSTERING
 from faceindex.store.records import Clustering, PreviousClustering
 from faceindex.store.sqlite import IntegrityError, corrupt, translated_errors
@@ -119,11 +120,10 @@ def write_clustering(
             previous_id,
         ),
     )
-    # An empty cluster with a person stays, so that a later clustering can use it again.
     catalog.execute(
-        "DELETE FROM clusters WHERE person_id IS NULL"
-        " AND NOT EXISTS (SELECT 1 FROM assignments WHERE cluster_id = clusters.id)"
+        "DELETE FROM clusters WHERE NOT EXISTS (SELECT 1 FROM assignments WHERE cluster_id = clusters.id)"
     )
+    DecisionTables(catalog).update_cluster_people()
     if len(used):
         catalog.set("next_cluster_id", max(catalog.get("next_cluster_id", natural), int(used[-1]) + 1))
 

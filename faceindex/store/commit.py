@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from faceindex.errors import UsageError
 from faceindex.store.catalog import Catalog
+from faceindex.store.decisions import DecisionTables
 from faceindex.store.photo_records import save_photo
 from faceindex.store.records import NewPhoto
 from faceindex.store.vectors import VectorFile
@@ -40,3 +41,4 @@ def commit_photos(catalog: Catalog, vectors: VectorFile, photos: Sequence[NewPho
             photo_id = save_photo(catalog, photo)
             if photo.faces is not None and len(photo.faces):
                 insert_faces(catalog, photo_id, photo.faces)
+        DecisionTables(catalog).match(p.picture for p in photos if p.picture is not None)

@@ -5,18 +5,21 @@ Separate from `photo_records`, which does not import numpy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faceindex import models
-from faceindex.errors import ModelError
+from faceindex.errors import ModelError, UsageError
+from faceindex.matching import match_boxes
+from faceindex.orientation import to_stored, to_upright
 from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
 from faceindex.store.columns import INTEGER, Column, read_columns
 from faceindex.store.records import Assignments, FaceTable
-from faceindex.store.sqlite import corrupt, placeholders, translated_errors
+from faceindex.store.sqlite import chunks, corrupt, placeholders, translated_errors
 from faceindex.types import F32, I64, Faces
 
 __all__ = [
@@ -26,7 +29,9 @@ __all__ = [
     "face_table",
     "face_values",
     "insert_faces",
+    "matched_marks",
     "measures_column",
+    "stored_boxes",
 ]
 
 _GEOMETRY = np.dtype(
@@ -94,6 +99,71 @@ def face_rows(catalog: Catalog) -> tuple[I64, I64]:
     with translated_errors(catalog.path):
         faces, rows = read_columns(catalog.execute, "faces", [("id", INTEGER), ("vector_row", INTEGER)])
     return faces, rows
+
+
+def stored_boxes(catalog: Catalog, faces: Sequence[int]) -> list[tuple[bytes, bytes]]:
+    """Return the picture of each face, and its box in fractions of the stored picture, as marks have them.
+
+    Raises
+    ------
+    UsageError
+        If a face is not in the index, or the picture of its photo is not known.
+    """
+    found: dict[int, tuple[bytes, bytes]] = {}
+    for chunk in chunks(list(faces)):
+        for face, picture, orientation, width, height, box in catalog.query(
+            "SELECT f.id, i.picture, i.orientation, i.width, i.height, substr(f.geometry, 1, 16)"
+            f" FROM faces f JOIN images i ON i.id = f.image_id WHERE f.id IN ({placeholders(chunk)})",
+            chunk,
+        ):
+            if picture is None:
+                raise UsageError(
+                    f"The picture of face {face} has not been read since the last update of faceindex.",
+                    "Run `faceindex index` on its folder once.",
+                )
+            size = np.array([width, height, width, height], np.float32)
+            upright = np.frombuffer(box, "<f4").reshape(1, 4) / np.maximum(size, 1)
+            stored = to_stored(upright, np.array([orientation or 1]))
+            found[face] = picture, stored.astype("<f4").tobytes()
+    if missing := [face for face in faces if face not in found]:
+        raise UsageError(f"There is no face {missing[0]} in the index.", "`faceindex faces` lists the faces.")
+    return [found[face] for face in faces]
+
+
+def matched_marks(catalog: Catalog, pictures: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Match the marks on some pictures to the faces on the photos with these pictures.
+
+    Returns
+    -------
+    list of (int, int)
+        Faces with their marks.
+    """
+    marks: dict[bytes, list[tuple[int, bytes]]] = {}
+    for mark, picture, box in catalog.query(
+        f"SELECT id, picture, box FROM marks WHERE picture IN ({placeholders(pictures)}) ORDER BY id",
+        pictures,
+    ):
+        marks.setdefault(picture, []).append((mark, box))
+    photos: dict[int, tuple[bytes, int, int, int, list[int], list[bytes]]] = {}
+    for photo, picture, orientation, width, height, face, box in catalog.query(
+        "SELECT i.id, i.picture, i.orientation, i.width, i.height, f.id, substr(f.geometry, 1, 16)"
+        f" FROM images i JOIN faces f ON f.image_id = i.id WHERE i.picture IN ({placeholders(pictures)})"
+        " ORDER BY f.id",
+        pictures,
+    ):
+        *_, faces, boxes = photos.setdefault(photo, (picture, orientation or 1, width, height, [], []))
+        faces.append(face)
+        boxes.append(box)
+    found = []
+    for picture, orientation, width, height, faces, boxes in photos.values():
+        places = np.frombuffer(b"".join(box for _, box in marks[picture]), "<f4").reshape(-1, 4)
+        here = to_upright(places, np.full(len(places), orientation))
+        size = np.array([width, height, width, height], np.float32)
+        own = np.frombuffer(b"".join(boxes), "<f4").reshape(-1, 4)
+        for face, i in zip(faces, match_boxes(here * size, own).tolist(), strict=True):
+            if i >= 0:
+                found.append((face, marks[picture][i][0]))
+    return found
 
 
 def face_table(catalog: Catalog) -> FaceTable:

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from faceindex.store.sqlite import Connection
 
-__all__ = ["MIGRATIONS", "OLDEST_READABLE", "WITH_PREVIOUS_CLUSTERING", "format_version", "migrate"]
+__all__ = [
+    "MIGRATIONS",
+    "OLDEST_READABLE",
+    "WITH_DECISIONS",
+    "WITH_PREVIOUS_CLUSTERING",
+    "format_version",
+    "migrate",
+]
 
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -95,6 +102,44 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             " cluster_id INTEGER)",
         ),
     ),
+    (
+        "decisions of the user",
+        (
+            # Format 1 had tables of people, labels and rejections that nothing ever wrote.
+            "DROP TABLE labels",
+            "DROP TABLE rejections",
+            "DROP TABLE people",
+            # name_key: the name as it is compared. into_id: the person that this one was merged into.
+            # written, here and below: the decision that wrote the row last; 0 for none.
+            "CREATE TABLE people (id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE,"
+            " name TEXT, name_key TEXT, born TEXT, died TEXT, hidden INTEGER NOT NULL DEFAULT 0, note TEXT,"
+            " into_id INTEGER REFERENCES people (id), written INTEGER NOT NULL)",
+            "CREATE INDEX people_by_name ON people (name_key)",
+            # The truth. actions and changes: JSON; changes has the values before and after, to undo them.
+            "CREATE TABLE decisions (id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE,"
+            " at TEXT NOT NULL, command TEXT NOT NULL, actions TEXT NOT NULL, changes TEXT NOT NULL,"
+            " undone_by INTEGER REFERENCES decisions (id))",
+            # What the decisions add up to. box: 4 little-endian float32, fractions of the stored picture.
+            # label: 0 none, 1 named with its cluster, 2 confirmed, 3 stranger, 4 not a face.
+            "CREATE TABLE marks (id INTEGER PRIMARY KEY AUTOINCREMENT, picture BLOB NOT NULL,"
+            " box BLOB NOT NULL, label INTEGER NOT NULL, person_id INTEGER REFERENCES people (id),"
+            " written INTEGER NOT NULL)",
+            "CREATE INDEX marks_by_picture ON marks (picture)",
+            "CREATE INDEX marks_by_person ON marks (person_id)",
+            "CREATE TABLE rejections (mark_id INTEGER NOT NULL REFERENCES marks (id),"
+            " person_id INTEGER NOT NULL REFERENCES people (id), written INTEGER NOT NULL,"
+            " PRIMARY KEY (mark_id, person_id)) WITHOUT ROWID",
+            "CREATE TABLE links (a INTEGER NOT NULL REFERENCES marks (id),"
+            " b INTEGER NOT NULL REFERENCES marks (id), same INTEGER NOT NULL, written INTEGER NOT NULL,"
+            " PRIMARY KEY (a, b)) WITHOUT ROWID",
+            "CREATE INDEX links_by_b ON links (b)",
+            # Derived: the faces of the marks.
+            "CREATE TABLE marked_faces (face_id INTEGER PRIMARY KEY REFERENCES faces (id) ON DELETE CASCADE,"
+            " mark_id INTEGER NOT NULL REFERENCES marks (id))",
+            "CREATE INDEX marked_faces_by_mark ON marked_faces (mark_id)",
+            "CREATE INDEX clusters_by_person ON clusters (person_id)",
+        ),
+    ),
 )
 
 OLDEST_READABLE = 1
@@ -102,6 +147,9 @@ OLDEST_READABLE = 1
 
 WITH_PREVIOUS_CLUSTERING = 4
 """The oldest format that stores the clustering before the active one."""
+
+WITH_DECISIONS = 6
+"""The oldest format that stores decisions of the user."""
 
 
 def format_version() -> int:

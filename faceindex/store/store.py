@@ -15,6 +15,7 @@ from faceindex.store import clusterings, journal, photo_records, scans
 from faceindex.store.catalog import Catalog
 from faceindex.store.commit import commit_photos
 from faceindex.store.counts import cluster_sizes, count_everything, count_faces
+from faceindex.store.decisions import DecisionTables
 from faceindex.store.directory import (
     CATALOG,
     LOCK,
@@ -409,6 +410,17 @@ class Store:
     def count_newer_faces(self) -> int:
         """Count the faces that were added after the active clustering; 0 without one."""
         return clusterings.count_newer_faces(self._catalog)
+
+    # Decisions of the user ---------------------------------------------------------------------
+
+    @property
+    def decisions(self) -> DecisionTables:
+        """The decisions of the user, and what they add up to."""
+        return DecisionTables(self._catalog)
+
+    def deciding(self) -> AbstractContextManager[None]:
+        """Commit all changes of `decisions` inside the ``with``, or nothing if it raises."""
+        return self._require_writable().transaction(keep_scans=True)
 
     # Scans -------------------------------------------------------------------------------------
 

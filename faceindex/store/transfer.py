@@ -26,6 +26,7 @@ from faceindex.files import sync_directory
 from faceindex.store import faces as face_tables
 from faceindex.store.clusterings import write_clustering
 from faceindex.store.columns import INTEGER, read_columns
+from faceindex.store.decisions import DecisionTables
 from faceindex.store.directory import next_vectors_name, part_name
 from faceindex.store.journal import append_run
 from faceindex.store.photo_records import delete_empty_roots, delete_photos
@@ -285,6 +286,7 @@ class Transfer:
                 "UPDATE images SET faces = (SELECT count(*) FROM faces WHERE image_id = images.id)"
                 " WHERE id IN (SELECT image_id FROM transfer_images)"
             )
+            DecisionTables(catalog).match()
             ((left, total),) = catalog.execute("SELECT sum(vector_row < 0), count(*) FROM faces")
             if left or total != len(table):
                 raise StoreError("The index has changed since the switch was prepared.", "Prepare it again.")

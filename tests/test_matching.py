@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from faceindex.pipeline.matching import LEAST_OVERLAP, match_boxes
+from faceindex.matching import LEAST_OVERLAP, match_boxes
 from faceindex.types import F32
 
 

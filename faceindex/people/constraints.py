@@ -1,0 +1,143 @@
+"""The decisions of the user as constraints on clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from faceindex.clustering.constraints import Constraints
+from faceindex.people.dates import first_second
+from faceindex.people.roster import Roster
+from faceindex.store.decisions import Label
+
+if TYPE_CHECKING:
+    from faceindex.store import Assignments
+    from faceindex.store.decisions import DecisionTables
+    from faceindex.types import F64, I64
+
+__all__ = ["all_constraints", "constraints_of_faces", "decided_since", "roots_of"]
+
+
+def all_constraints(tables: DecisionTables, table: Assignments, taken: F64) -> Constraints:
+    """Return the constraints on all faces of an index.
+
+    Parameters
+    ----------
+    tables : DecisionTables
+    table : Assignments
+        n faces.
+    taken : (n,) float64
+        Capture times of their photos; NaN where unknown.
+    """
+    roster = Roster.of(tables.people())
+    marked = tables.marked_faces()
+    at = np.searchsorted(table.face, marked["face"])
+    person = np.full(len(table), -1, np.int64)
+    nobody = np.zeros(len(table), bool)
+    person[at] = roots_of(roster, marked["person"])
+    nobody[at] = np.isin(marked["label"], [Label.STRANGER, Label.NOT_A_FACE])
+    # A mark has several faces if its picture is at several paths.
+    order = np.argsort(marked["mark"], kind="stable")
+    marks, places = marked["mark"][order], at[order]
+    rejections, links = tables.all_rejections(), tables.all_links()
+    which, faces = _faces_of(rejections[:, 0], marks, places)
+    rejected = np.stack([faces, roots_of(roster, rejections[which, 1])], axis=1)
+    pairs = []
+    for same in (1, 0):
+        chosen = links[links[:, 2] == same]
+        chosen = chosen[np.argsort(chosen[:, 3], kind="stable")]
+        link, one = _faces_of(chosen[:, 0], marks, places)
+        again, other = _faces_of(chosen[link, 1], marks, places)
+        pairs.append(np.stack([one[again], other], axis=1))
+    return Constraints(
+        person=person,
+        nobody=nobody,
+        rejected=rejected,
+        same=pairs[0],
+        different=pairs[1],
+        taken=taken,
+        born=_births(roster),
+    )
+
+
+def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int], taken: F64) -> Constraints:
+    """Return the constraints on some faces, read for these alone.
+
+    Parameters
+    ----------
+    tables : DecisionTables
+    roster : Roster
+    faces : list of int
+        n faces.
+    taken : (n,) float64
+    """
+    position = {face: i for i, face in enumerate(faces)}
+    mark_of = tables.marks_of_faces(faces)
+    places: dict[int, list[int]] = {}
+    for face, mark in mark_of.items():
+        places.setdefault(mark, []).append(position[face])
+    marks = sorted(places)
+    person = np.full(len(faces), -1, np.int64)
+    nobody = np.zeros(len(faces), bool)
+    for mark, state in tables.labels(marks).items():
+        if state.person is not None:
+            person[places[mark]] = roster.roots[state.person]
+        nobody[places[mark]] = state.label in (Label.STRANGER, Label.NOT_A_FACE)
+    rejected = [(at, roster.roots[other]) for mark, other in tables.rejections(marks) for at in places[mark]]
+    pairs: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+    for (a, b), (same, _) in sorted(tables.links(marks).items(), key=lambda item: item[1][1]):
+        pairs[same] += [(one, other) for one in places.get(a, ()) for other in places.get(b, ())]
+    return Constraints(
+        person=person,
+        nobody=nobody,
+        rejected=_pairs(rejected),
+        same=_pairs(pairs[True]),
+        different=_pairs(pairs[False]),
+        taken=taken,
+        born=_births(roster),
+    )
+
+
+def decided_since(tables: DecisionTables, table: Assignments, number: int) -> I64:
+    """Return the positions of the faces about which later decisions than `number` say something."""
+    marked = tables.marked_faces()
+    rejections, links = tables.all_rejections(), tables.all_links()
+    late = np.concatenate([rejections[rejections[:, 2] > number, 0], links[links[:, 3] > number, :2].ravel()])
+    decided = (marked["written"] > number) | np.isin(marked["mark"], late)
+    return np.searchsorted(table.face, marked["face"][decided]).astype(np.int64)
+
+
+def _faces_of(wanted: I64, marks: I64, places: I64) -> tuple[I64, I64]:
+    """Return the faces of marks: for each the index into `wanted`, and its position.
+
+    Parameters
+    ----------
+    wanted : (k,) int64
+        Marks; those without a face are left out.
+    marks, places : (m,) int64
+        The mark of each marked face, ascending, and the position of the face.
+    """
+    first, end = np.searchsorted(marks, wanted, "left"), np.searchsorted(marks, wanted, "right")
+    number = end - first
+    which = np.repeat(np.arange(len(wanted)), number)
+    offset = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
+    return which, places[first[which] + offset]
+
+
+def roots_of(roster: Roster, people: I64) -> I64:
+    """Return the people that some people, -1 for none, are part of."""
+    if not roster.roots:
+        return people.copy()
+    table = np.full(max(roster.roots) + 2, -1, np.int64)
+    table[list(roster.roots)] = list(roster.roots.values())
+    roots: I64 = table[people]  # -1 is the last one
+    return roots
+
+
+def _births(roster: Roster) -> dict[int, float]:
+    return {record.id: float(first_second(record.born)) for record in roster.people() if record.born}
+
+
+def _pairs(pairs: list[tuple[int, int]]) -> I64:
+    return np.array(pairs, np.int64).reshape(-1, 2)

@@ -1,0 +1,364 @@
+"""Make one decision: what it changes, and how to undo it.
+
+A later decision counts more than an earlier one that contradicts it. So an action removes what contradicts
+it: naming a face ends its rejection from the person, a rejection ends the label, and so on. All changed
+values are kept with the decision, so that it can be undone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from faceindex.errors import UsageError
+from faceindex.people.roster import Roster, clean_name, name_key
+from faceindex.store.decisions import DecisionTables, Label, MarkState, PersonRecord
+
+__all__ = ["FIELDS", "LABEL_NAMES", "Editor"]
+
+FIELDS = ("name", "born", "died", "hidden", "note")
+"""Fields of a person that a decision can set."""
+
+LABEL_NAMES = {
+    Label.NAMED: "named",
+    Label.CONFIRMED: "confirmed",
+    Label.STRANGER: "stranger",
+    Label.NOT_A_FACE: "not_a_face",
+}
+"""How labels are written in actions."""
+
+
+class Editor:
+    """One decision while it is made, inside a transaction.
+
+    Parameters
+    ----------
+    tables : DecisionTables
+    command : str
+        What made it, for the journal.
+    at : datetime
+    uid : str, optional
+        None means a new one.
+
+    Attributes
+    ----------
+    number : int
+        Of the decision.
+    actions : list
+        What the decision says so far.
+    touched : set of int
+        Marks that it changed.
+    roster : Roster
+        The people, with all changes so far.
+    """
+
+    def __init__(self, tables: DecisionTables, command: str, at: datetime, uid: str | None = None) -> None:
+        self.tables = tables
+        self.number = tables.append(uid or uuid4().hex, at, command, [])
+        self.actions: list[dict[str, Any]] = []
+        self.touched: set[int] = set()
+        self.roster = Roster.of(tables.people())
+        self._changes: list[list[Any]] = []
+
+    def finish(self) -> None:
+        """Store the actions and the changes."""
+        self.tables.set_actions(self.number, self.actions)
+        self.tables.set_changes(self.number, self._changes)
+
+    def record_cluster(self, face: int, before: int | None, after: int | None) -> None:
+        """Keep that the decision moved a face between clusters, None for none."""
+        self._changes.append(["cluster", face, before, after])
+
+    def people_concerned(self) -> list[int]:
+        """Return the people that the actions so far name, in their order."""
+        uids = [
+            uid
+            for action in self.actions
+            for uid in (action.get("person"), *action.get("merged", ()))
+            if uid is not None
+        ]
+        by_uid = {record.uid: id for id, record in self.roster.records.items()}
+        return list(dict.fromkeys(self.roster.roots[by_uid[uid]] for uid in uids))
+
+    # People ------------------------------------------------------------------------------------
+
+    def person(self, name: str) -> int:
+        """Return the person with a name, or add one."""
+        cleaned = clean_name(name)
+        if known := self.tables.people_with_key(name_key(cleaned)):
+            return known[0].id
+        return self.set_person(uuid4().hex, {"name": cleaned})
+
+    def set_person(self, uid: str, values: Mapping[str, Any]) -> int:
+        """Set fields of a person, who is added if the uid is new; returns the id.
+
+        Raises
+        ------
+        UsageError
+            If another person has the name.
+        """
+        record = self.tables.person_with_uid(uid)
+        before = record
+        if record is None:
+            record = PersonRecord(
+                self.tables.insert_person(uid, self.number), uid, None, None, None, False, None, None, 0
+            )
+        name = values.get("name", record.name)
+        if name is not None and name != record.name:
+            others = [p for p in self.tables.people_with_key(name_key(name)) if p.id != record.id]
+            if others:
+                raise UsageError(
+                    f"Another person has the name '{others[0].name}'.",
+                    "Choose another name, or merge the two.",
+                )
+        if record.born != values.get("born", record.born):
+            self.touched.update(
+                self.tables.marks_of_people(self.roster.members(self.roster.roots[record.id]))
+            )
+        self._set_record(before, replace(record, **values, written=self.number))
+        self.actions.append({"do": "person", "person": uid, "set": dict(values)})
+        return record.id
+
+    def merge(self, into: int, others: Sequence[int]) -> None:
+        """Make people parts of another one."""
+        for other in others:
+            record = self.tables.person(other)
+            assert record is not None
+            self._set_record(record, replace(record, into=into, written=self.number))
+        self.actions.append(
+            {"do": "merge", "person": self._uid(into), "merged": [self._uid(o) for o in others]}
+        )
+
+    def _set_record(self, before: PersonRecord | None, after: PersonRecord) -> None:
+        self._changes.append(["person", after.id, _fields(before), _fields(after)])
+        self.tables.update_person(after, None if after.name is None else name_key(after.name))
+        self.roster = Roster.of([*(r for r in self.roster.records.values() if r.id != after.id), after])
+
+    def _uid(self, person: int) -> str:
+        return self.roster.records[person].uid
+
+    # Faces -------------------------------------------------------------------------------------
+
+    def label(self, person: int, marks: Sequence[int], label: Label) -> None:
+        """Say that faces show a person.
+
+        Faces that are confirmed stay so if the decision is about their cluster.
+        """
+        states = self.tables.labels(marks)
+        roots = self.roster.roots
+        root = roots[person]
+        new = {}
+        for mark in marks:
+            state = states[mark]
+            is_same = state.person is not None and roots[state.person] == root
+            if is_same and (label is Label.NAMED or state.label is label):
+                continue
+            new[mark] = MarkState(label, person, self.number)
+        self._set_labels(states, new)
+        for mark, rejected in self.tables.rejections(marks):
+            if roots[rejected] == root:
+                self._set_rejection(mark, rejected, None)
+        self._drop_links(marks, lambda other, same: (
+            other is not None and (roots[other] == root) is not same
+        ))  # fmt: skip
+        self.actions.append(
+            {"do": "label", "person": self._uid(person), "name": self.roster.title(person),
+             "as": LABEL_NAMES[label], "faces": list(marks)}
+        )  # fmt: skip
+
+    def reject(self, person: int, marks: Sequence[int]) -> None:
+        """Say that faces do not show a person."""
+        states = self.tables.labels(marks)
+        roots = self.roster.roots
+        root = roots[person]
+        labelled = {
+            mark: MarkState(Label.NONE, None, self.number)
+            for mark, state in states.items()
+            if state.person is not None and roots[state.person] == root
+        }
+        self._set_labels(states, labelled)
+        known = self.tables.rejections(marks)
+        for mark in marks:
+            if (mark, root) not in known:
+                self._set_rejection(mark, root, self.number)
+        self._drop_links(marks, lambda other, same: same and other is not None and roots[other] == root)
+        self.actions.append({"do": "reject", "person": self._uid(root), "faces": list(marks)})
+
+    def nobody(self, label: Label, marks: Sequence[int]) -> None:
+        """Say that faces are of strangers, or no faces."""
+        states = self.tables.labels(marks)
+        self._set_labels(
+            states,
+            {mark: MarkState(label, None, self.number) for mark in marks if states[mark].label is not label},
+        )
+        self.actions.append({"do": "nobody", "as": LABEL_NAMES[label], "faces": list(marks)})
+
+    def same(self, marks: Sequence[int]) -> None:
+        """Say that faces show one person.
+
+        Raises
+        ------
+        UsageError
+            If they have labels of two people.
+        """
+        people = self._labelled(marks)
+        if len(people) > 1:
+            names = " and ".join(sorted(self.roster.title(person) for person in people))
+            raise UsageError(f"These faces are {names}.", "Merge these people if they are one.")
+        for a, b in itertools.pairwise(marks):
+            self._set_link(a, b, same=True)
+        for pair, (is_same, _) in self.tables.links(marks).items():
+            if not is_same and set(pair) <= set(marks):
+                self._change_link(pair, None)
+        self.actions.append({"do": "same", "faces": list(marks)})
+
+    def different(self, one: Sequence[int], other: Sequence[int]) -> None:
+        """Say that the faces of two groups show two people.
+
+        Raises
+        ------
+        UsageError
+            If the groups have labels of one person.
+        """
+        if both := self._labelled(one) & self._labelled(other):
+            raise UsageError(
+                f"Faces on both sides are {self.roster.title(min(both))}.",
+                "Reject those that are not, or split the person.",
+            )
+        for a in one:
+            for b in other:
+                self._set_link(a, b, same=False)
+        self.actions.append({"do": "different", "faces": [list(one), list(other)]})
+
+    def _labelled(self, marks: Sequence[int]) -> set[int]:
+        states = self.tables.labels(marks).values()
+        return {self.roster.roots[state.person] for state in states if state.person is not None}
+
+    def _set_labels(self, states: Mapping[int, MarkState], new: Mapping[int, MarkState]) -> None:
+        self.tables.set_labels(new)
+        self.touched.update(new)
+        self._changes += [["mark", mark, _state(states[mark]), _state(state)] for mark, state in new.items()]
+
+    def _set_rejection(self, mark: int, person: int, written: int | None) -> None:
+        before = self.tables.rejections([mark]).get((mark, person))
+        self.tables.set_rejection(mark, person, written)
+        self.touched.add(mark)
+        self._changes.append(["rejection", mark, person, before, written])
+
+    def _set_link(self, a: int, b: int, *, same: bool) -> None:
+        if a != b:
+            self._change_link((min(a, b), max(a, b)), (same, self.number))
+
+    def _change_link(self, pair: tuple[int, int], state: tuple[bool, int] | None) -> None:
+        before = self.tables.links([pair[0]]).get(pair)
+        if before is not None and state is not None and before[0] == state[0]:
+            return
+        self.tables.set_link(*pair, state)
+        self.touched.update(pair)
+        self._changes.append(["link", *pair, before, state])
+
+    def _drop_links(self, marks: Sequence[int], is_dropped: Callable[[int | None, bool], bool]) -> None:
+        """Remove the links of marks to others for which a function of (its person, same) is true."""
+        links = self.tables.links(marks)
+        if not links:
+            return
+        wanted = set(marks)
+        states = self.tables.labels(sorted({mark for pair in links for mark in pair}))
+        for (a, b), (same, _) in links.items():
+            if any(is_dropped(states[y].person, same) for x, y in ((a, b), (b, a)) if x in wanted):
+                self._change_link((a, b), None)
+
+    # Undo --------------------------------------------------------------------------------------
+
+    def undo(self, number: int, uid: str) -> int:
+        """Bring back what a decision changed, where nothing has changed since.
+
+        Parameters
+        ----------
+        number, uid
+            Of the decision to undo.
+
+        Returns
+        -------
+        int
+            Number of values that stay, because a later decision changed them.
+        """
+        kept = 0
+        for change in reversed(self.tables.changes(number)):
+            kind, *values = change
+            kept += not {
+                "mark": self._undo_mark,
+                "rejection": self._undo_rejection,
+                "link": self._undo_link,
+                "person": self._undo_person,
+                "cluster": lambda *_: True,  # `faceindex.people.settling` does it
+            }[kind](*values)
+        self.tables.set_undone(number, self.number)
+        self.actions.append({"do": "undo", "decision": uid})
+        return kept
+
+    def _undo_mark(self, mark: int, before: list[Any], after: list[Any]) -> bool:
+        now = self.tables.labels([mark])[mark]
+        if _state(now) != after:
+            return False
+        state = MarkState(Label(before[0]), before[1], before[2])
+        self.tables.set_labels({mark: state})
+        self.touched.add(mark)
+        self._changes.append(["mark", mark, after, before])
+        return True
+
+    def _undo_rejection(self, mark: int, person: int, before: int | None, after: int | None) -> bool:
+        if self.tables.rejections([mark]).get((mark, person)) != after:
+            return False
+        self.tables.set_rejection(mark, person, before)
+        self.touched.add(mark)
+        self._changes.append(["rejection", mark, person, after, before])
+        return True
+
+    def _undo_link(self, a: int, b: int, before: list[Any] | None, after: list[Any] | None) -> bool:
+        now = self.tables.links([a]).get((a, b))
+        if now != (None if after is None else (bool(after[0]), after[1])):
+            return False
+        self.tables.set_link(a, b, None if before is None else (bool(before[0]), before[1]))
+        self.touched.update((a, b))
+        self._changes.append(["link", a, b, after, before])
+        return True
+
+    def _undo_person(self, person: int, before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
+        record = self.tables.person(person)
+        if record is None or _fields(record) != after:
+            return False
+        self._changes.append(["person", person, after, before])
+        if before is None or any(before[key] != after[key] for key in ("into", "born")):
+            self.touched.update(self.tables.marks_of_people([person]))  # clusters may have two people now
+        if before is not None:
+            restored = PersonRecord(person, record.uid, **before)
+            self.tables.update_person(restored, None if restored.name is None else name_key(restored.name))
+        else:
+            # The row stays: decisions that were undone refer to it. `Roster.people` leaves it out.
+            gone = PersonRecord(person, record.uid, None, None, None, False, None, None, 0)
+            self.tables.update_person(gone, None)
+        self.roster = Roster.of(self.tables.people())
+        return True
+
+
+def _state(state: MarkState) -> list[Any]:
+    return [int(state.label), state.person, state.written]
+
+
+def _fields(record: PersonRecord | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    return {
+        "name": record.name,
+        "born": record.born,
+        "died": record.died,
+        "hidden": record.hidden,
+        "note": record.note,
+        "into": record.into,
+        "written": record.written,
+    }

@@ -1,0 +1,108 @@
+"""The people of an index at one moment, and their names."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from faceindex.errors import UsageError
+from faceindex.store.decisions import PersonRecord
+
+__all__ = ["LONGEST_NAME", "Roster", "clean_name", "name_key"]
+
+LONGEST_NAME = 200
+"""Characters of the longest name."""
+
+# What would be read as a cluster, a face, an option or a person's number.
+_REFERENCE = re.compile(r"(?:[cfCF]|cluster|face)?[\s:#]*\d+|-.*")
+
+
+def clean_name(name: str) -> str:
+    """Return a name in Unicode NFC and with single spaces.
+
+    Raises
+    ------
+    UsageError
+        If it is empty, too long, has control characters, or looks like a cluster or a face.
+    """
+    cleaned = " ".join(unicodedata.normalize("NFC", name).split())
+    if not cleaned:
+        raise UsageError("The name is empty.", "Write a name.")
+    if len(cleaned) > LONGEST_NAME:
+        raise UsageError(f"The name has {len(cleaned)} characters.", f"Write at most {LONGEST_NAME}.")
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") for c in cleaned):
+        raise UsageError("The name has characters that cannot be shown.", "Write it without them.")
+    if _REFERENCE.fullmatch(cleaned):
+        raise UsageError(
+            f"'{cleaned}' looks like a cluster, a face or an option.", "Write a name with other letters."
+        )
+    return cleaned
+
+
+def name_key(name: str) -> str:
+    """Return a name as names are compared: without case, with single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Roster:
+    """The people of an index.
+
+    Attributes
+    ----------
+    records : dict of int to PersonRecord
+        All people by id, also those that were merged into others.
+    roots : dict of int to int
+        For each id, the person that it is part of after all merges.
+    """
+
+    records: dict[int, PersonRecord]
+    roots: dict[int, int]
+
+    @classmethod
+    def of(cls, records: Iterable[PersonRecord]) -> Roster:
+        """Collect people."""
+        by_id = {record.id: record for record in records}
+        roots = {}
+        for start in by_id:
+            person, seen = start, {start}
+            while (into := by_id[person].into) is not None and into in by_id and into not in seen:
+                person = into
+                seen.add(into)
+            roots[start] = person
+        return cls(by_id, roots)
+
+    def people(self) -> list[PersonRecord]:
+        """Return the people by ascending id, without those that were merged into others or undone."""
+        return [r for id, r in self.records.items() if self.roots[id] == id and r.written]
+
+    def members(self, person: int) -> list[int]:
+        """Return the ids of a person: its own, and those of the people merged into it."""
+        return [id for id, root in self.roots.items() if root == person]
+
+    def title(self, person: int) -> str:
+        """Return the name of a person, or what stands for it."""
+        record = self.records[self.roots[person]]
+        return record.name if record.name is not None else f"person {record.uid[:6]}"
+
+    def find(self, name: str) -> PersonRecord:
+        """Return the person with a name, whatever its case.
+
+        Raises
+        ------
+        UsageError
+            If nobody has the name; lists the nearest names.
+        """
+        key = name_key(name)
+        named = {name_key(record.name): record for record in self.people() if record.name is not None}
+        if (found := named.get(key)) is not None:
+            return found
+        part = [n for n in named if key and (n.startswith(key) or key in n.split())]
+        near = dict.fromkeys([*part, *difflib.get_close_matches(key, named, 5, 0.6)])
+        if near:
+            names = " or ".join(f"'{named[n].name}'" for n in list(near)[:5])
+            raise UsageError(f"Nobody has the name '{name}'.", f"Did you mean {names}?")
+        raise UsageError(f"Nobody has the name '{name}'.", "`faceindex people` lists all names.")

@@ -1,0 +1,127 @@
+"""Make the clusters agree with a decision at once: only the faces and clusters that it concerns change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from faceindex.clustering.centroids import similarity_to_centroid
+from faceindex.clustering.enforcing import enforce
+from faceindex.people.constraints import constraints_of_faces
+
+if TYPE_CHECKING:
+    from faceindex.people.editor import Editor
+    from faceindex.types import F32, F64, I64
+
+__all__ = ["settle"]
+
+
+def settle(
+    editor: Editor,
+    vectors: Callable[[I64], F32],
+    taken: Callable[[list[int]], F64],
+    *,
+    restored: Iterable[tuple[int, int | None, int | None]] = (),
+) -> int:
+    """Move faces between clusters so that these agree with a decision.
+
+    Parameters
+    ----------
+    editor : Editor
+        The decision, with all its changes.
+    vectors : callable
+        Returns the vectors of rows of the vector file.
+    taken : callable
+        Returns the capture times of faces, NaN where unknown.
+    restored : iterable of (face, cluster, cluster)
+        Faces that an earlier decision moved from the first cluster to the second one, None for none. They
+        move back if they are still there.
+
+    Returns
+    -------
+    int
+        Number of faces that are in another cluster than before.
+    """
+    tables = editor.tables
+    touched = sorted(
+        {face for faces in tables.faces_of_marks(sorted(editor.touched)).values() for face in faces}
+    )
+    back = {face: before for face, before, after in restored if tables.assigned([face]).get(face) == after}
+    concerned = sorted({*touched, *back})
+    if not concerned:
+        return 0
+    now = tables.assigned(concerned)
+    clusters = {*now.values(), *(cluster for cluster in back.values() if cluster is not None)}
+    marks = tables.marks_of_faces(concerned)
+    homeless = _people_without_cluster(editor, concerned, marks, now)
+    people = [member for person in sorted(homeless) for member in editor.roster.members(person)]
+    linked = tables.links(sorted(set(marks.values())))
+    others = [
+        face
+        for faces in tables.faces_of_marks(sorted({mark for pair in linked for mark in pair})).values()
+        for face in faces
+    ]
+    clusters |= {*tables.clusters_of_people(people), *tables.assigned(others).values()}
+    rows = tables.faces_of_clusters(sorted(clusters))
+    known = {face for face, _, _ in rows}
+    rows += [(face, row, -1) for face, row in tables.rows_of_faces(sorted({*concerned, *others} - known))]
+    rows.sort()
+    faces = [face for face, _, _ in rows]
+    before = np.array([cluster for _, _, cluster in rows], np.int64)
+    start = before.copy()
+    for i, face in enumerate(faces):
+        if face in back:
+            start[i] = -1 if (cluster := back[face]) is None else cluster
+    own = vectors(np.array([row for _, row, _ in rows], np.int64))
+    constraints = constraints_of_faces(tables, editor.roster, faces, taken(faces))
+    labels = enforce(start, own, constraints)
+    labels, next_cluster = _with_new_ids(labels, start, tables.next_cluster_id())
+    changed = np.flatnonzero(labels != before)
+    for i in changed.tolist():
+        editor.record_cluster(faces[i], _optional(before[i]), _optional(labels[i]))
+    affected = np.unique(np.concatenate([labels[changed], before[changed]]))
+    members = np.flatnonzero(np.isin(labels, affected[affected >= 0]))
+    similarities = similarity_to_centroid(own, labels, affected[affected >= 0])
+    written = np.union1d(changed, members)
+    tables.move_faces(
+        np.array(faces, np.int64)[written], labels[written], similarities[written], next_cluster
+    )
+    tables.update_cluster_people({int(c) for c in (*clusters, *labels[labels >= 0].tolist())})
+    return len(changed)
+
+
+def _people_without_cluster(
+    editor: Editor, faces: list[int], marks: dict[int, int], clusters: dict[int, int]
+) -> set[int]:
+    """Return the people of labelled faces that are in no cluster, or may be in one of another person."""
+    roots = editor.roster.roots
+    states = editor.tables.labels(sorted(set(marks.values())))
+    others = {cluster: roots[person] for cluster, person in editor.tables.people_of_clusters().items()}
+    found: dict[int, set[int]] = {}
+    homeless = set()
+    for face in faces:
+        state = states.get(marks.get(face, -1))
+        if state is None or state.person is None:
+            continue
+        person = roots[state.person]
+        cluster = clusters.get(face)
+        if cluster is None or others.get(cluster, person) != person:
+            homeless.add(person)
+        else:
+            found.setdefault(cluster, set()).add(person)
+    return homeless.union(*(people for people in found.values() if len(people) > 1))
+
+
+def _with_new_ids(labels: I64, start: I64, next_cluster: int) -> tuple[I64, int]:
+    """Number the clusters that are not in `start` from `next_cluster` on; return the next number too."""
+    new = np.setdiff1d(labels[labels >= 0], start)
+    if len(new):
+        at = np.minimum(np.searchsorted(new, labels), len(new) - 1)
+        labels = np.where(np.isin(labels, new), next_cluster + at, labels)
+    return labels, next_cluster + len(new)
+
+
+def _optional(cluster: np.int64) -> int | None:
+    return None if cluster < 0 else int(cluster)

@@ -1,0 +1,618 @@
+"""Decisions of the user in the catalog: the journal, and the state to which its entries add up.
+
+A *mark* is a place on a picture on which the user decided something: the hash of the picture, and a box in
+fractions of the stored picture. So it outlives the face, the photo's path and the models. Marks are matched
+to the faces of the index when photos are committed, in the same transaction.
+
+Functions that write run inside a transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from faceindex.errors import UsageError
+from faceindex.store.checked_json import integer, list_of, mapping, moment, natural, optional, parse, text
+from faceindex.store.migrations import WITH_DECISIONS
+from faceindex.store.sqlite import IntegrityError, chunks, placeholders, translated_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from faceindex.documents import Json
+    from faceindex.store.catalog import Catalog
+    from faceindex.types import F32, I64
+
+__all__ = ["Decision", "DecisionTables", "Label", "MarkState", "PersonRecord"]
+
+
+class Label(IntEnum):
+    """What the user said of a mark. The values are stored in the catalog: append, never change one."""
+
+    NONE = 0  # only rejections or links
+    NAMED = 1  # the face was in a cluster that the user named
+    CONFIRMED = 2  # the user named this very face
+    STRANGER = 3
+    NOT_A_FACE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRecord:
+    """A person.
+
+    Attributes
+    ----------
+    id : int
+        In this index.
+    uid : str
+        The same in every index that has the person.
+    name : str or None
+    born, died : str or None
+        Dates in ISO 8601: a year, a month or a day.
+    hidden : bool
+    note : str or None
+    into : int or None
+        The person that this one was merged into.
+    written : int
+        Number of the decision that wrote this last; 0 if the one that added the person was undone.
+    """
+
+    id: int
+    uid: str
+    name: str | None
+    born: str | None
+    died: str | None
+    hidden: bool
+    note: str | None
+    into: int | None
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkState:
+    """The label of a mark, the person if the label has one, and the decision that wrote it last."""
+
+    label: Label = Label.NONE
+    person: int | None = None
+    written: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One entry of the journal.
+
+    Attributes
+    ----------
+    number : int
+        Ascending in the order in which decisions were made in this index.
+    uid : str
+        The same in every index that has the entry.
+    at : datetime
+        UTC.
+    command : str
+        The command, or the call, that made it.
+    actions : list
+        What it says. Faces are ids of marks.
+    undone_by : int or None
+        Number of the decision that undid it.
+    """
+
+    number: int
+    uid: str
+    at: datetime
+    command: str
+    actions: list[dict[str, Any]]
+    undone_by: int | None
+
+
+class DecisionTables:
+    """The tables of people, marks, rejections, links and decisions of a catalog.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    @property
+    def exist(self) -> bool:
+        """Whether the catalog has these tables; not in an older format that is open for reading only."""
+        return self._catalog.format_version >= WITH_DECISIONS
+
+    # People ------------------------------------------------------------------------------------
+
+    def people(self) -> list[PersonRecord]:
+        """Return all people, also those that were merged into others, in the order of their ids."""
+        return self._people("ORDER BY id") if self.exist else []
+
+    def person(self, person: int) -> PersonRecord | None:
+        """Return a person by id."""
+        found = self._people("WHERE id = ?", (person,))
+        return found[0] if found else None
+
+    def person_with_uid(self, uid: str) -> PersonRecord | None:
+        """Return a person by uid."""
+        found = self._people("WHERE uid = ?", (uid,))
+        return found[0] if found else None
+
+    def people_with_key(self, key: str) -> list[PersonRecord]:
+        """Return the people whose name has this key, without those that were merged into others."""
+        return (
+            self._people("WHERE name_key = ? AND into_id IS NULL ORDER BY id", (key,)) if self.exist else []
+        )
+
+    def _people(self, clauses: str, parameters: Sequence[object] = ()) -> list[PersonRecord]:
+        found = self._catalog.query(
+            f"SELECT id, uid, name, born, died, hidden, note, into_id, written FROM people {clauses}",
+            parameters,
+        )
+        return [PersonRecord(*row[:5], bool(row[5]), *row[6:]) for row in found]
+
+    def insert_person(self, uid: str, written: int) -> int:
+        """Add a person without a name, and return the id."""
+        cursor = self._catalog.execute("INSERT INTO people (uid, written) VALUES (?, ?)", (uid, written))
+        return int(cursor.lastrowid or 0)
+
+    def update_person(self, record: PersonRecord, key: str | None) -> None:
+        """Store all fields of a person; `key` is that of the name."""
+        self._catalog.execute(
+            "UPDATE people SET name = ?, name_key = ?, born = ?, died = ?, hidden = ?, note = ?, into_id = ?,"
+            " written = ? WHERE id = ?",
+            (record.name, key, record.born, record.died, record.hidden, record.note, record.into,
+             record.written, record.id),
+        )  # fmt: skip
+
+    # Marks -------------------------------------------------------------------------------------
+
+    def marks_of_faces(self, faces: Sequence[int]) -> dict[int, int]:
+        """Return the mark of each face that has one."""
+        return {
+            int(face): int(mark)
+            for chunk in chunks(list(faces))
+            for face, mark in self._catalog.query(
+                f"SELECT face_id, mark_id FROM marked_faces WHERE face_id IN ({placeholders(chunk)})", chunk
+            )
+        }
+
+    def faces_of_marks(self, marks: Sequence[int]) -> dict[int, list[int]]:
+        """Return the faces of each mark that has some: several if a picture is at several paths."""
+        found: dict[int, list[int]] = {}
+        for chunk in chunks(list(marks)):
+            for mark, face in self._catalog.query(
+                "SELECT mark_id, face_id FROM marked_faces"
+                f" WHERE mark_id IN ({placeholders(chunk)}) ORDER BY face_id",
+                chunk,
+            ):
+                found.setdefault(int(mark), []).append(int(face))
+        return found
+
+    def insert_mark(self, picture: bytes, box: bytes) -> int:
+        """Add a mark without a label, and return its id; `box` is 4 little-endian float32.
+
+        Call `match` for the picture afterwards.
+        """
+        cursor = self._catalog.execute(
+            "INSERT INTO marks (picture, box, label, written) VALUES (?, ?, 0, 0)", (picture, box)
+        )
+        return int(cursor.lastrowid or 0)
+
+    def mark_faces(self, faces: Sequence[int]) -> dict[int, int]:
+        """Return the mark of each face; those that have none get one.
+
+        Raises
+        ------
+        UsageError
+            If a face is not in the index, or the picture of its photo is not known.
+        """
+        marks = self.marks_of_faces(faces)
+        without = sorted({*faces} - marks.keys())
+        if not without:
+            return marks
+        from faceindex.store.faces import stored_boxes
+
+        pictures = set()
+        for picture, box in stored_boxes(self._catalog, without):
+            self.insert_mark(picture, box)
+            pictures.add(picture)
+        self.match(pictures)
+        marks = self.marks_of_faces(faces)
+        if lost := sorted({*faces} - marks.keys()):  # of two faces in one place
+            for face, (picture, box) in zip(lost, stored_boxes(self._catalog, lost), strict=True):
+                mark = self.insert_mark(picture, box)
+                self._catalog.execute(
+                    "INSERT INTO marked_faces (face_id, mark_id) VALUES (?, ?)", (face, mark)
+                )
+                marks[face] = mark
+        return marks
+
+    def rows_of_faces(self, faces: Sequence[int]) -> list[tuple[int, int]]:
+        """Return (face, vector row) of some faces; unknown ones are ignored."""
+        return [
+            (int(face), int(row))
+            for chunk in chunks(list(faces))
+            for face, row in self._catalog.query(
+                f"SELECT id, vector_row FROM faces WHERE id IN ({placeholders(chunk)})", chunk
+            )
+        ]
+
+    def capture_times(self, faces: Sequence[int]) -> dict[int, int]:
+        """Return the capture time of each face whose photo has one."""
+        return {
+            int(face): int(taken)
+            for chunk in chunks(list(faces))
+            for face, taken in self._catalog.query(
+                "SELECT f.id, i.taken FROM faces f JOIN images i ON i.id = f.image_id"
+                f" WHERE i.taken IS NOT NULL AND f.id IN ({placeholders(chunk)})",
+                chunk,
+            )
+        }
+
+    def photos_without_picture(self, faces: Sequence[int]) -> list[int]:
+        """Return the photos of some faces whose picture is not known."""
+        return sorted(
+            {
+                int(photo)
+                for chunk in chunks(list(faces))
+                for (photo,) in self._catalog.query(
+                    "SELECT DISTINCT i.id FROM faces f JOIN images i ON i.id = f.image_id"
+                    f" WHERE i.picture IS NULL AND f.id IN ({placeholders(chunk)})",
+                    chunk,
+                )
+            }
+        )
+
+    def next_cluster_id(self) -> int:
+        """Return the lowest id that no cluster ever had."""
+        return int(self._catalog.get("next_cluster_id", natural))
+
+    def marks_on_picture(self, picture: bytes) -> list[tuple[int, bytes]]:
+        """Return the marks on a picture with their boxes, in the order of their ids."""
+        return self._catalog.query("SELECT id, box FROM marks WHERE picture = ? ORDER BY id", (picture,))
+
+    def places(self, marks: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
+        """Return the picture and the box of each mark."""
+        return {
+            int(mark): (picture, box)
+            for chunk in chunks(list(marks))
+            for mark, picture, box in self._catalog.query(
+                f"SELECT id, picture, box FROM marks WHERE id IN ({placeholders(chunk)})", chunk
+            )
+        }
+
+    def labels(self, marks: Sequence[int]) -> dict[int, MarkState]:
+        """Return the state of each mark."""
+        return {
+            int(mark): MarkState(Label(label), person, written)
+            for chunk in chunks(list(marks))
+            for mark, label, person, written in self._catalog.query(
+                f"SELECT id, label, person_id, written FROM marks WHERE id IN ({placeholders(chunk)})", chunk
+            )
+        }
+
+    def set_labels(self, states: Mapping[int, MarkState]) -> None:
+        """Store the state of marks."""
+        self._catalog.executemany(
+            "UPDATE marks SET label = ?, person_id = ?, written = ? WHERE id = ?",
+            [(int(s.label), s.person, s.written, mark) for mark, s in states.items()],
+        )
+
+    def marks_of_people(self, people: Sequence[int]) -> list[int]:
+        """Return the marks with a label of one of some people."""
+        return [
+            int(mark)
+            for chunk in chunks(list(people))
+            for (mark,) in self._catalog.query(
+                f"SELECT id FROM marks WHERE person_id IN ({placeholders(chunk)}) ORDER BY id", chunk
+            )
+        ]
+
+    # Rejections and links ----------------------------------------------------------------------
+
+    def rejections(self, marks: Sequence[int]) -> dict[tuple[int, int], int]:
+        """Return the (mark, person) of the rejections of some marks, with the decisions that wrote them."""
+        return {
+            (int(mark), int(person)): int(written)
+            for chunk in chunks(list(marks))
+            for mark, person, written in self._catalog.query(
+                "SELECT mark_id, person_id, written FROM rejections"
+                f" WHERE mark_id IN ({placeholders(chunk)})",
+                chunk,
+            )
+        }
+
+    def set_rejection(self, mark: int, person: int, written: int | None) -> None:
+        """Store a rejection, or delete it if `written` is None."""
+        if written is None:
+            self._catalog.execute(
+                "DELETE FROM rejections WHERE mark_id = ? AND person_id = ?", (mark, person)
+            )
+        else:
+            self._catalog.execute(
+                "INSERT OR REPLACE INTO rejections (mark_id, person_id, written) VALUES (?, ?, ?)",
+                (mark, person, written),
+            )
+
+    def links(self, marks: Sequence[int]) -> dict[tuple[int, int], tuple[bool, int]]:
+        """Return the links that have an end among some marks.
+
+        Returns
+        -------
+        dict of (mark, mark) to (bool, int)
+            The lower mark first; whether the two are the same person, and the decision that wrote it.
+        """
+        found = {}
+        for chunk in chunks(list(marks)):
+            where = placeholders(chunk)
+            for a, b, same, written in self._catalog.query(
+                f"SELECT a, b, same, written FROM links WHERE a IN ({where})"
+                f" UNION SELECT a, b, same, written FROM links WHERE b IN ({where})",
+                [*chunk, *chunk],
+            ):
+                found[int(a), int(b)] = bool(same), int(written)
+        return found
+
+    def set_link(self, a: int, b: int, state: tuple[bool, int] | None) -> None:
+        """Store a link of two marks, a < b, or delete it if `state` is None."""
+        if state is None:
+            self._catalog.execute("DELETE FROM links WHERE a = ? AND b = ?", (a, b))
+        else:
+            self._catalog.execute(
+                "INSERT OR REPLACE INTO links (a, b, same, written) VALUES (?, ?, ?, ?)", (a, b, *state)
+            )
+
+    # The journal -------------------------------------------------------------------------------
+
+    def append(self, uid: str, at: datetime, command: str, actions: Json) -> int:
+        """Append a decision without its changes, and return its number."""
+        try:
+            cursor = self._catalog.execute(
+                "INSERT INTO decisions (uid, at, command, actions, changes) VALUES (?, ?, ?, ?, '[]')",
+                (uid, at.isoformat(), command, json.dumps(actions, separators=(",", ":"))),
+            )
+        except IntegrityError as error:
+            raise UsageError("The journal has this decision already.", "Apply each decision once.") from error
+        return int(cursor.lastrowid or 0)
+
+    def set_actions(self, number: int, actions: Json) -> None:
+        """Store what a decision says."""
+        self._catalog.execute(
+            "UPDATE decisions SET actions = ? WHERE id = ?",
+            (json.dumps(actions, separators=(",", ":")), number),
+        )
+
+    def set_changes(self, number: int, changes: Json) -> None:
+        """Store what a decision changed, so that it can be undone."""
+        self._catalog.execute(
+            "UPDATE decisions SET changes = ? WHERE id = ?",
+            (json.dumps(changes, separators=(",", ":")), number),
+        )
+
+    def changes(self, number: int) -> list[list[Any]]:
+        """Return what a decision changed."""
+        found = self._catalog.query("SELECT changes FROM decisions WHERE id = ?", (number,))
+        with self._catalog.checked():
+            changes: list[list[Any]] = parse(
+                found[0][0], "the changes of a decision", list_of(list_of(lambda value, name: value))
+            )
+        return changes
+
+    def set_undone(self, number: int, by: int | None) -> None:
+        """Store by which decision another one was undone."""
+        self._catalog.execute("UPDATE decisions SET undone_by = ? WHERE id = ?", (by, number))
+
+    def newest(self) -> int:
+        """Return the number of the newest decision; 0 if there is none."""
+        if not self.exist:
+            return 0
+        return int(self._catalog.query("SELECT coalesce(max(id), 0) FROM decisions")[0][0])
+
+    def uids(self) -> dict[str, int]:
+        """Return the numbers of all decisions by their uids."""
+        return {str(uid): int(id) for id, uid in self._catalog.query("SELECT id, uid FROM decisions")}
+
+    def decisions(self, *, limit: int | None = None) -> list[Decision]:
+        """Return the newest decisions, newest first; None means all."""
+        if not self.exist:
+            return []
+        return self._decisions("ORDER BY id DESC LIMIT ?", (-1 if limit is None else limit,))
+
+    def to_undo(self, number: int) -> list[Decision]:
+        """Return the newest decisions that were not undone and undo none, newest first."""
+        return self._decisions(
+            'WHERE undone_by IS NULL AND actions NOT LIKE \'[{"do":"undo"%\' ORDER BY id DESC LIMIT ?',
+            (number,),
+        )
+
+    def decision(self, number: int) -> Decision | None:
+        """Return a decision by its number."""
+        found = self._decisions("WHERE id = ?", (number,)) if self.exist else []
+        return found[0] if found else None
+
+    def _decisions(self, clauses: str, parameters: Sequence[object]) -> list[Decision]:
+        found = self._catalog.query(
+            f"SELECT id, uid, at, command, actions, undone_by FROM decisions {clauses}", parameters
+        )
+        with self._catalog.checked():
+            return [
+                Decision(
+                    integer(id, "the number of a decision"),
+                    text(uid, "the uid of a decision"),
+                    moment(at, "the time of a decision"),
+                    text(command, "the command of a decision"),
+                    parse(actions, "the actions of a decision", list_of(mapping())),
+                    optional(integer)(undone_by, "a decision's undone_by"),
+                )
+                for id, uid, at, command, actions, undone_by in found
+            ]
+
+    # All marks as arrays -----------------------------------------------------------------------
+
+    def marked_faces(self) -> NDArray[np.void]:
+        """Return the marks of all faces that have one.
+
+        Returns
+        -------
+        (m,) structure of int64 ``face``, ``mark``, ``label``, ``person``, ``written``
+            Ascending by face; the person is -1 for none.
+        """
+        import numpy as np
+
+        from faceindex.store.columns import INTEGER, read_columns
+
+        names = ["face", "mark", "label", "person", "written"]
+        if not self.exist:
+            return np.empty(0, [(name, np.int64) for name in names])
+        with translated_errors(self._catalog.path):
+            columns = read_columns(
+                self._catalog.execute,
+                "marked_faces f JOIN marks m ON m.id = f.mark_id",
+                [("f.face_id", INTEGER), ("m.id", INTEGER), ("m.label", INTEGER),
+                 ("coalesce(m.person_id, -1)", INTEGER), ("m.written", INTEGER)],
+            )  # fmt: skip
+        table = np.empty(len(columns[0]), [(name, np.int64) for name in names])
+        for name, column in zip(names, columns, strict=True):
+            table[name] = column
+        return table
+
+    def all_rejections(self) -> I64:
+        """Return (m, 3) int64: mark, person, and the decision that wrote it, of all rejections."""
+        return self._array("SELECT mark_id, person_id, written FROM rejections ORDER BY 1, 2", 3)
+
+    def all_links(self) -> I64:
+        """Return (m, 4) int64: two marks, 1 for the same person, and the decision, of all links."""
+        return self._array("SELECT a, b, same, written FROM links ORDER BY 1, 2", 4)
+
+    def _array(self, query: str, columns: int) -> I64:
+        import numpy as np
+
+        rows = self._catalog.query(query) if self.exist else []
+        return np.array(rows, np.int64).reshape(-1, columns)
+
+    # Clusters ----------------------------------------------------------------------------------
+
+    def people_of_clusters(self) -> dict[int, int]:
+        """Return the person of each cluster that has one, as the label says, before merges of people."""
+        if not self.exist:
+            return {}
+        found = self._catalog.query("SELECT id, person_id FROM clusters WHERE person_id IS NOT NULL")
+        return {int(cluster): int(person) for cluster, person in found}
+
+    def update_cluster_people(self, clusters: Iterable[int] | None = None) -> None:
+        """Derive the person of clusters (None: of all) from the labels of their faces."""
+        joined = (
+            "SELECT a.cluster_id, max(m.person_id) FROM marked_faces f JOIN marks m ON m.id = f.mark_id"
+            " JOIN assignments a ON a.face_id = f.face_id WHERE m.person_id IS NOT NULL"
+        )
+        if clusters is None:
+            self._catalog.execute("UPDATE clusters SET person_id = NULL WHERE person_id IS NOT NULL")
+            found = self._catalog.query(f"{joined} GROUP BY 1")
+        else:
+            found = []
+            for chunk in chunks([int(cluster) for cluster in clusters]):
+                where = placeholders(chunk)
+                self._catalog.execute(f"UPDATE clusters SET person_id = NULL WHERE id IN ({where})", chunk)
+                found += self._catalog.query(f"{joined} AND a.cluster_id IN ({where}) GROUP BY 1", chunk)
+        self._catalog.executemany(
+            "UPDATE clusters SET person_id = ? WHERE id = ?", [(person, cluster) for cluster, person in found]
+        )
+
+    def assigned(self, faces: Sequence[int]) -> dict[int, int]:
+        """Return the cluster of each face that is in one."""
+        return {
+            int(face): int(cluster)
+            for chunk in chunks(list(faces))
+            for face, cluster in self._catalog.query(
+                f"SELECT face_id, cluster_id FROM assignments WHERE face_id IN ({placeholders(chunk)})",
+                chunk,
+            )
+        }
+
+    def faces_of_clusters(self, clusters: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Return (face, vector row, cluster) of the faces in some clusters, by cluster and face."""
+        return [
+            (int(face), int(row), int(cluster))
+            for chunk in chunks(list(clusters))
+            for face, row, cluster in self._catalog.query(
+                "SELECT f.id, f.vector_row, a.cluster_id FROM assignments a JOIN faces f ON f.id = a.face_id"
+                f" WHERE a.cluster_id IN ({placeholders(chunk)}) ORDER BY a.cluster_id, f.id",
+                chunk,
+            )
+        ]
+
+    def clusters_of_people(self, people: Sequence[int]) -> list[int]:
+        """Return the clusters whose label is one of some people."""
+        return [
+            int(cluster)
+            for chunk in chunks(list(people))
+            for (cluster,) in self._catalog.query(
+                f"SELECT id FROM clusters WHERE person_id IN ({placeholders(chunk)}) ORDER BY id", chunk
+            )
+        ]
+
+    def move_faces(self, faces: I64, clusters: I64, similarities: F32, next_cluster: int) -> None:
+        """Assign faces to clusters, -1 for none, and keep the greatest id that a cluster ever had.
+
+        Parameters
+        ----------
+        faces, clusters : (n,) int64
+        similarities : (n,) float32
+        next_cluster : int
+            The lowest id that no cluster ever had, after these.
+        """
+        moved = list(zip(faces.tolist(), clusters.tolist(), similarities.tolist(), strict=True))
+        self._catalog.executemany("DELETE FROM assignments WHERE face_id = ?", [(f,) for f, _, _ in moved])
+        self._catalog.executemany(
+            "INSERT OR IGNORE INTO clusters (id) VALUES (?)",
+            [(c,) for c in {c for _, c, _ in moved if c >= 0}],
+        )
+        self._catalog.executemany(
+            "INSERT INTO assignments (face_id, cluster_id, similarity) VALUES (?, ?, ?)",
+            [row for row in moved if row[1] >= 0],
+        )
+        self._catalog.set("next_cluster_id", next_cluster)
+
+    # Matching ----------------------------------------------------------------------------------
+
+    def match(self, pictures: Iterable[bytes] | None = None) -> None:
+        """Find the faces of the marks on some pictures, or on all (None), and store them.
+
+        A mark belongs to the face that its box overlaps most, on every photo of the picture; a face has one
+        mark at most (`faceindex.matching.match_boxes`).
+        """
+        from faceindex.store.faces import matched_marks
+
+        if pictures is None:
+            marked = [picture for (picture,) in self._catalog.query("SELECT DISTINCT picture FROM marks")]
+            self._catalog.execute("DELETE FROM marked_faces")
+        else:
+            marked = [
+                picture
+                for chunk in chunks(sorted({*pictures}))
+                for (picture,) in self._catalog.query(
+                    f"SELECT DISTINCT picture FROM marks WHERE picture IN ({placeholders(chunk)})", chunk
+                )
+            ]
+        for chunk in chunks(sorted(marked)):
+            self._catalog.execute(
+                "DELETE FROM marked_faces WHERE face_id IN (SELECT f.id FROM images i JOIN faces f"
+                f" ON f.image_id = i.id WHERE i.picture IN ({placeholders(chunk)}))",
+                chunk,
+            )
+            found = matched_marks(self._catalog, chunk)
+            self._catalog.executemany("INSERT INTO marked_faces (face_id, mark_id) VALUES (?, ?)", found)
+
+    def count_unmatched(self) -> int:
+        """Count the marks with a label of a person that have no face in the index."""
+        found = self._catalog.query(
+            "SELECT count(*) FROM marks WHERE person_id IS NOT NULL"
+            " AND NOT EXISTS (SELECT 1 FROM marked_faces WHERE mark_id = marks.id)"
+        )
+        return int(found[0][0])
