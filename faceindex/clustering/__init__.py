@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from faceindex.clustering.constraints import Constraints
 from faceindex.models.spec import Calibration, ClustererSpec
 from faceindex.types import F32, I64, BoolArray, Graph
 
@@ -57,6 +58,10 @@ class Album:
         Number of faces of the whole index; these may be a part of it. Priors depend on it.
     elsewhere : (k,) int64 or None
         Sizes of the clusters in the rest of the index; None if these are all faces.
+    constraints : Constraints or None
+        What the user said about these faces, resolved (`faceindex.clustering.constraints.resolve`), and
+        without faces that are nobody. A clusterer may use it for better clusters. It need not satisfy it:
+        that is done later.
     """
 
     vectors: F32
@@ -66,6 +71,7 @@ class Album:
     previous: I64
     size: int
     elsewhere: I64 | None = None
+    constraints: Constraints | None = None
 
     def __len__(self) -> int:
         return len(self.photos)

@@ -8,6 +8,8 @@ import numpy as np
 
 from faceindex.clustering import Album, Clusterer, ClusterOptions
 from faceindex.clustering.centroids import similarity_to_centroid
+from faceindex.clustering.constraints import Constraints, resolve
+from faceindex.clustering.enforcing import enforce
 from faceindex.models.spec import Calibration
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.records import Assignments, Clustering
@@ -58,7 +60,7 @@ class ClusteredFaces:
     state : dict of str to int
         For the next run, to be stored among the parameters of the clustering: ``last_face``, the
         greatest face id; ``faces``, the number of faces; ``last_whole``, the greatest face id when all faces
-        were clustered together.
+        were clustered together; ``last_decision``, if there is a decision.
     """
 
     labels: I64
@@ -75,6 +77,9 @@ def cluster_faces(
     previous: Clustering | None,
     started_over: bool,
     earlier: I64 | None = None,
+    constraints: Constraints | None = None,
+    decided: I64 | None = None,
+    last_decision: int = -1,
 ) -> ClusteredFaces:
     """Cluster the faces of an index. No face is bound to its previous cluster; only ids stay.
 
@@ -105,6 +110,14 @@ def cluster_faces(
     earlier : (n,) int64, optional
         The clusters before `previous`, -1 for none. A cluster of faces that are in none since takes its id
         from here: it was dissolved for a while, or clusters without it were restored.
+    constraints : Constraints, optional
+        What the user said about the n faces. The clusters satisfy it. Faces that are nobody do not take part,
+        and a cluster with a label of a person may be smaller than `min_size`.
+    decided : (m,) int64, optional
+        Positions of the faces that decisions later than `previous` are about. In a large index, the clusters
+        that they are in and resemble are clustered again, as those of new faces.
+    last_decision : int
+        The number of the last decision in `constraints`, -1 for none.
 
     Returns
     -------
@@ -113,21 +126,29 @@ def cluster_faces(
     last = int(table.face.max(initial=-1))
     before = previous.params if previous else {}
     state = {"last_face": last, "faces": len(table), "last_whole": last}
-    if not started_over and (before.get("last_face"), before.get("faces")) == (last, len(table)):
+    if last_decision >= 0:
+        state["last_decision"] = last_decision
+    unchanged = (before.get("last_face"), before.get("faces")) == (last, len(table))
+    if not started_over and unchanged and _number(before, "last_decision", -1) == last_decision:
         return ClusteredFaces(
             table.cluster.copy(), {**state, "last_whole": _number(before, "last_whole", last)}
         )
     good = good_faces(table.quality)
-    part = None if started_over else _changed_part(table, vectors, clusterer, options, before)
+    known = None if constraints is None or constraints.is_empty else resolve(constraints)
+    part = None if started_over else _changed_part(table, vectors, clusterer, options, before, decided)
     start = np.full(len(table), -1) if started_over else table.cluster
     if part is None:
-        labels = _fit(table, vectors, good, start, clusterer, options, np.arange(len(table)))
+        labels = np.full(len(table), -1)
+        part = np.arange(len(table))
     else:
         state["last_whole"] = _number(before, "last_whole", last)
         labels = table.cluster.copy()
-        found = _fit(table, vectors, good, start, clusterer, options, part)
-        labels[part] = np.where(found >= 0, found + labels.max(initial=-1) + 1, -1)
-    labels = drop_small_clusters(labels, min_size)
+    if known is not None:
+        labels[part] = -1
+        part = part[~known.nobody[part]]
+    found = _fit(table, vectors, good, start, clusterer, options, part, known)
+    labels[part] = np.where(found >= 0, found + labels.max(initial=-1) + 1, -1)
+    labels = _satisfy(labels, vectors, min_size, known)
     next_id = previous.next_cluster_id if previous else 0
     return ClusteredFaces(_inherit_ids(labels, table.cluster, next_id, earlier), state)
 
@@ -184,19 +205,22 @@ def _fit(
     clusterer: Clusterer,
     options: ClusterOptions,
     part: I64,
+    known: Constraints | None,
 ) -> I64:
     """Cluster the faces at some positions, (m,) int64; return their labels, (m,) int64."""
-    whole = len(part) == len(table)
-    own = vectors if whole else vectors[part]
-    graph = _neighbour_graph(own, len(table), options) if clusterer.spec.needs == "graph" else None
+    size = len(table) if known is None else len(table) - int(known.nobody.sum())
+    whole = len(part) == size
+    own = vectors if len(part) == len(table) else vectors[part]
+    graph = _neighbour_graph(own, size, options) if clusterer.spec.needs == "graph" else None
     album = Album(
         own,
         table.photo[part],
         good[part],
         graph,
         start[part],
-        size=len(table),
+        size=size,
         elsewhere=None if whole else _sizes_elsewhere(table.cluster, part),
+        constraints=None if known is None else known.select(part),
     )
     return clusterer.fit(album)
 
@@ -224,20 +248,27 @@ def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
 
 
 def _changed_part(
-    table: Assignments, vectors: F32, clusterer: Clusterer, options: ClusterOptions, before: object
+    table: Assignments,
+    vectors: F32,
+    clusterer: Clusterer,
+    options: ClusterOptions,
+    before: object,
+    decided: I64 | None,
 ) -> I64 | None:
     """Return the positions of the faces to cluster again, ascending; None for all."""
     from faceindex.clustering.neighbours import nearest
 
     n = len(table)
     new = np.flatnonzero(table.face > _number(before, "last_face", -1))
+    if decided is not None:
+        new = np.union1d(new, decided)
     since = int((table.face > _number(before, "last_whole", -1)).sum())
     if clusterer.spec.needs != "graph" or n <= PART_ABOVE or since > FEW_NEW * n:
         return None
     _, floor = _even_and_floor(n, options)
     found, _ = nearest(vectors[new], vectors, NEIGHBOURS, floor=floor, leave_out=new.astype(np.int32))
     near = np.unique(found[found >= 0]).astype(np.int64)
-    touched = np.unique(table.cluster[near])
+    touched = np.unique(table.cluster[np.concatenate([near, new])])
     part = np.isin(table.cluster, touched[touched >= 0])
     part[near] = part[new] = True
     return np.flatnonzero(part) if part.sum() <= n // 2 else None
@@ -273,12 +304,33 @@ def evidence_graph(neighbours: I32, similarities: F32, n_faces: int, options: Cl
     return symmetric_graph(neighbours, weights, floor=GRAPH_FLOOR)
 
 
-def drop_small_clusters(labels: I64, min_size: int) -> I64:
-    """Replace the labels of clusters with fewer than `min_size` faces by -1."""
+def drop_small_clusters(labels: I64, min_size: int, keep: BoolArray | None = None) -> I64:
+    """Replace the labels of clusters with fewer than `min_size` faces by -1.
+
+    Parameters
+    ----------
+    labels : (n,) int64
+        -1 for none.
+    min_size : int
+    keep : (n,) bool, optional
+        Clusters with one of these faces stay.
+    """
     if not len(labels):
         return labels
     _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    return np.where(sizes[codes] < min_size, -1, labels)
+    small = sizes < min_size
+    if keep is not None:
+        small[codes[keep]] = False
+    return np.where(small[codes], -1, labels)
+
+
+def _satisfy(labels: I64, vectors: F32, min_size: int, known: Constraints | None) -> I64:
+    """Drop small clusters, and change those that violate a constraint."""
+    if known is None:
+        return drop_small_clusters(labels, min_size)
+    # A labelled face alone in its cluster goes to another cluster of its person, if there is one.
+    labels = enforce(drop_small_clusters(labels, min(min_size, 2)), vectors, known)
+    return drop_small_clusters(labels, min_size, known.person >= 0)
 
 
 def _inherit_ids(labels: I64, old: I64, next_id: int, earlier: I64 | None = None) -> I64:
