@@ -297,7 +297,7 @@ def exif_orientation(opened: ImageFile, data: bytes) -> int:
 
 
 def read_exif(opened: ImageFile, data: bytes) -> PIL.Image.Exif:
-    """Return the EXIF data of a file without decoding its pixels; raises any exception if they are damaged."""
+    """Return the EXIF data of a file without decoding its pixels; damaged data raise any exception."""
     if not isinstance(opened, PngImageFile):
         return opened.getexif()
     if "exif" not in opened.info:

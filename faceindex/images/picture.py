@@ -1,8 +1,8 @@
 """The identity of a picture: a hash of its stored pixels, its orientation and its capture date.
 
-A file is identified by its bytes, a picture by what its pixels are decoded from. Editors of metadata rewrite the
-file and leave that data alone: ratings, keywords, names of people, dates and thumbnails change, the picture
-does not.
+A file is identified by its bytes, a picture by what its pixels are decoded from. Editors of metadata
+rewrite the file and leave that data alone: ratings, keywords, dates and thumbnails change, the picture does
+not.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PARSERS = {
 
 _EXIF_IFD = 0x8769  # Exif 2.32, section 4.6.3
 _TIME_TAKEN = 0x9003  # DateTimeOriginal, section 4.6.5
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - cameras store their local time, without a zone
+_EPOCH = datetime(1970, 1, 1)  # no zone: cameras store their local time
 _OLDEST, _NEWEST = 1826, 2200  # the year of the oldest photograph that exists; a typing error above
 
 _TIME = re.compile(r"([0-9]{4})[:/.-]([0-9]{2})[:/.-]([0-9]{2})[ T]([0-9]{2}):([0-9]{2}):([0-9]{2})")
@@ -123,7 +123,7 @@ def _time_taken(exif: PIL.Image.Exif) -> int | None:
     if found is None:
         return None
     try:
-        taken = datetime(*map(int, found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001
+        taken = datetime(*map(int, found.groups()))  # type: ignore[arg-type]
     except ValueError:
         return None  # such as 0000:00:00
     if not _OLDEST <= taken.year <= _NEWEST:

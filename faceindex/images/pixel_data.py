@@ -1,7 +1,7 @@
 """The parts of JPEG, PNG, WebP and GIF files from which pixels are decoded, without metadata.
 
-Each function returns slices of the file, in an order that metadata do not change, or raises an exception if it
-finds no pixels. Nothing is decoded. The work on each megabyte is a few searches, not a loop over bytes.
+Each function returns slices of the file, in an order that metadata do not change, or raises any exception
+if it finds no pixels. Nothing is decoded.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _NOT_SOF = frozenset({0xC4, 0xC8, 0xCC})  # DHT, JPG and DAC: markers from C0 to
 def jpeg_data(data: bytes) -> Parts:
     """Return the tables, frame and scans of the first picture of a JPEG, up to its end marker.
 
-    Also returned is one byte for the colours, which decoders derive from two of the metadata segments: 1 for RGB
-    instead of YCbCr, 2 for YCCK instead of CMYK, else 0. The rule is that of libjpeg (``default_decompress_parms``):
-    APP0 and APP14 matter only where they change the decoded pixels. So tools may drop or add them in the common case
-    of YCbCr, and an APP14 that turns RGB into YCbCr makes another picture.
+    The first part is a byte for the colours, which decoders derive from two of the metadata segments, APP0
+    of JFIF and APP14 of Adobe: 1 for RGB instead of YCbCr, 2 for YCCK instead of CMYK, else 0. The rule is
+    that of libjpeg (``default_decompress_parms``). So these segments matter only where they change the
+    decoded pixels: an editor may drop or add them in the common case of YCbCr.
     """
     view = memoryview(data)
     parts: Parts = []
@@ -51,9 +51,8 @@ def jpeg_data(data: bytes) -> Parts:
             break
         if marker == _APP0:
             jfif |= length >= 16 and data[start + 2 : start + 7] == b"JFIF\0"
-        elif marker == _APP14:
-            if length >= 14 and data[start + 2 : start + 7] == b"Adobe":
-                adobe = data[start + 13]
+        elif marker == _APP14 and length >= 14 and data[start + 2 : start + 7] == b"Adobe":
+            adobe = data[start + 13]
         if _APP0 <= marker <= _APP15 or marker == _COM:
             continue
         if marker == _SOS:
@@ -82,7 +81,7 @@ def _scan_end(data: bytes, start: int) -> int:
 
 
 def png_data(data: bytes) -> Parts:
-    """Return the header, palette, transparency and compressed pixels of a PNG; not the frames of an animation.
+    """Return the header, palette, transparency and compressed pixels of a PNG, without further frames.
 
     The chunks of compressed pixels are joined: editors may divide them anew.
     """
@@ -126,7 +125,7 @@ def webp_data(data: bytes) -> Parts:
 
 
 def gif_data(data: bytes) -> Parts:
-    """Return the screen, palettes, control blocks and frames of a GIF, without comments and applications' blocks."""
+    """Return the screen, palettes and frames of a GIF, without comments and data of applications."""
     view = memoryview(data)
     parts: Parts = []
     frames = 0

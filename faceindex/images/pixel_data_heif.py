@@ -1,4 +1,7 @@
-"""The parts of HEIC and AVIF files from which the primary picture is decoded (ISO/IEC 23008-12 and 14496-12)."""
+"""The parts of HEIC and AVIF files from which the primary picture is decoded.
+
+Sources: ISO/IEC 14496-12 (boxes, items), ISO/IEC 23008-12 (derived pictures, properties).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from faceindex.images.pixel_data import Parts
 
 __all__ = ["heif_data"]
 
-# Properties that change the decoded pixels. Cropping, rotation and mirroring belong to them: decoders apply these,
-# not the EXIF orientation.
+# Properties that change the decoded pixels. Cropping, rotation and mirroring belong to them: decoders apply
+# these, not the EXIF orientation.
 _NEEDED = frozenset({b"hvcC", b"av1C", b"avcC", b"ispe", b"clap", b"irot", b"imir"})
 
 _BOX_HEADER = 8
@@ -18,7 +21,7 @@ _FULL_BOX = 4  # version and flags
 
 
 def heif_data(data: bytes) -> Parts:
-    """Return the properties and the coded data of the primary picture and of the tiles that it consists of."""
+    """Return the properties and the data of the primary picture and of the tiles that it consists of."""
     boxes = {kind: (start, end) for kind, start, end in _boxes(data, 0, len(data))}
     start, end = boxes[b"meta"]
     meta = {kind: place for kind, *place in _boxes(data, start + _FULL_BOX, end)}
@@ -40,7 +43,7 @@ def heif_data(data: bytes) -> Parts:
                 parts += [kind, view[start:end]]
         for start, length in extents[item]:
             used += length
-            if not 0 < length or start + length > len(data) or used > len(data):
+            if length < 1 or start + length > len(data) or used > len(data):
                 raise ValueError("extents beyond the file")
             parts.append(view[start : start + length])
         new = [part for part in parts_of.get(item, ()) if part not in seen]

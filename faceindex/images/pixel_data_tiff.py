@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import struct
-from itertools import chain
 
 from faceindex.images.pixel_data import Parts
 
 __all__ = ["tiff_data"]
 
 # Sizes in bytes of the types of TIFF 6.0, section 2, and of BigTIFF (13 IFD, 16 to 18 with 8 bytes).
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_SIZES.update(dict.fromkeys((16, 17, 18), 8))
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
 _BITS, _COMPRESSION = 258, 259
 _OLD_JPEG = 6  # its data are in places of their own, which most writers got wrong
-_PLACES = ((273, 279), (324, 325))  # offsets and sizes of strips, and of tiles
+_STRIPS, _TILES = (273, 279), (324, 325)  # offsets and sizes
 
 # Tags that decoders need, of TIFF 6.0, its supplements and Adobe's technical notes: size, bits, compression,
-# photometric interpretation, fill order, samples, rows per strip, planes, fax options, predictor, palette, tiles, inks,
-# extra samples, sample format, range of samples, JPEG tables, YCbCr.
+# photometric interpretation, fill order, samples, rows per strip, planes, fax options, predictor, palette,
+# tiles, inks, extra samples, sample format, range of samples, JPEG tables, YCbCr.
 _NEEDED = frozenset(
     {256, 257, 258, 259, 262, 266, 277, 278, 284, 292, 293, 317, 320, 322, 323, 332, 338}
     | {339, 340, 341, 347, 529, 530, 531, 532}
@@ -33,9 +33,7 @@ def tiff_data(data: bytes) -> Parts:
     """
     order = "<" if data.startswith(b"II") else ">"
     tags = _read_directory(data, order)
-    for offsets, sizes in _PLACES:
-        if offsets in tags:
-            break
+    offsets, sizes = _STRIPS if _STRIPS[0] in tags else _TILES
     if _COMPRESSION in tags and _integers(data, order, tags[_COMPRESSION])[:1] == (_OLD_JPEG,):
         raise ValueError("old-style JPEG")
     view = memoryview(data)

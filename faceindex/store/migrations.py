@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from faceindex.store.sqlite import Connection
 
-__all__ = ["MIGRATIONS", "OLDEST_READABLE", "WITH_PREVIOUS_CLUSTERING", "format_version", "migrate"]
+__all__ = [
+    "MIGRATIONS",
+    "OLDEST_READABLE",
+    "WITH_PICTURES",
+    "WITH_PREVIOUS_CLUSTERING",
+    "format_version",
+    "migrate",
+]
 
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -95,6 +102,19 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             " cluster_id INTEGER)",
         ),
     ),
+    (
+        "pictures of photos: hash, orientation, capture date",
+        (
+            # picture: hash of the stored pixels; NULL until the photo is read. orientation: of EXIF, 1 to 8.
+            # taken: seconds since 1970 in the local time of the camera; NULL if the photo does not state it.
+            "ALTER TABLE images ADD COLUMN picture BLOB",
+            "ALTER TABLE images ADD COLUMN orientation INTEGER NOT NULL DEFAULT 1",
+            "ALTER TABLE images ADD COLUMN taken INTEGER",
+            "CREATE INDEX images_by_picture ON images (picture)",
+            # The next run of `index` reads unchanged photos too, once.
+            "DELETE FROM meta WHERE key IN ('seen', 'seen_at')",
+        ),
+    ),
 )
 
 OLDEST_READABLE = 1
@@ -102,6 +122,9 @@ OLDEST_READABLE = 1
 
 WITH_PREVIOUS_CLUSTERING = 4
 """The oldest format that stores the clustering before the active one."""
+
+WITH_PICTURES = 5
+"""The oldest format that stores the pictures of photos."""
 
 
 def format_version() -> int:
