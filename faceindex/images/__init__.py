@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from faceindex.images.decoder import DEFAULT_MAX_PIXELS, DecodedImage, decode, probe
     from faceindex.images.formats import IMAGE_SUFFIXES, content_hash, read, sniff
     from faceindex.images.parts import Part, decode_parts
+    from faceindex.images.picture import Picture, read_picture
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -21,11 +22,13 @@ __all__ = [
     "Candidate",
     "DecodedImage",
     "Part",
+    "Picture",
     "content_hash",
     "decode",
     "decode_parts",
     "probe",
     "read",
+    "read_picture",
     "sniff",
     "walk",
 ]
@@ -34,6 +37,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("IMAGE_SUFFIXES", "content_hash", "read", "sniff"), "formats"),
     **dict.fromkeys(("Part", "decode_parts"), "parts"),
+    **dict.fromkeys(("Picture", "read_picture"), "picture"),
     **dict.fromkeys(("DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "probe"), "decoder"),
 }
 

@@ -289,19 +289,23 @@ def _upright_size(opened: ImageFile, data: bytes) -> tuple[int, int]:
 def exif_orientation(opened: ImageFile, data: bytes) -> int:
     """Return the EXIF orientation, 1 to 8; 1 if there is none or it cannot be read."""
     try:
-        if isinstance(opened, PngImageFile) and "exif" not in opened.info:
-            # PngImageFile.getexif decodes the pixels to reach an eXIf chunk behind them.
-            trailing = _png_exif(data)
-            if trailing is not None:
-                opened.info["exif"] = trailing
-            exif = PIL.Image.Image.getexif(opened)
-        else:
-            exif = opened.getexif()
-        orientation = exif.get(_ORIENTATION, 1)
+        orientation: int = read_exif(opened, data).get(_ORIENTATION, 1)
         return orientation if orientation in _TRANSPOSE else 1
     except Exception:
         # Damaged metadata must not prevent decoding of intact pixels.
         return 1
+
+
+def read_exif(opened: ImageFile, data: bytes) -> PIL.Image.Exif:
+    """Return the EXIF data of a file without decoding its pixels; damaged data raise any exception."""
+    if not isinstance(opened, PngImageFile):
+        return opened.getexif()
+    if "exif" not in opened.info:
+        # PngImageFile.getexif decodes the pixels to reach an eXIf chunk behind them.
+        trailing = _png_exif(data)
+        if trailing is not None:
+            opened.info["exif"] = trailing
+    return PIL.Image.Image.getexif(opened)
 
 
 def _png_exif(data: bytes) -> bytes | None:

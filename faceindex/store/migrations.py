@@ -18,6 +18,7 @@ __all__ = [
     "MIGRATIONS",
     "OLDEST_READABLE",
     "WITH_DECISIONS",
+    "WITH_PICTURES",
     "WITH_PREVIOUS_CLUSTERING",
     "format_version",
     "migrate",
@@ -103,6 +104,19 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "pictures of photos: hash, orientation, capture date",
+        (
+            # picture: hash of the stored pixels; NULL until the photo is read. orientation: of EXIF, 1 to 8.
+            # taken: seconds since 1970 in the local time of the camera; NULL if the photo does not state it.
+            "ALTER TABLE images ADD COLUMN picture BLOB",
+            "ALTER TABLE images ADD COLUMN orientation INTEGER NOT NULL DEFAULT 1",
+            "ALTER TABLE images ADD COLUMN taken INTEGER",
+            "CREATE INDEX images_by_picture ON images (picture)",
+            # The next run of `index` reads unchanged photos too, once.
+            "DELETE FROM meta WHERE key IN ('seen', 'seen_at')",
+        ),
+    ),
+    (
         "decisions of the user",
         (
             # Format 1 had tables of people, labels and rejections that nothing ever wrote.
@@ -147,6 +161,9 @@ OLDEST_READABLE = 1
 
 WITH_PREVIOUS_CLUSTERING = 4
 """The oldest format that stores the clustering before the active one."""
+
+WITH_PICTURES = 5
+"""The oldest format that stores the pictures of photos."""
 
 WITH_DECISIONS = 6
 """The oldest format that stores decisions of the user."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from faceindex.errors import UsageError
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import Malformed
-from faceindex.store.records import NewPhoto, PhotoRecord, Root, Status
+from faceindex.store.migrations import WITH_PICTURES
+from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root, Status
 from faceindex.store.sqlite import chunks, placeholders, storable_text, translated_errors
+
+if TYPE_CHECKING:
+    from faceindex.images import Picture
 
 __all__ = [
     "add_root",
@@ -19,12 +24,16 @@ __all__ = [
     "photos",
     "photos_by_content",
     "photos_by_id",
+    "photos_by_picture",
     "roots",
     "save_photo",
+    "save_pictures",
+    "update_metadata",
     "update_size_and_time",
 ]
 
 _COLUMNS = "id, root_id, relpath, size, mtime_ns, content_hash, width, height, status, reason, detail, faces"
+_PICTURE = ", picture, orientation, taken"
 _STATUS = {status.value: status for status in Status}
 
 
@@ -91,12 +100,21 @@ def photos_by_content(catalog: Catalog, content_hash: bytes) -> list[PhotoRecord
     return _select(catalog, "WHERE content_hash = ? ORDER BY id", (content_hash,))
 
 
+def photos_by_picture(catalog: Catalog, picture: bytes) -> list[PhotoRecord]:
+    """Return the photos with this hash of their picture, in the order of their ids."""
+    if catalog.format_version < WITH_PICTURES:
+        return []
+    return _select(catalog, "WHERE picture = ? ORDER BY id", (picture,))
+
+
 def _select(catalog: Catalog, clauses: str, parameters: Sequence[object]) -> list[PhotoRecord]:
+    # An index of an older format, open for reading only, has no pictures.
+    columns = _COLUMNS + (_PICTURE if catalog.format_version >= WITH_PICTURES else "")
     with translated_errors(catalog.path):
-        rows = catalog.execute(f"SELECT {_COLUMNS} FROM images {clauses}", parameters)
+        rows = catalog.execute(f"SELECT {columns} FROM images {clauses}", parameters)
         try:
             return [
-                PhotoRecord._make((*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:]))
+                PhotoRecord(*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:])
                 for row in rows
             ]
         except (KeyError, TypeError) as error:
@@ -123,12 +141,16 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
         storable_text(photo.reason),
         storable_text(photo.detail),
         0 if photo.faces is None else len(photo.faces),
+        photo.picture,
+        photo.orientation,
+        photo.taken,
     )
     known = catalog.execute("SELECT id FROM images WHERE root_id = ? AND relpath = ?", key).fetchone()
     if known is None:
         cursor = catalog.execute(
             "INSERT INTO images (root_id, relpath, size, mtime_ns, content_hash, width, height,"
-            " status, reason, detail, faces) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " status, reason, detail, faces, picture, orientation, taken)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, *values),
         )
         return int(cursor.lastrowid or 0)
@@ -137,7 +159,8 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
     catalog.execute("DELETE FROM transfer_images WHERE image_id = ?", (photo_id,))
     catalog.execute(
         "UPDATE images SET size = ?, mtime_ns = ?, content_hash = ?, width = ?, height = ?,"
-        " status = ?, reason = ?, detail = ?, faces = ? WHERE id = ?",
+        " status = ?, reason = ?, detail = ?, faces = ?, picture = ?, orientation = ?, taken = ?"
+        " WHERE id = ?",
         (*values, photo_id),
     )
     return photo_id
@@ -164,6 +187,22 @@ def update_size_and_time(catalog: Catalog, updates: Iterable[tuple[int, int, int
     catalog.executemany(
         "UPDATE images SET size = ?, mtime_ns = ? WHERE id = ?",
         [(size, mtime_ns, photo_id) for photo_id, size, mtime_ns in updates],
+    )
+
+
+def update_metadata(catalog: Catalog, updates: Iterable[NewMetadata]) -> None:
+    """Change what new metadata in their files change of photos."""
+    catalog.executemany(
+        "UPDATE images SET size = ?, mtime_ns = ?, content_hash = ?, taken = ? WHERE id = ?",
+        [(size, mtime_ns, content, taken, photo_id) for photo_id, size, mtime_ns, content, taken in updates],
+    )
+
+
+def save_pictures(catalog: Catalog, pictures: Iterable[tuple[int, Picture]]) -> None:
+    """Store the pictures of photos that were indexed without them, given as (id, picture)."""
+    catalog.executemany(
+        "UPDATE images SET picture = ?, orientation = ?, taken = ? WHERE id = ?",
+        [(picture.hash, picture.orientation, picture.taken, photo_id) for photo_id, picture in pictures],
     )
 
 

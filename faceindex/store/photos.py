@@ -30,6 +30,10 @@ class Photo:
         Size of the upright photo in pixels; 0 if it could not be read.
     content_hash : bytes or None
         Result of `faceindex.images.content_hash` when the photo was indexed; None if it could not be read.
+    picture : bytes or None
+        ``hash`` of `faceindex.images.Picture`; None if unknown.
+    taken : int or None
+        Capture date in seconds since 1970-01-01 00:00, in the local time of the camera; None if unknown.
     """
 
     id: int
@@ -39,6 +43,8 @@ class Photo:
     width: int
     height: int
     content_hash: bytes | None
+    picture: bytes | None = None
+    taken: int | None = None
 
 
 class PhotoNames:
@@ -84,6 +90,8 @@ class PhotoNames:
             record.width,
             record.height,
             record.content_hash,
+            record.picture,
+            record.taken,
         )
 
     def folders(self) -> dict[str, set[str]]:

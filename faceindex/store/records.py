@@ -18,6 +18,7 @@ __all__ = [
     "Counts",
     "FaceTable",
     "HnswParams",
+    "NewMetadata",
     "NewPhoto",
     "PhotoRecord",
     "Pins",
@@ -130,6 +131,13 @@ class PhotoRecord(NamedTuple):
         One line on the reason.
     faces : int
         Number of faces on it.
+    picture : bytes or None
+        ``hash`` of `faceindex.images.Picture`; None if the photo could not be read, or has not been read
+        since an older version indexed it.
+    orientation : int
+        EXIF orientation, 1 to 8; 1 where it is unknown.
+    taken : int or None
+        Capture date in seconds since 1970-01-01 00:00, in the local time of the camera; None if unknown.
     """
 
     id: int
@@ -144,6 +152,9 @@ class PhotoRecord(NamedTuple):
     reason: str | None
     detail: str | None
     faces: int
+    picture: bytes | None = None
+    orientation: int = 1
+    taken: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +178,19 @@ class NewPhoto:
     reason: str | None = None
     detail: str | None = None
     faces: Faces | None = None
+    picture: bytes | None = None
+    orientation: int = 1
+    taken: int | None = None
+
+
+class NewMetadata(NamedTuple):
+    """What changes of a photo if its file has new bytes, but the same picture; as in `PhotoRecord`."""
+
+    id: int
+    size: int
+    mtime_ns: int
+    content_hash: bytes
+    taken: int | None
 
 
 @dataclass(frozen=True, slots=True)

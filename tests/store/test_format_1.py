@@ -46,14 +46,18 @@ def array(values: list[Any]) -> F32:
     return np.array(values, np.float32)  # None becomes NaN
 
 
+UNKNOWN = {"picture": None, "orientation": 1, "taken": None}  # of photos, until they are read
+
+
 def check(store: Store, expected: dict[str, Any], version: int) -> None:
     """Check everything that can be read."""
+    photos = [{**photo, **UNKNOWN} for photo in expected["photos"]]
     assert store.format_version == version
     assert as_json(store.pins) == expected["pins"]
     assert as_json(store.roots()) == expected["roots"]
-    assert as_json(list(store.photos().values())) == expected["photos"]
+    assert as_json(list(store.photos().values())) == photos
     assert as_json(list(store.photos_by_id([1, 5, 12]).values())) == [
-        photo for photo in expected["photos"] if photo["id"] in (1, 5, 12)
+        photo for photo in photos if photo["id"] in (1, 5, 12)
     ]
     table = store.faces()
     for name, values in expected["faces"].items():
@@ -75,7 +79,11 @@ def check(store: Store, expected: dict[str, Any], version: int) -> None:
     counts = as_json(store.counts())
     assert isinstance(counts, dict)
     assert {name: counts[name] for name in expected["counts"]} == expected["counts"]
-    assert store.load_scan(SCAN) == ScanCounts(**expected["scan"])
+    # The first run after the migration reads all photos once.
+    assert store.load_scan(SCAN) == (
+        ScanCounts(**expected["scan"]) if version == expected["format"] else None
+    )
+    assert store.photos_by_picture(b"") == []
     assert store.load_scan("another") is None
     for name, exact in (("exact", True), ("hnsw", False)):
         faces, similarities = store.search(array(expected["queries"]), 5, exact=exact)

@@ -1,0 +1,131 @@
+"""The identity of a picture: a hash of its stored pixels, its orientation and its capture date.
+
+A file is identified by its bytes, a picture by what its pixels are decoded from. Editors of metadata
+rewrite the file and leave that data alone: ratings, keywords, dates and thumbnails change, the picture does
+not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+import PIL.Image
+
+from faceindex.images.decoder import exif_orientation, opener_for, read_exif
+from faceindex.images.formats import sniff
+from faceindex.images.pixel_data import gif_data, jpeg_data, png_data, webp_data
+from faceindex.images.pixel_data_heif import heif_data
+from faceindex.images.pixel_data_tiff import tiff_data
+
+__all__ = ["Picture", "read_picture"]
+
+# Part of the format of the index and of the decisions of users. Another way to hash needs another name.
+_VERSION = b"faceindex pic 1"
+
+_PARSERS = {
+    "AVIF": heif_data,
+    "GIF": gif_data,
+    "HEIF": heif_data,
+    "JPEG": jpeg_data,
+    "PNG": png_data,
+    "TIFF": tiff_data,
+    "WEBP": webp_data,
+}
+
+_EXIF_IFD = 0x8769  # Exif 2.32, section 4.6.3
+_TIME_TAKEN = 0x9003  # DateTimeOriginal, section 4.6.5
+_EPOCH = datetime(1970, 1, 1)  # no zone: cameras store their local time
+_OLDEST, _NEWEST = 1826, 2200  # the year of the oldest photograph that exists; a typing error above
+
+_TIME = re.compile(r"([0-9]{4})[:/.-]([0-9]{2})[:/.-]([0-9]{2})[ T]([0-9]{2}):([0-9]{2}):([0-9]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The identity of a picture.
+
+    Attributes
+    ----------
+    hash : bytes
+        16 bytes. The same for all files that store the same pixels in the same way, whatever their
+        metadata.
+    orientation : int
+        The EXIF orientation that `faceindex.images.decode` applies, 1 to 8; 1 if there is none.
+    taken : int or None
+        Capture date in seconds since 1970-01-01 00:00, both in the local time of the camera; negative before.
+        None if the file does not state it.
+    """
+
+    hash: bytes
+    orientation: int
+    taken: int | None
+
+
+def read_picture(data: bytes) -> Picture:
+    """Compute the identity of a picture from the bytes of its file, without decoding pixels.
+
+    It does not depend on the machine or on versions of libraries. Files of which the structure is damaged
+    so that no pixels are found, and BMP, are hashed whole.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file. Anything is accepted.
+
+    Returns
+    -------
+    Picture
+    """
+    image_format = sniff(data)
+    return Picture(_hash(data, image_format), *_read_header(data, image_format))
+
+
+def _hash(data: bytes, image_format: str | None) -> bytes:
+    digest = hashlib.blake2b(digest_size=16, person=_VERSION)
+    try:
+        parts = _PARSERS[image_format or ""](data)
+    except Exception:  # of any kind: a damaged file must not stop a run
+        image_format, parts = "FILE", [data]
+    digest.update(f"{image_format}\0".encode())
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def _read_header(data: bytes, image_format: str | None) -> tuple[int, int | None]:
+    """Return the orientation and the capture date."""
+    if image_format is None:
+        return 1, None
+    try:
+        opened = opener_for(image_format, "")(io.BytesIO(data))
+    except Exception:  # it cannot be decoded either
+        return 1, None
+    orientation = exif_orientation(opened, data)
+    try:
+        return orientation, _time_taken(read_exif(opened, data))
+    except Exception:
+        return orientation, None  # damaged metadata
+
+
+def _time_taken(exif: PIL.Image.Exif) -> int | None:
+    """Return the time of DateTimeOriginal.
+
+    DateTime and DateTimeDigitized are no substitutes: they are the times of the last edit and of the scan.
+    """
+    value = exif.get_ifd(_EXIF_IFD).get(_TIME_TAKEN)
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace")
+    found = _TIME.match(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        return None
+    try:
+        taken = datetime(*map(int, found.groups()))  # type: ignore[arg-type]
+    except ValueError:
+        return None  # such as 0000:00:00
+    if not _OLDEST <= taken.year <= _NEWEST:
+        return None
+    return int((taken - _EPOCH).total_seconds())

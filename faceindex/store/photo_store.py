@@ -1,0 +1,102 @@
+"""Roots and photos of the index directory, the part of `Store` that `index` uses most."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from faceindex.errors import UsageError
+from faceindex.store import photo_records
+from faceindex.store.catalog import Catalog
+from faceindex.store.commit import commit_photos
+from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root
+from faceindex.store.rows import Rows
+
+if TYPE_CHECKING:
+    from faceindex.images import Picture
+
+__all__ = ["PhotoStore"]
+
+
+class PhotoStore:
+    """Reads and changes roots and photos. `Store` opens the files."""
+
+    writable: bool
+    _catalog: Catalog
+    _rows: Rows
+
+    def _require_writable(self) -> Catalog:
+        if not self.writable:
+            raise UsageError("The index is open for reading only.", "Open it with `write=True`.")
+        return self._catalog
+
+    def roots(self) -> list[Root]:
+        """Return all roots, in the order in which they were added."""
+        return photo_records.roots(self._catalog)
+
+    def add_root(self, path: str | os.PathLike[str], given: str) -> Root:
+        """Return the root that contains a folder (absolute; `given` as the user typed it), or add one.
+
+        Roots inside a new root are merged into it: their photos get paths relative to it, and keep their
+        ids, faces and clusters.
+        """
+        return photo_records.add_root(self._require_writable(), path, given)
+
+    def photos(self, root_id: int | None = None) -> dict[tuple[int, str], PhotoRecord]:
+        """Return the photos of one root, or of all (None), by (root id, relative path)."""
+        found = photo_records.photos(self._catalog, root_id)
+        return {(photo.root_id, photo.relpath): photo for photo in found}
+
+    def photos_by_id(self, photo_ids: Iterable[int]) -> dict[int, PhotoRecord]:
+        """Return photos by id; unknown ids are ignored."""
+        return {photo.id: photo for photo in photo_records.photos_by_id(self._catalog, set(photo_ids))}
+
+    def photos_by_content(self, content_hash: bytes) -> list[PhotoRecord]:
+        """Return the photos with this content, in the order of their ids."""
+        return photo_records.photos_by_content(self._catalog, content_hash)
+
+    def photos_by_picture(self, picture: bytes) -> list[PhotoRecord]:
+        """Return the photos with this hash of their picture, in the order of their ids."""
+        return photo_records.photos_by_picture(self._catalog, picture)
+
+    def commit(self, photos: Sequence[NewPhoto]) -> None:
+        """Store a batch of photos and their faces durably: all of it, or nothing.
+
+        A process that is killed leaves the whole batch or none of it, and all earlier commits. A photo
+        that is already known by root and path is replaced, and its old faces become tombstones.
+
+        Raises `UsageError` if arrays differ in length, or vectors are not of unit length or of the index's
+        dimension, and `StoreError` if the disk is full or fails. Nothing is committed then.
+        """
+        commit_photos(self._require_writable(), self._rows.file, photos)
+
+    def move_photos(self, moves: Sequence[tuple[int, int, str, int, int]]) -> None:
+        """Change the paths of photos, given as (photo id, root id, relpath, size, mtime_ns).
+
+        They keep their faces and clusters. `moves` may contain swaps and cycles. A photo at a new path that
+        is not itself moved is removed.
+        """
+        with self._require_writable().transaction():
+            photo_records.move_photos(self._catalog, moves)
+
+    def update_size_and_time(self, updates: Iterable[tuple[int, int, int]]) -> None:
+        """Store new (photo id, size, mtime_ns) of photos whose content is unchanged."""
+        with self._require_writable().transaction():
+            photo_records.update_size_and_time(self._catalog, updates)
+
+    def update_metadata(self, updates: Iterable[NewMetadata]) -> None:
+        """Store what changes of photos whose files have new bytes, but the same pictures."""
+        with self._require_writable().transaction():
+            photo_records.update_metadata(self._catalog, updates)
+
+    def save_pictures(self, pictures: Iterable[tuple[int, Picture]]) -> None:
+        """Store the pictures of photos that were indexed without them, given as (photo id, picture)."""
+        with self._require_writable().transaction():
+            photo_records.save_pictures(self._catalog, pictures)
+
+    def remove_photos(self, photo_ids: Iterable[int]) -> None:
+        """Remove photos and roots without photos. Faces become tombstones; unknown ids are ignored."""
+        with self._require_writable().transaction():
+            photo_records.delete_photos(self._catalog, photo_ids)
+            photo_records.delete_empty_roots(self._catalog)
