@@ -320,7 +320,7 @@ class IndexPeople:
             for kind, face, before, after in _moves(self._store.decisions.changes(decision.number))
             if kind == "cluster"
         ]
-        decided = self._make(_command("undo", f"# {decision.command}"), work, restored=moves)
+        decided = self._make(f"people undo  # {decision.command}", work, restored=moves)
         return replace(decided, kept=kept)
 
     # Making decisions --------------------------------------------------------------------------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["all_constraints", "constraints_of_faces", "decided_since", "roots_of"]
 
 
-def all_constraints(tables: DecisionTables, table: Assignments, taken: F64) -> Constraints:
+def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
     """Return the constraints on all faces of an index.
 
     Parameters
@@ -27,10 +27,11 @@ def all_constraints(tables: DecisionTables, table: Assignments, taken: F64) -> C
     tables : DecisionTables
     table : Assignments
         n faces.
-    taken : (n,) float64
-        Capture times of their photos; NaN where unknown.
     """
+    if not tables.newest():
+        return Constraints.empty(len(table))
     roster = Roster.of(tables.people())
+    births = _births(roster)
     marked = tables.marked_faces()
     at = np.searchsorted(table.face, marked["face"])
     person = np.full(len(table), -1, np.int64)
@@ -56,8 +57,8 @@ def all_constraints(tables: DecisionTables, table: Assignments, taken: F64) -> C
         rejected=rejected,
         same=pairs[0],
         different=pairs[1],
-        taken=taken,
-        born=_births(roster),
+        taken=_capture_times(tables, table) if births else np.full(len(table), np.nan),
+        born=births,
     )
 
 
@@ -133,6 +134,16 @@ def roots_of(roster: Roster, people: I64) -> I64:
     table[list(roster.roots)] = list(roster.roots.values())
     roots: I64 = table[people]  # -1 is the last one
     return roots
+
+
+def _capture_times(tables: DecisionTables, table: Assignments) -> F64:
+    photos, times = tables.photo_times()
+    taken = np.full(len(table), np.nan)
+    if len(photos):
+        at = np.minimum(np.searchsorted(photos, table.photo), len(photos) - 1)
+        known = photos[at] == table.photo
+        taken[known] = times[at[known]]
+    return taken
 
 
 def _births(roster: Roster) -> dict[int, float]:

@@ -83,7 +83,7 @@ def settle(
         editor.record_cluster(faces[i], _optional(before[i]), _optional(labels[i]))
     affected = np.unique(np.concatenate([labels[changed], before[changed]]))
     members = np.flatnonzero(np.isin(labels, affected[affected >= 0]))
-    similarities = similarity_to_centroid(own, labels, affected[affected >= 0])
+    similarities = similarity_to_centroid(own, labels, np.intersect1d(affected[affected >= 0], labels))
     written = np.union1d(changed, members)
     tables.move_faces(
         np.array(faces, np.int64)[written], labels[written], similarities[written], next_cluster

@@ -255,6 +255,18 @@ class DecisionTables:
             )
         }
 
+    def photo_times(self) -> tuple[I64, I64]:
+        """Return the ids of the photos with a capture time, ascending, and these times, both (m,) int64."""
+        from faceindex.store.columns import INTEGER, read_columns
+
+        with translated_errors(self._catalog.path):
+            photos, times = read_columns(
+                self._catalog.execute,
+                "(SELECT id, taken FROM images WHERE taken IS NOT NULL)",
+                [("id", INTEGER), ("taken", INTEGER)],
+            )
+        return photos, times
+
     def photos_without_picture(self, faces: Sequence[int]) -> list[int]:
         """Return the photos of some faces whose picture is not known."""
         return sorted(
