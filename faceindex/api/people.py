@@ -15,7 +15,7 @@ from faceindex.api.people_results import Decided, JournalEntry, Person
 from faceindex.errors import UsageError
 from faceindex.people.dates import clean_date, moment_of
 from faceindex.people.editor import Editor
-from faceindex.people.roster import clean_name
+from faceindex.people.roster import Roster, clean_name
 from faceindex.people.settling import settle
 from faceindex.store.decisions import Decision, Label
 from faceindex.store.photos import PhotoNames
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from faceindex.api.reader import Reader
     from faceindex.types import F64
 
-__all__ = ["IndexPeople", "PersonRef"]
+__all__ = ["IndexPeople", "PersonRef", "command_words", "face_words"]
 
 PersonRef: TypeAlias = "str | Person"
 """A person: the name, or what `IndexPeople.list` returned."""
@@ -139,7 +139,7 @@ class IndexPeople:
             if faces:
                 editor.label(person, self._marks(editor, faces), Label.CONFIRMED)
 
-        command = _command("name", *clusters, *_face_words(faces), name)
+        command = command_words("name", *clusters, *face_words(faces), name)
         return self._decide(command, work, [*members, *faces], dry_run=dry_run)
 
     def confirm(
@@ -155,7 +155,7 @@ class IndexPeople:
                 editor.label(one, self._marks(editor, chosen), Label.CONFIRMED)
 
         words = ["--as", self._title(person)] if person else []
-        return self._decide(_command("confirm", *_face_words(faces), *words), work, faces, dry_run=dry_run)
+        return self._decide(command_words("confirm", *face_words(faces), *words), work, faces, dry_run=dry_run)
 
     def reject(
         self, faces: Iterable[int], person: PersonRef | None = None, *, dry_run: bool = False
@@ -178,7 +178,7 @@ class IndexPeople:
 
         words = ["--from", self._title(person)] if person else []
         concerned = [*faces, *(face for centre, _ in apart for face in centre)]
-        command = _command("reject", *_face_words(faces), *words)
+        command = command_words("reject", *face_words(faces), *words)
         return self._decide(command, work, concerned, dry_run=dry_run)
 
     def ignore(
@@ -202,7 +202,7 @@ class IndexPeople:
         def work(editor: Editor) -> None:
             editor.nobody(label, self._marks(editor, concerned))
 
-        return self._decide(_command(verb, *clusters, *_face_words(faces)), work, concerned, dry_run=dry_run)
+        return self._decide(command_words(verb, *clusters, *face_words(faces)), work, concerned, dry_run=dry_run)
 
     def same(self, faces: Iterable[int], *, dry_run: bool = False) -> Decided:
         """Say that faces show one person, whoever it is."""
@@ -211,7 +211,7 @@ class IndexPeople:
         def work(editor: Editor) -> None:
             editor.same(self._marks(editor, faces))
 
-        return self._decide(_command("same", *_face_words(faces)), work, faces, dry_run=dry_run)
+        return self._decide(command_words("same", *face_words(faces)), work, faces, dry_run=dry_run)
 
     def different(self, one: Iterable[int], other: Iterable[int], *, dry_run: bool = False) -> Decided:
         """Say that the faces of two groups show two people."""
@@ -220,8 +220,8 @@ class IndexPeople:
         def work(editor: Editor) -> None:
             editor.different(self._marks(editor, one), self._marks(editor, other))
 
-        words = [*_face_words(one), "from", *_face_words(other)]
-        return self._decide(_command("different", *words), work, [*one, *other], dry_run=dry_run)
+        words = [*face_words(one), "from", *face_words(other)]
+        return self._decide(command_words("different", *words), work, [*one, *other], dry_run=dry_run)
 
     # People ------------------------------------------------------------------------------------
 
@@ -257,18 +257,18 @@ class IndexPeople:
             editor.merge(first, rest)
 
         names = [self._title(person) for person in (into, *others)]
-        return self._decide(_command("merge", *names), work, (), dry_run=dry_run)
+        return self._decide(command_words("merge", *names), work, (), dry_run=dry_run)
 
     def _set(
         self, person: PersonRef, values: dict[str, Any], verb: str, *words: str, dry_run: bool
     ) -> Decided:
         id, title = self._id(person), self._title(person)
-        uid = self._reader.people().roster.records[id].uid
+        uid = self._roster().records[id].uid
 
         def work(editor: Editor) -> None:
             editor.set_person(uid, values)
 
-        return self._decide(_command(verb, title, *words), work, (), dry_run=dry_run)
+        return self._decide(command_words(verb, title, *words), work, (), dry_run=dry_run)
 
     # Undo --------------------------------------------------------------------------------------
 
@@ -394,11 +394,14 @@ class IndexPeople:
 
     def _id(self, person: PersonRef) -> int:
         if isinstance(person, Person):
-            return self._reader.people().roster.roots[person.id]
-        return self._reader.people().roster.find(person).id
+            return self._roster().roots[person.id]
+        return self._roster().find(person).id
 
     def _title(self, person: PersonRef) -> str:
-        return self._reader.people().roster.title(self._id(person))
+        return self._roster().title(self._id(person))
+
+    def _roster(self) -> Roster:
+        return Roster.of(self._store.decisions.people())  # no faces are read
 
     def _faces_of(self, clusters: Sequence[int]) -> list[int]:
         """Return the faces of clusters; raises `UsageError` for an unknown one."""
@@ -473,11 +476,12 @@ def _moves(changes: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     return [tuple(change) for change in changes if change[0] == "cluster"]
 
 
-def _face_words(faces: Sequence[int]) -> list[str]:
+def face_words(faces: Sequence[int]) -> list[str]:
     """Return faces as the command line writes them; many are counted."""
     shown = [f"f{face}" for face in faces[:_MOST_SHOWN]]
     return shown if len(shown) == len(faces) else [*shown, f"... ({len(faces)} faces)"]
 
 
-def _command(*words: object) -> str:
+def command_words(*words: object) -> str:
+    """Return a command as the journal writes it."""
     return "people " + " ".join(shlex.quote(str(word)) for word in words)

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from faceindex.store.decisions import DecisionTables
     from faceindex.types import F64, I64
 
-__all__ = ["all_constraints", "constraints_of_faces", "decided_since", "roots_of"]
+__all__ = [
+    "all_constraints",
+    "births_of",
+    "capture_times",
+    "constraints_of_faces",
+    "decided_since",
+    "roots_of",
+]
 
 
 def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
@@ -31,7 +38,7 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
     if not tables.newest():
         return Constraints.empty(len(table))
     roster = Roster.of(tables.people())
-    births = _births(roster)
+    births = births_of(roster)
     marked = tables.marked_faces()
     at = np.searchsorted(table.face, marked["face"])
     person = np.full(len(table), -1, np.int64)
@@ -57,7 +64,7 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
         rejected=rejected,
         same=pairs[0],
         different=pairs[1],
-        taken=_capture_times(tables, table) if births else np.full(len(table), np.nan),
+        taken=capture_times(tables, table) if births else np.full(len(table), np.nan),
         born=births,
     )
 
@@ -96,7 +103,7 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
         same=_pairs(pairs[True]),
         different=_pairs(pairs[False]),
         taken=taken,
-        born=_births(roster),
+        born=births_of(roster),
     )
 
 
@@ -136,7 +143,8 @@ def roots_of(roster: Roster, people: I64) -> I64:
     return roots
 
 
-def _capture_times(tables: DecisionTables, table: Assignments) -> F64:
+def capture_times(tables: DecisionTables, table: Assignments) -> F64:
+    """Return the capture time of each face, in seconds; NaN where it is unknown."""
     photos, times = tables.photo_times()
     taken = np.full(len(table), np.nan)
     if len(photos):
@@ -146,7 +154,8 @@ def _capture_times(tables: DecisionTables, table: Assignments) -> F64:
     return taken
 
 
-def _births(roster: Roster) -> dict[int, float]:
+def births_of(roster: Roster) -> dict[int, float]:
+    """Return when people were born, in seconds, as the capture times."""
     return {record.id: float(first_second(record.born)) for record in roster.people() if record.born}
 
 

@@ -1,0 +1,175 @@
+"""The questions of ``index.people``: what to decide next, and the decisions that answers make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from faceindex.api.people import IndexPeople, command_words, face_words
+from faceindex.api.question_results import Progress, Question
+from faceindex.errors import UsageError
+from faceindex.store.decisions import Label
+
+if TYPE_CHECKING:
+    from faceindex.api.asking import Asking
+    from faceindex.api.people_results import Decided
+    from faceindex.api.reader import Reader
+    from faceindex.people.editor import Editor
+    from faceindex.people.questions import Asked
+
+__all__ = ["AskingPeople", "Reply"]
+
+Reply = Literal["yes", "no", "ignore", "skip"]
+
+
+class AskingPeople(IndexPeople):
+    """The verbs of `IndexPeople`, and questions in the order of what an answer settles."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(reader)
+        self._state: Asking | None = None
+
+    def suggest(self, limit: int | None = 10) -> list[Question]:
+        """Return the questions whose answers settle most, the best first.
+
+        The first call reads all faces; later ones only what has changed since.
+
+        Parameters
+        ----------
+        limit : int, optional
+            None means all.
+
+        Raises
+        ------
+        NotClustered
+            If the faces are not clustered.
+        Uncalibrated
+            If the embedder has no calibration.
+        """
+        state = self._asking()
+        return [self._question(state, asked) for asked in state.questions.ranked(limit, state.skipped)]
+
+    def answer(
+        self,
+        question: Question,
+        reply: Reply | None = None,
+        *,
+        name: str | None = None,
+        wrong: Iterable[int] = (),
+    ) -> Decided | None:
+        """Make the decision that an answer means.
+
+        Parameters
+        ----------
+        question : Question
+            From `suggest`.
+        reply : {"yes", "no", "ignore", "skip"}, optional
+            ``"ignore"`` means that the faces in question are of strangers. ``"skip"`` decides nothing, and the
+            question is not asked again until the index is opened again.
+        name : str, optional
+            Who it is, instead of `reply`.
+        wrong : iterable of int
+            Of an *is* question: the shown faces that are not the person, while the others are.
+
+        Returns
+        -------
+        Decided or None
+            None if the question is skipped.
+
+        Raises
+        ------
+        UsageError
+            If the answer does not fit the question.
+        """
+        wrong = list(wrong)
+        faces, others = [f.face for f in question.faces], [f.face for f in question.others]
+        if (reply is None) is (name is None and not wrong):
+            raise UsageError("The answer is missing, or there are two.", "Give `reply`, `name` or `wrong`.")
+        if reply == "skip":
+            self._asking().skipped.add(self._key(question))
+            return None
+        whole = {"clusters": [question.cluster]} if question.cluster is not None else {"faces": faces}
+        if reply == "ignore":
+            return self.ignore(**whole)
+        if name is not None:
+            return self.name(name, **whole)
+        if question.kind == "who":
+            raise UsageError("The question is who this is.", "Give `name`, or ignore or skip it.")
+        if question.kind == "is":
+            assert question.person is not None
+            wrong = faces if reply == "no" else wrong
+            if unknown := [face for face in wrong if face not in faces]:
+                raise UsageError(f"Face {unknown[0]} is not in the question.", "Choose among its faces.")
+            return self._sort(question.person, [face for face in faces if face not in wrong], wrong)
+        if question.person is not None:
+            if reply == "yes":
+                return self.name(question.person, **whole)
+            return self.reject(faces, question.person)
+        return self.same([*faces, *others]) if reply == "yes" else self.different(faces, others)
+
+    def progress(self) -> Progress:
+        """Count the named faces, and the questions that are left."""
+        state = self._asking()
+        named, faces = state.named()
+        return Progress(faces, named, state.questions.count())
+
+    def count_questions(self) -> int:
+        """Count the questions that are left, nearly: without those about doubtful faces of clusters."""
+        return self._asking().questions.count()
+
+    def unskip(self, question: Question) -> None:
+        """Ask a skipped question again."""
+        self._asking().skipped.discard(self._key(question))
+
+    def _sort(self, person: str, right: list[int], wrong: list[int]) -> Decided:
+        """Confirm some faces of a person and reject others, in one decision."""
+        id = self._id(person)
+
+        def work(editor: Editor) -> None:
+            if right:
+                editor.label(id, self._marks(editor, right), Label.CONFIRMED)
+            if wrong:
+                editor.reject(id, self._marks(editor, wrong))
+
+        words: list[str] = []
+        if right:
+            words += ["confirm", *face_words(right), "--as", person]
+        if wrong:
+            words += ["reject", *face_words(wrong), "--from", person]
+        return self._decide(command_words(*words), work, [*right, *wrong], dry_run=False)
+
+    def _asking(self) -> Asking:
+        from faceindex.api.asking import Asking
+
+        self._reader.clustering()
+        if self._state is None:
+            self._state = Asking(self._reader)
+        else:
+            self._state.follow()
+        return self._state
+
+    def _question(self, state: Asking, asked: Asked) -> Question:
+        ids = state.board.ids
+        return Question(
+            kind=asked.kind,
+            person=None if asked.person < 0 else state.roster.title(asked.person),
+            cluster=None if asked.slot < 0 else ids[asked.slot],
+            other=None if asked.other < 0 else ids[asked.other],
+            faces=state.faces(asked.faces),
+            others=state.faces(asked.others),
+            settles=asked.settles,
+            expected=round(asked.expected, 3),
+            probability=round(asked.probability, 4),
+        )
+
+    def _key(self, question: Question) -> tuple[object, ...]:
+        """Return the key of `faceindex.people.questions.Questions.key`."""
+        state = self._asking()
+        faces = state.positions([f.face for f in question.faces]).tolist()
+        if question.kind == "is":
+            assert question.person is not None
+            return ("is", state.roster.find(question.person).id, *sorted(faces))
+        if question.kind == "who":
+            return ("who", "face", faces[0]) if question.cluster is None else ("who", question.cluster)
+        assert question.cluster is not None and question.other is not None
+        return ("same", *sorted((question.cluster, question.other)))
