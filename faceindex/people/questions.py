@@ -46,6 +46,10 @@ _PROBABLE = 0.5  # from here on, `same` is asked instead of `who`
 _LOOK_ALIKE = 0.25  # share of the smaller cluster that `same` of two unnamed clusters counts
 _KEPT = 2.0  # log-odds for a face to be in the right cluster, before its own evidence
 _LEAST = 0.02  # expected faces; a question that settles less is not asked
+_KNOWN = 0.6  # share of single faces that a user names, while none was ignored
+_DOUBT = 4.0  # answers that count as much as this assumption
+_POOREST = 0.3  # of the quality, by which that share is multiplied
+_RIVAL = 0.2  # size of an unnamed cluster that may be another person, as a share of the person's cluster
 _NEAREST = 3
 _REFINED = 12  # faces of a person whose evidence is computed, by their similarity to the centre
 _SUSPECTS = 64
@@ -193,7 +197,7 @@ class Questions:
             (best if named[i] else alike).setdefault(a, (b, float(chance[i])))
         for a in np.flatnonzero((board.person < 0) & (board.sizes > 0)).tolist():
             size = int(board.sizes[a])
-            worth = size * size / (size + 1) if size > 1 else 0.5 * float(board.quality[board.members(a)[0]])
+            worth = size * size / (size + 1)
             found = best.get(a)
             if found is not None and found[1] >= _PROBABLE:
                 yield worth, _Maker(self._same, a, found[0], worth, found[1])
@@ -276,10 +280,17 @@ class Questions:
             # The exact probability may be higher than the rough one: the nearest faces are nearer.
             bound = float(np.minimum(1, 4 * chance[mine])[:SHOWN].sum())
             yield bound, _Maker(self._is, int(people[mine[0]]), faces[mine], slots[mine])
+        known = self._share_known()
         for face in board.loose[~np.isin(board.loose, faces[chance >= _PROBABLE])].tolist():
-            worth = 0.1 * float(board.quality[face])
+            worth = known * max(float(board.quality[face]), _POOREST)
             if worth >= _LEAST and ("who", "face", face) not in skipped:
                 yield worth, _Maker(self._who_face, face, worth)
+
+    def _share_known(self) -> float:
+        """Estimate the share of the faces in no cluster that show somebody whom the user names."""
+        label = self.board.said.label
+        named, strangers = (int((label == kind).sum()) for kind in (Label.CONFIRMED, Label.STRANGER))
+        return _KNOWN * (named + _DOUBT) / (named + strangers + _DOUBT)
 
     def _who_face(self, face: int, worth: float) -> list[Asked]:
         return [Asked("who", -1, -1, -1, (face,), (), 1, worth, float("nan"))]
@@ -340,7 +351,9 @@ class Questions:
         """Return the evidence that a face shows somebody else, the most similar one."""
         board = self.board
         similarity = board.centres @ board.vectors[face]
-        similarity[(board.sizes == 0) | (board.person == person)] = -2
+        own = int(board.sizes[board.person == person].max(initial=1))
+        small = (board.person < 0) & (board.sizes < _RIVAL * own)  # it may be the same person
+        similarity[(board.sizes == 0) | (board.person == person) | small] = -2
         best = np.argsort(-similarity)[:_NEAREST]
         best = best[similarity[best] > -2]
         item = board.slots + face if board.code[face] < 0 else board.code[face]
