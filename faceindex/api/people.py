@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from faceindex import images
-from faceindex.api.people_results import Decided, JournalEntry, Person
+from faceindex.api.people_results import Conflict, Decided, JournalEntry, Person, Replay
 from faceindex.errors import UsageError
+from faceindex.files import write_durably
 from faceindex.people.dates import clean_date, moment_of
 from faceindex.people.editor import Editor
 from faceindex.people.roster import clean_name
@@ -22,7 +25,6 @@ from faceindex.store.photos import PhotoNames
 
 if TYPE_CHECKING:
     from faceindex.api.reader import Reader
-    from faceindex.types import F64
 
 __all__ = ["IndexPeople", "PersonRef"]
 
@@ -323,6 +325,95 @@ class IndexPeople:
         decided = self._make(f"people undo  # {decision.command}", work, restored=moves)
         return replace(decided, kept=kept)
 
+    # Files -------------------------------------------------------------------------------------
+
+    def export(self, path: str | os.PathLike[str]) -> int:
+        """Write all decisions to a file of JSON Lines, and return their number.
+
+        `apply` reads it, in this index or in another one. An existing file is replaced once the new one is
+        complete.
+        """
+        from faceindex.people.exchange import journal_lines
+
+        self._reader.check_writable(path)
+        with self._store.snapshot():
+            decisions = self._store.decisions.decisions()[::-1]
+            marks = sorted({mark for decision in decisions for mark in _marks(decision.actions)})
+            places = {
+                mark: (picture, tuple(np.frombuffer(box, "<f4").tolist()))
+                for mark, (picture, box) in self._store.decisions.places(marks).items()
+            }
+            photos = self._store.decisions.paths_of_pictures({picture for picture, _ in places.values()})
+            lines = "".join(line + "\n" for line in journal_lines(decisions, places, photos))
+        try:
+            write_durably(Path(path), lines.encode())
+        except OSError as error:
+            raise UsageError(
+                f"{os.fspath(path)} cannot be written: {error.strerror}.", "Choose another file."
+            ) from error
+        return len(decisions)
+
+    def apply(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        dry_run: bool = False,
+        same_names: bool = False,
+        prefer: Literal["file", "index"] | None = None,
+    ) -> Replay:
+        """Apply the decisions of a file that `export` wrote, in one transaction.
+
+        Decisions that the index has already are skipped. What contradicts a decision that only this index has
+        is left out and reported. Places on pictures that the index lacks wait for their photos.
+
+        Parameters
+        ----------
+        path : path-like
+        dry_run : bool
+        same_names : bool
+            People of one name are one person, although they were added separately.
+        prefer : {"file", "index"}, optional
+            Which decision counts where two contradict each other; None reports it.
+
+        Raises
+        ------
+        UsageError
+            If the file is not such a file. The index does not change.
+        """
+        from faceindex.people.exchange import read_journal
+        from faceindex.people.replay import Replayed, replay
+
+        decisions = read_journal(_read_lines(path), os.fspath(path))
+        tables = self._store.decisions
+        found: list[tuple[Replayed, int, int]] = []
+        names: dict[int, str] = {}
+
+        def work() -> None:
+            result = replay(tables, decisions, same_names=same_names, prefer=prefer)
+            if self._store.active_clustering() is not None:
+                settle(tables, result.roster, result.touched, self._store.vectors)
+            faces = tables.faces_of_marks(sorted(result.touched))
+            unmatched = len(result.touched) - len(faces)
+            found.append((result, sum(map(len, faces.values())), unmatched))
+            marks = sorted({conflict.mark for conflict in result.conflicts if conflict.mark is not None})
+            places = tables.places(marks)
+            paths = tables.paths_of_pictures({picture for picture, _ in places.values()})
+            names.update({m: paths[p] for m, (p, _) in places.items() if p in paths})
+
+        self._in_transaction(work, dry_run=dry_run)
+        result, faces, unmatched = found[0]
+        return Replay(
+            decisions=result.applied,
+            known=result.known,
+            faces=faces,
+            unmatched=unmatched,
+            conflicts=tuple(
+                Conflict(c.command, c.at, c.problem, names.get(c.mark) if c.mark is not None else None)
+                for c in result.conflicts
+            ),
+            dry_run=dry_run,
+        )
+
     # Making decisions --------------------------------------------------------------------------
 
     def _decide(
@@ -355,11 +446,13 @@ class IndexPeople:
         tables = self._store.decisions
         editor = Editor(tables, command, datetime.now(timezone.utc))
         work(editor)
-        moved = settle(editor, self._store.vectors, self._taken, restored=restored)
+        moved = settle(tables, editor.roster, editor.touched, self._store.vectors, restored=restored)
+        for face, before, after in moved:
+            editor.record_cluster(face, before, after)
         editor.finish()
         faces = tables.faces_of_marks(sorted(editor.touched)).values()
         people = dict.fromkeys(editor.roster.title(person) for person in editor.people_concerned())
-        return Decided(editor.number, command, sum(map(len, faces)), moved, tuple(people))
+        return Decided(editor.number, command, sum(map(len, faces)), len(moved), tuple(people))
 
     def _require_writable(self) -> None:
         if not self._store.writable:
@@ -368,10 +461,6 @@ class IndexPeople:
     def _marks(self, editor: Editor, faces: Sequence[int]) -> list[int]:
         marks = editor.tables.mark_faces(faces)
         return list(dict.fromkeys(marks[face] for face in faces))
-
-    def _taken(self, faces: Sequence[int]) -> F64:
-        known = self._store.decisions.capture_times(faces)
-        return np.array([known.get(face, np.nan) for face in faces], np.float64)
 
     def _know_pictures(self, faces: Sequence[int]) -> None:
         """Read the pictures of photos that an older faceindex indexed; decisions refer to them."""
@@ -455,6 +544,26 @@ class IndexPeople:
             middle = rest[np.argsort(-table.similarity[rest], kind="stable")[:3]]
             found.append((table.face[middle].tolist(), chosen))
         return found
+
+
+def _read_lines(path: str | os.PathLike[str]) -> list[str]:
+    """Return the lines of a text file.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or is no text.
+    """
+    try:
+        return Path(path).read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{os.fspath(path)} is not a text file.", "Apply a file that `faceindex people export` wrote."
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"{os.fspath(path)} cannot be read: {error.strerror}.", "Check the path and its permissions."
+        ) from error
 
 
 def _unique(values: Iterable[int]) -> list[int]:

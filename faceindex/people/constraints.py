@@ -62,7 +62,7 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
     )
 
 
-def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int], taken: F64) -> Constraints:
+def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int]) -> Constraints:
     """Return the constraints on some faces, read for these alone.
 
     Parameters
@@ -71,8 +71,12 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
     roster : Roster
     faces : list of int
         n faces.
-    taken : (n,) float64
     """
+    births = _births(roster)
+    taken = np.full(len(faces), np.nan)
+    if births:
+        known = tables.capture_times(faces)
+        taken = np.array([known.get(face, np.nan) for face in faces], np.float64)
     position = {face: i for i, face in enumerate(faces)}
     mark_of = tables.marks_of_faces(faces)
     places: dict[int, list[int]] = {}
@@ -96,7 +100,7 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
         same=_pairs(pairs[True]),
         different=_pairs(pairs[False]),
         taken=taken,
-        born=_births(roster),
+        born=births,
     )
 
 

@@ -10,6 +10,7 @@ Functions that write run inside a transaction.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -170,6 +171,10 @@ class DecisionTables:
              record.written, record.id),
         )  # fmt: skip
 
+    def delete_person(self, person: int) -> None:
+        """Delete a person who was just added."""
+        self._catalog.execute("DELETE FROM people WHERE id = ?", (person,))
+
     # Marks -------------------------------------------------------------------------------------
 
     def marks_of_faces(self, faces: Sequence[int]) -> dict[int, int]:
@@ -266,6 +271,18 @@ class DecisionTables:
                 [("id", INTEGER), ("taken", INTEGER)],
             )
         return photos, times
+
+    def paths_of_pictures(self, pictures: Iterable[bytes]) -> dict[bytes, str]:
+        """Return the path inside its root of one photo for each picture that the index has."""
+        return {
+            picture: os.fsdecode(path)
+            for chunk in chunks(sorted({*pictures}))
+            for picture, path in self._catalog.query(
+                f"SELECT picture, min(relpath) FROM images WHERE picture IN ({placeholders(chunk)})"
+                " GROUP BY picture",
+                chunk,
+            )
+        }
 
     def photos_without_picture(self, faces: Sequence[int]) -> list[int]:
         """Return the photos of some faces whose picture is not known."""
@@ -393,6 +410,10 @@ class DecisionTables:
             raise UsageError("The journal has this decision already.", "Apply each decision once.") from error
         return int(cursor.lastrowid or 0)
 
+    def remove(self, number: int) -> None:
+        """Remove a decision that was not finished, and changed nothing."""
+        self._catalog.execute("DELETE FROM decisions WHERE id = ?", (number,))
+
     def set_actions(self, number: int, actions: Json) -> None:
         """Store what a decision says."""
         self._catalog.execute(
@@ -446,6 +467,11 @@ class DecisionTables:
     def decision(self, number: int) -> Decision | None:
         """Return a decision by its number."""
         found = self._decisions("WHERE id = ?", (number,)) if self.exist else []
+        return found[0] if found else None
+
+    def decision_with_uid(self, uid: str) -> Decision | None:
+        """Return a decision by its uid."""
+        found = self._decisions("WHERE uid = ?", (uid,))
         return found[0] if found else None
 
     def _decisions(self, clauses: str, parameters: Sequence[object]) -> list[Decision]:
