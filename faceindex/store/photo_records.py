@@ -114,7 +114,7 @@ def _select(catalog: Catalog, clauses: str, parameters: Sequence[object]) -> lis
         rows = catalog.execute(f"SELECT {columns} FROM images {clauses}", parameters)
         try:
             return [
-                PhotoRecord(*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:])
+                PhotoRecord._make((*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:]))
                 for row in rows
             ]
         except (KeyError, TypeError) as error:
