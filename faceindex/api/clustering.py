@@ -144,9 +144,11 @@ def cluster_afresh(
         started_over=True,
         **said_by_user(store, faces, previous),
     )
+    # The next run clusters again: decisions may be about faces that only the new models found.
+    state = {key: value for key, value in grouping.state.items() if key != "last_decision"}
     return NewClusters(
         previous.algorithm,
-        {**method.stored, **grouping.state},
+        {**method.stored, **state},
         previous.seed,
         grouping.labels,
         similarity_to_centroid(vectors, grouping.labels),

@@ -12,6 +12,8 @@ from faceindex.people.roster import Roster
 from faceindex.store.decisions import Label
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from faceindex.store import Assignments
     from faceindex.store.decisions import DecisionTables
     from faceindex.types import F64, I64
@@ -32,7 +34,7 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
         return Constraints.empty(len(table))
     roster = Roster.of(tables.people())
     births = _births(roster)
-    marked = tables.marked_faces()
+    marked = _in_table(tables, table)
     at = np.searchsorted(table.face, marked["face"])
     person = np.full(len(table), -1, np.int64)
     nobody = np.zeros(len(table), bool)
@@ -106,11 +108,18 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
 
 def decided_since(tables: DecisionTables, table: Assignments, number: int) -> I64:
     """Return the positions of the faces about which later decisions than `number` say something."""
-    marked = tables.marked_faces()
+    marked = _in_table(tables, table)
     rejections, links = tables.all_rejections(), tables.all_links()
     late = np.concatenate([rejections[rejections[:, 2] > number, 0], links[links[:, 3] > number, :2].ravel()])
     decided = (marked["written"] > number) | np.isin(marked["mark"], late)
     return np.searchsorted(table.face, marked["face"][decided]).astype(np.int64)
+
+
+def _in_table(tables: DecisionTables, table: Assignments) -> NDArray[np.void]:
+    """Return the marked faces that are in a table; while an index moves to other models, some are not."""
+    marked = tables.marked_faces()
+    found: NDArray[np.void] = marked[np.isin(marked["face"], table.face)]
+    return found
 
 
 def _faces_of(wanted: I64, marks: I64, places: I64) -> tuple[I64, I64]:
