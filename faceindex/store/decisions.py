@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from faceindex.errors import UsageError
-from faceindex.store.checked_json import integer, list_of, mapping, moment, optional, parse, text
+from faceindex.store.checked_json import integer, list_of, mapping, moment, natural, optional, parse, text
 from faceindex.store.marks import Label, MarkState, MarkTables
 from faceindex.store.sqlite import IntegrityError, chunks, placeholders
 
@@ -259,6 +259,10 @@ class DecisionTables(MarkTables):
         self._catalog.executemany(
             "UPDATE clusters SET person_id = ? WHERE id = ?", [(person, cluster) for cluster, person in found]
         )
+
+    def next_cluster_id(self) -> int:
+        """Return the lowest id that no cluster ever had."""
+        return int(self._catalog.get("next_cluster_id", natural))
 
     def assigned(self, faces: Sequence[int]) -> dict[int, int]:
         """Return the cluster of each face that is in one."""

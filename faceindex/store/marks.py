@@ -186,10 +186,6 @@ class MarkTables:
             }
         )
 
-    def next_cluster_id(self) -> int:
-        """Return the lowest id that no cluster ever had."""
-        return int(self._catalog.get("next_cluster_id", natural))
-
     def marks_on_picture(self, picture: bytes) -> list[tuple[int, bytes]]:
         """Return the marks on a picture with their boxes, in the order of their ids."""
         return self._catalog.query("SELECT id, box FROM marks WHERE picture = ? ORDER BY id", (picture,))
