@@ -112,7 +112,8 @@ def decided_since(tables: DecisionTables, table: Assignments, number: int) -> I6
     rejections, links = tables.all_rejections(), tables.all_links()
     late = np.concatenate([rejections[rejections[:, 2] > number, 0], links[links[:, 3] > number, :2].ravel()])
     decided = (marked["written"] > number) | np.isin(marked["mark"], late)
-    return np.searchsorted(table.face, marked["face"][decided]).astype(np.int64)
+    positions: I64 = np.searchsorted(table.face, marked["face"][decided]).astype(np.int64)
+    return positions
 
 
 def _in_table(tables: DecisionTables, table: Assignments) -> NDArray[np.void]:
@@ -136,16 +137,17 @@ def _faces_of(wanted: I64, marks: I64, places: I64) -> tuple[I64, I64]:
     number = end - first
     which = np.repeat(np.arange(len(wanted)), number)
     offset = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
-    return which, places[first[which] + offset]
+    found: I64 = places[first[which] + offset]
+    return which, found
 
 
 def roots_of(roster: Roster, people: I64) -> I64:
     """Return the people that some people, -1 for none, are part of."""
     if not roster.roots:
-        return people.copy()
-    table = np.full(max(roster.roots) + 2, -1, np.int64)
-    table[list(roster.roots)] = list(roster.roots.values())
-    roots: I64 = table[people]  # -1 is the last one
+        return np.array(people, np.int64)
+    by_id = np.full(max(roster.roots) + 2, -1, np.int64)
+    by_id[list(roster.roots)] = list(roster.roots.values())
+    roots: I64 = by_id[people]  # -1 is the last one
     return roots
 
 

@@ -303,16 +303,17 @@ class Editor:
         int
             Number of values that stay, because a later decision changed them.
         """
+        undo: dict[str, Callable[..., bool]] = {
+            "mark": self._undo_mark,
+            "rejection": self._undo_rejection,
+            "link": self._undo_link,
+            "person": self._undo_person,
+            "cluster": lambda *_: True,  # `faceindex.people.settling` does it
+        }
         kept = 0
         for change in reversed(self.tables.changes(number)):
             kind, *values = change
-            kept += not {
-                "mark": self._undo_mark,
-                "rejection": self._undo_rejection,
-                "link": self._undo_link,
-                "person": self._undo_person,
-                "cluster": lambda *_: True,  # `faceindex.people.settling` does it
-            }[kind](*values)
+            kept += not undo[kind](*values)
         self.tables.set_undone(number, self.number)
         self.actions.append({"do": "undo", "decision": uid})
         return kept

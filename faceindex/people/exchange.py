@@ -266,7 +266,7 @@ def _name(value: object, name: str) -> str:
 
 
 def _values(value: object, name: str) -> dict[str, Any]:
-    found = mapping()(value, name)
+    found: dict[str, Any] = mapping()(value, name)
     for key, item in found.items():
         if key == "hidden":
             if not isinstance(item, bool):
@@ -286,10 +286,6 @@ def _values(value: object, name: str) -> dict[str, Any]:
     return found
 
 
-def _word(value: object, name: str) -> str:
-    return text(value, name)
-
-
 _FACES = list_of(_face)
 
 
@@ -301,12 +297,12 @@ def _groups(value: object, name: str) -> list[list[FaceMark]]:
 
 
 _ACTIONS = {
-    "person": fields(do=_word, person=_uid, set=_values),
-    "merge": fields(do=_word, person=_uid, merged=list_of(_uid)),
-    "label": fields(do=_word, person=_uid, name=_name, **{"as": _person_label}, faces=_FACES),
-    "reject": fields(do=_word, person=_uid, faces=_FACES),
-    "nobody": fields(do=_word, **{"as": _nobody_label}, faces=_FACES),
-    "same": fields(do=_word, faces=_FACES),
-    "different": fields(do=_word, faces=_groups),
-    "undo": fields(do=_word, decision=_uid),
+    "person": fields(do=text, person=_uid, set=_values),
+    "merge": fields(do=text, person=_uid, merged=list_of(_uid)),
+    "label": fields(do=text, person=_uid, name=_name, **{"as": _person_label}, faces=_FACES),
+    "reject": fields(do=text, person=_uid, faces=_FACES),
+    "nobody": fields(do=text, **{"as": _nobody_label}, faces=_FACES),
+    "same": fields(do=text, faces=_FACES),
+    "different": fields(do=text, faces=_groups),
+    "undo": fields(do=text, decision=_uid),
 }

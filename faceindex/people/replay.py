@@ -18,7 +18,7 @@ from faceindex.store.decisions import DecisionTables, Label
 
 __all__ = ["FileConflict", "Replayed", "replay"]
 
-_SIDE = 1000.0  # pixels of a picture, for boxes in fractions
+_SIDE = np.float32(1000)  # pixels of a picture, for boxes in fractions
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Methods that write run inside a transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -118,7 +118,10 @@ class DecisionTables(MarkTables):
             f"SELECT id, uid, name, born, died, hidden, note, into_id, written FROM people {clauses}",
             parameters,
         )
-        return [PersonRecord(*row[:5], bool(row[5]), *row[6:]) for row in found]
+        return [
+            PersonRecord(id, uid, name, born, died, bool(hidden), note, into, written)
+            for id, uid, name, born, died, hidden, note, into, written in found
+        ]
 
     def insert_person(self, uid: str, written: int) -> int:
         """Add a person without a name, and return the id."""
@@ -286,6 +289,14 @@ class DecisionTables(MarkTables):
                 chunk,
             )
         ]
+
+    def central_faces(self, cluster: int, number: int, left_out: Set[int]) -> list[int]:
+        """Return the faces of a cluster that are most similar to its centroid, but for those left out."""
+        found = self._catalog.query(
+            "SELECT face_id FROM assignments WHERE cluster_id = ? ORDER BY similarity DESC, face_id LIMIT ?",
+            (cluster, number + len(left_out)),
+        )
+        return [int(face) for (face,) in found if face not in left_out][:number]
 
     def clusters_of_people(self, people: Sequence[int]) -> list[int]:
         """Return the clusters whose label is one of some people."""
