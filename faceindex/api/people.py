@@ -22,6 +22,7 @@ from faceindex.store.photos import PhotoNames
 
 if TYPE_CHECKING:
     from faceindex.api.reader import Reader
+    from faceindex.api.references import Selection
     from faceindex.types import F64
 
 __all__ = ["IndexPeople", "PersonRef"]
@@ -95,6 +96,12 @@ class IndexPeople:
         """Return a person by name; raises `UsageError` if nobody has it."""
         id = self._id(person)
         return next(found for found in self.list() if found.id == id)
+
+    def select(self, words: Iterable[str]) -> Selection:
+        """Find what words stand for, as on the command line; see `faceindex.api.references.select`."""
+        from faceindex.api.references import select
+
+        return select(self._reader, words)
 
     def log(self, limit: int | None = None) -> list[JournalEntry]:
         """Return the decisions, newest first; at most `limit`, or all."""
