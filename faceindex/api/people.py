@@ -20,6 +20,7 @@ from faceindex.store.decisions import Decision, Label
 
 if TYPE_CHECKING:
     from faceindex.api.reader import Reader
+    from faceindex.api.references import Selection
 
 __all__ = ["IndexPeople"]
 
@@ -84,6 +85,12 @@ class IndexPeople:
         """Return a person by name; raises `UsageError` if nobody has it."""
         id = self._decider.person(person)
         return next(found for found in self.list() if found.id == id)
+
+    def select(self, words: Iterable[str]) -> Selection:
+        """Find what words stand for, as on the command line; see `faceindex.api.references.select`."""
+        from faceindex.api.references import select
+
+        return select(self._reader, words)
 
     def log(self, limit: int | None = None) -> Sequence[JournalEntry]:
         """Return the decisions, newest first; at most `limit`, or all."""
