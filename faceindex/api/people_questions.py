@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from faceindex.api.people import IndexPeople, command_words, face_words
+from faceindex.api.deciding import command_text, face_words
+from faceindex.api.people import IndexPeople
 from faceindex.api.question_results import Progress, Question
 from faceindex.errors import UsageError
 from faceindex.store.decisions import Label
@@ -69,7 +70,8 @@ class AskingPeople(IndexPeople):
         name : str, optional
             Who it is, instead of `reply`.
         wrong : iterable of int
-            Of an *is* question: the shown faces that are not the person, while the others are.
+            Of an *is* question: the shown faces that are not the person, while the others are. Of *anyone*:
+            the faces of strangers, while the others are of people that you can name.
 
         Returns
         -------
@@ -83,11 +85,13 @@ class AskingPeople(IndexPeople):
         """
         wrong = list(wrong)
         faces, others = [f.face for f in question.faces], [f.face for f in question.others]
-        if (reply is None) is (name is None and not wrong):
+        if (reply is None) == (name is None and not wrong):
             raise UsageError("The answer is missing, or there are two.", "Give `reply`, `name` or `wrong`.")
         if reply == "skip":
             self._asking().skipped.add(self._key(question))
             return None
+        if question.kind == "anyone":
+            return self._sort_out(question, reply, wrong)
         whole = {"clusters": [question.cluster]} if question.cluster is not None else {"faces": faces}
         if reply == "ignore":
             return self.ignore(**whole)
@@ -121,22 +125,31 @@ class AskingPeople(IndexPeople):
         """Ask a skipped question again."""
         self._asking().skipped.discard(self._key(question))
 
+    def _sort_out(self, question: Question, reply: Reply | None, strangers: list[int]) -> Decided | None:
+        """Ignore the strangers of an *anyone* question; the other faces are asked about one by one."""
+        if reply in ("no", "ignore"):
+            strangers = [face.face for face in question.faces]
+        elif reply is None and not strangers:
+            raise UsageError("The question is whether you can name anyone.", "Answer yes or no, or skip it.")
+        self._asking().skipped.add(self._key(question))
+        return self.ignore(faces=strangers) if strangers else None
+
     def _sort(self, person: str, right: list[int], wrong: list[int]) -> Decided:
         """Confirm some faces of a person and reject others, in one decision."""
-        id = self._id(person)
+        id = self._decider.person(person)
 
         def work(editor: Editor) -> None:
             if right:
-                editor.label(id, self._marks(editor, right), Label.CONFIRMED)
+                editor.label(id, self._decider.marks(right), Label.CONFIRMED)
             if wrong:
-                editor.reject(id, self._marks(editor, wrong))
+                editor.reject(id, self._decider.marks(wrong))
 
         words: list[str] = []
         if right:
             words += ["confirm", *face_words(right), "--as", person]
         if wrong:
             words += ["reject", *face_words(wrong), "--from", person]
-        return self._decide(command_words(*words), work, [*right, *wrong], dry_run=False)
+        return self._decider.decide(command_text(*words), work, [*right, *wrong], dry_run=False)
 
     def _asking(self) -> Asking:
         from faceindex.api.asking import Asking
@@ -166,6 +179,8 @@ class AskingPeople(IndexPeople):
         """Return the key of `faceindex.people.questions.Questions.key`."""
         state = self._asking()
         faces = state.positions([f.face for f in question.faces]).tolist()
+        if question.kind == "anyone":
+            return ("anyone", *sorted(faces))
         if question.kind == "is":
             assert question.person is not None
             return ("is", state.roster.find(question.person).id, *sorted(faces))

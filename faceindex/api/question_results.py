@@ -19,8 +19,9 @@ class Question:
 
     Attributes
     ----------
-    kind : {"who", "same", "is"}
-        Who is this? Are these two one person? Is this (are these) the person?
+    kind : {"who", "same", "is", "anyone"}
+        Who is this? Are these two one person? Is this, or are these all, the person? Can you name any of
+        these?
     person : str or None
         The person whom the faces may show.
     cluster : int or None
@@ -28,7 +29,7 @@ class Question:
     other : int or None
         The cluster that it is compared with.
     faces : tuple of Face
-        Faces to show. An *is* question is about all of these.
+        Faces to show. *is* and *anyone* are about all of these.
     others : tuple of Face
         Faces to show of the other side.
     settles : int
@@ -36,10 +37,10 @@ class Question:
     expected : float
         Faces that are expected to become right by the answer.
     probability : float
-        That the answer is yes, 0..1; NaN for *who*.
+        That the answer is yes, 0..1; NaN for *who* and *anyone*.
     """
 
-    kind: Literal["who", "same", "is"]
+    kind: Literal["who", "same", "is", "anyone"]
     person: str | None
     cluster: int | None
     other: int | None
@@ -56,6 +57,8 @@ class Question:
             return "Who is this?"
         if self.kind == "same":
             return "Are these two one person?" if self.person is None else f"Is this {self.person}?"
+        if self.kind == "anyone":
+            return "Can you name any of these?"
         if len(self.faces) == 1:
             return f"Is this face {self.person}?"
         return f"Are these {len(self.faces)} faces all {self.person}?"

@@ -4,12 +4,13 @@ Each question has an expected number of faces that become right by its answer, a
 first:
 
 - *who*: who is this cluster, or this face? All its faces get a name. A few faces are more often of bystanders:
-  the number is multiplied by n / (n + 1), and for one face by its quality.
+  the number is multiplied by the probability that the user names them, which follows the answers so far.
 - *same*: does an unnamed cluster show this person, or another unnamed cluster? It takes the place of *who* where
   the person is probable, because it is quicker to answer.
 - *is*: do these faces show this person? Faces in no cluster that resemble a person count with the probability
   that they show the person (`faceindex.evidence`); faces in a cluster of the person that nobody has confirmed
   count with the probability that they do not. Four faces of a person are asked about at a time.
+- *anyone*: can you name any of these faces in no cluster? The others are ignored.
 
 Which clusters resemble each other most is measured by their *likeness*, as in
 `faceindex.clustering.merging`.
@@ -33,7 +34,7 @@ from faceindex.types import F64, I64, BoolArray
 
 __all__ = ["SHOWN", "Asked", "Kind", "Questions"]
 
-Kind: TypeAlias = Literal["who", "same", "is"]
+Kind: TypeAlias = Literal["who", "same", "is", "anyone"]
 
 SHOWN: Final = 4
 """Most faces that are shown of each side of a question, and most that one *is* question is about."""
@@ -46,9 +47,10 @@ _PROBABLE = 0.5  # from here on, `same` is asked instead of `who`
 _LOOK_ALIKE = 0.25  # share of the smaller cluster that `same` of two unnamed clusters counts
 _KEPT = 2.0  # log-odds for a face to be in the right cluster, before its own evidence
 _LEAST = 0.02  # expected faces; a question that settles less is not asked
-_KNOWN = 0.6  # share of single faces that a user names, while none was ignored
-_DOUBT = 4.0  # answers that count as much as this assumption
-_POOREST = 0.3  # of the quality, by which that share is multiplied
+_DOUBT = 4.0  # faces that were named and faces that were ignored, before any answer
+_MOST_KNOWN = 1.5  # greatest ratio of these
+_POOREST = 0.3  # of the quality, by which the probability that a single face is known is multiplied
+_RECOGNISED = 0.9  # probability that a face is named of which the user said so
 _RIVAL = 0.2  # size of an unnamed cluster that may be another person, as a share of the person's cluster
 _NEAREST = 3
 _REFINED = 12  # faces of a person whose evidence is computed, by their similarity to the centre
@@ -62,7 +64,7 @@ class Asked:
 
     Attributes
     ----------
-    kind : {"who", "same", "is"}
+    kind : {"who", "same", "is", "anyone"}
     slot : int
         Of the cluster that is asked about; -1 for faces in none, and for doubtful faces in a named cluster.
     other : int
@@ -131,6 +133,8 @@ class Questions:
         ids = self.board.ids
         if asked.kind == "is":
             return ("is", asked.person, *sorted(asked.faces))
+        if asked.kind == "anyone":
+            return ("anyone", *sorted(asked.faces))
         if asked.slot < 0:
             return ("who", "face", asked.faces[0])
         if asked.kind == "who":
@@ -190,6 +194,7 @@ class Questions:
         best: dict[int, tuple[int, float]] = {}
         alike: dict[int, tuple[int, float]] = {}
         ids = board.ids
+        known = self._known_chance(board.sizes.astype(np.float64))
         for i in order.tolist():
             a, b = int(one[i]), int(other[i])
             if ("same", *sorted((ids[a], ids[b]))) in skipped:
@@ -197,7 +202,7 @@ class Questions:
             (best if named[i] else alike).setdefault(a, (b, float(chance[i])))
         for a in np.flatnonzero((board.person < 0) & (board.sizes > 0)).tolist():
             size = int(board.sizes[a])
-            worth = size * size / (size + 1)
+            worth = size * float(known[a])
             found = best.get(a)
             if found is not None and found[1] >= _PROBABLE:
                 yield worth, _Maker(self._same, a, found[0], worth, found[1])
@@ -280,17 +285,48 @@ class Questions:
             # The exact probability may be higher than the rough one: the nearest faces are nearer.
             bound = float(np.minimum(1, 4 * chance[mine])[:SHOWN].sum())
             yield bound, _Maker(self._is, int(people[mine[0]]), faces[mine], slots[mine])
-        known = self._share_known()
-        for face in board.loose[~np.isin(board.loose, faces[chance >= _PROBABLE])].tolist():
-            worth = known * max(float(board.quality[face]), _POOREST)
-            if worth >= _LEAST and ("who", "face", face) not in skipped:
-                yield worth, _Maker(self._who_face, face, worth)
+        yield from self._single_bounds(np.setdiff1d(board.loose, faces[chance >= _PROBABLE]), skipped)
 
-    def _share_known(self) -> float:
-        """Estimate the share of the faces in no cluster that show somebody whom the user names."""
+    def _single_bounds(
+        self, faces: I64, skipped: Collection[tuple[object, ...]]
+    ) -> Iterator[tuple[float, _Maker]]:
+        """Bound the questions about faces in no cluster that resemble nobody enough."""
+        asked = {face for key in skipped if key[0] == "anyone" for face in key[1:]}
+        rest = []
+        chances = self._known_chance(np.ones(len(faces))) * np.maximum(self.board.quality[faces], _POOREST)
+        for face, chance in zip(faces.tolist(), chances.tolist(), strict=True):
+            if face not in asked:
+                rest.append((-chance, face))
+            elif ("who", "face", face) not in skipped:
+                yield _RECOGNISED, _Maker(self._who_face, face, _RECOGNISED)
+        rest.sort()
+        for start in range(0, len(rest), SHOWN):
+            block = rest[start : start + SHOWN]
+            number = -sum(chance for chance, _ in block)
+            # Each face that is known takes a question of its own.
+            worth = number if len(block) == 1 else number / (1 + number)
+            if worth < _LEAST:
+                return
+            shown = tuple(face for _, face in block)
+            if len(shown) > 1:
+                yield worth, _Maker(self._anyone, shown, worth)
+            elif ("who", "face", shown[0]) not in skipped:
+                yield worth, _Maker(self._who_face, shown[0], worth)
+
+    def _known_chance(self, faces: F64) -> F64:
+        """Estimate the probability that clusters of some numbers of faces show somebody whom the user names.
+
+        The odds are the number of faces, times the ratio of faces that were confirmed one by one to those that
+        were ignored.
+        """
         label = self.board.said.label
         named, strangers = (int((label == kind).sum()) for kind in (Label.CONFIRMED, Label.STRANGER))
-        return _KNOWN * (named + _DOUBT) / (named + strangers + _DOUBT)
+        ratio = min((named + _DOUBT) / (strangers + _DOUBT), _MOST_KNOWN)
+        chance: F64 = faces * ratio / (1 + faces * ratio)
+        return chance
+
+    def _anyone(self, faces: tuple[int, ...], worth: float) -> list[Asked]:
+        return [Asked("anyone", -1, -1, -1, faces, (), len(faces), worth, float("nan"))]
 
     def _who_face(self, face: int, worth: float) -> list[Asked]:
         return [Asked("who", -1, -1, -1, (face,), (), 1, worth, float("nan"))]
