@@ -13,6 +13,7 @@ from faceindex.people.board import Board, Said
 from faceindex.people.constraints import all_constraints, births_of, capture_times
 from faceindex.people.questions import Questions
 from faceindex.people.roster import Roster
+from faceindex.people.view import PeopleView
 from faceindex.store.decisions import Label
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class Asking:
         self.roster = view.roster
         self._said = Said(
             self._table.cluster.copy(),
-            view.label,
-            constraints.person,
+            view.label.copy(),
+            constraints.person.copy(),
             view.of_cluster,
             constraints.rejected,
             constraints.different,
@@ -136,7 +137,8 @@ class Asking:
     def faces(self, positions: tuple[int, ...]) -> tuple[Face, ...]:
         """Return faces by their positions."""
         table = replace(self._table, cluster=self._said.cluster)
-        return tuple(faces_at(table, self._names, positions))
+        view = PeopleView(self.roster, self.people(), self._said.label, dict(self._said.of_cluster))
+        return tuple(faces_at(table, self._names, positions, view))
 
     def positions(self, faces: list[int]) -> I64:
         """Return the positions of faces; raises `UsageError` for an unknown one."""
@@ -144,10 +146,15 @@ class Asking:
 
     def named(self) -> tuple[int, int]:
         """Count the faces that show a person, and all that may."""
-        said, board = self._said, self.board
-        nobody = np.isin(said.label, [Label.STRANGER, Label.NOT_A_FACE])
-        person = (said.person >= 0) | ((board.code >= 0) & (board.person[board.code] >= 0))
-        return int((person & ~nobody).sum()), int((~nobody).sum())
+        nobody = np.isin(self._said.label, [Label.STRANGER, Label.NOT_A_FACE])
+        return int(((self.people() >= 0) & ~nobody).sum()), int((~nobody).sum())
+
+    def people(self) -> I64:
+        """Return the person that each face shows, (n,): by its label, else by its cluster; -1 for none."""
+        board, said = self.board, self._said.person
+        by_cluster = np.append(board.person, -1)[board.code]  # -1 is the last one
+        people: I64 = np.where(said >= 0, said, by_cluster)
+        return people
 
 
 def _marks_of(kind: str, values: list[object]) -> list[object]:
