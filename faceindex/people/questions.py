@@ -48,8 +48,8 @@ _LOOK_ALIKE = 0.25  # share of the smaller cluster that `same` of two unnamed cl
 _KEPT = 2.0  # log-odds for a face to be in the right cluster, before its own evidence
 _LEAST = 0.02  # expected faces; a question that settles less is not asked
 _DOUBT = 4.0  # faces that were named and faces that were ignored, before any answer
-_MOST_KNOWN = 1.5  # greatest ratio of these
-_POOREST = 0.3  # of the quality, by which the probability that a single face is known is multiplied
+_MOST_KNOWN = 3.0  # greatest ratio of these
+_POOR_KNOWN = 0.3  # the same for poor faces, relative to good ones
 _RECOGNISED = 0.9  # probability that a face is named of which the user said so
 _RIVAL = 0.2  # size of an unnamed cluster that may be another person, as a share of the person's cluster
 _NEAREST = 3
@@ -194,7 +194,7 @@ class Questions:
         best: dict[int, tuple[int, float]] = {}
         alike: dict[int, tuple[int, float]] = {}
         ids = board.ids
-        known = self._known_chance(board.sizes.astype(np.float64))
+        known = self._known_chance(board.sizes.astype(np.float64), poor=False)
         for i in order.tolist():
             a, b = int(one[i]), int(other[i])
             if ("same", *sorted((ids[a], ids[b]))) in skipped:
@@ -293,7 +293,10 @@ class Questions:
         """Bound the questions about faces in no cluster that resemble nobody enough."""
         asked = {face for key in skipped if key[0] == "anyone" for face in key[1:]}
         rest = []
-        chances = self._known_chance(np.ones(len(faces))) * np.maximum(self.board.quality[faces], _POOREST)
+        quality = self.board.quality[faces]
+        one = np.ones(len(faces))
+        poor = quality < POOR_QUALITY
+        chances = np.where(poor, self._known_chance(one, poor=True), self._known_chance(one, poor=False))
         for face, chance in zip(faces.tolist(), chances.tolist(), strict=True):
             if face not in asked:
                 rest.append((-chance, face))
@@ -313,15 +316,16 @@ class Questions:
             elif ("who", "face", shown[0]) not in skipped:
                 yield worth, _Maker(self._who_face, shown[0], worth)
 
-    def _known_chance(self, faces: F64) -> F64:
+    def _known_chance(self, faces: F64, *, poor: bool) -> F64:
         """Estimate the probability that clusters of some numbers of faces show somebody whom the user names.
 
-        The odds are the number of faces, times the ratio of faces that were confirmed one by one to those that
-        were ignored.
+        The odds are the number of faces, times the ratio of the faces that were confirmed one by one to those
+        that were ignored. Poor faces are counted apart: more of them are of bystanders.
         """
-        label = self.board.said.label
+        label = self.board.said.label[(self.board.quality < POOR_QUALITY) == poor]
         named, strangers = (int((label == kind).sum()) for kind in (Label.CONFIRMED, Label.STRANGER))
-        ratio = min((named + _DOUBT) / (strangers + _DOUBT), _MOST_KNOWN)
+        before = _DOUBT * (_POOR_KNOWN if poor else 1.0)
+        ratio = min((named + before) / (strangers + _DOUBT), _MOST_KNOWN)
         chance: F64 = faces * ratio / (1 + faces * ratio)
         return chance
 
