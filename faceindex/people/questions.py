@@ -45,6 +45,7 @@ _LIKENESS = 16.0  # log-odds per unit
 _EVEN = 0.66
 _PROBABLE = 0.5  # from here on, `same` is asked instead of `who`
 _LOOK_ALIKE = 0.25  # share of the smaller cluster that `same` of two unnamed clusters counts
+_REMOVED = 0.5  # of a face that becomes right, what one counts that loses a wrong name
 _KEPT = 2.0  # log-odds for a face to be in the right cluster, before its own evidence
 _LEAST = 0.02  # expected faces; a question that settles less is not asked
 _DOUBT = 4.0  # faces that were named and faces that were ignored, before any answer
@@ -418,8 +419,8 @@ class Questions:
             order = order[np.argsort(-wrong[order], kind="stable")]
             if len(order):
                 faces, wrong = faces[order], wrong[order]
-                bound = float(wrong[:SHOWN].sum())
-                yield bound, _Maker(self._groups, person, slots[0], faces, wrong, 1 - wrong)
+                bound = _REMOVED * float(wrong[:SHOWN].sum())
+                yield bound, _Maker(self._groups, person, slots[0], faces, _REMOVED * wrong, 1 - wrong)
 
     def _doubtful(self, slot: int) -> tuple[I64, F64]:
         """Return the least similar faces of a named cluster, and the probability that each is wrong."""
