@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from faceindex.api.deciding import command_text, face_words
+from faceindex.api.deciding import PersonRef, command_text, face_words, unique
 from faceindex.api.people import IndexPeople
-from faceindex.api.question_results import Progress, Question
+from faceindex.api.question_results import Explanation, Progress, Question, Split
 from faceindex.errors import UsageError
 from faceindex.store.decisions import Label
 
@@ -124,6 +125,85 @@ class AskingPeople(IndexPeople):
     def unskip(self, question: Question) -> None:
         """Ask a skipped question again."""
         self._asking().skipped.discard(self._key(question))
+
+    # Splitting and explaining -------------------------------------------------------------------
+
+    def propose_split(self, what: PersonRef | int, faces: Iterable[int] = ()) -> Split:
+        """Divide the faces of a person or a cluster, and change nothing.
+
+        A person with several clusters is divided by clusters if these differ clearly. Faces that the user
+        confirmed stay, unless they are given.
+
+        Parameters
+        ----------
+        what : str, Person or int
+            A person, or the id of a cluster.
+        faces : iterable of int
+            Faces of the part to split off. Faces that resemble them more than the rest go with them. None means
+            the division into the two sides that differ most.
+
+        Raises
+        ------
+        NotClustered
+            If the faces are not clustered.
+        UsageError
+            If a face is not among those of `what`, or without `faces`, no division is better than chance.
+        """
+        from faceindex.api.split import propose
+
+        return propose(self._reader, self._decider, what, unique(faces))
+
+    def split(
+        self,
+        what: PersonRef | int | Split,
+        faces: Iterable[int] = (),
+        *,
+        name: str | None = None,
+        dry_run: bool = False,
+    ) -> tuple[Split, Decided]:
+        """Split a person or a cluster in two, in one decision.
+
+        The part is rejected from the person, or kept apart from the rest of the unnamed cluster. It is a new
+        cluster, with a name if one is given.
+
+        Parameters
+        ----------
+        what : str, Person, int or Split
+            As in `propose_split`, or what it returned.
+        faces : iterable of int
+            As in `propose_split`.
+        name : str, optional
+            Who the part is.
+        dry_run : bool
+
+        Raises
+        ------
+        NotClustered, UsageError
+            As `propose_split`, or if the name cannot be used.
+        """
+        from faceindex.api.split import carry_out
+
+        split = what if isinstance(what, Split) else self.propose_split(what, faces)
+        decided = carry_out(self._decider, split, name, dry_run=dry_run)
+        return split, replace(decided, number=None) if dry_run else decided
+
+    def why(self, face: int, neighbours: int = 5) -> Explanation:
+        """Explain why a face shows whom it shows: what it resembles, the decisions, and the rules.
+
+        Parameters
+        ----------
+        face : int
+        neighbours : int
+            Number of most similar faces to return.
+
+        Raises
+        ------
+        UsageError
+            If the face is not in the index.
+        """
+        from faceindex.api.why import explain
+
+        return explain(self._reader, face, neighbours)
 
     def _sort_out(self, question: Question, reply: Reply | None, strangers: list[int]) -> Decided | None:
         """Ignore the strangers of an *anyone* question; the other faces are asked about one by one."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal, cast
 from faceindex.documents import Json, as_json
 
 if TYPE_CHECKING:
-    from faceindex.api.results import Face
+    from faceindex.api.people_results import JournalEntry
+    from faceindex.api.results import Face, Neighbour
 
-__all__ = ["Progress", "Question"]
+__all__ = ["Explanation", "Progress", "Question", "Split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +95,89 @@ class Progress:
     def as_dict(self) -> dict[str, Json]:
         """Return the fields as plain JSON values, with `share`."""
         return {**cast("dict[str, Json]", as_json(self)), "share": round(self.share, 4)}
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A person or a cluster, divided in two.
+
+    Attributes
+    ----------
+    person : str or None
+        Whose faces are divided; None for an unnamed cluster.
+    cluster : int or None
+        The cluster that is divided; None if it is all of a person.
+    part, rest : tuple of int
+        Faces that are split off, and those that stay.
+    seeds : tuple of int
+        Faces of the part that were given.
+    likeness : float
+        Of the two sides: 1 if they are as similar to each other as each is in itself, 0 if they are as
+        different as strangers.
+    clear : bool
+        Whether the sides differ more than two halves of one person's faces.
+    uncertain : int
+        Faces that hardly resemble their side more than the other one.
+    clusters : tuple of int
+        The clusters of the part, if it consists of whole clusters.
+    part_samples, rest_samples : tuple of Face
+        Faces to show: the clearest ones, and the least clear one.
+    """
+
+    person: str | None
+    cluster: int | None
+    part: tuple[int, ...]
+    rest: tuple[int, ...]
+    seeds: tuple[int, ...]
+    likeness: float
+    clear: bool
+    uncertain: int
+    clusters: tuple[int, ...]
+    part_samples: tuple[Face, ...]
+    rest_samples: tuple[Face, ...]
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return the fields as plain JSON values."""
+        return cast("dict[str, Json]", as_json(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a face shows whom it shows.
+
+    Attributes
+    ----------
+    face : Face
+    best : str or None
+        The person, or ``cluster 7``, that resembles the face most, without the face itself; None if there are
+        no clusters.
+    similarity, needed : float
+        To the three most similar faces of `best`, and what would be needed to name it; NaN for None.
+    second : str or None
+        The next person or cluster.
+    margin : float
+        Lead over `second`, in units of similarity; NaN for None.
+    probability : float
+        That the face shows `best`, as `FaceIndex.identify` computes it; NaN for None.
+    nearest : tuple of Neighbour
+        The most similar faces, best first.
+    rules : tuple of str
+        What placed the face: sentences.
+    decisions : tuple of JournalEntry
+        The decisions about this face that were not undone, oldest first.
+    """
+
+    face: Face
+    best: str | None
+    similarity: float
+    needed: float
+    second: str | None
+    margin: float
+    probability: float
+    nearest: tuple[Neighbour, ...]
+    rules: tuple[str, ...]
+    decisions: tuple[JournalEntry, ...]
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return the fields as plain JSON values."""
+        return cast("dict[str, Json]", as_json(self))
