@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from types import ModuleType
 
 import PIL.Image
 import pytest
+from old_formats import downgrade
 
 from faceindex import FaceIndex, images
 from faceindex.errors import ImageError, Reason
@@ -220,13 +220,7 @@ def old(index: FaceIndex, album: Path) -> Path:
     index.cluster()
     index.add(album)  # saves a scan
     index.close()
-    database = sqlite3.connect(index.directory / "catalog.sqlite")
-    database.execute("DROP INDEX images_by_picture")
-    for column in ("picture", "orientation", "taken"):
-        database.execute(f"ALTER TABLE images DROP COLUMN {column}")
-    database.execute("PRAGMA user_version = 4")
-    database.commit()
-    database.close()
+    downgrade(index.directory, 4)
     return index.directory
 
 
