@@ -57,7 +57,7 @@ def reject(
             with person_flag("--from"):
                 decided = found.people.reject(faces, person, dry_run=dry_run)
             who = f"{' and '.join(decided.people)}: " if decided.people else ""
-            what = f"{count(decided.faces, 'face')} rejected{moved_text(decided)}"
+            what = f"{count(min(decided.faces, len(faces)), 'face')} rejected{moved_text(decided)}"
             if not decided.faces:
                 what = "nothing changes; the faces are rejected already."
             text = f"{who}{what}"
