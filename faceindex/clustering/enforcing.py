@@ -8,9 +8,11 @@ from faceindex.clustering.centroids import cluster_sums
 from faceindex.clustering.constraints import Constraints, owners, resolve, units
 from faceindex.types import F32, I64
 
-__all__ = ["enforce"]
+__all__ = ["enforce", "separate"]
 
 _TOP = 3  # most similar faces of a side that count when a cluster is split
+_SHARE = 4  # one in so many faces, those whose side is clearest, goes to its side before the others
+_MOST = 500  # faces that a side gains and that count for the next ones, to bound time
 _ROWS = 1024  # of similarities computed at a time, to bound memory
 
 
@@ -19,9 +21,9 @@ def enforce(labels: I64, vectors: F32, constraints: Constraints) -> I64:
 
     1. Faces that show nobody leave their cluster.
     2. A cluster in conflict is split: it has labels of two people, a face that does not show its person, or
-       two different faces. There is a side for each person, and for faces that fit on none of these. Each
-       other face goes to the side whose faces of these resemble it most: the mean similarity of the three
-       most similar ones. The largest side keeps the label.
+       two different faces. There is a side for each person, and for faces that fit on none of these. The
+       other faces go to the side that resembles them most, the clearest first: by the mean similarity of
+       the three most similar faces. The largest side keeps the label.
     3. Faces without a label that show one person come together: their clusters are merged if that violates
        nothing, else only these faces move.
     4. A labelled face in no cluster goes to the nearest cluster of its person, or starts one. It is in none
@@ -48,11 +50,38 @@ def enforce(labels: I64, vectors: F32, constraints: Constraints) -> I64:
     if known.is_empty:
         return result
     unit = units(len(result), known.same)
-    for cluster in _in_conflict(result, known).tolist():
-        _split(result, cluster, vectors, known, unit)
+    _separate(result, vectors, known, unit)
     _unite(result, known, unit)
     _place_labelled(result, vectors, known.person)
     return result
+
+
+def separate(labels: I64, vectors: F32, known: Constraints) -> I64:
+    """Split the clusters in conflict, as `enforce` does.
+
+    Parameters
+    ----------
+    labels : (n,) int64
+        0 and above.
+    vectors : (n, d) float32
+    known : Constraints
+        Resolved; no face is nobody.
+
+    Returns
+    -------
+    (n,) int64
+        0 and above: faces that are left alone have a cluster of their own.
+    """
+    result = labels.copy()
+    _separate(result, vectors, known, units(len(result), known.same))
+    alone = np.flatnonzero(result < 0)
+    result[alone] = result.max(initial=-1) + 1 + np.arange(len(alone))
+    return result
+
+
+def _separate(labels: I64, vectors: F32, known: Constraints, unit: I64) -> None:
+    for cluster in _in_conflict(labels, known).tolist():
+        _split(labels, cluster, vectors, known, unit)
 
 
 def _in_conflict(labels: I64, known: Constraints) -> I64:
@@ -112,13 +141,7 @@ def _split(labels: I64, cluster: int, vectors: F32, known: Constraints, unit: I6
             sides.append(rows)
         put[g] = chosen
         side_of[rows] = chosen
-    rest = np.flatnonzero(side_of < 0)
-    if len(rest):
-        similar = _similarities(block[rest], block, sides)
-        _, which = np.unique(group[rest], return_inverse=True)
-        sums = np.zeros((int(which.max()) + 1, len(sides)))
-        np.add.at(sums, which, similar)
-        side_of[rest] = sums.argmax(axis=1)[which]
+    _grow(side_of, block, group, sides)
     sizes = np.bincount(side_of, minlength=len(sides))
     number = int(labels.max()) + 1 + np.arange(len(sides))
     number[int(sizes.argmax())] = cluster
@@ -139,6 +162,66 @@ def _barred(members: I64, people: I64, known: Constraints) -> np.ndarray:
     barred |= known.taken[members][:, None] < known.births(people)
     barred[known.person[members] >= 0] = False
     return barred
+
+
+def _grow(side_of: I64, block: F32, group: I64, sides: list[I64]) -> None:
+    """Give each face without a side the most similar one, in `side_of`, the clearest first.
+
+    Faces that have joined a side count for the next ones: so a side grows along the faces in between, and
+    one labelled face need not resemble all photos of a person.
+
+    Parameters
+    ----------
+    side_of : (m,) int64
+        -1 for faces without a side.
+    block : (m, d) float32
+    group : (m,) int64
+        Faces of one number go to one side.
+    sides : list of arrays of int64
+        The faces that each side starts from.
+    """
+    rest = np.flatnonzero(side_of < 0)
+    top = np.full((len(rest), len(sides), _TOP), -np.inf)
+    for i, side in enumerate(sides):
+        _add_similar(top, i, block[rest], block[side])
+    grown = np.zeros(len(sides), np.int64)
+    while len(rest):
+        score = _mean_of_top(top)
+        _, which = np.unique(group[rest], return_inverse=True)
+        sums = np.zeros((int(which.max()) + 1, len(sides)))
+        np.add.at(sums, which, score)
+        if len(sides) == 1:
+            side_of[rest] = 0
+            return
+        best, second = -np.partition(-sums, 1, axis=1)[:, :2].T
+        margin = (best - second) / np.bincount(which)
+        number = max(1, len(margin) // _SHARE)
+        clearest = np.zeros(len(margin), bool)
+        clearest[np.argsort(-margin, kind="stable")[:number]] = True
+        now = clearest[which]
+        side_of[rest[now]] = sums.argmax(axis=1)[which[now]]
+        joined, rest, top = rest[now], rest[~now], top[~now]
+        for i in range(len(sides)):
+            more = joined[side_of[joined] == i][: _MOST - int(grown[i])]
+            grown[i] += len(more)
+            _add_similar(top, i, block[rest], block[more])
+
+
+def _mean_of_top(top: np.ndarray) -> np.ndarray:
+    """Return the means of similarities over the last axis; of a side with fewer faces, all count."""
+    there = np.isfinite(top)
+    means: np.ndarray = np.where(there, top, 0.0).sum(axis=-1) / there.sum(axis=-1)
+    return means
+
+
+def _add_similar(top: np.ndarray, side: int, faces: F32, more: F32) -> None:
+    """Update the greatest similarities of faces to a side that has more faces, ``top[:, side]``."""
+    if not len(more):
+        return
+    for start in range(0, len(faces), _ROWS):
+        rows = slice(start, start + _ROWS)
+        products = np.concatenate([top[rows, side], faces[rows] @ more.T], axis=1)
+        top[rows, side] = np.partition(products, products.shape[1] - _TOP, axis=1)[:, -_TOP:]
 
 
 def _similarity(faces: F32, block: F32, sides: list[I64]) -> np.ndarray:
