@@ -59,6 +59,14 @@ class Reader:
 
         return pinned_embedder(self.store.pins, self.store.directory)
 
+    def person_names(self) -> dict[int, str]:
+        """Return the names of people, by their clusters; clusters with one name show one person."""
+        return {}
+
+    def hidden_clusters(self) -> set[int]:
+        """Return the clusters of hidden people."""
+        return set()
+
     def crop_style(self, margin: float, aligned: bool) -> CropStyle:
         """Return how faces are cut, or aligned as the pinned models do it.
 
