@@ -18,6 +18,7 @@ __all__ = [
     "complete_clusters",
     "complete_from",
     "complete_models",
+    "complete_people",
     "install_completion",
     "print_completion",
     "register_shells",
@@ -127,3 +128,17 @@ def complete_clusters(ctx: Any, args: Sequence[str], incomplete: str) -> list[tu
     except (FaceIndexError, OSError):
         return []  # no index, or one that cannot be read
     return [(str(cluster), f"{size:,} faces") for cluster, size in sizes]
+
+
+def complete_people(ctx: Any, args: Sequence[str], incomplete: str) -> list[str]:
+    """Suggest the names of the people of the index; case and Unicode's form are ignored."""
+    from faceindex.api.opening import open_store
+    from faceindex.api.reader import Reader
+    from faceindex.export.names import clash_key
+
+    try:
+        with open_store(ctx.params.get("index"), write=False) as store:
+            names = set(Reader(store).person_names().values())
+    except (FaceIndexError, OSError):
+        return []  # no index, or one that cannot be read
+    return sorted(name for name in names if clash_key(name).startswith(clash_key(incomplete)))
