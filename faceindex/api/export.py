@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from faceindex.api.reader import Reader
 from faceindex.errors import UsageError
+from faceindex.export.destination import is_archive
 from faceindex.export.source import Exported, Progress, Source, ignore_progress
 
 if TYPE_CHECKING:
@@ -139,7 +140,6 @@ class IndexExport:
         UsageError
             If a chosen cluster or person does not exist. For a person, the message lists the nearest names.
         """
-        from faceindex.export.archive import is_archive
         from faceindex.export.clusters import ClusterLayout, export_clusters
         from faceindex.export.people import Choice
 
@@ -267,10 +267,11 @@ class IndexExport:
         destination: Destination,
         *,
         copy: bool = False,
+        hidden: bool = False,
         dry_run: bool = False,
         on_progress: Progress = ignore_progress,
     ) -> Gallery:
-        """Write a page that shows the clusters; see `faceindex.export.gallery.write_gallery`.
+        """Write a page that shows the people and the clusters; see `faceindex.export.gallery.write_gallery`.
 
         Parameters
         ----------
@@ -278,16 +279,25 @@ class IndexExport:
             A folder; created if missing, updated if it holds a gallery.
         copy : bool
             Copy the photos into it instead of linking to them.
+        hidden : bool
+            Also show hidden people.
         dry_run : bool
             Only count.
         on_progress : callable
             Called with the number of finished faces, previews and copies, and of all of them.
         """
-        from faceindex.export.gallery import GallerySource, write_gallery
+        import numpy as np
 
+        from faceindex.export.gallery import GallerySource, write_gallery
+        from faceindex.export.people import select_faces
+
+        if is_archive(destination):
+            raise UsageError("A gallery cannot be written into a .zip file.", "Choose a folder.")
         store = self._reader.store
         with store.snapshot():
             table, names = self._reader.faces_and_photos()
+            if not hidden and (left_out := self._reader.hidden_clusters()):
+                table = select_faces(table, np.flatnonzero(~np.isin(table.cluster, list(left_out))))
             source = GallerySource(
                 table=table,
                 photos=names.records,
@@ -295,6 +305,7 @@ class IndexExport:
                 path_of=names.path,
                 clustered=store.active_clustering() is not None,
                 newer_faces=store.count_newer_faces(),
+                names=self._reader.person_names(),
             )
         return write_gallery(
             source, destination, self._protected(), copy=copy, dry_run=dry_run, on_progress=on_progress
@@ -304,7 +315,7 @@ class IndexExport:
         self, destination: Destination, kind: str, run: Callable[[Target], Exported], *, dry_run: bool
     ) -> Exported:
         """Export into a folder or a zip file."""
-        from faceindex.export.archive import export_archive, is_archive
+        from faceindex.export.archive import export_archive
         from faceindex.export.folder import Folder
 
         if is_archive(destination):

@@ -285,7 +285,7 @@ def _unchanged(destination: str) -> str:
 
 
 def _resumable(out: Output, destination: str) -> AbstractContextManager[None]:
-    from faceindex.export.archive import is_archive
+    from faceindex.export.destination import is_archive
 
     return resumable(out, _unchanged(destination)) if is_archive(destination) else resumable(out)
 

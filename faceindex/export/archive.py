@@ -23,7 +23,7 @@ from faceindex.export.single_file import check_single_file
 from faceindex.export.target import Target
 from faceindex.files import sync_directory, sync_file
 
-__all__ = ["Archive", "export_archive", "is_archive"]
+__all__ = ["Archive", "export_archive"]
 
 _T = TypeVar("_T")
 
@@ -35,12 +35,6 @@ _UNIX, _MODE = 3, 0o100644 << 16  # a system whose file mode is in the upper hal
 _TIMESTAMP_ID, _TIMESTAMP = 0x5455, struct.Struct("<HHBl")
 _BLOCK = 1 << 20
 _LAST_COPY = "it is a copy of a photo whose original is missing"
-
-
-def is_archive(destination: str | os.PathLike[str]) -> bool:
-    """Return whether a destination is a zip file: its name ends in ``.zip``, and it is not a folder."""
-    path = Path(destination)
-    return path.suffix.lower() == ".zip" and not path.is_dir()
 
 
 class _Member(NamedTuple):

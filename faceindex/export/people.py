@@ -197,9 +197,6 @@ def merge_people(labels: I64, names: Mapping[int, str]) -> tuple[I64, dict[int, 
     return np.asarray(merged, np.int64)[positions].reshape(labels.shape), clusters
 
 
-def select_faces(table: FaceTable, positions: I64, cluster: I64 | None = None) -> FaceTable:
-    """Return the faces at some positions of a table; `cluster` (n,) replaces the clusters of the table."""
-    taken = {field.name: getattr(table, field.name)[positions] for field in fields(table)}
-    if cluster is not None:
-        taken["cluster"] = cluster[positions]
-    return replace(table, **taken)
+def select_faces(table: FaceTable, positions: I64) -> FaceTable:
+    """Return the faces at some positions of a table."""
+    return replace(table, **{field.name: getattr(table, field.name)[positions] for field in fields(table)})
