@@ -117,12 +117,14 @@ def find_person(names: Iterable[str], given: str) -> str:
 
 
 def _nearest(given: str, known: list[str]) -> list[str]:
-    """Return the names that start like a name or have one of its words, then those that are spelt alike."""
+    """Return the names that start like a name or share a word with it, then those that are spelt alike."""
     by_key = {_without_accents(name): name for name in known}
     key = _without_accents(given)
     words = set(key.split())
     near = [other for other in by_key if key and (other.startswith(key) or words & set(other.split()))]
     near += difflib.get_close_matches(key, by_key, n=_MOST_SUGGESTIONS)
+    alike = set(difflib.get_close_matches(key, {word for other in by_key for word in other.split()}))
+    near += [other for other in by_key if alike & set(other.split())]
     return [by_key[other] for other in dict.fromkeys(near)][:_MOST_SUGGESTIONS]
 
 

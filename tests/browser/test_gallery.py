@@ -350,7 +350,7 @@ def test_newer_faces_are_named(galleries, write, tab) -> None:
 
 @pytest.fixture
 def named_album(galleries, write) -> Path:
-    """José in clusters 4 and 9, Anna in cluster 6, a person with a hostile name in 8, and cluster 2 unnamed."""
+    """José in clusters 4 and 9, Anna in 6, a person with a hostile name in 8; cluster 2 has no name."""
     faces = {9: 3, 4: 2, 6: 4, 8: 1, 2: 2}
     plans = [
         galleries.PhotoPlan(f"IMG_{cluster}_{n}.jpg", [galleries.FacePlan((40, 40, 100, 120), cluster)])

@@ -50,6 +50,7 @@ def test_a_person_is_found_whatever_the_case_and_the_form(given: str) -> None:
         ("Garcia", "Did you mean 'José García'?"),
         ("Jos", "Did you mean 'José García'?"),
         ("Ana", "Did you mean 'Anna'?"),
+        ("Grcia", "Did you mean 'José García'?"),
         ("An", "Did you mean 'Anna' or 'Anne'?"),
         ("Quentin", "Names in this index: 'Anna', 'Anne', 'José García'."),
         ("", "Names in this index: 'Anna', 'Anne', 'José García'."),
