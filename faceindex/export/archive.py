@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, BinaryIO, Literal, NamedTuple, TypeVar
+from typing import IO, BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 from faceindex.errors import UsageError
 from faceindex.export.destination import ProtectedPaths, index_ids
@@ -32,13 +32,15 @@ _LAST_YEAR = 2107
 _FORMAT = 1
 _KEY = "faceindex-export"
 _UNIX, _MODE = 3, 0o100644 << 16  # a system whose file mode is in the upper half of the attributes
+_HEADER = struct.Struct("<HH")  # of an extra field: its id and the length of what follows
+_RECORD_ID = 0x4946  # "FI": an extra field of our own; a comment would be shown by `unzip -l`
 _TIMESTAMP_ID, _TIMESTAMP = 0x5455, struct.Struct("<HHBl")
 _BLOCK = 1 << 20
 _LAST_COPY = "it is a copy of a photo whose original is missing"
 
 
 class _Member(NamedTuple):
-    """A file of an earlier run. The comment of a member records `source` and `original`."""
+    """A file of an earlier run. An extra field of the member records `source` and `original`."""
 
     info: zipfile.ZipInfo
     source: str
@@ -117,7 +119,7 @@ class Archive:
             if isinstance(content, bytes):
                 member.write(content)
             else:
-                content(member)
+                content(cast(BinaryIO, member))
         self._crcs[name] = info.file_size, info.CRC
 
     def write_link(
@@ -182,7 +184,7 @@ class Archive:
         if self._new is None or self._earlier is None:
             return
         info = zipfile.ZipInfo(member.info.filename, member.info.date_time)
-        info.extra = _timestamp(member.info.extra)
+        info.extra = _field(member.info.extra, _TIMESTAMP_ID) or b""
         info.file_size = member.info.file_size
         with (
             self._earlier.open(member.info) as old,
@@ -194,7 +196,8 @@ class Archive:
         if self._new is None:
             raise ValueError("an archive that only counts has no members")
         info.create_system, info.external_attr = _UNIX, _MODE
-        info.comment = json.dumps({"source": source, "original": original}).encode()
+        record = json.dumps({"source": source, "original": original}).encode()
+        info.extra += _HEADER.pack(_RECORD_ID, len(record)) + record
         # Without its size, a member may need a 64-bit header.
         return self._new.open(info, "w", force_zip64=not info.file_size)
 
@@ -280,7 +283,7 @@ def _members(given: str, archive: zipfile.ZipFile, kind: str, index: tuple[str, 
     try:
         about = json.loads(archive.comment)
         newer, found, ids = about[_KEY] > _FORMAT, about["kind"], set(about["index"])
-        records = [(info, json.loads(info.comment)) for info in archive.infolist()]
+        records = [(info, json.loads(_record(info))) for info in archive.infolist()]
         members = {
             info.filename: _Member(info, str(record["source"]), record["original"])
             for info, record in records
@@ -292,6 +295,11 @@ def _members(given: str, archive: zipfile.ZipFile, kind: str, index: tuple[str, 
     if not ids & set(index):
         raise _left_alone(given, "it is an export from another index")
     return members
+
+
+def _record(info: zipfile.ZipInfo) -> bytes:
+    """Return the record of a member that `Archive` wrote, as JSON; empty for a foreign member."""
+    return (_field(info.extra, _RECORD_ID) or b"")[_HEADER.size :]
 
 
 def _open(given: str, path: Path) -> zipfile.ZipFile:
@@ -317,11 +325,11 @@ def _new_member(name: str, mtime_ns: int | None) -> zipfile.ZipInfo:
     return info
 
 
-def _timestamp(extra: bytes) -> bytes:
-    """Return the extended timestamp of a member that `_new_member` made; Python adds other fields itself."""
-    while len(extra) >= 4:
-        field, length = struct.unpack_from("<HH", extra)
-        if field == _TIMESTAMP_ID:
-            return extra[: 4 + length]
-        extra = extra[4 + length :]
-    return b""
+def _field(extra: bytes, wanted: int) -> bytes | None:
+    """Return an extra field of a member, with its header; None if it has none."""
+    while len(extra) >= _HEADER.size:
+        field, length = _HEADER.unpack_from(extra)
+        if field == wanted:
+            return extra[: _HEADER.size + length]
+        extra = extra[_HEADER.size + length :]
+    return None

@@ -199,6 +199,7 @@ def test_the_clusters_of_a_person_share_a_folder(tmp_path: Path, album: Path, op
     with opened(album) as index:
         clusters = cluster_of(index)
         a, b = clusters["a1"], clusters["b1"]
+        assert a is not None and b is not None
         named({a: "Anna", b: "Anna"})
         done = index.export.clusters("out", folders=True, min_size=5)  # together they have five
         assert {name.split("/")[0] for name in files(tmp_path / "out")} == {"Anna"}

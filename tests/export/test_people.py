@@ -87,4 +87,4 @@ def test_the_clusters_of_a_person_are_joined() -> None:
     assert labels.tolist() == [3, -1, 5, 5, 5]
     assert clusters == {3: [3], 5: [5, 9]}
     labels, clusters = merge_people(np.empty(0, np.int64), {})
-    assert (labels.shape, labels.dtype, clusters) == ((0,), np.int64, {})
+    assert (labels.shape, labels.dtype, clusters) == ((0,), np.dtype(np.int64), {})

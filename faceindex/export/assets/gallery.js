@@ -171,7 +171,7 @@ const VIEWS = {
     const found = search(route.query);
     const items = found.flatMap((photo) => byPhoto[photo]);
     const people = searchPeople(route.query);
-    const parts = [counted(found.length, "photo"), counted(items.length, "face")];
+    const parts = people.length && !found.length ? [] : [counted(found.length, "photo"), counted(items.length, "face")];
     if (people.length) parts.unshift(people.length === 1 ? "1 person" : `${number(people.length)} people`);
     return {
       heading: people.length ? `Named “${readable(route.query)}”` : `Photos named “${readable(route.query)}”`,
