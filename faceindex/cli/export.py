@@ -165,7 +165,6 @@ def clusters(
     earlier run wrote for others is removed from it.
 
     Example: faceindex export clusters ~/people --photos --folders
-    Example: faceindex export clusters anna.zip --person Anna --photos
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
