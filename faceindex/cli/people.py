@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from faceindex.cli.commands import App
+from faceindex.cli.commands import App, Group
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import CsvFlag, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.people_confirm import confirm
+from faceindex.cli.people_dates import born, died
+from faceindex.cli.people_different import different
+from faceindex.cli.people_hide import hide, unhide
+from faceindex.cli.people_ignore import ignore
+from faceindex.cli.people_log import log
+from faceindex.cli.people_merge import merge
 from faceindex.cli.people_name import name
+from faceindex.cli.people_not_a_face import not_a_face
+from faceindex.cli.people_note import note
+from faceindex.cli.people_reject import reject
+from faceindex.cli.people_rename import rename
+from faceindex.cli.people_same import same
+from faceindex.cli.people_show import show
+from faceindex.cli.people_undo import undo
 from faceindex.cli.render import Output, columns, count
 from faceindex.errors import UsageError
 
@@ -31,7 +46,20 @@ _CSV_HEADER = (
 _TABLE_HEADER = _CSV_HEADER[:7]
 _CLUSTERS = 4  # of a person, in a table
 
-app = App(subcommand_metavar="[COMMAND] [ARGS]...")
+
+class PeopleGroup(Group):
+    """Commands on people; a name in place of a command is an error that names `show`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the command that a word names; raises `UsageError` if there is none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except UsageError as error:
+            remedy = f"{error.remedy} For a person: `faceindex people show {shlex.quote(args[0])}`."
+            raise UsageError(error.problem, remedy) from error
+
+
+app = App(cls=PeopleGroup, subcommand_metavar="[COMMAND] [ARGS]...")
 
 
 @app.callback(invoke_without_command=True)
@@ -146,4 +174,20 @@ def _day(moment: datetime | None) -> str:
     return "" if moment is None else moment.date().isoformat()
 
 
+app.command("show")(show)
 app.command("name")(name)
+app.command("confirm")(confirm)
+app.command("reject")(reject)
+app.command("ignore")(ignore)
+app.command("not-a-face")(not_a_face)
+app.command("same")(same)
+app.command("different")(different)
+app.command("rename")(rename)
+app.command("merge")(merge)
+app.command("hide")(hide)
+app.command("unhide")(unhide)
+app.command("born")(born)
+app.command("died")(died)
+app.command("note")(note)
+app.command("log")(log)
+app.command("undo")(undo)

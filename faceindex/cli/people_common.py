@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DecisionDryRunFlag",
+    "FacesArgument",
     "PersonArgument",
     "ReferencesArgument",
+    "listed",
     "moved_text",
     "person_flag",
     "print_decided",
@@ -87,6 +89,12 @@ def print_decided(
     out.paragraph(f"Dry run, nothing is stored. {sentence}" if dry_run else sentence)
     if not dry_run:
         out.hint("Undo it with: faceindex people undo")
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence: ``a, b and c``."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def moved_text(decided: Decided) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceindex.cli.completion import complete_references
+from faceindex.cli.completion import complete_people, complete_references
 from faceindex.cli.errors import session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import DecisionDryRunFlag, moved_text, print_decided
@@ -25,12 +25,18 @@ _REMEDY = "Write clusters or faces, then the name: `faceindex people name 7 'Ann
 
 
 def name(
-    words: Annotated[
+    references: Annotated[
         list[str],
         typer.Argument(
-            metavar="REF... NAME",
-            help="Clusters, such as 7, or faces, such as f123; then the name, in quotes if it has a space.",
+            metavar="REF",
+            help="Clusters, such as 7, or faces, such as f123.",
             autocompletion=complete_references,
+        ),
+    ],
+    title: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="The name, in quotes if it has a space.", autocompletion=complete_people
         ),
     ],
     dry_run: DecisionDryRunFlag = False,
@@ -50,7 +56,6 @@ def name(
       faceindex people name f12 f13 'Anna Maria'
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        *references, title = words
         _check(references, title)
         from faceindex.api import FaceIndex
 
@@ -63,8 +68,6 @@ def name(
 def _check(references: list[str], title: str) -> None:
     if looks_like_reference(title):
         raise UsageError(f"The name is missing: '{title}' is a cluster or a face.", _REMEDY)
-    if not references:
-        raise UsageError(f"There is nothing to give the name '{title}'.", _REMEDY)
     if others := parse_references(references).names:
         whole = shlex.quote(" ".join([*others, title]))
         raise UsageError(
@@ -79,6 +82,6 @@ def _sentence(decided: Decided, chosen: Selection) -> str:
     if not decided.faces:
         had = "the face has" if number == 1 else f"all {number:,} faces have"
         return f"{person}: nothing changes; {had} this name."
-    others = [f"{n:,} from {name}" for name, n in chosen.shown.items() if name != person]
-    taken = f", {' and '.join(others)}" if others else ""
+    others = [f"{n:,} of them {name} until now" for name, n in chosen.shown.items() if name != person]
+    taken = f", {', '.join(others)}" if others else ""
     return f"{person}: {count(decided.faces, 'face')} named{taken}{moved_text(decided)}"

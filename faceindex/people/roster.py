@@ -98,7 +98,9 @@ class Roster:
         if (found := named.get(key)) is not None:
             return found
         part = [n for n in named if key and (n.startswith(key) or key in n.split())]
-        near = dict.fromkeys([*part, *difflib.get_close_matches(key, named, 5, 0.6)])
+        words = {word: n for n in named for word in n.split()}
+        alike = [words[word] for word in difflib.get_close_matches(key, words, 3, 0.6)]
+        near = dict.fromkeys([*part, *difflib.get_close_matches(key, named, 5, 0.6), *alike])
         if near:
             names = " or ".join(f"'{named[n].name}'" for n in list(near)[:5])
             raise UsageError(f"Nobody has the name '{name}'.", f"Did you mean {names}?")
