@@ -71,7 +71,9 @@ def propose(reader: Reader, decider: Decider, what: PersonRef | int, seeds: Sequ
     confirmed = view.label[positions] == Label.CONFIRMED
     part = None if division is None else _without_confirmed(division, confirmed, local)
     if division is None or part is None or not part.any() or part.all():
-        raise UsageError(f"{title} cannot be divided: there are too few faces.", "Use `reject` for single faces.")
+        raise UsageError(
+            f"{title} cannot be divided: there are too few faces.", "Use `reject` for single faces."
+        )
     if not len(local) and not division.is_clear:
         raise UsageError(
             f"The faces of {_lower(title)} cannot be divided better than by chance.",
@@ -176,5 +178,3 @@ def _middle(samples: Sequence[object]) -> list[int]:
 
 def _lower(title: str) -> str:
     return title[0].lower() + title[1:] if title.startswith("Cluster ") else title
-
-

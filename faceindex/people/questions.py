@@ -3,10 +3,11 @@
 Each question has an expected number of faces that become right by its answer, and those with the highest come
 first:
 
-- *who*: who is this cluster, or this face? All its faces get a name. A few faces are more often of bystanders:
-  the number is multiplied by the probability that the user names them, which follows the answers so far.
-- *same*: does an unnamed cluster show this person, or another unnamed cluster? It takes the place of *who* where
-  the person is probable, because it is quicker to answer.
+- *who*: who is this cluster, or this face? All its faces get a name. A few faces are more often of
+  bystanders: the number is multiplied by the probability that the user names them, which follows the answers
+  so far.
+- *same*: does an unnamed cluster show this person, or another unnamed cluster? It takes the place of *who*
+  where the person is probable, because it is quicker to answer.
 - *is*: do these faces show this person? Faces in no cluster that resemble a person count with the probability
   that they show the person (`faceindex.evidence`); faces in a cluster of the person that nobody has confirmed
   count with the probability that they do not. Four faces of a person are asked about at a time.
@@ -30,7 +31,7 @@ from faceindex.evidence import Ranking, evidence, odds, rivals
 from faceindex.people.board import Board
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.decisions import Label
-from faceindex.types import F64, I64, BoolArray
+from faceindex.types import F64, I64
 
 __all__ = ["SHOWN", "Asked", "Kind", "Questions"]
 
@@ -40,7 +41,8 @@ SHOWN: Final = 4
 """Most faces that are shown of each side of a question, and most that one *is* question is about."""
 
 # Probability that two clusters show one person, by their likeness (see `Questions.likeness`). Fitted to the
-# pairs of clusters of one half of the people of shared/data; `benchmarks/owner.py` shows the questions' worth.
+# pairs of clusters of one half of the people of shared/data; `benchmarks/owner.py` shows the questions'
+# worth.
 _LIKENESS = 16.0  # log-odds per unit
 _EVEN = 0.66
 _PROBABLE = 0.5  # from here on, `same` is asked instead of `who`
@@ -155,7 +157,8 @@ class Questions:
         """Return how similar two clusters are to each other, compared with each in itself, (k,).
 
         The average similarity of the faces of the one to those of the other, without that of strangers,
-        divided by the geometric mean of those within the two. A cluster of one face has that of the other one.
+        divided by the geometric mean of those within the two. A cluster of one face has that of the other
+        one.
         """
         board = self.board
         size = board.sizes.astype(np.float64)
@@ -184,9 +187,7 @@ class Questions:
         chance = 1 / (1 + np.exp(-_LIKENESS * (self.likeness(one, other) - _EVEN)))
         return one, other, chance
 
-    def _bounded(
-        self, skipped: Collection[tuple[object, ...]]
-    ) -> Iterator[tuple[float, _Maker]]:
+    def _bounded(self, skipped: Collection[tuple[object, ...]]) -> Iterator[tuple[float, _Maker]]:
         """Yield upper bounds of the expected faces of questions, each with a function that makes them."""
         board = self.board
         one, other, chance = self._pairs()
@@ -245,7 +246,7 @@ class Questions:
     # Faces in no cluster -----------------------------------------------------------------------
 
     def _loose_people(self) -> tuple[I64, I64, F64]:
-        """Return faces in no cluster, the slot of a person near each, and a rough probability, by the centre."""
+        """Return faces in no cluster, the slot of a person near each, and a rough probability."""
         board = self.board
         if not len(board.loose) or not board.slots:
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
@@ -258,8 +259,9 @@ class Questions:
         order = np.lexsort((-similarity, rows))
         rows, slots, similarity = rows[order], slots[order], similarity[order]
         first = np.flatnonzero(np.diff(rows, prepend=-1))
-        rows, slots, similarity = rows[first], slots[first], similarity[first].astype(np.float64)
-        found = evidence(similarity, similarity, board.sizes[slots].astype(np.float64), board.calibration)
+        rows, slots, similarity = rows[first], slots[first], similarity[first]
+        exact: F64 = similarity.astype(np.float64)
+        found = evidence(exact, exact, board.sizes[slots].astype(np.float64), board.calibration)
         nothing = np.full(len(found), -np.inf)
         ones = np.ones(len(found))
         chance = odds(
@@ -384,9 +386,7 @@ class Questions:
         nearest = float(np.partition(values, len(values) - top)[len(values) - top :].mean())
         centre = board.sums[slot] - (board.vectors[face] if board.code[face] == slot else 0)
         centroid = float(centre @ board.vectors[face] / max(float(np.linalg.norm(centre)), 1e-12))
-        return float(
-            evidence(np.array(nearest), np.array(centroid), float(len(members)), board.calibration)
-        )
+        return float(evidence(np.array(nearest), np.array(centroid), float(len(members)), board.calibration))
 
     def _best_other(self, face: int, person: int) -> float:
         """Return the evidence that a face shows somebody else, the most similar one."""
