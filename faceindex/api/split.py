@@ -19,8 +19,9 @@ from faceindex.store.decisions import Label
 if TYPE_CHECKING:
     from faceindex.api.people_results import Decided
     from faceindex.api.reader import Reader
+    from faceindex.api.results import Face
     from faceindex.people.editor import Editor
-    from faceindex.types import I64
+    from faceindex.types import I64, BoolArray
 
 __all__ = ["carry_out", "propose"]
 
@@ -161,9 +162,9 @@ def _with_clusters(seeds: I64, units: I64) -> I64 | None:
     return np.flatnonzero(np.isin(units, units[seeds])).astype(np.int64) if len(seeds) else None
 
 
-def _without_confirmed(division: Division, confirmed: np.ndarray, seeds: I64) -> np.ndarray:
+def _without_confirmed(division: Division, confirmed: BoolArray, seeds: I64) -> BoolArray:
     """Return the part without faces that the user confirmed, unless they are seeds."""
-    part = division.part.copy()
+    part: BoolArray = division.part.copy()
     if not len(seeds) and confirmed[part].sum() > confirmed[~part].sum():
         part = ~part
     keep = confirmed.copy()
@@ -172,8 +173,8 @@ def _without_confirmed(division: Division, confirmed: np.ndarray, seeds: I64) ->
     return part
 
 
-def _middle(samples: Sequence[object]) -> list[int]:
-    return [face.face for face in samples[:_MIDDLE]]  # type: ignore[attr-defined]
+def _middle(samples: Sequence[Face]) -> list[int]:
+    return [face.face for face in samples[:_MIDDLE]]
 
 
 def _lower(title: str) -> str:

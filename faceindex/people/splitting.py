@@ -194,7 +194,7 @@ class _Problem:
 
     def _apart(self, lead: F64) -> F64:
         """Move one of two faces of a photo to the other side if it hardly belongs to its own."""
-        result = lead.copy()
+        result: F64 = lead.copy()
         for a, b in self.together.tolist():
             if (result[a] > 0) == (result[b] > 0):
                 weak = a if abs(result[a]) < abs(result[b]) else b
