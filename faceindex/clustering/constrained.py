@@ -34,7 +34,7 @@ def constrain_edges(graph: Graph, known: Constraints) -> Graph:
         Edges between two faces with the label of one person have a positive weight. So do pairs of one person
         without labels, which get an edge if they have none. Edges between faces of two people keep theirs:
         then the faces that resemble one of these come into its cluster, and leave it together when it is
-        split, which gives better clusters than to leave them behind (`benchmarks/constraints.py`).
+        split. On the labelled sets this gives better clusters than to leave them behind.
     """
     weights = graph.weights.copy()
     labelled = np.flatnonzero(known.person >= 0)
@@ -130,7 +130,8 @@ def possible(face: I64, cluster: I64, codes: I64, known: Constraints) -> BoolArr
     barred |= np.isin(face * number + cluster, np.concatenate(keys))
     refused = rejected[:, 1] * number + codes[rejected[:, 0]]
     barred |= (own >= 0) & np.isin(own * number + cluster, refused)
-    return ~barred
+    found: BoolArray = ~barred
+    return found
 
 
 def consistent_copies(first: I64, known: Constraints) -> I64:

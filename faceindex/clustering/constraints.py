@@ -178,7 +178,8 @@ def units(n: int, same: I64) -> I64:
 
 def _pairs(pairs: I64, nobody: BoolArray) -> I64:
     """Return the pairs of two faces of which neither is nobody."""
-    return pairs[(pairs[:, 0] != pairs[:, 1]) & ~nobody[pairs].any(axis=1)]
+    found: I64 = pairs[(pairs[:, 0] != pairs[:, 1]) & ~nobody[pairs].any(axis=1)]
+    return found
 
 
 def _unique_pairs(pairs: I64) -> I64:
@@ -353,7 +354,9 @@ def violations(labels: I64, constraints: Constraints) -> list[Violation]:
         if (int(labels[face]), who) in held:
             found.append(Violation("rejected", face, who))
     for cluster, who in sorted(held):
-        early = (labels == cluster) & (person != who) & (known.taken < known.born.get(who, -np.inf))
+        if who not in known.born:
+            continue
+        early = (labels == cluster) & (person != who) & (known.taken < known.born[who])
         found += [Violation("not born", face, who) for face in np.flatnonzero(early).tolist()]
     for one, other in known.different.tolist():
         if labels[one] == labels[other] >= 0:

@@ -74,7 +74,7 @@ def separate(labels: I64, vectors: F32, known: Constraints) -> I64:
     (n,) int64
         0 and above: faces that are left alone have a cluster of their own.
     """
-    result = labels.copy()
+    result: I64 = labels.copy()
     _separate(result, vectors, known, units(len(result), known.same))
     alone = np.flatnonzero(result < 0)
     result[alone] = result.max(initial=-1) + 1 + np.arange(len(alone))
