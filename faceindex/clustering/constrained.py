@@ -18,8 +18,8 @@ _IMPOSSIBLE = np.float32(-100.0)
 """Log-odds of two faces that the user keeps apart: no evidence outweighs it."""
 
 _SURE = np.float32(5.0)
-"""Least log-odds of two faces that show one person by the user's word, if they have an edge. More would outweigh
-the evidence on the faces in between."""
+"""Least log-odds of two faces that show one person by the user's word. More would outweigh the evidence on the
+faces in between."""
 
 
 def constrain_edges(graph: Graph, known: Constraints) -> Graph:
@@ -174,7 +174,7 @@ def possible(face: I64, cluster: I64, codes: I64, known: Constraints) -> BoolArr
 
 
 def consistent_copies(first: I64, known: Constraints) -> I64:
-    """Return the first copy of each face, (n,) int64, as `first_copies` does, or itself for contradictory copies.
+    """Return the first copy of each face, (n,) int64, or itself for contradictory copies.
 
     Copies contradict each other if they have labels of two people, or one of a person from whom another is
     rejected, or if two of them are different.

@@ -113,7 +113,7 @@ def _shared_photos(graph: Graph, groups: PhotoGroups, codes: I64, sizes: I64) ->
 
 
 def _with_apart(photos: tuple[I64, I64, F32], apart: I64, n: int) -> tuple[I64, I64, F32]:
-    """Add pairs of clusters that must not merge, as if they shared more photos than any evidence outweighs."""
+    """Add pairs of clusters that must not merge, as if they shared very many photos."""
     one, other = apart[apart[:, 0] != apart[:, 1]].T
     keys, place = np.unique(np.concatenate([photos[0] * n + photos[1], one * n + other]), return_inverse=True)
     counts = np.zeros(len(keys), np.float32)
