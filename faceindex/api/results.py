@@ -239,7 +239,8 @@ class IndexPlan(_Result):
     Attributes
     ----------
     new, changed : int
-        Photos to recognise: not in the index; in the index with another size.
+        Photos to recognise: not in the index; in the index with another size. A changed photo of which only
+        the metadata are new is not recognised again.
     to_compare : int
         Files as large as an indexed photo that is gone or has a new modification time. `add` reads them,
         and recognises those that were neither moved, renamed nor only touched.
@@ -264,6 +265,8 @@ class IndexPlan(_Result):
         When that run ended, UTC.
     bytes : int or None
         Forecast of the growth of the index on disk; None if the index has no photos.
+    read_once : int
+        Unchanged photos that `add` reads for their pictures, because an older version indexed them.
     """
 
     new: int
@@ -280,6 +283,7 @@ class IndexPlan(_Result):
     photos_per_second: float | None
     measured_at: datetime | None
     bytes: int | None
+    read_once: int = 0
 
     @property
     def photos(self) -> int:
