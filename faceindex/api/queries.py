@@ -219,7 +219,7 @@ class Queries:
         store = self._reader.store
         calibration = self._reader.embedder_spec.calibration
         with store.snapshot():
-            table = self._reader.table()
+            table, people = self._reader.table(), self._reader.people()
             judge = None
             if calibration is not None:
                 judge = Judge(
@@ -242,7 +242,7 @@ class Queries:
             positions = np.searchsorted(table.face, ids)
             # Only the photos of these faces: naming all photos takes many times as long.
             names = PhotoNames(store, table.photo[positions].tolist())
-        nearest = {face.face: face for face in faces_at(table, names, positions.tolist())}
+        nearest = {face.face: face for face in faces_at(table, names, positions.tolist(), people)}
         rest = iter(matches)  # each photo takes as many as it has boxes
         return [
             tuple(

@@ -66,6 +66,11 @@ class Face(_Result):
         None if the face is in no cluster.
     similarity : float or None
         Similarity to the centroid of the cluster, -1..1; None if the face is in no cluster.
+    person : str or None
+        Name of the person that the face shows: the user's word, or else that of its cluster. None if nobody
+        is named.
+    confirmed : bool
+        Whether the user named or confirmed this very face.
     """
 
     face: int
@@ -77,6 +82,8 @@ class Face(_Result):
     turn: int
     cluster: int | None
     similarity: float | None
+    person: str | None = None
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class Cluster(_Result):
         mixes several people.
     example : Face
         The face of the highest quality among the half of its faces that are most similar to the centroid.
+    person : str or None
+        Name of its person; None if the user has not named it.
     """
 
     cluster: int
@@ -101,6 +110,7 @@ class Cluster(_Result):
     photos: int
     cohesion: float
     example: Face
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
