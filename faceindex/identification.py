@@ -1,7 +1,7 @@
 """Find the person that a query face shows: search its nearest faces, then compare their clusters.
 
-A person may have several clusters, such as those of a child and of the adult. They are one answer: its evidence
-is that of the best of them, and its rival is a cluster of another person.
+A person may have several clusters, such as those of a child and of the adult. They are one answer: its
+evidence is that of the best of them, and its rival is a cluster of another person.
 """
 
 from __future__ import annotations
