@@ -10,6 +10,7 @@ from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
     from faceindex.evaluation.calibration import Calibrated
+    from faceindex.evaluation.decisions import PeopleEvaluation
     from faceindex.evaluation.labelled import Labelled
     from faceindex.evaluation.report import Evaluation
     from faceindex.evaluation.sweep import Sweep
@@ -105,6 +106,39 @@ class IndexEvaluation:
             repeats=repeats,
             seed=seed,
         )
+
+    def people(self, *, named: bool = False, seed: int = 0) -> PeopleEvaluation:
+        """Score clusters and identification by what the user said of single faces.
+
+        The clusters satisfy the decisions, so all faces are clustered afresh in memory, with the method of
+        the index and without any decision. These clusters are compared with the faces that the user
+        confirmed. Identification gets each of these faces as if its picture were new: no face on the picture,
+        or on a copy of it, is compared.
+
+        Parameters
+        ----------
+        named : bool
+            Also use the faces that were named with their cluster. The user has not looked at each of them,
+            and they agree with the clusters of that time.
+        seed : int
+            The same decisions and seed give the same figures.
+
+        Returns
+        -------
+        PeopleEvaluation
+
+        Raises
+        ------
+        NotClustered
+            If `FaceIndex.cluster` has not run.
+        EmptyResultError
+            If no face is confirmed.
+        """
+        from faceindex.api.people_evaluation import score_people
+
+        if seed < 0:
+            raise UsageError(f"`seed` is {seed}.", "Choose 0 or more.")
+        return score_people(self._reader, named=named, seed=seed)
 
     def sweep(
         self, labels: str | os.PathLike[str] | Labelled | None = None, *, face: str | None = None
