@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from faceindex.api.reader import Reader
@@ -97,7 +98,7 @@ class IndexEvaluation:
             raise UsageError(f"`seed` is {seed}.", "Choose 0 or more.")
         clustering = self._reader.clustering()
         known = labels if isinstance(labels, Labelled) else self.labelled(labels, face=face)
-        return evaluate(
+        found = evaluate(
             self._reader.table(),
             self._reader.vectors(),
             known,
@@ -106,6 +107,7 @@ class IndexEvaluation:
             repeats=repeats,
             seed=seed,
         )
+        return replace(found, names=self._reader.people().cluster_names())
 
     def people(self, *, named: bool = False, seed: int = 0) -> PeopleEvaluation:
         """Score clusters and identification by what the user said of single faces.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_SEARCHES", "score_people"]
 
 MOST_SEARCHES: Final = 2000
-"""Labelled faces that are identified; of more, as many are drawn. The same holds for those that are nobody."""
+"""Labelled faces that are identified; of more, as many are drawn. So many faces that are nobody too."""
 
 
 def score_people(reader: Reader, *, named: bool, seed: int) -> PeopleEvaluation:

@@ -241,10 +241,12 @@ def _print_json(
                 "no_face": person.no_face,
                 "faces": person.faces,
                 "cluster": person.cluster,
+                "cluster_person": _called(result, person.cluster),
                 "in_cluster": person.in_cluster,
                 "accuracy": person.accuracy,
                 "others_in_cluster": person.others,
                 "one_to_one_cluster": person.own_cluster,
+                "one_to_one_cluster_person": _called(result, person.own_cluster),
                 "in_one_to_one_cluster": person.in_own,
                 "one_to_one_accuracy": person.own_accuracy,
             }
@@ -254,7 +256,10 @@ def _print_json(
             {
                 "people": [confusion.owner, confusion.other],
                 "astray": len(confusion.misplaced),
-                "clusters": [{"cluster": cluster, "faces": [x, y]} for cluster, x, y in confusion.clusters],
+                "clusters": [
+                    {"cluster": cluster, "cluster_person": _called(result, cluster), "faces": [x, y]}
+                    for cluster, x, y in confusion.clusters
+                ],
                 "faces": [_face_as_json(faces[int(i)]) for i in confusion.misplaced],
             }
             for confusion in result.confusions
@@ -278,6 +283,11 @@ def _print_json(
         },
         sweep=None if curve is None else _sweep_as_json(curve),
     )
+
+
+def _called(result: Evaluation, cluster: int | None) -> str | None:
+    """Return what the user calls the person of a cluster."""
+    return None if cluster is None else result.names.get(cluster)
 
 
 def _face_as_json(row: Face) -> dict[str, Json]:

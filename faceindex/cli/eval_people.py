@@ -36,7 +36,8 @@ def print_people(out: Output, result: PeopleEvaluation, *, every: bool) -> None:
     )
     if decided.named:
         out.paragraph(
-            "Named faces agree with the clusters that you named, so they make the scores of clusters too good."
+            "Named faces agree with the clusters that you named, so they make the scores of clusters too "
+            "good."
         )
     out.answer()
     _print_clusters(out, result, every=every)
@@ -47,8 +48,8 @@ def print_people(out: Output, result: PeopleEvaluation, *, every: bool) -> None:
 def _print_clusters(out: Output, result: PeopleEvaluation, *, every: bool) -> None:
     out.answer(out.styled(f"Clusters without your decisions ({result.algorithm})", "bold"))
     out.paragraph(
-        "All faces were clustered afresh in memory, as if you had decided nothing, and compared with what you "
-        "decided.",
+        "All faces were clustered afresh in memory, as if you had decided nothing, and compared with what "
+        "you decided.",
         indent=2,
     )
     b, pairs, interval = result.scores.bcubed, result.scores.pairwise, result.interval
