@@ -245,7 +245,8 @@ class Identification(_Result):
     faces : tuple of IdentifiedFace
         Best score first; empty if no face was found.
     indexed_as, indexed_path : str or None
-        Name and absolute path of a photo of the index with the same content, if there is one.
+        Name and absolute path of a photo of the index with the same content, or else with the same picture
+        and other metadata; None if there is none.
     error : ImageError or None
         Why the photo could not be read. Only for photos of an iterable; a single photo raises the error.
     """
