@@ -1,7 +1,10 @@
 """Find the person that a query face shows: search its nearest faces, then compare their clusters.
 
 A person may have several clusters, such as those of a child and of the adult. They are one answer: its
-evidence is that of the best of them, and its rival is a cluster of another person.
+evidence is that of the best of them, and its rival is a cluster of another person. Each cluster is one more
+chance for a stranger, so the false alarms that a person may cause are shared among the clusters of the person,
+by the square roots of their numbers of faces (`faceindex.evidence`). Without that, 4 % instead of 2 % of the
+strangers of diverse/ were named (`benchmarks/named_people.py`, people of half A).
 """
 
 from __future__ import annotations
@@ -417,11 +420,19 @@ class _People:
         self._centroids: dict[int, F64] = {}
         self.numbers = representatives.people()
         self._everybody = np.fromiter(self.numbers.values(), np.float64)
+        self._chances: dict[int, float] = {}
+        for cluster, person in representatives.first.items():
+            root = math.sqrt(representatives.counts.get(cluster, 0))
+            self._chances[person] = self._chances.get(person, 0.0) + root
 
     def rivals(self, clusters: list[int]) -> F64:
-        """Return N of the people of some clusters (`faceindex.evidence.rivals`), (k,)."""
-        people = map(self._representatives.person, clusters)
-        return rivals(np.array([self.numbers[person] for person in people], np.float64), self._everybody)
+        """Return N of some clusters, (k,): that of their person (`faceindex.evidence.rivals`), shared out."""
+        people = list(map(self._representatives.person, clusters))
+        of = rivals(np.array([self.numbers[person] for person in people], np.float64), self._everybody)
+        for i, (cluster, person) in enumerate(zip(clusters, people, strict=True)):
+            if person in self._chances:
+                of[i] *= self._chances[person] / math.sqrt(self._representatives.counts[cluster])
+        return of
 
     def best(self, query: F32, ranking: Sequence[_Ranked]) -> list[_Weighed]:
         """Return the candidate with the most evidence, and then that of another person, if there is one.
