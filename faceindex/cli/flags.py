@@ -17,6 +17,7 @@ FLAGS = {
         for name in (
             *("algorithm", "aligned", "cancel", "detector", "device", "drop_missing", "embedder", "face"),
             *("flip", "folders", "format", "half", "k", "labels", "like", "link", "margin"),
+            "named",
             *(
                 "max_false_alarms",
                 "min_face",
