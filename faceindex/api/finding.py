@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, overload
 
 from faceindex.documents import Json, as_json
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from faceindex.export.links import LinkedPhotos
     from faceindex.export.source import Progress
     from faceindex.store import Store
-    from faceindex.store.finding import ShownFace
 
 __all__ = ["FoundPhoto", "FoundPhotos", "IndexFinding", "Sort"]
 
@@ -242,7 +242,7 @@ def _find_photos(
             photos = {
                 photo
                 for photo in photos
-                if all(meant.includes(face.cluster, face.person) for face in shown.get(photo, ()))
+                if all(meant.includes(cluster, person) for _, cluster, person in shown.get(photo, ()))
             }
         undated = 0
         if begin is not None or end is not None or births:
@@ -257,27 +257,30 @@ def _find_photos(
             }
         if shown is None:
             shown = finder.faces_on(photos)
-        names = PhotoNames(store, photos)
-
-    def people(faces: Sequence[ShownFace]) -> tuple[str, ...]:
-        return tuple(sorted({finder.roster.title(face.person) for face in faces if face.person is not None}))
-
+        places = list(queries.places(photos))
+        roots = {root.id: (_start(os.path.normpath(root.given)), _start(root.path)) for root in store.roots()}
+    title = cache(finder.roster.title)
     found = []
-    for record in names.records:
-        faces = shown.get(record.id, [])
+    for id, root, relpath, at in places:
+        faces = shown.get(id, ())
+        given, path = roots[root]
+        below = relpath if os.sep == "/" else relpath.replace("/", os.sep)
         found.append(
             FoundPhoto(
-                id=record.id,
-                photo=names.name(record),
-                path=names.path(record),
-                taken=None if record.taken is None else moment_of(record.taken),
-                people=people(faces),
-                faces=tuple(
-                    face.face for face in faces if meant and meant.includes(face.cluster, face.person)
-                ),
+                id=id,
+                photo=given + below,
+                path=path + below,
+                taken=None if at is None else moment_of(at),
+                people=tuple(sorted({title(person) for _, _, person in faces if person is not None})),
+                faces=tuple(face for face, *who in faces if meant and meant.includes(*who)),
             )
         )
     found.sort(key=lambda photo: (photo.photo, photo.id))
     if sort == "date":  # without a date: at the end
         found.sort(key=lambda photo: (photo.taken is None, photo.taken or moment_of(0)))
     return FoundPhotos(tuple(found), "" if wanted is None else str(wanted), undated)
+
+
+def _start(folder: str) -> str:
+    """Return what stands before the names in a folder: nothing for the current one."""
+    return "" if folder == os.curdir else os.path.join(folder, "")  # noqa: PTH118

@@ -17,7 +17,7 @@ from faceindex.people.query import And, Anybody, ClusterNumber, Name, Not, Or, Q
 from faceindex.people.roster import Roster, name_key
 
 if TYPE_CHECKING:
-    from faceindex.store.finding import PhotoQueries, ShownFace
+    from faceindex.store.finding import PhotoQueries
 
 __all__ = ["Finder", "Meant", "check_ages"]
 
@@ -157,14 +157,13 @@ class Finder:
             unnamed=any(isinstance(leaf, Unnamed) for leaf in wanted),
         )
 
-    def faces_on(self, photos: Iterable[int]) -> dict[int, list[ShownFace]]:
-        """Return the faces of somebody on each photo that has some; people after merges."""
+    def faces_on(self, photos: Iterable[int]) -> dict[int, list[tuple[int, int | None, int | None]]]:
+        """Return face, cluster and person, after merges, of the faces of somebody on each photo."""
         roots = self.roster.roots
-        found: dict[int, list[ShownFace]] = {}
-        for face in self._queries.faces_on(photos):
-            if face.person is not None:
-                face = face._replace(person=roots[face.person])
-            found.setdefault(face.photo, []).append(face)
+        found: dict[int, list[tuple[int, int | None, int | None]]] = {}
+        for photo, face, cluster, person in self._queries.faces_on(photos):
+            shown = (face, cluster, None if person is None else roots[person])
+            found.setdefault(photo, []).append(shown)
         return found
 
     def births(self, name: str) -> list[str]:

@@ -9,8 +9,8 @@ nobody.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from faceindex.store.catalog import Catalog
 from faceindex.store.decisions import DecisionTables, Label
@@ -18,30 +18,14 @@ from faceindex.store.migrations import WITH_PICTURES
 from faceindex.store.records import Status
 from faceindex.store.sqlite import chunks, placeholders
 
-__all__ = ["PhotoQueries", "ShownFace"]
+__all__ = ["PhotoQueries"]
 
 _NOBODY = f"({int(Label.STRANGER)}, {int(Label.NOT_A_FACE)})"
+_MANY = 5000  # photos; reading all is faster from here on
 
 # CROSS JOIN keeps the order of the tables.
 _OF_CLUSTERS = "clusters c CROSS JOIN assignments a ON a.cluster_id = c.id"
 _LABELS = "LEFT JOIN marked_faces mf ON mf.face_id = f.id LEFT JOIN marks m ON m.id = mf.mark_id"
-
-
-class ShownFace(NamedTuple):
-    """A face that shows a person, or is in a cluster.
-
-    Attributes
-    ----------
-    photo, face : int
-    cluster : int or None
-    person : int or None
-        As the label or the cluster says, before merges of people.
-    """
-
-    photo: int
-    face: int
-    cluster: int | None
-    person: int | None
 
 
 class PhotoQueries:
@@ -90,16 +74,18 @@ class PhotoQueries:
 
     def with_anybody(self) -> set[int]:
         """Return the photos that show a person, or a face of a cluster."""
+        in_cluster = "SELECT DISTINCT f.image_id FROM faces f JOIN assignments a ON a.face_id = f.id"
+        if not self._decisions:
+            return self._photos(in_cluster)
+        marked = "FROM marks m CROSS JOIN marked_faces mf ON mf.mark_id = m.id"  # few are of nobody
         found = self._photos(
-            f"SELECT f.image_id FROM assignments a CROSS JOIN faces f ON f.id = a.face_id {self._labels}"
-            f" WHERE true {self._somebody}"
+            f"{in_cluster} WHERE f.id NOT IN (SELECT mf.face_id {marked} WHERE m.label IN {_NOBODY})"
         )
-        if self._decisions:
-            found |= self._photos(
-                "SELECT f.image_id FROM marks m CROSS JOIN marked_faces mf ON mf.mark_id = m.id"
-                " CROSS JOIN faces f ON f.id = mf.face_id WHERE m.person_id IS NOT NULL"
-            )
-        return found
+        return found | self._photos(
+            f"SELECT DISTINCT f.image_id {marked} CROSS JOIN faces f ON f.id = mf.face_id"
+            " WHERE m.person_id IS NOT NULL"
+            " AND NOT EXISTS (SELECT 1 FROM assignments WHERE face_id = mf.face_id)"
+        )
 
     def with_unnamed(self) -> set[int]:
         """Return the photos with a face of a cluster that has no person."""
@@ -118,35 +104,48 @@ class PhotoQueries:
         except OverflowError:  # more than 64 bits
             return False
 
-    def faces_on(self, photos: Iterable[int]) -> list[ShownFace]:
-        """Return the faces on photos that show a person or are in a cluster, by photo and face."""
+    def faces_on(self, photos: Iterable[int]) -> Iterator[tuple[int, int, int | None, int | None]]:
+        """Yield photo, face, cluster and person of the faces on photos that show somebody, by photo and face.
+
+        The cluster or the person may be None; the person is that of the label or of the cluster, before
+        merges of people.
+        """
         person = "coalesce(m.person_id, c.person_id)" if self._decisions else "NULL"
         in_cluster = "a.cluster_id IS NOT NULL"
         somebody = f"({in_cluster} OR m.person_id IS NOT NULL)" if self._decisions else in_cluster
-        return [
-            ShownFace(*row)
-            for chunk in chunks(sorted(photos))
-            for row in self._catalog.query(
+        for chunk in chunks(sorted(photos)):
+            yield from self._catalog.query(
                 f"SELECT f.image_id, f.id, a.cluster_id, {person} FROM faces f"
                 " LEFT JOIN assignments a ON a.face_id = f.id LEFT JOIN clusters c ON c.id = a.cluster_id"
                 f" {self._labels} WHERE f.image_id IN ({placeholders(chunk)}) AND {somebody}"
                 f" {self._somebody} ORDER BY f.image_id, f.id",
                 chunk,
             )
-        ]
 
-    def taken(self, photos: Iterable[int]) -> dict[int, int]:
+    def taken(self, photos: Collection[int]) -> dict[int, int]:
         """Return the capture time of each photo that has one."""
         if self._catalog.format_version < WITH_PICTURES:
             return {}
+        statement = "SELECT id, taken FROM images WHERE taken IS NOT NULL"
+        if len(photos) > _MANY:
+            wanted = set(photos)
+            return {photo: taken for photo, taken in self._catalog.query(statement) if photo in wanted}
         return {
-            int(photo): int(taken)
+            photo: taken
             for chunk in chunks(sorted(photos))
-            for photo, taken in self._catalog.query(
-                f"SELECT id, taken FROM images WHERE taken IS NOT NULL AND id IN ({placeholders(chunk)})",
-                chunk,
-            )
+            for photo, taken in self._catalog.query(f"{statement} AND id IN ({placeholders(chunk)})", chunk)
         }
+
+    def places(self, photos: Iterable[int]) -> Iterator[tuple[int, int, str, int | None]]:
+        """Yield photo, root, path relative to the root with ``/``, and capture time of photos, by photo."""
+        taken = "taken" if self._catalog.format_version >= WITH_PICTURES else "NULL"
+        for chunk in chunks(sorted(photos)):
+            for photo, root, relpath, time in self._catalog.query(
+                f"SELECT id, root_id, relpath, {taken} FROM images WHERE id IN ({placeholders(chunk)})"
+                " ORDER BY id",
+                chunk,
+            ):
+                yield photo, root, os.fsdecode(relpath), time
 
     @property
     def _labels(self) -> str:
@@ -158,4 +157,4 @@ class PhotoQueries:
         return f"AND coalesce(m.label, 0) NOT IN {_NOBODY}" if self._decisions else ""
 
     def _photos(self, statement: str, parameters: Sequence[object] = ()) -> set[int]:
-        return {int(photo) for (photo,) in self._catalog.query(statement, parameters)}
+        return {photo for (photo,) in self._catalog.query(statement, parameters)}
