@@ -26,6 +26,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("api",),
     ("pipeline",),
+    ("people",),
     ("identification",),
     ("export",),
     ("evaluation",),
@@ -42,6 +43,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("compiled", "devices", "onnx_sessions", "state_dicts"),
     ("models",),
     ("images",),
+    ("matching", "orientation"),
     ("cores", "types", "errors", "files", "locks", "documents"),
     ("turns",),
 )

@@ -13,13 +13,15 @@ from faceindex.api.reader import Reader
 from faceindex.api.results import ClusterResult
 from faceindex.clustering import Clusterer, ClusterOptions
 from faceindex.clustering.centroids import similarity_to_centroid
+from faceindex.clustering.constraints import Constraints
 from faceindex.clustering.incremental import cluster_faces, update_similarities
 from faceindex.documents import Json
 from faceindex.errors import ModelError, UsageError
 from faceindex.models import Calibration, EmbedderSpec
-from faceindex.store import Assignments, Clustering
+from faceindex.people.constraints import all_constraints, decided_since
+from faceindex.store import Assignments, Clustering, Store
 from faceindex.store.transfer import NewClusters
-from faceindex.types import F32
+from faceindex.types import F32, I64
 
 __all__ = [
     "Method",
@@ -117,11 +119,15 @@ def method_for_new_models(previous: Clustering, embedder: EmbedderSpec) -> Metho
     return make_method(previous.algorithm, parameters, previous.seed, lambda: embedder)
 
 
-def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: Clustering) -> NewClusters:
+def cluster_afresh(
+    store: Store, method: Method, faces: Assignments, vectors: F32, previous: Clustering
+) -> NewClusters:
     """Cluster all faces again; new clusters take the ids of those in `faces`, as `cluster_index` does.
 
     Parameters
     ----------
+    store : Store
+        Of the decisions of the user.
     method : Method
     faces : Assignments
         n faces with their clusters in `previous`.
@@ -136,14 +142,36 @@ def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: C
         min_size=method.min_size,
         previous=previous,
         started_over=True,
+        **said_by_user(store, faces, previous),
     )
+    # The next run clusters again: decisions may be about faces that only the new models found.
+    state = {key: value for key, value in grouping.state.items() if key != "last_decision"}
     return NewClusters(
         previous.algorithm,
-        {**method.stored, **grouping.state},
+        {**method.stored, **state},
         previous.seed,
         grouping.labels,
         similarity_to_centroid(vectors, grouping.labels),
     )
+
+
+class _SaidByUser(TypedDict):
+    """What the user said, as parameters of `cluster_faces`."""
+
+    constraints: Constraints
+    decided: I64
+    last_decision: int
+
+
+def said_by_user(store: Store, faces: Assignments, previous: Clustering | None) -> _SaidByUser:
+    """Return what the user said about faces, and about which since the previous clustering."""
+    tables = store.decisions
+    known = -1 if previous is None else previous.params.get("last_decision", -1)
+    return {
+        "constraints": all_constraints(tables, faces),
+        "decided": decided_since(tables, faces, known if isinstance(known, int) else -1),
+        "last_decision": tables.newest() or -1,
+    }
 
 
 def _first_calibration(reader: Reader) -> list[Json] | None:
@@ -206,6 +234,7 @@ def cluster_index(
         previous=previous,
         started_over=started_over,
         earlier=None if earlier is None else earlier.labels(faces),
+        **said_by_user(store, faces, previous),
     )
     labels = grouping.labels
     stored = {**stored, **grouping.state}

@@ -11,9 +11,12 @@ import numpy as np
 from faceindex.api.cluster_changes import ClusterChanges, ClusterPart, RegroupedCluster, RenumberedCluster
 from faceindex.api.results import ClusterResult, MovedFace
 from faceindex.clustering.changes import Part, Regrouped, compare
+from faceindex.clustering.enforcing import enforce
 from faceindex.clustering.incremental import update_similarities
 from faceindex.clustering.overview import clusters_by_size
 from faceindex.errors import UsageError
+from faceindex.people.constraints import all_constraints
+from faceindex.people.settling import number_new_clusters
 
 if TYPE_CHECKING:
     from faceindex.api.reader import Reader
@@ -46,7 +49,7 @@ def restore_previous(reader: Reader, *, dry_run: bool) -> ClusterResult:
     with store.snapshot():
         now, previous = reader.clustering(), _previous(store)
         faces = store.assignments()
-        labels = previous.labels(faces)
+        labels = _enforced(store, faces, previous.labels(faces))
         if dry_run:
             made = previous.clustering.created
             changes = changes_between(reader, faces, faces.cluster, labels, before=now, after=made)
@@ -66,6 +69,15 @@ def restore_previous(reader: Reader, *, dry_run: bool) -> ClusterResult:
         moved=int((~is_kept & (faces.cluster >= 0)).sum()),
         changes=changes,
     )
+
+
+def _enforced(store: Store, faces: Assignments, labels: I64) -> I64:
+    """Return earlier clusters, changed where they contradict a decision of the user."""
+    constraints = all_constraints(store.decisions, faces)
+    if constraints.is_empty:
+        return labels
+    enforced = enforce(labels, store.vectors(faces.row), constraints)
+    return number_new_clusters(enforced, labels, store.decisions.next_cluster_id())[0]
 
 
 def _save(store: Store, faces: Assignments, labels: I64, previous: PreviousClustering) -> None:

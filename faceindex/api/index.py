@@ -186,6 +186,7 @@ class FaceIndex:
         cluster: int | None = None,
         clustered: bool | None = None,
         photo: str | os.PathLike[str] | None = None,
+        person: str | None = None,
     ) -> Iterator[Face]:
         """Iterate over faces, photo by photo in the order of indexing.
 
@@ -197,10 +198,13 @@ class FaceIndex:
             Only faces in some cluster (True) or in none (False).
         photo : path-like, optional
             Only the faces on this photo, given by its name in the index or by its path.
+        person : str, optional
+            Only the faces of this person, by name.
 
-        Raises `NotClustered` if there are no clusters yet, `UsageError` for an unknown cluster or photo.
+        Raises `NotClustered` if there are no clusters yet, `UsageError` for an unknown cluster, photo or
+        person.
         """
-        return self._reader.select(cluster, clustered, photo)
+        return self._reader.select(cluster, clustered, photo, person)
 
     def clusters(self) -> list[Cluster]:
         """Return all clusters, largest first; raises `NotClustered` if `cluster` has not run."""

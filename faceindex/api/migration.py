@@ -289,7 +289,7 @@ def _migrate(
         clusters = None
         if target.method is not None and target.previous is not None:
             on_event(Clustering())
-            clusters = cluster_afresh(target.method, faces.table, faces.vectors, target.previous)
+            clusters = cluster_afresh(store, target.method, faces.table, faces.vectors, target.previous)
         result = replace(
             result,
             switched=True,

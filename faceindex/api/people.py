@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from faceindex import images
-from faceindex.api.people_results import Decided, JournalEntry, Person
+from faceindex.api.deciding import Decider, PersonRef, command_text, face_words, unique
+from faceindex.api.people_journal import apply_journal, export_journal, named_marks
+from faceindex.api.people_results import Decided, JournalEntry, Person, Replay
 from faceindex.errors import UsageError
 from faceindex.people.dates import clean_date, moment_of
 from faceindex.people.editor import Editor
 from faceindex.people.roster import clean_name
-from faceindex.people.settling import settle
 from faceindex.store.decisions import Decision, Label
-from faceindex.store.photos import PhotoNames
 
 if TYPE_CHECKING:
     from faceindex.api.reader import Reader
-    from faceindex.types import F64
+    from faceindex.api.references import Selection
 
-__all__ = ["IndexPeople", "PersonRef"]
-
-PersonRef: TypeAlias = "str | Person"
-"""A person: the name, or what `IndexPeople.list` returned."""
-
-_MOST_SHOWN: Final = 12  # faces that are written in the command of a decision
-
-
-class _DryRun(Exception):
-    """Rolls a transaction back."""
+__all__ = ["IndexPeople"]
 
 
 class IndexPeople:
@@ -51,10 +40,11 @@ class IndexPeople:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._store = reader.store
+        self._decider = Decider(reader)
 
     # Reading -----------------------------------------------------------------------------------
 
-    def list(self) -> list[Person]:
+    def list(self) -> Sequence[Person]:
         """Return all people, those with most faces first."""
         with self._store.snapshot():
             table, names = self._reader.faces_and_photos()
@@ -93,13 +83,19 @@ class IndexPeople:
 
     def get(self, person: PersonRef) -> Person:
         """Return a person by name; raises `UsageError` if nobody has it."""
-        id = self._id(person)
+        id = self._decider.person(person)
         return next(found for found in self.list() if found.id == id)
 
-    def log(self, limit: int | None = None) -> list[JournalEntry]:
+    def select(self, words: Iterable[str]) -> Selection:
+        """Find what words stand for, as on the command line; see `faceindex.api.references.select`."""
+        from faceindex.api.references import select
+
+        return select(self._reader, words)
+
+    def log(self, limit: int | None = None) -> Sequence[JournalEntry]:
         """Return the decisions, newest first; at most `limit`, or all."""
         return [
-            JournalEntry(d.number, d.at, d.command, d.undone_by, len(_marks(d.actions)))
+            JournalEntry(d.number, d.at, d.command, d.undone_by, len(named_marks(d.actions)))
             for d in self._store.decisions.decisions(limit=limit)
         ]
 
@@ -127,35 +123,47 @@ class IndexPeople:
         UsageError
             If a cluster or a face is not in the index, or the name cannot be used.
         """
-        name, clusters, faces = clean_name(name), _unique(clusters), _unique(faces)
+        name, clusters, faces = clean_name(name), unique(clusters), unique(faces)
         if not clusters and not faces:
             raise UsageError("Nothing is given to name.", "Give clusters or faces.")
-        members = self._faces_of(clusters)
+        members = self._decider.faces_of(clusters)
 
         def work(editor: Editor) -> None:
             person = editor.person(name)
             if members:
-                editor.label(person, self._marks(editor, members), Label.NAMED)
+                editor.label(person, self._decider.marks(members), Label.NAMED)
             if faces:
-                editor.label(person, self._marks(editor, faces), Label.CONFIRMED)
+                editor.label(person, self._decider.marks(faces), Label.CONFIRMED)
 
-        command = _command("name", *clusters, *_face_words(faces), name)
-        return self._decide(command, work, [*members, *faces], dry_run=dry_run)
+        command = command_text("name", *clusters, *face_words(faces), name)
+        return self._decider.decide(command, work, [*members, *faces], dry_run=dry_run)
 
     def confirm(
         self, faces: Iterable[int], person: PersonRef | None = None, *, dry_run: bool = False
     ) -> Decided:
         """Say that faces show the person that they are in a cluster of, or a given one."""
-        faces = _unique(faces)
-        people = {face: self._id(person) for face in faces} if person else self._people_of(faces)
+        faces = unique(faces)
+        people = self._shown(faces, person)
+        if without := [face for face in faces if face not in people]:
+            raise UsageError(
+                f"Face {without[0]} is in no cluster of a person.", "Use `name` to say who it is."
+            )
 
         def work(editor: Editor) -> None:
             for one in sorted({*people.values()}):
                 chosen = [face for face in faces if people[face] == one]
-                editor.label(one, self._marks(editor, chosen), Label.CONFIRMED)
+                editor.label(one, self._decider.marks(chosen), Label.CONFIRMED)
 
-        words = ["--as", self._title(person)] if person else []
-        return self._decide(_command("confirm", *_face_words(faces), *words), work, faces, dry_run=dry_run)
+        words = ["--as", self._decider.title(person)] if person else []
+        return self._decider.decide(
+            command_text("confirm", *face_words(faces), *words), work, faces, dry_run=dry_run
+        )
+
+    def _shown(self, faces: Sequence[int], person: PersonRef | None) -> dict[int, int]:
+        """Return the given person for each face, or the one that it shows."""
+        if person is None:
+            return self._decider.people_of(faces)
+        return dict.fromkeys(faces, self._decider.person(person))
 
     def reject(
         self, faces: Iterable[int], person: PersonRef | None = None, *, dry_run: bool = False
@@ -165,21 +173,21 @@ class IndexPeople:
         They never return to that person. Faces of a cluster without a person are kept apart from the faces in
         its middle.
         """
-        faces = _unique(faces)
-        people = {face: self._id(person) for face in faces} if person else self._people_of(faces, nobody=True)
-        apart = self._centres([face for face in faces if face not in people], faces)
+        faces = unique(faces)
+        people = self._shown(faces, person)
+        apart = self._decider.middles([face for face in faces if face not in people], faces)
 
         def work(editor: Editor) -> None:
             for one in sorted({*people.values()}):
                 chosen = [face for face in faces if people.get(face) == one]
-                editor.reject(one, self._marks(editor, chosen))
+                editor.reject(one, self._decider.marks(chosen))
             for centre, chosen in apart:
-                editor.different(self._marks(editor, chosen), self._marks(editor, centre))
+                editor.different(self._decider.marks(chosen), self._decider.marks(centre))
 
-        words = ["--from", self._title(person)] if person else []
+        words = ["--from", self._decider.title(person)] if person else []
         concerned = [*faces, *(face for centre, _ in apart for face in centre)]
-        command = _command("reject", *_face_words(faces), *words)
-        return self._decide(command, work, concerned, dry_run=dry_run)
+        command = command_text("reject", *face_words(faces), *words)
+        return self._decider.decide(command, work, concerned, dry_run=dry_run)
 
     def ignore(
         self, *, clusters: Iterable[int] = (), faces: Iterable[int] = (), dry_run: bool = False
@@ -196,32 +204,34 @@ class IndexPeople:
     def _nobody(
         self, verb: str, label: Label, clusters: Iterable[int], faces: Iterable[int], dry_run: bool
     ) -> Decided:
-        clusters, faces = _unique(clusters), _unique(faces)
-        concerned = _unique([*self._faces_of(clusters), *faces])
+        clusters, faces = unique(clusters), unique(faces)
+        concerned = unique([*self._decider.faces_of(clusters), *faces])
 
         def work(editor: Editor) -> None:
-            editor.nobody(label, self._marks(editor, concerned))
+            editor.nobody(label, self._decider.marks(concerned))
 
-        return self._decide(_command(verb, *clusters, *_face_words(faces)), work, concerned, dry_run=dry_run)
+        return self._decider.decide(
+            command_text(verb, *clusters, *face_words(faces)), work, concerned, dry_run=dry_run
+        )
 
     def same(self, faces: Iterable[int], *, dry_run: bool = False) -> Decided:
         """Say that faces show one person, whoever it is."""
-        faces = _unique(faces)
+        faces = unique(faces)
 
         def work(editor: Editor) -> None:
-            editor.same(self._marks(editor, faces))
+            editor.same(self._decider.marks(faces))
 
-        return self._decide(_command("same", *_face_words(faces)), work, faces, dry_run=dry_run)
+        return self._decider.decide(command_text("same", *face_words(faces)), work, faces, dry_run=dry_run)
 
     def different(self, one: Iterable[int], other: Iterable[int], *, dry_run: bool = False) -> Decided:
         """Say that the faces of two groups show two people."""
-        one, other = _unique(one), _unique(other)
+        one, other = unique(one), unique(other)
 
         def work(editor: Editor) -> None:
-            editor.different(self._marks(editor, one), self._marks(editor, other))
+            editor.different(self._decider.marks(one), self._decider.marks(other))
 
-        words = [*_face_words(one), "from", *_face_words(other)]
-        return self._decide(_command("different", *words), work, [*one, *other], dry_run=dry_run)
+        words = [*face_words(one), "from", *face_words(other)]
+        return self._decider.decide(command_text("different", *words), work, [*one, *other], dry_run=dry_run)
 
     # People ------------------------------------------------------------------------------------
 
@@ -249,30 +259,30 @@ class IndexPeople:
 
     def merge(self, into: PersonRef, *others: PersonRef, dry_run: bool = False) -> Decided:
         """Say that people are one person, who has the name of the first."""
-        first, rest = self._id(into), _unique(map(self._id, others))
+        first, rest = self._decider.person(into), unique(map(self._decider.person, others))
         if not rest or first in rest:
             raise UsageError("A person cannot be merged with itself.", "Name two or more people.")
 
         def work(editor: Editor) -> None:
             editor.merge(first, rest)
 
-        names = [self._title(person) for person in (into, *others)]
-        return self._decide(_command("merge", *names), work, (), dry_run=dry_run)
+        names = [self._decider.title(person) for person in (into, *others)]
+        return self._decider.decide(command_text("merge", *names), work, (), dry_run=dry_run)
 
     def _set(
         self, person: PersonRef, values: dict[str, Any], verb: str, *words: str, dry_run: bool
     ) -> Decided:
-        id, title = self._id(person), self._title(person)
-        uid = self._reader.people().roster.records[id].uid
+        id, title = self._decider.person(person), self._decider.title(person)
+        uid = self._decider.roster().records[id].uid
 
         def work(editor: Editor) -> None:
             editor.set_person(uid, values)
 
-        return self._decide(_command(verb, title, *words), work, (), dry_run=dry_run)
+        return self._decider.decide(command_text(verb, title, *words), work, (), dry_run=dry_run)
 
     # Undo --------------------------------------------------------------------------------------
 
-    def undo(self, number: int = 1, *, dry_run: bool = False) -> list[tuple[JournalEntry, Decided]]:
+    def undo(self, number: int = 1, *, dry_run: bool = False) -> Sequence[tuple[JournalEntry, Decided]]:
         """Take back the newest decisions that were not undone, the newest first.
 
         Parameters
@@ -300,10 +310,10 @@ class IndexPeople:
 
         def undo_all() -> None:
             for each in found:
-                entry = JournalEntry(each.number, each.at, each.command, None, len(_marks(each.actions)))
+                entry = JournalEntry(each.number, each.at, each.command, None, len(named_marks(each.actions)))
                 undone.append((entry, self._undo(each)))
 
-        self._in_transaction(undo_all, dry_run=dry_run)
+        self._decider.in_transaction(undo_all, dry_run=dry_run)
         if dry_run:
             undone = [(entry, replace(decided, number=None)) for entry, decided in undone]
         return undone
@@ -315,169 +325,50 @@ class IndexPeople:
             nonlocal kept
             kept = editor.undo(decision.number, decision.uid)
 
-        moves = [
-            (face, before, after)
-            for kind, face, before, after in _moves(self._store.decisions.changes(decision.number))
-            if kind == "cluster"
-        ]
-        decided = self._make(f"people undo  # {decision.command}", work, restored=moves)
+        moves = _restored_clusters(self._store.decisions.changes(decision.number))
+        decided = self._decider.make(f"people undo  # {decision.command}", work, restored=moves)
         return replace(decided, kept=kept)
 
-    # Making decisions --------------------------------------------------------------------------
+    # Files -------------------------------------------------------------------------------------
 
-    def _decide(
-        self, command: str, work: Callable[[Editor], None], faces: Sequence[int], *, dry_run: bool
-    ) -> Decided:
-        """Make one decision about some faces, in one transaction."""
-        self._require_writable()
-        self._reader.clustering()
-        self._know_pictures(faces)
-        found: list[Decided] = []
-        self._in_transaction(lambda: found.append(self._make(command, work)), dry_run=dry_run)
-        return replace(found[0], number=None) if dry_run else found[0]
+    def export(self, path: str | os.PathLike[str]) -> int:
+        """Write all decisions to a file of JSON Lines, and return their number.
 
-    def _in_transaction(self, work: Callable[[], None], *, dry_run: bool) -> None:
-        self._require_writable()
-        try:
-            with self._store.deciding():
-                work()
-                if dry_run:
-                    raise _DryRun
-        except _DryRun:
-            pass
+        `apply` reads it, in this index or in another one. An existing file is replaced once the new one is
+        complete.
+        """
+        return export_journal(self._reader, path)
 
-    def _make(
+    def apply(
         self,
-        command: str,
-        work: Callable[[Editor], None],
-        restored: Iterable[tuple[int, int | None, int | None]] = (),
-    ) -> Decided:
-        tables = self._store.decisions
-        editor = Editor(tables, command, datetime.now(timezone.utc))
-        work(editor)
-        moved = settle(editor, self._store.vectors, self._taken, restored=restored)
-        editor.finish()
-        faces = tables.faces_of_marks(sorted(editor.touched)).values()
-        people = dict.fromkeys(editor.roster.title(person) for person in editor.people_concerned())
-        return Decided(editor.number, command, sum(map(len, faces)), moved, tuple(people))
+        path: str | os.PathLike[str],
+        *,
+        dry_run: bool = False,
+        same_names: bool = False,
+        prefer: Literal["file", "index"] | None = None,
+    ) -> Replay:
+        """Apply the decisions of a file that `export` wrote, in one transaction.
 
-    def _require_writable(self) -> None:
-        if not self._store.writable:
-            raise UsageError("The index is open for reading only.", "Open it with `write=True`.")
+        Decisions that the index has already are skipped. What contradicts a decision that only this index has
+        is left out and reported. Places on pictures that the index lacks wait for their photos.
 
-    def _marks(self, editor: Editor, faces: Sequence[int]) -> list[int]:
-        marks = editor.tables.mark_faces(faces)
-        return list(dict.fromkeys(marks[face] for face in faces))
-
-    def _taken(self, faces: Sequence[int]) -> F64:
-        known = self._store.decisions.capture_times(faces)
-        return np.array([known.get(face, np.nan) for face in faces], np.float64)
-
-    def _know_pictures(self, faces: Sequence[int]) -> None:
-        """Read the pictures of photos that an older faceindex indexed; decisions refer to them."""
-        without = self._store.decisions.photos_without_picture(faces)
-        if not without:
-            return
-        names = PhotoNames(self._store, without)
-        found = []
-        for record in names.records:
-            data = images.read(names.path(record))  # raises `ImageError`
-            if images.content_hash(data) != record.content_hash:
-                raise UsageError(
-                    f"{names.path(record)} has changed since it was indexed.",
-                    "Run `faceindex index` on its folder first.",
-                )
-            found.append((record.id, images.read_picture(data)))
-        self._store.save_pictures(found)
-
-    # References --------------------------------------------------------------------------------
-
-    def _id(self, person: PersonRef) -> int:
-        if isinstance(person, Person):
-            return self._reader.people().roster.roots[person.id]
-        return self._reader.people().roster.find(person).id
-
-    def _title(self, person: PersonRef) -> str:
-        return self._reader.people().roster.title(self._id(person))
-
-    def _faces_of(self, clusters: Sequence[int]) -> list[int]:
-        """Return the faces of clusters; raises `UsageError` for an unknown one."""
-        rows = self._store.decisions.faces_of_clusters(clusters)
-        known = {cluster for _, _, cluster in rows}
-        for cluster in clusters:
-            if cluster not in known:
-                self._reader.check_cluster(cluster)  # raises
-        return [face for face, _, _ in rows]
-
-    def _people_of(self, faces: Sequence[int], *, nobody: bool = False) -> dict[int, int]:
-        """Return the person of each face.
+        Parameters
+        ----------
+        path : path-like
+        dry_run : bool
+        same_names : bool
+            People of one name are one person, although they were added separately.
+        prefer : {"file", "index"}, optional
+            Which decision counts where two contradict each other; None reports it.
 
         Raises
         ------
         UsageError
-            If a face is not in the index, or shows nobody known, unless `nobody`.
+            If the file is not such a file. The index does not change.
         """
-        from faceindex.api.reader import find_faces
-
-        table, view = self._reader.table(), self._reader.people()
-        shown = view.person[find_faces(table, faces)]
-        found = {face: person for face, person in zip(faces, shown.tolist(), strict=True) if person >= 0}
-        if not nobody and (without := [face for face in faces if face not in found]):
-            raise UsageError(
-                f"Face {without[0]} is in no cluster of a person.",
-                "Name the person with `person`, or use `name`.",
-            )
-        return found
-
-    def _centres(self, faces: Sequence[int], others: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-        """Return the middle of each cluster that some faces are in, without `others`, and these faces."""
-        from faceindex.api.reader import find_faces
-
-        if not faces:
-            return []
-        table = self._reader.table()
-        positions = find_faces(table, faces)
-        left_out = np.isin(table.face, others)
-        found = []
-        for cluster in np.unique(table.cluster[positions]).tolist():
-            chosen = [
-                f for f, p in zip(faces, positions.tolist(), strict=True) if table.cluster[p] == cluster
-            ]
-            if cluster < 0:
-                raise UsageError(
-                    f"Face {chosen[0]} is in no cluster.", "Name the person whom it does not show."
-                )
-            rest = np.flatnonzero((table.cluster == cluster) & ~left_out)
-            if not len(rest):
-                raise UsageError(
-                    f"Cluster {cluster} has no other faces.", "Give only those that do not belong to it."
-                )
-            middle = rest[np.argsort(-table.similarity[rest], kind="stable")[:3]]
-            found.append((table.face[middle].tolist(), chosen))
-        return found
+        return apply_journal(self._decider, path, dry_run=dry_run, same_names=same_names, prefer=prefer)
 
 
-def _unique(values: Iterable[int]) -> list[int]:
-    return list(dict.fromkeys(int(value) for value in values))
-
-
-def _marks(actions: Sequence[dict[str, Any]]) -> set[int]:
-    found: set[int] = set()
-    for action in actions:
-        for face in action.get("faces", ()):
-            found.update(face if isinstance(face, list) else [face])
-    return found
-
-
-def _moves(changes: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-    return [tuple(change) for change in changes if change[0] == "cluster"]
-
-
-def _face_words(faces: Sequence[int]) -> list[str]:
-    """Return faces as the command line writes them; many are counted."""
-    shown = [f"f{face}" for face in faces[:_MOST_SHOWN]]
-    return shown if len(shown) == len(faces) else [*shown, f"... ({len(faces)} faces)"]
-
-
-def _command(*words: object) -> str:
-    return "people " + " ".join(shlex.quote(str(word)) for word in words)
+def _restored_clusters(changes: Sequence[Sequence[Any]]) -> list[tuple[int, int | None, int | None]]:
+    """Return the faces that a decision moved between clusters."""
+    return [(face, before, after) for kind, face, before, after, *_ in changes if kind == "cluster"]

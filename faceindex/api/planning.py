@@ -61,6 +61,7 @@ def plan_photos(
         photos_per_second=rate,
         measured_at=None if run is None else run.at,
         bytes=None if bytes_per_photo is None else round(bytes_per_photo * to_recognise),
+        read_once=len(plan.without_picture),
     )
 
 

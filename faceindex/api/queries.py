@@ -28,6 +28,7 @@ from faceindex.store.photos import PhotoNames
 from faceindex.types import Faces, Image
 
 if TYPE_CHECKING:
+    from faceindex.images import Picture
     from faceindex.images.inputs import PhotoInput
     from faceindex.recognition import Recogniser
 
@@ -134,8 +135,10 @@ class Queries:
         if isinstance(found, ImageError):
             raise found
         (faces,) = self._match([found], options)
-        content = images.content_hash(data) if isinstance(data, bytes) else None
-        return Identification(query.name, faces, *self._indexed_as(content))
+        indexed: tuple[str | None, str | None] = (None, None)
+        if isinstance(data, bytes):
+            indexed = self._indexed_as(images.content_hash(data), images.read_picture(data))
+        return Identification(query.name, faces, *indexed)
 
     def identify_many(
         self,
@@ -184,7 +187,8 @@ class Queries:
                     if isinstance(result, ImageError):
                         yield Identification(name, (), error=result)
                     else:
-                        yield Identification(name, next(matched), *self._indexed_as(outcome.content_hash))
+                        indexed = self._indexed_as(outcome.content_hash, outcome.picture)
+                        yield Identification(name, next(matched), *indexed)
 
     def identify_faces(
         self, photo: str, faces: Faces, options: IdentifyOptions | None = None
@@ -215,7 +219,7 @@ class Queries:
         store = self._reader.store
         calibration = self._reader.embedder_spec.calibration
         with store.snapshot():
-            table = self._reader.table()
+            table, people = self._reader.table(), self._reader.people()
             judge = None
             if calibration is not None:
                 judge = Judge(
@@ -238,7 +242,7 @@ class Queries:
             positions = np.searchsorted(table.face, ids)
             # Only the photos of these faces: naming all photos takes many times as long.
             names = PhotoNames(store, table.photo[positions].tolist())
-        nearest = {face.face: face for face in faces_at(table, names, positions.tolist())}
+        nearest = {face.face: face for face in faces_at(table, names, positions.tolist(), people)}
         rest = iter(matches)  # each photo takes as many as it has boxes
         return [
             tuple(
@@ -265,10 +269,12 @@ class Queries:
             for faces in photos
         ]
 
-    def _indexed_as(self, content: bytes | None) -> tuple[str | None, str | None]:
-        """Return the name and the path of an indexed photo with the same content, by its hash."""
+    def _indexed_as(self, content: bytes | None, picture: Picture | None) -> tuple[str | None, str | None]:
+        """Return the name and the path of an indexed photo with the same content, or the same picture."""
         store = self._reader.store
         records = store.photos_by_content(content) if content is not None else []
+        if not records and picture is not None:
+            records = store.photos_by_picture(picture.hash)
         if not records:
             return None, None
         names = PhotoNames(store, [records[0].id])

@@ -130,21 +130,26 @@ class Reader:
         cluster: int | None = None,
         clustered: bool | None = None,
         photo: str | os.PathLike[str] | None = None,
+        person: str | None = None,
     ) -> Iterator[Face]:
         """Select faces; see `faceindex.FaceIndex.faces`."""
         import numpy as np
 
         if cluster is not None:
             self.check_cluster(cluster)
-        table, names = self.faces_and_photos()
+        with self.store.snapshot():
+            table, names = self.faces_and_photos()
+            people = self.people()
         wanted = np.ones(len(table), bool)
+        if person is not None:
+            wanted &= people.person == people.roster.find(person).id
         if cluster is not None:
             wanted &= table.cluster == cluster
         if clustered is not None:
             wanted &= (table.cluster >= 0) == clustered
         if photo is not None:
             wanted &= table.photo == names.find(photo)
-        return faces_at(table, names, np.flatnonzero(wanted).tolist())
+        return faces_at(table, names, np.flatnonzero(wanted).tolist(), people)
 
     def clusters(self) -> list[Cluster]:
         """Summarise all clusters, largest first; raises `NotClustered` if `cluster` has not run."""
@@ -154,9 +159,12 @@ class Reader:
         from faceindex.clustering.overview import clusters_by_size, cover_faces
 
         self.clustering()
-        table, names = self.faces_and_photos()
+        with self.store.snapshot():
+            table, names = self.faces_and_photos()
+            people = self.people()
         clusters, sizes = clusters_by_size(table.cluster)
-        examples = faces_at(table, names, cover_faces(table, clusters))
+        examples = faces_at(table, names, cover_faces(table, clusters), people)
+        called = people.cluster_names()
         pairs = np.unique(np.stack([table.cluster, table.photo], axis=1), axis=0)[:, 0]
         photos = np.searchsorted(pairs, clusters, "right") - np.searchsorted(pairs, clusters)
         order = np.argsort(table.cluster, kind="stable")
@@ -168,6 +176,7 @@ class Reader:
                 photos=int(on),
                 cohesion=float(table.similarity[order[start : start + size]].mean(dtype=np.float64)),
                 example=example,
+                person=called.get(int(cluster)),
             )
             for cluster, size, on, start, example in zip(
                 clusters, sizes, photos, starts, examples, strict=True
@@ -203,13 +212,17 @@ def find_faces(table: FaceTable, faces: Sequence[int]) -> I64:
     return np.searchsorted(table.face, wanted).astype(np.int64)
 
 
-def faces_at(table: FaceTable, names: PhotoNames, positions: Iterable[int]) -> Iterator[Face]:
-    """Yield the faces at some positions of a table."""
+def faces_at(
+    table: FaceTable, names: PhotoNames, positions: Iterable[int], people: PeopleView
+) -> Iterator[Face]:
+    """Yield the faces at some positions of a table; `people` is of the same moment."""
     from faceindex.api.results import Face  # not needed by `index`, which must start fast
+    from faceindex.store.decisions import Label
 
     for i in positions:
         record = names.by_id[int(table.photo[i])]
         cluster = int(table.cluster[i])
+        person = int(people.person[i])
         x1, y1, x2, y2 = table.boxes[i].tolist()
         yield Face(
             face=int(table.face[i]),
@@ -221,4 +234,6 @@ def faces_at(table: FaceTable, names: PhotoNames, positions: Iterable[int]) -> I
             turn=int(table.turns[i]),
             cluster=None if cluster < 0 else cluster,
             similarity=None if cluster < 0 else float(table.similarity[i]),
+            person=None if person < 0 else people.roster.title(person),
+            confirmed=bool(people.label[i] == Label.CONFIRMED),
         )

@@ -66,6 +66,11 @@ class Face(_Result):
         None if the face is in no cluster.
     similarity : float or None
         Similarity to the centroid of the cluster, -1..1; None if the face is in no cluster.
+    person : str or None
+        Name of the person that the face shows: the user's word, or else that of its cluster. None if nobody
+        is named.
+    confirmed : bool
+        Whether the user named or confirmed this very face.
     """
 
     face: int
@@ -77,6 +82,8 @@ class Face(_Result):
     turn: int
     cluster: int | None
     similarity: float | None
+    person: str | None = None
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class Cluster(_Result):
         mixes several people.
     example : Face
         The face of the highest quality among the half of its faces that are most similar to the centroid.
+    person : str or None
+        Name of its person; None if the user has not named it.
     """
 
     cluster: int
@@ -101,6 +110,7 @@ class Cluster(_Result):
     photos: int
     cohesion: float
     example: Face
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +230,8 @@ class Identification(_Result):
     faces : tuple of IdentifiedFace
         Best score first; empty if no face was found.
     indexed_as, indexed_path : str or None
-        Name and absolute path of a photo of the index with the same content, if there is one.
+        Name and absolute path of a photo of the index with the same content, or else with the same picture
+        and other metadata; None if there is none.
     error : ImageError or None
         Why the photo could not be read. Only for photos of an iterable; a single photo raises the error.
     """
@@ -239,7 +250,8 @@ class IndexPlan(_Result):
     Attributes
     ----------
     new, changed : int
-        Photos to recognise: not in the index; in the index with another size.
+        Photos to recognise: not in the index; in the index with another size. A changed photo of which only
+        the metadata are new is not recognised again.
     to_compare : int
         Files as large as an indexed photo that is gone or has a new modification time. `add` reads them,
         and recognises those that were neither moved, renamed nor only touched.
@@ -264,6 +276,8 @@ class IndexPlan(_Result):
         When that run ended, UTC.
     bytes : int or None
         Forecast of the growth of the index on disk; None if the index has no photos.
+    read_once : int
+        Unchanged photos that `add` reads for their pictures, because an older version indexed them.
     """
 
     new: int
@@ -280,6 +294,7 @@ class IndexPlan(_Result):
     photos_per_second: float | None
     measured_at: datetime | None
     bytes: int | None
+    read_once: int = 0
 
     @property
     def photos(self) -> int:

@@ -21,6 +21,7 @@ from faceindex.cli import (
     migrate,
     models,
     options,
+    people,
     status,
 )
 from faceindex.cli.commands import App, Group, find_command
@@ -139,6 +140,7 @@ def _print_help(
 app.command("index")(_with_options(index.index))
 app.command("cluster")(cluster.cluster)
 app.command("clusters", cls=clusters.ClustersCommand)(clusters.clusters)
+app.add_typer(people.app, name="people")
 app.add_typer(export.app, name="export")
 app.command("identify")(_with_options(identify.identify))
 app.command("find")(find.find)

@@ -18,6 +18,8 @@ __all__ = [
     "complete_clusters",
     "complete_from",
     "complete_models",
+    "complete_people",
+    "complete_references",
     "install_completion",
     "print_completion",
     "register_shells",
@@ -127,3 +129,23 @@ def complete_clusters(ctx: Any, args: Sequence[str], incomplete: str) -> list[tu
     except (FaceIndexError, OSError):
         return []  # no index, or one that cannot be read
     return [(str(cluster), f"{size:,} faces") for cluster, size in sizes]
+
+
+def complete_people(ctx: Any, args: Sequence[str], incomplete: str) -> list[str]:
+    """Suggest the names of the people of the index; case and Unicode's form are ignored."""
+    from faceindex.api.opening import open_store
+    from faceindex.people.roster import Roster, name_key
+
+    try:
+        with open_store(ctx.params.get("index"), write=False) as store:
+            people = Roster.of(store.decisions.people()).people()
+    except (FaceIndexError, OSError):
+        return []  # no index, or one that cannot be read
+    key = name_key(incomplete)
+    return sorted(person.name for person in people if person.name and name_key(person.name).startswith(key))
+
+
+def complete_references(ctx: Any, args: Sequence[str], incomplete: str) -> list[tuple[str, str]]:
+    """Suggest the largest clusters, and the people."""
+    people = [(name, "person") for name in complete_people(ctx, args, incomplete)]
+    return [*people, *complete_clusters(ctx, args, incomplete)]

@@ -221,6 +221,7 @@ class IndexBar(PhotoBar):
         from faceindex.pipeline.events import (  # here, as other bars start without the pipeline
             Clustering,
             Committed,
+            Hashing,
             Loaded,
             Loading,
             PhotoDone,
@@ -236,6 +237,8 @@ class IndexBar(PhotoBar):
             case Planned(photos):
                 self._total = photos
                 self._begin(self._work, photos)
+            case Hashing():
+                self._begin("Reading unchanged photos once", self._total)
             case Loading():
                 self.show_loading()
             case Loaded():

@@ -13,7 +13,9 @@ from faceindex.clustering.chinese_whispers import (
     number_by_size,
     unique_labels,
 )
+from faceindex.clustering.constrained import consistent_copies, constrain_edges
 from faceindex.clustering.copies import IDENTICAL, first_copies, without_copies
+from faceindex.clustering.enforcing import separate
 from faceindex.clustering.graph import GRAPH_FLOOR, prior_log_odds
 from faceindex.clustering.joining import join_settled
 from faceindex.clustering.merging import merge_clusters
@@ -72,6 +74,8 @@ class AlbumClusterer:
         first = first_copies(
             album.graph, max(identical, 1e-9)
         )  # with a threshold of 1, copies must be linked
+        if album.constraints is not None:
+            first = consistent_copies(first, album.constraints)
         copies = int(np.count_nonzero(first != np.arange(len(first))))
         if not copies:
             return self._fit(album, album.graph, calibration)
@@ -85,15 +89,29 @@ class AlbumClusterer:
         """Cluster an album without copies."""
         seed = self.options.seed
         groups = PhotoGroups.build(album.photos)
+        known = album.constraints
         graph = _doubt_poor_pairs(all_edges, album.good)
+        if known is not None:
+            graph = constrain_edges(graph, known)
         prior = prior_log_odds(album.size, self.options)
         competed = compete(graph, groups, COPIES + prior)
+        if known is not None:
+            competed = constrain_edges(competed, known)
         strangers = strangers_of_album(album.vectors, groups, album.good, calibration)
         clusters_elsewhere = 0 if album.elsewhere is None else int((album.elsewhere > 1).sum())
         labels = _agreed_clusters(competed, seed, groups)
+        if known is not None:
+            labels = separate(labels, album.vectors, known)
         for _ in range(_ROUNDS):
             labels = merge_clusters(
-                album.vectors, labels, competed, groups, calibration, strangers, elsewhere=clusters_elsewhere
+                album.vectors,
+                labels,
+                competed,
+                groups,
+                calibration,
+                strangers,
+                elsewhere=clusters_elsewhere,
+                known=known,
             )
             labels = join_settled(
                 labels,
@@ -103,10 +121,14 @@ class AlbumClusterer:
                 GRAPH_FLOOR,
                 size=album.size,
                 elsewhere=album.elsewhere,
+                known=known,
             )
-        labels = assign_shared_photos(labels, graph, competed, groups, GRAPH_FLOOR)
+            if known is not None:
+                labels = separate(labels, album.vectors, known)
+        labels = assign_shared_photos(labels, graph, competed, groups, GRAPH_FLOOR, known)
         even = calibration.midpoint - prior / calibration.slope
-        return without_junk(album.vectors, number_by_size(labels), album.good, even)
+        labelled = None if known is None else known.person >= 0
+        return without_junk(album.vectors, number_by_size(labels), album.good, even, labelled)
 
 
 def _with_copies(labels: I64, place: I64, good: BoolArray) -> I64:
@@ -137,7 +159,9 @@ def _agreed_clusters(graph: Graph, seed: int, groups: PhotoGroups) -> I64:
     return agreed
 
 
-def without_junk(vectors: F32, labels: I64, good: BoolArray, even: float) -> I64:
+def without_junk(
+    vectors: F32, labels: I64, good: BoolArray, even: float, labelled: BoolArray | None = None
+) -> I64:
     """Dissolve junk: clusters of several faces that show nobody.
 
     A cluster shows somebody if three in five of its faces are good, or one of two. It also does if three or
@@ -151,6 +175,8 @@ def without_junk(vectors: F32, labels: I64, good: BoolArray, even: float) -> I64
     good : (n,) bool
     even : float
         Similarity that the good faces need on average.
+    labelled : (n,) bool, optional
+        Clusters with one of these faces stay.
 
     Returns
     -------
@@ -166,6 +192,8 @@ def without_junk(vectors: F32, labels: I64, good: BoolArray, even: float) -> I64
         m = number[doubtful]
         average = (np.einsum("ij,ij->i", sums, sums) - m) / (m * (m - 1))
         kept[doubtful[average >= even]] = True
+    if labelled is not None:
+        kept[codes[labelled]] = True
     return np.where(kept[codes], labels, -1)
 
 

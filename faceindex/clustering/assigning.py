@@ -6,21 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceindex.clustering.chinese_whispers import unique_labels
+from faceindex.clustering.constrained import possible
+from faceindex.clustering.constraints import Constraints
 from faceindex.clustering.joining import SETTLED, TOGETHER, Candidates, find_candidates, settled_bias
 from faceindex.clustering.same_photo import PhotoGroups
 from faceindex.compiled import compiled
-from faceindex.types import I64, Graph
+from faceindex.types import I64, BoolArray, Graph
 
 __all__ = ["assign_shared_photos"]
 
 # Chosen on one half of the people of shared/data, see `benchmarks/clusterers.py`. More faces are averaged
 # than in joins: that separates people on one photo better.
 _TOP = 8  # most similar faces whose log-odds are averaged
+_LABELLED = 1000.0  # log-odds for the cluster that a labelled face is in
 _STAY = 0.5  # log-odds for the cluster that a face is in
 
 
 def assign_shared_photos(
-    labels: I64, graph: Graph, competed: Graph, groups: PhotoGroups, floor: float
+    labels: I64,
+    graph: Graph,
+    competed: Graph,
+    groups: PhotoGroups,
+    floor: float,
+    known: Constraints | None = None,
 ) -> I64:
     """Assign the faces of each photo with several faces to settled clusters anew, together.
 
@@ -36,6 +44,9 @@ def assign_shared_photos(
     ----------
     labels, graph, competed, groups, floor
         As of `faceindex.clustering.joining.join_settled`.
+    known : Constraints or None
+        What the user said, resolved. No face joins a cluster that it must not be in, and labelled faces stay
+        where they are.
 
     Returns
     -------
@@ -59,6 +70,8 @@ def assign_shared_photos(
     )
     evidence = found.evidence + _STAY * (codes[found.face] == found.cluster)
     found = Candidates(found.face, found.cluster, evidence)
+    if known is not None:
+        found = _with_labels(found, codes, movable & (sizes >= SETTLED)[codes], known)
     moved: I64 = codes.copy()
     settled = sizes >= SETTLED
     leaving = np.flatnonzero(movable & settled[codes])
@@ -85,6 +98,26 @@ def assign_shared_photos(
         if (own.max() if len(own) else 0.0) >= against:
             moved[face] = codes[face]
     return moved
+
+
+def _with_labels(found: Candidates, codes: I64, leaving: BoolArray, known: Constraints) -> Candidates:
+    """Leave out the pairs that are not possible, and make sure that labelled faces stay in their cluster.
+
+    Parameters
+    ----------
+    found : Candidates
+    codes : (n,) int64
+    leaving : (n,) bool
+        Faces that leave their cluster if they are not assigned to it.
+    known : Constraints
+    """
+    found = found.select((known.person[found.face] < 0) & possible(found.face, found.cluster, codes, known))
+    stay = np.flatnonzero((known.person >= 0) & leaving)
+    face = np.concatenate([found.face, stay])
+    order = np.argsort(face, kind="stable")
+    cluster = np.concatenate([found.cluster, codes[stay]])
+    evidence = np.concatenate([found.evidence, np.full(len(stay), _LABELLED)])
+    return Candidates(face[order], cluster[order], evidence[order])
 
 
 def _best(found: Candidates) -> I64:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from faceindex.clustering import Album
+from faceindex.clustering.constrained import contract
 from faceindex.clustering.graph import graph_from_edges
 from faceindex.types import F32, I64, Graph
 
@@ -81,5 +82,6 @@ def without_copies(album: Album, graph: Graph, first: I64, weight: float) -> tup
         album.previous[kept],
         size=album.size - (len(first) - n),
         elsewhere=album.elsewhere,
+        constraints=None if album.constraints is None else contract(album.constraints, kept, place),
     )
     return smaller, place

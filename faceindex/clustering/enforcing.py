@@ -6,11 +6,15 @@ import numpy as np
 
 from faceindex.clustering.centroids import cluster_sums
 from faceindex.clustering.constraints import Constraints, owners, resolve, units
-from faceindex.types import F32, I64
+from faceindex.compiled import compiled
+from faceindex.types import F32, F64, I64, BoolArray
 
-__all__ = ["enforce"]
+__all__ = ["enforce", "separate"]
 
-_TOP = 3  # most similar faces of a side that count when a cluster is split
+# Of the ways to split that were compared, sides that grow by average linkage, and similarities to the labelled
+# faces alone, take more faces of the wrong person along, and several times as many of the right one.
+_TOP = 3  # most similar faces of a side that count
+_GROWN = 1000  # faces of a side, and groups of other faces, over which sides grow, to bound time and memory
 _ROWS = 1024  # of similarities computed at a time, to bound memory
 
 
@@ -19,9 +23,9 @@ def enforce(labels: I64, vectors: F32, constraints: Constraints) -> I64:
 
     1. Faces that show nobody leave their cluster.
     2. A cluster in conflict is split: it has labels of two people, a face that does not show its person, or
-       two different faces. There is a side for each person, and for faces that fit on none of these. Each
-       other face goes to the side whose faces of these resemble it most: the mean similarity of the three
-       most similar ones. The largest side keeps the label.
+       two different faces. There is a side for each person, and for faces that fit on none of these. The
+       sides grow over the other faces: the face that is most similar to one with a side joins this side.
+       The largest side keeps the label.
     3. Faces without a label that show one person come together: their clusters are merged if that violates
        nothing, else only these faces move.
     4. A labelled face in no cluster goes to the nearest cluster of its person, or starts one. It is in none
@@ -48,11 +52,38 @@ def enforce(labels: I64, vectors: F32, constraints: Constraints) -> I64:
     if known.is_empty:
         return result
     unit = units(len(result), known.same)
-    for cluster in _in_conflict(result, known).tolist():
-        _split(result, cluster, vectors, known, unit)
+    _separate(result, vectors, known, unit)
     _unite(result, known, unit)
     _place_labelled(result, vectors, known.person)
     return result
+
+
+def separate(labels: I64, vectors: F32, known: Constraints) -> I64:
+    """Split the clusters in conflict, as `enforce` does.
+
+    Parameters
+    ----------
+    labels : (n,) int64
+        0 and above.
+    vectors : (n, d) float32
+    known : Constraints
+        Resolved; no face is nobody.
+
+    Returns
+    -------
+    (n,) int64
+        0 and above: faces that are left alone have a cluster of their own.
+    """
+    result = labels.copy()
+    _separate(result, vectors, known, units(len(result), known.same))
+    alone = np.flatnonzero(result < 0)
+    result[alone] = result.max(initial=-1) + 1 + np.arange(len(alone))
+    return result
+
+
+def _separate(labels: I64, vectors: F32, known: Constraints, unit: I64) -> None:
+    for cluster in _in_conflict(labels, known).tolist():
+        _split(labels, cluster, vectors, known, unit)
 
 
 def _in_conflict(labels: I64, known: Constraints) -> I64:
@@ -79,54 +110,134 @@ def _split(labels: I64, cluster: int, vectors: F32, known: Constraints, unit: I6
     members = np.flatnonzero(labels == cluster)
     person = known.person[members]
     people = np.unique(person[person >= 0])
-    sides = [np.flatnonzero(person == who) for who in people.tolist()]  # positions in `members`
-    _, group = np.unique(unit[members], return_inverse=True)
-    free = np.flatnonzero(person < 0)
-    barred = _barred(members, people, known)  # of each member, the people that it does not show
-    inside = np.isin(known.different, members).all(axis=1)
-    pairs = group[np.searchsorted(members, known.different[inside])]
-    bound = np.unique(np.concatenate([group[free[barred[free].any(axis=1)]], pairs.reshape(-1)]))
     block = vectors[members]
-    side_of = np.full(len(members), -1, np.int64)
-    for i, side in enumerate(sides):
-        side_of[side] = i
-    units_of = {g: np.flatnonzero(group == g) for g in bound.tolist()}
-    first = {g: _similarity(block[rows], block, sides) for g, rows in units_of.items()}
-    order = sorted(bound.tolist(), key=lambda g: (-first[g].max(initial=-2.0), g))
-    apart: dict[int, set[int]] = {g: set() for g in order}
-    for one, other in pairs.tolist():
-        apart[one].add(other)
-        apart[other].add(one)
-    put: dict[int, int] = {}
-    for g in order:
-        rows = units_of[g]
-        closed = {put[other] for other in apart[g] if other in put}
-        closed |= set(np.flatnonzero(barred[rows].any(axis=0)).tolist())
-        open_sides = [i for i in range(len(sides)) if i not in closed]
-        if open_sides:
-            similar = _similarity(block[rows], block, [sides[i] for i in open_sides])
-            chosen = open_sides[int(similar.argmax())]
-            sides[chosen] = np.concatenate([sides[chosen], rows])
-        else:
-            chosen = len(sides)
-            sides.append(rows)
-        put[g] = chosen
-        side_of[rows] = chosen
-    rest = np.flatnonzero(side_of < 0)
-    if len(rest):
-        similar = _similarities(block[rest], block, sides)
-        _, which = np.unique(group[rest], return_inverse=True)
-        sums = np.zeros((int(which.max()) + 1, len(sides)))
-        np.add.at(sums, which, similar)
-        side_of[rest] = sums.argmax(axis=1)[which]
-    sizes = np.bincount(side_of, minlength=len(sides))
-    number = int(labels.max()) + 1 + np.arange(len(sides))
+    side_of = np.where(person >= 0, np.searchsorted(people, person), -1)  # a side for each person
+    _, group = np.unique(unit[members], return_inverse=True)
+    _place_bound(side_of, block, members, group, _barred(members, people, known), known)
+    _spread_sides(side_of, block, group)
+    sizes = np.bincount(side_of)
+    number = int(labels.max()) + 1 + np.arange(len(sizes))
     number[int(sizes.argmax())] = cluster
     number[sizes == 1] = -1
     labels[members] = number[side_of]
 
 
-def _barred(members: I64, people: I64, known: Constraints) -> np.ndarray:
+def _place_bound(
+    side_of: I64, block: F32, members: I64, group: I64, barred: BoolArray, known: Constraints
+) -> None:
+    """Give a side to the faces without a label that cannot be on all sides, in `side_of`.
+
+    Parameters
+    ----------
+    side_of : (m,) int64
+        -1 for none.
+    block : (m, d) float32
+    members : (m,) int64
+        Positions of the faces of the cluster.
+    group : (m,) int64
+        Faces of one number go to one side.
+    barred : (m, p) bool
+        The people that a face does not show; the first sides are theirs.
+    known : Constraints
+    """
+    number = barred.shape[1]
+    pairs = known.different[np.isin(known.different, members).all(axis=1)]
+    pairs = group[np.searchsorted(members, pairs)]
+    bound = np.unique(np.concatenate([group[barred.any(axis=1)], pairs.reshape(-1)]))
+    rows_of = {g: np.flatnonzero(group == g) for g in bound.tolist()}
+    apart: dict[int, set[int]] = {g: set() for g in rows_of}
+    for one, other in pairs.tolist():
+        apart[one].add(other)
+        apart[other].add(one)
+
+    def similar(g: int, sides: list[int]) -> F64:
+        """Return the average similarity of a group to some sides."""
+        found = [_similarities(block[rows_of[g]], block[side_of == side]).mean() for side in sides]
+        return np.array(found, np.float64)
+
+    first = {g: similar(g, list(range(number))).max(initial=-2.0) for g in rows_of}
+    put: dict[int, int] = {}
+    for g in sorted(rows_of, key=lambda g: (-first[g], g)):
+        closed = {put[other] for other in apart[g] if other in put}
+        closed |= set(np.flatnonzero(barred[rows_of[g]].any(axis=0)).tolist())
+        sides = [side for side in range(number) if side not in closed]
+        if not sides:
+            sides = [number]
+            number += 1
+            put[g] = sides[0]
+        else:
+            put[g] = sides[int(similar(g, sides).argmax())]
+        side_of[rows_of[g]] = put[g]
+
+
+def _spread_sides(side_of: I64, block: F32, group: I64) -> None:
+    """Give a side to each face without one, in `side_of`.
+
+    Again and again, the face that is most similar to a face with a side joins this side, with its group. So
+    a side grows along the faces in between, and one labelled face need not resemble all photos of a person.
+    Of a large cluster this is done for some faces; each other one goes to the side of the faces that it
+    resembles most.
+
+    Parameters
+    ----------
+    side_of, block, group
+        As of `_place_bound`.
+    """
+    free = np.flatnonzero(side_of < 0)
+    if not len(free):
+        return
+    number = int(side_of.max()) + 1
+    sides = [np.flatnonzero(side_of == side) for side in range(number)]
+    some = _some(np.unique(group[free]), _GROWN)
+    rows = np.concatenate([*[_some(side, _GROWN) for side in sides], free[np.isin(group[free], some)]])
+    similarities = block[rows] @ block[rows].T
+    similarities[group[rows][:, None] == group[rows]] = 2.0  # above all others: a group joins as a whole
+    side_of[rows] = _grow(similarities, side_of[rows])
+    rest = np.flatnonzero(side_of < 0)
+    if len(rest):
+        sides = [np.flatnonzero(side_of == side) for side in range(number)]
+        similar = np.column_stack([_similarities(block[rest], block[side]) for side in sides])
+        _, which = np.unique(group[rest], return_inverse=True)
+        sums = np.zeros((int(which.max()) + 1, number))
+        np.add.at(sums, which, similar)
+        side_of[rest] = sums.argmax(axis=1)[which]
+
+
+def _some(of: I64, number: int) -> I64:
+    """Return at most so many of the values, evenly spaced."""
+    return of if len(of) <= number else of[np.linspace(0, len(of) - 1, number).astype(np.int64)]
+
+
+@compiled(nogil=True)
+def _grow(similarities, side_of):  # type: ignore[no-untyped-def]
+    """Return the side of each face after the sides, -1 for none, have grown over all faces.
+
+    This is the maximum spanning forest of the similarities that starts from the sides (R. C. Prim 1957,
+    https://doi.org/10.1002/j.1538-7305.1957.tb01515.x).
+    """
+    n = len(side_of)
+    side, done = side_of.copy(), side_of >= 0
+    best = np.full(n, -np.inf)
+    for i in range(n):
+        if done[i]:
+            for j in range(n):
+                if not done[j] and similarities[i, j] > best[j]:
+                    best[j], side[j] = similarities[i, j], side[i]
+    for _ in range(n):
+        i = -1
+        for j in range(n):
+            if not done[j] and (i < 0 or best[j] > best[i]):
+                i = j
+        if i < 0:
+            break
+        done[i] = True
+        for j in range(n):
+            if not done[j] and similarities[i, j] > best[j]:
+                best[j], side[j] = similarities[i, j], side[i]
+    return side
+
+
+def _barred(members: I64, people: I64, known: Constraints) -> BoolArray:
     """Return which of some people each face does not show, (m, p) bool."""
     barred = np.zeros((len(members), len(people)), bool)
     if not len(people):
@@ -141,21 +252,14 @@ def _barred(members: I64, people: I64, known: Constraints) -> np.ndarray:
     return barred
 
 
-def _similarity(faces: F32, block: F32, sides: list[I64]) -> np.ndarray:
-    """Return the average similarity of some faces to each side, (s,)."""
-    averages: np.ndarray = _similarities(faces, block, sides).mean(axis=0)
-    return averages
-
-
-def _similarities(faces: F32, block: F32, sides: list[I64]) -> np.ndarray:
-    """Return the mean similarity of each face to the most similar faces of each side, (m, s) float64."""
-    found = np.empty((len(faces), len(sides)))
-    for i, side in enumerate(sides):
-        top = min(_TOP, len(side))
-        for start in range(0, len(faces), _ROWS):
-            products = faces[start : start + _ROWS] @ block[side].T
-            best = np.partition(products, len(side) - top, axis=1)[:, len(side) - top :]
-            found[start : start + _ROWS, i] = best.mean(axis=1, dtype=np.float64)
+def _similarities(faces: F32, side: F32) -> F64:
+    """Return the mean similarity of each face to the most similar faces of a side, (m,) float64."""
+    top = min(_TOP, len(side))
+    found = np.empty(len(faces))
+    for start in range(0, len(faces), _ROWS):
+        products = faces[start : start + _ROWS] @ side.T
+        best = np.partition(products, len(side) - top, axis=1)[:, len(side) - top :]
+        found[start : start + _ROWS] = best.mean(axis=1, dtype=np.float64)
     return found
 
 

@@ -11,6 +11,7 @@ from faceindex.types import F32, I32, I64, Graph
 
 __all__ = [
     "GRAPH_FLOOR",
+    "add_edges",
     "graph_from_edges",
     "log_odds",
     "prior_log_odds",
@@ -104,6 +105,24 @@ def graph_from_edges(n: int, a: I64, b: I64, weights: F32) -> Graph:
     order = np.argsort(a, kind="stable")
     indptr = np.concatenate([[0], np.cumsum(np.bincount(a, minlength=n))]).astype(np.int64)
     return _symmetric(n, indptr, b[order].astype(np.int32), weights[order].astype(np.float32))
+
+
+def add_edges(graph: Graph, a: I64, b: I64, weights: F32) -> Graph:
+    """Return a graph with more undirected edges; an edge that is in both has the greater weight.
+
+    Parameters
+    ----------
+    graph : Graph
+    a, b : (m,) int64
+        The two nodes of each edge, which is given once.
+    weights : (m,) float32
+    """
+    more = graph_from_edges(len(graph), a, b, weights)
+    return Graph(
+        *_union(
+            len(graph), graph.indptr, graph.indices, graph.weights, more.indptr, more.indices, more.weights
+        )
+    )
 
 
 def _symmetric(n: int, indptr: I64, indices: I32, values: F32) -> Graph:

@@ -8,6 +8,8 @@ import numpy as np
 
 from faceindex.clustering.centroids import cluster_sums
 from faceindex.clustering.chinese_whispers import unique_labels
+from faceindex.clustering.constrained import ClusterConstraints
+from faceindex.clustering.constraints import Constraints
 from faceindex.clustering.same_photo import PhotoGroups, are_copies
 from faceindex.compiled import compiled
 from faceindex.models.spec import Calibration
@@ -25,6 +27,8 @@ _PRIOR = 1.0  # weight of the prior of one match among all clusters of several f
 # same clusters, but a likeness that is a little lower would merge the members of a band.
 _TOGETHER = 20.0
 
+_APART = 1e9  # shared photos that two clusters count as having which the user keeps apart
+
 _PAIRS = 65_536  # compared at a time, to bound memory
 
 
@@ -37,6 +41,7 @@ def merge_clusters(
     strangers: float,
     *,
     elsewhere: int = 0,
+    known: Constraints | None = None,
 ) -> I64:
     """Merge clusters greedily, the pair with the highest score first, while a score is above 0.
 
@@ -62,6 +67,8 @@ def merge_clusters(
         Average similarity of two strangers.
     elsewhere : int
         Number of clusters of several faces in the rest of the index.
+    known : Constraints or None
+        What the user said, resolved. The clusters violate nothing of it, and neither do merged ones.
 
     Returns
     -------
@@ -73,7 +80,10 @@ def merge_clusters(
     if not len(a):
         return labels
     photos = _shared_photos(graph, groups, codes, sizes)
-    clusters = _Clusters(vectors, codes, sizes, a, b, photos, calibration, strangers, elsewhere)
+    apart = None if known is None else ClusterConstraints.build(codes, known)
+    if apart is not None:
+        photos = _with_apart(photos, apart.apart, len(sizes))
+    clusters = _Clusters(vectors, codes, sizes, a, b, photos, calibration, strangers, elsewhere, apart)
     clusters.merge()
     merged: I64 = clusters.root[codes]
     return merged
@@ -102,6 +112,15 @@ def _shared_photos(graph: Graph, groups: PhotoGroups, codes: I64, sizes: I64) ->
     return keys // len(sizes), keys % len(sizes), counts.astype(np.float32)
 
 
+def _with_apart(photos: tuple[I64, I64, F32], apart: I64, n: int) -> tuple[I64, I64, F32]:
+    """Add pairs of clusters that must not merge, as if they shared very many photos."""
+    one, other = apart[apart[:, 0] != apart[:, 1]].T
+    keys, place = np.unique(np.concatenate([photos[0] * n + photos[1], one * n + other]), return_inverse=True)
+    counts = np.zeros(len(keys), np.float32)
+    np.add.at(counts, place, np.concatenate([photos[2], np.full(len(one), _APART, np.float32)]))
+    return keys // n, keys % n, counts
+
+
 class _Clusters:
     """Clusters while they are merged.
 
@@ -122,6 +141,7 @@ class _Clusters:
         calibration: Calibration,
         strangers: float,
         elsewhere: int,
+        apart: ClusterConstraints | None,
     ) -> None:
         n = len(sizes)
         self.root = np.arange(n)
@@ -147,6 +167,9 @@ class _Clusters:
         self.own_linked: dict[int, I64] = {}
         self.own_together: dict[int, tuple[I64, F32]] = {}
         self.version = np.zeros(n, np.int64)
+        self.constrained = apart is not None
+        if apart is not None:
+            self.person, self.born, self.taken = apart.person, apart.born, apart.taken
 
     def merge(self) -> None:
         """Merge pairs while one has a score above 0, and update `root`."""
@@ -207,6 +230,11 @@ class _Clusters:
             - _PRIOR * self.prior
             - _TOGETHER * together / np.minimum(self.sizes[a], self.sizes[b])
         )
+        if self.constrained:
+            one, other = self.person[a], self.person[b]
+            apart = (one >= 0) & (other >= 0) & (one != other)
+            apart |= (self.taken[a] < self.born[b]) | (self.taken[b] < self.born[a])
+            score[apart] = -1.0
         result: F32 = np.where(evidence > 0, score, -1.0).astype(np.float32)
         return result
 
@@ -237,6 +265,10 @@ class _Clusters:
         self.sizes[a] = size
         self.inside[a] = (square - size) / (size * (size - 1))
         self.root[self.root == b] = a
+        if self.constrained:
+            self.person[a] = max(self.person[a], self.person[b])
+            self.born[a] = max(self.born[a], self.born[b])
+            self.taken[a] = min(self.taken[a], self.taken[b])
         self.version[a] += 1
         self.version[b] += 1
 

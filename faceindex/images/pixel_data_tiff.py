@@ -65,7 +65,7 @@ def _read_directory(data: bytes, order: str) -> dict[int, tuple[int, int, int]]:
         (number,) = struct.unpack_from(f"{order}H", data, start)
         entry, step, start = f"{order}HHI", 12, start + 2
     inline = 8 if big else 4
-    tags = {}
+    tags: dict[int, tuple[int, int, int]] = {}
     for position in range(start, min(start + number * step, len(data)), step):
         tag, kind, count = struct.unpack_from(entry, data, position)
         place = position + step - inline

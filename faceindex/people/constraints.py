@@ -12,6 +12,8 @@ from faceindex.people.roster import Roster
 from faceindex.store.decisions import Label
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from faceindex.store import Assignments
     from faceindex.store.decisions import DecisionTables
     from faceindex.types import F64, I64
@@ -32,7 +34,7 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
         return Constraints.empty(len(table))
     roster = Roster.of(tables.people())
     births = _births(roster)
-    marked = tables.marked_faces()
+    marked = _in_table(tables, table)
     at = np.searchsorted(table.face, marked["face"])
     person = np.full(len(table), -1, np.int64)
     nobody = np.zeros(len(table), bool)
@@ -62,7 +64,7 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
     )
 
 
-def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int], taken: F64) -> Constraints:
+def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int]) -> Constraints:
     """Return the constraints on some faces, read for these alone.
 
     Parameters
@@ -71,8 +73,12 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
     roster : Roster
     faces : list of int
         n faces.
-    taken : (n,) float64
     """
+    births = _births(roster)
+    taken = np.full(len(faces), np.nan)
+    if births:
+        known = tables.capture_times(faces)
+        taken = np.array([known.get(face, np.nan) for face in faces], np.float64)
     position = {face: i for i, face in enumerate(faces)}
     mark_of = tables.marks_of_faces(faces)
     places: dict[int, list[int]] = {}
@@ -96,17 +102,25 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
         same=_pairs(pairs[True]),
         different=_pairs(pairs[False]),
         taken=taken,
-        born=_births(roster),
+        born=births,
     )
 
 
 def decided_since(tables: DecisionTables, table: Assignments, number: int) -> I64:
     """Return the positions of the faces about which later decisions than `number` say something."""
-    marked = tables.marked_faces()
+    marked = _in_table(tables, table)
     rejections, links = tables.all_rejections(), tables.all_links()
     late = np.concatenate([rejections[rejections[:, 2] > number, 0], links[links[:, 3] > number, :2].ravel()])
     decided = (marked["written"] > number) | np.isin(marked["mark"], late)
-    return np.searchsorted(table.face, marked["face"][decided]).astype(np.int64)
+    positions: I64 = np.searchsorted(table.face, marked["face"][decided]).astype(np.int64)
+    return positions
+
+
+def _in_table(tables: DecisionTables, table: Assignments) -> NDArray[np.void]:
+    """Return the marked faces that are in a table; while an index moves to other models, some are not."""
+    marked = tables.marked_faces()
+    found: NDArray[np.void] = marked[np.isin(marked["face"], table.face)]
+    return found
 
 
 def _faces_of(wanted: I64, marks: I64, places: I64) -> tuple[I64, I64]:
@@ -123,16 +137,17 @@ def _faces_of(wanted: I64, marks: I64, places: I64) -> tuple[I64, I64]:
     number = end - first
     which = np.repeat(np.arange(len(wanted)), number)
     offset = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
-    return which, places[first[which] + offset]
+    found: I64 = places[first[which] + offset]
+    return which, found
 
 
 def roots_of(roster: Roster, people: I64) -> I64:
     """Return the people that some people, -1 for none, are part of."""
     if not roster.roots:
-        return people.copy()
-    table = np.full(max(roster.roots) + 2, -1, np.int64)
-    table[list(roster.roots)] = list(roster.roots.values())
-    roots: I64 = table[people]  # -1 is the last one
+        return np.array(people, np.int64)
+    by_id = np.full(max(roster.roots) + 2, -1, np.int64)
+    by_id[list(roster.roots)] = list(roster.roots.values())
+    roots: I64 = by_id[people]  # -1 is the last one
     return roots
 
 

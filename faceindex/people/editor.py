@@ -93,8 +93,16 @@ class Editor:
             return known[0].id
         return self.set_person(uuid4().hex, {"name": cleaned})
 
-    def set_person(self, uid: str, values: Mapping[str, Any]) -> int:
+    def set_person(self, uid: str, values: Mapping[str, Any], *, merge_names: bool = False) -> int:
         """Set fields of a person, who is added if the uid is new; returns the id.
+
+        Parameters
+        ----------
+        uid : str
+        values : mapping
+            Of `FIELDS`, and ``into``: the uid of the person that this one is a part of.
+        merge_names : bool
+            A new person with the name of another one becomes a part of that one.
 
         Raises
         ------
@@ -107,20 +115,28 @@ class Editor:
             record = PersonRecord(
                 self.tables.insert_person(uid, self.number), uid, None, None, None, False, None, None, 0
             )
+        given = dict(values)
+        is_new = not record.written
         name = values.get("name", record.name)
-        if name is not None and name != record.name:
+        if name is not None and name != record.name and "into" not in values:
             others = [p for p in self.tables.people_with_key(name_key(name)) if p.id != record.id]
-            if others:
+            if others and merge_names and is_new:
+                given["into"] = others[0].uid
+            elif others:
+                if before is None:
+                    self.tables.delete_person(record.id)
                 raise UsageError(
                     f"Another person has the name '{others[0].name}'.",
                     "Choose another name, or merge the two.",
                 )
         if record.born != values.get("born", record.born):
-            self.touched.update(
-                self.tables.marks_of_people(self.roster.members(self.roster.roots[record.id]))
-            )
-        self._set_record(before, replace(record, **values, written=self.number))
-        self.actions.append({"do": "person", "person": uid, "set": dict(values)})
+            members = self.roster.members(self.roster.roots[record.id]) if before else []
+            self.touched.update(self.tables.marks_of_people(members))
+        fields = {key: value for key, value in given.items() if key in FIELDS}
+        if "into" in given and (whole := self.tables.person_with_uid(given["into"])) is not None:
+            fields["into"] = whole.id
+        self._set_record(before, replace(record, **fields, written=self.number))
+        self.actions.append({"do": "person", "person": uid, "set": given})
         return record.id
 
     def merge(self, into: int, others: Sequence[int]) -> None:
@@ -287,16 +303,17 @@ class Editor:
         int
             Number of values that stay, because a later decision changed them.
         """
+        undo: dict[str, Callable[..., bool]] = {
+            "mark": self._undo_mark,
+            "rejection": self._undo_rejection,
+            "link": self._undo_link,
+            "person": self._undo_person,
+            "cluster": lambda *_: True,  # `faceindex.people.settling` does it
+        }
         kept = 0
         for change in reversed(self.tables.changes(number)):
             kind, *values = change
-            kept += not {
-                "mark": self._undo_mark,
-                "rejection": self._undo_rejection,
-                "link": self._undo_link,
-                "person": self._undo_person,
-                "cluster": lambda *_: True,  # `faceindex.people.settling` does it
-            }[kind](*values)
+            kept += not undo[kind](*values)
         self.tables.set_undone(number, self.number)
         self.actions.append({"do": "undo", "decision": uid})
         return kept

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from faceindex.errors import UsageError
+from faceindex.people.references import looks_like_reference
 from faceindex.store.decisions import PersonRecord
 
 __all__ = ["LONGEST_NAME", "Roster", "clean_name", "name_key"]
 
 LONGEST_NAME = 200
 """Characters of the longest name."""
-
-# What would be read as a cluster, a face, an option or a person's number.
-_REFERENCE = re.compile(r"(?:[cfCF]|cluster|face)?[\s:#]*\d+|-.*")
 
 
 def clean_name(name: str) -> str:
@@ -35,7 +32,7 @@ def clean_name(name: str) -> str:
         raise UsageError(f"The name has {len(cleaned)} characters.", f"Write at most {LONGEST_NAME}.")
     if any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") for c in cleaned):
         raise UsageError("The name has characters that cannot be shown.", "Write it without them.")
-    if _REFERENCE.fullmatch(cleaned):
+    if looks_like_reference(cleaned) or cleaned.startswith("-"):
         raise UsageError(
             f"'{cleaned}' looks like a cluster, a face or an option.", "Write a name with other letters."
         )
@@ -101,7 +98,9 @@ class Roster:
         if (found := named.get(key)) is not None:
             return found
         part = [n for n in named if key and (n.startswith(key) or key in n.split())]
-        near = dict.fromkeys([*part, *difflib.get_close_matches(key, named, 5, 0.6)])
+        words = {word: n for n in named for word in n.split()}
+        alike = [words[word] for word in difflib.get_close_matches(key, words, 3, 0.6)]
+        near = dict.fromkeys([*part, *difflib.get_close_matches(key, named, 5, 0.6), *alike])
         if near:
             names = " or ".join(f"'{named[n].name}'" for n in list(near)[:5])
             raise UsageError(f"Nobody has the name '{name}'.", f"Did you mean {names}?")

@@ -12,52 +12,52 @@ from faceindex.clustering.enforcing import enforce
 from faceindex.people.constraints import constraints_of_faces
 
 if TYPE_CHECKING:
-    from faceindex.people.editor import Editor
-    from faceindex.types import F32, F64, I64
+    from faceindex.people.roster import Roster
+    from faceindex.store.decisions import DecisionTables
+    from faceindex.types import F32, I64
 
-__all__ = ["settle"]
+__all__ = ["number_new_clusters", "settle"]
 
 
 def settle(
-    editor: Editor,
+    tables: DecisionTables,
+    roster: Roster,
+    marks: Iterable[int],
     vectors: Callable[[I64], F32],
-    taken: Callable[[list[int]], F64],
     *,
     restored: Iterable[tuple[int, int | None, int | None]] = (),
-) -> int:
-    """Move faces between clusters so that these agree with a decision.
+) -> list[tuple[int, int | None, int | None]]:
+    """Move faces between clusters so that these agree with decisions.
 
     Parameters
     ----------
-    editor : Editor
-        The decision, with all its changes.
+    tables : DecisionTables
+    roster : Roster
+        The people, after the decisions.
+    marks : iterable of int
+        Those that the decisions changed.
     vectors : callable
         Returns the vectors of rows of the vector file.
-    taken : callable
-        Returns the capture times of faces, NaN where unknown.
     restored : iterable of (face, cluster, cluster)
         Faces that an earlier decision moved from the first cluster to the second one, None for none. They
         move back if they are still there.
 
     Returns
     -------
-    int
-        Number of faces that are in another cluster than before.
+    list of (face, cluster, cluster)
+        The faces that moved, from the first cluster to the second one, None for none.
     """
-    tables = editor.tables
-    touched = sorted(
-        {face for faces in tables.faces_of_marks(sorted(editor.touched)).values() for face in faces}
-    )
+    touched = {face for faces in tables.faces_of_marks(sorted(marks)).values() for face in faces}
     back = {face: before for face, before, after in restored if tables.assigned([face]).get(face) == after}
     concerned = sorted({*touched, *back})
     if not concerned:
-        return 0
+        return []
     now = tables.assigned(concerned)
     clusters = {*now.values(), *(cluster for cluster in back.values() if cluster is not None)}
-    marks = tables.marks_of_faces(concerned)
-    homeless = _people_without_cluster(editor, concerned, marks, now)
-    people = [member for person in sorted(homeless) for member in editor.roster.members(person)]
-    linked = tables.links(sorted(set(marks.values())))
+    mark_of = tables.marks_of_faces(concerned)
+    homeless = _people_without_cluster(tables, roster, concerned, mark_of, now)
+    people = [member for person in sorted(homeless) for member in roster.members(person)]
+    linked = tables.links(sorted(set(mark_of.values())))
     others = [
         face
         for faces in tables.faces_of_marks(sorted({mark for pair in linked for mark in pair})).values()
@@ -75,12 +75,10 @@ def settle(
         if face in back:
             start[i] = -1 if (cluster := back[face]) is None else cluster
     own = vectors(np.array([row for _, row, _ in rows], np.int64))
-    constraints = constraints_of_faces(tables, editor.roster, faces, taken(faces))
+    constraints = constraints_of_faces(tables, roster, faces)
     labels = enforce(start, own, constraints)
-    labels, next_cluster = _with_new_ids(labels, start, tables.next_cluster_id())
+    labels, next_cluster = number_new_clusters(labels, start, tables.next_cluster_id())
     changed = np.flatnonzero(labels != before)
-    for i in changed.tolist():
-        editor.record_cluster(faces[i], _optional(before[i]), _optional(labels[i]))
     affected = np.unique(np.concatenate([labels[changed], before[changed]]))
     members = np.flatnonzero(np.isin(labels, affected[affected >= 0]))
     similarities = similarity_to_centroid(own, labels, np.intersect1d(affected[affected >= 0], labels))
@@ -89,16 +87,20 @@ def settle(
         np.array(faces, np.int64)[written], labels[written], similarities[written], next_cluster
     )
     tables.update_cluster_people({int(c) for c in (*clusters, *labels[labels >= 0].tolist())})
-    return len(changed)
+    return [(faces[i], _optional(before[i]), _optional(labels[i])) for i in changed.tolist()]
 
 
 def _people_without_cluster(
-    editor: Editor, faces: list[int], marks: dict[int, int], clusters: dict[int, int]
+    tables: DecisionTables,
+    roster: Roster,
+    faces: list[int],
+    marks: dict[int, int],
+    clusters: dict[int, int],
 ) -> set[int]:
     """Return the people of labelled faces that are in no cluster, or may be in one of another person."""
-    roots = editor.roster.roots
-    states = editor.tables.labels(sorted(set(marks.values())))
-    others = {cluster: roots[person] for cluster, person in editor.tables.people_of_clusters().items()}
+    roots = roster.roots
+    states = tables.labels(sorted(set(marks.values())))
+    others = {cluster: roots[person] for cluster, person in tables.people_of_clusters().items()}
     found: dict[int, set[int]] = {}
     homeless = set()
     for face in faces:
@@ -114,7 +116,7 @@ def _people_without_cluster(
     return homeless.union(*(people for people in found.values() if len(people) > 1))
 
 
-def _with_new_ids(labels: I64, start: I64, next_cluster: int) -> tuple[I64, int]:
+def number_new_clusters(labels: I64, start: I64, next_cluster: int) -> tuple[I64, int]:
     """Number the clusters that are not in `start` from `next_cluster` on; return the next number too."""
     new = np.setdiff1d(labels[labels >= 0], start)
     if len(new):

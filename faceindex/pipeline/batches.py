@@ -16,6 +16,7 @@ import numpy as np
 
 from faceindex.cores import cores
 from faceindex.errors import FaceIndexError, ImageError
+from faceindex.images import Picture
 from faceindex.pipeline.load import Loader, LoadResult, Source, photo_bytes, processing_failed
 from faceindex.recognition import LoadedPhoto, Recogniser, use_one_thread
 from faceindex.types import Faces
@@ -52,6 +53,8 @@ class Outcome(Generic[_S]):
     source : Source
     content_hash : bytes or None
         Of the file; None if it could not be read, or there is no file.
+    picture : Picture or None
+        None in the same cases.
     result : Faces or ImageError
     width, height : int
         Size in pixels of the upright photo at full resolution; 0 after an error.
@@ -59,6 +62,7 @@ class Outcome(Generic[_S]):
 
     source: _S
     content_hash: bytes | None
+    picture: Picture | None
     result: Faces | ImageError
     width: int = 0
     height: int = 0
@@ -146,14 +150,15 @@ def _work_on(
         found = iter(recognise_each(recogniser, photos))
         outcomes = []
         for loaded in batch:
+            known = (loaded.source, loaded.content_hash, loaded.picture)
             if loaded.photo is None:
                 assert loaded.error is not None
-                outcomes.append(Outcome(loaded.source, loaded.content_hash, loaded.error))
+                outcomes.append(Outcome(*known, loaded.error))
                 continue
             result, size = next(found), (loaded.photo.decoded.width, loaded.photo.decoded.height)
             if isinstance(result, ImageError):
                 size = (0, 0)
-            outcomes.append(Outcome(loaded.source, loaded.content_hash, result, *size))
+            outcomes.append(Outcome(*known, result, *size))
         return outcomes
     finally:
         for photo in photos:

@@ -13,6 +13,7 @@ __all__ = [
     "Clustering",
     "Committed",
     "Event",
+    "Hashing",
     "Loaded",
     "Loading",
     "PhotoDone",
@@ -37,6 +38,11 @@ class Planned:
     """The walk is over; an event follows for each of `photos` files."""
 
     photos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hashing:
+    """Unchanged photos are being read for their pictures, which an older version did not store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,16 @@ class Clustering:
 
 
 Event: TypeAlias = (
-    Scanning | Planned | Loading | Loaded | PhotoDone | PhotoFailed | Committed | Warned | Clustering
+    Scanning
+    | Planned
+    | Hashing
+    | Loading
+    | Loaded
+    | PhotoDone
+    | PhotoFailed
+    | Committed
+    | Warned
+    | Clustering
 )
 
 
@@ -99,10 +114,11 @@ class Summary:
     Attributes
     ----------
     photos : int
-        Photos found: new + changed + moved + unchanged + unreadable.
-    new, changed, moved, unchanged : int
-        Readable photos by what changed. `unchanged` includes photos with a new modification time but
-        the same content.
+        Photos found: new + changed + moved + new_metadata + unchanged + unreadable.
+    new, changed, moved, new_metadata, unchanged : int
+        Readable photos by what changed. `new_metadata` are photos of which only the metadata in the file are
+        new; a photo that was also renamed counts as moved. `unchanged` includes photos with a new
+        modification time but the same content.
     gone : int
         Photos that no longer exist and were removed from the index.
     missing : int
@@ -117,6 +133,8 @@ class Summary:
         Photos opened in this run on which no face was found.
     faces : int
         Faces added in this run.
+    read_once : int
+        Unchanged photos that were read for their pictures, because an older version indexed them.
     opened : int
         Files opened in this run.
     seconds : float
@@ -127,6 +145,7 @@ class Summary:
     new: int = 0
     changed: int = 0
     moved: int = 0
+    new_metadata: int = 0
     unchanged: int = 0
     gone: int = 0
     missing: int = 0
@@ -135,6 +154,7 @@ class Summary:
     ignored: int = 0
     without_face: int = 0
     faces: int = 0
+    read_once: int = 0
     opened: int = 0
     seconds: float = 0.0
     interrupted: bool = False
@@ -149,7 +169,8 @@ class Summary:
     @property
     def photos(self) -> int:
         """Photos found, readable or not."""
-        return self.new + self.changed + self.moved + self.unchanged + sum(self.unreadable.values())
+        changed = self.new + self.changed + self.moved + self.new_metadata
+        return changed + self.unchanged + sum(self.unreadable.values())
 
     @property
     def complete(self) -> bool:

@@ -82,7 +82,7 @@ def index_photos(
     except Stopped:
         summary = Summary(interrupted=True, seconds=time.monotonic() - started)
     else:
-        on_event(Planned(len(plan.tasks) + len(plan.failed)))
+        on_event(Planned(len(plan.tasks) + len(plan.failed) + len(plan.without_picture)))
         if plan.nothing_changed:
             summary = Summary()
             summary.count_unchanged(plan.unchanged)
@@ -103,5 +103,5 @@ def index_photos(
 
 def _all_unchanged(summary: Summary) -> ScanCounts:
     """Return the counts of the next run if nothing changes."""
-    photos = summary.unchanged + summary.new + summary.changed + summary.moved
+    photos = summary.photos - sum(summary.unreadable.values())
     return ScanCounts(photos, summary.ignored, summary.unreadable)

@@ -15,6 +15,7 @@ from faceindex.errors import FaceIndexError, ImageError, Reason
 from faceindex.recognition import LoadedPhoto
 
 if TYPE_CHECKING:
+    from faceindex.images import Picture
     from faceindex.images.inputs import PhotoInput
 
 __all__ = ["LoadResult", "Loader", "Source", "photo_bytes", "processing_failed"]
@@ -55,6 +56,8 @@ class LoadResult(Generic[_S]):
     source : Source
     content_hash : bytes or None
         None if the file could not be read, or there is no file.
+    picture : Picture or None
+        None in the same cases.
     photo : LoadedPhoto or None
         None if there is an error.
     error : ImageError or None
@@ -62,6 +65,7 @@ class LoadResult(Generic[_S]):
 
     source: _S
     content_hash: bytes | None
+    picture: Picture | None
     photo: LoadedPhoto | None
     error: ImageError | None
 
@@ -163,23 +167,24 @@ class Loader(Generic[_S]):
         self._budget.add(-photo_bytes(photo))
 
     def _load(self, ticket: int, source: _S) -> LoadResult[_S]:
-        content_hash = None
+        content_hash = picture = None
         entered = False
         try:
             data = source.read()
             if isinstance(data, bytes):
                 content_hash = images.content_hash(data)
+                picture = images.read_picture(data)
             entered = True
             self._budget.enter(ticket)
             photo = self._decode(data, source.name)
             self._budget.add(photo_bytes(photo))
-            return LoadResult(source, content_hash, photo, None)
+            return LoadResult(source, content_hash, picture, photo, None)
         except ImageError as error:
-            return LoadResult(source, content_hash, None, error)
+            return LoadResult(source, content_hash, picture, None, error)
         except FaceIndexError:
             raise  # not the photo's fault, for example models that do not load: end the run
         except Exception as error:
-            return LoadResult(source, content_hash, None, processing_failed(source.name, error))
+            return LoadResult(source, content_hash, picture, None, processing_failed(source.name, error))
         finally:
             if not entered:
                 self._budget.enter(ticket)  # admit the next ticket

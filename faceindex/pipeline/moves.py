@@ -1,17 +1,30 @@
-"""Find photos that were moved, renamed or only touched. They keep their faces and clusters."""
+"""Find photos that were moved, renamed, touched, or got new metadata. They keep their faces and clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from faceindex import images
 from faceindex.errors import ImageError
-from faceindex.pipeline.plan import Plan, Stopped, Task
+from faceindex.pipeline.content import Content, read_contents
+from faceindex.pipeline.plan import Plan, Task
 from faceindex.store import PhotoRecord, Status
 
-__all__ = ["Moves", "find_moves", "movable"]
+__all__ = ["Match", "Moves", "find_moves", "movable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A file that contains an indexed photo, whose content or picture it has."""
+
+    record: PhotoRecord
+    task: Task
+    content: Content
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether the file has the same picture, but other bytes: its metadata are new."""
+        return self.content.hash != self.record.content_hash
 
 
 @dataclass(slots=True)
@@ -20,64 +33,111 @@ class Moves:
 
     Attributes
     ----------
-    touched : list of Task
-        The path and the content are unchanged; only the time is new.
-    moved : list of (PhotoRecord, Task)
-        The content was indexed under another path, which is gone or has other content now.
+    kept : list of Match
+        The path is unchanged: the photo was touched, or its metadata are new.
+    moved : list of Match
+        The content or the picture was indexed under another path, which is gone or has another picture now.
     tasks : list of Task
         Files to open. `known` is None where the photo that was indexed under the path has moved.
     """
 
-    touched: list[Task] = field(default_factory=list)
-    moved: list[tuple[PhotoRecord, Task]] = field(default_factory=list)
+    kept: list[Match] = field(default_factory=list)
+    moved: list[Match] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
 
 
 def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> Moves:
-    """Find moved photos by their content hash.
+    """Find moved and rewritten photos by the hashes of their content and of their picture.
 
-    Only files whose size matches that of a photo that is gone or changed are read. All of them are read
-    before anything is written, so that paths may be swapped or shifted: a photo that is overwritten at
-    its old path is still found at the new one.
+    These files are read:
+
+    - files whose size matches that of a photo that is gone or changed;
+    - changed files, if the index has the hash of the picture;
+    - all new files, if photos are gone of which the index has that hash: a photo may have been renamed and
+      given new metadata, so that its size is another. Reading a new file once more takes little time beside
+      recognition.
+
+    All of them are read before anything is written, so that paths may be swapped or shifted: a photo that is
+    overwritten at its old path is still found at the new one.
+
+    Parameters
+    ----------
+    plan : Plan
+    threads : int
+        Threads that read.
+    should_stop : callable
+        Called after each file.
 
     Raises
     ------
     Stopped
-        If `should_stop` returns True between two files.
+        If `should_stop` returns True.
     """
     left = movable(plan)
     sizes = {record.size for record in left.values()}
-    suspects = [task for task in plan.tasks if task.size in sizes]
-    hashes: dict[int, bytes | None] = {}
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="faceindex-hash")
-    try:
-        for task, content_hash in zip(suspects, pool.map(_content_hash, suspects), strict=True):
-            hashes[id(task)] = content_hash
-            if should_stop():
-                raise Stopped
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with_picture = {record.id for record in left.values() if record.picture is not None}
+    lost = not with_picture.isdisjoint(record.id for record in (*plan.gone, *plan.missing))
+    suspects = [
+        task
+        for task in plan.tasks
+        if lost or task.size in sizes or (task.known is not None and task.known.id in with_picture)
+    ]
+    contents = {
+        id(task): content
+        for task, content in read_contents(
+            suspects,
+            threads=threads,
+            should_stop=should_stop,
+            pictures={record.picture for record in left.values()},
+        )
+        if not isinstance(content, ImageError)  # reported when the file is opened
+    }
 
     moves = Moves()
-    rest = []
+    rest: list[Task] = []
     for task in plan.tasks:
-        known = task.known
-        if known is not None and known.id in left and known.content_hash == hashes.get(id(task)):
-            moves.touched.append(task)
+        known, content = task.known, contents.get(id(task))
+        if (
+            known is not None
+            and content is not None
+            and known.id in left
+            and (known.content_hash == content.hash or content.shows(known))
+        ):
+            moves.kept.append(Match(known, task, content))
             del left[known.id]
         else:
             rest.append(task)
-    by_hash: dict[bytes | None, list[PhotoRecord]] = {}
-    for record in left.values():
-        by_hash.setdefault(record.content_hash, []).append(record)
-    for task in rest:
-        content_hash = hashes.get(id(task))
-        if content_hash is not None and (records := by_hash.get(content_hash)):
-            moves.moved.append((records.pop(0), task))
-        else:
-            moves.tasks.append(task)
-    moves.tasks = _without_moved(moves.tasks, {record.id for record, _ in moves.moved})
+    rest = _match(rest, contents, left, moves.moved, by_picture=False)  # the same bytes are a better match
+    rest = _match(rest, contents, left, moves.moved, by_picture=True)
+    moves.tasks = _without_moved(rest, {match.record.id for match in moves.moved})
     return moves
+
+
+def _match(
+    tasks: Sequence[Task],
+    contents: Mapping[int, Content],
+    left: dict[int, PhotoRecord],
+    moved: list[Match],
+    *,
+    by_picture: bool,
+) -> list[Task]:
+    """Move files with the content or the picture of photos in `left` to `moved`; return the other files."""
+    records: dict[bytes | None, list[PhotoRecord]] = {}
+    for record in left.values():
+        records.setdefault(record.picture if by_picture else record.content_hash, []).append(record)
+    rest = []
+    for task in tasks:
+        content = contents.get(id(task))
+        if content is not None:
+            candidates = records.get(content.picture.hash if by_picture else content.hash, [])
+            found = next((record for record in candidates if not by_picture or content.shows(record)), None)
+            if found is not None:
+                candidates.remove(found)
+                del left[found.id]
+                moved.append(Match(found, task, content))
+                continue
+        rest.append(task)
+    return rest
 
 
 def movable(plan: Plan) -> dict[int, PhotoRecord]:
@@ -94,10 +154,3 @@ def _without_moved(tasks: Sequence[Task], moved: set[int]) -> list[Task]:
         replace(task, known=None) if task.known is not None and task.known.id in moved else task
         for task in tasks
     ]
-
-
-def _content_hash(task: Task) -> bytes | None:
-    try:
-        return images.content_hash(images.read(task.path))
-    except ImageError:
-        return None  # reported when the file is opened

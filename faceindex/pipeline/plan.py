@@ -58,7 +58,10 @@ class Plan:
     folders : list of (str, str)
         Arguments of `Store.add_root` for each path, to call before the tasks are carried out.
     unchanged : ScanCounts
-        Files that need not be opened.
+        Files that are as indexed.
+    without_picture : list of Task
+        The unchanged photos of which the index lacks the picture, because an older version indexed them.
+        They are read once.
     failed : list of (Task, ImageError)
         Files that the walk could not reach.
     gone : list of PhotoRecord
@@ -76,6 +79,7 @@ class Plan:
     tasks: list[Task] = field(default_factory=list)
     folders: list[tuple[str, str]] = field(default_factory=list)
     unchanged: ScanCounts = field(default_factory=ScanCounts)
+    without_picture: list[Task] = field(default_factory=list)
     failed: list[tuple[Task, ImageError]] = field(default_factory=list)
     gone: list[PhotoRecord] = field(default_factory=list)
     missing: list[PhotoRecord] = field(default_factory=list)
@@ -163,8 +167,10 @@ def make_plan(
         if record is not None and candidate.error is None and not _must_open(record, candidate, retry_failed):
             seen.add(key)
             unchanged.append(record)
+            if record.picture is None and record.status is Status.OK:
+                plan.without_picture.append(_task(candidate, *key, record))
             continue
-        task = Task(candidate.path, root, relpath, candidate.size, candidate.mtime_ns, record)
+        task = _task(candidate, *key, record)
         if candidate.error is not None:
             plan.failed.append((task, candidate.error))
             unlisted.append(_Place(root, relpath))
@@ -185,6 +191,10 @@ def make_plan(
     plan.empty_folders = sorted(os.path.join(place.root, place.relpath).rstrip(os.sep) for place in lacking)  # noqa: PTH118
     plan.unchanged = _counted(unchanged)
     return plan
+
+
+def _task(candidate: Candidate, root: str, relpath: str, record: PhotoRecord | None) -> Task:
+    return Task(candidate.path, root, relpath, candidate.size, candidate.mtime_ns, record)
 
 
 def _compare_roots(

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from faceindex.errors import ImageError, Reason
-from faceindex.images import IMAGE_SUFFIXES
+from faceindex.images import IMAGE_SUFFIXES, Picture
 from faceindex.pipeline.batches import DECODE_THREADS, Outcome, recognise_in_batches
+from faceindex.pipeline.content import read_contents
 from faceindex.pipeline.events import (
     Committed,
     Event,
+    Hashing,
     Loaded,
     Loading,
     PhotoDone,
@@ -21,12 +23,13 @@ from faceindex.pipeline.events import (
 from faceindex.pipeline.moves import find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
 from faceindex.recognition import Recogniser
-from faceindex.store import NewPhoto, Status, Store
+from faceindex.store import NewMetadata, NewPhoto, Status, Store
 
 __all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "TEMPORARY", "carry_out"]
 
 COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
 COMMIT_SECONDS = 5.0  # ...or this much work
+COMMIT_PICTURES = 512  # they are read far faster than faces are found
 
 # Reasons that are not about the photo: its faces are kept until it can be read again.
 TEMPORARY = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
@@ -56,7 +59,8 @@ def carry_out(
     run.count_unchanged()
     run.record_unreachable()
     try:
-        run.work(run.settle_moves(should_stop), should_stop)
+        tasks = run.settle_moves(should_stop) + run.read_pictures(should_stop)
+        run.work(tasks, should_stop)
     except Stopped:
         run.summary.interrupted = True
     if not run.summary.interrupted:
@@ -101,32 +105,85 @@ class _Run:
         self._commit()
 
     def settle_moves(self, should_stop: Callable[[], bool]) -> list[Task]:
-        """Store the new paths of moved photos; return the remaining tasks."""
+        """Store the new paths, times and metadata of known photos; return the remaining tasks."""
         moves = find_moves(self.plan, threads=DECODE_THREADS, should_stop=should_stop)
-        touched = [(t.known.id, t.size, t.mtime_ns) for t in moves.touched if t.known is not None]
-        moved = [
-            (record.id, self._root_ids[task.root], task.relpath, task.size, task.mtime_ns)
-            for record, task in moves.moved
+        matches = [*moves.kept, *moves.moved]
+        moved_ids = {match.record.id for match in moves.moved}
+        replaced = [
+            match.task.known
+            for match in moves.moved
+            if match.task.known is not None and match.task.known.id not in moved_ids
         ]
-        if touched:
+        rewritten = [match for match in matches if match.rewritten]
+        # Before the paths: after a kill between the two, the new content identifies moved photos.
+        if rewritten:
+            self.store.update_metadata(
+                NewMetadata(
+                    m.record.id, m.task.size, m.task.mtime_ns, m.content.hash, m.content.picture.taken
+                )
+                for m in rewritten
+            )
+        if pictures := [(m.record.id, m.content.picture) for m in matches if m.record.picture is None]:
+            self.store.save_pictures(pictures)
+        if touched := [(m.record.id, m.task.size, m.task.mtime_ns) for m in moves.kept if not m.rewritten]:
             self.store.update_size_and_time(touched)
-        if moved:
-            self.store.move_photos(moved)
-        self._moved = {record.id for record, _ in moves.moved}
-        self.summary.unchanged += len(moves.touched)
+        if moves.moved:
+            self.store.move_photos(
+                [
+                    (m.record.id, self._root_ids[m.task.root], m.task.relpath, m.task.size, m.task.mtime_ns)
+                    for m in moves.moved
+                ]
+            )
+        self._moved = moved_ids
+        self.summary.unchanged += len(touched)
+        self.summary.new_metadata += len(moves.kept) - len(touched)
         self.summary.moved += len(moves.moved)
-        self.summary.opened += len(moves.touched) + len(moves.moved)
-        self.summary.gone += sum(
-            task.known is not None and task.known.status is Status.OK and task.known.id not in self._moved
-            for _, task in moves.moved
-        )
-        for task in moves.touched:
-            self.emit(PhotoDone(str(task.path), task.known.faces if task.known else 0))
-        for record, task in moves.moved:
-            self.emit(PhotoDone(str(task.path), record.faces))
-        if moves.touched or moves.moved:
-            self.emit(Committed(len(moves.touched) + len(moves.moved)))
+        self.summary.opened += len(matches)
+        self.summary.gone += sum(record.status is Status.OK for record in replaced)
+        for match in matches:
+            self.emit(PhotoDone(match.task.name, match.record.faces))
+        if matches:
+            self.emit(Committed(len(matches)))
         return moves.tasks
+
+    def read_pictures(self, should_stop: Callable[[], bool]) -> list[Task]:
+        """Store the pictures of unchanged photos that lack them; return those whose content is another."""
+        if not self.plan.without_picture:
+            return []
+        self.emit(Hashing())
+        changed: list[Task] = []
+        pictures: list[tuple[int, Picture]] = []
+
+        def commit() -> None:
+            self._committed_at = time.monotonic()
+            if pictures:
+                self.store.save_pictures(pictures)
+                self.emit(Committed(len(pictures)))
+                pictures.clear()
+
+        try:
+            for task, content in read_contents(
+                self.plan.without_picture, threads=DECODE_THREADS, should_stop=should_stop
+            ):
+                record = task.known
+                assert record is not None
+                if isinstance(content, ImageError) and content.reason in TEMPORARY:
+                    self.summary.unchanged -= 1
+                    self._fail(task, content, None)
+                elif isinstance(content, ImageError) or content.hash != record.content_hash:
+                    self.summary.unchanged -= 1
+                    changed.append(task)  # although it has the same size and time
+                else:
+                    pictures.append((record.id, content.picture))
+                    self.summary.read_once += 1
+                    self.summary.opened += 1
+                    self.emit(PhotoDone(task.name, record.faces))
+                late = time.monotonic() - self._committed_at > COMMIT_SECONDS
+                if len(pictures) >= COMMIT_PICTURES or late:
+                    commit()
+        finally:
+            commit()
+        return changed
 
     def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
         if not tasks:
@@ -181,6 +238,9 @@ class _Run:
                 width=outcome.width,
                 height=outcome.height,
                 faces=outcome.result,
+                picture=None if outcome.picture is None else outcome.picture.hash,
+                orientation=1 if outcome.picture is None else outcome.picture.orientation,
+                taken=None if outcome.picture is None else outcome.picture.taken,
             ),
         )
 

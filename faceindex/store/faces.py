@@ -122,7 +122,7 @@ def stored_boxes(catalog: Catalog, faces: Sequence[int]) -> list[tuple[bytes, by
                     "Run `faceindex index` on its folder once.",
                 )
             size = np.array([width, height, width, height], np.float32)
-            upright = np.frombuffer(box, "<f4").reshape(1, 4) / np.maximum(size, 1)
+            upright: F32 = np.frombuffer(box, "<f4").reshape(1, 4) / np.maximum(size, np.float32(1))
             stored = to_stored(upright, np.array([orientation or 1]))
             found[face] = picture, stored.astype("<f4").tobytes()
     if missing := [face for face in faces if face not in found]:

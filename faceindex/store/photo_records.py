@@ -109,12 +109,12 @@ def photos_by_picture(catalog: Catalog, picture: bytes) -> list[PhotoRecord]:
 
 def _select(catalog: Catalog, clauses: str, parameters: Sequence[object]) -> list[PhotoRecord]:
     # An index of an older format, open for reading only, has no pictures.
-    columns = _COLUMNS + (_PICTURE if catalog.format_version >= WITH_PICTURES else "")
+    columns = _COLUMNS + (_PICTURE if catalog.format_version >= WITH_PICTURES else ", NULL, 1, NULL")
     with translated_errors(catalog.path):
         rows = catalog.execute(f"SELECT {columns} FROM images {clauses}", parameters)
         try:
             return [
-                PhotoRecord(*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:])
+                PhotoRecord._make((*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:]))
                 for row in rows
             ]
         except (KeyError, TypeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import fields, integer, list_of, mapping, natural, optional
+from faceindex.store.migrations import WITH_PICTURES
 from faceindex.store.records import ScanCounts
 
 __all__ = ["load_scan", "save_scan"]
@@ -33,7 +34,12 @@ def save_scan(catalog: Catalog, digest: str, counts: ScanCounts, hnsw_file: list
 
 
 def load_scan(catalog: Catalog, digest: str, hnsw_file: list[int] | None) -> ScanCounts | None:
-    """Return a saved scan; None if there is none, or if photos or the HNSW index have changed since."""
+    """Return a saved scan; None if there is none, or if photos or the HNSW index have changed since.
+
+    There is none in an index without pictures either: the next run has to read its photos.
+    """
+    if catalog.format_version < WITH_PICTURES:
+        return None
     if catalog.get("seen_at", integer, -1) != catalog.generation:
         return None
     scan = catalog.get("seen", _SCANS, {}).get(digest)

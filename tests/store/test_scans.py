@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from faceindex.errors import UsageError
-from faceindex.store import NewPhoto, ScanCounts, Store
+from faceindex.images import Picture
+from faceindex.store import NewMetadata, NewPhoto, ScanCounts, Store
 
 COUNTS = ScanCounts(5, 1, {"corrupt": 2})
 
@@ -47,6 +48,8 @@ def test_commits_that_change_no_photo_keep_it(scanned: Store) -> None:
     [
         lambda store: store.commit([NewPhoto(1, "b.jpg", 10, 1)]),
         lambda store: store.update_size_and_time([(1, 10, 2)]),
+        lambda store: store.update_metadata([NewMetadata(1, 10, 2, b"new", None)]),
+        lambda store: store.save_pictures([(1, Picture(b"hash", 1, None))]),
         lambda store: store.move_photos([(1, 1, "c.jpg", 10, 1)]),
         lambda store: store.remove_photos([1]),
         lambda store: store.add_root("/elsewhere", "elsewhere"),

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from faceindex.errors import UsageError
-from faceindex.store import NewPhoto, Status, Store
+from faceindex.images import Picture
+from faceindex.store import NewMetadata, NewPhoto, Status, Store
+from faceindex.store.photos import PhotoNames
 from faceindex.types import F32, Faces
 
 MakePhoto: TypeAlias = Callable[..., NewPhoto]
@@ -441,3 +443,31 @@ def test_consecutive_rows_are_not_copied(
         np.testing.assert_array_equal(found, vectors[rows])
         assert np.shares_memory(found, store.vectors()) != copied
         assert not found.flags.writeable
+
+
+def test_pictures(store: Store, root_id: int) -> None:
+    photos = [
+        NewPhoto(root_id, "a.jpg", 10, 1, b"a", 4, 3, picture=b"picture", orientation=6, taken=-5),
+        NewPhoto(root_id, "b.jpg", 10, 1, b"b", 4, 3),
+    ]
+    store.commit(photos)
+    first, second = store.photos().values()
+    assert (first.picture, first.orientation, first.taken) == (b"picture", 6, -5)
+    assert (second.picture, second.orientation, second.taken) == (None, 1, None)
+    store.save_pictures([(second.id, Picture(b"picture", 3, 7))])
+    assert [photo.id for photo in store.photos_by_picture(b"picture")] == [first.id, second.id]
+    store.update_metadata([NewMetadata(second.id, 11, 2, b"c", 9)])
+    second = store.photos_by_id([second.id])[second.id]
+    assert (second.size, second.mtime_ns, second.content_hash, second.taken) == (11, 2, b"c", 9)
+    assert (second.picture, second.orientation) == (b"picture", 3)
+    store.commit([NewPhoto(root_id, "a.jpg", 12, 3, b"d", 4, 3, picture=b"another")])
+    assert [photo.id for photo in store.photos_by_picture(b"picture")] == [second.id]
+    (first,) = store.photos_by_picture(b"another")
+    assert (first.orientation, first.taken) == (1, None)
+    with Store.open(store.directory) as reader:
+        with pytest.raises(UsageError):
+            reader.save_pictures([])
+        with pytest.raises(UsageError):
+            reader.update_metadata([])
+        assert PhotoNames(reader).photo(second).picture == b"picture"
+        assert PhotoNames(reader).photo(second).taken == 9

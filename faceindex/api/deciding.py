@@ -1,0 +1,248 @@
+"""Make decisions about the faces of an index, for `faceindex.api.people` and its companions."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from faceindex import images
+from faceindex.api.people_results import Decided, Person
+from faceindex.errors import UsageError
+from faceindex.people.editor import Editor
+from faceindex.people.roster import Roster
+from faceindex.people.settling import settle
+from faceindex.store.photos import PhotoNames
+
+if TYPE_CHECKING:
+    from faceindex.api.reader import Reader
+
+__all__ = ["Decider", "PersonRef", "command_text", "face_words", "unique"]
+
+PersonRef: TypeAlias = "str | Person"
+"""A person: the name, or a `Person` that the index returned."""
+
+_MOST_SHOWN: Final = 12  # faces that are written in the command of a decision
+
+
+class _DryRun(Exception):
+    """Rolls a transaction back."""
+
+
+class Decider:
+    """Finds people and faces, and makes decisions about them.
+
+    Reads only what it needs: after a decision, reading all faces again would take longer than the next one.
+
+    Parameters
+    ----------
+    reader : Reader
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.store = reader.store
+        self.tables = reader.store.decisions
+        self._roster: tuple[int, Roster] | None = None
+
+    # Decisions ---------------------------------------------------------------------------------
+
+    def decide(
+        self, command: str, work: Callable[[Editor], None], faces: Sequence[int], *, dry_run: bool
+    ) -> Decided:
+        """Make one decision, in one transaction.
+
+        Parameters
+        ----------
+        command : str
+            For the journal.
+        work : callable
+            Carries out its actions.
+        faces : sequence of int
+            All faces that it is about.
+        dry_run : bool
+            Store nothing.
+
+        Raises
+        ------
+        NotClustered
+            If the faces are not clustered.
+        UsageError
+            If the index is open for reading only.
+        """
+        self.require_writable()
+        self.reader.clustering()
+        self._know_pictures(faces)
+        found: list[Decided] = []
+        self.in_transaction(lambda: found.append(self.make(command, work)), dry_run=dry_run)
+        return replace(found[0], number=None) if dry_run else found[0]
+
+    def in_transaction(self, work: Callable[[], object], *, dry_run: bool) -> None:
+        """Call a function in one transaction, which is rolled back if `dry_run`."""
+        self.require_writable()
+        try:
+            with self.store.deciding():
+                work()
+                if dry_run:
+                    raise _DryRun
+        except _DryRun:
+            pass
+
+    def make(
+        self,
+        command: str,
+        work: Callable[[Editor], None],
+        restored: Iterable[tuple[int, int | None, int | None]] = (),
+    ) -> Decided:
+        """Make one decision inside a transaction; `restored` as in `faceindex.people.settling.settle`."""
+        tables = self.tables
+        editor = Editor(tables, command, datetime.now(timezone.utc))
+        work(editor)
+        moved = settle(tables, editor.roster, editor.touched, self.store.vectors, restored=restored)
+        for face, before, after in moved:
+            editor.record_cluster(face, before, after)
+        editor.finish()
+        faces = tables.faces_of_marks(sorted(editor.touched)).values()
+        people = dict.fromkeys(editor.roster.title(person) for person in editor.people_concerned())
+        return Decided(editor.number, command, sum(map(len, faces)), len(moved), tuple(people))
+
+    def require_writable(self) -> None:
+        """Raise `UsageError` if the index is open for reading only."""
+        if not self.store.writable:
+            raise UsageError("The index is open for reading only.", "Open it with `write=True`.")
+
+    def marks(self, faces: Sequence[int]) -> list[int]:
+        """Return the marks of faces, each once; inside a transaction."""
+        marks = self.tables.mark_faces(faces)
+        return list(dict.fromkeys(marks[face] for face in faces))
+
+    def _know_pictures(self, faces: Sequence[int]) -> None:
+        """Read the pictures of photos that an older faceindex indexed; decisions refer to them."""
+        without = self.tables.photos_without_picture(faces)
+        if not without:
+            return
+        names = PhotoNames(self.store, without)
+        found = []
+        for record in names.records:
+            data = images.read(names.path(record))  # raises `ImageError`
+            if images.content_hash(data) != record.content_hash:
+                raise UsageError(
+                    f"{names.path(record)} has changed since it was indexed.",
+                    "Run `faceindex index` on its folder first.",
+                )
+            found.append((record.id, images.read_picture(data)))
+        self.store.save_pictures(found)
+
+    # People and faces --------------------------------------------------------------------------
+
+    def roster(self) -> Roster:
+        """Return all people, read once for each state of the index."""
+        with self.store.snapshot():
+            generation = self.store.generation
+            if self._roster is None or self._roster[0] != generation:
+                self._roster = (generation, Roster.of(self.tables.people()))
+            return self._roster[1]
+
+    def person(self, person: PersonRef) -> int:
+        """Return the id of a person; raises `UsageError` if nobody has the name."""
+        roster = self.roster()
+        return roster.roots[person.id] if isinstance(person, Person) else roster.find(person).id
+
+    def title(self, person: PersonRef) -> str:
+        """Return the name of a person."""
+        return self.roster().title(self.person(person))
+
+    def faces_of(self, clusters: Sequence[int]) -> list[int]:
+        """Return the faces of clusters.
+
+        Raises
+        ------
+        NotClustered, UsageError
+            If there is no such cluster.
+        """
+        rows = self.tables.faces_of_clusters(clusters)
+        known = {cluster for _, _, cluster in rows}
+        for cluster in clusters:
+            if cluster not in known:
+                self.reader.check_cluster(cluster)  # raises
+        return [face for face, _, _ in rows]
+
+    def people_of(self, faces: Sequence[int]) -> dict[int, int]:
+        """Return the person of each face that shows one, by its label or by its cluster.
+
+        Raises
+        ------
+        UsageError
+            If a face is not in the index.
+        """
+        self.check_faces(faces)
+        roots = self.roster().roots
+        clusters = self.tables.assigned(faces)
+        of_cluster = self.tables.people_of_clusters()
+        found = {
+            face: roots[of_cluster[cluster]] for face, cluster in clusters.items() if cluster in of_cluster
+        }
+        marks = self.tables.marks_of_faces(faces)
+        states = self.tables.labels(sorted({*marks.values()}))
+        for face, mark in marks.items():
+            person = states[mark].person
+            if person is not None:
+                found[face] = roots[person]
+        return found
+
+    def check_faces(self, faces: Sequence[int]) -> None:
+        """Raise `UsageError` if a face is not in the index."""
+        known = {face for face, _ in self.tables.rows_of_faces(faces)}
+        if missing := [face for face in faces if face not in known]:
+            raise UsageError(
+                f"There is no face {missing[0]} in the index.", "`faceindex faces` lists the faces."
+            )
+
+    def middles(self, faces: Sequence[int], others: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+        """Return the three faces in the middle of each cluster that some faces are in, and these faces.
+
+        Parameters
+        ----------
+        faces : sequence of int
+        others : sequence of int
+            Faces that are not taken for the middle.
+
+        Raises
+        ------
+        UsageError
+            If a face is not in the index or in no cluster, or a cluster has no other faces.
+        """
+        self.check_faces(faces)
+        clusters = self.tables.assigned(faces)
+        groups: dict[int, list[int]] = {}
+        for face in faces:
+            if face not in clusters:
+                raise UsageError(f"Face {face} is in no cluster.", "Name the person whom it does not show.")
+            groups.setdefault(clusters[face], []).append(face)
+        found = []
+        for cluster, chosen in groups.items():
+            middle = self.tables.central_faces(cluster, 3, set(others))
+            if not middle:
+                raise UsageError(
+                    f"Cluster {cluster} has no other faces.", "Give only those that do not belong to it."
+                )
+            found.append((middle, chosen))
+        return found
+
+
+def unique(values: Iterable[int]) -> list[int]:
+    """Return integers in their order, each once."""
+    return list(dict.fromkeys(int(value) for value in values))
+
+
+def face_words(faces: Sequence[int]) -> list[str]:
+    """Return faces as the command line writes them; of many, the first and their number."""
+    shown = [f"f{face}" for face in faces[:_MOST_SHOWN]]
+    return shown if len(shown) == len(faces) else [*shown, f"... ({len(faces)} faces)"]
+
+
+def command_text(*words: object) -> str:
+    """Return the command that makes a decision, as it is kept in the journal."""
+    return "people " + " ".join(shlex.quote(str(word)) for word in words)

@@ -1,0 +1,109 @@
+"""Write the decisions of an index to a file, and apply those of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from faceindex.api.people_results import Conflict, Replay
+from faceindex.errors import UsageError
+from faceindex.files import write_durably
+from faceindex.people.exchange import journal_lines, read_journal
+from faceindex.people.replay import Replayed, replay
+from faceindex.people.settling import settle
+
+if TYPE_CHECKING:
+    from faceindex.api.deciding import Decider
+    from faceindex.api.reader import Reader
+
+__all__ = ["apply_journal", "export_journal", "named_marks"]
+
+
+def export_journal(reader: Reader, path: str | os.PathLike[str]) -> int:
+    """Write all decisions to a file; see `faceindex.api.people.IndexPeople.export`."""
+    reader.check_writable(path)
+    tables = reader.store.decisions
+    with reader.store.snapshot():
+        decisions = tables.decisions()[::-1]
+        marks = sorted({mark for decision in decisions for mark in named_marks(decision.actions)})
+        places = {mark: (picture, _box(box)) for mark, (picture, box) in tables.places(marks).items()}
+        photos = tables.paths_of_pictures({picture for picture, _ in places.values()})
+        lines = "".join(line + "\n" for line in journal_lines(decisions, places, photos))
+    try:
+        write_durably(Path(path), lines.encode())
+    except OSError as error:
+        raise UsageError(
+            f"{os.fspath(path)} cannot be written: {error.strerror}.", "Choose another file."
+        ) from error
+    return len(decisions)
+
+
+def apply_journal(
+    decider: Decider,
+    path: str | os.PathLike[str],
+    *,
+    dry_run: bool,
+    same_names: bool,
+    prefer: Literal["file", "index"] | None,
+) -> Replay:
+    """Apply the decisions of a file; see `faceindex.api.people.IndexPeople.apply`."""
+    decisions = read_journal(_read_lines(path), os.fspath(path))
+    store, tables = decider.store, decider.tables
+    found: list[tuple[Replayed, int, int]] = []
+    names: dict[int, str] = {}
+
+    def work() -> None:
+        result = replay(tables, decisions, same_names=same_names, prefer=prefer)
+        if store.active_clustering() is not None:
+            settle(tables, result.roster, result.touched, store.vectors)
+        faces = tables.faces_of_marks(sorted(result.touched))
+        found.append((result, sum(map(len, faces.values())), len(result.touched) - len(faces)))
+        marks = sorted({conflict.mark for conflict in result.conflicts if conflict.mark is not None})
+        places = tables.places(marks)
+        paths = tables.paths_of_pictures({picture for picture, _ in places.values()})
+        names.update({mark: paths[picture] for mark, (picture, _) in places.items() if picture in paths})
+
+    decider.in_transaction(work, dry_run=dry_run)
+    result, faces, unmatched = found[0]
+    return Replay(
+        decisions=result.applied,
+        known=result.known,
+        faces=faces,
+        unmatched=unmatched,
+        conflicts=tuple(
+            Conflict(c.command, c.at, c.problem, None if c.mark is None else names.get(c.mark))
+            for c in result.conflicts
+        ),
+        dry_run=dry_run,
+    )
+
+
+def named_marks(actions: Sequence[dict[str, Any]]) -> set[int]:
+    """Return the marks that the actions of a decision name."""
+    found: set[int] = set()
+    for action in actions:
+        for face in action.get("faces", ()):
+            found.update(face if isinstance(face, list) else [face])
+    return found
+
+
+def _box(box: bytes) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = np.frombuffer(box, "<f4").tolist()
+    return x1, y1, x2, y2
+
+
+def _read_lines(path: str | os.PathLike[str]) -> list[str]:
+    try:
+        return Path(path).read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{os.fspath(path)} is not a text file.", "Apply a file that `faceindex people export` wrote."
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"{os.fspath(path)} cannot be read: {error.strerror}.", "Check the path and its permissions."
+        ) from error

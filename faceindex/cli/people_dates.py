@@ -1,0 +1,69 @@
+"""``faceindex people born`` and ``died``: the dates of a person."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from faceindex.cli.errors import session
+from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.people_common import DecisionDryRunFlag, PersonArgument, moved_text, print_decided
+from faceindex.people.dates import clean_date
+
+__all__ = ["born", "died"]
+
+DateArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATE", help="A year, a month or a day: 1950, 1950-06 or 1950-06-14; - removes the date."
+    ),
+]
+
+
+def born(
+    person: PersonArgument,
+    date: DateArgument,
+    dry_run: DecisionDryRunFlag = False,
+    index: IndexOption = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Set the date of birth. Nobody is found on photos that were taken earlier.
+
+    Example: faceindex people born Anna 1950-06-14
+    """
+    with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        from faceindex.api import FaceIndex
+
+        with FaceIndex.open(index, write=True) as found:
+            decided = found.people.born(person, None if date == "-" else date, dry_run=dry_run)
+            what = "no date of birth." if date == "-" else f"born {clean_date(date)}{moved_text(decided)}"
+            text = f"{decided.people[0]}: {what}"
+            print_decided(out, "born", decided, text, dry_run=dry_run)
+
+
+def died(
+    person: PersonArgument,
+    date: DateArgument,
+    dry_run: DecisionDryRunFlag = False,
+    index: IndexOption = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Set the date of death.
+
+    Example: faceindex people died Anna 1950-06-14
+    """
+    with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        from faceindex.api import FaceIndex
+
+        with FaceIndex.open(index, write=True) as found:
+            decided = found.people.died(person, None if date == "-" else date, dry_run=dry_run)
+            what = "no date of death." if date == "-" else f"died {clean_date(date)}{moved_text(decided)}"
+            text = f"{decided.people[0]}: {what}"
+            print_decided(out, "died", decided, text, dry_run=dry_run)

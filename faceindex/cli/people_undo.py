@@ -1,0 +1,101 @@
+"""``faceindex people undo``: take decisions back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.render import Output, count
+from faceindex.errors import UsageError
+
+if TYPE_CHECKING:
+    from faceindex.api.people_results import Decided, JournalEntry
+
+__all__ = ["undo"]
+
+_SCHEMA = "faceindex/people-undo/1"
+
+
+def undo(
+    number: Annotated[int, typer.Argument(metavar="N", min=1, help="How many decisions; 1 without it.")] = 1,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not wait for an answer; needed without a terminal.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be undone, and change nothing.")
+    ] = False,
+    index: IndexOption = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Take back the last decisions, the newest first.
+
+    Prints what it will restore, and waits for your answer. The journal keeps the decisions, and the undo as
+    an entry of its own. What a later decision changed stays as that one left it.
+
+    Examples:
+      faceindex people undo
+      faceindex people undo 3 --dry-run
+    """
+    with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        terminal = sys.stdin.isatty() and not json
+        if not (yes or dry_run or terminal):
+            raise UsageError(
+                "`undo` waits for an answer, which needs a terminal.",
+                "Add --yes, or --dry-run to see what it would restore.",
+            )
+        from faceindex.api import FaceIndex
+
+        with FaceIndex.open(index, write=True) as found:
+            planned = found.people.undo(number, dry_run=True)
+            done = None
+            if dry_run or not yes:
+                _print(out, planned, "This would be undone:" if dry_run else "This will be undone:")
+            if not dry_run and (yes or _is_yes(out)):
+                done = found.people.undo(number)
+                if yes:
+                    _print(out, done, "Undone:")
+                else:
+                    out.paragraph(f"{count(len(done), 'decision is', 'decisions are')} undone.")
+            elif not dry_run:
+                out.exit_code = PARTIAL
+                out.note("Nothing is undone.")
+            if json:
+                out.document(
+                    _SCHEMA,
+                    dry_run=dry_run,
+                    undone=[
+                        {"entry": entry.as_dict(), "change": decided.as_dict()}
+                        for entry, decided in done or planned
+                    ],
+                )
+
+
+def _is_yes(out: Output) -> bool:
+    out.flush()
+    sys.stderr.write("Undo? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _print(out: Output, undone: Sequence[tuple[JournalEntry, Decided]], head: str) -> None:
+    out.answer(head)
+    for entry, decided in undone:
+        out.paragraph(f"{entry.number}. {entry.command}", indent=2, hang=6)
+        out.paragraph(f"{entry.at.astimezone():%Y-%m-%d %H:%M}; {_restored(decided)}", indent=6)
+
+
+def _restored(decided: Decided) -> str:
+    parts = [f"restores what was said of {count(decided.faces, 'face')}"] if decided.faces else []
+    if decided.moved:
+        parts.append(f"moves {count(decided.moved, 'face')} back to another cluster")
+    if decided.kept:
+        parts.append(f"{count(decided.kept, 'value stays', 'values stay')}, changed by a later decision")
+    return ", ".join(parts) or "no face changes"

@@ -1,0 +1,319 @@
+"""Apply the decisions of a file to an index; see `faceindex.people.exchange`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from faceindex.errors import UsageError
+from faceindex.matching import match_boxes
+from faceindex.people.editor import Editor
+from faceindex.people.exchange import FaceMark, FileDecision
+from faceindex.people.roster import Roster
+from faceindex.store.decisions import DecisionTables, Label
+
+__all__ = ["FileConflict", "Replayed", "replay"]
+
+_SIDE = np.float32(1000)  # pixels of a picture, for boxes in fractions
+
+
+@dataclass(frozen=True, slots=True)
+class FileConflict:
+    """A part of a decision of a file that was left out.
+
+    Attributes
+    ----------
+    command : str
+        That made the decision of the file.
+    at : datetime
+    problem : str
+    mark : int or None
+        The face concerned.
+    """
+
+    command: str
+    at: datetime
+    problem: str
+    mark: int | None = None
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What `replay` did.
+
+    Attributes
+    ----------
+    applied, known : int
+        Decisions of the file that were stored, and that the index had already.
+    touched : set of int
+        Marks that changed.
+    conflicts : list of FileConflict
+    roster : Roster
+    """
+
+    applied: int = 0
+    known: int = 0
+    touched: set[int] = field(default_factory=set)
+    conflicts: list[FileConflict] = field(default_factory=list)
+    roster: Roster = field(default_factory=lambda: Roster({}, {}))
+
+
+def replay(
+    tables: DecisionTables,
+    decisions: Sequence[FileDecision],
+    *,
+    same_names: bool = False,
+    prefer: Literal["file", "index"] | None = None,
+) -> Replayed:
+    """Apply the decisions of a file, inside a transaction. Clusters do not change.
+
+    Parameters
+    ----------
+    tables : DecisionTables
+    decisions : sequence of FileDecision
+    same_names : bool
+        People of one name are one person, although the file and the index have added them separately.
+    prefer : {"file", "index"}, optional
+        Which decision counts in a conflict; None reports it.
+    """
+    known = tables.uids()
+    in_file = {decision.uid for decision in decisions}
+    replayer = _Replayer(
+        tables,
+        own={number for uid, number in known.items() if uid not in in_file},
+        places=_marks_of_places(tables, [d for d in decisions if d.uid not in known]),
+        same_names=same_names,
+        prefer=prefer,
+    )
+    for decision in decisions:
+        if decision.uid in known:
+            replayer.result.known += 1
+        else:
+            replayer.apply(decision)
+    replayer.result.roster = Roster.of(tables.people())
+    return replayer.result
+
+
+class _Replayer:
+    """Applies decisions one by one.
+
+    Parameters
+    ----------
+    own : set of int
+        Numbers of the decisions that only the index has.
+    places : dict
+        The mark of each place.
+    """
+
+    def __init__(
+        self,
+        tables: DecisionTables,
+        *,
+        own: set[int],
+        places: dict[FaceMark, int],
+        same_names: bool,
+        prefer: Literal["file", "index"] | None,
+    ) -> None:
+        self.result = Replayed()
+        self._tables = tables
+        self._own = own
+        self._places = places
+        self._same_names = same_names
+        self._prefer = prefer
+        self._left_out: set[str] = set()  # people that conflict by their name
+
+    def apply(self, decision: FileDecision) -> None:
+        """Apply what does not conflict of a decision."""
+        editor = Editor(self._tables, decision.command, decision.at, decision.uid)
+        for action in decision.actions:
+            getattr(self, f"_{action['do']}")(editor, action, decision)
+        if not editor.actions and decision.actions:
+            self._tables.remove(editor.number)
+            return
+        editor.finish()
+        self.result.applied += 1
+        self.result.touched |= editor.touched
+
+    # One method for each kind of action ---------------------------------------------------------
+
+    def _person(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
+        uid, values = action["person"], dict(action["set"])
+        record = self._tables.person_with_uid(uid)
+        if record is not None and record.written in self._own:
+            changed = [key for key, value in values.items() if getattr(record, key, value) != value]
+            if changed:
+                own = getattr(record, changed[0])
+                problem = f"{record.name or 'A person'} has another {changed[0]} here: {own}"
+                if self._conflict(decision, problem):
+                    values = {key: value for key, value in values.items() if key not in changed}
+        try:
+            if values:
+                editor.set_person(uid, values, merge_names=self._same_names)
+        except UsageError:
+            name = values["name"]
+            self._left_out.add(uid)
+            self.result.conflicts.append(
+                FileConflict(
+                    decision.command,
+                    decision.at,
+                    f"Both have '{name}', added separately: one person, or two of one name?",
+                )
+            )
+
+    def _merge(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
+        into = self._tables.person_with_uid(action["person"])
+        others = [self._tables.person_with_uid(uid) for uid in action["merged"]]
+        if into is None or None in others:
+            return  # people that were left out
+        roots = editor.roster.roots
+        rest = [o.id for o in others if o is not None and roots[o.id] != roots[into.id]]
+        free = []
+        for other in rest:
+            record = editor.roster.records[other]
+            if record.into is not None and record.written in self._own:
+                problem = f"{record.name or 'A person'} is merged with somebody else here"
+                if self._conflict(decision, problem):
+                    continue
+            free.append(other)
+        if free:
+            editor.merge(into.id, free)
+
+    def _label(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
+        person = self._known_person(action)
+        if person is None:
+            return
+        roots, root = editor.roster.roots, editor.roster.roots[person]
+        marks = self._marks(action["faces"])
+        states = self._tables.labels(marks)
+        rejections = self._tables.rejections(marks)
+        kept = []
+        for mark in marks:
+            state = states[mark]
+            problem = None
+            if state.written in self._own and state.label is not Label.NONE:
+                if state.person is None:
+                    problem = "is nobody here"
+                elif roots[state.person] != root:
+                    problem = f"is {editor.roster.title(state.person)} here"
+            if any(
+                roots[other] == root and written in self._own
+                for (at, other), written in rejections.items()
+                if at == mark
+            ):
+                problem = "was rejected here"
+            said = f"A face of {editor.roster.title(person)} {problem}"
+            if problem is None or not self._conflict(decision, said, mark):
+                kept.append(mark)
+        if kept:
+            editor.label(person, kept, action["as"])
+
+    def _reject(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
+        person = self._known_person(action)
+        if person is None:
+            return
+        roots, root = editor.roster.roots, editor.roster.roots[person]
+        marks = self._marks(action["faces"])
+        kept = []
+        for mark, state in self._tables.labels(marks).items():
+            is_person = state.person is not None and roots[state.person] == root
+            said = f"A face that is {editor.roster.title(person)} here is somebody else there"
+            if not (is_person and state.written in self._own) or not self._conflict(decision, said, mark):
+                kept.append(mark)
+        if kept:
+            editor.reject(person, kept)
+
+    def _nobody(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
+        kept = []
+        for mark, state in self._tables.labels(self._marks(action["faces"])).items():
+            conflicts = state.person is not None and state.written in self._own
+            name = editor.roster.title(state.person) if state.person is not None else ""
+            said = f"A face that is {name} here is nobody there"
+            if not conflicts or not self._conflict(decision, said, mark):
+                kept.append(mark)
+        if kept:
+            editor.nobody(action["as"], kept)
+
+    def _same(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
+        marks = self._marks(action["faces"])
+        wanted = set(marks)
+        against = [
+            written
+            for pair, (same, written) in self._tables.links(marks).items()
+            if not same and wanted.issuperset(pair)
+        ]
+        if self._own.intersection(against) and self._conflict(
+            decision, "Two faces that are one person there are two people here", marks[0]
+        ):
+            return
+        try:
+            editor.same(marks)
+        except UsageError as error:
+            self._conflict(decision, error.problem.rstrip("."), marks[0], always=True)
+
+    def _different(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
+        one, other = (self._marks(group) for group in action["faces"])
+        against = [
+            written
+            for (a, b), (same, written) in self._tables.links(one).items()
+            if same and ({a, b} & set(one)) and ({a, b} & set(other))
+        ]
+        if self._own.intersection(against) and self._conflict(
+            decision, "Two faces that are two people there are one person here", one[0]
+        ):
+            return
+        try:
+            editor.different(one, other)
+        except UsageError as error:
+            self._conflict(decision, error.problem.rstrip("."), one[0], always=True)
+
+    def _undo(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
+        undone = self._tables.decision_with_uid(action["decision"])
+        if undone is None or undone.undone_by is not None:
+            return
+        kept = editor.undo(undone.number, undone.uid)
+        if kept:
+            said = f"{kept} of what `{undone.command}` did has changed here since, and was not undone"
+            self._conflict(decision, said, always=True)
+
+    # -------------------------------------------------------------------------------------------
+
+    def _known_person(self, action: dict[str, Any]) -> int | None:
+        uid = action["person"]
+        record = None if uid in self._left_out else self._tables.person_with_uid(uid)
+        return None if record is None else record.id
+
+    def _marks(self, faces: Sequence[FaceMark]) -> list[int]:
+        return list(dict.fromkeys(self._places[face] for face in faces))
+
+    def _conflict(
+        self, decision: FileDecision, problem: str, mark: int | None = None, *, always: bool = False
+    ) -> bool:
+        """Report a conflict, unless one side is preferred; return whether the index's decision counts."""
+        if self._prefer is None or always:
+            self.result.conflicts.append(FileConflict(decision.command, decision.at, problem + ".", mark))
+        return self._prefer != "file"
+
+
+def _marks_of_places(tables: DecisionTables, decisions: Sequence[FileDecision]) -> dict[FaceMark, int]:
+    """Return the mark of each place that decisions name; new ones get one and are matched to faces."""
+    wanted: dict[bytes, list[FaceMark]] = {}
+    for face in dict.fromkeys(face for decision in decisions for face in decision.marks()):
+        wanted.setdefault(face.picture, []).append(face)
+    found: dict[FaceMark, int] = {}
+    new = set()
+    for picture, faces in wanted.items():
+        known = tables.marks_on_picture(picture)
+        boxes = np.frombuffer(b"".join(box for _, box in known), "<f4").reshape(-1, 4)
+        own = np.array([face.box for face in faces], np.float32)
+        for face, i in zip(faces, match_boxes(boxes * _SIDE, own * _SIDE).tolist(), strict=True):
+            if i >= 0:
+                found[face] = known[i][0]
+            else:
+                found[face] = tables.insert_mark(picture, np.array(face.box, "<f4").tobytes())
+                new.add(picture)
+    tables.match(new)
+    return found

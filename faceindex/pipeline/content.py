@@ -1,0 +1,83 @@
+"""Read files in threads, and compare their bytes and pictures with those of indexed photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from faceindex import images
+from faceindex.errors import ImageError
+from faceindex.images import Picture
+from faceindex.pipeline.plan import Stopped, Task
+from faceindex.store import PhotoRecord
+
+__all__ = ["Content", "read_contents"]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The identity of a file's content.
+
+    Attributes
+    ----------
+    hash : bytes
+        `faceindex.images.content_hash` of the file.
+    picture : Picture
+    width, height : int
+        Size in pixels of the upright photo; 0 if it was not needed, or cannot be read.
+    """
+
+    hash: bytes
+    picture: Picture
+    width: int = 0
+    height: int = 0
+
+    def shows(self, record: PhotoRecord) -> bool:
+        """Return whether the picture is that of an indexed photo, in the same orientation and size."""
+        return (self.picture.hash, self.picture.orientation, self.width, self.height) == (
+            *(record.picture, record.orientation, record.width, record.height),
+        )
+
+
+def read_contents(
+    tasks: Sequence[Task],
+    *,
+    threads: int,
+    should_stop: Callable[[], bool],
+    pictures: Collection[bytes | None] = (),
+) -> Iterator[tuple[Task, Content | ImageError]]:
+    """Read files in threads, without decoding them. Yields them in the given order.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    threads : int
+    should_stop : callable
+        Called after each file.
+    pictures : collection of bytes
+        Hashes of pictures of which the size is needed, to compare it.
+
+    Raises
+    ------
+    Stopped
+        If `should_stop` returns True.
+    """
+
+    def read(task: Task) -> Content | ImageError:
+        try:
+            data = task.read()
+            picture = images.read_picture(data)
+            size = images.probe(data, task.name)[:2] if picture.hash in pictures else (0, 0)
+            return Content(images.content_hash(data), picture, *size)
+        except ImageError as error:
+            return error
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="faceindex-hash")
+    try:
+        for task, content in zip(tasks, pool.map(read, tasks), strict=True):
+            yield task, content
+            if should_stop():
+                raise Stopped
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,32 @@
+"""Turn the catalog of an index into one of an older format."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+from faceindex.store.migrations import MIGRATIONS
+
+__all__ = ["downgrade"]
+
+
+def downgrade(index: Path, version: int) -> None:
+    """Undo the migrations after a format version, 4 or later, of an index that no one has open."""
+    database = sqlite3.connect(index / "catalog.sqlite")
+    try:
+        if version < 6:
+            database.execute("DROP INDEX clusters_by_person")
+            for table in ("marked_faces", "links", "rejections", "marks", "decisions", "people"):
+                database.execute(f"DROP TABLE {table}")
+            for statement in MIGRATIONS[0][1]:
+                if re.match("CREATE TABLE (people|labels|rejections) ", statement):
+                    database.execute(statement)
+        if version < 5:
+            database.execute("DROP INDEX images_by_picture")
+            for column in ("picture", "orientation", "taken"):
+                database.execute(f"ALTER TABLE images DROP COLUMN {column}")
+        database.execute(f"PRAGMA user_version = {version}")
+        database.commit()
+    finally:
+        database.close()
