@@ -13,6 +13,7 @@ from faceindex.api.reader import Reader
 from faceindex.api.results import ClusterResult
 from faceindex.clustering import Clusterer, ClusterOptions
 from faceindex.clustering.centroids import similarity_to_centroid
+from faceindex.clustering.constraints import Constraints
 from faceindex.clustering.incremental import cluster_faces, update_similarities
 from faceindex.documents import Json
 from faceindex.errors import ModelError, UsageError
@@ -117,7 +118,15 @@ def method_for_new_models(previous: Clustering, embedder: EmbedderSpec) -> Metho
     return make_method(previous.algorithm, parameters, previous.seed, lambda: embedder)
 
 
-def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: Clustering) -> NewClusters:
+def cluster_afresh(
+    method: Method,
+    faces: Assignments,
+    vectors: F32,
+    previous: Clustering,
+    *,
+    constraints: Constraints | None = None,
+    last_decision: int = -1,
+) -> NewClusters:
     """Cluster all faces again; new clusters take the ids of those in `faces`, as `cluster_index` does.
 
     Parameters
@@ -127,6 +136,8 @@ def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: C
         n faces with their clusters in `previous`.
     vectors : (n, d) float32
     previous : Clustering
+    constraints, last_decision
+        As of `faceindex.clustering.incremental.cluster_faces`.
     """
     grouping = cluster_faces(
         faces,
@@ -136,6 +147,8 @@ def cluster_afresh(method: Method, faces: Assignments, vectors: F32, previous: C
         min_size=method.min_size,
         previous=previous,
         started_over=True,
+        constraints=constraints,
+        last_decision=last_decision,
     )
     return NewClusters(
         previous.algorithm,
