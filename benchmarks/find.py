@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from statistics import median
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -156,7 +157,7 @@ def main() -> None:
                     face = index.find(b)[0].faces[0]
                     index.people.confirm([face], b)
                     after.append(timed(index, arguments))
-                row: dict[str, object] = {"query": what, "photos": len(index.find(**arguments))}  # type: ignore[arg-type]
+                row: dict[str, Any] = {"query": what, "photos": len(index.find(**arguments))}  # type: ignore[arg-type]
                 for name, times in (("warm", warm), ("after_a_decision", after)):
                     row[name] = {
                         "ms": median(wall for wall, _ in times),
@@ -164,7 +165,7 @@ def main() -> None:
                         "least_ms": min(wall for wall, _ in times),
                     }
                 rows.append(row)
-                print(what, row)
+                print(f"{what:38} {row['photos']:7,} photos", *(row[k] for k in ("warm", "after_a_decision")))
     payload = {
         "seed": options.seed,
         "faces": faces,
