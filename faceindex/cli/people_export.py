@@ -19,7 +19,7 @@ def export(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", callback=expand_home, help="JSON Lines; an existing file is replaced."
+            metavar="FILE", callback=expand_home, help="JSON Lines; an older file is replaced."
         ),
     ],
     index: IndexOption = None,
