@@ -1,10 +1,17 @@
-"""Find the person that a query face shows: search its nearest faces, then compare their clusters."""
+"""Find the person that a query face shows: search its nearest faces, then compare their clusters.
+
+A person may have several clusters, such as those of a child and of the adult. They are one answer: its
+evidence is that of the best of them, and its rival is a cluster of another person. Each cluster is one more
+chance for a stranger, so the false alarms that a person may cause are shared among the clusters of the person,
+by the square roots of their numbers of faces (`faceindex.evidence`). Without that, 4 % instead of 2 % of the
+strangers of diverse/ were named (`benchmarks/named_people.py`, people of half A).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -30,7 +37,7 @@ Search: TypeAlias = Callable[[F32, int], tuple[I64, F32]]
 Vectors: TypeAlias = Callable[[I64], F32]
 
 _TOP_FACES = 3  # the similarity of a cluster is the mean over this many of its most similar faces
-_CANDIDATES = 5  # clusters whose evidence is computed, by that similarity
+_CANDIDATES = 5  # people for whose clusters the evidence is computed, by that similarity
 _MEMBERS = 64  # representatives of a cluster that its centroid is the mean of
 _SHOWN_WELL = 0.25  # share of the faces of a cluster that must not be poor
 _BLOCK = 8192  # vectors of a cluster that are read at a time
@@ -47,14 +54,13 @@ class Match:
     cluster : int or None
         None if nobody is named.
     nearest_cluster : int or None
-        The best cluster, named or not; None if no cluster has a representative face.
+        The best cluster, named or not; None if no cluster that may be the answer has a representative face.
     similarity : float
         Mean similarity to the three most similar faces of `nearest_cluster`; NaN if that is None.
     needed : float
         The similarity with which `nearest_cluster` would be named; NaN if it is None.
     margin : float
-        Lead of the best cluster over the second best, in units of similarity; NaN if there is no second
-        one.
+        Lead over the best cluster of another person, in units of similarity; NaN if there is none.
     faces : list of int
         Ids of the most similar faces, whatever their cluster, best first.
     similarities : list of float
@@ -108,17 +114,61 @@ class Representatives:
         The cluster that each face represents, -1 for none.
     counts : mapping of int to int
         Number of representatives of each cluster; clusters without any are left out.
+    first : mapping of int to int
+        For clusters of a person with several, the lowest of these; other clusters are left out.
     """
 
     clusters: I64
     counts: Mapping[int, int]
+    first: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, clusters: I64, mask: BoolArray | None = None) -> Representatives:
-        """Build from the cluster of each face, (n,), and a mask of representatives, (n,); None means all."""
+    def of(
+        cls, clusters: I64, mask: BoolArray | None = None, people: Mapping[int, int] | None = None
+    ) -> Representatives:
+        """Build from the cluster of each face.
+
+        Parameters
+        ----------
+        clusters : (n,) int64
+            -1 for none.
+        mask : (n,) bool, optional
+            The representatives; None means all.
+        people : mapping of int to int, optional
+            The person of each cluster that has one; the others are of one person each.
+        """
         represented = clusters if mask is None else np.where(mask, clusters, -1)
         ids, counts = np.unique(represented[represented >= 0], return_counts=True)
-        return cls(represented, dict(zip(ids.tolist(), counts.tolist(), strict=True)))
+        by_cluster = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        of_person: dict[int, list[int]] = {}
+        for cluster in by_cluster:
+            if people is not None and cluster in people:
+                of_person.setdefault(people[cluster], []).append(cluster)
+        first = {cluster: own[0] for own in of_person.values() if len(own) > 1 for cluster in own}
+        return cls(represented, by_cluster, first)
+
+    def without(self, positions: I64) -> Representatives:
+        """Return the same without the faces at some positions."""
+        clusters, counts = self.clusters.copy(), dict(self.counts)
+        for cluster in clusters[positions].tolist():
+            if cluster >= 0:
+                counts[cluster] -= 1
+                if not counts[cluster]:
+                    del counts[cluster]
+        clusters[positions] = -1
+        return replace(self, clusters=clusters, counts=counts)
+
+    def person(self, cluster: int) -> int:
+        """Return the cluster that stands for the person of a cluster."""
+        return self.first.get(cluster, cluster)
+
+    def people(self) -> dict[int, int]:
+        """Return the number of representatives of each person, by the cluster that stands for them."""
+        numbers: dict[int, int] = {}
+        for cluster, number in self.counts.items():
+            person = self.person(cluster)
+            numbers[person] = numbers.get(person, 0) + number
+        return numbers
 
     def all_of(self, cluster: int) -> I64:
         """Return positions of the representatives of a cluster."""
@@ -167,6 +217,7 @@ def identify(
     judge: Judge | None = None,
     quality: F32 | None = None,
     representatives: Representatives | None = None,
+    left_out: Sequence[Collection[int]] | None = None,
     neighbours: int = 5,
 ) -> list[Match]:
     """Match query faces with the clusters of an index.
@@ -190,6 +241,8 @@ def identify(
         Quality of the query faces; None means 1.
     representatives : Representatives, optional
         None means that every face represents its cluster.
+    left_out : sequence of collection of int, optional
+        For each query the clusters that are not the answer: all those of the people that it cannot show.
     neighbours : int
         Number of nearest faces to report.
 
@@ -201,7 +254,7 @@ def identify(
     if not len(queries) or not len(faces):
         return [_unmatched(judge, [], []) for _ in queries]
     representatives = representatives or Representatives.of(clusters)
-    counts = representatives.counts
+    counts, people = representatives.counts, len(representatives.people())
     found: dict[int, _Found] = {}
     open_ = np.arange(len(queries))
     k = max(_FIRST_K, neighbours)
@@ -213,21 +266,26 @@ def identify(
             known = faces[position] == near
             position, values = position[known], values[known]
             more = k < _LAST_K and near[-1] >= 0 and len(position) < len(faces)
-            ranking = _rank(representatives.clusters[position], values, counts)
-            enough = len(ranking) >= min(2, len(counts)) and all(r.complete for r in ranking[:1])
-            if ranking and len(ranking) < len(counts):  # could a cluster without a found face be better?
+            out = [c for c in left_out[query] if c in counts] if left_out is not None else []
+            ranking = _rank(representatives.clusters[position], values, counts, out)
+            other_people = people - len({representatives.person(cluster) for cluster in out})
+            seen = len({representatives.person(r.cluster) for r in ranking})
+            enough = seen >= min(2, other_people) and all(r.complete for r in ranking[:1])
+            if ranking and len(ranking) < len(counts) - len(out):
+                # Could a cluster without a found face be better?
                 enough = enough and values[-1] <= ranking[0].similarity
             if more and not (enough and len(position) >= neighbours):
                 undecided.append(query)
                 continue
             nearest = faces[position[:neighbours]].tolist()
-            found[query] = _Found(ranking[:_CANDIDATES], nearest, values[:neighbours].tolist())
+            candidates = _candidates(ranking, representatives)
+            found[query] = _Found(candidates, nearest, values[:neighbours].tolist())
         open_ = np.array(undecided, np.int64)
         k = min(4 * k, _LAST_K)
     in_order = [found[query] for query in range(len(queries))]
     if judge is None:
         assert threshold is not None
-        return [_by_similarity(one, threshold) for one in in_order]
+        return [_by_similarity(one, threshold, representatives) for one in in_order]
     return _by_evidence(queries, in_order, judge, quality, representatives, threshold)
 
 
@@ -245,7 +303,9 @@ class _Found:
     similarities: list[float]
 
 
-def _rank(labels: I64, values: F32, counts: Mapping[int, int]) -> list[_Ranked]:
+def _rank(
+    labels: I64, values: F32, counts: Mapping[int, int], left_out: Collection[int] = ()
+) -> list[_Ranked]:
     """Rank clusters by the mean of their three highest similarities; `values` are in descending order.
 
     A face that the search has not returned yet is at most as similar as the last one that it has.
@@ -254,6 +314,8 @@ def _rank(labels: I64, values: F32, counts: Mapping[int, int]) -> list[_Ranked]:
     for label, value in zip(labels.tolist(), values.tolist(), strict=True):
         if label >= 0 and len(best := top.setdefault(label, [])) < _TOP_FACES:
             best.append(value)
+    for label in left_out:
+        top.pop(label, None)
     ranking = []
     for label, best in top.items():
         wanted = min(_TOP_FACES, counts[label])
@@ -264,16 +326,24 @@ def _rank(labels: I64, values: F32, counts: Mapping[int, int]) -> list[_Ranked]:
     return sorted(ranking, key=lambda ranked: -ranked.similarity)
 
 
+def _candidates(ranking: Sequence[_Ranked], representatives: Representatives) -> list[_Ranked]:
+    """Return the clusters of the first people of a ranking."""
+    people = dict.fromkeys(representatives.person(ranked.cluster) for ranked in ranking)
+    first = set(list(people)[:_CANDIDATES])
+    return [ranked for ranked in ranking if representatives.person(ranked.cluster) in first]
+
+
 def _unmatched(judge: Judge | None, faces: list[int], similarities: list[float]) -> Match:
     word: Confidence | None = None if judge is None else "unknown"
     return Match(None, None, math.nan, math.nan, math.nan, faces, similarities, confidence=word)
 
 
-def _by_similarity(found: _Found, threshold: float) -> Match:
+def _by_similarity(found: _Found, threshold: float, representatives: Representatives) -> Match:
     if not found.ranking:
         return _unmatched(None, found.faces, found.similarities)
-    best, second = [*found.ranking[:2], None][:2]
-    assert best is not None
+    best, person = found.ranking[0], representatives.person(found.ranking[0].cluster)
+    others = (one for one in found.ranking if representatives.person(one.cluster) != person)
+    second = next(others, None)
     margin = math.nan if second is None else best.similarity - second.similarity
     cluster = best.cluster if best.similarity >= threshold else None
     return Match(cluster, best.cluster, best.similarity, threshold, margin, found.faces, found.similarities)
@@ -295,12 +365,12 @@ def _by_evidence(
     for i, (query, one) in enumerate(zip(queries, found, strict=True)):
         weighed = people.best(query, one.ranking)
         best.append(weighed[0] if weighed else None)
-        of = people.rivals([top.cluster for top in weighed[:2]])
+        of = people.rivals([top.cluster for top in weighed])
         for values, numbers, top, number in zip(
             (first, second), (first_of, second_of), weighed, of, strict=False
         ):
             values[i], numbers[i] = top.evidence, number
-    ranking = Ranking(first, second, first_of, second_of, max(1, len(representatives.counts)))
+    ranking = Ranking(first, second, first_of, second_of, max(1, len(people.numbers)))
     worth = odds(ranking, calibration, quality)
     named = is_named(worth, rate)
     needed = needed_evidence(ranking, calibration, quality, rate)
@@ -348,15 +418,24 @@ class _People:
         self._judge = judge
         self._representatives = representatives
         self._centroids: dict[int, F64] = {}
-        self._counts = np.fromiter(representatives.counts.values(), np.float64)
+        self.numbers = representatives.people()
+        self._everybody = np.fromiter(self.numbers.values(), np.float64)
+        self._chances: dict[int, float] = {}
+        for cluster, person in representatives.first.items():
+            root = math.sqrt(representatives.counts.get(cluster, 0))
+            self._chances[person] = self._chances.get(person, 0.0) + root
 
     def rivals(self, clusters: list[int]) -> F64:
-        """Return N of some clusters (`faceindex.evidence.rivals`), (k,)."""
-        counts = self._representatives.counts
-        return rivals(np.array([counts[cluster] for cluster in clusters], np.float64), self._counts)
+        """Return N of some clusters, (k,): that of their person (`faceindex.evidence.rivals`), shared out."""
+        people = list(map(self._representatives.person, clusters))
+        of = rivals(np.array([self.numbers[person] for person in people], np.float64), self._everybody)
+        for i, (cluster, person) in enumerate(zip(clusters, people, strict=True)):
+            if person in self._chances:
+                of[i] *= self._chances[person] / math.sqrt(self._representatives.counts[cluster])
+        return of
 
     def best(self, query: F32, ranking: Sequence[_Ranked]) -> list[_Weighed]:
-        """Weigh candidates, and return the one with the most evidence first; the first two are complete.
+        """Return the candidate with the most evidence, and then that of another person, if there is one.
 
         What the search has found of a cluster is an upper bound if faces are missing. Where one person fills
         the nearest faces, it can be far above the similarity, so all faces of such a cluster are compared.
@@ -364,9 +443,12 @@ class _People:
         weighed = [self._weigh(query, r.cluster, r.similarity, complete=r.complete) for r in ranking]
         while True:
             weighed.sort(key=lambda w: -w.evidence)
-            bound = next((i for i, w in enumerate(weighed[:2]) if not w.complete), None)
+            people = [self._representatives.person(w.cluster) for w in weighed]
+            other = next((i for i, person in enumerate(people) if person != people[0]), None)
+            top = [i for i in (0, other) if i is not None and weighed]
+            bound = next((i for i in top if not weighed[i].complete), None)
             if bound is None:
-                return weighed
+                return [weighed[i] for i in top]
             cluster = weighed[bound].cluster
             weighed[bound] = self._weigh(query, cluster, self._similarity(query, cluster), complete=True)
 
