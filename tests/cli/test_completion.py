@@ -146,12 +146,12 @@ def test_people(clustered, run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("people", "name", "0", "Anna Maria")
     run("people", "name", "1", "Ben")
     assert suggested("faceindex people show ", monkeypatch) == ["Anna Maria", "Ben"]
-    assert suggested("faceindex people rename be", monkeypatch) == ["Ben"]
+    assert suggested("faceindex people rename Be", monkeypatch) == ["Ben"]
     assert suggested("faceindex people name ", monkeypatch) == ["Anna Maria", "Ben", "0", "1", "2"]
     assert suggested("faceindex people confirm f1 --as B", monkeypatch) == ["Ben"]
     assert suggested("faceindex people reject f1 --from ", monkeypatch) == ["Anna Maria", "Ben"]
-    assert suggested("faceindex faces --person b", monkeypatch) == ["Ben"]
-    assert suggested("faceindex clusters b", monkeypatch) == ["Ben"]
+    assert suggested("faceindex faces --person B", monkeypatch) == ["Ben"]
+    assert suggested("faceindex clusters B", monkeypatch) == ["Ben"]
     assert suggested("faceindex people na", monkeypatch) == ["name"]
 
 
@@ -163,7 +163,8 @@ def test_people_without_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_names_are_completed_without_heavy_libraries(clustered, run) -> None:
     run("people", "name", "0", "Anna")
     program = (
-        "import sys; from types import SimpleNamespace; from faceindex.cli.completion import complete_people\n"
+        "import sys; from types import SimpleNamespace\n"
+        "from faceindex.cli.completion import complete_people\n"
         "assert complete_people(SimpleNamespace(params={}), [], 'a') == ['Anna']\n"
         "print(*{'numpy', 'torch', 'hnswlib', 'sklearn', 'scipy'} & sys.modules.keys())"
     )

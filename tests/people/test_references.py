@@ -17,9 +17,7 @@ def test_faces(word: str) -> None:
     assert parse_references([word]).faces == (7,)
 
 
-@pytest.mark.parametrize(
-    "word", ["Anna", "anna maria", "f", "c", "7a", "Face", "R2D2", "f7b", ""]
-)
+@pytest.mark.parametrize("word", ["Anna", "anna maria", "f", "c", "7a", "Face", "R2D2", "f7b", ""])
 def test_names(word: str) -> None:
     found = parse_references([word])
     assert found.names == (word,)
