@@ -122,9 +122,8 @@ def _list(out: Output, found: FaceIndex, as_csv: bool, everybody: bool) -> None:
     elif rows:
         _print_table(out, rows)
         if len(rows) < len(everyone):
-            out.answer(
-                f"and {count(len(everyone) - len(rows), 'hidden person', 'hidden people')}; --all lists all"
-            )
+            more = count(len(everyone) - len(rows), "hidden person", "hidden people")
+            out.answer(f"and {more}; --all lists all")
         out.hint(f"Next: faceindex faces --person '{rows[0].name}', or faceindex people --help")
 
 
