@@ -178,7 +178,7 @@ class IndexPeople:
         people = self._shown(faces, person)
         if without := [face for face in faces if face not in people]:
             raise UsageError(
-                f"Face {without[0]} is in no cluster of a person.", "Use `name` to say who it is."
+                f"Face {without[0]} is in no cluster of a person.", "`faceindex people name` says who it is."
             )
 
         def work(editor: Editor) -> None:

@@ -43,7 +43,7 @@ __all__ = ["app"]
 _SCHEMA = "faceindex/people/1"
 _CSV_HEADER = (
     *("name", "faces", "photos", "first", "last", "confirmed", "clusters"),
-    *("born", "died", "hidden", "note", "uid"),
+    *("born", "died", "hidden", "note"),
 )
 _TABLE_HEADER = _CSV_HEADER[:7]
 _CLUSTERS = 4  # of a person, in a table
@@ -122,7 +122,8 @@ def _list(out: Output, found: FaceIndex, as_csv: bool, everybody: bool) -> None:
     elif rows:
         _print_table(out, rows)
         if len(rows) < len(everyone):
-            out.answer(f"and {count(len(everyone) - len(rows), 'hidden person', 'hidden people')}; --all")
+            more = count(len(everyone) - len(rows), "hidden person", "hidden people")
+            out.answer(f"and {more}; --all lists all")
         out.hint(f"Next: faceindex faces --person '{rows[0].name}', or faceindex people --help")
 
 
@@ -145,7 +146,7 @@ def _write_csv(out: Output, rows: Sequence[Person]) -> None:
     for row in rows:
         first = (row.name, row.faces, row.photos, _day(row.first), _day(row.last), row.confirmed)
         clusters = " ".join(map(str, row.clusters))
-        rest = (row.born or "", row.died or "", "yes" if row.hidden else "", row.note or "", row.uid)
+        rest = (row.born or "", row.died or "", "yes" if row.hidden else "", row.note or "")
         writer.writerow((*first, clusters, *rest))
 
 

@@ -18,9 +18,7 @@ _SCHEMA = "faceindex/people-export/1"
 def export(
     file: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE", callback=expand_home, help="JSON Lines; an existing file is replaced."
-        ),
+        typer.Argument(metavar="FILE", callback=expand_home, help="JSON Lines; an older file is replaced."),
     ],
     index: IndexOption = None,
     json: JsonFlag = False,

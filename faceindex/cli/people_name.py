@@ -18,7 +18,7 @@ from faceindex.cli.options import (
     VerboseFlag,
     expand_home,
 )
-from faceindex.cli.people_common import DecisionDryRunFlag, moved_text, print_decided, print_nothing
+from faceindex.cli.people_common import DecisionDryRunFlag, listed, moved_text, print_decided, print_nothing
 from faceindex.cli.render import Output, count
 from faceindex.errors import UsageError
 from faceindex.people.references import looks_like_reference, parse_references
@@ -118,9 +118,16 @@ def _sentence(decided: Decided, chosen: Selection) -> str:
     if not decided.faces:
         had = "the face has" if number == 1 else f"all {number:,} faces have"
         return f"{person}: nothing changes; {had} this name."
-    others = [f"{n:,} of them {name} until now" for name, n in chosen.shown.items() if name != person]
-    taken = f", {', '.join(others)}" if others else ""
-    return f"{person}: {count(decided.faces, 'face')} named{taken}{moved_text(decided)}"
+    before = [f"{n:,} of them {name} until now" for name, n in chosen.shown.items() if name != person]
+    taken = f", {', '.join(before)}" if before else ""
+    text = f"{person}: {count(decided.faces, 'face')} named{taken}{moved_text(decided)}"
+    if chosen.around and not decided.moved:
+        clusters = listed([str(cluster) for cluster in chosen.around])
+        what = f"cluster {clusters}" if len(chosen.around) == 1 else f"clusters {clusters}"
+        number = sum(chosen.around.values())
+        others = count(number, "other face of {what} is", "other faces of {what} are").format(what=what)
+        text += f" The {others} believed to show {person}, too."
+    return text
 
 
 def _name_from(out: Output, file: str, index: Path | None, dry_run: bool) -> None:
