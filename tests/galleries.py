@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,7 @@ def make_source(
     clustered: bool = True,
     newer_faces: int = 0,
     given: str = "photos",
+    names: Mapping[int, str] | None = None,
 ) -> GallerySource:
     """Write the photos and make the input of a gallery; face ids start at 1."""
     rows: list[tuple[int, FacePlan]] = []
@@ -102,6 +103,7 @@ def make_source(
         path_of=lambda record: os.path.join(folder, record.relpath),  # noqa: PTH118
         clustered=clustered,
         newer_faces=newer_faces,
+        names=names or {},
     )
 
 

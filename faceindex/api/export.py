@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from faceindex.api.reader import Reader
 from faceindex.errors import UsageError
+from faceindex.export.destination import is_archive
 from faceindex.export.source import Exported, Progress, Source, ignore_progress
 
 if TYPE_CHECKING:
     from faceindex.export.destination import ProtectedPaths
     from faceindex.export.gallery import Gallery
+    from faceindex.export.target import Target
 
 __all__ = ["IndexExport"]
 
@@ -55,7 +58,7 @@ class IndexExport:
         Parameters
         ----------
         destination : path-like
-            A folder; created if missing.
+            A folder, created if missing; or a file ending in ``.zip``, replaced as a whole.
         margin : float
             Margin on each side of the box, as a share of its width and height, 0..10.
         aligned : bool
@@ -71,11 +74,13 @@ class IndexExport:
             Unreadable photos are in `failed`.
         """
         from faceindex.export.crops import export_crops
-        from faceindex.export.folder import Folder
 
-        style = self._reader.crop_style(margin, aligned)
-        with Folder(destination, "crops", self._protected(), dry_run=dry_run) as folder:
-            return export_crops(self._source(), folder, style, on_progress=on_progress)
+        style, source = self._reader.crop_style(margin, aligned), self._source()
+
+        def run(target: Target) -> Exported:
+            return export_crops(source, target, style, on_progress=on_progress)
+
+        return self._export(destination, "crops", run, dry_run=dry_run)
 
     def clusters(
         self,
@@ -86,47 +91,77 @@ class IndexExport:
         link: Literal["copy", "hardlink", "symlink"] = "copy",
         min_size: int = 1,
         unclustered: bool = False,
+        clusters: Collection[int] = (),
+        people: Collection[str] = (),
+        hidden: bool = False,
         margin: float = 0.5,
         aligned: bool = False,
         dry_run: bool = False,
         on_progress: Progress = ignore_progress,
     ) -> Exported:
-        """Write the faces by cluster, named ``<cluster>_<photo stem>_<n><suffix>``.
+        """Write the faces by person, named ``<person>_<photo stem>_<n><suffix>``.
+
+        A cluster without a person has its number in the place of the name.
 
         Parameters
         ----------
         destination : path-like
-            A folder; created if missing.
+            As in `crops`.
         photos : bool
-            Write whole photos instead of faces, once for each cluster that has faces on the photo.
+            Write whole photos instead of faces, once for each person and cluster on the photo, under their
+            own names.
         folders : bool
-            Use a folder for each cluster instead of a number in front of the name.
+            Use a folder for each person, and a folder ``cluster-<cluster>`` for each other cluster, instead
+            of the start of the name.
         link : {"copy", "hardlink", "symlink"}
-            How photos are placed; faces can only be ``"copy"``.
+            How photos are placed; faces, and photos in a ``.zip``, can only be ``"copy"``.
         min_size : int
-            Skip clusters with fewer faces.
+            Skip people and clusters with fewer faces.
         unclustered : bool
             Also write faces in no cluster, as cluster ``unclustered``.
+        clusters : collection of int
+            Only these clusters, and those of `people`. Empty, as `people`, for all.
+        people : collection of str
+            Only these people. Case, Unicode's form and additional spaces are ignored.
+        hidden : bool
+            Also write hidden people that are not in `people`.
         margin, aligned, dry_run, on_progress
             As in `crops`.
 
         Returns
         -------
         Exported
+            `groups` lists the people and clusters with their folders.
 
         Raises
         ------
         NotClustered
             If `FaceIndex.cluster` has not run.
+        UsageError
+            If a chosen cluster or person does not exist. For a person, the message lists the nearest names.
         """
         from faceindex.export.clusters import ClusterLayout, export_clusters
-        from faceindex.export.folder import Folder
+        from faceindex.export.people import Choice
 
-        layout = ClusterLayout(photos, folders, link, min_size, unclustered)
+        layout = ClusterLayout(photos, folders, link, min_size, unclustered, Choice(clusters, people, hidden))
+        if link != "copy" and is_archive(destination):
+            raise UsageError(
+                f"`link` is '{link}', but an archive cannot contain links.",
+                "Leave out `link`, or choose a folder.",
+            )
         style = self._reader.crop_style(margin, aligned)
         self._reader.clustering()
-        with Folder(destination, "clusters", self._protected(), dry_run=dry_run) as folder:
-            return export_clusters(self._source(), folder, layout, style, on_progress=on_progress)
+        source, hidden_clusters = self._source(), self._reader.hidden_clusters()
+        layout.choice.of(
+            source.table.cluster, source.person_names, hidden_clusters
+        )  # an error creates no folder
+
+        def run(target: Target) -> Exported:
+            return export_clusters(
+                source, target, layout, style, hidden=hidden_clusters, on_progress=on_progress
+            )
+
+        return self._export(destination, "clusters", run, dry_run=dry_run)
 
     def boxes(
         self,
@@ -232,10 +267,11 @@ class IndexExport:
         destination: Destination,
         *,
         copy: bool = False,
+        hidden: bool = False,
         dry_run: bool = False,
         on_progress: Progress = ignore_progress,
     ) -> Gallery:
-        """Write a page that shows the clusters; see `faceindex.export.gallery.write_gallery`.
+        """Write a page that shows the people and the clusters; see `faceindex.export.gallery.write_gallery`.
 
         Parameters
         ----------
@@ -243,16 +279,25 @@ class IndexExport:
             A folder; created if missing, updated if it holds a gallery.
         copy : bool
             Copy the photos into it instead of linking to them.
+        hidden : bool
+            Also show hidden people.
         dry_run : bool
             Only count.
         on_progress : callable
             Called with the number of finished faces, previews and copies, and of all of them.
         """
-        from faceindex.export.gallery import GallerySource, write_gallery
+        import numpy as np
 
+        from faceindex.export.gallery import GallerySource, write_gallery
+        from faceindex.export.people import select_faces
+
+        if is_archive(destination):
+            raise UsageError("A gallery cannot be written into a .zip file.", "Choose a folder.")
         store = self._reader.store
         with store.snapshot():
             table, names = self._reader.faces_and_photos()
+            if not hidden and (left_out := self._reader.hidden_clusters()):
+                table = select_faces(table, np.flatnonzero(~np.isin(table.cluster, list(left_out))))
             source = GallerySource(
                 table=table,
                 photos=names.records,
@@ -260,10 +305,23 @@ class IndexExport:
                 path_of=names.path,
                 clustered=store.active_clustering() is not None,
                 newer_faces=store.count_newer_faces(),
+                names=self._reader.person_names(),
             )
         return write_gallery(
             source, destination, self._protected(), copy=copy, dry_run=dry_run, on_progress=on_progress
         )
+
+    def _export(
+        self, destination: Destination, kind: str, run: Callable[[Target], Exported], *, dry_run: bool
+    ) -> Exported:
+        """Export into a folder or a zip file."""
+        from faceindex.export.archive import export_archive
+        from faceindex.export.folder import Folder
+
+        if is_archive(destination):
+            return export_archive(destination, kind, self._protected(), run, dry_run=dry_run)
+        with Folder(destination, kind, self._protected(), dry_run=dry_run) as folder:
+            return run(folder)
 
     def _protected(self) -> ProtectedPaths:
         from faceindex.export.destination import ProtectedPaths
@@ -277,7 +335,7 @@ class IndexExport:
         table, names = self._reader.faces_and_photos()
         photos = {photo: names.photo(names.by_id[photo]) for photo in sorted(set(table.photo.tolist()))}
         originals = Originals((names.path(record), record.content_hash) for record in names.records)
-        return Source(table, photos, originals)
+        return Source(table, photos, originals, self._reader.person_names())
 
 
 def _suffix(destination: Destination | BinaryIO) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
+    from faceindex.api.finding import IndexFinding
     from faceindex.api.index_clustering import IndexClustering
     from faceindex.api.migration import IndexMigration
     from faceindex.api.people import IndexPeople
@@ -274,6 +275,13 @@ class FaceIndex:
         from faceindex.api.people import IndexPeople
 
         return IndexPeople(self._reader)
+
+    @property
+    def find(self) -> IndexFinding:
+        """Find the photos that show some people, as ``index.find("Anna & Ben")``."""
+        from faceindex.api.finding import IndexFinding
+
+        return IndexFinding(self._reader)
 
     @property
     def migrate(self) -> IndexMigration:

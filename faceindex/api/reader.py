@@ -71,6 +71,14 @@ class Reader:
 
         return pinned_embedder(self.store.pins, self.store.directory)
 
+    def person_names(self) -> dict[int, str]:
+        """Return the names of people, by their clusters; clusters with one name show one person."""
+        return self.people().cluster_names()
+
+    def hidden_clusters(self) -> set[int]:
+        """Return the clusters of hidden people."""
+        return self.people().hidden_clusters()
+
     def crop_style(self, margin: float, aligned: bool) -> CropStyle:
         """Return how faces are cut, or aligned as the pinned models do it.
 

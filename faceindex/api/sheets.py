@@ -98,7 +98,8 @@ class ContactSheets:
         """Draw an identified photo, (h, w, 3) uint8.
 
         The photo comes first, with its faces numbered. Below it, each face has a row: the face with its
-        answer, and the most similar faces of the index with their similarities, clusters and photos.
+        answer, and the most similar faces of the index with their similarities, people (or clusters) and
+        photos.
 
         Parameters
         ----------
@@ -128,15 +129,21 @@ class ContactSheets:
         drawn = draw_boxes(photo, boxes * (photo.shape[1] / decoded.width), numbers)
         turns = [face.turn for face in result.faces]
         squares = cut_squares(decoded, boxes, SIDE, margin=MARGIN, turns=turns)
-        columns, cells = self._cells(result.faces, squares)
+        columns, cells = self._cells(result.faces, squares, self._reader.person_names())
         tiles = label_tiles(np.stack([cell.tile for cell in cells]), [cell.first for cell in cells])
         return stack([drawn, labelled_tiles(tiles, columns, [cell.second for cell in cells])])
 
-    def _cells(self, faces: Sequence[IdentifiedFace], tiles: U8) -> tuple[int, list[_Cell]]:
+    def _cells(
+        self, faces: Sequence[IdentifiedFace], tiles: U8, names: Mapping[int, str]
+    ) -> tuple[int, list[_Cell]]:
         """Arrange query faces and the faces similar to them in rows; return the number of columns, too."""
         most = max(len(face.neighbours) for face in faces)
         if not most:
-            return _COLUMNS, list(map(_query_cell, range(1, len(faces) + 1), faces, tiles))
+            cells = [
+                _query_cell(i, face, tile, names)
+                for i, (face, tile) in enumerate(zip(faces, tiles, strict=True), 1)
+            ]
+            return _COLUMNS, cells
         similar = sorted({near.face.face for face in faces for near in face.neighbours})
         renderer, positions = self._find(similar)
         similar_tiles, _ = renderer.tiles(positions)
@@ -145,9 +152,11 @@ class ContactSheets:
         blank = _Cell(np.full_like(tiles[0], 255), "", "")
         cells = []
         for number, (face, tile) in enumerate(zip(faces, tiles, strict=True), 1):
-            first = _query_cell(number, face, tile)
+            first = _query_cell(number, face, tile, names)
             for start in range(0, len(face.neighbours) or 1, across):
-                row = [_neighbour_cell(near, tile_of) for near in face.neighbours[start : start + across]]
+                row = [
+                    _neighbour_cell(near, tile_of, names) for near in face.neighbours[start : start + across]
+                ]
                 cells += [first, *row, *[blank] * (across - len(row))]
                 first = blank
         return 1 + across, cells
@@ -176,18 +185,24 @@ def _decode(photo: PhotoInput, name: str) -> images.DecodedImage:
     return from_pixels(photo, name)
 
 
-def _query_cell(number: int, face: IdentifiedFace, tile: U8) -> _Cell:
+def _query_cell(number: int, face: IdentifiedFace, tile: U8, names: Mapping[int, str]) -> _Cell:
     if face.cluster is not None:
-        return _Cell(tile, f"{number}: cluster {face.cluster}", f"similarity {face.similarity:.3f}")
+        return _Cell(tile, f"{number}: {_who(face.cluster, names)}", f"similarity {face.similarity:.3f}")
     nearest = face.nearest_cluster
-    detail = "" if nearest is None else f"nearest {nearest}: {face.similarity:.3f}"
-    word = f"perhaps cluster {nearest}" if face.confidence == "doubtful" else "unknown"
+    if nearest is None:
+        return _Cell(tile, f"{number}: unknown", "")
+    detail = f"nearest {names.get(nearest) or nearest}: {face.similarity:.3f}"
+    word = f"perhaps {_who(nearest, names)}" if face.confidence == "doubtful" else "unknown"
     return _Cell(tile, f"{number}: {word}", detail)
 
 
-def _neighbour_cell(near: Neighbour, tile_of: Mapping[int, U8]) -> _Cell:
-    cluster = "no cluster" if near.face.cluster is None else f"cluster {near.face.cluster}"
-    return _Cell(tile_of[near.face.face], f"{near.similarity:.3f} {cluster}", _file_name(near.face.photo))
+def _neighbour_cell(near: Neighbour, tile_of: Mapping[int, U8], names: Mapping[int, str]) -> _Cell:
+    who = "no cluster" if near.face.cluster is None else _who(near.face.cluster, names)
+    return _Cell(tile_of[near.face.face], f"{near.similarity:.3f} {who}", _file_name(near.face.photo))
+
+
+def _who(cluster: int, names: Mapping[int, str]) -> str:
+    return names.get(cluster) or f"cluster {cluster}"
 
 
 def _file_name(path: str) -> str:

@@ -14,6 +14,7 @@ from faceindex.cli import (
     clusters,
     export,
     faces,
+    find,
     gallery,
     identify,
     index,
@@ -142,6 +143,7 @@ app.command("clusters", cls=clusters.ClustersCommand)(clusters.clusters)
 app.add_typer(people.app, name="people")
 app.add_typer(export.app, name="export")
 app.command("identify")(_with_options(identify.identify))
+app.command("find")(find.find)
 app.command("status")(status.status)
 app.command("eval")(evaluate)
 app.command("faces")(faces.faces)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, cast
 
 import typer
 
 from faceindex.cli.commands import App
-from faceindex.cli.completion import complete_from
+from faceindex.cli.completion import complete_clusters, complete_from, complete_people
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import (
     AbsoluteFlag,
@@ -18,6 +19,7 @@ from faceindex.cli.options import (
     JsonFlag,
     QuietFlag,
     VerboseFlag,
+    WithHiddenFlag,
     expand_home,
 )
 from faceindex.cli.progress import Bar, resumable
@@ -26,7 +28,8 @@ from faceindex.cli.unreadable import report_unreadable
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
-    from faceindex.export.source import Exported
+    from faceindex.documents import Json
+    from faceindex.export.source import Exported, ExportedGroup
     from faceindex.store import Root
 
 __all__ = ["app"]
@@ -36,7 +39,10 @@ _SCHEMA = "faceindex/export/1"
 app = App()
 
 FolderArgument = Annotated[
-    str, typer.Argument(metavar="DEST", callback=expand_home, help="A folder; created if missing.")
+    str,
+    typer.Argument(
+        metavar="DEST", callback=expand_home, help="A folder, created if missing; or a file ending in .zip."
+    ),
 ]
 FileArgument = Annotated[
     str, typer.Argument(metavar="DEST", callback=expand_home, help="A file, or - for standard output.")
@@ -92,7 +98,7 @@ def crops(
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index) as found:
-            with Bar(out, "Cutting faces") as bar, resumable(out):
+            with Bar(out, "Cutting faces") as bar, _resumable(out, destination):
                 done = found.export.crops(
                     destination, margin=margin, aligned=aligned, dry_run=dry_run, on_progress=bar.update
                 )
@@ -110,7 +116,7 @@ def clusters(
         ),
     ] = False,
     folders: Annotated[
-        bool, typer.Option("--folders", help="Make a folder for each cluster: CLUSTER/PHOTO_N.SUFFIX.")
+        bool, typer.Option("--folders", help="Make a folder for each person: PERSON/PHOTO_N.SUFFIX.")
     ] = False,
     link: Annotated[
         str,
@@ -121,10 +127,27 @@ def clusters(
             "another name.",
         ),
     ] = "copy",
-    min_size: Annotated[int, typer.Option(metavar="N", help="Only clusters with at least N faces.")] = 1,
+    min_size: Annotated[
+        int, typer.Option(metavar="N", help="Only people and clusters with at least N faces.")
+    ] = 1,
     unclustered: Annotated[
         bool, typer.Option("--unclustered", help="Also faces in no cluster, as cluster 'unclustered'.")
     ] = False,
+    cluster: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N", autocompletion=complete_clusters, help="Only cluster N, and others chosen so."
+        ),
+    ] = None,
+    person: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete_people,
+            help="Only the person of this name, and others chosen so.",
+        ),
+    ] = None,
+    with_hidden: WithHiddenFlag = False,
     margin: MarginOption = 0.5,
     aligned: AlignedFlag = False,
     dry_run: DryRunFlag = False,
@@ -134,10 +157,12 @@ def clusters(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Write the faces by cluster, named CLUSTER_PHOTO_N.SUFFIX.
+    """Write the faces by person, named PERSON_PHOTO_N.SUFFIX.
 
-    N is the number of the face on its photo, as in `export crops`. With --photos, a photo with faces of
-    several clusters is written once for each.
+    A cluster without a person has its number in place of the name; with --folders, the folder cluster-NUMBER.
+    N is the number of the face on its photo, as in `export crops`. Whole photos keep their names, and a photo
+    of several people is written once for each. --cluster and --person choose what DEST contains: what an
+    earlier run wrote for others is removed from it.
 
     Example: faceindex export clusters ~/people --photos --folders
     """
@@ -146,7 +171,7 @@ def clusters(
 
         text = "Writing photos" if photos else "Cutting faces"
         with FaceIndex.open(index) as found:
-            with Bar(out, text) as bar, resumable(out):
+            with Bar(out, text) as bar, _resumable(out, destination):
                 done = found.export.clusters(
                     destination,
                     photos=photos,
@@ -154,6 +179,9 @@ def clusters(
                     link=cast(Literal["copy"], link),  # the library checks it
                     min_size=min_size,
                     unclustered=unclustered,
+                    clusters=cluster or (),
+                    people=person or (),
+                    hidden=with_hidden,
                     margin=margin,
                     aligned=aligned,
                     dry_run=dry_run,
@@ -255,6 +283,12 @@ def _unchanged(destination: str) -> str:
     return "" if destination == "-" else "The file has not changed; run the same command again."
 
 
+def _resumable(out: Output, destination: str) -> AbstractContextManager[None]:
+    from faceindex.export.destination import is_archive
+
+    return resumable(out, _unchanged(destination)) if is_archive(destination) else resumable(out)
+
+
 def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = ()) -> None:
     files = done.files
     if done.failed or files.kept or not done.faces:
@@ -276,6 +310,7 @@ def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = ()) 
                 {"photo": error.path, "reason": error.reason.value, "detail": error.detail}
                 for error in done.failed
             ],
+            **({"groups": [_group(group) for group in done.groups]} if what == "clusters" else {}),
         )
         return
     if not done.faces:
@@ -294,3 +329,13 @@ def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = ()) 
         out.detail(summary)
     elif not out.quiet:
         out.paragraph(summary, hang=2)
+
+
+def _group(group: ExportedGroup) -> dict[str, Json]:
+    return {
+        "folder": group.folder,
+        "person": group.person,
+        "clusters": list(group.clusters),
+        "faces": group.faces,
+        "photos": group.photos,
+    }

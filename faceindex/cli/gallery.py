@@ -9,7 +9,15 @@ import typer
 
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.newer import newer_faces
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
+from faceindex.cli.options import (
+    DebugFlag,
+    IndexOption,
+    JsonFlag,
+    QuietFlag,
+    VerboseFlag,
+    WithHiddenFlag,
+    expand_home,
+)
 from faceindex.cli.pictures import open_in_viewer
 from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.render import Output, count, size
@@ -37,6 +45,7 @@ def gallery(
             "links to the photos. Copies keep their metadata, such as the place.",
         ),
     ] = False,
+    with_hidden: WithHiddenFlag = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be written.")] = False,
     viewer: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     index: IndexOption = None,
@@ -45,11 +54,12 @@ def gallery(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Write a page that shows the clusters.
+    """Write a page that shows the people and the clusters.
 
-    Open DEST/index.html in a browser; it needs no server and no network. Run the command again after changes:
-    it writes only what changed, and leaves foreign files alone. Exit code 1 if some photos could not be read
-    (their faces are grey), or if there are no faces.
+    A person with several clusters is shown once, by name. Open DEST/index.html in a browser; it needs no
+    server and no network. Run the command again after changes: it writes only what changed, and leaves
+    foreign files alone. Exit code 1 if some photos could not be read (their faces are grey), or if there are
+    no faces.
 
     Example: faceindex gallery ~/people --open
     """
@@ -60,7 +70,9 @@ def gallery(
 
         with FaceIndex.open(index) as found:
             with Bar(out, "Drawing faces") as bar, resumable(out):
-                result = found.export.gallery(destination, copy=copy, dry_run=dry_run, on_progress=bar.update)
+                result = found.export.gallery(
+                    destination, copy=copy, hidden=with_hidden, dry_run=dry_run, on_progress=bar.update
+                )
             _report(out, result, found.roots())
         if viewer:
             open_in_viewer(result.page)
@@ -75,6 +87,7 @@ def _report(out: Output, result: Gallery, roots: Sequence[Root]) -> None:
         out.document(
             _SCHEMA,
             page=str(result.page),
+            people=result.people,
             clusters=result.clusters,
             faces=result.faces,
             unclustered=result.unclustered,
@@ -95,9 +108,10 @@ def _report(out: Output, result: Gallery, roots: Sequence[Root]) -> None:
         return
     if out.quiet:
         return
+    named = f"{result.people:,} named {'person' if result.people == 1 else 'people'}, "
     what = (
-        f"{count(result.clusters, 'cluster')}, {count(result.faces, 'face')} "
-        f"({result.unclustered:,} in none) on {count(result.photos, 'photo')}"
+        f"{named if result.people else ''}{count(result.clusters, 'cluster')}, "
+        f"{count(result.faces, 'face')} ({result.unclustered:,} in none) on {count(result.photos, 'photo')}"
     )
     out.answer(out.styled(what, "bold"))
     would = "would be " if files.dry_run else ""

@@ -43,6 +43,7 @@ __all__ = [
     "StrictFlag",
     "UpsampleOption",
     "VerboseFlag",
+    "WithHiddenFlag",
     "expand_home",
 ]
 
@@ -114,6 +115,11 @@ VerboseFlag: TypeAlias = Annotated[
 DebugFlag: TypeAlias = Annotated[
     bool,
     typer.Option("--debug", help="Show the traceback of an error."),
+]
+
+WithHiddenFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option("--with-hidden", help="Also the people that you have hidden."),
 ]
 
 AbsoluteFlag: TypeAlias = Annotated[

@@ -12,9 +12,11 @@ import typer
 from faceindex.cli.commands import App, Group
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import CsvFlag, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.people_apply import apply
 from faceindex.cli.people_confirm import confirm
 from faceindex.cli.people_dates import born, died
 from faceindex.cli.people_different import different
+from faceindex.cli.people_export import export
 from faceindex.cli.people_hide import hide, unhide
 from faceindex.cli.people_ignore import ignore
 from faceindex.cli.people_log import log
@@ -191,3 +193,5 @@ app.command("died")(died)
 app.command("note")(note)
 app.command("log")(log)
 app.command("undo")(undo)
+app.command("export")(export)
+app.command("apply")(apply)

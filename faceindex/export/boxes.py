@@ -24,13 +24,13 @@ BOXES_HEADER = ("image_path", "y_min", "x_max", "y_max", "x_min")
 _LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 _FULL_HEADER = (
     *("face", "image_path", "x_min", "y_min", "x_max", "y_max", "score", "sharpness", "norm"),
-    *("cluster", "similarity_to_cluster"),
+    *("cluster", "person", "similarity_to_cluster"),
     *(f"{point}_{axis}" for point in _LANDMARKS for axis in "xy"),
     *("quality", "turn"),
 )
 _SCHEMA = "faceindex/boxes/1"
 _BLOCK = 1 << 12  # faces formatted together
-_VERSION = 2
+_VERSION = 3
 
 
 def boxes_source(source: Source, format: BoxFormat, *, absolute: bool = False) -> str:
@@ -50,6 +50,7 @@ def boxes_source(source: Source, format: BoxFormat, *, absolute: bool = False) -
             table.similarity,
             table.quality,
             table.turns,
+            "\0".join(source.people()),
         ]
     return fingerprint(*parts)
 
@@ -60,7 +61,7 @@ def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: 
     - ``csv``: exactly the columns `BOXES_HEADER`. Boxes are rounded to whole pixels and clipped to the
       photo, so that they can be used as slices.
     - ``csv-full``: face, photo, the detected box (which may exceed the photo), score, sharpness, norm,
-      cluster, similarity, landmarks, quality and turn. Missing values are empty.
+      cluster, name of the person, similarity, landmarks, quality and turn. Missing values are empty.
     - ``json``: the same values as a document with a ``schema`` and ``faces``, one per line. Missing values
       are null.
 
@@ -105,7 +106,7 @@ def _pixel_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]
 
 
 def _full_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]:
-    table = source.table
+    table, people = source.table, source.people()
     for start in range(0, len(table), _BLOCK):
         part = slice(start, start + _BLOCK)
         clusters = ("" if cluster < 0 else cluster for cluster in table.cluster[part].tolist())
@@ -115,10 +116,12 @@ def _full_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]
         ]
         points = as_text(table.landmarks[part].reshape(-1, 10))
         more = as_text(table.quality[part, None]), table.turns[part].tolist()
-        columns = zip(table.face[part].tolist(), names[part], *numbers, clusters, points, *more, strict=True)
-        for face, name, box, score, sharpness, norm, similarity, cluster, landmarks, quality, turn in columns:
+        about = table.face[part].tolist(), names[part], clusters, people[part]
+        columns = zip(*about, *numbers, points, *more, strict=True)
+        for face, name, cluster, person, box, score, sharpness, norm, similarity, *rest in columns:
+            landmarks, quality, turn = rest
             yield (
-                *(face, name, *box, *score, *sharpness, *norm, cluster, *similarity),
+                *(face, name, *box, *score, *sharpness, *norm, cluster, person, *similarity),
                 *(*landmarks, *quality, turn),
             )
 
@@ -131,18 +134,20 @@ def _check(format: str) -> None:
 def _write_json(source: Source, text: io.TextIOWrapper, names: list[str]) -> None:
     text.write(f'{{"schema": {json.dumps(_SCHEMA)}, "faces": [')
     for number, row in enumerate(_full_rows(source, names)):
-        face, name, *rest = row
-        values = [float(str(value)) if value != "" else None for value in rest]
-        landmarks = [values[i : i + 2] for i in range(9, 19, 2)]
+        face, name, *measures = row[:9]
+        cluster, person, *rest = row[9:]
+        values = [float(str(value)) if value != "" else None for value in (*measures, *rest)]
+        landmarks = [values[i : i + 2] for i in range(8, 18, 2)]
         document = {
             "face": face,
             "image_path": name,
             **dict(zip(_FULL_HEADER[2:9], values, strict=False)),
-            "cluster": None if rest[7] == "" else rest[7],
-            "similarity_to_cluster": values[8],
+            "cluster": None if cluster == "" else cluster,
+            "person": person or None,
+            "similarity_to_cluster": values[7],
             "landmarks": None if landmarks[0][0] is None else dict(zip(_LANDMARKS, landmarks, strict=True)),
-            "quality": values[19],
-            "turn": rest[20],
+            "quality": values[18],
+            "turn": row[-1],
         }
         text.write((",\n" if number else "\n") + json.dumps(document, allow_nan=False))
     text.write("\n]}\n")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.export.crops import CropStyle, photo_stems, write_crops
-from faceindex.export.folder import Folder, Link
+from faceindex.export.folder import Link
+from faceindex.export.names import UniqueNames, safe_name, split_suffix
 from faceindex.export.originals import Originals
+from faceindex.export.people import Choice, folder_names, merge_people
 from faceindex.export.source import (
     Exported,
+    ExportedGroup,
     Progress,
     Source,
     fingerprint,
@@ -20,12 +25,17 @@ from faceindex.export.source import (
     numbers_on_photo,
     read_unchanged,
 )
+from faceindex.export.target import Target
 from faceindex.store.photos import Photo
+from faceindex.types import I64
 
 __all__ = ["UNCLUSTERED", "ClusterLayout", "export_clusters"]
 
 UNCLUSTERED = "unclustered"
 """Replaces the cluster in the names of faces that are in no cluster."""
+
+# In one folder, names have a person, a photo, a number and a suffix: 255 bytes at most.
+_LONGEST_PERSON, _LONGEST_NAME = 40, 230
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +45,20 @@ class ClusterLayout:
     Attributes
     ----------
     photos : bool
-        Whole photos instead of faces, once for each cluster that has faces on the photo.
+        Whole photos instead of faces, once for each person or cluster that has faces on the photo. They keep
+        their names, without ``_<n>``.
     folders : bool
-        A folder for each cluster, ``<cluster>/<photo stem>_<n><suffix>``, instead of
-        ``<cluster>_<photo stem>_<n><suffix>``.
+        A folder for each person, ``<person>/<photo stem>_<n><suffix>``, and for each cluster without a
+        person, ``cluster-<cluster>/<photo stem>_<n><suffix>``. Otherwise names are
+        ``<person>_<photo stem>_<n><suffix>`` and ``<cluster>_<photo stem>_<n><suffix>``.
     link : {"copy", "hardlink", "symlink"}
         How photos are placed.
     min_size : int
-        Skip clusters with fewer faces.
+        Skip people and clusters with fewer faces.
     unclustered : bool
         Whether faces in no cluster are exported, too.
+    choice : Choice
+        Which clusters are exported.
     """
 
     photos: bool = False
@@ -52,6 +66,7 @@ class ClusterLayout:
     link: Link = "copy"
     min_size: int = 1
     unclustered: bool = False
+    choice: Choice = field(default_factory=Choice)
 
     def __post_init__(self) -> None:
         if self.link not in ("copy", "hardlink", "symlink"):
@@ -67,26 +82,29 @@ class ClusterLayout:
 
 def export_clusters(
     source: Source,
-    folder: Folder,
+    folder: Target,
     layout: ClusterLayout,
     style: CropStyle,
     *,
+    hidden: Collection[int] = (),
     on_progress: Progress = ignore_progress,
 ) -> Exported:
-    """Write the faces of each cluster or, with ``layout.photos``, the whole photos.
+    """Write the faces of each person and cluster or, with ``layout.photos``, the whole photos.
 
     The ``<n>`` in file names is the number of the face on its photo, as in
-    `faceindex.export.crops.export_crops`. For a whole photo it is the lowest number of its faces in the
-    cluster.
+    `faceindex.export.crops.export_crops`. The names do not depend on which clusters are exported. Of whole
+    photos of one person with the same name, the one that was indexed first gets the plain name.
 
     Parameters
     ----------
     source : Source
-    folder : Folder
-        Open; `Folder.finish` is called.
+    folder : Target
+        Open; `Target.finish` is called.
     layout : ClusterLayout
     style : CropStyle
         For faces.
+    hidden : collection of int
+        Clusters of hidden people, left out as ``layout.choice`` has it.
     on_progress : callable
         Called with the number of finished photos and of all photos.
 
@@ -96,41 +114,117 @@ def export_clusters(
 
     Raises
     ------
+    UsageError
+        If a chosen cluster or person does not exist.
     FaceIndexError
         If the folder cannot be written. `Exported.failed` lists photos that cannot be read.
     """
     folder.originals = source.originals
+    chosen, merged, clusters_of = _choose(source, layout, hidden)
     table = source.table
-    labels, inverse, sizes = np.unique(table.cluster, return_inverse=True, return_counts=True)
-    wanted = np.where(labels < 0, layout.unclustered, sizes >= layout.min_size)[inverse]
-    stems = photo_stems(source, writable=not layout.photos)
-    numbers = numbers_on_photo(table)
-    separator = "/" if layout.folders else "_"
-
-    names: dict[int, str] = {}
-    named: set[tuple[int, int]] = set()
-    chosen = np.flatnonzero(wanted)
-    for i in chosen.tolist():
-        photo, cluster = int(table.photo[i]), int(table.cluster[i])
-        if layout.photos and (photo, cluster) in named:
-            continue
-        named.add((photo, cluster))
-        stem, suffix = stems[photo]
-        names[i] = f"{UNCLUSTERED if cluster < 0 else cluster}{separator}{stem}_{numbers[i]}{suffix}"
+    labels = _labels(source.person_names, clusters_of, folders=layout.folders)
     if layout.photos:
+        names = _photo_names(source, merged, labels, folders=layout.folders)
+        names = {i: names[i] for i in chosen.tolist() if i in names}
         failed = _write_photos(source, folder, names, layout.link, on_progress)
     else:
+        names = _face_names(source, merged, labels, folders=layout.folders)
+        names = {i: names[i] for i in chosen.tolist()}
         failed = write_crops(source, folder, names, style, on_progress)
+    groups = []
+    ids, sizes = np.unique(merged[chosen], return_counts=True)
+    for group, size in sorted(zip(ids.tolist(), sizes.tolist(), strict=True), key=lambda found: -found[1]):
+        groups.append(
+            ExportedGroup(
+                folder=labels[group],
+                person=source.person_names.get(group),
+                clusters=tuple(clusters_of.get(group, ())),
+                faces=size,
+                photos=len(np.unique(table.photo[chosen][merged[chosen] == group])),
+            )
+        )
     photos = len(np.unique(table.photo[chosen]))
-    return Exported(folder.finish(), len(chosen), photos, tuple(failed))
+    return Exported(folder.finish(), len(chosen), photos, tuple(failed), tuple(groups))
+
+
+def _choose(
+    source: Source, layout: ClusterLayout, hidden: Collection[int]
+) -> tuple[I64, I64, dict[int, list[int]]]:
+    """Choose the faces of the export.
+
+    Returns
+    -------
+    chosen : (k,) int64
+        Positions in the table.
+    merged : (n,) int64
+        Person or cluster of each face of the table, as the lowest cluster of the person.
+    clusters : dict of int to list of int
+        The clusters of each of these.
+    """
+    labels = source.table.cluster
+    exported = layout.choice.of(labels, source.person_names, hidden)
+    wanted = np.isin(labels, list(exported))
+    merged, clusters = merge_people(labels, source.person_names)
+    ids, sizes = np.unique(merged[wanted], return_counts=True)
+    wanted &= np.isin(merged, ids[sizes >= layout.min_size])
+    if layout.unclustered:
+        wanted |= labels < 0
+    return np.flatnonzero(wanted), merged, clusters
+
+
+def _labels(names: Mapping[int, str], clusters: Mapping[int, list[int]], *, folders: bool) -> dict[int, str]:
+    """Return the folder, or the start of the file names, of each person and cluster."""
+    people = folder_names(names.values()) if folders else folder_names(names.values(), _LONGEST_PERSON)
+    plain = "cluster-{}" if folders else "{}"
+    labels = {group: people[names[group]] if names.get(group) else plain.format(group) for group in clusters}
+    return labels | {-1: UNCLUSTERED}
+
+
+def _photo_names(source: Source, merged: I64, labels: Mapping[int, str], *, folders: bool) -> dict[int, str]:
+    """Name the photos of each person and cluster, by the position of the first face of each on it."""
+    taken: dict[str, UniqueNames] = {}
+    named: set[tuple[int, int]] = set()
+    names = {}
+    for i, (photo_id, group) in enumerate(zip(source.table.photo.tolist(), merged.tolist(), strict=True)):
+        if (photo_id, group) in named:
+            continue
+        named.add((photo_id, group))
+        photo, label = source.photos[photo_id], labels[group]
+        stem, suffix = split_suffix(os.path.basename(photo.name))  # noqa: PTH119 - "..jpg"
+        if folders:
+            names[i] = (
+                f"{label}/{taken.setdefault(label, UniqueNames()).add(stem, suffix, photo.name)}{suffix}"
+            )
+        else:
+            unique = taken.setdefault("", UniqueNames(_LONGEST_NAME))
+            names[i] = unique.add(f"{label}_{safe_name(stem)}", suffix, f"{label}/{photo.name}") + suffix
+    return names
+
+
+def _face_names(source: Source, merged: I64, labels: Mapping[int, str], *, folders: bool) -> dict[int, str]:
+    """Name the faces, by position in the table."""
+    stems = photo_stems(source, writable=True)
+    numbers = numbers_on_photo(source.table).tolist()
+    unique = UniqueNames(_LONGEST_NAME)
+    names = {}
+    for i, (photo, group) in enumerate(zip(source.table.photo.tolist(), merged.tolist(), strict=True)):
+        (stem, suffix), label = stems[photo], labels[group]
+        if folders:
+            names[i] = f"{label}/{stem}_{numbers[i]}{suffix}"
+        else:
+            # The label and the stem may contain underscores: two pairs of them can give the same text.
+            key = f"{label}/{source.photos[photo].name}/{numbers[i]}"
+            names[i] = unique.add(f"{label}_{stem}_{numbers[i]}", suffix, key) + suffix
+    return names
 
 
 def _write_photos(
-    source: Source, folder: Folder, names: dict[int, str], link: Link, on_progress: Progress
+    source: Source, folder: Target, names: dict[int, str], link: Link, on_progress: Progress
 ) -> list[ImageError]:
     folder.total = len(names)
     failed: dict[str, ImageError] = {}
-    for done, (i, name) in enumerate(names.items(), 1):
+    # In the order of names, so that an archive lists the photos of a person together.
+    for done, (i, name) in enumerate(sorted(names.items(), key=lambda item: item[1]), 1):
         photo = source.photos[int(source.table.photo[i])]
         # A symbolic link stays valid if the photo changes; a copy or hard link has one content.
         content = None if link == "symlink" else photo.content_hash
@@ -143,7 +237,7 @@ def _write_photos(
     return list(failed.values())
 
 
-def _write_photo(folder: Folder, name: str, photo: Photo, link: Link) -> None:
+def _write_photo(folder: Target, name: str, photo: Photo, link: Link) -> None:
     try:
         mtime_ns = Path(photo.path).stat().st_mtime_ns
     except OSError as error:

@@ -14,7 +14,6 @@ import numpy as np
 from faceindex import images
 from faceindex.align import cut_chips
 from faceindex.errors import ImageError, UsageError
-from faceindex.export.folder import Folder
 from faceindex.export.names import UniqueNames, split_suffix
 from faceindex.export.source import (
     Exported,
@@ -25,6 +24,7 @@ from faceindex.export.source import (
     numbers_on_photo,
     read_unchanged,
 )
+from faceindex.export.target import Target
 from faceindex.images.encode import encode, writable_suffix
 from faceindex.models import Alignment, BoxShape
 from faceindex.store.photos import Photo
@@ -76,7 +76,7 @@ class CropStyle:
 
 
 def export_crops(
-    source: Source, folder: Folder, style: CropStyle, *, on_progress: Progress = ignore_progress
+    source: Source, folder: Target, style: CropStyle, *, on_progress: Progress = ignore_progress
 ) -> Exported:
     """Write every face as an image named ``<photo stem>_<n><suffix>``.
 
@@ -87,8 +87,8 @@ def export_crops(
     Parameters
     ----------
     source : Source
-    folder : Folder
-        Open; `Folder.finish` is called.
+    folder : Target
+        Open; `Target.finish` is called.
     style : CropStyle
     on_progress : callable
         Called with the number of finished photos and of all photos.
@@ -135,15 +135,15 @@ def photo_stems(source: Source, *, writable: bool) -> dict[int, tuple[str, str]]
 
 
 def write_crops(
-    source: Source, folder: Folder, names: Mapping[int, str], style: CropStyle, on_progress: Progress
+    source: Source, folder: Target, names: Mapping[int, str], style: CropStyle, on_progress: Progress
 ) -> list[ImageError]:
     """Write the faces that are missing or have changed.
 
     Parameters
     ----------
     source : Source
-    folder : Folder
-        Open; `Folder.finish` is not called.
+    folder : Target
+        Open; `Target.finish` is not called.
     names : mapping of int to str
         File names of the exported faces, by their position in the table.
     style : CropStyle
@@ -173,7 +173,7 @@ def write_crops(
 
 def _changed(
     source: Source,
-    folder: Folder,
+    folder: Target,
     names: Mapping[int, str],
     by_photo: Mapping[int, list[int]],
     cutter: _Cutter,

@@ -17,6 +17,7 @@ __all__ = [
     "ProtectedPaths",
     "check_destination",
     "index_ids",
+    "is_archive",
     "refuse_links",
     "unreachable",
     "visible_files",
@@ -100,6 +101,12 @@ def index_ids(index: Path, root: Path) -> tuple[str, ...]:
     with contextlib.suppress(ValueError):  # on another drive
         paths.append(os.path.relpath(paths[0], root))
     return tuple(hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest() for path in paths)
+
+
+def is_archive(destination: str | os.PathLike[str]) -> bool:
+    """Return whether a destination is a zip file: its name ends in ``.zip``, and it is not a folder."""
+    path = Path(destination)
+    return path.suffix.lower() == ".zip" and not path.is_dir()
 
 
 def visible_files(root: Path) -> Iterator[str]:

@@ -27,7 +27,7 @@ VectorsOf: TypeAlias = Callable[[I64], F32]
 BLOCK = 1 << 14  # faces; 8 MB of vectors of 128 dimensions
 _BLOCK_AS_TEXT = 1 << 10
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # time of all members, so that the same vectors give the same file
-_VERSION = 2
+_VERSION = 3
 
 
 def embeddings_source(
@@ -38,7 +38,7 @@ def embeddings_source(
     # The vector of a row never changes.
     table, names = source.table, "\0".join(source.names(absolute=absolute))
     arrays = (table.face, table.row, table.norms, table.boxes, table.scores, table.cluster, table.similarity)
-    more = (table.quality, table.turns)
+    more = (table.quality, table.turns, "\0".join(source.people()))
     return fingerprint("embeddings", _VERSION, format, embedder, names, *arrays, *more)
 
 
@@ -58,10 +58,11 @@ def write_embeddings(
 
     - ``npz``: arrays ``vectors`` (n, d) float32, ``norms`` (n,) float32, ``face`` (n,) int64, ``photo`` (n,)
       unicode, ``box`` (n, 4) float32, ``score`` (n,) float32, ``cluster`` (n,) int64 (-1: none),
-      ``similarity`` (n,) float32 (NaN: none), ``quality`` (n,) float32, ``turn`` (n,) int64 and ``embedder``
-      () unicode. No pickle: ``numpy.load(file, allow_pickle=False)``.
-    - ``csv``: face, photo, cluster, norm, quality and v0 to v(d-1). Numbers are the shortest that give the
-      same float32.
+      ``person`` (n,) unicode (empty: unnamed), ``similarity`` (n,) float32 (NaN: none), ``quality`` (n,)
+      float32, ``turn`` (n,) int64 and ``embedder`` () unicode. No pickle:
+      ``numpy.load(file, allow_pickle=False)``.
+    - ``csv``: face, photo, cluster, person, norm, quality and v0 to v(d-1). Numbers are the shortest that
+      give the same float32.
     - ``parquet``: the columns of ``npz``, ``vector`` as fixed-size lists; needs pyarrow.
 
     Parameters
@@ -122,12 +123,13 @@ def _write_npz(
     embedder: str,
 ) -> None:
     table, n = source.table, len(source.table)
-    # NumPy ends a string at NUL, which no file name contains.
-    letters = np.dtype(("<U", max(map(len, names), default=1)))
+    # NumPy ends a string at NUL, which no name contains.
     with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
         _member(archive, "vectors", np.dtype("<f4"), (n, dimension), (block for _, block in blocks))
-        texts = (np.array(names[start : start + BLOCK], letters) for start in range(0, n, BLOCK))
-        _member(archive, "photo", letters, (n,), texts, compressed=True)
+        for name, texts in (("photo", names), ("person", source.people())):
+            letters = np.dtype(("<U", max(1, *map(len, texts)) if texts else 1))
+            parts = (np.array(texts[start : start + BLOCK], letters) for start in range(0, n, BLOCK))
+            _member(archive, name, letters, (n,), parts, compressed=True)
         for name, values in (
             ("norms", table.norms),
             ("face", table.face),
@@ -165,11 +167,13 @@ def _member(
 def _write_csv(
     source: Source, names: list[str], blocks: Iterator[tuple[slice, F32]], dimension: int, file: BinaryIO
 ) -> None:
-    table = source.table
+    table, people = source.table, source.people()
     text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
     try:
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("face", "photo", "cluster", "norm", "quality", *(f"v{i}" for i in range(dimension))))
+        writer.writerow(
+            ("face", "photo", "cluster", "person", "norm", "quality", *(f"v{i}" for i in range(dimension)))
+        )
         for part, block in blocks:
             clusters = ("" if cluster < 0 else cluster for cluster in table.cluster[part].tolist())
             norms_and_qualities = as_text(np.stack([table.norms[part], table.quality[part]], axis=1))
@@ -177,12 +181,13 @@ def _write_csv(
                 table.face[part].tolist(),
                 names[part],
                 clusters,
+                people[part],
                 norms_and_qualities,
                 as_text(block),
                 strict=True,
             )
-            for face, name, cluster, measures, vector in columns:
-                writer.writerow((face, name, cluster, *measures, *vector))
+            for face, name, cluster, person, measures, vector in columns:
+                writer.writerow((face, name, cluster, person, *measures, *vector))
     finally:
         text.detach()
 
@@ -198,7 +203,7 @@ def _write_parquet(
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = source.table
+    table, people = source.table, source.people()
     schema = pa.schema(
         [
             ("face", pa.int64()),
@@ -206,6 +211,7 @@ def _write_parquet(
             ("box", pa.list_(pa.float32(), 4)),
             ("score", pa.float32()),
             ("cluster", pa.int64()),
+            ("person", pa.string()),
             ("similarity", pa.float32()),
             ("norm", pa.float32()),
             ("quality", pa.float32()),
@@ -229,6 +235,7 @@ def _write_parquet(
                 lists(table.boxes[part]),
                 pa.array(table.scores[part]),
                 pa.array(table.cluster[part], mask=none),
+                pa.array([person or None for person in people[part]], pa.string()),
                 pa.array(table.similarity[part], mask=none),
                 pa.array(table.norms[part]),
                 pa.array(table.quality[part]),

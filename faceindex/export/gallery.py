@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from faceindex.errors import ImageError, UsageError
@@ -24,6 +24,7 @@ from faceindex.export.gallery_page import page
 from faceindex.export.gallery_pictures import draw_sprites, make_preview, needs_preview
 from faceindex.export.names import clash_key, safe_name, split_suffix
 from faceindex.export.originals import Originals
+from faceindex.export.people import merge_people
 from faceindex.export.source import Progress, ignore_progress, read_unchanged
 from faceindex.export.thumbnails import ThumbnailRenderer
 from faceindex.store import FaceTable, PhotoRecord, Root
@@ -54,7 +55,7 @@ class GallerySource:
     newer_faces : int
         Number of faces that are newer than the clustering.
     names : mapping of int to str
-        Names of clusters that have one.
+        Names of people, by their clusters. Clusters with the same name show one person.
     """
 
     table: FaceTable
@@ -74,8 +75,8 @@ class Gallery:
     ----------
     page : Path
         The HTML file to open.
-    clusters, faces, unclustered, photos : int
-        Numbers of clusters, faces, faces in no cluster, and photos with faces.
+    people, clusters, faces, unclustered, photos : int
+        Numbers of named people, clusters, faces, faces in no cluster, and photos with faces.
     sprites, previews, copies : int
         Numbers of files.
     bytes : int
@@ -90,6 +91,7 @@ class Gallery:
     """
 
     page: Path
+    people: int
     clusters: int
     faces: int
     unclustered: int
@@ -170,7 +172,9 @@ class _Writer:
 
     def write(self, *, copy: bool) -> Gallery:
         folder, table = self._folder, self._source.table
-        layout = lay_out(table, self._by_id)
+        # A person with several clusters is shown once.
+        merged, clusters_of = merge_people(table.cluster, self._source.names)
+        layout = lay_out(replace(table, cluster=merged), self._by_id)
         previews = self._preview_names()
         copies = self._copy_names() if copy else None
 
@@ -195,6 +199,7 @@ class _Writer:
                 pictures=_PICTURES,
                 sprites=[names[sprite.name] for sprite in layout.sprites],
                 covers=[names[sprite.name] for sprite in layout.cover_sprites],
+                clusters=clusters_of,
                 names=self._source.names,
                 clustered=self._source.clustered,
                 newer_faces=self._source.newer_faces,
@@ -207,7 +212,8 @@ class _Writer:
         pictures = [f"{_PICTURES}/{name}" for name in names.values()]
         return Gallery(
             page=folder.root / _PAGE,
-            clusters=len(layout.clusters),
+            people=sum(bool(self._source.names.get(cluster)) for cluster in clusters_of),
+            clusters=sum(map(len, clusters_of.values())),
             faces=len(table),
             unclustered=int((table.cluster < 0).sum()),
             photos=len(self._photos),

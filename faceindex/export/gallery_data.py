@@ -31,6 +31,7 @@ def document(
     pictures: str,
     sprites: Sequence[str],
     covers: Sequence[str],
+    clusters: Mapping[int, Sequence[int]],
     names: Mapping[int, str],
     clustered: bool,
     newer_faces: int,
@@ -53,8 +54,10 @@ def document(
     sprites, covers : sequence of str
         File names of the sprites and cover sprites of `layout`. They differ from the names in `layout`
         if some faces could not be drawn.
+    clusters : mapping of int to sequence of int
+        All clusters of the person whom each of the clusters of `layout` shows.
     names : mapping of int to str
-        Names of clusters that have one.
+        Names of people, by their clusters.
     clustered : bool
         Whether the index has a clustering.
     newer_faces : int
@@ -99,8 +102,10 @@ def document(
             "cluster": table.cluster[order].tolist(),
             "similarity": similarity.tolist(),
         },
+        # A person has the lowest of its clusters as its id.
         "clusters": {"id": layout.clusters.tolist()},
-        "names": {str(cluster): name for cluster, name in names.items()},
+        "joined": {str(cluster): list(all) for cluster, all in clusters.items() if len(all) > 1},
+        "names": {str(cluster): names[cluster] for cluster in clusters if names.get(cluster)},
         "sprites": _with_sizes(sprites, [len(sprite.faces) for sprite in layout.sprites]),
         "covers": _with_sizes(covers, [len(sprite.faces) for sprite in layout.cover_sprites]),
         "previews": _by_position(previews, photo_positions),

@@ -8,10 +8,10 @@ import unicodedata
 
 from faceindex.images import IMAGE_SUFFIXES
 
-__all__ = ["UniqueNames", "clash_key", "safe_name", "split_suffix"]
+__all__ = ["LONGEST", "UniqueNames", "clash_key", "safe_name", "split_suffix"]
 
-# Most file systems allow 255 bytes; the rest is for a cluster, a number, a digest and a suffix.
-_LONGEST = 180
+LONGEST = 180
+"""Bytes of UTF-8. Most file systems allow 255; the rest is for a cluster, a number, a digest and a suffix."""
 
 # Windows reserves these, also with a suffix ("Naming Files, Paths, and Namespaces", Microsoft Learn).
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])", re.IGNORECASE)
@@ -22,18 +22,20 @@ _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u20
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, line separators
 
 
-def safe_name(stem: str) -> str:
+def safe_name(stem: str, longest: int = LONGEST) -> str:
     """Make a file or folder name, or part of one, that is valid on every system and has no path.
 
     Letters of all scripts are kept, in Unicode's form NFC. An underscore replaces path separators and
     characters that Windows forbids, control characters, undecodable bytes, dots and dashes at the start
     (a hidden file, an option), and dots and spaces at the end. A device name of Windows gets an
-    underscore in front. The name is cut to 180 bytes of UTF-8.
+    underscore in front. The name is cut to `longest` bytes.
 
     Parameters
     ----------
     stem : str
         For example a photo's name without its suffix. Lone surrogates are undecodable bytes (PEP 383).
+    longest : int
+        Bytes of UTF-8; an underscore in front of a device name is one more.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def safe_name(stem: str) -> str:
         else letter
         for letter in unicodedata.normalize("NFC", stem)
     )
-    name = name.encode()[:_LONGEST].decode(errors="ignore")
+    name = name.encode()[:longest].decode(errors="ignore")
     start = len(name) - len(name.lstrip(".- "))
     end = len(name.rstrip(". "))
     name = "_" * start + name[start:end] + "_" * (len(name) - end) if start < end else "_" * len(name)
@@ -75,9 +77,15 @@ class UniqueNames:
 
     The first photo with a stem gets the plain stem. Later ones get eight more hexadecimal digits, which
     depend only on their `key`. So an export gets the same names in every run if photos are only appended.
+
+    Parameters
+    ----------
+    longest : int
+        As in `safe_name`, for the names without these digits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = LONGEST) -> None:
+        self._longest = longest
         self._taken: set[str] = set()
 
     def add(self, stem: str, suffix: str, key: str) -> str:
@@ -92,7 +100,7 @@ class UniqueNames:
         key : str
             Distinguishes photos with the same stem, for example their path.
         """
-        plain = safe_name(stem)
+        plain = safe_name(stem, self._longest)
         name, attempt = plain, 0
         while (taken := clash_key(name + suffix)) in self._taken:
             salted = f"{attempt or ''}{key}".encode("utf-8", "surrogatepass")

@@ -11,7 +11,7 @@ from faceindex.errors import UsageError
 from faceindex.export.destination import ProtectedPaths, unreachable
 from faceindex.export.folder import Folder, Written
 
-__all__ = ["export_file"]
+__all__ = ["check_single_file", "export_file"]
 
 
 def export_file(
@@ -53,6 +53,24 @@ def export_file(
             fill(destination)
         return Written("-", 1, 0, 0, (), dry_run)
     given = os.fspath(destination)
+    parent, name = check_single_file(given)
+    with Folder(parent, f"{kind} {name}", protected, dry_run=dry_run, single=name) as folder:
+        if folder.include(name, source):
+            folder.write(name, fill)
+        done = folder.finish()
+    for _, reason in done.kept:
+        raise UsageError(f"{given} is left as it is: {reason}.", "Choose another file, or delete that one.")
+    return Written(given, done.written, done.unchanged, done.removed, (), dry_run)
+
+
+def check_single_file(given: str) -> tuple[str, str]:
+    """Split the path of a destination file into its folder and its name.
+
+    Raises
+    ------
+    UsageError
+        If it is a folder, or its folder does not exist.
+    """
     parent, name = os.path.split(given)
     try:
         is_folder, has_parent = Path(given).is_dir(), Path(parent or ".").is_dir()
@@ -63,10 +81,4 @@ def export_file(
         raise UsageError(what, "Choose a file.")
     if not has_parent:
         raise UsageError(f"There is no folder {parent}.", "Create it, or check the spelling.")
-    with Folder(parent or ".", f"{kind} {name}", protected, dry_run=dry_run, single=name) as folder:
-        if folder.include(name, source):
-            folder.write(name, fill)
-        done = folder.finish()
-    for _, reason in done.kept:
-        raise UsageError(f"{given} is left as it is: {reason}.", "Choose another file, or delete that one.")
-    return Written(given, done.written, done.unchanged, done.removed, (), dry_run)
+    return parent or ".", name

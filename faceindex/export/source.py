@@ -19,6 +19,7 @@ from faceindex.types import I64
 
 __all__ = [
     "Exported",
+    "ExportedGroup",
     "Progress",
     "Source",
     "fingerprint",
@@ -46,16 +47,23 @@ class Source:
         Photos with faces, by id.
     originals : Originals
         All photos of the index.
+    person_names : mapping of int to str
+        Names of people, by their clusters. Clusters with the same name show one person.
     """
 
     table: FaceTable
     photos: Mapping[int, Photo]
     originals: Originals = field(default_factory=Originals)
+    person_names: Mapping[int, str] = field(default_factory=dict)
 
     def names(self, *, absolute: bool = False) -> list[str]:
         """List the name of the photo of each face, or its absolute path."""
         by_id = {key: photo.path if absolute else photo.name for key, photo in self.photos.items()}
         return [by_id[photo] for photo in self.table.photo.tolist()]
+
+    def people(self) -> list[str]:
+        """List the name of the person of each face; empty if the face has none."""
+        return [self.person_names.get(cluster, "") for cluster in self.table.cluster.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +79,37 @@ class Exported:
         Photos with these faces.
     failed : tuple of ImageError
         Photos that could not be read. The files that an earlier run made from them are kept.
+    groups : tuple of ExportedGroup
+        The exported people and clusters, the largest first; empty for exports that do not group faces.
     """
 
     files: Written
     faces: int
     photos: int
     failed: tuple[ImageError, ...] = ()
+    groups: tuple[ExportedGroup, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedGroup:
+    """A person, or a cluster without one, in an export.
+
+    Attributes
+    ----------
+    folder : str
+        Name of its folder, or what its files start with.
+    person : str or None
+        Name of the person.
+    clusters : tuple of int
+        Ids, ascending; empty for faces in no cluster.
+    faces, photos : int
+    """
+
+    folder: str
+    person: str | None
+    clusters: tuple[int, ...]
+    faces: int
+    photos: int
 
 
 def numbers_on_photo(table: FaceTable) -> I64:

@@ -45,9 +45,10 @@ class PeopleView:
         roster = Roster.of(tables.people())
         person = np.full(len(table), -1, np.int64)
         label = np.zeros(len(table), np.int64)
-        of_cluster = {c: roster.roots[p] for c, p in tables.people_of_clusters().items()}
         if not roster.records and not tables.newest():
-            return cls(roster, person, label, of_cluster)
+            return cls(roster, person, label, {})
+        present = set(np.unique(table.cluster).tolist())
+        of_cluster = {c: roster.roots[p] for c, p in tables.people_of_clusters().items() if c in present}
         if of_cluster:
             by_cluster = np.full(max(int(table.cluster.max(initial=0)), max(of_cluster)) + 2, -1, np.int64)
             by_cluster[list(of_cluster)] = list(of_cluster.values())

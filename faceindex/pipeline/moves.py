@@ -10,7 +10,14 @@ from faceindex.pipeline.content import Content, read_contents
 from faceindex.pipeline.plan import Plan, Task
 from faceindex.store import PhotoRecord, Status
 
-__all__ = ["Match", "Moves", "find_moves", "movable"]
+__all__ = ["MOST_EXTRA", "Match", "Moves", "find_moves", "movable"]
+
+MOST_EXTRA = 100
+"""New files that are read for each photo that is gone, to find it without loading the models.
+
+Renamed photos are about as many as those that are gone. A large import beside one deleted photo must not be
+read twice.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +46,14 @@ class Moves:
         The content or the picture was indexed under another path, which is gone or has another picture now.
     tasks : list of Task
         Files to open. `known` is None where the photo that was indexed under the path has moved.
+    lost : list of PhotoRecord
+        Photos that are gone, and may be among `tasks` with new metadata: not all of these were read.
     """
 
     kept: list[Match] = field(default_factory=list)
     moved: list[Match] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
+    lost: list[PhotoRecord] = field(default_factory=list)
 
 
 def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> Moves:
@@ -54,8 +64,8 @@ def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> 
     - files whose size matches that of a photo that is gone or changed;
     - changed files, if the index has the hash of the picture;
     - all new files, if photos are gone of which the index has that hash: a photo may have been renamed and
-      given new metadata, so that its size is another. Reading a new file once more takes little time beside
-      recognition.
+      given new metadata, so that its size is another. Not if these are more than `MOST_EXTRA` files for each
+      photo: then they are compared with `Moves.lost` when they are opened.
 
     All of them are read before anything is written, so that paths may be swapped or shifted: a photo that is
     overwritten at its old path is still found at the new one.
@@ -76,12 +86,15 @@ def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> 
     left = movable(plan)
     sizes = {record.size for record in left.values()}
     with_picture = {record.id for record in left.values() if record.picture is not None}
-    lost = not with_picture.isdisjoint(record.id for record in (*plan.gone, *plan.missing))
+    lost = with_picture.intersection(record.id for record in (*plan.gone, *plan.missing))
     suspects = [
         task
         for task in plan.tasks
-        if lost or task.size in sizes or (task.known is not None and task.known.id in with_picture)
+        if task.size in sizes or (task.known is not None and task.known.id in with_picture)
     ]
+    read_all = len(plan.tasks) - len(suspects) <= MOST_EXTRA * (len(lost) + 1)
+    if lost and read_all:
+        suspects = plan.tasks
     contents = {
         id(task): content
         for task, content in read_contents(
@@ -110,6 +123,8 @@ def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> 
     rest = _match(rest, contents, left, moves.moved, by_picture=False)  # the same bytes are a better match
     rest = _match(rest, contents, left, moves.moved, by_picture=True)
     moves.tasks = _without_moved(rest, {match.record.id for match in moves.moved})
+    if not read_all:
+        moves.lost = [record for record in left.values() if record.id in lost]
     return moves
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from faceindex.errors import ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES, Picture
 from faceindex.pipeline.batches import DECODE_THREADS, Outcome, recognise_in_batches
-from faceindex.pipeline.content import read_contents
+from faceindex.pipeline.content import Content, read_contents
 from faceindex.pipeline.events import (
     Committed,
     Event,
@@ -20,10 +20,10 @@ from faceindex.pipeline.events import (
     Summary,
     Warned,
 )
-from faceindex.pipeline.moves import find_moves
+from faceindex.pipeline.moves import Match, Moves, find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
 from faceindex.recognition import Recogniser
-from faceindex.store import NewMetadata, NewPhoto, Status, Store
+from faceindex.store import NewMetadata, NewPhoto, PhotoRecord, Status, Store
 
 __all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "TEMPORARY", "carry_out"]
 
@@ -85,6 +85,7 @@ class _Run:
         self._recogniser: Recogniser | None = None
         self._root_ids = {root.path: root.id for root in store.roots()}
         self._moved: set[int] = set()
+        self._lost: dict[bytes | None, list[PhotoRecord]] = {}
         self._pending: list[NewPhoto] = []
         self._committed_at = time.monotonic()
 
@@ -107,6 +108,12 @@ class _Run:
     def settle_moves(self, should_stop: Callable[[], bool]) -> list[Task]:
         """Store the new paths, times and metadata of known photos; return the remaining tasks."""
         moves = find_moves(self.plan, threads=DECODE_THREADS, should_stop=should_stop)
+        for record in moves.lost:
+            self._lost.setdefault(record.picture, []).append(record)
+        self._keep(moves)
+        return moves.tasks
+
+    def _keep(self, moves: Moves) -> None:
         matches = [*moves.kept, *moves.moved]
         moved_ids = {match.record.id for match in moves.moved}
         replaced = [
@@ -134,7 +141,7 @@ class _Run:
                     for m in moves.moved
                 ]
             )
-        self._moved = moved_ids
+        self._moved |= moved_ids
         self.summary.unchanged += len(touched)
         self.summary.new_metadata += len(moves.kept) - len(touched)
         self.summary.moved += len(moves.moved)
@@ -144,7 +151,6 @@ class _Run:
             self.emit(PhotoDone(match.task.name, match.record.faces))
         if matches:
             self.emit(Committed(len(matches)))
-        return moves.tasks
 
     def read_pictures(self, should_stop: Callable[[], bool]) -> list[Task]:
         """Store the pictures of unchanged photos that lack them; return those whose content is another."""
@@ -222,8 +228,12 @@ class _Run:
 
     def _settle(self, outcome: Outcome[Task]) -> None:
         """Store a result of the networks; the order of the photos is the order of their faces."""
-        self.summary.opened += 1
         task = outcome.source
+        if (match := self._find_lost(outcome)) is not None:
+            self._commit()
+            self._keep(Moves(moved=[match]))
+            return
+        self.summary.opened += 1
         if isinstance(outcome.result, ImageError):
             self._fail(task, outcome.result, outcome.content_hash)
             return
@@ -243,6 +253,17 @@ class _Run:
                 taken=None if outcome.picture is None else outcome.picture.taken,
             ),
         )
+
+    def _find_lost(self, outcome: Outcome[Task]) -> Match | None:
+        """Return the photo that is gone and has the picture of a result, and remove it from `_lost`."""
+        if outcome.picture is None or outcome.content_hash is None:
+            return None
+        content = Content(outcome.content_hash, outcome.picture, outcome.width, outcome.height)
+        for record in self._lost.get(outcome.picture.hash, ()):
+            if content.shows(record):
+                self._lost[outcome.picture.hash].remove(record)
+                return Match(record, outcome.source, content)
+        return None
 
     def _succeed(self, task: Task, photo: NewPhoto) -> None:
         self._pending.append(photo)

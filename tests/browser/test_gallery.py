@@ -348,6 +348,88 @@ def test_newer_faces_are_named(galleries, write, tab) -> None:
     )
 
 
+@pytest.fixture
+def named_album(galleries, write) -> Path:
+    """José in clusters 4 and 9, Anna in 6, a person with a hostile name in 8; cluster 2 has no name."""
+    faces = {9: 3, 4: 2, 6: 4, 8: 1, 2: 2}
+    plans = [
+        galleries.PhotoPlan(f"IMG_{cluster}_{n}.jpg", [galleries.FacePlan((40, 40, 100, 120), cluster)])
+        for cluster, count in faces.items()
+        for n in range(count)
+    ]
+    names = {4: "José", 9: "José", 6: "anna", 8: "<b>Zoë</b>\u202e", 77: "Gone"}
+    page: Path = write(plans, names=names)
+    return page
+
+
+ZOE = "<b>Zoë</b>\\u202e"
+
+
+def test_a_person_with_several_clusters_is_one_card(tab, named_album: Path) -> None:
+    tab.open(named_album)
+    assert tab.texts(".card .name") == ["José", "anna", "Cluster 2", ZOE]
+    assert tab.texts(".card .about") == ["5 faces", "4 faces", "2 faces", "1 face"]
+    tab.page.locator(".card").first.click()
+    assert heading(tab) == "José"
+    assert tab.page.inner_text("#summary") == "5 faces on 5 photos, cohesion 0.900, clusters 4, 9"
+    assert tab.page.locator(".card").count() == 5
+    tab.page.keyboard.press("]")
+    tab.until("document.getElementById('heading').textContent === 'anna'")
+    assert tab.page.inner_text("#summary") == "4 faces on 4 photos, cohesion 0.900, cluster 6"
+
+
+def test_every_cluster_of_a_person_leads_to_the_person(tab, named_album: Path) -> None:
+    tab.open(named_album, "#c=9")
+    assert heading(tab) == "José"
+    tab.page.locator(".card[aria-label*='IMG_9_1']").click()
+    tab.until("document.getElementById('photo').naturalWidth > 0")
+    link = tab.page.locator("#on-photo a")
+    assert (link.inner_text(), link.get_attribute("href")) == ("José", "#c=4")
+    assert "José" in tab.page.locator(".box").get_attribute("aria-label")
+
+
+def test_people_in_the_order_of_their_names(tab, named_album: Path) -> None:
+    tab.open(named_album)
+    tab.page.click("#order-names")
+    assert tab.texts(".card .name") == [ZOE, "anna", "José", "Cluster 2"]
+    assert "by=name" in tab.page.url
+    tab.page.keyboard.press("o")
+    assert tab.page.get_attribute("#order-names", "aria-pressed") == "false"
+    tab.page.keyboard.press("n")
+    tab.page.keyboard.press("n")
+    assert tab.texts(".card .name")[0] == "José"
+
+
+def test_search_finds_people_without_case_and_accents(tab, named_album: Path) -> None:
+    tab.open(named_album)
+    tab.page.keyboard.press("/")
+    tab.page.keyboard.type("JOSE")
+    tab.page.wait_for_selector("#found-people a")
+    assert tab.texts("#found-people .name") == ["José"]
+    assert tab.page.inner_text("#summary") == "1 person"
+    assert tab.page.locator("#empty").is_hidden()
+    tab.page.keyboard.press("Enter")
+    tab.page.keyboard.press("Enter")
+    tab.until("document.getElementById('heading').textContent === 'José'")
+    assert tab.page.locator("#found-people").is_hidden()
+    tab.open(named_album, "#q=gone")
+    assert "No person and no photo" in tab.page.inner_text("#empty")
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_long_names_fit_a_phone(browser, galleries, write, width: int) -> None:
+    plan = galleries.PhotoPlan("a.jpg", [galleries.FacePlan((40, 40, 100, 120), 1)])
+    page = write([plan], names={1: "Adolph Blaine Charles David Earl Frederick " * 4})
+    context = browser.new_context(viewport={"width": width, "height": 700})
+    opened = context.new_page()
+    for where in ("", "#c=1", "#q=adolph"):
+        opened.goto(page.as_uri() + where)
+        opened.reload()
+        opened.wait_for_selector(".card, #found-people a")
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
 def test_thousands_of_faces_make_few_elements(galleries, write, tab) -> None:
     faces = [galleries.FacePlan((20, 20, 80, 100), 1 + number % 300, 0.9) for number in range(3000)]
     faces += [galleries.FacePlan((20, 20, 80, 100))] * 4000

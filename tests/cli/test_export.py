@@ -3,8 +3,15 @@ from __future__ import annotations
 import io
 import json
 import sys
+import zipfile
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
+
+from faceindex.api.reader import Reader
+from faceindex.cli.completion import complete_people
+from faceindex.export.archive import Archive
 
 
 def test_crops(clustered, run, tmp_path) -> None:
@@ -87,6 +94,70 @@ def test_clusters(clustered, run, tmp_path) -> None:
     wrong = run("export", "clusters", "x", "--link", "symlink")
     assert wrong.exit_code == 2
     assert "Pass --photos" in wrong.stderr
+
+
+@pytest.fixture
+def people(clustered, run, monkeypatch) -> list[int]:
+    """Give two of the three clusters the name Anna Belle, and hide the third one, Carl; return their ids."""
+    ids = sorted(row["cluster"] for row in json.loads(run("clusters", "--json").stdout)["clusters"])
+    names = {ids[0]: "Anna Belle", ids[1]: "Anna Belle", ids[2]: "Carl"}
+    monkeypatch.setattr(Reader, "person_names", lambda reader: names)
+    monkeypatch.setattr(Reader, "hidden_clusters", lambda reader: {ids[2]})
+    return ids
+
+
+def test_clusters_of_people(people, run, tmp_path) -> None:
+    document = json.loads(run("export", "clusters", "out", "--folders", "--json").stdout)
+    assert document["groups"] == [
+        {"folder": "Anna Belle", "person": "Anna Belle", "clusters": people[:2], "faces": 8, "photos": 8}
+    ]
+    assert len(list((tmp_path / "out" / "Anna Belle").iterdir())) == 8
+    both = run("export", "clusters", "out", "--folders", "--with-hidden")
+    assert (both.exit_code, (tmp_path / "out" / "Carl").is_dir()) == (0, True)
+    chosen = run("export", "clusters", "out", "--folders", "--person", "CARL", "--cluster", people[0])
+    assert "8 faces on 8 photos; 0 files written, 8 unchanged, 4 removed" in chosen.stdout
+    wrong = run("export", "clusters", "out", "--person", "Ana")
+    assert wrong.exit_code == 2
+    assert "There is no person 'Ana'" in wrong.stderr
+    assert "Did you mean 'Anna Belle'?" in wrong.stderr
+    assert run("export", "clusters", "out", "--cluster", "99").exit_code == 2
+
+
+def test_names_of_people_are_completed(people, tmp_path) -> None:
+    def complete(incomplete: str) -> list[str]:
+        return complete_people(SimpleNamespace(params={}), (), incomplete)
+
+    assert complete("") == ["Anna Belle", "Carl"]
+    assert complete("aN") == ["Anna Belle"]
+    assert complete_people(SimpleNamespace(params={"index": tmp_path / "none"}), (), "") == []
+
+
+def test_a_zip_file(people, run, tmp_path) -> None:
+    result = run("export", "clusters", "anna.zip", "--person", "anna belle", "--photos", "--folders")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "anna.zip: 8 faces on 8 photos; 8 files written, 0 unchanged, 0 removed\n"
+    with zipfile.ZipFile("anna.zip") as archive:
+        assert {name.split("/")[0] for name in archive.namelist()} == {"Anna Belle"}
+    (tmp_path / "mine.zip").write_bytes(b"mine")
+    for command in (("crops", "mine.zip"), ("crops", "anna.zip"), ("crops", "nowhere/a.zip")):
+        assert run("export", *command).exit_code == 2
+    links = run("export", "clusters", "b.zip", "--photos", "--link", "symlink")
+    assert links.exit_code == 2
+    assert "Leave out --link, or choose a folder." in links.stderr
+    assert run("gallery", "page.zip").exit_code == 2
+    assert (tmp_path / "mine.zip").read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.glob("*.zip")) == ["anna.zip", "mine.zip"]
+
+
+def test_a_zip_file_that_is_interrupted(clustered, run, tmp_path, monkeypatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Archive, "finish", interrupt)
+    result = run("export", "crops", "faces.zip")
+    assert result.exit_code == 130
+    assert "The file has not changed; run the same command again." in result.stderr
+    assert not (tmp_path / "faces.zip").exists()
 
 
 def test_clusters_before_cluster(indexed, run, tmp_path) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from faceindex import FaceIndex
+from faceindex.api.reader import Reader
 from faceindex.errors import NotClustered, UsageError
 from faceindex.export.destination import NO_MEDIA, STATE
 from faceindex.export.folder import Link
@@ -50,9 +52,10 @@ def test_a_folder_for_each_cluster(tmp_path: Path, album: Path, opened: Callable
     with opened(album) as index:
         b = cluster_of(index)["b1"]
         index.export.clusters("out", folders=True, unclustered=True)
-        assert {f"{b}/b1_0.png", f"{b}/b2_0.png", "unclustered/c1_0.png"} < set(files(tmp_path / "out"))
+        expected = {f"cluster-{b}/b1_0.png", f"cluster-{b}/b2_0.png", "unclustered/c1_0.png"}
+        assert expected < set(files(tmp_path / "out"))
         index.export.clusters("out", folders=True, min_size=3)
-        assert not (tmp_path / "out" / str(b)).exists()
+        assert not (tmp_path / "out" / f"cluster-{b}").exists()
         index.export.clusters("out")
         assert all("/" not in name for name in files(tmp_path / "out"))
 
@@ -68,7 +71,7 @@ def test_whole_photos(tmp_path: Path, album: Path, opened: Callable[..., FaceInd
         assert index.export.clusters("other", photos=True, link=other).files.written == 5
         assert index.export.clusters("other", photos=True, link=link).files.written == 5
     for folder in ("out", "other"):
-        first = tmp_path / folder / f"{a}_a1_0.png"
+        first = tmp_path / folder / f"{a}_a1.png"
         assert first.read_bytes() == (album / "a1.png").read_bytes()
         assert first.samefile(album / "a1.png") == (link != "copy")
         assert first.is_symlink() == (link == "symlink")
@@ -95,8 +98,10 @@ def test_a_photo_is_exported_once_for_each_cluster(tmp_path: Path, album: Path, 
         a, b = cluster_of(index)["a1"], cluster_of(index)["b1"]
         done = index.export.clusters("out", photos=True, folders=True)
         assert (done.faces, done.photos) == (8, 6)
-        assert {f"{b}/group_0.png", f"{a}/group_1.png"} <= set(files(tmp_path / "out"))
-        assert not {f"{a}/group_2.png"} & set(files(tmp_path / "out"))
+        written = files(tmp_path / "out")
+        assert [name for name in written if "group" in name] == sorted(
+            [f"cluster-{a}/group.png", f"cluster-{b}/group.png"]
+        )
 
 
 def test_invalid_options_are_refused(tmp_path: Path, album: Path, opened: Callable[..., FaceIndex]) -> None:
@@ -128,12 +133,12 @@ def test_the_last_copy_of_a_photo_is_kept_and_reported(tmp_path: Path, album: Pa
     (album / "a2.png").rename(album / "moved.png")
     with opened(album) as index:
         done = index.export.clusters("out", photos=True)
-        assert [name[-8:] for name, _ in done.files.kept] == ["a1_0.png"]
+        assert [name[-6:] for name, _ in done.files.kept] == ["a1.png"]
         assert (done.files.written, done.files.removed) == (1, 1)
         # The next run and an export of faces keep it, too.
         assert len(index.export.clusters("out", photos=True).files.kept) == 1
         assert len(index.export.clusters("out").files.kept) == 1
-    assert any(name.endswith("a1_0.png") for name in files(tmp_path / "out"))
+    assert any(name.endswith("a1.png") for name in files(tmp_path / "out"))
 
 
 def test_an_export_is_not_indexed_with_its_parent_folder(tmp_path: Path, album: Path, opened) -> None:
@@ -152,3 +157,107 @@ def test_missing_photos_are_reported(tmp_path: Path, album: Path, opened) -> Non
             done = index.export.clusters(link, photos=True, link=link)
             assert [Path(error.path).name for error in done.failed] == ["a1.png"]
             assert done.files.written == 4
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, str], set[int]], None]:
+    """Give names to clusters, and hide some."""
+
+    def named(names: dict[int, str], hidden: set[int] = frozenset()) -> None:  # type: ignore[assignment]
+        monkeypatch.setattr(Reader, "person_names", lambda reader: dict(names))
+        monkeypatch.setattr(Reader, "hidden_clusters", lambda reader: set(hidden))
+
+    return named
+
+
+def test_folders_and_files_have_the_names_of_people(tmp_path: Path, album: Path, opened, named) -> None:
+    with opened(album) as index:
+        clusters = cluster_of(index)
+        a, b = clusters["a1"], clusters["b1"]
+        named({a: "Anna / Mum"})
+        done = index.export.clusters("out", photos=True, folders=True)
+        anna = ["Anna _ Mum/a1.png", "Anna _ Mum/a2.png", "Anna _ Mum/a3.png"]
+        assert files(tmp_path / "out") == sorted([*anna, f"cluster-{b}/b1.png", f"cluster-{b}/b2.png"])
+        assert [(group.folder, group.person, group.clusters, group.faces) for group in done.groups] == [
+            ("Anna _ Mum", "Anna / Mum", (a,), 3),
+            (f"cluster-{b}", None, (b,), 2),
+        ]
+        index.export.clusters("flat")
+        assert f"{b}_b1_0.png" in files(tmp_path / "flat")
+        assert "Anna _ Mum_a1_0.png" in files(tmp_path / "flat")
+        (tmp_path / "out" / "Anna _ Mum" / "mine.txt").write_text("mine")
+        named({a: "Bea", b: "bea"})  # one person renamed, another one named
+        index.export.clusters("out", photos=True, folders=True)
+        folders = sorted({name.split("/")[0] for name in files(tmp_path / "out")})
+        assert folders[:2] == ["Anna _ Mum", "Bea"]
+        assert folders[2].startswith("bea-")
+        assert [path.name for path in (tmp_path / "out" / "Anna _ Mum").iterdir()] == ["mine.txt"]
+        assert not (tmp_path / "out" / f"cluster-{b}").exists()
+
+
+def test_the_clusters_of_a_person_share_a_folder(tmp_path: Path, album: Path, opened, named) -> None:
+    with opened(album) as index:
+        clusters = cluster_of(index)
+        a, b = clusters["a1"], clusters["b1"]
+        assert a is not None and b is not None
+        named({a: "Anna", b: "Anna"})
+        done = index.export.clusters("out", folders=True, min_size=5)  # together they have five
+        assert {name.split("/")[0] for name in files(tmp_path / "out")} == {"Anna"}
+        assert [(group.clusters, group.photos) for group in done.groups] == [(tuple(sorted((a, b))), 5)]
+
+
+def test_chosen_and_hidden_people(tmp_path: Path, album: Path, opened, named) -> None:
+    with opened(album) as index:
+        clusters = cluster_of(index)
+        a, b = clusters["a1"], clusters["b1"]
+        named({a: "Anna"}, {a})
+
+        def exported(**options: object) -> list[str]:
+            index.export.clusters("out", folders=True, **options)
+            return sorted({name.split("/")[0] for name in files(tmp_path / "out")})
+
+        assert exported() == [f"cluster-{b}"]
+        assert exported(hidden=True) == ["Anna", f"cluster-{b}"]
+        assert exported(people=["ANNA"]) == ["Anna"]
+        assert exported(clusters=[b]) == [f"cluster-{b}"]
+        assert exported(people=["anna"], clusters=[b]) == ["Anna", f"cluster-{b}"]
+        with pytest.raises(UsageError, match="There is no person 'Ana'") as caught:
+            index.export.clusters("nowhere", people=["Ana"])
+        assert caught.value.remedy == "Did you mean 'Anna'?"
+        with pytest.raises(UsageError, match="There is no cluster 99"):
+            index.export.clusters("nowhere", clusters=[99])
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_photos_of_one_name_stay_apart(tmp_path: Path, fake_models, opened, named, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for mark, folder in enumerate(("one", "two", "three")):
+        fake_models.make_photo(tmp_path / "album" / folder / "IMG.png", (64, 64, 128), mark=mark)
+    with opened(tmp_path / "album") as index:
+        named({next(face.cluster for face in index.faces()): "Anna"})
+        index.export.clusters("out", photos=True, folders=True)
+        index.export.clusters("flat", photos=True)
+    names = files(tmp_path / "out")
+    assert "Anna/IMG.png" in names
+    assert (
+        len(names)
+        == len({name for name in names if re.fullmatch(r"Anna/IMG(-[0-9a-f]{8})?\.png", name)})
+        == 3
+    )
+    assert {name.replace("/", "_").split("-")[0] for name in names} == {"Anna_IMG.png", "Anna_IMG"}
+    assert len(files(tmp_path / "flat")) == 3
+
+
+def test_names_that_join_to_one_name_stay_apart(
+    tmp_path: Path, fake_models, opened, named, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    colours = {"b_1": (64, 64, 128), "b_2": (64, 64, 128), "1": (192, 64, 128), "2": (192, 64, 128)}
+    for mark, (stem, colour) in enumerate(colours.items()):
+        fake_models.make_photo(tmp_path / "album" / f"{stem}.png", colour, mark=mark)
+    with opened(tmp_path / "album") as index:
+        clusters = cluster_of(index)
+        named({clusters["b_1"]: "a", clusters["1"]: "a_b"})
+        index.export.clusters("flat")
+        index.export.clusters("photos", photos=True)
+    assert [len(files(tmp_path / folder)) for folder in ("flat", "photos")] == [4, 4]

@@ -20,6 +20,8 @@ from faceindex.store import FaceTable
 from faceindex.store.photos import Photo
 
 STORED = np.random.default_rng(0).standard_normal((9, 16)).astype(np.float32)
+PERSON = 'José, "Pepe"'
+
 STORED /= np.linalg.norm(STORED, axis=1, keepdims=True)
 
 
@@ -46,7 +48,7 @@ def source() -> Source:
         1: Photo(1, "p/a, b.jpg", "/home/p/a, b.jpg", "a, b.jpg", 80, 100, b"1"),
         2: Photo(2, "p/\udcff\n.jpg", "/home/p/\udcff\n.jpg", "\udcff\n.jpg", 80, 100, b"2"),
     }
-    return Source(table, photos)
+    return Source(table, photos, person_names={7: PERSON, 3: "Nobody here"})
 
 
 def boxes(source: Source, format: BoxFormat, **options: bool) -> bytes:
@@ -76,6 +78,8 @@ def test_boxes_as_full_csv(source: Source) -> None:
     assert {first[name] for name in first if name.startswith(("left_", "right_", "nose_", "mouth_"))} == {""}
     assert [second[f"{point}_x"] for point in ("left_eye", "right_eye", "nose")] == ["0.1", "2.1", "4.1"]
     assert (second["cluster"], second["mouth_right_y"]) == ("7", "9.1")
+    assert [row["person"] for row in (first, second, third)] == ["", PERSON, ""]
+    assert list(first)[9:12] == ["cluster", "person", "similarity_to_cluster"]
     assert [second[name] for name in ("x_min", "y_min", "x_max", "y_max")] == [
         "-3.0",
         "-4.0",
@@ -102,6 +106,7 @@ def test_boxes_as_json(source: Source) -> None:
         "sharpness": 0.25,
         "norm": 1.5,
         "cluster": None,
+        "person": None,
         "similarity_to_cluster": None,
         "landmarks": None,
         "quality": 1.0,
@@ -110,6 +115,7 @@ def test_boxes_as_json(source: Source) -> None:
     assert (second["quality"], second["turn"]) == (0.1, 270)
     assert second["landmarks"]["mouth_left"] == [6.1, 7.1]
     assert (second["cluster"], second["similarity_to_cluster"]) == (7, 0.97)
+    assert (second["person"], third["person"]) == (PERSON, None)
     assert third["image_path"] == "p/\udcff\n.jpg"
 
 
@@ -166,6 +172,7 @@ def test_npz(source: Source, block: int, monkeypatch: pytest.MonkeyPatch) -> Non
             np.testing.assert_array_equal(read[name], values)
         np.testing.assert_array_equal(read["box"], source.table.boxes)
         np.testing.assert_array_equal(read["cluster"], [-1, 7, 0])
+        assert read["person"].tolist() == ["", PERSON, ""]
         np.testing.assert_array_equal(read["similarity"], source.table.similarity)
         np.testing.assert_array_equal(read["quality"], source.table.quality)
         np.testing.assert_array_equal(read["turn"], [0, 270, 90])
@@ -174,7 +181,7 @@ def test_npz(source: Source, block: int, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_npz_without_faces_and_into_a_pipe(source: Source) -> None:
     with np.load(io.BytesIO(embeddings(empty(), "npz")), allow_pickle=False) as read:
         assert read["vectors"].shape == (0, 16)
-        assert read["photo"].shape == (0,)
+        assert read["photo"].shape == read["person"].shape == (0,)
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
@@ -196,7 +203,8 @@ def test_the_same_vectors_give_the_same_file(source: Source) -> None:
 
 def test_embeddings_as_csv(source: Source) -> None:
     first, second, _ = rows(embeddings(source, "csv"))
-    assert list(first)[:7] == ["face", "photo", "cluster", "norm", "quality", "v0", "v1"]
+    assert list(first)[:7] == ["face", "photo", "cluster", "person", "norm", "quality", "v0"]
+    assert (first["person"], second["person"]) == ("", PERSON)
     assert (first["quality"], second["quality"]) == ("1.0", "0.1")
     assert (np.array([second[f"v{i}"] for i in range(16)], np.float32) == STORED[3]).all()
     assert (first["photo"], first["cluster"], second["cluster"], second["norm"]) == (
@@ -214,6 +222,7 @@ def test_parquet(source: Source) -> None:
     table = parquet.read_table(io.BytesIO(embeddings(source, "parquet")))
     assert (np.array(table["vector"].to_pylist(), np.float32) == STORED[[2, 3, 8]]).all()
     assert table["cluster"].to_pylist() == [None, 7, 0]
+    assert table["person"].to_pylist() == [None, PERSON, None]
     assert table["turn"].to_pylist() == [0, 270, 90]
     assert np.array_equal(table["quality"].to_numpy(), source.table.quality)
     assert table["photo"].to_pylist() == ["p/a, b.jpg", "p/a, b.jpg", "p/\\udcff\n.jpg"]
@@ -241,6 +250,10 @@ def test_fingerprints_change_with_the_content(source: Source) -> None:
     assert boxes_source(source, "json") != boxes_source(other, "json")
     assert boxes_source(source, "csv") != boxes_source(source, "csv", absolute=True)
     assert embeddings_source(source, "npz", "fake") != embeddings_source(other, "npz", "fake")
+    renamed = replace(source, person_names={7: "Pepe"})
+    assert boxes_source(source, "csv") == boxes_source(renamed, "csv")
+    assert boxes_source(source, "json") != boxes_source(renamed, "json")
+    assert embeddings_source(source, "npz", "fake") != embeddings_source(renamed, "npz", "fake")
     assert embeddings_source(source, "npz", "fake") == embeddings_source(source, "npz", "fake")
 
 

@@ -16,7 +16,7 @@ from old_formats import downgrade
 
 from faceindex import FaceIndex, images
 from faceindex.errors import ImageError, Reason
-from faceindex.pipeline import Committed, Event, Hashing, Loading, PhotoDone, PhotoFailed, Planned, run
+from faceindex.pipeline import Committed, Event, Hashing, Loading, PhotoDone, PhotoFailed, Planned, moves, run
 from faceindex.store import PhotoRecord, Store
 
 TAKEN = "2019:08:07 06:05:04"
@@ -182,6 +182,30 @@ def test_new_files_are_read_twice_only_if_photos_are_gone(
     summary = index.add(album / "person0")
     assert (summary.moved, summary.new, summary.gone) == (1, 1, 0)
     assert sorted(opened) == ["newer.png", "other.png", "other.png"]
+
+
+def test_a_large_import_is_not_read_twice_for_one_photo_that_is_gone(
+    index: FaceIndex, album: Path, fake_models: ModuleType, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "MOST_EXTRA", 1)
+    index.add(album / "person0")
+    index.cluster()
+    before = faces(index)
+    (album / "person0" / "0.png").rename(album / "person0" / "renamed.png")
+    edit(album / "person0" / "renamed.png", note="many " * 20)
+    for number in range(5):
+        new = fake_models.make_photo(album / "person0" / f"new{number}.png", (32 * number, 250, 10))
+        with new.open("ab") as file:
+            file.write(bytes(50 + number))  # of no size that the index has
+    opened.clear()
+    summary = index.add(album / "person0")
+    assert (summary.moved, summary.new, summary.gone, summary.opened) == (1, 5, 0, 6)
+    assert len(opened) == 6
+    after = faces(index)
+    assert after["renamed.png"] == before["0.png"]
+    assert len(after) == 9
+    assert records(index)["renamed.png"].taken == SECONDS
+    assert index.add(album / "person0").opened == 0
 
 
 def test_a_copy_with_new_metadata_is_new(index: FaceIndex, album: Path) -> None:

@@ -1,5 +1,5 @@
 "use strict";
-// The data of the page. Faces are sorted by cluster and fill the sprites in that order.
+// The data of the page. Faces are sorted by person or cluster and fill the sprites in that order.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const faces = DATA.faces;
@@ -7,7 +7,8 @@ const photos = DATA.photos;
 const FACES = faces.cluster.length;
 const NONE = -1;
 
-const clusterOf = new Map(DATA.clusters.id.map((id, order) => [id, order]));
+// The position of each cluster in DATA.clusters; the clusters of one person have the same.
+const clusterOf = new Map(DATA.clusters.id.flatMap((id, order) => (DATA.joined[id] ?? [id]).map((each) => [each, order])));
 const byPhoto = photos.path.map(() => []);
 const members = DATA.clusters.id.map(() => []);
 const unclustered = [];
@@ -51,7 +52,18 @@ function paint(element, sprites, starts, index) {
 const paintFace = (element, face) => paint(element, DATA.sprites, faceStarts, face);
 const paintCover = (element, order) => paint(element, DATA.covers, coverStarts, order);
 
-const clusterName = (id) => (id === NONE ? "in no cluster" : DATA.names[id] || `Cluster ${id}`);
+/** The id of a cluster in URLs: the lowest cluster of its person. */
+const shownId = (id) => DATA.clusters.id[clusterOf.get(id)] ?? id;
+const personName = (id) => (DATA.names[shownId(id)] ? readable(DATA.names[shownId(id)]) : null);
+const clusterName = (id) => (id === NONE ? "in no cluster" : personName(id) ?? `Cluster ${id}`);
+const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+/** Positions in DATA.clusters: people by name, then the other clusters. */
+function byName(items) {
+  const named = items.filter((order) => personName(DATA.clusters.id[order]) !== null);
+  const name = (order) => personName(DATA.clusters.id[order]);
+  named.sort((a, b) => collator.compare(name(a), name(b)));
+  return [...named, ...items.filter((order) => name(order) === null)];
+}
 const similarity = (face) => (faces.similarity[face] / 10000).toFixed(3);
 const number = (value) => value.toLocaleString("en");
 const counted = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
@@ -115,4 +127,16 @@ function search(query) {
     if (words.every((word) => name.includes(word))) found.push(photo);
   });
   return found;
+}
+
+/** Text as search compares it: without case and accents. */
+const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+
+/** Positions in DATA.clusters of the people whose name contains every word of the query, by name. */
+function searchPeople(query) {
+  const words = folded(query).split(/\s+/).filter(Boolean);
+  return byName(members.map((_, order) => order)).filter((order) => {
+    const name = DATA.names[DATA.clusters.id[order]];
+    return name && words.length && words.every((word) => folded(name).includes(word));
+  });
 }

@@ -1,8 +1,9 @@
 // The views, the routes (the URL after #) and the keyboard shortcuts.
 //
 // #                 people                    #c=ID           a cluster
-// #view=none        unclustered faces         #q=TEXT         faces on photos with a matching name
+// #view=none        unclustered faces         #q=TEXT         people, and faces on photos, with a matching name
 // &odd=1            lowest similarity (or cohesion) first
+// &by=name          people in the order of their names
 // &face=ID          the photo of that face is open
 
 const get = (id) => document.getElementById(id);
@@ -12,14 +13,17 @@ let route = null;
 let currentView = null;
 const scrollPositions = new Map(); // by view
 
+const MOST_FOUND = 24; // people shown by a search
+const MOST_IDS = 6; // clusters listed of a person
+
 const PHONE = matchMedia("(max-width: 480px)");
 const personSize = () => ({ minWidth: PHONE.matches ? 96 : 136, maxWidth: 180, captionHeight: 46 });
 const faceSize = (captions) => ({ minWidth: PHONE.matches ? 74 : 100, maxWidth: 140, captionHeight: captions ? 22 : 0 });
 
 function readRoute() {
   const given = new URLSearchParams(location.hash.slice(1));
-  const read = { view: "people", ascending: given.get("odd") === "1", face: null };
-  if (given.has("c")) Object.assign(read, { view: "cluster", cluster: Number(given.get("c")) });
+  const read = { view: "people", ascending: given.get("odd") === "1", named: given.get("by") === "name", face: null };
+  if (given.has("c")) Object.assign(read, { view: "cluster", cluster: shownId(Number(given.get("c"))) });
   else if (given.has("q")) Object.assign(read, { view: "search", query: given.get("q") });
   else if (given.get("view") === "none") read.view = "none";
   const face = faces.id.indexOf(given.has("face") ? Number(given.get("face")) : NaN);
@@ -33,6 +37,7 @@ function address(to) {
   if (to.view === "search") parts.set("q", to.query);
   if (to.view === "none") parts.set("view", "none");
   if (to.ascending) parts.set("odd", "1");
+  else if (to.named && to.view === "people") parts.set("by", "name");
   if (to.face !== null && to.face !== undefined) parts.set("face", faces.id[to.face]);
   return `#${parts}`;
 }
@@ -71,9 +76,12 @@ function drawView(before) {
   const cluster = route.view === "cluster" ? clusterOf.get(route.cluster) : undefined;
   get("order-faces").hidden = cluster === undefined;
   get("order-clusters").hidden = route.view !== "people" || members.length < 2;
+  get("order-names").hidden = get("order-clusters").hidden || !Object.keys(DATA.names).length;
+  get("order-names").setAttribute("aria-pressed", String(route.named && !route.ascending));
   get("order-faces").setAttribute("aria-pressed", String(route.ascending));
   get("order-clusters").setAttribute("aria-pressed", String(route.ascending));
   drawNeighbours(cluster);
+  drawFoundPeople(view.people ?? []);
 
   let active = 0;
   if (route.view === "people" && before?.view === "cluster") {
@@ -99,6 +107,20 @@ function drawNeighbours(order) {
   }
 }
 
+function drawFoundPeople(found) {
+  get("found-people").hidden = !found.length;
+  get("found-people").replaceChildren(...found.slice(0, MOST_FOUND).map((order) => {
+    const link = document.createElement("a");
+    link.href = `#c=${DATA.clusters.id[order]}`;
+    const thumb = span("thumb", "");
+    paintCover(thumb, order);
+    link.append(thumb, span("name", clusterName(DATA.clusters.id[order])), span("about", counted(members[order].length, "face")));
+    const item = document.createElement("li");
+    item.append(link);
+    return item;
+  }));
+}
+
 function newerFaces() {
   const newer = DATA.newer_faces;
   return newer ? `. ${counted(newer, "face")} ${newer === 1 ? "is" : "are"} newer than the clusters; run: faceindex cluster` : "";
@@ -108,6 +130,7 @@ const VIEWS = {
   people() {
     const items = members.map((_, order) => order);
     if (route.ascending) items.sort((a, b) => cohesion[a] - cohesion[b]);
+    else if (route.named) items.splice(0, items.length, ...byName(items));
     const parts = [counted(FACES, "face"), `on ${counted(photos.path.length, "photo")}`];
     let empty = null;
     if (!FACES) empty = "There are no faces in this index. Add photos with: faceindex index FOLDER";
@@ -128,7 +151,7 @@ const VIEWS = {
     const photoCount = new Set(items.map((face) => faces.photo[face])).size;
     return {
       heading: clusterName(route.cluster),
-      summary: `${counted(items.length, "face")} on ${counted(photoCount, "photo")}, cohesion ${cohesion[order].toFixed(3)}`,
+      summary: `${counted(items.length, "face")} on ${counted(photoCount, "photo")}, cohesion ${cohesion[order].toFixed(3)}${clustersOf(route.cluster)}`,
       items,
       size: faceSize(route.ascending),
     };
@@ -147,15 +170,28 @@ const VIEWS = {
   search() {
     const found = search(route.query);
     const items = found.flatMap((photo) => byPhoto[photo]);
+    const people = searchPeople(route.query);
+    const parts = people.length && !found.length ? [] : [counted(found.length, "photo"), counted(items.length, "face")];
+    if (people.length) parts.unshift(people.length === 1 ? "1 person" : `${number(people.length)} people`);
     return {
-      heading: `Photos named “${readable(route.query)}”`,
-      summary: `${counted(found.length, "photo")}, ${counted(items.length, "face")}`,
+      heading: people.length ? `Named “${readable(route.query)}”` : `Photos named “${readable(route.query)}”`,
+      summary: parts.join(", "),
       items,
+      people,
       size: faceSize(true),
-      empty: found.length ? null : "No photo with faces has a name that contains this text.",
+      empty: found.length || people.length ? null : Object.keys(DATA.names).length
+        ? "No person and no photo with faces has a name that contains this text."
+        : "No photo with faces has a name that contains this text.",
     };
   },
 };
+
+/** The ids of the clusters of a named person, for use in commands; the heading does not show them. */
+function clustersOf(id) {
+  if (personName(id) === null) return "";
+  const ids = DATA.joined[id] ?? [id];
+  return `, ${ids.length > 1 ? "clusters" : "cluster"} ${ids.slice(0, MOST_IDS).join(", ")}${ids.length > MOST_IDS ? ", …" : ""}`;
+}
 
 function makeButton(item) {
   const button = document.createElement("button");
@@ -203,7 +239,9 @@ let typing = 0;
 get("search").addEventListener("submit", (event) => {
   event.preventDefault();
   applyQuery();
-  if (grid.items.length) grid.focus(0);
+  const person = get("found-people").querySelector("a");
+  if (person) person.focus();
+  else if (grid.items.length) grid.focus(0);
 });
 get("query").addEventListener("input", () => {
   clearTimeout(typing);
@@ -220,12 +258,21 @@ function applyQuery() {
   showRoute();
 }
 
+get("order-names").addEventListener("click", toggleNames);
 get("order-faces").addEventListener("click", toggleOrder);
 get("order-clusters").addEventListener("click", toggleOrder);
 
 function toggleOrder() {
   if (route.view !== "cluster" && route.view !== "people") return;
   history.replaceState(null, "", address({ ...route, ascending: !route.ascending, face: null }));
+  scrollPositions.delete(viewAddress(readRoute()));
+  showRoute();
+  scrollTo(0, 0);
+}
+
+function toggleNames() {
+  if (route.view !== "people" || get("order-names").hidden) return;
+  history.replaceState(null, "", address({ ...route, named: !route.named || route.ascending, ascending: false, face: null }));
   scrollPositions.delete(viewAddress(readRoute()));
   showRoute();
   scrollTo(0, 0);
@@ -289,6 +336,7 @@ addEventListener("keydown", (event) => {
   else if (event.key === "p") navigate({ view: "people" });
   else if (event.key === "u") navigate({ view: "none" });
   else if (event.key === "o") toggleOrder();
+  else if (event.key === "n") toggleNames();
   else if (event.key === "[") get("previous-cluster").click();
   else if (event.key === "]") get("next-cluster").click();
   else if (event.key === "Escape" && route.view !== "people") navigate({ view: "people" });

@@ -162,7 +162,7 @@ class Viewer {
         item.append(span("about", "in no cluster"));
       } else {
         const link = document.createElement("a");
-        link.href = `#c=${cluster}`;
+        link.href = `#c=${shownId(cluster)}`;
         link.textContent = clusterName(cluster);
         item.append(link, span("about", similarity(face)));
       }
@@ -190,7 +190,7 @@ class Viewer {
     if (event.key === "ArrowLeft") this.step(-1);
     else if (event.key === "ArrowRight") this.step(1);
     else if (event.key === "b") this.toggleBoxes();
-    else if (event.key === "c" && faces.cluster[this.face] !== NONE) location.hash = `c=${faces.cluster[this.face]}`;
+    else if (event.key === "c" && faces.cluster[this.face] !== NONE) location.hash = `c=${shownId(faces.cluster[this.face])}`;
     else return;
     event.preventDefault();
   }
