@@ -36,7 +36,7 @@ TARGET_MS = 100
 EPOCH = datetime(1970, 1, 1)
 
 
-def make_index(directory: Path, faces: int, people: int, seed: int) -> None:
+def make_index(directory: Path, faces: int, people: int, seed: int, *, named: bool = True) -> None:
     """Write an index of clustered faces, some of them of named people."""
     rng = np.random.default_rng(seed)
     clusters = people * 3 // 2
@@ -73,7 +73,8 @@ def make_index(directory: Path, faces: int, people: int, seed: int) -> None:
                 photos = []
         ids = np.sort(store.faces().face)
         store.save_clustering("made up", {}, 0, ids, who[: len(ids)] + 1, np.ones(len(ids), np.float32))
-        name_people(store, people)
+        if named:
+            name_people(store, people)
 
 
 def name_people(store: Store, people: int) -> None:

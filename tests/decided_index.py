@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,8 +104,8 @@ def places_of_faces(index: FaceIndex) -> dict[int, Key]:
     }
 
 
-def said_by_user(index: FaceIndex) -> object:
-    """Return everything that the user said of the faces of an index, and of people."""
+def said_by_user(index: FaceIndex) -> tuple[set[Any], set[Any], set[Any], set[Any]]:
+    """Return what the user said: the labels, rejections and links of faces, and the people."""
     tables = index._store.decisions
     keys, view = places_of_faces(index), index._reader.people()
     uid = {id: view.roster.records[root].uid for id, root in view.roster.roots.items()}

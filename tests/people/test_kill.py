@@ -1,4 +1,4 @@
-"""A process is killed in the middle of a decision: the decision is there as a whole afterwards, or not at all."""
+"""A process is killed in the middle of a decision: it is there as a whole afterwards, or not at all."""
 
 from __future__ import annotations
 
