@@ -74,7 +74,7 @@ class Decider:
         """
         self.require_writable()
         self.reader.clustering()
-        self._know_pictures(faces)
+        self.know_pictures(faces)
         found: list[Decided] = []
         self.in_transaction(lambda: found.append(self.make(command, work)), dry_run=dry_run)
         return replace(found[0], number=None) if dry_run else found[0]
@@ -124,7 +124,7 @@ class Decider:
         marks = self.tables.mark_faces(faces)
         return list(dict.fromkeys(marks[face] for face in faces))
 
-    def _know_pictures(self, faces: Sequence[int]) -> None:
+    def know_pictures(self, faces: Sequence[int]) -> None:
         """Read the pictures of photos that an older faceindex indexed; decisions refer to them."""
         without = self.tables.photos_without_picture(faces)
         if not without:

@@ -259,6 +259,13 @@ class Editor:
                 self._set_link(a, b, same=False)
         self.actions.append({"do": "different", "faces": [list(one), list(other)]})
 
+    def unlink(self, one: Sequence[int], other: Sequence[int]) -> None:
+        """Forget that faces of one group and of another one are the same person; `different` should follow."""
+        inside, outside = set(one), set(other)
+        for pair, (same, _) in self.tables.links(one).items():
+            if same and ((pair[0] in inside and pair[1] in outside) or (pair[1] in inside and pair[0] in outside)):
+                self._change_link(pair, None)
+
     def _labelled(self, marks: Sequence[int]) -> set[int]:
         states = self.tables.labels(marks).values()
         return {self.roster.roots[state.person] for state in states if state.person is not None}
