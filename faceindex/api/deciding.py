@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -245,6 +245,15 @@ def face_words(faces: Sequence[int]) -> list[str]:
     return shown if len(shown) == len(faces) else [*shown, f"... ({len(faces)} faces)"]
 
 
-def command_text(*words: object) -> str:
-    """Return the command that makes a decision, as it is kept in the journal."""
-    return "people " + " ".join(shlex.quote(str(word)) for word in words)
+def command_text(*words: object, options: Mapping[str, object | None] | None = None) -> str:
+    """Return the command that makes a decision, as it is kept in the journal.
+
+    Parameters
+    ----------
+    words : object
+    options : mapping of str to object or None
+        Values of options by their names; those that are None are left out.
+    """
+    given = [(name, value) for name, value in (options or {}).items() if value is not None]
+    every = [*words, *(part for name, value in given for part in (f"--{name}", value))]
+    return "people " + " ".join(shlex.quote(str(word)) for word in every)
