@@ -1,9 +1,9 @@
-"""Answer the questions of `faceindex people suggest` from the labels, and count the answers until all is right.
+"""Answer the questions of `faceindex people suggest` from the labels, and count the answers that it takes.
 
-The simulated owner of an album can name its labelled faces and nobody else. It answers truthfully, and as fully
-as the terminal allows: where a cluster is not the person, it gives the right name, and of faces shown together
-it picks out those that are wrong. A cluster gets the name of most of the faces that are shown. Faces without a
-label are strangers, whom it ignores.
+The simulated owner of an album can name its labelled faces and nobody else. It answers truthfully, and as
+fully as the terminal allows: where a cluster is not the person, it gives the right name, and of faces shown
+together it picks out those that are wrong. A cluster gets the name of most of the faces that are shown. Faces
+without a label are strangers, whom it ignores.
 
 A labelled face is right if the index gives it its name. Three orders of questions are compared:
 
@@ -178,7 +178,7 @@ def needed_single(right: list[tuple[int, float]], share: float) -> int | None:
 
 
 def prepare(album: Album, folder: Path) -> tuple[Path, dict[int, str]]:
-    """Make a clustered index of an album with the pictures of its photos; return it and the names of its faces."""
+    """Make a clustered index of an album that has its pictures; return it and the names of its faces."""
     path = folder / "album"
     with commit_stored(path, album.photos) as store:
         pictures = []
@@ -254,7 +254,9 @@ def share_after(simulated: dict[str, Any], answers: int) -> float:
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Print the table."""
-    print(f"{'':18}{'order':8}" + "".join(f"{n:>8}" for n in SHOWN_AT) + f"{'95 %':>8}{'99 %':>8}{'asked':>8}")
+    print(
+        f"{'':18}{'order':8}" + "".join(f"{n:>8}" for n in SHOWN_AT) + f"{'95 %':>8}{'99 %':>8}{'asked':>8}"
+    )
     for row in rows:
         for order in ("best", "random", "size"):
             runs = row[order] if isinstance(row[order], list) else [row[order]]

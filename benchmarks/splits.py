@@ -1,9 +1,10 @@
 """Merge two people of the labelled data under one name, and split them again.
 
-For each pair of people of people/, group_photos/ and the sets of diverse/ with people of 15 faces, all faces of both
-are divided with 1, 2 and 3 seeds, faces of the smaller one drawn at random, and without seeds. A face is on
-the right side if it is with most faces of its person. The faces of each person alone are divided without seeds
-too: such a division should be refused. Single people have one name; half A and half B are `stored.half`.
+For each pair of people of people/, group_photos/ and the sets of diverse/ with people of 15 faces, all faces
+of both are divided with 1, 2 and 3 seeds, faces of the smaller one drawn at random, and without seeds. A face
+is on the right side if it is with most faces of its person. The faces of each person alone are divided
+without seeds too: such a division should be refused. Single people have one name; half A and half B are
+`stored.half`.
 
     python benchmarks/splits.py --work INDEXES
     python benchmarks/splits.py --quick                # group_photos/ only
@@ -92,7 +93,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         read = partial(read_stored, options.data, options.embedder, options.work or Path(temporary))
         rows = [run(n, read, options.data, options.seed) for n in (QUICK if options.quick else SETS)]
-    print(f"{'':24}{'pairs':>6}{'none':>8}{'1 seed':>8}{'2':>8}{'3':>8}{'worst':>8}{'refused':>9}{'one person':>12}")
+    print(
+        f"{'':24}{'pairs':>6}{'none':>8}{'1 seed':>8}{'2':>8}{'3':>8}{'worst':>8}{'refused':>9}{'alone':>10}"
+    )
     for row in rows:
         pairs = row["pairs"]
         shares = "".join(f"{mean(p['right'][k] for p in pairs):8.1%}" for k in "0123")
@@ -100,13 +103,13 @@ def main() -> None:
         refused = sum(not p["clear"] for p in pairs)
         alone = [v for v in row["single"].values() if v is not None]
         kept = sum(not v["clear"] for v in alone)
-        print(f"{row['album']:24}{len(pairs):6}{shares}{worst:8.1%}{refused:9}{f'{kept} of {len(alone)}':>12}")
+        print(
+            f"{row['album']:24}{len(pairs):6}{shares}{worst:8.1%}{refused:9}{f'{kept} of {len(alone)}':>10}"
+        )
     for which in "AB":
-        alike = [
-            p["likeness"] for r in rows for p in r["pairs"] if {half(n) for n in p["people"]} == {which}
-        ]
+        alike = [p["likeness"] for r in rows for p in r["pairs"] if {half(n) for n in p["people"]} == {which}]
         alone = [v["likeness"] for r in rows for n, v in r["single"].items() if half(n) == which and v]
-        print(f"half {which}: likeness of two people up to {max(alike):.2f}, of one person from {min(alone):.2f}")
+        print(f"half {which}: two people up to {max(alike):.2f}, one person from {min(alone):.2f}")
     write_result(f"splits_{options.embedder}", {"seed": options.seed, "rows": rows}, quick=options.quick)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -100,7 +101,7 @@ class Asking:
                 change for number in range(self._number + 1, newest + 1) for change in tables.changes(number)
             ]
             self._number = newest
-            marks = {int(m) for kind, *v in changes for m in _marks_of(kind, v)}
+            marks = {mark for kind, *values in changes for mark in _marks_of(kind, values)}
             for mark, faces in tables.faces_of_marks(sorted(marks)).items():
                 self._places[mark] = find_faces(self._table, faces).tolist()
             self.roster = Roster.of(tables.people())
@@ -157,11 +158,12 @@ class Asking:
         return people
 
 
-def _marks_of(kind: str, values: list[object]) -> list[object]:
+def _marks_of(kind: str, values: list[Any]) -> list[int]:
+    """Return the marks of a change."""
     if kind in ("mark", "rejection"):
         return values[:1]
     return values[:2] if kind == "link" else []
 
 
-def _array(pairs: object) -> I64:
-    return np.array(list(pairs), np.int64).reshape(-1, 2)  # type: ignore[call-overload]
+def _array(pairs: Iterable[tuple[int, int]]) -> I64:
+    return np.array(list(pairs), np.int64).reshape(-1, 2)

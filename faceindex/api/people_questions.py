@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -31,7 +31,7 @@ class AskingPeople(IndexPeople):
         super().__init__(reader)
         self._state: Asking | None = None
 
-    def suggest(self, limit: int | None = 10) -> list[Question]:
+    def suggest(self, limit: int | None = 10) -> Sequence[Question]:
         """Return the questions whose answers settle most, the best first.
 
         The first call reads all faces; later ones only what has changed since.
@@ -66,8 +66,8 @@ class AskingPeople(IndexPeople):
         question : Question
             From `suggest`.
         reply : {"yes", "no", "ignore", "skip"}, optional
-            ``"ignore"`` means that the faces in question are of strangers. ``"skip"`` decides nothing, and the
-            question is not asked again until the index is opened again.
+            ``"ignore"`` means that the faces in question are of strangers. ``"skip"`` decides nothing, and
+            the question is not asked again until the index is opened again.
         name : str, optional
             Who it is, instead of `reply`.
         wrong : iterable of int
@@ -84,33 +84,38 @@ class AskingPeople(IndexPeople):
         UsageError
             If the answer does not fit the question.
         """
-        wrong = list(wrong)
+        wrong = unique(wrong)
         faces, others = [f.face for f in question.faces], [f.face for f in question.others]
         if (reply is None) == (name is None and not wrong):
             raise UsageError("The answer is missing, or there are two.", "Give `reply`, `name` or `wrong`.")
+        if question.kind in ("is", "anyone") and (unknown := [face for face in wrong if face not in faces]):
+            raise UsageError(f"Face {unknown[0]} is not in the question.", "Choose among its faces.")
         if reply == "skip":
             self._asking().skipped.add(self._key(question))
             return None
         if question.kind == "anyone":
             return self._sort_out(question, reply, wrong)
-        whole = {"clusters": [question.cluster]} if question.cluster is not None else {"faces": faces}
+        clusters = [] if question.cluster is None else [question.cluster]
+        single = faces if question.cluster is None else []
         if reply == "ignore":
-            return self.ignore(**whole)
+            return self.ignore(clusters=clusters, faces=single)
         if name is not None:
-            return self.name(name, **whole)
+            return self.name(name, clusters=clusters, faces=single)
         if question.kind == "who":
             raise UsageError("The question is who this is.", "Give `name`, or ignore or skip it.")
         if question.kind == "is":
             assert question.person is not None
             wrong = faces if reply == "no" else wrong
-            if unknown := [face for face in wrong if face not in faces]:
-                raise UsageError(f"Face {unknown[0]} is not in the question.", "Choose among its faces.")
             return self._sort(question.person, [face for face in faces if face not in wrong], wrong)
         if question.person is not None:
             if reply == "yes":
-                return self.name(question.person, **whole)
+                return self.name(question.person, clusters=clusters, faces=single)
             return self.reject(faces, question.person)
         return self.same([*faces, *others]) if reply == "yes" else self.different(faces, others)
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all people, sorted; reads no faces."""
+        return sorted(record.name for record in self._decider.roster().people() if record.name is not None)
 
     def progress(self) -> Progress:
         """Count the named faces, and the questions that are left."""
@@ -139,8 +144,8 @@ class AskingPeople(IndexPeople):
         what : str, Person or int
             A person, or the id of a cluster.
         faces : iterable of int
-            Faces of the part to split off. Faces that resemble them more than the rest go with them. None means
-            the division into the two sides that differ most.
+            Faces of the part to split off. Faces that resemble them more than the rest go with them. None
+            means the division into the two sides that differ most.
 
         Raises
         ------
@@ -205,7 +210,7 @@ class AskingPeople(IndexPeople):
 
         return explain(self._reader, face, neighbours)
 
-    def _sort_out(self, question: Question, reply: Reply | None, strangers: list[int]) -> Decided | None:
+    def _sort_out(self, question: Question, reply: Reply | None, strangers: Sequence[int]) -> Decided | None:
         """Ignore the strangers of an *anyone* question; the other faces are asked about one by one."""
         if reply in ("no", "ignore"):
             strangers = [face.face for face in question.faces]
@@ -214,7 +219,7 @@ class AskingPeople(IndexPeople):
         self._asking().skipped.add(self._key(question))
         return self.ignore(faces=strangers) if strangers else None
 
-    def _sort(self, person: str, right: list[int], wrong: list[int]) -> Decided:
+    def _sort(self, person: str, right: Sequence[int], wrong: Sequence[int]) -> Decided:
         """Confirm some faces of a person and reject others, in one decision."""
         id = self._decider.person(person)
 
@@ -224,11 +229,11 @@ class AskingPeople(IndexPeople):
             if wrong:
                 editor.reject(id, self._decider.marks(wrong))
 
-        words: list[str] = []
+        words: Sequence[str] = ()
         if right:
-            words += ["confirm", *face_words(right), "--as", person]
+            words = ("confirm", *face_words(right), "--as", person)
         if wrong:
-            words += ["reject", *face_words(wrong), "--from", person]
+            words = (*words, "reject", *face_words(wrong), "--from", person)
         return self._decider.decide(command_text(*words), work, [*right, *wrong], dry_run=False)
 
     def _asking(self) -> Asking:

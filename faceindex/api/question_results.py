@@ -1,4 +1,5 @@
-"""Results of the questions of `faceindex.FaceIndex.people`: frozen dataclasses, as in `faceindex.api.results`."""
+"""Results of the questions of `faceindex.FaceIndex.people`: frozen dataclasses, as in
+`faceindex.api.results`."""
 
 from __future__ import annotations
 

@@ -19,8 +19,9 @@ from faceindex.store.decisions import Label
 if TYPE_CHECKING:
     from faceindex.api.people_results import Decided
     from faceindex.api.reader import Reader
+    from faceindex.api.results import Face
     from faceindex.people.editor import Editor
-    from faceindex.types import I64
+    from faceindex.types import I64, BoolArray
 
 __all__ = ["carry_out", "propose"]
 
@@ -71,7 +72,9 @@ def propose(reader: Reader, decider: Decider, what: PersonRef | int, seeds: Sequ
     confirmed = view.label[positions] == Label.CONFIRMED
     part = None if division is None else _without_confirmed(division, confirmed, local)
     if division is None or part is None or not part.any() or part.all():
-        raise UsageError(f"{title} cannot be divided: there are too few faces.", "Use `reject` for single faces.")
+        raise UsageError(
+            f"{title} cannot be divided: there are too few faces.", "Use `reject` for single faces."
+        )
     if not len(local) and not division.is_clear:
         raise UsageError(
             f"The faces of {_lower(title)} cannot be divided better than by chance.",
@@ -159,9 +162,9 @@ def _with_clusters(seeds: I64, units: I64) -> I64 | None:
     return np.flatnonzero(np.isin(units, units[seeds])).astype(np.int64) if len(seeds) else None
 
 
-def _without_confirmed(division: Division, confirmed: np.ndarray, seeds: I64) -> np.ndarray:
+def _without_confirmed(division: Division, confirmed: BoolArray, seeds: I64) -> BoolArray:
     """Return the part without faces that the user confirmed, unless they are seeds."""
-    part = division.part.copy()
+    part: BoolArray = division.part.copy()
     if not len(seeds) and confirmed[part].sum() > confirmed[~part].sum():
         part = ~part
     keep = confirmed.copy()
@@ -170,11 +173,9 @@ def _without_confirmed(division: Division, confirmed: np.ndarray, seeds: I64) ->
     return part
 
 
-def _middle(samples: Sequence[object]) -> list[int]:
-    return [face.face for face in samples[:_MIDDLE]]  # type: ignore[attr-defined]
+def _middle(samples: Sequence[Face]) -> list[int]:
+    return [face.face for face in samples[:_MIDDLE]]
 
 
 def _lower(title: str) -> str:
     return title[0].lower() + title[1:] if title.startswith("Cluster ") else title
-
-

@@ -138,7 +138,10 @@ def _rules(table: FaceTable, view: PeopleView, constraints: Constraints, at: int
     for face, other in constraints.rejected.tolist():
         if face == at:
             rules.append(f"You said that it is not {view.roster.title(other)}.")
-    for pairs, word in ((constraints.same, "the same person as"), (constraints.different, "another person than")):
+    for pairs, word in (
+        (constraints.same, "the same person as"),
+        (constraints.different, "another person than"),
+    ):
         linked = np.unique(np.concatenate([pairs[pairs[:, 0] == at, 1], pairs[pairs[:, 1] == at, 0]]))
         if len(linked):
             shown = ", ".join(f"f{face}" for face in table.face[linked[:_LINKS]].tolist())
@@ -167,14 +170,14 @@ def _placed(
         members = table.cluster == cluster
         size = int(members.sum())
         rules = [
-            f"It is in cluster {cluster} with {size - 1:,} other face{'' if size == 2 else 's'}; its similarity"
-            f" to their centre is {float(table.similarity[at]):.4f}."
+            f"It is in cluster {cluster} with {size - 1:,} other face{'' if size == 2 else 's'}; its"
+            f" similarity to their centre is {float(table.similarity[at]):.4f}."
         ]
         person = view.of_cluster.get(cluster)
         if person is not None and view.label[at] not in (Label.NAMED, Label.CONFIRMED):
             named = int((members & np.isin(view.label, [Label.NAMED, Label.CONFIRMED])).sum())
             rules.append(
-                f"So the program believes that it is {view.roster.title(person)}: you named {named:,} of these."
+                f"So it is believed to be {view.roster.title(person)}: you named {named:,} of these."
             )
         elif person is None:
             rules.append("Nobody has named this cluster.")
@@ -186,10 +189,12 @@ def _placed(
         rules.append(f"It resembles {best} most, whom it does not show.")
     elif best and similarity < needed:
         rules.append(
-            f"It resembles {best} most, with a similarity of {similarity:.4f}; {needed:.4f} is needed to name it."
+            f"It resembles {best} most, similarity {similarity:.4f}; {needed:.4f} is needed to name it."
         )
     elif best:
-        rules.append(f"It resembles {best}, but clustering found too few faces that agree; answer a question.")
+        rules.append(
+            f"It resembles {best}, but clustering found too few faces that agree; answer a question."
+        )
     if table.quality[at] < POOR_QUALITY:
         rules.append("Its quality is poor, and poor faces of all people resemble each other.")
     return rules

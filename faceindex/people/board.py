@@ -6,7 +6,7 @@ it changed are computed again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -293,9 +293,7 @@ class Board:
         keep = np.ones(len(one), bool)
         for start in range(0, len(one), 65_536):
             block = slice(start, start + 65_536)
-            keep[block] = (
-                np.einsum("ij,ij->i", self.vectors[one[block]], self.vectors[other[block]]) < copies
-            )
+            keep[block] = np.einsum("ij,ij->i", self.vectors[one[block]], self.vectors[other[block]]) < copies
         return one[keep].astype(np.int64), other[keep].astype(np.int64)
 
 
@@ -303,12 +301,3 @@ def _unit(sums: F32) -> F32:
     length = np.linalg.norm(sums, axis=1, keepdims=True)
     result: F32 = (sums / np.maximum(length, 1e-12)).astype(np.float32)
     return result
-
-
-def positions_of(faces: Iterable[int], table: I64) -> I64:
-    """Return the positions of faces in an ascending table of ids; those that are not in it are left out."""
-    wanted = np.fromiter(faces, np.int64)
-    if not len(table):
-        return np.empty(0, np.int64)
-    at = np.minimum(np.searchsorted(table, wanted), len(table) - 1)
-    return at[table[at] == wanted].astype(np.int64)

@@ -260,10 +260,10 @@ class Editor:
         self.actions.append({"do": "different", "faces": [list(one), list(other)]})
 
     def unlink(self, one: Sequence[int], other: Sequence[int]) -> None:
-        """Forget that faces of one group and of another one are the same person; `different` should follow."""
-        inside, outside = set(one), set(other)
+        """Forget that faces of one group and of another one are the same person."""
+        sides = set(one), set(other)
         for pair, (same, _) in self.tables.links(one).items():
-            if same and ((pair[0] in inside and pair[1] in outside) or (pair[1] in inside and pair[0] in outside)):
+            if same and any(a in sides[0] and b in sides[1] for a, b in (pair, pair[::-1])):
                 self._change_link(pair, None)
 
     def _labelled(self, marks: Sequence[int]) -> set[int]:

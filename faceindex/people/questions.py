@@ -3,10 +3,11 @@
 Each question has an expected number of faces that become right by its answer, and those with the highest come
 first:
 
-- *who*: who is this cluster, or this face? All its faces get a name. A few faces are more often of bystanders:
-  the number is multiplied by the probability that the user names them, which follows the answers so far.
-- *same*: does an unnamed cluster show this person, or another unnamed cluster? It takes the place of *who* where
-  the person is probable, because it is quicker to answer.
+- *who*: who is this cluster, or this face? All its faces get a name. A few faces are more often of
+  bystanders: the number is multiplied by the probability that the user names them, which follows the answers
+  so far.
+- *same*: does an unnamed cluster show this person, or another unnamed cluster? It takes the place of *who*
+  where the person is probable, because it is quicker to answer.
 - *is*: do these faces show this person? Faces in no cluster that resemble a person count with the probability
   that they show the person (`faceindex.evidence`); faces in a cluster of the person that nobody has confirmed
   count with the probability that they do not. Four faces of a person are asked about at a time.
@@ -30,7 +31,7 @@ from faceindex.evidence import Ranking, evidence, odds, rivals
 from faceindex.people.board import Board
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.decisions import Label
-from faceindex.types import F64, I64, BoolArray
+from faceindex.types import F32, F64, I64
 
 __all__ = ["SHOWN", "Asked", "Kind", "Questions"]
 
@@ -40,7 +41,8 @@ SHOWN: Final = 4
 """Most faces that are shown of each side of a question, and most that one *is* question is about."""
 
 # Probability that two clusters show one person, by their likeness (see `Questions.likeness`). Fitted to the
-# pairs of clusters of one half of the people of shared/data; `benchmarks/owner.py` shows the questions' worth.
+# pairs of clusters of one half of the people of shared/data; `benchmarks/owner.py` shows the questions'
+# worth.
 _LIKENESS = 16.0  # log-odds per unit
 _EVEN = 0.66
 _PROBABLE = 0.5  # from here on, `same` is asked instead of `who`
@@ -104,7 +106,8 @@ class Questions:
     def __init__(self, board: Board) -> None:
         self.board = board
         self._strangers = stranger_similarity(board.calibration)
-        self._suspects: dict[int, tuple[int, int, I64, F64]] = {}
+        self._suspects: dict[int, tuple[int, I64, F64]] = {}
+        self._doubts: dict[int, tuple[int, float]] = {}
         self._candidates: dict[int, tuple[bytes, I64, F64]] = {}
 
     def ranked(self, limit: int | None, skipped: Collection[tuple[object, ...]] = ()) -> list[Asked]:
@@ -155,7 +158,8 @@ class Questions:
         """Return how similar two clusters are to each other, compared with each in itself, (k,).
 
         The average similarity of the faces of the one to those of the other, without that of strangers,
-        divided by the geometric mean of those within the two. A cluster of one face has that of the other one.
+        divided by the geometric mean of those within the two. A cluster of one face has that of the other
+        one.
         """
         board = self.board
         size = board.sizes.astype(np.float64)
@@ -184,9 +188,7 @@ class Questions:
         chance = 1 / (1 + np.exp(-_LIKENESS * (self.likeness(one, other) - _EVEN)))
         return one, other, chance
 
-    def _bounded(
-        self, skipped: Collection[tuple[object, ...]]
-    ) -> Iterator[tuple[float, _Maker]]:
+    def _bounded(self, skipped: Collection[tuple[object, ...]]) -> Iterator[tuple[float, _Maker]]:
         """Yield upper bounds of the expected faces of questions, each with a function that makes them."""
         board = self.board
         one, other, chance = self._pairs()
@@ -245,7 +247,7 @@ class Questions:
     # Faces in no cluster -----------------------------------------------------------------------
 
     def _loose_people(self) -> tuple[I64, I64, F64]:
-        """Return faces in no cluster, the slot of a person near each, and a rough probability, by the centre."""
+        """Return faces in no cluster, the slot of a person near each, and a rough probability."""
         board = self.board
         if not len(board.loose) or not board.slots:
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
@@ -258,8 +260,9 @@ class Questions:
         order = np.lexsort((-similarity, rows))
         rows, slots, similarity = rows[order], slots[order], similarity[order]
         first = np.flatnonzero(np.diff(rows, prepend=-1))
-        rows, slots, similarity = rows[first], slots[first], similarity[first].astype(np.float64)
-        found = evidence(similarity, similarity, board.sizes[slots].astype(np.float64), board.calibration)
+        rows, slots, similarity = rows[first], slots[first], similarity[first]
+        exact: F64 = similarity.astype(np.float64)
+        found = evidence(exact, exact, board.sizes[slots].astype(np.float64), board.calibration)
         nothing = np.full(len(found), -np.inf)
         ones = np.ones(len(found))
         chance = odds(
@@ -365,7 +368,7 @@ class Questions:
                 )
         return found
 
-    def _chance(self, own: F64, rival: F64, slots: I64, quality: F64 | np.ndarray) -> F64:
+    def _chance(self, own: F64, rival: F64, slots: I64, quality: F32) -> F64:
         board = self.board
         sizes = board.sizes[board.sizes > 0].astype(np.float64)
         of = rivals(board.sizes[slots].astype(np.float64), sizes)
@@ -384,9 +387,7 @@ class Questions:
         nearest = float(np.partition(values, len(values) - top)[len(values) - top :].mean())
         centre = board.sums[slot] - (board.vectors[face] if board.code[face] == slot else 0)
         centroid = float(centre @ board.vectors[face] / max(float(np.linalg.norm(centre)), 1e-12))
-        return float(
-            evidence(np.array(nearest), np.array(centroid), float(len(members)), board.calibration)
-        )
+        return float(evidence(np.array(nearest), np.array(centroid), float(len(members)), board.calibration))
 
     def _best_other(self, face: int, person: int) -> float:
         """Return the evidence that a face shows somebody else, the most similar one."""
@@ -395,7 +396,8 @@ class Questions:
         own = int(board.sizes[board.person == person].max(initial=1))
         small = (board.person < 0) & (board.sizes < _RIVAL * own)  # it may be the same person
         similarity[(board.sizes == 0) | (board.person == person) | small] = -2
-        best = np.argsort(-similarity)[:_NEAREST]
+        best = np.argpartition(-similarity, min(_NEAREST, len(similarity) - 1))[:_NEAREST]
+        best = best[np.argsort(-similarity[best])]
         best = best[similarity[best] > -2]
         item = board.slots + face if board.code[face] < 0 else board.code[face]
         if board.code[face] < 0:
@@ -410,25 +412,43 @@ class Questions:
         for slot in np.flatnonzero((board.person >= 0) & (board.sizes > 1)).tolist():
             by_person.setdefault(int(board.person[slot]), []).append(slot)
         for person, slots in by_person.items():
-            parts = [self._doubtful(slot) for slot in slots]
-            faces = np.concatenate([faces for faces, _ in parts])
-            wrong = np.concatenate([wrong for _, wrong in parts])
-            open_ = board.said.label[faces] != Label.CONFIRMED
-            open_ &= np.fromiter(((person, f) not in out for f in faces.tolist()), bool, len(faces))
-            order = np.flatnonzero(open_)
-            order = order[np.argsort(-wrong[order], kind="stable")]
-            if len(order):
-                faces, wrong = faces[order], wrong[order]
-                bound = _REMOVED * float(wrong[:SHOWN].sum())
-                yield bound, _Maker(self._groups, person, slots[0], faces, _REMOVED * wrong, 1 - wrong)
+            bound = sum(self._rough_doubt(slot) for slot in slots)
+            yield _REMOVED * min(bound, SHOWN), _Maker(self._suspects_of, person, slots, out)
+
+    def _suspects_of(self, person: int, slots: list[int], out: set[tuple[int, int]]) -> list[Asked]:
+        """Make questions about the faces of a person that are most probably wrong."""
+        parts = [self._doubtful(slot) for slot in slots]
+        faces = np.concatenate([faces for faces, _ in parts])
+        wrong = np.concatenate([wrong for _, wrong in parts])
+        open_ = self.board.said.label[faces] != Label.CONFIRMED
+        open_ &= np.fromiter(((person, f) not in out for f in faces.tolist()), bool, len(faces))
+        order = np.flatnonzero(open_)
+        order = order[np.argsort(-wrong[order], kind="stable")]
+        faces, wrong = faces[order], wrong[order]
+        return self._groups(person, slots[0], faces, _REMOVED * wrong, 1 - wrong)
+
+    def _rough_doubt(self, slot: int) -> float:
+        """Bound the number of wrong faces among the most doubtful ones of a cluster, by its centre alone."""
+        board = self.board
+        version = int(board.version[slot])
+        kept = self._doubts.get(slot)
+        if kept is None or kept[0] != version:
+            members = board.members(slot)
+            similarity = (board.vectors[members] @ board.centres[slot]).astype(np.float64)
+            lowest = np.argsort(similarity, kind="stable")[:SHOWN]
+            found = evidence(similarity[lowest], similarity[lowest], float(len(members)), board.calibration)
+            wrong = self._wrong(found, np.full(len(found), -np.inf), board.quality[members[lowest]])
+            # Somebody else may be as similar, which raises the probability.
+            kept = self._doubts[slot] = (version, float(np.minimum(1, 3 * wrong + 0.03).sum()))
+        return kept[1]
 
     def _doubtful(self, slot: int) -> tuple[I64, F64]:
         """Return the least similar faces of a named cluster, and the probability that each is wrong."""
         board = self.board
-        version, slots = int(board.version[slot]), int(board.version.sum())
+        version = int(board.version[slot])
         kept = self._suspects.get(slot)
         if kept is not None and kept[0] == version:
-            return kept[2], kept[3]
+            return kept[1], kept[2]
         members = board.members(slot)
         similarity = board.vectors[members] @ board.centres[slot]
         number = min(len(members), _SUSPECTS, max(_FEW_SUSPECTS, len(members) // 4))
@@ -436,13 +456,17 @@ class Questions:
         own = np.array([self._evidence(face, slot) for face in faces.tolist()])
         person = int(board.person[slot])
         rival = np.array([self._best_other(face, person) for face in faces.tolist()])
-        ones = np.ones(len(faces))
-        log_odds = odds(
-            Ranking(own, rival, ones, ones, max(1, board.slots)), board.calibration, board.quality[faces]
-        ).log_odds
-        wrong = 1 / (1 + np.exp(np.clip(log_odds + _KEPT, -50, 50)))
-        self._suspects[slot] = (version, slots, faces, wrong)
+        wrong = self._wrong(own, rival, board.quality[faces])
+        self._suspects[slot] = (version, faces, wrong)
         return faces, wrong
+
+    def _wrong(self, own: F64, rival: F64, quality: F32) -> F64:
+        """Return the probability that faces of a cluster do not belong there, by their evidence."""
+        ones = np.ones(len(own))
+        ranking = Ranking(own, rival, ones, ones, max(1, self.board.slots))
+        log_odds = odds(ranking, self.board.calibration, quality).log_odds
+        wrong: F64 = 1 / (1 + np.exp(np.clip(log_odds + _KEPT, -50, 50)))
+        return wrong
 
 
 class _Maker:

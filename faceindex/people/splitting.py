@@ -18,9 +18,9 @@ __all__ = ["ONE_PERSON", "Division", "divide"]
 ONE_PERSON: Final = 0.72
 """Likeness of the two sides from which a division is no better than chance: they may be one person.
 
-In `benchmarks/splits.py`, the best division of one person's faces has 0.72 to 0.97 in either half of the people,
-apart from one person with faces that are wrong; that of two people has up to 0.54, and up to 0.78 for the
-members of two bands."""
+In `benchmarks/splits.py`, the best division of one person's faces has 0.72 to 0.97 in either half of the
+people, apart from one person with faces that are wrong; that of two people has up to 0.54, and up to 0.78 for
+the members of two bands."""
 
 _TOGETHER, _FEWEST_TOGETHER = 0.2, 3  # pairs on one photo, per face of the smaller side, that are enough
 
@@ -28,7 +28,7 @@ _NEAREST = 3
 _ROUNDS = 30
 _STARTS = 4  # principal components whose signs are starts
 _COLUMNS = 2048  # faces of a side that others are compared with, at most
-_SEEDED = 0.5  # share of the range between the seeds and the farthest faces from which a face starts with them
+_SEEDED = 0.5  # share of the range of similarities to the seeds from which a face starts with them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,8 +74,8 @@ def divide(
     faces there and by the centre, so that the sizes of the sides do not matter. Two faces of one photo go to
     different sides, unless they are copies or that contradicts their similarities.
 
-    Without seeds, several divisions along the directions in which the faces differ most are refined like this,
-    and the one whose centres are farthest apart, weighted by the sizes as in k-means, is chosen.
+    Without seeds, several divisions along the directions in which the faces differ most are refined like
+    this, and the one whose centres are farthest apart, weighted by the sizes as in k-means, is chosen.
 
     Parameters
     ----------
@@ -175,9 +175,7 @@ class _Problem:
         total = self.vectors[members].sum(axis=0, dtype=np.float64)
         sums = total - np.where(side[:, None], self.vectors, 0)
         count = len(members) - side
-        centroid = np.einsum("ij,ij->i", sums, self.vectors) / np.maximum(
-            np.linalg.norm(sums, axis=1), 1e-12
-        )
+        centroid = np.einsum("ij,ij->i", sums, self.vectors) / np.maximum(np.linalg.norm(sums, axis=1), 1e-12)
         columns = members[np.linspace(0, len(members) - 1, min(len(members), _COLUMNS)).astype(np.int64)]
         nearest = np.empty(len(side))
         place = np.full(len(side), -1)
@@ -196,7 +194,7 @@ class _Problem:
 
     def _apart(self, lead: F64) -> F64:
         """Move one of two faces of a photo to the other side if it hardly belongs to its own."""
-        result = lead.copy()
+        result: F64 = lead.copy()
         for a, b in self.together.tolist():
             if (result[a] > 0) == (result[b] > 0):
                 weak = a if abs(result[a]) < abs(result[b]) else b
