@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from faceindex import FaceIndex
@@ -150,6 +151,7 @@ leaf_queries = st.one_of(
 queries: st.SearchStrategy[Query] = st.recursive(leaf_queries, _compound, max_leaves=6)
 
 
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(query=queries, only=st.booleans())
 def test_find_is_the_plain_model(index: FaceIndex, query: Query, only: bool) -> None:
     wanted = [leaf for leaf, negated in leaves(query) if not negated]
@@ -313,6 +315,19 @@ def test_a_decision_counts_at_once(index: FaceIndex) -> None:
     assert len(before - {photo.id for photo in index.find("Ben")}) == 1
     index.people.undo()
     assert {photo.id for photo in index.find("Ben")} == before
+
+
+def test_an_index_of_the_oldest_format_that_is_only_read(tmp_path: Path) -> None:
+    fixture = Path(__file__).resolve().parents[1] / "fixtures" / "index-format-1" / "index"
+    shutil.copytree(fixture, tmp_path / "index")
+    with FaceIndex.open(tmp_path / "index") as index:
+        cluster = next(face.cluster for face in index.faces(clustered=True))
+        found = index.find(f"c{cluster}")
+        assert names_of(found) == sorted({face.photo for face in index.faces(cluster=cluster)})
+        assert names_of(index.find(f"c{cluster} & unnamed & anybody", only=True))
+        assert index.find("anybody", since="1950").undated == len(index.find("anybody"))
+        with pytest.raises(UsageError, match="no person is named yet"):
+            index.find("Ben")
 
 
 def test_without_people_and_clusters(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faceindex.errors import UsageError
@@ -110,6 +110,7 @@ def _compound(children: st.SearchStrategy[Query]) -> st.SearchStrategy[Query]:
 queries: st.SearchStrategy[Query] = st.recursive(leaf_queries, _compound, max_leaves=12)
 
 
+@settings(deadline=None)
 @given(queries)
 def test_printed_queries_parse_to_the_same(query: Query) -> None:
     assert parse(str(query)) == query
