@@ -21,7 +21,7 @@ _CSV_HEADER = (
     *("face", "photo", "x1", "y1", "x2", "y2", "score", "similarity_to_cluster", "cluster"),
     *("quality", "turn", "person", "confirmed"),
 )
-_TABLE_HEADER = ("face", "cluster", "similarity", "quality", "score", "box", "photo")
+_TABLE_HEADER: tuple[str, ...] = ("face", "cluster", "similarity", "quality", "score", "box", "photo")
 _NUMBERS = ("face", "cluster", "similarity", "quality", "score")
 _PAGE = 200  # rows that are aligned together, so that a long table starts at once
 
@@ -90,7 +90,10 @@ def _write_csv(out: Output, faces: Iterable[Face], absolute: bool) -> int:
 
 def _write_table(out: Output, faces: Iterator[Face], absolute: bool, name_width: int) -> int:
     written = 0
-    header = (*_TABLE_HEADER[:2], *(["person"] if name_width else []), *_TABLE_HEADER[2:])
+    # The column of people takes the place of the scores, so that rows stay short.
+    header = _TABLE_HEADER
+    if name_width:
+        header = tuple(title for title in (*header[:2], "person", *header[2:]) if title != "score")
     right = [place for place, title in enumerate(header) if title in _NUMBERS]
     while page := list(islice(faces, _PAGE)):
         cells = [
@@ -100,7 +103,7 @@ def _write_table(out: Output, faces: Iterator[Face], absolute: bool, name_width:
                 *([_padded(face.person or "-", name_width)] if name_width else []),
                 "-" if face.similarity is None else f"{face.similarity:.4f}",
                 f"{face.quality:.2f}",
-                f"{face.score:.3f}",
+                *([] if name_width else [f"{face.score:.3f}"]),
                 f"{','.join(f'{value:.0f}' for value in face.box):<21}",
                 face.path if absolute else face.photo,
             )

@@ -36,7 +36,7 @@ def confirm(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Say that faces show the person whom the program believes, or another one.
+    """Say that faces show whom the program believes, or --as NAME.
 
     Confirmed faces are certain: they stay with the person, and other faces are compared with them.
 
