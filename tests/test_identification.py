@@ -243,6 +243,8 @@ class Album:
         threshold: float | None = None,
         quality: F32 | None = None,
         false_alarms: float = 0.01,
+        people: dict[int, int] | None = None,
+        left_out: list[set[int]] | None = None,
     ) -> list[Match]:
         return identify(
             queries,
@@ -252,6 +254,8 @@ class Album:
             threshold=threshold,
             judge=Judge(CALIBRATION, self.vectors_at, false_alarms),
             quality=quality,
+            representatives=Representatives.of(self.clusters, people=people),
+            left_out=left_out,
         )
 
 
@@ -360,3 +364,87 @@ def test_a_stray_face_in_a_large_cluster_is_no_evidence_for_it() -> None:
     centroids = [unit(album.vectors[album.clusters == c].mean(axis=0)[None])[0] @ query for c in (0, 1)]
     lead = (answer.similarity + centroids[0] - others - centroids[1]) / 2
     assert answer.margin == pytest.approx(lead, abs=0.02)  # centroids are those of 64 faces
+
+
+def test_a_person_in_two_clusters_is_one_answer() -> None:
+    vectors, codes = people(6, 20)
+    halves = np.where((codes == 0) & (np.arange(len(codes)) % 2 == 1), 6, codes)
+    album = Album(vectors[1:], halves[1:])
+    apart = album.match(vectors[:1])[0]
+    joined = album.match(vectors[:1], people={0: 3, 6: 3})[0]
+    assert (apart.cluster, joined.confidence) == (None, "certain")
+    assert joined.cluster == apart.nearest_cluster  # the better of the two
+    assert joined.similarity == apart.similarity
+    assert joined.probability > 0.99 > apart.probability
+    assert joined.margin > 10 * apart.margin  # the second best is another person
+    by_similarity = album.match(vectors[:1], threshold=0.5, people={0: 3, 6: 3})[0]
+    assert by_similarity.margin == joined.margin
+
+
+def test_without_a_judge_too_the_margin_is_that_to_another_person() -> None:
+    search = FakeSearch([[0.9, 0.85, 0.4]], [1, 2, 3])
+    clusters = np.array([7, 8, 9])
+    for people_of, margin in ((None, 0.05), ({7: 1, 8: 1}, 0.5), ({7: 1, 8: 1, 9: 1}, math.nan)):
+        (answer,) = identify(
+            search.queries,
+            search,
+            faces=search.ids,
+            clusters=clusters,
+            threshold=0.6,
+            representatives=Representatives.of(clusters, people=people_of),
+        )
+        assert answer.cluster == 7
+        assert answer.margin == pytest.approx(margin, abs=1e-6, nan_ok=True)
+
+
+def test_people_with_one_cluster_each_change_nothing() -> None:
+    vectors, codes = people(30, 5, noise=0.12)
+    strangers, _ = people(50, 1, seed=3)
+    album = Album(vectors, codes)
+    queries = np.concatenate([vectors[::4] + 0.05, strangers]).astype(np.float32)
+    named = {cluster: 100 - cluster for cluster in range(0, 30, 2)}
+    assert album.match(queries, people=named) == album.match(queries) == album.match(queries, people={})
+
+
+def test_many_clusters_of_one_person_do_not_hide_the_second_person() -> None:
+    vectors, codes = people(3, 40)
+    parts = np.where(codes == 0, 10 + np.arange(len(codes)) % 8, codes)
+    album = Album(vectors[1:], parts[1:])
+    (answer,) = album.match(vectors[:1], people=dict.fromkeys(range(10, 18), 0))
+    assert answer.confidence == "certain"
+    assert answer.margin > 0.2
+
+
+def test_strangers_are_not_named_more_often_for_people_with_several_clusters() -> None:
+    vectors, codes = people(40, 8)
+    halves = np.where(np.arange(len(codes)) % 2 == 1, codes + 40, codes)
+    album = Album(vectors, halves)
+    strangers, _ = people(400, 1, seed=9)
+    joined = {cluster: cluster % 40 for cluster in range(80)}
+    assert sum(a.cluster is not None for a in album.match(strangers, people=joined)) <= 8
+
+
+def test_clusters_that_are_left_out_are_no_answer_and_no_rival() -> None:
+    vectors, codes = people(6, 20)
+    album = Album(vectors[1:], codes[1:])
+    queries = np.concatenate([vectors[:1], vectors[20:21]])
+    first, second = album.match(queries, left_out=[{0}, set()])
+    assert (first.cluster, second.cluster) == (None, 1)
+    assert first.nearest_cluster not in (0, None)
+    assert first.faces == album.match(vectors[:1])[0].faces  # neighbours are listed all the same
+    (only,) = album.match(vectors[:1], left_out=[{1, 2, 3, 4, 5}])
+    assert only.nearest_cluster == 0
+    assert math.isnan(only.margin)
+    (none,) = album.match(vectors[:1], left_out=[set(range(6))])
+    assert (none.nearest_cluster, none.confidence) == (None, "unknown")
+
+
+def test_representatives_without_some_faces() -> None:
+    clusters = np.array([4, 4, 5, -1, 6])
+    whole = Representatives.of(clusters, people={4: 1, 6: 1, 5: 2})
+    assert whole.people() == {4: 3, 5: 1}
+    less = whole.without(np.array([0, 2, 3]))
+    assert less.counts == {4: 1, 6: 1}
+    assert less.clusters.tolist() == [-1, 4, -1, -1, 6]
+    assert less.people() == {4: 2}
+    assert whole.counts == {4: 2, 5: 1, 6: 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from faceindex.api.reader import Reader
@@ -10,6 +11,7 @@ from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
     from faceindex.evaluation.calibration import Calibrated
+    from faceindex.evaluation.decisions import PeopleEvaluation
     from faceindex.evaluation.labelled import Labelled
     from faceindex.evaluation.report import Evaluation
     from faceindex.evaluation.sweep import Sweep
@@ -96,7 +98,7 @@ class IndexEvaluation:
             raise UsageError(f"`seed` is {seed}.", "Choose 0 or more.")
         clustering = self._reader.clustering()
         known = labels if isinstance(labels, Labelled) else self.labelled(labels, face=face)
-        return evaluate(
+        found = evaluate(
             self._reader.table(),
             self._reader.vectors(),
             known,
@@ -105,6 +107,40 @@ class IndexEvaluation:
             repeats=repeats,
             seed=seed,
         )
+        return replace(found, names=self._reader.people().cluster_names())
+
+    def people(self, *, named: bool = False, seed: int = 0) -> PeopleEvaluation:
+        """Score clusters and identification by what the user said of single faces.
+
+        The clusters satisfy the decisions, so all faces are clustered afresh in memory, with the method of
+        the index and without any decision. These clusters are compared with the faces that the user
+        confirmed. Identification gets each of these faces as if its picture were new: no face on the picture,
+        or on a copy of it, is compared.
+
+        Parameters
+        ----------
+        named : bool
+            Also use the faces that were named with their cluster. The user has not looked at each of them,
+            and they agree with the clusters of that time.
+        seed : int
+            The same decisions and seed give the same figures.
+
+        Returns
+        -------
+        PeopleEvaluation
+
+        Raises
+        ------
+        NotClustered
+            If `FaceIndex.cluster` has not run.
+        EmptyResultError
+            If no face is confirmed.
+        """
+        from faceindex.api.people_evaluation import score_people
+
+        if seed < 0:
+            raise UsageError(f"`seed` is {seed}.", "Choose 0 or more.")
+        return score_people(self._reader, named=named, seed=seed)
 
     def sweep(
         self, labels: str | os.PathLike[str] | Labelled | None = None, *, face: str | None = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
+    from faceindex.api.finding import IndexFinding
     from faceindex.api.index_clustering import IndexClustering
     from faceindex.api.migration import IndexMigration
     from faceindex.api.people_questions import AskingPeople
@@ -276,6 +277,13 @@ class FaceIndex:
 
         self._people = self._people or AskingPeople(self._reader)
         return self._people
+
+    @property
+    def find(self) -> IndexFinding:
+        """Find the photos that show some people, as ``index.find("Anna & Ben")``."""
+        from faceindex.api.finding import IndexFinding
+
+        return IndexFinding(self._reader)
 
     @property
     def migrate(self) -> IndexMigration:

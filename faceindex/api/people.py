@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from faceindex.api.deciding import Decider, PersonRef, command_text, face_words, unique
 from faceindex.api.people_journal import apply_journal, export_journal, named_marks
 from faceindex.api.people_results import Decided, JournalEntry, Person, Replay
+from faceindex.api.people_table import name_many, read_name_table
 from faceindex.errors import UsageError
 from faceindex.people.dates import clean_date, moment_of
 from faceindex.people.editor import Editor
@@ -19,6 +20,7 @@ from faceindex.people.roster import clean_name
 from faceindex.store.decisions import Decision, Label
 
 if TYPE_CHECKING:
+    from faceindex.api.people_table import NameTable
     from faceindex.api.reader import Reader
     from faceindex.api.references import Selection
 
@@ -92,6 +94,15 @@ class IndexPeople:
 
         return select(self._reader, words)
 
+    def names(self) -> Sequence[str]:
+        """Return the names of all people, sorted; faster than `list`."""
+        roster = self._decider.roster()
+        return sorted(roster.title(record.id) for record in roster.people())
+
+    def count_decisions(self) -> int:
+        """Count the decisions in the journal."""
+        return len(self._store.decisions.uids()) if self._store.decisions.exist else 0
+
     def log(self, limit: int | None = None) -> Sequence[JournalEntry]:
         """Return the decisions, newest first; at most `limit`, or all."""
         return [
@@ -138,6 +149,27 @@ class IndexPeople:
         command = command_text("name", *clusters, *face_words(faces), name)
         return self._decider.decide(command, work, [*members, *faces], dry_run=dry_run)
 
+    def name_many(
+        self,
+        *,
+        faces: Mapping[int, str] | None = None,
+        clusters: Mapping[int, str] | None = None,
+        dry_run: bool = False,
+    ) -> Decided:
+        """Say who many faces and clusters are, as one decision; see `name`.
+
+        Parameters
+        ----------
+        faces, clusters : mapping of int to str
+            Names by face, or by cluster. The name of a face counts more than that of its cluster.
+        dry_run : bool
+        """
+        return name_many(self._decider, faces or {}, clusters or {}, dry_run=dry_run)
+
+    def read_table(self, source: str | os.PathLike[str] | bytes) -> NameTable:
+        """Read names for `name_many` from CSV; see `faceindex.api.people_table.read_name_table`."""
+        return read_name_table(self._reader, source)
+
     def confirm(
         self, faces: Iterable[int], person: PersonRef | None = None, *, dry_run: bool = False
     ) -> Decided:
@@ -146,7 +178,7 @@ class IndexPeople:
         people = self._shown(faces, person)
         if without := [face for face in faces if face not in people]:
             raise UsageError(
-                f"Face {without[0]} is in no cluster of a person.", "Use `name` to say who it is."
+                f"Face {without[0]} is in no cluster of a person.", "`faceindex people name` says who it is."
             )
 
         def work(editor: Editor) -> None:
@@ -154,9 +186,9 @@ class IndexPeople:
                 chosen = [face for face in faces if people[face] == one]
                 editor.label(one, self._decider.marks(chosen), Label.CONFIRMED)
 
-        words = ["--as", self._decider.title(person)] if person else []
+        options = {"as": self._decider.title(person) if person else None}
         return self._decider.decide(
-            command_text("confirm", *face_words(faces), *words), work, faces, dry_run=dry_run
+            command_text("confirm", *face_words(faces), options=options), work, faces, dry_run=dry_run
         )
 
     def _shown(self, faces: Sequence[int], person: PersonRef | None) -> dict[int, int]:
@@ -184,9 +216,9 @@ class IndexPeople:
             for centre, chosen in apart:
                 editor.different(self._decider.marks(chosen), self._decider.marks(centre))
 
-        words = ["--from", self._decider.title(person)] if person else []
+        options = {"from": self._decider.title(person) if person else None}
         concerned = [*faces, *(face for centre, _ in apart for face in centre)]
-        command = command_text("reject", *face_words(faces), *words)
+        command = command_text("reject", *face_words(faces), options=options)
         return self._decider.decide(command, work, concerned, dry_run=dry_run)
 
     def ignore(

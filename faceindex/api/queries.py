@@ -6,24 +6,19 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
-
-import numpy as np
+from typing import TYPE_CHECKING, cast
 
 from faceindex import images, models
+from faceindex.api.matcher import Matcher, QueryPhoto
 from faceindex.api.pins import load_recogniser
-from faceindex.api.reader import Reader, faces_at, find_faces
-from faceindex.api.results import Identification, IdentifiedFace, Neighbour
-from faceindex.clustering.incremental import representative_faces
+from faceindex.api.reader import Reader, find_faces
+from faceindex.api.results import Identification
 from faceindex.errors import ImageError, UsageError
-from faceindex.evidence import FALSE_ALARMS
-from faceindex.identification import Judge, Representatives, identify, shown_well
 from faceindex.images.inputs import input_name, is_one_photo
 from faceindex.pipeline.batches import recognise_each, recognise_in_batches
 from faceindex.pipeline.events import Event, Loaded, Loading, ignore_event
-from faceindex.store import FaceTable
 from faceindex.store.photos import PhotoNames
 from faceindex.types import Faces, Image
 
@@ -111,7 +106,7 @@ class Queries:
         self._reader = reader
         self._device = device
         self._recogniser = recogniser
-        self._representatives: tuple[FaceTable, Representatives] | None = None
+        self._matcher = Matcher(reader)
 
     def recogniser(self) -> Recogniser:
         """Return the pinned models, loaded once."""
@@ -134,11 +129,12 @@ class Queries:
         (found,) = recognise_each(self.recogniser(), [loaded])
         if isinstance(found, ImageError):
             raise found
-        (faces,) = self._match([found], options)
-        indexed: tuple[str | None, str | None] = (None, None)
+        content, picture = None, None
         if isinstance(data, bytes):
-            indexed = self._indexed_as(images.content_hash(data), images.read_picture(data))
-        return Identification(query.name, faces, *indexed)
+            content, picture = images.content_hash(data), images.read_picture(data)
+        photo_of = QueryPhoto(found, picture, loaded.decoded.width, loaded.decoded.height)
+        (faces,) = self._matcher.match([photo_of], options)
+        return Identification(query.name, faces, *self._indexed_as(content, picture))
 
     def identify_many(
         self,
@@ -180,8 +176,12 @@ class Queries:
         batches = recognise_in_batches(queries, self.recogniser(), number=number, should_stop=should_stop)
         with contextlib.closing(batches):
             for outcomes in batches:
-                found = [outcome.result for outcome in outcomes if not isinstance(outcome.result, ImageError)]
-                matched = iter(self._match(found, options))
+                found = [
+                    QueryPhoto(outcome.result, outcome.picture, outcome.width, outcome.height)
+                    for outcome in outcomes
+                    if not isinstance(outcome.result, ImageError)
+                ]
+                matched = iter(self._matcher.match(found, options))
                 for outcome in outcomes:
                     name, result = outcome.source.name, outcome.result
                     if isinstance(result, ImageError):
@@ -203,71 +203,15 @@ class Queries:
         options : IdentifyOptions, optional
             None means the defaults.
         """
-        (found,) = self._match([faces], options or IdentifyOptions())
+        options = options or IdentifyOptions()
+        self._check(options)
+        (found,) = self._matcher.match([QueryPhoto(faces)], options)
         return Identification(photo, found)
 
     def _check(self, options: IdentifyOptions) -> None:
         """Check the calibration before any work; only a threshold does without."""
         if options.threshold is None:
             models.calibration_of(self._reader.embedder_spec)
-
-    def _match(self, photos: Sequence[Faces], options: IdentifyOptions) -> list[tuple[IdentifiedFace, ...]]:
-        """Identify the faces of several photos with one search."""
-        if not photos:
-            return []
-        self._check(options)
-        store = self._reader.store
-        calibration = self._reader.embedder_spec.calibration
-        with store.snapshot():
-            table, people = self._reader.table(), self._reader.people()
-            judge = None
-            if calibration is not None:
-                judge = Judge(
-                    calibration,
-                    lambda positions: store.vectors(table.row[positions]),
-                    options.max_false_alarms or FALSE_ALARMS,
-                )
-            matches = identify(
-                np.concatenate([faces.vectors for faces in photos]),
-                store.search,
-                faces=table.face,
-                clusters=table.cluster,
-                threshold=options.threshold,
-                judge=judge,
-                quality=np.concatenate([faces.quality for faces in photos]),
-                representatives=self._current_representatives(),
-                neighbours=options.neighbours,
-            )
-            ids = np.array(sorted({face for match in matches for face in match.faces}), np.int64)
-            positions = np.searchsorted(table.face, ids)
-            # Only the photos of these faces: naming all photos takes many times as long.
-            names = PhotoNames(store, table.photo[positions].tolist())
-        nearest = {face.face: face for face in faces_at(table, names, positions.tolist(), people)}
-        rest = iter(matches)  # each photo takes as many as it has boxes
-        return [
-            tuple(
-                IdentifiedFace(
-                    box=(box[0], box[1], box[2], box[3]),
-                    score=score,
-                    quality=quality,
-                    turn=turn,
-                    cluster=match.cluster,
-                    nearest_cluster=match.nearest_cluster,
-                    similarity=match.similarity,
-                    needed=match.needed,
-                    margin=match.margin,
-                    probability=match.probability,
-                    false_alarm=match.false_alarm,
-                    confidence=match.confidence,
-                    neighbours=tuple(
-                        Neighbour(nearest[face], similarity)
-                        for face, similarity in zip(match.faces, match.similarities, strict=True)
-                    ),
-                )
-                for box, score, quality, turn, match in zip(*_values(faces), rest, strict=False)
-            )
-            for faces in photos
-        ]
 
     def _indexed_as(self, content: bytes | None, picture: Picture | None) -> tuple[str | None, str | None]:
         """Return the name and the path of an indexed photo with the same content, or the same picture."""
@@ -287,7 +231,7 @@ class Queries:
 
         def read() -> None:
             with contextlib.suppress(Exception):  # raised again where the result is needed
-                self._current_representatives()
+                self._matcher.representatives()
                 self._reader.store.prepare_search()
 
         reading = threading.Thread(target=read, name="faceindex-catalog")
@@ -296,20 +240,6 @@ class Queries:
             self.recogniser()
         finally:
             reading.join()
-
-    def _current_representatives(self) -> Representatives:
-        """Return the representative faces of all clusters, computed once for each table."""
-        table = self._reader.table()
-        if self._representatives is None or self._representatives[0] is not table:
-            mask = representative_faces(table, table.cluster, self._reader.embedder_spec.calibration)
-            mask &= shown_well(table.cluster, table.quality)
-            self._representatives = (table, Representatives.of(table.cluster, mask))
-        return self._representatives[1]
-
-
-def _values(faces: Faces) -> tuple[list[Any], ...]:
-    """Return boxes, scores, qualities and turns."""
-    return faces.boxes.tolist(), faces.scores.tolist(), faces.quality.tolist(), faces.turns.tolist()
 
 
 def crop_face(reader: Reader, face: int, margin: float, aligned: bool) -> Image:

@@ -43,6 +43,8 @@ class Selection:
         The named faces, and the two nearest the middle of each of `all_clusters`.
     shown : dict of str to int
         The people that `all_faces` show, with the number of these faces.
+    around : dict of int to int
+        The clusters without a person that the named faces are in, with the number of their other faces.
     """
 
     clusters: tuple[int, ...]
@@ -52,6 +54,7 @@ class Selection:
     all_faces: tuple[int, ...]
     middle: tuple[int, ...]
     shown: dict[str, int]
+    around: dict[int, int]
 
 
 def select(reader: Reader, words: Iterable[str]) -> Selection:
@@ -94,7 +97,16 @@ def select(reader: Reader, words: Iterable[str]) -> Selection:
         tuple(table.face[positions].tolist()),
         tuple(dict.fromkeys([*found.faces, *_middle(table, members, clusters)])),
         _shown(view, positions),
+        _around(table, view, positions, named),
     )
+
+
+def _around(table: FaceTable, view: PeopleView, positions: I64, named: I64) -> dict[int, int]:
+    others = np.setdiff1d(np.arange(len(table)), positions)
+    sizes = {cluster: 0 for cluster in np.unique(table.cluster[named]).tolist() if cluster >= 0}
+    for cluster in sizes:
+        sizes[cluster] = int((table.cluster[others] == cluster).sum())
+    return {cluster: n for cluster, n in sizes.items() if n and cluster not in view.of_cluster}
 
 
 def _middle(table: FaceTable, members: I64, clusters: Sequence[int]) -> list[int]:

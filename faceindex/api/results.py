@@ -6,7 +6,7 @@ A face in no cluster has ``cluster`` None, here and in JSON; the arrays of `Face
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from faceindex.documents import Json, as_json
 
@@ -31,7 +31,11 @@ __all__ = [
     "Neighbour",
     "NewModels",
     "NotMigrated",
+    "Source",
 ]
+
+Source: TypeAlias = Literal["similarity", "confirmed", "named", "stranger", "not a face"]
+"""Where an answer comes from; see `IdentifiedFace`."""
 
 
 class _Result:
@@ -182,7 +186,8 @@ class IdentifiedFace(_Result):
     turn : int
         0, 90, 180 or 270: degrees by which the photo must be turned clockwise for the face to be upright.
     cluster : int or None
-        The cluster of the person; None if nobody is named, because the person is doubtful or unknown.
+        The cluster of the person; None if nobody is named, because the person is doubtful or unknown. A
+        person may have several clusters; this is the one with the most evidence.
     nearest_cluster : int or None
         The best cluster, named or not; None if the faces are not clustered.
     similarity : float
@@ -190,7 +195,8 @@ class IdentifiedFace(_Result):
     needed : float
         The similarity with which `nearest_cluster` would be named; NaN if it is None.
     margin : float
-        Lead of the best cluster over the second best, in units of similarity; NaN without a second.
+        Lead of the best cluster over the best one of another person, in units of similarity; NaN if there is
+        none.
     probability : float
         That the face shows the person of `nearest_cluster`, 0..1; see `faceindex.evidence`. NaN if that is
         None, or if the embedder is not calibrated.
@@ -202,6 +208,12 @@ class IdentifiedFace(_Result):
         not change the word.
     neighbours : tuple of Neighbour
         The most similar faces of the index, best first.
+    person, nearest_person : str or None
+        Names of the people of `cluster` and `nearest_cluster`; None if the user has not named them.
+    source : str
+        ``"similarity"``, or else what the user said of this face on this picture: ``"confirmed"`` (this very
+        face shows the person), ``"named"`` (with its cluster), ``"stranger"`` or ``"not a face"``. The first
+        two have probability 1, and neither `needed` nor `margin`; the last two have 0, and nobody is named.
     """
 
     box: tuple[float, float, float, float]
@@ -217,6 +229,9 @@ class IdentifiedFace(_Result):
     false_alarm: float
     confidence: Confidence | None
     neighbours: tuple[Neighbour, ...]
+    person: str | None = None
+    nearest_person: str | None = None
+    source: Source = "similarity"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ def print_answer(out: Output, photo: str, result: Identification, absolute: bool
         x1, y1, x2, y2 = face.box
         where = f"face {number} at {x1:.0f},{y1:.0f} to {x2:.0f},{y2:.0f}"
         out.paragraph(f"{where}: {_answer(out, face)}", indent=2, hang=6)
-        rows = [
+        header: tuple[str, ...] = ("similarity", "cluster", "photo")
+        rows: list[tuple[str, ...]] = [
             (
                 f"{near.similarity:.4f}",
                 "-" if near.face.cluster is None else str(near.face.cluster),
@@ -42,9 +43,13 @@ def print_answer(out: Output, photo: str, result: Identification, absolute: bool
             )
             for near in face.neighbours
         ]
-        for line in columns(
-            rows, header=("similarity", "cluster", "photo") if rows else (), right=[0, 1], indent=6
-        ):
+        if any(near.face.person for near in face.neighbours):
+            header = (*header[:2], "person", *header[2:])
+            rows = [
+                (*row[:2], near.face.person or "-", *row[2:])
+                for row, near in zip(rows, face.neighbours, strict=True)
+            ]
+        for line in columns(rows, header=header if rows else (), right=[0, 1], indent=6):
             out.answer(line)
     out.flush()  # show it before the next photo is processed
 
@@ -54,10 +59,25 @@ def _photo(face: Face, absolute: bool) -> str:
 
 
 def _answer(out: Output, face: IdentifiedFace) -> str:
+    if face.source == "stranger":
+        return "a stranger, by your word"
+    if face.source == "not a face":
+        return "not a face, by your word"
+    if face.source != "similarity":
+        who = out.styled(face.person or "", "good")
+        measured = finite(face.similarity)
+        rest = "" if measured is None else f", similarity {measured:.4f}"
+        return f"{who}, certain ({face.source} by you on this picture){rest}"
     if face.nearest_cluster is None:
         return "unknown"
     margin, share = finite(face.margin), finite(face.probability)
     similarity = f"similarity {face.similarity:.4f}" + ("" if margin is None else f", margin {margin:.4f}")
+    if face.cluster is not None and face.person is not None:
+        who = out.styled(face.person, "good")
+        word = "" if share is None else f" {_percent(share)}"
+        if face.confidence in ("certain", "likely"):
+            word += f" ({face.confidence})"
+        return f"{who}{word}, {similarity}"
     if face.cluster is not None:
         cluster = out.styled(f"cluster {face.cluster}", "good")
         word = ""
@@ -66,10 +86,14 @@ def _answer(out: Output, face: IdentifiedFace) -> str:
             named = face.confidence in ("certain", "likely")
             word = f", {face.confidence} ({_percent(share)})" if named else f", probability {_percent(share)}"
         return f"{cluster}{word}, {similarity}"
+    if face.confidence == "doubtful" and share is not None and face.nearest_person is not None:
+        maybe = f"unknown, maybe {face.nearest_person} {_percent(share)}"
+        return f"{maybe}, {similarity}; {face.needed:.4f} needed"
     if face.confidence == "doubtful" and share is not None:
         perhaps = f"perhaps cluster {face.nearest_cluster}, doubtful ({_percent(share)})"
         return f"{perhaps}, {similarity}; {face.needed:.4f} needed"
-    return f"unknown (nearest is cluster {face.nearest_cluster}, {similarity}; {face.needed:.4f} needed)"
+    nearest = face.nearest_person or f"cluster {face.nearest_cluster}"
+    return f"unknown (nearest is {nearest}, {similarity}; {face.needed:.4f} needed)"
 
 
 def _percent(share: float) -> str:
@@ -108,6 +132,7 @@ def _face_as_json(face: IdentifiedFace, absolute: bool) -> Json:
             "turn": near.face.turn,
             "similarity": _rounded(near.similarity),
             "cluster": near.face.cluster,
+            "person": near.face.person,
         }
         for near in face.neighbours
     ]
@@ -116,8 +141,11 @@ def _face_as_json(face: IdentifiedFace, absolute: bool) -> Json:
         "score": round(face.score, 4),
         "quality": round(face.quality, 4),
         "turn": face.turn,
+        "person": face.person,
         "cluster": face.cluster,
+        "nearest_person": face.nearest_person,
         "nearest_cluster": face.nearest_cluster,
+        "source": face.source,
         "confidence": face.confidence,
         "probability": _rounded(face.probability),
         "false_alarm": _rounded(face.false_alarm),

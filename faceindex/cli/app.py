@@ -14,6 +14,7 @@ from faceindex.cli import (
     clusters,
     export,
     faces,
+    find,
     gallery,
     identify,
     index,
@@ -95,6 +96,7 @@ app = App(
     Examples:
       faceindex index ~/Pictures     find the faces
       faceindex cluster              group them into people
+      faceindex people name 7 Anna   cluster 7 is Anna
       faceindex gallery ~/people     write a page of them
       faceindex identify party.jpg   find people on a photo
 
@@ -142,6 +144,7 @@ app.command("clusters", cls=clusters.ClustersCommand)(clusters.clusters)
 app.add_typer(people.app, name="people")
 app.add_typer(export.app, name="export")
 app.command("identify")(_with_options(identify.identify))
+app.command("find")(find.find)
 app.command("status")(status.status)
 app.command("eval")(evaluate)
 app.command("faces")(faces.faces)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from faceindex.cli.clusters_diff import diff
 from faceindex.cli.commands import App, CommandWithSubcommands
-from faceindex.cli.completion import complete_clusters
+from faceindex.cli.completion import complete_references
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.face_rows import print_faces
 from faceindex.cli.newer import note_newer_faces
@@ -36,16 +37,17 @@ from faceindex.cli.pictures import (
     write_picture,
     write_temporary,
 )
-from faceindex.cli.render import Output, columns, count
+from faceindex.cli.references import cluster_or_person
+from faceindex.cli.render import Output, columns, count, shell_quoted
 from faceindex.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from faceindex.api import Cluster, FaceIndex
+    from faceindex.api import Cluster, Face, FaceIndex
 
 __all__ = ["ClustersCommand", "clusters"]
 
 _SCHEMA = "faceindex/clusters/1"
-_CSV_HEADER = ("cluster", "faces", "photos", "cohesion", "example")
+_CSV_HEADER = ("cluster", "faces", "photos", "cohesion", "example", "person")
 _ROWS = 20  # in a table without --limit
 _DRAWN = 48  # faces in a picture without --limit
 
@@ -71,15 +73,15 @@ class ClustersCommand(CommandWithSubcommands):
 
 def _complete(ctx: Any, args: Sequence[str], incomplete: str) -> list[tuple[str, str]]:
     names = [("diff", "what changed")] if "diff".startswith(incomplete) else []
-    return [*complete_clusters(ctx, args, incomplete), *names]
+    return [*complete_references(ctx, args, incomplete), *names]
 
 
 def clusters(
     cluster: Annotated[
-        int | None,
+        str | None,
         typer.Argument(
             metavar="CLUSTER",
-            help="A cluster, to show its faces instead of the list.",
+            help="A cluster, or a person by name, to show the faces instead of the list.",
             autocompletion=_complete,
         ),
     ] = None,
@@ -127,9 +129,10 @@ def clusters(
     Cohesion is the mean similarity of a cluster's faces to its centre. The lower it is, the more likely the
     cluster mixes several people. The example is the photo of the best face near the centre. A terminal gets
     a table, and a face of each cluster below it if it can show pictures (kitty, iTerm2, sixel). A pipe or a
-    file gets CSV with the columns cluster,faces,photos,cohesion,example.
+    file gets CSV with the columns cluster,faces,photos,cohesion,example,person.
 
-    With CLUSTER, the rows are its faces as `faceindex faces` lists them, the most typical first.
+    With CLUSTER, which may be the name of a person, the rows are its faces as `faceindex faces` lists them,
+    the most typical first. `faceindex people name` gives clusters names.
     `faceindex clusters diff` shows what changed last. Exit code 1 if there are no clusters.
 
     Example: faceindex clusters 5 --open
@@ -142,7 +145,7 @@ def clusters(
                 raise UsageError("--show, --open and --save draw one cluster.", "Leave out --csv and --json.")
             if cluster is None:
                 raise UsageError(
-                    "--show, --open and --save need the number of one cluster.",
+                    "--show, --open and --save need the number of one cluster, or a person.",
                     "Example: faceindex clusters 5 --open.",
                 )
         how = None
@@ -155,10 +158,12 @@ def clusters(
         with FaceIndex.open(index) as found:
             if cluster is None:
                 _list(out, found, limit, as_csv, absolute, how)
-            elif show or viewer or save is not None:
-                _draw_cluster(out, found, cluster, limit or _DRAWN, how if show else None, viewer, save)
             else:
-                _print_cluster(out, found, cluster, limit, as_csv, absolute)
+                chosen = cluster_or_person(found, cluster)
+                if show or viewer or save is not None:
+                    _draw_cluster(out, found, chosen, limit or _DRAWN, how if show else None, viewer, save)
+                else:
+                    _print_cluster(out, found, chosen, limit, as_csv, absolute)
             note_newer_faces(out, found.cluster.newer_faces())
 
 
@@ -183,6 +188,7 @@ def _list(
                     "photos": row.photos,
                     "cohesion": round(row.cohesion, 6),
                     "example": {"face": row.example.face, "photo": _example(row, absolute)},
+                    "person": row.person,
                 }
                 for row in rows[:limit]
             ],
@@ -191,7 +197,10 @@ def _list(
         writer = csv.writer(out.raw(), lineterminator="\n")
         writer.writerow(_CSV_HEADER)
         writer.writerows(
-            (row.cluster, row.faces, row.photos, f"{row.cohesion:.6f}", _example(row, absolute))
+            (
+                *(row.cluster, row.faces, row.photos, f"{row.cohesion:.6f}"),
+                *(_example(row, absolute), row.person or ""),
+            )
             for row in rows[:limit]
         )
     elif rows:
@@ -199,21 +208,23 @@ def _list(
         _print_table(out, shown, len(rows), absolute)
         if how is not None:
             _draw_examples(out, found, shown, how)
-        out.hint(f"Next: faceindex clusters {shown[0].cluster}, or faceindex gallery FOLDER")
+        unnamed = next((row.cluster for row in shown if row.person is None), None)
+        name = f"people name {unnamed} NAME" if unnamed is not None else "people"
+        out.hint(f"Next: faceindex clusters {shown[0].cluster}, or faceindex {name}")
 
 
 def _print_table(out: Output, shown: Sequence[Cluster], total: int, absolute: bool) -> None:
+    named = any(row.person for row in shown)
     cells = [
         (
-            str(row.cluster),
-            f"{row.faces:,}",
-            f"{row.photos:,}",
-            f"{row.cohesion:.3f}",
+            *(str(row.cluster), f"{row.faces:,}", f"{row.photos:,}", f"{row.cohesion:.3f}"),
+            *([row.person or "-"] if named else []),
             _example(row, absolute),
         )
         for row in shown
     ]
-    for line in columns(cells, header=_CSV_HEADER, right=[0, 1, 2, 3]):
+    header = (*_CSV_HEADER[:4], *(["person"] if named else []), "example")
+    for line in columns(cells, header=header, right=[0, 1, 2, 3]):
         out.answer(line)
     if len(shown) < total:
         out.answer(f"and {count(total - len(shown), 'smaller cluster')}; --limit {total} shows all")
@@ -236,36 +247,57 @@ def _draw_examples(out: Output, found: FaceIndex, shown: Sequence[Cluster], how:
 
 
 def _print_cluster(
-    out: Output, found: FaceIndex, cluster: int, limit: int | None, as_csv: bool, absolute: bool
+    out: Output, found: FaceIndex, cluster: int | str, limit: int | None, as_csv: bool, absolute: bool
 ) -> None:
-    members = sorted(found.faces(cluster=cluster), key=lambda face: -(face.similarity or 0.0))
+    members = _members(found, cluster)
     as_table = out.terminal and not as_csv and not out.json
     if as_table:
         photos = len({face.path for face in members})
-        head = f"Cluster {cluster}: {count(len(members), 'face')} on {count(photos, 'photo')}"
-        out.answer(out.styled(head, "bold"))
+        head = f"{_title(cluster, members)}: {count(len(members), 'face')} on {count(photos, 'photo')}"
+        out.paragraph(out.styled(head, "bold"))
         limit = limit or _ROWS
     shown = members[:limit]
-    print_faces(out, shown, as_csv=as_csv, absolute=absolute)
+    print_faces(out, shown, as_csv=as_csv, absolute=absolute, names=found.people.names())
     if as_table and len(shown) < len(members):
         rest = count(len(members) - len(shown), "less typical face")
         out.answer(f"and {rest}; --limit {len(members)} shows all")
-    out.hint(f"Next: faceindex clusters {cluster} --open")
+    out.hint(f"Next: faceindex clusters {shell_quoted(str(cluster))} --open")
+
+
+def _members(found: FaceIndex, cluster: int | str) -> list[Face]:
+    """Return the faces of a cluster or a person, the most typical first."""
+    faces = found.faces(cluster=cluster) if isinstance(cluster, int) else found.faces(person=cluster)
+    return sorted(faces, key=lambda face: -(face.similarity or 0.0))
+
+
+def _title(cluster: int | str, members: Sequence[Face]) -> str:
+    if isinstance(cluster, int):
+        person = members[0].person
+        return f"Cluster {cluster}, {person}" if person else f"Cluster {cluster}"
+    clusters = sorted({face.cluster for face in members if face.cluster is not None})
+    return f"{cluster}, cluster{'' if len(clusters) == 1 else 's'} {', '.join(map(str, clusters))}"
 
 
 def _draw_cluster(
     out: Output,
     found: FaceIndex,
-    cluster: int,
+    cluster: int | str,
     most: int,
     how: str | None,
     viewer: bool,
     save: str | None,
 ) -> None:
-    files = [] if save is None else numbered_files(save, [f"cluster-{cluster}"])
+    stem = f"cluster-{cluster}" if isinstance(cluster, int) else "person"
+    files = [] if save is None else numbered_files(save, [stem])
     check_files(out, found, files)
-    sheet = found.sheets.cluster(cluster, most=most)
-    number = sum(1 for _ in found.faces(cluster=cluster))
+    members = _members(found, cluster)
+    if isinstance(cluster, int):
+        sheet = found.sheets.cluster(cluster, most=most)
+    else:
+        best = members[:most]
+        names = [Path(face.photo).name for face in best]
+        sheet = found.sheets.faces([face.face for face in best], names)
+    number = len(members)
     if number > most:
         out.note(f"The picture has the {most} most typical of {number:,} faces; --limit {number} draws all.")
     if how is not None:
@@ -274,6 +306,6 @@ def _draw_cluster(
         write_picture(file, sheet)
         out.note(f"Saved {file}.")
     if viewer:
-        for file in files or write_temporary([(f"cluster-{cluster}", sheet)]):
+        for file in files or write_temporary([(stem, sheet)]):
             open_in_viewer(file)
             out.note(f"Opened {file}.")

@@ -132,7 +132,7 @@ def complete_clusters(ctx: Any, args: Sequence[str], incomplete: str) -> list[tu
 
 
 def complete_people(ctx: Any, args: Sequence[str], incomplete: str) -> list[str]:
-    """Suggest the names of the people of the index; case and Unicode's form are ignored."""
+    """Suggest the names of the people of the index."""
     from faceindex.api.opening import open_store
     from faceindex.people.roster import Roster, name_key
 

@@ -22,6 +22,7 @@ from faceindex.cli.options import (
 )
 from faceindex.cli.render import Output, count, finite
 from faceindex.documents import Json
+from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
     from faceindex.api import Face, FaceIndex
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 _SCHEMA = "faceindex/eval/1"
+_PEOPLE_SCHEMA = "faceindex/eval-people/1"
 
 
 def evaluate(
@@ -54,6 +56,22 @@ def evaluate(
             help="The face of a photo that gets its label: largest, center or all. [default: largest]",
         ),
     ] = None,
+    people: Annotated[
+        bool,
+        typer.Option(
+            "--people",
+            help="Score the index by your own decisions: the faces that you confirmed, and those that you "
+            "said are nobody. They are compared with clusters made without any decision.",
+        ),
+    ] = False,
+    named: Annotated[
+        bool,
+        typer.Option(
+            "--named",
+            help="With --people, also use the faces that you named with their cluster. They favour the "
+            "clusters.",
+        ),
+    ] = False,
     sweep: Annotated[
         bool,
         typer.Option(
@@ -98,10 +116,19 @@ def evaluate(
     photo in one cluster, clusters of faces without a label, people who share a cluster, and how often
     identification is right, with and without strangers. Nothing is changed.
 
-    Example: faceindex eval --labels people.csv
+    Examples:
+      faceindex eval --labels people.csv    the labels are in a file
+      faceindex eval --people               your own decisions are the labels
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
+
+        others = (("labels", labels), ("face", face), ("sweep", sweep or None), ("plot", plot))
+        _check_people(people, named, [name for name, value in others if value is not None])
+        if people:
+            with FaceIndex.open(index) as found:
+                _print_by_decisions(out, found, named=named, seed=seed, every=every or verbose)
+            return
 
         if plot is not None:
             from faceindex.evaluation.plots import check_plot_file
@@ -135,6 +162,27 @@ def evaluate(
                 print_evaluation(out, result, faces, every=every or verbose)
                 if curve is not None:
                     print_sweep(out, curve, len(result.people))
+
+
+def _check_people(people: bool, named: bool, others: list[str]) -> None:
+    """Check that options of labels and of decisions are not mixed."""
+    if named and not people:
+        raise UsageError("--named needs --people.", "Add --people, or leave out --named.")
+    if people and others:
+        raise UsageError(
+            f"--people and --{others[0]} exclude each other.", "The labels are your decisions, or a file."
+        )
+
+
+def _print_by_decisions(out: Output, index: FaceIndex, *, named: bool, seed: int, every: bool) -> None:
+    from faceindex.cli.eval_people import people_as_json, print_people
+
+    with out.working("Comparing with your decisions"):
+        result = index.evaluation.people(named=named, seed=seed)
+    if out.json:
+        out.document(_PEOPLE_SCHEMA, index=str(index.directory), **people_as_json(result))
+    else:
+        print_people(out, result, every=every)
 
 
 def _named_faces(index: FaceIndex, result: Evaluation, absolute: bool) -> dict[int, Face]:
@@ -195,10 +243,12 @@ def _print_json(
                 "no_face": person.no_face,
                 "faces": person.faces,
                 "cluster": person.cluster,
+                "cluster_person": _called(result, person.cluster),
                 "in_cluster": person.in_cluster,
                 "accuracy": person.accuracy,
                 "others_in_cluster": person.others,
                 "one_to_one_cluster": person.own_cluster,
+                "one_to_one_cluster_person": _called(result, person.own_cluster),
                 "in_one_to_one_cluster": person.in_own,
                 "one_to_one_accuracy": person.own_accuracy,
             }
@@ -208,7 +258,10 @@ def _print_json(
             {
                 "people": [confusion.owner, confusion.other],
                 "astray": len(confusion.misplaced),
-                "clusters": [{"cluster": cluster, "faces": [x, y]} for cluster, x, y in confusion.clusters],
+                "clusters": [
+                    {"cluster": cluster, "cluster_person": _called(result, cluster), "faces": [x, y]}
+                    for cluster, x, y in confusion.clusters
+                ],
                 "faces": [_face_as_json(faces[int(i)]) for i in confusion.misplaced],
             }
             for confusion in result.confusions
@@ -232,6 +285,11 @@ def _print_json(
         },
         sweep=None if curve is None else _sweep_as_json(curve),
     )
+
+
+def _called(result: Evaluation, cluster: int | None) -> str | None:
+    """Return what the user calls the person of a cluster."""
+    return None if cluster is None else result.names.get(cluster)
 
 
 def _face_as_json(row: Face) -> dict[str, Json]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from faceindex.api import Face
     from faceindex.evaluation.report import ClusterScores, Evaluation
     from faceindex.evaluation.sweep import Sweep
-    from faceindex.metrics import Bin, Confusion, Interval, OperatingPoint, Person, Reliability
+    from faceindex.metrics import Bin, Interval, OperatingPoint, Person, Reliability
 
 __all__ = ["print_evaluation", "print_sweep"]
 
@@ -67,7 +67,7 @@ def print_evaluation(out: Output, result: Evaluation, faces: Mapping[int, Face],
     if every:
         _print_bins(out, "By face size, the side of the box", result.by_size, "{:g} px")
         _print_bins(out, "By face quality", result.by_quality, "{:g}")
-    _print_confusions(out, result.confusions, faces, every=every)
+    _print_confusions(out, result, faces, every=every)
     out.answer()
     _print_identification(out, result)
 
@@ -80,7 +80,7 @@ def _print_people(out: Output, result: Evaluation, *, every: bool) -> None:
             f"The {_PEOPLE} worst of {len(result.people):,} people, by photos outside a cluster of their "
             "own; --all shows all"
         )
-    cells = [
+    cells: list[tuple[str, ...]] = [
         (
             person.name,
             f"{person.photos:,}",
@@ -89,22 +89,38 @@ def _print_people(out: Output, result: Evaluation, *, every: bool) -> None:
             f"{person.in_cluster:,}",
             f"{person.accuracy:.1%}",
             f"{person.others:,}" if person.others else "-",
-            _own(person),
+            _own(result, person),
         )
         for person in people
     ]
-    header = ("person", "photos", "no face", "cluster", "in it", "accuracy", "others in it", "one to one")
-    for i, line in enumerate(columns(cells, header=header, right=range(1, 7))):
+    header: tuple[str, ...] = (
+        *("person", "photos", "no face", "cluster", "in it", "accuracy", "others in it", "one to one"),
+    )
+    right = [*range(1, 7)]
+    if result.names:
+        header = (*header[:4], "your name", *header[4:])
+        right = [1, 2, 3, 5, 6, 7]
+        cells = [
+            (*row[:4], _called(result, person.cluster) or "-", *row[4:])
+            for row, person in zip(cells, people, strict=True)
+        ]
+    for i, line in enumerate(columns(cells, header=header, right=right)):
         out.answer(line if i else out.styled(line, "bold"))
 
 
-def _own(person: Person) -> str:
+def _called(result: Evaluation, cluster: int | None) -> str | None:
+    return None if cluster is None else result.names.get(cluster)
+
+
+def _own(result: Evaluation, person: Person) -> str:
     """Return the cluster that a person gets if no two people may have the same."""
     if (person.own_cluster, person.in_own) == (person.cluster, person.in_cluster):
         return "the same"
     if not person.in_own:
         return "no cluster left"
     where = "single face" if person.own_cluster is None else f"cluster {person.own_cluster}"
+    if name := _called(result, person.own_cluster):
+        where += f" ({name})"
     return f"{where}, {person.own_accuracy:.1%}"
 
 
@@ -188,9 +204,8 @@ def _range(found: Bin, unit: str) -> str:
     return f"{found.low:g} to {unit.format(found.high)}"
 
 
-def _print_confusions(
-    out: Output, confusions: list[Confusion], faces: Mapping[int, Face], *, every: bool
-) -> None:
+def _print_confusions(out: Output, result: Evaluation, faces: Mapping[int, Face], *, every: bool) -> None:
+    confusions = result.confusions
     if not confusions:
         return
     out.answer()
@@ -201,7 +216,10 @@ def _print_confusions(
     out.answer(out.styled(title, "bold"))
     for confusion in shown:
         misplaced = len(confusion.misplaced)
-        clusters = ", ".join(f"{cluster} ({x} + {y})" for cluster, x, y in confusion.clusters[:_PHOTOS])
+        clusters = ", ".join(
+            " ".join([str(cluster), *filter(None, [_called(result, cluster)]), f"({x} + {y})"])
+            for cluster, x, y in confusion.clusters[:_PHOTOS]
+        )
         more = ", ..." if len(confusion.clusters) > _PHOTOS else ""
         word = "cluster" if len(confusion.clusters) == 1 else "clusters"
         who = f"{confusion.owner} + {confusion.other}"

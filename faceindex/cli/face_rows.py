@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from faceindex.cli.errors import PARTIAL
-from faceindex.cli.render import Output, columns
+from faceindex.cli.render import Output, columns, width_of
 from faceindex.documents import Json
 
 if TYPE_CHECKING:
@@ -19,13 +19,16 @@ __all__ = ["print_faces"]
 _SCHEMA = "faceindex/faces/1"
 _CSV_HEADER = (
     *("face", "photo", "x1", "y1", "x2", "y2", "score", "similarity_to_cluster", "cluster"),
-    *("quality", "turn"),
+    *("quality", "turn", "person", "confirmed"),
 )
-_TABLE_HEADER = ("face", "cluster", "similarity", "quality", "score", "box", "photo")
+_TABLE_HEADER: tuple[str, ...] = ("face", "cluster", "similarity", "quality", "score", "box", "photo")
+_NUMBERS = ("face", "cluster", "similarity", "quality", "score")
 _PAGE = 200  # rows that are aligned together, so that a long table starts at once
 
 
-def print_faces(out: Output, faces: Iterable[Face], *, as_csv: bool, absolute: bool) -> int:
+def print_faces(
+    out: Output, faces: Iterable[Face], *, as_csv: bool, absolute: bool, names: Sequence[str] = ()
+) -> int:
     """Print a row for each face, and return their number; sets the exit code if there is none.
 
     Parameters
@@ -36,13 +39,15 @@ def print_faces(out: Output, faces: Iterable[Face], *, as_csv: bool, absolute: b
         Print CSV on a terminal, too.
     absolute : bool
         Print absolute paths of photos instead of their names.
+    names : sequence of str
+        Names of all people. A table has a column for them if there are any.
     """
     if out.json:
         written = out.array(_SCHEMA, "faces", (_as_json(face, absolute) for face in faces))
     elif as_csv or not out.terminal:
         written = _write_csv(out, faces, absolute)
     else:
-        written = _write_table(out, iter(faces), absolute)
+        written = _write_table(out, iter(faces), absolute, max(map(width_of, names), default=0))
     if not written:
         out.exit_code = PARTIAL
     return written
@@ -63,6 +68,8 @@ def _as_json(face: Face, absolute: bool) -> Json:
         "cluster": face.cluster,
         "quality": round(face.quality, 4),
         "turn": face.turn,
+        "person": face.person,
+        "confirmed": face.confirmed,
     }
 
 
@@ -76,29 +83,39 @@ def _write_csv(out: Output, faces: Iterable[Face], absolute: bool) -> int:
         cluster = "" if face.cluster is None else face.cluster
         box = (f"{value:.1f}" for value in face.box)
         photo = face.path if absolute else face.photo
-        more = (f"{face.quality:.4f}", face.turn)
+        more = (f"{face.quality:.4f}", face.turn, face.person or "", "yes" if face.confirmed else "")
         writer.writerow((face.face, photo, *box, f"{face.score:.4f}", similarity, cluster, *more))
     return written
 
 
-def _write_table(out: Output, faces: Iterator[Face], absolute: bool) -> int:
+def _write_table(out: Output, faces: Iterator[Face], absolute: bool, name_width: int) -> int:
     written = 0
+    # The column of people takes the place of the scores, so that rows stay short.
+    header = _TABLE_HEADER
+    if name_width:
+        header = tuple(title for title in (*header[:2], "person", *header[2:]) if title != "score")
+    right = [place for place, title in enumerate(header) if title in _NUMBERS]
     while page := list(islice(faces, _PAGE)):
         cells = [
             (
                 f"{face.face:>6}",
                 "-" if face.cluster is None else str(face.cluster),
+                *([_padded(face.person or "-", name_width)] if name_width else []),
                 "-" if face.similarity is None else f"{face.similarity:.4f}",
                 f"{face.quality:.2f}",
-                f"{face.score:.3f}",
+                *([] if name_width else [f"{face.score:.3f}"]),
                 f"{','.join(f'{value:.0f}' for value in face.box):<21}",
                 face.path if absolute else face.photo,
             )
             for face in page
         ]
         # Every page is aligned with the header, so that all have the same widths; only the first prints it.
-        lines = columns([_TABLE_HEADER, *cells], right=[0, 1, 2, 3, 4])
+        lines = columns([header, *cells], right=right)
         for line in lines[written > 0 :]:
             out.answer(line)
         written += len(page)
     return written
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - width_of(text))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from faceindex.cli.completion import complete_clusters
+from faceindex.cli.completion import complete_people, complete_references
 from faceindex.cli.errors import session
 from faceindex.cli.face_rows import print_faces
 from faceindex.cli.options import (
@@ -18,6 +18,7 @@ from faceindex.cli.options import (
     QuietFlag,
     VerboseFlag,
 )
+from faceindex.cli.references import cluster_or_person
 from faceindex.errors import UsageError
 
 __all__ = ["faces"]
@@ -26,8 +27,12 @@ __all__ = ["faces"]
 def faces(
     as_csv: CsvFlag = False,
     cluster: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Only the faces of this cluster.", autocompletion=complete_clusters),
+        str | None,
+        typer.Option(metavar="N", help="Only the faces of this cluster.", autocompletion=complete_references),
+    ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only the faces of this person.", autocompletion=complete_people),
     ] = None,
     unclustered: Annotated[bool, typer.Option("--unclustered", help="Only faces in no cluster.")] = False,
     photo: Annotated[
@@ -43,10 +48,11 @@ def faces(
     """List the faces, one per row.
 
     Each row has the photo, the box in pixels, the score of the detector, the quality of the face (0 to 1),
-    the cluster, and the similarity to the centre of the cluster. A terminal gets a table; a pipe or a file
-    gets CSV with the columns
-    face,photo,x1,y1,x2,y2,score,similarity_to_cluster,cluster,quality,turn. The turn is how many degrees the
-    photo must be turned clockwise for the face to be upright. Exit code 1 if no faces match.
+    the cluster, the similarity to the centre of the cluster, the person, and whether you confirmed the face.
+    A terminal gets a table; a pipe or a file gets CSV with the columns
+    face,photo,x1,y1,x2,y2,score,similarity_to_cluster,cluster,quality,turn,person,confirmed. The turn is how
+    many degrees the photo must be turned clockwise for the face to be upright. Exit code 1 if no faces match.
+    Edit the column person, and `faceindex people name --from FILE` reads it back.
 
     Example: faceindex faces --cluster 5 --absolute
     """
@@ -55,11 +61,15 @@ def faces(
             raise UsageError("--csv and --json exclude each other.", "Choose one.")
         if unclustered and cluster is not None:
             raise UsageError("--cluster and --unclustered exclude each other.", "Choose one.")
+        if cluster is not None and person is not None:
+            raise UsageError("--cluster and --person exclude each other.", "Choose one.")
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index) as found:
-            rows = found.faces(cluster=cluster, clustered=False if unclustered else None)
+            chosen = None if cluster is None else cluster_or_person(found, cluster)
+            number, name = (chosen, person) if isinstance(chosen, int) else (None, chosen or person)
+            rows = found.faces(cluster=number, person=name, clustered=False if unclustered else None)
             if photo is not None:
                 rows = (row for row in rows if photo in (row.path if absolute else row.photo))
-            if not print_faces(out, rows, as_csv=as_csv, absolute=absolute):
+            if not print_faces(out, rows, as_csv=as_csv, absolute=absolute, names=found.people.names()):
                 out.note("No faces match." if len(found) else "The index has no faces.")

@@ -15,8 +15,10 @@ FLAGS = {
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (
+            *("age_of", "only", "since", "until"),
             *("algorithm", "aligned", "cancel", "detector", "device", "drop_missing", "embedder", "face"),
             *("flip", "folders", "format", "half", "k", "labels", "like", "link", "margin"),
+            "named",
             *(
                 "max_false_alarms",
                 "min_face",

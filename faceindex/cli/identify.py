@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["identify"]
 
-_SCHEMA = "faceindex/identify/2"
+_SCHEMA = "faceindex/identify/3"
 _TRIM_AFTER = 64  # photos, as many as `index` commits
 _SUMMARY_FROM = 17  # photos; fewer answers need no summary
 
@@ -75,11 +75,12 @@ def identify(
 ) -> None:
     """Identify the people on photos.
 
-    For each face, prints the cluster of the person with the probability that it is this person, or
-    "unknown". The most similar faces of the index follow. At most 1 % of strangers are named, whatever the
-    size of the index. The similarity to a cluster is the mean over its three most similar faces; the margin
-    is the lead over the next cluster. Exit code 1 if a photo has no answer: it is unreadable, has no face, or
-    `faceindex cluster` has not run.
+    For each face, prints the person, or the cluster of a person without a name, with the probability that it
+    is this person, or "unknown". The most similar faces of the index follow. At most 1 % of strangers are
+    named, whatever the size of the index. What you said of a face on this picture holds, whatever the
+    similarity. The similarity to a person is the mean over the three most similar faces of a cluster; the
+    margin is the lead over the next person. Exit code 1 if a photo has no answer: it is unreadable, has no
+    face, or `faceindex cluster` has not run.
 
     Example: faceindex identify party.jpg --save party-faces.png
     """
@@ -291,7 +292,8 @@ class _Run:
             return
         for face in answer.faces:
             doubtful = "doubtful" if face.confidence == "doubtful" else "unknown"
-            self._counts[doubtful if face.cluster is None else "known"] += 1
+            known = face.cluster is not None or face.person is not None
+            self._counts["known" if known else doubtful] += 1
         with self.out.aside():
             if not self.out.json:
                 print_answer(self.out, self.name(query), answer, self.absolute)

@@ -12,9 +12,11 @@ import typer
 from faceindex.cli.commands import App, Group
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import CsvFlag, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.people_apply import apply
 from faceindex.cli.people_confirm import confirm
 from faceindex.cli.people_dates import born, died
 from faceindex.cli.people_different import different
+from faceindex.cli.people_export import export
 from faceindex.cli.people_hide import hide, unhide
 from faceindex.cli.people_ignore import ignore
 from faceindex.cli.people_log import log
@@ -44,7 +46,7 @@ __all__ = ["app"]
 _SCHEMA = "faceindex/people/1"
 _CSV_HEADER = (
     *("name", "faces", "photos", "first", "last", "confirmed", "clusters"),
-    *("born", "died", "hidden", "note", "uid"),
+    *("born", "died", "hidden", "note"),
 )
 _TABLE_HEADER = _CSV_HEADER[:7]
 _CLUSTERS = 4  # of a person, in a table
@@ -123,7 +125,8 @@ def _list(out: Output, found: FaceIndex, as_csv: bool, everybody: bool) -> None:
     elif rows:
         _print_table(out, rows)
         if len(rows) < len(everyone):
-            out.answer(f"and {count(len(everyone) - len(rows), 'hidden person', 'hidden people')}; --all")
+            more = count(len(everyone) - len(rows), "hidden person", "hidden people")
+            out.answer(f"and {more}; --all lists all")
         out.hint(f"Next: faceindex faces --person '{rows[0].name}', or faceindex people --help")
 
 
@@ -146,7 +149,7 @@ def _write_csv(out: Output, rows: Sequence[Person]) -> None:
     for row in rows:
         first = (row.name, row.faces, row.photos, _day(row.first), _day(row.last), row.confirmed)
         clusters = " ".join(map(str, row.clusters))
-        rest = (row.born or "", row.died or "", "yes" if row.hidden else "", row.note or "", row.uid)
+        rest = (row.born or "", row.died or "", "yes" if row.hidden else "", row.note or "")
         writer.writerow((*first, clusters, *rest))
 
 
@@ -197,3 +200,5 @@ app.command("split")(split)
 app.command("why")(why)
 app.command("log")(log)
 app.command("undo")(undo)
+app.command("export")(export)
+app.command("apply")(apply)

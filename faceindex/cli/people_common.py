@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -25,8 +24,8 @@ __all__ = [
     "ReferencesArgument",
     "listed",
     "moved_text",
-    "person_flag",
     "print_decided",
+    "print_nothing",
     "select_faces",
 ]
 
@@ -91,6 +90,14 @@ def print_decided(
         out.hint("Undo it with: faceindex people undo")
 
 
+def print_nothing(out: Output, verb: str, *, dry_run: bool) -> None:
+    """Print the document of a command that decided nothing."""
+    out.document(
+        _SCHEMA, verb=verb, dry_run=dry_run, decision=None, command=None, people=[], faces=0, moved=0,
+        summary="Nothing changes.",
+    )  # fmt: skip
+
+
 def listed(words: Sequence[str]) -> str:
     """Return words as a list in a sentence: ``a, b and c``."""
     *most, last = words
@@ -119,13 +126,3 @@ def select_faces(found: FaceIndex, words: list[str]) -> Selection:
             f"`faceindex faces --person '{chosen.people[0]}'` lists the faces.",
         )
     return chosen
-
-
-@contextlib.contextmanager
-def person_flag(flag: str) -> Iterator[None]:
-    """Name the parameter `person` of the library as this command does, in errors inside the ``with``."""
-    try:
-        yield
-    except UsageError as error:
-        remedy = error.remedy.replace("`person`", f"{flag} NAME")
-        raise UsageError(error.problem, remedy) from error

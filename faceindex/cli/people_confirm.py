@@ -13,7 +13,6 @@ from faceindex.cli.people_common import (
     DecisionDryRunFlag,
     FacesArgument,
     moved_text,
-    person_flag,
     print_decided,
     select_faces,
 )
@@ -37,7 +36,7 @@ def confirm(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Say that faces show the person whom the program believes, or another one.
+    """Say that faces show whom the program believes, or --as NAME.
 
     Confirmed faces are certain: they stay with the person, and other faces are compared with them.
 
@@ -48,8 +47,7 @@ def confirm(
 
         with FaceIndex.open(index, write=True) as found:
             faces = select_faces(found, references).all_faces
-            with person_flag("--as"):
-                decided = found.people.confirm(faces, person, dry_run=dry_run)
+            decided = found.people.confirm(faces, person, dry_run=dry_run)
             what = f"{count(decided.faces, 'face')} confirmed{moved_text(decided)}"
             if not decided.faces:
                 what = "nothing changes; the faces are confirmed already."

@@ -16,7 +16,7 @@ __all__ = ["note"]
 def note(
     person: PersonArgument,
     text: Annotated[
-        str, typer.Argument(metavar="TEXT", help="The note, which replaces the last one; - removes it.")
+        str, typer.Argument(metavar="NOTE", help="The note, which replaces the last one; - removes it.")
     ],
     dry_run: DecisionDryRunFlag = False,
     index: IndexOption = None,

@@ -13,7 +13,6 @@ from faceindex.cli.people_common import (
     DecisionDryRunFlag,
     FacesArgument,
     moved_text,
-    person_flag,
     print_decided,
     select_faces,
 )
@@ -54,8 +53,7 @@ def reject(
 
         with FaceIndex.open(index, write=True) as found:
             faces = select_faces(found, references).all_faces
-            with person_flag("--from"):
-                decided = found.people.reject(faces, person, dry_run=dry_run)
+            decided = found.people.reject(faces, person, dry_run=dry_run)
             who = f"{' and '.join(decided.people)}: " if decided.people else ""
             what = f"{count(min(decided.faces, len(faces)), 'face')} rejected{moved_text(decided)}"
             if not decided.faces:

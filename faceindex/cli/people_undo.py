@@ -95,7 +95,7 @@ def _print(out: Output, undone: Sequence[tuple[JournalEntry, Decided]], head: st
 def _restored(decided: Decided) -> str:
     parts = [f"restores what was said of {count(decided.faces, 'face')}"] if decided.faces else []
     if decided.moved:
-        parts.append(f"moves {count(decided.moved, 'face')} back to another cluster")
+        parts.append(f"moves {count(decided.moved, 'face')} to another cluster")
     if decided.kept:
         parts.append(f"{count(decided.kept, 'value stays', 'values stay')}, changed by a later decision")
     return ", ".join(parts) or "no face changes"

@@ -86,6 +86,7 @@ def _print_status(out: Output, index: FaceIndex) -> None:
     rows.append(("photos", _photos(counts)))
     rows.append(("faces", f"{counts.faces:,}"))
     rows.extend(_clusters(index.clustering, counts))
+    rows.extend(_people(index))
     if (begun := index.migrate.begun()) is not None:
         what = (
             f"to {begun.models.detector}, {begun.models.embedder}: {begun.done:,} of {begun.photos:,} photos"
@@ -155,6 +156,14 @@ def _clusters(clustering: Clustering | None, counts: Counts) -> list[tuple[str, 
     return rows
 
 
+def _people(index: FaceIndex) -> list[tuple[str, str]]:
+    people, decisions = len(index.people.names()), index.people.count_decisions()
+    if people or decisions:
+        named = f"{people:,}" if people else "none"
+        return [("people", f"{named} named, {count(decisions, 'decision')}")]
+    return [] if index.clustering is None else [("people", "none named; see `faceindex people`")]
+
+
 def _status_as_json(out: Output, index: FaceIndex) -> None:
     counts, pins, clustering, writer = index.counts(), index.pins, index.clustering, _writer(index)
     begun = index.migrate.begun()
@@ -196,6 +205,8 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
             "seed": clustering.seed,
             "at": clustering.created.isoformat(),
         },
+        people=len(index.people.names()),
+        decisions=index.people.count_decisions(),
         migration=None if begun is None else begun.as_dict(),
         writer=None if writer is None else {"pid": writer.pid, "host": writer.host},
         last_run=last,

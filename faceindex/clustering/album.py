@@ -121,7 +121,6 @@ class AlbumClusterer:
                 GRAPH_FLOOR,
                 size=album.size,
                 elsewhere=album.elsewhere,
-                known=known,
             )
             if known is not None:
                 labels = separate(labels, album.vectors, known)

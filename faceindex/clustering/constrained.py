@@ -8,18 +8,14 @@ import numpy as np
 
 from faceindex.clustering.constraints import Constraints, resolve
 from faceindex.clustering.graph import add_edges
-from faceindex.clustering.same_photo import find_edge
 from faceindex.compiled import compiled
 from faceindex.types import F64, I64, BoolArray, Graph
 
 __all__ = ["ClusterConstraints", "consistent_copies", "constrain_edges", "contract", "possible"]
 
-_IMPOSSIBLE = np.float32(-100.0)
-"""Log-odds of two faces that the user keeps apart: no evidence outweighs it."""
-
 _SURE = np.float32(5.0)
-"""Least log-odds of two faces that show one person by the user's word. More would outweigh the evidence on the
-faces in between."""
+"""Least log-odds of two faces that show one person by the user's word. More would outweigh the evidence on
+the faces in between."""
 
 
 def constrain_edges(graph: Graph, known: Constraints) -> Graph:
@@ -35,28 +31,14 @@ def constrain_edges(graph: Graph, known: Constraints) -> Graph:
     Returns
     -------
     Graph
-        Edges between faces that cannot show one person have a weight below any evidence. Those between two
-        faces with the label of one person have a positive one. So do pairs of one person without labels,
-        which get an edge if they have none.
+        Edges between two faces with the label of one person have a positive weight. So do pairs of one person
+        without labels, which get an edge if they have none. Edges between faces of two people keep theirs:
+        then the faces that resemble one of these come into its cluster, and leave it together when it is
+        split. On the labelled sets this gives better clusters than to leave them behind.
     """
     weights = graph.weights.copy()
-    rejected = known.rejected
-    first = np.searchsorted(rejected[:, 0], np.arange(len(known) + 1))
-    births = known.births(known.person)
-    _constrain(
-        graph.indptr,
-        graph.indices,
-        weights,
-        known.person,
-        births,
-        np.nan_to_num(known.taken, nan=np.inf),
-        first,
-        np.ascontiguousarray(rejected[:, 1]),
-        np.flatnonzero((known.person >= 0) | (np.diff(first) > 0)),
-        known.different,
-        _SURE,
-        _IMPOSSIBLE,
-    )
+    labelled = np.flatnonzero(known.person >= 0)
+    _raise(graph.indptr, graph.indices, weights, known.person, labelled, _SURE)
     constrained = Graph(graph.indptr, graph.indices, weights)
     if not len(known.same):
         return constrained
@@ -65,34 +47,12 @@ def constrain_edges(graph: Graph, known: Constraints) -> Graph:
 
 
 @compiled(nogil=True)
-def _constrain(  # type: ignore[no-untyped-def]
-    indptr, indices, weights, person, births, taken, first, rejected, faces, different, sure, impossible
-):
-    """Change the weights of the edges of some faces, those with a label or a rejection, and of some pairs."""
+def _raise(indptr, indices, weights, person, faces, least):  # type: ignore[no-untyped-def]
+    """Raise the weights of edges between some faces of one person, in `weights`."""
     for i in faces:
         for e in range(indptr[i], indptr[i + 1]):
-            j = indices[e]
-            apart = False
-            if person[i] >= 0 and person[j] >= 0:
-                if person[i] == person[j]:
-                    weights[e] = max(weights[e], sure)
-                else:
-                    apart = True
-            elif person[j] >= 0:
-                for r in rejected[first[i] : first[i + 1]]:
-                    apart |= r == person[j]
-            elif person[i] >= 0:
-                apart = taken[j] < births[i]
-            if apart:
-                weights[e] = impossible
-                back = find_edge(indices, indptr[j], indptr[j + 1], i)
-                weights[back] = impossible
-    for p in range(len(different)):
-        i, j = different[p, 0], different[p, 1]
-        there = find_edge(indices, indptr[i], indptr[i + 1], j)
-        if there >= 0:
-            weights[there] = impossible
-            weights[find_edge(indices, indptr[j], indptr[j + 1], i)] = impossible
+            if person[indices[e]] == person[i]:
+                weights[e] = max(weights[e], least)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +130,8 @@ def possible(face: I64, cluster: I64, codes: I64, known: Constraints) -> BoolArr
     barred |= np.isin(face * number + cluster, np.concatenate(keys))
     refused = rejected[:, 1] * number + codes[rejected[:, 0]]
     barred |= (own >= 0) & np.isin(own * number + cluster, refused)
-    return ~barred
+    found: BoolArray = ~barred
+    return found
 
 
 def consistent_copies(first: I64, known: Constraints) -> I64:

@@ -130,7 +130,7 @@ def resolve(constraints: Constraints) -> Constraints:
         Resolved constraints are resolved to themselves.
     """
     person = np.where(constraints.nobody, -1, constraints.person).astype(np.int64)
-    different = np.unique(np.sort(_pairs(constraints.different, constraints.nobody), axis=1), axis=0)
+    different = _unique_pairs(np.sort(_pairs(constraints.different, constraints.nobody), axis=1))
     rejected = constraints.rejected[~constraints.nobody[constraints.rejected[:, 0]]]
     rejected, rest = _derive_rejections(person, rejected, different)
     same = _consistent_pairs(person, rejected, rest, _pairs(constraints.same, constraints.nobody))
@@ -178,7 +178,14 @@ def units(n: int, same: I64) -> I64:
 
 def _pairs(pairs: I64, nobody: BoolArray) -> I64:
     """Return the pairs of two faces of which neither is nobody."""
-    return pairs[(pairs[:, 0] != pairs[:, 1]) & ~nobody[pairs].any(axis=1)]
+    found: I64 = pairs[(pairs[:, 0] != pairs[:, 1]) & ~nobody[pairs].any(axis=1)]
+    return found
+
+
+def _unique_pairs(pairs: I64) -> I64:
+    """Return pairs of numbers of 0 and above, each once, sorted; faster than `numpy.unique` of rows."""
+    span = int(pairs[:, 1].max(initial=0)) + 1
+    return np.stack(np.divmod(np.unique(pairs[:, 0] * span + pairs[:, 1]), span), axis=1)
 
 
 def _derive_rejections(person: I64, rejected: I64, different: I64) -> tuple[I64, I64]:
@@ -197,7 +204,7 @@ def _derive_rejections(person: I64, rejected: I64, different: I64) -> tuple[I64,
         np.column_stack([one[:, 1], person[one[:, 0]]]),
         np.column_stack([other[:, 0], person[other[:, 1]]]),
     ]
-    found = np.unique(np.concatenate([rejected, *derived]), axis=0)
+    found = _unique_pairs(np.concatenate([rejected, *derived]))
     return found[person[found[:, 0]] != found[:, 1]], different[(labels < 0).all(axis=1)]
 
 
@@ -206,11 +213,11 @@ def _spread_rejections(unit: I64, rejected: I64) -> I64:
     if not len(rejected):
         return rejected
     order = np.argsort(unit, kind="stable")
-    of = np.unique(np.column_stack([unit[rejected[:, 0]], rejected[:, 1]]), axis=0)
+    of = _unique_pairs(np.column_stack([unit[rejected[:, 0]], rejected[:, 1]]))
     first, end = (np.searchsorted(unit[order], of[:, 0], side) for side in ("left", "right"))
     rows = np.repeat(np.arange(len(of)), end - first)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(end - first) - (end - first), end - first)
-    return np.unique(np.column_stack([order[first[rows] + within], of[rows, 1]]), axis=0)
+    return _unique_pairs(np.column_stack([order[first[rows] + within], of[rows, 1]]))
 
 
 def _consistent_pairs(person: I64, rejected: I64, different: I64, same: I64) -> I64:
@@ -315,7 +322,7 @@ def owners(labels: I64, person: I64) -> tuple[I64, I64]:
         As of `Constraints`.
     """
     labelled = np.flatnonzero((person >= 0) & (labels >= 0))
-    pairs = np.unique(np.column_stack([labels[labelled], person[labelled]]), axis=0)
+    pairs = _unique_pairs(np.column_stack([labels[labelled], person[labelled]]))
     return pairs[:, 0], pairs[:, 1]
 
 
@@ -347,7 +354,9 @@ def violations(labels: I64, constraints: Constraints) -> list[Violation]:
         if (int(labels[face]), who) in held:
             found.append(Violation("rejected", face, who))
     for cluster, who in sorted(held):
-        early = (labels == cluster) & (person != who) & (known.taken < known.born.get(who, -np.inf))
+        if who not in known.born:
+            continue
+        early = (labels == cluster) & (person != who) & (known.taken < known.born[who])
         found += [Violation("not born", face, who) for face in np.flatnonzero(early).tolist()]
     for one, other in known.different.tolist():
         if labels[one] == labels[other] >= 0:

@@ -11,8 +11,8 @@ from faceindex.types import F32, F64, I64, BoolArray
 
 __all__ = ["enforce", "separate"]
 
-# Of the ways to split that were compared, sides that grow by average linkage, and similarities to the labelled
-# faces alone, take more faces of the wrong person along, and several times as many of the right one.
+# Of the ways to split that were compared, average linkage and the similarities to labelled faces alone take
+# more faces of the wrong person along, and several times as many of the right one.
 _TOP = 3  # most similar faces of a side that count
 _GROWN = 1000  # faces of a side, and groups of other faces, over which sides grow, to bound time and memory
 _ROWS = 1024  # of similarities computed at a time, to bound memory
@@ -74,7 +74,7 @@ def separate(labels: I64, vectors: F32, known: Constraints) -> I64:
     (n,) int64
         0 and above: faces that are left alone have a cluster of their own.
     """
-    result = labels.copy()
+    result: I64 = labels.copy()
     _separate(result, vectors, known, units(len(result), known.same))
     alone = np.flatnonzero(result < 0)
     result[alone] = result.max(initial=-1) + 1 + np.arange(len(alone))

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceindex.clustering.chinese_whispers import unique_labels
-from faceindex.clustering.constrained import possible
-from faceindex.clustering.constraints import Constraints
 from faceindex.clustering.same_photo import PhotoGroups, are_copies
 from faceindex.compiled import compiled
 from faceindex.types import I64, BoolArray, Graph
@@ -51,7 +49,6 @@ def join_settled(
     *,
     size: int | None = None,
     elsewhere: I64 | None = None,
-    known: Constraints | None = None,
 ) -> I64:
     """Let the faces that are in no settled cluster join one.
 
@@ -73,8 +70,6 @@ def join_settled(
         Log-odds of pairs without an edge.
     size, elsewhere
         As of `faceindex.clustering.Album`; None if these are all faces.
-    known : Constraints or None
-        What the user said, resolved. No face joins a cluster that it must not be in.
 
     Returns
     -------
@@ -85,8 +80,6 @@ def join_settled(
     all_sizes = sizes if elsewhere is None else np.concatenate([sizes, elsewhere])
     bias = settled_bias(all_sizes, len(labels) if size is None else size)
     found = find_candidates(codes, sizes, loose, graph, competed, groups, top=_TOP, floor=floor, bias=bias)
-    if known is not None:
-        found = found.select(possible(found.face, found.cluster, codes, known))
     order = np.lexsort((found.cluster, found.face, -found.evidence))
     joined: I64 = codes.copy()
     _join_in_order(

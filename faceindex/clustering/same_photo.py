@@ -20,7 +20,7 @@ from faceindex.compiled import compiled
 from faceindex.models.spec import Calibration
 from faceindex.types import F32, I32, I64, BoolArray, Graph
 
-__all__ = ["APART", "COPIES", "PhotoGroups", "are_copies", "compete", "find_edge", "strangers_of_album"]
+__all__ = ["APART", "COPIES", "PhotoGroups", "are_copies", "compete", "strangers_of_album"]
 
 COPIES = 16.5
 """Evidence, in nats, from which two faces on one photo are copies of one picture.
@@ -143,7 +143,7 @@ def strangers_of_album(vectors: F32, groups: PhotoGroups, good: BoolArray, calib
 
 
 @compiled(nogil=True)
-def find_edge(indices, low, high, wanted):  # type: ignore[no-untyped-def]
+def _find(indices, low, high, wanted):  # type: ignore[no-untyped-def]
     """Return the position of `wanted` in the ascending ``indices[low:high]``, or -1."""
     end = high
     while low < high:
@@ -158,7 +158,7 @@ def find_edge(indices, low, high, wanted):  # type: ignore[no-untyped-def]
 @compiled(nogil=True)
 def are_copies(indptr, indices, competed, i, j):  # type: ignore[no-untyped-def]
     """Return whether two faces of one photo are copies; `competed` are the weights that `compete` returns."""
-    at = find_edge(indices, indptr[i], indptr[i + 1], np.int64(j))
+    at = _find(indices, indptr[i], indptr[i + 1], np.int64(j))
     return at >= 0 and competed[at] > 0.0
 
 
@@ -196,7 +196,7 @@ def _competing(indptr, indices, weights, group, copies_from):  # type: ignore[no
             if has_copy[j]:
                 for f in range(indptr[j], indptr[j + 1]):
                     if group[indices[f]] == g and weights[f] >= copies_from:
-                        at = find_edge(indices, indptr[i], indptr[i + 1], np.int64(indices[f]))
+                        at = _find(indices, indptr[i], indptr[i + 1], np.int64(indices[f]))
                         if at >= 0:
                             rest -= _odds(weights[at])
             others[e] = max(rest, 0.0)
@@ -210,6 +210,6 @@ def _competing(indptr, indices, weights, group, copies_from):  # type: ignore[no
             if group[i] >= 0 and group[j] == group[i]:
                 result[e] = weights[e] + APART if weights[e] >= copies_from else -APART
             elif group[i] >= 0 or group[j] >= 0:
-                back = find_edge(indices, indptr[j], indptr[j + 1], i)
+                back = _find(indices, indptr[j], indptr[j + 1], i)
                 result[e] = weights[e] - np.log(1.0 + others[e] + others[back])
     return result

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -97,6 +98,8 @@ class Evaluation:
         few people or photos.
     unseen : int
         Faces that were added after `cluster` last ran. They are in no cluster.
+    names : mapping of int to str
+        What the user calls the person of each cluster that has one.
     """
 
     labelled: Labelled
@@ -111,6 +114,7 @@ class Evaluation:
     top_one: TopOne
     open_set: OpenSet | None
     unseen: int
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def photos(self) -> int:

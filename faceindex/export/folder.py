@@ -280,6 +280,16 @@ class Folder:
             link = self._state.link_part(target, how)
             self._move_into_place(name, link=link)
 
+    def can_link(self, target: str | os.PathLike[str], how: Literal["hardlink", "symlink"]) -> bool:
+        """Return whether `write_link` can make such a link to an existing file here."""
+        try:
+            with self._translate_os_errors():
+                self._state.link_part(target, how)
+        except FaceIndexError:
+            return False
+        self._state.discard_part()
+        return True
+
     def finish(self) -> Written:
         """Remove the files of an earlier run that this run did not include, and return the counts."""
         obsolete = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,11 +82,6 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
     faces : list of int
         n faces.
     """
-    births = births_of(roster)
-    taken = np.full(len(faces), np.nan)
-    if births:
-        known = tables.capture_times(faces)
-        taken = np.array([known.get(face, np.nan) for face in faces], np.float64)
     position = {face: i for i, face in enumerate(faces)}
     mark_of = tables.marks_of_faces(faces)
     places: dict[int, list[int]] = {}
@@ -98,6 +94,11 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
         if state.person is not None:
             person[places[mark]] = roster.roots[state.person]
         nobody[places[mark]] = state.label in (Label.STRANGER, Label.NOT_A_FACE)
+    births = births_of(roster, set(person.tolist()))
+    taken = np.full(len(faces), np.nan)
+    if births:
+        known = tables.capture_times(faces)
+        taken = np.array([known.get(face, np.nan) for face in faces], np.float64)
     rejected = [(at, roster.roots[other]) for mark, other in tables.rejections(marks) for at in places[mark]]
     pairs: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
     for (a, b), (same, _) in sorted(tables.links(marks).items(), key=lambda item: item[1][1]):
@@ -169,9 +170,13 @@ def capture_times(tables: DecisionTables, table: Assignments) -> F64:
     return taken
 
 
-def births_of(roster: Roster) -> dict[int, float]:
-    """Return when people were born, in seconds, as the capture times."""
-    return {record.id: float(first_second(record.born)) for record in roster.people() if record.born}
+def births_of(roster: Roster, people: Set[int] | None = None) -> dict[int, float]:
+    """Return when people were born, in seconds, as the capture times; `people` None means all."""
+    return {
+        id: float(first_second(born))
+        for id, record in roster.records.items()
+        if (people is None or id in people) and roster.roots[id] == id and (born := record.born)
+    }
 
 
 def _pairs(pairs: list[tuple[int, int]]) -> I64:

@@ -12,7 +12,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from faceindex.errors import UsageError
-from faceindex.store.checked_json import integer, list_of, mapping, moment, natural, optional, parse, text
+from faceindex.store.checked_json import (
+    Check,
+    Malformed,
+    fields,
+    integer,
+    list_of,
+    mapping,
+    moment,
+    natural,
+    optional,
+    parse,
+    text,
+)
 from faceindex.store.marks import Label, MarkState, MarkTables
 from faceindex.store.sqlite import IntegrityError, chunks, placeholders
 
@@ -84,12 +96,7 @@ class Decision:
 
 
 class DecisionTables(MarkTables):
-    """The tables of people, marks and decisions, and the people of clusters.
-
-    Parameters
-    ----------
-    catalog : Catalog
-    """
+    """The tables of people, marks and decisions, and the people of clusters."""
 
     # People ------------------------------------------------------------------------------------
 
@@ -176,9 +183,7 @@ class DecisionTables(MarkTables):
         """Return what a decision changed."""
         found = self._catalog.query("SELECT changes FROM decisions WHERE id = ?", (number,))
         with self._catalog.checked():
-            changes: list[list[Any]] = parse(
-                found[0][0], "the changes of a decision", list_of(list_of(lambda value, name: value))
-            )
+            changes: list[list[Any]] = parse(found[0][0], "the changes of a decision", list_of(_change))
         return changes
 
     def set_undone(self, number: int, by: int | None) -> None:
@@ -329,3 +334,44 @@ class DecisionTables(MarkTables):
             [row for row in moved if row[1] >= 0],
         )
         self._catalog.set("next_cluster_id", next_cluster)
+
+
+def _anything(value: object, name: str) -> object:
+    return value
+
+
+def _row(*checks: Check) -> Check:
+    """Require a list with one value for each check."""
+
+    def check_row(value: object, name: str) -> list[Any]:
+        found = list_of(_anything)(value, name)
+        if len(found) != len(checks):
+            raise Malformed(f"{name} has {len(found)} values")
+        return [check(item, name) for check, item in zip(checks, found, strict=True)]
+
+    return check_row
+
+
+_STATE = _row(natural, optional(natural), natural)
+_LINK = optional(_row(_anything, natural))
+_PERSON = fields(
+    name=optional(text), born=optional(text), died=optional(text), hidden=_anything, note=optional(text),
+    into=optional(natural), written=natural,
+)  # fmt: skip
+_CHANGES: dict[object, Check] = {
+    "mark": _row(text, natural, _STATE, _STATE),
+    "rejection": _row(text, natural, natural, optional(natural), optional(natural)),
+    "link": _row(text, natural, natural, _LINK, _LINK),
+    "person": _row(text, natural, optional(_PERSON), _PERSON),
+    "cluster": _row(text, natural, optional(natural), optional(natural)),
+}
+
+
+def _change(value: object, name: str) -> list[Any]:
+    """Check a change of a decision, as `faceindex.people.editor` stores it."""
+    kind = list_of(_anything)(value, name)[:1]
+    check = _CHANGES.get(kind[0]) if kind and isinstance(kind[0], str) else None
+    if check is None:
+        raise Malformed(f"{name} is not a change")
+    change: list[Any] = check(value, name)
+    return change

@@ -23,6 +23,7 @@ from faceindex.store.sqlite import chunks, corrupt, placeholders, translated_err
 from faceindex.types import F32, I64, Faces
 
 __all__ = [
+    "BOX_BYTES",
     "VALUE_COLUMNS",
     "assignments",
     "face_rows",
@@ -55,6 +56,9 @@ _MEASURES = np.dtype([("sharpness", "<f4"), ("quality", "<f4")])
 # as an integer. A float32 of at least 1/64 is such a multiple; smaller ones change by less than 1e-9.
 _SIMILARITY_UNITS = 1 << 30
 
+
+BOX_BYTES = 16
+"""Bytes of a box, 4 float32: the first ones of the column ``geometry``, and the column ``box`` of marks."""
 
 VALUE_COLUMNS = ("geometry",)
 """Columns of the tables ``faces`` and ``transfer_faces`` that hold what the models returned."""
@@ -112,7 +116,7 @@ def stored_boxes(catalog: Catalog, faces: Sequence[int]) -> list[tuple[bytes, by
     found: dict[int, tuple[bytes, bytes]] = {}
     for chunk in chunks(list(faces)):
         for face, picture, orientation, width, height, box in catalog.query(
-            "SELECT f.id, i.picture, i.orientation, i.width, i.height, substr(f.geometry, 1, 16)"
+            f"SELECT f.id, i.picture, i.orientation, i.width, i.height, substr(f.geometry, 1, {BOX_BYTES})"
             f" FROM faces f JOIN images i ON i.id = f.image_id WHERE f.id IN ({placeholders(chunk)})",
             chunk,
         ):
@@ -143,10 +147,12 @@ def matched_marks(catalog: Catalog, pictures: Sequence[bytes]) -> list[tuple[int
         f"SELECT id, picture, box FROM marks WHERE picture IN ({placeholders(pictures)}) ORDER BY id",
         pictures,
     ):
+        if len(box) != BOX_BYTES:
+            raise corrupt(catalog.path, f"the box of a mark has {len(box)} bytes")
         marks.setdefault(picture, []).append((mark, box))
     photos: dict[int, tuple[bytes, int, int, int, list[int], list[bytes]]] = {}
     for photo, picture, orientation, width, height, face, box in catalog.query(
-        "SELECT i.id, i.picture, i.orientation, i.width, i.height, f.id, substr(f.geometry, 1, 16)"
+        f"SELECT i.id, i.picture, i.orientation, i.width, i.height, f.id, substr(f.geometry, 1, {BOX_BYTES})"
         f" FROM images i JOIN faces f ON f.image_id = i.id WHERE i.picture IN ({placeholders(pictures)})"
         " ORDER BY f.id",
         pictures,

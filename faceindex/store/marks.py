@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from faceindex.store.checked_json import Malformed, natural, optional
 from faceindex.store.migrations import WITH_DECISIONS
 from faceindex.store.sqlite import chunks, placeholders, translated_errors
 
@@ -203,12 +204,24 @@ class MarkTables:
     def labels(self, marks: Sequence[int]) -> dict[int, MarkState]:
         """Return the state of each mark."""
         return {
-            int(mark): MarkState(Label(label), person, written)
+            int(mark): self._state(label, person, written)
             for chunk in chunks(list(marks))
             for mark, label, person, written in self._catalog.query(
                 f"SELECT id, label, person_id, written FROM marks WHERE id IN ({placeholders(chunk)})", chunk
             )
         }
+
+    def _state(self, label: object, person: object, written: object) -> MarkState:
+        with self._catalog.checked():
+            try:
+                found = Label(natural(label, "the label of a mark"))
+            except ValueError as error:
+                raise Malformed(str(error)) from error
+            return MarkState(
+                found,
+                optional(natural)(person, "the person of a mark"),
+                natural(written, "the decision of a mark"),
+            )
 
     def set_labels(self, states: Mapping[int, MarkState]) -> None:
         """Store the state of marks."""

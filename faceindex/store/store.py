@@ -40,6 +40,7 @@ from faceindex.store.vectors import VectorFile
 if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.locks import FileLock, Holder
+    from faceindex.store.finding import PhotoQueries
     from faceindex.store.records import Assignments, FaceTable, PreviousClustering
     from faceindex.store.transfer import Transfer
     from faceindex.types import F32, I64, BoolArray
@@ -356,6 +357,13 @@ class Store(PhotoStore):
     def decisions(self) -> DecisionTables:
         """The decisions of the user, and what they add up to."""
         return DecisionTables(self._catalog)
+
+    @property
+    def finding(self) -> PhotoQueries:
+        """Finds photos by the people on them, without reading all faces."""
+        from faceindex.store.finding import PhotoQueries
+
+        return PhotoQueries(self._catalog)
 
     def deciding(self) -> AbstractContextManager[None]:
         """Commit all changes of `decisions` inside the ``with``, or nothing if it raises."""

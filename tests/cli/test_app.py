@@ -245,8 +245,6 @@ WRONG = [
     ),
     ("cluster --k", "--k has no value. Write `--k N`."),
     ("status --json=1", "--json takes no value. Write only --json."),
-    ("faces --cluster x", "--cluster is 'x'. Choose a whole number."),
-    ("clusters x", "CLUSTER is 'x'. Choose a whole number."),
     ("clusters --limit 0", "--limit is 0. Choose a whole number, 1 or more."),
     ("identify x --threshold 4", "--threshold is 4. Choose a number from -1 to 1."),
     ("index x --min-face small", "--min-face is 'small'. Choose a number."),

@@ -91,7 +91,7 @@ def _take_terminal(terminal: int) -> None:
 
 def test_csv_in_a_pipe(clustered, run) -> None:
     text = run("clusters").stdout
-    assert text.startswith("cluster,faces,photos,cohesion,example\n")
+    assert text.startswith("cluster,faces,photos,cohesion,example,person\n")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["cluster"] for row in rows] == ["0", "1", "2"]
     assert {(row["faces"], row["photos"], row["cohesion"]) for row in rows} == {("4", "4", "1.000000")}
@@ -160,7 +160,7 @@ def test_no_clusters(indexed, run) -> None:
     run("cluster", "--min-size", "5")
     result = run("clusters")
     assert result.exit_code == 1
-    assert result.stdout == "cluster,faces,photos,cohesion,example\n"
+    assert result.stdout == "cluster,faces,photos,cohesion,example,person\n"
     assert "There are no clusters" in result.stderr
 
 
@@ -177,7 +177,7 @@ def test_no_clusters(indexed, run) -> None:
         (("--show", "0"), "--save FILE.png"),
         (("--limit", "0"), "--limit"),
         (("--opne", "0"), "Did you mean --open?"),
-        (("x",), "CLUSTER"),
+        (("x",), "Nobody has the name 'x'"),
         (("0", "--save", "a.gif"), "neither a .png or .jpg file"),
         (("0", "--save", "no/a.png"), "There is no folder no."),
         (("0", "--save", "album/person0/0.png"), "one of the indexed photos"),

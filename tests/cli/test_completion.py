@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,33 @@ def test_bash_completes_a_command(run, tmp_path: Path) -> None:
         ["bash", "--norc", "-c", line + 'echo "${COMPREPLY[@]}"'], capture_output=True, text=True, check=True
     )
     assert done.stdout == "cluster clusters\n"
+
+
+def test_people(clustered, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("people", "name", "0", "Anna Maria")
+    run("people", "name", "1", "Ben")
+    assert suggested("faceindex people show ", monkeypatch) == ["Anna Maria", "Ben"]
+    assert suggested("faceindex people rename Be", monkeypatch) == ["Ben"]
+    assert suggested("faceindex people name ", monkeypatch) == ["Anna Maria", "Ben", "0", "1", "2"]
+    assert suggested("faceindex people confirm f1 --as B", monkeypatch) == ["Ben"]
+    assert suggested("faceindex people reject f1 --from ", monkeypatch) == ["Anna Maria", "Ben"]
+    assert suggested("faceindex faces --person B", monkeypatch) == ["Ben"]
+    assert suggested("faceindex clusters B", monkeypatch) == ["Ben"]
+    assert suggested("faceindex people na", monkeypatch) == ["name"]
+
+
+def test_people_without_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert suggested("faceindex people show ", monkeypatch) == []
+    assert suggested("faceindex --index x people show ", monkeypatch) == []
+
+
+def test_names_are_completed_without_heavy_libraries(clustered, run) -> None:
+    run("people", "name", "0", "Anna")
+    program = (
+        "import sys; from types import SimpleNamespace\n"
+        "from faceindex.cli.completion import complete_people\n"
+        "assert complete_people(SimpleNamespace(params={}), [], 'a') == ['Anna']\n"
+        "print(*{'numpy', 'torch', 'hnswlib', 'sklearn', 'scipy'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

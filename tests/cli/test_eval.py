@@ -291,3 +291,129 @@ def test_a_plot_never_overwrites_a_photo(clustered, run) -> None:
         assert refused.exit_code == 2
         assert "is one of the indexed photos" in refused.stderr
         assert photo.read_bytes() == before
+
+
+def decide(*, confirm: bool = True) -> None:
+    """Name the three clusters, confirm two faces of each of two people, and ignore one face."""
+    with FaceIndex.open(write=True) as index:
+        found = {Path(face.path).parent.name: face.cluster for face in index}
+        photos = {"/".join(Path(face.path).parts[-2:]): face.face for face in index}
+        for (_, cluster), name in zip(sorted(found.items()), ("Anna", "Ben", "Carl"), strict=True):
+            index.people.name(name, clusters=[cluster or 0])
+        if confirm:
+            index.people.confirm([photos[f"person{p}/{n}.png"] for p in (0, 1) for n in (0, 1)])
+            index.people.ignore(faces=[photos["person2/0.png"]])
+
+
+def test_scores_by_decisions(clustered, run) -> None:
+    decide()
+    found = document(run("eval", "--people", "--json"))
+    assert found["schema"] == "faceindex/eval-people/1"
+    assert (found["faces"], found["confirmed"], found["named"]) == (4, 4, 0)
+    assert (found["strangers"], found["not_faces"]) == (1, 0)
+    clustering = found["clustering"]
+    assert clustering["bcubed"] == {"precision": 1, "recall": 1, "f": 1}
+    assert (clustering["people"], clustering["people_split"], clustering["clusters_mixed"]) == (2, 0, 0)
+    # Without the decision, the stranger is among the other faces of Carl, of whom none is confirmed.
+    assert clustering["nobody"] == {"faces": 1, "with_people": 0, "in_other_clusters": 1}
+    assert [(p["person"], p["faces"], p["clusters"]) for p in found["people"]] == [
+        ("Anna", 2, 1),
+        ("Ben", 2, 1),
+    ]
+    identified = found["identification"]
+    assert (identified["searched"], identified["right"], identified["wrong"]) == (4, 4, 0)
+    assert (identified["nobody"], identified["nobody_named"]) == (1, 1)  # it looks like Carl
+    assert [(row["faces"], row["right"]) for row in identified["reliability"]] == [(5, 0.8)]
+    named = document(run("eval", "--people", "--named", "--json"))
+    assert (named["faces"], named["confirmed"], named["named"]) == (11, 4, 7)
+    assert named["clustering"]["nobody"]["with_people"] == 1
+    text = run("eval", "--people", "--named").stdout
+    assert text.startswith("4 confirmed faces and 7 faces named with their cluster, of 3 people\n")
+    assert "known people named right: 100.00% (11 of 11; 0 named wrong, 0 not named)" in text
+    assert "1 face of nobody: 1 among the faces of people, 0 in other clusters" in text
+
+
+def test_scores_by_decisions_are_not_those_of_clusters_that_obey_them(clustered, run) -> None:
+    """The user says that two faces of one colour are two people: without that, they are in one cluster."""
+    decide(confirm=False)
+    with FaceIndex.open(write=True) as index:
+        photos = {"/".join(Path(face.path).parts[-2:]): face.face for face in index}
+        index.people.name("Dora", faces=[photos["person0/0.png"], photos["person0/1.png"]])
+        index.people.confirm([photos["person0/2.png"], photos["person0/3.png"]])
+    found = document(run("eval", "--people", "--json"))
+    assert [p["person"] for p in found["people"]] == ["Anna", "Dora"]
+    assert found["clustering"]["bcubed"]["precision"] == 0.5
+    assert found["clustering"]["bcubed"]["recall"] == 1
+    assert found["clustering"]["clusters_mixed"] == 1
+    assert all(p["others_in_largest"] == 2 for p in found["people"])
+    assert found["identification"]["searched"] == 4
+    text = run("eval", "--people").stdout
+    assert "1 cluster with faces of several people" in text
+
+
+def test_a_person_on_one_picture_cannot_be_searched(clustered, run, tmp_path: Path) -> None:
+    decide(confirm=False)
+    with FaceIndex.open(write=True) as index:
+        photos = {"/".join(Path(face.path).parts[-2:]): face.face for face in index}
+        index.people.name("Dora", faces=[photos["person0/0.png"]])
+        # A copy of the picture with other metadata is the same picture.
+        from PIL import Image, PngImagePlugin
+
+        text = PngImagePlugin.PngInfo()
+        text.add_text("Title", "copy")
+        with Image.open(clustered / "person0" / "0.png") as photo:
+            photo.save(clustered / "copy.png", pnginfo=text)
+        index.add(clustered)
+    found = document(run("eval", "--people", "--json"))
+    assert found["faces"] == 2
+    assert found["identification"]["searched"] == 0
+    assert found["identification"]["on_no_other_picture"] == 2
+    assert "of people who are on no other picture" in run("eval", "--people").stdout
+
+
+def test_no_decisions_to_score_by(clustered, run) -> None:
+    result = run("eval", "--people")
+    assert result.exit_code == 1
+    assert "No face is confirmed." in result.stderr
+    assert "faceindex people confirm" in result.stderr
+    decide(confirm=False)
+    result = run("eval", "--people")
+    assert result.exit_code == 1
+    assert "--named" in result.stderr
+    assert run("eval", "--people", "--named").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--named"], "--named needs --people."),
+        (["--people", "--sweep"], "--people and --sweep exclude each other."),
+        (["--people", "--face", "all"], "--people and --face exclude each other."),
+        (["--people", "--seed", "-1"], "--seed is -1."),
+    ],
+)
+def test_decisions_with_other_options(clustered, run, options: list[str], problem: str) -> None:
+    result = run("eval", *options)
+    assert result.exit_code == 2
+    assert problem in result.stderr
+
+
+def test_clusters_are_shown_with_the_names_of_the_user(clustered, run, tmp_path: Path) -> None:
+    assert "your name" not in run("eval").stdout
+    decide(confirm=False)
+    lines = run("eval").stdout.splitlines()
+    header = next(line for line in lines if line.startswith("person "))
+    assert header.split()[:7] == ["person", "photos", "no", "face", "cluster", "your", "name"]
+    rows = [line.split() for line in lines if line.startswith("person") and line != header]
+    assert [(row[0], row[4]) for row in rows] == [
+        ("person0", "Anna"),
+        ("person1", "Ben"),
+        ("person2", "Carl"),
+    ]
+    found = document(run("eval", "--json"))
+    assert [person["cluster_person"] for person in found["people"]] == ["Anna", "Ben", "Carl"]
+    labels = [f"album/person{p}/{n}.png,{'Ann' if p < 2 else 'Bob'}" for p in range(3) for n in range(4)]
+    labels[4] = "album/person1/0.png,Bob"
+    (tmp_path / "labels.csv").write_text("\n".join(["photo,label", *labels]))
+    text = run("eval", "--labels", "labels.csv").stdout
+    assert " Ben (3 + 1)" in text

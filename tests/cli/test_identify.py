@@ -73,7 +73,7 @@ def test_a_stranger_is_unknown(clustered, run, stranger: str) -> None:
 def test_json(clustered, run, known: str, stranger: str) -> None:
     result = run("identify", known, stranger, "--neighbours", "3", "--json")
     document = json.loads(result.stdout)
-    assert document["schema"] == "faceindex/identify/2"
+    assert document["schema"] == "faceindex/identify/3"
     assert document["clustered"] is True
     first, second = document["photos"]
     (face,) = first["faces"]
@@ -484,7 +484,7 @@ def test_the_answer_is_given_even_if_the_viewer_fails(clustered, run, known: str
     monkeypatch.setattr("faceindex.cli.pictures.open_in_viewer", fail)
     result = run("identify", known, "--open", "--json")
     assert result.exit_code == 2
-    assert json.loads(result.stdout)["schema"] == "faceindex/identify/2"
+    assert json.loads(result.stdout)["schema"] == "faceindex/identify/3"
     assert "could not be shown" in result.stderr
 
 
@@ -510,3 +510,81 @@ def test_plain_photos_are_identified_without_loading_the_commands(clustered, run
     assert notes == parsed.stderr.splitlines()
     assert "faceindex.identification" in loaded.split()
     assert not {"typer", "pydantic", "rich", "sklearn", "numba"} & set(loaded.split())
+
+
+def name_clusters(*names: str) -> dict[str, int]:
+    """Name the clusters of the people of the album; return the clusters by name."""
+    from faceindex import FaceIndex
+
+    with FaceIndex.open(write=True) as index:
+        found = {Path(face.path).parent.name: face.cluster for face in index}
+        clusters = [cluster for _, cluster in sorted(found.items()) if cluster is not None]
+        for name, cluster in zip(names, clusters, strict=False):
+            index.people.name(name, clusters=[cluster])
+    return dict(zip(names, clusters, strict=False))
+
+
+def test_people_are_named(clustered, run, known: str, stranger: str) -> None:
+    anna = name_clusters("Anna")["Anna"]
+    result = run("identify", known, stranger, "--neighbours", "6")
+    lines = result.stdout.splitlines()
+    assert re.search(r"face 1 at 24,24 to 72,72: Anna (over )?99\.\d % \(certain\), similarity", lines[1])
+    assert lines[2].split() == ["similarity", "cluster", "person", "photo"]
+    assert lines[3].split()[1:3] == [str(anna), "Anna"]
+    assert lines[8].split()[2] == "-"  # in a cluster without a name
+    assert "Anna" not in run("identify", stranger, "--neighbours", "0").stdout.replace("nearest is Anna", "")
+    document = json.loads(run("identify", known, stranger, "--json").stdout)
+    face, other = (photo["faces"][0] for photo in document["photos"])
+    assert (face["person"], face["nearest_person"], face["source"]) == ("Anna", "Anna", "similarity")
+    assert face["nearest"][0]["person"] == "Anna"
+    assert (other["person"], other["source"]) == (None, "similarity")
+
+
+def test_what_the_user_said_of_a_face_is_the_answer(clustered, run) -> None:
+    from faceindex import FaceIndex
+
+    name_clusters("Anna", "Ben", "Carl")
+    with FaceIndex.open(write=True) as index:
+        by_photo = {Path(face.path).relative_to(clustered).as_posix(): face.face for face in index}
+        index.people.confirm([by_photo["person0/0.png"]])
+        index.people.ignore(faces=[by_photo["person1/0.png"]])
+        index.people.not_a_face(faces=[by_photo["person2/0.png"]])
+    photos = [f"album/person{i}/{n}.png" for i in range(3) for n in (0, 1)]
+    lines = run("identify", *photos, "--neighbours", "0").stdout.splitlines()[1::2]
+    words = [line.split(": ")[1] for line in lines]
+    assert words[0] == "Anna, certain (confirmed by you on this picture), similarity 1.0000"
+    assert words[1] == "Anna, certain (named by you on this picture), similarity 1.0000"
+    assert words[2] == "a stranger, by your word"
+    assert words[3].startswith("Ben, certain (named")
+    assert words[4] == "not a face, by your word"
+    document = json.loads(run("identify", *photos, "--json").stdout)
+    faces = [photo["faces"][0] for photo in document["photos"]]
+    assert [face["source"] for face in faces] == [
+        "confirmed", "named", "stranger", "named", "not a face", "named",
+    ]  # fmt: skip
+    assert [face["person"] for face in faces] == ["Anna", "Anna", None, "Ben", None, "Carl"]
+    assert [face["probability"] for face in faces] == [1, 1, 0, 1, 0, 1]
+    assert faces[0]["margin"] is faces[0]["needed"] is None
+
+
+def test_a_doubtful_person_is_named_as_maybe() -> None:
+    from faceindex.api.results import IdentifiedFace
+    from faceindex.cli.answers import _answer
+    from faceindex.cli.render import Output
+
+    def words(**values: Any) -> str:
+        numbers = {"similarity": 0.41, "needed": 0.55, "margin": 0.1, "false_alarm": 0.02}
+        face = IdentifiedFace(
+            box=(0, 0, 9, 9), score=0.9, quality=0.9, turn=0, neighbours=(), **{**numbers, **values}
+        )
+        return _answer(Output(), face)
+
+    doubtful = {"cluster": None, "nearest_cluster": 7, "probability": 0.62, "confidence": "doubtful"}
+    rest = "similarity 0.4100, margin 0.1000; 0.5500 needed"
+    assert words(**doubtful, nearest_person="Anna") == f"unknown, maybe Anna 62 %, {rest}"
+    assert words(**doubtful) == f"perhaps cluster 7, doubtful (62 %), {rest}"
+    unknown = {**doubtful, "probability": 0.1, "confidence": "unknown"}
+    assert words(**unknown, nearest_person="Anna") == f"unknown (nearest is Anna, {rest})"
+    assert words(**unknown) == f"unknown (nearest is cluster 7, {rest})"
+    by_threshold = {**unknown, "cluster": 7, "person": "Anna", "nearest_person": "Anna"}
+    assert words(**by_threshold) == "Anna 10 %, similarity 0.4100, margin 0.1000"

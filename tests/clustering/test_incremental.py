@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_up_constraints import constraints
 from synthetic_faces import CALIBRATION, people_of, same_partition
 
 from faceindex import models
 from faceindex.clustering import Album, Clusterer, ClusterOptions, incremental
 from faceindex.clustering.centroids import similarity_to_centroid
+from faceindex.clustering.constraints import Constraints, violations
 from faceindex.clustering.incremental import (
     ClusteredFaces,
     cluster_faces,
@@ -84,6 +86,9 @@ class Index:
         self.labels = np.empty(0, np.int64)
         self.next_face = 1
         self.previous: Clustering | None = None
+        self.said: Constraints | None = None
+        self.decision = -1
+        self.decided: I64 | None = None
 
     def add(self, faces: I64) -> None:
         self.faces = np.concatenate([self.faces, faces])
@@ -104,6 +109,9 @@ class Index:
             min_size=2,
             previous=self.previous,
             started_over=self.previous is None if started_over is None else started_over,
+            constraints=self.said,
+            decided=self.decided,
+            last_decision=self.decision,
         )
         next_id = self.previous.next_cluster_id if self.previous else 0
         # An id never comes to mean another cluster: it is new, or some face had it before.
@@ -544,3 +552,55 @@ class TestSimilarityToCentroid:
         np.testing.assert_allclose(similarities[labels == 0], exact[labels == 0], atol=0.0005)
         np.testing.assert_array_equal(similarities[changed], exact[changed])
         assert changed[labels == 0].any()
+
+
+def test_clusters_are_made_again_after_a_decision_only() -> None:
+    vectors, _ = random_album(60, 4, 0)
+    index = Index(vectors)
+    index.add(np.arange(60))
+    first = index.cluster().copy()
+    assert "last_decision" not in index.state
+    index.cluster()
+    assert len(index.fitted) == 1
+    biggest = np.flatnonzero(first == 0)
+    index.said = constraints(60, {int(biggest[0]): 2}, rejected=[(int(biggest[1]), 2)])
+    index.decision = 7
+    second = index.cluster()
+    assert len(index.fitted) == 2
+    assert index.state["last_decision"] == 7
+    assert second[biggest[1]] != second[biggest[0]]
+    index.cluster()
+    assert len(index.fitted) == 2
+
+
+def test_in_a_large_index_a_decision_concerns_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incremental, "PART_ABOVE", 100)
+    vectors, _ = random_album(300, 12, 0, within=0.7)
+    index = Index(vectors)
+    index.add(np.arange(300))
+    first = index.cluster().copy()
+    members = np.flatnonzero(first == 0)
+    elsewhere = int(np.flatnonzero(first == 1)[0])
+    index.said = constraints(
+        300, {int(members[0]): 2, elsewhere: 4}, rejected=[(int(members[1]), 2)], nobody=[int(members[2])]
+    )
+    index.decision, index.decided = 3, members[:3]
+    second = index.cluster()
+    assert index.fitted[1] < 150
+    assert violations(second, index.said) == []
+    others = np.setdiff1d(np.arange(300), members)
+    assert same_partition(second[others], first[others])
+
+
+def test_faces_that_are_nobody_are_not_clustered() -> None:
+    vectors, _ = random_album(60, 4, 0)
+    index = Index(vectors)
+    index.add(np.arange(60))
+    first = index.cluster().copy()
+    index.said, index.decision = constraints(60, nobody=np.flatnonzero(first == 0).tolist()), 0
+    second = index.cluster()
+    (album,) = index.clusterer.albums[1:]
+    np.testing.assert_array_equal(album.vectors, vectors[first != 0])
+    assert album.size == len(album) == int((first != 0).sum())
+    assert album.elsewhere is None
+    assert (second[first == 0] == -1).all()

@@ -12,6 +12,17 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from decided_index import (
+    PINS,
+    Key,
+    check_constraints,
+    make_faces,
+    make_photo,
+    place_of,
+    places_of_faces,
+    said_by_user,
+    year_of,
+)
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,62 +35,19 @@ from hypothesis.stateful import (
 
 from faceindex import FaceIndex
 from faceindex.api.clustering import cluster_afresh, method_for_new_models
-from faceindex.clustering.constraints import violations
 from faceindex.errors import UsageError
 from faceindex.models import get
-from faceindex.people.constraints import all_constraints
 from faceindex.people.dates import first_second
-from faceindex.store import NewPhoto, Pins, Store
+from faceindex.store import Store
 from faceindex.store.decisions import Label
 from faceindex.store.transfer import StagedPhoto
-from faceindex.types import F32, Faces
 
 EXAMPLES = int(os.environ.get("FACEINDEX_EXAMPLES", "12"))
 STEPS = 40
 
-DIMENSION = 16
-TRUE_PEOPLE = 4
 PICTURES = 14
-WIDTH, HEIGHT = 1000, 800
 NAMES = ("Anna", "Ben", "Carl", "Dora")
-PINS = Pins("fake", "fake", DIMENSION, {"min_face": 20.0})
 SEEDS = st.integers(0, 2**20)
-
-Key = tuple[int, int]
-"""A picture, and the place of a face on it."""
-
-
-def people_on(picture: int) -> list[int]:
-    """Return the true person at each place of a picture."""
-    rng = np.random.default_rng([picture, 5])
-    return list(rng.permutation(TRUE_PEOPLE)[: rng.integers(1, 4)])
-
-
-def year_of(picture: int) -> int | None:
-    """Return the year in which a picture was taken."""
-    return None if picture % 3 == 0 else 1950 + 5 * picture
-
-
-def make_faces(picture: int, version: int) -> Faces:
-    """Return the faces on a picture as one version of a detector and an embedder finds them."""
-    people = people_on(picture)
-    n = len(people)
-    rng = np.random.default_rng([picture, version])
-    centres = np.random.default_rng([77, version // 2]).standard_normal((TRUE_PEOPLE, DIMENSION))
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-    vectors = centres[people] + 0.35 * rng.standard_normal((n, DIMENSION)) / DIMENSION**0.5
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    left = 100.0 + 250 * np.arange(n)
-    boxes = np.stack([left, np.full(n, 100.0), left + 180, np.full(n, 280.0)], axis=1)
-    boxes += rng.uniform(-15, 15, boxes.shape)
-    return Faces(
-        boxes=boxes.astype(np.float32),
-        landmarks=np.full((n, 5, 2), np.nan, np.float32),
-        scores=np.ones(n, np.float32),
-        vectors=vectors.astype(np.float32),
-        norms=np.ones(n, np.float32),
-        sharpness=np.full(n, 0.3, np.float32),
-    )
 
 
 @dataclass
@@ -188,8 +156,8 @@ class PeopleMachine(RuleBasedStateMachine):
         for (_, path), record in self._store.photos().items():
             found = make_faces(self._paths[path], self._version)
             mine = np.flatnonzero(table.photo == record.id)
-            places = {_place(table.boxes[i]): int(table.face[i]) for i in mine.tolist()}
-            replaces = np.array([places.get(_place(box), -1) for box in found.boxes], np.int64)
+            places = {place_of(table.boxes[i]): int(table.face[i]) for i in mine.tolist()}
+            replaces = np.array([places.get(place_of(box), -1) for box in found.boxes], np.int64)
             staged.append(StagedPhoto(record.id, found, replaces))
         transfer.stage(staged)
         faces = transfer.prepare()
@@ -374,14 +342,14 @@ class PeopleMachine(RuleBasedStateMachine):
         with Store.create(fresh, PINS) as store:
             root = store.add_root("/elsewhere", "elsewhere").id
             pictures = sorted(set(self._paths.values()))
-            store.commit([_photo(root, f"{picture}.jpg", picture, version) for picture in pictures])
+            store.commit([make_photo(root, f"{picture}.jpg", picture, version) for picture in pictures])
         with FaceIndex.open(fresh, write=True) as index:
             replayed = index.people.apply(journal)
             assert not replayed.conflicts
             index.cluster()
-            assert _said(index) == self._said()
+            assert said_by_user(index) == self._said()
             assert index.people.apply(journal).decisions == 0
-            _check_constraints(index)
+            check_constraints(index)
 
     # What holds after each operation -----------------------------------------------------------
 
@@ -408,7 +376,7 @@ class PeopleMachine(RuleBasedStateMachine):
                 assert label == self._model.nobody[key]
         assert {person.uid: person.name for person in self._index.people.list()} == self._model.names
         if self._settled:
-            _check_constraints(self._index)
+            check_constraints(self._index)
 
     # -------------------------------------------------------------------------------------------
 
@@ -417,15 +385,15 @@ class PeopleMachine(RuleBasedStateMachine):
         return self._index._store
 
     def _commit(self, photos: list[tuple[str, int]]) -> None:
-        self._store.commit([_photo(self._root, path, picture, self._version) for path, picture in photos])
+        self._store.commit([make_photo(self._root, path, picture, self._version) for path, picture in photos])
         self._paths.update(photos)
         self._settled = False
 
     def _keys(self) -> dict[int, Key]:
-        return _keys(self._index)
+        return places_of_faces(self._index)
 
     def _said(self) -> object:
-        return _said(self._index)
+        return said_by_user(self._index)
 
     def _some_faces(self, data: st.DataObject) -> tuple[list[int], list[Key]]:
         keys = self._keys()
@@ -446,58 +414,6 @@ class PeopleMachine(RuleBasedStateMachine):
         decide()
         change(self._model)
         self._undo.append(before)
-
-
-def _place(box: F32) -> int:
-    return round((float(box[0]) - 100) / 250)
-
-
-def _photo(root: int, path: str, picture: int, version: int) -> NewPhoto:
-    faces, year = make_faces(picture, version), year_of(picture)
-    taken = None if year is None else first_second(f"{year}-06")
-    return NewPhoto(
-        root, path, 1, 1, os.urandom(8), WIDTH, HEIGHT, faces=faces,
-        picture=picture.to_bytes(16, "big"), orientation=1 + picture % 8, taken=taken,
-    )  # fmt: skip
-
-
-def _keys(index: FaceIndex) -> dict[int, Key]:
-    table = index.table()
-    pictures = {
-        photo.id: int.from_bytes(photo.picture or b"", "big") for photo in index._store.photos().values()
-    }
-    return {
-        int(face): (pictures[int(photo)], _place(box))
-        for face, photo, box in zip(table.face, table.photo, table.boxes, strict=True)
-    }
-
-
-def _said(index: FaceIndex) -> object:
-    """Return everything that the user said of the faces of an index, and of people."""
-    tables = index._store.decisions
-    keys, view = _keys(index), index._reader.people()
-    uid = {id: view.roster.records[root].uid for id, root in view.roster.roots.items()}
-    marked = tables.marked_faces()
-    mark_of = {int(row["mark"]): keys[int(row["face"])] for row in marked}
-    labels = {
-        (mark_of[int(row["mark"])], int(row["label"]), uid.get(int(row["person"])))
-        for row in marked
-        if row["label"]
-    }
-    rejections = {(mark_of[m], uid[p]) for m, p, _ in tables.all_rejections().tolist() if m in mark_of}
-    links = {
-        (*sorted((mark_of[a], mark_of[b])), same)
-        for a, b, same, _ in tables.all_links().tolist()
-        if a in mark_of and b in mark_of
-    }
-    people = {(p.uid, p.name, p.born, p.hidden) for p in view.roster.people()}
-    return labels, rejections, links, people
-
-
-def _check_constraints(index: FaceIndex) -> None:
-    with index._store.snapshot():
-        table = index._store.assignments()
-        assert not list(violations(table.cluster, all_constraints(index._store.decisions, table)))
 
 
 def test_what_the_user_says_holds(fake_models: ModuleType) -> None:

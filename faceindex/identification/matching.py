@@ -1,9 +1,9 @@
-"""Find the person that a query face shows: search its nearest faces, then compare their clusters."""
+"""Search the nearest faces of query faces, then compare the clusters of these."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -20,19 +20,17 @@ from faceindex.evidence import (
     odds,
     rivals,
 )
+from faceindex.identification.representatives import Representatives
 from faceindex.models.spec import Calibration
-from faceindex.quality import POOR_QUALITY
-from faceindex.types import F32, F64, I64, BoolArray
+from faceindex.types import F32, F64, I64
 
-__all__ = ["Judge", "Match", "Representatives", "identify", "shown_well"]
+__all__ = ["Judge", "Match", "identify"]
 
 Search: TypeAlias = Callable[[F32, int], tuple[I64, F32]]
 Vectors: TypeAlias = Callable[[I64], F32]
 
 _TOP_FACES = 3  # the similarity of a cluster is the mean over this many of its most similar faces
-_CANDIDATES = 5  # clusters whose evidence is computed, by that similarity
-_MEMBERS = 64  # representatives of a cluster that its centroid is the mean of
-_SHOWN_WELL = 0.25  # share of the faces of a cluster that must not be poor
+_CANDIDATES = 5  # people for whose clusters the evidence is computed, by that similarity
 _BLOCK = 8192  # vectors of a cluster that are read at a time
 _FIRST_K = 32
 _LAST_K = 4096
@@ -47,14 +45,13 @@ class Match:
     cluster : int or None
         None if nobody is named.
     nearest_cluster : int or None
-        The best cluster, named or not; None if no cluster has a representative face.
+        The best cluster, named or not; None if no cluster that may be the answer has a representative face.
     similarity : float
         Mean similarity to the three most similar faces of `nearest_cluster`; NaN if that is None.
     needed : float
         The similarity with which `nearest_cluster` would be named; NaN if it is None.
     margin : float
-        Lead of the best cluster over the second best, in units of similarity; NaN if there is no second
-        one.
+        Lead over the best cluster of another person, in units of similarity; NaN if there is none.
     faces : list of int
         Ids of the most similar faces, whatever their cluster, best first.
     similarities : list of float
@@ -98,65 +95,6 @@ class Judge:
     false_alarms: float = FALSE_ALARMS
 
 
-@dataclass(frozen=True, slots=True)
-class Representatives:
-    """The faces that represent their cluster in identification; computed once for all queries.
-
-    Attributes
-    ----------
-    clusters : (n,) int64
-        The cluster that each face represents, -1 for none.
-    counts : mapping of int to int
-        Number of representatives of each cluster; clusters without any are left out.
-    """
-
-    clusters: I64
-    counts: Mapping[int, int]
-
-    @classmethod
-    def of(cls, clusters: I64, mask: BoolArray | None = None) -> Representatives:
-        """Build from the cluster of each face, (n,), and a mask of representatives, (n,); None means all."""
-        represented = clusters if mask is None else np.where(mask, clusters, -1)
-        ids, counts = np.unique(represented[represented >= 0], return_counts=True)
-        return cls(represented, dict(zip(ids.tolist(), counts.tolist(), strict=True)))
-
-    def all_of(self, cluster: int) -> I64:
-        """Return positions of the representatives of a cluster."""
-        return np.flatnonzero(self.clusters == cluster)
-
-    def some_of(self, cluster: int) -> I64:
-        """Return positions of the representatives of a cluster, of 64 of them if there are more."""
-        positions = self.all_of(cluster)
-        if len(positions) <= _MEMBERS:
-            return positions
-        return positions[np.linspace(0, len(positions) - 1, _MEMBERS).astype(np.int64)]
-
-
-def shown_well(clusters: I64, quality: F32) -> BoolArray:
-    """Select the faces of clusters that can be identified: at least a quarter of their faces are not poor.
-
-    Blurred faces, backs of heads and hands resemble each other. A cluster of these shows nobody, and every
-    poor face is similar to it: in an index of 1,000 photos of celebrities, such clusters were the best match
-    of 271 of 988 bystanders of lfw/. If no cluster has enough faces that are not poor, all are selected.
-
-    Parameters
-    ----------
-    clusters : (n,) int64
-        -1 for none.
-    quality : (n,) float32
-        0..1.
-
-    Returns
-    -------
-    (n,) bool
-    """
-    ids, codes = np.unique(clusters, return_inverse=True)
-    good = np.bincount(codes, weights=quality >= POOR_QUALITY, minlength=len(ids))
-    well = (good >= _SHOWN_WELL * np.bincount(codes, minlength=len(ids))) & (ids >= 0)
-    selected: BoolArray = well[codes] if well.any() else np.ones(len(clusters), bool)
-    return selected
-
-
 def identify(
     queries: F32,
     search: Search,
@@ -167,6 +105,7 @@ def identify(
     judge: Judge | None = None,
     quality: F32 | None = None,
     representatives: Representatives | None = None,
+    left_out: Sequence[Collection[int]] | None = None,
     neighbours: int = 5,
 ) -> list[Match]:
     """Match query faces with the clusters of an index.
@@ -190,6 +129,8 @@ def identify(
         Quality of the query faces; None means 1.
     representatives : Representatives, optional
         None means that every face represents its cluster.
+    left_out : sequence of collection of int, optional
+        For each query the clusters that are not the answer: all those of the people that it cannot show.
     neighbours : int
         Number of nearest faces to report.
 
@@ -201,7 +142,7 @@ def identify(
     if not len(queries) or not len(faces):
         return [_unmatched(judge, [], []) for _ in queries]
     representatives = representatives or Representatives.of(clusters)
-    counts = representatives.counts
+    counts, people = representatives.counts, len(representatives.people())
     found: dict[int, _Found] = {}
     open_ = np.arange(len(queries))
     k = max(_FIRST_K, neighbours)
@@ -213,21 +154,26 @@ def identify(
             known = faces[position] == near
             position, values = position[known], values[known]
             more = k < _LAST_K and near[-1] >= 0 and len(position) < len(faces)
-            ranking = _rank(representatives.clusters[position], values, counts)
-            enough = len(ranking) >= min(2, len(counts)) and all(r.complete for r in ranking[:1])
-            if ranking and len(ranking) < len(counts):  # could a cluster without a found face be better?
+            out = [c for c in left_out[query] if c in counts] if left_out is not None else []
+            ranking = _rank(representatives.clusters[position], values, counts, out)
+            other_people = people - len({representatives.person(cluster) for cluster in out})
+            seen = len({representatives.person(r.cluster) for r in ranking})
+            enough = seen >= min(2, other_people) and all(r.complete for r in ranking[:1])
+            if ranking and len(ranking) < len(counts) - len(out):
+                # Could a cluster without a found face be better?
                 enough = enough and values[-1] <= ranking[0].similarity
             if more and not (enough and len(position) >= neighbours):
                 undecided.append(query)
                 continue
             nearest = faces[position[:neighbours]].tolist()
-            found[query] = _Found(ranking[:_CANDIDATES], nearest, values[:neighbours].tolist())
+            candidates = _candidates(ranking, representatives)
+            found[query] = _Found(candidates, nearest, values[:neighbours].tolist())
         open_ = np.array(undecided, np.int64)
         k = min(4 * k, _LAST_K)
     in_order = [found[query] for query in range(len(queries))]
     if judge is None:
         assert threshold is not None
-        return [_by_similarity(one, threshold) for one in in_order]
+        return [_by_similarity(one, threshold, representatives) for one in in_order]
     return _by_evidence(queries, in_order, judge, quality, representatives, threshold)
 
 
@@ -245,7 +191,9 @@ class _Found:
     similarities: list[float]
 
 
-def _rank(labels: I64, values: F32, counts: Mapping[int, int]) -> list[_Ranked]:
+def _rank(
+    labels: I64, values: F32, counts: Mapping[int, int], left_out: Collection[int] = ()
+) -> list[_Ranked]:
     """Rank clusters by the mean of their three highest similarities; `values` are in descending order.
 
     A face that the search has not returned yet is at most as similar as the last one that it has.
@@ -254,6 +202,8 @@ def _rank(labels: I64, values: F32, counts: Mapping[int, int]) -> list[_Ranked]:
     for label, value in zip(labels.tolist(), values.tolist(), strict=True):
         if label >= 0 and len(best := top.setdefault(label, [])) < _TOP_FACES:
             best.append(value)
+    for label in left_out:
+        top.pop(label, None)
     ranking = []
     for label, best in top.items():
         wanted = min(_TOP_FACES, counts[label])
@@ -264,16 +214,24 @@ def _rank(labels: I64, values: F32, counts: Mapping[int, int]) -> list[_Ranked]:
     return sorted(ranking, key=lambda ranked: -ranked.similarity)
 
 
+def _candidates(ranking: Sequence[_Ranked], representatives: Representatives) -> list[_Ranked]:
+    """Return the clusters of the first people of a ranking."""
+    people = dict.fromkeys(representatives.person(ranked.cluster) for ranked in ranking)
+    first = set(list(people)[:_CANDIDATES])
+    return [ranked for ranked in ranking if representatives.person(ranked.cluster) in first]
+
+
 def _unmatched(judge: Judge | None, faces: list[int], similarities: list[float]) -> Match:
     word: Confidence | None = None if judge is None else "unknown"
     return Match(None, None, math.nan, math.nan, math.nan, faces, similarities, confidence=word)
 
 
-def _by_similarity(found: _Found, threshold: float) -> Match:
+def _by_similarity(found: _Found, threshold: float, representatives: Representatives) -> Match:
     if not found.ranking:
         return _unmatched(None, found.faces, found.similarities)
-    best, second = [*found.ranking[:2], None][:2]
-    assert best is not None
+    best, person = found.ranking[0], representatives.person(found.ranking[0].cluster)
+    others = (one for one in found.ranking if representatives.person(one.cluster) != person)
+    second = next(others, None)
     margin = math.nan if second is None else best.similarity - second.similarity
     cluster = best.cluster if best.similarity >= threshold else None
     return Match(cluster, best.cluster, best.similarity, threshold, margin, found.faces, found.similarities)
@@ -295,12 +253,12 @@ def _by_evidence(
     for i, (query, one) in enumerate(zip(queries, found, strict=True)):
         weighed = people.best(query, one.ranking)
         best.append(weighed[0] if weighed else None)
-        of = people.rivals([top.cluster for top in weighed[:2]])
+        of = people.rivals([top.cluster for top in weighed])
         for values, numbers, top, number in zip(
             (first, second), (first_of, second_of), weighed, of, strict=False
         ):
             values[i], numbers[i] = top.evidence, number
-    ranking = Ranking(first, second, first_of, second_of, max(1, len(representatives.counts)))
+    ranking = Ranking(first, second, first_of, second_of, max(1, len(people.numbers)))
     worth = odds(ranking, calibration, quality)
     named = is_named(worth, rate)
     needed = needed_evidence(ranking, calibration, quality, rate)
@@ -348,15 +306,24 @@ class _People:
         self._judge = judge
         self._representatives = representatives
         self._centroids: dict[int, F64] = {}
-        self._counts = np.fromiter(representatives.counts.values(), np.float64)
+        self.numbers = representatives.people()
+        self._everybody = np.fromiter(self.numbers.values(), np.float64)
+        self._chances: dict[int, float] = {}
+        for cluster, person in representatives.first.items():
+            root = math.sqrt(representatives.counts.get(cluster, 0))
+            self._chances[person] = self._chances.get(person, 0.0) + root
 
     def rivals(self, clusters: list[int]) -> F64:
-        """Return N of some clusters (`faceindex.evidence.rivals`), (k,)."""
-        counts = self._representatives.counts
-        return rivals(np.array([counts[cluster] for cluster in clusters], np.float64), self._counts)
+        """Return N of some clusters, (k,): that of their person (`faceindex.evidence.rivals`), shared out."""
+        people = list(map(self._representatives.person, clusters))
+        of = rivals(np.array([self.numbers[person] for person in people], np.float64), self._everybody)
+        for i, (cluster, person) in enumerate(zip(clusters, people, strict=True)):
+            if person in self._chances:
+                of[i] *= self._chances[person] / math.sqrt(self._representatives.counts[cluster])
+        return of
 
     def best(self, query: F32, ranking: Sequence[_Ranked]) -> list[_Weighed]:
-        """Weigh candidates, and return the one with the most evidence first; the first two are complete.
+        """Return the candidate with the most evidence, and then that of another person, if there is one.
 
         What the search has found of a cluster is an upper bound if faces are missing. Where one person fills
         the nearest faces, it can be far above the similarity, so all faces of such a cluster are compared.
@@ -364,9 +331,12 @@ class _People:
         weighed = [self._weigh(query, r.cluster, r.similarity, complete=r.complete) for r in ranking]
         while True:
             weighed.sort(key=lambda w: -w.evidence)
-            bound = next((i for i, w in enumerate(weighed[:2]) if not w.complete), None)
+            people = [self._representatives.person(w.cluster) for w in weighed]
+            other = next((i for i, person in enumerate(people) if person != people[0]), None)
+            top = [i for i in (0, other) if i is not None and weighed]
+            bound = next((i for i in top if not weighed[i].complete), None)
             if bound is None:
-                return weighed
+                return [weighed[i] for i in top]
             cluster = weighed[bound].cluster
             weighed[bound] = self._weigh(query, cluster, self._similarity(query, cluster), complete=True)
 

@@ -1,0 +1,122 @@
+"""A folder of links to some photos."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faceindex.errors import ImageError, Reason
+from faceindex.export.names import UniqueNames, split_suffix
+from faceindex.export.originals import Originals
+from faceindex.export.source import Progress, fingerprint, ignore_progress, read_unchanged
+
+if TYPE_CHECKING:
+    from faceindex.export.folder import Folder, Link, Written
+    from faceindex.store.photos import Photo
+
+__all__ = ["LinkedPhotos", "link_photos"]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedPhotos:
+    """A folder of links to photos.
+
+    Attributes
+    ----------
+    files : Written
+    symlinks, hardlinks, copies : int
+        Photos that are placed in each of these ways.
+    failed : tuple of ImageError
+        Photos whose file is missing, or has changed since it was indexed and would have been copied.
+    """
+
+    files: Written
+    symlinks: int
+    hardlinks: int
+    copies: int
+    failed: tuple[ImageError, ...]
+
+
+def link_photos(
+    photos: Sequence[Photo], folder: Folder, *, on_progress: Progress = ignore_progress
+) -> LinkedPhotos:
+    """Place photos in a folder: as symbolic links; else as hard links; else as copies.
+
+    Some file systems have no links; Windows makes symbolic ones for few users, and a hard link must be on
+    the disk of its file.
+
+    Parameters
+    ----------
+    photos : sequence of Photo
+        Names depend on their order: the first of several photos with the same file name keeps it.
+    folder : Folder
+        Open; `Folder.finish` is called.
+    on_progress : callable
+        Called with the number of finished photos and of all photos.
+
+    Returns
+    -------
+    LinkedPhotos
+
+    Raises
+    ------
+    FaceIndexError
+        If the folder cannot be written.
+    """
+    folder.total = len(photos)
+    names = UniqueNames()
+    placed: Counter[Link] = Counter()
+    failed = []
+    symlinks: bool | None = None  # whether the folder can have them
+    for done, photo in enumerate(photos, 1):
+        stem, suffix = split_suffix(os.path.basename(photo.path))  # noqa: PTH119 - "..jpg"
+        name = names.add(stem, suffix, photo.name) + suffix
+        if (missing := _missing(photo)) is not None:
+            folder.include(name, _source(photo, "symlink"))  # so that an earlier link or copy stays
+            failed.append(missing)
+        else:
+            if symlinks is None:
+                symlinks = folder.can_link(photo.path, "symlink")
+            how: Link = "symlink"
+            if not symlinks:
+                how = "hardlink" if folder.can_link(photo.path, "hardlink") else "copy"
+            try:
+                if folder.include(name, _source(photo, how)):
+                    _place(photo, name, how, folder)
+                placed[how] += 1
+            except ImageError as error:
+                failed.append(error)
+        on_progress(done, len(photos))
+    return LinkedPhotos(folder.finish(), placed["symlink"], placed["hardlink"], placed["copy"], tuple(failed))
+
+
+def _missing(photo: Photo) -> ImageError | None:
+    try:
+        Path(photo.path).stat()
+    except OSError as error:
+        return ImageError(
+            photo.path, Reason.MISSING, f"it cannot be reached ({error.strerror}).", "Check the path."
+        )
+    return None
+
+
+def _source(photo: Photo, how: Link) -> str:
+    # A symbolic link stays valid if the photo changes; a copy or hard link has one content.
+    content = None if how == "symlink" else photo.content_hash
+    return fingerprint("photo", how, photo.path if how != "copy" else "", content)
+
+
+def _place(photo: Photo, name: str, how: Link, folder: Folder) -> None:
+    if how == "symlink":
+        folder.write_link(name, photo.path, how)
+        return
+    data = read_unchanged(photo.path, photo.content_hash)
+    if how == "hardlink":
+        folder.write_link(name, photo.path, how)
+    else:
+        original = Originals.key(photo.path, photo.content_hash)
+        folder.write(name, data, mtime_ns=Path(photo.path).stat().st_mtime_ns, original=original)
