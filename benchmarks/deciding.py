@@ -1,8 +1,8 @@
 """Decisions on an index of 100,000 made-up faces of 2,000 named people: `index.people`, then `index.cluster`.
 
 Naming a cluster, rejecting and confirming a face, merging two people and undoing are timed one by one,
-each on other people; each is one durable transaction. Then two copies of the index are clustered in turn, as a whole:
-one without decisions, one with decisions about 10,000 faces.
+each on other people; each is one durable transaction. Then two copies of the index are clustered in turn,
+as a whole: one without decisions, one with decisions about 10,000 faces.
 
     python benchmarks/deciding.py            # some minutes
     python benchmarks/deciding.py --quick    # 10,000 faces, 200 people, 1,000 decisions

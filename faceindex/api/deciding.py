@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -45,7 +45,7 @@ class Decider:
         self.reader = reader
         self.store = reader.store
         self.tables = reader.store.decisions
-        self._roster: tuple[int, Roster] | None = None
+        self._decided: Roster | None = None  # the people after the decisions of this transaction
 
     # Decisions ---------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ class Decider:
         """
         self.require_writable()
         self.reader.clustering()
-        self._know_pictures(faces)
+        self.know_pictures(faces)
         found: list[Decided] = []
         self.in_transaction(lambda: found.append(self.make(command, work)), dry_run=dry_run)
         return replace(found[0], number=None) if dry_run else found[0]
@@ -82,13 +82,18 @@ class Decider:
     def in_transaction(self, work: Callable[[], object], *, dry_run: bool) -> None:
         """Call a function in one transaction, which is rolled back if `dry_run`."""
         self.require_writable()
+        self._decided = None
         try:
             with self.store.deciding():
                 work()
                 if dry_run:
                     raise _DryRun
         except _DryRun:
-            pass
+            return
+        finally:
+            decided, self._decided = self._decided, None
+        if decided is not None:
+            self.reader.keep_roster(decided)
 
     def make(
         self,
@@ -98,12 +103,13 @@ class Decider:
     ) -> Decided:
         """Make one decision inside a transaction; `restored` as in `faceindex.people.settling.settle`."""
         tables = self.tables
-        editor = Editor(tables, command, datetime.now(timezone.utc))
+        editor = Editor(tables, command, datetime.now(timezone.utc), roster=self._decided or self.roster())
         work(editor)
         moved = settle(tables, editor.roster, editor.touched, self.store.vectors, restored=restored)
         for face, before, after in moved:
             editor.record_cluster(face, before, after)
         editor.finish()
+        self._decided = editor.roster
         faces = tables.faces_of_marks(sorted(editor.touched)).values()
         people = dict.fromkeys(editor.roster.title(person) for person in editor.people_concerned())
         return Decided(editor.number, command, sum(map(len, faces)), len(moved), tuple(people))
@@ -118,7 +124,7 @@ class Decider:
         marks = self.tables.mark_faces(faces)
         return list(dict.fromkeys(marks[face] for face in faces))
 
-    def _know_pictures(self, faces: Sequence[int]) -> None:
+    def know_pictures(self, faces: Sequence[int]) -> None:
         """Read the pictures of photos that an older faceindex indexed; decisions refer to them."""
         without = self.tables.photos_without_picture(faces)
         if not without:
@@ -138,12 +144,8 @@ class Decider:
     # People and faces --------------------------------------------------------------------------
 
     def roster(self) -> Roster:
-        """Return all people, read once for each state of the index."""
-        with self.store.snapshot():
-            generation = self.store.generation
-            if self._roster is None or self._roster[0] != generation:
-                self._roster = (generation, Roster.of(self.tables.people()))
-            return self._roster[1]
+        """Return all people."""
+        return self.reader.roster()
 
     def person(self, person: PersonRef) -> int:
         """Return the id of a person; raises `UsageError` if nobody has the name."""
@@ -243,6 +245,15 @@ def face_words(faces: Sequence[int]) -> list[str]:
     return shown if len(shown) == len(faces) else [*shown, f"... ({len(faces)} faces)"]
 
 
-def command_text(*words: object) -> str:
-    """Return the command that makes a decision, as it is kept in the journal."""
-    return "people " + " ".join(shlex.quote(str(word)) for word in words)
+def command_text(*words: object, options: Mapping[str, object | None] | None = None) -> str:
+    """Return the command that makes a decision, as it is kept in the journal.
+
+    Parameters
+    ----------
+    words : object
+    options : mapping of str to object or None
+        Values of options by their names; those that are None are left out.
+    """
+    given = [(name, value) for name, value in (options or {}).items() if value is not None]
+    every = [*words, *(part for name, value in given for part in (f"--{name}", value))]
+    return "people " + " ".join(shlex.quote(str(word)) for word in every)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from faceindex.api.finding import IndexFinding
     from faceindex.api.index_clustering import IndexClustering
     from faceindex.api.migration import IndexMigration
-    from faceindex.api.people import IndexPeople
+    from faceindex.api.people_questions import AskingPeople
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
     from faceindex.api.results import Cluster, Face, Identification, IndexPlan
@@ -56,6 +56,7 @@ class FaceIndex:
         self._reader = Reader(store)
         self._recogniser = recogniser
         self._queries: Queries | None = None
+        self._people: AskingPeople | None = None
         self._closed = False
 
     @classmethod
@@ -270,11 +271,12 @@ class FaceIndex:
         return IndexClustering(self._reader)
 
     @property
-    def people(self) -> IndexPeople:
-        """Name people, correct their faces, and undo that."""
-        from faceindex.api.people import IndexPeople
+    def people(self) -> AskingPeople:
+        """Name people, correct their faces, and undo that; answer questions about them."""
+        from faceindex.api.people_questions import AskingPeople
 
-        return IndexPeople(self._reader)
+        self._people = self._people or AskingPeople(self._reader)
+        return self._people
 
     @property
     def find(self) -> IndexFinding:

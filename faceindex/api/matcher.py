@@ -102,7 +102,8 @@ class Matcher:
             table, people = self._reader.table(), self._reader.people()
             representatives = self.representatives()
             said = [self._said(people, photo) for photo in photos]
-            unborn = [not_yet_born(people.roster, photo.picture and photo.picture.taken) for photo in photos]
+            taken = [None if photo.picture is None else photo.picture.taken for photo in photos]
+            unborn = [not_yet_born(people.roster, when) for when in taken]
             matches = identify(
                 np.concatenate([photo.faces.vectors for photo in photos]),
                 store.search,

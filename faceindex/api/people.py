@@ -186,9 +186,9 @@ class IndexPeople:
                 chosen = [face for face in faces if people[face] == one]
                 editor.label(one, self._decider.marks(chosen), Label.CONFIRMED)
 
-        words = ["--as", self._decider.title(person)] if person else []
+        options = {"as": self._decider.title(person) if person else None}
         return self._decider.decide(
-            command_text("confirm", *face_words(faces), *words), work, faces, dry_run=dry_run
+            command_text("confirm", *face_words(faces), options=options), work, faces, dry_run=dry_run
         )
 
     def _shown(self, faces: Sequence[int], person: PersonRef | None) -> dict[int, int]:
@@ -216,9 +216,9 @@ class IndexPeople:
             for centre, chosen in apart:
                 editor.different(self._decider.marks(chosen), self._decider.marks(centre))
 
-        words = ["--from", self._decider.title(person)] if person else []
+        options = {"from": self._decider.title(person) if person else None}
         concerned = [*faces, *(face for centre, _ in apart for face in centre)]
-        command = command_text("reject", *face_words(faces), *words)
+        command = command_text("reject", *face_words(faces), options=options)
         return self._decider.decide(command, work, concerned, dry_run=dry_run)
 
     def ignore(

@@ -202,7 +202,7 @@ def name_many(
 
     concerned = list(dict.fromkeys(face for _, found, _ in groups for face in found))
     counted = [f"{len(each):,} {noun}" for noun, each in (("clusters", clusters), ("faces", faces)) if each]
-    command = f"{command_text('name', '--from', 'FILE')}  # {' and '.join(counted)}"
+    command = f"{command_text('name', options={'from': 'FILE'})}  # {' and '.join(counted)}"
     return decider.decide(command, work, concerned, dry_run=dry_run)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from faceindex.api.results import Cluster, Face
     from faceindex.export.crops import CropStyle
     from faceindex.models import EmbedderSpec
+    from faceindex.people.roster import Roster
     from faceindex.people.view import PeopleView
     from faceindex.store import Clustering, FaceTable, Store
     from faceindex.types import F32, I64
@@ -33,6 +34,7 @@ class Reader:
         self.store = store
         self._table: tuple[int, FaceTable] | None = None
         self._names: tuple[FaceTable, PhotoNames] | None = None
+        self._roster: tuple[int, Roster] | None = None
         self._people: tuple[FaceTable, PeopleView] | None = None
 
     def table(self) -> FaceTable:
@@ -49,6 +51,21 @@ class Reader:
             if self._names is None or self._names[0] is not table:
                 self._names = (table, PhotoNames(self.store))
             return self._names
+
+    def roster(self) -> Roster:
+        """Return all people, read once for each state of the index."""
+        from faceindex.people.roster import Roster
+
+        with self.store.snapshot():
+            generation = self.store.generation
+            if self._roster is None or self._roster[0] != generation:
+                self._roster = (generation, Roster.of(self.store.decisions.people()))
+            return self._roster[1]
+
+    def keep_roster(self, roster: Roster) -> None:
+        """Keep the people after a decision that was just committed: reading them again takes milliseconds."""
+        with self.store.snapshot():
+            self._roster = (self.store.generation, roster)
 
     def people(self) -> PeopleView:
         """Return which person each face of `table` shows."""

@@ -65,8 +65,8 @@ def _answer(out: Output, face: IdentifiedFace) -> str:
         return "not a face, by your word"
     if face.source != "similarity":
         who = out.styled(face.person or "", "good")
-        similarity = finite(face.similarity)
-        rest = "" if similarity is None else f", similarity {similarity:.4f}"
+        measured = finite(face.similarity)
+        rest = "" if measured is None else f", similarity {measured:.4f}"
         return f"{who}, certain ({face.source} by you on this picture){rest}"
     if face.nearest_cluster is None:
         return "unknown"

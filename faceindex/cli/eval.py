@@ -116,7 +116,9 @@ def evaluate(
     photo in one cluster, clusters of faces without a label, people who share a cluster, and how often
     identification is right, with and without strangers. Nothing is changed.
 
-    Examples: faceindex eval --labels people.csv; faceindex eval --people
+    Examples:
+      faceindex eval --labels people.csv    the labels are in a file
+      faceindex eval --people               your own decisions are the labels
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex

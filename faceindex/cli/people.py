@@ -28,7 +28,10 @@ from faceindex.cli.people_reject import reject
 from faceindex.cli.people_rename import rename
 from faceindex.cli.people_same import same
 from faceindex.cli.people_show import show
+from faceindex.cli.people_split import split
+from faceindex.cli.people_suggest import suggest
 from faceindex.cli.people_undo import undo
+from faceindex.cli.people_why import why
 from faceindex.cli.render import Output, columns, count
 from faceindex.errors import UsageError
 
@@ -192,6 +195,9 @@ app.command("unhide")(unhide)
 app.command("born")(born)
 app.command("died")(died)
 app.command("note")(note)
+app.command("suggest")(suggest)
+app.command("split")(split)
+app.command("why")(why)
 app.command("log")(log)
 app.command("undo")(undo)
 app.command("export")(export)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     from faceindex.store.decisions import DecisionTables
     from faceindex.types import F64, I64
 
-__all__ = ["all_constraints", "constraints_of_faces", "decided_since", "roots_of"]
+__all__ = [
+    "all_constraints",
+    "births_of",
+    "capture_times",
+    "constraints_of_faces",
+    "decided_since",
+    "roots_of",
+]
 
 
 def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
@@ -33,7 +41,7 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
     if not tables.newest():
         return Constraints.empty(len(table))
     roster = Roster.of(tables.people())
-    births = _births(roster)
+    births = births_of(roster)
     marked = _in_table(tables, table)
     at = np.searchsorted(table.face, marked["face"])
     person = np.full(len(table), -1, np.int64)
@@ -59,7 +67,7 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
         rejected=rejected,
         same=pairs[0],
         different=pairs[1],
-        taken=_capture_times(tables, table) if births else np.full(len(table), np.nan),
+        taken=capture_times(tables, table) if births else np.full(len(table), np.nan),
         born=births,
     )
 
@@ -74,11 +82,6 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
     faces : list of int
         n faces.
     """
-    births = _births(roster)
-    taken = np.full(len(faces), np.nan)
-    if births:
-        known = tables.capture_times(faces)
-        taken = np.array([known.get(face, np.nan) for face in faces], np.float64)
     position = {face: i for i, face in enumerate(faces)}
     mark_of = tables.marks_of_faces(faces)
     places: dict[int, list[int]] = {}
@@ -91,6 +94,11 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
         if state.person is not None:
             person[places[mark]] = roster.roots[state.person]
         nobody[places[mark]] = state.label in (Label.STRANGER, Label.NOT_A_FACE)
+    births = births_of(roster, set(person.tolist()))
+    taken = np.full(len(faces), np.nan)
+    if births:
+        known = tables.capture_times(faces)
+        taken = np.array([known.get(face, np.nan) for face in faces], np.float64)
     rejected = [(at, roster.roots[other]) for mark, other in tables.rejections(marks) for at in places[mark]]
     pairs: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
     for (a, b), (same, _) in sorted(tables.links(marks).items(), key=lambda item: item[1][1]):
@@ -151,7 +159,8 @@ def roots_of(roster: Roster, people: I64) -> I64:
     return roots
 
 
-def _capture_times(tables: DecisionTables, table: Assignments) -> F64:
+def capture_times(tables: DecisionTables, table: Assignments) -> F64:
+    """Return the capture time of each face, in seconds; NaN where it is unknown."""
     photos, times = tables.photo_times()
     taken = np.full(len(table), np.nan)
     if len(photos):
@@ -161,8 +170,13 @@ def _capture_times(tables: DecisionTables, table: Assignments) -> F64:
     return taken
 
 
-def _births(roster: Roster) -> dict[int, float]:
-    return {record.id: float(first_second(record.born)) for record in roster.people() if record.born}
+def births_of(roster: Roster, people: Set[int] | None = None) -> dict[int, float]:
+    """Return when people were born, in seconds, as the capture times; `people` None means all."""
+    return {
+        id: float(first_second(born))
+        for id, record in roster.records.items()
+        if (people is None or id in people) and roster.roots[id] == id and (born := record.born)
+    }
 
 
 def _pairs(pairs: list[tuple[int, int]]) -> I64:

@@ -43,6 +43,8 @@ class Editor:
     at : datetime
     uid : str, optional
         None means a new one.
+    roster : Roster, optional
+        The people before the decision; None reads them.
 
     Attributes
     ----------
@@ -56,12 +58,19 @@ class Editor:
         The people, with all changes so far.
     """
 
-    def __init__(self, tables: DecisionTables, command: str, at: datetime, uid: str | None = None) -> None:
+    def __init__(
+        self,
+        tables: DecisionTables,
+        command: str,
+        at: datetime,
+        uid: str | None = None,
+        roster: Roster | None = None,
+    ) -> None:
         self.tables = tables
         self.number = tables.append(uid or uuid4().hex, at, command, [])
         self.actions: list[dict[str, Any]] = []
         self.touched: set[int] = set()
-        self.roster = Roster.of(tables.people())
+        self.roster = Roster.of(tables.people()) if roster is None else roster
         self._changes: list[list[Any]] = []
 
     def finish(self) -> None:
@@ -152,7 +161,7 @@ class Editor:
     def _set_record(self, before: PersonRecord | None, after: PersonRecord) -> None:
         self._changes.append(["person", after.id, _fields(before), _fields(after)])
         self.tables.update_person(after, None if after.name is None else name_key(after.name))
-        self.roster = Roster.of([*(r for r in self.roster.records.values() if r.id != after.id), after])
+        self.roster = self.roster.with_record(after)
 
     def _uid(self, person: int) -> str:
         return self.roster.records[person].uid
@@ -249,6 +258,13 @@ class Editor:
             for b in other:
                 self._set_link(a, b, same=False)
         self.actions.append({"do": "different", "faces": [list(one), list(other)]})
+
+    def unlink(self, one: Sequence[int], other: Sequence[int]) -> None:
+        """Forget that faces of one group and of another one are the same person."""
+        sides = set(one), set(other)
+        for pair, (same, _) in self.tables.links(one).items():
+            if same and any(a in sides[0] and b in sides[1] for a, b in (pair, pair[::-1])):
+                self._change_link(pair, None)
 
     def _labelled(self, marks: Sequence[int]) -> set[int]:
         states = self.tables.labels(marks).values()

@@ -72,6 +72,16 @@ class Roster:
             roots[start] = person
         return cls(by_id, roots)
 
+    def with_record(self, record: PersonRecord) -> Roster:
+        """Return the roster after a person was added or changed."""
+        records = {**self.records, record.id: record}
+        known = self.records.get(record.id)
+        if known is not None and known.into == record.into:
+            return Roster(records, self.roots)
+        if known is None and record.into is None:
+            return Roster(records, {**self.roots, record.id: record.id})
+        return Roster.of(records.values())
+
     def people(self) -> list[PersonRecord]:
         """Return the people by ascending id, without those that were merged into others or undone."""
         return [r for id, r in self.records.items() if self.roots[id] == id and r.written]

@@ -96,12 +96,7 @@ class Decision:
 
 
 class DecisionTables(MarkTables):
-    """The tables of people, marks and decisions, and the people of clusters.
-
-    Parameters
-    ----------
-    catalog : Catalog
-    """
+    """The tables of people, marks and decisions, and the people of clusters."""
 
     # People ------------------------------------------------------------------------------------
 

@@ -202,6 +202,11 @@ class Store(PhotoStore):
         """Return the number of live faces; faster than `counts`."""
         return count_faces(self._catalog)
 
+    def last_faces(self) -> tuple[int, int]:
+        """Return the number of live faces and the greatest id of one: both stay only if the faces do."""
+        ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
+        return int(number), int(last)
+
     def faces(self) -> FaceTable:
         """Return all live faces with their positions on the photos and their clusters."""
         from faceindex.store.faces import face_table

@@ -49,8 +49,8 @@ def faces_of(index: FaceIndex, cluster: int) -> list[int]:
     return [face.face for face in index.faces(cluster=cluster)]
 
 
-def only_face(index: FaceIndex, photo: object) -> IdentifiedFace:
-    (face,) = index.identify(photo).faces  # type: ignore[arg-type, union-attr]
+def only_face(index: FaceIndex, photo: Path | np.ndarray) -> IdentifiedFace:
+    (face,) = index.identify(photo).faces
     return face
 
 

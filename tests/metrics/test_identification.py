@@ -65,7 +65,7 @@ def test_rank_people_agrees_with_identify(seed: int, monkeypatch) -> None:
     assert [match.cluster is not None for match in matches] == (similarity >= 0.5).tolist()
 
     # In `identify`, clusters that are not among the five most similar ones are no candidates.
-    monkeypatch.setattr("faceindex.identification._CANDIDATES", 12)
+    monkeypatch.setattr("faceindex.identification.matching._CANDIDATES", 12)
     calibration = Calibration(slope=20.0, midpoint=0.5, source="made up")
     quality = np.linspace(0, 1, int(is_probe.sum()), dtype=np.float32)
     matches = answers(judge=Judge(calibration, lambda positions: gallery[positions]), quality=quality)

@@ -1,0 +1,275 @@
+"""The questions of ``index.people``: what to decide next, and the decisions that answers make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from faceindex.api.deciding import PersonRef, command_text, face_words, unique
+from faceindex.api.people import IndexPeople
+from faceindex.api.question_results import Explanation, Progress, Question, Split
+from faceindex.errors import UsageError
+from faceindex.store.decisions import Label
+
+if TYPE_CHECKING:
+    from faceindex.api.asking import Asking
+    from faceindex.api.people_results import Decided
+    from faceindex.api.reader import Reader
+    from faceindex.people.editor import Editor
+    from faceindex.people.questions import Asked
+
+__all__ = ["AskingPeople", "Reply"]
+
+Reply = Literal["yes", "no", "ignore", "skip"]
+
+
+class AskingPeople(IndexPeople):
+    """The verbs of `IndexPeople`, and questions in the order of what an answer settles."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(reader)
+        self._state: Asking | None = None
+
+    def suggest(self, limit: int | None = 10) -> Sequence[Question]:
+        """Return the questions whose answers settle most, the best first.
+
+        The first call reads all faces; later ones only what has changed since.
+
+        Parameters
+        ----------
+        limit : int, optional
+            None means all.
+
+        Raises
+        ------
+        NotClustered
+            If the faces are not clustered.
+        Uncalibrated
+            If the embedder has no calibration.
+        """
+        state = self._asking()
+        return [self._question(state, asked) for asked in state.questions.ranked(limit, state.skipped)]
+
+    def answer(
+        self,
+        question: Question,
+        reply: Reply | None = None,
+        *,
+        name: str | None = None,
+        wrong: Iterable[int] = (),
+    ) -> Decided | None:
+        """Make the decision that an answer means.
+
+        Parameters
+        ----------
+        question : Question
+            From `suggest`.
+        reply : {"yes", "no", "ignore", "skip"}, optional
+            ``"ignore"`` means that the faces in question are of strangers. ``"skip"`` decides nothing, and
+            the question is not asked again until the index is opened again.
+        name : str, optional
+            Who it is, instead of `reply`.
+        wrong : iterable of int
+            Of an *is* question: the shown faces that are not the person, while the others are. Of *anyone*:
+            the faces of strangers, while the others are of people that you can name.
+
+        Returns
+        -------
+        Decided or None
+            None if the question is skipped.
+
+        Raises
+        ------
+        UsageError
+            If the answer does not fit the question.
+        """
+        wrong = unique(wrong)
+        faces, others = [f.face for f in question.faces], [f.face for f in question.others]
+        if (reply is None) == (name is None and not wrong):
+            raise UsageError("The answer is missing, or there are two.", "Give `reply`, `name` or `wrong`.")
+        if question.kind in ("is", "anyone") and (unknown := [face for face in wrong if face not in faces]):
+            raise UsageError(f"Face {unknown[0]} is not in the question.", "Choose among its faces.")
+        if reply == "skip":
+            self._asking().skipped.add(self._key(question))
+            return None
+        if question.kind == "anyone":
+            return self._sort_out(question, reply, wrong)
+        clusters = [] if question.cluster is None else [question.cluster]
+        single = faces if question.cluster is None else []
+        if reply == "ignore":
+            return self.ignore(clusters=clusters, faces=single)
+        if name is not None:
+            return self.name(name, clusters=clusters, faces=single)
+        if question.kind == "who":
+            raise UsageError("The question is who this is.", "Give `name`, or ignore or skip it.")
+        if question.kind == "is":
+            assert question.person is not None
+            wrong = faces if reply == "no" else wrong
+            return self._sort(question.person, [face for face in faces if face not in wrong], wrong)
+        if question.person is not None:
+            if reply == "yes":
+                return self.name(question.person, clusters=clusters, faces=single)
+            return self.reject(faces, question.person)
+        return self.same([*faces, *others]) if reply == "yes" else self.different(faces, others)
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all people, sorted; reads no faces."""
+        return sorted(record.name for record in self._decider.roster().people() if record.name is not None)
+
+    def progress(self) -> Progress:
+        """Count the named faces, and the questions that are left."""
+        state = self._asking()
+        named, faces = state.named()
+        return Progress(faces, named, state.questions.count())
+
+    def count_questions(self) -> int:
+        """Count the questions that are left, nearly: without those about doubtful faces of clusters."""
+        return self._asking().questions.count()
+
+    def unskip(self, question: Question) -> None:
+        """Ask a skipped question again."""
+        self._asking().skipped.discard(self._key(question))
+
+    # Splitting and explaining -------------------------------------------------------------------
+
+    def propose_split(self, what: PersonRef | int, faces: Iterable[int] = ()) -> Split:
+        """Divide the faces of a person or a cluster, and change nothing.
+
+        A person with several clusters is divided by clusters if these differ clearly. Faces that the user
+        confirmed stay, unless they are given.
+
+        Parameters
+        ----------
+        what : str, Person or int
+            A person, or the id of a cluster.
+        faces : iterable of int
+            Faces of the part to split off. Faces that resemble them more than the rest go with them. None
+            means the division into the two sides that differ most.
+
+        Raises
+        ------
+        NotClustered
+            If the faces are not clustered.
+        UsageError
+            If a face is not among those of `what`, or without `faces`, no division is better than chance.
+        """
+        from faceindex.api.split import propose
+
+        return propose(self._reader, self._decider, what, unique(faces))
+
+    def split(
+        self,
+        what: PersonRef | int | Split,
+        faces: Iterable[int] = (),
+        *,
+        name: str | None = None,
+        dry_run: bool = False,
+    ) -> tuple[Split, Decided]:
+        """Split a person or a cluster in two, in one decision.
+
+        The part is rejected from the person, or kept apart from the rest of the unnamed cluster. It is a new
+        cluster, with a name if one is given.
+
+        Parameters
+        ----------
+        what : str, Person, int or Split
+            As in `propose_split`, or what it returned.
+        faces : iterable of int
+            As in `propose_split`.
+        name : str, optional
+            Who the part is.
+        dry_run : bool
+
+        Raises
+        ------
+        NotClustered, UsageError
+            As `propose_split`, or if the name cannot be used.
+        """
+        from faceindex.api.split import carry_out
+
+        split = what if isinstance(what, Split) else self.propose_split(what, faces)
+        decided = carry_out(self._decider, split, name, dry_run=dry_run)
+        return split, replace(decided, number=None) if dry_run else decided
+
+    def why(self, face: int, neighbours: int = 5) -> Explanation:
+        """Explain why a face shows whom it shows: what it resembles, the decisions, and the rules.
+
+        Parameters
+        ----------
+        face : int
+        neighbours : int
+            Number of most similar faces to return.
+
+        Raises
+        ------
+        UsageError
+            If the face is not in the index.
+        """
+        from faceindex.api.why import explain
+
+        return explain(self._reader, face, neighbours)
+
+    def _sort_out(self, question: Question, reply: Reply | None, strangers: Sequence[int]) -> Decided | None:
+        """Ignore the strangers of an *anyone* question; the other faces are asked about one by one."""
+        if reply in ("no", "ignore"):
+            strangers = [face.face for face in question.faces]
+        elif reply is None and not strangers:
+            raise UsageError("The question is whether you can name anyone.", "Answer yes or no, or skip it.")
+        self._asking().skipped.add(self._key(question))
+        return self.ignore(faces=strangers) if strangers else None
+
+    def _sort(self, person: str, right: Sequence[int], wrong: Sequence[int]) -> Decided:
+        """Confirm some faces of a person and reject others, in one decision."""
+        id = self._decider.person(person)
+
+        def work(editor: Editor) -> None:
+            if right:
+                editor.label(id, self._decider.marks(right), Label.CONFIRMED)
+            if wrong:
+                editor.reject(id, self._decider.marks(wrong))
+
+        words: Sequence[str] = ()
+        if right:
+            words = ("confirm", *face_words(right), "--as", person)
+        if wrong:
+            words = (*words, "reject", *face_words(wrong), "--from", person)
+        return self._decider.decide(command_text(*words), work, [*right, *wrong], dry_run=False)
+
+    def _asking(self) -> Asking:
+        from faceindex.api.asking import Asking
+
+        self._reader.clustering()
+        if self._state is None:
+            self._state = Asking(self._reader)
+        else:
+            self._state.follow()
+        return self._state
+
+    def _question(self, state: Asking, asked: Asked) -> Question:
+        ids = state.board.ids
+        return Question(
+            kind=asked.kind,
+            person=None if asked.person < 0 else state.roster.title(asked.person),
+            cluster=None if asked.slot < 0 else ids[asked.slot],
+            other=None if asked.other < 0 else ids[asked.other],
+            faces=state.faces(asked.faces),
+            others=state.faces(asked.others),
+            settles=asked.settles,
+            expected=round(asked.expected, 3),
+            probability=round(asked.probability, 4),
+        )
+
+    def _key(self, question: Question) -> tuple[object, ...]:
+        """Return the key of `faceindex.people.questions.Questions.key`."""
+        state = self._asking()
+        faces = state.positions([f.face for f in question.faces]).tolist()
+        if question.kind == "anyone":
+            return ("anyone", *sorted(faces))
+        if question.kind == "is":
+            assert question.person is not None
+            return ("is", state.roster.find(question.person).id, *sorted(faces))
+        if question.kind == "who":
+            return ("who", "face", faces[0]) if question.cluster is None else ("who", question.cluster)
+        assert question.cluster is not None and question.other is not None
+        return ("same", *sorted((question.cluster, question.other)))
