@@ -48,7 +48,7 @@ def apply(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Apply the decisions of another index, or of a backup.
+    """Apply the decisions of a file.
 
     Decisions that the index has already are skipped. Those about photos that are not in the index wait for
     them. Exit code 1 if some contradict a decision of this index.
