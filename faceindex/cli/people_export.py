@@ -28,8 +28,8 @@ def export(
 ) -> None:
     """Write all decisions to a file.
 
-    `faceindex people apply` reads it, as a backup or on another machine. Faces are written as places on pictures, so that the decisions hold for
-    the same pictures under other paths, and with other models.
+    `faceindex people apply` reads it, as a backup or on another machine. Faces are written as places on
+    pictures, so that the decisions hold for the same pictures under other paths, and with other models.
 
     Example: faceindex people export people.jsonl
     """
