@@ -61,7 +61,7 @@ def split(
       faceindex people split 7 --name Ben
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        terminal = sys.stdin.isatty() and not json
+        terminal = _is_terminal() and not json
         if not (yes or dry_run or terminal):
             raise UsageError(
                 "`split` waits for an answer, which needs a terminal.",
@@ -128,3 +128,7 @@ def _confirmed(out: Output) -> bool:
         return input("Split? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -66,7 +66,7 @@ def suggest(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        asking = sys.stdin.isatty() and out.terminal and not json
+        asking = _is_terminal() and out.terminal and not json
         with FaceIndex.open(index, write=asking) as found:
             if asking:
                 _Session(out, found, show=not no_pictures).run(limit)
@@ -288,3 +288,7 @@ def _completion(people: AskingPeople) -> Iterator[None]:
 
 def _is_libedit(module: object) -> bool:
     return "libedit" in (getattr(module, "__doc__", None) or "")
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -106,7 +106,7 @@ class Questions:
     def __init__(self, board: Board) -> None:
         self.board = board
         self._strangers = stranger_similarity(board.calibration)
-        self._suspects: dict[int, tuple[int, I64, F64]] = {}
+        self._suspects: dict[int, tuple[bytes, I64, F64]] = {}
         self._doubts: dict[int, tuple[int, float]] = {}
         self._candidates: dict[int, tuple[bytes, I64, F64]] = {}
 
@@ -445,9 +445,12 @@ class Questions:
     def _doubtful(self, slot: int) -> tuple[I64, F64]:
         """Return the least similar faces of a named cluster, and the probability that each is wrong."""
         board = self.board
-        version = int(board.version[slot])
+        near = board.near[slot]
+        state = b"".join(
+            array.tobytes() for array in (near, board.version[[slot, *near]], board.person[[slot, *near]])
+        )
         kept = self._suspects.get(slot)
-        if kept is not None and kept[0] == version:
+        if kept is not None and kept[0] == state:
             return kept[1], kept[2]
         members = board.members(slot)
         similarity = board.vectors[members] @ board.centres[slot]
@@ -457,13 +460,13 @@ class Questions:
         person = int(board.person[slot])
         rival = np.array([self._best_other(face, person) for face in faces.tolist()])
         wrong = self._wrong(own, rival, board.quality[faces])
-        self._suspects[slot] = (version, faces, wrong)
+        self._suspects[slot] = (state, faces, wrong)
         return faces, wrong
 
     def _wrong(self, own: F64, rival: F64, quality: F32) -> F64:
         """Return the probability that faces of a cluster do not belong there, by their evidence."""
         ones = np.ones(len(own))
-        ranking = Ranking(own, rival, ones, ones, max(1, self.board.slots))
+        ranking = Ranking(own, rival, ones, ones, max(1, int((self.board.sizes > 0).sum())))
         log_odds = odds(ranking, self.board.calibration, quality).log_odds
         wrong: F64 = 1 / (1 + np.exp(np.clip(log_odds + _KEPT, -50, 50)))
         return wrong

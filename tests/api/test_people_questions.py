@@ -1,0 +1,149 @@
+"""Questions, splits and explanations, on an album of three people with four portraits each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from faceindex import FaceIndex
+from faceindex.errors import NotClustered, UsageError
+
+
+@pytest.fixture
+def index(tmp_path: Path, fake_models: ModuleType) -> Iterator[FaceIndex]:
+    fake_models.make_album(tmp_path / "album")
+    with FaceIndex.open_or_create(tmp_path / "index", detector="fake", embedder="fake") as found:
+        found.add([tmp_path / "album"])
+        found.cluster()
+        yield found
+
+
+def test_questions_until_everybody_has_a_name(index: FaceIndex) -> None:
+    names = iter(["Anna", "Ben", "Carl"])
+    for _ in range(3):
+        question = index.people.suggest(1)[0]
+        assert (question.kind, question.settles, len(question.faces)) == ("who", 4, 4)
+        index.people.answer(question, name=next(names))
+    progress = index.people.progress()
+    assert (progress.named, progress.faces, progress.share) == (12, 12, 1.0)
+    assert index.people.suggest() == []
+    assert sorted(index.people.names()) == ["Anna", "Ben", "Carl"]
+    index.people.undo()
+    assert index.people.progress().named == 8
+    assert index.people.suggest(1)[0].kind == "who"
+
+
+def test_questions_follow_other_decisions_and_new_clusters(index: FaceIndex) -> None:
+    cluster = index.clusters()[0].cluster
+    assert len(index.people.suggest()) == 3
+    index.people.ignore(clusters=[cluster])
+    assert len(index.people.suggest()) == 2
+    index.cluster(rebuild=True)
+    assert len(index.people.suggest()) == 2
+    assert index.people.count_questions() == 2
+
+
+def test_skip_asks_again_only_after_unskip(index: FaceIndex) -> None:
+    first = index.people.suggest(1)[0]
+    assert index.people.answer(first, "skip") is None
+    assert first.cluster not in [question.cluster for question in index.people.suggest()]
+    index.people.unskip(first)
+    assert first.cluster in [question.cluster for question in index.people.suggest()]
+
+
+def test_rejected_faces_and_a_face_that_belongs(index: FaceIndex) -> None:
+    cluster = index.clusters()[0].cluster
+    faces = [face.face for face in index.faces(cluster=cluster)]
+    index.people.name("Anna", clusters=[cluster])
+    index.people.reject(faces[:1], "Anna")
+    for question in index.people.suggest(None):
+        assert question.person != "Anna" or faces[0] not in [face.face for face in question.faces]
+
+
+def test_answers_that_do_not_fit(index: FaceIndex) -> None:
+    question = index.people.suggest(1)[0]
+    with pytest.raises(UsageError, match="there are two"):
+        index.people.answer(question, "yes", name="Anna")
+    with pytest.raises(UsageError, match="missing"):
+        index.people.answer(question)
+    with pytest.raises(UsageError, match="who this is"):
+        index.people.answer(question, "no")
+    assert index.people.log() == []
+
+
+def test_an_index_without_clusters_has_no_questions(tmp_path: Path, fake_models: ModuleType) -> None:
+    fake_models.make_album(tmp_path / "album")
+    with FaceIndex.open_or_create(tmp_path / "index", detector="fake", embedder="fake") as found:
+        found.add([tmp_path / "album"])
+        with pytest.raises(NotClustered):
+            found.people.suggest()
+
+
+def test_split_a_person_of_two_clusters(index: FaceIndex) -> None:
+    one, other, _ = [row.cluster for row in index.clusters()]
+    index.people.name("Anna", clusters=[one, other])
+    before = {face.face: (face.person, face.cluster) for face in index.faces()}
+    proposed = index.people.propose_split("Anna")
+    assert sorted(map(len, (proposed.part, proposed.rest))) == [4, 4]
+    assert len(proposed.clusters) == 1
+    _, decided = index.people.split(proposed, name="Ben", dry_run=True)
+    assert decided.number is None
+    assert index.people.names() == ["Anna"]
+    index.people.split(proposed, name="Ben")
+    shown = {face.face: face.person for face in index.faces()}
+    assert {shown[face] for face in proposed.part} == {"Ben"}
+    assert {shown[face] for face in proposed.rest} == {"Anna"}
+    index.people.undo()
+    assert {face.face: (face.person, face.cluster) for face in index.faces()} == before
+
+
+def test_split_an_unnamed_cluster_by_a_face(index: FaceIndex) -> None:
+    clusters = [[face.face for face in index.faces(cluster=row.cluster)] for row in index.clusters()]
+    index.people.same([clusters[0][0], clusters[1][0]])
+    merged = next(row for row in index.clusters() if row.faces == 8)
+    before = {face.face: face.cluster for face in index.faces()}
+    split, _ = index.people.split(merged.cluster, [clusters[1][2]])
+    assert set(split.part) == set(clusters[1])
+    now = {face.face: face.cluster for face in index.faces()}
+    assert len({now[face] for face in clusters[0]}) == len({now[face] for face in clusters[1]}) == 1
+    assert now[clusters[0][0]] != now[clusters[1][0]]
+    index.cluster(rebuild=True)
+    again = {face.face: face.cluster for face in index.faces()}
+    assert again[clusters[0][0]] != again[clusters[1][0]]
+    index.people.undo()
+    assert before.keys() == now.keys()
+
+
+def test_a_cluster_of_one_person_is_not_split(index: FaceIndex) -> None:
+    cluster = index.clusters()[0].cluster
+    with pytest.raises(UsageError, match="cannot be divided"):
+        index.people.split(cluster)
+    stranger = next(face.face for face in index.faces() if face.cluster != cluster)
+    with pytest.raises(UsageError, match="is not among the faces of cluster"):
+        index.people.split(cluster, [stranger])
+    assert index.people.log() == []
+
+
+def test_why(index: FaceIndex) -> None:
+    cluster = index.clusters()[0].cluster
+    faces = [face.face for face in index.faces(cluster=cluster)]
+    unnamed = index.people.why(faces[0])
+    assert unnamed.best == f"cluster {cluster}"
+    assert "Nobody has named this cluster." in unnamed.rules
+    index.people.name("Anna", clusters=[cluster])
+    index.people.reject(faces[:1])
+    rejected = index.people.why(faces[0], 2)
+    assert "You said that it is not Anna." in rejected.rules
+    assert "It is in no cluster." in rejected.rules
+    assert [entry.command for entry in rejected.decisions] == [
+        f"people name {cluster} Anna",
+        f"people reject f{faces[0]}",
+    ]
+    assert (rejected.best, len(rejected.nearest)) == ("Anna", 2)
+    index.people.undo(2)
+    assert index.people.why(faces[0]).decisions == ()
+    with pytest.raises(UsageError, match="no face 999"):
+        index.people.why(999)
