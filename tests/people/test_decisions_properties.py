@@ -163,7 +163,7 @@ class PeopleMachine(RuleBasedStateMachine):
         faces = transfer.prepare()
         previous = self._store.active_clustering()
         clusters = None
-        if previous is not None:
+        if previous is not None and len(faces.table) >= 3:  # as many as KMeans needs
             method = method_for_new_models(previous, get("embedder", "fake"))
             clusters = cluster_afresh(self._store, method, faces.table, faces.vectors, previous)
         transfer.switch(faces, clusters, {})
@@ -182,8 +182,7 @@ class PeopleMachine(RuleBasedStateMachine):
 
     @rule()
     def cluster_by_kmeans(self) -> None:
-        nobody = sum(key in self._model.nobody for key in self._keys().values())
-        if len(self._index) - nobody >= 3:
+        if len(self._index) >= 3:
             self._index.cluster("kmeans", k=3)
             self._clustered = self._settled = True
 
