@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 import tempfile
@@ -24,14 +25,12 @@ def test_the_page_shows_what_the_commands_print(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(DOCS)
-    from make_archive import PAGE, make_archive
-    from make_outputs import fill
-
+    archive, outputs = (importlib.import_module(name) for name in ("make_archive", "make_outputs"))
     monkeypatch.delenv("FACEINDEX_WEIGHTS", raising=False)
     for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / variable))
-    page = PAGE.read_text(encoding="utf-8")
+    page = archive.PAGE.read_text(encoding="utf-8")
     assert page.count("$ faceindex people name") >= 11
     with tempfile.TemporaryDirectory() as temporary:  # as short as that of the script: lines are wrapped
-        make_archive(data, Path(temporary, "home"))
-        assert masked(fill(page, Path(temporary, "home"))) == masked(page)
+        archive.make_archive(data, Path(temporary, "home"))
+        assert masked(outputs.fill(page, Path(temporary, "home"))) == masked(page)
