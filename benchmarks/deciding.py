@@ -84,10 +84,10 @@ def main() -> None:
         with FaceIndex.open(directory, write=True) as index:
             times = time_verbs(index, rng)
         for verb, values in times.items():
-            outcome = "met" if median(values) < TARGET_MS else "missed"
+            met = "met" if median(values) < TARGET_MS else "missed"
             print(
                 f"{verb}: median {median(values):.1f} ms, most {max(values):.1f} ms;"
-                f" target {TARGET_MS} ms: {outcome}"
+                f" target {TARGET_MS} ms: {met}"
             )
         without, with_decisions = Path(folder) / "without", Path(folder) / "with"
         make_index(without, faces, people, seed=1, named=False)

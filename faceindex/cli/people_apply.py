@@ -48,7 +48,7 @@ def apply(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Apply the decisions of another index, or of a backup.
+    """Apply the decisions of a file.
 
     Decisions that the index has already are skipped. Those about photos that are not in the index wait for
     them. Exit code 1 if some contradict a decision of this index.
@@ -87,5 +87,10 @@ def _print(out: Output, done: Replay) -> None:
         parts.append(f"{count(done.unmatched, 'place waits', 'places wait')} for the photos")
     if done.conflicts:
         parts.append(f"{count(len(done.conflicts), 'conflict')}; see --prefer")
+    if done.unread:
+        out.warning(
+            f"The pictures of {count(done.unread, 'photo')} are not known yet: run `faceindex index` on their"
+            " folders, then decisions about them count."
+        )
     text = f"{'; '.join(parts)}."
     out.paragraph(f"Dry run, nothing is stored. {text}" if done.dry_run else text)

@@ -26,10 +26,10 @@ def export(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Write all decisions to a file, for a backup or another machine.
+    """Write all decisions to a file.
 
-    `faceindex people apply` reads it. Faces are written as places on pictures, so that the decisions hold for
-    the same pictures under other paths, and with other models.
+    `faceindex people apply` reads it, as a backup or on another machine. Faces are written as places on
+    pictures, so that the decisions hold for the same pictures under other paths, and with other models.
 
     Example: faceindex people export people.jsonl
     """

@@ -29,7 +29,7 @@ def merge(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Say that several people are one person, who has the first name.
+    """Say that several people are one; the first name stays.
 
     Their clusters stay as they are. To merge clusters, give them one name.
 

@@ -173,6 +173,11 @@ class MarkTables:
             )
         }
 
+    def count_unread_photos(self) -> int:
+        """Count the photos with faces of which the picture is not known."""
+        found = self._catalog.query("SELECT count(*) FROM images WHERE picture IS NULL AND faces > 0")
+        return int(found[0][0])
+
     def photos_without_picture(self, faces: Sequence[int]) -> list[int]:
         """Return the photos of some faces whose picture is not known."""
         return sorted(

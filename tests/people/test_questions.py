@@ -94,7 +94,8 @@ def test_faces_in_no_cluster_near_a_person_are_asked_together() -> None:
     vectors, _ = make_faces([12])
     said = make_said(np.repeat([0, -1], [6, 6]))
     name(said, 0, 5)
-    groups = [a for a in ask(make_board(vectors, said)) if a.kind == "is" and set(a.faces) <= set(range(6, 12))]
+    asked = ask(make_board(vectors, said))
+    groups = [a for a in asked if a.kind == "is" and set(a.faces) <= set(range(6, 12))]
     assert sorted(len(a.faces) for a in groups) == [2, 4]
     assert {a.person for a in groups} == {5}
     said.rejected = np.array([[face, 5] for face in range(6, 12)])

@@ -63,4 +63,4 @@ def test_units_stay_together() -> None:
 def test_one_face_or_unit_cannot_be_divided() -> None:
     vectors, _ = two_people(1, 1)
     assert divide(vectors[:1], np.arange(1), CALIBRATION) is None
-    assert divide(vectors, np.arange(2), CALIBRATION, units=np.zeros(2)) is None
+    assert divide(vectors, np.arange(2), CALIBRATION, units=np.zeros(2, np.int64)) is None
