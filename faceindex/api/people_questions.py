@@ -229,12 +229,14 @@ class AskingPeople(IndexPeople):
             if wrong:
                 editor.reject(id, self._decider.marks(wrong))
 
-        words: Sequence[str] = ()
-        if right:
-            words = ("confirm", *face_words(right), "--as", person)
-        if wrong:
-            words = (*words, "reject", *face_words(wrong), "--from", person)
-        return self._decider.decide(command_text(*words), work, [*right, *wrong], dry_run=False)
+        if not wrong:
+            command = command_text("confirm", *face_words(right), options={"as": person})
+        elif not right:
+            command = command_text("reject", *face_words(wrong), options={"from": person})
+        else:
+            words = ["confirm", *face_words(right), "as", person, "and", "reject", *face_words(wrong)]
+            command = command_text(*words)
+        return self._decider.decide(command, work, [*right, *wrong], dry_run=False)
 
     def _asking(self) -> Asking:
         from faceindex.api.asking import Asking
