@@ -290,6 +290,11 @@ class MarkTables:
                 found[int(a), int(b)] = bool(same), int(written)
         return found
 
+    @property
+    def has_links(self) -> bool:
+        """Whether there is a link of two marks."""
+        return bool(self._catalog.query("SELECT EXISTS (SELECT 1 FROM links)")[0][0])
+
     def set_link(self, a: int, b: int, state: tuple[bool, int] | None) -> None:
         """Store a link of two marks, a < b, or delete it if `state` is None."""
         if state is None:

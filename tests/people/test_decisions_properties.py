@@ -433,5 +433,6 @@ def test_what_the_user_says_holds(fake_models: ModuleType) -> None:
             database=None,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.generate],
+            print_blob=True,
         ),
     )
