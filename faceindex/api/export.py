@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
@@ -122,7 +123,7 @@ class IndexExport:
         clusters : collection of int
             Only these clusters, and those of `people`. Empty, as `people`, for all.
         people : collection of str
-            Only these people. Case, Unicode's form and additional spaces are ignored.
+            Only these people, by name. Case, Unicode's form and additional spaces are ignored.
         hidden : bool
             Also write hidden people that are not in `people`.
         margin, aligned, dry_run, on_progress
@@ -143,7 +144,7 @@ class IndexExport:
         from faceindex.export.clusters import ClusterLayout, export_clusters
         from faceindex.export.people import Choice
 
-        layout = ClusterLayout(photos, folders, link, min_size, unclustered, Choice(clusters, people, hidden))
+        layout = ClusterLayout(photos, folders, link, min_size, unclustered)
         if link != "copy" and is_archive(destination):
             raise UsageError(
                 f"`link` is '{link}', but an archive cannot contain links.",
@@ -151,10 +152,11 @@ class IndexExport:
             )
         style = self._reader.crop_style(margin, aligned)
         self._reader.clustering()
+        roster = self._reader.roster()
+        choice = Choice(clusters, [roster.title(roster.find(person).id) for person in people], hidden)
+        layout = replace(layout, choice=choice)
         source, hidden_clusters = self._source(), self._reader.hidden_clusters()
-        layout.choice.of(
-            source.table.cluster, source.person_names, hidden_clusters
-        )  # an error creates no folder
+        choice.of(source.table.cluster, source.person_names, hidden_clusters)  # an error creates no folder
 
         def run(target: Target) -> Exported:
             return export_clusters(

@@ -175,6 +175,7 @@ class IndexPeople:
     ) -> Decided:
         """Say that faces show the person that they are in a cluster of, or a given one."""
         faces = unique(faces)
+        self._reader.clustering()
         people = self._shown(faces, person)
         if without := [face for face in faces if face not in people]:
             raise UsageError(
@@ -206,6 +207,7 @@ class IndexPeople:
         its middle.
         """
         faces = unique(faces)
+        self._reader.clustering()
         people = self._shown(faces, person)
         apart = self._decider.middles([face for face in faces if face not in people], faces)
 

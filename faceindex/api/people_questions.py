@@ -113,10 +113,6 @@ class AskingPeople(IndexPeople):
             return self.reject(faces, question.person)
         return self.same([*faces, *others]) if reply == "yes" else self.different(faces, others)
 
-    def names(self) -> Sequence[str]:
-        """Return the names of all people, sorted; reads no faces."""
-        return sorted(record.name for record in self._decider.roster().people() if record.name is not None)
-
     def progress(self) -> Progress:
         """Count the named faces, and the questions that are left."""
         state = self._asking()

@@ -129,19 +129,16 @@ class ContactSheets:
         drawn = draw_boxes(photo, boxes * (photo.shape[1] / decoded.width), numbers)
         turns = [face.turn for face in result.faces]
         squares = cut_squares(decoded, boxes, SIDE, margin=MARGIN, turns=turns)
-        columns, cells = self._cells(result.faces, squares, self._reader.person_names())
+        columns, cells = self._cells(result.faces, squares)
         tiles = label_tiles(np.stack([cell.tile for cell in cells]), [cell.first for cell in cells])
         return stack([drawn, labelled_tiles(tiles, columns, [cell.second for cell in cells])])
 
-    def _cells(
-        self, faces: Sequence[IdentifiedFace], tiles: U8, names: Mapping[int, str]
-    ) -> tuple[int, list[_Cell]]:
+    def _cells(self, faces: Sequence[IdentifiedFace], tiles: U8) -> tuple[int, list[_Cell]]:
         """Arrange query faces and the faces similar to them in rows; return the number of columns, too."""
         most = max(len(face.neighbours) for face in faces)
         if not most:
             cells = [
-                _query_cell(i, face, tile, names)
-                for i, (face, tile) in enumerate(zip(faces, tiles, strict=True), 1)
+                _query_cell(i, face, tile) for i, (face, tile) in enumerate(zip(faces, tiles, strict=True), 1)
             ]
             return _COLUMNS, cells
         similar = sorted({near.face.face for face in faces for near in face.neighbours})
@@ -152,11 +149,9 @@ class ContactSheets:
         blank = _Cell(np.full_like(tiles[0], 255), "", "")
         cells = []
         for number, (face, tile) in enumerate(zip(faces, tiles, strict=True), 1):
-            first = _query_cell(number, face, tile, names)
+            first = _query_cell(number, face, tile)
             for start in range(0, len(face.neighbours) or 1, across):
-                row = [
-                    _neighbour_cell(near, tile_of, names) for near in face.neighbours[start : start + across]
-                ]
+                row = [_neighbour_cell(near, tile_of) for near in face.neighbours[start : start + across]]
                 cells += [first, *row, *[blank] * (across - len(row))]
                 first = blank
         return 1 + across, cells
@@ -185,24 +180,25 @@ def _decode(photo: PhotoInput, name: str) -> images.DecodedImage:
     return from_pixels(photo, name)
 
 
-def _query_cell(number: int, face: IdentifiedFace, tile: U8, names: Mapping[int, str]) -> _Cell:
-    if face.cluster is not None:
-        return _Cell(tile, f"{number}: {_who(face.cluster, names)}", f"similarity {face.similarity:.3f}")
+def _query_cell(number: int, face: IdentifiedFace, tile: U8) -> _Cell:
+    if face.cluster is not None or face.person is not None:
+        who = _who(face.person, face.cluster)
+        return _Cell(tile, f"{number}: {who}", f"similarity {face.similarity:.3f}")
     nearest = face.nearest_cluster
     if nearest is None:
         return _Cell(tile, f"{number}: unknown", "")
-    detail = f"nearest {names.get(nearest) or nearest}: {face.similarity:.3f}"
-    word = f"perhaps {_who(nearest, names)}" if face.confidence == "doubtful" else "unknown"
+    detail = f"nearest {face.nearest_person or nearest}: {face.similarity:.3f}"
+    word = f"perhaps {_who(face.nearest_person, nearest)}" if face.confidence == "doubtful" else "unknown"
     return _Cell(tile, f"{number}: {word}", detail)
 
 
-def _neighbour_cell(near: Neighbour, tile_of: Mapping[int, U8], names: Mapping[int, str]) -> _Cell:
-    who = "no cluster" if near.face.cluster is None else _who(near.face.cluster, names)
+def _neighbour_cell(near: Neighbour, tile_of: Mapping[int, U8]) -> _Cell:
+    who = _who(near.face.person, near.face.cluster)
     return _Cell(tile_of[near.face.face], f"{near.similarity:.3f} {who}", _file_name(near.face.photo))
 
 
-def _who(cluster: int, names: Mapping[int, str]) -> str:
-    return names.get(cluster) or f"cluster {cluster}"
+def _who(person: str | None, cluster: int | None) -> str:
+    return person or ("no cluster" if cluster is None else f"cluster {cluster}")
 
 
 def _file_name(path: str) -> str:

@@ -12,7 +12,7 @@ from faceindex.errors import FaceIndexError
 if TYPE_CHECKING:
     from faceindex.api import Face, Identification, IdentifiedFace
 
-__all__ = ["answer_as_json", "print_answer"]
+__all__ = ["answer_as_json", "percent", "print_answer"]
 
 
 def print_answer(out: Output, photo: str, result: Identification, absolute: bool) -> None:
@@ -74,7 +74,7 @@ def _answer(out: Output, face: IdentifiedFace) -> str:
     similarity = f"similarity {face.similarity:.4f}" + ("" if margin is None else f", margin {margin:.4f}")
     if face.cluster is not None and face.person is not None:
         who = out.styled(face.person, "good")
-        word = "" if share is None else f" {_percent(share)}"
+        word = "" if share is None else f" {percent(share)}"
         if face.confidence in ("certain", "likely"):
             word += f" ({face.confidence})"
         return f"{who}{word}, {similarity}"
@@ -84,19 +84,19 @@ def _answer(out: Output, face: IdentifiedFace) -> str:
         if share is not None:
             # A constant threshold may name faces that are not likely this person.
             named = face.confidence in ("certain", "likely")
-            word = f", {face.confidence} ({_percent(share)})" if named else f", probability {_percent(share)}"
+            word = f", {face.confidence} ({percent(share)})" if named else f", probability {percent(share)}"
         return f"{cluster}{word}, {similarity}"
     if face.confidence == "doubtful" and share is not None and face.nearest_person is not None:
-        maybe = f"unknown, maybe {face.nearest_person} {_percent(share)}"
+        maybe = f"unknown, maybe {face.nearest_person} {percent(share)}"
         return f"{maybe}, {similarity}; {face.needed:.4f} needed"
     if face.confidence == "doubtful" and share is not None:
-        perhaps = f"perhaps cluster {face.nearest_cluster}, doubtful ({_percent(share)})"
+        perhaps = f"perhaps cluster {face.nearest_cluster}, doubtful ({percent(share)})"
         return f"{perhaps}, {similarity}; {face.needed:.4f} needed"
     nearest = face.nearest_person or f"cluster {face.nearest_cluster}"
     return f"unknown (nearest is {nearest}, {similarity}; {face.needed:.4f} needed)"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Round a probability down, so that nothing looks surer than it is."""
     if share >= 0.999:
         return "over 99.9 %"

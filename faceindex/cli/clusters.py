@@ -251,7 +251,9 @@ def _print_cluster(
 ) -> None:
     members = _members(found, cluster)
     as_table = out.terminal and not as_csv and not out.json
-    if as_table:
+    if not members:
+        out.note(f"{cluster} has no faces in this index.")
+    elif as_table:
         photos = len({face.path for face in members})
         head = f"{_title(cluster, members)}: {count(len(members), 'face')} on {count(photos, 'photo')}"
         out.paragraph(out.styled(head, "bold"))
@@ -261,7 +263,8 @@ def _print_cluster(
     if as_table and len(shown) < len(members):
         rest = count(len(members) - len(shown), "less typical face")
         out.answer(f"and {rest}; --limit {len(members)} shows all")
-    out.hint(f"Next: faceindex clusters {shell_quoted(str(cluster))} --open")
+    if members:
+        out.hint(f"Next: faceindex clusters {shell_quoted(str(cluster))} --open")
 
 
 def _members(found: FaceIndex, cluster: int | str) -> list[Face]:
@@ -275,6 +278,8 @@ def _title(cluster: int | str, members: Sequence[Face]) -> str:
         person = members[0].person
         return f"Cluster {cluster}, {person}" if person else f"Cluster {cluster}"
     clusters = sorted({face.cluster for face in members if face.cluster is not None})
+    if not clusters:
+        return f"{cluster}, in no cluster"
     return f"{cluster}, cluster{'' if len(clusters) == 1 else 's'} {', '.join(map(str, clusters))}"
 
 

@@ -23,6 +23,7 @@ from faceindex.cli.options import (
     expand_home,
 )
 from faceindex.cli.progress import Bar, resumable
+from faceindex.cli.references import cluster_number
 from faceindex.cli.render import Output, count
 from faceindex.cli.unreadable import report_unreadable
 from faceindex.errors import UsageError
@@ -134,7 +135,7 @@ def clusters(
         bool, typer.Option("--unclustered", help="Also faces in no cluster, as cluster 'unclustered'.")
     ] = False,
     cluster: Annotated[
-        list[int] | None,
+        list[str] | None,
         typer.Option(
             metavar="N", autocompletion=complete_clusters, help="Only cluster N, and others chosen so."
         ),
@@ -179,7 +180,7 @@ def clusters(
                     link=cast(Literal["copy"], link),  # the library checks it
                     min_size=min_size,
                     unclustered=unclustered,
-                    clusters=cluster or (),
+                    clusters=[cluster_number(word) for word in cluster or ()],
                     people=person or (),
                     hidden=with_hidden,
                     margin=margin,

@@ -166,7 +166,7 @@ def find(
             else:
                 _print_paths(out, [p.path if absolute else p.photo for p in found], print0)
             out.flush()
-            _report(out, found)
+            _report(out, found, clustered=opened.clustering is not None)
             if link is not None:
                 _link(out, opened, found, link)
         if viewer:
@@ -206,11 +206,13 @@ def _print_document(out: Output, found: FoundPhotos, absolute: bool) -> None:
     out.array(_SCHEMA, "photos", photos, query=found.query, undated=found.undated)
 
 
-def _report(out: Output, found: FoundPhotos) -> None:
+def _report(out: Output, found: FoundPhotos, *, clustered: bool) -> None:
     without = f"{count(found.undated, 'photo')} without a capture date left out"
     if not found:
         out.exit_code = PARTIAL
         out.note(f"No photos found; {without}." if found.undated else "No photos found.")
+        if not clustered:
+            out.note("The faces have not been grouped into people yet. Run `faceindex cluster`.")
     elif found.undated:
         out.note(f"{without}.")
 

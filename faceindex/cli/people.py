@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +31,7 @@ from faceindex.cli.people_split import split
 from faceindex.cli.people_suggest import suggest
 from faceindex.cli.people_undo import undo
 from faceindex.cli.people_why import why
-from faceindex.cli.render import Output, columns, count
+from faceindex.cli.render import Output, columns, count, shell_quoted
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class PeopleGroup(Group):
         try:
             return super().resolve_command(ctx, args)
         except UsageError as error:
-            remedy = f"{error.remedy} For a person: `faceindex people show {shlex.quote(args[0])}`."
+            remedy = f"{error.remedy} For a person: `faceindex people show {shell_quoted(args[0])}`."
             raise UsageError(error.problem, remedy) from error
 
 
@@ -127,7 +126,7 @@ def _list(out: Output, found: FaceIndex, as_csv: bool, everybody: bool) -> None:
         if len(rows) < len(everyone):
             more = count(len(everyone) - len(rows), "hidden person", "hidden people")
             out.answer(f"and {more}; --all lists all")
-        out.hint(f"Next: faceindex faces --person '{rows[0].name}', or faceindex people --help")
+        out.hint(f"Next: faceindex faces --person {shell_quoted(rows[0].name)}, or faceindex people --help")
 
 
 def _explain(out: Output, found: FaceIndex, hidden: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from faceindex.cli.completion import complete_people, complete_references
-from faceindex.cli.render import Output, count
+from faceindex.cli.render import Output, count, shell_quoted
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,6 +126,6 @@ def select_faces(found: FaceIndex, words: list[str]) -> Selection:
     if chosen.people:
         raise UsageError(
             f"{chosen.people[0]} is a person, but faces or clusters are needed.",
-            f"`faceindex faces --person '{chosen.people[0]}'` lists the faces.",
+            f"`faceindex faces --person {shell_quoted(chosen.people[0])}` lists the faces.",
         )
     return chosen

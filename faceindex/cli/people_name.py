@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +18,7 @@ from faceindex.cli.options import (
     expand_home,
 )
 from faceindex.cli.people_common import DecisionDryRunFlag, listed, moved_text, print_decided, print_nothing
-from faceindex.cli.render import Output, count
+from faceindex.cli.render import Output, count, shell_quoted
 from faceindex.errors import UsageError
 from faceindex.people.references import looks_like_reference, parse_references
 
@@ -104,7 +103,7 @@ def _checked(words: list[str]) -> tuple[list[str], str]:
     if not references:
         raise UsageError(f"There is nothing to give the name '{title}'.", _REMEDY)
     if others := parse_references(references).names:
-        whole = shlex.quote(" ".join([*others, title]))
+        whole = shell_quoted(" ".join([*others, title]))
         raise UsageError(
             f"'{others[0]}' is neither a cluster nor a face.",
             f"Quote a name with spaces: {whole}. To change a name, use `faceindex people rename`.",

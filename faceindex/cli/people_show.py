@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from faceindex.cli.errors import session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import PersonArgument
-from faceindex.cli.render import columns
+from faceindex.cli.render import columns, shell_quoted
 
 if TYPE_CHECKING:
     from faceindex.api.people_results import Person
@@ -40,7 +40,7 @@ def show(
             for line in columns(_rows(one, all=verbose), width=out.width):
                 name, gap, rest = line.partition("  ")
                 out.answer(out.styled(name, "bold") + gap + rest if name else line)
-            out.hint(f"Next: faceindex faces --person '{one.name}'")
+            out.hint(f"Next: faceindex faces --person {shell_quoted(one.name)}")
 
 
 def _rows(person: Person, *, all: bool) -> list[tuple[str, str]]:

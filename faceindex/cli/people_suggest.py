@@ -189,6 +189,8 @@ class _Session:
         elif question.kind == "same" and question.person is None:
             raise UsageError("That is none of the answers.", "Type y, n, i, s, u or q.")
         else:
+            if len(reply) == 1 and reply.isascii() and not reply.isdigit():  # a slip, or a call for help
+                raise UsageError("That is none of the answers.", "Type a longer name, or i, s, u or q.")
             name = self._known_name(reply)
             if name is None:
                 return False

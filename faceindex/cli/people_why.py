@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceindex.cli.answers import percent
 from faceindex.cli.completion import complete_references
 from faceindex.cli.errors import session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
@@ -70,7 +71,7 @@ def _print(out: Output, found: Explanation) -> None:
     if found.best is not None:
         out.paragraph(
             f"Most similar: {found.best}, similarity {found.similarity:.4f}; {found.needed:.4f} is needed to"
-            f" name it. Without what was decided, the probability is {found.probability:.1%}.",
+            f" name it. Without what was decided, the probability is {percent(found.probability)}.",
             indent=2,
             hang=4,
         )

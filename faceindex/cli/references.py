@@ -11,7 +11,15 @@ from faceindex.people.references import parse_references
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
 
-__all__ = ["cluster_or_person"]
+__all__ = ["cluster_number", "cluster_or_person"]
+
+
+def cluster_number(word: str) -> int:
+    """Return the number of a cluster, which need not exist; raises `UsageError` for another word."""
+    references = parse_references([word])
+    if not references.clusters:
+        raise UsageError(f"'{word}' is not a cluster.", "Write a cluster, such as 7; --person takes names.")
+    return references.clusters[0]
 
 
 def cluster_or_person(found: FaceIndex, word: str) -> int | str:

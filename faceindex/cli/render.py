@@ -381,11 +381,11 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def shell_quoted(path: str | os.PathLike[str]) -> str:
-    """Quote a path for use in a shell command."""
+def shell_quoted(word: str | os.PathLike[str]) -> str:
+    """Quote a path or a name for use in a shell command."""
     import shlex
 
-    return shlex.quote(os.fspath(path))
+    return shlex.quote(os.fspath(word))
 
 
 def _styled(text: str, style: str, stream: TextIO) -> str:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from faceindex.errors import UsageError
-from faceindex.export.names import LONGEST, UniqueNames, clash_key, safe_name
+from faceindex.export.names import LONGEST, UniqueNames, safe_name
 from faceindex.store import FaceTable
 from faceindex.types import I64
 
-__all__ = ["Choice", "find_person", "folder_names", "merge_people", "select_faces"]
+__all__ = ["Choice", "folder_names", "merge_people", "select_faces"]
 
-_MOST_SUGGESTIONS = 3
 # Folders of clusters without a person, as `faceindex.export.clusters` names them.
 _CLUSTER_FOLDER = re.compile(r"(cluster-)?\d+|unclustered", re.IGNORECASE)
 
@@ -31,8 +28,7 @@ class Choice:
     clusters : collection of int
         Ids of chosen clusters.
     people : collection of str
-        Names of chosen people; case and Unicode's form are ignored. Without chosen clusters or people, all
-        are exported.
+        Names of chosen people, as the index has them. Without chosen clusters or people, all are exported.
     hidden : bool
         Whether clusters of hidden people are exported, too. Chosen ones are, in any case.
     """
@@ -70,76 +66,16 @@ class Choice:
                 raise UsageError(
                     f"There is no cluster {cluster}.", "`faceindex clusters` lists the clusters."
                 )
-        people = {find_person(names.values(), person) for person in self.people}
-        named = {cluster for cluster, name in names.items() if name in people}
-        return (named & present) | set(self.clusters)
-
-
-def find_person(names: Iterable[str], given: str) -> str:
-    """Find a person by name. Case, Unicode's form and additional spaces are ignored.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Of all people; a name may be repeated.
-    given : str
-
-    Returns
-    -------
-    str
-        The name as it is in `names`.
-
-    Raises
-    ------
-    UsageError
-        If no person has the name; the message lists the nearest ones. Also if several have it and none is
-        written exactly so.
-    """
-    known = sorted(set(names))
-    if given in known:
-        return given
-    by_key: dict[str, list[str]] = {}
-    for name in known:
-        by_key.setdefault(_key(name), []).append(name)
-    found = by_key.get(_key(given), [])
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(f"Several people are named '{given}'.", f"Choose {_listed(found)}.")
-    problem = f"There is no person '{given}'."
-    if not known:
-        raise UsageError(problem, "No cluster has the name of a person yet.")
-    if near := _nearest(given, known):
-        raise UsageError(problem, f"Did you mean {_listed(near)}?")
-    more = len(known) - _MOST_SUGGESTIONS
-    shown = [f"'{name}'" for name in known[:_MOST_SUGGESTIONS]] + ([f"{more:,} more"] if more > 0 else [])
-    raise UsageError(problem, f"Names in this index: {', '.join(shown)}.")
-
-
-def _nearest(given: str, known: list[str]) -> list[str]:
-    """Return the names that start like a name or share a word with it, then those that are spelt alike."""
-    by_key = {_without_accents(name): name for name in known}
-    key = _without_accents(given)
-    words = set(key.split())
-    near = [other for other in by_key if key and (other.startswith(key) or words & set(other.split()))]
-    near += difflib.get_close_matches(key, by_key, n=_MOST_SUGGESTIONS)
-    alike = set(difflib.get_close_matches(key, {word for other in by_key for word in other.split()}))
-    near += [other for other in by_key if alike & set(other.split())]
-    return [by_key[other] for other in dict.fromkeys(near)][:_MOST_SUGGESTIONS]
-
-
-def _without_accents(name: str) -> str:
-    letters = unicodedata.normalize("NFKD", _key(name))
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))
-
-
-def _key(name: str) -> str:
-    return clash_key(" ".join(name.split()))
-
-
-def _listed(names: list[str]) -> str:
-    quoted = [f"'{name}'" for name in names]
-    return " or ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else quoted[0]
+        chosen = set(self.clusters)
+        for person in self.people:
+            of_person = {cluster for cluster, name in names.items() if name == person} & present
+            if not of_person:
+                raise UsageError(
+                    f"{person} has no faces in clusters.",
+                    "`faceindex people` lists the clusters of each.",
+                )
+            chosen |= of_person
+        return chosen
 
 
 def folder_names(names: Iterable[str], longest: int = LONGEST) -> dict[str, str]:

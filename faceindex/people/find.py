@@ -98,15 +98,7 @@ class Finder:
         UsageError
             If nobody has the name; lists the nearest names.
         """
-        found = self._by_key.get(name_key(name))
-        if found is not None:
-            return found
-        if not self._by_key:
-            raise UsageError(
-                f"Nobody has the name '{name}': no person is named yet.",
-                "Name a cluster with `faceindex people name CLUSTER NAME`.",
-            )
-        return [self.roster.find(name).id]  # raises
+        return self._by_key.get(name_key(name)) or [self.roster.find(name).id]  # raises
 
     def photos(self, query: Query) -> set[int]:
         """Return the photos that a query finds, among those that could be read.

@@ -6,6 +6,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from faceindex.errors import UsageError
 from faceindex.people.references import looks_like_reference
@@ -15,6 +16,8 @@ __all__ = ["LONGEST_NAME", "Roster", "clean_name", "name_key"]
 
 LONGEST_NAME = 200
 """Characters of the longest name."""
+
+_MOST_SUGGESTIONS: Final = 5
 
 
 def clean_name(name: str) -> str:
@@ -101,17 +104,36 @@ class Roster:
         Raises
         ------
         UsageError
-            If nobody has the name; lists the nearest names.
+            If nobody has the name; the message lists the nearest names.
         """
-        key = name_key(name)
-        named = {name_key(record.name): record for record in self.people() if record.name is not None}
-        if (found := named.get(key)) is not None:
+        people = [record for record in self.people() if record.name is not None]
+        if not people:
+            raise UsageError(
+                f"Nobody has the name '{name}': no person is named yet.",
+                "Name a cluster with `faceindex people name CLUSTER NAME`.",
+            )
+        named = {name_key(str(record.name)): record for record in people}
+        if (found := named.get(name_key(name))) is not None:
             return found
-        part = [n for n in named if key and (n.startswith(key) or key in n.split())]
-        words = {word: n for n in named for word in n.split()}
-        alike = [words[word] for word in difflib.get_close_matches(key, words, 3, 0.6)]
-        near = dict.fromkeys([*part, *difflib.get_close_matches(key, named, 5, 0.6), *alike])
-        if near:
-            names = " or ".join(f"'{named[n].name}'" for n in list(near)[:5])
-            raise UsageError(f"Nobody has the name '{name}'.", f"Did you mean {names}?")
-        raise UsageError(f"Nobody has the name '{name}'.", "`faceindex people` lists all names.")
+        problem = f"Nobody has the name '{name}'."
+        if near := _nearest(name, [str(record.name) for record in named.values()]):
+            *most, last = (f"'{known}'" for known in near)
+            listed = f"{', '.join(most)} or {last}" if most else last
+            raise UsageError(problem, f"Did you mean {listed}?")
+        raise UsageError(problem, "`faceindex people` lists all names.")
+
+
+def _nearest(given: str, names: Iterable[str]) -> list[str]:
+    """Return the names that start like a name or share a word with it, then those that are spelt alike."""
+    by_key = {_without_accents(name): name for name in names}
+    key = _without_accents(given)
+    words = {word: other for other in by_key for word in other.split()}
+    near = [other for other in by_key if key and (other.startswith(key) or {*key.split()} & {*other.split()})]
+    near += difflib.get_close_matches(key, by_key, _MOST_SUGGESTIONS)
+    near += [words[word] for word in difflib.get_close_matches(key, words, _MOST_SUGGESTIONS)]
+    return [by_key[other] for other in dict.fromkeys(near)][:_MOST_SUGGESTIONS]
+
+
+def _without_accents(name: str) -> str:
+    letters = unicodedata.normalize("NFKD", name_key(name))
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image as PillowImage
 
 from faceindex import FaceIndex
-from faceindex.api.reader import Reader
 from faceindex.errors import ImageError, NotClustered, UsageError
 from faceindex.types import Image
 
@@ -136,7 +135,8 @@ def test_a_photo_without_faces_has_no_sheet(
 def test_an_identified_person_is_named(
     index: FaceIndex, tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = index.identify(fake_models.make_photo(tmp_path / "new.png", COLOURS[1], mark=90))
+    photo = fake_models.make_photo(tmp_path / "new.png", COLOURS[1], mark=90)
+    result = index.identify(photo)
     cluster = result.faces[0].cluster
     assert cluster is not None
     drawn: list[list[str]] = []
@@ -147,8 +147,8 @@ def test_an_identified_person_is_named(
 
     monkeypatch.setattr("faceindex.images.labels.label_tiles", record)
     index.sheets.identification(result)
-    monkeypatch.setattr(Reader, "person_names", lambda reader: {cluster: "Zoë"})
-    index.sheets.identification(result)
+    index.people.name("Zoë", clusters=[cluster])
+    index.sheets.identification(index.identify(photo))
     (plain, named) = drawn
     assert plain[0] == f"1: cluster {cluster}"
     assert named == [label.replace(f"cluster {cluster}", "Zoë") for label in plain]

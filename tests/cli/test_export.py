@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from faceindex.api.reader import Reader
+from faceindex import FaceIndex
 from faceindex.cli.completion import complete_people
 from faceindex.export.archive import Archive
 
@@ -97,12 +97,13 @@ def test_clusters(clustered, run, tmp_path) -> None:
 
 
 @pytest.fixture
-def people(clustered, run, monkeypatch) -> list[int]:
+def people(clustered, run) -> list[int]:
     """Give two of the three clusters the name Anna Belle, and hide the third one, Carl; return their ids."""
     ids = sorted(row["cluster"] for row in json.loads(run("clusters", "--json").stdout)["clusters"])
-    names = {ids[0]: "Anna Belle", ids[1]: "Anna Belle", ids[2]: "Carl"}
-    monkeypatch.setattr(Reader, "person_names", lambda reader: names)
-    monkeypatch.setattr(Reader, "hidden_clusters", lambda reader: {ids[2]})
+    with FaceIndex.open(write=True) as index:
+        index.people.name("Anna Belle", clusters=ids[:2])
+        index.people.name("Carl", clusters=ids[2:])
+        index.people.hide("Carl")
     return ids
 
 
@@ -114,13 +115,14 @@ def test_clusters_of_people(people, run, tmp_path) -> None:
     assert len(list((tmp_path / "out" / "Anna Belle").iterdir())) == 8
     both = run("export", "clusters", "out", "--folders", "--with-hidden")
     assert (both.exit_code, (tmp_path / "out" / "Carl").is_dir()) == (0, True)
-    chosen = run("export", "clusters", "out", "--folders", "--person", "CARL", "--cluster", people[0])
+    chosen = run("export", "clusters", "out", "--folders", "--person", "CARL", "--cluster", f"c{people[0]}")
     assert "8 faces on 8 photos; 0 files written, 8 unchanged, 4 removed" in chosen.stdout
     wrong = run("export", "clusters", "out", "--person", "Ana")
     assert wrong.exit_code == 2
-    assert "There is no person 'Ana'" in wrong.stderr
+    assert "Nobody has the name 'Ana'" in wrong.stderr
     assert "Did you mean 'Anna Belle'?" in wrong.stderr
     assert run("export", "clusters", "out", "--cluster", "99").exit_code == 2
+    assert "'Carl' is not a cluster." in run("export", "clusters", "out", "--cluster", "Carl").stderr
 
 
 def test_names_of_people_are_completed(people, tmp_path) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from faceindex.api.reader import Reader
+from faceindex import FaceIndex
 
 
 def test_the_summary_has_counts_and_bytes(clustered, run) -> None:
@@ -145,11 +145,12 @@ def test_no_index(run) -> None:
     assert not Path("page").exists()
 
 
-def test_named_and_hidden_people_are_counted(clustered, run, monkeypatch) -> None:
+def test_named_and_hidden_people_are_counted(clustered, run) -> None:
     ids = sorted(row["cluster"] for row in json.loads(run("clusters", "--json").stdout)["clusters"])
-    names = {ids[0]: "Anna", ids[1]: "Anna", ids[2]: "Carl"}
-    monkeypatch.setattr(Reader, "person_names", lambda reader: names)
-    monkeypatch.setattr(Reader, "hidden_clusters", lambda reader: {ids[2]})
+    with FaceIndex.open(write=True) as index:
+        index.people.name("Anna", clusters=ids[:2])
+        index.people.name("Carl", clusters=ids[2:])
+        index.people.hide("Carl")
     assert run("gallery", "page").stdout.startswith("1 named person, 2 clusters, 8 faces (0 in none)")
     assert "Carl" not in Path("page/index.html").read_text(encoding="utf-8")
     document = json.loads(run("gallery", "page", "--with-hidden", "--json").stdout)

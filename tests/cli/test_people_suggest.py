@@ -67,9 +67,10 @@ def test_undo_skip_and_slips(clustered: Path, run: Callable[..., Any], terminal:
 def test_ignore_and_answers_that_do_not_fit(
     clustered: Path, run: Callable[..., Any], terminal: Script
 ) -> None:
-    terminal("y", "i", "7", "q")
+    terminal("y", "?", "i", "7", "q")
     result = run("people", "suggest", "--no-pictures")
     assert "The question is who this is." in result.stdout
+    assert "That is none of the answers." in result.stdout
     assert "looks like a cluster" in result.stdout
     assert "1 answer kept. 0 of 8 faces are named." in result.stdout
 

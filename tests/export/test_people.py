@@ -7,7 +7,7 @@ import pytest
 
 from faceindex.errors import UsageError
 from faceindex.export.names import clash_key
-from faceindex.export.people import Choice, find_person, folder_names, merge_people
+from faceindex.export.people import Choice, folder_names, merge_people
 
 HARD = [
     *("A/B", "A_B", "A\\B", "CON", "com1.txt", "..", ".", "Zoë. ", "anna", "Anna", "ANNA"),
@@ -38,48 +38,17 @@ def test_a_name_that_is_a_valid_folder_is_its_folder() -> None:
     assert folder_names(reversed(HARD)) == folders
 
 
-@pytest.mark.parametrize("given", ["josé garcía", "JOSE\u0301  GARCI\u0301A ", "José García"])
-def test_a_person_is_found_whatever_the_case_and_the_form(given: str) -> None:
-    assert find_person(["Anna", "José García", "José García"], given) == "José García"
-
-
-@pytest.mark.parametrize(
-    ("given", "remedy"),
-    [
-        ("jose garcia", "Did you mean 'José García'?"),
-        ("Garcia", "Did you mean 'José García'?"),
-        ("Jos", "Did you mean 'José García'?"),
-        ("Ana", "Did you mean 'Anna'?"),
-        ("Grcia", "Did you mean 'José García'?"),
-        ("An", "Did you mean 'Anna' or 'Anne'?"),
-        ("Quentin", "Names in this index: 'Anna', 'Anne', 'José García'."),
-        ("", "Names in this index: 'Anna', 'Anne', 'José García'."),
-    ],
-)
-def test_an_unknown_person_lists_the_nearest_names(given: str, remedy: str) -> None:
-    with pytest.raises(UsageError, match="There is no person") as caught:
-        find_person(["José García", "Anna", "Anne"], given)
-    assert caught.value.remedy == remedy
-
-
-def test_a_name_of_several_people_is_taken_as_it_is_written() -> None:
-    assert find_person(["anna", "Anna"], "anna") == "anna"
-    with pytest.raises(UsageError, match="Several people are named 'ANNA'"):
-        find_person(["anna", "Anna"], "ANNA")
-    with pytest.raises(UsageError, match="There is no person 'Anna'") as caught:
-        find_person([], "Anna")
-    assert "No cluster has the name" in caught.value.remedy
-
-
 def test_choice() -> None:
     labels = np.array([0, 1, 2, 3, 3, -1])
     names, hidden = {1: "Anna", 2: "Anna", 3: "Ben", 9: "Gone"}, {3, 9}
     assert Choice().of(labels, names, hidden) == {0, 1, 2}
     assert Choice(hidden=True).of(labels, names, hidden) == {0, 1, 2, 3}
-    assert Choice(clusters=[0], people=["anna"]).of(labels, names, hidden) == {0, 1, 2}
-    assert Choice(people=["BEN"]).of(labels, names, hidden) == {3}
+    assert Choice(clusters=[0], people=["Anna"]).of(labels, names, hidden) == {0, 1, 2}
+    assert Choice(people=["Ben"]).of(labels, names, hidden) == {3}
     with pytest.raises(UsageError, match="There is no cluster 9"):
         Choice(clusters=[9]).of(labels, names, hidden)
+    with pytest.raises(UsageError, match="Gone has no faces in clusters"):
+        Choice(people=["Anna", "Gone"]).of(labels, names, hidden)
 
 
 def test_the_clusters_of_a_person_are_joined() -> None:

@@ -44,15 +44,29 @@ def test_names_are_found_whatever_their_case_and_form() -> None:
     assert name_key("Straße") == name_key("STRASSE")
 
 
-@pytest.mark.parametrize("name", ["Anna", "müller", "Anna Maria Muller", "ana maria müller"])
+@pytest.mark.parametrize("name", ["Anna", "müller", "Anna Maria Muller", "ana maria müller", "Mulller"])
 def test_unknown_names_list_the_nearest(name: str) -> None:
     with pytest.raises(UsageError, match="Did you mean 'Anna Maria Müller'"):
         Roster.of([ANNA, BEN]).find(name)
 
 
-def test_nothing_near_refers_to_the_list() -> None:
+def test_several_near_names_are_listed() -> None:
+    people = [replace(BEN, id=i, name=name) for i, name in enumerate(["Anne", "Anna", "Annika"], 1)]
+    with pytest.raises(UsageError) as caught:
+        Roster.of(people).find("Ann")
+    assert caught.value.remedy == "Did you mean 'Anne', 'Anna' or 'Annika'?"
+
+
+@pytest.mark.parametrize("name", ["Xerxes", ""])
+def test_nothing_near_refers_to_the_list(name: str) -> None:
     with pytest.raises(UsageError, match="lists all names"):
-        Roster.of([ANNA, BEN]).find("Xerxes")
+        Roster.of([ANNA, BEN]).find(name)
+
+
+def test_without_people_the_message_says_how_to_name_one() -> None:
+    with pytest.raises(UsageError, match="no person is named yet") as caught:
+        Roster.of([replace(BEN, name=None, written=0)]).find("Ben")
+    assert "faceindex people name" in caught.value.remedy
 
 
 def test_merged_people_are_parts_of_another() -> None:
