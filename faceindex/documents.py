@@ -12,15 +12,25 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Json", "Scalar", "as_json"]
+__all__ = ["Json", "Result", "Scalar", "as_json"]
 
 Scalar: TypeAlias = "str | int | float | bool | None"
 Json: TypeAlias = "Scalar | Sequence[Json] | Mapping[str, Json]"
+
+
+class Result:
+    """Base of the results of the library, which are frozen dataclasses."""
+
+    __slots__ = ()
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return the fields as plain JSON values; NaN becomes None."""
+        return cast("dict[str, Json]", as_json(self))
 
 
 def as_json(value: object) -> Json:

@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from faceindex.api.cluster_changes import (
         ClusterChanges,
         ClusterPart,
+        MovedFace,
         RegroupedCluster,
         RenumberedCluster,
     )
     from faceindex.api.index import FaceIndex
+    from faceindex.api.migration_results import MigrationPlan, MigrationResult, NewModels, NotMigrated
     from faceindex.api.opening import find_index
     from faceindex.api.results import (
         Cluster,
@@ -21,12 +23,7 @@ if TYPE_CHECKING:
         Identification,
         IdentifiedFace,
         IndexPlan,
-        MigrationPlan,
-        MigrationResult,
-        MovedFace,
         Neighbour,
-        NewModels,
-        NotMigrated,
     )
 
 __all__ = [
@@ -53,8 +50,10 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(__all__, "results"),
     **dict.fromkeys(
-        ("ClusterChanges", "ClusterPart", "RegroupedCluster", "RenumberedCluster"), "cluster_changes"
+        ("ClusterChanges", "ClusterPart", "MovedFace", "RegroupedCluster", "RenumberedCluster"),
+        "cluster_changes",
     ),
+    **dict.fromkeys(("MigrationPlan", "MigrationResult", "NewModels", "NotMigrated"), "migration_results"),
     "FaceIndex": "index",
     "find_index": "opening",
 }

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from faceindex.documents import Json, as_json
+from faceindex.documents import Result
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from faceindex.api.results import MovedFace
 
-__all__ = ["ClusterChanges", "ClusterPart", "RegroupedCluster", "RenumberedCluster"]
+__all__ = ["ClusterChanges", "ClusterPart", "MovedFace", "RegroupedCluster", "RenumberedCluster"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,28 @@ class RenumberedCluster:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterChanges:
+class MovedFace(Result):
+    """A face that is in another cluster than before.
+
+    Attributes
+    ----------
+    face : int
+        Its id.
+    photo, path : str
+        The name of its photo in the index, and its absolute path.
+    old_cluster, new_cluster : int or None
+        None if the face was, or is, in no cluster.
+    """
+
+    face: int
+    photo: str
+    path: str
+    old_cluster: int | None
+    new_cluster: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterChanges(Result):
     """What differs between two clusterings of the faces that are in the index; the largest clusters first.
 
     A cluster continues an earlier one if the two share more than half of the faces of either, or a face and
@@ -111,7 +131,3 @@ class ClusterChanges:
     left: tuple[MovedFace, ...]
     newer_faces: int
     newer_unclustered: int
-
-    def as_dict(self) -> dict[str, Json]:
-        """Return the fields as plain JSON values."""
-        return cast("dict[str, Json]", as_json(self))

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
-from faceindex.documents import Json, as_json
+from faceindex.documents import Result
 from faceindex.errors import UsageError
 from faceindex.people.dates import clean_date, first_second, last_second, moment_of
 from faceindex.people.find import Finder, check_ages
@@ -30,7 +30,7 @@ Sort: TypeAlias = Literal["name", "date"]
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPhoto:
+class FoundPhoto(Result):
     """A photo that `find` found.
 
     Attributes
@@ -55,10 +55,6 @@ class FoundPhoto:
     taken: datetime | None
     people: tuple[str, ...]
     faces: tuple[int, ...]
-
-    def as_dict(self) -> dict[str, Json]:
-        """Return the fields as plain JSON values."""
-        return cast("dict[str, Json]", as_json(self))
 
 
 @dataclass(frozen=True, slots=True)

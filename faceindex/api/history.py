@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceindex.api.cluster_changes import ClusterChanges, ClusterPart, RegroupedCluster, RenumberedCluster
-from faceindex.api.results import ClusterResult, MovedFace
+from faceindex.api.cluster_changes import (
+    ClusterChanges,
+    ClusterPart,
+    MovedFace,
+    RegroupedCluster,
+    RenumberedCluster,
+)
+from faceindex.api.results import ClusterResult
 from faceindex.clustering.changes import Part, Regrouped, compare
 from faceindex.clustering.enforcing import enforce
 from faceindex.clustering.incremental import update_similarities

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from faceindex.api.cluster_changes import MovedFace
 from faceindex.api.clustering import cluster_afresh, method_for_new_models
+from faceindex.api.migration_results import MigrationPlan, MigrationResult, NewModels, NotMigrated
 from faceindex.api.opening import with_min_face
 from faceindex.api.pins import Settings, keeps_boxes, load_recogniser, new_pins
-from faceindex.api.results import MigrationPlan, MigrationResult, MovedFace, NewModels, NotMigrated
 from faceindex.errors import ImageError, Reason, StoreError, UsageError
 from faceindex.models import get as get_model
 from faceindex.pipeline import Clustering, Event, Loaded, Loading, Warned, ignore_event

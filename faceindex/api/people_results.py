@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from faceindex.documents import Json, as_json
+from faceindex.documents import Result
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -14,7 +14,7 @@ __all__ = ["Conflict", "Decided", "JournalEntry", "Person", "Replay"]
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Person(Result):
     """A person, and the faces that show them.
 
     Attributes
@@ -54,13 +54,9 @@ class Person:
     first: datetime | None
     last: datetime | None
 
-    def as_dict(self) -> dict[str, Json]:
-        """Return the fields as plain JSON values."""
-        return cast("dict[str, Json]", as_json(self))
-
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(Result):
     """What a decision changed.
 
     Attributes
@@ -86,13 +82,9 @@ class Decided:
     people: tuple[str, ...]
     kept: int = 0
 
-    def as_dict(self) -> dict[str, Json]:
-        """Return the fields as plain JSON values."""
-        return cast("dict[str, Json]", as_json(self))
-
 
 @dataclass(frozen=True, slots=True)
-class JournalEntry:
+class JournalEntry(Result):
     """A decision of the journal.
 
     Attributes
@@ -113,13 +105,9 @@ class JournalEntry:
     undone_by: int | None
     faces: int
 
-    def as_dict(self) -> dict[str, Json]:
-        """Return the fields as plain JSON values."""
-        return cast("dict[str, Json]", as_json(self))
-
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(Result):
     """A decision of a file that contradicts one of this index, and was left out.
 
     Attributes
@@ -138,13 +126,9 @@ class Conflict:
     problem: str
     photo: str | None
 
-    def as_dict(self) -> dict[str, Json]:
-        """Return the fields as plain JSON values."""
-        return cast("dict[str, Json]", as_json(self))
-
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Result):
     """What applying a journal did, or would do.
 
     Attributes
@@ -170,7 +154,3 @@ class Replay:
     unread: int
     conflicts: tuple[Conflict, ...]
     dry_run: bool
-
-    def as_dict(self) -> dict[str, Json]:
-        """Return the fields as plain JSON values."""
-        return cast("dict[str, Json]", as_json(self))

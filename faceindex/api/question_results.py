@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
-from faceindex.documents import Json, as_json
+from faceindex.documents import Json, Result
 
 if TYPE_CHECKING:
     from faceindex.api.people_results import JournalEntry
@@ -16,7 +16,7 @@ __all__ = ["Explanation", "Progress", "Question", "Split"]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Question(Result):
     """A question about faces.
 
     Attributes
@@ -67,11 +67,11 @@ class Question:
 
     def as_dict(self) -> dict[str, Json]:
         """Return the fields as plain JSON values, with `text`."""
-        return {"text": self.text, **cast("dict[str, Json]", as_json(self))}
+        return {"text": self.text, **super(Question, self).as_dict()}
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Result):
     """How far the naming of an index is.
 
     Attributes
@@ -95,11 +95,11 @@ class Progress:
 
     def as_dict(self) -> dict[str, Json]:
         """Return the fields as plain JSON values, with `share`."""
-        return {**cast("dict[str, Json]", as_json(self)), "share": round(self.share, 4)}
+        return {**super(Progress, self).as_dict(), "share": round(self.share, 4)}
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class Split(Result):
     """A person or a cluster, divided in two.
 
     Attributes
@@ -137,13 +137,9 @@ class Split:
     part_samples: tuple[Face, ...]
     rest_samples: tuple[Face, ...]
 
-    def as_dict(self) -> dict[str, Json]:
-        """Return the fields as plain JSON values."""
-        return cast("dict[str, Json]", as_json(self))
-
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Result):
     """Why a face shows whom it shows.
 
     Attributes
@@ -178,7 +174,3 @@ class Explanation:
     nearest: tuple[Neighbour, ...]
     rules: tuple[str, ...]
     decisions: tuple[JournalEntry, ...]
-
-    def as_dict(self) -> dict[str, Json]:
-        """Return the fields as plain JSON values."""
-        return cast("dict[str, Json]", as_json(self))

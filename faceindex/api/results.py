@@ -6,9 +6,9 @@ A face in no cluster has ``cluster`` None, here and in JSON; the arrays of `Face
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from faceindex.documents import Json, as_json
+from faceindex.documents import Json, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,12 +25,7 @@ __all__ = [
     "Identification",
     "IdentifiedFace",
     "IndexPlan",
-    "MigrationPlan",
-    "MigrationResult",
-    "MovedFace",
     "Neighbour",
-    "NewModels",
-    "NotMigrated",
     "Source",
 ]
 
@@ -38,16 +33,8 @@ Source: TypeAlias = Literal["similarity", "confirmed", "named", "stranger", "not
 """Where an answer comes from; see `IdentifiedFace`."""
 
 
-class _Result:
-    __slots__ = ()
-
-    def as_dict(self) -> dict[str, Json]:
-        """Return the fields as plain JSON values; NaN becomes None."""
-        return cast("dict[str, Json]", as_json(self))
-
-
 @dataclass(frozen=True, slots=True)
-class Face(_Result):
+class Face(Result):
     """One face of the index.
 
     Attributes
@@ -91,7 +78,7 @@ class Face(_Result):
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster(_Result):
+class Cluster(Result):
     """One cluster of the index.
 
     Attributes
@@ -118,7 +105,7 @@ class Cluster(_Result):
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterResult(_Result):
+class ClusterResult(Result):
     """The result of `FaceIndex.cluster`.
 
     Attributes
@@ -157,7 +144,7 @@ class ClusterResult(_Result):
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour(_Result):
+class Neighbour(Result):
     """A face of the index that is similar to a query face.
 
     Attributes
@@ -172,7 +159,7 @@ class Neighbour(_Result):
 
 
 @dataclass(frozen=True, slots=True)
-class IdentifiedFace(_Result):
+class IdentifiedFace(Result):
     """One face on a query photo, and its best match.
 
     Attributes
@@ -235,7 +222,7 @@ class IdentifiedFace(_Result):
 
 
 @dataclass(frozen=True, slots=True)
-class Identification(_Result):
+class Identification(Result):
     """The result of `FaceIndex.identify` for one photo.
 
     Attributes
@@ -259,7 +246,7 @@ class Identification(_Result):
 
 
 @dataclass(frozen=True, slots=True)
-class IndexPlan(_Result):
+class IndexPlan(Result):
     """The result of `FaceIndex.plan`: what `FaceIndex.add` would find, and forecasts.
 
     Attributes
@@ -316,147 +303,3 @@ class IndexPlan(_Result):
         """Photos found, readable or not."""
         known = self.unchanged + self.known_unreadable + self.retried
         return self.new + self.changed + self.to_compare + known
-
-
-@dataclass(frozen=True, slots=True)
-class NewModels(_Result):
-    """The models of a migration.
-
-    Attributes
-    ----------
-    detector, embedder : str
-        The new models.
-    settings : dict
-        Their options, with `min_face`.
-    old_detector, old_embedder : str
-    boxes_kept : bool
-        Whether the faces keep their boxes, because the detector and its options stay.
-    """
-
-    detector: str
-    embedder: str
-    settings: dict[str, bool | int | float | str | None]
-    old_detector: str
-    old_embedder: str
-    boxes_kept: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NotMigrated(_Result):
-    """A photo whose indexed content is not on the disk, or cannot be read.
-
-    Attributes
-    ----------
-    photo, path : str
-        Its name in the index, and its absolute path.
-    reason : str
-        Value of a `faceindex.errors.Reason`.
-    detail : str
-        One line on it.
-    """
-
-    photo: str
-    path: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class MigrationPlan(_Result):
-    """The result of `faceindex.api.migration.IndexMigration.plan`.
-
-    Attributes
-    ----------
-    models : NewModels
-    photos : int
-        Photos to read, `done` included.
-    done : int
-        Photos that an earlier run has finished.
-    faces : int
-        Faces of the index.
-    not_migrated : tuple of NotMigrated
-        Photos that are missing, or whose size or time has changed.
-    clusters_again : bool
-        Whether the faces will be clustered again, because they are clustered.
-    bytes : int
-        Size of the new vectors of `faces` faces. Until the switch they take twice that, beside the old ones.
-    """
-
-    models: NewModels
-    photos: int
-    done: int
-    faces: int
-    not_migrated: tuple[NotMigrated, ...]
-    clusters_again: bool
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class MovedFace(_Result):
-    """A face that is in another cluster than before.
-
-    Attributes
-    ----------
-    face : int
-        Its id.
-    photo, path : str
-        The name of its photo in the index, and its absolute path.
-    old_cluster, new_cluster : int or None
-        None if the face was, or is, in no cluster.
-    """
-
-    face: int
-    photo: str
-    path: str
-    old_cluster: int | None
-    new_cluster: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class MigrationResult(_Result):
-    """The result of `FaceIndex.migrate`.
-
-    Attributes
-    ----------
-    models : NewModels
-    switched : bool
-        Whether the index has the new models now. If not, it is unchanged, and what is finished is kept.
-    interrupted : bool
-        Whether the run was stopped early.
-    photos : int
-        Photos to read, in all runs of this migration.
-    done_before, read : int
-        Photos that earlier runs and this run have finished.
-    not_migrated : tuple of NotMigrated
-        Photos that are missing, have changed or cannot be read. If `switched`, they were removed from the
-        index.
-    faces : int
-        Faces of the index now.
-    kept, new, gone : int
-        Faces that kept their ids, that are new, and that no longer exist: on photos that were removed, or
-        not found by the new detector.
-    clustered : bool
-        Whether the faces were clustered again.
-    dropped_threshold : float or None
-        The constant threshold of the clustering before, which was replaced by the calibrated one: it was
-        a similarity of the old vectors.
-    moved : tuple of MovedFace
-        Faces with kept ids that are in another cluster now, by ascending id.
-    seconds : float
-    """
-
-    models: NewModels
-    photos: int
-    done_before: int
-    read: int
-    not_migrated: tuple[NotMigrated, ...]
-    interrupted: bool
-    faces: int
-    switched: bool = False
-    kept: int = 0
-    new: int = 0
-    gone: int = 0
-    clustered: bool = False
-    dropped_threshold: float | None = None
-    moved: tuple[MovedFace, ...] = ()
-    seconds: float = 0.0
