@@ -7,7 +7,8 @@ output, with a folder of photos in one folder per person:
 
     python docs/make_outputs.py FOLDER [PAGE...]
 
-Each page starts with the album of `make_session`, indexed and clustered. Needs Linux or macOS.
+Each page starts with the album of `make_session`, indexed and clustered; `make_archive.py` writes the page with
+an album of its own. Needs Linux or macOS.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from make_session import DOCS, make_album, make_environment, run_on_terminal
 
+_OTHER_ALBUM = "family-archive.md"
 _HOME = "/home/anna"
 """Replaces the temporary folder in which the commands run, and the home of whoever runs this."""
 
@@ -72,7 +74,7 @@ def main() -> None:
         make_album(arguments.photos.resolve(), folder)
         run("faceindex index photos && faceindex cluster", folder)
         shutil.copytree(folder, prepared, symlinks=True)
-        for page in arguments.pages or sorted(DOCS.glob("*.md")):
+        for page in arguments.pages or sorted({*DOCS.glob("*.md")} - {DOCS / _OTHER_ALBUM}):
             text = page.read_text(encoding="utf-8")
             if _BLOCK.search(text):
                 shutil.rmtree(folder)

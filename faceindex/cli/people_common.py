@@ -86,7 +86,8 @@ def print_decided(
         )
         return
     if decided.number is None and not dry_run:
-        out.paragraph("Nothing changes: you have said so already.")
+        known = "nothing changes" in sentence
+        out.paragraph(sentence if known else "Nothing changes: you have said so already.")
         return
     out.paragraph(f"Dry run, nothing is stored. {sentence}" if dry_run else sentence)
     if not dry_run:

@@ -160,6 +160,9 @@ class Editor:
             record = self.tables.person(other)
             assert record is not None
             self._set_record(record, replace(record, into=into, written=self.number))
+        members = self.roster.members(self.roster.roots[into])
+        if self.tables.have_rejections(members) or any(self.roster.records[m].born for m in members):
+            self.touched.update(self.tables.marks_of_people(members))  # faces of one may not show the other
         self.actions.append(
             {"do": "merge", "person": self._uid(into), "merged": [self._uid(o) for o in others]}
         )

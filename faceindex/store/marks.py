@@ -259,6 +259,15 @@ class MarkTables:
             )
         }
 
+    def have_rejections(self, people: Sequence[int]) -> bool:
+        """Return whether a mark is rejected from one of some people."""
+        return any(
+            self._catalog.query(
+                f"SELECT EXISTS (SELECT 1 FROM rejections WHERE person_id IN ({placeholders(chunk)}))", chunk
+            )[0][0]
+            for chunk in chunks(list(people))
+        )
+
     def set_rejection(self, mark: int, person: int, written: int | None) -> None:
         """Store a rejection, or delete it if `written` is None."""
         if written is None:

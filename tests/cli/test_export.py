@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 import zipfile
 from types import SimpleNamespace
@@ -9,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from faceindex import FaceIndex
 from faceindex.cli.completion import complete_people
 from faceindex.export.archive import Archive
 
@@ -100,10 +100,8 @@ def test_clusters(clustered, run, tmp_path) -> None:
 def people(clustered, run) -> list[int]:
     """Give two of the three clusters the name Anna Belle, and hide the third one, Carl; return their ids."""
     ids = sorted(row["cluster"] for row in json.loads(run("clusters", "--json").stdout)["clusters"])
-    with FaceIndex.open(write=True) as index:
-        index.people.name("Anna Belle", clusters=ids[:2])
-        index.people.name("Carl", clusters=ids[2:])
-        index.people.hide("Carl")
+    for command in (f"name {ids[0]} {ids[1]} 'Anna Belle'", f"name {ids[2]} Carl", "hide Carl"):
+        assert run("people", *shlex.split(command)).exit_code == 0
     return ids
 
 
