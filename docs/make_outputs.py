@@ -7,8 +7,8 @@ output, with a folder of photos in one folder per person:
 
     python docs/make_outputs.py FOLDER [PAGE...]
 
-Each page starts with the album of `make_session`, indexed and clustered; `make_archive.py` writes the page with
-an album of its own. Needs Linux or macOS.
+Each page starts with the album of `make_session`, indexed and clustered; `make_archive.py` writes the page
+that has an album of its own. Needs Linux or macOS.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from make_session import DOCS, make_album, make_environment, run_on_terminal
 
 _OTHER_ALBUM = "family-archive.md"
+
 _HOME = "/home/anna"
 """Replaces the temporary folder in which the commands run, and the home of whoever runs this."""
 

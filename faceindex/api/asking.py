@@ -10,7 +10,7 @@ import numpy as np
 
 from faceindex import models
 from faceindex.api.reader import faces_at, find_faces
-from faceindex.people.board import Board, Said
+from faceindex.people.board import Board, BoardState
 from faceindex.people.constraints import all_constraints, births_of, capture_times
 from faceindex.people.questions import Questions
 from faceindex.people.roster import Roster
@@ -62,7 +62,7 @@ class Asking:
         for mark, position in zip(marked["mark"].tolist(), at.tolist(), strict=True):
             self._places.setdefault(mark, []).append(position)
         self.roster = view.roster
-        self._said = Said(
+        self._said = BoardState(
             self._table.cluster.copy(),
             view.label.copy(),
             constraints.person.copy(),

@@ -444,9 +444,8 @@ class FaceIndex:
         Raises `UsageError` for an unknown face, and `ImageError` if its photo is unreadable or has changed.
         """
         from faceindex.api.queries import crop_face
-        from faceindex.api.results import Face
 
-        return crop_face(self._reader, face.face if isinstance(face, Face) else face, margin, aligned)
+        return crop_face(self._reader, face, margin, aligned)
 
     def _get_queries(self) -> Queries:
         if self._queries is None:

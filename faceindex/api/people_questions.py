@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from faceindex.api.asking import Asking
     from faceindex.api.people_results import Decided
     from faceindex.api.reader import Reader
+    from faceindex.people.asked import Asked
     from faceindex.people.editor import Editor
-    from faceindex.people.questions import Asked
 
 __all__ = ["AskingPeople", "Reply"]
 

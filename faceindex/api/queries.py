@@ -14,7 +14,7 @@ from faceindex import images, models
 from faceindex.api.matcher import Matcher, QueryPhoto
 from faceindex.api.pins import load_recogniser
 from faceindex.api.reader import Reader, find_faces
-from faceindex.api.results import Identification
+from faceindex.api.results import Face, Identification
 from faceindex.errors import ImageError, UsageError
 from faceindex.images.inputs import input_name, is_one_photo
 from faceindex.pipeline.batches import recognise_each, recognise_in_batches
@@ -242,14 +242,14 @@ class Queries:
             reading.join()
 
 
-def crop_face(reader: Reader, face: int, margin: float, aligned: bool) -> Image:
+def crop_face(reader: Reader, face: Face | int, margin: float, aligned: bool) -> Image:
     """Cut a face out of its photo; see `faceindex.FaceIndex.crop`."""
     from faceindex.export.crops import cut_faces
     from faceindex.export.source import read_unchanged
 
     style = reader.crop_style(margin, aligned)
     table, names = reader.faces_and_photos()
-    positions = find_faces(table, [face])
+    positions = find_faces(table, [face.face if isinstance(face, Face) else face])
     record = names.by_id[int(table.photo[positions[0]])]
     path = names.path(record)
     image = images.decode(read_unchanged(path, record.content_hash), path).image

@@ -17,14 +17,14 @@ from faceindex.models.spec import Calibration
 from faceindex.store.decisions import Label
 from faceindex.types import F32, F64, I64, BoolArray
 
-__all__ = ["Board", "Said"]
+__all__ = ["Board", "BoardState"]
 
 _NEAR = 8  # nearest clusters that are kept of each cluster, and of each face in none
 _BLOCK = 1024  # rows of a product at a time, to bound memory
 
 
 @dataclass(slots=True, eq=False)
-class Said:
+class BoardState:
     """What the user said about n faces, and their clusters.
 
     Attributes
@@ -69,7 +69,7 @@ class Board:
     taken : (n,) float64
         Capture times in seconds, NaN where unknown.
     calibration : Calibration
-    said : Said
+    said : BoardState
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Board:
         quality: F32,
         taken: F64,
         calibration: Calibration,
-        said: Said,
+        said: BoardState,
     ) -> None:
         self.vectors = np.ascontiguousarray(vectors)
         self.photos, self.quality, self.taken, self.calibration = photos, quality, taken, calibration
@@ -134,14 +134,14 @@ class Board:
             self._members[slot] = np.flatnonzero(self.code == slot).astype(np.int64)
         return self._members[slot]
 
-    def update(self, faces: I64, said: Said) -> None:
+    def update(self, faces: I64, said: BoardState) -> None:
         """Take over what a decision changed.
 
         Parameters
         ----------
         faces : (k,) int64
             Positions of the faces whose cluster changed.
-        said : Said
+        said : BoardState
             The state after it.
         """
         self.said = said

@@ -19,23 +19,22 @@ Which clusters resemble each other most is measured by their *likeness*, as in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from itertools import pairwise
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from faceindex.clustering.graph import stranger_similarity
 from faceindex.evidence import Ranking, evidence, odds, rivals
+from faceindex.people.asked import Asked
 from faceindex.people.board import Board
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.decisions import Label
 from faceindex.types import F32, F64, I64
 
-__all__ = ["SHOWN", "Asked", "Kind", "Questions"]
-
-Kind: TypeAlias = Literal["who", "same", "is", "anyone"]
+__all__ = ["SHOWN", "Questions"]
 
 SHOWN: Final = 4
 """Most faces that are shown of each side of a question, and most that one *is* question is about."""
@@ -60,39 +59,8 @@ _REFINED = 12  # faces of a person whose evidence is computed, by their similari
 _SUSPECTS = 64
 _FEW_SUSPECTS = 16
 
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question about positions of faces.
-
-    Attributes
-    ----------
-    kind : {"who", "same", "is", "anyone"}
-    slot : int
-        Of the cluster that is asked about; -1 for faces in none, and for doubtful faces in a named cluster.
-    other : int
-        Slot of the cluster that it is compared with; -1 for none.
-    person : int
-        The person that the faces may show; -1 for none.
-    faces, others : tuple of int
-        Positions of the faces to show of either side. An *is* question is about all of `faces`.
-    settles : int
-        Faces whose name the answer decides.
-    expected : float
-        Faces that are expected to become right.
-    probability : float
-        That the answer is yes; NaN for *who*.
-    """
-
-    kind: Kind
-    slot: int
-    other: int
-    person: int
-    faces: tuple[int, ...]
-    others: tuple[int, ...]
-    settles: int
-    expected: float
-    probability: float
+_Maker: TypeAlias = Callable[[], list[Asked]]
+"""Makes questions, once they are needed."""
 
 
 class Questions:
@@ -208,15 +176,15 @@ class Questions:
             worth = size * float(known[a])
             found = best.get(a)
             if found is not None and found[1] >= _PROBABLE:
-                yield worth, _Maker(self._same, a, found[0], worth, found[1])
+                yield worth, partial(self._same, a, found[0], worth, found[1])
             elif ("who", ids[a]) not in skipped:
-                yield worth, _Maker(self._who, a, worth)
+                yield worth, partial(self._who, a, worth)
             elif found is not None and found[1] * worth >= _LEAST:
-                yield found[1] * worth, _Maker(self._same, a, found[0], found[1] * worth, found[1])
+                yield found[1] * worth, partial(self._same, a, found[0], found[1] * worth, found[1])
             if a in alike and (board.sizes[a], -a) <= (board.sizes[alike[a][0]], -alike[a][0]):
                 value = _LOOK_ALIKE * alike[a][1] * size
                 if value >= _LEAST:
-                    yield value, _Maker(self._same, a, alike[a][0], value, alike[a][1])
+                    yield value, partial(self._same, a, alike[a][0], value, alike[a][1])
         out = _skipped_faces(skipped)
         yield from self._loose_bounds(skipped, out)
         yield from self._suspect_bounds(out)
@@ -288,7 +256,7 @@ class Questions:
             mine = order[begin : min(end, begin + _REFINED)]
             # The exact probability may be higher than the rough one: the nearest faces are nearer.
             bound = float(np.minimum(1, 4 * chance[mine])[:SHOWN].sum())
-            yield bound, _Maker(self._is, int(people[mine[0]]), faces[mine], slots[mine])
+            yield bound, partial(self._is, int(people[mine[0]]), faces[mine], slots[mine])
         yield from self._single_bounds(np.setdiff1d(board.loose, faces[chance >= _PROBABLE]), skipped)
 
     def _single_bounds(
@@ -305,7 +273,7 @@ class Questions:
             if face not in asked:
                 rest.append((-chance, face))
             elif ("who", "face", face) not in skipped:
-                yield _RECOGNISED, _Maker(self._who_face, face, _RECOGNISED)
+                yield _RECOGNISED, partial(self._who_face, face, _RECOGNISED)
         rest.sort()
         for start in range(0, len(rest), SHOWN):
             block = rest[start : start + SHOWN]
@@ -316,9 +284,9 @@ class Questions:
                 return
             shown = tuple(face for _, face in block)
             if len(shown) > 1:
-                yield worth, _Maker(self._anyone, shown, worth)
+                yield worth, partial(self._anyone, shown, worth)
             elif ("who", "face", shown[0]) not in skipped:
-                yield worth, _Maker(self._who_face, shown[0], worth)
+                yield worth, partial(self._who_face, shown[0], worth)
 
     def _known_chance(self, faces: F64, *, poor: bool) -> F64:
         """Estimate the probability that clusters of some numbers of faces show somebody whom the user names.
@@ -413,7 +381,7 @@ class Questions:
             by_person.setdefault(int(board.person[slot]), []).append(slot)
         for person, slots in by_person.items():
             bound = sum(self._rough_doubt(slot) for slot in slots)
-            yield _REMOVED * min(bound, SHOWN), _Maker(self._suspects_of, person, slots, out)
+            yield _REMOVED * min(bound, SHOWN), partial(self._suspects_of, person, slots, out)
 
     def _suspects_of(self, person: int, slots: list[int], out: set[tuple[int, int]]) -> list[Asked]:
         """Make questions about the faces of a person that are most probably wrong."""
@@ -470,17 +438,6 @@ class Questions:
         log_odds = odds(ranking, self.board.calibration, quality).log_odds
         wrong: F64 = 1 / (1 + np.exp(np.clip(log_odds + _KEPT, -50, 50)))
         return wrong
-
-
-class _Maker:
-    """A call that makes questions, once they are needed."""
-
-    def __init__(self, function, *arguments: object) -> None:  # type: ignore[no-untyped-def]
-        self._function, self._arguments = function, arguments
-
-    def __call__(self) -> list[Asked]:
-        made: list[Asked] = self._function(*self._arguments)
-        return made
 
 
 def _skipped_faces(skipped: Collection[tuple[object, ...]]) -> set[tuple[int, int]]:

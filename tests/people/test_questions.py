@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from synthetic_faces import CALIBRATION, unit
 
-from faceindex.people.board import Board, Said
-from faceindex.people.questions import Asked, Questions
+from faceindex.people.asked import Asked
+from faceindex.people.board import Board, BoardState
+from faceindex.people.questions import Questions
 from faceindex.store.decisions import Label
 from faceindex.types import F32, I64
 
@@ -20,13 +21,15 @@ def make_faces(sizes: list[int], *, spread: float = 0.09, seed: int = 0) -> tupl
     return unit(centres[people] + spread * rng.standard_normal((len(people), 64))), people
 
 
-def make_said(cluster: I64) -> Said:
+def make_said(cluster: I64) -> BoardState:
     n = len(cluster)
     none = np.empty((0, 2), np.int64)
-    return Said(cluster.copy(), np.zeros(n, np.int64), np.full(n, -1, np.int64), {}, none, none, {})
+    return BoardState(cluster.copy(), np.zeros(n, np.int64), np.full(n, -1, np.int64), {}, none, none, {})
 
 
-def make_board(vectors: F32, said: Said, photos: I64 | None = None, taken: np.ndarray | None = None) -> Board:
+def make_board(
+    vectors: F32, said: BoardState, photos: I64 | None = None, taken: np.ndarray | None = None
+) -> Board:
     n = len(vectors)
     return Board(
         vectors,
@@ -42,7 +45,7 @@ def ask(board: Board) -> list[Asked]:
     return Questions(board).ranked(None)
 
 
-def name(said: Said, cluster: int, person: int) -> None:
+def name(said: BoardState, cluster: int, person: int) -> None:
     said.of_cluster = {**said.of_cluster, cluster: person}
     members = said.cluster == cluster
     said.person[members], said.label[members] = person, Label.NAMED
