@@ -190,7 +190,7 @@ def _print_result(
     if len(shown) < len(result.sizes):
         out.answer(f"and {count(len(result.sizes) - len(shown), 'smaller cluster')}; -v shows all")
     note_newer_faces(out, faces.cluster.newer_faces())
-    out.hint(f"Next: faceindex clusters {shown[0]}, or faceindex identify PHOTO")
+    out.hint(f"Next: faceindex people suggest, or faceindex clusters {shown[0]}")
 
 
 def _examples(faces: FaceIndex, clusters: list[int], absolute: bool) -> dict[int, list[str]]:

@@ -137,10 +137,10 @@ def _explain(out: Output, found: FaceIndex, hidden: int) -> None:
         out.note(f"{count(hidden, 'person is', 'people are')} hidden; --all lists them.")
         return
     clusters = found.clusters()
-    example = clusters[0].cluster if clusters else "f123"
+    example, what = (clusters[0].cluster, "cluster") if clusters else ("f123", "face")
     out.note(
-        f"Nobody has a name yet. Name a cluster: `faceindex people name {example} 'Anna'`. "
-        "`faceindex clusters` lists the clusters."
+        "Nobody has a name yet. `faceindex people suggest` asks you who people are, and "
+        f"`faceindex people name {example} Anna` names a {what}."
     )
 
 
