@@ -105,7 +105,9 @@ class Decider:
         tables = self.tables
         editor = Editor(tables, command, datetime.now(timezone.utc), roster=self._decided or self.roster())
         work(editor)
-        moved = settle(tables, editor.roster, editor.touched, self.store.vectors, restored=restored)
+        moved = []
+        if self.store.active_clustering() is not None:
+            moved = settle(tables, editor.roster, editor.touched, self.store.vectors, restored=restored)
         for face, before, after in moved:
             editor.record_cluster(face, before, after)
         editor.finish()
@@ -150,7 +152,14 @@ class Decider:
     def person(self, person: PersonRef) -> int:
         """Return the id of a person; raises `UsageError` if nobody has the name."""
         roster = self.roster()
-        return roster.roots[person.id] if isinstance(person, Person) else roster.find(person).id
+        if not isinstance(person, Person):
+            return roster.find(person).id
+        record = roster.records.get(person.id)
+        if record is None or record.uid != person.uid or not record.written:
+            raise UsageError(
+                f"{person.name} is not in the index any more.", "`faceindex people` lists all names."
+            )
+        return roster.roots[person.id]
 
     def title(self, person: PersonRef) -> str:
         """Return the name of a person."""

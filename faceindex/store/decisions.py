@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Decision", "DecisionTables", "Label", "MarkState", "PersonRecord"]
 
+_MOST = 2**63 - 1  # that SQLite stores
+
 
 @dataclass(frozen=True, slots=True)
 class PersonRecord:
@@ -204,13 +206,13 @@ class DecisionTables(MarkTables):
         """Return the newest decisions, newest first; None means all."""
         if not self.exist:
             return []
-        return self._decisions("ORDER BY id DESC LIMIT ?", (-1 if limit is None else limit,))
+        return self._decisions("ORDER BY id DESC LIMIT ?", (-1 if limit is None else min(limit, _MOST),))
 
     def to_undo(self, number: int) -> list[Decision]:
         """Return the newest decisions that were not undone and undo none, newest first."""
         return self._decisions(
             'WHERE undone_by IS NULL AND actions NOT LIKE \'[{"do":"undo"%\' ORDER BY id DESC LIMIT ?',
-            (number,),
+            (min(number, _MOST),),
         )
 
     def decision(self, number: int) -> Decision | None:

@@ -240,6 +240,31 @@ class MarkTables:
             )
         ]
 
+    def rejected_from_people(self, people: Sequence[int]) -> list[int]:
+        """Return the marks that were rejected from some people."""
+        return [
+            int(mark)
+            for chunk in chunks(list(people))
+            for (mark,) in self._catalog.query(
+                f"SELECT DISTINCT mark_id FROM rejections WHERE person_id IN ({placeholders(chunk)})", chunk
+            )
+        ]
+
+    def different_from_people(self, people: Sequence[int]) -> list[int]:
+        """Return the marks that are different from one with a label of some people."""
+        found: set[int] = set()
+        for chunk in chunks(list(people)):
+            for one, other in (("a", "b"), ("b", "a")):
+                found.update(
+                    int(mark)
+                    for (mark,) in self._catalog.query(
+                        f"SELECT l.{one} FROM links l JOIN marks m ON m.id = l.{other}"
+                        f" WHERE NOT l.same AND m.person_id IN ({placeholders(chunk)})",
+                        chunk,
+                    )
+                )
+        return sorted(found)
+
     # Rejections and links ----------------------------------------------------------------------
 
     def rejections(self, marks: Sequence[int]) -> dict[tuple[int, int], int]:
@@ -345,8 +370,6 @@ class MarkTables:
         A mark belongs to the face that its box overlaps most, on every photo of the picture; a face has one
         mark at most (`faceindex.matching.match_boxes`).
         """
-        from faceindex.store.faces import matched_marks
-
         if pictures is None:
             marked = [picture for (picture,) in self._catalog.query("SELECT DISTINCT picture FROM marks")]
             self._catalog.execute("DELETE FROM marked_faces")
@@ -358,6 +381,10 @@ class MarkTables:
                     f"SELECT DISTINCT picture FROM marks WHERE picture IN ({placeholders(chunk)})", chunk
                 )
             ]
+        if not marked:
+            return
+        from faceindex.store.faces import matched_marks
+
         for chunk in chunks(sorted(marked)):
             self._catalog.execute(
                 "DELETE FROM marked_faces WHERE face_id IN (SELECT f.id FROM images i JOIN faces f"
