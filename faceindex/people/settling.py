@@ -9,7 +9,7 @@ import numpy as np
 
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.clustering.enforcing import enforce
-from faceindex.people.constraints import constraints_of_faces
+from faceindex.people.constraints import constraints_of_faces, linked_faces, people_by_links
 
 if TYPE_CHECKING:
     from faceindex.people.roster import Roster
@@ -57,12 +57,7 @@ def settle(
     mark_of = tables.marks_of_faces(concerned)
     homeless = _people_without_cluster(tables, roster, concerned, mark_of, now)
     people = [member for person in sorted(homeless) for member in roster.members(person)]
-    linked = tables.links(sorted(set(mark_of.values())))
-    others = [
-        face
-        for faces in tables.faces_of_marks(sorted({mark for pair in linked for mark in pair})).values()
-        for face in faces
-    ]
+    others = linked_faces(tables, concerned, from_labelled=True)
     clusters |= {*tables.clusters_of_people(people), *tables.assigned(others).values()}
     rows = tables.faces_of_clusters(sorted(clusters))
     known = {face for face, _, _ in rows}
@@ -86,7 +81,8 @@ def settle(
     tables.move_faces(
         np.array(faces, np.int64)[written], labels[written], similarities[written], next_cluster
     )
-    tables.update_cluster_people({int(c) for c in (*clusters, *labels[labels >= 0].tolist())})
+    linked = people_by_links(labels, constraints)
+    tables.update_cluster_people({int(c) for c in (*clusters, *labels[labels >= 0].tolist())}, linked)
     return [(faces[i], _optional(before[i]), _optional(labels[i])) for i in changed.tolist()]
 
 

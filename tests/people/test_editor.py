@@ -78,6 +78,23 @@ def test_a_face_that_is_different_from_one_elsewhere_leaves_a_cluster_that_gets_
     check_constraints(index)
 
 
+@pytest.mark.parametrize("rebuild", [None, False, True])
+def test_a_face_that_is_the_same_as_one_of_a_person_shows_the_person(
+    index: FaceIndex, rebuild: bool | None
+) -> None:
+    face = faces_of(index, index.clusters()[2].cluster)[0]
+    before = state(index)
+    index.people.same([faces_of_person(index, "Anna")[0], face])
+    if rebuild is not None:
+        index.cluster(rebuild=rebuild)
+    assert face in faces_of_person(index, "Anna")
+    check_constraints(index)
+    index.people.undo()
+    assert face not in faces_of_person(index, "Anna")
+    if rebuild is None:
+        assert state(index) == before
+
+
 def test_a_person_who_was_undone_cannot_be_given(index: FaceIndex) -> None:
     index.people.name("Carl", faces=[faces_of(index, index.clusters()[2].cluster)[0]])
     carl = index.people.get("Carl")
