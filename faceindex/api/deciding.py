@@ -74,9 +74,15 @@ class Decider:
         """
         self.require_writable()
         self.reader.clustering()
-        self.know_pictures(faces)
+        pictures = self._missing_pictures(faces)
         found: list[Decided] = []
-        self.in_transaction(lambda: found.append(self.make(command, work)), dry_run=dry_run)
+
+        def decide() -> None:
+            if pictures:
+                self.tables.save_pictures(pictures)
+            found.append(self.make(command, work))
+
+        self.in_transaction(decide, dry_run=dry_run)
         return replace(found[0], number=None) if dry_run else found[0]
 
     def in_transaction(self, work: Callable[[], object], *, dry_run: bool) -> None:
@@ -127,10 +133,15 @@ class Decider:
         return list(dict.fromkeys(marks[face] for face in faces))
 
     def know_pictures(self, faces: Sequence[int]) -> None:
+        """Store the pictures of photos that an older faceindex indexed; decisions refer to them."""
+        if pictures := self._missing_pictures(faces):
+            self.store.save_pictures(pictures)
+
+    def _missing_pictures(self, faces: Sequence[int]) -> list[tuple[int, images.Picture]]:
         """Read the pictures of photos that an older faceindex indexed; decisions refer to them."""
         without = self.tables.photos_without_picture(faces)
         if not without:
-            return
+            return []
         names = PhotoNames(self.store, without)
         found = []
         for record in names.records:
@@ -141,7 +152,7 @@ class Decider:
                     "Run `faceindex index` on its folder first.",
                 )
             found.append((record.id, images.read_picture(data)))
-        self.store.save_pictures(found)
+        return found
 
     # People and faces --------------------------------------------------------------------------
 

@@ -336,6 +336,7 @@ class IndexPeople:
         """
         if number < 1:
             raise UsageError(f"The number of decisions to undo is {number}.", "Choose 1 or more.")
+        self._decider.require_writable()
         found = self._store.decisions.to_undo(number)
         if not found:
             raise UsageError("There is no decision to undo.", "`faceindex people log` lists the decisions.")

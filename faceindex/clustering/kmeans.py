@@ -54,7 +54,7 @@ class KMeans:
     def fit(self, album: Album) -> I64:
         """See `Clusterer.fit`."""
         vectors = album.vectors
-        if self.k > album.size:
+        if self.k > album.size and album.constraints is None:
             raise UsageError(
                 f"`k` is {self.k}, and there are only {album.size} faces.",
                 "Choose a smaller `k`, or index more photos.",

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 from faceindex.store.checked_json import Malformed, natural, optional
 from faceindex.store.migrations import WITH_DECISIONS
+from faceindex.store.photo_records import save_pictures
 from faceindex.store.sqlite import chunks, placeholders, translated_errors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from faceindex.images import Picture
     from faceindex.store.catalog import Catalog
     from faceindex.types import I64
 
@@ -68,6 +70,8 @@ class MarkTables:
 
     def marks_of_faces(self, faces: Sequence[int]) -> dict[int, int]:
         """Return the mark of each face that has one."""
+        if not self.exist:
+            return {}
         return {
             int(face): int(mark)
             for chunk in chunks(list(faces))
@@ -186,6 +190,15 @@ class MarkTables:
                 )
             }
         )
+
+    def save_pictures(self, pictures: Iterable[tuple[int, Picture]]) -> None:
+        """Store the pictures of photos that were indexed without them, given as (photo id, picture).
+
+        Decisions may have been waiting for them: marks on these pictures are matched to the faces.
+        """
+        found = list(pictures)
+        save_pictures(self._catalog, found)
+        self.match(picture.hash for _, picture in found)
 
     def marks_on_picture(self, picture: bytes) -> list[tuple[int, bytes]]:
         """Return the marks on a picture with their boxes, in the order of their ids."""

@@ -92,14 +92,9 @@ class PhotoStore:
             photo_records.update_metadata(self._catalog, updates)
 
     def save_pictures(self, pictures: Iterable[tuple[int, Picture]]) -> None:
-        """Store the pictures of photos that were indexed without them, given as (photo id, picture).
-
-        Decisions may have been waiting for them: marks on these pictures are matched to the faces.
-        """
-        found = list(pictures)
+        """Store the pictures of photos that were indexed without them; see `MarkTables.save_pictures`."""
         with self._require_writable().transaction():
-            photo_records.save_pictures(self._catalog, found)
-            DecisionTables(self._catalog).match(picture.hash for _, picture in found)
+            DecisionTables(self._catalog).save_pictures(pictures)
 
     def remove_photos(self, photo_ids: Iterable[int]) -> None:
         """Remove photos and roots without photos. Faces become tombstones; unknown ids are ignored."""

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 from decided_index import check_constraints, make_index, said_by_user
+from old_formats import downgrade
 
 from faceindex import FaceIndex
 from faceindex.errors import UsageError
@@ -136,3 +137,40 @@ def test_decisions_wait_for_pictures_that_are_read_later(index: FaceIndex, tmp_p
         assert other.people.apply(tmp_path / "journal.jsonl").unmatched == 2
         store.save_pictures(known)
         assert other.people.get("Anna").confirmed == 1
+
+
+@pytest.fixture
+def old(tmp_path: Path, fake_models: ModuleType) -> Path:
+    """An index with clusters, of a format without pictures and decisions."""
+    album = fake_models.make_album(tmp_path / "photos", people=2)
+    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
+        index.add(album)
+        index.cluster()
+    downgrade(tmp_path / "index", 4)
+    return tmp_path / "index"
+
+
+def test_an_old_index_that_is_open_for_reading_has_no_decisions(old: Path) -> None:
+    with FaceIndex.open(old) as index:
+        face = next(iter(index)).face
+        assert not index.people.list()
+        assert not index.people.log()
+        assert index.people.why(face).face.person is None
+        with pytest.raises(UsageError, match="reading only"):
+            index.people.undo()
+
+
+def test_a_dry_run_stores_no_pictures(old: Path) -> None:
+    with FaceIndex.open(old, write=True) as index:
+        generation = index._store.generation
+        face = next(iter(index)).face
+        assert index.people.name("Anna", faces=[face], dry_run=True).number is None
+        assert index._store.generation == generation
+        index.people.name("Anna", faces=[face])
+        assert index.people.get("Anna").confirmed == 1
+
+
+def test_kmeans_does_not_need_the_faces_that_show_nobody(index: FaceIndex) -> None:
+    faces = [face.face for face in index]
+    index.people.ignore(faces=faces[2:])
+    assert index.cluster("kmeans", k=3).unclustered == len(faces) - 2
