@@ -39,9 +39,8 @@ __all__ = ["SHOWN", "Questions"]
 SHOWN: Final = 4
 """Most faces that are shown of each side of a question, and most that one *is* question is about."""
 
-# Probability that two clusters show one person, by their likeness (see `Questions.likeness`). Fitted to the
-# pairs of clusters of one half of the people of shared/data; `benchmarks/owner.py` shows the questions'
-# worth.
+# Probability that two clusters show one person, by their likeness (see `Questions.likeness`). Set by
+# hand with all people of shared/data in view; `benchmarks/owner.py` shows what the questions are worth.
 _LIKENESS = 16.0  # log-odds per unit
 _EVEN = 0.66
 _PROBABLE = 0.5  # from here on, `same` is asked instead of `who`
@@ -153,7 +152,8 @@ class Questions:
         one, other = one[good], other[good]
         good = (board.sizes[other] > 0) & ~board.is_apart(one, other)
         one, other = one[good], other[good]
-        chance = 1 / (1 + np.exp(-_LIKENESS * (self.likeness(one, other) - _EVEN)))
+        odds = _LIKENESS * (self.likeness(one, other) - _EVEN)
+        chance = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
         return one, other, chance
 
     def _bounded(self, skipped: Collection[tuple[object, ...]]) -> Iterator[tuple[float, _Maker]]:

@@ -92,6 +92,7 @@ def test_a_killed_decision_is_whole_or_not_there(verb: str, decided: Path) -> No
     started = time.monotonic()
     steps = _run(verb, folder / "after", folder)
     seconds = time.monotonic() - started
+    assert steps is not None
     after = _state(folder / "after")
     assert after != before
     rng = random.Random(verb)
