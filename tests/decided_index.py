@@ -129,4 +129,5 @@ def said_by_user(index: FaceIndex) -> tuple[set[Any], set[Any], set[Any], set[An
 def check_constraints(index: FaceIndex) -> None:
     with index._store.snapshot():
         table = index._store.assignments()
-        assert not list(violations(table.cluster, all_constraints(index._store.decisions, table)))
+        constraints = all_constraints(index._store.decisions, table)
+        assert list(violations(table.cluster, constraints)) == []

@@ -111,6 +111,10 @@ class Decider:
         tables = self.tables
         editor = Editor(tables, command, datetime.now(timezone.utc), roster=self._decided or self.roster())
         work(editor)
+        people = tuple(dict.fromkeys(editor.roster.title(person) for person in editor.people_concerned()))
+        if editor.changes_nothing:
+            tables.remove(editor.number)
+            return Decided(None, command, 0, 0, people)
         moved = []
         if self.store.active_clustering() is not None:
             moved = settle(tables, editor.roster, editor.touched, self.store.vectors, restored=restored)
@@ -119,8 +123,7 @@ class Decider:
         editor.finish()
         self._decided = editor.roster
         faces = tables.faces_of_marks(sorted(editor.touched)).values()
-        people = dict.fromkeys(editor.roster.title(person) for person in editor.people_concerned())
-        return Decided(editor.number, command, sum(map(len, faces)), len(moved), tuple(people))
+        return Decided(editor.number, command, sum(map(len, faces)), len(moved), people)
 
     def require_writable(self) -> None:
         """Raise `UsageError` if the index is open for reading only."""

@@ -74,6 +74,7 @@ def apply_journal(
         known=result.known,
         faces=faces,
         unmatched=unmatched,
+        unread=tables.count_unread_photos(),
         conflicts=tuple(
             Conflict(c.command, c.at, c.problem, None if c.mark is None else names.get(c.mark))
             for c in result.conflicts

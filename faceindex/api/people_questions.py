@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from faceindex.api.deciding import PersonRef, command_text, face_words, unique
 from faceindex.api.people import IndexPeople
 from faceindex.api.question_results import Explanation, Progress, Question, Split
-from faceindex.errors import UsageError
+from faceindex.errors import ModelError, NotClustered, UsageError
 from faceindex.store.decisions import Label
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["AskingPeople", "Reply"]
 
 Reply = Literal["yes", "no", "ignore", "skip"]
+
+
+_COUNTED: Final = 20_000  # faces up to which the questions about each person are counted
 
 
 class AskingPeople(IndexPeople):
@@ -127,6 +130,27 @@ class AskingPeople(IndexPeople):
         """Count the questions that are left, nearly: without those about doubtful faces of clusters."""
         return self._asking().questions.count()
 
+    def count_questions_by_person(self) -> dict[int, int] | None:
+        """Count the questions that are left about each person, by the ids of the people.
+
+        Returns
+        -------
+        dict of int to int or None
+            None without clusters or a calibration of the embedder, and in an index of more than 20,000 faces,
+            where counting takes seconds.
+        """
+        if self._store.count_faces() > _COUNTED:
+            return None
+        try:
+            state = self._asking()
+        except (ModelError, NotClustered):
+            return None
+        found: dict[int, int] = {}
+        for asked in state.questions.ranked(None):
+            if asked.person >= 0:
+                found[asked.person] = found.get(asked.person, 0) + 1
+        return found
+
     def unskip(self, question: Question) -> None:
         """Ask a skipped question again."""
         self._asking().skipped.discard(self._key(question))
@@ -229,12 +253,14 @@ class AskingPeople(IndexPeople):
             if wrong:
                 editor.reject(id, self._decider.marks(wrong))
 
-        words: Sequence[str] = ()
-        if right:
-            words = ("confirm", *face_words(right), "--as", person)
-        if wrong:
-            words = (*words, "reject", *face_words(wrong), "--from", person)
-        return self._decider.decide(command_text(*words), work, [*right, *wrong], dry_run=False)
+        if not wrong:
+            command = command_text("confirm", *face_words(right), options={"as": person})
+        elif not right:
+            command = command_text("reject", *face_words(wrong), options={"from": person})
+        else:
+            words = ["confirm", *face_words(right), "as", person, "and", "reject", *face_words(wrong)]
+            command = command_text(*words)
+        return self._decider.decide(command, work, [*right, *wrong], dry_run=False)
 
     def _asking(self) -> Asking:
         from faceindex.api.asking import Asking

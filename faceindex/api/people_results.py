@@ -66,7 +66,7 @@ class Decided:
     Attributes
     ----------
     number : int or None
-        Of the decision, in this index; None if nothing was stored.
+        Of the decision, in this index; None if nothing was stored: it was a dry run, or said nothing new.
     command : str
         The command that makes it.
     faces : int
@@ -157,6 +157,8 @@ class Replay:
         Faces about which they say something else than before.
     unmatched : int
         Places on pictures without a face in this index; they wait for their photos.
+    unread : int
+        Photos of which the pictures are not known, until `add` reads them: an older faceindex indexed them.
     conflicts : tuple of Conflict
     dry_run : bool
     """
@@ -165,6 +167,7 @@ class Replay:
     known: int
     faces: int
     unmatched: int
+    unread: int
     conflicts: tuple[Conflict, ...]
     dry_run: bool
 

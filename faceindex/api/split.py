@@ -132,7 +132,7 @@ def carry_out(decider: Decider, split: Split, name: str | None, *, dry_run: bool
             editor.different(one, other)
 
     words = [split.person or str(split.cluster), *face_words(split.seeds)]
-    command = command_text("split", *words, *([] if name is None else ["--name", name]))
+    command = command_text("split", *words, options={"name": name})
     found: list[Decided] = []
 
     def make() -> None:

@@ -45,10 +45,10 @@ __all__ = ["app"]
 
 _SCHEMA = "faceindex/people/1"
 _CSV_HEADER = (
-    *("name", "faces", "photos", "first", "last", "confirmed", "clusters"),
+    *("name", "faces", "photos", "first", "last", "confirmed", "questions", "clusters"),
     *("born", "died", "hidden", "note"),
 )
-_TABLE_HEADER = _CSV_HEADER[:7]
+_TABLE_HEADER = _CSV_HEADER[:8]
 _CLUSTERS = 4  # of a person, in a table
 
 
@@ -85,8 +85,8 @@ def people(
     automatic overrules it, and `undo` takes it back.
 
     Without a command, lists the people with their faces and photos, the dates of the first and the last
-    photo, the faces that you confirmed one by one, and the clusters. A terminal gets a table, a pipe or a
-    file gets CSV. Exit code 1 if nobody has a name.
+    photo, the faces that you confirmed one by one, the questions of `suggest` that wait, and the clusters.
+    A terminal gets a table, a pipe or a file gets CSV. Exit code 1 if nobody has a name.
 
     Clusters are written 7, faces f123, and people by name: 'Anna Maria'.
 
@@ -107,7 +107,9 @@ def people(
 
 
 def _list(out: Output, found: FaceIndex, as_csv: bool, everybody: bool) -> None:
-    everyone = found.people.list()
+    people = found.people
+    everyone = people.list()
+    questions = people.count_questions_by_person() if everyone else None
     rows = [person for person in everyone if everybody or not person.hidden]
     if not rows:
         out.exit_code = PARTIAL
@@ -118,12 +120,12 @@ def _list(out: Output, found: FaceIndex, as_csv: bool, everybody: bool) -> None:
             index=str(found.directory),
             total=len(everyone),
             hidden=sum(person.hidden for person in everyone),
-            people=[person.as_dict() for person in rows],
+            people=[{**person.as_dict(), "questions": _questions(person, questions)} for person in rows],
         )
     elif as_csv or not out.terminal:
-        _write_csv(out, rows)
+        _write_csv(out, rows, questions)
     elif rows:
-        _print_table(out, rows)
+        _print_table(out, rows, questions)
         if len(rows) < len(everyone):
             more = count(len(everyone) - len(rows), "hidden person", "hidden people")
             out.answer(f"and {more}; --all lists all")
@@ -143,17 +145,22 @@ def _explain(out: Output, found: FaceIndex, hidden: int) -> None:
     )
 
 
-def _write_csv(out: Output, rows: Sequence[Person]) -> None:
+def _questions(person: Person, questions: dict[int, int] | None) -> int | None:
+    return None if questions is None else questions.get(person.id, 0)
+
+
+def _write_csv(out: Output, rows: Sequence[Person], questions: dict[int, int] | None) -> None:
     writer = csv.writer(out.raw(), lineterminator="\n")
     writer.writerow(_CSV_HEADER)
     for row in rows:
         first = (row.name, row.faces, row.photos, _day(row.first), _day(row.last), row.confirmed)
+        asked = _questions(row, questions)
         clusters = " ".join(map(str, row.clusters))
         rest = (row.born or "", row.died or "", "yes" if row.hidden else "", row.note or "")
-        writer.writerow((*first, clusters, *rest))
+        writer.writerow((*first, "" if asked is None else asked, clusters, *rest))
 
 
-def _print_table(out: Output, rows: Sequence[Person]) -> None:
+def _print_table(out: Output, rows: Sequence[Person], questions: dict[int, int] | None) -> None:
     cells = [
         (
             row.name,
@@ -162,11 +169,12 @@ def _print_table(out: Output, rows: Sequence[Person]) -> None:
             _day(row.first) or "-",
             _day(row.last) or "-",
             f"{row.confirmed:,}",
+            "-" if (asked := _questions(row, questions)) is None else f"{asked:,}",
             _clusters(row.clusters),
         )
         for row in rows
     ]
-    for line in columns(cells, header=_TABLE_HEADER, right=[1, 2, 5], width=out.width):
+    for line in columns(cells, header=_TABLE_HEADER, right=[1, 2, 5, 6], width=out.width):
         out.answer(line)
 
 

@@ -87,5 +87,10 @@ def _print(out: Output, done: Replay) -> None:
         parts.append(f"{count(done.unmatched, 'place waits', 'places wait')} for the photos")
     if done.conflicts:
         parts.append(f"{count(len(done.conflicts), 'conflict')}; see --prefer")
+    if done.unread:
+        out.warning(
+            f"The pictures of {count(done.unread, 'photo')} are not known yet: run `faceindex index` on their"
+            " folders, then decisions about them count."
+        )
     text = f"{'; '.join(parts)}."
     out.paragraph(f"Dry run, nothing is stored. {text}" if done.dry_run else text)

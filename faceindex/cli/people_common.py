@@ -85,6 +85,10 @@ def print_decided(
             **fields,
         )
         return
+    if decided.number is None and not dry_run:
+        known = "nothing changes" in sentence
+        out.paragraph(sentence if known else "Nothing changes: you have said so already.")
+        return
     out.paragraph(f"Dry run, nothing is stored. {sentence}" if dry_run else sentence)
     if not dry_run:
         out.hint("Undo it with: faceindex people undo")

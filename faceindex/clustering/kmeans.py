@@ -54,13 +54,13 @@ class KMeans:
     def fit(self, album: Album) -> I64:
         """See `Clusterer.fit`."""
         vectors = album.vectors
-        if self.k > album.size and album.constraints is None:
+        if self.k > len(vectors) and album.constraints is not None:
+            return np.arange(len(vectors))  # the other faces show nobody, by the user's word
+        if self.k > len(vectors):
             raise UsageError(
-                f"`k` is {self.k}, and there are only {album.size} faces.",
+                f"`k` is {self.k}, and there are only {len(vectors)} faces.",
                 "Choose a smaller `k`, or index more photos.",
             )
-        if self.k >= len(vectors):  # the others show nobody, by the user's word
-            return np.arange(len(vectors))
         from sklearn.cluster import KMeans as Full
         from sklearn.cluster import MiniBatchKMeans
         from sklearn.exceptions import ConvergenceWarning

@@ -25,7 +25,6 @@ __all__ = [
     "capture_times",
     "constraints_of_faces",
     "decided_since",
-    "linked_faces",
     "people_by_links",
     "roots_of",
 ]
@@ -87,24 +86,16 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
     faces : list of int
         n faces.
     """
-    others = linked_faces(tables, faces)
+    others = _linked_faces(tables, faces)
     known = _constraints_among(tables, roster, [*faces, *others])
     return resolve(known).select(np.arange(len(faces))) if others else known
 
 
-def linked_faces(tables: DecisionTables, faces: list[int], *, from_labelled: bool = False) -> list[int]:
-    """Return the other faces that links lead to from some faces. They lead no further than to a label.
-
-    Parameters
-    ----------
-    tables : DecisionTables
-    faces : list of int
-    from_labelled : bool
-        Follow the links of these faces, even if they have a label.
-    """
+def _linked_faces(tables: DecisionTables, faces: list[int]) -> list[int]:
+    """Return the other faces that links lead to from some faces. They lead no further than to a label."""
     found = set(tables.marks_of_faces(faces).values())
     ends, new = set[int](), set(found)
-    free = sorted(found) if from_labelled else _without_person(tables, found)
+    free = _without_person(tables, found)
     while free:
         linked = {mark for pair in tables.links(free) for mark in pair}
         new = linked - found

@@ -73,6 +73,11 @@ class Editor:
         self.roster = Roster.of(tables.people()) if roster is None else roster
         self._changes: list[list[Any]] = []
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the index says all of it already."""
+        return not self._changes and not any(action["do"] == "undo" for action in self.actions)
+
     def finish(self) -> None:
         """Store the actions and the changes."""
         self.tables.set_actions(self.number, self.actions)
@@ -153,7 +158,8 @@ class Editor:
             fields["into"] = into.id
         else:
             given.pop("into", None)
-        self._set_record(before, replace(record, **fields, written=self.number))
+        if is_new or any(getattr(record, key) != value for key, value in fields.items()):
+            self._set_record(before, replace(record, **fields, written=self.number))
         self.actions.append({"do": "person", "person": uid, "set": given})
         return record.id
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.clustering.enforcing import enforce
-from faceindex.people.constraints import constraints_of_faces, linked_faces, people_by_links
+from faceindex.people.constraints import constraints_of_faces, people_by_links
 
 if TYPE_CHECKING:
     from faceindex.people.roster import Roster
@@ -48,7 +48,9 @@ def settle(
         The faces that moved, from the first cluster to the second one, None for none.
     """
     touched = {face for faces in tables.faces_of_marks(sorted(marks)).values() for face in faces}
-    back = {face: before for face, before, after in restored if tables.assigned([face]).get(face) == after}
+    moved = list(restored)
+    where = tables.assigned([face for face, _, _ in moved])
+    back = {face: before for face, before, after in moved if where.get(face) == after}
     concerned = sorted({*touched, *back})
     if not concerned:
         return []
@@ -57,12 +59,8 @@ def settle(
     mark_of = tables.marks_of_faces(concerned)
     homeless = _people_without_cluster(tables, roster, concerned, mark_of, now)
     people = [member for person in sorted(homeless) for member in roster.members(person)]
-    others = linked_faces(tables, concerned, from_labelled=True)
-    clusters |= {*tables.clusters_of_people(people), *tables.assigned(others).values()}
-    rows = tables.faces_of_clusters(sorted(clusters))
-    known = {face for face, _, _ in rows}
-    rows += [(face, row, -1) for face, row in tables.rows_of_faces(sorted({*concerned, *others} - known))]
-    rows.sort()
+    clusters |= {*tables.clusters_of_people(people)}
+    rows = _with_linked_faces(tables, set(concerned), clusters)
     faces = [face for face, _, _ in rows]
     before = np.array([cluster for _, _, cluster in rows], np.int64)
     start = before.copy()
@@ -82,8 +80,36 @@ def settle(
         np.array(faces, np.int64)[written], labels[written], similarities[written], next_cluster
     )
     linked = people_by_links(labels, constraints)
-    tables.update_cluster_people({int(c) for c in (*clusters, *labels[labels >= 0].tolist())}, linked)
+    tables.update_cluster_people(
+        {*clusters, *before[before >= 0].tolist(), *labels[labels >= 0].tolist()}, linked
+    )
     return [(faces[i], _optional(before[i]), _optional(labels[i])) for i in changed.tolist()]
+
+
+def _with_linked_faces(
+    tables: DecisionTables, faces: set[int], clusters: set[int]
+) -> list[tuple[int, int, int]]:
+    """Return faces and the members of clusters, and all that links lead to from these, with their clusters.
+
+    Returns
+    -------
+    list of (face, vector row, cluster)
+        By face; -1 for no cluster.
+    """
+    seen: set[int] = set()
+    while True:
+        rows = tables.faces_of_clusters(sorted(clusters))
+        members = faces.union(face for face, _, _ in rows)
+        new = sorted(members - seen) if tables.has_links else []
+        seen = members
+        linked = tables.links(sorted({*tables.marks_of_faces(new).values()}))
+        ends = tables.faces_of_marks(sorted({mark for pair in linked for mark in pair})).values()
+        others = {face for found in ends for face in found} - members
+        if not others:
+            known = {face for face, _, _ in rows}
+            return sorted([*rows, *((f, row, -1) for f, row in tables.rows_of_faces(sorted(faces - known)))])
+        faces |= others
+        clusters |= {*tables.assigned(sorted(others)).values()}
 
 
 def _people_without_cluster(

@@ -375,7 +375,7 @@ _CHANGES: dict[object, Check] = {
     "mark": _row(text, natural, _STATE, _STATE),
     "rejection": _row(text, natural, natural, optional(natural), optional(natural)),
     "link": _row(text, natural, natural, _LINK, _LINK),
-    "person": _row(text, natural, optional(_PERSON), _PERSON),
+    "person": _row(text, natural, optional(_PERSON), optional(_PERSON)),
     "cluster": _row(text, natural, optional(natural), optional(natural)),
 }
 

@@ -177,6 +177,11 @@ class MarkTables:
             )
         }
 
+    def count_unread_photos(self) -> int:
+        """Count the photos with faces of which the picture is not known."""
+        found = self._catalog.query("SELECT count(*) FROM images WHERE picture IS NULL AND faces > 0")
+        return int(found[0][0])
+
     def photos_without_picture(self, faces: Sequence[int]) -> list[int]:
         """Return the photos of some faces whose picture is not known."""
         return sorted(
@@ -322,6 +327,11 @@ class MarkTables:
             ):
                 found[int(a), int(b)] = bool(same), int(written)
         return found
+
+    @property
+    def has_links(self) -> bool:
+        """Whether there is a link of two marks."""
+        return bool(self._catalog.query("SELECT EXISTS (SELECT 1 FROM links)")[0][0])
 
     def set_link(self, a: int, b: int, state: tuple[bool, int] | None) -> None:
         """Store a link of two marks, a < b, or delete it if `state` is None."""

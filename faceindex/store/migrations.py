@@ -143,6 +143,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "CREATE TABLE rejections (mark_id INTEGER NOT NULL REFERENCES marks (id),"
             " person_id INTEGER NOT NULL REFERENCES people (id), written INTEGER NOT NULL,"
             " PRIMARY KEY (mark_id, person_id)) WITHOUT ROWID",
+            "CREATE INDEX rejections_by_person ON rejections (person_id)",
             "CREATE TABLE links (a INTEGER NOT NULL REFERENCES marks (id),"
             " b INTEGER NOT NULL REFERENCES marks (id), same INTEGER NOT NULL, written INTEGER NOT NULL,"
             " PRIMARY KEY (a, b)) WITHOUT ROWID",

@@ -104,6 +104,8 @@ def test_results_convert_to_json(index: FaceIndex, album: Path) -> None:
         "turn": face.turn,
         "cluster": face.cluster,
         "similarity": face.similarity,
+        "person": None,
+        "confirmed": False,
     }
     for result in (
         index.clusters()[0],

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 import zipfile
 from types import SimpleNamespace
@@ -9,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from faceindex.api.reader import Reader
 from faceindex.cli.completion import complete_people
 from faceindex.export.archive import Archive
 
@@ -97,12 +97,11 @@ def test_clusters(clustered, run, tmp_path) -> None:
 
 
 @pytest.fixture
-def people(clustered, run, monkeypatch) -> list[int]:
+def people(clustered, run) -> list[int]:
     """Give two of the three clusters the name Anna Belle, and hide the third one, Carl; return their ids."""
     ids = sorted(row["cluster"] for row in json.loads(run("clusters", "--json").stdout)["clusters"])
-    names = {ids[0]: "Anna Belle", ids[1]: "Anna Belle", ids[2]: "Carl"}
-    monkeypatch.setattr(Reader, "person_names", lambda reader: names)
-    monkeypatch.setattr(Reader, "hidden_clusters", lambda reader: {ids[2]})
+    for command in (f"name {ids[0]} {ids[1]} 'Anna Belle'", f"name {ids[2]} Carl", "hide Carl"):
+        assert run("people", *shlex.split(command)).exit_code == 0
     return ids
 
 

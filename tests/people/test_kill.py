@@ -90,35 +90,61 @@ def test_a_killed_decision_is_whole_or_not_there(verb: str, decided: Path) -> No
     before = _state(decided)
     shutil.copytree(decided, folder / "after")
     started = time.monotonic()
-    assert _run(verb, folder / "after", folder) == 0
+    steps = _run(verb, folder / "after", folder)
     seconds = time.monotonic() - started
     after = _state(folder / "after")
     assert after != before
     rng = random.Random(verb)
-    killed = 0
     for number in range(KILLS):
         copy = folder / f"copy{number}"
         shutil.copytree(decided, copy)
-        killed += _run(verb, copy, folder, kill_after=rng.uniform(0.1, 1) * seconds) != 0
+        if number % 2:
+            _run(verb, copy, folder, seconds=rng.uniform(0.1, 1) * seconds)
+        else:
+            assert _run(verb, copy, folder, step=rng.randint(1, steps)) is None
         assert _state(copy) in (before, after)
         with FaceIndex.open(copy, write=True) as index:  # the lock is free, and the index can be changed
             index.people.note(index.people.list()[0], "after the kill")
         shutil.rmtree(copy)
-    assert killed or KILLS < 4
 
 
-def _run(verb: str, directory: Path, folder: Path, kill_after: float | None = None) -> int:
-    """Make a decision in another process, and kill that after some seconds; return its status."""
+def _run(
+    verb: str, directory: Path, folder: Path, *, seconds: float | None = None, step: int | None = None
+) -> int | None:
+    """Make a decision in another process, which is killed after some seconds, or at a step of the database.
+
+    Returns
+    -------
+    int or None
+        The number of steps of the database; None if the process was killed.
+    """
+    reader, writer = os.pipe()
     child = os.fork()
     if not child:
         status = 1
         try:
             with FaceIndex.open(directory, write=True) as index:
+                taken = 0
+
+                def count() -> int:
+                    nonlocal taken
+                    taken += 1
+                    if taken == step:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return 0
+
+                index._store._catalog._db.set_progress_handler(count, 50)
                 VERBS[verb](index, folder)
+                os.write(writer, str(taken).encode())
             status = 0
         finally:
             os._exit(status)
-    if kill_after is not None:
-        time.sleep(kill_after)
+    os.close(writer)
+    if seconds is not None:
+        time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+    status = os.waitpid(child, 0)[1]
+    with os.fdopen(reader, "rb") as pipe:
+        steps = pipe.read()
+    assert os.WIFSIGNALED(status) or status == 0
+    return int(steps) if status == 0 else None
