@@ -18,7 +18,7 @@ from faceindex.clustering.incremental import cluster_faces, update_similarities
 from faceindex.documents import Json
 from faceindex.errors import ModelError, UsageError
 from faceindex.models import Calibration, EmbedderSpec
-from faceindex.people.constraints import all_constraints, decided_since
+from faceindex.people.constraints import all_constraints, decided_since, people_by_links
 from faceindex.store import Assignments, Clustering, Store
 from faceindex.store.transfer import NewClusters
 from faceindex.types import F32, I64
@@ -134,6 +134,7 @@ def cluster_afresh(
     vectors : (n, d) float32
     previous : Clustering
     """
+    said = said_by_user(store, faces, previous)
     grouping = cluster_faces(
         faces,
         vectors,
@@ -142,7 +143,7 @@ def cluster_afresh(
         min_size=method.min_size,
         previous=previous,
         started_over=True,
-        **said_by_user(store, faces, previous),
+        **said,
     )
     # The next run clusters again: decisions may be about faces that only the new models found.
     state = {key: value for key, value in grouping.state.items() if key != "last_decision"}
@@ -152,6 +153,7 @@ def cluster_afresh(
         previous.seed,
         grouping.labels,
         similarity_to_centroid(vectors, grouping.labels),
+        people_by_links(grouping.labels, said["constraints"]),
     )
 
 
@@ -225,6 +227,7 @@ def cluster_index(
     faces = store.assignments()  # names of photos are not needed, and the writer's lock is held
     vectors = store.vectors(faces.row)
     earlier = store.previous_clustering()
+    said = said_by_user(store, faces, previous)
     grouping = cluster_faces(
         faces,
         vectors,
@@ -234,7 +237,7 @@ def cluster_index(
         previous=previous,
         started_over=started_over,
         earlier=None if earlier is None else earlier.labels(faces),
-        **said_by_user(store, faces, previous),
+        **said,
     )
     labels = grouping.labels
     stored = {**stored, **grouping.state}
@@ -254,6 +257,7 @@ def cluster_index(
             labels,
             similarities,
             changed=changed,
+            linked=people_by_links(labels, said["constraints"]),
         )
     threshold = options.threshold
     if threshold is None and method.clusterer.spec.needs == "graph" and options.calibration is not None:

@@ -74,9 +74,15 @@ class Decider:
         """
         self.require_writable()
         self.reader.clustering()
-        self.know_pictures(faces)
+        pictures = self._missing_pictures(faces)
         found: list[Decided] = []
-        self.in_transaction(lambda: found.append(self.make(command, work)), dry_run=dry_run)
+
+        def decide() -> None:
+            if pictures:
+                self.tables.save_pictures(pictures)
+            found.append(self.make(command, work))
+
+        self.in_transaction(decide, dry_run=dry_run)
         return replace(found[0], number=None) if dry_run else found[0]
 
     def in_transaction(self, work: Callable[[], object], *, dry_run: bool) -> None:
@@ -109,7 +115,9 @@ class Decider:
         if editor.changes_nothing:
             tables.remove(editor.number)
             return Decided(None, command, 0, 0, people)
-        moved = settle(tables, editor.roster, editor.touched, self.store.vectors, restored=restored)
+        moved = []
+        if self.store.active_clustering() is not None:
+            moved = settle(tables, editor.roster, editor.touched, self.store.vectors, restored=restored)
         for face, before, after in moved:
             editor.record_cluster(face, before, after)
         editor.finish()
@@ -128,10 +136,15 @@ class Decider:
         return list(dict.fromkeys(marks[face] for face in faces))
 
     def know_pictures(self, faces: Sequence[int]) -> None:
+        """Store the pictures of photos that an older faceindex indexed; decisions refer to them."""
+        if pictures := self._missing_pictures(faces):
+            self.store.save_pictures(pictures)
+
+    def _missing_pictures(self, faces: Sequence[int]) -> list[tuple[int, images.Picture]]:
         """Read the pictures of photos that an older faceindex indexed; decisions refer to them."""
         without = self.tables.photos_without_picture(faces)
         if not without:
-            return
+            return []
         names = PhotoNames(self.store, without)
         found = []
         for record in names.records:
@@ -142,7 +155,7 @@ class Decider:
                     "Run `faceindex index` on its folder first.",
                 )
             found.append((record.id, images.read_picture(data)))
-        self.store.save_pictures(found)
+        return found
 
     # People and faces --------------------------------------------------------------------------
 
@@ -153,7 +166,14 @@ class Decider:
     def person(self, person: PersonRef) -> int:
         """Return the id of a person; raises `UsageError` if nobody has the name."""
         roster = self.roster()
-        return roster.roots[person.id] if isinstance(person, Person) else roster.find(person).id
+        if not isinstance(person, Person):
+            return roster.find(person).id
+        record = roster.records.get(person.id)
+        if record is None or record.uid != person.uid or not record.written:
+            raise UsageError(
+                f"{person.name} is not in the index any more.", "`faceindex people` lists all names."
+            )
+        return roster.roots[person.id]
 
     def title(self, person: PersonRef) -> str:
         """Return the name of a person."""

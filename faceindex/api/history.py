@@ -21,7 +21,7 @@ from faceindex.clustering.enforcing import enforce
 from faceindex.clustering.incremental import update_similarities
 from faceindex.clustering.overview import clusters_by_size
 from faceindex.errors import UsageError
-from faceindex.people.constraints import all_constraints
+from faceindex.people.constraints import all_constraints, people_by_links
 from faceindex.people.settling import number_new_clusters
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def _save(store: Store, faces: Assignments, labels: I64, previous: PreviousClust
         similarities,
         changed=changed,
         restored=made.created,
+        linked=people_by_links(labels, all_constraints(store.decisions, faces)),
     )
 
 

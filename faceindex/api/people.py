@@ -16,7 +16,7 @@ from faceindex.api.people_table import name_many, read_name_table
 from faceindex.errors import UsageError
 from faceindex.people.dates import clean_date, moment_of
 from faceindex.people.editor import Editor
-from faceindex.people.roster import clean_name
+from faceindex.people.roster import clean_name, clean_note
 from faceindex.store.decisions import Decision, Label
 
 if TYPE_CHECKING:
@@ -289,7 +289,8 @@ class IndexPeople:
 
     def note(self, person: PersonRef, note: str | None, *, dry_run: bool = False) -> Decided:
         """Keep a note about a person; None removes it."""
-        return self._set(person, {"note": note or None}, "note", note or "-", dry_run=dry_run)
+        note = clean_note(note) if note else None
+        return self._set(person, {"note": note}, "note", note or "-", dry_run=dry_run)
 
     def merge(self, into: PersonRef, *others: PersonRef, dry_run: bool = False) -> Decided:
         """Say that people are one person, who has the name of the first."""
@@ -337,6 +338,7 @@ class IndexPeople:
         """
         if number < 1:
             raise UsageError(f"The number of decisions to undo is {number}.", "Choose 1 or more.")
+        self._decider.require_writable()
         found = self._store.decisions.to_undo(number)
         if not found:
             raise UsageError("There is no decision to undo.", "`faceindex people log` lists the decisions.")

@@ -59,7 +59,7 @@ def apply_journal(
     def work() -> None:
         result = replay(tables, decisions, same_names=same_names, prefer=prefer)
         if store.active_clustering() is not None:
-            settle(tables, result.roster, result.touched, store.vectors)
+            _settle(decider, result)
         faces = tables.faces_of_marks(sorted(result.touched))
         found.append((result, sum(map(len, faces.values())), len(result.touched) - len(faces)))
         marks = sorted({conflict.mark for conflict in result.conflicts if conflict.mark is not None})
@@ -83,6 +83,25 @@ def apply_journal(
     )
 
 
+def _settle(decider: Decider, result: Replayed) -> None:
+    """Make the clusters agree with the decisions of a file, and keep with these what moved.
+
+    A face belongs to the first decision about it, other faces to the first of all. So undoing all of them,
+    the newest first, brings every face back.
+    """
+    tables = decider.tables
+    moved = settle(tables, result.roster, result.touched, decider.store.vectors)
+    if result.first is None:
+        return
+    marks = tables.marks_of_faces([face for face, _, _ in moved])
+    of_decision: dict[int, list[list[Any]]] = {}
+    for face, before, after in moved:
+        number = result.touched.get(marks.get(face, -1), result.first)
+        of_decision.setdefault(number, []).append(["cluster", face, before, after])
+    for number, changes in of_decision.items():
+        tables.set_changes(number, [*tables.changes(number), *changes])
+
+
 def named_marks(actions: Sequence[dict[str, Any]]) -> set[int]:
     """Return the marks that the actions of a decision name."""
     found: set[int] = set()
@@ -99,7 +118,7 @@ def _box(box: bytes) -> tuple[float, float, float, float]:
 
 def _read_lines(path: str | os.PathLike[str]) -> list[str]:
     try:
-        return Path(path).read_text("utf-8-sig").splitlines()
+        return Path(path).read_text("utf-8-sig").split("\n")  # JSON may contain the other line ends
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{os.fspath(path)} is not a text file.", "Apply a file that `faceindex people export` wrote."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceindex.clustering.constraints import Constraints
+from faceindex.clustering.constraints import Constraints, owners, resolve
 from faceindex.people.dates import first_second
 from faceindex.people.roster import Roster
 from faceindex.store.decisions import Label
@@ -25,6 +25,7 @@ __all__ = [
     "capture_times",
     "constraints_of_faces",
     "decided_since",
+    "people_by_links",
     "roots_of",
 ]
 
@@ -75,6 +76,9 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
 def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int]) -> Constraints:
     """Return the constraints on some faces, read for these alone.
 
+    They contain what was said about other faces as far as it concerns these: a face that is different from a
+    face of a person, wherever that is, is rejected from the person.
+
     Parameters
     ----------
     tables : DecisionTables
@@ -82,6 +86,53 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
     faces : list of int
         n faces.
     """
+    others = _linked_faces(tables, faces)
+    known = _constraints_among(tables, roster, [*faces, *others])
+    return resolve(known).select(np.arange(len(faces))) if others else known
+
+
+def _linked_faces(tables: DecisionTables, faces: list[int]) -> list[int]:
+    """Return the other faces that links lead to from some faces. They lead no further than to a label.
+
+    Parameters
+    ----------
+    tables : DecisionTables
+    faces : list of int
+    """
+    found = set(tables.marks_of_faces(faces).values())
+    ends, new = set[int](), set(found)
+    free = _without_person(tables, found)
+    while free:
+        linked = {mark for pair in tables.links(free) for mark in pair}
+        new = linked - found
+        found |= new
+        ends |= new
+        free = _without_person(tables, new)
+    own = set(faces)
+    faces_of = tables.faces_of_marks(sorted(ends)).values()
+    return sorted({face for each in faces_of for face in each} - own)
+
+
+def _without_person(tables: DecisionTables, marks: Set[int]) -> list[int]:
+    return [mark for mark, state in tables.labels(sorted(marks)).items() if state.person is None]
+
+
+def people_by_links(labels: I64, constraints: Constraints) -> dict[int, int]:
+    """Return the people of clusters, also of those with a face that is the same person as a labelled one.
+
+    Parameters
+    ----------
+    labels : (n,) int64
+        Cluster of each face, -1 for none.
+    constraints : Constraints
+        On the n faces.
+    """
+    clusters, people = owners(labels, resolve(constraints).person)
+    return dict(zip(clusters.tolist(), people.tolist(), strict=True))
+
+
+def _constraints_among(tables: DecisionTables, roster: Roster, faces: list[int]) -> Constraints:
+    """Return what was said about some faces and pairs of them."""
     position = {face: i for i, face in enumerate(faces)}
     mark_of = tables.marks_of_faces(faces)
     places: dict[int, list[int]] = {}

@@ -132,10 +132,17 @@ class Editor:
         given = dict(values)
         is_new = not record.written
         name = values.get("name", record.name)
-        if name is not None and name != record.name and "into" not in values:
+        into = None if "into" not in values else self.tables.person_with_uid(values["into"])
+        if (
+            into is not None
+            and before is not None
+            and self.roster.roots[into.id] == self.roster.roots[before.id]
+        ):
+            into = None  # no circles
+        if name is not None and name != record.name and into is None:
             others = [p for p in self.tables.people_with_key(name_key(name)) if p.id != record.id]
             if others and merge_names and is_new:
-                given["into"] = others[0].uid
+                into, given["into"] = others[0], others[0].uid
             elif others:
                 if before is None:
                     self.tables.delete_person(record.id)
@@ -147,8 +154,10 @@ class Editor:
             members = self.roster.members(self.roster.roots[record.id]) if before else []
             self.touched.update(self.tables.marks_of_people(members))
         fields = {key: value for key, value in given.items() if key in FIELDS}
-        if "into" in given and (whole := self.tables.person_with_uid(given["into"])) is not None:
-            fields["into"] = whole.id
+        if into is not None:
+            fields["into"] = into.id
+        else:
+            given.pop("into", None)
         if is_new or any(getattr(record, key) != value for key, value in fields.items()):
             self._set_record(before, replace(record, **fields, written=self.number))
         self.actions.append({"do": "person", "person": uid, "set": given})
@@ -160,9 +169,13 @@ class Editor:
             record = self.tables.person(other)
             assert record is not None
             self._set_record(record, replace(record, into=into, written=self.number))
-        members = self.roster.members(self.roster.roots[into])
-        if self.tables.have_rejections(members) or any(self.roster.records[m].born for m in members):
-            self.touched.update(self.tables.marks_of_people(members))  # faces of one may not show the other
+        root = self.roster.roots[into]
+        members = self.roster.members(root)
+        # Their other faces may be in clusters of the whole person now, from whom they are rejected.
+        self.touched.update(self.tables.rejected_from_people(members))
+        self.touched.update(self.tables.different_from_people(members))
+        if self.roster.records[root].born is not None:
+            self.touched.update(self.tables.marks_of_people([m for m in members if m != root]))
         self.actions.append(
             {"do": "merge", "person": self._uid(into), "merged": [self._uid(o) for o in others]}
         )
@@ -372,11 +385,12 @@ class Editor:
 
     def _undo_person(self, person: int, before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
         record = self.tables.person(person)
-        if record is None or _fields(record) != after:
+        if record is None or _fields(record) != after or self._is_needed(record, before):
             return False
         self._changes.append(["person", person, after, before])
         if before is None or any(before[key] != after[key] for key in ("into", "born")):
-            self.touched.update(self.tables.marks_of_people([person]))  # clusters may have two people now
+            members = self.roster.members(self.roster.roots[person])
+            self.touched.update(self.tables.marks_of_people(members))  # clusters may have two people now
         if before is not None:
             restored = PersonRecord(person, record.uid, **before)
             self.tables.update_person(restored, None if restored.name is None else name_key(restored.name))
@@ -386,6 +400,18 @@ class Editor:
             self.tables.update_person(gone, None)
         self.roster = Roster.of(self.tables.people())
         return True
+
+    def _is_needed(self, record: PersonRecord, before: dict[str, Any] | None) -> bool:
+        """Return whether a person cannot be as before: decisions of another machine may build on it."""
+        if before is None:
+            merged = any(other.into == record.id for other in self.roster.records.values())
+            return merged or bool(self.tables.marks_of_people([record.id]))
+        into = before["into"]
+        if into is not None and into != record.into and self.roster.roots.get(into) == record.id:
+            return True  # they would be parts of each other
+        if into is not None or before["name"] is None:
+            return False
+        return any(p.id != record.id for p in self.tables.people_with_key(name_key(before["name"])))
 
 
 def _state(state: MarkState) -> list[Any]:

@@ -13,7 +13,6 @@ reported. A decision that both have is applied once.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from typing import Any, Final
 from faceindex.errors import UsageError
 from faceindex.people.dates import clean_date
 from faceindex.people.editor import FIELDS, LABEL_NAMES
-from faceindex.people.roster import LONGEST_NAME, clean_name
+from faceindex.people.roster import LONGEST_NAME, clean_name, clean_note
 from faceindex.store.checked_json import Malformed, fields, list_of, mapping, moment, text
 from faceindex.store.decisions import Decision, Label
 
@@ -33,7 +32,8 @@ SCHEMA: Final = "faceindex/people-journal/1"
 
 _LABELS = {name: label for label, name in LABEL_NAMES.items()}
 _UID = re.compile(r"[0-9a-f]{32}")
-_MOST_NOTE = 10_000
+_LEAST_SIDE = 1e-4  # of a box; files have 6 decimals, the catalog has 24 bits
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +193,11 @@ def _check_header(document: dict[str, Any]) -> None:
 def _decision(document: dict[str, Any], line: int) -> FileDecision:
     checked = fields(id=_uid, at=moment, command=text, actions=list_of(mapping()))(document, "the decision")
     at: datetime = checked["at"]
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=timezone.utc)
+    if not 1970 <= at.year < 9999:  # other zones change the year
+        raise Malformed(f"the decision.at is in the year {at.year}")
+    at = at.replace(tzinfo=timezone.utc) if at.tzinfo is None else at.astimezone(timezone.utc)
     actions = [_action(action, f"action {i}") for i, action in enumerate(checked["actions"], 1)]
-    command = " ".join(checked["command"].split())[:1000]
+    command = _UNSHOWN.sub(" ", checked["command"]).strip()[:1000]  # it is printed
     return FileDecision(line, checked["id"], at, command, actions)
 
 
@@ -226,7 +227,7 @@ def _face(value: object, name: str) -> FaceMark:
     if not isinstance(box, list) or len(box) != 4 or not all(_is_side(side) for side in box):
         raise Malformed(f"{name}.box is not four numbers")
     x1, y1, x2, y2 = map(float, box)
-    if not (x1 < x2 and y1 < y2):
+    if min(x2 - x1, y2 - y1) < _LEAST_SIDE:
         raise Malformed(f"{name}.box is empty")
     return FaceMark(picture, (x1, y1, x2, y2))
 
@@ -234,7 +235,7 @@ def _face(value: object, name: str) -> FaceMark:
 def _is_side(side: object) -> bool:
     if isinstance(side, bool) or not isinstance(side, (int, float)):
         return False
-    return math.isfinite(side) and abs(side) < 10
+    return -10 < side < 10  # false for NaN
 
 
 def _label(value: object, name: str) -> Label:
@@ -281,8 +282,8 @@ def _values(value: object, name: str) -> dict[str, Any]:
                 found[key] = clean_name(written)
             elif key in ("born", "died"):
                 found[key] = clean_date(written)
-            elif len(written) > _MOST_NOTE:
-                raise Malformed(f"{name}.note is too long")
+            else:
+                found[key] = clean_note(written)
     return found
 
 

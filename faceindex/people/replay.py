@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -49,15 +49,18 @@ class Replayed:
     ----------
     applied, known : int
         Decisions of the file that were stored, and that the index had already.
-    touched : set of int
-        Marks that changed.
+    touched : dict of int to int
+        Marks that changed, with the first decision that changed each.
+    first : int or None
+        Number of the first decision that was stored.
     conflicts : list of FileConflict
     roster : Roster
     """
 
     applied: int = 0
     known: int = 0
-    touched: set[int] = field(default_factory=set)
+    touched: dict[int, int] = field(default_factory=dict)
+    first: int | None = None
     conflicts: list[FileConflict] = field(default_factory=list)
     roster: Roster = field(default_factory=lambda: Roster({}, {}))
 
@@ -85,7 +88,7 @@ def replay(
     replayer = _Replayer(
         tables,
         own={number for uid, number in known.items() if uid not in in_file},
-        places=_marks_of_places(tables, [d for d in decisions if d.uid not in known]),
+        places=_marks_of_places(tables, decisions, known),
         same_names=same_names,
         prefer=prefer,
     )
@@ -94,7 +97,6 @@ def replay(
             replayer.result.known += 1
         else:
             replayer.apply(decision)
-    replayer.result.roster = Roster.of(tables.people())
     return replayer.result
 
 
@@ -118,7 +120,7 @@ class _Replayer:
         same_names: bool,
         prefer: Literal["file", "index"] | None,
     ) -> None:
-        self.result = Replayed()
+        self.result = Replayed(roster=Roster.of(tables.people()))
         self._tables = tables
         self._own = own
         self._places = places
@@ -128,7 +130,7 @@ class _Replayer:
 
     def apply(self, decision: FileDecision) -> None:
         """Apply what does not conflict of a decision."""
-        editor = Editor(self._tables, decision.command, decision.at, decision.uid)
+        editor = Editor(self._tables, decision.command, decision.at, decision.uid, self.result.roster)
         for action in decision.actions:
             getattr(self, f"_{action['do']}")(editor, action, decision)
         if not editor.actions and decision.actions:
@@ -136,13 +138,20 @@ class _Replayer:
             return
         editor.finish()
         self.result.applied += 1
-        self.result.touched |= editor.touched
+        self.result.roster = editor.roster
+        if self.result.first is None:
+            self.result.first = editor.number
+        for mark in editor.touched:
+            self.result.touched.setdefault(mark, editor.number)
 
     # One method for each kind of action ---------------------------------------------------------
 
     def _person(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
         uid, values = action["person"], dict(action["set"])
         record = self._tables.person_with_uid(uid)
+        if record is not None and not record.written:
+            self._conflict(decision, f"{values.get('name') or 'A person'} was undone here", always=True)
+            return
         if record is not None and record.written in self._own:
             changed = [key for key, value in values.items() if getattr(record, key, value) != value]
             if changed:
@@ -169,8 +178,11 @@ class _Replayer:
         others = [self._tables.person_with_uid(uid) for uid in action["merged"]]
         if into is None or None in others:
             return  # people that were left out
+        if not into.written:
+            self._conflict(decision, "The person into whom others are merged was undone here", always=True)
+            return
         roots = editor.roster.roots
-        rest = [o.id for o in others if o is not None and roots[o.id] != roots[into.id]]
+        rest = [o.id for o in others if o is not None and o.written and roots[o.id] != roots[into.id]]
         free = []
         for other in rest:
             record = editor.roster.records[other]
@@ -183,13 +195,14 @@ class _Replayer:
             editor.merge(into.id, free)
 
     def _label(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
-        person = self._known_person(action)
+        person = self._known_person(action, decision)
         if person is None:
             return
         roots, root = editor.roster.roots, editor.roster.roots[person]
         marks = self._marks(action["faces"])
         states = self._tables.labels(marks)
         rejections = self._tables.rejections(marks)
+        linked = self._linked_here(editor, root, marks)
         kept = []
         for mark in marks:
             state = states[mark]
@@ -205,6 +218,8 @@ class _Replayer:
                 if at == mark
             ):
                 problem = "was rejected here"
+            if problem is None and mark in linked:
+                problem = "is another person here, as was said of two faces"
             said = f"A face of {editor.roster.title(person)} {problem}"
             if problem is None or not self._conflict(decision, said, mark):
                 kept.append(mark)
@@ -212,16 +227,18 @@ class _Replayer:
             editor.label(person, kept, action["as"])
 
     def _reject(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
-        person = self._known_person(action)
+        person = self._known_person(action, decision)
         if person is None:
             return
         roots, root = editor.roster.roots, editor.roster.roots[person]
         marks = self._marks(action["faces"])
+        linked = self._linked_here(editor, root, marks, rejected=True)
         kept = []
         for mark, state in self._tables.labels(marks).items():
             is_person = state.person is not None and roots[state.person] == root
+            conflicts = (is_person and state.written in self._own) or mark in linked
             said = f"A face that is {editor.roster.title(person)} here is somebody else there"
-            if not (is_person and state.written in self._own) or not self._conflict(decision, said, mark):
+            if not conflicts or not self._conflict(decision, said, mark):
                 kept.append(mark)
         if kept:
             editor.reject(person, kept)
@@ -281,10 +298,37 @@ class _Replayer:
 
     # -------------------------------------------------------------------------------------------
 
-    def _known_person(self, action: dict[str, Any]) -> int | None:
+    def _known_person(self, action: dict[str, Any], decision: FileDecision) -> int | None:
+        """Return the person of an action; None, and a conflict, if there is none (any more)."""
         uid = action["person"]
-        record = None if uid in self._left_out else self._tables.person_with_uid(uid)
-        return None if record is None else record.id
+        if uid in self._left_out:
+            return None  # reported before
+        record = self._tables.person_with_uid(uid)
+        if record is not None and record.written:
+            return record.id
+        name = action.get("name", "A person")
+        gone = "was undone here" if record is not None else "is not in the index, nor in the file"
+        self._conflict(decision, f"{name} {gone}", always=True)
+        return None
+
+    def _linked_here(
+        self, editor: Editor, root: int, marks: Sequence[int], *, rejected: bool = False
+    ) -> set[int]:
+        """Return the marks that links of the index alone contradict, if they are a person, or are not."""
+        links = self._tables.links(marks)
+        states = self._tables.labels(sorted({mark for pair in links for mark in pair}))
+        found = set()
+        for (a, b), (same, written) in links.items():
+            if written not in self._own:
+                continue
+            for mark, other in ((a, b), (b, a)):
+                person = states[other].person
+                if person is None:
+                    continue
+                is_person = (editor.roster.roots[person] == root) is same  # by the link
+                if is_person is rejected and (same or not rejected):
+                    found.add(mark)
+        return found.intersection(marks)
 
     def _marks(self, faces: Sequence[FaceMark]) -> list[int]:
         return list(dict.fromkeys(self._places[face] for face in faces))
@@ -298,11 +342,19 @@ class _Replayer:
         return self._prefer != "file"
 
 
-def _marks_of_places(tables: DecisionTables, decisions: Sequence[FileDecision]) -> dict[FaceMark, int]:
-    """Return the mark of each place that decisions name; new ones get one and are matched to faces."""
-    wanted: dict[bytes, list[FaceMark]] = {}
+def _marks_of_places(
+    tables: DecisionTables, decisions: Sequence[FileDecision], known_decisions: Container[str]
+) -> dict[FaceMark, int]:
+    """Return the mark of each place that new decisions name; new ones get one and are matched to faces.
+
+    The places of known decisions take part: of two faces close to each other, both would match the mark of
+    the only one that has one.
+    """
+    places = dict.fromkeys(face for d in decisions if d.uid not in known_decisions for face in d.marks())
+    wanted: dict[bytes, list[FaceMark]] = {face.picture: [] for face in places}
     for face in dict.fromkeys(face for decision in decisions for face in decision.marks()):
-        wanted.setdefault(face.picture, []).append(face)
+        if face.picture in wanted:
+            wanted[face.picture].append(face)
     found: dict[FaceMark, int] = {}
     new = set()
     for picture, faces in wanted.items():
@@ -312,7 +364,7 @@ def _marks_of_places(tables: DecisionTables, decisions: Sequence[FileDecision]) 
         for face, i in zip(faces, match_boxes(boxes * _SIDE, own * _SIDE).tolist(), strict=True):
             if i >= 0:
                 found[face] = known[i][0]
-            else:
+            elif face in places:
                 found[face] = tables.insert_mark(picture, np.array(face.box, "<f4").tobytes())
                 new.add(picture)
     tables.match(new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +12,13 @@ from faceindex.errors import UsageError
 from faceindex.people.references import looks_like_reference
 from faceindex.store.decisions import PersonRecord
 
-__all__ = ["LONGEST_NAME", "Roster", "clean_name", "name_key"]
+__all__ = ["LONGEST_NAME", "LONGEST_NOTE", "Roster", "clean_name", "clean_note", "name_key"]
 
 LONGEST_NAME = 200
 """Characters of the longest name."""
+
+LONGEST_NOTE = 10_000
+"""Characters of the longest note."""
 
 _MOST_SUGGESTIONS: Final = 5
 
@@ -42,9 +45,32 @@ def clean_name(name: str) -> str:
     return cleaned
 
 
+def clean_note(note: str) -> str:
+    """Return a note as it is.
+
+    Raises
+    ------
+    UsageError
+        If it is too long, or has bytes that are not text.
+    """
+    if len(note) > LONGEST_NOTE:
+        raise UsageError(f"The note has {len(note):,} characters.", f"Write at most {LONGEST_NOTE:,}.")
+    if any(unicodedata.category(c) == "Cs" for c in note):
+        raise UsageError("The note has characters that cannot be stored.", "Write it without them.")
+    return note
+
+
 def name_key(name: str) -> str:
     """Return a name as names are compared: without case, with single spaces."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def _circle(by_id: Mapping[int, PersonRecord], start: int) -> list[int]:
+    """Return the people of a circle of merges."""
+    found = [start]
+    while (into := by_id[found[-1]].into) is not None and into != start:
+        found.append(into)
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +98,9 @@ class Roster:
             while (into := by_id[person].into) is not None and into in by_id and into not in seen:
                 person = into
                 seen.add(into)
-            roots[start] = person
+            into = by_id[person].into
+            # People in a circle, of a damaged catalog, must not hide each other.
+            roots[start] = person if into is None or into not in by_id else min(_circle(by_id, person))
         return cls(by_id, roots)
 
     def with_record(self, record: PersonRecord) -> Roster:

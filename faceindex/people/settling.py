@@ -9,7 +9,7 @@ import numpy as np
 
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.clustering.enforcing import enforce
-from faceindex.people.constraints import constraints_of_faces
+from faceindex.people.constraints import constraints_of_faces, people_by_links
 
 if TYPE_CHECKING:
     from faceindex.people.roster import Roster
@@ -79,7 +79,8 @@ def settle(
     tables.move_faces(
         np.array(faces, np.int64)[written], labels[written], similarities[written], next_cluster
     )
-    tables.update_cluster_people({*clusters, *before[before >= 0].tolist(), *labels[labels >= 0].tolist()})
+    changed_clusters = {*clusters, *before[before >= 0].tolist(), *labels[labels >= 0].tolist()}
+    tables.update_cluster_people(changed_clusters, people_by_links(labels, constraints))
     return [(faces[i], _optional(before[i]), _optional(labels[i])) for i in changed.tolist()]
 
 

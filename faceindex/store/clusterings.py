@@ -39,6 +39,7 @@ def write_clustering(
     changed: BoolArray | None = None,
     *,
     restored: datetime | None = None,
+    linked: Mapping[int, int] | None = None,
 ) -> None:
     """Store the clusters of all faces, in place of the active ones; inside a transaction.
 
@@ -62,6 +63,8 @@ def write_clustering(
     restored : datetime, optional
         When the clustering was made, if it is the previous one, which is restored. The replaced one always
         becomes the previous one then.
+    linked : mapping of int to int, optional
+        People of clusters, as of `DecisionTables.update_cluster_people`.
 
     Raises
     ------
@@ -123,7 +126,7 @@ def write_clustering(
     catalog.execute(
         "DELETE FROM clusters WHERE NOT EXISTS (SELECT 1 FROM assignments WHERE cluster_id = clusters.id)"
     )
-    DecisionTables(catalog).update_cluster_people()
+    DecisionTables(catalog).update_cluster_people(linked=linked)
     if len(used):
         catalog.set("next_cluster_id", max(catalog.get("next_cluster_id", natural), int(used[-1]) + 1))
 

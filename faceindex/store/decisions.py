@@ -6,7 +6,7 @@ Methods that write run inside a transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from faceindex.types import F32, I64
 
 __all__ = ["Decision", "DecisionTables", "Label", "MarkState", "PersonRecord"]
+
+_MOST = 2**63 - 1  # that SQLite stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +206,13 @@ class DecisionTables(MarkTables):
         """Return the newest decisions, newest first; None means all."""
         if not self.exist:
             return []
-        return self._decisions("ORDER BY id DESC LIMIT ?", (-1 if limit is None else limit,))
+        return self._decisions("ORDER BY id DESC LIMIT ?", (-1 if limit is None else min(limit, _MOST),))
 
     def to_undo(self, number: int) -> list[Decision]:
         """Return the newest decisions that were not undone and undo none, newest first."""
         return self._decisions(
             'WHERE undone_by IS NULL AND actions NOT LIKE \'[{"do":"undo"%\' ORDER BY id DESC LIMIT ?',
-            (number,),
+            (min(number, _MOST),),
         )
 
     def decision(self, number: int) -> Decision | None:
@@ -249,8 +251,17 @@ class DecisionTables(MarkTables):
         found = self._catalog.query("SELECT id, person_id FROM clusters WHERE person_id IS NOT NULL")
         return {int(cluster): int(person) for cluster, person in found}
 
-    def update_cluster_people(self, clusters: Iterable[int] | None = None) -> None:
-        """Derive the person of clusters (None: of all) from the labels of their faces."""
+    def update_cluster_people(
+        self, clusters: Iterable[int] | None = None, linked: Mapping[int, int] | None = None
+    ) -> None:
+        """Derive the person of clusters (None: of all) from the labels of their faces.
+
+        Parameters
+        ----------
+        clusters : iterable of int, optional
+        linked : mapping of int to int, optional
+            The people of clusters without a label, of which a face shows one person with a labelled face.
+        """
         joined = (
             "SELECT a.cluster_id, max(m.person_id) FROM marked_faces f JOIN marks m ON m.id = f.mark_id"
             " JOIN assignments a ON a.face_id = f.face_id WHERE m.person_id IS NOT NULL"
@@ -264,8 +275,10 @@ class DecisionTables(MarkTables):
                 where = placeholders(chunk)
                 self._catalog.execute(f"UPDATE clusters SET person_id = NULL WHERE id IN ({where})", chunk)
                 found += self._catalog.query(f"{joined} AND a.cluster_id IN ({where}) GROUP BY 1", chunk)
+        people = {**(linked or {}), **dict(found)}
         self._catalog.executemany(
-            "UPDATE clusters SET person_id = ? WHERE id = ?", [(person, cluster) for cluster, person in found]
+            "UPDATE clusters SET person_id = ? WHERE id = ?",
+            [(person, cluster) for cluster, person in people.items()],
         )
 
     def next_cluster_id(self) -> int:

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 from faceindex.store.checked_json import Malformed, natural, optional
 from faceindex.store.migrations import WITH_DECISIONS
+from faceindex.store.photo_records import save_pictures
 from faceindex.store.sqlite import chunks, placeholders, translated_errors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from faceindex.images import Picture
     from faceindex.store.catalog import Catalog
     from faceindex.types import I64
 
@@ -68,6 +70,8 @@ class MarkTables:
 
     def marks_of_faces(self, faces: Sequence[int]) -> dict[int, int]:
         """Return the mark of each face that has one."""
+        if not self.exist:
+            return {}
         return {
             int(face): int(mark)
             for chunk in chunks(list(faces))
@@ -192,6 +196,15 @@ class MarkTables:
             }
         )
 
+    def save_pictures(self, pictures: Iterable[tuple[int, Picture]]) -> None:
+        """Store the pictures of photos that were indexed without them, given as (photo id, picture).
+
+        Decisions may have been waiting for them: marks on these pictures are matched to the faces.
+        """
+        found = list(pictures)
+        save_pictures(self._catalog, found)
+        self.match(picture.hash for _, picture in found)
+
     def marks_on_picture(self, picture: bytes) -> list[tuple[int, bytes]]:
         """Return the marks on a picture with their boxes, in the order of their ids."""
         return self._catalog.query("SELECT id, box FROM marks WHERE picture = ? ORDER BY id", (picture,))
@@ -245,6 +258,31 @@ class MarkTables:
             )
         ]
 
+    def rejected_from_people(self, people: Sequence[int]) -> list[int]:
+        """Return the marks that were rejected from some people."""
+        return [
+            int(mark)
+            for chunk in chunks(list(people))
+            for (mark,) in self._catalog.query(
+                f"SELECT DISTINCT mark_id FROM rejections WHERE person_id IN ({placeholders(chunk)})", chunk
+            )
+        ]
+
+    def different_from_people(self, people: Sequence[int]) -> list[int]:
+        """Return the marks that are different from one with a label of some people."""
+        found: set[int] = set()
+        for chunk in chunks(list(people)):
+            for one, other in (("a", "b"), ("b", "a")):
+                found.update(
+                    int(mark)
+                    for (mark,) in self._catalog.query(
+                        f"SELECT l.{one} FROM links l JOIN marks m ON m.id = l.{other}"
+                        f" WHERE NOT l.same AND m.person_id IN ({placeholders(chunk)})",
+                        chunk,
+                    )
+                )
+        return sorted(found)
+
     # Rejections and links ----------------------------------------------------------------------
 
     def rejections(self, marks: Sequence[int]) -> dict[tuple[int, int], int]:
@@ -258,15 +296,6 @@ class MarkTables:
                 chunk,
             )
         }
-
-    def have_rejections(self, people: Sequence[int]) -> bool:
-        """Return whether a mark is rejected from one of some people."""
-        return any(
-            self._catalog.query(
-                f"SELECT EXISTS (SELECT 1 FROM rejections WHERE person_id IN ({placeholders(chunk)}))", chunk
-            )[0][0]
-            for chunk in chunks(list(people))
-        )
 
     def set_rejection(self, mark: int, person: int, written: int | None) -> None:
         """Store a rejection, or delete it if `written` is None."""
@@ -364,8 +393,6 @@ class MarkTables:
         A mark belongs to the face that its box overlaps most, on every photo of the picture; a face has one
         mark at most (`faceindex.matching.match_boxes`).
         """
-        from faceindex.store.faces import matched_marks
-
         if pictures is None:
             marked = [picture for (picture,) in self._catalog.query("SELECT DISTINCT picture FROM marks")]
             self._catalog.execute("DELETE FROM marked_faces")
@@ -377,6 +404,10 @@ class MarkTables:
                     f"SELECT DISTINCT picture FROM marks WHERE picture IN ({placeholders(chunk)})", chunk
                 )
             ]
+        if not marked:
+            return
+        from faceindex.store.faces import matched_marks
+
         for chunk in chunks(sorted(marked)):
             self._catalog.execute(
                 "DELETE FROM marked_faces WHERE face_id IN (SELECT f.id FROM images i JOIN faces f"

@@ -10,6 +10,7 @@ from faceindex.errors import UsageError
 from faceindex.store import photo_records
 from faceindex.store.catalog import Catalog
 from faceindex.store.commit import commit_photos
+from faceindex.store.decisions import DecisionTables
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root
 from faceindex.store.rows import Rows
 
@@ -91,9 +92,9 @@ class PhotoStore:
             photo_records.update_metadata(self._catalog, updates)
 
     def save_pictures(self, pictures: Iterable[tuple[int, Picture]]) -> None:
-        """Store the pictures of photos that were indexed without them, given as (photo id, picture)."""
+        """Store the pictures of photos that were indexed without them; see `MarkTables.save_pictures`."""
         with self._require_writable().transaction():
-            photo_records.save_pictures(self._catalog, pictures)
+            DecisionTables(self._catalog).save_pictures(pictures)
 
     def remove_photos(self, photo_ids: Iterable[int]) -> None:
         """Remove photos and roots without photos. Faces become tombstones; unknown ids are ignored."""

@@ -328,6 +328,7 @@ class Store(PhotoStore):
         *,
         changed: BoolArray | None = None,
         restored: datetime | None = None,
+        linked: Mapping[int, int] | None = None,
     ) -> None:
         """Store the clusters of all faces, in one transaction; see `clusterings.write_clustering`.
 
@@ -336,7 +337,7 @@ class Store(PhotoStore):
         with self._require_writable().transaction(keep_scans=True):
             clusterings.write_clustering(
                 self._catalog, algorithm, params, seed, face_ids, labels, similarities, changed,
-                restored=restored,
+                restored=restored, linked=linked,
             )  # fmt: skip
 
     def active_clustering(self) -> Clustering | None:

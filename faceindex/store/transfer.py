@@ -100,6 +100,7 @@ class NewClusters:
     seed: int
     labels: I64
     similarities: F32
+    linked: Mapping[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +300,7 @@ class Transfer:
                     table.face,
                     clusters.labels,
                     clusters.similarities,
+                    linked=clusters.linked,
                 )
             catalog.set("pins", asdict(self.pins))
             catalog.set("vectors", next_vectors_name(catalog.vectors_name))

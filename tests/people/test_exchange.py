@@ -71,6 +71,12 @@ def test_a_journal_is_readable(tmp_path: Path, fake_models: ModuleType) -> None:
             [HEADER, line({"do": "same", "faces": [{**FACE, "box": [0, 0, 1, float("nan")]}]})],
             "not four numbers",
         ),
+        ([HEADER, line({"do": "same", "faces": [{**FACE, "box": [0, 0, 1, 10**400]}]})], "not four numbers"),
+        ([HEADER, line({"do": "same", "faces": [{**FACE, "box": [0.1, 0, 0.1000001, 1]}]})], "box is empty"),
+        ([HEADER, line(at="0001-01-01T00:00:00+23:00")], "is in the year 1"),
+        ([HEADER, line(at="9999-12-31T23:59:59-23:00")], "is in the year 9999"),
+        ([HEADER, line({"do": "person", "person": UID, "set": {"note": "\ud800"}})], "cannot be stored"),
+        ([HEADER, line({"do": "person", "person": UID, "set": {"note": "x" * 10_001}})], "10,001 characters"),
         ([HEADER, line({"do": "same", "faces": [{**FACE, "picture": "xy"}]})], "not hexadecimal"),
         ([HEADER, line({"do": "same", "faces": [{**FACE, "picture": "ab"}]})], "1 bytes instead of 16"),
         ([HEADER, line({"do": "different", "faces": [[FACE]]})], "1 groups instead of 2"),
@@ -86,6 +92,21 @@ def test_malformed_files_are_refused(lines: list[str], words: str) -> None:
         read_journal(lines, "journal.jsonl")
     assert words in caught.value.problem
     assert "journal.jsonl" in caught.value.problem
+
+
+def test_commands_of_files_are_safe_to_print() -> None:
+    (decision,) = read_journal([HEADER, line(command="people\x1b[31m \u009b name\n\ud800 Anna")], "j")
+    assert decision.command == "people [31m name Anna"
+
+
+def test_text_may_contain_other_line_ends(tmp_path: Path, fake_models: ModuleType) -> None:
+    make_index(tmp_path / "index", 3)
+    added = line({"do": "person", "person": UID, "set": {"name": "Anna", "note": "one\u2028two\x85"}})
+    written = json.dumps(json.loads(added), ensure_ascii=False)
+    (tmp_path / "journal.jsonl").write_text(f"{HEADER}\r\n{written}\r\n", "utf-8", newline="")
+    with FaceIndex.open(tmp_path / "index", write=True) as index:
+        index.people.apply(tmp_path / "journal.jsonl")
+        assert index.people.get("Anna").note == "one\u2028two\x85"
 
 
 @pytest.mark.parametrize(

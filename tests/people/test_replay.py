@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
-from decided_index import make_index
+from decided_index import make_faces, make_index, make_photo
 
 from faceindex import FaceIndex
+from faceindex.people.exchange import SCHEMA
 
 
 class Machine:
@@ -158,6 +163,180 @@ def test_an_undone_decision_that_was_built_upon_is_a_conflict(machines: tuple[Ma
     (conflict,) = other.people.apply(one.export()).conflicts
     assert "has changed here since" in conflict.problem
     assert [person.name for person in other.people.list()] == ["Annika"]
+
+
+def test_a_person_stays_whom_a_decision_here_needs(machines: tuple[Machine, Machine]) -> None:
+    one, other = machines
+    one.people.name("Anna", faces=[1])
+    other.people.apply(one.export())
+    other.people.confirm([4], "Anna")
+    one.people.undo()
+    (conflict,) = other.people.apply(one.export()).conflicts
+    assert "has changed here since" in conflict.problem
+    assert (other.person_of(1), other.person_of(4)) == (None, "Anna")
+
+
+def test_a_face_of_a_person_who_was_undone_here_is_a_conflict(machines: tuple[Machine, Machine]) -> None:
+    one, other = machines
+    one.people.name("Anna", faces=[1])
+    other.people.apply(one.export())
+    other.people.confirm([4], "Anna")
+    one.people.undo()
+    replayed = one.people.apply(other.export())
+    assert [conflict.problem for conflict in replayed.conflicts] == ["Anna was undone here."]
+    assert (replayed.decisions, one.person_of(4)) == (0, None)
+
+
+def test_a_change_of_a_person_who_was_undone_here_is_a_conflict(machines: tuple[Machine, Machine]) -> None:
+    one, other = machines
+    one.people.name("Anna", faces=[1])
+    other.people.apply(one.export())
+    other.people.rename("Anna", "Annika")
+    one.people.undo()
+    replayed = one.people.apply(other.export())
+    assert [conflict.problem for conflict in replayed.conflicts] == ["Annika was undone here."]
+    assert not one.people.list()
+
+
+def test_a_name_there_does_not_drop_what_was_said_of_two_faces_here(
+    machines: tuple[Machine, Machine],
+) -> None:
+    one, other = machines
+    one.people.name("Anna", faces=[1])
+    other.people.apply(one.export())
+    one.people.confirm([4], "Anna")
+    other.people.different([1], [4])
+    (conflict,) = other.people.apply(one.export()).conflicts
+    assert conflict.problem == "A face of Anna is another person here, as was said of two faces."
+    assert other.person_of(4) is None
+
+
+def test_a_rejection_there_does_not_drop_what_was_said_of_two_faces_here(
+    machines: tuple[Machine, Machine],
+) -> None:
+    one, other = machines
+    one.people.name("Anna", faces=[1])
+    other.people.apply(one.export())
+    face = next(face.face for face in one.index.faces(person="Anna") if face.face != 1)
+    one.people.reject([face], "Anna")
+    other.people.same([1, face])
+    (conflict,) = other.people.apply(one.export()).conflicts
+    assert conflict.problem == "A face that is Anna here is somebody else there."
+    assert other.person_of(face) == "Anna"
+
+
+def test_an_undone_rename_does_not_make_two_people_of_one_name(machines: tuple[Machine, Machine]) -> None:
+    one, other = machines
+    one.people.name("Anna", faces=[1])
+    one.people.rename("Anna", "Annika")
+    other.people.apply(one.export())
+    other.people.name("Anna", faces=[4])
+    one.people.undo()
+    (conflict,) = other.people.apply(one.export()).conflicts
+    assert "has changed here since" in conflict.problem
+    assert sorted(person.name for person in other.people.list()) == ["Anna", "Annika"]
+
+
+def test_undoing_all_that_was_applied_brings_the_clusters_back(machines: tuple[Machine, Machine]) -> None:
+    one, other = machines
+    first, second, *_ = (cluster.cluster for cluster in one.index.clusters())
+    members = [face.face for face in one.index.faces(cluster=first)]
+    one.people.name("Anna", clusters=[first])
+    one.people.name("Ben", faces=members[:2])
+    one.people.reject(members[2:3], "Anna")
+    one.people.ignore(faces=[face.face for face in one.index.faces(cluster=second)][:2])
+    before = {face.face: (face.cluster, face.person) for face in other.index}
+    assert other.people.apply(one.export()).decisions == 4
+    assert {face.face: (face.cluster, face.person) for face in other.index} != before
+    other.people.undo(4)
+    assert {face.face: (face.cluster, face.person) for face in other.index} == before
+
+
+def test_two_faces_close_to_each_other_are_not_mistaken(make_machine: Callable[..., Machine]) -> None:
+    one, other = make_machine("one"), make_machine("other")
+    boxes = [face.box for face in one.index if face.photo.endswith("/0.jpg")][:1]
+    for machine in (one, other):  # a second face whose box overlaps the first one by 0.4
+        x1, y1, x2, y2 = boxes[0]
+        store = machine.index._store
+        photo = next(p for p in store.photos().values() if p.relpath == "0.jpg")
+        faces = make_faces(0, 0)
+        shifted = replace(
+            faces,
+            boxes=np.array([[x1, y1, x2, y2], [x1 + 0.42 * (x2 - x1), y1, x2 + 0.42 * (x2 - x1), y2]]),
+            **{
+                name: np.concatenate([getattr(faces, name)[:1]] * 2)
+                for name in ("landmarks", "scores", "vectors", "norms", "sharpness", "quality", "turns")
+            },
+        )
+        store.commit([replace(make_photo(photo.root_id, "0.jpg", 0, 0), faces=shifted)])
+        machine.index.cluster()
+    left, right = (face.face for face in one.index if face.photo.endswith("/0.jpg"))
+    one.people.name("Anna", faces=[left])
+    other.people.apply(one.export())
+    one.people.name("Ben", faces=[right])
+    assert not other.people.apply(one.export()).conflicts
+    assert (other.person_of(left), other.person_of(right)) == ("Anna", "Ben")
+
+
+ADAM, BEA = "a" * 32, "b" * 32
+ADDED = [
+    {"do": "person", "person": ADAM, "set": {"name": "Adam"}},
+    {"do": "person", "person": BEA, "set": {"name": "Bea"}},
+]
+
+
+@pytest.mark.parametrize(
+    ("decisions", "names"),
+    [
+        ([[{"do": "person", "person": ADAM, "set": {"name": "Adam", "into": ADAM}}]], ["Adam"]),
+        ([[{"do": "person", "person": ADAM, "set": {"name": "ZOE", "into": BEA}}]], []),
+        ([ADDED, [{"do": "merge", "person": ADAM, "merged": [ADAM]}]], ["Adam", "Bea"]),
+        (
+            [
+                ADDED,
+                [{"do": "person", "person": ADAM, "set": {"into": BEA}}],
+                [{"do": "person", "person": BEA, "set": {"into": ADAM}}],
+            ],
+            ["Bea"],
+        ),
+        (
+            [
+                ADDED,
+                [{"do": "merge", "person": ADAM, "merged": [BEA]}],
+                [{"do": "undo", "decision": f"{2:032x}"}],
+                [{"do": "merge", "person": BEA, "merged": [ADAM]}],
+                [{"do": "undo", "decision": f"{3:032x}"}],
+            ],
+            ["Bea"],
+        ),
+        ([[{"do": "undo", "decision": f"{2:032x}"}], ADDED], ["Adam", "Bea"]),
+        ([[*ADDED, {"do": "undo", "decision": f"{1:032x}"}]], ["Adam", "Bea"]),
+    ],
+)
+def test_odd_files_lose_nobody(
+    make_machine: Callable[..., Machine], decisions: list[list[dict[str, Any]]], names: list[str]
+) -> None:
+    """Merges in circles or of a person with itself, a second person of a name, undone undoing."""
+    machine = make_machine("one")
+    machine.people.name("Zoe", faces=[2])
+    lines = [{"schema": SCHEMA, "written": "2026-01-01T00:00:00+00:00"}]
+    for number, actions in enumerate(decisions, 1):
+        at = "2026-01-01T00:00:00+00:00"
+        lines.append({"id": f"{number:032x}", "at": at, "command": "people x", "actions": actions})  # type: ignore[dict-item]
+    machine.journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    machine.people.apply(machine.journal)
+    assert sorted(person.name for person in machine.people.list()) == [*names, "Zoe"]
+    assert machine.person_of(2) == "Zoe"
+
+
+def test_a_face_of_a_person_whom_the_file_lacks_is_a_conflict(make_machine: Callable[..., Machine]) -> None:
+    machine = make_machine("one")
+    machine.people.name("Anna", faces=[1])
+    machine.people.confirm([2], "Anna")
+    header, _, confirm = machine.export().read_text().splitlines()
+    machine.journal.write_text(f"{header}\n{confirm}\n")
+    replayed = make_machine("other").people.apply(machine.journal)
+    assert [c.problem for c in replayed.conflicts] == ["Anna is not in the index, nor in the file."]
 
 
 def test_decisions_wait_for_their_photos(make_machine: Callable[..., Machine]) -> None:
