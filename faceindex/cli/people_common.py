@@ -86,7 +86,7 @@ def print_decided(
         )
         return
     if decided.number is None and not dry_run:
-        known = "nothing changes" in sentence
+        known = "nothing changes" in sentence.lower()
         out.paragraph(sentence if known else "Nothing changes: you have said so already.")
         return
     out.paragraph(f"Dry run, nothing is stored. {sentence}" if dry_run else sentence)

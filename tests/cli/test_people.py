@@ -147,7 +147,7 @@ def test_rename_merge_and_fields(decide, run) -> None:
 def test_csv_in_a_pipe(decide, run) -> None:
     result = run("people")
     assert result.exit_code == 1
-    assert "faceindex people name 0 'Anna'" in result.stderr
+    assert "faceindex people name 0 Anna" in result.stderr
     decide("name", "0", "2", "Anna, the elder")
     (row,) = csv.DictReader(io.StringIO(run("people").stdout))
     assert (row["name"], row["faces"], row["clusters"]) == ("Anna, the elder", "8", "0 2")
