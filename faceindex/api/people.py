@@ -117,8 +117,8 @@ class IndexPeople:
     ) -> Decided:
         """Say who clusters and faces are. A person with this name is added if there is none.
 
-        All faces of the clusters have the name from now on, whatever becomes of the clusters. Faces that are
-        given one by one count as confirmed.
+        All faces of the clusters have the name from now on, whatever becomes of the clusters, but for faces
+        that were rejected from this person. Faces that are given one by one count as confirmed.
 
         Parameters
         ----------

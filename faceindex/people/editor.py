@@ -193,11 +193,15 @@ class Editor:
     def label(self, person: int, marks: Sequence[int], label: Label) -> None:
         """Say that faces show a person.
 
-        Faces that are confirmed stay so if the decision is about their cluster.
+        What was said about a single face counts more than what is said about its cluster (`Label.NAMED`):
+        confirmed faces stay so, and faces that do not show the person are left out.
         """
-        states = self.tables.labels(marks)
         roots = self.roster.roots
         root = roots[person]
+        if label is Label.NAMED:
+            refused = self._refused(root, marks)
+            marks = [mark for mark in marks if mark not in refused]
+        states = self.tables.labels(marks)
         new = {}
         for mark in marks:
             state = states[mark]
@@ -216,6 +220,19 @@ class Editor:
             {"do": "label", "person": self._uid(person), "name": self.roster.title(person),
              "as": LABEL_NAMES[label], "faces": list(marks)}
         )  # fmt: skip
+
+    def _refused(self, root: int, marks: Sequence[int]) -> set[int]:
+        """Return the marks that were rejected from a person, or are different from a face of the person."""
+        roots = self.roster.roots
+        refused = {mark for mark, person in self.tables.rejections(marks) if roots[person] == root}
+        links = self.tables.links(marks)
+        states = self.tables.labels(sorted({mark for pair in links for mark in pair}))
+        for (a, b), (same, _) in links.items():
+            for mark, other in ((a, b), (b, a)):
+                person = states[other].person
+                if not same and person is not None and roots[person] == root:
+                    refused.add(mark)
+        return refused.intersection(marks)
 
     def reject(self, person: int, marks: Sequence[int]) -> None:
         """Say that faces do not show a person."""

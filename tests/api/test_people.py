@@ -193,3 +193,15 @@ def test_an_error_in_the_middle_changes_nothing(index: FaceIndex, monkeypatch: p
     monkeypatch.undo()
     index.people.name("Ben", clusters=[1])
     assert {person.name for person in index.people.list()} == {"Anna", "Ben"}
+
+
+def test_the_name_of_a_cluster_lifts_no_rejection(index: FaceIndex) -> None:
+    faces = members(index, 0)
+    index.people.name("Anna", faces=members(index, 1)[:1])
+    index.people.reject(faces[:1], "Anna")
+    decided = index.people.name("Anna", clusters=[0])
+    assert decided.faces == len(faces) - 1
+    assert faces_of(index, "Anna") >= set(faces[1:])
+    assert faces[0] not in faces_of(index, "Anna")
+    index.people.name("Anna", faces=faces[:1])  # a word about this very face does
+    assert faces[0] in faces_of(index, "Anna")

@@ -157,7 +157,7 @@ def test_commands_note_newer_faces(grown: Path, run, args: list[str]) -> None:
 def test_clusters_still_takes_numbers(clustered: Path, run) -> None:
     assert run("clusters", "1").stdout.count("\n") == 5
     assert run("clusters", "--", "1").stdout == run("clusters", "1").stdout
-    assert run("clusters", "dif").stderr.startswith("error: CLUSTER is 'dif'. Choose a whole number")
+    assert run("clusters", "dif").stderr.startswith("error: Nobody has the name 'dif'")
     assert "There is no cluster -1." in run("clusters", "-1").stderr
 
 

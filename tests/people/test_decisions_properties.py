@@ -206,10 +206,19 @@ class PeopleMachine(RuleBasedStateMachine):
             return
         cluster = data.draw(st.sampled_from(clusters))
         keys = [self._keys()[face.face] for face in self._index.faces(cluster=cluster)]
-        self._decide(
-            lambda: self._index.people.name(name, clusters=[cluster]),
-            lambda model: model.label(self._uid(model, name), keys),
-        )
+
+        def change(model: Model) -> None:
+            uid = self._uid(model, name)
+            # What was said about a single face counts more than the name of its cluster.
+            different = {frozenset(pair[:2]) for pair in before if not pair[2]}
+            of_person = {key for key, said in model.labels.items() if said == uid}
+            refused = {
+                key for key in keys if any(frozenset((key, other)) in different for other in of_person)
+            }
+            model.label(uid, [k for k in keys if (k, uid) not in model.rejected and k not in refused])
+
+        before = self._said()[2]
+        self._decide(lambda: self._index.people.name(name, clusters=[cluster]), change)
 
     @precondition(lambda self: self._clustered and self._paths)
     @rule(data=st.data(), name=st.sampled_from(NAMES))
