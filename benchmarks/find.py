@@ -166,7 +166,10 @@ def main() -> None:
                         "least_ms": min(wall for wall, _ in times),
                     }
                 rows.append(row)
-                print(f"{what:38} {row['photos']:7,} photos", *(row[k] for k in ("warm", "after_a_decision")))
+                usual, later = (row[k]["ms"] for k in ("warm", "after_a_decision"))
+                print(
+                    f"{what:42} {row['photos']:7,} photos, {usual:7.1f} ms, after a decision {later:7.1f} ms"
+                )
     payload = {
         "seed": options.seed,
         "faces": faces,
