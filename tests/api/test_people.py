@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
-from decided_index import check_constraints, make_index, said_by_user
+from decided_index import check_constraints, make_index, make_photo, said_by_user
 
 from faceindex import FaceIndex
 from faceindex.errors import NotClustered, UsageError
+from faceindex.orientation import to_upright
 
 
 @pytest.fixture
@@ -205,3 +208,29 @@ def test_the_name_of_a_cluster_lifts_no_rejection(index: FaceIndex) -> None:
     assert faces[0] not in faces_of(index, "Anna")
     index.people.name("Anna", faces=faces[:1])  # a word about this very face does
     assert faces[0] in faces_of(index, "Anna")
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8, 5])
+def test_a_decision_follows_the_face_when_the_orientation_is_edited(
+    orientation: int, tmp_path: Path, fake_models: ModuleType
+) -> None:
+    """The same picture is shown turned or mirrored: the name stays with the face, not with the place."""
+    photo = replace(make_photo(1, "a.jpg", 2, 0), orientation=1)
+    assert photo.faces is not None
+    assert len(photo.faces) > 1
+    make_index(tmp_path / "index", 1)
+    with FaceIndex.open(tmp_path / "index", write=True) as index:
+        index._store.commit([photo])
+        index.cluster()
+        first = next(index.faces(photo="photos/a.jpg"))
+        index.people.name("Anna", faces=[first.face])
+        size = np.array([photo.width, photo.height] * 2, np.float32)
+        upright = to_upright(photo.faces.boxes / size, np.full(len(photo.faces), orientation))
+        width, height = (photo.height, photo.width) if orientation >= 5 else (photo.width, photo.height)
+        boxes = upright * np.array([width, height] * 2, np.float32)
+        turned = replace(photo.faces, boxes=boxes)
+        index._store.commit(
+            [replace(photo, orientation=orientation, width=width, height=height, faces=turned)]
+        )
+        people = [face.person for face in index.faces(photo="photos/a.jpg")]
+        assert people == ["Anna", *[None] * (len(people) - 1)]
