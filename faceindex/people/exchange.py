@@ -106,6 +106,8 @@ def journal_lines(
     for decision in decisions:
         actions = []
         for action in decision.actions:
+            if action["do"] == "left_out":
+                continue
             if "faces" in action:
                 faces = [
                     [face(mark) for mark in each] if isinstance(each, list) else face(each)

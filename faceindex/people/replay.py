@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
+from uuid import UUID, uuid5
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from faceindex.store.decisions import DecisionTables, Label
 
 __all__ = ["FileConflict", "Replayed", "replay"]
 
+_REST: Final = UUID("7d1f2e66-6f0c-4f0b-9a5e-0c9a4c1f2b11")  # any namespace, the same in all indexes
 _SIDE = np.float32(1000)  # pixels of a picture, for boxes in fractions
 
 
@@ -84,7 +86,8 @@ def replay(
         Which decision counts in a conflict; None reports it.
     """
     known = tables.uids()
-    in_file = {decision.uid for decision in decisions}
+    in_file = {uid for decision in decisions for uid in (decision.uid, _rest_of(decision.uid))}
+    left_out = tables.left_out()
     replayer = _Replayer(
         tables,
         own={number for uid, number in known.items() if uid not in in_file},
@@ -93,11 +96,19 @@ def replay(
         prefer=prefer,
     )
     for decision in decisions:
-        if decision.uid in known:
-            replayer.result.known += 1
-        else:
+        if decision.uid not in known:
             replayer.apply(decision)
+            continue
+        replayer.result.known += 1
+        rest = _rest_of(decision.uid)
+        if decision.uid in left_out and rest not in known:
+            replayer.apply(replace(decision, uid=rest, actions=left_out[decision.uid]))
     return replayer.result
+
+
+def _rest_of(uid: str) -> str:
+    """Return the uid of the decision that says what conflicted of another one."""
+    return uuid5(_REST, uid).hex
 
 
 class _Replayer:
@@ -127,15 +138,24 @@ class _Replayer:
         self._same_names = same_names
         self._prefer = prefer
         self._left_out: set[str] = set()  # people that conflict by their name
+        self._refused: set[int] = set()  # marks that conflict, of the action that is applied
+        self._skipped = False  # whether a part of it conflicts
 
     def apply(self, decision: FileDecision) -> None:
         """Apply what does not conflict of a decision."""
         editor = Editor(self._tables, decision.command, decision.at, decision.uid, self.result.roster)
+        rest = []
         for action in decision.actions:
+            self._refused = set()
+            self._skipped = False
             getattr(self, f"_{action['do']}")(editor, action, decision)
+            if self._skipped:
+                rest.append(self._conflicting_part(action))
         if not editor.actions and decision.actions:
             self._tables.remove(editor.number)
             return
+        if rest:
+            editor.actions.append({"do": "left_out", "actions": rest})
         editor.finish()
         self.result.applied += 1
         self.result.roster = editor.roster
@@ -143,6 +163,16 @@ class _Replayer:
             self.result.first = editor.number
         for mark in editor.touched:
             self.result.touched.setdefault(mark, editor.number)
+
+    def _conflicting_part(self, action: dict[str, Any]) -> dict[str, Any]:
+        """Return what conflicts of an action, with marks in place of faces, to be applied later."""
+        faces = action.get("faces")
+        if faces is None:
+            return action
+        if action["do"] == "different":
+            return {**action, "faces": [self._marks(group) for group in faces]}
+        marks = self._marks(faces)
+        return {**action, "faces": [mark for mark in marks if not self._refused or mark in self._refused]}
 
     # One method for each kind of action ---------------------------------------------------------
 
@@ -165,6 +195,7 @@ class _Replayer:
         except UsageError:
             name = values["name"]
             self._left_out.add(uid)
+            self._skipped = True
             self.result.conflicts.append(
                 FileConflict(
                     decision.command,
@@ -221,7 +252,7 @@ class _Replayer:
             if problem is None and mark in linked:
                 problem = "is another person here, as was said of two faces"
             said = f"A face of {editor.roster.title(person)} {problem}"
-            if problem is None or not self._conflict(decision, said, mark):
+            if problem is None or not self._conflict(decision, said, mark, single=True):
                 kept.append(mark)
         if kept:
             editor.label(person, kept, action["as"])
@@ -238,7 +269,7 @@ class _Replayer:
             is_person = state.person is not None and roots[state.person] == root
             conflicts = (is_person and state.written in self._own) or mark in linked
             said = f"A face that is {editor.roster.title(person)} here is somebody else there"
-            if not conflicts or not self._conflict(decision, said, mark):
+            if not conflicts or not self._conflict(decision, said, mark, single=True):
                 kept.append(mark)
         if kept:
             editor.reject(person, kept)
@@ -249,7 +280,7 @@ class _Replayer:
             conflicts = state.person is not None and state.written in self._own
             name = editor.roster.title(state.person) if state.person is not None else ""
             said = f"A face that is {name} here is nobody there"
-            if not conflicts or not self._conflict(decision, said, mark):
+            if not conflicts or not self._conflict(decision, said, mark, single=True):
                 kept.append(mark)
         if kept:
             editor.nobody(action["as"], kept)
@@ -302,6 +333,7 @@ class _Replayer:
         """Return the person of an action; None, and a conflict, if there is none (any more)."""
         uid = action["person"]
         if uid in self._left_out:
+            self._skipped = True
             return None  # reported before
         record = self._tables.person_with_uid(uid)
         if record is not None and record.written:
@@ -330,13 +362,35 @@ class _Replayer:
                     found.add(mark)
         return found.intersection(marks)
 
-    def _marks(self, faces: Sequence[FaceMark]) -> list[int]:
-        return list(dict.fromkeys(self._places[face] for face in faces))
+    def _marks(self, faces: Sequence[FaceMark | int]) -> list[int]:
+        return list(dict.fromkeys(f if isinstance(f, int) else self._places[f] for f in faces))
 
     def _conflict(
-        self, decision: FileDecision, problem: str, mark: int | None = None, *, always: bool = False
+        self,
+        decision: FileDecision,
+        problem: str,
+        mark: int | None = None,
+        *,
+        single: bool = False,
+        always: bool = False,
     ) -> bool:
-        """Report a conflict, unless one side is preferred; return whether the index's decision counts."""
+        """Report a conflict, unless one side is preferred; return whether the index's decision counts.
+
+        Parameters
+        ----------
+        decision : FileDecision
+        problem : str
+        mark : int, optional
+            A face that it is about.
+        single : bool
+            Only this face conflicts, not the whole action.
+        always : bool
+            No preference settles it.
+        """
+        if self._prefer is None and not always:
+            self._skipped = True
+            if single and mark is not None:
+                self._refused.add(mark)
         if self._prefer is None or always:
             self.result.conflicts.append(FileConflict(decision.command, decision.at, problem + ".", mark))
         return self._prefer != "file"

@@ -84,7 +84,8 @@ class Decision:
     command : str
         The command, or the call, that made it.
     actions : list
-        What it says. Faces are ids of marks.
+        What it says. Faces are ids of marks. An action ``left_out`` has what conflicted of it, when it was
+        applied from a file.
     undone_by : int or None
         Number of the decision that undid it.
     """
@@ -191,6 +192,16 @@ class DecisionTables(MarkTables):
     def set_undone(self, number: int, by: int | None) -> None:
         """Store by which decision another one was undone."""
         self._catalog.execute("UPDATE decisions SET undone_by = ? WHERE id = ?", (by, number))
+
+    def left_out(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what was left out of decisions of files because it conflicted, by their uids."""
+        decisions = self._decisions('WHERE undone_by IS NULL AND actions LIKE \'%"do":"left_out"%\'', ())
+        return {
+            decision.uid: action["actions"]
+            for decision in decisions
+            for action in decision.actions
+            if action.get("do") == "left_out"
+        }
 
     def newest(self) -> int:
         """Return the number of the newest decision; 0 if there is none."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -358,3 +358,40 @@ def test_applying_needs_no_clusters(make_machine: Callable[..., Machine], tmp_pa
         assert anna.faces == one.people.get("Anna").faces
         index.cluster()
         assert len(index.people.get("Anna").clusters) == 1
+
+
+@pytest.mark.parametrize("prefer", ["file", "index"])
+def test_a_conflict_can_be_settled_after_it_was_shown(
+    machines: tuple[Machine, Machine], prefer: Literal["file", "index"]
+) -> None:
+    """What conflicted is reported each time, and one side can be preferred later."""
+    one, other = machines
+    for name, face in (("Anna", 20), ("Ben", 21)):
+        one.people.name(name, faces=[face])
+    other.people.apply(one.export())
+    one.people.name("Anna", faces=[1, 2])
+    other.people.name("Ben", faces=[1])
+    journal = one.export()
+    shown = other.people.apply(journal)
+    assert len(shown.conflicts) == 1
+    assert other.people.apply(journal).conflicts == shown.conflicts
+    assert not other.people.apply(journal, prefer=prefer).conflicts
+    assert other.person_of(1) == ("Anna" if prefer == "file" else "Ben")
+    assert other.person_of(2) == "Anna"
+    if prefer == "file":
+        assert other.people.apply(journal).decisions == 0
+    assert "left_out" not in other.export().read_text()
+    assert not one.people.apply(other.journal).conflicts or prefer == "index"
+
+
+def test_people_of_one_name_can_be_joined_after_the_conflict_was_shown(
+    machines: tuple[Machine, Machine],
+) -> None:
+    one, other = machines
+    other.people.name("Anna", faces=[4])
+    one.people.name_many(faces={1: "Anna", 8: "Ben"})
+    journal = one.export()
+    assert len(other.people.apply(journal).conflicts) == 1
+    assert (other.person_of(1), other.person_of(8)) == (None, "Ben")
+    assert not other.people.apply(journal, same_names=True).conflicts
+    assert (other.person_of(1), other.person_of(4)) == ("Anna", "Anna")
