@@ -311,8 +311,12 @@ class PeopleMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._clustered and len(self._model.names) > 1)
     @rule(data=st.data())
     def merge(self, data: st.DataObject) -> None:
-        into, other = data.draw(
-            st.lists(st.sampled_from(sorted(self._model.names)), min_size=2, max_size=2, unique=True)
+        by_name = {name: uid for uid, name in self._model.names.items()}  # uids are random
+        into, other = (
+            by_name[name]
+            for name in data.draw(
+                st.lists(st.sampled_from(sorted(by_name)), min_size=2, max_size=2, unique=True)
+            )
         )
         names = self._model.names
         self._decide(
