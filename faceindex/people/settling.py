@@ -87,7 +87,9 @@ def settle(
 def _with_linked_faces(
     tables: DecisionTables, faces: set[int], clusters: set[int]
 ) -> list[tuple[int, int, int]]:
-    """Return faces and the members of clusters, and all that links lead to from these, with their clusters.
+    """Return faces, the members of clusters, and all that is linked to these as the same person.
+
+    Faces that are different from these need no change: no face comes into a cluster that is not among these.
 
     Returns
     -------
@@ -100,8 +102,9 @@ def _with_linked_faces(
         members = faces.union(face for face, _, _ in rows)
         new = sorted(members - seen) if tables.has_links else []
         seen = members
-        linked = tables.links(sorted({*tables.marks_of_faces(new).values()}))
-        ends = tables.faces_of_marks(sorted({mark for pair in linked for mark in pair})).values()
+        links = tables.links(sorted({*tables.marks_of_faces(new).values()}))
+        linked = {mark for pair, (same, _) in links.items() if same for mark in pair}
+        ends = tables.faces_of_marks(sorted(linked)).values()
         others = {face for found in ends for face in found} - members
         if not others:
             known = {face for face, _, _ in rows}
