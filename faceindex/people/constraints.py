@@ -92,25 +92,35 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
 
 
 def _linked_faces(tables: DecisionTables, faces: list[int]) -> list[int]:
-    """Return the other faces that links lead to from some faces. They lead no further than to a label.
+    """Return the other faces that matter for some faces because of links.
+
+    These are the faces that are the same person as one of them, those that are different from these, and
+    those that are the same person as the latter. Links lead no further than to a label.
 
     Parameters
     ----------
     tables : DecisionTables
     faces : list of int
     """
-    found = set(tables.marks_of_faces(faces).values())
-    ends, new = set[int](), set(found)
-    free = _without_person(tables, found)
+    own = set(tables.marks_of_faces(faces).values())
+    near, apart = _same_and_different(tables, own)
+    far, _ = _same_and_different(tables, apart)
+    faces_of = tables.faces_of_marks(sorted((near | far) - own)).values()
+    return sorted({face for each in faces_of for face in each} - set(faces))
+
+
+def _same_and_different(tables: DecisionTables, marks: Set[int]) -> tuple[set[int], set[int]]:
+    """Return the marks that are the same person as some marks, and those that are different from these."""
+    same, different = set(marks), set[int]()
+    free = _without_person(tables, same)
     while free:
-        linked = {mark for pair in tables.links(free) for mark in pair}
-        new = linked - found
-        found |= new
-        ends |= new
+        new = set[int]()
+        for pair, (is_same, _) in tables.links(free).items():
+            (new if is_same else different).update(pair)
+        new -= same
+        same |= new
         free = _without_person(tables, new)
-    own = set(faces)
-    faces_of = tables.faces_of_marks(sorted(ends)).values()
-    return sorted({face for each in faces_of for face in each} - own)
+    return same, different - same
 
 
 def _without_person(tables: DecisionTables, marks: Set[int]) -> list[int]:
