@@ -116,12 +116,20 @@ class MarkTables:
             return marks
         from faceindex.store.faces import stored_boxes
 
-        pictures = set()
-        for picture, box in stored_boxes(self._catalog, without):
-            self.insert_mark(picture, box)
-            pictures.add(picture)
-        self.match(pictures)
-        marks = self.marks_of_faces(faces)
+        # Photo by photo: a mark of one is that of the copies of its picture, too, wherever their boxes are a
+        # little different. Photos of different pictures go together.
+        photo_of = self._photos_of_faces(without)
+        left = dict(zip(without, stored_boxes(self._catalog, without), strict=True))
+        while left:
+            first: dict[bytes, int] = {}
+            for face, (picture, _) in left.items():
+                first.setdefault(picture, photo_of[face])
+            chosen = [face for face, (picture, _) in left.items() if photo_of[face] == first[picture]]
+            for face in chosen:
+                self.insert_mark(*left[face])
+            self.match(first)
+            marks = self.marks_of_faces(faces)
+            left = {face: place for face, place in left.items() if face not in marks and face not in chosen}
         if lost := sorted({*faces} - marks.keys()):  # of two faces in one place
             for face, (picture, box) in zip(lost, stored_boxes(self._catalog, lost), strict=True):
                 mark = self.insert_mark(picture, box)
@@ -130,6 +138,15 @@ class MarkTables:
                 )
                 marks[face] = mark
         return marks
+
+    def _photos_of_faces(self, faces: Sequence[int]) -> dict[int, int]:
+        return {
+            int(face): int(photo)
+            for chunk in chunks(list(faces))
+            for face, photo in self._catalog.query(
+                f"SELECT id, image_id FROM faces WHERE id IN ({placeholders(chunk)})", chunk
+            )
+        }
 
     def rows_of_faces(self, faces: Sequence[int]) -> list[tuple[int, int]]:
         """Return (face, vector row) of some faces; unknown ones are ignored."""

@@ -234,3 +234,22 @@ def test_a_decision_follows_the_face_when_the_orientation_is_edited(
         )
         people = [face.person for face in index.faces(photo="photos/a.jpg")]
         assert people == ["Anna", *[None] * (len(people) - 1)]
+
+
+def test_copies_of_a_picture_share_their_marks(tmp_path: Path, fake_models: ModuleType) -> None:
+    """Also if several versions of a detector drew their boxes, and both are named at once."""
+    make_index(tmp_path / "index", 8)
+    with FaceIndex.open(tmp_path / "index", write=True) as index:
+        index._store.commit(
+            [make_photo(1, f"copies/{i}.jpg", 2, version) for i, version in enumerate((0, 1, 5))]
+        )
+        index.cluster()
+        copies = [face for face in index if Path(face.path).name == "2.jpg" or "copies" in face.path]
+        index.people.name("Anna", faces=[face.face for face in copies])
+        marks = index._store.decisions.marks_of_faces([face.face for face in copies])
+        assert len(set(marks.values())) == len(copies) // 4
+        index.people.name("Ben", faces=[copies[0].face])
+        named = {face.face: face.person for face in index}
+        same_place = [face for face, mark in marks.items() if mark == marks[copies[0].face]]
+        assert len(same_place) == 4
+        assert {named[face] for face in same_place} == {"Ben"}

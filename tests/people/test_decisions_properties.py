@@ -324,6 +324,29 @@ class PeopleMachine(RuleBasedStateMachine):
             lambda model: model.merge(into, other),
         )
 
+    @precondition(lambda self: self._clustered and self._paths)
+    @rule(data=st.data())
+    def split(self, data: st.DataObject) -> None:
+        """Split off what resembles one face, from its person or from its cluster without a name."""
+        (seed, *_), _ = self._some_faces(data)
+        found = next(face for face in self._index if face.face == seed)
+        what = found.cluster if found.person is None else found.person
+        if what is None:
+            return
+        try:
+            split = self._index.people.propose_split(what, [seed])
+        except UsageError:
+            return  # there is nothing to divide
+        keys = self._keys()
+        part = [keys[face] for face in split.part]
+
+        def change(model: Model) -> None:
+            for uid, name in model.names.items():
+                if name == found.person:
+                    model.reject(uid, part)
+
+        self._decide(lambda: self._index.people.split(split), change)
+
     @precondition(lambda self: self._undo)
     @rule(data=st.data())
     def undo(self, data: st.DataObject) -> None:
