@@ -299,11 +299,17 @@ class Editor:
         self.actions.append({"do": "different", "faces": [list(one), list(other)]})
 
     def unlink(self, one: Sequence[int], other: Sequence[int]) -> None:
-        """Forget that faces of one group and of another one are the same person."""
-        sides = set(one), set(other)
-        for pair, (same, _) in self.tables.links(one).items():
-            if same and any(a in sides[0] and b in sides[1] for a, b in (pair, pair[::-1])):
-                self._change_link(pair, None)
+        """Forget that faces of two groups are the same person; `different` should follow."""
+        inside, outside = set(one), set(other)
+        dropped: tuple[set[int], set[int]] = set(), set()
+        for (a, b), (same, _) in self.tables.links(one).items():
+            for x, y in ((a, b), (b, a)):
+                if same and x in inside and y in outside:
+                    self._change_link((a, b), None)
+                    dropped[0].add(x)
+                    dropped[1].add(y)
+        if dropped[0]:
+            self.actions.append({"do": "unlink", "faces": [sorted(marks) for marks in dropped]})
 
     def _labelled(self, marks: Sequence[int]) -> set[int]:
         states = self.tables.labels(marks).values()

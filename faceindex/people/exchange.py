@@ -307,5 +307,6 @@ _ACTIONS = {
     "nobody": fields(do=text, **{"as": _nobody_label}, faces=_FACES),
     "same": fields(do=text, faces=_FACES),
     "different": fields(do=text, faces=_groups),
+    "unlink": fields(do=text, faces=_groups),
     "undo": fields(do=text, decision=_uid),
 }

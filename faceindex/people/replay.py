@@ -169,7 +169,7 @@ class _Replayer:
         faces = action.get("faces")
         if faces is None:
             return action
-        if action["do"] == "different":
+        if action["do"] in ("different", "unlink"):
             return {**action, "faces": [self._marks(group) for group in faces]}
         marks = self._marks(faces)
         return {**action, "faces": [mark for mark in marks if not self._refused or mark in self._refused]}
@@ -317,6 +317,10 @@ class _Replayer:
             editor.different(one, other)
         except UsageError as error:
             self._conflict(decision, error.problem.rstrip("."), one[0], always=True)
+
+    def _unlink(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
+        one, other = (self._marks(group) for group in action["faces"])
+        editor.unlink(one, other)
 
     def _undo(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
         undone = self._tables.decision_with_uid(action["decision"])
