@@ -1,8 +1,8 @@
 """Boxes on the stored picture and on the upright photo.
 
-The EXIF orientation, 1 to 8, tells how a stored picture is turned and mirrored to be upright (Exif 2.32,
-tag 0x0112). Decisions of the user are kept on the stored picture, in fractions of its sides: they hold when
-a program only changes the orientation.
+The EXIF orientation, 1 to 8, is the turn and the mirroring that make a stored picture upright (Exif 2.32, tag
+0x0112). Decisions of the user are kept on the stored picture, in fractions of its sides: they hold when a
+program only changes the orientation.
 """
 
 from __future__ import annotations

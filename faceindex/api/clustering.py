@@ -18,7 +18,7 @@ from faceindex.clustering.incremental import cluster_faces, update_similarities
 from faceindex.documents import Json
 from faceindex.errors import ModelError, UsageError
 from faceindex.models import Calibration, EmbedderSpec
-from faceindex.people.constraints import all_constraints, decided_since, people_by_links
+from faceindex.people.constraints import constraints_since, people_by_links
 from faceindex.store import Assignments, Clustering, Store
 from faceindex.store.transfer import NewClusters
 from faceindex.types import F32, I64
@@ -169,11 +169,8 @@ def said_by_user(store: Store, faces: Assignments, previous: Clustering | None) 
     """Return what the user said about faces, and about which since the previous clustering."""
     tables = store.decisions
     known = -1 if previous is None else previous.params.get("last_decision", -1)
-    return {
-        "constraints": all_constraints(tables, faces),
-        "decided": decided_since(tables, faces, known if isinstance(known, int) else -1),
-        "last_decision": tables.newest() or -1,
-    }
+    constraints, decided = constraints_since(tables, faces, known if isinstance(known, int) else -1)
+    return {"constraints": constraints, "decided": decided, "last_decision": tables.newest() or -1}
 
 
 def _first_calibration(reader: Reader) -> list[Json] | None:

@@ -26,6 +26,7 @@ from faceindex.people.settling import number_new_clusters
 
 if TYPE_CHECKING:
     from faceindex.api.reader import Reader
+    from faceindex.clustering.constraints import Constraints
     from faceindex.store import Assignments, Clustering, PreviousClustering, Store
     from faceindex.types import I64
 
@@ -55,12 +56,13 @@ def restore_previous(reader: Reader, *, dry_run: bool) -> ClusterResult:
     with store.snapshot():
         now, previous = reader.clustering(), _previous(store)
         faces = store.assignments()
-        labels = _enforced(store, faces, previous.labels(faces))
+        constraints = all_constraints(store.decisions, faces)
+        labels = _enforced(store, faces, previous.labels(faces), constraints)
         if dry_run:
             made = previous.clustering.created
             changes = changes_between(reader, faces, faces.cluster, labels, before=now, after=made)
     if not dry_run:
-        _save(store, faces, labels, previous)
+        _save(store, faces, labels, previous, people_by_links(labels, constraints))
     is_kept = labels == faces.cluster
     return ClusterResult(
         algorithm=previous.clustering.algorithm,
@@ -77,16 +79,17 @@ def restore_previous(reader: Reader, *, dry_run: bool) -> ClusterResult:
     )
 
 
-def _enforced(store: Store, faces: Assignments, labels: I64) -> I64:
+def _enforced(store: Store, faces: Assignments, labels: I64, constraints: Constraints) -> I64:
     """Return earlier clusters, changed where they contradict a decision of the user."""
-    constraints = all_constraints(store.decisions, faces)
     if constraints.is_empty:
         return labels
     enforced = enforce(labels, store.vectors(faces.row), constraints)
     return number_new_clusters(enforced, labels, store.decisions.next_cluster_id())[0]
 
 
-def _save(store: Store, faces: Assignments, labels: I64, previous: PreviousClustering) -> None:
+def _save(
+    store: Store, faces: Assignments, labels: I64, previous: PreviousClustering, linked: dict[int, int]
+) -> None:
     """Store the labels of the previous clustering.
 
     Similarities are not kept: the vectors may be those of another embedder since. They are computed for the
@@ -103,7 +106,7 @@ def _save(store: Store, faces: Assignments, labels: I64, previous: PreviousClust
         similarities,
         changed=changed,
         restored=made.created,
-        linked=people_by_links(labels, all_constraints(store.decisions, faces)),
+        linked=linked,
     )
 
 

@@ -101,7 +101,7 @@ class IndexPeople:
 
     def count_decisions(self) -> int:
         """Count the decisions in the journal."""
-        return len(self._store.decisions.uids()) if self._store.decisions.exist else 0
+        return self._store.decisions.count()
 
     def log(self, limit: int | None = None) -> Sequence[JournalEntry]:
         """Return the decisions, newest first; at most `limit`, or all."""

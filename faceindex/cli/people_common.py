@@ -56,7 +56,14 @@ DecisionDryRunFlag: TypeAlias = Annotated[
 
 
 def print_decided(
-    out: Output, verb: str, decided: Decided, sentence: str, *, dry_run: bool, **fields: Json
+    out: Output,
+    verb: str,
+    decided: Decided,
+    sentence: str,
+    *,
+    dry_run: bool,
+    unchanged: str = "Nothing changes: you have said so already.",
+    **fields: Json,
 ) -> None:
     """Print what a decision changed: one sentence, or a document.
 
@@ -68,6 +75,8 @@ def print_decided(
     decided : Decided
     sentence : str
     dry_run : bool
+    unchanged : str
+        The sentence for a terminal if the decision says nothing new.
     fields : JSON values
         Further fields of the document.
     """
@@ -86,8 +95,7 @@ def print_decided(
         )
         return
     if decided.number is None and not dry_run:
-        known = "nothing changes" in sentence.lower()
-        out.paragraph(sentence if known else "Nothing changes: you have said so already.")
+        out.paragraph(unchanged)
         return
     out.paragraph(f"Dry run, nothing is stored. {sentence}" if dry_run else sentence)
     if not dry_run:

@@ -52,4 +52,4 @@ def confirm(
             if not decided.faces:
                 what = "nothing changes; the faces are confirmed already."
             text = f"{' and '.join(decided.people)}: {what}"
-            print_decided(out, "confirm", decided, text, dry_run=dry_run)
+            print_decided(out, "confirm", decided, text, dry_run=dry_run, unchanged=text)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from faceindex.cli.errors import session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import DecisionDryRunFlag, PersonArgument, moved_text, print_decided
+from faceindex.cli.render import Output
 from faceindex.people.dates import clean_date
+
+if TYPE_CHECKING:
+    from faceindex.api.people_results import Decided
 
 __all__ = ["born", "died"]
 
@@ -39,10 +44,7 @@ def born(
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index, write=True) as found:
-            decided = found.people.born(person, None if date == "-" else date, dry_run=dry_run)
-            what = "no date of birth." if date == "-" else f"born {clean_date(date)}{moved_text(decided)}"
-            text = f"{decided.people[0]}: {what}"
-            print_decided(out, "born", decided, text, dry_run=dry_run)
+            _set(out, "born", "birth", found.people.born, person, date, dry_run)
 
 
 def died(
@@ -63,7 +65,12 @@ def died(
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index, write=True) as found:
-            decided = found.people.died(person, None if date == "-" else date, dry_run=dry_run)
-            what = "no date of death." if date == "-" else f"died {clean_date(date)}{moved_text(decided)}"
-            text = f"{decided.people[0]}: {what}"
-            print_decided(out, "died", decided, text, dry_run=dry_run)
+            _set(out, "died", "death", found.people.died, person, date, dry_run)
+
+
+def _set(
+    out: Output, verb: str, noun: str, decide: Callable[..., Decided], person: str, date: str, dry_run: bool
+) -> None:
+    decided = decide(person, None if date == "-" else date, dry_run=dry_run)
+    what = f"no date of {noun}." if date == "-" else f"{verb} {clean_date(date)}{moved_text(decided)}"
+    print_decided(out, verb, decided, f"{decided.people[0]}: {what}", dry_run=dry_run)

@@ -35,4 +35,4 @@ def ignore(
             text = f"{what}{moved_text(decided)}"
             if not decided.faces:
                 text = "Nothing changes: the faces are ignored already."
-            print_decided(out, "ignore", decided, text, dry_run=dry_run)
+            print_decided(out, "ignore", decided, text, dry_run=dry_run, unchanged=text)

@@ -91,7 +91,8 @@ def name(
         with FaceIndex.open(index, write=True) as found:
             chosen = found.people.select(references)
             decided = found.people.name(title, clusters=chosen.clusters, faces=chosen.faces, dry_run=dry_run)
-            print_decided(out, "name", decided, _sentence(decided, chosen), dry_run=dry_run)
+            text = _sentence(decided, chosen)
+            print_decided(out, "name", decided, text, dry_run=dry_run, unchanged=text)
 
 
 def _checked(words: list[str]) -> tuple[list[str], str]:

@@ -36,4 +36,4 @@ def not_a_face(
             text = f"{count(decided.faces, 'box is not a face', 'boxes are no faces')}{moved_text(decided)}"
             if not decided.faces:
                 text = "Nothing changes: you have said so already."
-            print_decided(out, "not-a-face", decided, text, dry_run=dry_run)
+            print_decided(out, "not-a-face", decided, text, dry_run=dry_run, unchanged=text)

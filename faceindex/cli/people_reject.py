@@ -59,4 +59,4 @@ def reject(
             if not decided.faces:
                 what = "nothing changes; the faces are rejected already."
             text = f"{who}{what}"
-            print_decided(out, "reject", decided, text, dry_run=dry_run)
+            print_decided(out, "reject", decided, text, dry_run=dry_run, unchanged=text)

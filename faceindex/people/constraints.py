@@ -13,8 +13,6 @@ from faceindex.people.roster import Roster
 from faceindex.store.decisions import Label
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from faceindex.store import Assignments
     from faceindex.store.decisions import DecisionTables
     from faceindex.types import F64, I64
@@ -24,7 +22,7 @@ __all__ = [
     "births_of",
     "capture_times",
     "constraints_of_faces",
-    "decided_since",
+    "constraints_since",
     "people_by_links",
     "roots_of",
 ]
@@ -39,11 +37,32 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
     table : Assignments
         n faces.
     """
+    return constraints_since(tables, table, 0)[0]
+
+
+def constraints_since(tables: DecisionTables, table: Assignments, number: int) -> tuple[Constraints, I64]:
+    """Return the constraints on all faces of an index, and the faces about which something new was said.
+
+    Parameters
+    ----------
+    tables : DecisionTables
+    table : Assignments
+        n faces.
+    number : int
+        Of a decision.
+
+    Returns
+    -------
+    constraints : Constraints
+    decided : (m,) int64
+        Positions of the faces about which later decisions say something.
+    """
     if not tables.newest():
-        return Constraints.empty(len(table))
+        return Constraints.empty(len(table)), np.empty(0, np.int64)
     roster = Roster.of(tables.people())
     births = births_of(roster)
-    marked = _in_table(tables, table)
+    marked = tables.marked_faces()
+    marked = marked[np.isin(marked["face"], table.face)]  # while an index moves to other models, some are not
     at = np.searchsorted(table.face, marked["face"])
     person = np.full(len(table), -1, np.int64)
     nobody = np.zeros(len(table), bool)
@@ -62,7 +81,7 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
         link, one = _faces_of(chosen[:, 0], marks, places)
         again, other = _faces_of(chosen[link, 1], marks, places)
         pairs.append(np.stack([one[again], other], axis=1))
-    return Constraints(
+    constraints = Constraints(
         person=person,
         nobody=nobody,
         rejected=rejected,
@@ -71,6 +90,9 @@ def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
         taken=capture_times(tables, table) if births else np.full(len(table), np.nan),
         born=births,
     )
+    late = np.concatenate([rejections[rejections[:, 2] > number, 0], links[links[:, 3] > number, :2].ravel()])
+    decided = (marked["written"] > number) | np.isin(marked["mark"], late)
+    return constraints, at[decided]
 
 
 def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int]) -> Constraints:
@@ -173,23 +195,6 @@ def _constraints_among(tables: DecisionTables, roster: Roster, faces: list[int])
         taken=taken,
         born=births,
     )
-
-
-def decided_since(tables: DecisionTables, table: Assignments, number: int) -> I64:
-    """Return the positions of the faces about which later decisions than `number` say something."""
-    marked = _in_table(tables, table)
-    rejections, links = tables.all_rejections(), tables.all_links()
-    late = np.concatenate([rejections[rejections[:, 2] > number, 0], links[links[:, 3] > number, :2].ravel()])
-    decided = (marked["written"] > number) | np.isin(marked["mark"], late)
-    positions: I64 = np.searchsorted(table.face, marked["face"][decided]).astype(np.int64)
-    return positions
-
-
-def _in_table(tables: DecisionTables, table: Assignments) -> NDArray[np.void]:
-    """Return the marked faces that are in a table; while an index moves to other models, some are not."""
-    marked = tables.marked_faces()
-    found: NDArray[np.void] = marked[np.isin(marked["face"], table.face)]
-    return found
 
 
 def _faces_of(wanted: I64, marks: I64, places: I64) -> tuple[I64, I64]:

@@ -44,7 +44,7 @@ class Meant:
         return bool(self.people or self.clusters or self.anybody or self.unnamed)
 
     def includes(self, cluster: int | None, person: int | None) -> bool:
-        """Return whether a face that shows a person (None for none) and is in a cluster is meant."""
+        """Return whether a term stands for the faces of a cluster that show a person; None for no person."""
         if self.anybody or person in self.people or cluster in self.clusters:
             return True
         return self.unnamed and person is None

@@ -209,6 +209,10 @@ class DecisionTables(MarkTables):
             return 0
         return int(self._catalog.query("SELECT coalesce(max(id), 0) FROM decisions")[0][0])
 
+    def count(self) -> int:
+        """Count the decisions."""
+        return int(self._catalog.query("SELECT count(*) FROM decisions")[0][0]) if self.exist else 0
+
     def uids(self) -> dict[str, int]:
         """Return the numbers of all decisions by their uids."""
         return {str(uid): int(id) for id, uid in self._catalog.query("SELECT id, uid FROM decisions")}

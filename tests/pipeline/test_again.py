@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -24,18 +24,6 @@ ACTS = (
     *("nothing", "nothing", "nothing", "new", "touch", "change", "delete", "rename", "junk", "lie"),
     *("hidden", "nomedia", "broken", "link", "folderlink", "unplug"),
 )
-
-
-@pytest.fixture
-def index(tmp_path: Path, fake_models: ModuleType) -> Iterator[FaceIndex]:
-    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
-        yield index
-
-
-@pytest.fixture
-def album(tmp_path: Path, fake_models: ModuleType) -> Path:
-    album: Path = fake_models.make_album(tmp_path / "album", people=3, photos=4)
-    return album
 
 
 @pytest.fixture

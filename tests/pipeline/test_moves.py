@@ -6,7 +6,6 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -21,18 +20,6 @@ from faceindex.store import PhotoRecord, Store
 
 TAKEN = "2019:08:07 06:05:04"
 SECONDS = 1565157904
-
-
-@pytest.fixture
-def index(tmp_path: Path, fake_models: ModuleType) -> Iterator[FaceIndex]:
-    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
-        yield index
-
-
-@pytest.fixture
-def album(tmp_path: Path, fake_models: ModuleType) -> Path:
-    album: Path = fake_models.make_album(tmp_path / "album", people=3, photos=4)
-    return album
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
@@ -18,18 +17,6 @@ from faceindex.pipeline.plan import Plan, make_plan
 from faceindex.store import Store
 
 needs_links = pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
-
-
-@pytest.fixture
-def index(tmp_path: Path, fake_models: ModuleType) -> Iterator[FaceIndex]:
-    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
-        yield index
-
-
-@pytest.fixture
-def album(tmp_path: Path, fake_models: ModuleType) -> Path:
-    album: Path = fake_models.make_album(tmp_path / "album", people=3, photos=4)
-    return album
 
 
 def plan(index: FaceIndex | None, *paths: Path, prune: bool = False) -> Plan:

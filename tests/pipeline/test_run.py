@@ -6,7 +6,6 @@ import importlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,18 +20,6 @@ from faceindex.pipeline import Committed, Event, PhotoFailed, Planned, Warned, b
 Opened = list[str]
 
 walk_module = importlib.import_module("faceindex.images.walk")  # `images.walk` is the function
-
-
-@pytest.fixture
-def index(tmp_path: Path, fake_models: ModuleType) -> Iterator[FaceIndex]:
-    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
-        yield index
-
-
-@pytest.fixture
-def album(tmp_path: Path, fake_models: ModuleType) -> Path:
-    album: Path = fake_models.make_album(tmp_path / "album", people=3, photos=4)
-    return album
 
 
 @pytest.fixture
