@@ -35,7 +35,14 @@ from faceindex.store.checked_json import (
 )
 from faceindex.store.directory import VECTORS, is_vectors_name
 from faceindex.store.records import HnswParams, Pins
-from faceindex.store.sqlite import connect, connect_for_reading, corrupt, translated_errors
+from faceindex.store.sqlite import (
+    chunks,
+    connect,
+    connect_for_reading,
+    corrupt,
+    placeholders,
+    translated_errors,
+)
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
@@ -191,6 +198,21 @@ class Catalog:
         """Run a query and return all rows."""
         with translated_errors(self.path):
             return self._db.execute(statement, parameters).fetchall()
+
+    def query_in(self, statement: str, values: Iterable[object]) -> list[Any]:
+        """Run a query about any number of values, in steps, and return the rows of all steps.
+
+        Parameters
+        ----------
+        statement : str
+            With ``IN ({})`` for the values.
+        values : iterable
+        """
+        return [
+            row
+            for chunk in chunks(list(values))
+            for row in self.query(statement.format(placeholders(chunk)), chunk)
+        ]
 
     # Values ------------------------------------------------------------------------------------
 

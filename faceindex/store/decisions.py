@@ -304,10 +304,8 @@ class DecisionTables(MarkTables):
         """Return the cluster of each face that is in one."""
         return {
             int(face): int(cluster)
-            for chunk in chunks(list(faces))
-            for face, cluster in self._catalog.query(
-                f"SELECT face_id, cluster_id FROM assignments WHERE face_id IN ({placeholders(chunk)})",
-                chunk,
+            for face, cluster in self._catalog.query_in(
+                "SELECT face_id, cluster_id FROM assignments WHERE face_id IN ({})", faces
             )
         }
 
@@ -315,11 +313,10 @@ class DecisionTables(MarkTables):
         """Return (face, vector row, cluster) of the faces in some clusters, by cluster and face."""
         return [
             (int(face), int(row), int(cluster))
-            for chunk in chunks(list(clusters))
-            for face, row, cluster in self._catalog.query(
+            for face, row, cluster in self._catalog.query_in(
                 "SELECT f.id, f.vector_row, a.cluster_id FROM assignments a JOIN faces f ON f.id = a.face_id"
-                f" WHERE a.cluster_id IN ({placeholders(chunk)}) ORDER BY a.cluster_id, f.id",
-                chunk,
+                " WHERE a.cluster_id IN ({}) ORDER BY a.cluster_id, f.id",
+                clusters,
             )
         ]
 
@@ -335,9 +332,8 @@ class DecisionTables(MarkTables):
         """Return the clusters whose label is one of some people."""
         return [
             int(cluster)
-            for chunk in chunks(list(people))
-            for (cluster,) in self._catalog.query(
-                f"SELECT id FROM clusters WHERE person_id IN ({placeholders(chunk)}) ORDER BY id", chunk
+            for (cluster,) in self._catalog.query_in(
+                "SELECT id FROM clusters WHERE person_id IN ({}) ORDER BY id", people
             )
         ]
 

@@ -74,9 +74,8 @@ class MarkTables:
             return {}
         return {
             int(face): int(mark)
-            for chunk in chunks(list(faces))
-            for face, mark in self._catalog.query(
-                f"SELECT face_id, mark_id FROM marked_faces WHERE face_id IN ({placeholders(chunk)})", chunk
+            for face, mark in self._catalog.query_in(
+                "SELECT face_id, mark_id FROM marked_faces WHERE face_id IN ({})", faces
             )
         }
 
@@ -142,9 +141,8 @@ class MarkTables:
     def _photos_of_faces(self, faces: Sequence[int]) -> dict[int, int]:
         return {
             int(face): int(photo)
-            for chunk in chunks(list(faces))
-            for face, photo in self._catalog.query(
-                f"SELECT id, image_id FROM faces WHERE id IN ({placeholders(chunk)})", chunk
+            for face, photo in self._catalog.query_in(
+                "SELECT id, image_id FROM faces WHERE id IN ({})", faces
             )
         }
 
@@ -152,9 +150,8 @@ class MarkTables:
         """Return (face, vector row) of some faces; unknown ones are ignored."""
         return [
             (int(face), int(row))
-            for chunk in chunks(list(faces))
-            for face, row in self._catalog.query(
-                f"SELECT id, vector_row FROM faces WHERE id IN ({placeholders(chunk)})", chunk
+            for face, row in self._catalog.query_in(
+                "SELECT id, vector_row FROM faces WHERE id IN ({})", faces
             )
         ]
 
@@ -162,11 +159,10 @@ class MarkTables:
         """Return the capture time of each face whose photo has one."""
         return {
             int(face): int(taken)
-            for chunk in chunks(list(faces))
-            for face, taken in self._catalog.query(
+            for face, taken in self._catalog.query_in(
                 "SELECT f.id, i.taken FROM faces f JOIN images i ON i.id = f.image_id"
-                f" WHERE i.taken IS NOT NULL AND f.id IN ({placeholders(chunk)})",
-                chunk,
+                " WHERE i.taken IS NOT NULL AND f.id IN ({})",
+                faces,
             )
         }
 
@@ -186,11 +182,9 @@ class MarkTables:
         """Return the path inside its root of one photo for each picture that the index has."""
         return {
             picture: os.fsdecode(path)
-            for chunk in chunks(sorted({*pictures}))
-            for picture, path in self._catalog.query(
-                f"SELECT picture, min(relpath) FROM images WHERE picture IN ({placeholders(chunk)})"
-                " GROUP BY picture",
-                chunk,
+            for picture, path in self._catalog.query_in(
+                "SELECT picture, min(relpath) FROM images WHERE picture IN ({}) GROUP BY picture",
+                sorted({*pictures}),
             )
         }
 
@@ -204,11 +198,10 @@ class MarkTables:
         return sorted(
             {
                 int(photo)
-                for chunk in chunks(list(faces))
-                for (photo,) in self._catalog.query(
+                for (photo,) in self._catalog.query_in(
                     "SELECT DISTINCT i.id FROM faces f JOIN images i ON i.id = f.image_id"
-                    f" WHERE i.picture IS NULL AND f.id IN ({placeholders(chunk)})",
-                    chunk,
+                    " WHERE i.picture IS NULL AND f.id IN ({})",
+                    faces,
                 )
             }
         )
@@ -230,9 +223,8 @@ class MarkTables:
         """Return the picture and the box of each mark."""
         return {
             int(mark): (picture, box)
-            for chunk in chunks(list(marks))
-            for mark, picture, box in self._catalog.query(
-                f"SELECT id, picture, box FROM marks WHERE id IN ({placeholders(chunk)})", chunk
+            for mark, picture, box in self._catalog.query_in(
+                "SELECT id, picture, box FROM marks WHERE id IN ({})", marks
             )
         }
 
@@ -240,9 +232,8 @@ class MarkTables:
         """Return the state of each mark."""
         return {
             int(mark): self._state(label, person, written)
-            for chunk in chunks(list(marks))
-            for mark, label, person, written in self._catalog.query(
-                f"SELECT id, label, person_id, written FROM marks WHERE id IN ({placeholders(chunk)})", chunk
+            for mark, label, person, written in self._catalog.query_in(
+                "SELECT id, label, person_id, written FROM marks WHERE id IN ({})", marks
             )
         }
 
@@ -269,9 +260,8 @@ class MarkTables:
         """Return the marks with a label of one of some people."""
         return [
             int(mark)
-            for chunk in chunks(list(people))
-            for (mark,) in self._catalog.query(
-                f"SELECT id FROM marks WHERE person_id IN ({placeholders(chunk)}) ORDER BY id", chunk
+            for (mark,) in self._catalog.query_in(
+                "SELECT id FROM marks WHERE person_id IN ({}) ORDER BY id", people
             )
         ]
 
@@ -279,9 +269,8 @@ class MarkTables:
         """Return the marks that were rejected from some people."""
         return [
             int(mark)
-            for chunk in chunks(list(people))
-            for (mark,) in self._catalog.query(
-                f"SELECT DISTINCT mark_id FROM rejections WHERE person_id IN ({placeholders(chunk)})", chunk
+            for (mark,) in self._catalog.query_in(
+                "SELECT DISTINCT mark_id FROM rejections WHERE person_id IN ({})", people
             )
         ]
 
@@ -306,11 +295,8 @@ class MarkTables:
         """Return the (mark, person) of the rejections of some marks, with the decisions that wrote them."""
         return {
             (int(mark), int(person)): int(written)
-            for chunk in chunks(list(marks))
-            for mark, person, written in self._catalog.query(
-                "SELECT mark_id, person_id, written FROM rejections"
-                f" WHERE mark_id IN ({placeholders(chunk)})",
-                chunk,
+            for mark, person, written in self._catalog.query_in(
+                "SELECT mark_id, person_id, written FROM rejections WHERE mark_id IN ({})", marks
             )
         }
 
@@ -416,9 +402,8 @@ class MarkTables:
         else:
             marked = [
                 picture
-                for chunk in chunks(sorted({*pictures}))
-                for (picture,) in self._catalog.query(
-                    f"SELECT DISTINCT picture FROM marks WHERE picture IN ({placeholders(chunk)})", chunk
+                for (picture,) in self._catalog.query_in(
+                    "SELECT DISTINCT picture FROM marks WHERE picture IN ({})", sorted({*pictures})
                 )
             ]
         if not marked:
