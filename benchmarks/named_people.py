@@ -29,9 +29,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from common import argument_parser, use_weights_beside, write_result
-from labelled import add_model_arguments, result_name
-from strangers import STRANGERS, Faces, fifths, half, load, plain, share, some
+from common import write_result
+from labelled import result_name
+from strangers import STRANGERS, Faces, fifths, half, load, parse_options, plain, share, some
 
 from faceindex import models
 from faceindex.evidence import FALSE_ALARMS, STRICT_FALSE_ALARMS
@@ -129,12 +129,7 @@ def count(
 
 
 def main() -> None:
-    parser = argument_parser(__doc__, quick="two draws instead of ten", data=True)
-    parser.add_argument("--work", type=Path, help="folder in which to keep the indexes")
-    parser.add_argument("--half", choices=("A", "B"), help="only this half of the people")
-    add_model_arguments(parser)
-    options = parser.parse_args()
-    use_weights_beside(options.data)
+    options = parse_options(__doc__)
     calibration = models.calibration_of(models.get("embedder", options.embedder))
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)

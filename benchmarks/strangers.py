@@ -37,6 +37,7 @@ import csv
 import math
 import tempfile
 import zlib
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -349,13 +350,19 @@ def line(name: str, counted: dict[str, int]) -> str:
     return f"{name:44} {strangers:30} {share(counted['known_right'], counted['known'])}"
 
 
-def main() -> None:
-    parser = argument_parser(__doc__, quick="two draws instead of ten", data=True)
+def parse_options(description: str | None) -> Namespace:
+    """Return the options of the command line, and find the weights."""
+    parser = argument_parser(description, quick="two draws instead of ten", data=True)
     parser.add_argument("--work", type=Path, help="folder in which to keep the indexes")
     parser.add_argument("--half", choices=("A", "B"), help="only this half of the people")
     add_model_arguments(parser)
     options = parser.parse_args()
     use_weights_beside(options.data)
+    return options
+
+
+def main() -> None:
+    options = parse_options(__doc__)
     calibration = models.calibration_of(models.get("embedder", options.embedder))
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)

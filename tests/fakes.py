@@ -162,10 +162,15 @@ def make_photo(path: Path, colour: tuple[int, int, int], *, mark: int = 0) -> Pa
     return path
 
 
+def colour_of(person: int) -> tuple[int, int, int]:
+    """Return the colour of the portraits of a person of `make_album`, counted from 0."""
+    return 64 + 64 * (person % 3), 64 + 64 * (person // 3 % 3), 128
+
+
 def make_album(folder: Path, people: int = 3, photos: int = 4) -> Path:
     """Write a folder of `people` folders with `photos` portraits each."""
     for person in range(people):
-        colour = (64 + 64 * (person % 3), 64 + 64 * (person // 3 % 3), 128)
+        colour = colour_of(person)
         for number in range(photos):
             make_photo(folder / f"person{person}" / f"{number}.png", colour, mark=person * photos + number)
     return folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,24 +17,13 @@ from faceindex.api.reader import Reader
 from faceindex.people.said import said_of_faces
 from faceindex.store import Store
 
-COLOURS = [(64, 64, 128), (128, 64, 128), (192, 64, 128)]  # of the people of the album
-
-
-@pytest.fixture
-def index(tmp_path: Path, fake_models: ModuleType) -> Iterator[FaceIndex]:
-    album = fake_models.make_album(tmp_path / "album", people=3, photos=4)
-    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
-        index.add(album)
-        index.cluster()
-        yield index
-
 
 @pytest.fixture
 def new(tmp_path: Path, fake_models: ModuleType) -> list[Path]:
     """A new photo of each of the three people."""
     return [
-        fake_models.make_photo(tmp_path / "new" / f"{i}.png", colour, mark=700 + i)
-        for i, colour in enumerate(COLOURS)
+        fake_models.make_photo(tmp_path / "new" / f"{i}.png", fake_models.colour_of(i), mark=700 + i)
+        for i in range(3)
     ]
 
 

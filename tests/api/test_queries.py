@@ -22,23 +22,12 @@ from faceindex.errors import BrokenModel, ImageError, Reason, UsageError
 from faceindex.pipeline import Event, Loaded, Loading, batches, load
 from faceindex.store import Store
 
-COLOURS = [(64, 64, 128), (128, 64, 128), (192, 64, 128)]  # of the people of the album
-
-
-@pytest.fixture
-def index(tmp_path: Path, fake_models: ModuleType) -> Iterator[FaceIndex]:
-    album = fake_models.make_album(tmp_path / "album", people=3, photos=4)
-    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
-        index.add(album)
-        index.cluster()
-        yield index
-
 
 @pytest.fixture
 def queries(tmp_path: Path, fake_models: ModuleType) -> list[Path]:
     """Forty photos of the three people in turn."""
     return [
-        fake_models.make_photo(tmp_path / "new" / f"{i:02}.png", COLOURS[i % 3], mark=500 + i)
+        fake_models.make_photo(tmp_path / "new" / f"{i:02}.png", fake_models.colour_of(i % 3), mark=500 + i)
         for i in range(40)
     ]
 
