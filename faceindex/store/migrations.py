@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 __all__ = [
     "MIGRATIONS",
     "OLDEST_READABLE",
+    "WITH_AWAY_PHOTOS",
+    "WITH_COPIES",
     "WITH_DECISIONS",
+    "WITH_DIGESTS",
+    "WITH_FILE_IDS",
     "WITH_PICTURES",
     "WITH_PREVIOUS_CLUSTERING",
+    "WITH_SUSPECTS",
     "format_version",
     "migrate",
 ]
@@ -155,6 +160,26 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "CREATE INDEX clusters_by_person ON clusters (person_id)",
         ),
     ),
+    (
+        "id of the index, digests of the vectors",
+        (),
+    ),
+    (
+        "photos that are away",
+        (),
+    ),
+    (
+        "inodes and status changes of files",
+        (),
+    ),
+    (
+        "photos that may have ended a run",
+        (),
+    ),
+    (
+        "copies outside the index, forgotten faces",
+        (),
+    ),
 )
 
 OLDEST_READABLE = 1
@@ -168,6 +193,21 @@ WITH_PICTURES = 5
 
 WITH_DECISIONS = 6
 """The oldest format that stores decisions of the user."""
+
+WITH_DIGESTS = 7
+"""The oldest format that has an id and digests of the vectors."""
+
+WITH_AWAY_PHOTOS = 8
+"""The oldest format that keeps the faces of photos that are away."""
+
+WITH_FILE_IDS = 9
+"""The oldest format that stores the inode and the time of the last status change of files."""
+
+WITH_SUSPECTS = 10
+"""The oldest format that stores the photos that may have ended a run."""
+
+WITH_COPIES = 11
+"""The oldest format that stores where exports and galleries are."""
 
 
 def format_version() -> int:
