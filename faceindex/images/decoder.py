@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import mmap
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from os import PathLike
 from typing import TypeAlias, TypeVar
@@ -22,6 +23,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.formats import is_truncated, recognise_format
+from faceindex.images.frames import note_on_frames
+from faceindex.images.jpeg_end import ends_in_grey, lacks_rows, rebuild_jpeg
+from faceindex.images.repair import repaired
 from faceindex.images.rgb import to_rgb
 from faceindex.types import Image
 
@@ -89,11 +93,15 @@ class DecodedImage:
         RGB, upright, C-contiguous, writable. The scale may be reduced.
     width, height : int
         Size in pixels of the upright photo at full resolution.
+    note : str or None
+        What is special about the file, although its pixels were decoded: damaged metadata that were left out,
+        or further pages and frames.
     """
 
     image: Image
     width: int
     height: int
+    note: str | None = None
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -112,9 +120,11 @@ def decode(
 ) -> DecodedImage:
     """Decode the bytes of a photo to upright RGB.
 
-    The EXIF orientation is applied. Grey, palette, CMYK, CIELAB and 16-bit or wider images are converted to
+    The EXIF orientation is applied, that of XMP is not. Grey, palette, CMYK, CIELAB and 16-bit or wider images are converted to
     8-bit RGB as `faceindex.images.rgb.to_rgb` describes. Colour profiles are ignored: values are read as
     sRGB, as in the training of the networks. Of several frames or pages, the first is decoded.
+
+    If only metadata of the file are damaged, its pixels are decoded nevertheless, with a note.
 
     Several threads can decode at once; the codecs release the GIL.
 
@@ -141,7 +151,9 @@ def decode(
     UsageError
         If `shrink` has another value.
     """
-    return decode_with(data, path, shrink, max_pixels, _upright)
+    decoded, note = decode_with(data, path, shrink, max_pixels, _upright)
+    notes = [part for part in (note, note_on_frames(data)) if part is not None]
+    return replace(decoded, note=" ".join(notes)) if notes else decoded
 
 
 def decode_with(
@@ -150,7 +162,7 @@ def decode_with(
     shrink: int,
     max_pixels: int,
     use: Callable[[PIL.Image.Image, PIL.Image.Transpose | None, int, int], _Result],
-) -> _Result:
+) -> tuple[_Result, str | None]:
     """Decode a photo without turning it upright, and return what a function computes from it.
 
     Parameters
@@ -161,6 +173,13 @@ def decode_with(
         Called with the RGB image as stored, the transposition that turns it upright (None if it is upright),
         and width and height of the upright photo at full resolution.
 
+    Returns
+    -------
+    result : object
+        What the function returned.
+    note : str or None
+        What was left out, because it was damaged.
+
     Raises
     ------
     ImageError, UsageError
@@ -170,12 +189,15 @@ def decode_with(
         raise UsageError(f"`shrink` is {shrink}.", "Choose 1, 2, 4 or 8.")
     image_format = recognise_format(data, path)
     opener = opener_for(image_format, path)
-    try:
+
+    def decode_bytes(data: bytes) -> _Result:
         opened = opener(io.BytesIO(data))
         width, height = _upright_size(opened, data)
         check_size(width, height, path, max_pixels)
         done = _shrink_in_codec(opened, shrink)
         _load(opened)
+        if image_format == "JPEG" and ends_in_grey(opened):
+            _check_rows(data)
         # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
         transposition = _TRANSPOSE.get(exif_orientation(opened, data))
         image: PIL.Image.Image = opened
@@ -185,10 +207,39 @@ def decode_with(
         if shrink > done:
             image = image.reduce(shrink // done)
         return use(image, transposition, width, height)
+
+    return _despite_damage(decode_bytes, data, image_format, path)
+
+
+def _despite_damage(
+    work: Callable[[bytes], _Result], data: bytes, image_format: str, path: str | PathLike[str]
+) -> tuple[_Result, str | None]:
+    """Work on a file; if this fails, on a copy without metadata, with a note."""
+    try:
+        return work(data), None
     except ImageError:
         raise
     except Exception as error:
-        raise _as_image_error(error, data, image_format, path) from error
+        failure = _as_image_error(error, data, image_format, path)
+        failure.__cause__ = error
+        cause = _text_of(error)
+    if failure.reason is not Reason.TOO_LARGE:
+        for copy in repaired(data, image_format):
+            try:
+                return work(copy), f"Damaged, but its pixels could be read ({cause})."
+            except ImageError:
+                raise
+            except Exception:  # noqa: S112 - the first error describes the file
+                continue
+    raise failure
+
+
+def _check_rows(data: bytes) -> None:
+    """Raise an error if rows of a JPEG are missing: the codec fills them with grey."""
+    stream = rebuild_jpeg(data, keep_exif=False)
+    row = None if stream is None else lacks_rows(stream)
+    if row is not None:
+        raise ValueError(f"truncated: the rows from {row:,} on are missing")
 
 
 def probe(
@@ -219,10 +270,11 @@ def probe(
     """
     image_format = recognise_format(data, path)
     opener = opener_for(image_format, path)
-    try:
-        width, height = _upright_size(opener(io.BytesIO(data)), data)
-    except Exception as error:
-        raise _as_image_error(error, data, image_format, path) from error
+
+    def size_of(data: bytes) -> tuple[int, int]:
+        return _upright_size(opener(io.BytesIO(data)), data)
+
+    (width, height), _ = _despite_damage(size_of, data, image_format, path)
     check_size(width, height, path, max_pixels)
     return width, height, image_format
 
@@ -297,7 +349,12 @@ def exif_orientation(opened: ImageFile, data: bytes) -> int:
 
 
 def read_exif(opened: ImageFile, data: bytes) -> PIL.Image.Exif:
-    """Return the EXIF data of a file without decoding its pixels; damaged data raise any exception."""
+    """Return the EXIF data of a file without decoding its pixels; damaged data raise any exception.
+
+    Pillow takes the orientation of XMP if EXIF has none. Cameras and viewers do not: some editors turn the
+    pixels upright and leave it behind.
+    """
+    hide_xmp(opened)
     if not isinstance(opened, PngImageFile):
         return opened.getexif()
     if "exif" not in opened.info:
@@ -308,13 +365,21 @@ def read_exif(opened: ImageFile, data: bytes) -> PIL.Image.Exif:
     return PIL.Image.Image.getexif(opened)
 
 
+def hide_xmp(opened: PIL.Image.Image) -> None:
+    """Remove XMP data from an image, so that Pillow does not turn it by them."""
+    for key in ("xmp", "XML:com.adobe.xmp"):
+        opened.info.pop(key, None)
+
+
 def _png_exif(data: bytes) -> bytes | None:
     """Return the eXIf chunk of a PNG, which may be before or behind the pixels; None if there is none."""
     position = 8
     while position + 8 <= len(data):
         length = int.from_bytes(data[position : position + 4], "big")
         if data[position + 4 : position + 8] == b"eXIf":
-            return b"Exif\0\0" + data[position + 8 : position + 8 + length]
+            end = position + 8 + length
+            intact = zlib.crc32(data[position + 4 : end]) == int.from_bytes(data[end : end + 4], "big")
+            return b"Exif\0\0" + data[position + 8 : end] if intact else None
         position += length + 12
     return None
 
@@ -384,11 +449,15 @@ def _empty(height: int, width: int) -> Image:
     return np.empty((height, width, 3), np.uint8)
 
 
+def _text_of(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _as_image_error(
     error: Exception, data: bytes, image_format: str, path: str | PathLike[str]
 ) -> ImageError:
     """Convert an exception of a codec."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = _text_of(error)
     if isinstance(error, (PIL.Image.DecompressionBombError, MemoryError)):
         reason = "does not fit into memory" if isinstance(error, MemoryError) else text.rstrip(".")
         return ImageError(
