@@ -134,7 +134,8 @@ class Queries:
             content, picture = images.content_hash(data), images.read_picture(data)
         photo_of = QueryPhoto(found, picture, loaded.decoded.width, loaded.decoded.height)
         (faces,) = self._matcher.match([photo_of], options)
-        return Identification(query.name, faces, *self._indexed_as(content, picture))
+        indexed = self._indexed_as(content, picture)
+        return Identification(query.name, faces, *indexed, note=loaded.decoded.note)
 
     def identify_many(
         self,
@@ -188,7 +189,7 @@ class Queries:
                         yield Identification(name, (), error=result)
                     else:
                         indexed = self._indexed_as(outcome.content_hash, outcome.picture)
-                        yield Identification(name, next(matched), *indexed)
+                        yield Identification(name, next(matched), *indexed, note=outcome.note)
 
     def identify_faces(
         self, photo: str, faces: Faces, options: IdentifyOptions | None = None

@@ -111,13 +111,15 @@ def ends_in_grey(image: PIL.Image.Image) -> bool:
     return _GREY.issuperset(last if isinstance(last, tuple) else (last,))
 
 
-def lacks_rows(stream: bytes) -> int | None:
-    """Return the first row of pixels that is missing; None if at most a part of the last row of blocks is.
+def lacks_rows(stream: bytes, *, but_the_last: bool = False) -> int | None:
+    """Return the first row of pixels that is missing, also if it is missing in part; None if all are there.
 
     Parameters
     ----------
     stream : bytes
         A JPEG without end marker, as of `rebuild_jpeg`.
+    but_the_last : bool
+        Return None if only blocks in the last row of blocks are missing.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def lacks_rows(stream: bytes) -> int | None:
     if not differ.size:
         return None
     row = int(differ[0]) * height // len(first)
-    return row if row < (height - 1) // block * block else None
+    return None if but_the_last and row >= (height - 1) // block * block else row
 
 
 def _decode_small(stream: bytes) -> tuple[U8, int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from faceindex.images.pixel_data import Parts
 
-__all__ = ["find_entries", "tiff_data"]
+__all__ = ["end_of_pixels", "find_entries", "tiff_data"]
 
 # Sizes in bytes of the types of TIFF 6.0, section 2, and of BigTIFF (13 IFD, 16 to 18 with 8 bytes).
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -90,6 +90,19 @@ def find_entries(data: bytes, others: Collection[int]) -> tuple[str, bool, list[
             entry = struct.pack(f"{order}{'HHQ' if big else 'HHI'}", tag, kind, count) + value
             entries.append((tag, entry))
     return order, big, entries
+
+
+def end_of_pixels(data: bytes) -> int:
+    """Return the position behind the last strip or tile of the first page, even if the file is shorter.
+
+    Raises any exception if the directory does not state it.
+    """
+    order = "<" if data.startswith(b"II") else ">"
+    tags = _read_directory(data, order)
+    starts, lengths = (
+        _integers(data, order, tags[tag]) for tag in (_STRIPS if _STRIPS[0] in tags else _TILES)
+    )
+    return max(map(sum, zip(starts, lengths, strict=True)))
 
 
 def _read_directory(data: bytes, order: str) -> dict[int, tuple[int, int, int]]:

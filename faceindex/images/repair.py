@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from faceindex.images.jpeg_end import EOI, lacks_rows, rebuild_jpeg
 from faceindex.images.pixel_data_heif import find_metadata_items
-from faceindex.images.pixel_data_tiff import find_entries
+from faceindex.images.pixel_data_tiff import end_of_pixels, find_entries
 
 __all__ = ["repaired"]
 
@@ -71,7 +71,10 @@ def _png(data: bytes) -> Iterator[bytes]:
         end = position + 12 + length
         if kind == b"IEND":
             break
-        if kind in _PNG_NEEDED or (kind in _PNG_OPTIONAL | {b"eXIf"} and _checksum_holds(view[position:end])):
+        if kind == b"IDAT" and end > len(data):  # its header must not cover what follows in the copy
+            rest = view[position + 8 : position + 8 + length]
+            chunks.append((kind, memoryview(struct.pack(">I4s", len(rest), kind) + bytes(rest) + bytes(4))))
+        elif kind in _PNG_NEEDED or (kind in _PNG_OPTIONAL | {b"eXIf"} and _checksum_holds(view[position:end])):
             chunks.append((kind, view[position:end]))
         position = end
     kinds = {kind for kind, _ in chunks}
@@ -148,6 +151,8 @@ def _gif_blocks(data: bytes, position: int) -> int:
 def _tiff(data: bytes) -> Iterator[bytes]:
     """Append a directory with only the needed tags, and refer to it in the header."""
     order, big, entries = find_entries(data, _TIFF_KEPT)
+    if end_of_pixels(data) > len(data):
+        return  # the directory would be read as pixels
     for kept in (_TIFF_KEPT, frozenset({274}), frozenset[int]()):
         chosen = [entry for tag, entry in entries if tag in kept or tag not in _TIFF_KEPT]
         start = len(data) + len(data) % 2

@@ -380,7 +380,7 @@ def applied(data: bytes) -> int:
     """The orientation that `decode` applies, from the transposition."""
     if sniff(data) == "TIFF":  # Pillow turns these itself
         return decoder.exif_orientation(decoder.opener_for("TIFF", "")(io.BytesIO(data)), data)
-    found = decode_with(data, "x", 1, 10**8, lambda image, transposition, *_: transposition)
+    found, _ = decode_with(data, "x", 1, 10**8, lambda image, transposition, *_: transposition)
     return {value: key for key, value in decoder._TRANSPOSE.items()}.get(found, 1)
 
 
