@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from os import PathLike
 from typing import TypeAlias, TypeVar
 
-import numpy as np
 import PIL.Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -21,8 +19,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.images.bands import to_array
+from faceindex.images.estimate import decode_bytes
 from faceindex.images.formats import is_truncated, recognise_format
+from faceindex.images.limits import reserve
 from faceindex.images.rgb import to_rgb
+from faceindex.images.scans import MOST_SCANS, has_too_many_scans
 from faceindex.types import Image
 
 __all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "optional_opener", "probe"]
@@ -75,8 +77,6 @@ _TRUNCATION_MESSAGES = (
 )
 
 _MODES_TO_REDUCE = frozenset({"L", "RGB", "CMYK", "YCbCr"})
-_BAND_PIXELS = 1 << 18
-_MAPPED_BYTES = 1 << 17  # initial mmap threshold of malloc, which raises it when large blocks are freed
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,8 @@ def decode(
     Raises
     ------
     ImageError
-        ``EMPTY``, ``NOT_AN_IMAGE``, ``UNSUPPORTED``, ``TRUNCATED``, ``CORRUPT`` or ``TOO_LARGE``.
+        ``EMPTY``, ``NOT_AN_IMAGE``, ``UNSUPPORTED``, ``TRUNCATED``, ``CORRUPT``, ``TOO_LARGE``, ``MEMORY`` or
+        ``TOO_SLOW``.
     UsageError
         If `shrink` has another value.
     """
@@ -174,17 +175,19 @@ def decode_with(
         opened = opener(io.BytesIO(data))
         width, height = _upright_size(opened, data)
         check_size(width, height, path, max_pixels)
-        done = _shrink_in_codec(opened, shrink)
-        _load(opened)
-        # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
-        transposition = _TRANSPOSE.get(exif_orientation(opened, data))
-        image: PIL.Image.Image = opened
-        if shrink > done and image.mode in _MODES_TO_REDUCE and "transparency" not in image.info:
-            image, done = image.reduce(shrink // done), shrink
-        image = to_rgb(image)
-        if shrink > done:
-            image = image.reduce(shrink // done)
-        return use(image, transposition, width, height)
+        if image_format == "JPEG" and has_too_many_scans(data):
+            raise _too_many_scans(path)
+        with reserve(decode_bytes(opened, data, shrink), path):
+            done = _shrink_in_codec(opened, shrink)
+            _load(opened)
+            # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
+            transposition = _TRANSPOSE.get(exif_orientation(opened, data))
+            image: PIL.Image.Image = opened
+            del opened  # the pixels are freed as soon as they are converted
+            if shrink > done and image.mode in _MODES_TO_REDUCE and "transparency" not in image.info:
+                image, done = image.reduce(shrink // done), shrink
+            image = to_rgb(image, shrink // done)
+            return use(image, transposition, width, height)
     except ImageError:
         raise
     except Exception as error:
@@ -230,9 +233,7 @@ def probe(
 def _upright(
     image: PIL.Image.Image, transposition: PIL.Image.Transpose | None, width: int, height: int
 ) -> DecodedImage:
-    if transposition is not None:
-        image = image.transpose(transposition)
-    return DecodedImage(_to_array(image), width, height)
+    return DecodedImage(to_array(image, transposition), width, height)
 
 
 def opener_for(image_format: str, path: str | PathLike[str]) -> _Opener:
@@ -330,6 +331,15 @@ def check_size(width: int, height: int, path: str | PathLike[str], max_pixels: i
         )
 
 
+def _too_many_scans(path: str | PathLike[str]) -> ImageError:
+    return ImageError(
+        path,
+        Reason.TOO_SLOW,
+        f"the JPEG has more than {MOST_SCANS} scans, which would take minutes to decode.",
+        "If it is a photo, open it in a photo editor and save it again; otherwise leave it out.",
+    )
+
+
 def _shrink_in_codec(opened: ImageFile, shrink: int) -> int:
     """Set the JPEG codec to reduce the image by up to `shrink`; return the factor by which it will."""
     if shrink == 1 or not isinstance(opened, JpegImageFile):
@@ -350,38 +360,6 @@ def _load(opened: ImageFile) -> None:
             # if the pixels are already allocated.
             opened.im = PIL.Image.new(opened.mode, size).im
     opened.load()
-
-
-def _to_array(image: PIL.Image.Image) -> Image:
-    width, height = image.size
-    array = _empty(height, width)
-    rows = max(1, _BAND_PIXELS // width)
-    if rows >= height:
-        array[:] = np.asarray(image)
-        return array
-    # Copied in bands that fit the processor's cache. np.asarray of the whole image goes through `tobytes`,
-    # which briefly holds three copies of the photo and takes 4 times as long at 12 megapixels.
-    for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        array[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
-    return array
-
-
-def _empty(height: int, width: int) -> Image:
-    """Allocate an array for a photo; a large one gets memory pages of its own.
-
-    Photos outlive many buffers of the networks. On malloc's heap, each photo would leave a gap of a
-    different size when it is freed, and the heap would grow over thousands of photos.
-    """
-    size = height * width * 3
-    if size >= _MAPPED_BYTES and hasattr(mmap, "MAP_ANONYMOUS"):
-        try:
-            pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        except OSError:
-            pass  # for example too many maps: Linux limits their number per process
-        else:
-            return np.frombuffer(pages, np.uint8).reshape(height, width, 3)
-    return np.empty((height, width, 3), np.uint8)
 
 
 def _as_image_error(
