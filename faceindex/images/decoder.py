@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import mmap
+import traceback
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +11,6 @@ from functools import cache
 from os import PathLike
 from typing import TypeAlias, TypeVar
 
-import numpy as np
 import PIL.Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -22,11 +21,14 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.images.bands import to_array
+from faceindex.images.estimate import decode_bytes
 from faceindex.images.formats import is_truncated, recognise_format
 from faceindex.images.frames import note_on_frames
 from faceindex.images.jpeg_end import ends_in_grey, lacks_rows, rebuild_jpeg
-from faceindex.images.repair import repaired
+from faceindex.images.limits import reserve
 from faceindex.images.rgb import to_rgb
+from faceindex.images.scans import MOST_SCANS, has_too_many_scans
 from faceindex.types import Image
 
 __all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "optional_opener", "probe"]
@@ -79,8 +81,6 @@ _TRUNCATION_MESSAGES = (
 )
 
 _MODES_TO_REDUCE = frozenset({"L", "RGB", "CMYK", "YCbCr"})
-_BAND_PIXELS = 1 << 18
-_MAPPED_BYTES = 1 << 17  # initial mmap threshold of malloc, which raises it when large blocks are freed
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,8 @@ def decode(
     Raises
     ------
     ImageError
-        ``EMPTY``, ``NOT_AN_IMAGE``, ``UNSUPPORTED``, ``TRUNCATED``, ``CORRUPT`` or ``TOO_LARGE``.
+        ``EMPTY``, ``NOT_AN_IMAGE``, ``UNSUPPORTED``, ``TRUNCATED``, ``CORRUPT``, ``TOO_LARGE``, ``MEMORY`` or
+        ``TOO_SLOW``.
     UsageError
         If `shrink` has another value.
     """
@@ -190,43 +191,54 @@ def decode_with(
     image_format = recognise_format(data, path)
     opener = opener_for(image_format, path)
 
-    def decode_bytes(data: bytes) -> _Result:
+    def work(data: bytes, is_copy: bool) -> _Result:
         opened = opener(io.BytesIO(data))
         width, height = _upright_size(opened, data)
         check_size(width, height, path, max_pixels)
-        done = _shrink_in_codec(opened, shrink)
-        _load(opened)
-        if image_format == "JPEG" and ends_in_grey(opened):
-            _check_rows(data)
-        # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
-        transposition = _TRANSPOSE.get(exif_orientation(opened, data))
-        image: PIL.Image.Image = opened
-        if shrink > done and image.mode in _MODES_TO_REDUCE and "transparency" not in image.info:
-            image, done = image.reduce(shrink // done), shrink
-        image = to_rgb(image)
-        if shrink > done:
-            image = image.reduce(shrink // done)
-        return use(image, transposition, width, height)
+        if image_format == "JPEG" and has_too_many_scans(data):
+            raise _too_many_scans(path)
+        with reserve(decode_bytes(opened, data, shrink), path):
+            done = _shrink_in_codec(opened, shrink)
+            _load(opened)
+            if image_format == "JPEG" and (is_copy or ends_in_grey(opened)):
+                _check_rows(data, but_the_last=not is_copy)
+            # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
+            transposition = _TRANSPOSE.get(exif_orientation(opened, data))
+            image: PIL.Image.Image = opened
+            del opened  # the pixels are freed as soon as they are converted
+            if shrink > done and image.mode in _MODES_TO_REDUCE and "transparency" not in image.info:
+                image, done = image.reduce(shrink // done), shrink
+            image = to_rgb(image, shrink // done)
+            return use(image, transposition, width, height)
 
-    return _despite_damage(decode_bytes, data, image_format, path)
+    return _despite_damage(work, data, image_format, path)
 
 
 def _despite_damage(
-    work: Callable[[bytes], _Result], data: bytes, image_format: str, path: str | PathLike[str]
+    work: Callable[[bytes, bool], _Result], data: bytes, image_format: str, path: str | PathLike[str]
 ) -> tuple[_Result, str | None]:
-    """Work on a file; if this fails, on a copy without metadata, with a note."""
+    """Work on a file; if this fails, on a copy without metadata, with a note.
+
+    Parameters
+    ----------
+    work : callable
+        Called with bytes, and whether they are such a copy.
+    data, image_format, path
+        The file, its format, and its name for error messages.
+    """
     try:
-        return work(data), None
+        return work(data, False), None
     except ImageError:
         raise
     except Exception as error:
         failure = _as_image_error(error, data, image_format, path)
         failure.__cause__ = error
+        traceback.clear_frames(error.__traceback__)  # they hold the pixels
         cause = _text_of(error)
     if failure.reason is not Reason.TOO_LARGE:
         for copy in repaired(data, image_format):
             try:
-                return work(copy), f"Damaged, but its pixels could be read ({cause})."
+                return work(copy, True), f"Damaged, but its pixels could be read ({cause})."
             except ImageError:
                 raise
             except Exception:  # noqa: S112 - the first error describes the file
@@ -234,13 +246,13 @@ def _despite_damage(
     raise failure
 
 
-def _check_rows(data: bytes) -> None:
-    """Raise an error if rows of a JPEG are missing although it has an end marker.
+def _check_rows(data: bytes, *, but_the_last: bool) -> None:
+    """Raise an error if rows of a JPEG are missing: the codec fills them with grey.
 
-    The codec fills them with grey. A few blocks at the lower right may be missing, as some programs write.
+    `but_the_last` is for files with an end marker: in some, a few blocks at the lower right are missing.
     """
     stream = rebuild_jpeg(data, keep_exif=False)
-    row = None if stream is None else lacks_rows(stream, but_the_last=True)
+    row = None if stream is None else lacks_rows(stream, but_the_last=but_the_last)
     if row is not None:
         raise ValueError(f"truncated: the rows from {row:,} on are missing")
 
@@ -274,7 +286,7 @@ def probe(
     image_format = recognise_format(data, path)
     opener = opener_for(image_format, path)
 
-    def size_of(data: bytes) -> tuple[int, int]:
+    def size_of(data: bytes, _: bool) -> tuple[int, int]:
         return _upright_size(opener(io.BytesIO(data)), data)
 
     (width, height), _ = _despite_damage(size_of, data, image_format, path)
@@ -285,9 +297,7 @@ def probe(
 def _upright(
     image: PIL.Image.Image, transposition: PIL.Image.Transpose | None, width: int, height: int
 ) -> DecodedImage:
-    if transposition is not None:
-        image = image.transpose(transposition)
-    return DecodedImage(_to_array(image), width, height)
+    return DecodedImage(to_array(image, transposition), width, height)
 
 
 def opener_for(image_format: str, path: str | PathLike[str]) -> _Opener:
@@ -398,6 +408,15 @@ def check_size(width: int, height: int, path: str | PathLike[str], max_pixels: i
         )
 
 
+def _too_many_scans(path: str | PathLike[str]) -> ImageError:
+    return ImageError(
+        path,
+        Reason.TOO_SLOW,
+        f"the JPEG has more than {MOST_SCANS} scans, which would take minutes to decode.",
+        "If it is a photo, open it in a photo editor and save it again; otherwise leave it out.",
+    )
+
+
 def _shrink_in_codec(opened: ImageFile, shrink: int) -> int:
     """Set the JPEG codec to reduce the image by up to `shrink`; return the factor by which it will."""
     if shrink == 1 or not isinstance(opened, JpegImageFile):
@@ -418,38 +437,6 @@ def _load(opened: ImageFile) -> None:
             # if the pixels are already allocated.
             opened.im = PIL.Image.new(opened.mode, size).im
     opened.load()
-
-
-def _to_array(image: PIL.Image.Image) -> Image:
-    width, height = image.size
-    array = _empty(height, width)
-    rows = max(1, _BAND_PIXELS // width)
-    if rows >= height:
-        array[:] = np.asarray(image)
-        return array
-    # Copied in bands that fit the processor's cache. np.asarray of the whole image goes through `tobytes`,
-    # which briefly holds three copies of the photo and takes 4 times as long at 12 megapixels.
-    for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        array[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
-    return array
-
-
-def _empty(height: int, width: int) -> Image:
-    """Allocate an array for a photo; a large one gets memory pages of its own.
-
-    Photos outlive many buffers of the networks. On malloc's heap, each photo would leave a gap of a
-    different size when it is freed, and the heap would grow over thousands of photos.
-    """
-    size = height * width * 3
-    if size >= _MAPPED_BYTES and hasattr(mmap, "MAP_ANONYMOUS"):
-        try:
-            pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        except OSError:
-            pass  # for example too many maps: Linux limits their number per process
-        else:
-            return np.frombuffer(pages, np.uint8).reshape(height, width, 3)
-    return np.empty((height, width, 3), np.uint8)
 
 
 def _text_of(error: Exception) -> str:

@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from faceindex.images.jpeg_end import EOI, lacks_rows, rebuild_jpeg
+from faceindex.images.jpeg_end import EOI, rebuild_jpeg
 from faceindex.images.pixel_data_heif import find_metadata_items
 from faceindex.images.pixel_data_tiff import end_of_pixels, find_entries
 
@@ -42,7 +42,7 @@ def repaired(data: bytes, image_format: str) -> Iterator[bytes]:
     Yields
     ------
     bytes
-        None at all if the pixels are incomplete, or the structure of the file is lost.
+        Nothing if the pixels are not found. They may be incomplete: of a JPEG, rows may be missing.
     """
     try:
         yield from _REPAIRS[image_format](data)
@@ -51,14 +51,10 @@ def repaired(data: bytes, image_format: str) -> Iterator[bytes]:
 
 
 def _jpeg(data: bytes) -> Iterator[bytes]:
-    checked = False
     for keep_exif in (True, False):
         stream = rebuild_jpeg(data, keep_exif=keep_exif)
         if stream is None:
             return
-        if not checked and lacks_rows(rebuild_jpeg(data, keep_exif=False) or b"") is not None:
-            return
-        checked = True
         yield stream + EOI
 
 
@@ -74,7 +70,9 @@ def _png(data: bytes) -> Iterator[bytes]:
         if kind == b"IDAT" and end > len(data):  # its header must not cover what follows in the copy
             rest = view[position + 8 : position + 8 + length]
             chunks.append((kind, memoryview(struct.pack(">I4s", len(rest), kind) + bytes(rest) + bytes(4))))
-        elif kind in _PNG_NEEDED or (kind in _PNG_OPTIONAL | {b"eXIf"} and _checksum_holds(view[position:end])):
+        elif kind in _PNG_NEEDED or (
+            kind in _PNG_OPTIONAL | {b"eXIf"} and _checksum_holds(view[position:end])
+        ):
             chunks.append((kind, view[position:end]))
         position = end
     kinds = {kind for kind, _ in chunks}
