@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import traceback
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -23,10 +22,12 @@ from PIL.WebPImagePlugin import WebPImageFile
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.bands import to_array
 from faceindex.images.estimate import decode_bytes
+from faceindex.images.exif import SWAPS_SIDES, TRANSPOSITIONS, exif_orientation
 from faceindex.images.formats import is_truncated, recognise_format
 from faceindex.images.frames import note_on_frames
 from faceindex.images.jpeg_end import ends_in_grey, lacks_rows, rebuild_jpeg
 from faceindex.images.limits import reserve
+from faceindex.images.repair import repaired
 from faceindex.images.rgb import to_rgb
 from faceindex.images.scans import MOST_SCANS, has_too_many_scans
 from faceindex.types import Image
@@ -58,18 +59,6 @@ _OPENERS: dict[str, _Opener] = {
     "TIFF": TiffImageFile,
     "WEBP": WebPImageFile,
 }
-
-_ORIENTATION = 0x0112  # Exif 2.32, section 4.6.4
-_TRANSPOSE = {
-    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
-    3: PIL.Image.Transpose.ROTATE_180,
-    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
-    5: PIL.Image.Transpose.TRANSPOSE,
-    6: PIL.Image.Transpose.ROTATE_270,
-    7: PIL.Image.Transpose.TRANSVERSE,
-    8: PIL.Image.Transpose.ROTATE_90,
-}
-_SWAPS_SIDES = frozenset({5, 6, 7, 8})
 
 # Parts of the messages that Pillow, libtiff, libheif and libavif raise for truncated data.
 _TRUNCATION_MESSAGES = (
@@ -120,9 +109,10 @@ def decode(
 ) -> DecodedImage:
     """Decode the bytes of a photo to upright RGB.
 
-    The EXIF orientation is applied, that of XMP is not. Grey, palette, CMYK, CIELAB and 16-bit or wider images are converted to
-    8-bit RGB as `faceindex.images.rgb.to_rgb` describes. Colour profiles are ignored: values are read as
-    sRGB, as in the training of the networks. Of several frames or pages, the first is decoded.
+    The EXIF orientation is applied, that of XMP is not. Grey, palette, CMYK, CIELAB and images of 16 bits or
+    more are converted to 8-bit RGB as `faceindex.images.rgb.to_rgb` describes. Colour profiles are ignored:
+    values are read as sRGB, as in the training of the networks. Of several frames or pages, the first is
+    decoded.
 
     If only metadata of the file are damaged, its pixels are decoded nevertheless, with a note.
 
@@ -203,7 +193,7 @@ def decode_with(
             if image_format == "JPEG" and (is_copy or ends_in_grey(opened)):
                 _check_rows(data, but_the_last=not is_copy)
             # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
-            transposition = _TRANSPOSE.get(exif_orientation(opened, data))
+            transposition = TRANSPOSITIONS.get(exif_orientation(opened, data))
             image: PIL.Image.Image = opened
             del opened  # the pixels are freed as soon as they are converted
             if shrink > done and image.mode in _MODES_TO_REDUCE and "transparency" not in image.info:
@@ -237,13 +227,20 @@ def _despite_damage(
         cause = _text_of(error)
     if failure.reason is not Reason.TOO_LARGE:
         for copy in repaired(data, image_format):
-            try:
-                return work(copy, True), f"Damaged, but its pixels could be read ({cause})."
-            except ImageError:
-                raise
-            except Exception:  # noqa: S112 - the first error describes the file
-                continue
+            result = _attempt(work, copy)
+            if result is not None:
+                return result[0], f"Damaged, but its pixels could be read ({cause})."
     raise failure
+
+
+def _attempt(work: Callable[[bytes, bool], _Result], copy: bytes) -> tuple[_Result] | None:
+    """Work on a copy; None if it cannot be decoded either, as the first error describes the file."""
+    try:
+        return (work(copy, True),)
+    except ImageError:  # for example too many pixels
+        raise
+    except Exception:
+        return None
 
 
 def _check_rows(data: bytes, *, but_the_last: bool) -> None:
@@ -346,55 +343,9 @@ def _upright_size(opened: ImageFile, data: bytes) -> tuple[int, int]:
         width, height = opened.tag_v2[256], opened.tag_v2[257]
     if width < 1 or height < 1:
         raise ValueError(f"{width} x {height} pixels")
-    if exif_orientation(opened, data) in _SWAPS_SIDES:
+    if exif_orientation(opened, data) in SWAPS_SIDES:
         width, height = height, width
     return width, height
-
-
-def exif_orientation(opened: ImageFile, data: bytes) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 if there is none or it cannot be read."""
-    try:
-        orientation: int = read_exif(opened, data).get(_ORIENTATION, 1)
-        return orientation if orientation in _TRANSPOSE else 1
-    except Exception:
-        # Damaged metadata must not prevent decoding of intact pixels.
-        return 1
-
-
-def read_exif(opened: ImageFile, data: bytes) -> PIL.Image.Exif:
-    """Return the EXIF data of a file without decoding its pixels; damaged data raise any exception.
-
-    Pillow takes the orientation of XMP if EXIF has none. Cameras and viewers do not: some editors turn the
-    pixels upright and leave it behind.
-    """
-    hide_xmp(opened)
-    if not isinstance(opened, PngImageFile):
-        return opened.getexif()
-    if "exif" not in opened.info:
-        # PngImageFile.getexif decodes the pixels to reach an eXIf chunk behind them.
-        trailing = _png_exif(data)
-        if trailing is not None:
-            opened.info["exif"] = trailing
-    return PIL.Image.Image.getexif(opened)
-
-
-def hide_xmp(opened: PIL.Image.Image) -> None:
-    """Remove XMP data from an image, so that Pillow does not turn it by them."""
-    for key in ("xmp", "XML:com.adobe.xmp"):
-        opened.info.pop(key, None)
-
-
-def _png_exif(data: bytes) -> bytes | None:
-    """Return the eXIf chunk of a PNG, which may be before or behind the pixels; None if there is none."""
-    position = 8
-    while position + 8 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        if data[position + 4 : position + 8] == b"eXIf":
-            end = position + 8 + length
-            intact = zlib.crc32(data[position + 4 : end]) == int.from_bytes(data[end : end + 4], "big")
-            return b"Exif\0\0" + data[position + 8 : end] if intact else None
-        position += length + 12
-    return None
 
 
 def check_size(width: int, height: int, path: str | PathLike[str], max_pixels: int) -> None:

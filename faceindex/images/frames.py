@@ -1,7 +1,7 @@
 """Count the pages and frames of a file, of which only the first is decoded.
 
-Further pictures of a JPEG (MPO) do not count: phones store maps of brightness and depth there. Neither do those
-of HEIC and AVIF files that are no sequences, for the same reason.
+Further pictures of a JPEG (MPO) do not count: phones store maps of brightness and depth there. Neither do
+those of HEIC and AVIF files that are no sequences, for the same reason.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def note_on_frames(data: bytes) -> str | None:
 
 
 def _tiff(data: bytes) -> int:
-    """Count the directories that the header leads to. Directories inside of others are thumbnails or parts."""
+    """Count the directories that the header leads to; those inside of others are thumbnails or parts."""
     order = "<" if data.startswith(b"II") else ">"
     big = 43 in data[2:4]
     pointer, entries, size = ("Q", "Q", 20) if big else ("I", "H", 12)

@@ -66,7 +66,7 @@ def rebuild_jpeg(data: bytes, *, keep_exif: bool) -> bytes | None:
 
 
 def _segments(data: bytes) -> list[tuple[int, bytes]] | None:
-    """Return the markers and the bytes of the segments to keep; None if they cannot be told from a picture."""
+    """Return the markers and the bytes of the segments to keep; None if their ends are lost."""
     kept = []
     position = 2
     while found := _MARKER.search(data, position):

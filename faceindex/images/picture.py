@@ -18,7 +18,8 @@ import PIL.Image
 from PIL.ImageFile import ImageFile
 
 from faceindex.errors import ImageError
-from faceindex.images.decoder import exif_orientation, opener_for, read_exif
+from faceindex.images.decoder import opener_for
+from faceindex.images.exif import exif_orientation, read_exif
 from faceindex.images.formats import sniff
 from faceindex.images.pixel_data import gif_data, jpeg_data, png_data, webp_data
 from faceindex.images.pixel_data_heif import heif_data, turn_of_picture

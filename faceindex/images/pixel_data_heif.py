@@ -16,14 +16,10 @@ __all__ = ["find_metadata_items", "heif_data", "turn_of_picture"]
 # these, not the EXIF orientation.
 _NEEDED = frozenset({b"hvcC", b"av1C", b"avcC", b"ispe", b"clap", b"irot", b"imir"})
 
-# The EXIF orientation (Exif 2.32, section 4.6.4) for each rotation in quarter turns anti-clockwise, and the axis
-# of the mirroring that follows it: 0 exchanges top and bottom, 1 left and right (ISO/IEC 23008-12, sections
-# 6.5.10 and 6.5.12).
-_ORIENTATIONS = {
-    **{(0, None): 1, (1, None): 8, (2, None): 3, (3, None): 6},
-    **{(0, 0): 4, (1, 0): 5, (2, 0): 2, (3, 0): 7},
-    **{(0, 1): 2, (1, 1): 7, (2, 1): 4, (3, 1): 5},
-}
+# The EXIF orientation (Exif 2.32, section 4.6.4) for 0 to 3 quarter turns anti-clockwise, by the axis of the
+# mirroring that follows: 0 exchanges top and bottom, 1 left and right (ISO/IEC 23008-12, sections 6.5.10 and
+# 6.5.12).
+_ORIENTATIONS = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
 
 _METADATA = frozenset({b"Exif", b"mime", b"uri "})
 
@@ -93,7 +89,7 @@ def turn_of_picture(data: bytes) -> int:
             angle = data[start] & 3
         elif kind == b"imir":
             axis = data[start] & 1
-    return _ORIENTATIONS[angle, axis]
+    return _ORIENTATIONS[axis][angle]
 
 
 def _primary(data: bytes, meta: dict[bytes, list[int]]) -> int:

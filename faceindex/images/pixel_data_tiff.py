@@ -72,7 +72,7 @@ def find_entries(data: bytes, others: Collection[int]) -> tuple[str, bool, list[
     big : bool
         Whether it is a BigTIFF.
     entries : list of (int, bytes)
-        The tag and the bytes of each entry, in the order of the tags; without those that lie outside the file.
+        The tag and the bytes of each entry, in the order of the tags; none whose values are outside the file.
     """
     order = "<" if data.startswith(b"II") else ">"
     big = 43 in data[2:4]

@@ -1,7 +1,7 @@
 """Make copies of damaged files that contain only what the pixels need.
 
-Most programs store metadata around the pixels, and decoders give up a file of which only these are damaged:
-a wrong checksum, a text that is too long, a profile that is cut short. A copy without them is decoded instead.
+Decoders give up a file of which only the metadata around the pixels are damaged: a wrong checksum, a text
+that is too long, a profile that is cut short. A copy without them is decoded instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from faceindex.images.pixel_data_tiff import end_of_pixels, find_entries
 __all__ = ["repaired"]
 
 _PNG_NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT"})
-_PNG_OPTIONAL = frozenset({b"tRNS"})  # left out, as other decoders do, if its checksum is wrong
+_PNG_OPTIONAL = frozenset({b"tRNS", b"eXIf"})  # left out, as other decoders do, if the checksum is wrong
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 _WEBP_PIXELS = frozenset({b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
@@ -70,9 +70,7 @@ def _png(data: bytes) -> Iterator[bytes]:
         if kind == b"IDAT" and end > len(data):  # its header must not cover what follows in the copy
             rest = view[position + 8 : position + 8 + length]
             chunks.append((kind, memoryview(struct.pack(">I4s", len(rest), kind) + bytes(rest) + bytes(4))))
-        elif kind in _PNG_NEEDED or (
-            kind in _PNG_OPTIONAL | {b"eXIf"} and _checksum_holds(view[position:end])
-        ):
+        elif kind in _PNG_NEEDED or (kind in _PNG_OPTIONAL and _checksum_holds(view[position:end])):
             chunks.append((kind, view[position:end]))
         position = end
     kinds = {kind for kind, _ in chunks}

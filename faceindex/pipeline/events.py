@@ -57,7 +57,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class PhotoDone:
-    """One photo is finished; `faces` were found on it. `note` is what is special about its file, if anything."""
+    """One photo is finished; `faces` were found on it. `note` is as in `faceindex.images.DecodedImage`."""
 
     path: str
     faces: int
@@ -133,8 +133,8 @@ class Summary:
     without_face : int
         Photos opened in this run on which no face was found.
     with_note : int
-        Photos opened in this run whose files are special: damaged outside the pixels, or with further pages or
-        frames. They are complete otherwise.
+        Photos opened in this run that have a note: their files are damaged outside the pixels, or have
+        further pages or frames.
     faces : int
         Faces added in this run.
     read_once : int
