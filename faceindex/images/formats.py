@@ -10,6 +10,7 @@ from pathlib import Path
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images.limits import file_limit, too_large_file
+from faceindex.images.opening import open_photo, read_head
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -123,7 +124,7 @@ def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
     )
 
 
-def read(path: str | PathLike[str]) -> bytes:
+def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
     """Read a whole image file.
 
     The format is checked before the rest is read, so that a video among the photos costs no time.
@@ -131,6 +132,8 @@ def read(path: str | PathLike[str]) -> bytes:
     Parameters
     ----------
     path : path-like
+    streams : bool
+        Also read pipes and devices, up to the limit of files; this may wait. Otherwise they are an error.
 
     Returns
     -------
@@ -142,8 +145,11 @@ def read(path: str | PathLike[str]) -> bytes:
         ``EMPTY``, ``NOT_AN_IMAGE``, ``DENIED``, ``MISSING``, ``IO_ERROR`` or ``MEMORY``.
     """
     try:
-        with Path(path).open("rb", buffering=0) as file:
-            recognise_format(file.read(_HEAD), path)
+        with open_photo(path, streams=streams) as file:
+            head = read_head(file, _HEAD)
+            recognise_format(head, path)
+            if not file.seekable():
+                return head + read_limited(file, path)
             file.seek(0)
             return read_limited(file, path)
     except (FileNotFoundError, NotADirectoryError):
