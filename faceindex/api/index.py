@@ -215,6 +215,13 @@ class FaceIndex:
         """Return the photos that could not be read, each with the reason, sorted by name."""
         return self._reader.unreadable()
 
+    def notes(self) -> list[tuple[str, str]]:
+        """Return the photos whose files are special, each with a note, sorted by name.
+
+        Their metadata are damaged, or they have further pages or frames, which are not searched for faces.
+        """
+        return self._reader.notes()
+
     def missing_models(self) -> list[FaceIndexError]:
         """Return an error for each missing model or weight file that `add` and `identify` need."""
         from faceindex.api.pins import missing_models

@@ -224,6 +224,7 @@ def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None) 
         "known_unreadable": summary.known_unreadable,
         "ignored": summary.ignored,
         "without_face": summary.without_face,
+        "with_note": summary.with_note,
         "faces": summary.faces,
         "read_once": summary.read_once,
         "opened": summary.opened,
@@ -263,6 +264,7 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
         ("missing, kept", summary.missing, "--prune removes them"),
         ("unreadable", sum(summary.unreadable.values()), reasons + known),
         ("without a face", summary.without_face, ""),
+        ("with a note", summary.with_note, "damaged metadata, or several pages; see `faceindex status -v`"),
         ("ignored", summary.ignored, "files that are not photos"),
         ("new faces", summary.faces, ""),
     ]

@@ -57,10 +57,11 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class PhotoDone:
-    """One photo is finished; `faces` were found on it."""
+    """One photo is finished; `faces` were found on it. `note` is as in `faceindex.images.DecodedImage`."""
 
     path: str
     faces: int
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,9 @@ class Summary:
         Files that are not photos and are not named like photos.
     without_face : int
         Photos opened in this run on which no face was found.
+    with_note : int
+        Photos opened in this run that have a note: their files are damaged outside the pixels, or have
+        further pages or frames.
     faces : int
         Faces added in this run.
     read_once : int
@@ -153,6 +157,7 @@ class Summary:
     known_unreadable: int = 0
     ignored: int = 0
     without_face: int = 0
+    with_note: int = 0
     faces: int = 0
     read_once: int = 0
     opened: int = 0

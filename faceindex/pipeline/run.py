@@ -251,6 +251,7 @@ class _Run:
                 picture=None if outcome.picture is None else outcome.picture.hash,
                 orientation=1 if outcome.picture is None else outcome.picture.orientation,
                 taken=None if outcome.picture is None else outcome.picture.taken,
+                detail=outcome.note,
             ),
         )
 
@@ -275,7 +276,8 @@ class _Run:
             self.summary.changed += 1
         self.summary.faces += faces
         self.summary.without_face += not faces
-        self.emit(PhotoDone(str(task.path), faces))
+        self.summary.with_note += photo.detail is not None
+        self.emit(PhotoDone(str(task.path), faces, photo.detail))
 
     def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
         self.settled &= error.reason not in TRY_AGAIN
