@@ -11,6 +11,7 @@ from faceindex.api.opening import create_store, open_matching_store, open_store,
 from faceindex.api.reader import Reader
 from faceindex.pipeline import Event, Summary, ignore_event, index_photos
 from faceindex.store import Clustering, Counts, FaceTable, Pins, Root, Status, Store
+from faceindex.store.away import KEEP_DAYS
 
 if TYPE_CHECKING:
     import pandas
@@ -301,6 +302,7 @@ class FaceIndex:
         *,
         retry_failed: bool = False,
         prune: bool = False,
+        keep_days: float = KEEP_DAYS,
         exclude: Collection[Path] = (),
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
@@ -317,6 +319,7 @@ class FaceIndex:
             [paths] if isinstance(paths, (str, os.PathLike)) else paths,
             retry_failed=retry_failed,
             prune=prune,
+            keep_days=keep_days,
             exclude=exclude,
             on_event=on_event,
             should_stop=should_stop,
