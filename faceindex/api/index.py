@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, overload
 from faceindex.api.opening import create_store, open_matching_store, open_store, with_min_face
 from faceindex.api.reader import Reader
 from faceindex.pipeline import Event, Summary, ignore_event, index_photos
-from faceindex.store import Clustering, Counts, FaceTable, Pins, Root, Status, Store
+from faceindex.store import Clustering, Counts, FaceTable, Pins, Status, Store
 from faceindex.store.away import KEEP_DAYS
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
     from faceindex.api.results import Cluster, Face, Identification, IndexPlan
+    from faceindex.api.roots import IndexRoots
     from faceindex.api.sheets import ContactSheets
     from faceindex.errors import FaceIndexError
     from faceindex.images.inputs import PhotoInput
@@ -170,9 +171,12 @@ class FaceIndex:
         """The current clustering; None if `cluster` has not run."""
         return self._store.active_clustering()
 
-    def roots(self) -> list[Root]:
-        """Return the indexed folders."""
-        return self._store.roots()
+    @property
+    def roots(self) -> IndexRoots:
+        """The indexed folders, as ``index.roots()``; move them to other paths, or remove them."""
+        from faceindex.api.roots import IndexRoots
+
+        return IndexRoots(self._reader)
 
     def counts(self) -> Counts:
         """Count photos, faces, clusters and bytes on disk."""

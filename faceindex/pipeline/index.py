@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from faceindex.pipeline.events import Event, Planned, Scanning, Summary, ignore_event
 from faceindex.pipeline.plan import Stopped, make_plan
+from faceindex.pipeline.roots import follow_index
 from faceindex.store import ScanCounts, Store
 from faceindex.store.away import KEEP_DAYS
 
@@ -76,6 +77,7 @@ def index_photos(
             raise Stopped
 
     on_event(Scanning(0))
+    follow_index(store, on_event)
     try:
         plan = make_plan(
             store,

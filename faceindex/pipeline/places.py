@@ -30,20 +30,19 @@ def photos_below(store: Store, folder: str) -> list[tuple[PhotoRecord, str]]:
     return found
 
 
-def away_in_places(store: Store, folders: Iterable[str]) -> list[PhotoRecord]:
-    """Return the photos that are away and were in some folders."""
+def away_in_places(store: Store, folders: Iterable[str]) -> list[tuple[PhotoRecord, str]]:
+    """Return the photos that are away and were in some folders, with their paths relative to these."""
     roots = {root.id: root.path for root in store.roots()}
     places = [*folders]
-    return [
-        record
-        for record in store.away_photos()
-        if any(
-            path_below(os.path.join(roots.get(record.root_id, ""), record.relpath), place) is not None  # noqa: PTH118
-            for place in places
-        )
-    ]
+    found = []
+    for record in store.away_photos():
+        path = os.path.join(roots.get(record.root_id, ""), record.relpath)  # noqa: PTH118
+        below = next((b for place in places if (b := path_below(path, place)) is not None), None)
+        if below is not None:
+            found.append((record, below))
+    return found
 
 
 def ids_in_places(store: Store, places: Iterable[Place]) -> list[int]:
     """Return the ids of the photos that are away and were in some places."""
-    return [record.id for record in away_in_places(store, [place.path for place in places])]
+    return [record.id for record, _ in away_in_places(store, [place.path for place in places])]

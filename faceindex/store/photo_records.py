@@ -23,6 +23,7 @@ __all__ = [
     "delete_empty_roots",
     "delete_photos",
     "mounts",
+    "move_away_photos",
     "move_photos",
     "photos",
     "photos_by_content",
@@ -213,6 +214,14 @@ def move_photos(catalog: Catalog, moves: Sequence[tuple[int, int, str, int, int]
             "UPDATE images SET root_id = ?, relpath = ?, size = ?, mtime_ns = ? WHERE id = ?",
             (*key, size, mtime_ns, photo_id),
         )
+
+
+def move_away_photos(catalog: Catalog, moves: Iterable[tuple[int, int, str]]) -> None:
+    """Change (root, path) of photos that are away, given as (id, root id, relpath)."""
+    catalog.executemany(
+        "UPDATE away_images SET root_id = ?, relpath = ? WHERE id = ?",
+        [(root_id, storable_path(relpath), id) for id, root_id, relpath in moves],
+    )
 
 
 def update_size_and_time(catalog: Catalog, updates: Iterable[tuple[int, int, int]]) -> None:

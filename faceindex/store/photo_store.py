@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from faceindex.errors import UsageError
 from faceindex.store import away, photo_records
 from faceindex.store.catalog import Catalog
+from faceindex.store.checked_json import text
 from faceindex.store.commit import commit_photos
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root
@@ -140,6 +141,37 @@ class PhotoStore:
         """Remove the photos that have been away for `keep_days` days for good; return their number."""
         with self._require_writable().transaction(keep_scans=True):
             return away.delete_expired(self._catalog, keep_days)
+
+    def relocate_photos(
+        self, moves: Sequence[tuple[int, int, str]], away_moves: Sequence[tuple[int, int, str]]
+    ) -> None:
+        """Change the paths of photos, and of photos that are away, given as (photo id, root id, relpath).
+
+        As `move_photos`; roots without photos are deleted.
+        """
+        with self._require_writable().transaction():
+            known = {
+                photo.id: photo for photo in photo_records.photos_by_id(self._catalog, {m[0] for m in moves})
+            }
+            photo_records.move_photos(
+                self._catalog,
+                [
+                    (id, root, path, known[id].size, known[id].mtime_ns)
+                    for id, root, path in moves
+                    if id in known
+                ],
+            )
+            photo_records.move_away_photos(self._catalog, away_moves)
+            photo_records.delete_empty_roots(self._catalog)
+
+    def known_directory(self) -> str:
+        """Return the path of the index directory at the last run of `index`; "" before the first."""
+        return str(self._catalog.get("directory", text, ""))
+
+    def save_directory(self, path: str) -> None:
+        """Store the path of the index directory."""
+        with self._require_writable().transaction(keep_scans=True):
+            self._catalog.set("directory", path)
 
     # Disks -------------------------------------------------------------------------------------
 
