@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from faceindex.errors import ImageError, Reason
+from faceindex.safe_open import UnsafeFile, open_regular
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -121,7 +122,8 @@ def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
 def read(path: str | PathLike[str]) -> bytes:
     """Read a whole image file.
 
-    The format is checked before the rest is read, so that a video among the photos costs no time.
+    The format is checked before the rest is read, so that a video among the photos costs no time. A named
+    pipe or a device is refused without reading it, since that could take forever.
 
     Parameters
     ----------
@@ -137,14 +139,18 @@ def read(path: str | PathLike[str]) -> bytes:
         ``EMPTY``, ``NOT_AN_IMAGE``, ``DENIED``, ``MISSING`` or ``IO_ERROR``.
     """
     try:
-        with Path(path).open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             recognise_format(file.read(_HEAD), path)
             file.seek(0)
-            return file.readall()
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         raise _missing(path) from None
     except IsADirectoryError:
         raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a folder.", "Choose a file in it.") from None
+    except UnsafeFile as error:
+        raise ImageError(
+            path, Reason.NOT_AN_IMAGE, f"{error.strerror}.", "Choose a file, or leave it out."
+        ) from None
     except PermissionError:
         raise ImageError(
             path, Reason.DENIED, "permission denied.", "Give yourself permission to read it, or leave it out."
