@@ -135,7 +135,7 @@ def test_photos_may_lie_behind_links_but_must_be_regular_files(tmp_path: Path, v
 def test_a_pipe_that_takes_the_name_of_a_photo_is_not_waited_for(
     tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    regular = os.stat(victim)
+    regular = victim.stat()
     os.mkfifo(tmp_path / "pipe")
     with monkeypatch.context() as patched:
         patched.setattr(os, "stat", lambda path: regular)

@@ -96,9 +96,7 @@ def test_a_planted_file_is_never_followed(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["lock", "vectors.f32", "catalog.sqlite.new", "ann.hnsw"])
-def test_a_new_index_follows_nothing(
-    name: str, kind: str, directory: Path, victim: Path, pins: Pins
-) -> None:
+def test_a_new_index_follows_nothing(name: str, kind: str, directory: Path, victim: Path, pins: Pins) -> None:
     directory.mkdir()
     KINDS[kind](directory / name, victim)
     try:
