@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from faceindex.safe_open import open_own
+
 if sys.platform == "darwin":
     import fcntl
 
@@ -80,8 +82,11 @@ def replace_durably(temporary: Path, destination: Path) -> None:
     OSError
         If that fails. Unless it is the sync after the rename that fails, `destination` is unchanged.
     """
-    with temporary.open("rb+") as file:  # Windows syncs only files that are open for writing
-        sync_file(file.fileno())
+    opened = open_own(temporary, os.O_RDWR)  # Windows syncs only files that are open for writing
+    try:
+        sync_file(opened)
+    finally:
+        os.close(opened)
     temporary.replace(destination)
     sync_directory(destination.parent)
 

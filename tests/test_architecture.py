@@ -45,7 +45,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("images",),
     ("matching", "orientation"),
     ("cores", "types", "errors", "files", "locks", "documents"),
-    ("turns",),
+    ("safe_open", "turns"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 

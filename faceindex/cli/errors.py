@@ -25,6 +25,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from faceindex.cli.escaping import escaped
 from faceindex.cli.flags import as_flags
 from faceindex.cli.render import STANDARD_OUTPUT, Output
 from faceindex.errors import FaceIndexError
@@ -105,7 +106,7 @@ def _report_unless_closed(out: Output, error: Exception, *, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exc()
+        sys.stderr.write("".join(escaped(line) + "\n" for line in traceback.format_exc().splitlines()))
     return report(out, error, debug=debug)
 
 

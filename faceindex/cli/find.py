@@ -11,6 +11,7 @@ import typer
 
 from faceindex.cli.completion import complete_from
 from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.escaping import escaped
 from faceindex.cli.options import (
     AbsoluteFlag,
     DebugFlag,
@@ -186,7 +187,7 @@ def _print_paths(out: Output, paths: Iterable[str], print0: bool) -> None:
     if print0 or not out.terminal:  # for programs: the bytes of the names
         stream, end = out.raw(), "\0" if print0 else "\n"
         for path in paths:
-            stream.write(path + end)
+            stream.write((escaped(path) if out.terminal else path) + end)
     else:
         for path in paths:
             out.answer(path)

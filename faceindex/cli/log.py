@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from faceindex.cli.errors import PARTIAL
+from faceindex.cli.escaping import escaped
 from faceindex.cli.flags import as_flags
 from faceindex.cli.render import Output, count
 from faceindex.errors import FaceIndexError, UsageError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["RunLog"]
 
 _HEAD = 4096  # bytes that are checked to be text
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class RunLog:
@@ -115,7 +114,7 @@ class RunLog:
         if self._as_json:
             line = json.dumps({"time": now, "event": event, **fields})
         else:
-            line = _CONTROL.sub(lambda match: repr(match[0])[1:-1], f"{now} {event}: {text}")
+            line = escaped(f"{now} {event}: {text}")
         try:
             # One write for each line, so that lines of two programs do not mix.
             self._file.write(line.encode("utf-8", "backslashreplace") + b"\n")

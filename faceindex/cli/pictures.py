@@ -76,7 +76,7 @@ def draw(out: Output, image: Image, how: str) -> None:
         "iterm": terminal.iterm_sequence,
         "sixel": terminal.sixel_sequence,
     }
-    out.answer(encode[how](image))
+    out.picture(encode[how](image))
     out.flush()
 
 

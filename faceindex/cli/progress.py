@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from faceindex.cli.errors import INTERRUPTED
+from faceindex.cli.escaping import escaped
 from faceindex.cli.render import Output, count, duration, size
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Bar:
 
     def __init__(self, out: Output, text: str) -> None:
         self._out = out
-        self._text = text
+        self._text = escaped(text)
         self._printed_at = time.monotonic()
         self._display: Progress | None = None
         self._task: TaskID | None = None

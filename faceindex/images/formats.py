@@ -127,7 +127,8 @@ def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
 def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
     """Read a whole image file.
 
-    The format is checked before the rest is read, so that a video among the photos costs no time.
+    The format is checked before the rest is read, so that a video among the photos costs no time. A named
+    pipe or a device is refused without reading it, since that could take forever.
 
     Parameters
     ----------

@@ -35,19 +35,24 @@ def open_photo(path: str | PathLike[str], *, streams: bool = False) -> FileIO:
     OSError, ValueError
         As of `open`.
     """
+    # Before and after: opening a device may already do something, and the file may have been replaced.
+    _check(path, os.stat(path), streams)
     descriptor = os.open(path, _FLAGS if streams else _FLAGS | _AT_ONCE)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        if not stat.S_ISREG(mode) and not streams:
-            raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a pipe or a device.", "Leave it out.")
+        _check(path, os.fstat(descriptor), streams)
         if streams and os.isatty(descriptor):
             raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a terminal.", "Name a file or a pipe.")
         return FileIO(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _check(path: str | PathLike[str], found: os.stat_result, streams: bool) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(found.st_mode) and not streams:
+        raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a pipe or a device.", "Leave it out.")
 
 
 def is_stream(path: str | PathLike[str]) -> bool:

@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 from faceindex.errors import IndexLocked, StoreError, UsageError
-from faceindex.locks import AlreadyLocked, FileLock
+from faceindex.locks import NO_LOCKS, AlreadyLocked, FileLock
+from faceindex.safe_open import UnsafeFile, check_own
 
 __all__ = [
     "CATALOG",
     "LOCK",
     "VECTORS",
+    "check_catalog_files",
     "file_sizes",
     "file_state",
     "has_index",
@@ -22,6 +24,7 @@ __all__ = [
     "make_directory",
     "next_vectors_name",
     "part_name",
+    "refused",
     "remove_stale_files",
 ]
 
@@ -126,11 +129,48 @@ def lock_for_writing(directory: Path) -> FileLock:
             f"The index in {directory} is being written by {error.holder}.",
             "Wait until it has finished, or stop it; reading is possible meanwhile.",
         ) from error
+    except UnsafeFile as error:
+        raise refused(error) from error
     except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise StoreError(
+                f"The disk of {directory} has no file locks ({error.strerror}), which an index needs.",
+                "Move the index to a local disk and pass it as `directory`; the photos can stay.",
+            ) from error
         raise StoreError(
             f"The index in {directory} cannot be written: {error.strerror}.",
             "Check the permissions of the folder, or choose another `directory`.",
         ) from error
+
+
+def check_catalog_files(catalog: Path, *, write: bool) -> None:
+    """Check the files that SQLite opens by itself, before it opens them.
+
+    SQLite itself follows no link to its logs, but one to the catalog. A link that is planted after this check
+    would be followed: only the mode 0700 of the folder prevents that.
+
+    Raises
+    ------
+    StoreError
+        If one of them is a link or anything else but a file of our own.
+    """
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        try:
+            # Readers, too, write into the files beside the catalog.
+            check_own(catalog.with_name(catalog.name + suffix), write=write or suffix != "")
+        except UnsafeFile as error:
+            raise refused(error) from error
+        except OSError:
+            pass  # SQLite reports it
+
+
+def refused(error: UnsafeFile) -> StoreError:
+    """Return the error for a file of an index that is not opened."""
+    return StoreError(
+        f"{error.filename} is not opened: {error.strerror}.",
+        "If you did not put it there, somebody else writes into this folder. Move the file away, or choose "
+        "another `directory`.",
+    )
 
 
 def file_state(path: Path) -> list[int] | None:

@@ -22,6 +22,7 @@ __all__ = [
     "away_photos",
     "delete_empty_roots",
     "delete_photos",
+    "is_below",
     "mounts",
     "move_away_photos",
     "move_photos",
@@ -46,7 +47,12 @@ _STATUS = {status.value: status for status in Status}
 def roots(catalog: Catalog) -> list[Root]:
     """Return all roots, in the order in which they were added."""
     found = catalog.query("SELECT id, path, given FROM roots ORDER BY id")
-    return [Root(id, os.fsdecode(path), os.fsdecode(given)) for id, path, given in found]
+    found = [Root(id, os.fsdecode(path), os.fsdecode(given)) for id, path, given in found]
+    for root in found:
+        if not os.path.isabs(root.path) or "\0" in root.path:  # noqa: PTH117 - text
+            with catalog.checked():
+                raise Malformed(f"the path of root {root.id} is not absolute")
+    return found
 
 
 def add_root(catalog: Catalog, path: str | os.PathLike[str], given: str) -> Root:
@@ -138,13 +144,32 @@ def _select(
         columns = columns.replace("root_id", "coalesce(root_id, 0)", 1)
         rows = catalog.execute(f"SELECT {columns} FROM {table} {clauses}", parameters)
         try:
-            return [
+            found = [
                 PhotoRecord._make((*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:]))
                 for row in rows
             ]
         except (KeyError, TypeError) as error:
             with catalog.checked():
                 raise Malformed(f"the path or the status of a photo is {error}") from error
+    for photo in found:
+        if not is_below(photo.relpath):
+            with catalog.checked():
+                raise Malformed(f"the path of photo {photo.id} leads out of its folder")
+    return found
+
+
+def is_below(relpath: str) -> bool:
+    """Return whether a path of a photo, with forward slashes, leads to a place below its root.
+
+    Links below the root may lead anywhere: the user made them, and the walk follows them.
+    """
+    if not relpath or "\0" in relpath:
+        return False
+    if os.name == "nt":
+        if ":" in relpath:  # of a drive, or of a stream of a file
+            return False
+        relpath = relpath.replace("\\", "/")
+    return relpath[0] != "/" and (".." not in relpath or ".." not in relpath.split("/"))
 
 
 def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
