@@ -11,6 +11,7 @@ numpy takes longer to import than everything else that `index` needs if no photo
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,13 +30,14 @@ from faceindex.store.checked_json import (
     mapping,
     natural,
     parse,
-    positive,
     scalar,
     text,
+    up_to,
 )
 from faceindex.store.directory import VECTORS, check_catalog_files, is_vectors_name
-from faceindex.store.records import HnswParams, Pins
+from faceindex.store.records import LEAST_MIN_FACE, HnswParams, Pins
 from faceindex.store.sqlite import (
+    check_schema,
     chunks,
     connect,
     connect_for_reading,
@@ -46,17 +48,40 @@ from faceindex.store.sqlite import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from faceindex.documents import Json
+    from faceindex.store.columns import Column
     from faceindex.store.sqlite import Connection, Cursor
 
 __all__ = ["Catalog"]
 
+_MOST_DIMENSIONS = 1 << 16
+_MOST_MIN_FACE = 100_000  # pixels
+
+
+def _setting(value: object, name: str) -> object:
+    """Require a value that a model can have; a smaller `min_face` would take minutes for each photo."""
+    if isinstance(scalar(value, name), float) and not math.isfinite(float(str(value))):
+        raise Malformed(f"{name} is not a finite number")
+    if name.endswith("settings.min_face") and not (
+        isinstance(value, (int, float)) and LEAST_MIN_FACE <= value <= _MOST_MIN_FACE
+    ):
+        raise Malformed(f"{name} is not a size in {LEAST_MIN_FACE}..{_MOST_MIN_FACE} px")
+    return value
+
+
 _PINS = fields(
-    detector=text, embedder=text, dimension=positive, settings=mapping(scalar), weights=mapping(text)
+    detector=text,
+    embedder=text,
+    dimension=up_to(_MOST_DIMENSIONS),
+    settings=mapping(_setting),
+    weights=mapping(text),
 )
 _TRANSFER = fields(pins=_PINS, rows=natural)
 _NO_TRANSFER: dict[str, object] = {}
-_HNSW = fields(m=positive, ef_construction=positive, ef=positive, seed=integer)
+# An HNSW index with more links than this takes gigabytes; hnswlib's own example has 48 at most.
+_HNSW = fields(m=up_to(1024), ef_construction=up_to(100_000), ef=up_to(100_000), seed=integer)
 
 
 def _vectors_name(value: object, name: str) -> str:
@@ -120,6 +145,7 @@ class Catalog:
                 catalog._refuse_newer(version)
                 if version == 0:
                     raise corrupt(path, "it has no format version")
+                check_schema(catalog._db, path)
                 if write:
                     catalog._prepare_writing()
                     migrations.migrate(catalog._db, version)
@@ -224,6 +250,19 @@ class Catalog:
             for chunk in chunks(list(values))
             for row in self.query(statement.format(placeholders(chunk)), chunk)
         ]
+
+    def columns(self, source: str, columns: Sequence[Column]) -> list[NDArray[Any]]:
+        """Read whole columns of a table as arrays; see `faceindex.store.columns.read_columns`.
+
+        Raises
+        ------
+        IndexCorrupt
+            If a value is missing or not of the type of its column.
+        """
+        from faceindex.store.columns import read_columns
+
+        with translated_errors(self.path), self.checked():
+            return read_columns(self.execute, source, columns)
 
     # Values ------------------------------------------------------------------------------------
 

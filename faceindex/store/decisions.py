@@ -16,6 +16,7 @@ from faceindex.store.checked_json import (
     Check,
     Malformed,
     fields,
+    id_of_row,
     integer,
     list_of,
     mapping,
@@ -128,10 +129,21 @@ class DecisionTables(MarkTables):
             f"SELECT id, uid, name, born, died, hidden, note, into_id, written FROM people {clauses}",
             parameters,
         )
-        return [
-            PersonRecord(id, uid, name, born, died, bool(hidden), note, into, written)
-            for id, uid, name, born, died, hidden, note, into, written in found
-        ]
+        with self._catalog.checked():
+            return [
+                PersonRecord(
+                    id_of_row(id, "the id of a person"),
+                    text(uid, "the uid of a person"),
+                    optional(text)(name, "the name of a person"),
+                    optional(text)(born, "the birth of a person"),
+                    optional(text)(died, "the death of a person"),
+                    bool(natural(hidden, "whether a person is hidden")),
+                    optional(text)(note, "the note on a person"),
+                    optional(natural)(into, "a person's into_id"),
+                    natural(written, "the decision of a person"),
+                )
+                for id, uid, name, born, died, hidden, note, into, written in found
+            ]
 
     def insert_person(self, uid: str, written: int) -> int:
         """Add a person without a name, and return the id."""
