@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import os
 import stat as modes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import ENAMETOOLONG
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["exists", "is_link", "open_descriptor", "open_for_reading", "stat"]
+__all__ = ["exists", "is_folder", "is_link", "is_too_long", "open_descriptor", "open_for_reading", "stat"]
 
 _STEP = 1000
 """Bytes of a path that are opened at once; less than the limit of every system. Names have 255 at most."""
@@ -63,13 +64,21 @@ def stat(path: str | os.PathLike[str], *, follow: bool = True) -> os.stat_result
         return os.stat(name, dir_fd=folder, follow_symlinks=follow)
 
 
-def exists(path: str | os.PathLike[str]) -> bool:
-    """Return whether there is something at a path, if only a broken link."""
+def exists(path: str | os.PathLike[str], *, follow: bool = False) -> bool:
+    """Return whether there is something at a path; without `follow`, if only a broken link."""
     try:
-        stat(path, follow=False)
+        stat(path, follow=follow)
     except (OSError, ValueError):
         return False
     return True
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path leads to a folder."""
+    try:
+        return modes.S_ISDIR(stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def is_link(path: str | os.PathLike[str]) -> bool:
@@ -78,6 +87,11 @@ def is_link(path: str | os.PathLike[str]) -> bool:
         return modes.S_ISLNK(stat(path, follow=False).st_mode)
     except (OSError, ValueError):
         return False
+
+
+def is_too_long(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path is too long for links to it and for other programs."""
+    return len(os.fsencode(path)) >= (1024 if sys.platform == "darwin" else 4096)
 
 
 def _is_long(path: str | os.PathLike[str], error: OSError) -> bool:

@@ -44,7 +44,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("images",),
     ("matching", "orientation"),
-    ("cores", "types", "errors", "files", "locks", "documents"),
+    ("cores", "types", "errors", "files", "locks", "documents", "paths"),
     ("turns",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

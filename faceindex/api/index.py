@@ -301,6 +301,7 @@ class FaceIndex:
         *,
         retry_failed: bool = False,
         prune: bool = False,
+        check_content: bool = False,
         exclude: Collection[Path] = (),
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
@@ -317,6 +318,7 @@ class FaceIndex:
             [paths] if isinstance(paths, (str, os.PathLike)) else paths,
             retry_failed=retry_failed,
             prune=prune,
+            check_content=check_content,
             exclude=exclude,
             on_event=on_event,
             should_stop=should_stop,
@@ -328,6 +330,7 @@ class FaceIndex:
         *,
         retry_failed: bool = False,
         prune: bool = False,
+        check_content: bool = False,
         exclude: Collection[Path] = (),
         on_event: Callable[[Event], None] = ignore_event,
     ) -> IndexPlan:
@@ -342,6 +345,7 @@ class FaceIndex:
             [paths] if isinstance(paths, (str, os.PathLike)) else paths,
             retry_failed=retry_failed,
             prune=prune,
+            check_content=check_content,
             exclude=exclude,
             on_event=on_event,
         )

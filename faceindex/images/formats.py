@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from faceindex.errors import ImageError, Reason
+from faceindex.paths import is_folder, open_for_reading
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -137,10 +138,10 @@ def read(path: str | PathLike[str]) -> bytes:
         ``EMPTY``, ``NOT_AN_IMAGE``, ``DENIED``, ``MISSING`` or ``IO_ERROR``.
     """
     try:
-        with Path(path).open("rb", buffering=0) as file:
+        with open_for_reading(path) as file:
             recognise_format(file.read(_HEAD), path)
             file.seek(0)
-            return file.readall()
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         raise _missing(path) from None
     except IsADirectoryError:
@@ -174,7 +175,7 @@ def missing_folder(path: str | PathLike[str]) -> Path | None:
     """Return the uppermost folder of a path that does not exist; None if the folder of the file exists."""
     missing = None
     for folder in Path(path).parents:
-        if folder.is_dir():
+        if is_folder(folder):
             break
         missing = folder
     return missing

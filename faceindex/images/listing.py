@@ -1,7 +1,5 @@
 """The files that a walk found, in columns: a `Candidate` per file is created only by iteration."""
 
-# ruff: noqa: PTH118
-
 from __future__ import annotations
 
 import os

@@ -5,7 +5,7 @@ takes longer than reading the status of a file. For the same reason, the files o
 columns, and a `Candidate` per file is created only by iteration.
 """
 
-# ruff: noqa: PTH100, PTH112, PTH116
+# ruff: noqa: PTH100, PTH116
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def walk(
         If one of `paths` does not exist. Raised before any folder is walked.
     """
     given = [_existing(path) for path in paths]
-    are_folders = [_is_folder(path) for path in given]
+    are_folders = [paths_of_files.is_folder(path) for path in given]
     files = [path for path, is_folder in zip(given, are_folders, strict=True) if not is_folder]
     excluded = [os.path.abspath(path) for path in exclude]
     walker = _Walker(files, excluded, on_files or _ignore, Volumes(distrust or {}))
@@ -116,13 +116,6 @@ def _existing(path: str | PathLike[str]) -> str:
             f"There is no file or folder '{text}'{reason}.", "Check the spelling and the current directory."
         ) from None
     return os.path.abspath(text)
-
-
-def _is_folder(path: str) -> bool:
-    try:
-        return stat.S_ISDIR(paths_of_files.stat(path).st_mode)
-    except OSError:
-        return False
 
 
 def _ignore(files: int) -> None:

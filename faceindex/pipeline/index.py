@@ -26,6 +26,7 @@ def index_photos(
     *,
     retry_failed: bool = False,
     prune: bool = False,
+    check_content: bool = False,
     exclude: Collection[Path] = (),
     on_event: Callable[[Event], None] = ignore_event,
     should_stop: Callable[[], bool] = lambda: False,
@@ -45,6 +46,8 @@ def index_photos(
         Try unreadable photos again even if they have not changed.
     prune : bool
         Remove the photos of a folder even if all of them, or the folder itself, are missing.
+    check_content : bool
+        Read all photos of unchanged size and time too, and compare their content with the indexed one.
     exclude : collection of Path
         Files and folders that are left out. Indexed photos in them count as gone.
     on_event : callable
@@ -78,11 +81,13 @@ def index_photos(
             prune=prune,
             exclude=[*exclude, store.directory],
             on_scan=on_scan,
+            check_content=check_content,
         )
     except Stopped:
         summary = Summary(interrupted=True, seconds=time.monotonic() - started)
     else:
-        on_event(Planned(len(plan.tasks) + len(plan.failed) + len(plan.without_picture)))
+        unchanged = len(plan.without_picture) + len(plan.to_compare)
+        on_event(Planned(len(plan.tasks) + len(plan.failed) + unchanged))
         if plan.nothing_changed:
             summary = Summary()
             summary.count_unchanged(plan.unchanged)
@@ -91,7 +96,13 @@ def index_photos(
             from faceindex.pipeline.run import carry_out
 
             summary, settled = carry_out(
-                plan, store, recogniser, prune=prune, on_event=on_event, should_stop=should_stop
+                plan,
+                store,
+                recogniser,
+                prune=prune,
+                retry_failed=retry_failed,
+                on_event=on_event,
+                should_stop=should_stop,
             )
             summary.seconds = time.monotonic() - started
             store.update_hnsw()

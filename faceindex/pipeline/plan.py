@@ -12,6 +12,8 @@ from typing import ClassVar
 from faceindex import __version__, images
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
+from faceindex.paths import is_folder, stat
+from faceindex.pipeline.file_ids import Compared, FileChecks, compare_file_ids, nobody_wrote
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
 __all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "count_photos", "make_plan"]
@@ -34,6 +36,8 @@ class Task:
     size: int
     mtime_ns: int
     known: PhotoRecord | None
+    ctime_ns: int | None = None
+    inode: int | None = None
 
     at_once: ClassVar[bool] = False
 
@@ -62,6 +66,14 @@ class Plan:
     without_picture : list of Task
         The unchanged photos of which the index lacks the picture, because an older version indexed them.
         They are read once.
+    to_compare : list of Task
+        Other unchanged photos whose content is to be compared, by their ctimes and inodes or on request.
+    checks : FileChecks
+        What else the ctimes and inodes show.
+    untouched : set of int
+        Ids of those photos in `to_compare` to which, by the system, nobody wrote.
+    asked : set of (str, str)
+        Root and relative path of the files that were named themselves.
     failed : list of (Task, ImageError)
         Files that the walk could not reach.
     gone : list of PhotoRecord
@@ -80,6 +92,10 @@ class Plan:
     folders: list[tuple[str, str]] = field(default_factory=list)
     unchanged: ScanCounts = field(default_factory=ScanCounts)
     without_picture: list[Task] = field(default_factory=list)
+    to_compare: list[Task] = field(default_factory=list)
+    checks: FileChecks = field(default_factory=FileChecks)
+    untouched: set[int] = field(default_factory=set)
+    asked: set[tuple[str, str]] = field(default_factory=set)
     failed: list[tuple[Task, ImageError]] = field(default_factory=list)
     gone: list[PhotoRecord] = field(default_factory=list)
     missing: list[PhotoRecord] = field(default_factory=list)
@@ -109,6 +125,7 @@ def make_plan(
     prune: bool,
     exclude: Collection[Path],
     on_scan: Callable[[int], None],
+    check_content: bool = False,
 ) -> Plan:
     """Walk the paths and compare each file's size and time with the index; opens no file and writes nothing.
 
@@ -122,6 +139,8 @@ def make_plan(
         Allow indexed folders that do not exist: all their photos are missing.
     on_scan : callable
         Called now and then with the number of files; an exception from it ends the walk.
+    check_content : bool
+        Read all unchanged files to compare their content.
 
     Raises
     ------
@@ -137,7 +156,9 @@ def make_plan(
             "and clusters, and the rest are removed.",
         )
     paths = [path for path in paths if path not in lost]
-    listing = walk(paths, exclude=exclude, on_files=on_scan)
+    volumes = {} if store is None else store.volumes()
+    distrust = {path: volume.distrusted for path, volume in volumes.items()}
+    listing = walk(paths, exclude=exclude, on_files=on_scan, distrust=distrust)
     # Another version may find other files unreadable, or ignore other names.
     digest = None if lost or listing.digest is None else f"{__version__} {listing.digest}"
     if (
@@ -145,6 +166,7 @@ def make_plan(
         and digest is not None
         and (before := store.load_scan(digest)) is not None
         and not (retry_failed and before.unreadable)
+        and not check_content
     ):
         return Plan(unchanged=before, scan_digest=digest, nothing_changed=True)
     split = [_split(path) for path in paths]
@@ -156,7 +178,9 @@ def make_plan(
         inside = [root for root in roots.paths if root.is_relative_to(path)]
         places += [_Place(*roots.find(root)) for root in inside or [Path(path)]]
     plan = Plan(folders=folders, scan_digest=digest)
+    plan.asked = {roots.locate(folder, name) for folder, name in split if name != "."}
     unchanged: list[PhotoRecord] = []
+    differing: list[Compared] = []
     seen: set[tuple[str, str]] = set()
     unlisted: list[_Place] = []
     for candidate in listing:
@@ -164,11 +188,14 @@ def make_plan(
         if key in seen:
             continue
         record = known.get(key)
-        if record is not None and candidate.error is None and not _must_open(record, candidate, retry_failed):
+        retry = retry_failed or key in plan.asked
+        if record is not None and candidate.error is None and not _must_open(record, candidate, retry):
             seen.add(key)
             unchanged.append(record)
             if record.picture is None and record.status is Status.OK:
                 plan.without_picture.append(_task(candidate, *key, record))
+            elif check_content or (record.ctime_ns, record.inode) != candidate.ids:
+                differing.append(Compared(candidate, *key, record))
             continue
         task = _task(candidate, *key, record)
         if candidate.error is not None:
@@ -189,12 +216,22 @@ def make_plan(
         elif within:
             plan.gone.append(known[key])
     plan.empty_folders = sorted(os.path.join(place.root, place.relpath).rstrip(os.sep) for place in lacking)  # noqa: PTH118
+    if differing:
+        checks = plan.checks = compare_file_ids(
+            differing, listing.files_on(), volumes, check_content=check_content
+        )
+        plan.to_compare = [_task(*one) for one in checks.read]
+        plan.untouched = {one.record.id for one in checks.read if nobody_wrote(one)}
+        plan.tasks += [_task(*one) for one in checks.open_again]
+        opened = {one.record.id for one in checks.open_again}
+        unchanged = [record for record in unchanged if record.id not in opened]
     plan.unchanged = _counted(unchanged)
     return plan
 
 
 def _task(candidate: Candidate, root: str, relpath: str, record: PhotoRecord | None) -> Task:
-    return Task(candidate.path, root, relpath, candidate.size, candidate.mtime_ns, record)
+    ids = candidate.ids or (None, None)
+    return Task(candidate.path, root, relpath, candidate.size, candidate.mtime_ns, record, *ids)
 
 
 def _compare_roots(
@@ -229,7 +266,7 @@ def _lost_folders(store: Store, paths: Sequence[str | os.PathLike[str]]) -> list
 
 def _exists(path: str | os.PathLike[str]) -> bool:
     try:
-        os.lstat(path)
+        stat(path, follow=False)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError):
@@ -262,7 +299,7 @@ def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool) ->
 def _split(given: str | os.PathLike[str]) -> tuple[str, str]:
     """Split a path into the folder that is or becomes a root, as the user typed it, and the rest."""
     text = os.fspath(given)
-    if os.path.isdir(text):  # noqa: PTH112 - Path would change what was typed
+    if is_folder(text):
         return text, "."
     folder, name = os.path.split(text.rstrip(os.sep) or os.sep)
     return folder or ".", name

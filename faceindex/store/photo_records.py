@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from faceindex.errors import UsageError
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import Malformed
-from faceindex.store.migrations import WITH_PICTURES
+from faceindex.store.migrations import WITH_FILE_IDS, WITH_PICTURES
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root, Status
 from faceindex.store.sqlite import chunks, placeholders, storable_text, translated_errors
 
@@ -20,12 +20,14 @@ __all__ = [
     "add_root",
     "delete_empty_roots",
     "delete_photos",
+    "mark_failed",
     "move_photos",
     "photos",
     "photos_by_content",
     "photos_by_id",
     "photos_by_picture",
     "roots",
+    "save_file_ids",
     "save_photo",
     "save_pictures",
     "update_metadata",
@@ -34,6 +36,7 @@ __all__ = [
 
 _COLUMNS = "id, root_id, relpath, size, mtime_ns, content_hash, width, height, status, reason, detail, faces"
 _PICTURE = ", picture, orientation, taken"
+_FILE_IDS = ", ctime_ns, inode, failed"
 _STATUS = {status.value: status for status in Status}
 
 
@@ -108,8 +111,10 @@ def photos_by_picture(catalog: Catalog, picture: bytes) -> list[PhotoRecord]:
 
 
 def _select(catalog: Catalog, clauses: str, parameters: Sequence[object]) -> list[PhotoRecord]:
-    # An index of an older format, open for reading only, has no pictures.
-    columns = _COLUMNS + (_PICTURE if catalog.format_version >= WITH_PICTURES else ", NULL, 1, NULL")
+    # An index of an older format, open for reading only, lacks the newer columns.
+    version = catalog.format_version
+    columns = _COLUMNS + (_PICTURE if version >= WITH_PICTURES else ", NULL, 1, NULL")
+    columns += _FILE_IDS if version >= WITH_FILE_IDS else ", NULL, NULL, NULL"
     with translated_errors(catalog.path):
         rows = catalog.execute(f"SELECT {columns} FROM images {clauses}", parameters)
         try:
@@ -144,13 +149,15 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
         photo.picture,
         photo.orientation,
         photo.taken,
+        photo.ctime_ns,
+        photo.inode,
     )
     known = catalog.execute("SELECT id FROM images WHERE root_id = ? AND relpath = ?", key).fetchone()
     if known is None:
         cursor = catalog.execute(
             "INSERT INTO images (root_id, relpath, size, mtime_ns, content_hash, width, height,"
-            " status, reason, detail, faces, picture, orientation, taken)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " status, reason, detail, faces, picture, orientation, taken, ctime_ns, inode)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, *values),
         )
         return int(cursor.lastrowid or 0)
@@ -159,8 +166,8 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
     catalog.execute("DELETE FROM transfer_images WHERE image_id = ?", (photo_id,))
     catalog.execute(
         "UPDATE images SET size = ?, mtime_ns = ?, content_hash = ?, width = ?, height = ?,"
-        " status = ?, reason = ?, detail = ?, faces = ?, picture = ?, orientation = ?, taken = ?"
-        " WHERE id = ?",
+        " status = ?, reason = ?, detail = ?, faces = ?, picture = ?, orientation = ?, taken = ?,"
+        " ctime_ns = ?, inode = ?, failed = NULL WHERE id = ?",
         (*values, photo_id),
     )
     return photo_id
@@ -203,6 +210,22 @@ def save_pictures(catalog: Catalog, pictures: Iterable[tuple[int, Picture]]) -> 
     catalog.executemany(
         "UPDATE images SET picture = ?, orientation = ?, taken = ? WHERE id = ?",
         [(picture.hash, picture.orientation, picture.taken, photo_id) for photo_id, picture in pictures],
+    )
+
+
+def save_file_ids(catalog: Catalog, updates: Iterable[tuple[int, int, int]]) -> None:
+    """Store the (id, ctime, inode) of photos whose content was read and is the indexed one."""
+    catalog.executemany(
+        "UPDATE images SET ctime_ns = ?, inode = ?, failed = NULL WHERE id = ?",
+        [(ctime_ns, inode, photo_id) for photo_id, ctime_ns, inode in updates],
+    )
+
+
+def mark_failed(catalog: Catalog, failures: Iterable[tuple[int, str]]) -> None:
+    """Store why indexed photos cannot be read now, as (id, reason); their faces stay."""
+    catalog.executemany(
+        "UPDATE images SET failed = ? WHERE id = ?",
+        [(storable_text(reason), photo_id) for photo_id, reason in failures],
     )
 
 
