@@ -1,8 +1,8 @@
 """Files and folders at any depth.
 
-The system refuses a path of 4,096 bytes or more (1,024 on macOS), but folders may be nested deeper than that. A
-file with a longer path is reached in steps: each part of the path is opened inside the folder before it. Where
-the system cannot do that (Windows), the error of the system remains.
+The system refuses a path of 4,096 bytes or more (1,024 on macOS), but folders may be nested deeper than that.
+A file with a longer path is reached in steps: each part of the path is opened inside the folder before it.
+Where the system cannot do that (Windows), the error of the system remains.
 """
 
 # ruff: noqa: PTH116

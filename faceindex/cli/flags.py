@@ -28,7 +28,7 @@ FLAGS = {
                 "face",
             ),
             *("flip", "folders", "format", "half", "k", "labels", "like", "link", "margin"),
-            "named",
+            *("check_content", "named"),
             *(
                 "max_false_alarms",
                 "min_face",

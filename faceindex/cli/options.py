@@ -215,8 +215,8 @@ CheckContentFlag: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--check-content",
-        help="Read photos of unchanged size and time too, and compare their content with the indexed one. Finds "
-        "files that were changed without a new time, and damaged ones.",
+        help="Read photos of unchanged size and time too, and compare their content with the indexed one. "
+        "Finds files that were changed without a new time, and damaged ones.",
     ),
 ]
 
@@ -226,8 +226,8 @@ FailOnOption: TypeAlias = Annotated[
         "--fail-on",
         metavar="WHICH",
         autocompletion=complete_from("new", "any", "never"),
-        help="Which unreadable photos make the exit code 1: those that are new or that you asked for (new), any, "
-        "or never.",
+        help="Which unreadable photos make the exit code 1: those that are new or that you asked for (new), "
+        "any, or never.",
     ),
 ]
 

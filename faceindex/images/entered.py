@@ -1,7 +1,7 @@
 """The folders that a walk has entered, so that it enters none twice and loops of links end.
 
-A folder has a device and an inode number, under all its names. But some network and FUSE disks report inode 0, or
-the same inode, for all folders. So equal numbers alone do not show that two paths lead to one folder.
+A folder has a device and an inode number, under all its names. But some network and FUSE disks report inode
+0, or the same inode, for all folders. So equal numbers alone do not show that two paths lead to one folder.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from faceindex.images.volumes import CTIME, INODE, FileIds, Volume
 
 __all__ = ["Candidate", "FolderFiles", "Listing", "Tree", "digest_of", "limited_time"]
 
-# Times in the catalog, and in a digest, have 64 bits. In nanoseconds, these end in 1677 and 2262; file systems go
-# on to 2446 (ext4), 2486 (XFS) and beyond. Times outside are limited: each still equals itself.
+# Times in the catalog, and in a digest, have 64 bits. In nanoseconds, these end in 1677 and 2262; file
+# systems go on to 2446 (ext4), 2486 (XFS) and beyond. Times outside are limited: each still equals itself.
 _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 
 
@@ -70,6 +70,7 @@ class FolderFiles(NamedTuple):
 
     @classmethod
     def empty(cls, prefix: str, volume: Volume) -> FolderFiles:
+        """Return a folder without files."""
         return cls(prefix, volume, [], array("q"), array("q"), array("q"), array("Q"))
 
     def add(self, names: list[str], found: list[os.stat_result]) -> None:
@@ -113,8 +114,8 @@ class Listing:
     ----------
     digest : str or None
         BLAKE2b of the real paths of the walked folders and of the relative path, size, time and trusted
-        `FileIds` of every file. Two walks have the same digest if they found the same files, and otherwise different ones
-        (up to collisions). None if a single file was walked, or if there was an error.
+        `FileIds` of every file. Two walks have the same digest if they found the same files, and otherwise
+        different ones (up to collisions). None if a single file was walked, or if there was an error.
     """
 
     def __init__(self, trees: list[Tree], digest: str | None) -> None:

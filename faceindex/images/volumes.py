@@ -1,8 +1,8 @@
 """Volumes: the mounted file systems under a walk, and how far the numbers that they report can be trusted.
 
 Besides size and time of modification, the system has two more signs that a file was written: its inode, and
-the time of the last change of its status (ctime), which no program can set. But some disks invent one or both at
-each mount. Their kinds are listed here; others are noticed by `faceindex.pipeline.file_ids`.
+the time of the last change of its status (ctime), which no program can set. But some disks invent one or both
+at each mount. Their kinds are listed here; others are noticed by `faceindex.pipeline.file_ids`.
 """
 
 # ruff: noqa: PTH116
@@ -19,8 +19,8 @@ __all__ = ["CTIME", "INODE", "Distrust", "FileIds", "Volume", "Volumes"]
 CTIME = "ctime"
 INODE = "inode"
 
-# Linux: kinds that are served by another machine or a program, or that store no inodes (FAT, exFAT: proc(5) and
-# the documentation of the kernel, Documentation/filesystems/vfat.rst). All their numbers may change at once.
+# Linux: kinds that are served by another machine or by a program, or that store no inodes (FAT and exFAT).
+# All their numbers may change at once. The names are those of mount(8).
 _REMOTE = re.compile(
     r"fuse|fuseblk|fuse\..*|fusectl|nfs.*|cifs|smb.*|ncpfs|9p|afs|ceph|lustre|gpfs|virtiofs|vboxsf|vmhgfs|prl_fs"
     r"|drvfs|msdos|vfat|exfat|davfs"

@@ -148,15 +148,15 @@ def _learn(
             unused.add((volume, number))
             what = "times of the last status change (ctimes)" if number == CTIME else "inodes"
             checks.warnings.append(
-                f"The {what} of the files on {volume.path} change by themselves, so they are not used any more "
-                "to find photos that were changed without a new size or time. Pass `check_content=True` now and "
-                "then to find these."
+                f"The {what} of the files on {volume.path} change by themselves, so they are not used any "
+                "more to find photos that were changed without a new size or time. Pass `check_content=True` "
+                "now and then to find these."
             )
     return unused
 
 
 def nobody_wrote(one: Compared) -> bool:
-    """Return whether the system saw no change of a file since it was indexed: its ctime and inode are the same."""
+    """Return whether the system saw no change of a file since it was indexed."""
     ids, volume = one.candidate.ids, one.candidate.volume
     if ids is None or volume is None or CTIME in volume.distrusted:
         return False

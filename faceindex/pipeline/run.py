@@ -32,8 +32,8 @@ COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
 COMMIT_SECONDS = 5.0  # ...or this much work
 COMMIT_PICTURES = 512  # they are read far faster than faces are found
 
-# Reasons that are not about the photo: its faces are kept until it can be read again. UNSUPPORTED: the decoder that
-# read it before is not installed now.
+# Reasons that are not about the photo: its faces are kept until it can be read again. UNSUPPORTED: the
+# decoder that read it before is not installed now.
 TEMPORARY = TRY_AGAIN
 
 _NAMED = 5  # photos that a warning names
@@ -239,9 +239,9 @@ class _Run:
             names = ", ".join(damaged[:_NAMED]) + (", ..." if len(damaged) > _NAMED else "")
             self.emit(
                 Warned(
-                    f"The content of {len(damaged):,} photos is not the indexed one, although by size, time and "
-                    f"ctime nobody wrote to them: {names}. They may be damaged, or their disk; compare them with "
-                    "a backup."
+                    f"{len(damaged):,} photos have other content than when they were indexed, although by "
+                    f"the times of the system nobody wrote to them: {names}. They may be damaged, or their "
+                    "disk; compare them with a backup."
                 )
             )
 
