@@ -18,6 +18,9 @@ def downgrade(index: Path, version: int) -> None:
         if version < 8:
             for table in ("mounts", "away_faces", "away_images"):
                 database.execute(f"DROP TABLE {table}")
+        if version < 9:
+            for column in ("ctime_ns", "inode", "failed"):
+                database.execute(f"ALTER TABLE images DROP COLUMN {column}")
         if version < 6:
             database.execute("DROP INDEX clusters_by_person")
             for table in ("marked_faces", "links", "rejections", "marks", "decisions", "people"):

@@ -45,7 +45,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("images",),
     ("matching", "orientation"),
     ("cores", "types", "errors", "files", "locks", "documents"),
-    ("safe_open", "turns"),
+    ("safe_open", "turns", "paths"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 

@@ -314,6 +314,7 @@ class FaceIndex:
         retry_failed: bool = False,
         prune: bool = False,
         keep_days: float = KEEP_DAYS,
+        check_content: bool = False,
         exclude: Collection[Path] = (),
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
@@ -331,6 +332,7 @@ class FaceIndex:
             retry_failed=retry_failed,
             prune=prune,
             keep_days=keep_days,
+            check_content=check_content,
             exclude=exclude,
             on_event=on_event,
             should_stop=should_stop,
@@ -342,6 +344,7 @@ class FaceIndex:
         *,
         retry_failed: bool = False,
         prune: bool = False,
+        check_content: bool = False,
         exclude: Collection[Path] = (),
         on_event: Callable[[Event], None] = ignore_event,
     ) -> IndexPlan:
@@ -356,6 +359,7 @@ class FaceIndex:
             [paths] if isinstance(paths, (str, os.PathLike)) else paths,
             retry_failed=retry_failed,
             prune=prune,
+            check_content=check_content,
             exclude=exclude,
             on_event=on_event,
         )

@@ -26,6 +26,7 @@ from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.render import Output, count
 from faceindex.cli.unreadable import report_unreadable
 from faceindex.errors import FaceIndexError, UsageError
+from faceindex.paths import is_too_long
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
@@ -242,7 +243,10 @@ def _link(out: Output, index: FaceIndex, found: Sequence[FoundPhoto], folder: st
 
 def _open(out: Output, paths: Iterable[str]) -> None:
     for path in map(Path, paths):
-        if path.exists():
+        if is_too_long(path):
+            out.exit_code = PARTIAL
+            out.warning(f"The path {path} is too long for other programs.")
+        elif path.exists():
             open_in_viewer(path)
         else:
             out.exit_code = PARTIAL

@@ -17,7 +17,7 @@ from faceindex.cli.flags import as_flags
 from faceindex.cli.render import Output, count
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.images import IMAGE_SUFFIXES
-from faceindex.pipeline.events import Committed, Event, PhotoDone, PhotoFailed, Warned
+from faceindex.pipeline.events import Committed, ContentChanged, Event, PhotoDone, PhotoFailed, Warned
 from faceindex.store import Store
 
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ class RunLog:
             case PhotoDone(path, faces, note):
                 text = f"{path}: {count(faces, 'face')}" + (f". {note}" if note else "")
                 self._write("photo", text, {"path": path, "faces": faces, "note": note})
+            case ContentChanged(path, damaged):
+                text = "not the indexed content, although size and time are unchanged"
+                text += "; by the system, nobody wrote to it" if damaged else ""
+                self._write("content changed", f"{path}: {text}", {"path": path, "damaged": damaged})
             case PhotoFailed(error):
                 self._write_problem(
                     "failure",

@@ -17,12 +17,14 @@ from faceindex.models import AUTO, DEFAULT_MIN_FACE
 
 __all__ = [
     "AbsoluteFlag",
+    "CheckContentFlag",
     "CsvFlag",
     "DebugFlag",
     "DetectorOption",
     "DeviceOption",
     "DryRunFlag",
     "EmbedderOption",
+    "FailOnOption",
     "FalseAlarmsOption",
     "FlipFlag",
     "HalfFlag",
@@ -208,6 +210,26 @@ HalfFlag: TypeAlias = Annotated[
 RetryFailedFlag: TypeAlias = Annotated[
     bool,
     typer.Option("--retry-failed", help="Try unreadable photos again, even if they have not changed."),
+]
+
+CheckContentFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--check-content",
+        help="Read photos of unchanged size and time too, and compare their content with the indexed one. "
+        "Finds files that were changed without a new time, and damaged ones.",
+    ),
+]
+
+FailOnOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--fail-on",
+        metavar="WHICH",
+        autocompletion=complete_from("new", "any", "never"),
+        help="Which unreadable photos make the exit code 1: those that are new or that you asked for (new), "
+        "any, or never.",
+    ),
 ]
 
 PruneFlag: TypeAlias = Annotated[

@@ -222,6 +222,7 @@ class IndexBar(PhotoBar):
         from faceindex.pipeline.events import (  # here, as other bars start without the pipeline
             Clustering,
             Committed,
+            ContentChanged,
             Hashing,
             Loaded,
             Loading,
@@ -239,7 +240,7 @@ class IndexBar(PhotoBar):
                 self._total = photos
                 self._begin(self._work, photos)
             case Hashing():
-                self._begin("Reading unchanged photos once", self._total)
+                self._begin("Reading photos of the same size and time", self._total)
             case Loading():
                 self.show_loading()
             case Loaded():
@@ -247,9 +248,14 @@ class IndexBar(PhotoBar):
             case PhotoDone(path, faces, note):
                 self._out.detail(f"{path}: {count(faces, 'face')}" + (f". {note}" if note else ""))
                 self._advance()
-            case PhotoFailed(error):
-                self._out.error(error.problem, error.remedy)
+            case PhotoFailed(error, known):
+                if known:
+                    self._out.detail(error.problem)
+                else:
+                    self._out.error(error.problem, error.remedy)
                 self._advance()
+            case ContentChanged(path, _):
+                self._out.detail(f"{path}: other content, although size and time are unchanged")
             case Warned(message):
                 self._out.warning(message)
             case Clustering():

@@ -11,6 +11,7 @@ from pathlib import Path
 from faceindex.errors import ImageError, Reason
 from faceindex.images.limits import file_limit, too_large_file
 from faceindex.images.opening import open_photo, read_head
+from faceindex.paths import is_folder
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -217,7 +218,7 @@ def missing_folder(path: str | PathLike[str]) -> Path | None:
     """Return the uppermost folder of a path that does not exist; None if the folder of the file exists."""
     missing = None
     for folder in Path(path).parents:
-        if folder.is_dir():
+        if is_folder(folder):
             break
         missing = folder
     return missing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from faceindex.errors import UsageError
@@ -14,6 +14,7 @@ from faceindex.store.commit import commit_photos
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root
 from faceindex.store.rows import Rows
+from faceindex.store.volumes import KnownVolume, load_volumes, save_volumes
 
 if TYPE_CHECKING:
     from faceindex.images import Picture
@@ -91,6 +92,25 @@ class PhotoStore:
         """Store what changes of photos whose files have new bytes, but the same pictures."""
         with self._require_writable().transaction():
             photo_records.update_metadata(self._catalog, updates)
+
+    def save_file_ids(self, updates: Iterable[tuple[int, int, int]]) -> None:
+        """Store the (photo id, ctime, inode) of photos that were read and have the indexed content."""
+        with self._require_writable().transaction():
+            photo_records.save_file_ids(self._catalog, updates)
+
+    def mark_failed(self, failures: Iterable[tuple[int, str]]) -> None:
+        """Store why indexed photos, given as (photo id, reason), cannot be read now; their faces stay."""
+        with self._require_writable().transaction():
+            photo_records.mark_failed(self._catalog, failures)
+
+    def volumes(self) -> dict[str, KnownVolume]:
+        """Return what was learned about the volumes of the photos, by their paths."""
+        return load_volumes(self._catalog)
+
+    def save_volumes(self, volumes: Mapping[str, KnownVolume]) -> None:
+        """Replace what was learned about volumes."""
+        with self._require_writable().transaction(keep_scans=True):
+            save_volumes(self._catalog, volumes)
 
     def save_pictures(self, pictures: Iterable[tuple[int, Picture]]) -> None:
         """Store the pictures of photos that were indexed without them; see `MarkTables.save_pictures`."""
