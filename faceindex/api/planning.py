@@ -70,7 +70,7 @@ def plan_photos(
 
 def _count_tasks(plan: Plan) -> dict[str, int]:
     counts = dict.fromkeys(("new", "changed", "to_compare", "retried", "other_files"), 0)
-    sizes = {record.size for record in movable(plan).values()}
+    sizes = {record.size for record in (*movable(plan).values(), *plan.elsewhere, *plan.away)}
     for task in plan.tasks:
         counts[_kind(task, sizes)] += 1
     return counts

@@ -359,7 +359,7 @@ def _print_plan(out: Output, plan: IndexPlan) -> None:
         ("unchanged", plan.unchanged, ""),
         ("read once", plan.read_once, "unchanged, for their pictures and dates"),
         ("compared", plan.to_check, "unchanged, to compare their content"),
-        ("gone", plan.gone, "to be removed" + (", unless they were moved" if plan.to_compare else "")),
+        ("gone", plan.gone, "to leave the index" + (", unless they were moved" if plan.to_compare else "")),
         ("missing, kept", plan.missing, "--prune removes them"),
         ("unreadable", plan.known_unreadable, "known before, not tried again"),
         ("unreachable", plan.unreachable, "cannot be read"),

@@ -385,6 +385,10 @@ class Counts:
         Size on disk by file name; missing files are left out.
     last_run : Run or None
         The newest entry of the journal.
+    away_photos, away_faces : int
+        Photos that are gone and whose faces are kept, in case they return; and these faces.
+    away_since : datetime or None
+        When the first of them was found to be gone, UTC.
     """
 
     photos: Mapping[Status, int]
@@ -396,3 +400,6 @@ class Counts:
     rows: int
     bytes: Mapping[str, int]
     last_run: Run | None
+    away_photos: int = 0
+    away_faces: int = 0
+    away_since: datetime | None = None
