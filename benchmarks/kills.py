@@ -1,11 +1,12 @@
 """Kill every operation that changes an index, and count what is lost. The target: 0 faces in 300 kills.
 
 Each scenario prepares an index of small made-up photos (24, with fake models, so that the time goes into the
-commits) and then changes it. It runs once undisturbed, which records the state of the index after each commit,
-and then again and again on copies of the prepared index. Each of these runs is killed by SIGKILL: half of them
-after a random time, half at a random step: before or after a sync, at a change of a file, or inside SQLite. Then
+commits) and then changes it. It runs once undisturbed, which records the state of the index after each
+commit, and then again and again on copies of the prepared index. Each of these runs is killed by SIGKILL:
+half of them after a random time, half at a random step: before or after a sync, at a change of a file, or
+inside SQLite. Then
 
-- the index must open, and hold the state of the last commit that the process had reported, or of the next one;
+- the index must open, and hold the state of the last commit that the process had reported, or of the next;
 - it must open for writing, which deletes unfinished work, and still hold that state;
 - the same operation, run again, must lead to the faces of the undisturbed run, where it can be repeated.
 
@@ -28,6 +29,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,6 +43,14 @@ from old_formats import downgrade
 from faceindex import FaceIndex
 from faceindex.pipeline import batches
 from faceindex.pipeline import run as pipeline_run
+
+SMALL_BATCHES = (
+    (pipeline_run, "COMMIT_PHOTOS", 4),
+    (pipeline_run, "COMMIT_PICTURES", 4),
+    (pipeline_run, "COMMIT_SECONDS", float("inf")),
+    (batches, "BATCH_PHOTOS", 4),
+)
+"""More commits, and batches of few photos, so that kills fall between them."""
 
 QUICK = ("index_new", "index_everything", "people_merge")
 
@@ -399,8 +409,9 @@ def try_scenario(scenario: Scenario, kills: int, seed: int) -> tuple[Result, lis
         return trial.result, trial.states, trial.seconds
 
 
+@cache
 def load_everything() -> None:
-    """Run all operations once in this process, so that its children need not load modules and compiled code."""
+    """Run operations once in this process, so that its children need not load modules and compiled code."""
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder))
         place.make_index()
@@ -422,11 +433,8 @@ def main() -> int:
         raise SystemExit(f"The scenarios are: {', '.join(one.name for one in SCENARIOS)}.")
     fakes.register_fakes()
     fakes.register_others()
-    # More commits, and batches of few photos, so that kills fall between them.
-    pipeline_run.COMMIT_PHOTOS = 4
-    pipeline_run.COMMIT_PICTURES = 4
-    pipeline_run.COMMIT_SECONDS = float("inf")
-    batches.BATCH_PHOTOS = 4
+    for module, name, value in SMALL_BATCHES:
+        setattr(module, name, value)
     kills = 3 * len(chosen) if options.quick else options.kills
     load_everything()
     rows, total = [], Result()

@@ -1,7 +1,7 @@
 """Kill a process that changes an index, and compare what is left with what it had committed.
 
-`run` forks a process for an action. It can be killed after some time, or at a placed step: a change of a file,
-or a step of SQLite. `tests/people/test_kill.py` and `benchmarks/kills.py` use it.
+`run` forks a process for an action. It can be killed after some time, or at a placed step: a change of a
+file, or a step of SQLite. `tests/people/test_kill.py` and `benchmarks/kills.py` use it.
 """
 
 from __future__ import annotations
