@@ -227,6 +227,7 @@ def fuzz(images: int, seed: int, seeds: Seeds, keep: Path | None, *, index: bool
                     if "contradiction" in answer:
                         outcomes["contradiction"] += 1
                     faults.append({"number": number, "what": what, **answer})
+                    print(json.dumps(faults[-1]), flush=True)
                     if keep is not None:
                         keep.mkdir(parents=True, exist_ok=True)
                         (keep / path.name).write_bytes(data)
@@ -244,6 +245,7 @@ def fuzz(images: int, seed: int, seeds: Seeds, keep: Path | None, *, index: bool
                     if result["fault"] is not None:
                         runs["faults"] += 1
                         faults.append({"number": number, "what": "index", **result})
+                        print(json.dumps(faults[-1]), flush=True)
                         if keep is not None:
                             shutil.copytree(chosen, keep / f"index-{number}", dirs_exist_ok=True)
         finally:

@@ -223,7 +223,7 @@ def absurd_sizes(data: bytearray, rng: random.Random, seeds: Seeds) -> None:
     elif kind == "TIFF":
         order = "<" if data[:1] == b"I" else ">"
         for begin, end in pieces(bytes(data)):
-            tag = struct.unpack_from(order + "H", data, begin)[0] if end - begin == 12 else 0
+            tag = struct.unpack_from(order + "H", data, begin)[0] if begin + 12 == end <= len(data) else 0
             if tag in (256, 257, 258, 277, 278, 322, 323) and rng.random() < 0.5:
                 data[begin + 2 : end] = struct.pack(order + "HII", 4, 1, rng.choice(sides))
     else:
