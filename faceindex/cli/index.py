@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         IndexOption,
         JsonFlag,
         LogOption,
+        MaxMemoryOption,
         MinFaceOption,
         PathsArgument,
         PruneFlag,
@@ -63,6 +64,7 @@ def index(
     prune: PruneFlag = False,
     dry_run: DryRunFlag = False,
     log: LogOption = None,
+    max_memory: MaxMemoryOption = None,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -79,6 +81,7 @@ def index(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api.opening import existing_index, index_to_create
         from faceindex.cli.progress import IndexBar
+        from faceindex.images.limits import limit_memory
 
         options = {"min_face": min_face, "upsample": upsample, "flip": flip, "half": half}
         settings = {name: value for name, value in options.items() if value is not None}
@@ -94,6 +97,7 @@ def index(
             _report_plan(out, directory, plan)
             return
         with contextlib.ExitStack() as stack:
+            stack.enter_context(limit_memory(max_memory))
             run_log = None
             if log is not None:
                 from faceindex.cli.log import RunLog

@@ -12,6 +12,7 @@ from typing import ClassVar
 from faceindex import __version__, images
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
+from faceindex.images.limits import limit_is_raised
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
 __all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "count_photos", "make_plan"]
@@ -145,6 +146,7 @@ def make_plan(
         and digest is not None
         and (before := store.load_scan(digest)) is not None
         and not (retry_failed and before.unreadable)
+        and not (before.unreadable.get(Reason.MEMORY.value) and limit_is_raised())
     ):
         return Plan(unchanged=before, scan_digest=digest, nothing_changed=True)
     split = [_split(path) for path in paths]
@@ -256,7 +258,11 @@ def _counted(records: Sequence[PhotoRecord]) -> ScanCounts:
 def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool) -> bool:
     if (record.size, record.mtime_ns) != (candidate.size, candidate.mtime_ns):
         return True
-    return record.status is Status.UNREADABLE and (retry_failed or record.reason in TRY_AGAIN)
+    if record.status is not Status.UNREADABLE:
+        return False
+    if record.reason == Reason.MEMORY.value and limit_is_raised():
+        return True
+    return retry_failed or record.reason in TRY_AGAIN
 
 
 def _split(given: str | os.PathLike[str]) -> tuple[str, str]:
