@@ -21,6 +21,8 @@ def downgrade(index: Path, version: int) -> None:
         if version < 9:
             for column in ("ctime_ns", "inode", "failed"):
                 database.execute(f"ALTER TABLE images DROP COLUMN {column}")
+        if version < 10:
+            database.execute("DROP TABLE suspects")
         if version < 6:
             database.execute("DROP INDEX clusters_by_person")
             for table in ("marked_faces", "links", "rejections", "marks", "decisions", "people"):

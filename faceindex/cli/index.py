@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         JsonFlag,
         KeepGoneOption,
         LogOption,
+        MaxMemoryOption,
         MinFaceOption,
         PathsArgument,
         PruneFlag,
@@ -70,6 +71,7 @@ def index(
     fail_on: FailOnOption = "new",
     dry_run: DryRunFlag = False,
     log: LogOption = None,
+    max_memory: MaxMemoryOption = None,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -89,6 +91,7 @@ def index(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api.opening import existing_index, index_to_create
         from faceindex.cli.progress import IndexBar
+        from faceindex.images.limits import limit_memory
 
         if fail_on not in _FAIL_ON:
             raise UsageError(f"There is no --fail-on {fail_on}.", "Choose new, any or never.")
@@ -107,6 +110,7 @@ def index(
             _report_plan(out, directory, plan)
             return
         with contextlib.ExitStack() as stack:
+            stack.enter_context(limit_memory(max_memory))
             run_log = None
             if log is not None:
                 from faceindex.cli.log import RunLog

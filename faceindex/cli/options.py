@@ -260,6 +260,16 @@ DryRunFlag: TypeAlias = Annotated[
     ),
 ]
 
+MaxMemoryOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="Memory for the whole run, such as 3G: a photo that needs more is left out. By default 1.8G, or "
+        "less where the computer or container has less.",
+    ),
+]
+
 LogOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(

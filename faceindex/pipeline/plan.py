@@ -13,6 +13,7 @@ from typing import ClassVar, TypeAlias
 from faceindex import __version__, images
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
+from faceindex.images.limits import limit_is_raised
 from faceindex.images.walk import Listing
 from faceindex.paths import is_folder, stat
 from faceindex.pipeline.file_ids import Compared, FileChecks, compare_file_ids, nobody_wrote
@@ -190,6 +191,7 @@ def make_plan(
         and not (retry_failed and before.unreadable)
         and not (prune and store.count_away().photos)
         and not check_content
+        and not (before.unreadable.get(Reason.MEMORY.value) and limit_is_raised())
     ):
         return Plan(unchanged=before, scan_digest=digest, nothing_changed=True)
     split = [_split(path) for path in paths]
@@ -380,7 +382,11 @@ def _counted(records: Sequence[PhotoRecord]) -> ScanCounts:
 def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool) -> bool:
     if (record.size, record.mtime_ns) != (candidate.size, candidate.mtime_ns):
         return True
-    return record.status is Status.UNREADABLE and (retry_failed or record.reason in TRY_AGAIN)
+    if record.status is not Status.UNREADABLE:
+        return False
+    if record.reason == Reason.MEMORY.value and limit_is_raised():
+        return True
+    return retry_failed or record.reason in TRY_AGAIN
 
 
 def _split(given: str | os.PathLike[str]) -> tuple[str, str]:

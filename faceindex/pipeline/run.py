@@ -23,9 +23,11 @@ from faceindex.pipeline.events import (
     Summary,
     Warned,
 )
+from faceindex.pipeline.load import Watch
 from faceindex.pipeline.moves import Match, Moves, find_moves
 from faceindex.pipeline.places import ids_in_places
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
+from faceindex.pipeline.suspects import Examined, examine
 from faceindex.recognition import Recogniser
 from faceindex.store import NewMetadata, NewPhoto, PhotoRecord, Status, Store
 from faceindex.store.away import Return
@@ -106,6 +108,8 @@ class _Run:
         self._found_in: set[int] = set()  # vanished roots of which photos have moved
         self._lost: dict[bytes | None, list[PhotoRecord]] = {}
         self._pending: list[NewPhoto] = []
+        self._suspected: set[str] = set()
+        self._settled: set[str] = set()  # names of the photos in _pending
         self._committed_at = time.monotonic()
 
     @property
@@ -289,17 +293,45 @@ class _Run:
         if not tasks:
             return
         left = len(tasks)
+        examined = self._examine(tasks, should_stop)
+        left -= len(examined.failed)
+        try:
+            with self.store.in_work() as watch:
+                watch.alone = True
+                for task in examined.alone:
+                    left -= self._recognise([task], should_stop, watch)
+                    self._commit()
+                watch.alone = False
+                left -= self._recognise(examined.clear, should_stop, watch)
+        finally:
+            self._commit()  # what is done, whatever ended the rest
+        self.summary.interrupted = left > 0
+
+    def _examine(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> Examined:
+        """Try the photos that may have ended a run, and set aside those that end a process again."""
+        examined = examine(tasks, self.store.suspects(), should_stop)
+        for task, error in examined.failed:
+            self.summary.opened += 1
+            self._fail(task, error, None)
+        self._suspected = examined.suspected
+        self._commit()
+        return examined
+
+    def _recognise(self, tasks: Sequence[Task], should_stop: Callable[[], bool], watch: Watch) -> int:
+        """Recognise and settle photos; return how many of them."""
+        done = 0
+        if not tasks or should_stop():
+            return done
         for outcomes in recognise_in_batches(
-            tasks, self.recogniser, number=len(tasks), should_stop=should_stop
+            tasks, self.recogniser, number=len(tasks), should_stop=should_stop, watch=watch
         ):
-            left -= len(outcomes)
+            done += len(outcomes)
             for outcome in outcomes:
                 self._settle(outcome)
             late = time.monotonic() - self._committed_at > COMMIT_SECONDS
             if len(self._pending) >= COMMIT_PHOTOS or late:
                 self._commit()
-        self.summary.interrupted = left > 0
-        self._commit()
+        return done
 
     def remove_gone(self, prune: bool, keep_days: float) -> None:
         gone = [record for record in self.plan.gone if record.id not in self._moved]
@@ -394,6 +426,7 @@ class _Run:
 
     def _succeed(self, task: Task, photo: NewPhoto) -> None:
         self._pending.append(photo)
+        self._settled.add(task.name)
         self.settled &= photo.size == task.size
         faces = 0 if photo.faces is None else len(photo.faces)
         if task.known is None or task.known.status is not Status.OK:
@@ -420,6 +453,7 @@ class _Run:
             error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY)
             and task.path.suffix.lower() not in IMAGE_SUFFIXES
         )
+        self._settled.add(task.name)
         self._pending.append(
             NewPhoto(
                 root_id=self._root_ids[task.root],
@@ -460,4 +494,12 @@ class _Run:
             self.store.mark_failed(failed)
         if pending:
             self.store.commit(pending)
+            self._clear_suspects()
             self.emit(Committed(len(pending)))
+
+    def _clear_suspects(self) -> None:
+        """Remove the photos that have a result now from the suspects."""
+        if cleared := self._suspected & self._settled:
+            self.store.remove_suspects(cleared)
+            self._suspected -= cleared
+        self._settled.clear()

@@ -12,6 +12,7 @@ from faceindex.safe_open import UnsafeFile, check_own
 
 __all__ = [
     "CATALOG",
+    "IN_WORK",
     "LOCK",
     "VECTORS",
     "check_catalog_files",
@@ -29,7 +30,8 @@ __all__ = [
 ]
 
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
-_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", LOCK)
+IN_WORK = "in-work"  # the photos that a run is working on; see `faceindex.store.suspects`
+_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", IN_WORK, LOCK)
 
 # vectors.f32 and ann.hnsw at first; vectors-2.f32 and ann-2.hnsw after the first change of models, and so on.
 _VECTORS_NAME = re.compile(r"vectors(-[1-9][0-9]{0,8})?\.f32")

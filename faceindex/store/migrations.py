@@ -204,7 +204,12 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "photos that may have ended a run",
-        (),
+        (
+            # path: absolute. deaths: runs that died while the photo was in work. alone: those of them in
+            # which no other photo was. A photo is removed once it has a result.
+            "CREATE TABLE suspects (path BLOB PRIMARY KEY, deaths INTEGER NOT NULL, alone INTEGER NOT NULL)"
+            " WITHOUT ROWID",
+        ),
     ),
     (
         "copies outside the index, forgotten faces",

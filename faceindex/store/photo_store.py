@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex.errors import UsageError
@@ -12,8 +13,17 @@ from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import text
 from faceindex.store.commit import commit_photos
 from faceindex.store.decisions import DecisionTables
+from faceindex.store.directory import IN_WORK
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root
 from faceindex.store.rows import Rows
+from faceindex.store.suspects import (
+    InWork,
+    Suspect,
+    add_suspects,
+    read_suspects,
+    remove_suspects,
+    take_leftover,
+)
 from faceindex.store.volumes import KnownVolume, load_volumes, save_volumes
 
 if TYPE_CHECKING:
@@ -25,6 +35,7 @@ __all__ = ["PhotoStore"]
 class PhotoStore:
     """Reads and changes roots and photos. `Store` opens the files."""
 
+    directory: Path
     writable: bool
     _catalog: Catalog
     _rows: Rows
@@ -203,3 +214,24 @@ class PhotoStore:
         """Store the folders of all roots that are on another device than the folder above."""
         with self._require_writable().transaction(keep_scans=True):
             photo_records.save_mounts(self._catalog, found)
+    def in_work(self) -> InWork:
+        """Return a record of the photos in work, for the ``with`` in which they are decoded.
+
+        If this process dies in it, `suspects` of the next one has these photos.
+        """
+        self._require_writable()
+        return InWork(self.directory / IN_WORK)
+
+    def suspects(self) -> dict[str, Suspect]:
+        """Return the photos that may have ended a run, by their absolute paths."""
+        catalog, path = self._require_writable(), self.directory / IN_WORK
+        if leftover := take_leftover(path):
+            with catalog.transaction(keep_scans=True):
+                add_suspects(catalog, leftover)
+            path.unlink(missing_ok=True)
+        return read_suspects(catalog)
+
+    def remove_suspects(self, names: Iterable[str]) -> None:
+        """Remove photos that have a result now; unknown ones are ignored."""
+        with self._require_writable().transaction(keep_scans=True):
+            remove_suspects(self._catalog, names)
