@@ -122,8 +122,12 @@ def _select(catalog: Catalog, clauses: str, parameters: Sequence[object]) -> lis
     columns = _COLUMNS + (_PICTURE if catalog.format_version >= WITH_PICTURES else ", NULL, 1, NULL")
     with translated_errors(catalog.path):
         found = catalog.execute(f"SELECT {columns} FROM images {clauses}", parameters).fetchall()
+        known = {root for (root,) in catalog.query("SELECT id FROM roots")}
     with catalog.checked():
-        return [_record(*row) for row in found]
+        records = [_record(*row) for row in found]
+        if lost := {record.root_id for record in records} - known:
+            raise Malformed(f"it has no root {min(lost)}, in which photos are")
+        return records
 
 
 def _record(
