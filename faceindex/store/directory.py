@@ -27,6 +27,8 @@ __all__ = [
     "remove_stale_files",
 ]
 
+_WITHOUT_ROWS = 64  # bytes of a vector file that has a header at most
+
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
 _FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", LOCK)
 
@@ -103,7 +105,7 @@ def check_not_orphaned(directory: Path) -> None:
 def _orphans(directory: Path) -> list[Path]:
     try:
         found = [path for path in directory.iterdir() if is_vectors_name(path.name)]
-        return sorted(path for path in found if path.stat().st_size > 0)
+        return sorted(path for path in found if path.stat().st_size > _WITHOUT_ROWS)
     except OSError:  # no such folder, or not a folder
         return []
 
