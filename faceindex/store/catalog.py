@@ -14,7 +14,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from faceindex.errors import IndexVersionError, StoreError
 from faceindex.files import replace_durably
 from faceindex.store import migrations
+from faceindex.store.cells import check_cells
 from faceindex.store.checked_json import (
     Check,
     Malformed,
@@ -80,8 +81,16 @@ _PINS = fields(
 )
 _TRANSFER = fields(pins=_PINS, rows=natural)
 _NO_TRANSFER: dict[str, object] = {}
+
+
+def _seed(value: object, name: str) -> int:
+    if not 0 <= integer(value, name) < 1 << 32:
+        raise Malformed(f"{name} is not in 0..{(1 << 32) - 1}")
+    return integer(value, name)
+
+
 # An HNSW index with more links than this takes gigabytes; hnswlib's own example has 48 at most.
-_HNSW = fields(m=up_to(1024), ef_construction=up_to(100_000), ef=up_to(100_000), seed=integer)
+_HNSW = fields(m=up_to(1024), ef_construction=up_to(100_000), ef=up_to(100_000), seed=_seed)
 
 
 def _vectors_name(value: object, name: str) -> str:
@@ -106,23 +115,47 @@ class Catalog:
 
     @staticmethod
     def create(path: Path, pins: Pins, hnsw: HnswParams) -> None:
-        """Write a new catalog. The file gets its name once it is complete."""
+        """Write a new catalog. The file gets its name once it is complete.
+
+        Raises
+        ------
+        StoreError
+            If the disk is full or fails. Nothing is left then.
+        """
         temporary = path.with_name(path.name + ".new")
-        for leftover in (temporary, *(temporary.with_name(temporary.name + s) for s in ("-wal", "-shm"))):
-            leftover.unlink(missing_ok=True)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        catalog = Catalog(temporary, connect(temporary))
+        leftovers = [
+            temporary,
+            *(temporary.with_name(temporary.name + s) for s in ("-wal", "-shm", "-journal")),
+        ]
         try:
-            catalog._prepare_writing()
-            migrations.migrate(catalog._db, 0)
-            with catalog.transaction():
-                catalog.set("pins", asdict(pins))
-                catalog.set("hnsw", asdict(hnsw))
-                catalog.set("rows", 0)
-                catalog.set("next_cluster_id", 0)
+            for leftover in leftovers:
+                leftover.unlink(missing_ok=True)
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            catalog = Catalog(temporary, connect(temporary))
+            try:
+                # Not with a write-ahead log: closing moves it into the file, and hides that it could not.
+                catalog._prepare_writing("DELETE")
+                with translated_errors(temporary):
+                    migrations.migrate(catalog._db, 0)
+                with catalog.transaction():
+                    catalog.set("pins", asdict(pins))
+                    catalog.set("hnsw", asdict(hnsw))
+                    catalog.set("rows", 0)
+                    catalog.set("next_cluster_id", 0)
+                if catalog.query("PRAGMA integrity_check") != [("ok",)] or catalog.pins() != pins:
+                    raise corrupt(temporary, "the disk did not store what was written")
+            finally:
+                catalog.close()
+            replace_durably(temporary, path)
+        except OSError as error:
+            raise StoreError(
+                f"{path} cannot be written: {error.strerror}.",
+                "Make room or check the disk, and run the same command again.",
+            ) from error
         finally:
-            catalog.close()
-        replace_durably(temporary, path)
+            for leftover in leftovers:
+                with suppress(OSError):
+                    leftover.unlink(missing_ok=True)
 
     @classmethod
     def open(cls, path: Path, *, write: bool) -> Catalog:
@@ -163,8 +196,13 @@ class Catalog:
         """Close the connection. The last one to close moves the write-ahead log into the catalog."""
         self._db.close()
 
-    def _prepare_writing(self) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
+    def _prepare_writing(self, journal: str = "WAL") -> None:
+        for pragma in (
+            f"journal_mode = {journal}",
+            "synchronous = FULL",
+            "fullfsync = ON",
+            "foreign_keys = ON",
+        ):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
 
     def _refuse_newer(self, version: int) -> None:
@@ -232,9 +270,20 @@ class Catalog:
         self._db.executemany(statement, parameters)
 
     def query(self, statement: str, parameters: Sequence[object] = ()) -> list[Any]:
-        """Run a query and return all rows."""
+        """Run a query and return all rows, after checking the types of their values.
+
+        Raises
+        ------
+        IndexCorrupt
+            If a value is of another type than its column.
+        """
         with translated_errors(self.path):
-            return self._db.execute(statement, parameters).fetchall()
+            cursor = self._db.execute(statement, parameters)
+            found = cursor.fetchall()
+        if found:
+            with self.checked():
+                check_cells([column[0] for column in cursor.description], found)
+        return found
 
     def query_in(self, statement: str, values: Iterable[object]) -> list[Any]:
         """Run a query about any number of values, in steps, and return the rows of all steps.

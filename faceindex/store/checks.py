@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from faceindex.errors import IndexCorrupt
+from faceindex.errors import FaceIndexError, IndexCorrupt
 from faceindex.store.checked_json import Malformed, list_of, mapping, moment, parse
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.journal import newest_runs
 from faceindex.store.migrations import WITH_DECISIONS, WITH_PICTURES, WITH_PREVIOUS_CLUSTERING
 from faceindex.store.records import HnswParams, Status
+from faceindex.store.sqlite import corrupt
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
 
-__all__ = ["Finding", "find_damage"]
+__all__ = ["Finding", "explain_failure", "find_damage"]
 
 _INTEGER = "typeof({0}) <> 'integer'"
 _NATURAL = "typeof({0}) <> 'integer' OR {0} < 0"
@@ -133,6 +134,16 @@ _TEXTS = {
     "clusterings": ("algorithm", "created"),
 }
 
+_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 _BATCH = 65_536  # faces whose positions are in memory at a time
 
 
@@ -186,6 +197,21 @@ def find_damage(catalog: Catalog) -> list[Finding]:
             except IndexCorrupt as error:  # noqa: PERF203 - the file itself is damaged
                 findings.append(Finding("catalog", error.problem, 1, None))
     return findings
+
+
+def explain_failure(catalog: Catalog, error: BaseException) -> None:
+    """Raise `IndexCorrupt` for an error that nobody raised on purpose, if the catalog is damaged.
+
+    The loaders check what they read. This covers damage that only several values together show.
+    """
+    if isinstance(error, FaceIndexError) or not isinstance(error, _FAILURES):
+        return
+    try:
+        found = find_damage(catalog)
+    except Exception:  # `error` itself is worth more
+        return
+    if found:
+        raise corrupt(catalog.path, found[0].what) from error
 
 
 def _meta(catalog: Catalog, tables: set[str]) -> Iterator[Finding]:

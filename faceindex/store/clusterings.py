@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["active_clustering", "count_newer_faces", "previous_clustering", "write_clustering"]
 
+_MOST = 2**63 - 1  # that SQLite stores
 _CLUSTERING = fields(id=integer, algorithm=text, seed=integer, created=moment)
 
 
@@ -187,7 +188,7 @@ def count_newer_faces(catalog: Catalog) -> int:
     """Count the faces that were added after the newest clustering; 0 without a clustering."""
     clustering = active_clustering(catalog)
     last = None if clustering is None else clustering.params.get("last_face")
-    if not isinstance(last, int):
+    if not isinstance(last, int) or not 0 <= last <= _MOST:
         return 0
     return int(catalog.query("SELECT count(*) FROM faces WHERE id > ?", (last,))[0][0])
 

@@ -106,7 +106,18 @@ class DecisionTables(MarkTables):
 
     def people(self) -> list[PersonRecord]:
         """Return all people, also those that were merged into others, in the order of their ids."""
-        return self._people("ORDER BY id") if self.exist else []
+        if not self.exist:
+            return []
+        found = self._people("ORDER BY id")
+        known = {record.id for record in found}
+        with self._catalog.checked():
+            if any(record.into is not None and record.into not in known for record in found):
+                raise Malformed("a person is merged into one that does not exist")
+            for table in ("clusters", "marks", "rejections"):
+                named = self._catalog.query(f"SELECT DISTINCT person_id FROM {table} WHERE person_id NOTNULL")
+                if lost := {person for (person,) in named} - known:
+                    raise Malformed(f"the person {min(lost)} of {table} does not exist")
+        return found
 
     def person(self, person: int) -> PersonRecord | None:
         """Return a person by id."""

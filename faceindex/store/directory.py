@@ -6,7 +6,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from faceindex.errors import IndexLocked, StoreError, UsageError
+from faceindex.errors import IndexCorrupt, IndexLocked, StoreError, UsageError
 from faceindex.locks import NO_LOCKS, AlreadyLocked, FileLock
 from faceindex.safe_open import UnsafeFile, check_own
 
@@ -16,10 +16,12 @@ __all__ = [
     "LOCK",
     "VECTORS",
     "check_catalog_files",
+    "check_not_orphaned",
     "file_sizes",
     "file_state",
     "has_index",
     "hnsw_name",
+    "is_index",
     "is_vectors_name",
     "lock_for_writing",
     "make_directory",
@@ -28,6 +30,8 @@ __all__ = [
     "refused",
     "remove_stale_files",
 ]
+
+_WITHOUT_ROWS = 64  # bytes of a vector file that has a header at most
 
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
 IN_WORK = "in-work"  # the photos that a run is working on; see `faceindex.store.suspects`
@@ -83,6 +87,37 @@ def remove_stale_files(directory: Path, vectors: str, *, with_part: bool) -> Non
 def has_index(directory: Path) -> bool:
     """Whether `directory` contains a complete index. The catalog is written last."""
     return (directory / CATALOG).is_file()
+
+
+def check_not_orphaned(directory: Path) -> None:
+    """Refuse vectors of faces without their catalog: a new catalog would take the file over, and empty it.
+
+    A file without vectors is what a creation left that was stopped.
+
+    Raises
+    ------
+    IndexCorrupt
+        If there is a vector file with vectors and no catalog.
+    """
+    if has_index(directory) or not (orphans := _orphans(directory)):
+        return
+    raise IndexCorrupt(
+        f"{directory / CATALOG} is missing, and {orphans[0].name} beside it has the vectors of an index.",
+        f"Restore catalog.sqlite from a backup, or delete {directory} and index again.",
+    )
+
+
+def _orphans(directory: Path) -> list[Path]:
+    try:
+        found = [path for path in directory.iterdir() if is_vectors_name(path.name)]
+        return sorted(path for path in found if path.stat().st_size > _WITHOUT_ROWS)
+    except OSError:  # no such folder, or not a folder
+        return []
+
+
+def is_index(directory: Path) -> bool:
+    """Whether `directory` contains an index, complete or without its catalog."""
+    return has_index(directory) or bool(_orphans(directory))
 
 
 def make_directory(directory: Path) -> None:

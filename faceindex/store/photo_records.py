@@ -158,10 +158,15 @@ def _select(
         columns = columns.replace("root_id", "coalesce(root_id, 0)", 1)
     with translated_errors(catalog.path):
         found = catalog.execute(f"SELECT {columns} FROM {table} {clauses}", parameters).fetchall()
+        known = {root for (root,) in catalog.query("SELECT id FROM roots")}
     with catalog.checked():
         photos = [_record(*row) for row in found]
+        if away:
+            known.add(0)
+        if lost := {photo.root_id for photo in photos} - known:
+            raise Malformed(f"it has no root {min(lost)}, in which photos are")
         for photo in photos:
-            if not is_below(photo.relpath) and not (away and photo.root_id == 0):
+            if photo.root_id and photo.relpath and not is_below(photo.relpath):
                 raise Malformed(f"the path of photo {photo.id} leads out of its folder")
     return photos
 
@@ -173,7 +178,8 @@ def _record(
 ) -> PhotoRecord:  # fmt: skip
     """Check the values of a photo: first all at once, because there may be a million, and then each."""
     if not (
-        type(relpath) is bytes and relpath and b"\0" not in relpath and status in _STATUS
+        type(relpath) is bytes and b"\0" not in relpath and status in _STATUS
+        and (relpath or status == Status.UNREADABLE.value)  # a root that cannot be listed
         and type(root) is type(size) is type(mtime_ns) is type(width) is type(height) is type(faces) is int
         and type(orientation) is int and 1 <= orientation <= 8
         and min(size, width, height, faces) >= 0

@@ -214,6 +214,7 @@ class PhotoStore:
         """Store the folders of all roots that are on another device than the folder above."""
         with self._require_writable().transaction(keep_scans=True):
             photo_records.save_mounts(self._catalog, found)
+
     def in_work(self) -> InWork:
         """Return a record of the photos in work, for the ``with`` in which they are decoded.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +21,11 @@ from faceindex.store.directory import (
     CATALOG,
     LOCK,
     VECTORS,
+    check_not_orphaned,
     file_state,
     has_index,
     hnsw_name,
+    is_index,
     lock_for_writing,
     make_directory,
     refused,
@@ -74,8 +76,8 @@ class Store(PhotoStore):
 
     @staticmethod
     def exists(directory: str | os.PathLike[str]) -> bool:
-        """Whether `directory` contains a complete index."""
-        return has_index(Path(directory))
+        """Whether `directory` contains an index; also one that lacks its catalog, which `open` refuses."""
+        return is_index(Path(directory))
 
     @classmethod
     def create(
@@ -97,6 +99,8 @@ class Store(PhotoStore):
         ------
         UsageError
             If the directory contains an index or anything else.
+        IndexCorrupt
+            If it contains the vectors of an index without their catalog.
         IndexLocked
             If another process is creating an index there.
         StoreError
@@ -112,9 +116,16 @@ class Store(PhotoStore):
                 raise UsageError(
                     f"There already is an index in {directory}.", "Open it, or choose another `directory`."
                 )
+            check_not_orphaned(directory)
             (directory / hnsw_name(VECTORS)).unlink(missing_ok=True)
-            VectorFile(directory / VECTORS, pins.dimension).create()
-            Catalog.create(directory / CATALOG, pins, hnsw or HnswParams())
+            try:
+                VectorFile(directory / VECTORS, pins.dimension).create()
+                Catalog.create(directory / CATALOG, pins, hnsw or HnswParams())
+            except BaseException:
+                if not has_index(directory):  # so that the next attempt starts clean
+                    with suppress(OSError):
+                        (directory / VECTORS).unlink(missing_ok=True)
+                raise
             store = cls._open(directory, lock)
             on_error.pop_all()
         return store
@@ -140,6 +151,7 @@ class Store(PhotoStore):
             If it cannot be read, or cannot be written.
         """
         directory = Path(directory).absolute()
+        check_not_orphaned(directory)
         if not has_index(directory):
             raise IndexNotFound(
                 f"There is no index in {directory}.", "Create one with `faceindex index PATH...`."
@@ -172,6 +184,15 @@ class Store(PhotoStore):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def explain(self, error: BaseException) -> None:
+        """Raise `IndexCorrupt` if damage in the catalog may be why code failed that nothing is wrong with.
+
+        Does nothing for errors that are raised on purpose, and if the catalog is sound.
+        """
+        from faceindex.store.checks import explain_failure
+
+        explain_failure(self._catalog, error)
 
     @property
     def pins(self) -> Pins:

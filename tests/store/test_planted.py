@@ -127,7 +127,10 @@ def test_a_photo_outside_its_root_is_damage(path: str, filled: Path, victim: Pat
     with sqlite3.connect(filled / "catalog.sqlite") as catalog:
         catalog.execute("UPDATE images SET relpath = ?", (relpath,))
     catalog.close()
-    with Store.open(filled) as store, pytest.raises(IndexCorrupt, match="leads out of its folder"):
+    with (
+        Store.open(filled) as store,
+        pytest.raises(IndexCorrupt, match="leads out of its folder|is not a path"),
+    ):
         store.photos()
 
 
