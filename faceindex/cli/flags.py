@@ -19,6 +19,7 @@ FLAGS = {
             *("algorithm", "aligned", "cancel", "detector", "device", "drop_missing", "embedder", "face"),
             *("flip", "folders", "format", "half", "k", "labels", "like", "link", "margin"),
             "named",
+            "public",
             *(
                 "max_false_alarms",
                 "min_face",
