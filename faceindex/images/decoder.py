@@ -22,6 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.formats import is_truncated, recognise_format
+from faceindex.images.libtiff import silence_libtiff
 from faceindex.images.rgb import to_rgb
 from faceindex.types import Image
 
@@ -243,6 +244,8 @@ def opener_for(image_format: str, path: str | PathLike[str]) -> _Opener:
     ImageError
         ``UNSUPPORTED``, if the decoder is not installed.
     """
+    if image_format == "TIFF":
+        silence_libtiff()
     opener = _OPENERS.get(image_format) or optional_opener(image_format)
     if opener is None:
         raise ImageError(

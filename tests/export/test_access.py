@@ -8,6 +8,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -86,7 +87,11 @@ def test_a_hard_link_keeps_the_mode_of_the_photo(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("umask")
 def test_single_files_and_archives(tmp_path: Path, public: bool) -> None:
     protected = ProtectedPaths(tmp_path / "index", public=public)
-    export_file(tmp_path / "boxes.csv", "boxes", "1", lambda file: file.write(b"1"), protected)
+
+    def fill(file: BinaryIO) -> None:
+        file.write(b"1")
+
+    export_file(tmp_path / "boxes.csv", "boxes", "1", fill, protected)
 
     def run(target: Target) -> Written:
         target.include("a.jpg", "1")
