@@ -122,9 +122,6 @@ def _check(path: str | os.PathLike[str], found: os.stat_result, write: bool) -> 
         raise UnsafeFile(path, f"it is {_KINDS.get(kind, 'not a regular file')}")
     if write and found.st_nlink > 1:
         raise UnsafeFile(path, "it has another name (a hard link), under which it would be changed, too")
-    if (
-        hasattr(os, "geteuid")
-        and found.st_uid not in (os.geteuid(), _ROOT)
-        and found.st_uid != Path(path).parent.stat().st_uid
-    ):
+    ours = not hasattr(os, "geteuid") or found.st_uid in (os.geteuid(), _ROOT)
+    if not ours and found.st_uid != Path(path).parent.stat().st_uid:
         raise UnsafeFile(path, f"it belongs to another user (uid {found.st_uid})")

@@ -49,7 +49,7 @@ def test_writing_never_follows_or_waits(
         with pytest.raises(UnsafeFile) as caught:
             open_own(tmp_path / "lock", flags)
         assert caught.value.filename == str(tmp_path / "lock")
-        assert caught.value.strerror.startswith("it ")
+        assert str(caught.value.strerror).startswith("it ")
     assert victim.read_bytes() == SECRET
     assert not (tmp_path / "missing").exists()
 

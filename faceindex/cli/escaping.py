@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable
 
-__all__ = ["STYLE", "escaped", "mark", "shown"]
+__all__ = ["STYLE", "escaped", "mark", "shell_quoted", "shown"]
 
 # C0 with DEL, C1, soft hyphen, Unicode's invisible and directional format characters (general category Cf,
 # without the joiners of Persian, Indic and emoji, and without visible signs), line and paragraph separators,
@@ -50,6 +50,27 @@ def shown(text: str, sequence: Callable[[int], str]) -> str:
     """
     first, *styled = text.split(STYLE)
     return escaped(first) + "".join(sequence(int(part[0])) + escaped(part[1:]) for part in styled)
+
+
+def shell_quoted(word: str | os.PathLike[str]) -> str:
+    """Quote a path or a name for use in a shell command.
+
+    A word with characters that terminals must not get is quoted as in bash and zsh, ``$'\\x1b'``.
+    """
+    import shlex
+
+    word = os.fspath(word)
+    if escaped(word) == word:
+        return shlex.quote(word)
+    parts = []
+    for letter in word:
+        if letter in "\\'":
+            parts.append("\\" + letter)
+        elif escaped(letter) == letter:
+            parts.append(letter)
+        else:
+            parts += [f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape")]
+    return f"$'{''.join(parts)}'"
 
 
 def _escape(match: re.Match[str]) -> str:

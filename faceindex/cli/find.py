@@ -17,6 +17,7 @@ from faceindex.cli.options import (
     DebugFlag,
     IndexOption,
     JsonFlag,
+    PublicFlag,
     QuietFlag,
     VerboseFlag,
     expand_home,
@@ -24,7 +25,7 @@ from faceindex.cli.options import (
 from faceindex.cli.pictures import open_in_viewer
 from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.render import Output, count
-from faceindex.cli.unreadable import report_unreadable
+from faceindex.cli.unreadable import report_unreadable, warn_of_readers
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.paths import is_too_long
 
@@ -120,6 +121,7 @@ def find(
             "to date. Foreign files in it stay.",
         ),
     ] = None,
+    public: PublicFlag = False,
     viewer: Annotated[
         bool,
         typer.Option("--open", help=f"Open the photos in the system's viewer, at most {_MOST_OPENED}."),
@@ -170,7 +172,7 @@ def find(
             out.flush()
             _report(out, found, clustered=opened.clustering is not None)
             if link is not None:
-                _link(out, opened, found, link)
+                _link(out, opened, found, link, public)
         if viewer:
             _open(out, [photo.path for photo in found])
 
@@ -219,13 +221,14 @@ def _report(out: Output, found: FoundPhotos, *, clustered: bool) -> None:
         out.note(f"{without}.")
 
 
-def _link(out: Output, index: FaceIndex, found: Sequence[FoundPhoto], folder: str) -> None:
+def _link(out: Output, index: FaceIndex, found: Sequence[FoundPhoto], folder: str, public: bool) -> None:
     with Bar(out, "Linking photos") as bar, resumable(out):
-        linked = index.find.link(found, folder, on_progress=bar.update)
+        linked = index.find.link(found, folder, public=public, on_progress=bar.update)
     files = linked.files
     if linked.failed or files.kept:
         out.exit_code = PARTIAL
     report_unreadable(out, linked.failed, index.roots(), files.kept)
+    warn_of_readers(out, files)
     kinds = [
         count(number, *words)
         for number, words in (

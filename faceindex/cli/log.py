@@ -36,7 +36,7 @@ class RunLog:
     Parameters
     ----------
     path : Path
-        Created if missing.
+        Created if missing, readable for this user alone.
     directory : Path
         The index directory; it need not exist.
     out : Output
@@ -55,7 +55,9 @@ class RunLog:
         _check_place(path, directory)
         try:
             _check_text(path)
-            self._file: BinaryIO | None = path.open("ab", buffering=0)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            opened = os.open(path, flags, 0o600)  # it has the paths of photos
+            self._file: BinaryIO | None = open(opened, "ab", buffering=0)  # noqa: PTH123, SIM115
         except OSError as error:
             raise UsageError(
                 f"The log {path} cannot be opened: {error.strerror}.", "Choose another file for --log."

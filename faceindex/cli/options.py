@@ -39,6 +39,7 @@ __all__ = [
     "PathsArgument",
     "PhotosArgument",
     "PruneFlag",
+    "PublicFlag",
     "QuietFlag",
     "RetryFailedFlag",
     "SaveOption",
@@ -123,6 +124,14 @@ DebugFlag: TypeAlias = Annotated[
 WithHiddenFlag: TypeAlias = Annotated[
     bool,
     typer.Option("--with-hidden", help="Also the people that you have hidden."),
+]
+
+PublicFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--public",
+        help="Let other users of this computer read it. Without it, only you can (modes 0600 and 0700).",
+    ),
 ]
 
 AbsoluteFlag: TypeAlias = Annotated[

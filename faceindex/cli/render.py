@@ -11,12 +11,14 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from faceindex.cli.escaping import STYLE, escaped, mark, shown
+from faceindex.cli.escaping import STYLE, escaped, mark, shell_quoted, shown
 from faceindex.cli.flags import as_flags
 from faceindex.documents import Json
-from faceindex.tables import safe_cell, table_writer
+
+if TYPE_CHECKING:
+    from faceindex.cli.tables import Table
 
 __all__ = [
     "STANDARD_OUTPUT",
@@ -188,9 +190,11 @@ class Output:
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
         return self._stdout
 
-    def table(self) -> Any:
+    def table(self) -> Table:
         """Return a CSV writer to standard output, whose texts are safe in spreadsheets and on terminals."""
-        return _Table(self)
+        from faceindex.cli.tables import Table
+
+        return Table(self.raw(), visible=self.terminal)
 
     def flush(self) -> None:
         """Write buffered text, so that a closed pipe or a full disk raises its error now."""
@@ -404,27 +408,6 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def shell_quoted(word: str | os.PathLike[str]) -> str:
-    """Quote a path or a name for use in a shell command.
-
-    A word with characters that terminals must not get is quoted as in bash and zsh, ``$'\\x1b'``.
-    """
-    import shlex
-
-    word = os.fspath(word)
-    if escaped(word) == word:
-        return shlex.quote(word)
-    parts = []
-    for letter in word:
-        if letter in "\\'":
-            parts.append("\\" + letter)
-        elif escaped(letter) == letter:
-            parts.append(letter)
-        else:
-            parts += [f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape")]
-    return f"$'{''.join(parts)}'"
-
-
 def _styled(text: str, style: str, stream: TextIO) -> str:
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
@@ -434,26 +417,6 @@ def _styled(text: str, style: str, stream: TextIO) -> str:
 def _shown(text: str) -> str:
     """Return text as it is printed: unsafe characters escaped, styles as escape sequences."""
     return shown(text, lambda style: f"\x1b[{_CODES[style]}m")
-
-
-class _Table:
-    """Writes rows of CSV to standard output; the texts in them are safe in a spreadsheet.
-
-    Programs get the exact texts. On a terminal, unsafe characters are escaped.
-    """
-
-    def __init__(self, out: Output) -> None:
-        self._writer = table_writer(out.raw())
-        self._visible = escaped if out.terminal else str
-
-    def writerow(self, row: Iterable[object]) -> None:
-        self._writer.writerow(
-            [self._visible(safe_cell(cell)) if isinstance(cell, str) else cell for cell in row]
-        )
-
-    def writerows(self, rows: Iterable[Iterable[object]]) -> None:
-        for row in rows:
-            self.writerow(row)
 
 
 def _set_errors(stream: TextIO, errors: str) -> None:

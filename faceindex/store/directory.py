@@ -191,14 +191,14 @@ def check_catalog_files(catalog: Path, *, write: bool) -> None:
     StoreError
         If one of them is a link or anything else but a file of our own.
     """
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        try:
-            # Readers, too, write into the files beside the catalog.
-            check_own(catalog.with_name(catalog.name + suffix), write=write or suffix != "")
-        except UnsafeFile as error:
-            raise refused(error) from error
-        except OSError:
-            pass  # SQLite reports it
+    try:
+        check_own(catalog, write=write)
+        for suffix in ("-wal", "-shm", "-journal"):
+            check_own(catalog.with_name(catalog.name + suffix), write=True)  # readers write there, too
+    except UnsafeFile as error:
+        raise refused(error) from error
+    except OSError:
+        pass  # SQLite reports it
 
 
 def refused(error: UnsafeFile) -> StoreError:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from faceindex import export
 from faceindex.cli import render
 from faceindex.cli.escaping import STYLE, escaped, mark, shown
 from faceindex.cli.progress import DownloadBar
@@ -129,6 +130,14 @@ def calls(root: Path) -> list[tuple[object, ...]]:
         ("find", "Anna", "--sort", EVIL),
         ("status", "--index", f"missing{EVIL}", "--debug"),
     ]
+
+
+def test_the_gallery_escapes_the_same_characters() -> None:
+    script = (Path(export.__file__).parent / "assets" / "data.js").read_text()
+    found = re.search(r"UNPRINTABLE = /(\[.*?\])\|", script)
+    assert found is not None
+    for letter in map(chr, (*range(0x3000), *range(0xF000, 0xFFFE))):
+        assert (re.match(found[1], letter) is not None) is (escaped(letter) != letter), hex(ord(letter))
 
 
 @posix

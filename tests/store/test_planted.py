@@ -89,7 +89,7 @@ def test_a_planted_file_is_never_followed(
         with pytest.raises(StoreError, match=f"{re.escape(name)} is not opened: it "):
             use(filled, photo)
         if kind != "hard link" or "-" in name:
-            with pytest.raises(StoreError, match="is not opened|being written"):
+            with pytest.raises(StoreError, match=r"is not opened|being written"):
                 read(filled)
     assert victim.read_bytes() == SECRET
 
