@@ -129,7 +129,7 @@ def test_a_photo_outside_its_root_is_damage(path: str, filled: Path, victim: Pat
     catalog.close()
     with (
         Store.open(filled) as store,
-        pytest.raises(IndexCorrupt, match="leads out of its folder|is not a path"),
+        pytest.raises(IndexCorrupt, match=r"leads out of its folder|is not a path"),
     ):
         store.photos()
 
