@@ -50,7 +50,6 @@ __all__ = ["index"]
 
 _SCHEMA = "faceindex/index/1"
 _PLAN_SCHEMA = "faceindex/index-plan/1"
-_FAIL_ON = ("new", "any", "never")
 
 
 def index(
@@ -88,8 +87,10 @@ def index(
         from faceindex.api.opening import existing_index, index_to_create
         from faceindex.cli.progress import IndexBar
 
-        if fail_on not in _FAIL_ON:
-            raise UsageError(f"There is no --fail-on {fail_on}.", "Choose new, any or never.")
+        if fail_on != "new":  # the default needs no check, and this module starts fast
+            from faceindex.cli.unreadable import check_fail_on
+
+            check_fail_on(fail_on)
         options = {"min_face": min_face, "upsample": upsample, "flip": flip, "half": half}
         settings = {name: value for name, value in options.items() if value is not None}
         found = existing_index(index)

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex.cli.render import Output, count, shell_quoted
-from faceindex.errors import ImageError, Reason
+from faceindex.errors import ImageError, Reason, UsageError
 
 if TYPE_CHECKING:
+    from faceindex.api import FaceIndex
     from faceindex.store import Root
 
-__all__ = ["absence", "report_unreadable"]
+__all__ = ["FAIL_ON", "absence", "check_fail_on", "is_news", "report_unreadable"]
+
+FAIL_ON = ("new", "any", "never")
+"""Which unreadable photos make the exit code 1."""
 
 _SHOWN = 10  # photos and files; --verbose lists all
 
@@ -70,6 +74,31 @@ def report_unreadable(
         out.error(problem, remedy)
     if more := len(rest[shown:]):
         out.error(f"{more:,} more like these.", "List them with -v.")
+
+
+def check_fail_on(fail_on: str) -> None:
+    """Raise `UsageError` if this is no value of --fail-on."""
+    if fail_on not in FAIL_ON:
+        raise UsageError(
+            f"There is no --fail-on {fail_on}.", f"Choose {', '.join(FAIL_ON[:-1])} or {FAIL_ON[-1]}."
+        )
+
+
+def is_news(index: FaceIndex, failures: Sequence[ImageError], fail_on: str) -> bool:
+    """Return whether photos that could not be read make the exit code 1.
+
+    Parameters
+    ----------
+    index : FaceIndex
+        Knows which photos the last run of `index` could not read, and why.
+    failures : sequence of ImageError
+    fail_on : str
+        One of `FAIL_ON`.
+    """
+    if fail_on == "new" and failures:
+        known = index.known_failures()
+        return any(known.get(error.path) != error.reason.value for error in failures)
+    return fail_on == "any" and bool(failures)
 
 
 def absence(folder: str) -> str | None:

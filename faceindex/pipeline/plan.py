@@ -76,6 +76,8 @@ class Plan:
         Root and relative path of the files that were named themselves.
     failed : list of (Task, ImageError)
         Files that the walk could not reach.
+    unreached : list of (PhotoRecord, str)
+        Indexed photos in folders that it could not list, with the reason.
     gone : list of PhotoRecord
         Indexed photos in the walked folders that no longer exist.
     missing : list of PhotoRecord
@@ -97,6 +99,7 @@ class Plan:
     untouched: set[int] = field(default_factory=set)
     asked: set[tuple[str, str]] = field(default_factory=set)
     failed: list[tuple[Task, ImageError]] = field(default_factory=list)
+    unreached: list[tuple[PhotoRecord, str]] = field(default_factory=list)
     gone: list[PhotoRecord] = field(default_factory=list)
     missing: list[PhotoRecord] = field(default_factory=list)
     empty_folders: list[str] = field(default_factory=list)
@@ -182,7 +185,7 @@ def make_plan(
     unchanged: list[PhotoRecord] = []
     differing: list[Compared] = []
     seen: set[tuple[str, str]] = set()
-    unlisted: list[_Place] = []
+    unlisted: list[tuple[_Place, str]] = []
     for candidate in listing:
         key = root, relpath = roots.locate(candidate.root, candidate.relpath)
         if key in seen:
@@ -194,20 +197,22 @@ def make_plan(
             unchanged.append(record)
             if record.picture is None and record.status is Status.OK:
                 plan.without_picture.append(_task(candidate, *key, record))
-            elif check_content or (record.ctime_ns, record.inode) != candidate.ids:
+            elif check_content or record.failed or (record.ctime_ns, record.inode) != candidate.ids:
                 differing.append(Compared(candidate, *key, record))
             continue
         task = _task(candidate, *key, record)
         if candidate.error is not None:
             plan.failed.append((task, candidate.error))
-            unlisted.append(_Place(root, relpath))
+            unlisted.append((_Place(root, relpath), candidate.error.reason.value))
             continue
         seen.add(key)
         plan.tasks.append(task)
     empty = {place for place in places if not any(place.contains(*key) for key in seen)}
     lacking: set[_Place] = set()
     for key in sorted(known.keys() - seen):
-        if any(place.contains(*key) for place in unlisted):
+        reason = next((reason for place, reason in unlisted if place.contains(*key)), None)
+        if reason is not None:
+            plan.unreached.append((known[key], reason))
             continue
         within = [place for place in places if place.contains(*key)]
         if within and empty.issuperset(within):

@@ -112,6 +112,11 @@ class _Run:
     def record_unreachable(self) -> None:
         for task, error in self.plan.failed:
             self._fail(task, error, None)
+        self._failed += [
+            (record.id, reason)
+            for record, reason in self.plan.unreached
+            if record.status is Status.OK and record.failed != reason
+        ]
         self._commit()
 
     def settle_moves(self, should_stop: Callable[[], bool]) -> list[Task]:
@@ -267,6 +272,7 @@ class _Run:
         if missing and not prune:
             self.summary.missing = count_photos(missing)
             self.settled = False
+            self.store.mark_failed((record.id, Reason.MISSING.value) for record in missing)
             self.emit(
                 Warned(
                     f"All indexed photos in {', '.join(self.plan.empty_folders)} are missing "
