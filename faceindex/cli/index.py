@@ -101,7 +101,7 @@ def index(
             if log is not None:
                 raise UsageError("--log and --dry-run exclude each other.", "Choose one.")
             with IndexBar(out) as bar:
-                scan = {"retry_failed": retry_failed, "prune": prune, "check_content": check_content}
+                scan = (retry_failed, prune, check_content)
                 plan = _plan(directory, paths, detector, embedder, settings, scan, bar)
             _report_plan(out, directory, plan)
             return
@@ -303,7 +303,7 @@ def _plan(
     detector: str | None,
     embedder: str | None,
     settings: dict[str, bool | int | float],
-    scan: dict[str, bool],
+    scan: tuple[bool, bool, bool],
     bar: IndexBar,
 ) -> IndexPlan:
     """Plan a run on the index in `directory`, or on a new one, after checking models and settings."""
@@ -321,7 +321,14 @@ def _plan(
 
     with FaceIndex.open(directory) as opened:
         check_pins(opened.pins, opened.directory, detector, embedder, settings)
-        return opened.plan(paths, **scan, on_event=bar.on_event)
+        retry_failed, prune, check_content = scan
+        return opened.plan(
+            paths,
+            retry_failed=retry_failed,
+            prune=prune,
+            check_content=check_content,
+            on_event=bar.on_event,
+        )
 
 
 def _report_plan(out: Output, directory: Path, plan: IndexPlan) -> None:
