@@ -216,11 +216,11 @@ def _child(
     original_sync, transaction, connect = os.fsync, Catalog.transaction, sqlite3.connect
 
     def connect_counted(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
+        connection: sqlite3.Connection = connect(*arguments, **options)
         connection.set_progress_handler(count_instructions, _INSTRUCTIONS)
         return connection
 
-    def sync(descriptor: int) -> None:
+    def sync(descriptor: Any) -> None:
         count("file")  # before it, and after it
         original_sync(descriptor)
         count("file")
@@ -241,7 +241,7 @@ def _child(
 
     os.fsync = sync
     sqlite3.connect = connect_counted  # type: ignore[assignment]
-    Catalog.transaction = counted  # type: ignore[assignment]
+    Catalog.transaction = counted  # type: ignore[method-assign]
     sys.addaudithook(watch)
     action()
     counting = False

@@ -231,6 +231,10 @@ class FaceIndex:
         """
         return self._reader.notes()
 
+    def known_failures(self) -> dict[str, str]:
+        """Return the paths of indexed photos that the last `add` could not read, with the reasons."""
+        return self._reader.known_failures()
+
     def missing_models(self) -> list[FaceIndexError]:
         """Return an error for each missing model or weight file that `add` and `identify` need."""
         from faceindex.api.pins import missing_models

@@ -226,6 +226,11 @@ class Reader:
             if record.status is Status.OK and record.detail
         )
 
+    def known_failures(self) -> dict[str, str]:
+        """Return the indexed photos that the last run of `add` could not read: paths, and reasons."""
+        names = self.faces_and_photos()[1]
+        return {names.path(record): record.failed for record in names.records if record.failed}
+
 
 def find_faces(table: FaceTable, faces: Sequence[int]) -> I64:
     """Return the positions of faces in a table, by their ids.

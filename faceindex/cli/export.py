@@ -15,6 +15,7 @@ from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import (
     AbsoluteFlag,
     DebugFlag,
+    FailOnOption,
     IndexOption,
     JsonFlag,
     PublicFlag,
@@ -26,7 +27,7 @@ from faceindex.cli.options import (
 from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.references import cluster_number
 from faceindex.cli.render import Output, count
-from faceindex.cli.unreadable import report_unreadable, warn_of_readers
+from faceindex.cli.unreadable import check_fail_on, is_news, report_unreadable, warn_of_readers
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def crops(
     margin: MarginOption = 0.5,
     aligned: AlignedFlag = False,
     public: PublicFlag = False,
+    fail_on: FailOnOption = "new",
     dry_run: DryRunFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
@@ -98,6 +100,7 @@ def crops(
     Example: faceindex export crops ~/faces --margin 0.2
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        check_fail_on(fail_on)
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index) as found:
@@ -110,7 +113,7 @@ def crops(
                     dry_run=dry_run,
                     on_progress=bar.update,
                 )
-            _report(out, "crops", done, found.roots())
+            _report(out, "crops", done, found.roots(), is_news(found, done.failed, fail_on))
 
 
 @app.command()
@@ -159,6 +162,7 @@ def clusters(
     margin: MarginOption = 0.5,
     aligned: AlignedFlag = False,
     public: PublicFlag = False,
+    fail_on: FailOnOption = "new",
     dry_run: DryRunFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
@@ -176,6 +180,7 @@ def clusters(
     Example: faceindex export clusters ~/people --photos --folders
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        check_fail_on(fail_on)
         from faceindex.api import FaceIndex
 
         text = "Writing photos" if photos else "Cutting faces"
@@ -197,7 +202,7 @@ def clusters(
                     dry_run=dry_run,
                     on_progress=bar.update,
                 )
-            _report(out, "clusters", done, found.roots())
+            _report(out, "clusters", done, found.roots(), is_news(found, done.failed, fail_on))
 
 
 @app.command()
@@ -302,9 +307,9 @@ def _resumable(out: Output, destination: str) -> AbstractContextManager[None]:
     return resumable(out, _unchanged(destination)) if is_archive(destination) else resumable(out)
 
 
-def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = ()) -> None:
+def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = (), failed: bool = False) -> None:
     files = done.files
-    if done.failed or files.kept or not done.faces:
+    if failed or files.kept or not done.faces:
         out.exit_code = PARTIAL
     report_unreadable(out, done.failed, roots, files.kept)
     if out.json:

@@ -11,6 +11,7 @@ from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.newer import newer_faces
 from faceindex.cli.options import (
     DebugFlag,
+    FailOnOption,
     IndexOption,
     JsonFlag,
     PublicFlag,
@@ -22,7 +23,7 @@ from faceindex.cli.options import (
 from faceindex.cli.pictures import open_in_viewer
 from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.render import Output, count, size
-from faceindex.cli.unreadable import report_unreadable, warn_of_readers
+from faceindex.cli.unreadable import check_fail_on, is_news, report_unreadable, warn_of_readers
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def gallery(
     ] = False,
     with_hidden: WithHiddenFlag = False,
     public: PublicFlag = False,
+    fail_on: FailOnOption = "new",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be written.")] = False,
     viewer: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     index: IndexOption = None,
@@ -60,14 +62,15 @@ def gallery(
 
     A person with several clusters is shown once, by name. Open DEST/index.html in a browser; it needs no
     server and no network. Run the command again after changes: it writes only what changed, and leaves
-    foreign files alone. Exit code 1 if some photos could not be read (their faces are grey), or if there are
-    no faces.
+    foreign files alone. Faces on photos that cannot be read are grey. Exit code 1 if there are no faces, or
+    if photos could not be read: by default only those that `faceindex index` could read last.
 
     Example: faceindex gallery ~/people --open
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         if viewer and dry_run:
             raise UsageError("--open and --dry-run exclude each other.", "Choose one.")
+        check_fail_on(fail_on)
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index) as found:
@@ -80,14 +83,14 @@ def gallery(
                     dry_run=dry_run,
                     on_progress=bar.update,
                 )
-            _report(out, result, found.roots())
+            _report(out, result, found.roots(), is_news(found, result.failures, fail_on))
         if viewer:
             open_in_viewer(result.page)
 
 
-def _report(out: Output, result: Gallery, roots: Sequence[Root]) -> None:
+def _report(out: Output, result: Gallery, roots: Sequence[Root], failed: bool) -> None:
     files = result.files
-    if result.failures or files.kept or not result.faces:
+    if failed or files.kept or not result.faces:
         out.exit_code = PARTIAL
     report_unreadable(out, result.failures, roots, files.kept)
     warn_of_readers(out, files)

@@ -52,7 +52,6 @@ __all__ = ["index"]
 
 _SCHEMA = "faceindex/index/1"
 _PLAN_SCHEMA = "faceindex/index-plan/1"
-_FAIL_ON = ("new", "any", "never")
 
 
 def index(
@@ -93,8 +92,10 @@ def index(
         from faceindex.cli.progress import IndexBar
         from faceindex.images.limits import limit_memory
 
-        if fail_on not in _FAIL_ON:
-            raise UsageError(f"There is no --fail-on {fail_on}.", "Choose new, any or never.")
+        if fail_on != "new":  # the default needs no check, and this module starts fast
+            from faceindex.cli.unreadable import check_fail_on
+
+            check_fail_on(fail_on)
         options = {"min_face": min_face, "upsample": upsample, "flip": flip, "half": half}
         settings = {name: value for name, value in options.items() if value is not None}
         found = existing_index(index)
@@ -105,7 +106,7 @@ def index(
             if log is not None:
                 raise UsageError("--log and --dry-run exclude each other.", "Choose one.")
             with IndexBar(out) as bar:
-                scan = {"retry_failed": retry_failed, "prune": prune, "check_content": check_content}
+                scan = (retry_failed, prune, check_content)
                 plan = _plan(directory, paths, detector, embedder, settings, scan, bar)
             _report_plan(out, directory, plan)
             return
@@ -318,7 +319,7 @@ def _plan(
     detector: str | None,
     embedder: str | None,
     settings: dict[str, bool | int | float],
-    scan: dict[str, bool],
+    scan: tuple[bool, bool, bool],
     bar: IndexBar,
 ) -> IndexPlan:
     """Plan a run on the index in `directory`, or on a new one, after checking models and settings."""
@@ -336,7 +337,14 @@ def _plan(
 
     with FaceIndex.open(directory) as opened:
         check_pins(opened.pins, opened.directory, detector, embedder, settings)
-        return opened.plan(paths, **scan, on_event=bar.on_event)
+        retry_failed, prune, check_content = scan
+        return opened.plan(
+            paths,
+            retry_failed=retry_failed,
+            prune=prune,
+            check_content=check_content,
+            on_event=bar.on_event,
+        )
 
 
 def _report_plan(out: Output, directory: Path, plan: IndexPlan) -> None:

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex.cli.render import Output, count, shell_quoted
-from faceindex.errors import ImageError, Reason
+from faceindex.errors import ImageError, Reason, UsageError
 
 if TYPE_CHECKING:
+    from faceindex.api import FaceIndex
     from faceindex.export.folder import Written
     from faceindex.store import Root
 
-__all__ = ["absence", "report_unreadable", "warn_of_readers"]
+__all__ = ["FAIL_ON", "absence", "check_fail_on", "is_news", "report_unreadable", "warn_of_readers"]
+
+FAIL_ON = ("new", "any", "never")
+"""Which unreadable photos make the exit code 1."""
 
 _SHOWN = 10  # photos and files; --verbose lists all
 
@@ -81,6 +85,31 @@ def warn_of_readers(out: Output, files: Written) -> None:
             f"Other users can list {folder}: they see the names of its files, not what is in them. "
             f"`chmod 700 {shell_quoted(folder)}` hides the names."
         )
+
+
+def check_fail_on(fail_on: str) -> None:
+    """Raise `UsageError` if this is no value of --fail-on."""
+    if fail_on not in FAIL_ON:
+        raise UsageError(
+            f"There is no --fail-on {fail_on}.", f"Choose {', '.join(FAIL_ON[:-1])} or {FAIL_ON[-1]}."
+        )
+
+
+def is_news(index: FaceIndex, failures: Sequence[ImageError], fail_on: str) -> bool:
+    """Return whether photos that could not be read make the exit code 1.
+
+    Parameters
+    ----------
+    index : FaceIndex
+        Knows which photos the last run of `index` could not read, and why.
+    failures : sequence of ImageError
+    fail_on : str
+        One of `FAIL_ON`.
+    """
+    if fail_on == "new" and failures:
+        known = index.known_failures()
+        return any(known.get(error.path) != error.reason.value for error in failures)
+    return fail_on == "any" and bool(failures)
 
 
 def absence(folder: str) -> str | None:

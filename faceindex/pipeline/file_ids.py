@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from faceindex.errors import Reason
 from faceindex.images import Candidate
 from faceindex.images.volumes import CTIME, INODE, Volume
 from faceindex.store import PhotoRecord, Status
@@ -65,7 +66,8 @@ class FileChecks:
     open_again : list of Compared
         Files that could not be read, or are not photos: they are opened as if they had changed.
     note : list of Compared
-        Files of which an older version stored no ctime and inode: they are stored without reading the files.
+        Files whose ctime and inode are stored without reading them: an older version did not, or they were
+        missing in the last run.
     volumes : dict of str to KnownVolume or None
         To store if the photos of `read` have the indexed content; None if nothing was learned.
     warnings : list of str
@@ -91,7 +93,8 @@ def compare_file_ids(
     Parameters
     ----------
     differing : sequence of Compared
-        Files whose ctime or inode is not the indexed one; all unchanged files if `check_content` is set.
+        Files whose ctime or inode is not the indexed one, or that could not be read before; all unchanged
+        files if `check_content` is set.
     files_on : mapping of Volume to int
         Number of files on each volume that was walked.
     known : mapping of str to KnownVolume
@@ -117,7 +120,9 @@ def compare_file_ids(
     unused = _learn(checks, counts, files_on, known)
     for one, numbers in zip(differing, changed, strict=True):
         if all((one.candidate.volume, number) in unused for number in numbers):
-            if one.record.ctime_ns is None or one.record.inode is None:
+            if one.record.failed not in (None, Reason.MISSING.value):
+                checks.read.append(one)
+            elif None in (one.record.ctime_ns, one.record.inode) or one.record.failed:
                 checks.note.append(one)
         elif one.record.status is Status.OK:
             checks.read.append(one)

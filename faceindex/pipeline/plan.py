@@ -80,6 +80,8 @@ class Plan:
         Root and relative path of the files that were named themselves.
     failed : list of (Task, ImageError)
         Files that the walk could not reach.
+    unreached : list of (PhotoRecord, str)
+        Indexed photos in folders that it could not list, with the reason.
     gone : list of PhotoRecord
         Indexed photos in the walked folders that no longer exist.
     missing : list of PhotoRecord
@@ -117,6 +119,7 @@ class Plan:
     untouched: set[int] = field(default_factory=set)
     asked: set[tuple[str, str]] = field(default_factory=set)
     failed: list[tuple[Task, ImageError]] = field(default_factory=list)
+    unreached: list[tuple[PhotoRecord, str]] = field(default_factory=list)
     gone: list[PhotoRecord] = field(default_factory=list)
     missing: list[PhotoRecord] = field(default_factory=list)
     missing_in: dict[int, str] = field(default_factory=dict)
@@ -208,7 +211,7 @@ def make_plan(
     unchanged: list[PhotoRecord] = []
     differing: list[Compared] = []
     seen: set[tuple[str, str]] = set()
-    unlisted: list[Place] = []
+    unlisted: dict[Place, str] = {}
     for candidate in listing:
         key = root, relpath = roots.locate(candidate.root, candidate.relpath)
         if key in seen:
@@ -220,13 +223,13 @@ def make_plan(
             unchanged.append(record)
             if record.picture is None and record.status is Status.OK:
                 plan.without_picture.append(_task(candidate, *key, record))
-            elif check_content or (record.ctime_ns, record.inode) != candidate.ids:
+            elif check_content or record.failed or (record.ctime_ns, record.inode) != candidate.ids:
                 differing.append(Compared(candidate, *key, record))
             continue
         task = _task(candidate, *key, record)
         if candidate.error is not None:
             plan.failed.append((task, candidate.error))
-            unlisted.append(Place(root, relpath))
+            unlisted[Place(root, relpath)] = candidate.error.reason.value
             continue
         seen.add(key)
         plan.tasks.append(task)
@@ -263,7 +266,7 @@ def _compare_disks(
     mounts: set[tuple[str, str]],
     known: Mapping[tuple[str, str], PhotoRecord],
     seen: set[tuple[str, str]],
-    unlisted: Sequence[Place],
+    unlisted: Mapping[Place, str],
 ) -> None:
     """Add to a plan what a walk did not find: gone and missing photos, and those in other folders."""
     with store.snapshot():
@@ -274,6 +277,10 @@ def _compare_disks(
             for path, prefix in [roots.find(Path(plan.roots[root_id]))]
         }
         unseen = known.keys() - seen
+        for key in sorted(unseen) if unlisted else ():
+            reason = next((reason for place, reason in unlisted.items() if place.contains(*key)), None)
+            if reason is not None:
+                plan.unreached.append((known[key], reason))
         absent = find_absent(
             unseen, seen=seen, known=known, places=places, unlisted=unlisted, mounts=mounts | before
         )

@@ -132,6 +132,11 @@ class _Run:
     def record_unreachable(self) -> None:
         for task, error in self.plan.failed:
             self._fail(task, error, None)
+        self._failed += [
+            (record.id, reason)
+            for record, reason in self.plan.unreached
+            if record.status is Status.OK and record.failed != reason
+        ]
         self._commit()
 
     def settle_moves(self, should_stop: Callable[[], bool]) -> list[Task]:
@@ -340,6 +345,7 @@ class _Run:
             self.summary.missing = count_photos(missing)
             self.settled = False
             folders = sorted({self.plan.missing_in[record.id] for record in missing})
+            self.store.mark_failed((record.id, Reason.MISSING.value) for record in missing)
             self.emit(
                 Warned(
                     f"All indexed photos in {', '.join(folders)} are missing "

@@ -241,7 +241,7 @@ def test_a_disk_that_is_not_mounted_loses_no_photos(
         assert index.migrate(drop_missing=True).faces == 16
 
 
-@pytest.mark.parametrize("reason", [Reason.DENIED, Reason.IO_ERROR, Reason.FAILED])
+@pytest.mark.parametrize("reason", [Reason.DENIED, Reason.IO_ERROR, Reason.FAILED, Reason.UNSUPPORTED])
 def test_photos_that_may_be_readable_later_are_not_dropped(
     album: Path, directory: Path, monkeypatch: pytest.MonkeyPatch, reason: Reason
 ) -> None:

@@ -155,3 +155,18 @@ def test_named_and_hidden_people_are_counted(clustered, run) -> None:
     assert "Carl" not in Path("page/index.html").read_text(encoding="utf-8")
     document = json.loads(run("gallery", "page", "--with-hidden", "--json").stdout)
     assert (document["people"], document["clusters"], document["faces"]) == (2, 3, 12)
+
+
+def test_photos_that_index_could_not_read_are_no_news(run, index_album, clustered: Path) -> None:
+    path = clustered / "person0" / "0.png"
+    path.rename(clustered.parent / "aside.png")
+    for command in (("gallery", "page"), ("export", "crops", "faces")):
+        assert run(*command).exit_code == 1
+        assert run(*command, "--fail-on", "never").exit_code == 0
+    with FaceIndex.open(write=True) as index:
+        photo = next(record for record in index._store.photos().values() if path.match(record.relpath))
+        index._store.mark_failed([(photo.id, "missing")])
+    for command in (("gallery", "page"), ("export", "crops", "faces")):
+        assert run(*command).exit_code == 0
+        assert run(*command, "--fail-on", "any").exit_code == 1
+        assert run(*command, "--fail-on", "none").exit_code == 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sys
@@ -45,9 +46,9 @@ def test_known_unreadable_photos_are_counted_but_not_listed_again(index_album, a
     (album / "note.jpg").write_text("no photo")
     index_album("album")
     result = index_album("album")
-    assert result.exit_code == 1
+    assert result.exit_code == 0
     assert "note.jpg" not in result.stderr
-    assert "1 known before, not tried again" in result.stdout
+    assert "known before 1" in result.stdout
 
 
 def test_changes_are_counted(index_album, indexed: Path, fake_models) -> None:
@@ -272,3 +273,35 @@ def test_a_second_signal_quits_at_once(start, index_album, fake_models, tmp_path
     process.communicate(timeout=120)
     assert process.returncode == 130
     assert index_album("album").exit_code == 0
+
+
+def test_only_news_make_the_exit_code_1(index_album, album: Path) -> None:
+    (album / "bad.jpg").write_text("no photo")
+    assert index_album("album", "--fail-on", "never").exit_code == 0
+    again = index_album("album")
+    assert again.exit_code == 0
+    assert "known before 1" in again.stdout
+    assert "bad.jpg" not in again.stderr
+    assert index_album("album", "--fail-on", "any").exit_code == 1
+    asked = index_album("album", "--retry-failed")
+    assert asked.exit_code == 1
+    assert "bad.jpg" in asked.stderr
+    assert index_album("album/bad.jpg").exit_code == 1
+    wrong = index_album("album", "--fail-on", "sometimes")
+    assert wrong.exit_code == 2
+    assert "Choose new, any or never." in wrong.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no ctime")
+def test_content_changed_with_size_and_time_kept_is_counted(index_album, indexed: Path) -> None:
+    path = indexed / "person0" / "0.png"
+    content, before = path.read_bytes(), path.stat()
+    path.write_bytes(content[:-20] + bytes(8) + content[-12:])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    result = index_album("album", "--log", "log.txt")
+    assert ["altered", "1"] in [line.split()[:2] for line in result.stdout.splitlines()]
+    assert "content changed: " in Path("log.txt").read_text()
+    planned = index_album("album", "--check-content", "--dry-run")
+    assert ["compared", "11"] in [line.split()[:2] for line in planned.stdout.splitlines()]
+    document = json.loads(index_album("album", "--check-content", "--json").stdout)
+    assert (document["compared"], document["altered"]) == (11, 0)

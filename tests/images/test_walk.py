@@ -14,7 +14,7 @@ from deep_folders import make_deep, remove_deep
 
 from faceindex.errors import Reason, UsageError
 from faceindex.images import Candidate, walk
-from faceindex.images.volumes import CTIME, INODE, FileIds, Volumes
+from faceindex.images.volumes import CTIME, INODE, FileIds, Volume, Volumes
 
 walk_module = importlib.import_module("faceindex.images.walk")  # `images.walk` is the function
 
@@ -441,9 +441,9 @@ def test_volumes_are_named_by_their_mount(tmp_path: Path, monkeypatch: pytest.Mo
         )
         monkeypatch.setattr("faceindex.images.volumes._MOUNTS", str(table))
         found = Volumes({mount: [CTIME]}).of_folder(path, device)
-        assert found == (mount, remote, {CTIME, *without})
+        assert found == Volume(mount, remote, frozenset({CTIME, *without}))
     monkeypatch.setattr("faceindex.images.volumes._MOUNTS", str(tmp_path / "none"))
-    assert Volumes({}).of_folder(path, device) == (mount, False, frozenset())
+    assert Volumes({}).of_folder(path, device) == Volume(mount, False, frozenset())
 
 
 def make_one(folder: Path) -> Path:

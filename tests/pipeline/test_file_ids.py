@@ -54,7 +54,9 @@ def rewrite(path: Path, content: bytes) -> None:
 
 def other_photo(path: Path, fakes: ModuleType) -> bytes:
     """A photo of another person, of the same size in bytes."""
-    made = fakes.make_photo(path.parent.parent.parent / "made.png", (192, 192, 64), mark=7).read_bytes()
+    made: bytes = fakes.make_photo(
+        path.parent.parent.parent / "made.png", (192, 192, 64), mark=7
+    ).read_bytes()
     size = path.stat().st_size
     assert len(made) <= size + 64
     made += b"\0" * (size - len(made))
@@ -176,10 +178,12 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_ids, "FEW", 4)
 
 
-def messages(index: FaceIndex, album: Path, **options: bool) -> tuple[int, list[str]]:
+def messages(index: FaceIndex, album: Path, *, check_content: bool = False) -> tuple[int, list[str]]:
     found: list[str] = []
     summary = index.add(
-        album, on_event=lambda e: found.append(e.message) if isinstance(e, Warned) else None, **options
+        album,
+        on_event=lambda e: found.append(e.message) if isinstance(e, Warned) else None,
+        check_content=check_content,
     )
     assert summary.unchanged == 12
     return summary.compared, found
@@ -193,7 +197,7 @@ def test_ctimes_that_change_by_themselves_are_noticed(
     renew(album)
     assert messages(indexed, album) == (12, [])
     later = time.time() + 100 * 86_400
-    monkeypatch.setattr(file_ids.time, "time", lambda: later)
+    monkeypatch.setattr("faceindex.pipeline.file_ids.time.time", lambda: later)
     renew(album)
     assert messages(indexed, album) == (12, [])  # long after: a restored backup, perhaps
     assert messages(indexed, album) == (0, [])
