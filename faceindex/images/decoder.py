@@ -26,6 +26,7 @@ from faceindex.images.exif import SWAPS_SIDES, TRANSPOSITIONS, exif_orientation
 from faceindex.images.formats import is_truncated, recognise_format
 from faceindex.images.frames import note_on_frames
 from faceindex.images.jpeg_end import ends_in_grey, lacks_end, lacks_rows, rebuild_jpeg
+from faceindex.images.libtiff import silence_libtiff
 from faceindex.images.limits import reserve
 from faceindex.images.repair import repaired
 from faceindex.images.rgb import to_rgb
@@ -307,6 +308,8 @@ def opener_for(image_format: str, path: str | PathLike[str]) -> _Opener:
     ImageError
         ``UNSUPPORTED``, if the decoder is not installed.
     """
+    if image_format == "TIFF":
+        silence_libtiff()
     opener = _OPENERS.get(image_format) or optional_opener(image_format)
     if opener is None:
         raise ImageError(
