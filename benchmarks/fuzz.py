@@ -15,7 +15,8 @@ other exceptions, contradictions, crashes by a signal, timeouts (20 s), and deco
 ``--keep`` stores the photos at fault.
 
 Writes ``results/fuzz.json``; 10,000 images (the default) take half an hour on two cores. ``--quick``: 60
-images, no runs of ``index``, no result file. The exit code is 1 if something must not be. Needs Linux.
+images, no runs of ``index``, no result file. Ctrl-C ends a run with the counts so far. The exit code is 1 if
+something must not be. Needs Linux.
 """
 
 from __future__ import annotations
@@ -248,10 +249,12 @@ def fuzz(images: int, seed: int, seeds: Seeds, keep: Path | None, *, index: bool
                         print(json.dumps(faults[-1]), flush=True)
                         if keep is not None:
                             shutil.copytree(chosen, keep / f"index-{number}", dirs_exist_ok=True)
+        except KeyboardInterrupt:
+            print("interrupted: these are the counts so far", file=sys.stderr)
         finally:
             decoder.close()
     return {
-        "images": images,
+        "images": sum(by.total() for by in by_kind.values()),
         "seed": seed,
         "seeds": {kind: len(files) for kind, files in sorted(seeds.items())},
         "outcomes": dict(outcomes.most_common()),

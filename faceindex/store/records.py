@@ -133,7 +133,7 @@ class PhotoRecord(NamedTuple):
     reason : str or None
         Value of an `errors.Reason`; None when `status` is OK.
     detail : str or None
-        One line on the reason.
+        One line on the reason; of a photo that was read, a note on its file, or None.
     faces : int
         Number of faces on it.
     picture : bytes or None
