@@ -367,13 +367,19 @@ def _as_image_error(
 ) -> ImageError:
     """Convert an exception of a codec."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, (PIL.Image.DecompressionBombError, MemoryError)):
-        reason = "does not fit into memory" if isinstance(error, MemoryError) else text.rstrip(".")
+    if isinstance(error, PIL.Image.DecompressionBombError):
         return ImageError(
             path,
             Reason.TOO_LARGE,
-            f"the {image_format} is too large ({reason}).",
+            f"the {image_format} is too large ({text.rstrip('.')}).",
             "Scale it down, or leave it out.",
+        )
+    if isinstance(error, MemoryError):  # although the estimate is within the limit
+        return ImageError(
+            path,
+            Reason.FAILED,
+            f"the {image_format} does not fit into the memory that is left.",
+            "Close other programs, or raise the limit of memory, and run it again.",
         )
     if any(part in text.lower() for part in _TRUNCATION_MESSAGES) or is_truncated(data, image_format):
         return ImageError(

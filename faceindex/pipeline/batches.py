@@ -17,6 +17,7 @@ import numpy as np
 from faceindex.cores import cores
 from faceindex.errors import FaceIndexError, ImageError
 from faceindex.images import Picture
+from faceindex.images.exhaustion import has_memory_limit, is_exhausted, is_memory_error, out_of_memory
 from faceindex.pipeline.load import Loader, LoadResult, Source, Watch, photo_bytes, processing_failed
 from faceindex.recognition import LoadedPhoto, Recogniser, use_one_thread
 from faceindex.types import Faces
@@ -39,6 +40,7 @@ BUDGET_BYTES = 256 << 20  # decoded photos in memory at a time
 DECODE_THREADS = 2  # to read and decode ahead of the networks
 _MOST_WORKERS = 4  # batches in the networks at a time, one thread each; limits memory on large machines
 _GPU_WORKERS = 2  # one cuts chips while the other waits for the GPU
+_SMALL = 16 << 20  # a photo of 5 megapixels, which takes little memory in any network
 _MOST_SOURCES = 4  # per photo of a full batch: unreadable files, which fill no batch, are reported soon
 
 _S = TypeVar("_S", bound=Source)
@@ -186,6 +188,9 @@ def recognise_each(recogniser: Recogniser, photos: Sequence[LoadedPhoto]) -> lis
             return [error]
         if isinstance(error, FaceIndexError):
             raise
+        small = photo_bytes(photos[0]) < _SMALL
+        if is_memory_error(error) and (is_exhausted() or (small and has_memory_limit())):
+            raise out_of_memory(error) from error  # no photo will fit
         return [processing_failed(photos[0].path, error)]
     return [
         faces if np.isfinite(faces.vectors).all() else processing_failed(photo.path, "its vectors are NaN")
