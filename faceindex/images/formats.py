@@ -10,6 +10,8 @@ from pathlib import Path
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images.limits import file_limit, too_large_file
+from faceindex.images.opening import open_photo, read_head
+from faceindex.paths import is_folder
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -123,14 +125,17 @@ def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
     )
 
 
-def read(path: str | PathLike[str]) -> bytes:
+def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
     """Read a whole image file.
 
-    The format is checked before the rest is read, so that a video among the photos costs no time.
+    The format is checked before the rest is read, so that a video among the photos costs no time. A named
+    pipe or a device is refused without reading it, since that could take forever.
 
     Parameters
     ----------
     path : path-like
+    streams : bool
+        Also read pipes and devices, up to the limit of files; this may wait. Otherwise they are an error.
 
     Returns
     -------
@@ -142,8 +147,11 @@ def read(path: str | PathLike[str]) -> bytes:
         ``EMPTY``, ``NOT_AN_IMAGE``, ``DENIED``, ``MISSING``, ``IO_ERROR`` or ``MEMORY``.
     """
     try:
-        with Path(path).open("rb", buffering=0) as file:
-            recognise_format(file.read(_HEAD), path)
+        with open_photo(path, streams=streams) as file:
+            head = read_head(file, _HEAD)
+            recognise_format(head, path)
+            if not file.seekable():
+                return head + read_limited(file, path)
             file.seek(0)
             return read_limited(file, path)
     except (FileNotFoundError, NotADirectoryError):
@@ -210,7 +218,7 @@ def missing_folder(path: str | PathLike[str]) -> Path | None:
     """Return the uppermost folder of a path that does not exist; None if the folder of the file exists."""
     missing = None
     for folder in Path(path).parents:
-        if folder.is_dir():
+        if is_folder(folder):
             break
         missing = folder
     return missing

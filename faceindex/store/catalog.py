@@ -11,9 +11,10 @@ numpy takes longer to import than everything else that `index` needs if no photo
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from faceindex.errors import IndexVersionError, StoreError
 from faceindex.files import replace_durably
 from faceindex.store import migrations
+from faceindex.store.cells import check_cells
 from faceindex.store.checked_json import (
     Check,
     Malformed,
@@ -29,33 +31,66 @@ from faceindex.store.checked_json import (
     mapping,
     natural,
     parse,
-    positive,
     scalar,
     text,
+    up_to,
 )
-from faceindex.store.directory import VECTORS, is_vectors_name
-from faceindex.store.records import HnswParams, Pins
+from faceindex.store.directory import VECTORS, check_catalog_files, is_vectors_name
+from faceindex.store.records import LEAST_MIN_FACE, HnswParams, Pins
 from faceindex.store.sqlite import (
+    check_schema,
     chunks,
     connect,
     connect_for_reading,
     corrupt,
     placeholders,
+    suppress_errors,
     translated_errors,
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from faceindex.documents import Json
+    from faceindex.store.columns import Column
     from faceindex.store.sqlite import Connection, Cursor
 
 __all__ = ["Catalog"]
 
+_MOST_DIMENSIONS = 1 << 16
+_MOST_MIN_FACE = 100_000  # pixels
+
+
+def _setting(value: object, name: str) -> object:
+    """Require a value that a model can have; a smaller `min_face` would take minutes for each photo."""
+    if isinstance(scalar(value, name), float) and not math.isfinite(float(str(value))):
+        raise Malformed(f"{name} is not a finite number")
+    if name.endswith("settings.min_face") and not (
+        isinstance(value, (int, float)) and LEAST_MIN_FACE <= value <= _MOST_MIN_FACE
+    ):
+        raise Malformed(f"{name} is not a size in {LEAST_MIN_FACE}..{_MOST_MIN_FACE} px")
+    return value
+
+
 _PINS = fields(
-    detector=text, embedder=text, dimension=positive, settings=mapping(scalar), weights=mapping(text)
+    detector=text,
+    embedder=text,
+    dimension=up_to(_MOST_DIMENSIONS),
+    settings=mapping(_setting),
+    weights=mapping(text),
 )
 _TRANSFER = fields(pins=_PINS, rows=natural)
 _NO_TRANSFER: dict[str, object] = {}
-_HNSW = fields(m=positive, ef_construction=positive, ef=positive, seed=integer)
+
+
+def _seed(value: object, name: str) -> int:
+    if not 0 <= integer(value, name) < 1 << 32:
+        raise Malformed(f"{name} is not in 0..{(1 << 32) - 1}")
+    return integer(value, name)
+
+
+# An HNSW index with more links than this takes gigabytes; hnswlib's own example has 48 at most.
+_HNSW = fields(m=up_to(1024), ef_construction=up_to(100_000), ef=up_to(100_000), seed=_seed)
 
 
 def _vectors_name(value: object, name: str) -> str:
@@ -80,23 +115,47 @@ class Catalog:
 
     @staticmethod
     def create(path: Path, pins: Pins, hnsw: HnswParams) -> None:
-        """Write a new catalog. The file gets its name once it is complete."""
+        """Write a new catalog. The file gets its name once it is complete.
+
+        Raises
+        ------
+        StoreError
+            If the disk is full or fails. Nothing is left then.
+        """
         temporary = path.with_name(path.name + ".new")
-        for leftover in (temporary, *(temporary.with_name(temporary.name + s) for s in ("-wal", "-shm"))):
-            leftover.unlink(missing_ok=True)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        catalog = Catalog(temporary, connect(temporary))
+        leftovers = [
+            temporary,
+            *(temporary.with_name(temporary.name + s) for s in ("-wal", "-shm", "-journal")),
+        ]
         try:
-            catalog._prepare_writing()
-            migrations.migrate(catalog._db, 0)
-            with catalog.transaction():
-                catalog.set("pins", asdict(pins))
-                catalog.set("hnsw", asdict(hnsw))
-                catalog.set("rows", 0)
-                catalog.set("next_cluster_id", 0)
+            for leftover in leftovers:
+                leftover.unlink(missing_ok=True)
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            catalog = Catalog(temporary, connect(temporary))
+            try:
+                # Not with a write-ahead log: closing moves it into the file, and hides that it could not.
+                catalog._prepare_writing("DELETE")
+                with translated_errors(temporary):
+                    migrations.migrate(catalog._db, 0)
+                with catalog.transaction():
+                    catalog.set("pins", asdict(pins))
+                    catalog.set("hnsw", asdict(hnsw))
+                    catalog.set("rows", 0)
+                    catalog.set("next_cluster_id", 0)
+                if catalog.query("PRAGMA integrity_check") != [("ok",)] or catalog.pins() != pins:
+                    raise corrupt(temporary, "the disk did not store what was written")
+            finally:
+                catalog.close()
+            replace_durably(temporary, path)
+        except OSError as error:
+            raise StoreError(
+                f"{path} cannot be written: {error.strerror}.",
+                "Make room or check the disk, and run the same command again.",
+            ) from error
         finally:
-            catalog.close()
-        replace_durably(temporary, path)
+            for leftover in leftovers:
+                with suppress(OSError):
+                    leftover.unlink(missing_ok=True)
 
     @classmethod
     def open(cls, path: Path, *, write: bool) -> Catalog:
@@ -111,6 +170,7 @@ class Catalog:
         StoreError
             If it has a format before `migrations.OLDEST_READABLE`, and is opened for reading only.
         """
+        check_catalog_files(path, write=write)
         catalog = cls(path, connect(path) if write else connect_for_reading(path))
         try:
             with translated_errors(path):
@@ -118,6 +178,7 @@ class Catalog:
                 catalog._refuse_newer(version)
                 if version == 0:
                     raise corrupt(path, "it has no format version")
+                check_schema(catalog._db, path)
                 if write:
                     catalog._prepare_writing()
                     migrations.migrate(catalog._db, version)
@@ -135,8 +196,13 @@ class Catalog:
         """Close the connection. The last one to close moves the write-ahead log into the catalog."""
         self._db.close()
 
-    def _prepare_writing(self) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
+    def _prepare_writing(self, journal: str = "WAL") -> None:
+        for pragma in (
+            f"journal_mode = {journal}",
+            "synchronous = FULL",
+            "fullfsync = ON",
+            "foreign_keys = ON",
+        ):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
 
     def _refuse_newer(self, version: int) -> None:
@@ -169,8 +235,7 @@ class Catalog:
                     self.set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                self._roll_back()
                 raise
 
     @contextmanager
@@ -184,6 +249,16 @@ class Catalog:
             try:
                 yield
             finally:
+                self._roll_back()
+
+    def _roll_back(self) -> None:
+        """End a transaction. A failure is not raised: it would hide the error that ended the transaction.
+
+        SQLite itself rolls back after some errors, such as a full disk, and then has nothing to roll back. A
+        transaction that cannot be rolled back now is when the next process opens the catalog.
+        """
+        with suppress_errors():
+            if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
     def execute(self, statement: str, parameters: Sequence[object] = ()) -> Cursor:
@@ -195,9 +270,20 @@ class Catalog:
         self._db.executemany(statement, parameters)
 
     def query(self, statement: str, parameters: Sequence[object] = ()) -> list[Any]:
-        """Run a query and return all rows."""
+        """Run a query and return all rows, after checking the types of their values.
+
+        Raises
+        ------
+        IndexCorrupt
+            If a value is of another type than its column.
+        """
         with translated_errors(self.path):
-            return self._db.execute(statement, parameters).fetchall()
+            cursor = self._db.execute(statement, parameters)
+            found = cursor.fetchall()
+        if found:
+            with self.checked():
+                check_cells([column[0] for column in cursor.description], found)
+        return found
 
     def query_in(self, statement: str, values: Iterable[object]) -> list[Any]:
         """Run a query about any number of values, in steps, and return the rows of all steps.
@@ -213,6 +299,19 @@ class Catalog:
             for chunk in chunks(list(values))
             for row in self.query(statement.format(placeholders(chunk)), chunk)
         ]
+
+    def columns(self, source: str, columns: Sequence[Column]) -> list[NDArray[Any]]:
+        """Read whole columns of a table as arrays; see `faceindex.store.columns.read_columns`.
+
+        Raises
+        ------
+        IndexCorrupt
+            If a value is missing or not of the type of its column.
+        """
+        from faceindex.store.columns import read_columns
+
+        with translated_errors(self.path), self.checked():
+            return read_columns(self.execute, source, columns)
 
     # Values ------------------------------------------------------------------------------------
 

@@ -6,25 +6,32 @@ import contextlib
 import re
 from pathlib import Path
 
-from faceindex.errors import IndexLocked, StoreError, UsageError
-from faceindex.locks import AlreadyLocked, FileLock
+from faceindex.errors import IndexCorrupt, IndexLocked, StoreError, UsageError
+from faceindex.locks import NO_LOCKS, AlreadyLocked, FileLock
+from faceindex.safe_open import UnsafeFile, check_own
 
 __all__ = [
     "CATALOG",
     "IN_WORK",
     "LOCK",
     "VECTORS",
+    "check_catalog_files",
+    "check_not_orphaned",
     "file_sizes",
     "file_state",
     "has_index",
     "hnsw_name",
+    "is_index",
     "is_vectors_name",
     "lock_for_writing",
     "make_directory",
     "next_vectors_name",
     "part_name",
+    "refused",
     "remove_stale_files",
 ]
+
+_WITHOUT_ROWS = 64  # bytes of a vector file that has a header at most
 
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
 IN_WORK = "in-work"  # the photos that a run is working on; see `faceindex.store.suspects`
@@ -82,6 +89,37 @@ def has_index(directory: Path) -> bool:
     return (directory / CATALOG).is_file()
 
 
+def check_not_orphaned(directory: Path) -> None:
+    """Refuse vectors of faces without their catalog: a new catalog would take the file over, and empty it.
+
+    A file without vectors is what a creation left that was stopped.
+
+    Raises
+    ------
+    IndexCorrupt
+        If there is a vector file with vectors and no catalog.
+    """
+    if has_index(directory) or not (orphans := _orphans(directory)):
+        return
+    raise IndexCorrupt(
+        f"{directory / CATALOG} is missing, and {orphans[0].name} beside it has the vectors of an index.",
+        f"Restore catalog.sqlite from a backup, or delete {directory} and index again.",
+    )
+
+
+def _orphans(directory: Path) -> list[Path]:
+    try:
+        found = [path for path in directory.iterdir() if is_vectors_name(path.name)]
+        return sorted(path for path in found if path.stat().st_size > _WITHOUT_ROWS)
+    except OSError:  # no such folder, or not a folder
+        return []
+
+
+def is_index(directory: Path) -> bool:
+    """Whether `directory` contains an index, complete or without its catalog."""
+    return has_index(directory) or bool(_orphans(directory))
+
+
 def make_directory(directory: Path) -> None:
     """Create a directory for a new index, or check an existing one; only its owner may read it.
 
@@ -128,11 +166,48 @@ def lock_for_writing(directory: Path) -> FileLock:
             f"The index in {directory} is being written by {error.holder}.",
             "Wait until it has finished, or stop it; reading is possible meanwhile.",
         ) from error
+    except UnsafeFile as error:
+        raise refused(error) from error
     except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise StoreError(
+                f"The disk of {directory} has no file locks ({error.strerror}), which an index needs.",
+                "Move the index to a local disk and pass it as `directory`; the photos can stay.",
+            ) from error
         raise StoreError(
             f"The index in {directory} cannot be written: {error.strerror}.",
             "Check the permissions of the folder, or choose another `directory`.",
         ) from error
+
+
+def check_catalog_files(catalog: Path, *, write: bool) -> None:
+    """Check the files that SQLite opens by itself, before it opens them.
+
+    SQLite itself follows no link to its logs, but one to the catalog. A link that is planted after this check
+    would be followed: only the mode 0700 of the folder prevents that.
+
+    Raises
+    ------
+    StoreError
+        If one of them is a link or anything else but a file of our own.
+    """
+    try:
+        check_own(catalog, write=write)
+        for suffix in ("-wal", "-shm", "-journal"):
+            check_own(catalog.with_name(catalog.name + suffix), write=True)  # readers write there, too
+    except UnsafeFile as error:
+        raise refused(error) from error
+    except OSError:
+        pass  # SQLite reports it
+
+
+def refused(error: UnsafeFile) -> StoreError:
+    """Return the error for a file of an index that is not opened."""
+    return StoreError(
+        f"{error.filename} is not opened: {error.strerror}.",
+        "If you did not put it there, somebody else writes into this folder. Move the file away, or choose "
+        "another `directory`.",
+    )
 
 
 def file_state(path: Path) -> list[int] | None:

@@ -2,7 +2,8 @@
 
 The file contains hnswlib's arrays, as its pickle support returns them, in a format of our own. hnswlib's
 ``save_index`` writes no checksum, and its loader does not check what it reads. Here the size and a BLAKE2b
-digest are checked first, so that a damaged file is rebuilt and does not crash the process.
+digest are checked first, so that a damaged file is rebuilt and does not crash the process. So is the content,
+because a digest does not show who computed it (`faceindex.store.hnsw_checks`).
 
 Layout: 8 bytes magic with version, 4 bytes length of the header (little-endian), 32 bytes digest of
 everything after it, the header (JSON), the arrays one after the other.
@@ -14,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import struct
 import sys
 from collections.abc import Callable
@@ -24,7 +26,9 @@ import hnswlib
 import numpy as np
 
 from faceindex.files import write_durably
+from faceindex.safe_open import open_own
 from faceindex.store.exact import select_best
+from faceindex.store.hnsw_checks import check_state
 from faceindex.store.records import HnswParams
 from faceindex.types import F32, I64, U8, BoolArray
 
@@ -189,7 +193,9 @@ def _read(
 ) -> tuple[Any, int, I64] | None:
     """Return ``make(state)`` of a file, the rows it covers, and the rows in it; None if it is unusable."""
     try:
-        state, covered = _unpack(np.memmap(path, np.uint8, "r"), vectors, params, verify)
+        with open(open_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
+            content = np.memmap(file, np.uint8, "r")
+        state, covered = _unpack(content, vectors, params, verify)
         return make(state), covered, np.sort(state["label_lookup_external"].astype(np.int64))
     except FileNotFoundError:
         return None
@@ -198,7 +204,15 @@ def _read(
         with contextlib.suppress(OSError):
             path.unlink()  # `coverage` would not notice the damage
         return None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, struct.error) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        RuntimeError,
+        struct.error,
+    ) as error:
         _log.warning("%s cannot be used (%s) and will be rebuilt.", path, error)
         return None
 
@@ -228,6 +242,8 @@ def _unpack(content: U8, vectors: F32, params: HnswParams, verify: bool) -> tupl
     if verify and hashlib.blake2b(body.data, digest_size=32).digest() != digest:
         raise _Damaged("it is damaged")
     header = json.loads(body[:length].tobytes())
+    if not isinstance(header, dict):
+        raise ValueError("its header is not an object")
     state: dict[str, Any] = dict(header["scalars"])
     expected = (sys.byteorder, "ip", vectors.shape[1], params.m, params.ef_construction, params.seed)
     found = (
@@ -237,7 +253,7 @@ def _unpack(content: U8, vectors: F32, params: HnswParams, verify: bool) -> tupl
     if found != expected:
         raise ValueError("it has other parameters")
     covered = int(header["covered"])
-    if covered > len(vectors) or header["witness"] != _sample_digest(vectors[:covered]):
+    if not 0 <= covered <= len(vectors) or header["witness"] != _sample_digest(vectors[:covered]):
         raise ValueError("it has other vectors")
     offset = length
     for name, dtype, count in header["arrays"]:
@@ -245,6 +261,8 @@ def _unpack(content: U8, vectors: F32, params: HnswParams, verify: bool) -> tupl
         offset += state[name].nbytes
     if offset != len(body):
         raise ValueError("it has a wrong length")
+    if verify:
+        check_state(state, covered, vectors, params)
     return state, covered
 
 

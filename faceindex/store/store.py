@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceindex.errors import IndexNotFound, UsageError
-from faceindex.locks import find_holder
+from faceindex.errors import IndexNotFound, StoreError, UsageError
+from faceindex.locks import NO_LOCKS, find_holder
+from faceindex.safe_open import UnsafeFile
 from faceindex.store import clusterings, journal, scans
+from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.counts import cluster_sizes, count_everything, count_faces
 from faceindex.store.decisions import DecisionTables
@@ -19,11 +21,14 @@ from faceindex.store.directory import (
     CATALOG,
     LOCK,
     VECTORS,
+    check_not_orphaned,
     file_state,
     has_index,
     hnsw_name,
+    is_index,
     lock_for_writing,
     make_directory,
+    refused,
 )
 from faceindex.store.photo_store import PhotoStore
 from faceindex.store.records import (
@@ -71,8 +76,8 @@ class Store(PhotoStore):
 
     @staticmethod
     def exists(directory: str | os.PathLike[str]) -> bool:
-        """Whether `directory` contains a complete index."""
-        return has_index(Path(directory))
+        """Whether `directory` contains an index; also one that lacks its catalog, which `open` refuses."""
+        return is_index(Path(directory))
 
     @classmethod
     def create(
@@ -94,6 +99,8 @@ class Store(PhotoStore):
         ------
         UsageError
             If the directory contains an index or anything else.
+        IndexCorrupt
+            If it contains the vectors of an index without their catalog.
         IndexLocked
             If another process is creating an index there.
         StoreError
@@ -109,9 +116,16 @@ class Store(PhotoStore):
                 raise UsageError(
                     f"There already is an index in {directory}.", "Open it, or choose another `directory`."
                 )
+            check_not_orphaned(directory)
             (directory / hnsw_name(VECTORS)).unlink(missing_ok=True)
-            VectorFile(directory / VECTORS, pins.dimension).create()
-            Catalog.create(directory / CATALOG, pins, hnsw or HnswParams())
+            try:
+                VectorFile(directory / VECTORS, pins.dimension).create()
+                Catalog.create(directory / CATALOG, pins, hnsw or HnswParams())
+            except BaseException:
+                if not has_index(directory):  # so that the next attempt starts clean
+                    with suppress(OSError):
+                        (directory / VECTORS).unlink(missing_ok=True)
+                raise
             store = cls._open(directory, lock)
             on_error.pop_all()
         return store
@@ -137,6 +151,7 @@ class Store(PhotoStore):
             If it cannot be read, or cannot be written.
         """
         directory = Path(directory).absolute()
+        check_not_orphaned(directory)
         if not has_index(directory):
             raise IndexNotFound(
                 f"There is no index in {directory}.", "Create one with `faceindex index PATH...`."
@@ -170,6 +185,15 @@ class Store(PhotoStore):
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def explain(self, error: BaseException) -> None:
+        """Raise `IndexCorrupt` if damage in the catalog may be why code failed that nothing is wrong with.
+
+        Does nothing for errors that are raised on purpose, and if the catalog is sound.
+        """
+        from faceindex.store.checks import explain_failure
+
+        explain_failure(self._catalog, error)
+
     @property
     def pins(self) -> Pins:
         """The models that the index is pinned to."""
@@ -187,7 +211,17 @@ class Store(PhotoStore):
 
     def writer(self) -> Holder | None:
         """Return the process that is writing to the index; None if there is none."""
-        return find_holder(self.directory / LOCK)
+        try:
+            return find_holder(self.directory / LOCK)
+        except UnsafeFile as error:
+            raise refused(error) from error
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return None  # nobody can write there
+            raise StoreError(
+                f"{self.directory / LOCK} cannot be read: {error.strerror}.",
+                "Check the permissions of the index.",
+            ) from error
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Read one state of the index inside the ``with``, even if a writer commits meanwhile.
@@ -202,10 +236,13 @@ class Store(PhotoStore):
         """Return the number of live faces; faster than `counts`."""
         return count_faces(self._catalog)
 
-    def last_faces(self) -> tuple[int, int]:
-        """Return the number of live faces and the greatest id of one: both stay only if the faces do."""
+    def last_faces(self) -> tuple[int, int, int]:
+        """Return the number of live faces, the greatest id of one, and how often photos have come back.
+
+        All three stay only if the faces do.
+        """
         ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
-        return int(number), int(last)
+        return int(number), int(last), count_returns(self._catalog)
 
     def faces(self) -> FaceTable:
         """Return all live faces with their positions on the photos and their clusters."""

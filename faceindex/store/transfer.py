@@ -25,13 +25,13 @@ from faceindex.errors import IndexCorrupt, StoreError, UsageError
 from faceindex.files import sync_directory
 from faceindex.store import faces as face_tables
 from faceindex.store.clusterings import write_clustering
-from faceindex.store.columns import INTEGER, read_columns
+from faceindex.store.columns import INTEGER
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.directory import next_vectors_name, part_name
 from faceindex.store.journal import append_run
 from faceindex.store.photo_records import delete_empty_roots, delete_photos
 from faceindex.store.records import Assignments
-from faceindex.store.sqlite import placeholders, translated_errors
+from faceindex.store.sqlite import placeholders
 from faceindex.store.vectors import VectorFile
 from faceindex.types import F32, I64, BoolArray, Faces
 
@@ -208,18 +208,16 @@ class Transfer:
         catalog = self._writable_catalog()
         dropped = tuple(dropped)
         self._check_complete(set(dropped))
-        with translated_errors(catalog.path):
-            staged, photo, face, row, measures = read_columns(
-                catalog.execute,
-                "transfer_faces t",
-                [
-                    ("t.id", INTEGER),
-                    ("t.image_id", INTEGER),
-                    ("coalesce(t.face_id, -1)", INTEGER),
-                    ("t.vector_row", INTEGER),
-                    face_tables.measures_column("t"),
-                ],
-            )
+        staged, photo, face, row, measures = catalog.columns(
+            "transfer_faces t",
+            [
+                ("t.id", INTEGER),
+                ("t.image_id", INTEGER),
+                ("coalesce(t.face_id, -1)", INTEGER),
+                ("t.vector_row", INTEGER),
+                face_tables.measures_column("t"),
+            ],
+        )
         is_new = face < 0
         face = np.where(is_new, self._next_face() + np.cumsum(is_new) - 1, face)
         order = np.argsort(face)
@@ -262,6 +260,7 @@ class Transfer:
         read = f"SELECT id, image_id, {_VALUES} FROM transfer_faces WHERE face_id IS %s"
         with catalog.transaction():
             delete_photos(catalog, faces._dropped)
+            catalog.execute("DELETE FROM away_images")  # their vectors are of the old models
             delete_empty_roots(catalog)
             catalog.execute(
                 "DELETE FROM faces WHERE image_id IN (SELECT image_id FROM transfer_images)"

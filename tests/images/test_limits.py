@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from pathlib import Path
 
@@ -119,6 +120,7 @@ def test_a_file_that_grows_is_read_up_to_the_limit(tmp_path: Path, monkeypatch: 
     sizes = iter([10])
 
     class Stat:
+        st_mode = stat.S_IFREG
         st_size = 10  # when it was looked at
 
     monkeypatch.setattr("faceindex.images.formats.os.fstat", lambda _: Stat)
