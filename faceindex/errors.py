@@ -20,6 +20,7 @@
     │   ├── WeightsNotFound         a weight file is missing
     │   ├── WeightsInvalid          a weight file differs from the published one
     │   └── FetchFailed             a weight file could not be downloaded
+    ├── OutOfMemory                 this process may take no more memory, or start no more threads
     └── EmptyResultError            the request is valid, but has no result
         ├── NoFaceFound             no face on the query photo
         └── NotClustered            the faces have not been clustered yet
@@ -47,6 +48,7 @@ __all__ = [
     "ModelNotInstalled",
     "NoFaceFound",
     "NotClustered",
+    "OutOfMemory",
     "PinnedModelError",
     "Reason",
     "StoreError",
@@ -185,6 +187,10 @@ class WeightsInvalid(ModelError):
 
 class FetchFailed(ModelError):
     """A weight file could not be downloaded, or the download differs from the published file."""
+
+
+class OutOfMemory(FaceIndexError, MemoryError):
+    """This process may take no more memory, or start no more threads."""
 
 
 class EmptyResultError(FaceIndexError):

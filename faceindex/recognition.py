@@ -126,9 +126,14 @@ class Recogniser:
         Raises
         ------
         UnknownModel, WeightsNotFound, WeightsInvalid
+        OutOfMemory
+            If this process may take less memory than the libraries of the networks.
         UsageError
             If the device does not exist.
         """
+        from faceindex.images.exhaustion import check_address_space
+
+        check_address_space()
         from faceindex.devices import resolve  # imports torch, which takes a second
 
         device = resolve(device)

@@ -257,5 +257,5 @@ def crop_face(reader: Reader, face: Face | int, margin: float, aligned: bool) ->
     positions = find_faces(table, [face.face if isinstance(face, Face) else face])
     record = names.by_id[int(table.photo[positions[0]])]
     path = names.path(record)
-    image = images.decode(read_unchanged(path, record.content_hash), path).image
-    return cut_faces(image, table.detections(positions), style)[0]
+    decoded = images.decode_to_fit(read_unchanged(path, record.content_hash), path)
+    return cut_faces(decoded.image, table.detections(positions).scaled(decoded.scale), style)[0]

@@ -176,7 +176,7 @@ def _decode(photo: PhotoInput, name: str) -> images.DecodedImage:
     if isinstance(photo, (str, os.PathLike)):
         photo = images.read(photo)
     if isinstance(photo, (bytes, bytearray, memoryview)):
-        return images.decode(bytes(photo), name)
+        return images.decode_to_fit(bytes(photo), name)
     return from_pixels(photo, name)
 
 

@@ -68,10 +68,9 @@ def session(*, json: bool, quiet: bool, verbose: bool, debug: bool) -> Iterator[
 
 def report(out: Output, error: Exception, *, debug: bool = False) -> int:
     """Print what is wrong and what to do; return the exit code."""
+    error = _as_out_of_memory(error)
     if isinstance(error, FaceIndexError):
         problem, remedy, code = as_flags(error.problem), as_flags(error.remedy), error.exit_code
-    elif isinstance(error, MemoryError):
-        problem, remedy, code = "There is not enough memory.", "Close other programs and try again.", USAGE
     elif isinstance(error, OSError) and error.strerror:
         where = f": {os.fsdecode(error.filename)}" if error.filename is not None else ""
         problem, code = f"{error.strerror}{where}.", USAGE
@@ -90,6 +89,16 @@ def report(out: Output, error: Exception, *, debug: bool = False) -> int:
         except OSError:  # one error is enough
             _discard_unwritten()
     return code
+
+
+def _as_out_of_memory(error: Exception) -> Exception:
+    """Return an error that names the limit of memory if a library reports that memory is exhausted."""
+    from faceindex.errors import ImageError, OutOfMemory
+    from faceindex.images.exhaustion import is_memory_error, out_of_memory
+
+    if isinstance(error, (ImageError, OutOfMemory)) or not is_memory_error(error):
+        return error
+    return out_of_memory(error)
 
 
 def unwritable(error: OSError) -> int:

@@ -237,8 +237,9 @@ class _Cutter:
             return error
 
     def _cut(self, data: bytes, photo: Photo, faces: Sequence[tuple[int, str]]) -> list[bytes]:
-        image = images.decode(data, photo.path).image
-        cut = cut_faces(image, self._table.detections([i for i, _ in faces]), self._style)
+        decoded = images.decode_to_fit(data, photo.path)
+        found = self._table.detections([i for i, _ in faces]).scaled(decoded.scale)
+        cut = cut_faces(decoded.image, found, self._style)
         quality = _QUALITY if self._style.alignment is None else _QUALITY_ALIGNED
         return [encode(face, suffix, quality=quality) for face, (_, suffix) in zip(cut, faces, strict=True)]
 

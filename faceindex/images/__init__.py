@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from faceindex.images.walk import Candidate, walk
 
 if TYPE_CHECKING:
-    from faceindex.images.decoder import DEFAULT_MAX_PIXELS, DecodedImage, decode, probe
+    from faceindex.images.decoder import DEFAULT_MAX_PIXELS, DecodedImage, decode, decode_to_fit, probe
     from faceindex.images.formats import IMAGE_SUFFIXES, content_hash, read, sniff
     from faceindex.images.parts import Part, decode_parts
     from faceindex.images.picture import Picture, read_picture
@@ -25,6 +25,7 @@ __all__ = [
     "Picture",
     "content_hash",
     "decode",
+    "decode_to_fit",
     "decode_parts",
     "probe",
     "read",
@@ -38,7 +39,7 @@ _HOMES = {
     **dict.fromkeys(("IMAGE_SUFFIXES", "content_hash", "read", "sniff"), "formats"),
     **dict.fromkeys(("Part", "decode_parts"), "parts"),
     **dict.fromkeys(("Picture", "read_picture"), "picture"),
-    **dict.fromkeys(("DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "probe"), "decoder"),
+    **dict.fromkeys(("DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "decode_to_fit", "probe"), "decoder"),
 }
 
 

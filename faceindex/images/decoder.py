@@ -33,7 +33,7 @@ from faceindex.images.rgb import to_rgb
 from faceindex.images.scans import MOST_SCANS, has_too_many_scans
 from faceindex.types import Image
 
-__all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "optional_opener", "probe"]
+__all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "decode_to_fit", "optional_opener", "probe"]
 
 DEFAULT_MAX_PIXELS = 300_000_000
 """Default size in pixels of the largest photo to decode.
@@ -148,6 +148,25 @@ def decode(
     return replace(decoded, note=" ".join(notes)) if notes else decoded
 
 
+def decode_to_fit(data: bytes, path: str | PathLike[str]) -> DecodedImage:
+    """Decode a photo at the largest scale at which it fits into `faceindex.images.limits.decode_limit`.
+
+    That is the full scale, except for photos of more than 150 megapixels, and a lower limit.
+
+    Raises
+    ------
+    ImageError
+        As `decode`; ``MEMORY`` if it does not fit at an eighth of its sides either.
+    """
+    for shrink in (1, 2, 4):
+        try:
+            return decode(data, path, shrink=shrink)
+        except ImageError as error:
+            if error.reason is not Reason.MEMORY:
+                raise
+    return decode(data, path, shrink=8)
+
+
 def decode_with(
     data: bytes,
     path: str | PathLike[str],
@@ -228,7 +247,7 @@ def _despite_damage(
         failure.__cause__ = error
         traceback.clear_frames(error.__traceback__)  # they hold the pixels
         cause = _text_of(error)
-    if failure.reason is not Reason.TOO_LARGE:
+    if failure.reason not in (Reason.TOO_LARGE, Reason.FAILED):
         for copy in repaired(data, image_format):
             result = _attempt(work, copy)
             if result is not None:
@@ -404,13 +423,19 @@ def _as_image_error(
 ) -> ImageError:
     """Convert an exception of a codec."""
     text = _text_of(error)
-    if isinstance(error, (PIL.Image.DecompressionBombError, MemoryError)):
-        reason = "does not fit into memory" if isinstance(error, MemoryError) else text.rstrip(".")
+    if isinstance(error, PIL.Image.DecompressionBombError):
         return ImageError(
             path,
             Reason.TOO_LARGE,
-            f"the {image_format} is too large ({reason}).",
+            f"the {image_format} is too large ({text.rstrip('.')}).",
             "Scale it down, or leave it out.",
+        )
+    if isinstance(error, MemoryError):  # although the estimate is within the limit
+        return ImageError(
+            path,
+            Reason.FAILED,
+            f"the {image_format} does not fit into the memory that is left.",
+            "Close other programs, or raise the limit of memory, and run it again.",
         )
     if any(part in text.lower() for part in _TRUNCATION_MESSAGES) or is_truncated(data, image_format):
         return ImageError(

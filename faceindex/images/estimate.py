@@ -20,7 +20,8 @@ _RGB, _ARRAY = 4, 3
 
 # Bytes per pixel of the whole photo that the codec holds beside Pillow's pixels. libwebp: two RGBA canvases
 # and the frame that Pillow copies. libheif and libavif: planes, their RGB, and a copy.
-_CODEC = {"WEBP": 12.5, "HEIF": 4.6, "AVIF": 8.0}
+_CODEC = {"WEBP": 12.5, "HEIF": 5.2, "AVIF": 8.0}
+_DEEP = 7.0
 _COEFFICIENT = 2  # libjpeg keeps those of all scans in a virtual array (jdcoefct.c)
 
 _COMPRESSION, _BITS, _SAMPLES = 259, 258, 277
@@ -66,7 +67,10 @@ def _codec_bytes(opened: ImageFile, data: bytes, pixels: int) -> float:
         return _coefficient_bytes(opened, data, pixels)
     if isinstance(opened, TiffImageFile):
         return _strip_bytes(opened, pixels)
-    return _CODEC.get(opened.format or "", 0) * pixels
+    factor = _CODEC.get(opened.format or "", 0)
+    if opened.info.get("bit_depth", 8) > 8:  # pillow-heif: the planes of HEIF have 2 bytes a sample, twice
+        factor += _DEEP
+    return factor * pixels
 
 
 def _coefficient_bytes(opened: JpegImageFile, data: bytes, pixels: int) -> float:

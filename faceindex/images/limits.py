@@ -28,6 +28,7 @@ __all__ = [
     "limit_is_raised",
     "limit_memory",
     "parse_bytes",
+    "physical_memory",
     "reserve",
     "too_large_file",
 ]
@@ -168,7 +169,7 @@ def _too_large(path: str | PathLike[str], what: str, limit: int, needed: int) ->
         path,
         Reason.MEMORY,
         f"{what}, more than the limit of {format_bytes(limit)}.",
-        f"Make a smaller copy, or pass `max_memory={_argument(BASE_BYTES + needed)}` if there is so much memory.",
+        f"Make a smaller copy, or pass `max_memory={_argument(BASE_BYTES + needed)}` if there is that much.",
     )
 
 
@@ -177,11 +178,12 @@ def available_memory() -> int | None:
 
     Both versions of cgroups are read, and every group above that of the process counts. None if unknown.
     """
-    limits = [limit for limit in (_physical(), *_cgroup_limits()) if limit is not None]
+    limits = [limit for limit in (physical_memory(), *_cgroup_limits()) if limit is not None]
     return min(limits, default=None)
 
 
-def _physical() -> int | None:
+def physical_memory() -> int | None:
+    """Return the bytes of memory of the machine; None if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not on Windows

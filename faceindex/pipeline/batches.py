@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,8 @@ import numpy as np
 from faceindex.cores import cores
 from faceindex.errors import FaceIndexError, ImageError
 from faceindex.images import Picture
+from faceindex.images.exhaustion import has_memory_limit, is_exhausted, is_memory_error, out_of_memory
+from faceindex.images.limits import DECODE_BYTES, decode_limit
 from faceindex.pipeline.load import Loader, LoadResult, Source, Watch, photo_bytes, processing_failed
 from faceindex.recognition import LoadedPhoto, Recogniser, use_one_thread
 from faceindex.types import Faces
@@ -39,6 +42,8 @@ BUDGET_BYTES = 256 << 20  # decoded photos in memory at a time
 DECODE_THREADS = 2  # to read and decode ahead of the networks
 _MOST_WORKERS = 4  # batches in the networks at a time, one thread each; limits memory on large machines
 _GPU_WORKERS = 2  # one cuts chips while the other waits for the GPU
+_LARGE = 48 << 20  # bytes of a batch: the networks take 8 bytes a pixel for a photo of 48 megapixels, 400 MB
+_SMALL = 16 << 20  # a photo of 5 megapixels, which takes little memory in any network
 _MOST_SOURCES = 4  # per photo of a full batch: unreadable files, which fill no batch, are reported soon
 
 _S = TypeVar("_S", bound=Source)
@@ -82,8 +87,9 @@ def recognise_in_batches(
     """Load photos ahead and recognise them in batches, several at a time.
 
     Decoded photos take `BUDGET_BYTES` at most (a single larger photo is admitted alone), however many there
-    are. An error of one photo is its result, and does not stop the others. Closing the iterator ends all
-    threads after their current batch.
+    are. Where `faceindex.images.limits` allows less than by default, they take less, and large photos are in
+    the networks one at a time. An error of one photo is its result, and does not stop the others. Closing the
+    iterator ends all threads after their current batch.
 
     Parameters
     ----------
@@ -114,10 +120,14 @@ def recognise_in_batches(
     if on_cpu and number is not None:
         most_photos = max(1, min(most_photos, -(-number // workers)))
     most_bytes = min(BATCH_BYTES, BUDGET_BYTES // 2) if on_cpu else BUDGET_BYTES // 2
+    budget, one_large = BUDGET_BYTES, None
+    if on_cpu and decode_limit() < DECODE_BYTES:
+        budget, one_large = min(BUDGET_BYTES, decode_limit() // 4), threading.Lock()
+        most_bytes = min(most_bytes, budget // 2)
     loader = Loader(
         sources,
         recogniser.load_photo,
-        budget=BUDGET_BYTES,
+        budget=budget,
         threads=DECODE_THREADS if on_cpu else count_workers(),
         watch=watch,
     )
@@ -133,7 +143,7 @@ def recognise_in_batches(
                     photos += 1
                     size += photo_bytes(loaded.photo)
                 if photos >= most_photos or size > most_bytes or len(batch) >= _MOST_SOURCES * most_photos:
-                    running.append(pool.submit(_work_on, batch, recogniser, loader.release))
+                    running.append(pool.submit(_work_on, batch, recogniser, loader.release, one_large))
                     batch, photos, size = [], 0, 0
                     if len(running) > workers:
                         yield running.popleft().result()
@@ -141,7 +151,7 @@ def recognise_in_batches(
                     break
             else:
                 if batch:
-                    running.append(pool.submit(_work_on, batch, recogniser, loader.release))
+                    running.append(pool.submit(_work_on, batch, recogniser, loader.release, one_large))
         while running:
             yield running.popleft().result()
     finally:
@@ -149,12 +159,20 @@ def recognise_in_batches(
 
 
 def _work_on(
-    batch: Sequence[LoadResult[_S]], recogniser: Recogniser, release: Callable[[LoadedPhoto], None]
+    batch: Sequence[LoadResult[_S]],
+    recogniser: Recogniser,
+    release: Callable[[LoadedPhoto], None],
+    one_large: threading.Lock | None,
 ) -> list[Outcome[_S]]:
-    """Recognise a batch and release its photos."""
+    """Recognise a batch and release its photos; with a lock, one large batch at a time."""
     photos = [loaded.photo for loaded in batch if loaded.photo is not None]
+    if one_large is None or sum(map(photo_bytes, photos)) < _LARGE:
+        alone: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+    else:
+        alone = one_large
     try:
-        found = iter(recognise_each(recogniser, photos))
+        with alone:
+            found = iter(recognise_each(recogniser, photos))
         outcomes = []
         for loaded in batch:
             known = (loaded.source, loaded.content_hash, loaded.picture)
@@ -189,6 +207,9 @@ def recognise_each(recogniser: Recogniser, photos: Sequence[LoadedPhoto]) -> lis
             return [error]
         if isinstance(error, FaceIndexError):
             raise
+        small = photo_bytes(photos[0]) < _SMALL
+        if is_memory_error(error) and (is_exhausted() or (small and has_memory_limit())):
+            raise out_of_memory(error) from error  # no photo will fit
         return [processing_failed(photos[0].path, error)]
     return [
         faces if np.isfinite(faces.vectors).all() else processing_failed(photo.path, "its vectors are NaN")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from faceindex import images
 from faceindex.errors import FaceIndexError, ImageError, Reason
+from faceindex.images.exhaustion import is_exhausted, is_memory_error, out_of_memory
 from faceindex.recognition import LoadedPhoto
 
 if TYPE_CHECKING:
@@ -198,10 +199,14 @@ class Loader(Generic[_S]):
             loaded = True
             return LoadResult(source, content_hash, picture, photo, None)
         except ImageError as error:
+            if is_memory_error(error.__cause__) and is_exhausted():
+                raise out_of_memory(error) from error  # no other photo will fit
             return LoadResult(source, content_hash, picture, None, error)
         except FaceIndexError:
             raise  # not the photo's fault, for example models that do not load: end the run
         except Exception as error:
+            if is_memory_error(error) and is_exhausted():
+                raise out_of_memory(error) from error
             return LoadResult(source, content_hash, picture, None, processing_failed(source.name, error))
         finally:
             if self._watch is not None and not loaded:

@@ -99,7 +99,7 @@ def test_more_than_the_limit_is_refused_with_a_remedy() -> None:
     assert caught.value.reason is Reason.MEMORY
     assert str(caught.value) == (
         "a.png: decoding it takes 200 MiB of memory, more than the limit of 64 MiB. Make a smaller copy, or "
-        "pass `max_memory=1G` if there is so much memory."
+        "pass `max_memory=1G` if there is that much."
     )
 
 
