@@ -186,6 +186,15 @@ def prepare(work: Path, steps: Sequence[str]) -> tuple[Path, dict[str, Path], di
     album = fakes.make_album(work / "album")
     now = work / "sound"
     now.mkdir()
+    # In this process first: what it imports and compiles, the forked ones need not.
+    warm = work / "warm"
+    for step, command in STEPS:
+        run_step(command, warm, album)
+        if step == steps[-1]:
+            break
+    contents(warm / "index")
+    damage(warm / "index")
+    shutil.rmtree(warm)
     states, results = {}, {}
     for step, command in STEPS:
         states[step] = shutil.copytree(now, work / f"before-{step}")
@@ -250,7 +259,9 @@ def faults(
 def small_disk(folder: Path, kib: int) -> Iterator[Path]:
     """Mount a file system of a size."""
     folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", folder], check=True, capture_output=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", folder], check=True, capture_output=True
+    )
     try:
         yield folder
     finally:
@@ -265,7 +276,9 @@ def can_mount(work: Path) -> bool:
         return False
 
 
-def full_disks(work: Path, album: Path, results: dict[str, Contents], options: Any) -> Iterator[dict[str, Any]]:
+def full_disks(
+    work: Path, album: Path, results: dict[str, Contents], options: Any
+) -> Iterator[dict[str, Any]]:
     """Run all steps on disks of several sizes: first on the small one, then again after making room."""
     mounts = can_mount(work)
     print("full disks: " + ("tmpfs" if mounts else "no tmpfs can be mounted: limits of the size of files"))
@@ -292,9 +305,7 @@ def full_disks(work: Path, album: Path, results: dict[str, Contents], options: A
                     if mounts:
                         remount = ["mount", "-o", "remount,size=64m", folder]
                         subprocess.run(remount, check=True, capture_output=True)
-                    problems = forked(
-                        lambda: verdict(step, folder, album, code, text, before, results[step])
-                    )
+                    problems = forked(lambda: verdict(step, folder, album, code, text, before, results[step]))
                     if mounts:
                         used = sum(f.stat().st_blocks // 2 for f in folder.rglob("*") if f.is_file())
                         again = f"remount,size={max(kib, used + 8)}k"
