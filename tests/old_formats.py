@@ -15,6 +15,14 @@ def downgrade(index: Path, version: int) -> None:
     """Undo the migrations after a format version, 4 or later, of an index that no one has open."""
     database = sqlite3.connect(index / "catalog.sqlite")
     try:
+        if version < 8:
+            for table in ("mounts", "away_faces", "away_images"):
+                database.execute(f"DROP TABLE {table}")
+        if version < 9:
+            for column in ("ctime_ns", "inode", "failed"):
+                database.execute(f"ALTER TABLE images DROP COLUMN {column}")
+        if version < 10:
+            database.execute("DROP TABLE suspects")
         if version < 6:
             database.execute("DROP INDEX clusters_by_person")
             for table in ("marked_faces", "links", "rejections", "marks", "decisions", "people"):

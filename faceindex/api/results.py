@@ -236,6 +236,8 @@ class Identification(Result):
         and other metadata; None if there is none.
     error : ImageError or None
         Why the photo could not be read. Only for photos of an iterable; a single photo raises the error.
+    note : str or None
+        As `faceindex.images.DecodedImage.note`.
     """
 
     photo: str
@@ -243,6 +245,7 @@ class Identification(Result):
     indexed_as: str | None = None
     indexed_path: str | None = None
     error: ImageError | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +283,9 @@ class IndexPlan(Result):
         Forecast of the growth of the index on disk; None if the index has no photos.
     read_once : int
         Unchanged photos that `add` reads for their pictures, because an older version indexed them.
+    to_check : int
+        Unchanged photos that `add` reads to compare their content: on request, or because of another ctime or
+        inode.
     """
 
     new: int
@@ -297,6 +303,7 @@ class IndexPlan(Result):
     measured_at: datetime | None
     bytes: int | None
     read_once: int = 0
+    to_check: int = 0
 
     @property
     def photos(self) -> int:

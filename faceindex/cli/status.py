@@ -43,7 +43,7 @@ def status(
 ) -> None:
     """Show what is in the index, where it is and how large.
 
-    With -v, also each unreadable photo with its reason.
+    With -v, also each unreadable photo with its reason, and each photo that was read with a note.
 
     Example: faceindex status
     """
@@ -85,6 +85,10 @@ def _print_status(out: Output, index: FaceIndex) -> None:
         rows.append(("" if number else "folders", root.path + _absence(root.path)))
     rows.append(("photos", _photos(counts)))
     rows.append(("faces", f"{counts.faces:,}"))
+    if counts.away_since is not None:
+        since = f"{counts.away_since.astimezone():%Y-%m-%d}"
+        kept = f"{count(counts.away_faces, 'face')} kept in case they return"
+        rows.append(("gone", f"{count(counts.away_photos, 'photo')} since {since}; {kept}"))
     rows.extend(_clusters(index.clustering, counts))
     rows.extend(_people(index))
     if (begun := index.migrate.begun()) is not None:
@@ -101,10 +105,10 @@ def _print_status(out: Output, index: FaceIndex) -> None:
     for line in columns(rows, width=out.width):
         name, gap, rest = line.partition("  ")
         out.answer(out.styled(name, "bold") + gap + rest if name else line)
-    if out.verbose and counts.reasons:
+    if out.verbose and (remarks := index.unreadable() + index.notes()):
         out.answer()
-        for photo, reason in index.unreadable():
-            out.answer(f"{photo}: {reason}")
+        for photo, remark in remarks:
+            out.answer(f"{photo}: {remark}")
 
 
 def _setting(name: str, value: object) -> str:
@@ -193,6 +197,12 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
         photos={state.value: number for state, number in counts.photos.items()},
         unreadable_by_reason=dict(counts.reasons),
         unreadable=[{"photo": photo, "reason": reason} for photo, reason in index.unreadable()],
+        notes=[{"photo": photo, "note": note} for photo, note in index.notes()],
+        gone={
+            "photos": counts.away_photos,
+            "faces": counts.away_faces,
+            "since": None if counts.away_since is None else counts.away_since.isoformat(),
+        },
         faces=counts.faces,
         clustered=counts.clustered,
         clusters=counts.clusters,

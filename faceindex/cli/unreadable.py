@@ -13,9 +13,10 @@ from faceindex.cli.render import Output, count, shell_quoted
 from faceindex.errors import ImageError, Reason
 
 if TYPE_CHECKING:
+    from faceindex.export.folder import Written
     from faceindex.store import Root
 
-__all__ = ["absence", "report_unreadable"]
+__all__ = ["absence", "report_unreadable", "warn_of_readers"]
 
 _SHOWN = 10  # photos and files; --verbose lists all
 
@@ -58,8 +59,8 @@ def report_unreadable(
     for folder, photos in lost.items():
         out.error(
             f"The folder {folder} {absence(folder)}; {count(photos, 'photo')} could not be read.",
-            "If its disk is not mounted, mount it; if it was moved, run "
-            f"`faceindex index --prune {shell_quoted(folder)} NEW_FOLDER`.",
+            "If its disk is not mounted, mount it; if the photos are elsewhere now, run "
+            f"`faceindex roots relocate {shell_quoted(folder)} NEW_FOLDER`.",
         )
     rest += [
         (f"{name} is left as it is: {reason}.", "Move or delete it, or choose another folder.")
@@ -70,6 +71,16 @@ def report_unreadable(
         out.error(problem, remedy)
     if more := len(rest[shown:]):
         out.error(f"{more:,} more like these.", "List them with -v.")
+
+
+def warn_of_readers(out: Output, files: Written) -> None:
+    """Warn if others may list a destination that was there before, since file names have names of people."""
+    if files.exposed:
+        folder = files.destination
+        out.warning(
+            f"Other users can list {folder}: they see the names of its files, not what is in them. "
+            f"`chmod 700 {shell_quoted(folder)}` hides the names."
+        )
 
 
 def absence(folder: str) -> str | None:

@@ -12,6 +12,7 @@ from faceindex.store import ScanCounts
 __all__ = [
     "Clustering",
     "Committed",
+    "ContentChanged",
     "Event",
     "Hashing",
     "Loaded",
@@ -42,7 +43,18 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Hashing:
-    """Unchanged photos are being read for their pictures, which an older version did not store."""
+    """Photos of the same size and time are being read, without searching them for faces."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentChanged:
+    """A file has other content than the indexed photo, although its size and time are the same.
+
+    `damaged`: by the system, nobody wrote to it. The file may be damaged, or its disk.
+    """
+
+    path: str
+    damaged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +69,19 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class PhotoDone:
-    """One photo is finished; `faces` were found on it."""
+    """One photo is finished; `faces` were found on it. `note` is as in `faceindex.images.DecodedImage`."""
 
     path: str
     faces: int
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoFailed:
-    """One photo cannot be used."""
+    """One photo cannot be used; `known`: for the same reason as before, so that it is no news."""
 
     error: ImageError
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,7 @@ Event: TypeAlias = (
     Scanning
     | Planned
     | Hashing
+    | ContentChanged
     | Loading
     | Loaded
     | PhotoDone
@@ -114,27 +129,41 @@ class Summary:
     Attributes
     ----------
     photos : int
-        Photos found: new + changed + moved + new_metadata + unchanged + unreadable.
+        Photos found: new + changed + moved + returned + new_metadata + unchanged + unreadable.
     new, changed, moved, new_metadata, unchanged : int
         Readable photos by what changed. `new_metadata` are photos of which only the metadata in the file are
         new; a photo that was also renamed counts as moved. `unchanged` includes photos with a new
         modification time but the same content.
+    returned : int
+        Photos that were gone, or had another picture for a while, and have their faces and clusters back.
     gone : int
-        Photos that no longer exist and were removed from the index.
+        Photos that no longer exist and are no longer in the index.
+    kept_until : str or None
+        The day, as YYYY-MM-DD, until which the faces of `gone` photos are kept, in case these return.
     missing : int
-        Photos that no longer exist but were kept, because their whole folder is empty or missing.
+        Photos that no longer exist but were kept, because their whole folder is empty or its disk missing.
     unreadable : Counter of str
         Unreadable photos by reason, including those that were not tried again.
     known_unreadable : int
-        Unreadable photos that were not tried again.
+        Unreadable photos that an earlier run found unreadable for the same reason, that have not changed
+        since, and that nobody asked for: see `new_unreadable`.
     ignored : int
         Files that are not photos and are not named like photos.
     without_face : int
         Photos opened in this run on which no face was found.
+    with_note : int
+        Photos opened in this run that have a note: their files are damaged outside the pixels, or have
+        further pages or frames.
     faces : int
         Faces added in this run.
     read_once : int
         Unchanged photos that were read for their pictures, because an older version indexed them.
+    compared : int
+        Unchanged photos that were read to compare their content: on request, or because of another ctime or
+        inode.
+    altered : int
+        Photos with other content although their size and time are unchanged; also counted as what they are
+        otherwise, mostly `changed`.
     opened : int
         Files opened in this run.
     seconds : float
@@ -147,14 +176,19 @@ class Summary:
     moved: int = 0
     new_metadata: int = 0
     unchanged: int = 0
+    returned: int = 0
     gone: int = 0
+    kept_until: str | None = None
     missing: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
     known_unreadable: int = 0
     ignored: int = 0
     without_face: int = 0
+    with_note: int = 0
     faces: int = 0
     read_once: int = 0
+    compared: int = 0
+    altered: int = 0
     opened: int = 0
     seconds: float = 0.0
     interrupted: bool = False
@@ -169,8 +203,13 @@ class Summary:
     @property
     def photos(self) -> int:
         """Photos found, readable or not."""
-        changed = self.new + self.changed + self.moved + self.new_metadata
+        changed = self.new + self.changed + self.moved + self.returned + self.new_metadata
         return changed + self.unchanged + sum(self.unreadable.values())
+
+    @property
+    def new_unreadable(self) -> int:
+        """Unreadable photos that are news, or that were asked for: named themselves, or by `retry_failed`."""
+        return sum(self.unreadable.values()) - self.known_unreadable
 
     @property
     def complete(self) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES, Picture
@@ -11,6 +13,7 @@ from faceindex.pipeline.batches import DECODE_THREADS, Outcome, recognise_in_bat
 from faceindex.pipeline.content import Content, read_contents
 from faceindex.pipeline.events import (
     Committed,
+    ContentChanged,
     Event,
     Hashing,
     Loaded,
@@ -20,19 +23,27 @@ from faceindex.pipeline.events import (
     Summary,
     Warned,
 )
+from faceindex.pipeline.load import Watch
 from faceindex.pipeline.moves import Match, Moves, find_moves
+from faceindex.pipeline.places import ids_in_places
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
+from faceindex.pipeline.suspects import Examined, examine
 from faceindex.recognition import Recogniser
 from faceindex.store import NewMetadata, NewPhoto, PhotoRecord, Status, Store
+from faceindex.store.away import Return
 
 __all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "TEMPORARY", "carry_out"]
 
 COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
 COMMIT_SECONDS = 5.0  # ...or this much work
+RETURN_PHOTOS = 2_000  # that come back in one transaction, to bound the memory for their vectors
 COMMIT_PICTURES = 512  # they are read far faster than faces are found
 
-# Reasons that are not about the photo: its faces are kept until it can be read again.
-TEMPORARY = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
+# Reasons that are not about the photo: its faces are kept until it can be read again. UNSUPPORTED: the
+# decoder that read it before is not installed now.
+TEMPORARY = TRY_AGAIN
+
+_NAMED = 5  # photos that a warning names
 
 
 def carry_out(
@@ -41,6 +52,8 @@ def carry_out(
     recogniser: Callable[[], Recogniser],
     *,
     prune: bool,
+    keep_days: float,
+    retry_failed: bool,
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
 ) -> tuple[Summary, bool]:
@@ -55,16 +68,17 @@ def carry_out(
     """
     for path, given in plan.folders:
         store.add_root(path, given)
-    run = _Run(store, recogniser, plan, on_event)
+    run = _Run(store, recogniser, plan, retry_failed, on_event)
+    run.save_mounts()
     run.count_unchanged()
     run.record_unreachable()
     try:
-        tasks = run.settle_moves(should_stop) + run.read_pictures(should_stop)
-        run.work(tasks, should_stop)
+        plan.tasks += run.read_unchanged(should_stop)  # before moves: two photos may have been swapped
+        run.work(run.settle_moves(should_stop), should_stop)
     except Stopped:
         run.summary.interrupted = True
     if not run.summary.interrupted:
-        run.remove_gone(prune)
+        run.remove_gone(prune, keep_days)
     return run.summary, run.settled and not run.summary.interrupted
 
 
@@ -74,10 +88,14 @@ class _Run:
         store: Store,
         recogniser: Callable[[], Recogniser],
         plan: Plan,
+        retry_failed: bool,
         on_event: Callable[[Event], None],
     ) -> None:
         self.store = store
         self.plan = plan
+        self._retry_failed = retry_failed
+        self._damaged: set[int] = set()
+        self._failed: list[tuple[int, str]] = []
         self.emit = on_event
         self.summary = Summary()
         self.settled = True  # until something remains for the next run
@@ -85,8 +103,13 @@ class _Run:
         self._recogniser: Recogniser | None = None
         self._root_ids = {root.path: root.id for root in store.roots()}
         self._moved: set[int] = set()
+        self._away = {record.id for record in plan.away}
+        self._elsewhere = {record.id for record in plan.elsewhere}
+        self._found_in: set[int] = set()  # vanished roots of which photos have moved
         self._lost: dict[bytes | None, list[PhotoRecord]] = {}
         self._pending: list[NewPhoto] = []
+        self._suspected: set[str] = set()
+        self._settled: set[str] = set()  # names of the photos in _pending
         self._committed_at = time.monotonic()
 
     @property
@@ -96,6 +119,12 @@ class _Run:
             self._recogniser = self._load_recogniser()
             self.emit(Loaded())
         return self._recogniser
+
+    def save_mounts(self) -> None:
+        if self.plan.mounts is not None:
+            self.store.save_mounts(
+                (self._root_ids[root], folder) for root, folder in self.plan.mounts if root in self._root_ids
+            )
 
     def count_unchanged(self) -> None:
         self.summary.count_unchanged(self.plan.unchanged)
@@ -114,14 +143,14 @@ class _Run:
         return moves.tasks
 
     def _keep(self, moves: Moves) -> None:
-        matches = [*moves.kept, *moves.moved]
+        matches = [*moves.kept, *moves.moved, *moves.returned]
         moved_ids = {match.record.id for match in moves.moved}
         replaced = [
             match.task.known
             for match in moves.moved
             if match.task.known is not None and match.task.known.id not in moved_ids
         ]
-        rewritten = [match for match in matches if match.rewritten]
+        rewritten = [match for match in (*moves.kept, *moves.moved) if match.rewritten]
         # Before the paths: after a kill between the two, the new content identifies moved photos.
         if rewritten:
             self.store.update_metadata(
@@ -129,8 +158,13 @@ class _Run:
                     m.record.id, m.task.size, m.task.mtime_ns, m.content.hash, m.content.picture.taken
                 )
                 for m in rewritten
+                if m.content is not None
             )
-        if pictures := [(m.record.id, m.content.picture) for m in matches if m.record.picture is None]:
+        if pictures := [
+            (m.record.id, m.content.picture)
+            for m in (*moves.kept, *moves.moved)
+            if m.record.picture is None and m.content is not None
+        ]:
             self.store.save_pictures(pictures)
         if touched := [(m.record.id, m.task.size, m.task.mtime_ns) for m in moves.kept if not m.rewritten]:
             self.store.update_size_and_time(touched)
@@ -141,36 +175,73 @@ class _Run:
                     for m in moves.moved
                 ]
             )
+        for start in range(0, len(moves.returned), RETURN_PHOTOS):
+            self.store.bring_back(
+                [self._return(match) for match in moves.returned[start : start + RETURN_PHOTOS]]
+            )
+        if noted := [
+            (m.record.id, m.task.ctime_ns, m.task.inode)
+            for m in matches
+            if m.task.ctime_ns is not None and m.task.inode is not None
+        ]:
+            self.store.save_file_ids(noted)
         self._moved |= moved_ids
+        self._found_in |= {match.record.root_id for match in moves.moved} & self.plan.vanished
         self.summary.unchanged += len(touched)
         self.summary.new_metadata += len(moves.kept) - len(touched)
         self.summary.moved += len(moves.moved)
-        self.summary.opened += len(matches)
+        self.summary.returned += len(moves.returned)
+        self.summary.opened += sum(match.content is not None for match in matches)
         self.summary.gone += sum(record.status is Status.OK for record in replaced)
         for match in matches:
             self.emit(PhotoDone(match.task.name, match.record.faces))
         if matches:
             self.emit(Committed(len(matches)))
 
-    def read_pictures(self, should_stop: Callable[[], bool]) -> list[Task]:
-        """Store the pictures of unchanged photos that lack them; return those whose content is another."""
-        if not self.plan.without_picture:
-            return []
-        self.emit(Hashing())
-        changed: list[Task] = []
+    def _return(self, match: Match) -> Return:
+        task, content = match.task, match.content
+        new = content if match.rewritten else None
+        return Return(
+            match.record.id,
+            self._root_ids[task.root],
+            task.relpath,
+            task.size,
+            task.mtime_ns,
+            None if new is None else new.hash,
+            None if new is None else new.picture.taken,
+        )
+
+    def read_unchanged(self, should_stop: Callable[[], bool]) -> list[Task]:
+        """Read photos of unchanged size and time: return those whose content is another.
+
+        Of the others, store the picture and what the system reports of the file, as far as they are new.
+        """
+        checks = self.plan.checks
+        for message in checks.warnings:
+            self.emit(Warned(message))
+        if checks.note:
+            self.store.save_file_ids(
+                (one.record.id, *one.candidate.ids) for one in checks.note if one.candidate.ids
+            )
+        tasks = self.plan.without_picture + self.plan.to_compare
+        if tasks:
+            self.emit(Hashing())
+        altered: list[Task] = []
         pictures: list[tuple[int, Picture]] = []
+        file_ids: list[tuple[int, int, int]] = []
 
         def commit() -> None:
             self._committed_at = time.monotonic()
             if pictures:
                 self.store.save_pictures(pictures)
-                self.emit(Committed(len(pictures)))
-                pictures.clear()
+            if file_ids:
+                self.store.save_file_ids(file_ids)
+                self.emit(Committed(len(file_ids)))
+            pictures.clear()
+            file_ids.clear()
 
         try:
-            for task, content in read_contents(
-                self.plan.without_picture, threads=DECODE_THREADS, should_stop=should_stop
-            ):
+            for task, content in read_contents(tasks, threads=DECODE_THREADS, should_stop=should_stop):
                 record = task.known
                 assert record is not None
                 if isinstance(content, ImageError) and content.reason in TEMPORARY:
@@ -178,60 +249,144 @@ class _Run:
                     self._fail(task, content, None)
                 elif isinstance(content, ImageError) or content.hash != record.content_hash:
                     self.summary.unchanged -= 1
-                    changed.append(task)  # although it has the same size and time
+                    altered.append(task)
                 else:
-                    pictures.append((record.id, content.picture))
-                    self.summary.read_once += 1
+                    if record.picture is None:
+                        pictures.append((record.id, content.picture))
+                        self.summary.read_once += 1
+                    else:
+                        self.summary.compared += 1
+                    file_ids.append((record.id, task.ctime_ns or 0, task.inode or 0))
                     self.summary.opened += 1
                     self.emit(PhotoDone(task.name, record.faces))
                 late = time.monotonic() - self._committed_at > COMMIT_SECONDS
-                if len(pictures) >= COMMIT_PICTURES or late:
+                if len(file_ids) >= COMMIT_PICTURES or late:
                     commit()
         finally:
             commit()
-        return changed
+        if checks.volumes is not None and not altered:
+            self.store.save_volumes(checks.volumes)
+        self._report_altered(altered)
+        return altered
+
+    def _report_altered(self, tasks: Sequence[Task]) -> None:
+        """Count photos that have other content, and warn of those to which nobody wrote."""
+        self.summary.altered = len(tasks)
+        damaged = []
+        for task in tasks:
+            assert task.known is not None
+            if task.known.id in self.plan.untouched:
+                damaged.append(task.name)
+                self._damaged.add(task.known.id)
+            self.emit(ContentChanged(task.name, task.known.id in self.plan.untouched))
+        if damaged:
+            names = ", ".join(damaged[:_NAMED]) + (", ..." if len(damaged) > _NAMED else "")
+            self.emit(
+                Warned(
+                    f"{len(damaged):,} photos have other content than when they were indexed, although by "
+                    f"the times of the system nobody wrote to them: {names}. They may be damaged, or their "
+                    "disk; compare them with a backup."
+                )
+            )
 
     def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
         if not tasks:
             return
         left = len(tasks)
+        examined = self._examine(tasks, should_stop)
+        left -= len(examined.failed)
+        try:
+            with self.store.in_work() as watch:
+                watch.alone = True
+                for task in examined.alone:
+                    left -= self._recognise([task], should_stop, watch)
+                    self._commit()
+                watch.alone = False
+                left -= self._recognise(examined.clear, should_stop, watch)
+        finally:
+            self._commit()  # what is done, whatever ended the rest
+        self.summary.interrupted = left > 0
+
+    def _examine(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> Examined:
+        """Try the photos that may have ended a run, and set aside those that end a process again."""
+        examined = examine(tasks, self.store.suspects(), should_stop)
+        for task, error in examined.failed:
+            self.summary.opened += 1
+            self._fail(task, error, None)
+        self._suspected = examined.suspected
+        self._commit()
+        return examined
+
+    def _recognise(self, tasks: Sequence[Task], should_stop: Callable[[], bool], watch: Watch) -> int:
+        """Recognise and settle photos; return how many of them."""
+        done = 0
+        if not tasks or should_stop():
+            return done
         for outcomes in recognise_in_batches(
-            tasks, self.recogniser, number=len(tasks), should_stop=should_stop
+            tasks, self.recogniser, number=len(tasks), should_stop=should_stop, watch=watch
         ):
-            left -= len(outcomes)
+            done += len(outcomes)
             for outcome in outcomes:
                 self._settle(outcome)
             late = time.monotonic() - self._committed_at > COMMIT_SECONDS
             if len(self._pending) >= COMMIT_PHOTOS or late:
                 self._commit()
-        self.summary.interrupted = left > 0
-        self._commit()
+        return done
 
-    def remove_gone(self, prune: bool) -> None:
+    def remove_gone(self, prune: bool, keep_days: float) -> None:
         gone = [record for record in self.plan.gone if record.id not in self._moved]
         missing = [record for record in self.plan.missing if record.id not in self._moved]
         if missing and not prune:
             self.summary.missing = count_photos(missing)
             self.settled = False
+            folders = sorted({self.plan.missing_in[record.id] for record in missing})
             self.emit(
                 Warned(
-                    f"All indexed photos in {', '.join(self.plan.empty_folders)} are missing "
+                    f"All indexed photos in {', '.join(folders)} are missing "
                     f"({self.summary.missing:,}). They were kept, in case a disk is not mounted; pass "
                     "`prune=True` to remove them."
                 )
             )
         else:
             gone += missing
-        if gone or (prune and self.plan.empty_folders):  # roots whose photos have all moved are removed too
-            self.store.remove_photos([record.id for record in gone])
+        ids = [record.id for record in gone]
+        if prune and self.plan.pruned:
+            self.store.remove_photos(ids)  # and roots whose photos have all moved
+            self.store.remove_away(ids_in_places(self.store, self.plan.pruned))
+        elif gone or self._moved:
+            self.store.put_away(ids)
         self.summary.gone += count_photos(gone)
+        if self.summary.gone and keep_days > 0 and not prune:
+            until = datetime.now(timezone.utc) + timedelta(days=keep_days)
+            self.summary.kept_until = until.astimezone().date().isoformat()
+        self._report_not_found()
+
+    def _report_not_found(self) -> None:
+        """Warn of folders that do not exist, of which only some photos were found elsewhere."""
+        for root_id in sorted(self._found_in):
+            left = [
+                record
+                for record in self.plan.elsewhere
+                if record.root_id == root_id and record.id not in self._moved
+            ]
+            if number := count_photos(left):
+                self.emit(
+                    Warned(
+                        f"{number:,} of the photos in {self.plan.roots[root_id]}, which does not exist or is "
+                        "empty, were not found in the folders that were indexed now. They were kept; "
+                        "`faceindex roots` lists what is missing."
+                    )
+                )
+        for path in self.plan.unknown:
+            self.emit(Warned(f"{path} does not exist, and no photo in the index is from there."))
 
     def _settle(self, outcome: Outcome[Task]) -> None:
         """Store a result of the networks; the order of the photos is the order of their faces."""
         task = outcome.source
         if (match := self._find_lost(outcome)) is not None:
             self._commit()
-            self._keep(Moves(moved=[match]))
+            is_away = match.record.id in self._away
+            self._keep(Moves(returned=[match]) if is_away else Moves(moved=[match]))
             return
         self.summary.opened += 1
         if isinstance(outcome.result, ImageError):
@@ -251,6 +406,9 @@ class _Run:
                 picture=None if outcome.picture is None else outcome.picture.hash,
                 orientation=1 if outcome.picture is None else outcome.picture.orientation,
                 taken=None if outcome.picture is None else outcome.picture.taken,
+                detail=outcome.note,
+                ctime_ns=task.ctime_ns,
+                inode=task.inode,
             ),
         )
 
@@ -260,13 +418,15 @@ class _Run:
             return None
         content = Content(outcome.content_hash, outcome.picture, outcome.width, outcome.height)
         for record in self._lost.get(outcome.picture.hash, ()):
-            if content.shows(record):
+            is_there = record.id in self._elsewhere and os.path.lexists(self.plan.path_of(record))
+            if content.shows(record) and not is_there:
                 self._lost[outcome.picture.hash].remove(record)
                 return Match(record, outcome.source, content)
         return None
 
     def _succeed(self, task: Task, photo: NewPhoto) -> None:
         self._pending.append(photo)
+        self._settled.add(task.name)
         self.settled &= photo.size == task.size
         faces = 0 if photo.faces is None else len(photo.faces)
         if task.known is None or task.known.status is not Status.OK:
@@ -275,19 +435,25 @@ class _Run:
             self.summary.changed += 1
         self.summary.faces += faces
         self.summary.without_face += not faces
-        self.emit(PhotoDone(str(task.path), faces))
+        self.summary.with_note += photo.detail is not None
+        self.emit(PhotoDone(str(task.path), faces, photo.detail))
 
     def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
         self.settled &= error.reason not in TRY_AGAIN
-        was_fine = task.known is not None and task.known.status is Status.OK
-        if was_fine and error.reason in TEMPORARY:
-            self.summary.unreadable[error.reason.value] += 1
-            self.emit(PhotoFailed(error))
-            return
+        known, reason = task.known, error.reason.value
+        if known is not None and known.status is Status.OK:
+            damaged = known.id in self._damaged
+            self.settled &= not damaged
+            if damaged or error.reason in TEMPORARY:
+                if known.failed != reason:
+                    self._failed.append((known.id, reason))
+                self._count_unreadable(task, error, known.failed)
+                return
         not_a_photo = (
             error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY)
             and task.path.suffix.lower() not in IMAGE_SUFFIXES
         )
+        self._settled.add(task.name)
         self._pending.append(
             NewPhoto(
                 root_id=self._root_ids[task.root],
@@ -296,20 +462,44 @@ class _Run:
                 mtime_ns=task.mtime_ns,
                 content_hash=content_hash,
                 status=Status.IGNORED if not_a_photo else Status.UNREADABLE,
-                reason=error.reason.value,
+                reason=reason,
                 detail=error.detail,
+                ctime_ns=task.ctime_ns,
+                inode=task.inode,
             )
         )
         if not_a_photo:
             self.summary.ignored += 1
             self.emit(PhotoDone(str(task.path), 0))
         else:
-            self.summary.unreadable[error.reason.value] += 1
-            self.emit(PhotoFailed(error))
+            same = known is not None and (known.size, known.mtime_ns) == (task.size, task.mtime_ns)
+            same = same and (content_hash is None or known is None or content_hash == known.content_hash)
+            unreadable = known is not None and known.status is Status.UNREADABLE
+            self._count_unreadable(task, error, known.reason if known and unreadable and same else None)
+
+    def _count_unreadable(self, task: Task, error: ImageError, before: str | None) -> None:
+        """Count and report a photo that cannot be read; `before`: why an earlier run could not."""
+        reason = error.reason.value
+        asked = self._retry_failed or (task.root, task.relpath) in self.plan.asked
+        known = before == reason and not asked
+        self.summary.unreadable[reason] += 1
+        self.summary.known_unreadable += known
+        self.emit(PhotoFailed(error, known=known))
 
     def _commit(self) -> None:
         self._committed_at = time.monotonic()
         pending, self._pending = self._pending, []
+        failed, self._failed = self._failed, []
+        if failed:
+            self.store.mark_failed(failed)
         if pending:
             self.store.commit(pending)
+            self._clear_suspects()
             self.emit(Committed(len(pending)))
+
+    def _clear_suspects(self) -> None:
+        """Remove the photos that have a result now from the suspects."""
+        if cleared := self._suspected & self._settled:
+            self.store.remove_suspects(cleared)
+            self._suspected -= cleared
+        self._settled.clear()

@@ -35,7 +35,7 @@ from faceindex.store.checked_json import (
     text,
     up_to,
 )
-from faceindex.store.directory import VECTORS, is_vectors_name
+from faceindex.store.directory import VECTORS, check_catalog_files, is_vectors_name
 from faceindex.store.records import LEAST_MIN_FACE, HnswParams, Pins
 from faceindex.store.sqlite import (
     check_schema,
@@ -44,6 +44,7 @@ from faceindex.store.sqlite import (
     connect_for_reading,
     corrupt,
     placeholders,
+    suppress_errors,
     translated_errors,
 )
 
@@ -169,6 +170,7 @@ class Catalog:
         StoreError
             If it has a format before `migrations.OLDEST_READABLE`, and is opened for reading only.
         """
+        check_catalog_files(path, write=write)
         catalog = cls(path, connect(path) if write else connect_for_reading(path))
         try:
             with translated_errors(path):
@@ -233,8 +235,7 @@ class Catalog:
                     self.set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                self._roll_back()
                 raise
 
     @contextmanager
@@ -248,6 +249,16 @@ class Catalog:
             try:
                 yield
             finally:
+                self._roll_back()
+
+    def _roll_back(self) -> None:
+        """End a transaction. A failure is not raised: it would hide the error that ended the transaction.
+
+        SQLite itself rolls back after some errors, such as a full disk, and then has nothing to roll back. A
+        transaction that cannot be rolled back now is when the next process opens the catalog.
+        """
+        with suppress_errors():
+            if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
     def execute(self, statement: str, parameters: Sequence[object] = ()) -> Cursor:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from faceindex.errors import UsageError
+from faceindex.store import away
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import Malformed, blob, id_of_row, integer, natural, optional, text
 from faceindex.store.checked_json import path as path_of
-from faceindex.store.migrations import WITH_PICTURES
+from faceindex.store.migrations import WITH_AWAY_PHOTOS, WITH_FILE_IDS, WITH_PICTURES
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root, Status
 from faceindex.store.sqlite import chunks, placeholders, storable_text, translated_errors
 
@@ -19,16 +20,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_root",
+    "away_photos",
     "delete_empty_roots",
     "delete_photos",
+    "is_below",
+    "mark_failed",
+    "mounts",
+    "move_away_photos",
     "move_photos",
     "photos",
     "photos_by_content",
     "photos_by_id",
     "photos_by_picture",
     "roots",
+    "save_file_ids",
+    "save_mounts",
     "save_photo",
     "save_pictures",
+    "storable_path",
     "update_metadata",
     "update_size_and_time",
 ]
@@ -36,6 +45,7 @@ __all__ = [
 _COLUMNS = "id, root_id, relpath, size, mtime_ns, content_hash, width, height, status, reason, detail, faces"
 _PICTURE = ", picture, orientation, taken"
 _BINARY, _TEXTUAL, _NUMERIC = ({kind, type(None)} for kind in (bytes, str, int))
+_FILE_IDS = ", ctime_ns, inode, failed"
 _STATUS = {status.value: status for status in Status}
 
 
@@ -43,7 +53,7 @@ def roots(catalog: Catalog) -> list[Root]:
     """Return all roots, in the order in which they were added."""
     found = catalog.query("SELECT id, path, given FROM roots ORDER BY id")
     with catalog.checked():
-        return [
+        roots = [
             Root(
                 id_of_row(id, "the id of a root"),
                 path_of(path, "the path of a root"),
@@ -51,6 +61,10 @@ def roots(catalog: Catalog) -> list[Root]:
             )
             for id, path, given in found
         ]
+        for root in roots:
+            if not os.path.isabs(root.path):  # noqa: PTH117 - text
+                raise Malformed(f"the path of root {root.id} is not absolute")
+    return roots
 
 
 def add_root(catalog: Catalog, path: str | os.PathLike[str], given: str) -> Root:
@@ -75,8 +89,14 @@ def add_root(catalog: Catalog, path: str | os.PathLike[str], given: str) -> Root
 
 def _merge_root(catalog: Catalog, inner: Root, outer: Root, prefix: str) -> None:
     """Assign the photos of `inner` to `outer`, put `prefix` before their paths, and delete `inner`."""
+    for table in ("images", "away_images"):
+        catalog.execute(
+            f"UPDATE {table} SET root_id = ?, relpath = CAST(? || relpath AS BLOB) WHERE root_id = ?",
+            (outer.id, os.fsencode(prefix), inner.id),
+        )
     catalog.execute(
-        "UPDATE images SET root_id = ?, relpath = CAST(? || relpath AS BLOB) WHERE root_id = ?",
+        "INSERT INTO mounts (root_id, relpath) SELECT ?, CAST(rtrim(? || relpath, '/') AS BLOB)"
+        " FROM mounts WHERE root_id = ?",
         (outer.id, os.fsencode(prefix), inner.id),
     )
     catalog.execute("DELETE FROM roots WHERE id = ?", (inner.id,))
@@ -117,31 +137,55 @@ def photos_by_picture(catalog: Catalog, picture: bytes) -> list[PhotoRecord]:
     return _select(catalog, "WHERE picture = ? ORDER BY id", (picture,))
 
 
-def _select(catalog: Catalog, clauses: str, parameters: Sequence[object]) -> list[PhotoRecord]:
-    # An index of an older format, open for reading only, has no pictures.
-    columns = _COLUMNS + (_PICTURE if catalog.format_version >= WITH_PICTURES else ", NULL, 1, NULL")
+def away_photos(catalog: Catalog) -> list[PhotoRecord]:
+    """Return the photos that are away, in the order of their ids.
+
+    The ``root_id`` of one whose root is gone is 0, and its ``relpath`` is absolute.
+    """
+    if catalog.format_version < WITH_AWAY_PHOTOS:
+        return []
+    return _select(catalog, "ORDER BY id", (), table="away_images")
+
+
+def _select(
+    catalog: Catalog, clauses: str, parameters: Sequence[object], *, table: str = "images"
+) -> list[PhotoRecord]:
+    # An index of an older format, open for reading only, lacks the newer columns.
+    version = catalog.format_version
+    columns = _COLUMNS + (_PICTURE if version >= WITH_PICTURES else ", NULL, 1, NULL")
+    columns += _FILE_IDS if version >= WITH_FILE_IDS and table == "images" else ", NULL, NULL, NULL"
+    if away := table != "images":
+        columns = columns.replace("root_id", "coalesce(root_id, 0)", 1)
     with translated_errors(catalog.path):
-        found = catalog.execute(f"SELECT {columns} FROM images {clauses}", parameters).fetchall()
+        found = catalog.execute(f"SELECT {columns} FROM {table} {clauses}", parameters).fetchall()
         known = {root for (root,) in catalog.query("SELECT id FROM roots")}
     with catalog.checked():
-        records = [_record(*row) for row in found]
-        if lost := {record.root_id for record in records} - known:
+        photos = [_record(*row) for row in found]
+        if away:
+            known.add(0)
+        if lost := {photo.root_id for photo in photos} - known:
             raise Malformed(f"it has no root {min(lost)}, in which photos are")
-        return records
+        for photo in photos:
+            if photo.root_id and photo.relpath and not is_below(photo.relpath):
+                raise Malformed(f"the path of photo {photo.id} leads out of its folder")
+    return photos
 
 
 def _record(
     id: Any, root: Any, relpath: Any, size: Any, mtime_ns: Any, content: Any, width: Any, height: Any,
     status: Any, reason: Any, detail: Any, faces: Any, picture: Any, orientation: Any, taken: Any,
+    ctime_ns: Any, inode: Any, failed: Any,
 ) -> PhotoRecord:  # fmt: skip
     """Check the values of a photo: first all at once, because there may be a million, and then each."""
     if not (
-        type(relpath) is bytes and relpath and b"\0" not in relpath and status in _STATUS
+        type(relpath) is bytes and b"\0" not in relpath and status in _STATUS
+        and (relpath or status == Status.UNREADABLE.value)  # a root that cannot be listed
         and type(root) is type(size) is type(mtime_ns) is type(width) is type(height) is type(faces) is int
         and type(orientation) is int and 1 <= orientation <= 8
         and min(size, width, height, faces) >= 0
         and type(content) in _BINARY and type(picture) in _BINARY
-        and type(reason) in _TEXTUAL and type(detail) in _TEXTUAL and type(taken) in _NUMERIC
+        and type(reason) in _TEXTUAL and type(detail) in _TEXTUAL and type(failed) in _TEXTUAL
+        and type(taken) in _NUMERIC and type(ctime_ns) in _NUMERIC and type(inode) in _NUMERIC
     ):  # fmt: skip
         name = f"photo {id}"
         path_of(relpath, f"the path of {name}")
@@ -151,18 +195,36 @@ def _record(
             integer(value, f"the {what} of {name}")
         for value in (content, picture):
             optional(blob)(value, f"a hash of {name}")
-        for value in (reason, detail):
+        for value in (reason, detail, failed):
             optional(text)(value, f"the reason of {name}")
         optional(integer)(taken, f"the capture date of {name}")
+        for value in (ctime_ns, inode):
+            optional(integer)(value, f"what the system reports of {name}")
         raise Malformed(f"the status or the orientation of {name} is unknown")
     return PhotoRecord(
         id, root, os.fsdecode(relpath), size, mtime_ns, content, width, height, _STATUS[status], reason,
-        detail, faces, picture, orientation, taken,
+        detail, faces, picture, orientation, taken, ctime_ns, inode, failed,
     )  # fmt: skip
 
 
+def is_below(relpath: str) -> bool:
+    """Return whether a path of a photo, with forward slashes, leads to a place below its root.
+
+    Links below the root may lead anywhere: the user made them, and the walk follows them.
+    """
+    if not relpath or "\0" in relpath:
+        return False
+    if os.name == "nt":
+        if ":" in relpath:  # of a drive, or of a stream of a file
+            return False
+        relpath = relpath.replace("\\", "/")
+    return relpath[0] != "/" and (".." not in relpath or ".." not in relpath.split("/"))
+
+
 def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
-    """Insert a photo without its faces, or replace the photo at its path and delete its faces.
+    """Insert a photo without its faces, or replace the photo at its path.
+
+    The faces of a picture that is replaced by another go away with it, see `faceindex.store.away`.
 
     Returns
     -------
@@ -183,30 +245,37 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
         photo.picture,
         photo.orientation,
         photo.taken,
+        photo.ctime_ns,
+        photo.inode,
     )
-    known = catalog.execute("SELECT id FROM images WHERE root_id = ? AND relpath = ?", key).fetchone()
+    known = catalog.execute(
+        "SELECT id, content_hash FROM images WHERE root_id = ? AND relpath = ?", key
+    ).fetchone()
     if known is None:
         cursor = catalog.execute(
             "INSERT INTO images (root_id, relpath, size, mtime_ns, content_hash, width, height,"
-            " status, reason, detail, faces, picture, orientation, taken)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " status, reason, detail, faces, picture, orientation, taken, ctime_ns, inode)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, *values),
         )
         return int(cursor.lastrowid or 0)
     photo_id = int(known[0])
-    catalog.execute("DELETE FROM faces WHERE image_id = ?", (photo_id,))
+    if known[1] != photo.content_hash:
+        away.put_version_away(catalog, photo_id)
+    else:
+        catalog.execute("DELETE FROM faces WHERE image_id = ?", (photo_id,))
     catalog.execute("DELETE FROM transfer_images WHERE image_id = ?", (photo_id,))
     catalog.execute(
         "UPDATE images SET size = ?, mtime_ns = ?, content_hash = ?, width = ?, height = ?,"
-        " status = ?, reason = ?, detail = ?, faces = ?, picture = ?, orientation = ?, taken = ?"
-        " WHERE id = ?",
+        " status = ?, reason = ?, detail = ?, faces = ?, picture = ?, orientation = ?, taken = ?,"
+        " ctime_ns = ?, inode = ?, failed = NULL WHERE id = ?",
         (*values, photo_id),
     )
     return photo_id
 
 
 def move_photos(catalog: Catalog, moves: Sequence[tuple[int, int, str, int, int]]) -> None:
-    """Change (root, path, size, mtime) of photos; any other photo at a new path is deleted."""
+    """Change (root, path, size, mtime) of photos; any other photo at a new path goes away."""
     # Two steps, because paths may be swapped: first to a path that no file can have.
     catalog.executemany(
         "UPDATE images SET relpath = CAST(x'00' || id AS BLOB) WHERE id = ?",
@@ -214,11 +283,21 @@ def move_photos(catalog: Catalog, moves: Sequence[tuple[int, int, str, int, int]
     )
     for photo_id, root_id, relpath, size, mtime_ns in moves:
         key = (root_id, os.fsencode(relpath))
-        catalog.execute("DELETE FROM images WHERE root_id = ? AND relpath = ?", key)
+        there = catalog.execute("SELECT id FROM images WHERE root_id = ? AND relpath = ?", key).fetchone()
+        if there is not None:
+            away.put_away(catalog, there)
         catalog.execute(
             "UPDATE images SET root_id = ?, relpath = ?, size = ?, mtime_ns = ? WHERE id = ?",
             (*key, size, mtime_ns, photo_id),
         )
+
+
+def move_away_photos(catalog: Catalog, moves: Iterable[tuple[int, int, str]]) -> None:
+    """Change (root, path) of photos that are away, given as (id, root id, relpath)."""
+    catalog.executemany(
+        "UPDATE away_images SET root_id = ?, relpath = ? WHERE id = ?",
+        [(root_id, storable_path(relpath), id) for id, root_id, relpath in moves],
+    )
 
 
 def update_size_and_time(catalog: Catalog, updates: Iterable[tuple[int, int, int]]) -> None:
@@ -245,11 +324,53 @@ def save_pictures(catalog: Catalog, pictures: Iterable[tuple[int, Picture]]) -> 
     )
 
 
+def save_file_ids(catalog: Catalog, updates: Iterable[tuple[int, int, int]]) -> None:
+    """Store the (id, ctime, inode) of photos whose content was read and is the indexed one."""
+    catalog.executemany(
+        "UPDATE images SET ctime_ns = ?, inode = ?, failed = NULL WHERE id = ?",
+        [(ctime_ns, inode, photo_id) for photo_id, ctime_ns, inode in updates],
+    )
+
+
+def mark_failed(catalog: Catalog, failures: Iterable[tuple[int, str]]) -> None:
+    """Store why indexed photos cannot be read now, as (id, reason); their faces stay."""
+    catalog.executemany(
+        "UPDATE images SET failed = ? WHERE id = ?",
+        [(storable_text(reason), photo_id) for photo_id, reason in failures],
+    )
+
+
 def delete_empty_roots(catalog: Catalog) -> None:
     """Delete roots that have no photos; `add_root` adds them again."""
-    catalog.execute("DELETE FROM roots WHERE NOT EXISTS (SELECT 1 FROM images WHERE root_id = roots.id)")
+    empty = catalog.query(
+        "SELECT id, path FROM roots WHERE NOT EXISTS (SELECT 1 FROM images WHERE root_id = roots.id)"
+    )
+    away.release_roots(catalog, empty)
+    catalog.executemany("DELETE FROM roots WHERE id = ?", [(id,) for id, _ in empty])
 
 
 def delete_photos(catalog: Catalog, ids: Iterable[int]) -> None:
-    """Delete photos and their faces; unknown ids are ignored."""
+    """Delete photos and their faces for good; unknown ids are ignored."""
     catalog.executemany("DELETE FROM images WHERE id = ?", [(int(id),) for id in ids])
+
+
+def mounts(catalog: Catalog) -> set[tuple[int, str]]:
+    """Return the folders, as (root id, path), that were on another device than the folder above."""
+    if catalog.format_version < WITH_AWAY_PHOTOS:
+        return set()
+    found = catalog.query("SELECT root_id, relpath FROM mounts")
+    return {(int(root_id), os.fsdecode(relpath)) for root_id, relpath in found}
+
+
+def save_mounts(catalog: Catalog, found: Iterable[tuple[int, str]]) -> None:
+    """Store the folders that are on another device than the folder above, in place of those before."""
+    catalog.execute("DELETE FROM mounts")
+    catalog.executemany(
+        "INSERT INTO mounts (root_id, relpath) VALUES (?, ?)",
+        [(root_id, storable_path(relpath)) for root_id, relpath in sorted(found)],
+    )
+
+
+def storable_path(path: str) -> bytes:
+    """Return a path as it is stored."""
+    return os.fsencode(path)

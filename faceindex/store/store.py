@@ -9,9 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceindex.errors import IndexNotFound, UsageError
-from faceindex.locks import find_holder
+from faceindex.errors import IndexNotFound, StoreError, UsageError
+from faceindex.locks import NO_LOCKS, find_holder
+from faceindex.safe_open import UnsafeFile
 from faceindex.store import clusterings, journal, scans
+from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.counts import cluster_sizes, count_everything, count_faces
 from faceindex.store.decisions import DecisionTables
@@ -26,6 +28,7 @@ from faceindex.store.directory import (
     is_index,
     lock_for_writing,
     make_directory,
+    refused,
 )
 from faceindex.store.photo_store import PhotoStore
 from faceindex.store.records import (
@@ -208,7 +211,17 @@ class Store(PhotoStore):
 
     def writer(self) -> Holder | None:
         """Return the process that is writing to the index; None if there is none."""
-        return find_holder(self.directory / LOCK)
+        try:
+            return find_holder(self.directory / LOCK)
+        except UnsafeFile as error:
+            raise refused(error) from error
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return None  # nobody can write there
+            raise StoreError(
+                f"{self.directory / LOCK} cannot be read: {error.strerror}.",
+                "Check the permissions of the index.",
+            ) from error
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Read one state of the index inside the ``with``, even if a writer commits meanwhile.
@@ -223,10 +236,13 @@ class Store(PhotoStore):
         """Return the number of live faces; faster than `counts`."""
         return count_faces(self._catalog)
 
-    def last_faces(self) -> tuple[int, int]:
-        """Return the number of live faces and the greatest id of one: both stay only if the faces do."""
+    def last_faces(self) -> tuple[int, int, int]:
+        """Return the number of live faces, the greatest id of one, and how often photos have come back.
+
+        All three stay only if the faces do.
+        """
         ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
-        return int(number), int(last)
+        return int(number), int(last), count_returns(self._catalog)
 
     def faces(self) -> FaceTable:
         """Return all live faces with their positions on the photos and their clusters."""

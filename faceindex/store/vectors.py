@@ -6,6 +6,7 @@ transaction of the catalog has raised the number.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from faceindex.errors import IndexCorrupt, StoreError, UsageError
 from faceindex.files import sync_file
+from faceindex.safe_open import UnsafeFile, open_own
+from faceindex.store.directory import refused
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -51,18 +54,25 @@ class VectorFile:
     def create(self) -> None:
         """Create an empty file that only its owner may read; an existing one is emptied."""
         try:
-            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+            os.close(open_own(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
     def check_size(self, rows: int) -> None:
-        """Raise `IndexCorrupt` unless the file contains at least `rows` rows."""
+        """Raise `IndexCorrupt` unless the file contains at least `rows` rows; `StoreError` if unreadable."""
         try:
             if self._file is None:
-                self._file = self.path.open("rb", buffering=0)
+                self._file = open(open_own(self.path, os.O_RDONLY), "rb", buffering=0)  # noqa: PTH123, SIM115
             size = os.fstat(self._file.fileno()).st_size
         except FileNotFoundError:
             size = -1
+        except UnsafeFile as error:
+            raise refused(error) from error
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be read: {error.strerror}.",
+                f"Check its permissions and its disk, or restore {self.path.parent} from a backup.",
+            ) from error
         if size < rows * self._width:
             self.close()
             found = f"has only {size:,} of {rows * self._width:,} bytes" if size >= 0 else "is missing"
@@ -85,10 +95,15 @@ class VectorFile:
             raise UsageError("A vector does not have unit length.", "Divide each vector by its norm.")
 
     def trim(self, rows: int) -> None:
-        """Delete what an interrupted commit appended after row `rows`. Only the writer may call this."""
-        if self.path.stat().st_size > rows * self._width:
-            self._map = None
-            os.truncate(self.path, rows * self._width)
+        """Delete what an interrupted commit appended after row `rows`; only for the writer, as `append`."""
+        try:
+            with open(open_own(self.path, os.O_RDWR), "r+b", buffering=0) as file:  # noqa: PTH123
+                if os.fstat(file.fileno()).st_size > rows * self._width:
+                    self._map = None
+                    file.truncate(rows * self._width)
+        except OSError as error:
+            self.close()
+            raise _unwritable(self.path, error) from error
 
     def append(self, rows: int, vectors: F32) -> None:
         """Write `vectors` as rows ``rows, rows + 1, ...``, and sync the file.
@@ -111,7 +126,7 @@ class VectorFile:
         import numpy as np
 
         try:
-            with self.path.open("r+b", buffering=0) as file:
+            with open(open_own(self.path, os.O_RDWR), "r+b", buffering=0) as file:  # noqa: PTH123
                 file.seek(row * self._width)
                 for vectors in blocks:
                     content = np.ascontiguousarray(vectors, _DTYPE).reshape(-1).view(np.uint8).data
@@ -161,7 +176,11 @@ class VectorFile:
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:
+    if isinstance(error, UnsafeFile):
+        return refused(error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return StoreError(
         f"{path} cannot be written: {error.strerror}.",
-        "All earlier commits are safe; make room and run the same command again.",
+        f"All earlier commits are safe; {'make room' if full else 'check the disk and the permissions'} and "
+        "run the same command again.",
     )
