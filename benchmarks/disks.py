@@ -5,12 +5,12 @@ that, build the HNSW index, move to other models, export, write a gallery.
 
 - Full disks: the index is on a small file system (tmpfs, where the user may mount one; otherwise a limit of
   the size of files) of 24 and more sizes.
-- Faults: one call of write, fsync, rename, open, truncate, mkdir or unlink fails with EIO or ENOSPC, or that call
-  and all later ones. `fault_shim.cpp` does that; without a C++ compiler these cases are left out.
+- Faults: one call of write, fsync, rename, open, truncate, mkdir or unlink fails with EIO or ENOSPC, or that
+  call and all later ones. `fault_shim.cpp` does that; without a C++ compiler these cases are left out.
 
-After each step that failed: its exit code is 2 and its message is clear; the index opens; every face that was
-committed before is there, with its vector; nothing in the catalog is damaged. Then the same step runs again on
-a sound disk, and must give what it gives without a fault.
+After each step that failed: its exit code is 2 and its message is clear; the index opens; every face that
+was committed before is there, with its vector; nothing in the catalog is damaged. Then the same step runs
+again on a sound disk, and must give what it gives without a fault.
 
     python benchmarks/disks.py [--faults 300] [--seed 0] [--quick]
 """
@@ -32,6 +32,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +135,11 @@ def verdict(
     if before or (index / "catalog.sqlite").exists():
         try:
             now = contents(index)
-            if lost := min(lost_faces(before, now), lost_faces(before, now) if step != "migrate" else 10**9):
-                # A move to other models replaces the vectors of all faces at once.
-                if step != "migrate" or lost_faces(after, now):
-                    problems.append(f"lost: {lost} faces")
+            lost = lost_faces(before, now)
+            if step == "migrate":  # it replaces the vectors of all faces at once
+                lost = min(lost, lost_faces(after, now))
+            if lost:
+                problems.append(f"lost: {lost} faces")
             problems += [f"broken: {what}" for what in damage(index)]
         except Exception as error:
             problems.append(f"broken: {type(error).__name__}: {error}")
@@ -186,13 +188,22 @@ def prepare(work: Path, steps: Sequence[str]) -> tuple[Path, dict[str, Path], di
     album = fakes.make_album(work / "album")
     now = work / "sound"
     now.mkdir()
+    # In this process first: what it imports and compiles, the forked ones need not.
+    warm = work / "warm"
+    for step, command in STEPS:
+        run_step(command, warm, album)
+        if step == steps[-1]:
+            break
+    contents(warm / "index")
+    damage(warm / "index")
+    shutil.rmtree(warm)
     states, results = {}, {}
     for step, command in STEPS:
         states[step] = shutil.copytree(now, work / f"before-{step}")
-        code, text = forked(lambda command=command: run_step(command, now, album))
+        code, text = forked(partial(run_step, command, now, album))
         if code != 0:
             raise SystemExit(f"{step} fails on a sound disk: {text}")
-        results[step] = forked(lambda: contents(now / "index"))
+        results[step] = forked(partial(contents, now / "index"))
         if step == steps[-1]:
             break
     return album, states, results
@@ -208,12 +219,12 @@ def faults(
     for step in steps:
         folder = shutil.copytree(states[step], work / "count")
 
-        def count(step: str = step, folder: Path = folder) -> int:
+        def count(step: str, folder: Path) -> int:
             shim.fault_arm(str(folder).encode(), ctypes.c_long(0), 0, 0)
             run_step(dict(STEPS)[step], folder, album)
             return int(shim.fault_calls())
 
-        calls[step] = forked(count)
+        calls[step] = forked(partial(count, step, folder))
         shutil.rmtree(folder)
     print(f"calls: {calls}", flush=True)
     rng = random.Random(options.seed)
@@ -228,13 +239,13 @@ def faults(
         folder = shutil.copytree(states[step], work / "case")
         before = results[STEPS[[s for s, _ in STEPS].index(step) - 1][0]] if step != "create" else {}
 
-        def case(step: str = step, folder: Path = folder, at: int = at) -> tuple[int, str]:
-            shim.fault_arm(str(folder).encode(), ctypes.c_long(at), error, forever)
+        def case(fault: tuple[object, ...], step: str, folder: Path) -> tuple[int, str]:
+            shim.fault_arm(str(folder).encode(), *fault)
             return run_step(dict(STEPS)[step], folder, album)
 
-        answer = forked(case)
+        answer = forked(partial(case, (ctypes.c_long(at), error, forever), step, folder))
         code, text = (99, "crash") if answer == "crash" else answer
-        problems = forked(lambda: verdict(step, folder, album, code, text, before, results[step]))
+        problems = forked(partial(verdict, step, folder, album, code, text, before, results[step]))
         yield {
             "step": step,
             "call": at,
@@ -276,42 +287,44 @@ def full_disks(
     steps = [(step, command) for step, command in STEPS if step in results]
     largest = 700 if len(steps) > 3 else 250
     sizes = [4 + number * largest // options.sizes // 4 * 4 for number in range(options.sizes)]
+    folder = work / "disk"
+
+    def limited(command: str, kib: int) -> tuple[int, str]:
+        if not mounts:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (kib << 10, resource.RLIM_INFINITY))
+        return run_step(command, folder, album)
+
+    def resize(size: str, *, must: bool) -> None:
+        if mounts:
+            command = ["mount", "-o", f"remount,size={size}", str(folder)]
+            subprocess.run(command, check=must, capture_output=True)
+
+    def cases(kib: int) -> Iterator[dict[str, Any]]:
+        before: Contents = {}
+        for step, command in steps:
+            answer = forked(partial(limited, command, kib))
+            code, text = (99, "crash") if answer == "crash" else answer
+            problems: Any = []
+            if code == 2:
+                # Make room; the next step gets a disk that is nearly full again.
+                resize("64m", must=True)
+                problems = forked(partial(verdict, step, folder, album, code, text, before, results[step]))
+                used = sum(f.stat().st_blocks // 2 for f in folder.rglob("*") if f.is_file())
+                resize(f"{max(kib, used + 8)}k", must=False)
+            elif code != 0:
+                problems = [f"unclear: exit {code}: {text.strip()[:200]}"]
+            problems = ["crash"] if problems == "crash" else problems
+            yield {"step": step, "kib": kib, "exit": code, "problems": problems}
+            before = results[step]
+
     for kib in sizes:
-        folder = work / "disk"
-
-        def limited(command: str, kib: int = kib, folder: Path = folder) -> tuple[int, str]:
-            if not mounts:
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (kib << 10, resource.RLIM_INFINITY))
-            return run_step(command, folder, album)
-
-        def cases() -> Iterator[dict[str, Any]]:
-            before: Contents = {}
-            for step, command in steps:
-                answer = forked(lambda command=command: limited(command))
-                code, text = (99, "crash") if answer == "crash" else answer
-                problems: list[str] = []
-                if code == 2:
-                    # Make room, and go on with the next step.
-                    if mounts:
-                        remount = ["mount", "-o", "remount,size=64m", folder]
-                        subprocess.run(remount, check=True, capture_output=True)
-                    problems = forked(lambda: verdict(step, folder, album, code, text, before, results[step]))
-                    if mounts:
-                        used = sum(f.stat().st_blocks // 2 for f in folder.rglob("*") if f.is_file())
-                        again = f"remount,size={max(kib, used + 8)}k"
-                        subprocess.run(["mount", "-o", again, folder], check=False, capture_output=True)
-                elif code != 0:
-                    problems = [f"unclear: exit {code}: {text.strip()[:200]}"]
-                yield {"step": step, "kib": kib, "exit": code, "problems": problems}
-                before = results[step]
-
         if mounts:
             with small_disk(folder, kib):
-                yield from cases()
+                yield from cases(kib)
         else:
             folder.mkdir()
-            yield from cases()
+            yield from cases(kib)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,13 +1,28 @@
-"""Loops compiled by numba, with the machine code cached on disk where that is possible."""
+"""Loops compiled by numba, with the machine code cached on disk where that is possible.
+
+The cache only saves time. A file of it that is damaged, cannot be read or cannot be written is ignored, and
+the function is compiled again. numba's own cache raises then, and has no checksums: a changed byte would run
+as machine code.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
+import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.caching import IndexDataCacheFile
 
 __all__ = ["compiled"]
+
+_DIGEST_BYTES = 16
+
+_log = logging.getLogger(__name__)
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -28,9 +43,84 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        try:
-            return numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # "no locator available"
+        if not _has_place(function):
             return numba.njit(**options)(function)
+        try:
+            dispatcher = numba.njit(cache=True, **options)(function)
+        except (RuntimeError, OSError):  # "no locator available"
+            return numba.njit(**options)(function)
+        _make_safe(dispatcher._cache)
+        return dispatcher
 
     return decorate
+
+
+def _has_place(function: Callable[..., Any]) -> bool:
+    """Whether there is a folder for the cache: for a user without a home, numba would make ``./~``."""
+    if "NUMBA_CACHE_DIR" in os.environ or os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117
+        return True
+    return os.access(Path(function.__code__.co_filename).parent, os.W_OK)
+
+
+class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]  # numba has no types
+    """The files of the cache of one function, each with a digest at its end.
+
+    What the digest does not fit is not there: it is not even parsed.
+    """
+
+    def _load_index(self) -> dict[Any, Any]:
+        try:
+            content = _without_digest(Path(self._index_path).read_bytes())
+        except OSError:
+            return {}
+        version, stamp, overloads = pickle.loads(content)
+        if (version, stamp) != (self._version, self._source_stamp):
+            return {}
+        found: dict[Any, Any] = overloads
+        return found
+
+    def _save_index(self, overloads: dict[Any, Any]) -> None:
+        content = self._dump((self._version, self._source_stamp, overloads))
+        with self._open_for_write(self._index_path) as file:
+            file.write(content + _digest(content))
+
+    def _load_data(self, name: str) -> Any:
+        return pickle.loads(_without_digest(Path(self._data_path(name)).read_bytes()))
+
+    def _save_data(self, name: str, data: object) -> None:
+        content = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(content + _digest(content))
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
+def _without_digest(content: bytes) -> bytes:
+    """Return the content of a file before its digest; raises `OSError` if that is not its digest."""
+    rest = content[:-_DIGEST_BYTES]
+    if _digest(rest) != content[-_DIGEST_BYTES:]:
+        raise OSError("the file is damaged, or another version of faceindex wrote it")
+    return rest
+
+
+def _make_safe(cache: Any) -> None:
+    """Make the cache of a function do without its files where they fail."""
+    cache._cache_file.__class__ = _CheckedFiles
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(*arguments: Any) -> Any:
+        try:
+            return load(*arguments)
+        except Exception as error:
+            _log.debug("Compiled code cannot be read from %s (%s).", cache.cache_path, error)
+            return None
+
+    def save_overload(*arguments: Any) -> None:
+        try:
+            save(*arguments)
+        except Exception as error:
+            _log.debug("Compiled code cannot be stored in %s (%s).", cache.cache_path, error)
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload

@@ -19,7 +19,7 @@ from faceindex.safe_open import open_own
 if sys.platform == "darwin":
     import fcntl
 
-__all__ = ["naming", "replace_durably", "sha256_of", "sync_directory", "sync_file", "write_durably"]
+__all__ = ["home", "naming", "replace_durably", "sha256_of", "sync_directory", "sync_file", "write_durably"]
 
 _BLOCK = 1 << 20
 _NAME = 50  # characters of a temporary file's name from its destination: names are limited to 255 bytes
@@ -112,6 +112,14 @@ def replace_durably(temporary: Path, destination: Path) -> None:
             os.close(opened)
         temporary.replace(destination)
         sync_directory(destination.parent)
+
+
+def home() -> Path:
+    """Return the user's home folder; one that does not exist for users without a home, as in a container."""
+    try:
+        return Path.home()
+    except (RuntimeError, KeyError):  # neither $HOME nor an entry in the system's list of users
+        return Path(os.sep, "nonexistent")
 
 
 def sync_file(fd: int) -> None:

@@ -49,7 +49,11 @@ class Reader:
         with self.store.snapshot():
             table = self.table()
             if self._names is None or self._names[0] is not table:
-                self._names = (table, PhotoNames(self.store))
+                names = PhotoNames(self.store)
+                # Before anything is printed or written: faces are listed one by one.
+                for photo in {*table.photo.tolist()} - names.by_id.keys():
+                    names.by_id[photo]  # raises `IndexCorrupt`
+                self._names = (table, names)
             return self._names
 
     def roster(self) -> Roster:

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from faceindex.errors import ModelError, Uncalibrated, UsageError, WeightsInvalid, WeightsNotFound
-from faceindex.files import write_durably
+from faceindex.files import home, write_durably
 from faceindex.models.spec import Calibration, EmbedderSpec
 from faceindex.models.weights import pinned_sha256
 
@@ -276,7 +276,7 @@ def _data_directory() -> Path:
     if folder := os.environ.get("XDG_DATA_HOME"):
         return Path(folder) / "faceindex"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "faceindex"
+        return home() / "Library" / "Application Support" / "faceindex"
     if sys.platform == "win32" and (folder := os.environ.get("LOCALAPPDATA")):
         return Path(folder) / "faceindex" / "Data"
-    return Path.home() / ".local" / "share" / "faceindex"
+    return home() / ".local" / "share" / "faceindex"

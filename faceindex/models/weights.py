@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from faceindex.errors import WeightsInvalid, WeightsNotFound
-from faceindex.files import naming, sha256_of
+from faceindex.files import home, naming, sha256_of
 from faceindex.models.spec import ClustererSpec, WeightFile
 
 __all__ = [
@@ -290,7 +290,7 @@ def _cache_directory() -> Path:
     if folder := os.environ.get("XDG_CACHE_HOME"):
         return Path(folder) / "faceindex"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "faceindex"
+        return home() / "Library" / "Caches" / "faceindex"
     if sys.platform == "win32" and (folder := os.environ.get("LOCALAPPDATA")):
         return Path(folder) / "faceindex" / "Cache"
-    return Path.home() / ".cache" / "faceindex"
+    return home() / ".cache" / "faceindex"

@@ -1,0 +1,58 @@
+"""The benchmark of hostile indexes, with few of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs setitimer")
+
+Run = Callable[[str, int], dict[str, Any]]
+
+
+@pytest.fixture
+def hostile(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    import hostile_index
+
+    fake_models.register_others()
+    return hostile_index
+
+
+def test_attacks_end_with_clear_errors(hostile: ModuleType, tmp_path: Path) -> None:
+    hostile.make_index(tmp_path)
+    run = hostile.case_runner(tmp_path, ["status --json", "faces --json", "people --json"])
+    for name, seed in [
+        ("endless view of people", 0),
+        ("tiny min face", 0),
+        ("people merged in a circle", 0),
+        ("photos of a root that is missing", 0),
+        ("hnsw links", 1),
+        ("hnsw links", 2),
+        ("hnsw levels", 3),
+        ("random bytes in the catalog", 4),
+        ("faces.vector_row = 'text'", 0),
+    ]:
+        answer = run(name, seed)
+        assert answer["problems"] == [], name
+        assert answer["refused"] or answer["listed"] or "hnsw" in name or "random" in name, name
+
+
+def test_an_unexpected_error_is_counted(
+    hostile: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.make_index(tmp_path)
+    run = hostile.case_runner(tmp_path, ["status --json"])
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("made up")
+
+    monkeypatch.setattr("faceindex.store.store.count_everything", fail)
+    ((command, problem),) = run("unknown algorithm", 0)["problems"]
+    assert command == "status --json"
+    assert "made up" in problem
