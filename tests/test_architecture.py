@@ -83,7 +83,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pillow_heif": ("images/*",),
     "fcntl": ("files.py", "locks.py"),
     "msvcrt": ("locks.py",),
-    "ctypes": ("cli/host.py",),
+    "ctypes": ("cli/host.py", "images/libtiff.py"),
     "typer": ("cli/*",),
     "rich": ("cli/*",),
     "shellingham": ("cli/completion.py",),

@@ -157,7 +157,7 @@ def translated_errors(path: Path) -> Iterator[None]:
 
 
 def _locked(path: Path) -> StoreError:
-    # SQLite reports a disk without locks as a lock of another program (`sqliteErrorFromPosixError`).
+    # SQLite reports a disk without locks as a lock of another program (os_unix.c: ENOLCK is SQLITE_BUSY).
     if not has_range_locks(path.with_name(LOCK)):
         return StoreError(
             f"The disk of {path.parent} has no file locks, which an index needs.",
