@@ -220,9 +220,9 @@ def _child(
         connection.set_progress_handler(count_instructions, _INSTRUCTIONS)
         return connection
 
-    def sync(descriptor: Any) -> None:
+    def sync(fd: Any) -> None:
         count("file")  # before it, and after it
-        original_sync(descriptor)
+        original_sync(fd)
         count("file")
 
     @contextlib.contextmanager
