@@ -173,7 +173,7 @@ def hnsw_seed(index: Path, rng: random.Random) -> None:
 @attack()
 def counters(index: Path, rng: random.Random) -> None:
     key = rng.choice(["rows", "next_cluster_id", "generation"])
-    value = rng.choice([2**62, 2**63, 10**30, -1, 1.5, "7", None, [], 10**12])
+    value: Any = rng.choice([2**62, 2**63, 10**30, -1, 1.5, "7", None, [], 10**12])
     if (key, value) == ("generation", 10**12) or (key, value) == ("generation", 2**62):
         value = -1
     edit_meta(index, key, lambda _: value)
@@ -313,7 +313,7 @@ def long_number(index: Path, rng: random.Random) -> None:
 
 @attack(wrong=False)
 def parameters_of_other_types(index: Path, rng: random.Random) -> None:
-    value = rng.choice(["x", None, [], {}, True, 1e308, -1])
+    value: Any = rng.choice(["x", None, [], {}, True, 1e308, -1])
     with closing(sqlite3.connect(index / "catalog.sqlite")) as database:
         (params,) = database.execute("SELECT params FROM clusterings ORDER BY id DESC").fetchone()
     document = dict.fromkeys(json.loads(params), value)
@@ -322,7 +322,9 @@ def parameters_of_other_types(index: Path, rng: random.Random) -> None:
 
 @attack(wrong=False)
 def details_of_other_types(index: Path, rng: random.Random) -> None:
-    document = {key: rng.choice([[], {}, None, -1, "x"]) for key in ("photos", "faces", "new", "clusters")}
+    document: Any = {
+        key: rng.choice([[], {}, None, -1, "x"]) for key in ("photos", "faces", "new", "clusters")
+    }
     run_sql(index, "UPDATE journal SET detail = ?", values=(json.dumps(document),))
 
 

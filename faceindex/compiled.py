@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from numba.core.caching import IndexDataCacheFile
 __all__ = ["compiled"]
 
 _DIGEST_BYTES = 16
+
+_Files: Any = IndexDataCacheFile  # numba has no types
 
 _log = logging.getLogger(__name__)
 
@@ -62,47 +65,39 @@ def _has_place(function: Callable[..., Any]) -> bool:
     return os.access(Path(function.__code__.co_filename).parent, os.W_OK)
 
 
-class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]  # numba has no types
-    """The files of the cache of one function, each with a digest at its end.
+class _CheckedFiles(_Files):
+    """The files of the cache of one function, each with a digest at its end, which numba does not read.
 
     What the digest does not fit is not there: it is not even parsed.
     """
 
-    def _load_index(self) -> dict[Any, Any]:
-        try:
-            content = _without_digest(Path(self._index_path).read_bytes())
-        except OSError:
-            return {}
-        version, stamp, overloads = pickle.loads(content)
-        if (version, stamp) != (self._version, self._source_stamp):
-            return {}
-        found: dict[Any, Any] = overloads
-        return found
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[BytesIO]:
+        with super()._open_for_write(filepath) as file:
+            content = BytesIO()
+            yield content
+            file.write(content.getvalue() + _digest(content.getvalue()))
 
-    def _save_index(self, overloads: dict[Any, Any]) -> None:
-        content = self._dump((self._version, self._source_stamp, overloads))
-        with self._open_for_write(self._index_path) as file:
-            file.write(content + _digest(content))
+    def _load_index(self) -> Any:
+        return super()._load_index() if _is_sound(Path(self._index_path)) else {}
 
     def _load_data(self, name: str) -> Any:
-        return pickle.loads(_without_digest(Path(self._data_path(name)).read_bytes()))
-
-    def _save_data(self, name: str, data: object) -> None:
-        content = self._dump(data)
-        with self._open_for_write(self._data_path(name)) as file:
-            file.write(content + _digest(content))
+        if not _is_sound(Path(self._cache_path, name)):
+            raise FileNotFoundError(name)  # `load` takes it for a missing file
+        return super()._load_data(name)
 
 
 def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
 
 
-def _without_digest(content: bytes) -> bytes:
-    """Return the content of a file before its digest; raises `OSError` if that is not its digest."""
-    rest = content[:-_DIGEST_BYTES]
-    if _digest(rest) != content[-_DIGEST_BYTES:]:
-        raise OSError("the file is damaged, or another version of faceindex wrote it")
-    return rest
+def _is_sound(path: Path) -> bool:
+    """Whether a file ends with the digest of the rest."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return _digest(content[:-_DIGEST_BYTES]) == content[-_DIGEST_BYTES:]
 
 
 def _make_safe(cache: Any) -> None:
