@@ -8,10 +8,11 @@ the attacks below, and runs commands on it in a child process. Counted are:
 - hangs: a command that takes more than 40 seconds;
 - too much memory: an index of 12 faces must not need 4 GiB;
 - invalid output: NaN or infinity in JSON, or no JSON document where one was asked for;
+- leaks: a private file beside the index changes or reaches an output, or a control character a terminal;
 - unnoticed damage: no command refuses a value that cannot be right, nor does `find_damage` list it.
 
 The attacks are every wrong kind of value in every column of every table, JSON documents with wrong values,
-functions of `hostile_attacks.py`, and random bytes in each file.
+functions of `hostile_attacks.py` and `hostile_planted.py`, and random bytes in each file.
 
     python benchmarks/hostile_index.py [--cases 800] [--seed 0] [--only NAME] [--quick]
 """
@@ -39,6 +40,7 @@ from typing import Any
 
 from common import argument_parser, write_result
 from hostile_attacks import ATTACKS, all_attacks
+from hostile_planted import UNPRINTABLE, leaks
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 SECONDS = 40  # for a command; the slowest takes one on a quiet machine
@@ -64,6 +66,9 @@ COMMANDS = (
     "export clusters OUT/clusters",
     "export embeddings OUT/vectors.npy",
     "gallery OUT/gallery",
+    "gallery OUT/copies --copy",
+    "export clusters OUT/photos --photos",
+    "status -v",
     "migrate --embedder other --dry-run --json",
     "people export OUT/journal.jsonl",
     "people undo --dry-run",
@@ -163,6 +168,9 @@ def case_runner(
             return "memory", False
         if "Warning" in text:
             return "unexpected: " + next(line for line in text.splitlines() if "Warning" in line), False
+        raw = text if words[0] != "find" else result.stderr  # a pipe gets the exact paths
+        if any(letter in raw for letter in set(UNPRINTABLE) - set("[31mgpj\r\n")):
+            return "leak: a control character", False
         if "--json" in words:
             try:
                 json.loads(result.stdout, parse_constant=lambda name: (_ for _ in ()).throw(ValueError(name)))
@@ -200,7 +208,7 @@ def case_runner(
         try:
             index = shutil.copytree(folder / "index", case / "index")
             attacks[name].apply(index, random.Random(seed))
-            before = (index / "catalog.sqlite").read_bytes() if (index / "catalog.sqlite").exists() else b""
+            before = (index / "catalog.sqlite").read_bytes() if (index / "catalog.sqlite").is_file() else b""
             same = before == (folder / "index" / "catalog.sqlite").read_bytes()
             listed = True
             with (
@@ -218,6 +226,7 @@ def case_runner(
                 refused |= refuses
                 if problem is not None:
                     problems.append((command, problem))
+            problems += [("files", leak) for leak in leaks(case, case / "out")]
             if attacks[name].wrong and not same and not refused and not listed:
                 problems.append(("find_damage", "unnoticed"))
             return {"problems": problems, "refused": refused, "listed": listed}
@@ -346,7 +355,7 @@ def main() -> int:
             f"{len(cases)} cases of {len({name for name, _ in cases})} attacks, {commands} commands each,"
             f" {time.monotonic() - started:.0f} s: {totals['unexpected']} unexpected errors,"
             f" {totals['crash']} crashes, {totals['hang']} hangs, {totals['memory']} out of memory,"
-            f" {totals['output']} invalid outputs, {totals['unnoticed']} unnoticed"
+            f" {totals['output']} invalid outputs, {totals['unnoticed']} unnoticed, {totals['leak']} leaks"
         )
         payload = {
             "seed": options.seed,

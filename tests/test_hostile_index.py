@@ -43,6 +43,34 @@ def test_attacks_end_with_clear_errors(hostile: ModuleType, tmp_path: Path) -> N
         assert answer["refused"] or answer["listed"] or "hnsw" in name or "random" in name, name
 
 
+def test_planted_files_and_private_photos_stay_as_they_are(hostile: ModuleType, tmp_path: Path) -> None:
+    hostile.make_index(tmp_path)
+    run = hostile.case_runner(tmp_path, ["status -v", "export clusters OUT/photos --photos"])
+    for name, refused in [
+        ("link in place of lock", True),
+        ("dangling link in place of vectors.f32", True),
+        ("pipe in place of catalog.sqlite", True),
+        ("absolute photo path", True),
+        ("root of private photos", False),
+        ("pipe in place of a photo", False),
+        ("names with control characters", False),
+    ]:
+        answer = run(name, 0)
+        assert answer["problems"] == [], name
+        assert answer["refused"] is refused, name
+
+
+def test_a_leak_is_counted(hostile: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from faceindex.cli import escaping
+
+    hostile.make_index(tmp_path)
+    run = hostile.case_runner(tmp_path, ["clusters 0"])
+    monkeypatch.setattr("faceindex.cli.render.escaped", str)
+    monkeypatch.setattr(escaping, "escaped", str)
+    ((_, problem),) = run("names with control characters", 0)["problems"]
+    assert problem == "leak: a control character"
+
+
 def test_an_unexpected_error_is_counted(
     hostile: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
