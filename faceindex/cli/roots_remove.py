@@ -42,10 +42,10 @@ def remove(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Remove the photos of a folder from the index, with their faces, for good.
+    """Remove the photos of a folder from the index.
 
-    The files stay as they are. Decisions stay, too: they count again if the photos are indexed again.
-    Prints what will be lost, and waits for your answer.
+    Their faces are removed with them, for good. The files stay as they are. Decisions stay, too: they count
+    again if the photos are indexed again. Prints what will be lost, and waits for your answer.
 
     Example: faceindex roots remove /media/old-disk --dry-run
     """

@@ -15,8 +15,10 @@ Else it is *gone*: deleted, alone or with its folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+
+from faceindex.store import PhotoRecord, Status
 
 __all__ = ["Absent", "Place", "find_absent"]
 
@@ -63,10 +65,10 @@ def find_absent(
     unseen: Iterable[_Key],
     *,
     seen: Collection[_Key],
-    known: Collection[_Key],
+    known: Mapping[_Key, PhotoRecord],
     places: Collection[Place],
     unlisted: Collection[Place],
-    mounts: Set[_Key],
+    mounts: Mapping[_Key, int | None],
 ) -> Absent:
     """Sort photos that a walk did not find.
 
@@ -77,14 +79,15 @@ def find_absent(
         left out of the result.
     seen : collection of (str, str)
         All files that were found.
-    known : collection of (str, str)
+    known : mapping of (str, str) to PhotoRecord
         All indexed photos.
     places : collection of Place
         The folders that were walked.
     unlisted : collection of Place
         Files and folders that could not be read.
-    mounts : set of (str, str)
-        Folders that are or were on another device than the folder above.
+    mounts : mapping of (str, str) to int or None
+        Folders that are or were on another device than the folder above, as in `Store.mounts`: photos that
+        were added while a disk was missing do not show that it is there.
     """
     found = Absent([], {})
     left = []
@@ -94,7 +97,9 @@ def find_absent(
             left.append((key, min(within, key=lambda place: len(place.relpath))))
     if not left:
         return found
-    folders = _Folders(_folders_of(seen), _folders_of(key for key in known if key in seen), mounts)
+    there = [key for key, record in known.items() if record.status is Status.OK and key in seen]
+    lost = {key for key, last in mounts.items() if not _is_there(key, last, known, there)}
+    folders = _Folders(_folders_of(seen), lost)
     for key, top in left:
         folder = folders.missing(key[0], key[1].rpartition("/")[0], top)
         if folder is None:
@@ -102,6 +107,14 @@ def find_absent(
         else:
             found.missing[key] = folder.path
     return found
+
+
+def _is_there(
+    mount: _Key, last: int | None, known: Mapping[_Key, PhotoRecord], found: Iterable[_Key]
+) -> bool:
+    """Return whether one of the photos that were found was on the disk that is or was mounted there."""
+    place = Place(*mount)
+    return any(place.contains(*key) and (last is None or known[key].id <= last) for key in found)
 
 
 def _folders_of(files: Iterable[_Key]) -> set[_Key]:
@@ -119,10 +132,9 @@ def _folders_of(files: Iterable[_Key]) -> set[_Key]:
 class _Folders:
     """Finds the missing folder above photos, once for each folder."""
 
-    def __init__(self, with_files: set[_Key], with_known: set[_Key], mounts: Set[_Key]) -> None:
+    def __init__(self, with_files: set[_Key], lost: set[_Key]) -> None:
         self._with_files = with_files
-        self._with_known = with_known
-        self._mounts = mounts
+        self._lost = lost
         self._found: dict[tuple[str, str, Place], Place | None] = {}
 
     def missing(self, root: str, folder: str, top: Place) -> Place | None:
@@ -134,7 +146,7 @@ class _Folders:
     def _find(self, root: str, folder: str, top: Place) -> Place | None:
         above = list(_upwards(folder, top.relpath))
         for relpath in above:
-            if (root, relpath) in self._mounts and (root, relpath) not in self._with_known:
+            if (root, relpath) in self._lost:
                 return Place(root, relpath)
         found = None
         for relpath in above:

@@ -86,8 +86,8 @@ def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> 
     - changed files, if the index has the hash of the picture;
     - all new files, if photos are gone of which the index has that hash: a photo may have been renamed and
       given new metadata, so that its size is another. Not if these are more than `MOST_EXTRA` files for each
-      photo: then they are compared with `Moves.lost` when they are opened. The photos of a root that has
-      vanished count as gone once one of them was found elsewhere.
+      photo: then they are compared with `Moves.lost` when they are opened. A photo of a root that has
+      vanished counts as gone if a new file has its name, or once another photo of the root was found.
 
     Of more than `SAMPLE` new files that have the name, the size and the time (in nanoseconds) of a photo that
     is not where it was, only so many are read, evenly spread over all. If their contents are those of the
@@ -112,6 +112,8 @@ def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> 
     search = _Search(plan, threads, should_stop)
     search.trust_names()
     lost = {record.id for record in (*plan.gone, *plan.missing)}
+    names = {_name(task.relpath) for task in search.tasks}
+    lost |= {r.id for r in plan.elsewhere if r.root_id in plan.vanished and _name(r.relpath) in names}
     everything = search.read(lost)
     search.match()
     found = {match.record.root_id for match in search.moves.moved} & plan.vanished
@@ -182,12 +184,12 @@ class _Search:
         """Match files by name, size and time, if that proves right for a sample."""
         changed = {task.known.id for task in self._plan.tasks if task.known is not None}
         photos = _by_key(
-            (record, (record.relpath.rpartition("/")[2], record.size, record.mtime_ns))
+            (record, (_name(record.relpath), record.size, record.mtime_ns))
             for record in (*self.left.values(), *self.others.values())
             if record.id not in changed
         )
         tasks = _by_key(
-            (task, (task.relpath.rpartition("/")[2], task.size, task.mtime_ns))
+            (task, (_name(task.relpath), task.size, task.mtime_ns))
             for task in self.tasks
             if task.known is None
         )
@@ -229,8 +231,8 @@ class _Search:
             if task.size in sizes or (task.known is not None and task.known.id in with_picture)
         ]
         searched = with_picture & lost
-        everything = len(self.tasks) - len(suspects) <= MOST_EXTRA * (len(searched) + 1)
-        if searched and everything:
+        everything = bool(searched) and len(self.tasks) - len(suspects) <= MOST_EXTRA * (len(searched) + 1)
+        if everything:
             suspects = self.tasks
         self._read_files([task for task in suspects if id(task) not in self._read])
         return everything
@@ -293,6 +295,10 @@ class _Search:
             self.moves.moved.append(match)
         self.left.pop(record.id, None)
         self.others.pop(record.id, None)
+
+
+def _name(relpath: str) -> str:
+    return relpath.rpartition("/")[2]
 
 
 def _by_key(items: Iterable[tuple[_Item, _Key]]) -> dict[_Key, list[_Item]]:

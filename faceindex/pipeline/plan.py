@@ -17,7 +17,7 @@ from faceindex.images.limits import limit_is_raised
 from faceindex.images.walk import Listing
 from faceindex.paths import is_folder, stat
 from faceindex.pipeline.file_ids import Compared, FileChecks, compare_file_ids, nobody_wrote
-from faceindex.pipeline.missing import Absent, Place, find_absent
+from faceindex.pipeline.missing import Place, find_absent
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
 __all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "count_photos", "make_plan"]
@@ -101,9 +101,9 @@ class Plan:
         Paths that do not exist, and from which there is no photo in the index.
     pruned : list of Place
         The places whose photos are removed if they are not found, if `prune` is true.
-    mounts : set of (str, str) or None
-        The folders of all roots that are on another device than the folder above; None if these are the
-        stored ones.
+    mounts : dict of (str, str) to int or None; or None
+        The folders of all roots that are on another device than the folder above, by the paths of their
+        roots; the values as in `Store.mounts`. None if these are the stored ones.
     scan_digest : str or None
         Digest of the walk, for `Store.save_scan`; None if the walk has none.
     nothing_changed : bool
@@ -129,7 +129,7 @@ class Plan:
     vanished: set[int] = field(default_factory=set)
     unknown: list[str] = field(default_factory=list)
     pruned: list[Place] = field(default_factory=list)
-    mounts: set[tuple[str, str]] | None = None
+    mounts: dict[tuple[str, str], int | None] | None = None
     scan_digest: str | None = None
     nothing_changed: bool = False
 
@@ -272,8 +272,8 @@ def _compare_disks(
     with store.snapshot():
         plan.roots = {root.id: root.path for root in store.roots()}
         before = {
-            (path, "/".join(filter(None, (prefix, folder))))
-            for root_id, folder in store.mounts()
+            (path, "/".join(filter(None, (prefix, folder)))): last
+            for (root_id, folder), last in store.mounts().items()
             for path, prefix in [roots.find(Path(plan.roots[root_id]))]
         }
         unseen = known.keys() - seen
@@ -282,14 +282,24 @@ def _compare_disks(
             if reason is not None:
                 plan.unreached.append((known[key], reason))
         absent = find_absent(
-            unseen, seen=seen, known=known, places=places, unlisted=unlisted, mounts=mounts | before
+            unseen,
+            seen=seen,
+            known=known,
+            places=places,
+            unlisted=unlisted,
+            mounts={**dict.fromkeys(mounts), **before},
         )
         plan.gone = [known[key] for key in absent.gone]
         plan.missing = [known[key] for key in absent.missing]
         plan.missing_in = {known[key].id: folder for key, folder in absent.missing.items()}
-        # What was on a disk is still known to be on one while it is missing.
-        kept = {(place, folder) for place, folder in before if _still_missing(place, folder, absent)}
-        now = mounts | kept | {key for key in before if not any(place.contains(*key) for place in places)}
+        now: dict[tuple[str, str], int | None] = dict.fromkeys(mounts)
+        newest = max((record.id for record in known.values()), default=0)
+        for (root, folder), last in before.items():
+            # What was on a disk is still known to be on one while it is missing.
+            if os.path.join(root, folder).rstrip(os.sep) in absent.missing.values():  # noqa: PTH118
+                now[root, folder] = newest if last is None else last
+            elif not any(place.contains(root, folder) for place in places):
+                now[root, folder] = last
         if now != before:
             plan.mounts = now
         if not plan.tasks:
@@ -303,11 +313,6 @@ def _compare_disks(
         for root_id in {record.root_id for record in plan.elsewhere}
         if not _has_entries(plan.roots[root_id])
     }
-
-
-def _still_missing(root: str, folder: str, absent: Absent) -> bool:
-    place = Place(root, folder)
-    return any(place.contains(*key) for key in absent.missing)
 
 
 def _has_entries(folder: str) -> bool:

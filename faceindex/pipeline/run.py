@@ -123,7 +123,11 @@ class _Run:
     def save_mounts(self) -> None:
         if self.plan.mounts is not None:
             self.store.save_mounts(
-                (self._root_ids[root], folder) for root, folder in self.plan.mounts if root in self._root_ids
+                {
+                    (self._root_ids[root], folder): last
+                    for (root, folder), last in self.plan.mounts.items()
+                    if root in self._root_ids
+                }
             )
 
     def count_unchanged(self) -> None:

@@ -185,8 +185,9 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             " cluster_id INTEGER, similarity REAL)",
             "CREATE INDEX away_faces_by_image ON away_faces (image_id)",
             # Folders with photos that are on another device than the folder above; '' is the root itself.
+            # last_photo: while the disk is missing, the greatest id of a photo that may be on it; else NULL.
             "CREATE TABLE mounts (root_id INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,"
-            " relpath BLOB NOT NULL, PRIMARY KEY (root_id, relpath)) WITHOUT ROWID",
+            " relpath BLOB NOT NULL, last_photo INTEGER, PRIMARY KEY (root_id, relpath)) WITHOUT ROWID",
             # The next run of `index` stores them.
             "DELETE FROM meta WHERE key IN ('seen', 'seen_at')",
         ),

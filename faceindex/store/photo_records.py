@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from faceindex.errors import UsageError
@@ -95,8 +95,8 @@ def _merge_root(catalog: Catalog, inner: Root, outer: Root, prefix: str) -> None
             (outer.id, os.fsencode(prefix), inner.id),
         )
     catalog.execute(
-        "INSERT INTO mounts (root_id, relpath) SELECT ?, CAST(rtrim(? || relpath, '/') AS BLOB)"
-        " FROM mounts WHERE root_id = ?",
+        "INSERT INTO mounts (root_id, relpath, last_photo)"
+        " SELECT ?, CAST(rtrim(? || relpath, '/') AS BLOB), last_photo FROM mounts WHERE root_id = ?",
         (outer.id, os.fsencode(prefix), inner.id),
     )
     catalog.execute("DELETE FROM roots WHERE id = ?", (inner.id,))
@@ -354,20 +354,26 @@ def delete_photos(catalog: Catalog, ids: Iterable[int]) -> None:
     catalog.executemany("DELETE FROM images WHERE id = ?", [(int(id),) for id in ids])
 
 
-def mounts(catalog: Catalog) -> set[tuple[int, str]]:
-    """Return the folders, as (root id, path), that were on another device than the folder above."""
+def mounts(catalog: Catalog) -> dict[tuple[int, str], int | None]:
+    """Return the folders, as (root id, path), that were on another device than the folder above.
+
+    The values are None; for a disk that was missing, the greatest id of a photo that may be on it.
+    """
     if catalog.format_version < WITH_AWAY_PHOTOS:
-        return set()
-    found = catalog.query("SELECT root_id, relpath FROM mounts")
-    return {(int(root_id), os.fsdecode(relpath)) for root_id, relpath in found}
+        return {}
+    found = catalog.query("SELECT root_id, relpath, last_photo FROM mounts")
+    return {
+        (int(root_id), os.fsdecode(relpath)): None if last is None else int(last)
+        for root_id, relpath, last in found
+    }
 
 
-def save_mounts(catalog: Catalog, found: Iterable[tuple[int, str]]) -> None:
-    """Store the folders that are on another device than the folder above, in place of those before."""
+def save_mounts(catalog: Catalog, found: Mapping[tuple[int, str], int | None]) -> None:
+    """Store what `mounts` returns, in place of what is stored."""
     catalog.execute("DELETE FROM mounts")
     catalog.executemany(
-        "INSERT INTO mounts (root_id, relpath) VALUES (?, ?)",
-        [(root_id, storable_path(relpath)) for root_id, relpath in sorted(found)],
+        "INSERT INTO mounts (root_id, relpath, last_photo) VALUES (?, ?, ?)",
+        [(root_id, storable_path(relpath), last) for (root_id, relpath), last in found.items()],
     )
 
 

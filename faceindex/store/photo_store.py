@@ -206,13 +206,16 @@ class PhotoStore:
 
     # Disks -------------------------------------------------------------------------------------
 
-    def mounts(self) -> set[tuple[int, str]]:
-        """Return the folders, as (root id, path), that were on another device than the folder above."""
+    def mounts(self) -> dict[tuple[int, str], int | None]:
+        """Return the folders, as (root id, path), that were on another device than the folder above.
+
+        The values are None; for a disk that was missing, the greatest id of a photo that may be on it.
+        """
         return photo_records.mounts(self._catalog)
 
-    def save_mounts(self, found: Iterable[tuple[int, str]]) -> None:
-        """Store the folders of all roots that are on another device than the folder above."""
-        with self._require_writable().transaction(keep_scans=True):
+    def save_mounts(self, found: Mapping[tuple[int, str], int | None]) -> None:
+        """Store what `mounts` returns, for all roots."""
+        with self._require_writable().transaction():  # scans of another state of the disks are not valid
             photo_records.save_mounts(self._catalog, found)
 
     def in_work(self) -> InWork:

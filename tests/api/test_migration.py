@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from photo_edits import edit
 
 from faceindex import FaceIndex, images
 from faceindex.api.pins import keeps_boxes, new_pins
@@ -184,6 +185,27 @@ def test_photos_that_come_and_go_in_between(
         assert result.done_before == done - 2
         assert contents(index) == fresh(album, tmp_path / "fresh")
         assert all(np.diff(index.table().row) == 1)
+
+
+def test_new_metadata_do_not_stop_the_switch(album: Path, directory: Path) -> None:
+    edit(album / "person1" / "1.png", note="a rating")
+    with FaceIndex.open(directory, write=True) as index:
+        result = index.migrate("other")
+        assert (result.switched, result.not_migrated, len(index)) == (True, (), 12)
+        assert index.add(album).new_metadata == 1
+        edit(album / "person1" / "2.png", orientation=6)  # it looks different
+        assert [photo.reason for photo in index.migrate("fake").not_migrated] == ["changed"]
+
+
+def test_photos_that_are_away_are_dropped_by_the_switch(album: Path, directory: Path, tmp_path: Path) -> None:
+    with FaceIndex.open(directory, write=True) as index:
+        (album / "person0").rename(tmp_path / "kept")
+        assert index.add(album).gone == 4
+        assert index.counts().away_photos == 4
+        assert index.migrate("other").switched
+        assert index.counts().away_photos == 0
+        (tmp_path / "kept").rename(album / "person0")
+        assert index.add(album).new == 4
 
 
 @pytest.mark.parametrize("detector", [None, "other"])

@@ -61,7 +61,8 @@ def test_a_folder_that_does_not_exist_is_one_error(clustered, run) -> None:
     assert result.exit_code == 1
     assert result.stderr == (
         f"error: The folder {clustered} does not exist; 12 photos could not be read. If its disk is not "
-        f"mounted, mount it; if it was moved, run `faceindex index --prune {clustered} NEW_FOLDER`.\n"
+        "mounted, mount it; if the photos are elsewhere now, run "
+        f"`faceindex roots relocate {clustered} NEW_FOLDER`.\n"
     )
     assert len(json.loads(run("gallery", "page", "--json").stdout)["unreadable"]) == 12
     clustered.mkdir()  # as a place where a disk can be mounted

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -449,3 +450,26 @@ def test_volumes_are_named_by_their_mount(tmp_path: Path, monkeypatch: pytest.Mo
 def make_one(folder: Path) -> Path:
     make(folder, "one.jpg")
     return folder / "one.jpg"
+
+
+def test_folders_on_another_device_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("disk/a", "disk/b/c", "x"):
+        (tmp_path / "top" / name).mkdir(parents=True)
+    listing = walk([tmp_path / "top"])
+    assert listing.mounts() == []
+    devices = listing._trees[0].devices
+    devices.update({prefix: 2 for prefix in devices if prefix.startswith("disk/")})
+    devices["disk/b/"] = 3
+    assert listing.mounts() == [(str(tmp_path / "top"), name) for name in ("disk", "disk/b", "disk/b/c")]
+    devices[""] = 2  # the folder itself
+    assert [folder for _, folder in listing.mounts()] == ["", "disk/b", "disk/b/c", "x"]
+
+
+def test_a_linked_folder_on_another_device_is_listed(tmp_path: Path) -> None:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs two file systems")
+    with tempfile.TemporaryDirectory(dir=other) as disk:
+        (Path(disk) / "inner").mkdir()
+        (tmp_path / "disk").symlink_to(disk)
+        assert walk([tmp_path]).mounts() == [(str(tmp_path), "disk")]

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-import zlib
 from pathlib import Path
 from types import ModuleType
 
 import PIL.Image
 import pytest
 from old_formats import downgrade
+from photo_edits import edit
 
 from faceindex import FaceIndex, images
 from faceindex.errors import ImageError, Reason
 from faceindex.pipeline import Committed, Event, Hashing, Loading, PhotoDone, PhotoFailed, Planned, moves, run
 from faceindex.store import PhotoRecord, Store
 
-TAKEN = "2019:08:07 06:05:04"
 SECONDS = 1565157904
 
 
@@ -34,20 +32,6 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(images, "read", spy)
     return names
-
-
-def edit(path: Path, *, taken: str = TAKEN, orientation: int | None = None, note: str = "a note") -> None:
-    """Write EXIF data into a PNG, before its pixels, as an editor of metadata does."""
-    fields = PIL.Image.Exif()
-    fields[0x010E] = note
-    fields.get_ifd(0x8769)[0x9003] = taken
-    if orientation is not None:
-        fields[0x0112] = orientation
-    payload = b"eXIf" + fields.tobytes()[6:]
-    data = path.read_bytes()
-    chunk = struct.pack(">I", len(payload) - 4) + payload + struct.pack(">I", zlib.crc32(payload))
-    path.write_bytes(data[:33] + chunk + data[33:])
-    os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
 
 
 def faces(index: FaceIndex) -> dict[str, tuple[int, int | None]]:
