@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from faceindex.images.walk import Candidate, walk
 
 if TYPE_CHECKING:
-    from faceindex.images.decoder import DEFAULT_MAX_PIXELS, DecodedImage, decode, decode_to_fit, probe
+    from faceindex.images.decoder import DEFAULT_MAX_PIXELS, DecodedImage, decode, probe
     from faceindex.images.formats import IMAGE_SUFFIXES, content_hash, read, sniff
-    from faceindex.images.parts import Part, decode_parts
+    from faceindex.images.parts import Part, decode_parts, decode_to_fit
     from faceindex.images.picture import Picture, read_picture
 
 __all__ = [
@@ -37,9 +37,9 @@ __all__ = [
 # No submodule may have one of these names: once imported, it would hide the function.
 _HOMES = {
     **dict.fromkeys(("IMAGE_SUFFIXES", "content_hash", "read", "sniff"), "formats"),
-    **dict.fromkeys(("Part", "decode_parts"), "parts"),
+    **dict.fromkeys(("Part", "decode_parts", "decode_to_fit"), "parts"),
     **dict.fromkeys(("Picture", "read_picture"), "picture"),
-    **dict.fromkeys(("DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "decode_to_fit", "probe"), "decoder"),
+    **dict.fromkeys(("DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "probe"), "decoder"),
 }
 
 

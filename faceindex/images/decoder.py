@@ -33,7 +33,7 @@ from faceindex.images.rgb import to_rgb
 from faceindex.images.scans import MOST_SCANS, has_too_many_scans
 from faceindex.types import Image
 
-__all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "decode_to_fit", "optional_opener", "probe"]
+__all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "optional_opener", "probe"]
 
 DEFAULT_MAX_PIXELS = 300_000_000
 """Default size in pixels of the largest photo to decode.
@@ -146,25 +146,6 @@ def decode(
     decoded, note = decode_with(data, path, shrink, max_pixels, _upright)
     notes = [part for part in (note, note_on_frames(data)) if part is not None]
     return replace(decoded, note=" ".join(notes)) if notes else decoded
-
-
-def decode_to_fit(data: bytes, path: str | PathLike[str]) -> DecodedImage:
-    """Decode a photo at the largest scale at which it fits into `faceindex.images.limits.decode_limit`.
-
-    That is the full scale, except for photos of more than 150 megapixels, and a lower limit.
-
-    Raises
-    ------
-    ImageError
-        As `decode`; ``MEMORY`` if it does not fit at an eighth of its sides either.
-    """
-    for shrink in (1, 2, 4):
-        try:
-            return decode(data, path, shrink=shrink)
-        except ImageError as error:
-            if error.reason is not Reason.MEMORY:
-                raise
-    return decode(data, path, shrink=8)
 
 
 def decode_with(

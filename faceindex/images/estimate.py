@@ -67,7 +67,7 @@ def _codec_bytes(opened: ImageFile, data: bytes, pixels: int) -> float:
         return _coefficient_bytes(opened, data, pixels)
     if isinstance(opened, TiffImageFile):
         return _strip_bytes(opened, pixels)
-    factor = _CODEC.get(opened.format or "", 0)
+    factor: float = _CODEC.get(opened.format or "", 0)
     if opened.info.get("bit_depth", 8) > 8:  # pillow-heif: the planes of HEIF have 2 bytes a sample, twice
         factor += _DEEP
     return factor * pixels
@@ -97,4 +97,4 @@ def _strip_bytes(opened: TiffImageFile, pixels: int) -> float:
     size = max(bits) / 8 * (1 if tags.get(_PLANES) == 2 else tags.get(_SAMPLES, 1))
     if compression == _JPEG_IN_TIFF:
         size = 4 + 3 * _COEFFICIENT  # RGBA; it may be progressive
-    return float(area) * size
+    return float(area * size)

@@ -1,4 +1,4 @@
-"""Decode parts of a photo, so that small faces have a finer scale than the decoded photo."""
+"""Decode parts of a photo at a finer scale, and photos that do not fit into memory at a coarser one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from os import PathLike
 import numpy as np
 import PIL.Image
 
-from faceindex.images.decoder import DEFAULT_MAX_PIXELS, decode_with
+from faceindex.errors import ImageError, Reason
+from faceindex.images.decoder import DEFAULT_MAX_PIXELS, DecodedImage, decode, decode_with
 from faceindex.types import F32, Image
 
-__all__ = ["Part", "decode_parts"]
+__all__ = ["Part", "decode_parts", "decode_to_fit"]
 
 _Transpose = PIL.Image.Transpose
 
@@ -103,3 +104,23 @@ def decode_parts(
         return parts
 
     return decode_with(data, path, shrink, max_pixels, cut)[0]
+
+
+def decode_to_fit(data: bytes, path: str | PathLike[str]) -> DecodedImage:
+    """Decode a photo at the largest scale at which it fits into `faceindex.images.limits.decode_limit`.
+
+    That is the full scale, except for photos of more than 150 megapixels, and a lower limit.
+
+    Raises
+    ------
+    ImageError
+        As `decode`; ``MEMORY`` if it does not fit at an eighth of its sides either.
+    """
+    shrink = 1
+    while True:
+        try:
+            return decode(data, path, shrink=shrink)
+        except ImageError as error:
+            if error.reason is not Reason.MEMORY or shrink == 8:
+                raise
+        shrink *= 2

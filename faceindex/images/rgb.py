@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import PIL.Image
@@ -96,11 +97,11 @@ def _over_white(image: PIL.Image.Image, shrink: int) -> PIL.Image.Image:
 
 def _alpha_says_nothing(image: PIL.Image.Image) -> bool:
     """Return whether all pixels are opaque, or all are fully transparent."""
-    least, most = 255, 0
+    least, most = 255.0, 0.0
     for _, band in bands(image):
         band.info = image.info
-        low, high = _rgba(band).getextrema()[3]
-        least, most = min(least, int(low)), max(most, int(high))
+        low, high = cast("tuple[float, float]", _rgba(band).getchannel("A").getextrema())
+        least, most = min(least, low), max(most, high)
         if least < 255 and most > 0:
             return False
     return True
