@@ -65,7 +65,7 @@ def _has_place(function: Callable[..., Any]) -> bool:
     return os.access(Path(function.__code__.co_filename).parent, os.W_OK)
 
 
-class _CheckedFiles(_Files):
+class _CheckedFiles(_Files):  # type: ignore[misc]
     """The files of the cache of one function, each with a digest at its end, which numba does not read.
 
     What the digest does not fit is not there: it is not even parsed.
