@@ -39,6 +39,9 @@ class UnsafeFile(OSError):
     def __init__(self, path: str | os.PathLike[str], what: str) -> None:
         super().__init__(errno.EPERM, what, os.fspath(path))
 
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
 
 def check_own(path: str | os.PathLike[str], *, write: bool) -> bool:
     """Check that a file may be opened as one of our own; return whether it exists.
