@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from pathlib import Path
@@ -15,6 +16,10 @@ def downgrade(index: Path, version: int) -> None:
     """Undo the migrations after a format version, 4 or later, of an index that no one has open."""
     database = sqlite3.connect(index / "catalog.sqlite")
     try:
+        if version < 7:
+            _remove_header(index, database)
+            database.execute("DROP TABLE vector_digests")
+            database.execute("DELETE FROM meta WHERE key IN ('index_id', 'header', 'part_header', 'erasing')")
         if version < 6:
             database.execute("DROP INDEX clusters_by_person")
             for table in ("marked_faces", "links", "rejections", "marks", "decisions", "people"):
@@ -30,3 +35,9 @@ def downgrade(index: Path, version: int) -> None:
         database.commit()
     finally:
         database.close()
+
+
+def _remove_header(index: Path, database: sqlite3.Connection) -> None:
+    values = {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM meta")}
+    path = index / values.get("vectors", "vectors.f32")
+    path.write_bytes(path.read_bytes()[values.get("header", 0) :])

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faceindex.errors import IndexVersionError, StoreError
+from faceindex.errors import IndexCorrupt, IndexVersionError, StoreError
 from faceindex.files import replace_durably
 from faceindex.store import migrations
 from faceindex.store.checked_json import (
@@ -33,7 +34,9 @@ from faceindex.store.checked_json import (
     scalar,
     text,
 )
+from faceindex.store.digests import VectorDigests
 from faceindex.store.directory import VECTORS, is_vectors_name
+from faceindex.store.pages import PageDigests, check_pages
 from faceindex.store.records import HnswParams, Pins
 from faceindex.store.sqlite import (
     chunks,
@@ -43,6 +46,7 @@ from faceindex.store.sqlite import (
     placeholders,
     translated_errors,
 )
+from faceindex.store.vectors import HEADER_BYTES, VectorFile, make_header
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
@@ -64,6 +68,18 @@ def _vectors_name(value: object, name: str) -> str:
     return str(value)
 
 
+def _index_id(value: object, name: str) -> str:
+    if not re.fullmatch("[0-9a-f]{32}", text(value, name)):
+        raise Malformed(f"{name} is not a UUID")
+    return str(value)
+
+
+def _header_bytes(value: object, name: str) -> int:
+    if integer(value, name) not in (0, HEADER_BYTES):
+        raise Malformed(f"{name} is not the length of a header")
+    return integer(value, name)
+
+
 class Catalog:
     """A connection to the catalog of an index. Call `create` or `open`, not the constructor.
 
@@ -75,11 +91,12 @@ class Catalog:
     def __init__(self, path: Path, connection: Connection) -> None:
         self.path = path
         self._db = connection
+        self._digests: PageDigests | None = None
 
     # Opening -----------------------------------------------------------------------------------
 
     @staticmethod
-    def create(path: Path, pins: Pins, hnsw: HnswParams) -> None:
+    def create(path: Path, pins: Pins, hnsw: HnswParams, index_id: str) -> None:
         """Write a new catalog. The file gets its name once it is complete."""
         temporary = path.with_name(path.name + ".new")
         for leftover in (temporary, *(temporary.with_name(temporary.name + s) for s in ("-wal", "-shm"))):
@@ -92,6 +109,8 @@ class Catalog:
             with catalog.transaction():
                 catalog.set("pins", asdict(pins))
                 catalog.set("hnsw", asdict(hnsw))
+                catalog.set("index_id", index_id)
+                catalog.set("header", HEADER_BYTES)
                 catalog.set("rows", 0)
                 catalog.set("next_cluster_id", 0)
         finally:
@@ -107,10 +126,11 @@ class Catalog:
         IndexVersionError
             If a newer faceindex wrote it.
         IndexCorrupt
-            If the file is not a catalog.
+            If the file is not a catalog, or its pages or its log are damaged (`faceindex.store.pages`).
         StoreError
             If it has a format before `migrations.OLDEST_READABLE`, and is opened for reading only.
         """
+        commit = check_pages(path)
         catalog = cls(path, connect(path) if write else connect_for_reading(path))
         try:
             with translated_errors(path):
@@ -118,9 +138,12 @@ class Catalog:
                 catalog._refuse_newer(version)
                 if version == 0:
                     raise corrupt(path, "it has no format version")
+                catalog._check_commit(commit)
                 if write:
                     catalog._prepare_writing()
                     migrations.migrate(catalog._db, version)
+                    catalog._digests = PageDigests(path, str(catalog.index_id))
+                    catalog._digests.open(catalog.generation)
                 elif version < migrations.OLDEST_READABLE:
                     raise StoreError(
                         f"The index in {path.parent} has the older format {version}.",
@@ -133,10 +156,35 @@ class Catalog:
 
     def close(self) -> None:
         """Close the connection. The last one to close moves the write-ahead log into the catalog."""
+        digests, self._digests = self._digests, None
+        if digests is not None:
+            digests.record(self.generation)
+            digests.sync()
+            digests.close()
         self._db.close()
 
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the catalog, as far as no reader needs it; outside a transaction.
+
+        Call it after statements outside `transaction` that change the file, such as VACUUM.
+        """
+        if self._digests is not None:
+            self._digests.record(self.generation)
+            self._digests.sync()
+        self.query("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _check_commit(self, commit: int) -> None:
+        if commit > self.generation:
+            raise IndexCorrupt(
+                f"{self.path} or its log {self.path.name}-wal is damaged or an old copy: it has only "
+                f"{self.generation:,} of {commit:,} commits.",
+                "Restore the index from a backup, or run `faceindex doctor --repair` to go on without them.",
+            )
+
     def _prepare_writing(self) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
+        # Only `checkpoint` moves the log into the file: see `faceindex.store.pages`.
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "foreign_keys = ON",
+                       "wal_autocheckpoint = 0"):  # fmt: skip
             self._db.execute(f"PRAGMA {pragma}").fetchall()
 
     def _refuse_newer(self, version: int) -> None:
@@ -168,6 +216,8 @@ class Catalog:
                 if keep_scans and self.get("seen_at", integer, -1) == generation:
                     self.set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
+                if self._digests is not None and self._digests.record(generation + 1):
+                    self.checkpoint()
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -278,6 +328,37 @@ class Catalog:
     def vectors_name(self) -> str:
         """Name of the vector file. It changes with the models, and so does the meaning of all rows."""
         return str(self.get("vectors", _vectors_name, VECTORS))
+
+    @property
+    def index_id(self) -> str | None:
+        """Id of the index, 32 hexadecimal digits; None in formats before 7."""
+        if self.format_version < migrations.WITH_DIGESTS:
+            return None
+        return str(self.get("index_id", _index_id))
+
+    def vector_file(
+        self, directory: Path, name: str, dimension: int, *, part: bool = False, new: bool = False
+    ) -> VectorFile:
+        """Return a vector file of this index, with its header and its digests.
+
+        Parameters
+        ----------
+        directory : Path
+        name : str
+        dimension : int
+        part : bool
+            It is the unfinished file of a transfer.
+        new : bool
+            It is yet to be written; new files have a header.
+        """
+        header = HEADER_BYTES if new else self.get("part_header" if part else "header", _header_bytes, 0)
+        index_id = self.index_id
+        return VectorFile(
+            directory / name,
+            dimension,
+            make_header(index_id, dimension) if header and index_id is not None else b"",
+            VectorDigests(self, name),
+        )
 
     def pins(self) -> Pins:
         """Return the models that the index is pinned to."""

@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING
 from faceindex.errors import StoreError, UsageError
 from faceindex.files import sync_directory, sync_file
 from faceindex.store.checked_json import list_of, text
+from faceindex.store.digests import Digester, VectorDigests
 from faceindex.store.directory import hnsw_name, is_numbered, next_vectors_name
-from faceindex.store.vectors import VectorFile
+from faceindex.store.vectors import HEADER_BYTES
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
+    from faceindex.store.vectors import VectorFile
     from faceindex.types import F32, I64
 
 __all__ = [
@@ -127,12 +129,16 @@ def compact(catalog: Catalog, vectors: VectorFile, *, erase: bool) -> Compacted:
 
         raise corrupt(catalog.path, f"it refers to row {int(live[-1])} of {before}")
     directory, old = vectors.path.parent, vectors.path.name
-    new = VectorFile(directory / next_vectors_name(old), vectors.dimension)
-    _write(new, vectors, before, live)
+    new = catalog.vector_file(directory, next_vectors_name(old), vectors.dimension, new=True)
+    digester = Digester()
+    _write(new, vectors, before, live, digester)
     with catalog.transaction(keep_scans=True):
         _renumber(catalog, live)
         catalog.set("vectors", new.path.name)
+        catalog.set("header", HEADER_BYTES)
         catalog.set("rows", len(live))
+        VectorDigests(catalog, old).delete()
+        VectorDigests(catalog, new.path.name).write(digester.found)
         if erase:
             catalog.set("erasing", [old, hnsw_name(old)])
     vectors.close()
@@ -145,14 +151,14 @@ def compact(catalog: Catalog, vectors: VectorFile, *, erase: bool) -> Compacted:
     return Compacted(before, len(live), erase)
 
 
-def _write(new: VectorFile, old: VectorFile, committed: int, live: I64) -> None:
+def _write(new: VectorFile, old: VectorFile, committed: int, live: I64, digester: Digester) -> None:
     def blocks() -> Iterator[F32]:
         for start in range(0, len(live), _BLOCK):
             yield old.gather(committed, live[start : start + _BLOCK])
 
     try:
         new.create()
-        new.write(0, blocks())
+        new.write(0, digester.watch(blocks()))
         sync_directory(new.path.parent)
     except BaseException:
         new.path.unlink(missing_ok=True)  # a full disk gets its space back at once

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from faceindex.errors import IndexLocked, StoreError, UsageError
 from faceindex.locks import AlreadyLocked, FileLock
+from faceindex.store.pages import DIGESTS
 
 __all__ = [
     "CATALOG",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
-_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", LOCK)
+_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", DIGESTS, LOCK)
 
 # vectors.f32 and ann.hnsw at first; vectors-2.f32 and ann-2.hnsw after the first change of models, and so on.
 _VECTORS_NAME = re.compile(r"vectors(-[1-9][0-9]{0,8})?\.f32")

@@ -48,8 +48,11 @@ class HnswIndex:
     clusters.
     """
 
-    def __init__(self, index: hnswlib.Index, params: HnswParams, covered: int, rows: I64) -> None:
+    def __init__(
+        self, index: hnswlib.Index, params: HnswParams, index_id: str | None, covered: int, rows: I64
+    ) -> None:
         self._index = index
+        self._index_id = index_id
         self._params = params
         self._rows = rows
         self._deleted = np.zeros(len(rows), np.bool_)
@@ -64,14 +67,16 @@ class HnswIndex:
         return len(self._rows)
 
     @classmethod
-    def build(cls, dimension: int, params: HnswParams) -> HnswIndex:
-        """Create an empty index for vectors of `dimension`."""
+    def build(cls, dimension: int, params: HnswParams, index_id: str | None = None) -> HnswIndex:
+        """Create an empty index for vectors of `dimension` in the face index `index_id`."""
         index = hnswlib.Index("ip", dimension)
         index.init_index(1, M=params.m, ef_construction=params.ef_construction, random_seed=params.seed)
-        return cls(index, params, 0, np.empty(0, np.int64))
+        return cls(index, params, index_id, 0, np.empty(0, np.int64))
 
     @classmethod
-    def load(cls, path: Path, vectors: F32, params: HnswParams) -> HnswIndex | None:
+    def load(
+        cls, path: Path, vectors: F32, params: HnswParams, index_id: str | None = None
+    ) -> HnswIndex | None:
         """Read an index that `save` wrote.
 
         Parameters
@@ -80,6 +85,8 @@ class HnswIndex:
         vectors : (n, d) float32
             All committed rows.
         params : HnswParams
+        index_id : str, optional
+            Of the face index.
 
         Returns
         -------
@@ -87,21 +94,23 @@ class HnswIndex:
             None if the file is missing or damaged, or has other vectors or parameters. A damaged file is
             deleted.
         """
-        found = _read(path, vectors, params, hnswlib.Index, verify=True)
-        return None if found is None else cls(found[0], params, *found[1:])
+        found = _read(path, vectors, params, index_id, hnswlib.Index, verify=True)
+        return None if found is None else cls(found[0], params, index_id, *found[1:])
 
     @staticmethod
-    def coverage(path: Path, vectors: F32, params: HnswParams) -> tuple[int, int] | None:
+    def coverage(
+        path: Path, vectors: F32, params: HnswParams, index_id: str | None = None
+    ) -> tuple[int, int] | None:
         """Return the rows that a file covers and the rows that it contains; None as in `load`.
 
         Does not compute the digest, so that damage may stay unnoticed.
         """
-        found = _read(path, vectors, params, lambda state: None, verify=False)
+        found = _read(path, vectors, params, index_id, lambda state: None, verify=False)
         return None if found is None else (found[1], len(found[2]))
 
     def save(self, path: Path, vectors: F32) -> None:
         """Write the index to a file, durably."""
-        header, arrays = _pack(self._index.__getstate__()[0], vectors[: self._covered])
+        header, arrays = _pack(self._index.__getstate__()[0], vectors[: self._covered], self._index_id)
         digest = hashlib.blake2b(header, digest_size=32)
         for array in arrays:
             digest.update(array)
@@ -185,11 +194,17 @@ class _Damaged(ValueError):
 
 
 def _read(
-    path: Path, vectors: F32, params: HnswParams, make: Callable[[dict[str, Any]], Any], *, verify: bool
+    path: Path,
+    vectors: F32,
+    params: HnswParams,
+    index_id: str | None,
+    make: Callable[[dict[str, Any]], Any],
+    *,
+    verify: bool,
 ) -> tuple[Any, int, I64] | None:
     """Return ``make(state)`` of a file, the rows it covers, and the rows in it; None if it is unusable."""
     try:
-        state, covered = _unpack(np.memmap(path, np.uint8, "r"), vectors, params, verify)
+        state, covered = _unpack(np.memmap(path, np.uint8, "r"), vectors, params, index_id, verify)
         return make(state), covered, np.sort(state["label_lookup_external"].astype(np.int64))
     except FileNotFoundError:
         return None
@@ -203,13 +218,14 @@ def _read(
         return None
 
 
-def _pack(state: dict[str, Any], vectors: F32) -> tuple[bytes, list[memoryview]]:
+def _pack(state: dict[str, Any], vectors: F32, index_id: str | None) -> tuple[bytes, list[memoryview]]:
     count = max(1, state["cur_element_count"])
     state["max_elements"] = count  # without room for more rows
     state["element_levels"] = state["element_levels"][:count]
     state["has_deletions"] = True  # otherwise hnswlib does not count deletion marks on load
     arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
     header = {
+        "index": index_id,
         "byteorder": sys.byteorder,
         "covered": len(vectors),
         "witness": _sample_digest(vectors),
@@ -220,7 +236,9 @@ def _pack(state: dict[str, Any], vectors: F32) -> tuple[bytes, list[memoryview]]
     return json.dumps(header).encode(), views
 
 
-def _unpack(content: U8, vectors: F32, params: HnswParams, verify: bool) -> tuple[dict[str, Any], int]:
+def _unpack(
+    content: U8, vectors: F32, params: HnswParams, index_id: str | None, verify: bool
+) -> tuple[dict[str, Any], int]:
     magic, length, digest = _PREFIX.unpack_from(content.data)
     if magic != _MAGIC:
         raise ValueError("another version wrote it")
@@ -228,6 +246,8 @@ def _unpack(content: U8, vectors: F32, params: HnswParams, verify: bool) -> tupl
     if verify and hashlib.blake2b(body.data, digest_size=32).digest() != digest:
         raise _Damaged("it is damaged")
     header = json.loads(body[:length].tobytes())
+    if header.get("index") not in (None, index_id):  # older files have no id
+        raise ValueError("it belongs to another index")
     state: dict[str, Any] = dict(header["scalars"])
     expected = (sys.byteorder, "ip", vectors.shape[1], params.m, params.ef_construction, params.seed)
     found = (

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from faceindex.errors import IndexNotFound, UsageError
 from faceindex.locks import find_holder
@@ -36,7 +37,7 @@ from faceindex.store.records import (
     ScanCounts,
 )
 from faceindex.store.rows import Rows, compacted_since
-from faceindex.store.vectors import VectorFile
+from faceindex.store.vectors import VectorFile, make_header
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
@@ -112,8 +113,9 @@ class Store(PhotoStore):
                     f"There already is an index in {directory}.", "Open it, or choose another `directory`."
                 )
             (directory / hnsw_name(VECTORS)).unlink(missing_ok=True)
-            VectorFile(directory / VECTORS, pins.dimension).create()
-            Catalog.create(directory / CATALOG, pins, hnsw or HnswParams())
+            index_id = uuid4().hex
+            VectorFile(directory / VECTORS, pins.dimension, make_header(index_id, pins.dimension)).create()
+            Catalog.create(directory / CATALOG, pins, hnsw or HnswParams(), index_id)
             store = cls._open(directory, lock)
             on_error.pop_all()
         return store
@@ -243,10 +245,11 @@ class Store(PhotoStore):
         with self._current():
             if rows is not None and self._rows_from != self._rows.file.path.name:
                 raise compacted_since(self.directory)
-            committed = self._catalog.rows
-            return (
-                self._rows.file.read(committed) if rows is None else self._rows.file.gather(committed, rows)
-            )
+            committed, file = self._catalog.rows, self._rows.file
+            if rows is not None:
+                return file.gather(committed, rows)
+            file.check(committed)
+            return file.read(committed)
 
     # Search ------------------------------------------------------------------------------------
 
@@ -318,21 +321,11 @@ class Store(PhotoStore):
     def compact(self, *, erase: bool = False) -> Compacted:
         """Rewrite the vector file without the rows of deleted faces; see `faceindex.store.compaction`.
 
-        A process that is killed leaves the index with the old file or with the new one. Readers go on: those
-        that have the index open read the new file from their next read of the faces on. The HNSW index has
-        to be built again, by `update_hnsw`.
+        Readers go on, with the new file from their next read of the faces on. Call `update_hnsw` afterwards.
+        `erase` compacts even if no row is dead, and overwrites the old files before they are deleted.
 
-        Parameters
-        ----------
-        erase : bool
-            Compact even if no row is dead, and overwrite the old files before they are deleted.
-
-        Raises
-        ------
-        UsageError
-            If a migration to other models has begun.
-        StoreError
-            If the disk is full or fails. The index does not change.
+        Raises `UsageError` if a migration to other models has begun, and `StoreError` if the disk is full or
+        fails; the index does not change then.
         """
         self._require_writable()
         done = compact(self._catalog, self._rows.file, erase=erase)
@@ -341,7 +334,7 @@ class Store(PhotoStore):
         return done
 
     def compact_if_worthwhile(self) -> Compacted | None:
-        """Compact if the share of dead rows is above `compaction.MOST_DEAD`; None if not, or in a migration."""
+        """Compact if the share of dead rows is above `compaction.MOST_DEAD`; None if not."""
         return self.compact() if is_worthwhile(self._require_writable()) else None
 
     # Other models ------------------------------------------------------------------------------
