@@ -17,6 +17,7 @@ def downgrade(index: Path, version: int) -> None:
     database = sqlite3.connect(index / "catalog.sqlite")
     try:
         if version < 7:
+            (index / "catalog.digests").unlink(missing_ok=True)
             _remove_header(index, database)
             database.execute("DROP TABLE vector_digests")
             database.execute("DELETE FROM meta WHERE key IN ('index_id', 'header', 'part_header', 'erasing')")

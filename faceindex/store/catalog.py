@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +131,10 @@ class Catalog:
             If it has a format before `migrations.OLDEST_READABLE`, and is opened for reading only.
         """
         commit = check_pages(path)
+        if write and commit:
+            # Before a connection that would move a damaged log into the file, and delete it.
+            with closing(cls(path, connect_for_reading(path))) as reader:
+                reader._check_commit(commit)
         catalog = cls(path, connect(path) if write else connect_for_reading(path))
         try:
             with translated_errors(path):
@@ -138,12 +142,15 @@ class Catalog:
                 catalog._refuse_newer(version)
                 if version == 0:
                     raise corrupt(path, "it has no format version")
-                catalog._check_commit(commit)
+                if commit:
+                    catalog._check_commit(commit)
                 if write:
                     catalog._prepare_writing()
                     migrations.migrate(catalog._db, version)
-                    catalog._digests = PageDigests(path, str(catalog.index_id))
-                    catalog._digests.open(catalog.generation)
+                    with suppress(IndexCorrupt):  # of values that their readers report
+                        digests = PageDigests(path, str(catalog.index_id))
+                        digests.open(catalog.generation)
+                        catalog._digests = digests
                 elif version < migrations.OLDEST_READABLE:
                     raise StoreError(
                         f"The index in {path.parent} has the older format {version}.",
@@ -158,7 +165,7 @@ class Catalog:
         """Close the connection. The last one to close moves the write-ahead log into the catalog."""
         digests, self._digests = self._digests, None
         if digests is not None:
-            digests.record(self.generation)
+            digests.record()
             digests.sync()
             digests.close()
         self._db.close()
@@ -169,7 +176,7 @@ class Catalog:
         Call it after statements outside `transaction` that change the file, such as VACUUM.
         """
         if self._digests is not None:
-            self._digests.record(self.generation)
+            self._digests.record()
             self._digests.sync()
         self.query("PRAGMA wal_checkpoint(PASSIVE)")
 

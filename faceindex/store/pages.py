@@ -71,9 +71,10 @@ class PageDigests:
         self._salt = b""  # of the log whose first frames were read
         self._frames = 0
         self._fd: int | None = None
+        self._commit = 0
 
     def open(self, commit: int) -> None:
-        """Open the file; make it from the catalog if it is missing. `commit` is the number of the last one."""
+        """Open the file; make it from the catalog if it is missing. `commit` is the last one."""
         digests = self._path.with_name(DIGESTS)
         if not digests.exists():
             size, found = _page_size(self._path), array("I")
@@ -83,12 +84,16 @@ class PageDigests:
         self._fd = os.open(digests, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
         self.record(commit)
 
-    def record(self, commit: int) -> bool:
-        """Store the digests of the pages that were written to the log; whether a checkpoint is due."""
+    def record(self, commit: int | None = None) -> bool:
+        """Store the digests of the pages that were written to the log; whether a checkpoint is due.
+
+        `commit` is the number of the last commit, None if it is the same as before.
+        """
         if self._fd is None:
             return False
+        self._commit = self._commit if commit is None else commit
         try:
-            return self._record(self._fd, commit)
+            return self._record(self._fd, self._commit)
         except OSError:
             self._give_up()  # no digests are better than old ones
             return False
@@ -151,26 +156,32 @@ def check_pages(path: Path) -> int:
     """
     damaged: list[int] = []
     for attempt in range(_ATTEMPTS):
-        if attempt:
-            time.sleep(_PAUSE)
         try:
             digests = read_digests(path)
+            damaged = [] if digests is None else damaged_pages(path, digests)
         except IndexCorrupt:
-            if attempt == _ATTEMPTS - 1:
+            if attempt == _ATTEMPTS - 1 or (attempt and not _is_being_written(path)):
                 raise
-            continue
-        if digests is None:
-            return 0
-        damaged = damaged_pages(path, digests)
-        if not damaged:
-            return digests.commit
-        if attempt and not path.with_name(path.name + "-wal").exists():
-            break  # nobody writes
+        else:
+            if not damaged:
+                return 0 if digests is None else digests.commit
+            if attempt and not _is_being_written(path):
+                break
+        if _is_being_written(path):
+            time.sleep(_PAUSE)  # the writer may have moved its log meanwhile; else, it may have just closed
     which = ", ".join(map(str, damaged[:5])) + (" and others" if damaged[5:] else "")
     raise IndexCorrupt(
         f"{path} is damaged: the digests of its pages {which} in {DIGESTS} are different.",
         "Restore the index from a backup, or run `faceindex doctor --repair`.",
     )
+
+
+def _is_being_written(path: Path) -> bool:
+    """Whether there may be a writer: after its first commit, the log is not empty."""
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def damaged_pages(path: Path, digests: _Digests) -> list[int]:
@@ -215,9 +226,12 @@ def read_digests(path: Path) -> _Digests | None:
 def _digests_of(path: Path, size: int) -> array[int]:
     """Compute the digests of all pages; `ValueError` if the file is empty."""
     crc32 = zlib.crc32
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        with memoryview(content) as view:
-            return array("I", [crc32(view[start : start + size]) for start in range(0, len(view), size)])
+    with (
+        path.open("rb") as file,
+        mmap(file.fileno(), 0, access=ACCESS_READ) as content,
+        memoryview(content) as view,
+    ):
+        return array("I", [crc32(view[start : start + size]) for start in range(0, len(view), size)])
 
 
 def _page_size(path: Path) -> int:

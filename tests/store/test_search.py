@@ -271,7 +271,9 @@ def test_an_hnsw_index_of_vectors_from_before_a_restore_is_not_used(
 ) -> None:
     with Store.create(directory, pins) as store:
         fill(store, unit_vectors(30, 0), "a")
-    backup = {name: (directory / name).read_bytes() for name in ("catalog.sqlite", "vectors.f32")}
+    backup = {
+        name: (directory / name).read_bytes() for name in ("catalog.sqlite", "catalog.digests", "vectors.f32")
+    }
     with Store.open(directory, write=True) as store:
         fill(store, unit_vectors(30, 1), "b")
         store.update_hnsw(always=True)
