@@ -95,6 +95,9 @@ class Reason(str, Enum):
     IO_ERROR = "input/output error"
     CHANGED = "changed"  # since it was indexed
     FAILED = "processing failed"  # probably not because of the photo: out of memory, a bug
+    MEMORY = "needs too much memory"  # more than `faceindex.images.limits` allows
+    TOO_SLOW = "takes too long"  # made so that decoding takes minutes
+    ENDED_RUN = "ended the run"  # the process died while the photo was decoded, and did so again
 
 
 class ImageError(FaceIndexError):

@@ -170,7 +170,7 @@ class Recogniser:
 
         name = input_name(photo) if name is None else name
         if isinstance(photo, (str, os.PathLike)):
-            return self.decode_photo(images.read(photo), name)
+            return self.decode_photo(images.read(photo, streams=True), name)
         if isinstance(photo, (bytes, bytearray, memoryview)):
             return self.decode_photo(bytes(photo), name)
         decoded = from_pixels(cast(Image, photo), name, reduce_above=MAX_DECODED_PIXELS)

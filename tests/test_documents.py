@@ -98,7 +98,7 @@ def test_plain_values_stay(value: object) -> None:
         (np.array(["a", "b"]), ["a", "b"]),
         (np.array([1, None, np.nan], object), [1, None, None]),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_other_values_are_converted(value: object, expected: object) -> None:
     found = as_json(value)
@@ -173,7 +173,9 @@ def test_exceptions_become_their_attributes() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [object(), print, Inner, 1j, [object()], {"a": object()}, iter([1])], ids=repr
+    "value",
+    [object(), print, Inner, 1j, [object()], {"a": object()}, iter([1])],
+    ids=["object", "function", "class", "complex", "list", "dict", "iterator"],
 )
 def test_other_types_are_an_error(value: object) -> None:
     with pytest.raises(TypeError, match="has no JSON form"):

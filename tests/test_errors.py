@@ -66,4 +66,7 @@ def test_reasons_keep_the_values_stored_in_catalogs() -> None:
         "CORRUPT": "corrupt",
         "TOO_LARGE": "too many pixels",
         "IO_ERROR": "input/output error",
+        "MEMORY": "needs too much memory",
+        "TOO_SLOW": "takes too long",
+        "ENDED_RUN": "ended the run",
     }.items()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, overload
 from faceindex.api.opening import create_store, open_matching_store, open_store, with_min_face
 from faceindex.api.reader import Reader
 from faceindex.pipeline import Event, Summary, ignore_event, index_photos
-from faceindex.store import Clustering, Counts, FaceTable, Pins, Root, Status, Store
+from faceindex.store import Clustering, Counts, FaceTable, Pins, Status, Store
+from faceindex.store.away import KEEP_DAYS
 
 if TYPE_CHECKING:
     import pandas
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
     from faceindex.api.results import Cluster, Face, Identification, IndexPlan
+    from faceindex.api.roots import IndexRoots
     from faceindex.api.sheets import ContactSheets
     from faceindex.errors import FaceIndexError
     from faceindex.images.inputs import PhotoInput
@@ -169,9 +171,12 @@ class FaceIndex:
         """The current clustering; None if `cluster` has not run."""
         return self._store.active_clustering()
 
-    def roots(self) -> list[Root]:
-        """Return the indexed folders."""
-        return self._store.roots()
+    @property
+    def roots(self) -> IndexRoots:
+        """The indexed folders, as ``index.roots()``; move them to other paths, or remove them."""
+        from faceindex.api.roots import IndexRoots
+
+        return IndexRoots(self._reader)
 
     def counts(self) -> Counts:
         """Count photos, faces, clusters and bytes on disk."""
@@ -214,6 +219,13 @@ class FaceIndex:
     def unreadable(self) -> list[tuple[str, str]]:
         """Return the photos that could not be read, each with the reason, sorted by name."""
         return self._reader.unreadable()
+
+    def notes(self) -> list[tuple[str, str]]:
+        """Return the photos whose files are special, each with a note, sorted by name.
+
+        Their metadata are damaged, or they have further pages or frames, which are not searched for faces.
+        """
+        return self._reader.notes()
 
     def missing_models(self) -> list[FaceIndexError]:
         """Return an error for each missing model or weight file that `add` and `identify` need."""
@@ -301,6 +313,7 @@ class FaceIndex:
         *,
         retry_failed: bool = False,
         prune: bool = False,
+        keep_days: float = KEEP_DAYS,
         exclude: Collection[Path] = (),
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
@@ -317,6 +330,7 @@ class FaceIndex:
             [paths] if isinstance(paths, (str, os.PathLike)) else paths,
             retry_failed=retry_failed,
             prune=prune,
+            keep_days=keep_days,
             exclude=exclude,
             on_event=on_event,
             should_stop=should_stop,

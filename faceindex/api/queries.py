@@ -17,6 +17,7 @@ from faceindex.api.reader import Reader, find_faces
 from faceindex.api.results import Face, Identification
 from faceindex.errors import ImageError, UsageError
 from faceindex.images.inputs import input_name, is_one_photo
+from faceindex.images.opening import is_stream
 from faceindex.pipeline.batches import recognise_each, recognise_in_batches
 from faceindex.pipeline.events import Event, Loaded, Loading, ignore_event
 from faceindex.store.photos import PhotoNames
@@ -83,11 +84,14 @@ class _Query:
 
     @property
     def at_once(self) -> bool:
-        return not isinstance(self.photo, (str, os.PathLike, bytes))
+        # A stream may take any time: Ctrl-C reaches only the thread that iterates.
+        if isinstance(self.photo, (str, os.PathLike)):
+            return is_stream(self.photo)
+        return not isinstance(self.photo, bytes)
 
     def read(self) -> PhotoInput:
         if isinstance(self.photo, (str, os.PathLike)):
-            return images.read(self.photo)
+            return images.read(self.photo, streams=True)
         return bytes(self.photo) if isinstance(self.photo, (bytearray, memoryview)) else self.photo
 
 
@@ -134,7 +138,8 @@ class Queries:
             content, picture = images.content_hash(data), images.read_picture(data)
         photo_of = QueryPhoto(found, picture, loaded.decoded.width, loaded.decoded.height)
         (faces,) = self._matcher.match([photo_of], options)
-        return Identification(query.name, faces, *self._indexed_as(content, picture))
+        indexed = self._indexed_as(content, picture)
+        return Identification(query.name, faces, *indexed, note=loaded.decoded.note)
 
     def identify_many(
         self,
@@ -188,7 +193,7 @@ class Queries:
                         yield Identification(name, (), error=result)
                     else:
                         indexed = self._indexed_as(outcome.content_hash, outcome.picture)
-                        yield Identification(name, next(matched), *indexed)
+                        yield Identification(name, next(matched), *indexed, note=outcome.note)
 
     def identify_faces(
         self, photo: str, faces: Faces, options: IdentifyOptions | None = None

@@ -217,6 +217,15 @@ class Reader:
             if record.status is Status.UNREADABLE
         )
 
+    def notes(self) -> list[tuple[str, str]]:
+        """Return the names of photos that were read with a note, each with the note, sorted."""
+        _, names = self.faces_and_photos()
+        return sorted(
+            (names.name(record), record.detail)
+            for record in names.records
+            if record.status is Status.OK and record.detail
+        )
+
 
 def find_faces(table: FaceTable, faces: Sequence[int]) -> I64:
     """Return the positions of faces in a table, by their ids.

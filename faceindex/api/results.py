@@ -236,6 +236,8 @@ class Identification(Result):
         and other metadata; None if there is none.
     error : ImageError or None
         Why the photo could not be read. Only for photos of an iterable; a single photo raises the error.
+    note : str or None
+        As `faceindex.images.DecodedImage.note`.
     """
 
     photo: str
@@ -243,6 +245,7 @@ class Identification(Result):
     indexed_as: str | None = None
     indexed_path: str | None = None
     error: ImageError | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

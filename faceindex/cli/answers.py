@@ -113,11 +113,12 @@ def answer_as_json(photo: str, answer: Identification | FaceIndexError, absolute
             "problem": as_flags(answer.problem),
             "remedy": as_flags(answer.remedy),
         }
-        return {"photo": photo, "indexed_as": None, "error": error, "faces": []}
+        return {"photo": photo, "indexed_as": None, "error": error, "note": None, "faces": []}
     return {
         "photo": photo,
         "indexed_as": answer.indexed_path if absolute else answer.indexed_as,
         "error": None,
+        "note": answer.note,
         "faces": [_face_as_json(face, absolute) for face in answer.faces],
     }
 

@@ -22,6 +22,7 @@ from faceindex.cli import (
     models,
     options,
     people,
+    roots,
     status,
 )
 from faceindex.cli.commands import App, Group, find_command
@@ -150,6 +151,7 @@ app.command("eval")(evaluate)
 app.command("faces")(faces.faces)
 app.command("gallery")(gallery.gallery)
 app.add_typer(models.app, name="models")
+app.add_typer(roots.app, name="roots")
 app.command("migrate")(migrate.migrate)
 app.command("help")(_print_help)
 

@@ -21,6 +21,7 @@ FLAGS = {
             "named",
             *(
                 "max_false_alarms",
+                "max_memory",
                 "min_face",
                 "min_size",
                 "offline",

@@ -290,6 +290,8 @@ class _Run:
             self.out.error(answer.problem, answer.remedy)
             self.out.exit_code = PARTIAL
             return
+        if answer.note is not None:
+            self.out.detail(f"{query.name}: {answer.note}")
         for face in answer.faces:
             doubtful = "doubtful" if face.confidence == "doubtful" else "unknown"
             known = face.cluster is not None or face.person is not None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         HalfFlag,
         IndexOption,
         JsonFlag,
+        KeepGoneOption,
         LogOption,
         MinFaceOption,
         PathsArgument,
@@ -61,6 +62,7 @@ def index(
     device: DeviceOption = "auto",
     retry_failed: RetryFailedFlag = False,
     prune: PruneFlag = False,
+    keep_gone: KeepGoneOption = None,
     dry_run: DryRunFlag = False,
     log: LogOption = None,
     index: IndexOption = None,
@@ -118,6 +120,7 @@ def index(
                     paths,
                     retry_failed=retry_failed,
                     prune=prune,
+                    **({} if keep_gone is None else {"keep_days": keep_gone}),
                     exclude=[] if log is None else [log],
                     on_event=on_event,
                     should_stop=should_stop,
@@ -207,7 +210,7 @@ def _listener(
 def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None) -> None:
     rate = summary.opened / summary.seconds if summary.opened and summary.seconds > 0 else None
     nothing = not summary.photos and not summary.gone
-    if nothing or not summary.complete:
+    if nothing or summary.missing or not summary.complete:
         out.exit_code = PARTIAL
     document: dict[str, Json] = {
         "index": str(directory),
@@ -217,13 +220,16 @@ def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None) 
         "moved": summary.moved,
         "new_metadata": summary.new_metadata,
         "unchanged": summary.unchanged,
+        "returned": summary.returned,
         "gone": summary.gone,
+        "kept_until": summary.kept_until,
         "missing": summary.missing,
         "unreadable": sum(summary.unreadable.values()),
         "unreadable_by_reason": dict(summary.unreadable),
         "known_unreadable": summary.known_unreadable,
         "ignored": summary.ignored,
         "without_face": summary.without_face,
+        "with_note": summary.with_note,
         "faces": summary.faces,
         "read_once": summary.read_once,
         "opened": summary.opened,
@@ -259,10 +265,16 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
         ("new metadata", summary.new_metadata, "same picture: faces and clusters kept"),
         ("unchanged", summary.unchanged, ""),
         ("read once", summary.read_once, "unchanged; their pictures and dates are now in the index"),
-        ("gone", summary.gone, ""),
+        ("returned", summary.returned, "were gone or changed; faces and clusters are back"),
+        (
+            "gone",
+            summary.gone,
+            f"their faces are kept until {summary.kept_until}" if summary.kept_until else "",
+        ),
         ("missing, kept", summary.missing, "--prune removes them"),
         ("unreadable", sum(summary.unreadable.values()), reasons + known),
         ("without a face", summary.without_face, ""),
+        ("with a note", summary.with_note, "damaged metadata, or several pages; see `faceindex status -v`"),
         ("ignored", summary.ignored, "files that are not photos"),
         ("new faces", summary.faces, ""),
     ]

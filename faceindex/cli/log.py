@@ -77,8 +77,9 @@ class RunLog:
     def on_event(self, event: Event) -> None:
         """Append the line of one event, if it has one."""
         match event:
-            case PhotoDone(path, faces):
-                self._write("photo", f"{path}: {count(faces, 'face')}", {"path": path, "faces": faces})
+            case PhotoDone(path, faces, note):
+                text = f"{path}: {count(faces, 'face')}" + (f". {note}" if note else "")
+                self._write("photo", text, {"path": path, "faces": faces, "note": note})
             case PhotoFailed(error):
                 self._write_problem(
                     "failure",

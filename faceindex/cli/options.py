@@ -29,6 +29,7 @@ __all__ = [
     "IdentifyThresholdOption",
     "IndexOption",
     "JsonFlag",
+    "KeepGoneOption",
     "LogOption",
     "MinFaceOption",
     "NeighboursOption",
@@ -213,8 +214,18 @@ PruneFlag: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--prune",
-        help="Remove the photos of a folder from the index even if all of them, or the folder, are missing. "
-        "Without it they are kept, in case a disk is not mounted.",
+        help="Remove the photos of a folder from the index even if all of them, or the folder, are missing, "
+        "and their faces for good. Without it they are kept, in case a disk is not mounted.",
+    ),
+]
+
+KeepGoneOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--keep-gone",
+        min=0,
+        metavar="DAYS",
+        help="Keep the faces of photos that are gone for so many days, in case these return; 90 by default.",
     ),
 ]
 

@@ -243,8 +243,8 @@ class IndexBar(PhotoBar):
                 self.show_loading()
             case Loaded():
                 self._begin(self._work, self._total)
-            case PhotoDone(path, faces):
-                self._out.detail(f"{path}: {count(faces, 'face')}")
+            case PhotoDone(path, faces, note):
+                self._out.detail(f"{path}: {count(faces, 'face')}" + (f". {note}" if note else ""))
                 self._advance()
             case PhotoFailed(error):
                 self._out.error(error.problem, error.remedy)

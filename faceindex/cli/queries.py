@@ -23,6 +23,7 @@ _TEXT = frozenset(b"\0\t\n\r")
 # Programs of Windows begin a list with one of these.
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_BLOCK = 1 << 20  # bytes read from standard input at a time
 _FIRST = 1 << 13  # bytes that contain the first path of a list
 
 
@@ -57,7 +58,7 @@ def find_queries(
 
     A folder stands for the files in it, as `faceindex.images.walk` finds them, and ``-`` for standard input:
     the bytes of one image, or a list of files and folders, one a line or separated by null bytes. What is
-    named twice is listed twice.
+    named twice is listed twice. Pipes, as of ``<(...)``, and other streams are read at once.
 
     Parameters
     ----------
@@ -88,13 +89,17 @@ def find_queries(
             origins.append(path)
             queries.extend(_photos_in(path, exclude, on_files))
         else:
-            queries.append(Query(path, path))
+            queries.append(_named(path))
 
     for argument in arguments:
         if argument != "-":
             add(argument)
             continue
-        data = _read_standard_input()
+        try:
+            data = _read_standard_input()
+        except ImageError as error:
+            queries.append(Query(STANDARD_INPUT, b"", error=error))
+            continue
         if _is_image(data):
             queries.append(Query(STANDARD_INPUT, data))
         elif _is_list(data):
@@ -112,6 +117,20 @@ def find_queries(
             )
             queries.append(Query(STANDARD_INPUT, b"", error=error))
     return queries, origins
+
+
+def _named(path: str) -> Query:
+    """Return the query for one path; a stream is read here, where Ctrl-C ends the wait for its writer."""
+    from faceindex.images.opening import is_stream
+
+    if not is_stream(path):
+        return Query(path, path)
+    from faceindex.images import read
+
+    try:
+        return Query(path, read(path, streams=True))
+    except ImageError as error:
+        return Query(path, b"", error=error)
 
 
 def _photos_in(
@@ -133,7 +152,15 @@ def _read_standard_input() -> bytes:
             "Standard input is a terminal.",
             "Pipe a list of photos, or the bytes of one, into the command.",
         )
-    return sys.stdin.buffer.read()
+    from faceindex.images.limits import file_limit, too_large_file
+
+    parts, left = [], file_limit()
+    while part := sys.stdin.buffer.read(_BLOCK):
+        parts.append(part)
+        left -= len(part)
+        if left < 0:
+            raise too_large_file(STANDARD_INPUT, file_limit() - left)
+    return b"".join(parts)
 
 
 def _listed(data: bytes) -> list[str]:

@@ -43,7 +43,7 @@ def status(
 ) -> None:
     """Show what is in the index, where it is and how large.
 
-    With -v, also each unreadable photo with its reason.
+    With -v, also each unreadable photo with its reason, and each photo that was read with a note.
 
     Example: faceindex status
     """
@@ -101,10 +101,10 @@ def _print_status(out: Output, index: FaceIndex) -> None:
     for line in columns(rows, width=out.width):
         name, gap, rest = line.partition("  ")
         out.answer(out.styled(name, "bold") + gap + rest if name else line)
-    if out.verbose and counts.reasons:
+    if out.verbose and (remarks := index.unreadable() + index.notes()):
         out.answer()
-        for photo, reason in index.unreadable():
-            out.answer(f"{photo}: {reason}")
+        for photo, remark in remarks:
+            out.answer(f"{photo}: {remark}")
 
 
 def _setting(name: str, value: object) -> str:
@@ -193,6 +193,7 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
         photos={state.value: number for state, number in counts.photos.items()},
         unreadable_by_reason=dict(counts.reasons),
         unreadable=[{"photo": photo, "reason": reason} for photo, reason in index.unreadable()],
+        notes=[{"photo": photo, "note": note} for photo, note in index.notes()],
         faces=counts.faces,
         clustered=counts.clustered,
         clusters=counts.clusters,

@@ -58,8 +58,8 @@ def report_unreadable(
     for folder, photos in lost.items():
         out.error(
             f"The folder {folder} {absence(folder)}; {count(photos, 'photo')} could not be read.",
-            "If its disk is not mounted, mount it; if it was moved, run "
-            f"`faceindex index --prune {shell_quoted(folder)} NEW_FOLDER`.",
+            "If its disk is not mounted, mount it; if the photos are elsewhere now, run "
+            f"`faceindex roots relocate {shell_quoted(folder)} NEW_FOLDER`.",
         )
     rest += [
         (f"{name} is left as it is: {reason}.", "Move or delete it, or choose another folder.")

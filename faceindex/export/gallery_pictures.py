@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from faceindex import images
 from faceindex.export.gallery_layout import COLUMNS, QUALITY, Sprite
 from faceindex.export.source import read_unchanged
 from faceindex.export.thumbnails import ThumbnailRenderer, tile
+from faceindex.images.opening import open_photo
 from faceindex.images.thumbnails import encode_jpeg, fit, shown_by_browsers, shrink_for
 from faceindex.store import PhotoRecord
 
@@ -81,7 +81,7 @@ def needs_preview(record: PhotoRecord, path: str) -> bool:
         If the photo cannot be read.
     """
     try:
-        with Path(path).open("rb", buffering=0) as file:
+        with open_photo(path) as file:
             data = file.read(64)
     except OSError:
         data = b""

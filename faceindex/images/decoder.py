@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import mmap
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from os import PathLike
 from typing import TypeAlias, TypeVar
 
-import numpy as np
 import PIL.Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -21,8 +20,16 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.images.bands import to_array
+from faceindex.images.estimate import decode_bytes
+from faceindex.images.exif import SWAPS_SIDES, TRANSPOSITIONS, exif_orientation
 from faceindex.images.formats import is_truncated, recognise_format
+from faceindex.images.frames import note_on_frames
+from faceindex.images.jpeg_end import ends_in_grey, lacks_rows, rebuild_jpeg
+from faceindex.images.limits import reserve
+from faceindex.images.repair import repaired
 from faceindex.images.rgb import to_rgb
+from faceindex.images.scans import MOST_SCANS, has_too_many_scans
 from faceindex.types import Image
 
 __all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "optional_opener", "probe"]
@@ -53,18 +60,6 @@ _OPENERS: dict[str, _Opener] = {
     "WEBP": WebPImageFile,
 }
 
-_ORIENTATION = 0x0112  # Exif 2.32, section 4.6.4
-_TRANSPOSE = {
-    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
-    3: PIL.Image.Transpose.ROTATE_180,
-    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
-    5: PIL.Image.Transpose.TRANSPOSE,
-    6: PIL.Image.Transpose.ROTATE_270,
-    7: PIL.Image.Transpose.TRANSVERSE,
-    8: PIL.Image.Transpose.ROTATE_90,
-}
-_SWAPS_SIDES = frozenset({5, 6, 7, 8})
-
 # Parts of the messages that Pillow, libtiff, libheif and libavif raise for truncated data.
 _TRUNCATION_MESSAGES = (
     "truncat",
@@ -75,8 +70,6 @@ _TRUNCATION_MESSAGES = (
 )
 
 _MODES_TO_REDUCE = frozenset({"L", "RGB", "CMYK", "YCbCr"})
-_BAND_PIXELS = 1 << 18
-_MAPPED_BYTES = 1 << 17  # initial mmap threshold of malloc, which raises it when large blocks are freed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +82,15 @@ class DecodedImage:
         RGB, upright, C-contiguous, writable. The scale may be reduced.
     width, height : int
         Size in pixels of the upright photo at full resolution.
+    note : str or None
+        What is special about the file, although its pixels were decoded: damaged metadata that were left out,
+        or further pages and frames.
     """
 
     image: Image
     width: int
     height: int
+    note: str | None = None
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -112,9 +109,12 @@ def decode(
 ) -> DecodedImage:
     """Decode the bytes of a photo to upright RGB.
 
-    The EXIF orientation is applied. Grey, palette, CMYK, CIELAB and 16-bit or wider images are converted to
-    8-bit RGB as `faceindex.images.rgb.to_rgb` describes. Colour profiles are ignored: values are read as
-    sRGB, as in the training of the networks. Of several frames or pages, the first is decoded.
+    The EXIF orientation is applied, that of XMP is not. Grey, palette, CMYK, CIELAB and images of 16 bits or
+    more are converted to 8-bit RGB as `faceindex.images.rgb.to_rgb` describes. Colour profiles are ignored:
+    values are read as sRGB, as in the training of the networks. Of several frames or pages, the first is
+    decoded.
+
+    If only metadata of the file are damaged, its pixels are decoded nevertheless, with a note.
 
     Several threads can decode at once; the codecs release the GIL.
 
@@ -137,11 +137,14 @@ def decode(
     Raises
     ------
     ImageError
-        ``EMPTY``, ``NOT_AN_IMAGE``, ``UNSUPPORTED``, ``TRUNCATED``, ``CORRUPT`` or ``TOO_LARGE``.
+        ``EMPTY``, ``NOT_AN_IMAGE``, ``UNSUPPORTED``, ``TRUNCATED``, ``CORRUPT``, ``TOO_LARGE``, ``MEMORY`` or
+        ``TOO_SLOW``.
     UsageError
         If `shrink` has another value.
     """
-    return decode_with(data, path, shrink, max_pixels, _upright)
+    decoded, note = decode_with(data, path, shrink, max_pixels, _upright)
+    notes = [part for part in (note, note_on_frames(data)) if part is not None]
+    return replace(decoded, note=" ".join(notes)) if notes else decoded
 
 
 def decode_with(
@@ -150,7 +153,7 @@ def decode_with(
     shrink: int,
     max_pixels: int,
     use: Callable[[PIL.Image.Image, PIL.Image.Transpose | None, int, int], _Result],
-) -> _Result:
+) -> tuple[_Result, str | None]:
     """Decode a photo without turning it upright, and return what a function computes from it.
 
     Parameters
@@ -161,6 +164,13 @@ def decode_with(
         Called with the RGB image as stored, the transposition that turns it upright (None if it is upright),
         and width and height of the upright photo at full resolution.
 
+    Returns
+    -------
+    result : object
+        What the function returned.
+    note : str or None
+        What was left out, because it was damaged.
+
     Raises
     ------
     ImageError, UsageError
@@ -170,25 +180,78 @@ def decode_with(
         raise UsageError(f"`shrink` is {shrink}.", "Choose 1, 2, 4 or 8.")
     image_format = recognise_format(data, path)
     opener = opener_for(image_format, path)
-    try:
+
+    def work(data: bytes, is_copy: bool) -> _Result:
         opened = opener(io.BytesIO(data))
         width, height = _upright_size(opened, data)
         check_size(width, height, path, max_pixels)
-        done = _shrink_in_codec(opened, shrink)
-        _load(opened)
-        # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
-        transposition = _TRANSPOSE.get(exif_orientation(opened, data))
-        image: PIL.Image.Image = opened
-        if shrink > done and image.mode in _MODES_TO_REDUCE and "transparency" not in image.info:
-            image, done = image.reduce(shrink // done), shrink
-        image = to_rgb(image)
-        if shrink > done:
-            image = image.reduce(shrink // done)
-        return use(image, transposition, width, height)
+        if image_format == "JPEG" and has_too_many_scans(data):
+            raise _too_many_scans(path)
+        with reserve(decode_bytes(opened, data, shrink), path):
+            done = _shrink_in_codec(opened, shrink)
+            _load(opened)
+            if image_format == "JPEG" and (is_copy or ends_in_grey(opened)):
+                _check_rows(data, but_the_last=not is_copy)
+            # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
+            transposition = TRANSPOSITIONS.get(exif_orientation(opened, data))
+            image: PIL.Image.Image = opened
+            del opened  # the pixels are freed as soon as they are converted
+            if shrink > done and image.mode in _MODES_TO_REDUCE and "transparency" not in image.info:
+                image, done = image.reduce(shrink // done), shrink
+            image = to_rgb(image, shrink // done)
+            return use(image, transposition, width, height)
+
+    return _despite_damage(work, data, image_format, path)
+
+
+def _despite_damage(
+    work: Callable[[bytes, bool], _Result], data: bytes, image_format: str, path: str | PathLike[str]
+) -> tuple[_Result, str | None]:
+    """Work on a file; if this fails, on a copy without metadata, with a note.
+
+    Parameters
+    ----------
+    work : callable
+        Called with bytes, and whether they are such a copy.
+    data, image_format, path
+        The file, its format, and its name for error messages.
+    """
+    try:
+        return work(data, False), None
     except ImageError:
         raise
     except Exception as error:
-        raise _as_image_error(error, data, image_format, path) from error
+        failure = _as_image_error(error, data, image_format, path)
+        failure.__cause__ = error
+        traceback.clear_frames(error.__traceback__)  # they hold the pixels
+        cause = _text_of(error)
+    if failure.reason is not Reason.TOO_LARGE:
+        for copy in repaired(data, image_format):
+            result = _attempt(work, copy)
+            if result is not None:
+                return result[0], f"Damaged, but its pixels could be read ({cause})."
+    raise failure
+
+
+def _attempt(work: Callable[[bytes, bool], _Result], copy: bytes) -> tuple[_Result] | None:
+    """Work on a copy; None if it cannot be decoded either, as the first error describes the file."""
+    try:
+        return (work(copy, True),)
+    except ImageError:  # for example too many pixels
+        raise
+    except Exception:
+        return None
+
+
+def _check_rows(data: bytes, *, but_the_last: bool) -> None:
+    """Raise an error if rows of a JPEG are missing: the codec fills them with grey.
+
+    `but_the_last` is for files with an end marker: in some, a few blocks at the lower right are missing.
+    """
+    stream = rebuild_jpeg(data, keep_exif=False)
+    row = None if stream is None else lacks_rows(stream, but_the_last=but_the_last)
+    if row is not None:
+        raise ValueError(f"truncated: the rows from {row:,} on are missing")
 
 
 def probe(
@@ -219,10 +282,11 @@ def probe(
     """
     image_format = recognise_format(data, path)
     opener = opener_for(image_format, path)
-    try:
-        width, height = _upright_size(opener(io.BytesIO(data)), data)
-    except Exception as error:
-        raise _as_image_error(error, data, image_format, path) from error
+
+    def size_of(data: bytes, _: bool) -> tuple[int, int]:
+        return _upright_size(opener(io.BytesIO(data)), data)
+
+    (width, height), _ = _despite_damage(size_of, data, image_format, path)
     check_size(width, height, path, max_pixels)
     return width, height, image_format
 
@@ -230,9 +294,7 @@ def probe(
 def _upright(
     image: PIL.Image.Image, transposition: PIL.Image.Transpose | None, width: int, height: int
 ) -> DecodedImage:
-    if transposition is not None:
-        image = image.transpose(transposition)
-    return DecodedImage(_to_array(image), width, height)
+    return DecodedImage(to_array(image, transposition), width, height)
 
 
 def opener_for(image_format: str, path: str | PathLike[str]) -> _Opener:
@@ -281,42 +343,9 @@ def _upright_size(opened: ImageFile, data: bytes) -> tuple[int, int]:
         width, height = opened.tag_v2[256], opened.tag_v2[257]
     if width < 1 or height < 1:
         raise ValueError(f"{width} x {height} pixels")
-    if exif_orientation(opened, data) in _SWAPS_SIDES:
+    if exif_orientation(opened, data) in SWAPS_SIDES:
         width, height = height, width
     return width, height
-
-
-def exif_orientation(opened: ImageFile, data: bytes) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 if there is none or it cannot be read."""
-    try:
-        orientation: int = read_exif(opened, data).get(_ORIENTATION, 1)
-        return orientation if orientation in _TRANSPOSE else 1
-    except Exception:
-        # Damaged metadata must not prevent decoding of intact pixels.
-        return 1
-
-
-def read_exif(opened: ImageFile, data: bytes) -> PIL.Image.Exif:
-    """Return the EXIF data of a file without decoding its pixels; damaged data raise any exception."""
-    if not isinstance(opened, PngImageFile):
-        return opened.getexif()
-    if "exif" not in opened.info:
-        # PngImageFile.getexif decodes the pixels to reach an eXIf chunk behind them.
-        trailing = _png_exif(data)
-        if trailing is not None:
-            opened.info["exif"] = trailing
-    return PIL.Image.Image.getexif(opened)
-
-
-def _png_exif(data: bytes) -> bytes | None:
-    """Return the eXIf chunk of a PNG, which may be before or behind the pixels; None if there is none."""
-    position = 8
-    while position + 8 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        if data[position + 4 : position + 8] == b"eXIf":
-            return b"Exif\0\0" + data[position + 8 : position + 8 + length]
-        position += length + 12
-    return None
 
 
 def check_size(width: int, height: int, path: str | PathLike[str], max_pixels: int) -> None:
@@ -328,6 +357,15 @@ def check_size(width: int, height: int, path: str | PathLike[str], max_pixels: i
             f"{width:,} x {height:,} pixels are more than the limit of {max_pixels / 1e6:,.0f} megapixels.",
             "Make a smaller copy, and use that.",
         )
+
+
+def _too_many_scans(path: str | PathLike[str]) -> ImageError:
+    return ImageError(
+        path,
+        Reason.TOO_SLOW,
+        f"the JPEG has more than {MOST_SCANS} scans, which would take minutes to decode.",
+        "If it is a photo, open it in a photo editor and save it again; otherwise leave it out.",
+    )
 
 
 def _shrink_in_codec(opened: ImageFile, shrink: int) -> int:
@@ -352,43 +390,15 @@ def _load(opened: ImageFile) -> None:
     opened.load()
 
 
-def _to_array(image: PIL.Image.Image) -> Image:
-    width, height = image.size
-    array = _empty(height, width)
-    rows = max(1, _BAND_PIXELS // width)
-    if rows >= height:
-        array[:] = np.asarray(image)
-        return array
-    # Copied in bands that fit the processor's cache. np.asarray of the whole image goes through `tobytes`,
-    # which briefly holds three copies of the photo and takes 4 times as long at 12 megapixels.
-    for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        array[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
-    return array
-
-
-def _empty(height: int, width: int) -> Image:
-    """Allocate an array for a photo; a large one gets memory pages of its own.
-
-    Photos outlive many buffers of the networks. On malloc's heap, each photo would leave a gap of a
-    different size when it is freed, and the heap would grow over thousands of photos.
-    """
-    size = height * width * 3
-    if size >= _MAPPED_BYTES and hasattr(mmap, "MAP_ANONYMOUS"):
-        try:
-            pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        except OSError:
-            pass  # for example too many maps: Linux limits their number per process
-        else:
-            return np.frombuffer(pages, np.uint8).reshape(height, width, 3)
-    return np.empty((height, width, 3), np.uint8)
+def _text_of(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _as_image_error(
     error: Exception, data: bytes, image_format: str, path: str | PathLike[str]
 ) -> ImageError:
     """Convert an exception of a codec."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = _text_of(error)
     if isinstance(error, (PIL.Image.DecompressionBombError, MemoryError)):
         reason = "does not fit into memory" if isinstance(error, MemoryError) else text.rstrip(".")
         return ImageError(

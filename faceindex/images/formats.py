@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from io import RawIOBase
 from os import PathLike
 from pathlib import Path
 
 from faceindex.errors import ImageError, Reason
+from faceindex.images.limits import file_limit, too_large_file
+from faceindex.images.opening import open_photo, read_head
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -14,6 +18,7 @@ __all__ = [
     "is_truncated",
     "missing_folder",
     "read",
+    "read_limited",
     "recognise_format",
     "sniff",
 ]
@@ -38,6 +43,7 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
 )
 """Lower-case suffixes of the supported image formats."""
 
+_BLOCK = 1 << 20  # bytes of a stream that are read at a time
 _HEAD = 4096  # bytes read to recognise the format; enough for all brands of an ISO media file
 
 # Sizes of all BMP headers (OS/2 1 and 2, Windows 3 with its Adobe variants, 4 and 5); source: Pillow,
@@ -118,7 +124,7 @@ def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
     )
 
 
-def read(path: str | PathLike[str]) -> bytes:
+def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
     """Read a whole image file.
 
     The format is checked before the rest is read, so that a video among the photos costs no time.
@@ -126,6 +132,8 @@ def read(path: str | PathLike[str]) -> bytes:
     Parameters
     ----------
     path : path-like
+    streams : bool
+        Also read pipes and devices, up to the limit of files; this may wait. Otherwise they are an error.
 
     Returns
     -------
@@ -134,13 +142,16 @@ def read(path: str | PathLike[str]) -> bytes:
     Raises
     ------
     ImageError
-        ``EMPTY``, ``NOT_AN_IMAGE``, ``DENIED``, ``MISSING`` or ``IO_ERROR``.
+        ``EMPTY``, ``NOT_AN_IMAGE``, ``DENIED``, ``MISSING``, ``IO_ERROR`` or ``MEMORY``.
     """
     try:
-        with Path(path).open("rb", buffering=0) as file:
-            recognise_format(file.read(_HEAD), path)
+        with open_photo(path, streams=streams) as file:
+            head = read_head(file, _HEAD)
+            recognise_format(head, path)
+            if not file.seekable():
+                return head + read_limited(file, path)
             file.seek(0)
-            return file.readall()
+            return read_limited(file, path)
     except (FileNotFoundError, NotADirectoryError):
         raise _missing(path) from None
     except IsADirectoryError:
@@ -156,6 +167,37 @@ def read(path: str | PathLike[str]) -> bytes:
             f"it cannot be read ({getattr(error, 'strerror', None) or error}).",
             "Check the disk or the network connection, and try again.",
         ) from error
+
+
+def read_limited(file: RawIOBase, path: str | PathLike[str]) -> bytes:
+    """Read the rest of a file or stream, unless it has more bytes than `faceindex.images.limits` allows.
+
+    Parameters
+    ----------
+    file : RawIOBase
+        Unbuffered.
+    path : path-like
+        Used in error messages.
+
+    Raises
+    ------
+    ImageError
+        ``MEMORY``. A file that says its size is not read at all then; one that grows, or a stream, only up to
+        the limit.
+    OSError
+        If it cannot be read.
+    """
+    limit, size = file_limit(), os.fstat(file.fileno()).st_size
+    if size > limit:
+        raise too_large_file(path, size)
+    parts, total, block = [], 0, size + 1
+    while part := file.read(block):
+        parts.append(part)
+        total += len(part)
+        if total > limit:
+            raise too_large_file(path, total)
+        block = max(_BLOCK, size + 1 - total)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _missing(path: str | PathLike[str]) -> ImageError:

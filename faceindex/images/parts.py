@@ -102,4 +102,4 @@ def decode_parts(
             parts.append(Part(np.array(piece), left, top, (float(scale[0]), float(scale[1]))))
         return parts
 
-    return decode_with(data, path, shrink, max_pixels, cut)
+    return decode_with(data, path, shrink, max_pixels, cut)[0]

@@ -7,6 +7,7 @@ not.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
@@ -14,12 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import PIL.Image
+from PIL.ImageFile import ImageFile
 
-from faceindex.images.decoder import exif_orientation, opener_for, read_exif
+from faceindex.errors import ImageError
+from faceindex.images.decoder import opener_for
+from faceindex.images.exif import exif_orientation, read_exif
 from faceindex.images.formats import sniff
 from faceindex.images.pixel_data import gif_data, jpeg_data, png_data, webp_data
-from faceindex.images.pixel_data_heif import heif_data
+from faceindex.images.pixel_data_heif import heif_data, turn_of_picture
 from faceindex.images.pixel_data_tiff import tiff_data
+from faceindex.images.repair import repaired
 
 __all__ = ["Picture", "read_picture"]
 
@@ -100,15 +105,36 @@ def _read_header(data: bytes, image_format: str | None) -> tuple[int, int | None
     """Return the orientation and the capture date."""
     if image_format is None:
         return 1, None
-    try:
-        opened = opener_for(image_format, "")(io.BytesIO(data))
-    except Exception:  # it cannot be decoded either
+    opened = _open(data, image_format)
+    if opened is None:  # it cannot be decoded either
         return 1, None
-    orientation = exif_orientation(opened, data)
+    orientation = exif_orientation(opened, data) if image_format != "AVIF" else _turn_of(data)
     try:
         return orientation, _time_taken(read_exif(opened, data))
     except Exception:
         return orientation, None  # damaged metadata
+
+
+def _open(data: bytes, image_format: str) -> ImageFile | None:
+    """Open a file as `faceindex.images.decode` does, without decoding it."""
+    try:
+        opener = opener_for(image_format, "")
+        return opener(io.BytesIO(data))
+    except ImageError:
+        return None
+    except Exception:  # of any kind: metadata may be damaged
+        for copy in repaired(data, image_format):
+            with contextlib.suppress(Exception):
+                return opener(io.BytesIO(copy))
+    return None
+
+
+def _turn_of(data: bytes) -> int:
+    """Return the turn of an AVIF: some decoders apply it, some report it as the EXIF orientation."""
+    try:
+        return turn_of_picture(data)
+    except Exception:  # of any kind: the structure is damaged
+        return 1
 
 
 def _time_taken(exif: PIL.Image.Exif) -> int | None:

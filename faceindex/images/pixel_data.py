@@ -10,7 +10,7 @@ import re
 import struct
 from typing import TypeAlias
 
-__all__ = ["Parts", "gif_data", "jpeg_data", "png_data", "webp_data"]
+__all__ = ["Parts", "count_gif_frames", "gif_data", "jpeg_data", "png_data", "webp_data"]
 
 Parts: TypeAlias = "list[bytes | memoryview]"
 """Slices of a file to hash, one after the other."""
@@ -23,6 +23,7 @@ _TEM, _RST0, _SOI, _EOI, _SOS, _APP0, _APP14, _APP15, _COM = (
     *(0x01, 0xD0, 0xD8, 0xD9, 0xDA),
     *(0xE0, 0xEE, 0xEF, 0xFE),
 )
+_GIF_FRAME = 0x2C
 _NOT_SOF = frozenset({0xC4, 0xC8, 0xCC})  # DHT, JPG and DAC: markers from C0 to CF that begin no frame
 
 
@@ -127,27 +128,35 @@ def webp_data(data: bytes) -> Parts:
 def gif_data(data: bytes) -> Parts:
     """Return the screen, palettes and frames of a GIF, without comments and data of applications."""
     view = memoryview(data)
-    parts: Parts = []
-    frames = 0
+    # The version before the screen changes with the first comment.
+    parts: Parts = [view[6 : 13 + _palette_bytes(data[10])]]
+    blocks = _gif_blocks(data)
+    if not any(kind == _GIF_FRAME for kind, _, _ in blocks):
+        raise ValueError("no frame")
+    return [*parts, *(view[start:end] for _, start, end in blocks)]
+
+
+def count_gif_frames(data: bytes) -> int:
+    """Return the number of frames of a GIF; raises any exception for a damaged file."""
+    return sum(kind == _GIF_FRAME for kind, _, _ in _gif_blocks(data))
+
+
+def _gif_blocks(data: bytes) -> list[tuple[int, int, int]]:
+    """Return kind, start and end of the frames and of the extensions that change pixels."""
+    blocks = []
     position = 13 + _palette_bytes(data[10])
-    parts.append(view[6:position])  # the version before it changes with the first comment
     while position < len(data):
         start, kind = position, data[position]
-        if kind == 0x3B:  # trailer
-            break
         if kind == 0x21:  # extension
             position = _blocks_end(data, position + 2)
             if data[start + 1] in (0xFE, 0xFF):  # comment, application
                 continue
-        elif kind == 0x2C:  # frame
-            frames += 1
+        elif kind == _GIF_FRAME:
             position = _blocks_end(data, position + 11 + _palette_bytes(data[position + 9]))
-        else:
+        else:  # the trailer, or damage
             break
-        parts.append(view[start:position])
-    if not frames:
-        raise ValueError("no frame")
-    return parts
+        blocks.append((kind, start, position))
+    return blocks
 
 
 def _palette_bytes(flags: int) -> int:

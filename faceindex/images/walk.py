@@ -143,6 +143,7 @@ class _Tree(NamedTuple):
     root: str
     folders: list[_Folder]
     failures: list[Candidate]
+    devices: dict[str, int]  # st_dev by prefix, of every folder that was entered
 
 
 class Listing:
@@ -174,6 +175,30 @@ class Listing:
                 for name, size, mtime_ns in zip(folder.names, folder.sizes, folder.times, strict=True)
             ]
             yield from sorted(found + tree.failures, key=itemgetter(1))
+
+    def mounts(self) -> list[tuple[str, str]]:
+        """Return the folders that are on another device than the folder above.
+
+        A device number alone says little: many change when a disk is mounted again. That a folder differs
+        from the one above at one moment means that a disk is mounted there.
+
+        Returns
+        -------
+        list of (str, str)
+            The absolute path that was walked, and the path below it with forward slashes; "" is the first
+            itself. In code-point order.
+        """
+        found = []
+        for tree in self._trees:
+            for prefix, device in tree.devices.items():
+                above = (
+                    tree.devices.get(prefix[: prefix[:-1].rfind("/") + 1])
+                    if prefix
+                    else _device_above(tree.root)
+                )
+                if above is not None and device != above:
+                    found.append((tree.root, prefix.rstrip("/")))
+        return sorted(found)
 
 
 def _existing(path: str | PathLike[str]) -> str:
@@ -227,7 +252,7 @@ class _Walker:
     def walk_file(self, path: str) -> _Tree:
         """Find a file that was passed to `walk`."""
         folder, name = os.path.split(path)
-        tree = _Tree(folder, [], [])
+        tree = _Tree(folder, [], [], {})
         if self._mark_seen(*_single_key(path)):
             return tree
         try:
@@ -241,7 +266,7 @@ class _Walker:
 
     def walk_folder(self, top: str) -> _Tree:
         """Find the files of a folder at any depth. Iterative, so that the depth has no limit."""
-        tree = _Tree(top, [], [])
+        tree = _Tree(top, [], [], {})
         waiting = [""]  # prefixes of the folders to enter, the next one last
         while waiting:
             prefix = waiting.pop()
@@ -280,6 +305,7 @@ class _Walker:
         if prefix and hidden and any(entry.name == _NO_MEDIA for entry in everything):
             return []
         self._entered.add(identity)
+        tree.devices[prefix] = status.st_dev
         if singles := self._singles.get(identity):
             content = [e for e in content if e.name not in singles or not self._mark_seen(identity, e.name)]
         content.sort(key=attrgetter("name"))
@@ -335,6 +361,14 @@ def _add(entries: list[os.DirEntry[str]], found: _Folder, inner: list[str], tree
             found.times.append(status.st_mtime_ns)
         elif stat.S_ISDIR(status.st_mode):
             inner.append(entry.name)
+
+
+def _device_above(folder: str) -> int | None:
+    """Return the device of the folder above; None if that cannot be found."""
+    try:
+        return os.stat(os.path.dirname(os.path.realpath(folder))).st_dev  # noqa: PTH120
+    except OSError:
+        return None
 
 
 def _folder_id(path: str) -> _FolderId | None:

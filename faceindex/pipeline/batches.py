@@ -58,6 +58,8 @@ class Outcome(Generic[_S]):
     result : Faces or ImageError
     width, height : int
         Size in pixels of the upright photo at full resolution; 0 after an error.
+    note : str or None
+        As `faceindex.images.DecodedImage.note`.
     """
 
     source: _S
@@ -66,6 +68,7 @@ class Outcome(Generic[_S]):
     result: Faces | ImageError
     width: int = 0
     height: int = 0
+    note: str | None = None
 
 
 def recognise_in_batches(
@@ -158,7 +161,7 @@ def _work_on(
             result, size = next(found), (loaded.photo.decoded.width, loaded.photo.decoded.height)
             if isinstance(result, ImageError):
                 size = (0, 0)
-            outcomes.append(Outcome(*known, result, *size))
+            outcomes.append(Outcome(*known, result, *size, loaded.photo.decoded.note))
         return outcomes
     finally:
         for photo in photos:

@@ -57,10 +57,11 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class PhotoDone:
-    """One photo is finished; `faces` were found on it."""
+    """One photo is finished; `faces` were found on it. `note` is as in `faceindex.images.DecodedImage`."""
 
     path: str
     faces: int
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +115,19 @@ class Summary:
     Attributes
     ----------
     photos : int
-        Photos found: new + changed + moved + new_metadata + unchanged + unreadable.
+        Photos found: new + changed + moved + returned + new_metadata + unchanged + unreadable.
     new, changed, moved, new_metadata, unchanged : int
         Readable photos by what changed. `new_metadata` are photos of which only the metadata in the file are
         new; a photo that was also renamed counts as moved. `unchanged` includes photos with a new
         modification time but the same content.
+    returned : int
+        Photos that were gone, or had another picture for a while, and have their faces and clusters back.
     gone : int
-        Photos that no longer exist and were removed from the index.
+        Photos that no longer exist and are no longer in the index.
+    kept_until : str or None
+        The day, as YYYY-MM-DD, until which the faces of `gone` photos are kept, in case these return.
     missing : int
-        Photos that no longer exist but were kept, because their whole folder is empty or missing.
+        Photos that no longer exist but were kept, because their whole folder is empty or its disk missing.
     unreadable : Counter of str
         Unreadable photos by reason, including those that were not tried again.
     known_unreadable : int
@@ -131,6 +136,9 @@ class Summary:
         Files that are not photos and are not named like photos.
     without_face : int
         Photos opened in this run on which no face was found.
+    with_note : int
+        Photos opened in this run that have a note: their files are damaged outside the pixels, or have
+        further pages or frames.
     faces : int
         Faces added in this run.
     read_once : int
@@ -147,12 +155,15 @@ class Summary:
     moved: int = 0
     new_metadata: int = 0
     unchanged: int = 0
+    returned: int = 0
     gone: int = 0
+    kept_until: str | None = None
     missing: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
     known_unreadable: int = 0
     ignored: int = 0
     without_face: int = 0
+    with_note: int = 0
     faces: int = 0
     read_once: int = 0
     opened: int = 0
@@ -169,7 +180,7 @@ class Summary:
     @property
     def photos(self) -> int:
         """Photos found, readable or not."""
-        changed = self.new + self.changed + self.moved + self.new_metadata
+        changed = self.new + self.changed + self.moved + self.returned + self.new_metadata
         return changed + self.unchanged + sum(self.unreadable.values())
 
     @property

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from faceindex.pipeline.events import Event, Planned, Scanning, Summary, ignore_event
 from faceindex.pipeline.plan import Stopped, make_plan
+from faceindex.pipeline.roots import follow_index
 from faceindex.store import ScanCounts, Store
+from faceindex.store.away import KEEP_DAYS
 
 if TYPE_CHECKING:
     from faceindex.recognition import Recogniser
@@ -26,6 +28,7 @@ def index_photos(
     *,
     retry_failed: bool = False,
     prune: bool = False,
+    keep_days: float = KEEP_DAYS,
     exclude: Collection[Path] = (),
     on_event: Callable[[Event], None] = ignore_event,
     should_stop: Callable[[], bool] = lambda: False,
@@ -39,12 +42,16 @@ def index_photos(
     recogniser : callable
         Loads the networks. Called once, and only if there is a photo to open: loading takes a second.
     paths : sequence of path-like
-        Folders and files. Indexed photos in these folders that no longer exist are removed from the
-        index.
+        Folders and files. Indexed photos in these folders that no longer exist leave the index. Photos of
+        other folders that were moved here keep their faces and clusters.
     retry_failed : bool
         Try unreadable photos again even if they have not changed.
     prune : bool
-        Remove the photos of a folder even if all of them, or the folder itself, are missing.
+        Remove the photos of a folder even if all of them, or the folder itself, are missing, and their faces
+        for good.
+    keep_days : float
+        Days for which the faces of photos that are gone are kept. If the photos return, they have the same
+        faces, clusters and decisions, and no networks run.
     exclude : collection of Path
         Files and folders that are left out. Indexed photos in them count as gone.
     on_event : callable
@@ -70,6 +77,7 @@ def index_photos(
             raise Stopped
 
     on_event(Scanning(0))
+    follow_index(store, on_event)
     try:
         plan = make_plan(
             store,
@@ -91,13 +99,21 @@ def index_photos(
             from faceindex.pipeline.run import carry_out
 
             summary, settled = carry_out(
-                plan, store, recogniser, prune=prune, on_event=on_event, should_stop=should_stop
+                plan,
+                store,
+                recogniser,
+                prune=prune,
+                keep_days=keep_days,
+                on_event=on_event,
+                should_stop=should_stop,
             )
             summary.seconds = time.monotonic() - started
             store.compact_if_worthwhile()
             store.update_hnsw()
             if settled and plan.scan_digest is not None:
                 store.save_scan(plan.scan_digest, _all_unchanged(summary))
+    if not summary.interrupted and store.count_away().photos:
+        store.remove_expired(keep_days)
     store.log_run("index", {**asdict(summary), "unreadable": dict(summary.unreadable)})
     return summary
 

@@ -1,16 +1,18 @@
-"""Find photos that were moved, renamed, touched, or got new metadata. They keep their faces and clusters."""
+"""Find photos that were moved, renamed, touched, got new metadata, or came back. They keep their faces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from faceindex.errors import ImageError
 from faceindex.pipeline.content import Content, read_contents
 from faceindex.pipeline.plan import Plan, Task
 from faceindex.store import PhotoRecord, Status
 
-__all__ = ["MOST_EXTRA", "Match", "Moves", "find_moves", "movable"]
+__all__ = ["MOST_EXTRA", "SAMPLE", "Match", "Moves", "find_moves", "movable", "spread"]
 
 MOST_EXTRA = 100
 """New files that are read for each photo that is gone, to find it without loading the models.
@@ -19,19 +21,34 @@ Renamed photos are about as many as those that are gone. A large import beside o
 read twice.
 """
 
+SAMPLE = 50
+"""Files that are read of a larger number with the names, sizes and times of photos that are gone."""
+
+_Item = TypeVar("_Item")
+_Key = TypeVar("_Key")
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A file that contains an indexed photo, whose content or picture it has."""
+    """A file that contains an indexed photo, whose content or picture it has.
+
+    Attributes
+    ----------
+    record : PhotoRecord
+    task : Task
+    content : Content or None
+        None if the file was not read: it has the name, size and time of the photo, as `SAMPLE` others whose
+        content was compared.
+    """
 
     record: PhotoRecord
     task: Task
-    content: Content
+    content: Content | None
 
     @property
     def rewritten(self) -> bool:
         """Whether the file has the same picture, but other bytes: its metadata are new."""
-        return self.content.hash != self.record.content_hash
+        return self.content is not None and self.content.hash != self.record.content_hash
 
 
 @dataclass(slots=True)
@@ -44,28 +61,37 @@ class Moves:
         The path is unchanged: the photo was touched, or its metadata are new.
     moved : list of Match
         The content or the picture was indexed under another path, which is gone or has another picture now.
+    returned : list of Match
+        The content or the picture is that of a photo that is away.
     tasks : list of Task
         Files to open. `known` is None where the photo that was indexed under the path has moved.
     lost : list of PhotoRecord
-        Photos that are gone, and may be among `tasks` with new metadata: not all of these were read.
+        Photos that are not where they were, and may be among `tasks` with new metadata: not all of these
+        were read.
     """
 
     kept: list[Match] = field(default_factory=list)
     moved: list[Match] = field(default_factory=list)
+    returned: list[Match] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     lost: list[PhotoRecord] = field(default_factory=list)
 
 
 def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> Moves:
-    """Find moved and rewritten photos by the hashes of their content and of their picture.
+    """Find moved, rewritten and returned photos by the hashes of their content and of their picture.
 
     These files are read:
 
-    - files whose size matches that of a photo that is gone or changed;
+    - files whose size matches that of a photo that is gone, changed, away, or in another folder;
     - changed files, if the index has the hash of the picture;
     - all new files, if photos are gone of which the index has that hash: a photo may have been renamed and
       given new metadata, so that its size is another. Not if these are more than `MOST_EXTRA` files for each
-      photo: then they are compared with `Moves.lost` when they are opened.
+      photo: then they are compared with `Moves.lost` when they are opened. The photos of a root that has
+      vanished count as gone once one of them was found elsewhere.
+
+    Of more than `SAMPLE` new files that have the name, the size and the time (in nanoseconds) of a photo that
+    is not where it was, only so many are read, evenly spread over all. If their contents are those of the
+    photos, so are the others: this is how unchanged photos are recognised, too. If one is not, all are read.
 
     All of them are read before anything is written, so that paths may be swapped or shifted: a photo that is
     overwritten at its old path is still found at the new one.
@@ -83,85 +109,207 @@ def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> 
     Stopped
         If `should_stop` returns True.
     """
-    left = movable(plan)
-    sizes = {record.size for record in left.values()}
-    with_picture = {record.id for record in left.values() if record.picture is not None}
-    lost = with_picture.intersection(record.id for record in (*plan.gone, *plan.missing))
-    suspects = [
-        task
-        for task in plan.tasks
-        if task.size in sizes or (task.known is not None and task.known.id in with_picture)
+    search = _Search(plan, threads, should_stop)
+    search.trust_names()
+    lost = {record.id for record in (*plan.gone, *plan.missing)}
+    everything = search.read(lost)
+    search.match()
+    found = {match.record.root_id for match in search.moves.moved} & plan.vanished
+    if found and not everything:
+        lost |= {record.id for record in plan.elsewhere if record.root_id in found}
+        everything = search.read(lost)
+        search.match()
+    moves = search.moves
+    moves.tasks = _without_moved(search.tasks, {match.record.id for match in moves.moved})
+    moves.lost = [
+        record
+        for record in (*search.left.values(), *search.others.values())
+        if record.picture is not None
+        and (record.id in search.others or (record.id in lost and not everything))
     ]
-    read_all = len(plan.tasks) - len(suspects) <= MOST_EXTRA * (len(lost) + 1)
-    if lost and read_all:
-        suspects = plan.tasks
-    contents = {
-        id(task): content
-        for task, content in read_contents(
-            suspects,
-            threads=threads,
-            should_stop=should_stop,
-            pictures={record.picture for record in left.values()},
-        )
-        if not isinstance(content, ImageError)  # reported when the file is opened
-    }
-
-    moves = Moves()
-    rest: list[Task] = []
-    for task in plan.tasks:
-        known, content = task.known, contents.get(id(task))
-        if (
-            known is not None
-            and content is not None
-            and known.id in left
-            and (known.content_hash == content.hash or content.shows(known))
-        ):
-            moves.kept.append(Match(known, task, content))
-            del left[known.id]
-        else:
-            rest.append(task)
-    rest = _match(rest, contents, left, moves.moved, by_picture=False)  # the same bytes are a better match
-    rest = _match(rest, contents, left, moves.moved, by_picture=True)
-    moves.tasks = _without_moved(rest, {match.record.id for match in moves.moved})
-    if not read_all:
-        moves.lost = [record for record in left.values() if record.id in lost]
     return moves
-
-
-def _match(
-    tasks: Sequence[Task],
-    contents: Mapping[int, Content],
-    left: dict[int, PhotoRecord],
-    moved: list[Match],
-    *,
-    by_picture: bool,
-) -> list[Task]:
-    """Move files with the content or the picture of photos in `left` to `moved`; return the other files."""
-    records: dict[bytes | None, list[PhotoRecord]] = {}
-    for record in left.values():
-        records.setdefault(record.picture if by_picture else record.content_hash, []).append(record)
-    rest = []
-    for task in tasks:
-        content = contents.get(id(task))
-        if content is not None:
-            candidates = records.get(content.picture.hash if by_picture else content.hash, [])
-            found = next((record for record in candidates if not by_picture or content.shows(record)), None)
-            if found is not None:
-                candidates.remove(found)
-                del left[found.id]
-                moved.append(Match(found, task, content))
-                continue
-        rest.append(task)
-    return rest
 
 
 def movable(plan: Plan) -> dict[int, PhotoRecord]:
     """Return the photos that are gone or changed, by id: files of their sizes are read by `find_moves`."""
+    return _readable((*plan.gone, *plan.missing, *(task.known for task in plan.tasks)))
+
+
+def spread(number: int, most: int) -> list[int]:
+    """Return up to `most` of the positions 0 to `number` - 1, evenly spread, with the first and the last."""
+    if number <= most:
+        return list(range(number))
+    return sorted({round(i * (number - 1) / max(1, most - 1)) for i in range(most)})
+
+
+def _readable(records: Iterable[PhotoRecord | None]) -> dict[int, PhotoRecord]:
     return {
         record.id: record
-        for record in (*plan.gone, *plan.missing, *(task.known for task in plan.tasks))
+        for record in records
         if record is not None and record.status is Status.OK and record.content_hash is not None
     }
+
+
+class _Search:
+    """The state of `find_moves`.
+
+    Attributes
+    ----------
+    left : dict of int to PhotoRecord
+        Photos that are gone, missing or changed, and were not found.
+    others : dict of int to PhotoRecord
+        Photos in other folders, and photos that are away, that were not found.
+    tasks : list of Task
+        Files that are none of the photos.
+    moves : Moves
+        What was found.
+    """
+
+    def __init__(self, plan: Plan, threads: int, should_stop: Callable[[], bool]) -> None:
+        self.left = movable(plan)
+        self.others = _readable((*plan.elsewhere, *plan.away))
+        self.tasks = plan.tasks
+        self.moves = Moves()
+        self._plan = plan
+        self._threads = threads
+        self._should_stop = should_stop
+        self._contents: dict[int, Content] = {}  # by id of the task
+        self._read: set[int] = set()
+        self._away = {record.id for record in plan.away}
+        self._in_place = {record.id for record in plan.elsewhere if record.root_id not in plan.vanished}
+
+    def trust_names(self) -> None:
+        """Match files by name, size and time, if that proves right for a sample."""
+        changed = {task.known.id for task in self._plan.tasks if task.known is not None}
+        photos = _by_key(
+            (record, (record.relpath.rpartition("/")[2], record.size, record.mtime_ns))
+            for record in (*self.left.values(), *self.others.values())
+            if record.id not in changed
+        )
+        tasks = _by_key(
+            (task, (task.relpath.rpartition("/")[2], task.size, task.mtime_ns))
+            for task in self.tasks
+            if task.known is None
+        )
+        pairs = [
+            (photos[key][0], found[0])
+            for key, found in tasks.items()
+            if len(found) == 1 and len(photos.get(key, ())) == 1 and self._is_absent(photos[key][0])
+        ]
+        if len(pairs) <= SAMPLE:
+            return  # all of them are read
+        sample = [pairs[i] for i in spread(len(pairs), SAMPLE)]
+        self._read_files([task for _, task in sample])
+        if not all(self._is(record, task) for record, task in sample):
+            return
+        for record, task in pairs:
+            self._found(record, Match(record, task, self._contents.get(id(task))))
+        taken = {id(task) for _, task in pairs}
+        self.tasks = [task for task in self.tasks if id(task) not in taken]
+
+    def _is(self, record: PhotoRecord, task: Task) -> bool:
+        content = self._contents.get(id(task))
+        return content is not None and (content.hash == record.content_hash or content.shows(record))
+
+    def read(self, lost: set[int]) -> bool:
+        """Read the files that may be photos of the index; return whether these are all files.
+
+        Parameters
+        ----------
+        lost : set of int
+            Photos that are gone, also for files of another size.
+        """
+        sizes = {record.size for record in (*self.left.values(), *self.others.values())}
+        with_picture = {
+            record.id for record in (*self.left.values(), *self.others.values()) if record.picture is not None
+        }
+        suspects = [
+            task
+            for task in self.tasks
+            if task.size in sizes or (task.known is not None and task.known.id in with_picture)
+        ]
+        searched = with_picture & lost
+        everything = len(self.tasks) - len(suspects) <= MOST_EXTRA * (len(searched) + 1)
+        if searched and everything:
+            suspects = self.tasks
+        self._read_files([task for task in suspects if id(task) not in self._read])
+        return everything
+
+    def _read_files(self, tasks: Sequence[Task]) -> None:
+        pictures = {record.picture for record in (*self.left.values(), *self.others.values())}
+        self._read.update(map(id, tasks))
+        for task, content in read_contents(
+            tasks, threads=self._threads, should_stop=self._should_stop, pictures=pictures
+        ):
+            if not isinstance(content, ImageError):  # reported when the file is opened
+                self._contents[id(task)] = content
+
+    def match(self) -> None:
+        """Match the files that were read: the same path first, then the same bytes, then the same picture."""
+        rest = []
+        for task in self.tasks:
+            known = task.known
+            if known is not None and known.id in self.left and self._is(known, task):
+                self._found(known, Match(known, task, self._contents[id(task)]), kept=True)
+            else:
+                rest.append(task)
+        self.tasks = rest
+        for by_picture in (False, True):
+            for photos in (self.left, self.others):
+                self._match(photos, by_picture=by_picture)
+
+    def _match(self, photos: Mapping[int, PhotoRecord], *, by_picture: bool) -> None:
+        records: dict[bytes | None, list[PhotoRecord]] = {}
+        for record in photos.values():
+            records.setdefault(record.picture if by_picture else record.content_hash, []).append(record)
+        rest = []
+        for task in self.tasks:
+            content = self._contents.get(id(task))
+            candidates = []
+            if content is not None:
+                candidates = [
+                    record
+                    for record in records.get(content.picture.hash if by_picture else content.hash, ())
+                    if (not by_picture or content.shows(record)) and self._is_absent(record)
+                ]
+            if not candidates:
+                rest.append(task)
+                continue
+            found = max(candidates, key=lambda record: _common_end(record.relpath, task.relpath))
+            records[found.picture if by_picture else found.content_hash].remove(found)
+            self._found(found, Match(found, task, content))
+        self.tasks = rest
+
+    def _is_absent(self, record: PhotoRecord) -> bool:
+        """Return whether a photo is no longer where it was; a file in another folder may be a copy."""
+        return record.id not in self._in_place or not os.path.lexists(self._plan.path_of(record))
+
+    def _found(self, record: PhotoRecord, match: Match, *, kept: bool = False) -> None:
+        if kept:
+            self.moves.kept.append(match)
+        elif record.id in self._away:
+            self.moves.returned.append(match)
+        else:
+            self.moves.moved.append(match)
+        self.left.pop(record.id, None)
+        self.others.pop(record.id, None)
+
+
+def _by_key(items: Iterable[tuple[_Item, _Key]]) -> dict[_Key, list[_Item]]:
+    found: dict[_Key, list[_Item]] = {}
+    for item, key in items:
+        found.setdefault(key, []).append(item)
+    return found
+
+
+def _common_end(one: str, other: str) -> int:
+    """Return how many parts at the ends of two paths are equal."""
+    number = 0
+    for a, b in zip(reversed(one.split("/")), reversed(other.split("/")), strict=False):
+        if a != b:
+            break
+        number += 1
+    return number
 
 
 def _without_moved(tasks: Sequence[Task], moved: set[int]) -> list[Task]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from faceindex import __version__, images
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
+from faceindex.images.walk import Listing
+from faceindex.pipeline.missing import Absent, Place, find_absent
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
 __all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "count_photos", "make_plan"]
@@ -68,8 +71,24 @@ class Plan:
         Indexed photos in the walked folders that no longer exist.
     missing : list of PhotoRecord
         The same, where the whole folder is empty or missing: its disk may not be mounted.
-    empty_folders : list of str
-        Absolute paths of the folders of `missing`.
+    missing_in : dict of int to str
+        The absolute path of the empty or missing folder, by the id of each photo of `missing`.
+    elsewhere : list of PhotoRecord
+        Indexed photos that are not in the walked folders. A new file may be one of them that was moved. Empty
+        if there is no file to open; and so is `away`.
+    away : list of PhotoRecord
+        Photos that are away, which may come back.
+    roots : dict of int to str
+        The paths of all roots at present, by id.
+    vanished : set of int
+        The roots that do not exist, or are empty, and are not in the walked folders.
+    unknown : list of str
+        Paths that do not exist, and from which there is no photo in the index.
+    pruned : list of Place
+        The places whose photos are removed if they are not found, if `prune` is true.
+    mounts : set of (str, str) or None
+        The folders of all roots that are on another device than the folder above; None if these are the
+        stored ones.
     scan_digest : str or None
         Digest of the walk, for `Store.save_scan`; None if the walk has none.
     nothing_changed : bool
@@ -83,22 +102,25 @@ class Plan:
     failed: list[tuple[Task, ImageError]] = field(default_factory=list)
     gone: list[PhotoRecord] = field(default_factory=list)
     missing: list[PhotoRecord] = field(default_factory=list)
-    empty_folders: list[str] = field(default_factory=list)
+    missing_in: dict[int, str] = field(default_factory=dict)
+    elsewhere: list[PhotoRecord] = field(default_factory=list)
+    away: list[PhotoRecord] = field(default_factory=list)
+    roots: dict[int, str] = field(default_factory=dict)
+    vanished: set[int] = field(default_factory=set)
+    unknown: list[str] = field(default_factory=list)
+    pruned: list[Place] = field(default_factory=list)
+    mounts: set[tuple[str, str]] | None = None
     scan_digest: str | None = None
     nothing_changed: bool = False
 
+    @property
+    def empty_folders(self) -> list[str]:
+        """Absolute paths of the folders of `missing`."""
+        return sorted({*self.missing_in.values()})
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A folder or file, relative to its root; "" is the root itself."""
-
-    root: str
-    relpath: str
-
-    def contains(self, root: str, relpath: str) -> bool:
-        if root != self.root:
-            return False
-        return not self.relpath or relpath == self.relpath or relpath.startswith(self.relpath + "/")
+    def path_of(self, record: PhotoRecord) -> str:
+        """Return the absolute path of a photo of the index."""
+        return os.path.join(self.roots.get(record.root_id, ""), record.relpath)  # noqa: PTH118
 
 
 def make_plan(
@@ -128,37 +150,39 @@ def make_plan(
     UsageError
         If a path does not exist.
     """
-    lost = [] if store is None else _lost_folders(store, paths)
+    lost, unknown = ([], []) if store is None else _lost_places(store, paths)
     if lost and not prune:
         raise UsageError(
             f"The indexed folder {os.path.realpath(lost[0])} does not exist: its disk is not mounted, or it "
             "was moved or deleted.",
-            "Mount the disk, or pass `prune=True`: photos that are found in the other paths keep their faces "
-            "and clusters, and the rest are removed.",
+            "Mount the disk; or index the folder to which it was moved; or pass `prune=True`: photos that "
+            "are found in the other paths keep their faces and clusters, and the rest are removed.",
         )
-    paths = [path for path in paths if path not in lost]
+    left_out = {*lost, *(unknown if prune else ())}
+    paths = [path for path in paths if path not in left_out]
     listing = walk(paths, exclude=exclude, on_files=on_scan)
-    # Another version may find other files unreadable, or ignore other names.
-    digest = None if lost or listing.digest is None else f"{__version__} {listing.digest}"
+    digest = None if lost else _scan_digest(listing)
     if (
         store is not None
         and digest is not None
         and (before := store.load_scan(digest)) is not None
         and not (retry_failed and before.unreadable)
+        and not (prune and store.count_away().photos)
     ):
         return Plan(unchanged=before, scan_digest=digest, nothing_changed=True)
     split = [_split(path) for path in paths]
     folders = [(os.path.realpath(folder), folder) for folder, _ in split]
     roots, known = _compare_roots(store, [path for path, _ in folders])
     # A file that is passed exists, or the walk raises: only folders can lack photos.
-    places = [_Place(*roots.locate(folder)) for folder, name in split if name == "."]
+    places = [Place(*roots.locate(folder)) for folder, name in split if name == "."]
     for path in map(os.path.realpath, lost):
         inside = [root for root in roots.paths if root.is_relative_to(path)]
-        places += [_Place(*roots.find(root)) for root in inside or [Path(path)]]
-    plan = Plan(folders=folders, scan_digest=digest)
+        places += [Place(*roots.find(root)) for root in inside or [Path(path)]]
+    plan = Plan(folders=folders, scan_digest=digest, unknown=[os.fspath(path) for path in unknown if prune])
+    plan.pruned = places if prune else []
     unchanged: list[PhotoRecord] = []
     seen: set[tuple[str, str]] = set()
-    unlisted: list[_Place] = []
+    unlisted: list[Place] = []
     for candidate in listing:
         key = root, relpath = roots.locate(candidate.root, candidate.relpath)
         if key in seen:
@@ -173,24 +197,82 @@ def make_plan(
         task = _task(candidate, *key, record)
         if candidate.error is not None:
             plan.failed.append((task, candidate.error))
-            unlisted.append(_Place(root, relpath))
+            unlisted.append(Place(root, relpath))
             continue
         seen.add(key)
         plan.tasks.append(task)
-    empty = {place for place in places if not any(place.contains(*key) for key in seen)}
-    lacking: set[_Place] = set()
-    for key in sorted(known.keys() - seen):
-        if any(place.contains(*key) for place in unlisted):
-            continue
-        within = [place for place in places if place.contains(*key)]
-        if within and empty.issuperset(within):
-            plan.missing.append(known[key])
-            lacking.update(within)
-        elif within:
-            plan.gone.append(known[key])
-    plan.empty_folders = sorted(os.path.join(place.root, place.relpath).rstrip(os.sep) for place in lacking)  # noqa: PTH118
     plan.unchanged = _counted(unchanged)
+    if store is not None:
+        mounts = {roots.locate(top, folder or ".") for top, folder in listing.mounts()}
+        _compare_disks(plan, store, roots, places, mounts, known, seen, unlisted)
     return plan
+
+
+def _scan_digest(listing: Listing) -> str | None:
+    """Return the digest of a walk, and of what else decides whether a run has something to do."""
+    if listing.digest is None:
+        return None
+    # Another version may find other files unreadable, or ignore other names.
+    mounts = blake2b(repr(listing.mounts()).encode(), digest_size=8).hexdigest()
+    return f"{__version__} {listing.digest} {mounts}"
+
+
+def _compare_disks(
+    plan: Plan,
+    store: Store,
+    roots: _Roots,
+    places: Sequence[Place],
+    mounts: set[tuple[str, str]],
+    known: Mapping[tuple[str, str], PhotoRecord],
+    seen: set[tuple[str, str]],
+    unlisted: Sequence[Place],
+) -> None:
+    """Add to a plan what a walk did not find: gone and missing photos, and those in other folders."""
+    with store.snapshot():
+        plan.roots = {root.id: root.path for root in store.roots()}
+        before = {
+            (path, "/".join(filter(None, (prefix, folder))))
+            for root_id, folder in store.mounts()
+            for path, prefix in [roots.find(Path(plan.roots[root_id]))]
+        }
+        unseen = known.keys() - seen
+        absent = find_absent(
+            unseen, seen=seen, known=known, places=places, unlisted=unlisted, mounts=mounts | before
+        )
+        plan.gone = [known[key] for key in absent.gone]
+        plan.missing = [known[key] for key in absent.missing]
+        plan.missing_in = {known[key].id: folder for key, folder in absent.missing.items()}
+        # What was on a disk is still known to be on one while it is missing.
+        kept = {(place, folder) for place, folder in before if _still_missing(place, folder, absent)}
+        now = mounts | kept | {key for key in before if not any(place.contains(*key) for place in places)}
+        if now != before:
+            plan.mounts = now
+        if not plan.tasks:
+            return
+        plan.away = store.away_photos()
+        plan.elsewhere = [
+            known[key] for key in sorted(unseen) if not any(p.contains(*key) for p in (*places, *unlisted))
+        ]
+    plan.vanished = {
+        root_id
+        for root_id in {record.root_id for record in plan.elsewhere}
+        if not _has_entries(plan.roots[root_id])
+    }
+
+
+def _still_missing(root: str, folder: str, absent: Absent) -> bool:
+    place = Place(root, folder)
+    return any(place.contains(*key) for key in absent.missing)
+
+
+def _has_entries(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(True for _ in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def _task(candidate: Candidate, root: str, relpath: str, record: PhotoRecord | None) -> Task:
@@ -217,14 +299,19 @@ def _compare_roots(
     return roots, known
 
 
-def _lost_folders(store: Store, paths: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
-    """Return the paths that do not exist, but that are folders with photos in the index."""
+_Path: TypeAlias = "str | os.PathLike[str]"
+
+
+def _lost_places(store: Store, paths: Sequence[_Path]) -> tuple[list[_Path], list[_Path]]:
+    """Return the paths that do not exist: those from which there are photos in the index, and the others."""
     absent = [path for path in paths if os.fspath(path) and not _exists(path)]
     if not absent:
-        return []
+        return [], []
     roots = {root.id: Path(root.path) for root in store.roots()}
-    folders = {parent for root_id, relpath in store.photos() for parent in (roots[root_id] / relpath).parents}
-    return [path for path in absent if Path(os.path.realpath(path)) in folders]
+    photos = [roots[root_id] / relpath for root_id, relpath in store.photos()]
+    indexed = {place for path in (*photos, *roots.values()) for place in (path, *path.parents)}
+    lost = [path for path in absent if Path(os.path.realpath(path)) in indexed]
+    return lost, [path for path in absent if path not in lost]
 
 
 def _exists(path: str | os.PathLike[str]) -> bool:

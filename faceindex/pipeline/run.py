@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES, Picture
@@ -21,14 +23,17 @@ from faceindex.pipeline.events import (
     Warned,
 )
 from faceindex.pipeline.moves import Match, Moves, find_moves
+from faceindex.pipeline.places import ids_in_places
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
 from faceindex.recognition import Recogniser
 from faceindex.store import NewMetadata, NewPhoto, PhotoRecord, Status, Store
+from faceindex.store.away import Return
 
 __all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "TEMPORARY", "carry_out"]
 
 COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
 COMMIT_SECONDS = 5.0  # ...or this much work
+RETURN_PHOTOS = 2_000  # that come back in one transaction, to bound the memory for their vectors
 COMMIT_PICTURES = 512  # they are read far faster than faces are found
 
 # Reasons that are not about the photo: its faces are kept until it can be read again.
@@ -41,6 +46,7 @@ def carry_out(
     recogniser: Callable[[], Recogniser],
     *,
     prune: bool,
+    keep_days: float,
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
 ) -> tuple[Summary, bool]:
@@ -56,6 +62,7 @@ def carry_out(
     for path, given in plan.folders:
         store.add_root(path, given)
     run = _Run(store, recogniser, plan, on_event)
+    run.save_mounts()
     run.count_unchanged()
     run.record_unreachable()
     try:
@@ -64,7 +71,7 @@ def carry_out(
     except Stopped:
         run.summary.interrupted = True
     if not run.summary.interrupted:
-        run.remove_gone(prune)
+        run.remove_gone(prune, keep_days)
     return run.summary, run.settled and not run.summary.interrupted
 
 
@@ -85,6 +92,9 @@ class _Run:
         self._recogniser: Recogniser | None = None
         self._root_ids = {root.path: root.id for root in store.roots()}
         self._moved: set[int] = set()
+        self._away = {record.id for record in plan.away}
+        self._elsewhere = {record.id for record in plan.elsewhere}
+        self._found_in: set[int] = set()  # vanished roots of which photos have moved
         self._lost: dict[bytes | None, list[PhotoRecord]] = {}
         self._pending: list[NewPhoto] = []
         self._committed_at = time.monotonic()
@@ -96,6 +106,12 @@ class _Run:
             self._recogniser = self._load_recogniser()
             self.emit(Loaded())
         return self._recogniser
+
+    def save_mounts(self) -> None:
+        if self.plan.mounts is not None:
+            self.store.save_mounts(
+                (self._root_ids[root], folder) for root, folder in self.plan.mounts if root in self._root_ids
+            )
 
     def count_unchanged(self) -> None:
         self.summary.count_unchanged(self.plan.unchanged)
@@ -114,14 +130,14 @@ class _Run:
         return moves.tasks
 
     def _keep(self, moves: Moves) -> None:
-        matches = [*moves.kept, *moves.moved]
+        matches = [*moves.kept, *moves.moved, *moves.returned]
         moved_ids = {match.record.id for match in moves.moved}
         replaced = [
             match.task.known
             for match in moves.moved
             if match.task.known is not None and match.task.known.id not in moved_ids
         ]
-        rewritten = [match for match in matches if match.rewritten]
+        rewritten = [match for match in (*moves.kept, *moves.moved) if match.rewritten]
         # Before the paths: after a kill between the two, the new content identifies moved photos.
         if rewritten:
             self.store.update_metadata(
@@ -129,8 +145,13 @@ class _Run:
                     m.record.id, m.task.size, m.task.mtime_ns, m.content.hash, m.content.picture.taken
                 )
                 for m in rewritten
+                if m.content is not None
             )
-        if pictures := [(m.record.id, m.content.picture) for m in matches if m.record.picture is None]:
+        if pictures := [
+            (m.record.id, m.content.picture)
+            for m in (*moves.kept, *moves.moved)
+            if m.record.picture is None and m.content is not None
+        ]:
             self.store.save_pictures(pictures)
         if touched := [(m.record.id, m.task.size, m.task.mtime_ns) for m in moves.kept if not m.rewritten]:
             self.store.update_size_and_time(touched)
@@ -141,16 +162,35 @@ class _Run:
                     for m in moves.moved
                 ]
             )
+        for start in range(0, len(moves.returned), RETURN_PHOTOS):
+            self.store.bring_back(
+                [self._return(match) for match in moves.returned[start : start + RETURN_PHOTOS]]
+            )
         self._moved |= moved_ids
+        self._found_in |= {match.record.root_id for match in moves.moved} & self.plan.vanished
         self.summary.unchanged += len(touched)
         self.summary.new_metadata += len(moves.kept) - len(touched)
         self.summary.moved += len(moves.moved)
-        self.summary.opened += len(matches)
+        self.summary.returned += len(moves.returned)
+        self.summary.opened += sum(match.content is not None for match in matches)
         self.summary.gone += sum(record.status is Status.OK for record in replaced)
         for match in matches:
             self.emit(PhotoDone(match.task.name, match.record.faces))
         if matches:
             self.emit(Committed(len(matches)))
+
+    def _return(self, match: Match) -> Return:
+        task, content = match.task, match.content
+        new = content if match.rewritten else None
+        return Return(
+            match.record.id,
+            self._root_ids[task.root],
+            task.relpath,
+            task.size,
+            task.mtime_ns,
+            None if new is None else new.hash,
+            None if new is None else new.picture.taken,
+        )
 
     def read_pictures(self, should_stop: Callable[[], bool]) -> list[Task]:
         """Store the pictures of unchanged photos that lack them; return those whose content is another."""
@@ -207,31 +247,60 @@ class _Run:
         self.summary.interrupted = left > 0
         self._commit()
 
-    def remove_gone(self, prune: bool) -> None:
+    def remove_gone(self, prune: bool, keep_days: float) -> None:
         gone = [record for record in self.plan.gone if record.id not in self._moved]
         missing = [record for record in self.plan.missing if record.id not in self._moved]
         if missing and not prune:
             self.summary.missing = count_photos(missing)
             self.settled = False
+            folders = sorted({self.plan.missing_in[record.id] for record in missing})
             self.emit(
                 Warned(
-                    f"All indexed photos in {', '.join(self.plan.empty_folders)} are missing "
+                    f"All indexed photos in {', '.join(folders)} are missing "
                     f"({self.summary.missing:,}). They were kept, in case a disk is not mounted; pass "
                     "`prune=True` to remove them."
                 )
             )
         else:
             gone += missing
-        if gone or (prune and self.plan.empty_folders):  # roots whose photos have all moved are removed too
-            self.store.remove_photos([record.id for record in gone])
+        ids = [record.id for record in gone]
+        if prune and self.plan.pruned:
+            self.store.remove_photos(ids)  # and roots whose photos have all moved
+            self.store.remove_away(ids_in_places(self.store, self.plan.pruned))
+        elif gone or self._moved:
+            self.store.put_away(ids)
         self.summary.gone += count_photos(gone)
+        if self.summary.gone and keep_days > 0 and not prune:
+            until = datetime.now(timezone.utc) + timedelta(days=keep_days)
+            self.summary.kept_until = until.astimezone().date().isoformat()
+        self._report_not_found()
+
+    def _report_not_found(self) -> None:
+        """Warn of folders that do not exist, of which only some photos were found elsewhere."""
+        for root_id in sorted(self._found_in):
+            left = [
+                record
+                for record in self.plan.elsewhere
+                if record.root_id == root_id and record.id not in self._moved
+            ]
+            if number := count_photos(left):
+                self.emit(
+                    Warned(
+                        f"{number:,} of the photos in {self.plan.roots[root_id]}, which does not exist or is "
+                        "empty, were not found in the folders that were indexed now. They were kept; "
+                        "`faceindex roots` lists what is missing."
+                    )
+                )
+        for path in self.plan.unknown:
+            self.emit(Warned(f"{path} does not exist, and no photo in the index is from there."))
 
     def _settle(self, outcome: Outcome[Task]) -> None:
         """Store a result of the networks; the order of the photos is the order of their faces."""
         task = outcome.source
         if (match := self._find_lost(outcome)) is not None:
             self._commit()
-            self._keep(Moves(moved=[match]))
+            is_away = match.record.id in self._away
+            self._keep(Moves(returned=[match]) if is_away else Moves(moved=[match]))
             return
         self.summary.opened += 1
         if isinstance(outcome.result, ImageError):
@@ -251,6 +320,7 @@ class _Run:
                 picture=None if outcome.picture is None else outcome.picture.hash,
                 orientation=1 if outcome.picture is None else outcome.picture.orientation,
                 taken=None if outcome.picture is None else outcome.picture.taken,
+                detail=outcome.note,
             ),
         )
 
@@ -260,7 +330,8 @@ class _Run:
             return None
         content = Content(outcome.content_hash, outcome.picture, outcome.width, outcome.height)
         for record in self._lost.get(outcome.picture.hash, ()):
-            if content.shows(record):
+            is_there = record.id in self._elsewhere and os.path.lexists(self.plan.path_of(record))
+            if content.shows(record) and not is_there:
                 self._lost[outcome.picture.hash].remove(record)
                 return Match(record, outcome.source, content)
         return None
@@ -275,7 +346,8 @@ class _Run:
             self.summary.changed += 1
         self.summary.faces += faces
         self.summary.without_face += not faces
-        self.emit(PhotoDone(str(task.path), faces))
+        self.summary.with_note += photo.detail is not None
+        self.emit(PhotoDone(str(task.path), faces, photo.detail))
 
     def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
         self.settled &= error.reason not in TRY_AGAIN

@@ -13,6 +13,7 @@ from uuid import uuid4
 from faceindex.errors import IndexNotFound, UsageError
 from faceindex.locks import find_holder
 from faceindex.store import clusterings, journal, scans
+from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.compaction import Compacted, compact, is_worthwhile
 from faceindex.store.counts import cluster_sizes, count_everything, count_faces
@@ -206,10 +207,13 @@ class Store(PhotoStore):
         """Return the number of live faces; faster than `counts`."""
         return count_faces(self._catalog)
 
-    def last_faces(self) -> tuple[int, int]:
-        """Return the number of live faces and the greatest id of one: both stay only if the faces do."""
+    def last_faces(self) -> tuple[int, int, int]:
+        """Return the number of live faces, the greatest id of one, and how often photos have come back.
+
+        All three stay only if the faces do.
+        """
         ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
-        return int(number), int(last)
+        return int(number), int(last), count_returns(self._catalog)
 
     def faces(self) -> FaceTable:
         """Return all live faces with their positions on the photos and their clusters."""
@@ -373,10 +377,7 @@ class Store(PhotoStore):
         restored: datetime | None = None,
         linked: Mapping[int, int] | None = None,
     ) -> None:
-        """Store the clusters of all faces, in one transaction; see `clusterings.write_clustering`.
-
-        Raises `UsageError` if arrays differ in length, a similarity is missing, or a face is unknown.
-        """
+        """Store the clusters of all faces, in one transaction; see `clusterings.write_clustering`."""
         with self._require_writable().transaction(keep_scans=True):
             clusterings.write_clustering(
                 self._catalog, algorithm, params, seed, face_ids, labels, similarities, changed,

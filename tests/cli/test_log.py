@@ -58,7 +58,7 @@ def test_json_lines(index_album, album: Path, tmp_path: Path) -> None:
     document = json.loads(index_album("album", "--json", "--log", "run.jsonl").stdout)
     lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
     assert all(datetime.fromisoformat(line.pop("time")).tzinfo is not None for line in lines)
-    assert {"event": "photo", "path": str(album / "person0" / "0.png"), "faces": 1} in lines
+    assert {"event": "photo", "path": str(album / "person0" / "0.png"), "faces": 1, "note": None} in lines
     (failure,) = (line for line in lines if line["event"] == "failure")
     assert (failure["path"], failure["reason"]) == (str(album / "note.jpg"), "not an image")
     assert failure["problem"]

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from faceindex.errors import ImageError, Reason
-from faceindex.images import IMAGE_SUFFIXES, content_hash, read, sniff
+from faceindex.images import IMAGE_SUFFIXES, content_hash, formats, read, sniff
 from faceindex.images.formats import missing_folder
 
 
@@ -96,10 +96,10 @@ def test_read_errors_name_the_reason(tmp_path: Path) -> None:
 def test_system_errors_of_read_name_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: Reason
 ) -> None:
-    def refuse(self: Path, *args: object, **options: object) -> object:
+    def refuse(path: Path, **options: object) -> object:
         raise error
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(formats, "open_photo", refuse)
     with pytest.raises(ImageError) as caught:
         read(tmp_path / "photo.jpg")
     assert caught.value.reason is reason
@@ -115,7 +115,7 @@ class Video(io.BytesIO):
 
 def test_read_stops_early_if_the_file_is_not_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     video = Video(b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(1_000_000))
-    monkeypatch.setattr(Path, "open", lambda *_, **__: video)
+    monkeypatch.setattr(formats, "open_photo", lambda *_, **__: video)
     with pytest.raises(ImageError) as caught:
         read("video.mov")
     assert caught.value.reason is Reason.NOT_AN_IMAGE

@@ -20,6 +20,7 @@ from PIL import PngImagePlugin, features
 from faceindex.errors import ImageError
 from faceindex.images import decoder, read, read_picture, sniff
 from faceindex.images.decoder import decode_with
+from faceindex.images.exif import TRANSPOSITIONS, exif_orientation
 from faceindex.images.pixel_data import gif_data, jpeg_data, png_data, webp_data
 from faceindex.images.pixel_data_heif import heif_data
 from faceindex.images.pixel_data_tiff import tiff_data
@@ -379,9 +380,9 @@ def test_strips_that_overlap_take_no_time() -> None:
 def applied(data: bytes) -> int:
     """The orientation that `decode` applies, from the transposition."""
     if sniff(data) == "TIFF":  # Pillow turns these itself
-        return decoder.exif_orientation(decoder.opener_for("TIFF", "")(io.BytesIO(data)), data)
-    found = decode_with(data, "x", 1, 10**8, lambda image, transposition, *_: transposition)
-    return {value: key for key, value in decoder._TRANSPOSE.items()}.get(found, 1)
+        return exif_orientation(decoder.opener_for("TIFF", "")(io.BytesIO(data)), data)
+    found, _ = decode_with(data, "x", 1, 10**8, lambda image, transposition, *_: transposition)
+    return {value: key for key, value in TRANSPOSITIONS.items()}.get(found, 1)
 
 
 @pytest.mark.parametrize("image_format", FORMATS)

@@ -1,0 +1,95 @@
+"""``faceindex roots remove``: remove the photos of a folder from the index."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
+from faceindex.cli.render import Output, count
+from faceindex.errors import UsageError
+
+if TYPE_CHECKING:
+    from faceindex.api.roots import RemovedRoot
+
+__all__ = ["remove"]
+
+_SCHEMA = "faceindex/roots-remove/1"
+_PEOPLE = 5  # names that are printed
+
+
+def remove(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH",
+            callback=expand_home,
+            help="A folder of the index, one in it or around it, or a photo; it need not exist any more.",
+        ),
+    ],
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not wait for an answer; needed without a terminal.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be removed, and change nothing.")
+    ] = False,
+    index: IndexOption = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Remove the photos of a folder from the index, with their faces, for good.
+
+    The files stay as they are. Decisions stay, too: they count again if the photos are indexed again.
+    Prints what will be lost, and waits for your answer.
+
+    Example: faceindex roots remove /media/old-disk --dry-run
+    """
+    with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        if not (yes or dry_run or (sys.stdin.isatty() and not json)):
+            raise UsageError(
+                "`remove` waits for an answer, which needs a terminal.",
+                "Add --yes, or --dry-run to see what it would remove.",
+            )
+        from faceindex.api import FaceIndex
+
+        with FaceIndex.open(index, write=not dry_run) as found:
+            done = found.roots.remove(path, dry_run=True)
+            if not json:
+                _print(out, done, "Would be removed" if dry_run else "Will be removed")
+            if not dry_run and (yes or _is_yes(out)):
+                done = found.roots.remove(path)
+                if not json:
+                    out.paragraph("Removed.")
+            elif not dry_run:
+                out.exit_code = PARTIAL
+                out.note("Nothing is removed.")
+            if json:
+                out.document(_SCHEMA, index=str(found.directory), **done.as_dict())
+
+
+def _is_yes(out: Output) -> bool:
+    out.flush()
+    sys.stderr.write("Remove? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _print(out: Output, done: RemovedRoot, head: str) -> None:
+    parts = [f"{count(done.photos, 'photo')} with {count(done.faces, 'face')}"]
+    if done.gone:
+        parts.append(f"the kept faces of {count(done.gone, 'deleted photo')}")
+    out.paragraph(f"{head} from the index: {' and '.join(parts)}, of {done.path}.")
+    if done.people:
+        shown = ", ".join(done.people[:_PEOPLE])
+        more = f" and {len(done.people) - _PEOPLE:,} more" if len(done.people) > _PEOPLE else ""
+        out.paragraph(f"No face is left of {shown}{more}.")
+    if done.decisions:
+        out.paragraph(
+            f"What you decided about {count(done.decisions, 'face')} stays, and counts again if the photos "
+            "are indexed again."
+        )

@@ -1,0 +1,73 @@
+"""Open the file of a photo, whatever is at its path: a pipe must not stop a run."""
+
+# ruff: noqa: PTH116
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from io import FileIO
+from os import PathLike
+
+from faceindex.errors import ImageError, Reason
+
+__all__ = ["is_stream", "open_photo", "read_head"]
+
+# Without O_NONBLOCK, opening a pipe waits for its writer, and a terminal could become that of the process.
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+
+
+def open_photo(path: str | PathLike[str], *, streams: bool = False) -> FileIO:
+    """Open a file for reading, unbuffered.
+
+    Parameters
+    ----------
+    path : path-like
+    streams : bool
+        Also open pipes and devices; this waits until a program writes to the pipe.
+
+    Raises
+    ------
+    ImageError
+        ``NOT_AN_IMAGE``, for a terminal, and without `streams` for all that is not a regular file.
+    OSError, ValueError
+        As of `open`.
+    """
+    descriptor = os.open(path, _FLAGS if streams else _FLAGS | _AT_ONCE)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(mode) and not streams:
+            raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a pipe or a device.", "Leave it out.")
+        if streams and os.isatty(descriptor):
+            raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a terminal.", "Name a file or a pipe.")
+        return FileIO(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def is_stream(path: str | PathLike[str]) -> bool:
+    """Return whether something is at a path that can be read, but is neither a file nor a folder."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def read_head(file: FileIO, size: int) -> bytes:
+    """Read the first bytes of a file; a pipe may deliver them in parts.
+
+    Returns
+    -------
+    bytes
+        Fewer than `size` only at the end.
+    """
+    head = b""
+    while len(head) < size and (part := file.read(size - len(head))):
+        head += part
+    return head
