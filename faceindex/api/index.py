@@ -141,8 +141,12 @@ class FaceIndex:
     def __enter__(self) -> FaceIndex:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is not None:
+                self._store.explain(error)
+        finally:
+            self.close()
 
     def __len__(self) -> int:
         return self._store.count_faces()

@@ -19,6 +19,7 @@ from faceindex.errors import (
 )
 from faceindex.models.spec import DetectorSpec, EmbedderSpec, Kind
 from faceindex.store import Pins
+from faceindex.store.records import LEAST_MIN_FACE
 
 if TYPE_CHECKING:
     from faceindex.recognition import Recogniser
@@ -36,8 +37,6 @@ __all__ = [
 
 Settings: TypeAlias = Mapping[str, "bool | int | float"]
 """Values of model options by name; every detector has the option ``min_face``."""
-
-_LEAST_MIN_FACE = 5  # pixels; with smaller faces an image pyramid takes minutes for one photo
 
 
 def make_pins(detector: str, embedder: str, settings: Settings) -> Pins:
@@ -145,10 +144,10 @@ def keeps_boxes(pins: Pins, new: Pins) -> bool:
 def _with_upsample(spec: DetectorSpec, settings: Settings) -> Settings:
     """Return the settings with `min_face`, and with the `upsample` that it needs."""
     wanted = settings.get("min_face")
-    if wanted is not None and not (math.isfinite(wanted) and wanted >= _LEAST_MIN_FACE):
+    if wanted is not None and not (math.isfinite(wanted) and wanted >= LEAST_MIN_FACE):
         raise UsageError(
             f"`min_face` is {wanted:g} px.",
-            f"Choose {_LEAST_MIN_FACE} or more; people can be distinguished from about 20 px.",
+            f"Choose {LEAST_MIN_FACE} or more; people can be distinguished from about 20 px.",
         )
     option = next((option for option in spec.options if option.name == "upsample"), None)
     if spec.window is None or option is None:

@@ -11,6 +11,7 @@ numpy takes longer to import than everything else that `index` needs if no photo
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from faceindex.errors import IndexCorrupt, IndexVersionError, StoreError
 from faceindex.files import replace_durably
 from faceindex.store import migrations
+from faceindex.store.cells import check_cells
 from faceindex.store.checked_json import (
     Check,
     Malformed,
@@ -30,15 +32,15 @@ from faceindex.store.checked_json import (
     mapping,
     natural,
     parse,
-    positive,
     scalar,
     text,
+    up_to,
 )
-from faceindex.store.digests import VectorDigests
 from faceindex.store.directory import VECTORS, is_vectors_name
 from faceindex.store.pages import PageDigests, check_pages
-from faceindex.store.records import HnswParams, Pins
+from faceindex.store.records import LEAST_MIN_FACE, HnswParams, Pins
 from faceindex.store.sqlite import (
+    check_schema,
     chunks,
     connect,
     connect_for_reading,
@@ -46,20 +48,51 @@ from faceindex.store.sqlite import (
     placeholders,
     translated_errors,
 )
-from faceindex.store.vectors import HEADER_BYTES, VectorFile, make_header
+from faceindex.store.vectors import HEADER_BYTES
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from faceindex.documents import Json
+    from faceindex.store.columns import Column
     from faceindex.store.sqlite import Connection, Cursor
 
 __all__ = ["Catalog"]
 
+_MOST_DIMENSIONS = 1 << 16
+_MOST_MIN_FACE = 100_000  # pixels
+
+
+def _setting(value: object, name: str) -> object:
+    """Require a value that a model can have; a smaller `min_face` would take minutes for each photo."""
+    if isinstance(scalar(value, name), float) and not math.isfinite(float(str(value))):
+        raise Malformed(f"{name} is not a finite number")
+    if name.endswith("settings.min_face") and not (
+        isinstance(value, (int, float)) and LEAST_MIN_FACE <= value <= _MOST_MIN_FACE
+    ):
+        raise Malformed(f"{name} is not a size in {LEAST_MIN_FACE}..{_MOST_MIN_FACE} px")
+    return value
+
+
 _PINS = fields(
-    detector=text, embedder=text, dimension=positive, settings=mapping(scalar), weights=mapping(text)
+    detector=text,
+    embedder=text,
+    dimension=up_to(_MOST_DIMENSIONS),
+    settings=mapping(_setting),
+    weights=mapping(text),
 )
 _TRANSFER = fields(pins=_PINS, rows=natural)
 _NO_TRANSFER: dict[str, object] = {}
-_HNSW = fields(m=positive, ef_construction=positive, ef=positive, seed=integer)
+
+
+def _seed(value: object, name: str) -> int:
+    if not 0 <= integer(value, name) < 1 << 32:
+        raise Malformed(f"{name} is not in 0..{(1 << 32) - 1}")
+    return integer(value, name)
+
+
+# An HNSW index with more links than this takes gigabytes; hnswlib's own example has 48 at most.
+_HNSW = fields(m=up_to(1024), ef_construction=up_to(100_000), ef=up_to(100_000), seed=_seed)
 
 
 def _vectors_name(value: object, name: str) -> str:
@@ -72,12 +105,6 @@ def _index_id(value: object, name: str) -> str:
     if not re.fullmatch("[0-9a-f]{32}", text(value, name)):
         raise Malformed(f"{name} is not a UUID")
     return str(value)
-
-
-def _header_bytes(value: object, name: str) -> int:
-    if integer(value, name) not in (0, HEADER_BYTES):
-        raise Malformed(f"{name} is not the length of a header")
-    return integer(value, name)
 
 
 class Catalog:
@@ -97,25 +124,49 @@ class Catalog:
 
     @staticmethod
     def create(path: Path, pins: Pins, hnsw: HnswParams, index_id: str) -> None:
-        """Write a new catalog. The file gets its name once it is complete."""
+        """Write a new catalog. The file gets its name once it is complete.
+
+        Raises
+        ------
+        StoreError
+            If the disk is full or fails. Nothing is left then.
+        """
         temporary = path.with_name(path.name + ".new")
-        for leftover in (temporary, *(temporary.with_name(temporary.name + s) for s in ("-wal", "-shm"))):
-            leftover.unlink(missing_ok=True)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        catalog = Catalog(temporary, connect(temporary))
+        leftovers = [
+            temporary,
+            *(temporary.with_name(temporary.name + s) for s in ("-wal", "-shm", "-journal")),
+        ]
         try:
-            catalog._prepare_writing()
-            migrations.migrate(catalog._db, 0)
-            with catalog.transaction():
-                catalog.set("pins", asdict(pins))
-                catalog.set("hnsw", asdict(hnsw))
-                catalog.set("index_id", index_id)
-                catalog.set("header", HEADER_BYTES)
-                catalog.set("rows", 0)
-                catalog.set("next_cluster_id", 0)
+            for leftover in leftovers:
+                leftover.unlink(missing_ok=True)
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            catalog = Catalog(temporary, connect(temporary))
+            try:
+                # Not with a write-ahead log: closing moves it into the file, and hides that it could not.
+                catalog._prepare_writing("DELETE")
+                with translated_errors(temporary):
+                    migrations.migrate(catalog._db, 0)
+                with catalog.transaction():
+                    catalog.set("pins", asdict(pins))
+                    catalog.set("hnsw", asdict(hnsw))
+                    catalog.set("index_id", index_id)
+                    catalog.set("header", HEADER_BYTES)
+                    catalog.set("rows", 0)
+                    catalog.set("next_cluster_id", 0)
+                if catalog.query("PRAGMA integrity_check") != [("ok",)] or catalog.pins() != pins:
+                    raise corrupt(temporary, "the disk did not store what was written")
+            finally:
+                catalog.close()
+            replace_durably(temporary, path)
+        except OSError as error:
+            raise StoreError(
+                f"{path} cannot be written: {error.strerror}.",
+                "Make room or check the disk, and run the same command again.",
+            ) from error
         finally:
-            catalog.close()
-        replace_durably(temporary, path)
+            for leftover in leftovers:
+                with suppress(OSError):
+                    leftover.unlink(missing_ok=True)
 
     @classmethod
     def open(cls, path: Path, *, write: bool) -> Catalog:
@@ -144,6 +195,7 @@ class Catalog:
                     raise corrupt(path, "it has no format version")
                 if commit:
                     catalog._check_commit(commit)
+                check_schema(catalog._db, path)
                 if write:
                     catalog._prepare_writing()
                     migrations.migrate(catalog._db, version)
@@ -188,10 +240,14 @@ class Catalog:
                 "Restore the index from a backup, or run `faceindex doctor --repair` to go on without them.",
             )
 
-    def _prepare_writing(self) -> None:
-        # Only `checkpoint` moves the log into the file: see `faceindex.store.pages`.
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "foreign_keys = ON",
-                       "wal_autocheckpoint = 0"):  # fmt: skip
+    def _prepare_writing(self, journal: str = "WAL") -> None:
+        for pragma in (
+            f"journal_mode = {journal}",
+            "synchronous = FULL",
+            "fullfsync = ON",
+            "foreign_keys = ON",
+            "wal_autocheckpoint = 0",  # only `checkpoint` moves the log into the file: see `pages`
+        ):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
 
     def _refuse_newer(self, version: int) -> None:
@@ -252,9 +308,20 @@ class Catalog:
         self._db.executemany(statement, parameters)
 
     def query(self, statement: str, parameters: Sequence[object] = ()) -> list[Any]:
-        """Run a query and return all rows."""
+        """Run a query and return all rows, after checking the types of their values.
+
+        Raises
+        ------
+        IndexCorrupt
+            If a value is of another type than its column.
+        """
         with translated_errors(self.path):
-            return self._db.execute(statement, parameters).fetchall()
+            cursor = self._db.execute(statement, parameters)
+            found = cursor.fetchall()
+        if found:
+            with self.checked():
+                check_cells([column[0] for column in cursor.description], found)
+        return found
 
     def query_in(self, statement: str, values: Iterable[object]) -> list[Any]:
         """Run a query about any number of values, in steps, and return the rows of all steps.
@@ -270,6 +337,19 @@ class Catalog:
             for chunk in chunks(list(values))
             for row in self.query(statement.format(placeholders(chunk)), chunk)
         ]
+
+    def columns(self, source: str, columns: Sequence[Column]) -> list[NDArray[Any]]:
+        """Read whole columns of a table as arrays; see `faceindex.store.columns.read_columns`.
+
+        Raises
+        ------
+        IndexCorrupt
+            If a value is missing or not of the type of its column.
+        """
+        from faceindex.store.columns import read_columns
+
+        with translated_errors(self.path), self.checked():
+            return read_columns(self.execute, source, columns)
 
     # Values ------------------------------------------------------------------------------------
 
@@ -342,30 +422,6 @@ class Catalog:
         if self.format_version < migrations.WITH_DIGESTS:
             return None
         return str(self.get("index_id", _index_id))
-
-    def vector_file(
-        self, directory: Path, name: str, dimension: int, *, part: bool = False, new: bool = False
-    ) -> VectorFile:
-        """Return a vector file of this index, with its header and its digests.
-
-        Parameters
-        ----------
-        directory : Path
-        name : str
-        dimension : int
-        part : bool
-            It is the unfinished file of a transfer.
-        new : bool
-            It is yet to be written; new files have a header.
-        """
-        header = HEADER_BYTES if new else self.get("part_header" if part else "header", _header_bytes, 0)
-        index_id = self.index_id
-        return VectorFile(
-            directory / name,
-            dimension,
-            make_header(index_id, dimension) if header and index_id is not None else b"",
-            VectorDigests(self, name),
-        )
 
     def pins(self) -> Pins:
         """Return the models that the index is pinned to."""

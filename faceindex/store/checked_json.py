@@ -6,6 +6,7 @@ A check is a function of a value and of its name in messages. It returns the val
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -13,7 +14,9 @@ from typing import Any, TypeAlias
 __all__ = [
     "Check",
     "Malformed",
+    "blob",
     "fields",
+    "id_of_row",
     "integer",
     "list_of",
     "mapping",
@@ -21,12 +24,16 @@ __all__ = [
     "natural",
     "optional",
     "parse",
+    "path",
     "positive",
     "scalar",
     "text",
+    "up_to",
 ]
 
 Check: TypeAlias = Callable[[object, str], Any]
+
+_MOST = (1 << 63) - 1  # that SQLite stores
 
 
 class Malformed(ValueError):
@@ -67,6 +74,8 @@ def natural(value: object, name: str) -> int:
     """Require an integer of at least 0."""
     if integer(value, name) < 0:
         raise Malformed(f"{name} is negative")
+    if integer(value, name) > _MOST:
+        raise Malformed(f"{name} is too large")
     return integer(value, name)
 
 
@@ -75,6 +84,39 @@ def positive(value: object, name: str) -> int:
     if integer(value, name) < 1:
         raise Malformed(f"{name} is less than 1")
     return integer(value, name)
+
+
+def up_to(most: int) -> Check:
+    """Require an integer from 1 to a limit."""
+
+    def check_limit(value: object, name: str) -> int:
+        if positive(value, name) > most:
+            raise Malformed(f"{name} is more than {most}")
+        return positive(value, name)
+
+    return check_limit
+
+
+def id_of_row(value: object, name: str) -> int:
+    """Require an integer that can be the id of a row."""
+    if positive(value, name) > _MOST:
+        raise Malformed(f"{name} is too large")
+    return positive(value, name)
+
+
+def blob(value: object, name: str) -> bytes:
+    """Require bytes."""
+    if not isinstance(value, bytes):
+        raise Malformed(f"{name} is not binary")
+    return value
+
+
+def path(value: object, name: str) -> str:
+    """Require bytes that can be a path, and decode them as the system's file names."""
+    content = blob(value, name)
+    if not content or b"\0" in content:
+        raise Malformed(f"{name} is not a path")
+    return os.fsdecode(content)
 
 
 def scalar(value: object, name: str) -> str | int | float | bool | None:

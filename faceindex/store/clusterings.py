@@ -17,7 +17,7 @@ from faceindex.store.checked_json import fields, integer, mapping, moment, natur
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.migrations import WITH_PREVIOUS_CLUSTERING
 from faceindex.store.records import Clustering, PreviousClustering
-from faceindex.store.sqlite import IntegrityError, corrupt, translated_errors
+from faceindex.store.sqlite import IntegrityError
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["active_clustering", "count_newer_faces", "previous_clustering", "write_clustering"]
 
+_MOST = 2**63 - 1  # that SQLite stores
 _CLUSTERING = fields(id=integer, algorithm=text, seed=integer, created=moment)
 
 
@@ -148,10 +149,10 @@ def _moved(catalog: Catalog, face_ids: I64, labels: I64, *, everything: bool) ->
     """
     import numpy as np
 
-    from faceindex.store.columns import INTEGER, read_columns
+    from faceindex.store.columns import INTEGER
 
-    stored_faces, stored_clusters = read_columns(
-        catalog.execute, "assignments", [("face_id", INTEGER), ("cluster_id", INTEGER)]
+    stored_faces, stored_clusters = catalog.columns(
+        "assignments", [("face_id", INTEGER), ("cluster_id", INTEGER)]
     )
     faces = np.union1d(face_ids, stored_faces) if everything else np.unique(face_ids)
     before = np.full(len(faces), -1, np.int64)
@@ -170,21 +171,16 @@ def active_clustering(catalog: Catalog) -> Clustering | None:
 
 def previous_clustering(catalog: Catalog) -> PreviousClustering | None:
     """Return the clustering that the newest one replaced; None if there is none."""
-    from faceindex.store.columns import INTEGER, read_columns
+    from faceindex.store.columns import INTEGER
 
     previous_id = _previous_id(catalog)
     clustering = None if previous_id is None else _read(catalog, f"WHERE id = {int(previous_id)}")
     if clustering is None:
         return None
-    with translated_errors(catalog.path):
-        try:
-            faces, clusters = read_columns(
-                catalog.execute,
-                "previous_assignments p JOIN faces f ON f.id = p.face_id",
-                [("f.id", INTEGER), ("max(coalesce(p.cluster_id, -1), -1)", INTEGER)],
-            )
-        except ValueError as error:
-            raise corrupt(catalog.path, f"the previous cluster of a face is {error}") from error
+    faces, clusters = catalog.columns(
+        "previous_assignments p JOIN faces f ON f.id = p.face_id",
+        [("f.id", INTEGER), ("max(coalesce(p.cluster_id, -1), -1)", INTEGER)],
+    )
     return PreviousClustering(clustering, faces, clusters)
 
 
@@ -192,7 +188,7 @@ def count_newer_faces(catalog: Catalog) -> int:
     """Count the faces that were added after the newest clustering; 0 without a clustering."""
     clustering = active_clustering(catalog)
     last = None if clustering is None else clustering.params.get("last_face")
-    if not isinstance(last, int):
+    if not isinstance(last, int) or not 0 <= last <= _MOST:
         return 0
     return int(catalog.query("SELECT count(*) FROM faces WHERE id > ?", (last,))[0][0])
 

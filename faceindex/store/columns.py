@@ -13,12 +13,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from faceindex.store.checked_json import Malformed
+
 __all__ = ["CHUNK", "INTEGER", "Column", "read_columns"]
 
 INTEGER = np.dtype(np.int64)
 
 Column: TypeAlias = "tuple[str, np.dtype[Any]]"
 """An SQL expression, and the type of its values: int64, or a structure for BLOBs of its size."""
+
+_FIRST = -(1 << 63)  # no key is lower that SQLite gives
 
 CHUNK = 1 << 16  # rows per step; their text takes some megabytes
 
@@ -35,7 +39,7 @@ def read_columns(
     source : str
         The part of the statement after ``FROM``.
     columns : sequence of Column
-        Never NULL. The first is the integer key of the rows, at least 0.
+        The first is the integer key of the rows.
 
     Returns
     -------
@@ -44,8 +48,8 @@ def read_columns(
 
     Raises
     ------
-    ValueError
-        If a BLOB is not of the size of its structure.
+    Malformed
+        If a value is NULL or not of the type of its column.
     """
     inner = ", ".join(f"{expression} AS c{i}" for i, (expression, _) in enumerate(columns))
     outer = ", ".join(
@@ -58,13 +62,13 @@ def read_columns(
         f" (SELECT {inner} FROM {source} WHERE {key} > ? ORDER BY {key} LIMIT {CHUNK})"
     )
     parts: list[list[NDArray[Any]]] = [[np.empty(0, dtype)] for _, dtype in columns]
-    last = -1
+    last = _FIRST
     while True:
         count, *texts = execute(statement, (last,)).fetchone()
         if not count:
             return [np.concatenate(part) for part in parts]
-        for part, text, (_, dtype) in zip(parts, texts, columns, strict=True):
-            part.append(_parse(text, dtype, count))
+        for part, text, (expression, dtype) in zip(parts, texts, columns, strict=True):
+            part.append(_parse(text, dtype, count, expression))
         last = int(parts[0][-1][-1])
 
 
@@ -72,10 +76,23 @@ def _separator(dtype: np.dtype[Any]) -> str:
     return "," if dtype.names is None else ""
 
 
-def _parse(text: str, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    if dtype.names is None:
-        return np.fromstring(text, dtype, sep=",")
-    content = bytes.fromhex(text)
-    if len(content) != count * dtype.itemsize:
-        raise ValueError(f"{len(content):,} bytes instead of {count * dtype.itemsize:,}")
-    return np.frombuffer(content, dtype)
+def _parse(text: object, dtype: np.dtype[Any], count: int, name: str) -> NDArray[Any]:
+    """Parse the values of an expression for `count` rows."""
+    if not isinstance(text, str):  # all values are NULL
+        raise Malformed(f"a value of {name} is missing")
+    if dtype.names is not None:
+        try:
+            content = bytes.fromhex(text)
+        except ValueError:
+            raise Malformed(f"a value of {name} is not binary") from None
+        if len(content) != count * dtype.itemsize:
+            what = f"{len(content):,} bytes instead of {count * dtype.itemsize:,}"
+            raise Malformed(f"a value of {name} takes {what}")
+        return np.frombuffer(content, dtype)
+    # Anything else would end the parser early, or be read as several numbers.
+    if not text.isascii() or text.encode().translate(None, b"0123456789-,"):
+        raise Malformed(f"a value of {name} is not an integer")
+    values = np.fromstring(text, dtype, sep=",")
+    if len(values) != count:
+        raise Malformed(f"a value of {name} is missing or not an integer")
+    return values

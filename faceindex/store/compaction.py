@@ -23,6 +23,7 @@ from faceindex.files import sync_directory, sync_file
 from faceindex.store.checked_json import list_of, text
 from faceindex.store.digests import Digester, VectorDigests
 from faceindex.store.directory import hnsw_name, is_numbered, next_vectors_name
+from faceindex.store.vector_files import vector_file
 from faceindex.store.vectors import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def compact(catalog: Catalog, vectors: VectorFile, *, erase: bool) -> Compacted:
 
         raise corrupt(catalog.path, f"it refers to row {int(live[-1])} of {before}")
     directory, old = vectors.path.parent, vectors.path.name
-    new = catalog.vector_file(directory, next_vectors_name(old), vectors.dimension, new=True)
+    new = vector_file(catalog, directory, next_vectors_name(old), vectors.dimension, new=True)
     digester = Digester()
     _write(new, vectors, before, live, digester)
     with catalog.transaction(keep_scans=True):

@@ -16,6 +16,7 @@ from faceindex.store.checked_json import (
     Check,
     Malformed,
     fields,
+    id_of_row,
     integer,
     list_of,
     mapping,
@@ -105,7 +106,18 @@ class DecisionTables(MarkTables):
 
     def people(self) -> list[PersonRecord]:
         """Return all people, also those that were merged into others, in the order of their ids."""
-        return self._people("ORDER BY id") if self.exist else []
+        if not self.exist:
+            return []
+        found = self._people("ORDER BY id")
+        known = {record.id for record in found}
+        with self._catalog.checked():
+            if any(record.into is not None and record.into not in known for record in found):
+                raise Malformed("a person is merged into one that does not exist")
+            for table in ("clusters", "marks", "rejections"):
+                named = self._catalog.query(f"SELECT DISTINCT person_id FROM {table} WHERE person_id NOTNULL")
+                if lost := {person for (person,) in named} - known:
+                    raise Malformed(f"the person {min(lost)} of {table} does not exist")
+        return found
 
     def person(self, person: int) -> PersonRecord | None:
         """Return a person by id."""
@@ -128,10 +140,21 @@ class DecisionTables(MarkTables):
             f"SELECT id, uid, name, born, died, hidden, note, into_id, written FROM people {clauses}",
             parameters,
         )
-        return [
-            PersonRecord(id, uid, name, born, died, bool(hidden), note, into, written)
-            for id, uid, name, born, died, hidden, note, into, written in found
-        ]
+        with self._catalog.checked():
+            return [
+                PersonRecord(
+                    id_of_row(id, "the id of a person"),
+                    text(uid, "the uid of a person"),
+                    optional(text)(name, "the name of a person"),
+                    optional(text)(born, "the birth of a person"),
+                    optional(text)(died, "the death of a person"),
+                    bool(natural(hidden, "whether a person is hidden")),
+                    optional(text)(note, "the note on a person"),
+                    optional(natural)(into, "a person's into_id"),
+                    natural(written, "the decision of a person"),
+                )
+                for id, uid, name, born, died, hidden, note, into, written in found
+            ]
 
     def insert_person(self, uid: str, written: int) -> int:
         """Add a person without a name, and return the id."""

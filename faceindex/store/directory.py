@@ -6,18 +6,21 @@ import contextlib
 import re
 from pathlib import Path
 
-from faceindex.errors import IndexLocked, StoreError, UsageError
+from faceindex.errors import IndexCorrupt, IndexLocked, StoreError, UsageError
 from faceindex.locks import AlreadyLocked, FileLock
 from faceindex.store.pages import DIGESTS
+from faceindex.store.vectors import HEADER_BYTES
 
 __all__ = [
     "CATALOG",
     "LOCK",
     "VECTORS",
+    "check_not_orphaned",
     "file_sizes",
     "file_state",
     "has_index",
     "hnsw_name",
+    "is_index",
     "is_numbered",
     "is_vectors_name",
     "lock_for_writing",
@@ -85,6 +88,37 @@ def remove_stale_files(directory: Path, vectors: str, *, with_part: bool) -> Non
 def has_index(directory: Path) -> bool:
     """Whether `directory` contains a complete index. The catalog is written last."""
     return (directory / CATALOG).is_file()
+
+
+def check_not_orphaned(directory: Path) -> None:
+    """Refuse vectors of faces without their catalog: a new catalog would take the file over, and empty it.
+
+    A file without vectors is what a creation left that was stopped.
+
+    Raises
+    ------
+    IndexCorrupt
+        If there is a vector file with vectors and no catalog.
+    """
+    if has_index(directory) or not (orphans := _orphans(directory)):
+        return
+    raise IndexCorrupt(
+        f"{directory / CATALOG} is missing, and {orphans[0].name} beside it has the vectors of an index.",
+        f"Restore catalog.sqlite from a backup, or delete {directory} and index again.",
+    )
+
+
+def _orphans(directory: Path) -> list[Path]:
+    try:
+        found = [path for path in directory.iterdir() if is_vectors_name(path.name)]
+        return sorted(path for path in found if path.stat().st_size > HEADER_BYTES)
+    except OSError:  # no such folder, or not a folder
+        return []
+
+
+def is_index(directory: Path) -> bool:
+    """Whether `directory` contains an index, complete or without its catalog."""
+    return has_index(directory) or bool(_orphans(directory))
 
 
 def make_directory(directory: Path) -> None:

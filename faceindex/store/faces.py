@@ -6,7 +6,7 @@ Separate from `photo_records`, which does not import numpy.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,10 @@ from faceindex.matching import match_boxes
 from faceindex.orientation import to_stored, to_upright
 from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
-from faceindex.store.columns import INTEGER, Column, read_columns
+from faceindex.store.columns import INTEGER, Column
 from faceindex.store.records import Assignments, FaceTable
-from faceindex.store.sqlite import chunks, corrupt, placeholders, translated_errors
-from faceindex.types import F32, I64, Faces
+from faceindex.store.sqlite import chunks, corrupt, placeholders
+from faceindex.types import F32, I64, BoolArray, Faces
 
 __all__ = [
     "BOX_BYTES",
@@ -29,10 +29,12 @@ __all__ = [
     "face_rows",
     "face_table",
     "face_values",
+    "geometry_problem",
     "insert_faces",
     "matched_marks",
     "measures_column",
     "stored_boxes",
+    "unpack_geometry",
 ]
 
 _GEOMETRY = np.dtype(
@@ -65,6 +67,22 @@ VALUE_COLUMNS = ("geometry",)
 
 _VALUES = ", ".join(VALUE_COLUMNS)
 
+_FARTHEST = 1e7  # pixels; no photo that can be decoded has a side of a tenth of it
+_LAST_COLUMNS = {
+    name: (offset + field.itemsize) // 4 for name, (field, offset, *_) in (_GEOMETRY.fields or {}).items()
+}
+_MAY_BE_MISSING = {"landmarks", "quality"}  # NaN
+_ANY_NUMBER = {"scores", "norms", "sharpness"}
+_FARTHEST_BITS = int(np.float32(_FARTHEST).view(np.uint32))
+
+_MOST_IDS = 1 << 53
+_MOST_SIMILARITY = int(1.01 * _SIMILARITY_UNITS)  # rounding leaves a little more than 1
+
+MOST_CLUSTERS = 10**8
+"""Cluster ids are below; some arrays have a value for each."""
+
+_Geometry: TypeAlias = "NDArray[np.void]"  # of the type `_GEOMETRY`
+
 
 def face_values(faces: Faces) -> list[tuple[object, ...]]:
     """Return the values of `VALUE_COLUMNS` for each face."""
@@ -85,6 +103,44 @@ def insert_faces(catalog: Catalog, photo_id: int, faces: Faces) -> None:
     catalog.set("rows", row + len(faces))
 
 
+def unpack_geometry(blobs: Sequence[bytes]) -> _Geometry:
+    """Return values of the column ``geometry`` as an array, also of older formats."""
+    newer = (blob if len(blob) == _GEOMETRY.itemsize else blob + b"\0\0\xc0\x7f\0\0\0\0" for blob in blobs)
+    return np.frombuffer(b"".join(newer), _GEOMETRY)
+
+
+def geometry_problem(faces: _Geometry) -> tuple[str, BoolArray] | None:
+    """Find what no detector returned.
+
+    Parameters
+    ----------
+    faces : (n,) structure of `_GEOMETRY`
+
+    Returns
+    -------
+    (str, (n,) bool) or None
+        What is wrong first, and with which faces.
+    """
+    values = faces.view("<f4").reshape(len(faces), _GEOMETRY.itemsize // 4)
+    # As integers without the sign, float32 sort by magnitude; infinity and NaN come last.
+    large = (values.view("<u4") & 0x7FFFFFFF) > _FARTHEST_BITS
+    turns = values[:, -1]
+    turned = (turns == 0) | (turns == 90) | (turns == 180) | (turns == 270)
+    if turned.all() and not large.any():
+        return None
+    wrong: dict[str, BoolArray] = {} if turned.all() else {"turns": ~turned}
+    for column in np.flatnonzero(large.any(axis=0)).tolist():
+        name = next(field for field, end in _LAST_COLUMNS.items() if column < end)
+        found = large[:, column]
+        if name in _MAY_BE_MISSING:
+            found = found & ~np.isnan(values[:, column])
+        elif name in _ANY_NUMBER:
+            found = ~np.isfinite(values[:, column])
+        if found.any():
+            wrong.setdefault(name, found)
+    return next(iter(wrong.items()), None)
+
+
 def measures_column(table: str) -> Column:
     """Return the column of the sharpness and the quality of faces, for `read_columns`."""
     return f"substr({_geometry(table)}, {_FIRST_BYTES - 3}, {_MEASURES.itemsize})", _MEASURES
@@ -100,8 +156,8 @@ def _geometry(table: str) -> str:
 
 def face_rows(catalog: Catalog) -> tuple[I64, I64]:
     """Return (n,) ids of all live faces, ascending, and (n,) their rows."""
-    with translated_errors(catalog.path):
-        faces, rows = read_columns(catalog.execute, "faces", [("id", INTEGER), ("vector_row", INTEGER)])
+    faces, rows = catalog.columns("faces", [("id", INTEGER), ("vector_row", INTEGER)])
+    _check_range(catalog, rows, 0, catalog.rows, "vector_row of a face")
     return faces, rows
 
 
@@ -177,6 +233,9 @@ def face_table(catalog: Catalog) -> FaceTable:
     face, photo, row, cluster, units, geometry = _read(
         catalog, ["image_id", "vector_row"], (_geometry("f"), _GEOMETRY)
     )
+    if (problem := geometry_problem(geometry)) is not None:
+        what, wrong = problem
+        raise corrupt(catalog.path, f"face {face[wrong.argmax()]} has {what} that no detector returns")
     # astype converts to the native byte order. On little-endian machines it copies too, so that the array
     # of all structures can be freed.
     table = FaceTable(
@@ -202,10 +261,10 @@ def _add_quality(catalog: Catalog, table: FaceTable) -> None:
     without = np.flatnonzero(np.isnan(table.quality))
     if not len(without):
         return
-    with translated_errors(catalog.path):
-        photos, *sizes = read_columns(
-            catalog.execute, "images", [("id", INTEGER), ("width", INTEGER), ("height", INTEGER)]
-        )
+    photos, *sizes = catalog.columns("images", [("id", INTEGER), ("width", INTEGER), ("height", INTEGER)])
+    at = np.searchsorted(photos, table.photo[without])
+    if not len(photos) or (photos[np.minimum(at, len(photos) - 1)] != table.photo[without]).any():
+        raise corrupt(catalog.path, "a face is on a photo that does not exist")
     pins = catalog.pins()
     table.quality[without] = quality_of_faces(
         table.boxes[without],
@@ -213,7 +272,7 @@ def _add_quality(catalog: Catalog, table: FaceTable) -> None:
         table.scores[without],
         table.norms[without],
         table.sharpness[without],
-        np.stack(sizes, axis=1)[np.searchsorted(photos, table.photo[without])],
+        np.stack(sizes, axis=1)[at],
         detector=_spec("detector", pins.detector),
         embedder=_spec("embedder", pins.embedder),
     )
@@ -248,21 +307,32 @@ def assignments(catalog: Catalog) -> Assignments:
 
 def _read(catalog: Catalog, integers: list[str], structure: Column) -> list[NDArray[Any]]:
     """Return ids, other integers, clusters, similarities in units, and a structure of all live faces."""
-    with translated_errors(catalog.path):
-        try:
-            return read_columns(
-                catalog.execute,
-                "faces f LEFT JOIN assignments a ON a.face_id = f.id",
-                [
-                    ("f.id", INTEGER),
-                    *((f"f.{name}", INTEGER) for name in integers),
-                    ("coalesce(a.cluster_id, -1)", INTEGER),
-                    (f"CAST(round(coalesce(a.similarity, 0) * {_SIMILARITY_UNITS}) AS INTEGER)", INTEGER),
-                    structure,
-                ],
-            )
-        except ValueError as error:
-            raise corrupt(catalog.path, f"the positions of its faces take {error}") from error
+    source = "faces f LEFT JOIN assignments a ON a.face_id = f.id"
+    columns = catalog.columns(
+        source,
+        [
+            ("f.id", INTEGER),
+            *((f"f.{name}", INTEGER) for name in integers),
+            ("coalesce(a.cluster_id, -1)", INTEGER),
+            (f"CAST(round(coalesce(a.similarity, 0) * {_SIMILARITY_UNITS}) AS INTEGER)", INTEGER),
+            structure,
+        ],
+    )
+    *others, cluster, similarity, _ = columns
+    _check_range(catalog, others[0], 1, _MOST_IDS, "id of a face")
+    _check_range(catalog, cluster, -1, MOST_CLUSTERS, "cluster_id of a face")
+    _check_range(catalog, similarity, -_MOST_SIMILARITY, _MOST_SIMILARITY, "similarity of a face")
+    for name, values in zip(integers, others[1:], strict=True):
+        end = catalog.rows if name == "vector_row" else _MOST_IDS
+        _check_range(catalog, values, 0, end, f"{name} of a face")
+    return columns
+
+
+def _check_range(catalog: Catalog, values: I64, first: int, end: int, name: str) -> None:
+    """Raise `IndexCorrupt` unless all values are in ``first .. end - 1``."""
+    if len(values) and not first <= int(values.min()) <= int(values.max()) < end:
+        wrong = values[(values < first) | (values >= end)][0]
+        raise corrupt(catalog.path, f"the {name} is {wrong}, which is not in {first}..{end - 1}")
 
 
 def _similarity(cluster: I64, units: I64) -> F32:

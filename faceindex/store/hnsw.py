@@ -2,7 +2,8 @@
 
 The file contains hnswlib's arrays, as its pickle support returns them, in a format of our own. hnswlib's
 ``save_index`` writes no checksum, and its loader does not check what it reads. Here the size and a BLAKE2b
-digest are checked first, so that a damaged file is rebuilt and does not crash the process.
+digest are checked first, so that a damaged file is rebuilt and does not crash the process. So is the content,
+because a digest does not show who computed it (`faceindex.store.hnsw_checks`).
 
 Layout: 8 bytes magic with version, 4 bytes length of the header (little-endian), 32 bytes digest of
 everything after it, the header (JSON), the arrays one after the other.
@@ -25,6 +26,7 @@ import numpy as np
 
 from faceindex.files import write_durably
 from faceindex.store.exact import select_best
+from faceindex.store.hnsw_checks import check_state
 from faceindex.store.records import HnswParams
 from faceindex.types import F32, I64, U8, BoolArray
 
@@ -213,7 +215,15 @@ def _read(
         with contextlib.suppress(OSError):
             path.unlink()  # `coverage` would not notice the damage
         return None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, struct.error) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        RuntimeError,
+        struct.error,
+    ) as error:
         _log.warning("%s cannot be used (%s) and will be rebuilt.", path, error)
         return None
 
@@ -246,6 +256,8 @@ def _unpack(
     if verify and hashlib.blake2b(body.data, digest_size=32).digest() != digest:
         raise _Damaged("it is damaged")
     header = json.loads(body[:length].tobytes())
+    if not isinstance(header, dict):
+        raise ValueError("its header is not an object")
     if header.get("index") not in (None, index_id):  # older files have no id
         raise ValueError("it belongs to another index")
     state: dict[str, Any] = dict(header["scalars"])
@@ -257,7 +269,7 @@ def _unpack(
     if found != expected:
         raise ValueError("it has other parameters")
     covered = int(header["covered"])
-    if covered > len(vectors) or header["witness"] != _sample_digest(vectors[:covered]):
+    if not 0 <= covered <= len(vectors) or header["witness"] != _sample_digest(vectors[:covered]):
         raise ValueError("it has other vectors")
     offset = length
     for name, dtype, count in header["arrays"]:
@@ -265,6 +277,8 @@ def _unpack(
         offset += state[name].nbytes
     if offset != len(body):
         raise ValueError("it has a wrong length")
+    if verify:
+        check_state(state, covered, vectors, params)
     return state, covered
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from faceindex.store.checked_json import Malformed, natural, optional
 from faceindex.store.migrations import WITH_DECISIONS
 from faceindex.store.photo_records import save_pictures
-from faceindex.store.sqlite import chunks, placeholders, translated_errors
+from faceindex.store.sqlite import chunks, placeholders
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,14 +168,12 @@ class MarkTables:
 
     def photo_times(self) -> tuple[I64, I64]:
         """Return the ids of the photos with a capture time, ascending, and these times, both (m,) int64."""
-        from faceindex.store.columns import INTEGER, read_columns
+        from faceindex.store.columns import INTEGER
 
-        with translated_errors(self._catalog.path):
-            photos, times = read_columns(
-                self._catalog.execute,
-                "(SELECT id, taken FROM images WHERE taken IS NOT NULL)",
-                [("id", INTEGER), ("taken", INTEGER)],
-            )
+        photos, times = self._catalog.columns(
+            "(SELECT id, taken FROM images WHERE taken IS NOT NULL)",
+            [("id", INTEGER), ("taken", INTEGER)],
+        )
         return photos, times
 
     def paths_of_pictures(self, pictures: Iterable[bytes]) -> dict[bytes, str]:
@@ -357,18 +355,16 @@ class MarkTables:
         """
         import numpy as np
 
-        from faceindex.store.columns import INTEGER, read_columns
+        from faceindex.store.columns import INTEGER
 
         names = ["face", "mark", "label", "person", "written"]
         if not self.exist:
             return np.empty(0, [(name, np.int64) for name in names])
-        with translated_errors(self._catalog.path):
-            columns = read_columns(
-                self._catalog.execute,
-                "marked_faces f JOIN marks m ON m.id = f.mark_id",
-                [("f.face_id", INTEGER), ("m.id", INTEGER), ("m.label", INTEGER),
-                 ("coalesce(m.person_id, -1)", INTEGER), ("m.written", INTEGER)],
-            )  # fmt: skip
+        columns = self._catalog.columns(
+            "marked_faces f JOIN marks m ON m.id = f.mark_id",
+            [("f.face_id", INTEGER), ("m.id", INTEGER), ("m.label", INTEGER),
+             ("coalesce(m.person_id, -1)", INTEGER), ("m.written", INTEGER)],
+        )  # fmt: skip
         table = np.empty(len(columns[0]), [(name, np.int64) for name in names])
         for name, column in zip(names, columns, strict=True):
             table[name] = column

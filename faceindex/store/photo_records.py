@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from faceindex.errors import UsageError
 from faceindex.store import away
 from faceindex.store.catalog import Catalog
-from faceindex.store.checked_json import Malformed
+from faceindex.store.checked_json import Malformed, blob, id_of_row, integer, natural, optional, text
+from faceindex.store.checked_json import path as path_of
 from faceindex.store.migrations import WITH_AWAY_PHOTOS, WITH_PICTURES
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root, Status
 from faceindex.store.sqlite import chunks, placeholders, storable_text, translated_errors
@@ -40,13 +41,22 @@ __all__ = [
 
 _COLUMNS = "id, root_id, relpath, size, mtime_ns, content_hash, width, height, status, reason, detail, faces"
 _PICTURE = ", picture, orientation, taken"
+_BINARY, _TEXTUAL, _NUMERIC = ({kind, type(None)} for kind in (bytes, str, int))
 _STATUS = {status.value: status for status in Status}
 
 
 def roots(catalog: Catalog) -> list[Root]:
     """Return all roots, in the order in which they were added."""
     found = catalog.query("SELECT id, path, given FROM roots ORDER BY id")
-    return [Root(id, os.fsdecode(path), os.fsdecode(given)) for id, path, given in found]
+    with catalog.checked():
+        return [
+            Root(
+                id_of_row(id, "the id of a root"),
+                path_of(path, "the path of a root"),
+                path_of(given, "the path of a root"),
+            )
+            for id, path, given in found
+        ]
 
 
 def add_root(catalog: Catalog, path: str | os.PathLike[str], given: str) -> Root:
@@ -136,15 +146,44 @@ def _select(
     columns = _COLUMNS + (_PICTURE if catalog.format_version >= WITH_PICTURES else ", NULL, 1, NULL")
     with translated_errors(catalog.path):
         columns = columns.replace("root_id", "coalesce(root_id, 0)", 1)
-        rows = catalog.execute(f"SELECT {columns} FROM {table} {clauses}", parameters)
-        try:
-            return [
-                PhotoRecord._make((*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:]))
-                for row in rows
-            ]
-        except (KeyError, TypeError) as error:
-            with catalog.checked():
-                raise Malformed(f"the path or the status of a photo is {error}") from error
+        found = catalog.execute(f"SELECT {columns} FROM {table} {clauses}", parameters).fetchall()
+        known = {root for (root,) in catalog.query("SELECT id FROM roots")}
+    with catalog.checked():
+        records = [_record(*row) for row in found]
+        if table == "images" and (lost := {record.root_id for record in records} - known):
+            raise Malformed(f"it has no root {min(lost)}, in which photos are")
+        return records
+
+
+def _record(
+    id: Any, root: Any, relpath: Any, size: Any, mtime_ns: Any, content: Any, width: Any, height: Any,
+    status: Any, reason: Any, detail: Any, faces: Any, picture: Any, orientation: Any, taken: Any,
+) -> PhotoRecord:  # fmt: skip
+    """Check the values of a photo: first all at once, because there may be a million, and then each."""
+    if not (
+        type(relpath) is bytes and relpath and b"\0" not in relpath and status in _STATUS
+        and type(root) is type(size) is type(mtime_ns) is type(width) is type(height) is type(faces) is int
+        and type(orientation) is int and 1 <= orientation <= 8
+        and min(size, width, height, faces) >= 0
+        and type(content) in _BINARY and type(picture) in _BINARY
+        and type(reason) in _TEXTUAL and type(detail) in _TEXTUAL and type(taken) in _NUMERIC
+    ):  # fmt: skip
+        name = f"photo {id}"
+        path_of(relpath, f"the path of {name}")
+        for what, value in (("size", size), ("width", width), ("height", height), ("number of faces", faces)):
+            natural(value, f"the {what} of {name}")
+        for what, value in (("root", root), ("time", mtime_ns)):
+            integer(value, f"the {what} of {name}")
+        for value in (content, picture):
+            optional(blob)(value, f"a hash of {name}")
+        for value in (reason, detail):
+            optional(text)(value, f"the reason of {name}")
+        optional(integer)(taken, f"the capture date of {name}")
+        raise Malformed(f"the status or the orientation of {name} is unknown")
+    return PhotoRecord(
+        id, root, os.fsdecode(relpath), size, mtime_ns, content, width, height, _STATUS[status], reason,
+        detail, faces, picture, orientation, taken,
+    )  # fmt: skip
 
 
 def save_photo(catalog: Catalog, photo: NewPhoto) -> int:

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from faceindex.errors import UsageError
+from faceindex.store.directory import CATALOG
 from faceindex.store.records import PhotoRecord
+from faceindex.store.sqlite import corrupt
 from faceindex.store.store import Store
 
 __all__ = ["Photo", "PhotoNames"]
+
+_Value = TypeVar("_Value")
+
+
+class _Known(dict[int, _Value]):
+    """Rows by their ids; an id that another row names must be among them."""
+
+    def __init__(self, found: Mapping[int, _Value], store: Store, what: str) -> None:
+        super().__init__(found)
+        self._store, self._what = store, what
+
+    def __missing__(self, key: int) -> _Value:
+        raise corrupt(
+            self._store.directory / CATALOG, f"it has no {self._what} {key}, which a face or photo names"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +83,12 @@ class PhotoNames:
     """
 
     def __init__(self, store: Store, photos: Iterable[int] | None = None) -> None:
-        self._roots = {root.id: root for root in store.roots()}
+        self._roots = _Known({root.id: root for root in store.roots()}, store, "root")
         if photos is None:
-            self.by_id = {record.id: record for record in store.photos().values()}
+            found = {record.id: record for record in store.photos().values()}
         else:
-            self.by_id = store.photos_by_id(photos)
+            found = store.photos_by_id(photos)
+        self.by_id: dict[int, PhotoRecord] = _Known(found, store, "photo")
         self.records: list[PhotoRecord] = list(self.by_id.values())
 
     def name(self, record: PhotoRecord) -> str:

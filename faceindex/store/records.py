@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from faceindex.types import F32, I64, Detections, Faces
 
 __all__ = [
+    "LEAST_MIN_FACE",
     "Assignments",
     "Clustering",
     "Counts",
@@ -28,6 +29,10 @@ __all__ = [
     "ScanCounts",
     "Status",
 ]
+
+
+LEAST_MIN_FACE = 5
+"""Side in pixels of the smallest face to find: for a smaller one, an image pyramid takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from faceindex.errors import IndexCorrupt, IndexMigrated
 from faceindex.store.catalog import Catalog
 from faceindex.store.compaction import finish_erasing
-from faceindex.store.digests import BLOCK_ROWS, Digester, VectorDigests
 from faceindex.store.directory import hnsw_name, remove_stale_files
+from faceindex.store.vector_files import add_missing_digests, vector_file
 
 if TYPE_CHECKING:
     from faceindex.store.search import Search
-    from faceindex.store.vectors import VectorFile
 
-__all__ = ["Rows", "add_missing_digests", "compacted_since"]
+__all__ = ["Rows", "compacted_since"]
 
 
 class Rows:
@@ -47,7 +46,7 @@ class Rows:
         while True:
             with catalog.snapshot():
                 name, rows, self.pins = catalog.vectors_name, catalog.rows, catalog.pins()
-                self.file = catalog.vector_file(directory, name, self.pins.dimension)
+                self.file = vector_file(catalog, directory, name, self.pins.dimension)
             try:
                 self.file.check_size(rows)
                 break
@@ -109,19 +108,6 @@ class Rows:
 
             self._search = Search(self._catalog, self.file, self.hnsw_path)
         return self._search
-
-
-def add_missing_digests(catalog: Catalog, file: VectorFile, rows: int) -> None:
-    """Store the digests of rows from formats before 7, after a check of their lengths; once."""
-    digests = VectorDigests(catalog, file.path.name)
-    missing = -(-rows // BLOCK_ROWS) - digests.count()
-    if missing <= 0:
-        return
-    file.check(rows)
-    digester = Digester()
-    digester.add(file.read(rows))
-    with catalog.transaction(keep_scans=True):
-        digests.write(digester.found)
 
 
 def compacted_since(directory: Path) -> IndexMigrated:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ __all__ = [
     "Connection",
     "Cursor",
     "IntegrityError",
+    "check_schema",
     "chunks",
     "connect",
     "connect_for_reading",
@@ -28,6 +30,25 @@ _Value = TypeVar("_Value")
 
 _CHUNK = 500  # parameters per statement; SQLite before 3.32 allows 999
 _BUSY_MS = 30_000
+_PRAGMAS = (
+    f"busy_timeout = {_BUSY_MS}",
+    "trusted_schema = OFF",
+    "cell_size_check = ON",
+    "mmap_size = 0",
+)
+_LONGEST = 1 << 28  # bytes of a value; the longest one, the faces of a step of `read_columns`, takes 10 MB
+
+# In the schema of a table or an index, without spaces: generated columns, constraints, virtual tables, and
+# comments that could hide them.
+_FOREIGN = (b"AS(", b"CHECK(", b"COLLATE", b"GENERATED", b"VIRTUALTABLE", b"/*", b"--")
+_DAMAGED = (
+    "malformed",
+    "no such",
+    "decode to UTF-8",
+    "integer overflow",
+    "more than one row",
+    "duplicate column",
+)
 
 
 def connect(path: Path) -> Connection:
@@ -73,8 +94,36 @@ def _connect(path: Path, mode: str) -> Connection:
             isolation_level=None,  # `Catalog` begins and ends transactions itself
             check_same_thread=False,
         )
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}").fetchall()
+        # An index may come from a stranger: nothing in its schema runs code, and no length takes the memory.
+        for pragma in (
+            f"busy_timeout = {_BUSY_MS}",
+            "trusted_schema = OFF",
+            "cell_size_check = ON",
+            "mmap_size = 0",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        if sys.version_info >= (3, 11):
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     return connection
+
+
+def check_schema(connection: Connection, path: Path) -> None:
+    """Refuse a schema with anything but plain tables and indexes: views, triggers and expressions run code.
+
+    Raises
+    ------
+    IndexCorrupt
+        If the schema is not one that faceindex writes.
+    """
+    statements = []
+    for kind, name, statement in connection.execute("SELECT type, name, sql FROM sqlite_master"):
+        if kind not in ("table", "index"):
+            raise corrupt(path, f"it has the {kind} {name}, which faceindex does not write")
+        statements.append(str(statement))
+    schema = "".join(statements).upper().encode().translate(None, b" \t\r\n\f\v")
+    for words in _FOREIGN:
+        if words in schema:
+            raise corrupt(path, f"its schema contains {words.decode()}, which faceindex does not write")
 
 
 @contextmanager
@@ -92,7 +141,7 @@ def translated_errors(path: Path) -> Iterator[None]:
             raise UsageError("The index is closed.", "Open it again.") from error
         raise  # a mistake in the calling code, not in the file
     except sqlite3.OperationalError as error:
-        if "malformed" in str(error) or "no such" in str(error):
+        if any(words in str(error) for words in _DAMAGED):
             raise corrupt(path, str(error)) from error
         raise StoreError(
             f"{path} cannot be used: {error}.",
@@ -106,7 +155,8 @@ def corrupt(path: Path, problem: str) -> IndexCorrupt:
     """Return the error for a damaged catalog."""
     return IndexCorrupt(
         f"{path} is damaged or not a catalog of faceindex: {problem}.",
-        f"Restore it from a backup, or delete {path.parent} and index again.",
+        "Restore it from a backup, run `faceindex doctor --repair`, "
+        f"or delete {path.parent} and index again.",
     )
 
 

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from faceindex.errors import IndexNotFound, UsageError
 from faceindex.locks import find_holder
@@ -17,14 +16,15 @@ from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.compaction import Compacted, compact, is_worthwhile
 from faceindex.store.counts import cluster_sizes, count_everything, count_faces
+from faceindex.store.creation import create_files
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.directory import (
     CATALOG,
     LOCK,
-    VECTORS,
+    check_not_orphaned,
     file_state,
     has_index,
-    hnsw_name,
+    is_index,
     lock_for_writing,
     make_directory,
 )
@@ -38,7 +38,6 @@ from faceindex.store.records import (
     ScanCounts,
 )
 from faceindex.store.rows import Rows, compacted_since
-from faceindex.store.vectors import VectorFile, make_header
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
@@ -75,8 +74,8 @@ class Store(PhotoStore):
 
     @staticmethod
     def exists(directory: str | os.PathLike[str]) -> bool:
-        """Whether `directory` contains a complete index."""
-        return has_index(Path(directory))
+        """Whether `directory` contains an index; also one that lacks its catalog, which `open` refuses."""
+        return is_index(Path(directory))
 
     @classmethod
     def create(
@@ -98,6 +97,8 @@ class Store(PhotoStore):
         ------
         UsageError
             If the directory contains an index or anything else.
+        IndexCorrupt
+            If it contains the vectors of an index without their catalog.
         IndexLocked
             If another process is creating an index there.
         StoreError
@@ -113,10 +114,7 @@ class Store(PhotoStore):
                 raise UsageError(
                     f"There already is an index in {directory}.", "Open it, or choose another `directory`."
                 )
-            (directory / hnsw_name(VECTORS)).unlink(missing_ok=True)
-            index_id = uuid4().hex
-            VectorFile(directory / VECTORS, pins.dimension, make_header(index_id, pins.dimension)).create()
-            Catalog.create(directory / CATALOG, pins, hnsw or HnswParams(), index_id)
+            create_files(directory, pins, hnsw or HnswParams())
             store = cls._open(directory, lock)
             on_error.pop_all()
         return store
@@ -142,6 +140,7 @@ class Store(PhotoStore):
             If it cannot be read, or cannot be written.
         """
         directory = Path(directory).absolute()
+        check_not_orphaned(directory)
         if not has_index(directory):
             raise IndexNotFound(
                 f"There is no index in {directory}.", "Create one with `faceindex index PATH...`."
@@ -174,6 +173,15 @@ class Store(PhotoStore):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def explain(self, error: BaseException) -> None:
+        """Raise `IndexCorrupt` if damage in the catalog may be why code failed that nothing is wrong with.
+
+        Does nothing for errors that are raised on purpose, and if the catalog is sound.
+        """
+        from faceindex.store.checks import explain_failure
+
+        explain_failure(self._catalog, error)
 
     @property
     def pins(self) -> Pins:

@@ -25,15 +25,15 @@ from faceindex.errors import IndexCorrupt, StoreError, UsageError
 from faceindex.files import sync_directory
 from faceindex.store import faces as face_tables
 from faceindex.store.clusterings import write_clustering
-from faceindex.store.columns import INTEGER, read_columns
+from faceindex.store.columns import INTEGER
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.digests import Digester, VectorDigests
 from faceindex.store.directory import next_vectors_name, part_name
 from faceindex.store.journal import append_run
 from faceindex.store.photo_records import delete_empty_roots, delete_photos
 from faceindex.store.records import Assignments
-from faceindex.store.rows import add_missing_digests
-from faceindex.store.sqlite import placeholders, translated_errors
+from faceindex.store.sqlite import placeholders
+from faceindex.store.vector_files import add_missing_digests, vector_file
 from faceindex.store.vectors import HEADER_BYTES
 from faceindex.types import F32, I64, BoolArray, Faces
 
@@ -221,18 +221,16 @@ class Transfer:
         catalog = self._writable_catalog()
         dropped = tuple(dropped)
         self._check_complete(set(dropped))
-        with translated_errors(catalog.path):
-            staged, photo, face, row, measures = read_columns(
-                catalog.execute,
-                "transfer_faces t",
-                [
-                    ("t.id", INTEGER),
-                    ("t.image_id", INTEGER),
-                    ("coalesce(t.face_id, -1)", INTEGER),
-                    ("t.vector_row", INTEGER),
-                    face_tables.measures_column("t"),
-                ],
-            )
+        staged, photo, face, row, measures = catalog.columns(
+            "transfer_faces t",
+            [
+                ("t.id", INTEGER),
+                ("t.image_id", INTEGER),
+                ("coalesce(t.face_id, -1)", INTEGER),
+                ("t.vector_row", INTEGER),
+                face_tables.measures_column("t"),
+            ],
+        )
         is_new = face < 0
         face = np.where(is_new, self._next_face() + np.cumsum(is_new) - 1, face)
         order = np.argsort(face)
@@ -336,11 +334,11 @@ class Transfer:
 
     def _final(self) -> VectorFile:
         name = next_vectors_name(self._catalog.vectors_name)
-        return self._catalog.vector_file(self._directory, name, self.pins.dimension, new=True)
+        return vector_file(self._catalog, self._directory, name, self.pins.dimension, new=True)
 
     def _part(self, *, new: bool = False) -> VectorFile:
         name = part_name(next_vectors_name(self._catalog.vectors_name))
-        return self._catalog.vector_file(self._directory, name, self.pins.dimension, part=True, new=new)
+        return vector_file(self._catalog, self._directory, name, self.pins.dimension, part=True, new=new)
 
     def _checked_part(self, rows: int) -> VectorFile:
         """Return the unfinished file after checking that it contains the staged rows."""

@@ -162,7 +162,7 @@ def test_malformed_values(clustered: Store, directory: Path) -> None:
     check(
         "UPDATE previous_assignments SET cluster_id = 'many'",
         "UPDATE previous_assignments SET cluster_id = 0",
-        "previous cluster of a face",
+        "p.cluster_id",
     )
     check(
         "UPDATE clusterings SET params = '[]' WHERE id = 1",

@@ -246,10 +246,13 @@ def test_journal_entries_of_other_commands_and_keys_are_read(directory: Path) ->
         assert (store.runs(1)[0].kind, store.runs(1)[0].detail) == ("name", {"who": [None, 1.5]})
 
 
-@pytest.mark.parametrize(("column", "value"), [("status", "wonderful"), ("relpath", 5)])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("status", "wonderful"), ("relpath", 5), ("width", "wide"), ("size", -1), ("detail", b"x")],
+)
 def test_photos(directory: Path, column: str, value: object) -> None:
     execute(directory, f"UPDATE images SET {column} = ?", value)
-    check_error(directory, lambda store: store.photos(), "the path or the status of a photo")
+    check_error(directory, lambda store: store.photos(), "of photo 1")
 
 
 def test_a_catalog_that_a_newer_version_migrates_while_it_is_open(directory: Path) -> None:

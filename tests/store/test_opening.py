@@ -90,7 +90,7 @@ def test_a_folder_with_foreign_files_is_refused(directory: Path, pins: Pins) -> 
 def test_an_incomplete_index_does_not_count_and_is_overwritten(directory: Path, pins: Pins) -> None:
     directory.mkdir()
     (directory / "lock").write_text("")
-    (directory / "vectors.f32").write_bytes(b"left over")
+    (directory / "vectors.f32").write_bytes(b"")
     (directory / "catalog.sqlite.new").write_bytes(b"SQLite format 3")
     (directory / "catalog.sqlite.new-wal").write_bytes(b"left over")
     with pytest.raises(IndexNotFound):
@@ -98,6 +98,22 @@ def test_an_incomplete_index_does_not_count_and_is_overwritten(directory: Path, 
     with Store.create(directory, pins) as store:
         assert store.counts().rows == 0
     assert not list(directory.glob("*.new*"))
+
+
+def test_a_missing_catalog_is_not_made_anew(store: Store, directory: Path, pins: Pins) -> None:
+    store.close()
+    (directory / "catalog.sqlite").unlink()
+    vectors = directory / "vectors.f32"
+    vectors.write_bytes(bytes(640))
+    for attempt in (
+        lambda: Store.open(directory),
+        lambda: Store.open(directory, write=True),
+        lambda: Store.create(directory, pins),
+    ):
+        with pytest.raises(IndexCorrupt, match=r"catalog\.sqlite is missing, and vectors\.f32 beside it"):
+            attempt()
+    assert Store.exists(directory)
+    assert vectors.read_bytes() == bytes(640)
 
 
 def test_a_newer_format_is_refused(store: Store, directory: Path) -> None:

@@ -98,7 +98,7 @@ def test_damage_of_the_digests_is_found(filled: Path) -> None:
 _WRITER = """
 import os, sys
 from faceindex.store import NewPhoto, Store, pages
-pages._CHECKPOINT = 30
+pages._CHECKPOINT = 60
 store = Store.open(sys.argv[1], write=True)
 for i in range(int(sys.argv[2])):
     store.commit([NewPhoto(1, f"new {j}.jpg", i, i, b"%d" % i, 1, 1) for j in range(40)])

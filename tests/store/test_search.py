@@ -195,7 +195,7 @@ def test_the_hnsw_index_is_rebuilt_without_its_tombstones(
 def test_two_builds_give_the_same_hnsw_index(
     directory: Path, pins: Pins, fill: Fill, unit_vectors: MakeVectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("faceindex.store.store.uuid4", lambda: UUID(int=1))  # the file has the index's id
+    monkeypatch.setattr("faceindex.store.creation.uuid4", lambda: UUID(int=1))  # the file has the index's id
     files = []
     for name in ("1", "2"):
         with Store.create(directory / name, pins) as store:
