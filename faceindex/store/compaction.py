@@ -40,6 +40,7 @@ __all__ = [
     "finish_erasing",
     "is_worthwhile",
     "live_rows",
+    "renumber",
     "row_tables",
 ]
 
@@ -134,7 +135,7 @@ def compact(catalog: Catalog, vectors: VectorFile, *, erase: bool) -> Compacted:
     digester = Digester()
     _write(new, vectors, before, live, digester)
     with catalog.transaction(keep_scans=True):
-        _renumber(catalog, live)
+        renumber(catalog, live)
         catalog.set("vectors", new.path.name)
         catalog.set("header", HEADER_BYTES)
         catalog.set("rows", len(live))
@@ -166,7 +167,7 @@ def _write(new: VectorFile, old: VectorFile, committed: int, live: I64, digester
         raise
 
 
-def _renumber(catalog: Catalog, live: I64) -> None:
+def renumber(catalog: Catalog, live: I64) -> None:
     """Give the faces their new rows; inside a transaction."""
     import numpy as np
 

@@ -65,6 +65,11 @@ class HnswIndex:
         """Number of rows of the vector file that were added or skipped as tombstones."""
         return self._covered
 
+    @property
+    def rows(self) -> I64:
+        """The rows in it, also those that are tombstones by now."""
+        return self._rows
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -77,7 +82,7 @@ class HnswIndex:
 
     @classmethod
     def load(
-        cls, path: Path, vectors: F32, params: HnswParams, index_id: str | None = None
+        cls, path: Path, vectors: F32, params: HnswParams, index_id: str | None = None, *, keep: bool = False
     ) -> HnswIndex | None:
         """Read an index that `save` wrote.
 
@@ -89,14 +94,16 @@ class HnswIndex:
         params : HnswParams
         index_id : str, optional
             Of the face index.
+        keep : bool
+            Do not delete a damaged file.
 
         Returns
         -------
         HnswIndex or None
             None if the file is missing or damaged, or has other vectors or parameters. A damaged file is
-            deleted.
+            deleted, unless `keep`.
         """
-        found = _read(path, vectors, params, index_id, hnswlib.Index, verify=True)
+        found = _read(path, vectors, params, index_id, hnswlib.Index, verify=True, keep=keep)
         return None if found is None else cls(found[0], params, index_id, *found[1:])
 
     @staticmethod
@@ -203,6 +210,7 @@ def _read(
     make: Callable[[dict[str, Any]], Any],
     *,
     verify: bool,
+    keep: bool = False,
 ) -> tuple[Any, int, I64] | None:
     """Return ``make(state)`` of a file, the rows it covers, and the rows in it; None if it is unusable."""
     try:
@@ -212,8 +220,9 @@ def _read(
         return None
     except _Damaged as error:
         _log.warning("%s cannot be used (%s) and will be rebuilt.", path, error)
-        with contextlib.suppress(OSError):
-            path.unlink()  # `coverage` would not notice the damage
+        if not keep:
+            with contextlib.suppress(OSError):
+                path.unlink()  # `coverage` would not notice the damage
         return None
     except (
         OSError,

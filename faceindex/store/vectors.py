@@ -125,6 +125,11 @@ class VectorFile:
             problem = "is damaged: its header is not that of this index"
         raise IndexCorrupt(f"{self.path} {problem}.", _REMEDY)
 
+    @property
+    def header_bytes(self) -> int:
+        """Bytes before the first row."""
+        return len(self._header)
+
     def _end(self, rows: int) -> int:
         """Return the byte after the last of `rows` rows."""
         return len(self._header) + rows * self._width
