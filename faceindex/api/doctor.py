@@ -51,6 +51,8 @@ class Health(Result):
         Faces that were embedded again.
     read_again : tuple of str
         Names of photos whose damaged faces were deleted: the next `index` reads them again.
+    deleted : tuple of str
+        What was deleted of the catalog because it could not be read or stood on damaged pages.
     decided : tuple of str
         What the user decided and stands on damaged pages, or could not be read: to be looked at.
     kept : tuple of str
@@ -64,6 +66,7 @@ class Health(Result):
     repaired: tuple[Problem, ...] = ()
     embedded: int = 0
     read_again: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
     decided: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
 
@@ -130,6 +133,9 @@ def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser]) -> H
         repaired=tuple(problem for problem in before.problems if problem not in after.problems),
         embedded=embedded,
         read_again=again,
+        deleted=tuple(
+            f"{table}: {rows:,} rows" if rows else table for table, rows in sorted(salvage.deleted().items())
+        ),
         decided=_decided(salvage),
         kept=tuple(salvage.kept),
     )

@@ -52,7 +52,7 @@ def doctor(
         from faceindex.api import FaceIndex
 
         health = FaceIndex.doctor(index, repair=repair, device=device)
-        if health.problems or health.read_again or health.decided:
+        if health.problems or health.read_again or health.deleted or health.decided:
             out.exit_code = PARTIAL
         if json:
             out.document(_SCHEMA, healthy=health.healthy, **health.as_dict())
@@ -67,6 +67,8 @@ def _print(out: Output, health: Health) -> None:
         out.answer(f"{count(health.embedded, 'face')} embedded again")
     for name in health.kept:
         out.answer(f"kept: {health.directory}/{name}; delete it when everything is as it should be")
+    for text in health.deleted:
+        out.answer(f"deleted from the catalog: {text}")
     for text in health.decided:
         out.answer(f"check: {text} `faceindex people log` lists what you decided.")
     for name in health.read_again:
@@ -75,8 +77,8 @@ def _print(out: Output, health: Health) -> None:
         out.answer(("" if problem.repairable else "cannot be repaired: ") + problem.what)
     if health.problems:
         out.note("`faceindex doctor --repair` repairs what can be repaired; a backup is better.")
-    elif health.read_again:
-        out.note("Run `faceindex index` on the folders of these photos, and `faceindex cluster`.")
+    elif health.read_again or health.deleted:
+        out.note("Run `faceindex index` on your folders, and `faceindex cluster`.")
     else:
         rows = "" if health.rows is None else f" {count(health.rows, 'vector')} checked."
         recall = "" if health.recall is None else f" Recall of the HNSW index: {health.recall:.1%}."

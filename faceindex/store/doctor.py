@@ -134,7 +134,8 @@ def _check_file(path: Path) -> Iterator[Problem]:
         if digests is not None:
             commit = digests.commit
             if pages := damaged_pages(path, digests):
-                yield Problem(CATALOG, "pages", _describe(path, pages))
+                what = _describe(path, pages)
+                yield Problem(CATALOG, "pages", what)
         elif _format_of(path) >= migrations.WITH_DIGESTS:
             yield Problem(DIGESTS, "digests", f"{path.with_name(DIGESTS)} is missing.")
     except IndexCorrupt as error:

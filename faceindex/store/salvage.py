@@ -86,13 +86,22 @@ class Salvage:
     doubted: dict[str, set[int]] = field(default_factory=dict)
     repairs: list[str] = field(default_factory=list)
 
+    def deleted(self) -> dict[str, int]:
+        """Return the numbers of rows that are not in the new catalog, by table; 0 if unknown."""
+        doubted = {table: len(ids) for table, ids in self.doubted.items() if table in _DOUBTED}
+        return doubted | {table: doubted.get(table, 0) + lost for table, lost in self.lost.items()}
+
     def decided(self) -> dict[str, set[int]]:
         """Return the rows in doubt of what the user decided."""
         return {table: ids for table, ids in self.doubted.items() if table in _DECIDED}
 
 
 def rows_in_doubt(path: Path) -> dict[str, set[int]]:
-    """Return the rows on the pages of a catalog that differ from their digests, by table."""
+    """Return the rows on the pages of a catalog that differ from their digests, by table.
+
+    None are in doubt if the digests are of another commit: then the catalog or its digests are an old copy, or
+    commits in the log were lost, and the digests say nothing about the pages.
+    """
     try:
         digests = read_digests(path)
     except IndexCorrupt:
@@ -101,7 +110,10 @@ def rows_in_doubt(path: Path) -> dict[str, set[int]]:
     if digests is None or not pages:
         return {}
     roots: dict[str, int] = {}
-    with contextlib.suppress(Error), closing(connect_unchecked(path)) as database:
+    with contextlib.suppress(Error, IndexCorrupt), closing(connect_unchecked(path)) as database:
+        # A writer that was killed may have stored the digests of all commits but the last.
+        if not 0 <= Catalog(path, database).generation - digests.commit <= 1:
+            return {}
         for kind, name, root in database.execute("SELECT type, name, rootpage FROM sqlite_master"):
             roots[name if kind == "table" else f"index {name}"] = int(root)
     return rows_on_pages(path, digests.page_size, pages, roots)
