@@ -248,12 +248,12 @@ def repair(directory: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argument_parser(__doc__, quick="30 cases, a smaller index")
+    parser = argument_parser(__doc__, quick="12 cases, a smaller index")
     parser.add_argument("--cases", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-v", "--verbose", action="store_true", help="print each case")
     options = parser.parse_args()
-    cases, photos = (30, 120) if options.quick else (options.cases, 600)
+    cases, photos = (12, 60) if options.quick else (options.cases, 600)
     rng = random.Random(options.seed)
     work = Path(tempfile.mkdtemp())
     rows: list[dict[str, Any]] = []

@@ -209,7 +209,7 @@ def read_digests(path: Path) -> _Digests | None:
         content = path.with_name(DIGESTS).read_bytes()
     except FileNotFoundError:
         return None
-    with contextlib.suppress(struct.error):
+    with contextlib.suppress(struct.error, ValueError):
         magic, index_id, size, number, commit = _HEADER.unpack_from(content)
         (crc,) = struct.unpack_from("<I", content, _HEADER.size)
         pages = array("I", content[_HEADER_BYTES : _HEADER_BYTES + 4 * number])

@@ -99,7 +99,7 @@ class Salvage:
 def rows_in_doubt(path: Path) -> dict[str, set[int]]:
     """Return the rows on the pages of a catalog that differ from their digests, by table.
 
-    None are in doubt if the digests are of another commit: then the catalog or its digests are an old copy, or
+    None are in doubt if the digests are of another commit: then one of the two is an old copy, or
     commits in the log were lost, and the digests say nothing about the pages.
     """
     try:

@@ -10,13 +10,13 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
+from old_formats import downgrade
 
 from faceindex.errors import IndexCorrupt
 from faceindex.store import NewPhoto, Pins, Store
 from faceindex.store.digests import BLOCK_ROWS, Digester
 from faceindex.store.vectors import HEADER_BYTES
 from faceindex.types import F32
-from tests.old_formats import downgrade
 
 MakePhoto: TypeAlias = Callable[..., NewPhoto]
 MakeVectors: TypeAlias = Callable[..., F32]

@@ -87,6 +87,11 @@ def test_damage_of_the_digests_is_found(filled: Path) -> None:
         with pytest.raises(IndexCorrupt, match=r"catalog\.digests"):
             Store.open(filled)
         flip(path, position)
+    content = path.read_bytes()
+    for size in (0, 10, 63, 64, 83, len(content) - 4):
+        path.write_bytes(content[:size])
+        with pytest.raises(IndexCorrupt, match=r"catalog\.digests"):
+            Store.open(filled)
     path.unlink()
     Store.open(filled).close()
     Store.open(filled, write=True).close()
