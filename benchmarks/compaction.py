@@ -1,8 +1,8 @@
 """Measure how the vector file grows over rounds of changed photos, with and without compaction.
 
 An index of made-up faces: each round replaces some photos and deletes others, adds as many, and ends as
-`index` does. It counts rows, live faces and bytes after each round, and the time of compactions; and checks after
-each round that every face has its vector. The same rounds without compaction are what the file would be.
+`index` does. It counts rows, live faces and bytes after each round, and the time of compactions; and checks
+after each round that every face has its vector. The same rounds run without compaction, too.
 
     python benchmarks/compaction.py [--quick] [--rounds N] [--photos N]
 """

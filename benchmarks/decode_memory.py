@@ -9,8 +9,8 @@ take memory or time must be refused, or be decoded within 1 GiB::
     python benchmarks/decode_memory.py [--quick]
 
 The photos are synthetic, 24 megapixels (``--quick``: some kinds, 4 megapixels), made in a temporary folder
-and removed afterwards. Writes ``results/decode_memory.json``; takes 4 minutes on two cores. Needs Linux. Kinds
-for which no encoder is installed are left out.
+and removed afterwards. Writes ``results/decode_memory.json``; takes 4 minutes on two cores. Needs Linux.
+Kinds for which no encoder is installed are left out.
 """
 
 from __future__ import annotations
@@ -44,6 +44,37 @@ SHRINKS = (1, 4)
 GIB, MIB = 1 << 30, 1 << 20
 
 Make = Callable[[Path], None]
+
+
+def make_files(size: tuple[int, int], quick: bool, folder: Path) -> None:
+    """Write photos of all kinds and crafted files, named by their numbers, and the names of the kinds.
+
+    It runs in a process of its own. The processes that measure are copies of this one: memory that it had
+    used and freed would hide what they take.
+    """
+    made = [(kind, make) for kind, make in kinds(size).items() if not quick or kind in QUICK]
+    for number, (_, make) in enumerate(made):
+        make(folder / str(number))
+    files = crafted(quick)
+    for number, content in enumerate(files.values(), len(made)):
+        with (folder / str(number)).open("wb") as file:
+            file.write(b"\xff\xd8\xff\xe0" if isinstance(content, int) else content)
+            file.truncate(content if isinstance(content, int) else None)
+    names = [[kind for kind, _ in made], list(files)]
+    (folder / "names").write_text(json.dumps(names), encoding="utf-8")
+
+
+def in_child(work: Callable[[], None]) -> None:
+    """Run a function in a new process; end the program if it fails."""
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit("The files could not be made.")
 
 
 def kinds(size: tuple[int, int]) -> dict[str, Make]:
@@ -283,12 +314,11 @@ def main() -> None:
     pixels = width * height
     rows, failures = [], 0
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "photo"
         print(f"{'kind':26} {'full':>6} {'est.':>6} {'1/4':>6} {'est.':>6}   bytes a pixel; most megapixels")
-        for kind, make in kinds(size).items():
-            if quick and kind not in QUICK:
-                continue
-            make(path)
+        in_child(lambda: make_files(size, quick, Path(folder)))
+        kind_names, crafted_names = json.loads((Path(folder) / "names").read_text(encoding="utf-8"))
+        for number, kind in enumerate(kind_names):
+            path = Path(folder) / str(number)
             found = [measure(path, shrink) for shrink in SHRINKS]
             if any(one["error"] for one in found):
                 failures += 1
@@ -309,10 +339,8 @@ def main() -> None:
             )
         print(f"\n{'crafted file':38} {'bytes':>12} {'peak MiB':>9} {'seconds':>8}  result")
         hostile = []
-        for kind, content in crafted(quick).items():
-            with path.open("wb") as file:
-                file.write(b"\xff\xd8\xff\xe0" if isinstance(content, int) else content)
-                file.truncate(content if isinstance(content, int) else None)
+        for number, kind in enumerate(crafted_names, len(kind_names)):
+            path = Path(folder) / str(number)
             found_one = measure(path, 4)
             peak, seconds = int(found_one["peak"]), float(found_one.get("seconds", 0))  # type: ignore[call-overload, arg-type]
             died = "reason" not in found_one

@@ -6,22 +6,39 @@ part of it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from faceindex.safe_open import open_own
 
 if sys.platform == "darwin":
     import fcntl
 
-__all__ = ["replace_durably", "sha256_of", "sync_directory", "sync_file", "write_durably"]
+__all__ = ["naming", "replace_durably", "sha256_of", "sync_directory", "sync_file", "write_durably"]
 
 _BLOCK = 1 << 20
 _NAME = 50  # characters of a temporary file's name from its destination: names are limited to 255 bytes
 # Some network file systems cannot sync a folder, and a folder without read permission cannot be opened.
 _NO_DIRECTORY_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Add a file's name to an `OSError` without one, inside the ``with``.
+
+    Errors of opening name the file; those of reading and writing, such as a full disk, do not.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def write_durably(
@@ -49,8 +66,15 @@ def write_durably(
     Raises
     ------
     OSError
-        If the file cannot be written. The temporary file is deleted after any exception.
+        If the file cannot be written; names `path`. The temporary file is deleted after any exception.
     """
+    with naming(path):
+        _write_durably(path, content, mode, temporary)
+
+
+def _write_durably(
+    path: Path, content: bytes | Callable[[BinaryIO], object], mode: int, temporary: Path | None
+) -> None:
     if temporary is None:
         temporary = path.with_name(f".{path.name[:_NAME]}.{os.urandom(8).hex()}")
     else:
@@ -80,10 +104,14 @@ def replace_durably(temporary: Path, destination: Path) -> None:
     OSError
         If that fails. Unless it is the sync after the rename that fails, `destination` is unchanged.
     """
-    with temporary.open("rb+") as file:  # Windows syncs only files that are open for writing
-        sync_file(file.fileno())
-    temporary.replace(destination)
-    sync_directory(destination.parent)
+    with naming(destination):
+        opened = open_own(temporary, os.O_RDWR)  # Windows syncs only files that are open for writing
+        try:
+            sync_file(opened)
+        finally:
+            os.close(opened)
+        temporary.replace(destination)
+        sync_directory(destination.parent)
 
 
 def sync_file(fd: int) -> None:
@@ -121,7 +149,7 @@ def sha256_of(file: str | os.PathLike[str] | BinaryIO) -> str:
         An open file is read from its position to its end.
     """
     if isinstance(file, (str, os.PathLike)):
-        with Path(file).open("rb") as opened:
+        with naming(file), Path(file).open("rb") as opened:
             return sha256_of(opened)
     from hashlib import sha256  # loads OpenSSL
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -12,18 +13,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from faceindex.safe_open import open_own
+
 if sys.platform == "win32":
     import msvcrt
     import socket
 else:
     import fcntl
 
-__all__ = ["AlreadyLocked", "FileLock", "Holder", "find_holder"]
+__all__ = ["NO_LOCKS", "AlreadyLocked", "FileLock", "Holder", "find_holder", "has_range_locks"]
 
 # Windows locks bytes, and a locked byte cannot be read: this one lies far behind the holder's name.
 _WINDOWS_BYTE = 1 << 30
 # `find_holder` locks the file for an instant, which must not fail a `FileLock`.
 _ATTEMPTS, _PAUSE = 3, 0.01  # seconds
+_LONGEST = 4096  # bytes of the holder's name
+
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""Error numbers of a file system without locks, as of some network disks."""
 
 
 class Holder(NamedTuple):
@@ -72,7 +79,8 @@ class FileLock:
     AlreadyLocked
         Within a fraction of a second.
     OSError
-        If the file cannot be opened for writing, or its file system has no locks.
+        If the file cannot be opened for writing, or its file system has no locks. A link and other
+        `faceindex.safe_open.UnsafeFile` are never opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -117,46 +125,69 @@ def find_holder(path: Path) -> Holder | None:
         If the file cannot be read, or its file system has no locks.
     """
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = open_own(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
         if not _lock(fd, shared=True):
-            return _holder(path)
+            return _holder(fd)
         _unlock(fd)
         return None
     finally:
         os.close(fd)
 
 
+def has_range_locks(path: Path) -> bool:
+    """Return whether the file system of an existing file has the locks of byte ranges that SQLite needs.
+
+    Opening and closing a file drops this process's locks of that kind on it: pass a file without any.
+    """
+    if sys.platform == "win32":
+        return True
+    try:
+        fd = open_own(path, os.O_RDONLY)
+    except OSError:
+        return True  # unknown
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in NO_LOCKS
+    finally:
+        os.close(fd)
+    return True
+
+
 def _open_locked(path: Path) -> int:
     attempts = 0
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        fd = open_own(path, os.O_RDWR | os.O_CREAT)
+        locked = False
         try:
-            if _lock(fd) and _is_same(fd, path):
+            locked = _lock(fd) and _is_same(fd, path)
+            if locked:
                 return fd
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
+            holder = _holder(fd)
+        finally:
+            if not locked:
+                os.close(fd)
         attempts += 1
         if attempts == _ATTEMPTS:
-            raise AlreadyLocked(path, _holder(path))
+            raise AlreadyLocked(path, holder)
         time.sleep(_PAUSE)
 
 
 def _is_same(fd: int, path: Path) -> bool:
     """Whether the open file is still the one at `path`: its last holder may have deleted it meanwhile."""
     try:
-        return os.path.samestat(os.fstat(fd), path.stat())
+        return os.path.samestat(os.fstat(fd), path.lstat())
     except FileNotFoundError:
         return False
 
 
-def _holder(path: Path) -> Holder:
+def _holder(fd: int) -> Holder:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        os.lseek(fd, 0, os.SEEK_SET)
+        document = json.loads(os.read(fd, _LONGEST))
         return Holder(int(document["pid"]), str(document["host"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Holder(None, None)

@@ -21,7 +21,10 @@ _Float = TypeVar("_Float", bound="np.floating[Any]")
 
 def turn_image(image: NDArray[_T], turn: int) -> NDArray[_T]:
     """Turn an image (h, w, ...) clockwise; the result is C-contiguous, and may be the image itself."""
-    return np.ascontiguousarray(np.rot90(image, -(turn // 90)))
+    if turn % 360 == 0:
+        return np.ascontiguousarray(image)
+    # A copy: of an image of one row, the turned view counts as contiguous, with a stride that torch refuses.
+    return np.array(np.rot90(image, -(turn // 90)), order="C")
 
 
 def turned_size(width: int, height: int, turn: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from faceindex.models import registry
-from faceindex.store.pages import DIGESTS
+from faceindex.store.directory import DIGESTS
 
 
 @pytest.fixture(autouse=True)

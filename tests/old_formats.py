@@ -19,6 +19,11 @@ def downgrade(index: Path, version: int) -> None:
         if version < 8:
             for table in ("mounts", "away_faces", "away_images"):
                 database.execute(f"DROP TABLE {table}")
+        if version < 9:
+            for column in ("ctime_ns", "inode", "failed"):
+                database.execute(f"ALTER TABLE images DROP COLUMN {column}")
+        if version < 10:
+            database.execute("DROP TABLE suspects")
         if version < 7:
             (index / "catalog.digests").unlink(missing_ok=True)
             _remove_header(index, database)

@@ -44,8 +44,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("images",),
     ("matching", "orientation"),
-    ("cores", "types", "errors", "files", "locks", "documents"),
-    ("turns",),
+    ("cores", "types", "errors", "files", "locks", "documents", "tables"),
+    ("safe_open", "turns", "paths"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "identification": ARRAYS,
     "metrics": ARRAYS,
     "clustering": ARRAYS | {"store.records"},
-    "evaluation": ARRAYS | {"clustering", "files", "metrics", "store"},
+    "evaluation": ARRAYS | {"clustering", "files", "metrics", "store", "tables"},
 }
 """Rooms, or single modules, that a room is limited to: the first three rooms work on arrays."""
 

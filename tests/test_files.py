@@ -306,3 +306,15 @@ def test_importing_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_errors_of_reading_and_writing_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: BinaryIO) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space") as caught:
+        write_durably(tmp_path / "new", full)
+    assert caught.value.filename == str(tmp_path / "new")
+    with pytest.raises(FileNotFoundError) as missing:  # a name that is there stays
+        sha256_of(tmp_path / "missing")
+    assert missing.value.filename == str(tmp_path / "missing")

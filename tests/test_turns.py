@@ -72,3 +72,10 @@ def test_four_quarters_are_a_whole(turn: int) -> None:
     image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     assert turn_image(image, turn).flags.c_contiguous
     np.testing.assert_array_equal(turn_image(turn_image(image, turn), (360 - turn) % 360), image)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 3), (3, 1, 3), (1, 1, 3)])
+@pytest.mark.parametrize("turn", TURNS)
+def test_images_of_one_row_or_column_have_positive_strides(shape: tuple[int, ...], turn: int) -> None:
+    turned = turn_image(np.arange(np.prod(shape), dtype=np.uint8).reshape(shape), turn)
+    assert all(stride > 0 for stride in turned.strides)

@@ -51,6 +51,7 @@ class IndexExport:
         *,
         margin: float = 0.5,
         aligned: bool = False,
+        public: bool = False,
         dry_run: bool = False,
         on_progress: Progress = ignore_progress,
     ) -> Exported:
@@ -64,6 +65,8 @@ class IndexExport:
             Margin on each side of the box, as a share of its width and height, 0..10.
         aligned : bool
             Write the chips that the embedder gets; `margin` is ignored.
+        public : bool
+            Let other users of this machine read the files: modes 0644 and 0755 in place of 0600 and 0700.
         dry_run : bool
             Only count.
         on_progress : callable
@@ -81,7 +84,7 @@ class IndexExport:
         def run(target: Target) -> Exported:
             return export_crops(source, target, style, on_progress=on_progress)
 
-        return self._export(destination, "crops", run, dry_run=dry_run)
+        return self._export(destination, "crops", run, public=public, dry_run=dry_run)
 
     def clusters(
         self,
@@ -97,6 +100,7 @@ class IndexExport:
         hidden: bool = False,
         margin: float = 0.5,
         aligned: bool = False,
+        public: bool = False,
         dry_run: bool = False,
         on_progress: Progress = ignore_progress,
     ) -> Exported:
@@ -126,7 +130,7 @@ class IndexExport:
             Only these people, by name. Case, Unicode's form and additional spaces are ignored.
         hidden : bool
             Also write hidden people that are not in `people`.
-        margin, aligned, dry_run, on_progress
+        margin, aligned, public, dry_run, on_progress
             As in `crops`.
 
         Returns
@@ -163,7 +167,7 @@ class IndexExport:
                 source, target, layout, style, hidden=hidden_clusters, on_progress=on_progress
             )
 
-        return self._export(destination, "clusters", run, dry_run=dry_run)
+        return self._export(destination, "clusters", run, public=public, dry_run=dry_run)
 
     def boxes(
         self,
@@ -171,6 +175,7 @@ class IndexExport:
         *,
         format: Literal["csv", "csv-full", "json"] | None = None,
         absolute: bool = False,
+        public: bool = False,
         dry_run: bool = False,
     ) -> Exported:
         """Write the boxes of all faces; see `faceindex.export.boxes.write_boxes`.
@@ -183,6 +188,8 @@ class IndexExport:
             if the destination ends in ``.json``, else ``csv``.
         absolute : bool
             Write absolute paths of photos instead of their names.
+        public : bool
+            As in `crops`.
         dry_run : bool
             Only count.
 
@@ -200,7 +207,7 @@ class IndexExport:
             "boxes",
             boxes_source(source, chosen, absolute=absolute),
             lambda file: write_boxes(source, file, chosen, absolute=absolute),
-            self._protected(),
+            self._protected(public),
             dry_run=dry_run,
         )
         return Exported(files, len(source.table), len(source.photos))
@@ -211,6 +218,7 @@ class IndexExport:
         *,
         format: Literal["npz", "csv", "parquet"] | None = None,
         absolute: bool = False,
+        public: bool = False,
         dry_run: bool = False,
         on_progress: Progress = ignore_progress,
     ) -> Exported:
@@ -221,7 +229,7 @@ class IndexExport:
         destination : path-like or binary file
         format : {"npz", "csv", "parquet"}, optional
             None means the suffix of the destination.
-        absolute, dry_run
+        absolute, public, dry_run
             As in `boxes`.
         on_progress : callable
             Called with the number of finished faces and of all faces.
@@ -259,7 +267,7 @@ class IndexExport:
                 absolute=absolute,
                 on_progress=on_progress,
             ),
-            self._protected(),
+            self._protected(public),
             dry_run=dry_run,
         )
         return Exported(files, len(source.table), len(source.photos))
@@ -270,6 +278,7 @@ class IndexExport:
         *,
         copy: bool = False,
         hidden: bool = False,
+        public: bool = False,
         dry_run: bool = False,
         on_progress: Progress = ignore_progress,
     ) -> Gallery:
@@ -283,6 +292,8 @@ class IndexExport:
             Copy the photos into it instead of linking to them.
         hidden : bool
             Also show hidden people.
+        public : bool
+            As in `crops`.
         dry_run : bool
             Only count.
         on_progress : callable
@@ -310,26 +321,32 @@ class IndexExport:
                 names=self._reader.person_names(),
             )
         return write_gallery(
-            source, destination, self._protected(), copy=copy, dry_run=dry_run, on_progress=on_progress
+            source, destination, self._protected(public), copy=copy, dry_run=dry_run, on_progress=on_progress
         )
 
     def _export(
-        self, destination: Destination, kind: str, run: Callable[[Target], Exported], *, dry_run: bool
+        self,
+        destination: Destination,
+        kind: str,
+        run: Callable[[Target], Exported],
+        *,
+        public: bool,
+        dry_run: bool,
     ) -> Exported:
         """Export into a folder or a zip file."""
         from faceindex.export.archive import export_archive
         from faceindex.export.folder import Folder
 
         if is_archive(destination):
-            return export_archive(destination, kind, self._protected(), run, dry_run=dry_run)
-        with Folder(destination, kind, self._protected(), dry_run=dry_run) as folder:
+            return export_archive(destination, kind, self._protected(public), run, dry_run=dry_run)
+        with Folder(destination, kind, self._protected(public), dry_run=dry_run) as folder:
             return run(folder)
 
-    def _protected(self) -> ProtectedPaths:
+    def _protected(self, public: bool) -> ProtectedPaths:
         from faceindex.export.destination import ProtectedPaths
 
         store = self._reader.store
-        return ProtectedPaths(store.directory, tuple(Path(root.path) for root in store.roots()))
+        return ProtectedPaths(store.directory, tuple(Path(root.path) for root in store.roots()), public)
 
     def _source(self) -> Source:
         from faceindex.export.originals import Originals

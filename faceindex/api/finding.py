@@ -147,6 +147,7 @@ class IndexFinding:
         photos: Iterable[FoundPhoto],
         destination: str | os.PathLike[str],
         *,
+        public: bool = False,
         on_progress: Progress | None = None,
     ) -> LinkedPhotos:
         """Make a folder of symbolic links to photos; hard links, or copies, where links are impossible.
@@ -159,6 +160,8 @@ class IndexFinding:
         photos : iterable of FoundPhoto
         destination : path-like
             A folder; created if missing.
+        public : bool
+            Let other users of this machine see the folder, and read copies in it.
         on_progress : callable, optional
             Called with the number of finished photos and of all photos.
 
@@ -192,7 +195,7 @@ class IndexFinding:
             for record in everything.records:
                 yield everything.path(record), record.content_hash
 
-        with Folder(destination, "find", ProtectedPaths(store.directory, roots)) as folder:
+        with Folder(destination, "find", ProtectedPaths(store.directory, roots, public)) as folder:
             folder.originals = Originals(originals())
             return link_photos(wanted, folder, on_progress=on_progress or ignore_progress)
 

@@ -347,6 +347,7 @@ class FaceIndex:
         retry_failed: bool = False,
         prune: bool = False,
         keep_days: float = KEEP_DAYS,
+        check_content: bool = False,
         exclude: Collection[Path] = (),
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
@@ -364,6 +365,7 @@ class FaceIndex:
             retry_failed=retry_failed,
             prune=prune,
             keep_days=keep_days,
+            check_content=check_content,
             exclude=exclude,
             on_event=on_event,
             should_stop=should_stop,
@@ -375,6 +377,7 @@ class FaceIndex:
         *,
         retry_failed: bool = False,
         prune: bool = False,
+        check_content: bool = False,
         exclude: Collection[Path] = (),
         on_event: Callable[[Event], None] = ignore_event,
     ) -> IndexPlan:
@@ -389,6 +392,7 @@ class FaceIndex:
             [paths] if isinstance(paths, (str, os.PathLike)) else paths,
             retry_failed=retry_failed,
             prune=prune,
+            check_content=check_content,
             exclude=exclude,
             on_event=on_event,
         )

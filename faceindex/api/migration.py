@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,9 @@ from faceindex.api.migration_results import MigrationPlan, MigrationResult, NewM
 from faceindex.api.opening import with_min_face
 from faceindex.api.pins import Settings, keeps_boxes, load_recogniser, new_pins
 from faceindex.errors import ImageError, Reason, StoreError, UsageError
+from faceindex.images.listing import limited_time
 from faceindex.models import get as get_model
+from faceindex.paths import exists, stat
 from faceindex.pipeline import Clustering, Event, Loaded, Loading, Warned, ignore_event
 from faceindex.pipeline.run import TEMPORARY
 from faceindex.pipeline.transfer import Staging, photos_to_read, stage_photos
@@ -221,11 +222,11 @@ def _plan(store: Store, target: _Target, *, check_files: bool) -> MigrationPlan:
     for record in left if check_files else ():
         path = names.path(record)
         try:
-            status = os.stat(path)  # noqa: PTH116 - no Path for each of many photos
+            status = stat(path)
         except OSError as error:
             reason, detail = Reason.MISSING, f"{error.strerror}."
         else:
-            if (status.st_size, status.st_mtime_ns) == (record.size, record.mtime_ns):
+            if (status.st_size, limited_time(status.st_mtime_ns)) == (record.size, record.mtime_ns):
                 continue
             reason, detail = Reason.CHANGED, "its size or time has changed."
         failed.append(NotMigrated(names.name(record), path, reason.value, detail))
@@ -341,7 +342,7 @@ def _reasons_to_keep(
     unread = {record.id for record, error in failed if error.reason is not Reason.CHANGED}
     lost = {record.root_id for record, _ in failed}
     for record in names.records:
-        if record.root_id in lost and record.id not in unread and os.path.lexists(names.path(record)):
+        if record.root_id in lost and record.id not in unread and exists(names.path(record)):
             lost.remove(record.root_id)
     found = [
         f"No photo in {root.path} can be read: is its disk mounted? Its photos were kept, and the index has "

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceindex.errors import IndexNotFound
+from faceindex.errors import IndexNotFound, UsageError
+from faceindex.safe_open import is_trusted_owner
 from faceindex.store import Store
+from faceindex.store.directory import CATALOG
 
 if TYPE_CHECKING:
     from faceindex.api.pins import Settings
@@ -33,14 +35,40 @@ def find_index(directory: str | os.PathLike[str] | None = None) -> Path | None:
     -------
     Path or None
         A directory that is named explicitly need not exist. None if none is named and none is found.
+
+    Raises
+    ------
+    UsageError
+        If the index that is found without a name belongs to another user, who could have put it there.
     """
     if (named := _named(directory)) is not None:
         return named
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if Store.exists(folder / _DIRECTORY):
-            return folder / _DIRECTORY
+        candidate = folder / _DIRECTORY
+        try:
+            exists = Store.exists(candidate)
+        except PermissionError:
+            _refuse_stranger(candidate)  # an index of another user has mode 0700
+            raise
+        if exists:
+            _refuse_stranger(candidate, candidate / CATALOG)
+            return candidate
     return None
+
+
+def _refuse_stranger(found: Path, *files: Path) -> None:
+    """Refuse an index that nobody named if its folder, or one of its files, belongs to another user.
+
+    Git does the same with repositories (``safe.directory`` in git-config).
+    """
+    if all(map(is_trusted_owner, (found, *files))):
+        return
+    raise UsageError(
+        f"The index {found} belongs to another user, who may have put it there to be found.",
+        "To use it, name it as `directory` or in $FACEINDEX_INDEX. To make your own here, pass `directory` "
+        f"as {_DIRECTORY}.",
+    )
 
 
 def existing_index(directory: str | os.PathLike[str] | None = None) -> Path | None:
@@ -51,7 +79,11 @@ def existing_index(directory: str | os.PathLike[str] | None = None) -> Path | No
 
 def index_to_create(directory: str | os.PathLike[str] | None = None) -> Path:
     """Choose where to create an index: `directory`, else ``$FACEINDEX_INDEX``, else ``.faceindex`` here."""
-    return _named(directory) or Path(_DIRECTORY)
+    if (named := _named(directory)) is not None:
+        return named
+    if Path(_DIRECTORY).exists():
+        _refuse_stranger(Path.cwd() / _DIRECTORY)
+    return Path(_DIRECTORY)
 
 
 def _named(directory: str | os.PathLike[str] | None) -> Path | None:

@@ -367,13 +367,13 @@ class IndexPeople:
 
     # Files -------------------------------------------------------------------------------------
 
-    def export(self, path: str | os.PathLike[str]) -> int:
+    def export(self, path: str | os.PathLike[str], *, public: bool = False) -> int:
         """Write all decisions to a file of JSON Lines, and return their number.
 
         `apply` reads it, in this index or in another one. An existing file is replaced once the new one is
-        complete.
+        complete. Only this user may read it, or with `public` all users of this machine.
         """
-        return export_journal(self._reader, path)
+        return export_journal(self._reader, path, public=public)
 
     def apply(
         self,

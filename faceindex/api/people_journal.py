@@ -11,6 +11,7 @@ import numpy as np
 
 from faceindex.api.people_results import Conflict, Replay
 from faceindex.errors import UsageError
+from faceindex.export.access import Access
 from faceindex.files import write_durably
 from faceindex.people.exchange import journal_lines, read_journal
 from faceindex.people.replay import Replayed, replay
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["apply_journal", "export_journal", "named_marks"]
 
 
-def export_journal(reader: Reader, path: str | os.PathLike[str]) -> int:
+def export_journal(reader: Reader, path: str | os.PathLike[str], *, public: bool) -> int:
     """Write all decisions to a file; see `faceindex.api.people.IndexPeople.export`."""
     reader.check_writable(path)
     tables = reader.store.decisions
@@ -34,7 +35,7 @@ def export_journal(reader: Reader, path: str | os.PathLike[str]) -> int:
         photos = tables.paths_of_pictures({picture for picture, _ in places.values()})
         lines = "".join(line + "\n" for line in journal_lines(decisions, places, photos))
     try:
-        write_durably(Path(path), lines.encode())
+        write_durably(Path(path), lines.encode(), mode=Access.of(public=public).file)
     except OSError as error:
         raise UsageError(
             f"{os.fspath(path)} cannot be written: {error.strerror}.", "Choose another file."

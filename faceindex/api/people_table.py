@@ -17,6 +17,7 @@ from faceindex.errors import UsageError
 from faceindex.people.references import parse_references
 from faceindex.people.roster import clean_name, name_key
 from faceindex.store.decisions import Label
+from faceindex.tables import restored
 
 if TYPE_CHECKING:
     from faceindex.api.people_results import Decided
@@ -112,7 +113,7 @@ def _read(path: str) -> bytes:
 def _cells(rows: Iterator[Sequence[str]], places: tuple[int, int]) -> Iterator[tuple[int, str, str]]:
     for row in rows:
         if any(cell.strip() for cell in row):
-            cells = [cell.strip() for cell in row] + [""] * (max(places) + 1 - len(row))
+            cells = [restored(cell.strip()) for cell in row] + [""] * (max(places) + 1 - len(row))
             yield rows.line_num, cells[places[0]], cells[places[1]]  # type: ignore[attr-defined]
 
 

@@ -24,6 +24,7 @@ def plan_photos(
     *,
     retry_failed: bool = False,
     prune: bool = False,
+    check_content: bool = False,
     exclude: Collection[Path] = (),
     on_event: Callable[[Event], None] = ignore_event,
 ) -> IndexPlan:
@@ -42,6 +43,7 @@ def plan_photos(
         prune=prune,
         exclude=[*exclude, *([] if store is None else [store.directory])],
         on_scan=lambda files: on_event(Scanning(files)),
+        check_content=check_content,
     )
     on_event(Planned(0))
     counts = _count_tasks(plan)
@@ -62,12 +64,13 @@ def plan_photos(
         measured_at=None if run is None else run.at,
         bytes=None if bytes_per_photo is None else round(bytes_per_photo * to_recognise),
         read_once=len(plan.without_picture),
+        to_check=len(plan.to_compare),
     )
 
 
 def _count_tasks(plan: Plan) -> dict[str, int]:
     counts = dict.fromkeys(("new", "changed", "to_compare", "retried", "other_files"), 0)
-    sizes = {record.size for record in movable(plan).values()}
+    sizes = {record.size for record in (*movable(plan).values(), *plan.elsewhere, *plan.away)}
     for task in plan.tasks:
         counts[_kind(task, sizes)] += 1
     return counts

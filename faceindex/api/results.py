@@ -283,6 +283,9 @@ class IndexPlan(Result):
         Forecast of the growth of the index on disk; None if the index has no photos.
     read_once : int
         Unchanged photos that `add` reads for their pictures, because an older version indexed them.
+    to_check : int
+        Unchanged photos that `add` reads to compare their content: on request, or because of another ctime or
+        inode.
     """
 
     new: int
@@ -300,6 +303,7 @@ class IndexPlan(Result):
     measured_at: datetime | None
     bytes: int | None
     read_once: int = 0
+    to_check: int = 0
 
     @property
     def photos(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,7 +193,7 @@ def _list(
             ],
         )
     elif as_csv or not out.terminal:
-        writer = csv.writer(out.raw(), lineterminator="\n")
+        writer = out.table()
         writer.writerow(_CSV_HEADER)
         writer.writerows(
             (

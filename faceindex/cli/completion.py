@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from faceindex.cli.escaping import escaped
 from faceindex.errors import FaceIndexError, UsageError
 
 __all__ = [
@@ -142,7 +143,8 @@ def complete_people(ctx: Any, args: Sequence[str], incomplete: str) -> list[str]
     except (FaceIndexError, OSError):
         return []  # no index, or one that cannot be read
     key = name_key(incomplete)
-    return sorted(person.name for person in people if person.name and name_key(person.name).startswith(key))
+    names = (person.name for person in people if person.name and name_key(person.name).startswith(key))
+    return sorted(name for name in names if escaped(name) == name)  # the shell prints them as they are
 
 
 def complete_references(ctx: Any, args: Sequence[str], incomplete: str) -> list[tuple[str, str]]:

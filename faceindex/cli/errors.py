@@ -25,7 +25,9 @@ import os
 import sys
 from collections.abc import Iterator
 
+from faceindex.cli.escaping import escaped
 from faceindex.cli.flags import as_flags
+from faceindex.cli.libraries import quiet_libraries
 from faceindex.cli.render import STANDARD_OUTPUT, Output
 from faceindex.errors import FaceIndexError
 
@@ -48,10 +50,10 @@ def session(*, json: bool, quiet: bool, verbose: bool, debug: bool) -> Iterator[
         With the code of the error, or `Output.exit_code`.
     """
     out = Output(json=json, quiet=quiet, verbose=verbose)
-    _silence_decoders()
     try:
-        yield out
-        out.flush()
+        with quiet_libraries(out):
+            yield out
+            out.flush()
     except KeyboardInterrupt:
         out.close()
         out.error("Interrupted.")
@@ -105,7 +107,7 @@ def _report_unless_closed(out: Output, error: Exception, *, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exc()
+        sys.stderr.write("".join(escaped(line) + "\n" for line in traceback.format_exc().splitlines()))
     return report(out, error, debug=debug)
 
 
@@ -123,12 +125,3 @@ def _discard_unwritten() -> None:
     except (OSError, ValueError):
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _silence_decoders() -> None:
-    """Hide Pillow's warnings about odd photos: they name no file, and serious ones become an `ImageError`."""
-    import logging
-    import warnings
-
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)

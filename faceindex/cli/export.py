@@ -17,6 +17,7 @@ from faceindex.cli.options import (
     DebugFlag,
     IndexOption,
     JsonFlag,
+    PublicFlag,
     QuietFlag,
     VerboseFlag,
     WithHiddenFlag,
@@ -25,7 +26,7 @@ from faceindex.cli.options import (
 from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.references import cluster_number
 from faceindex.cli.render import Output, count
-from faceindex.cli.unreadable import report_unreadable
+from faceindex.cli.unreadable import report_unreadable, warn_of_readers
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def crops(
     destination: FolderArgument,
     margin: MarginOption = 0.5,
     aligned: AlignedFlag = False,
+    public: PublicFlag = False,
     dry_run: DryRunFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
@@ -101,7 +103,12 @@ def crops(
         with FaceIndex.open(index) as found:
             with Bar(out, "Cutting faces") as bar, _resumable(out, destination):
                 done = found.export.crops(
-                    destination, margin=margin, aligned=aligned, dry_run=dry_run, on_progress=bar.update
+                    destination,
+                    margin=margin,
+                    aligned=aligned,
+                    public=public,
+                    dry_run=dry_run,
+                    on_progress=bar.update,
                 )
             _report(out, "crops", done, found.roots())
 
@@ -151,6 +158,7 @@ def clusters(
     with_hidden: WithHiddenFlag = False,
     margin: MarginOption = 0.5,
     aligned: AlignedFlag = False,
+    public: PublicFlag = False,
     dry_run: DryRunFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
@@ -185,6 +193,7 @@ def clusters(
                     hidden=with_hidden,
                     margin=margin,
                     aligned=aligned,
+                    public=public,
                     dry_run=dry_run,
                     on_progress=bar.update,
                 )
@@ -204,6 +213,7 @@ def boxes(
         ),
     ] = None,
     absolute: AbsoluteFlag = False,
+    public: PublicFlag = False,
     dry_run: DryRunFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
@@ -242,6 +252,7 @@ def embeddings(
         ),
     ] = None,
     absolute: AbsoluteFlag = False,
+    public: PublicFlag = False,
     dry_run: DryRunFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
@@ -265,6 +276,7 @@ def embeddings(
                 _target(out, destination),
                 format=cast(Literal["npz"] | None, format),
                 absolute=absolute,
+                public=public,
                 dry_run=dry_run,
                 on_progress=bar.update,
             )
@@ -326,6 +338,7 @@ def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = ()) 
         summary += f", {count(len(files.kept), 'foreign or changed file')} left alone"
     if done.failed:
         summary += f"; {count(len(done.failed), 'photo')} could not be read"
+    warn_of_readers(out, files)
     if files.destination == "-":
         out.detail(summary)
     elif not out.quiet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -74,7 +73,7 @@ def _as_json(face: Face, absolute: bool) -> Json:
 
 
 def _write_csv(out: Output, faces: Iterable[Face], absolute: bool) -> int:
-    writer = csv.writer(out.raw(), lineterminator="\n")
+    writer = out.table()
     writer.writerow(_CSV_HEADER)
     written = 0
     for face in faces:

@@ -11,11 +11,13 @@ import typer
 
 from faceindex.cli.completion import complete_from
 from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.escaping import escaped
 from faceindex.cli.options import (
     AbsoluteFlag,
     DebugFlag,
     IndexOption,
     JsonFlag,
+    PublicFlag,
     QuietFlag,
     VerboseFlag,
     expand_home,
@@ -23,8 +25,9 @@ from faceindex.cli.options import (
 from faceindex.cli.pictures import open_in_viewer
 from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.render import Output, count
-from faceindex.cli.unreadable import report_unreadable
+from faceindex.cli.unreadable import report_unreadable, warn_of_readers
 from faceindex.errors import FaceIndexError, UsageError
+from faceindex.paths import is_too_long
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
@@ -118,6 +121,7 @@ def find(
             "to date. Foreign files in it stay.",
         ),
     ] = None,
+    public: PublicFlag = False,
     viewer: Annotated[
         bool,
         typer.Option("--open", help=f"Open the photos in the system's viewer, at most {_MOST_OPENED}."),
@@ -168,7 +172,7 @@ def find(
             out.flush()
             _report(out, found, clustered=opened.clustering is not None)
             if link is not None:
-                _link(out, opened, found, link)
+                _link(out, opened, found, link, public)
         if viewer:
             _open(out, [photo.path for photo in found])
 
@@ -186,7 +190,7 @@ def _print_paths(out: Output, paths: Iterable[str], print0: bool) -> None:
     if print0 or not out.terminal:  # for programs: the bytes of the names
         stream, end = out.raw(), "\0" if print0 else "\n"
         for path in paths:
-            stream.write(path + end)
+            stream.write((escaped(path) if out.terminal else path) + end)
     else:
         for path in paths:
             out.answer(path)
@@ -217,13 +221,14 @@ def _report(out: Output, found: FoundPhotos, *, clustered: bool) -> None:
         out.note(f"{without}.")
 
 
-def _link(out: Output, index: FaceIndex, found: Sequence[FoundPhoto], folder: str) -> None:
+def _link(out: Output, index: FaceIndex, found: Sequence[FoundPhoto], folder: str, public: bool) -> None:
     with Bar(out, "Linking photos") as bar, resumable(out):
-        linked = index.find.link(found, folder, on_progress=bar.update)
+        linked = index.find.link(found, folder, public=public, on_progress=bar.update)
     files = linked.files
     if linked.failed or files.kept:
         out.exit_code = PARTIAL
     report_unreadable(out, linked.failed, index.roots(), files.kept)
+    warn_of_readers(out, files)
     kinds = [
         count(number, *words)
         for number, words in (
@@ -241,7 +246,10 @@ def _link(out: Output, index: FaceIndex, found: Sequence[FoundPhoto], folder: st
 
 def _open(out: Output, paths: Iterable[str]) -> None:
     for path in map(Path, paths):
-        if path.exists():
+        if is_too_long(path):
+            out.exit_code = PARTIAL
+            out.warning(f"The path {path} is too long for other programs.")
+        elif path.exists():
             open_in_viewer(path)
         else:
             out.exit_code = PARTIAL

@@ -16,9 +16,19 @@ FLAGS = {
         name: f"--{name.replace('_', '-')}"
         for name in (
             *("age_of", "only", "since", "until"),
-            *("algorithm", "aligned", "cancel", "detector", "device", "drop_missing", "embedder", "face"),
+            *(
+                "algorithm",
+                "aligned",
+                "cancel",
+                "check_content",
+                "detector",
+                "device",
+                "drop_missing",
+                "embedder",
+                "face",
+            ),
             *("flip", "folders", "format", "half", "k", "labels", "like", "link", "margin"),
-            "named",
+            *("named", "public"),
             *(
                 "max_false_alarms",
                 "max_memory",

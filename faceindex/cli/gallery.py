@@ -13,6 +13,7 @@ from faceindex.cli.options import (
     DebugFlag,
     IndexOption,
     JsonFlag,
+    PublicFlag,
     QuietFlag,
     VerboseFlag,
     WithHiddenFlag,
@@ -21,7 +22,7 @@ from faceindex.cli.options import (
 from faceindex.cli.pictures import open_in_viewer
 from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.render import Output, count, size
-from faceindex.cli.unreadable import report_unreadable
+from faceindex.cli.unreadable import report_unreadable, warn_of_readers
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def gallery(
         ),
     ] = False,
     with_hidden: WithHiddenFlag = False,
+    public: PublicFlag = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be written.")] = False,
     viewer: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     index: IndexOption = None,
@@ -71,7 +73,12 @@ def gallery(
         with FaceIndex.open(index) as found:
             with Bar(out, "Drawing faces") as bar, resumable(out):
                 result = found.export.gallery(
-                    destination, copy=copy, hidden=with_hidden, dry_run=dry_run, on_progress=bar.update
+                    destination,
+                    copy=copy,
+                    hidden=with_hidden,
+                    public=public,
+                    dry_run=dry_run,
+                    on_progress=bar.update,
                 )
             _report(out, result, found.roots())
         if viewer:
@@ -83,6 +90,7 @@ def _report(out: Output, result: Gallery, roots: Sequence[Root]) -> None:
     if result.failures or files.kept or not result.faces:
         out.exit_code = PARTIAL
     report_unreadable(out, result.failures, roots, files.kept)
+    warn_of_readers(out, files)
     if out.json:
         out.document(
             _SCHEMA,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         IdentifyThresholdOption,
         IndexOption,
         JsonFlag,
+        MaxMemoryOption,
         NeighboursOption,
         OpenFlag,
         PhotosArgument,
@@ -67,6 +68,7 @@ def identify(
     viewer: OpenFlag = False,
     save: SaveOption = None,
     absolute: AbsoluteFlag = False,
+    max_memory: MaxMemoryOption = None,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -98,8 +100,13 @@ def identify(
         from faceindex.api import FaceIndex
         from faceindex.cli.progress import IdentifyBar
         from faceindex.evidence import FALSE_ALARMS
+        from faceindex.images.limits import limit_memory
 
-        with FaceIndex.open(index, device=device) as faces, IdentifyBar(out) as bar:
+        with (
+            limit_memory(max_memory),
+            FaceIndex.open(index, device=device) as faces,
+            IdentifyBar(out) as bar,
+        ):
             queries, origins = find_queries(photos, exclude=[faces.directory], on_files=bar.scan)
             if save is not None:
                 from faceindex.cli.pictures import check_files, numbered_files

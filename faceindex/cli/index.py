@@ -7,7 +7,6 @@ Most runs find little or nothing to do, so they must start fast: this module imp
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,22 +16,26 @@ from faceindex.cli.host import HeapKeeper, collection_paused
 from faceindex.cli.render import Output, columns, count, duration, size
 from faceindex.cli.stopping import stoppable
 from faceindex.errors import UsageError
+from faceindex.paths import stat
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex, IndexPlan
     from faceindex.cli.log import RunLog
     from faceindex.cli.options import (
+        CheckContentFlag,
         DebugFlag,
         DetectorOption,
         DeviceOption,
         DryRunFlag,
         EmbedderOption,
+        FailOnOption,
         FlipFlag,
         HalfFlag,
         IndexOption,
         JsonFlag,
         KeepGoneOption,
         LogOption,
+        MaxMemoryOption,
         MinFaceOption,
         PathsArgument,
         PruneFlag,
@@ -49,6 +52,7 @@ __all__ = ["index"]
 
 _SCHEMA = "faceindex/index/1"
 _PLAN_SCHEMA = "faceindex/index-plan/1"
+_FAIL_ON = ("new", "any", "never")
 
 
 def index(
@@ -61,10 +65,13 @@ def index(
     half: HalfFlag = None,
     device: DeviceOption = "auto",
     retry_failed: RetryFailedFlag = False,
+    check_content: CheckContentFlag = False,
     prune: PruneFlag = False,
     keep_gone: KeepGoneOption = None,
+    fail_on: FailOnOption = "new",
     dry_run: DryRunFlag = False,
     log: LogOption = None,
+    max_memory: MaxMemoryOption = None,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -76,12 +83,18 @@ def index(
     Creates the index if there is none, as .faceindex in the current folder. Ctrl-C stops after the current
     photos; finished work is kept, and the next run continues from there.
 
+    Exit code 1 if it was stopped, if there are no photos, or if photos cannot be read: by default only photos
+    that earlier runs could read or did not see, or that you named or asked for by --retry-failed.
+
     Example: faceindex index ~/Pictures
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api.opening import existing_index, index_to_create
         from faceindex.cli.progress import IndexBar
+        from faceindex.images.limits import limit_memory
 
+        if fail_on not in _FAIL_ON:
+            raise UsageError(f"There is no --fail-on {fail_on}.", "Choose new, any or never.")
         options = {"min_face": min_face, "upsample": upsample, "flip": flip, "half": half}
         settings = {name: value for name, value in options.items() if value is not None}
         found = existing_index(index)
@@ -92,10 +105,12 @@ def index(
             if log is not None:
                 raise UsageError("--log and --dry-run exclude each other.", "Choose one.")
             with IndexBar(out) as bar:
-                plan = _plan(directory, paths, detector, embedder, settings, retry_failed, prune, bar)
+                scan = {"retry_failed": retry_failed, "prune": prune, "check_content": check_content}
+                plan = _plan(directory, paths, detector, embedder, settings, scan, bar)
             _report_plan(out, directory, plan)
             return
         with contextlib.ExitStack() as stack:
+            stack.enter_context(limit_memory(max_memory))
             run_log = None
             if log is not None:
                 from faceindex.cli.log import RunLog
@@ -121,12 +136,13 @@ def index(
                     retry_failed=retry_failed,
                     prune=prune,
                     **({} if keep_gone is None else {"keep_days": keep_gone}),
+                    check_content=check_content,
                     exclude=[] if log is None else [log],
                     on_event=on_event,
                     should_stop=should_stop,
                 )
             bar.close()
-            _report(out, opened.directory, summary, run_log)
+            _report(out, opened.directory, summary, run_log, fail_on)
 
 
 def _note_creation(out: Output, opened: FaceIndex, detector: str | None, embedder: str | None) -> None:
@@ -173,7 +189,7 @@ def _check_paths(paths: Sequence[str]) -> None:
 
 def _may_exist(path: str) -> bool:
     try:
-        os.lstat(path)
+        stat(path, follow=False)
     except PermissionError:
         return True  # the run reports what it cannot read
     except (OSError, ValueError):
@@ -207,10 +223,11 @@ def _listener(
 # The summary of a run ----------------------------------------------------------------------------
 
 
-def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None) -> None:
+def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None, fail_on: str) -> None:
     rate = summary.opened / summary.seconds if summary.opened and summary.seconds > 0 else None
     nothing = not summary.photos and not summary.gone
-    if nothing or summary.missing or not summary.complete:
+    failures = {"new": summary.new_unreadable, "any": sum(summary.unreadable.values()), "never": 0}
+    if nothing or summary.missing or summary.interrupted or failures[fail_on]:
         out.exit_code = PARTIAL
     document: dict[str, Json] = {
         "index": str(directory),
@@ -227,11 +244,14 @@ def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None) 
         "unreadable": sum(summary.unreadable.values()),
         "unreadable_by_reason": dict(summary.unreadable),
         "known_unreadable": summary.known_unreadable,
+        "new_unreadable": summary.new_unreadable,
         "ignored": summary.ignored,
         "without_face": summary.without_face,
         "with_note": summary.with_note,
         "faces": summary.faces,
         "read_once": summary.read_once,
+        "compared": summary.compared,
+        "altered": summary.altered,
         "opened": summary.opened,
         "seconds": round(summary.seconds, 3),
         "photos_per_second": None if rate is None else round(rate, 2),
@@ -255,9 +275,7 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
     speed = f", {rate:.1f} photos/s" if rate is not None else ""
     out.answer(out.styled(f"{count(summary.photos, 'photo')} in {duration(summary.seconds)}{speed}", "bold"))
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in summary.unreadable.most_common())
-    known = (
-        f"; {summary.known_unreadable:,} known before, not tried again" if summary.known_unreadable else ""
-    )
+    known = f"; known before {summary.known_unreadable:,}" if summary.known_unreadable else ""
     rows = [
         ("new", summary.new, ""),
         ("changed", summary.changed, ""),
@@ -271,6 +289,8 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
             summary.gone,
             f"their faces are kept until {summary.kept_until}" if summary.kept_until else "",
         ),
+        ("compared", summary.compared, "unchanged; read to compare their content"),
+        ("altered", summary.altered, "other content, although size and time are unchanged"),
         ("missing, kept", summary.missing, "--prune removes them"),
         ("unreadable", sum(summary.unreadable.values()), reasons + known),
         ("without a face", summary.without_face, ""),
@@ -298,8 +318,7 @@ def _plan(
     detector: str | None,
     embedder: str | None,
     settings: dict[str, bool | int | float],
-    retry_failed: bool,
-    prune: bool,
+    scan: dict[str, bool],
     bar: IndexBar,
 ) -> IndexPlan:
     """Plan a run on the index in `directory`, or on a new one, after checking models and settings."""
@@ -317,7 +336,7 @@ def _plan(
 
     with FaceIndex.open(directory) as opened:
         check_pins(opened.pins, opened.directory, detector, embedder, settings)
-        return opened.plan(paths, retry_failed=retry_failed, prune=prune, on_event=bar.on_event)
+        return opened.plan(paths, **scan, on_event=bar.on_event)
 
 
 def _report_plan(out: Output, directory: Path, plan: IndexPlan) -> None:
@@ -343,7 +362,8 @@ def _print_plan(out: Output, plan: IndexPlan) -> None:
         ("tried again", plan.retried, "unreadable before"),
         ("unchanged", plan.unchanged, ""),
         ("read once", plan.read_once, "unchanged, for their pictures and dates"),
-        ("gone", plan.gone, "to be removed" + (", unless they were moved" if plan.to_compare else "")),
+        ("compared", plan.to_check, "unchanged, to compare their content"),
+        ("gone", plan.gone, "to leave the index" + (", unless they were moved" if plan.to_compare else "")),
         ("missing, kept", plan.missing, "--prune removes them"),
         ("unreadable", plan.known_unreadable, "known before, not tried again"),
         ("unreachable", plan.unreachable, "cannot be read"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,11 +12,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from faceindex.cli.errors import PARTIAL
+from faceindex.cli.escaping import escaped
 from faceindex.cli.flags import as_flags
 from faceindex.cli.render import Output, count
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.images import IMAGE_SUFFIXES
-from faceindex.pipeline.events import Committed, Event, PhotoDone, PhotoFailed, Warned
+from faceindex.pipeline.events import Committed, ContentChanged, Event, PhotoDone, PhotoFailed, Warned
 from faceindex.store import Store
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["RunLog"]
 
 _HEAD = 4096  # bytes that are checked to be text
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class RunLog:
@@ -37,7 +36,7 @@ class RunLog:
     Parameters
     ----------
     path : Path
-        Created if missing.
+        Created if missing, readable for this user alone.
     directory : Path
         The index directory; it need not exist.
     out : Output
@@ -56,7 +55,9 @@ class RunLog:
         _check_place(path, directory)
         try:
             _check_text(path)
-            self._file: BinaryIO | None = path.open("ab", buffering=0)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            opened = os.open(path, flags, 0o600)  # it has the paths of photos
+            self._file: BinaryIO | None = open(opened, "ab", buffering=0)  # noqa: PTH123, SIM115
         except OSError as error:
             raise UsageError(
                 f"The log {path} cannot be opened: {error.strerror}.", "Choose another file for --log."
@@ -80,6 +81,10 @@ class RunLog:
             case PhotoDone(path, faces, note):
                 text = f"{path}: {count(faces, 'face')}" + (f". {note}" if note else "")
                 self._write("photo", text, {"path": path, "faces": faces, "note": note})
+            case ContentChanged(path, damaged):
+                text = "not the indexed content, although size and time are unchanged"
+                text += "; by the system, nobody wrote to it" if damaged else ""
+                self._write("content changed", f"{path}: {text}", {"path": path, "damaged": damaged})
             case PhotoFailed(error):
                 self._write_problem(
                     "failure",
@@ -115,7 +120,7 @@ class RunLog:
         if self._as_json:
             line = json.dumps({"time": now, "event": event, **fields})
         else:
-            line = _CONTROL.sub(lambda match: repr(match[0])[1:-1], f"{now} {event}: {text}")
+            line = escaped(f"{now} {event}: {text}")
         try:
             # One write for each line, so that lines of two programs do not mix.
             self._file.write(line.encode("utf-8", "backslashreplace") + b"\n")

@@ -17,12 +17,14 @@ from faceindex.models import AUTO, DEFAULT_MIN_FACE
 
 __all__ = [
     "AbsoluteFlag",
+    "CheckContentFlag",
     "CsvFlag",
     "DebugFlag",
     "DetectorOption",
     "DeviceOption",
     "DryRunFlag",
     "EmbedderOption",
+    "FailOnOption",
     "FalseAlarmsOption",
     "FlipFlag",
     "HalfFlag",
@@ -37,6 +39,7 @@ __all__ = [
     "PathsArgument",
     "PhotosArgument",
     "PruneFlag",
+    "PublicFlag",
     "QuietFlag",
     "RetryFailedFlag",
     "SaveOption",
@@ -121,6 +124,14 @@ DebugFlag: TypeAlias = Annotated[
 WithHiddenFlag: TypeAlias = Annotated[
     bool,
     typer.Option("--with-hidden", help="Also the people that you have hidden."),
+]
+
+PublicFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--public",
+        help="Let other users of this computer read it. Without it, only you can (modes 0600 and 0700).",
+    ),
 ]
 
 AbsoluteFlag: TypeAlias = Annotated[
@@ -210,6 +221,26 @@ RetryFailedFlag: TypeAlias = Annotated[
     typer.Option("--retry-failed", help="Try unreadable photos again, even if they have not changed."),
 ]
 
+CheckContentFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--check-content",
+        help="Read photos of unchanged size and time too, and compare their content with the indexed one. "
+        "Finds files that were changed without a new time, and damaged ones.",
+    ),
+]
+
+FailOnOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--fail-on",
+        metavar="WHICH",
+        autocompletion=complete_from("new", "any", "never"),
+        help="Which unreadable photos make the exit code 1: those that are new or that you asked for (new), "
+        "any, or never.",
+    ),
+]
+
 PruneFlag: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -235,6 +266,16 @@ DryRunFlag: TypeAlias = Annotated[
         "--dry-run",
         help="Count what is new, changed and gone, and forecast time and disk. Opens no photo and changes "
         "nothing.",
+    ),
+]
+
+MaxMemoryOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="Memory for the whole run, such as 3G: a photo that needs more is left out. By default 1.8G, or "
+        "less where the computer or container has less.",
     ),
 ]
 

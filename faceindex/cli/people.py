@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -149,7 +148,7 @@ def _questions(person: Person, questions: dict[int, int] | None) -> int | None:
 
 
 def _write_csv(out: Output, rows: Sequence[Person], questions: dict[int, int] | None) -> None:
-    writer = csv.writer(out.raw(), lineterminator="\n")
+    writer = out.table()
     writer.writerow(_CSV_HEADER)
     for row in rows:
         first = (row.name, row.faces, row.photos, _day(row.first), _day(row.last), row.confirmed)

@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
+from faceindex.cli.options import (
+    DebugFlag,
+    IndexOption,
+    JsonFlag,
+    PublicFlag,
+    QuietFlag,
+    VerboseFlag,
+    expand_home,
+)
 from faceindex.cli.render import count
 
 __all__ = ["export"]
@@ -20,6 +28,7 @@ def export(
         str,
         typer.Argument(metavar="FILE", callback=expand_home, help="JSON Lines; an older file is replaced."),
     ],
+    public: PublicFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -37,7 +46,7 @@ def export(
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index) as found:
-            number = found.people.export(file)
+            number = found.people.export(file, public=public)
             out.paragraph(f"Wrote {count(number, 'decision')} to {file}.")
             if json:
                 out.document(_SCHEMA, index=str(found.directory), file=file, decisions=number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +71,7 @@ def log(
 
 
 def _write_csv(out: Output, entries: Sequence[JournalEntry]) -> None:
-    writer = csv.writer(out.raw(), lineterminator="\n")
+    writer = out.table()
     writer.writerow(_CSV_HEADER)
     for entry in entries:
         undone = "" if entry.undone_by is None else entry.undone_by

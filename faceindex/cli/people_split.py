@@ -123,9 +123,8 @@ def _place(face: Face) -> str:
 
 
 def _confirmed(out: Output) -> bool:
-    out.flush()
     try:
-        return input("Split? [y/N] ").strip().lower() in ("y", "yes")
+        return out.ask("Split? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
 

@@ -156,8 +156,8 @@ class _Session:
         several = question.kind == "is" and len(question.faces) > 1
         keys = _KEYS["all" if several else question.kind]
         while True:
-            self.out.flush()
-            reply = input(f"[{keys}]\n> ").strip()
+            self.out.answer(f"[{keys}]")
+            reply = self.out.ask("> ").strip()
             try:
                 if self._take(question, reply):
                     return
@@ -223,7 +223,7 @@ class _Session:
         near = difflib.get_close_matches(reply.casefold(), folded, 1, _NEAR)
         if not near:
             return reply
-        answer = input(
+        answer = self.out.ask(
             f"Nobody is called {reply} yet. y adds {reply}, n takes {folded[near[0]]}, Enter neither: "
         )
         return {"y": reply, "n": folded[near[0]]}.get(answer.strip().lower()[:1])

@@ -76,7 +76,7 @@ def draw(out: Output, image: Image, how: str) -> None:
         "iterm": terminal.iterm_sequence,
         "sixel": terminal.sixel_sequence,
     }
-    out.answer(encode[how](image))
+    out.picture(encode[how](image))
     out.flush()
 
 
@@ -139,6 +139,8 @@ def check_files(out: Output, index: FaceIndex, files: Sequence[Path], photos: It
 def write_picture(path: Path, image: Image) -> None:
     """Write a picture as PNG or JPEG, by the suffix of its path; creates its folder.
 
+    Only this user may read a new file: it shows faces.
+
     Raises
     ------
     FaceIndexError
@@ -149,8 +151,11 @@ def write_picture(path: Path, image: Image) -> None:
     suffix = path.suffix.lower()
     if suffix != ".png" and max(image.shape) > _JPEG_SIDE:
         raise FaceIndexError(f"The picture is too large for {path}, a JPEG.", "Save it as .png.")
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(encode(image, suffix, quality=_JPEG_QUALITY))
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    content = encode(image, suffix, quality=_JPEG_QUALITY)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+    with open(os.open(path, flags, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor, for its mode
+        file.write(content)
 
 
 def write_temporary(pictures: Iterable[tuple[str, Image]]) -> list[Path]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from faceindex.cli.errors import INTERRUPTED
+from faceindex.cli.escaping import escaped
 from faceindex.cli.render import Output, count, duration, size
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Bar:
 
     def __init__(self, out: Output, text: str) -> None:
         self._out = out
-        self._text = text
+        self._text = escaped(text)
         self._printed_at = time.monotonic()
         self._display: Progress | None = None
         self._task: TaskID | None = None
@@ -221,6 +222,7 @@ class IndexBar(PhotoBar):
         from faceindex.pipeline.events import (  # here, as other bars start without the pipeline
             Clustering,
             Committed,
+            ContentChanged,
             Hashing,
             Loaded,
             Loading,
@@ -238,7 +240,7 @@ class IndexBar(PhotoBar):
                 self._total = photos
                 self._begin(self._work, photos)
             case Hashing():
-                self._begin("Reading unchanged photos once", self._total)
+                self._begin("Reading photos of the same size and time", self._total)
             case Loading():
                 self.show_loading()
             case Loaded():
@@ -246,9 +248,14 @@ class IndexBar(PhotoBar):
             case PhotoDone(path, faces, note):
                 self._out.detail(f"{path}: {count(faces, 'face')}" + (f". {note}" if note else ""))
                 self._advance()
-            case PhotoFailed(error):
-                self._out.error(error.problem, error.remedy)
+            case PhotoFailed(error, known):
+                if known:
+                    self._out.detail(error.problem)
+                else:
+                    self._out.error(error.problem, error.remedy)
                 self._advance()
+            case ContentChanged(path, _):
+                self._out.detail(f"{path}: other content, although size and time are unchanged")
             case Warned(message):
                 self._out.warning(message)
             case Clustering():

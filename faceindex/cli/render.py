@@ -11,10 +11,14 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from faceindex.cli.escaping import STYLE, escaped, mark, shell_quoted, shown
 from faceindex.cli.flags import as_flags
 from faceindex.documents import Json
+
+if TYPE_CHECKING:
+    from faceindex.cli.tables import Table
 
 __all__ = [
     "STANDARD_OUTPUT",
@@ -29,8 +33,9 @@ __all__ = [
     "width_of",
 ]
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # a sequence that `_styled` writes
+_COLOUR = re.compile(rf"\x1b\[[0-9;]*m|{STYLE}[0-9]")  # of a style, when and before it is printed
 _STYLES = {"error": "1;31", "warning": "1;33", "bold": "1", "dim": "2", "good": "32"}
+_CODES = ["0", *_STYLES.values()]
 
 STANDARD_OUTPUT = "standard output"
 """The file name in errors of standard output, which has none."""
@@ -114,13 +119,26 @@ class Output:
         indent, hang : int
             Spaces before the first line, and before later lines; as many if not given.
         """
-        for line in _wrapped(" " * indent + text, self.width, indent if hang is None else hang):
+        for line in _wrapped(" " * indent + escaped(text), self.width, indent if hang is None else hang):
             self.answer(line)
 
     def answer(self, text: str = "") -> None:
-        """Print a line of the answer; not with ``--json``, whose answer is a `document`."""
+        """Print a line of the answer; not with ``--json``, whose answer is a `document`.
+
+        Control and direction characters of names are shown as escapes, as by everything here that is text.
+        """
         if not self.json:
-            self._stdout.write(text + "\n")
+            self._stdout.write(_shown(text) + "\n")
+
+    def picture(self, sequence: str) -> None:
+        """Print a picture as an escape sequence of terminals; not with ``--json``."""
+        if not self.json:
+            self._stdout.write(sequence + "\n")
+
+    def ask(self, prompt: str) -> str:
+        """Print a prompt, and return the line that the user types; raises `EOFError` at the end."""
+        self.flush()
+        return input(_shown(prompt))
 
     def document(self, schema: str, **fields: Json) -> None:
         """Print the whole answer as JSON; undecodable bytes of names are escaped.
@@ -172,6 +190,12 @@ class Output:
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
         return self._stdout
 
+    def table(self) -> Table:
+        """Return a CSV writer to standard output, whose texts are safe in spreadsheets and on terminals."""
+        from faceindex.cli.tables import Table
+
+        return Table(self.raw(), visible=self.terminal)
+
     def flush(self) -> None:
         """Write buffered text, so that a closed pipe or a full disk raises its error now."""
         self._stdout.flush()
@@ -208,10 +232,13 @@ class Output:
 
     def _print(self, text: str, *, label: str = "", style: str = "") -> None:
         """Print text to standard error, wrapped on a terminal; the label has the style, or else the text."""
-        text = "\n".join(_wrapped(f"{label} {text}" if label else text, _width_of_terminal(sys.stderr), 0))
-        if style:
-            end = len(label or text)
-            text = _styled(text[:end], style, sys.stderr) + text[end:]
+        text = escaped(text)
+        lines = _wrapped(f"{label} {text}" if label else text, _width_of_terminal(sys.stderr), 0)
+        if style and label:
+            lines[0] = _styled(label, style, sys.stderr) + lines[0][len(label) :]
+        elif style:
+            lines = [_styled(line, style, sys.stderr) for line in lines]
+        text = "\n".join(map(_shown, lines))
         if self._live is not None:
             self._live(text)
         else:
@@ -271,7 +298,7 @@ class Output:
             return
         from rich.console import Console
 
-        with Console(stderr=True, highlight=False).status(text):
+        with Console(stderr=True, highlight=False, markup=False).status(escaped(text)):
             yield
 
 
@@ -297,7 +324,7 @@ def columns(
     width : int, optional
         Wrap the last column at this width, such as `Output.width`. Words, such as paths, are not divided.
     """
-    table = [*([list(header)] if header else []), *rows]
+    table = [[escaped(cell) for cell in row] for row in ([header] if header else []) + list(rows)]
     if not table:
         return []
     flush_right = set(right)
@@ -381,17 +408,15 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def shell_quoted(word: str | os.PathLike[str]) -> str:
-    """Quote a path or a name for use in a shell command."""
-    import shlex
-
-    return shlex.quote(os.fspath(word))
-
-
 def _styled(text: str, style: str, stream: TextIO) -> str:
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
-    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+    return mark(1 + list(_STYLES).index(style)) + text + mark(0)
+
+
+def _shown(text: str) -> str:
+    """Return text as it is printed: unsafe characters escaped, styles as escape sequences."""
+    return shown(text, lambda style: f"\x1b[{_CODES[style]}m")
 
 
 def _set_errors(stream: TextIO, errors: str) -> None:

@@ -60,9 +60,9 @@ def relocate(
 
 def _print(out: Output, done: Relocated) -> None:
     what = f"{count(done.photos, 'photo')} with {count(done.faces, 'face')}"
-    verb = "would be" if done.dry_run else "are"
+    verb = "would be taken" if done.dry_run else "are taken"
     out.paragraph(
-        f"{what} {verb} in {done.new} now. Of {count(done.sampled, 'photo')} that were compared, "
+        f"{what} {verb} from {done.new} now. Of {count(done.sampled, 'photo')} that were compared, "
         f"{done.found:,} are there."
     )
     if not done.dry_run:

@@ -85,6 +85,10 @@ def _print_status(out: Output, index: FaceIndex) -> None:
         rows.append(("" if number else "folders", root.path + _absence(root.path)))
     rows.append(("photos", _photos(counts)))
     rows.append(("faces", f"{counts.faces:,}"))
+    if counts.away_since is not None:
+        since = f"{counts.away_since.astimezone():%Y-%m-%d}"
+        kept = f"{count(counts.away_faces, 'face')} kept in case they return"
+        rows.append(("gone", f"{count(counts.away_photos, 'photo')} since {since}; {kept}"))
     rows.extend(_clusters(index.clustering, counts))
     rows.extend(_people(index))
     if (begun := index.migrate.begun()) is not None:
@@ -194,6 +198,11 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
         unreadable_by_reason=dict(counts.reasons),
         unreadable=[{"photo": photo, "reason": reason} for photo, reason in index.unreadable()],
         notes=[{"photo": photo, "note": note} for photo, note in index.notes()],
+        gone={
+            "photos": counts.away_photos,
+            "faces": counts.away_faces,
+            "since": None if counts.away_since is None else counts.away_since.isoformat(),
+        },
         faces=counts.faces,
         clustered=counts.clustered,
         clusters=counts.clusters,

@@ -13,9 +13,10 @@ from faceindex.cli.render import Output, count, shell_quoted
 from faceindex.errors import ImageError, Reason
 
 if TYPE_CHECKING:
+    from faceindex.export.folder import Written
     from faceindex.store import Root
 
-__all__ = ["absence", "report_unreadable"]
+__all__ = ["absence", "report_unreadable", "warn_of_readers"]
 
 _SHOWN = 10  # photos and files; --verbose lists all
 
@@ -70,6 +71,16 @@ def report_unreadable(
         out.error(problem, remedy)
     if more := len(rest[shown:]):
         out.error(f"{more:,} more like these.", "List them with -v.")
+
+
+def warn_of_readers(out: Output, files: Written) -> None:
+    """Warn if others may list a destination that was there before, since file names have names of people."""
+    if files.exposed:
+        folder = files.destination
+        out.warning(
+            f"Other users can list {folder}: they see the names of its files, not what is in them. "
+            f"`chmod 700 {shell_quoted(folder)}` hides the names."
+        )
 
 
 def absence(folder: str) -> str | None:

@@ -23,6 +23,7 @@ from faceindex.evaluation.boxes import (
 )
 from faceindex.store import FaceTable
 from faceindex.store.photos import Photo
+from faceindex.tables import restored
 from faceindex.types import F32, I64, BoolArray
 
 __all__ = ["FaceChoice", "Labels", "choose_faces", "labels_from_csv", "labels_from_folders"]
@@ -303,7 +304,7 @@ def _column(name: str, header: Sequence[str]) -> str:
 def _rows_of(reader: Iterator[list[str]], columns: Sequence[int]) -> Iterator[_Row]:
     for row in reader:
         if any(cell.strip() for cell in row):
-            cells = [cell.strip() for cell in row] + [""] * (max(columns) + 1 - len(row))
+            cells = [restored(cell.strip()) for cell in row] + [""] * (max(columns) + 1 - len(row))
             key, *box, label = (cells[column] for column in columns)
             yield reader.line_num, key, box, " ".join(label.split())  # type: ignore[attr-defined]
 

@@ -268,7 +268,7 @@ def _save(figure: Figure, target: Path) -> None:
             figure.savefig(file, format=suffix, dpi=150, metadata=metadata)
 
     try:
-        write_durably(target, draw, mode=0o666)
+        write_durably(target, draw)
     except OSError as error:
         raise UsageError(
             f"{target} cannot be written: {error.strerror or error}.", "Choose another file as `plot`."

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 from faceindex.errors import UsageError
+from faceindex.export.access import Access
 from faceindex.export.destination import ProtectedPaths, index_ids
 from faceindex.export.folder import Folder, Written
 from faceindex.export.manifest import is_inside
@@ -31,7 +32,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of a member
 _LAST_YEAR = 2107
 _FORMAT = 1
 _KEY = "faceindex-export"
-_UNIX, _MODE = 3, 0o100644 << 16  # a system whose file mode is in the upper half of the attributes
+_UNIX, _REGULAR = 3, 0o100000  # a system whose file mode is in the upper half of the attributes
 _HEADER = struct.Struct("<HH")  # of an extra field: its id and the length of what follows
 _RECORD_ID = 0x4946  # "FI": an extra field of our own; a comment would be shown by `unzip -l`
 _TIMESTAMP_ID, _TIMESTAMP = 0x5455, struct.Struct("<HHBl")
@@ -68,6 +69,8 @@ class Archive:
         `faceindex.export.destination.index_ids` of the exporting index.
     earlier : Path or None
         The archive that an earlier run wrote.
+    mode : int
+        Permissions of its files once they are unpacked.
 
     Raises
     ------
@@ -77,11 +80,19 @@ class Archive:
     """
 
     def __init__(
-        self, given: str, file: BinaryIO | None, kind: str, index: tuple[str, ...], earlier: Path | None
+        self,
+        given: str,
+        file: BinaryIO | None,
+        kind: str,
+        index: tuple[str, ...],
+        earlier: Path | None,
+        *,
+        mode: int = 0o600,
     ) -> None:
         self.total: int | None = None
         self.originals = Originals()
         self._given = given
+        self._attributes = (_REGULAR | mode) << 16
         self._new: zipfile.ZipFile | None = None
         self._earlier = None if earlier is None else _open(given, earlier)
         self._old = {} if self._earlier is None else _members(given, self._earlier, kind, index)
@@ -195,7 +206,7 @@ class Archive:
     def _open_member(self, info: zipfile.ZipInfo, source: str, original: str | None) -> IO[bytes]:
         if self._new is None:
             raise ValueError("an archive that only counts has no members")
-        info.create_system, info.external_attr = _UNIX, _MODE
+        info.create_system, info.external_attr = _UNIX, self._attributes
         record = json.dumps({"source": source, "original": original}).encode()
         info.extra += _HEADER.pack(_RECORD_ID, len(record)) + record
         # Without its size, a member may need a 64-bit header.
@@ -247,9 +258,10 @@ def export_archive(
             raise _left_alone(given, reason)
         earlier = folder.root / name
         ids = index_ids(protected.index, folder.root)
+        mode = Access.of(public=protected.public).file
 
         def fill(file: BinaryIO | None) -> None:
-            archive = Archive(given, file, kind, ids, earlier if earlier.exists() else None)
+            archive = Archive(given, file, kind, ids, earlier if earlier.exists() else None, mode=mode)
             try:
                 results.append(run(archive))
             except zipfile.BadZipFile as error:

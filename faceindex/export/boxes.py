@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import numpy as np
 
 from faceindex.errors import UsageError
 from faceindex.export.source import Source, fingerprint
+from faceindex.tables import safe_cell, table_writer
 from faceindex.types import F32
 
 __all__ = ["BOXES_HEADER", "BoxFormat", "boxes_source", "write_boxes"]
@@ -30,7 +30,7 @@ _FULL_HEADER = (
 )
 _SCHEMA = "faceindex/boxes/1"
 _BLOCK = 1 << 12  # faces formatted together
-_VERSION = 3
+_VERSION = 4
 
 
 def boxes_source(source: Source, format: BoxFormat, *, absolute: bool = False) -> str:
@@ -65,7 +65,8 @@ def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: 
     - ``json``: the same values as a document with a ``schema`` and ``faces``, one per line. Missing values
       are null.
 
-    CSV is UTF-8 with ``\\n`` line ends; undecodable bytes of photo names are written as they are. Numbers
+    CSV is UTF-8 with ``\\n`` line ends; undecodable bytes of photo names are written as they are, and texts
+    that a spreadsheet would execute have an apostrophe before them (`faceindex.tables`). Numbers
     in ``csv-full`` and ``json`` are the shortest that give the same float32.
 
     Parameters
@@ -89,9 +90,9 @@ def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: 
         if format == "json":
             _write_json(source, text, names)
         else:
-            writer = csv.writer(text, lineterminator="\n")
+            writer = table_writer(text)
             writer.writerow(BOXES_HEADER if format == "csv" else _FULL_HEADER)
-            writer.writerows(_pixel_rows(source, names) if format == "csv" else _full_rows(source, names))
+            writer.writerows(_pixel_rows(source, names) if format == "csv" else _safe_rows(source, names))
     finally:
         text.detach()
 
@@ -102,7 +103,7 @@ def _pixel_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]
     limits = np.tile(np.array(sizes, np.float32).reshape(-1, 2), 2)
     boxes = np.clip(np.rint(table.boxes), 0, limits).astype(np.int64)
     for name, (x1, y1, x2, y2) in zip(names, boxes.tolist(), strict=True):
-        yield name, y1, x2, y2, x1
+        yield safe_cell(name), y1, x2, y2, x1
 
 
 def _full_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]:
@@ -124,6 +125,14 @@ def _full_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]
                 *(face, name, *box, *score, *sharpness, *norm, cluster, person, *similarity),
                 *(*landmarks, *quality, turn),
             )
+
+
+def _safe_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of `_full_rows` for CSV."""
+    person = _FULL_HEADER.index("person")
+    for face, name, *cells in _full_rows(source, names):
+        cells[person - 2] = safe_cell(str(cells[person - 2]))
+        yield face, safe_cell(str(name)), *cells
 
 
 def _check(format: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from faceindex.export.source import (
     read_unchanged,
 )
 from faceindex.export.target import Target
+from faceindex.paths import is_too_long, stat
 from faceindex.store.photos import Photo
 from faceindex.types import I64
 
@@ -239,11 +239,15 @@ def _write_photos(
 
 def _write_photo(folder: Target, name: str, photo: Photo, link: Link) -> None:
     try:
-        mtime_ns = Path(photo.path).stat().st_mtime_ns
+        mtime_ns = stat(photo.path).st_mtime_ns
     except OSError as error:
         raise ImageError(
             photo.path, Reason.MISSING, f"it cannot be reached ({error.strerror}).", "Check the path."
         ) from error
+    if link != "copy" and is_too_long(photo.path):
+        raise ImageError(
+            photo.path, Reason.FAILED, "its path is too long for a link.", "Pass `link='copy'` to copy it."
+        )
     if link == "symlink":
         folder.write_link(name, photo.path, link)
         return

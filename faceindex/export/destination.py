@@ -32,7 +32,7 @@ NO_MEDIA = ".nomedia"
 
 @dataclass(frozen=True, slots=True)
 class ProtectedPaths:
-    """Folders that an export must not write into or mix its files with.
+    """Folders that an export must not write into or mix its files with, and who may read the export.
 
     Attributes
     ----------
@@ -40,10 +40,13 @@ class ProtectedPaths:
         The index directory.
     roots : tuple of Path
         The indexed folders, absolute.
+    public : bool
+        Whether other users of this machine may read what is exported.
     """
 
     index: Path
     roots: tuple[Path, ...] = ()
+    public: bool = False
 
 
 def check_destination(given: str, root: Path, protected: ProtectedPaths, *, single: bool) -> Path | None:

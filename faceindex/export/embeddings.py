@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from faceindex.errors import UsageError
 from faceindex.export.boxes import as_text
 from faceindex.export.source import Progress, Source, fingerprint, ignore_progress
+from faceindex.tables import safe_cell, table_writer
 from faceindex.types import F32, I64
 
 __all__ = ["BLOCK", "EmbeddingFormat", "VectorsOf", "embeddings_source", "write_embeddings"]
@@ -27,7 +27,7 @@ VectorsOf: TypeAlias = Callable[[I64], F32]
 BLOCK = 1 << 14  # faces; 8 MB of vectors of 128 dimensions
 _BLOCK_AS_TEXT = 1 << 10
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # time of all members, so that the same vectors give the same file
-_VERSION = 3
+_VERSION = 4
 
 
 def embeddings_source(
@@ -170,7 +170,7 @@ def _write_csv(
     table, people = source.table, source.people()
     text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
     try:
-        writer = csv.writer(text, lineterminator="\n")
+        writer = table_writer(text)
         writer.writerow(
             ("face", "photo", "cluster", "person", "norm", "quality", *(f"v{i}" for i in range(dimension)))
         )
@@ -187,7 +187,7 @@ def _write_csv(
                 strict=True,
             )
             for face, name, cluster, person, measures, vector in columns:
-                writer.writerow((face, name, cluster, person, *measures, *vector))
+                writer.writerow((face, safe_cell(name), cluster, safe_cell(person), *measures, *vector))
     finally:
         text.detach()
 

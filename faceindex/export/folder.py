@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, Literal, TypeAlias
 
 from faceindex.errors import FaceIndexError, UsageError
+from faceindex.export.access import Access, create_file
 from faceindex.export.destination import (
     NO_MEDIA,
     STATE,
@@ -26,6 +27,7 @@ from faceindex.export.originals import Originals
 from faceindex.export.ownership import FileState, check_contents, file_state, has_real_parents
 from faceindex.export.state import StateFolder
 from faceindex.files import sha256_of
+from faceindex.safe_open import UnsafeFile
 
 __all__ = ["Folder", "Link", "Written"]
 
@@ -55,6 +57,9 @@ class Written:
         the name, relative to the destination, and the reason.
     dry_run : bool
         Whether nothing was changed.
+    exposed : bool
+        Whether others may list the destination, which was there before, so that they see the names of the
+        files. The files themselves are not readable for them, unless the export is public.
     """
 
     destination: str
@@ -63,6 +68,7 @@ class Written:
     removed: int
     kept: tuple[tuple[str, str], ...]
     dry_run: bool
+    exposed: bool = False
 
 
 class Folder:
@@ -71,6 +77,9 @@ class Folder:
     Call `write_if_changed` (or `include`, then `write` or `write_link`) for every file of the export,
     then `finish`. A file whose source is the same as in an earlier run is not written again. `finish`
     removes the files of an earlier run of the same `kind` that were not included in this one.
+
+    Files have mode 0600 and new folders 0700, also if an earlier run gave them others; 0644 and 0755 if the
+    export is public. The mode of a destination that exists stays.
 
     Foreign files, files that were changed after the export, and the last copy of a photo are never
     replaced or removed; `Written.kept` lists them. If the folder contains no foreign files, it gets a
@@ -137,7 +146,10 @@ class Folder:
             raise unreachable(self.given, error) from error
         except (ValueError, RuntimeError) as error:  # a null byte, a link to itself
             raise UsageError(f"{given!r} is not a valid folder ({error}).", "Choose another one.") from error
-        self._state = StateFolder(self.root, f"the folder of {self.given}" if self._single else self.given)
+        self._access = Access.of(public=protected.public)
+        self._state = StateFolder(
+            self.root, f"the folder of {self.given}" if self._single else self.given, self._access
+        )
         self._index_ids = index_ids(protected.index, self.root)
         self._needs_marker = False  # whether to write `.nomedia`
         self._included: set[str] = set()  # clash keys
@@ -221,6 +233,8 @@ class Folder:
             return False
         if state.entry is not None and state.entry.source == source:
             self._unchanged += 1
+            if not self.dry_run and state.entry.link is None:  # the mode of a hard link is that of the photo
+                self._access.adjust(self.root / name)
             return False
         if self.dry_run:
             self._written += 1
@@ -311,6 +325,8 @@ class Folder:
                 del self._manifest.entries[name]
             if not self.dry_run:
                 self._clean_up()
+            exposed = not (self.dry_run or self._single or self._state.created_root)
+            exposed = exposed and self._access.exposes(self.root)
         return Written(
             self.given,
             self._written,
@@ -318,6 +334,7 @@ class Folder:
             self._removed,
             tuple(sorted(self._kept.items())),
             self.dry_run,
+            exposed,
         )
 
     # Details -----------------------------------------------------------------------------------
@@ -350,6 +367,8 @@ class Folder:
         path = self.root / name
         if old is not None and (old.sha256, old.link) == (sha256, link):
             same = path.lstat()  # another source, but the same content: keep the file
+            if link is None:
+                self._access.adjust(path)
             part.unlink()
             self._manifest.append(replace(entry, size=same.st_size, mtime_ns=same.st_mtime_ns))
             self._unchanged += 1
@@ -370,20 +389,20 @@ class Folder:
         for parent in parents:
             if not (self.root / parent).is_dir():
                 self._manifest.append(parent)
-                (self.root / parent).mkdir()
+                self._access.make_folders(self.root / parent)
 
     def _write_marker(self) -> None:
         self._needs_marker = False
         self._manifest.append(Entry(NO_MEDIA, _MARKER, "", sha256=_EMPTY_SHA256))
         with contextlib.suppress(FileExistsError):  # the name is enough, whatever it is
-            # Without O_EXCL, a link would be followed.
-            os.close(os.open(self.root / NO_MEDIA, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            create_file(self.root / NO_MEDIA, self._access.file).close()
 
     def _clean_up(self) -> None:
         """Remove empty folders, and shorten the manifest; remove it if no exported file is left."""
         for name in sorted(self._manifest.folders, key=len, reverse=True):
             with contextlib.suppress(OSError):  # it contains foreign files
                 if has_real_parents(self.root, name):
+                    self._access.adjust(self.root / name)
                     (self.root / name).rmdir()
                 self._manifest.folders.discard(name)
         states = [file_state(self.root, self._manifest, name) for name in self._manifest.entries]
@@ -402,6 +421,11 @@ class Folder:
         """Turn `OSError` into an error that names the destination, and delete the temporary file."""
         try:
             yield
+        except UnsafeFile as error:
+            self._state.discard_part()
+            raise UsageError(
+                f"{error.filename} is not opened: {error.strerror}.", "Delete it, or choose another folder."
+            ) from error
         except OSError as error:
             self._state.discard_part()
             if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -27,6 +27,8 @@ from faceindex.export.originals import Originals
 from faceindex.export.people import merge_people
 from faceindex.export.source import Progress, ignore_progress, read_unchanged
 from faceindex.export.thumbnails import ThumbnailRenderer
+from faceindex.images.listing import limited_time
+from faceindex.paths import open_descriptor, stat
 from faceindex.store import FaceTable, PhotoRecord, Root
 
 __all__ = ["Gallery", "GallerySource", "write_gallery"]
@@ -377,8 +379,8 @@ def _fingerprint(record: PhotoRecord) -> str:
 
 def _looks_unchanged(record: PhotoRecord, path: str) -> bool:
     try:
-        found = os.stat(path)  # noqa: PTH116
+        found = stat(path)
+        os.close(open_descriptor(path))  # whether it may be read
     except OSError:
         return False
-    same = (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns)
-    return same and os.access(path, os.R_OK)
+    return (found.st_size, limited_time(found.st_mtime_ns)) == (record.size, record.mtime_ns)

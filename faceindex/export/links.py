@@ -6,13 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex.errors import ImageError, Reason
 from faceindex.export.names import UniqueNames, split_suffix
 from faceindex.export.originals import Originals
 from faceindex.export.source import Progress, fingerprint, ignore_progress, read_unchanged
+from faceindex.paths import is_too_long, stat
 
 if TYPE_CHECKING:
     from faceindex.export.folder import Folder, Link, Written
@@ -79,10 +79,12 @@ def link_photos(
             folder.include(name, _source(photo, "symlink"))  # so that an earlier link or copy stays
             failed.append(missing)
         else:
-            if symlinks is None:
+            if symlinks is None and not is_too_long(photo.path):
                 symlinks = folder.can_link(photo.path, "symlink")
             how: Link = "symlink"
-            if not symlinks:
+            if is_too_long(photo.path):
+                how = "copy"
+            elif not symlinks:
                 how = "hardlink" if folder.can_link(photo.path, "hardlink") else "copy"
             try:
                 if folder.include(name, _source(photo, how)):
@@ -96,7 +98,7 @@ def link_photos(
 
 def _missing(photo: Photo) -> ImageError | None:
     try:
-        Path(photo.path).stat()
+        stat(photo.path)
     except OSError as error:
         return ImageError(
             photo.path, Reason.MISSING, f"it cannot be reached ({error.strerror}).", "Check the path."
@@ -119,4 +121,4 @@ def _place(photo: Photo, name: str, how: Link, folder: Folder) -> None:
         folder.write_link(name, photo.path, how)
     else:
         original = Originals.key(photo.path, photo.content_hash)
-        folder.write(name, data, mtime_ns=Path(photo.path).stat().st_mtime_ns, original=original)
+        folder.write(name, data, mtime_ns=stat(photo.path).st_mtime_ns, original=original)

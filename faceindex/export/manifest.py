@@ -11,6 +11,7 @@ from pathlib import Path
 
 from faceindex.errors import FaceIndexError
 from faceindex.files import sha256_of, write_durably
+from faceindex.safe_open import open_own
 
 __all__ = ["Entry", "Manifest", "is_inside"]
 
@@ -123,11 +124,12 @@ class Manifest:
         """Replace the file, by way of the file `temporary` beside it."""
         index = [_index_line(self.index)] if self.index else []
         lines = [_header(), *index, *map(_line, sorted(folders)), *map(_line, entries)]
-        write_durably(self.path, "".join(lines).encode(), mode=0o666, temporary=temporary)
+        write_durably(self.path, "".join(lines).encode(), temporary=temporary)
 
     def _append(self, line: str) -> None:
         new = not self.path.exists()
-        with self.path.open("a", encoding="utf-8") as file:
+        opened = open_own(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        with open(opened, "a", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
             # A killed run may have left an incomplete line.
             file.write((_header() if new else "\n") + line)
 

@@ -6,6 +6,8 @@ import hashlib
 import os
 from collections.abc import Iterable
 
+from faceindex.paths import exists
+
 __all__ = ["Originals"]
 
 
@@ -36,7 +38,7 @@ class Originals:
                 self._paths.setdefault(_digest(path), []).append(path)
                 if content_hash is not None:
                     self._paths.setdefault(content_hash.hex(), []).append(path)
-        return any(os.path.exists(path) for part in key.split() for path in self._paths.get(part, ()))  # noqa: PTH110
+        return any(exists(path, follow=True) for part in key.split() for path in self._paths.get(part, ()))
 
 
 def _digest(path: str) -> str:

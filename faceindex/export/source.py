@@ -151,10 +151,11 @@ def read_unchanged(path: str, content_hash: bytes | None) -> bytes:
     Raises
     ------
     ImageError
-        If it cannot be read, or has changed.
+        If it cannot be read, or is not the indexed one. Without a hash it counts as changed: an index made
+        by somebody else must not name just any file of this machine.
     """
     data = images.read(path)
-    if content_hash is not None and images.content_hash(data) != content_hash:
+    if content_hash is None or images.content_hash(data) != content_hash:
         raise ImageError(
             path,
             Reason.FAILED,

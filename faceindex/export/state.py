@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from faceindex.errors import FaceIndexError, UsageError
+from faceindex.export.access import Access, create_file
 from faceindex.export.destination import STATE, refuse_links
 from faceindex.export.manifest import Entry, Manifest
 from faceindex.locks import AlreadyLocked, FileLock
@@ -26,23 +27,28 @@ class StateFolder:
         The destination; need not exist.
     given : str
         The destination as the user wrote it, for messages.
+    access : Access
+        Modes of a new destination and of new files.
 
     Attributes
     ----------
+    created_root : bool
+        Whether `open` has created the destination.
     part : Path
         Temporary file: a new file is written here, then renamed into the destination.
     """
 
-    def __init__(self, root: Path, given: str) -> None:
+    def __init__(self, root: Path, given: str, access: Access) -> None:
         self._root = root
         self._given = given
+        self._access = access
         self._path = root / STATE
         self._manifest_path = self._path / "manifest.jsonl"
         self._lock_path = self._path / "lock"
         self.part = self._path / "part"
         self._new_manifest = self._path / "manifest.part"
         self._lock: FileLock | None = None
-        self._created_root = self._created = False
+        self.created_root = self._created = False
 
     def read(self) -> Manifest:
         """Read the manifest, which is empty if there is none.
@@ -69,8 +75,8 @@ class StateFolder:
         FaceIndexError
             As `Manifest`.
         """
-        self._created_root = not self._root.is_dir()
-        self._root.mkdir(parents=True, exist_ok=True)
+        self.created_root = not self._root.is_dir()
+        self._access.make_folders(self._root)
         self._created = not self._path.is_dir()
         self._path.mkdir(mode=0o700, exist_ok=True)
         try:
@@ -84,7 +90,7 @@ class StateFolder:
 
     def write_part(self, content: bytes | Callable[[BinaryIO], None], mtime_ns: int | None) -> None:
         """Write the temporary file; `content` and `mtime_ns` as in `faceindex.export.folder.Folder.write`."""
-        with self.part.open("xb") as file:
+        with create_file(self.part, self._access.file) as file:
             if isinstance(content, bytes):
                 file.write(content)
             else:
@@ -154,7 +160,7 @@ class StateFolder:
             return
         with contextlib.suppress(OSError):
             self._path.rmdir()
-            if self._created_root:
+            if self.created_root:
                 self._root.rmdir()
 
     def _delete_temporary_files(self) -> None:

@@ -25,7 +25,8 @@ from faceindex.images.estimate import decode_bytes
 from faceindex.images.exif import SWAPS_SIDES, TRANSPOSITIONS, exif_orientation
 from faceindex.images.formats import is_truncated, recognise_format
 from faceindex.images.frames import note_on_frames
-from faceindex.images.jpeg_end import ends_in_grey, lacks_rows, rebuild_jpeg
+from faceindex.images.jpeg_end import ends_in_grey, lacks_end, lacks_rows, rebuild_jpeg
+from faceindex.images.libtiff import silence_libtiff
 from faceindex.images.limits import reserve
 from faceindex.images.repair import repaired
 from faceindex.images.rgb import to_rgb
@@ -182,6 +183,8 @@ def decode_with(
     opener = opener_for(image_format, path)
 
     def work(data: bytes, is_copy: bool) -> _Result:
+        if image_format == "JPEG" and not is_copy and lacks_end(data):
+            raise ValueError("truncated: it has no end marker")
         opened = opener(io.BytesIO(data))
         width, height = _upright_size(opened, data)
         check_size(width, height, path, max_pixels)
@@ -305,6 +308,8 @@ def opener_for(image_format: str, path: str | PathLike[str]) -> _Opener:
     ImageError
         ``UNSUPPORTED``, if the decoder is not installed.
     """
+    if image_format == "TIFF":
+        silence_libtiff()
     opener = _OPENERS.get(image_format) or optional_opener(image_format)
     if opener is None:
         raise ImageError(

@@ -10,7 +10,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from faceindex.images.scans import count_scans
+from faceindex.images.scans import has_one_scan
 
 __all__ = ["decode_bytes"]
 
@@ -26,7 +26,7 @@ _COEFFICIENT = 2  # libjpeg keeps those of all scans in a virtual array (jdcoefc
 _COMPRESSION, _BITS, _SAMPLES = 259, 258, 277
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH, _PLANES = 278, 322, 323, 284
 _UNCOMPRESSED, _JPEG_IN_TIFF = 1, 7
-_OVERHEAD = 4 << 20  # bands, tables, state of the codec
+_OVERHEAD = 16 << 20  # bands (of floats: 2 MiB each for some steps), tables, the state of the codec
 
 
 def decode_bytes(opened: ImageFile, data: bytes, shrink: int) -> int:
@@ -50,8 +50,9 @@ def decode_bytes(opened: ImageFile, data: bytes, shrink: int) -> int:
     stored = _STORED.get(mode, 4)
     converted = mode != "RGB" or "transparency" in opened.info or (shrink > 1 and not by_codec)
     decoding = stored * loaded + _codec_bytes(opened, data, pixels)
-    # Codecs may return another mode than the header states: grey WebP, palettes of GIFs.
-    using = stored * loaded + (_RGB * result if converted else 0) + (0 if converted else _ARRAY * result)
+    using = stored * loaded + (_RGB if converted else _ARRAY) * result
+    if opened.format == "HEIF":  # it keeps what it decoded as long as its pixels
+        using += stored * loaded
     handing_over = (_RGB + _ARRAY) * result
     return len(data) + _OVERHEAD + int(max(decoding, using, handing_over))
 
@@ -70,7 +71,7 @@ def _codec_bytes(opened: ImageFile, data: bytes, pixels: int) -> float:
 
 def _coefficient_bytes(opened: JpegImageFile, data: bytes, pixels: int) -> float:
     """Return the size of the coefficients of a JPEG with several scans; that with one keeps some rows."""
-    if not opened.info.get("progressive") and count_scans(data, 2) < 2:
+    if has_one_scan(data):
         return 0
     samples = [(layer[1], layer[2]) for layer in opened.layer]
     most = max(across for across, _ in samples) * max(down for _, down in samples)

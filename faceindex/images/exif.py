@@ -13,9 +13,13 @@ import PIL.Image
 from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-__all__ = ["SWAPS_SIDES", "TRANSPOSITIONS", "exif_orientation", "hide_xmp", "read_exif"]
+__all__ = ["ORIENTATION", "SWAPS_SIDES", "TRANSPOSITIONS", "XMP_KEYS", "exif_orientation", "read_exif"]
 
-_ORIENTATION = 0x0112  # Exif 2.32, section 4.6.4
+ORIENTATION = 0x0112
+"""The tag of the orientation (Exif 2.32, section 4.6.4)."""
+
+XMP_KEYS = ("xmp", "XML:com.adobe.xmp")
+"""The keys of `PIL.Image.Image.info` from which Pillow reads an orientation, beside EXIF."""
 
 TRANSPOSITIONS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,7 +39,7 @@ SWAPS_SIDES = frozenset({5, 6, 7, 8})
 def exif_orientation(opened: ImageFile, data: bytes) -> int:
     """Return the EXIF orientation, 1 to 8; 1 if there is none or it cannot be read."""
     try:
-        orientation: int = read_exif(opened, data).get(_ORIENTATION, 1)
+        orientation: int = read_exif(opened, data).get(ORIENTATION, 1)
         return orientation if orientation in TRANSPOSITIONS else 1
     except Exception:
         # Damaged metadata must not prevent decoding of intact pixels.
@@ -48,7 +52,8 @@ def read_exif(opened: ImageFile, data: bytes) -> PIL.Image.Exif:
     Pillow takes the orientation of XMP if EXIF has none. Cameras and viewers do not: some editors turn the
     pixels upright and leave it behind.
     """
-    hide_xmp(opened)
+    for key in XMP_KEYS:
+        opened.info.pop(key, None)
     if not isinstance(opened, PngImageFile):
         return opened.getexif()
     if "exif" not in opened.info:
@@ -57,12 +62,6 @@ def read_exif(opened: ImageFile, data: bytes) -> PIL.Image.Exif:
         if trailing is not None:
             opened.info["exif"] = trailing
     return PIL.Image.Image.getexif(opened)
-
-
-def hide_xmp(opened: PIL.Image.Image) -> None:
-    """Remove XMP data from an image, so that Pillow does not turn it by them."""
-    for key in ("xmp", "XML:com.adobe.xmp"):
-        opened.info.pop(key, None)
 
 
 def _png_exif(data: bytes) -> bytes | None:

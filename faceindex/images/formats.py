@@ -11,6 +11,7 @@ from pathlib import Path
 from faceindex.errors import ImageError, Reason
 from faceindex.images.limits import file_limit, too_large_file
 from faceindex.images.opening import open_photo, read_head
+from faceindex.paths import is_folder
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -127,7 +128,8 @@ def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
 def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
     """Read a whole image file.
 
-    The format is checked before the rest is read, so that a video among the photos costs no time.
+    The format is checked before the rest is read, so that a video among the photos costs no time. A named
+    pipe or a device is refused without reading it, since that could take forever.
 
     Parameters
     ----------
@@ -216,7 +218,7 @@ def missing_folder(path: str | PathLike[str]) -> Path | None:
     """Return the uppermost folder of a path that does not exist; None if the folder of the file exists."""
     missing = None
     for folder in Path(path).parents:
-        if folder.is_dir():
+        if is_folder(folder):
             break
         missing = folder
     return missing

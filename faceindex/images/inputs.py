@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.decoder import DEFAULT_MAX_PIXELS, DecodedImage, check_size
+from faceindex.images.exif import ORIENTATION, TRANSPOSITIONS, XMP_KEYS
 from faceindex.images.rgb import to_rgb
 from faceindex.types import Image
 
@@ -102,9 +102,21 @@ def _reduced(pixels: Image, shrink: int) -> Image:
     return reduced
 
 
+def _orientation(photo: PIL.Image.Image) -> int:
+    """Return the EXIF orientation; 1 if only XMP data of its file have one, by which Pillow turns images."""
+    found = photo.getexif().get(ORIENTATION, 1)
+    if not any(key in photo.info for key in XMP_KEYS):
+        return int(found)
+    own = PIL.Image.Exif()
+    own.load(photo.info.get("exif") or b"")
+    return int(found) if ORIENTATION in own else 1
+
+
 def _decode(photo: PIL.Image.Image, name: str) -> Image:
     try:
-        return np.asarray(to_rgb(PIL.ImageOps.exif_transpose(photo)))
+        rgb = to_rgb(photo)  # the pixels are decoded here
+        transposition = TRANSPOSITIONS.get(_orientation(photo))
+        return np.asarray(rgb if transposition is None else rgb.transpose(transposition))
     except Exception as error:  # Pillow decodes a file when its pixels are first needed
         text = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(

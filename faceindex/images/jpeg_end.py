@@ -2,23 +2,22 @@
 
 Decoders fill what is missing with grey, and do not report it. The first missing block is found by decoding
 the file twice, followed by an end marker alone and by other bits before it: where the pictures differ, pixels
-depend on bits that the file does not contain. At an eighth of the size, this takes a fraction of a decode.
+depend on bits that the file does not contain. At a reduced size, this takes a fraction of a decode.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import PIL.Image
+import PIL.ImageChops
 from PIL.JpegImagePlugin import JpegImageFile
 
 from faceindex.images.pixel_data import jpeg_data
-from faceindex.types import U8
 
-__all__ = ["EOI", "ends_in_grey", "lacks_rows", "rebuild_jpeg"]
+__all__ = ["EOI", "ends_in_grey", "lacks_end", "lacks_rows", "rebuild_jpeg"]
 
 EOI = b"\xff\xd9"
 """The end marker of a JPEG (ITU-T T.81, table B.1)."""
@@ -37,7 +36,10 @@ _EXIF = 0xE1
 # Any bits without FF, which begins a marker, and without a short period: no code repeats for long.
 _OTHER_BITS = bytes(37 * i * i % 251 for i in range(1, 513))
 
+_MANY_ZEROS = 16  # fewer may be the codes of a plain area
+
 _SCALE = 8  # the codec reduces a block of 8 x 8 coefficients to one pixel
+_DETAILS = 2  # ...or to 4 x 4 pixels, for which it needs 16 of them
 _GREY = frozenset({127, 128})  # a block without coefficients, as it is or inverted
 
 
@@ -55,37 +57,53 @@ def rebuild_jpeg(data: bytes, *, keep_exif: bool) -> bytes | None:
         pixels = jpeg_data(data)[1:]
     except Exception:  # of any kind: the file is damaged
         return None
-    kept = _segments(data)
-    if kept is None or not _has_all_scans(pixels):
+    segments = list(_segments(data))
+    if not segments or segments[-1][0] != _SOS or not _has_all_scans(pixels):
         return None
-    stream = b"".join([_SOI, *(part for marker, part in kept if keep_exif or marker != _EXIF), *pixels])
-    # Programs that copy a file may reserve its space first: what is missing is then zero. A scan ends in
-    # zero only if it is stuffing, behind FF.
+    stream = b"".join(
+        [
+            _SOI,
+            *(
+                data[begin:end]
+                for marker, begin, end in segments
+                if _is_kept(marker, data[begin:end]) and (keep_exif or marker != _EXIF)
+            ),
+            *pixels,
+        ]
+    )
+    # Programs that copy a file may reserve its space first: what is missing is then zero.
     stripped = stream.rstrip(b"\0")
-    return stripped + b"\0" if len(stripped) < len(stream) and stripped.endswith(b"\xff") else stripped
+    return stripped if len(stream) - len(stripped) >= _MANY_ZEROS and lacks_end(data) else stream
 
 
-def _segments(data: bytes) -> list[tuple[int, bytes]] | None:
-    """Return the markers and the bytes of the segments to keep; None if their ends are lost."""
-    kept = []
+def lacks_end(data: bytes) -> bool:
+    """Return whether no end marker follows the first scan of a JPEG; False if no scan is found."""
+    if data.endswith(EOI):
+        return False
+    segments = list(_segments(data))
+    return bool(segments) and segments[-1][0] == _SOS and data.find(EOI, segments[-1][2]) < 0
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, begin and end of the segments up to the first scan, until one has no sensible end."""
     position = 2
     while found := _MARKER.search(data, position):
         begin, position = found.span()
         marker = data[begin + 1]
-        if marker == _SOS:
-            return kept
         if marker in _ALONE:
             continue
-        if marker in (_SOI[1], EOI[1]):
-            return None
         end = position + int.from_bytes(data[position : position + 2], "big")
-        if end < position + 2 or end > len(data):
-            return None
-        name, least = _KEPT.get(marker, (b"", 1 << 16))
-        if end - position >= least and data.startswith(name, position + 2):
-            kept.append((marker, data[begin:end]))
+        if marker in (_SOI[1], EOI[1]) or end < position + 2 or end > len(data):
+            return
+        yield marker, begin, end
+        if marker == _SOS:
+            return
         position = end
-    return None
+
+
+def _is_kept(marker: int, segment: bytes) -> bool:
+    name, least = _KEPT.get(marker, (b"", 1 << 16))
+    return len(segment) - 2 >= least and segment.startswith(name, 4)
 
 
 def _has_all_scans(pixels: Sequence[bytes | memoryview]) -> bool:
@@ -128,18 +146,23 @@ def lacks_rows(stream: bytes, *, but_the_last: bool = False) -> int | None:
     """
     first, height, block = _decode_small(stream + EOI)
     other, _, _ = _decode_small(stream + _OTHER_BITS + EOI)
-    differ = np.flatnonzero((first != other).reshape(len(first), -1).any(axis=1))
-    if not differ.size:
+    differ = PIL.ImageChops.difference(first, other).getbbox()
+    if differ is None:
         return None
-    row = int(differ[0]) * height // len(first)
+    row = differ[1] * height // first.height
     return None if but_the_last and row >= (height - 1) // block * block else row
 
 
-def _decode_small(stream: bytes) -> tuple[U8, int, int]:
-    """Return a JPEG at an eighth of its size, its height, and the height of its blocks in pixels."""
+def _decode_small(stream: bytes) -> tuple[PIL.Image.Image, int, int]:
+    """Return a reduced JPEG, the height at full size, and the height of a block in pixels.
+
+    The scans of a progressive JPEG end with details, which are not in a picture at an eighth of its size.
+    """
     opened = JpegImageFile(io.BytesIO(stream))
     width, height = opened.size
-    opened.draft(None, (max(1, width // _SCALE), max(1, height // _SCALE)))
+    progressive = "progressive" in opened.info
+    scale = _DETAILS if progressive else _SCALE
+    opened.draft("L" if progressive else None, (max(1, width // scale), max(1, height // scale)))
     block = _SCALE * max(layer[2] for layer in opened.layer)
     opened.load()
-    return np.asarray(opened), height, block
+    return opened, height, block

@@ -25,6 +25,7 @@ __all__ = [
     "decode_limit",
     "file_limit",
     "format_bytes",
+    "limit_is_raised",
     "limit_memory",
     "parse_bytes",
     "reserve",
@@ -77,6 +78,11 @@ def file_limit() -> int:
     (14,204 x 10,652), 454 MB. Compressed photos of any camera have less than 200 MB.
     """
     return decode_limit() // _FILE_SHARE
+
+
+def limit_is_raised() -> bool:
+    """Return whether `limit_memory` allows more than by default: photos refused before may fit now."""
+    return decode_limit() > _decode_limit(None)
 
 
 def _decode_limit(max_memory: int | None) -> int:
@@ -162,8 +168,7 @@ def _too_large(path: str | PathLike[str], what: str, limit: int, needed: int) ->
         path,
         Reason.MEMORY,
         f"{what}, more than the limit of {format_bytes(limit)}.",
-        f"Make a smaller copy, or pass `max_memory={_argument(BASE_BYTES + needed)}` and `retry_failed=True` "
-        "if there is so much memory.",
+        f"Make a smaller copy, or pass `max_memory={_argument(BASE_BYTES + needed)}` if there is so much memory.",
     )
 
 

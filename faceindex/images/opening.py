@@ -1,7 +1,5 @@
 """Open the file of a photo, whatever is at its path: a pipe must not stop a run."""
 
-# ruff: noqa: PTH116
-
 from __future__ import annotations
 
 import errno
@@ -10,6 +8,7 @@ import stat
 from io import FileIO
 from os import PathLike
 
+from faceindex import paths
 from faceindex.errors import ImageError, Reason
 
 __all__ = ["is_stream", "open_photo", "read_head"]
@@ -35,13 +34,11 @@ def open_photo(path: str | PathLike[str], *, streams: bool = False) -> FileIO:
     OSError, ValueError
         As of `open`.
     """
-    descriptor = os.open(path, _FLAGS if streams else _FLAGS | _AT_ONCE)
+    # Before and after: opening a device may already do something, and the file may have been replaced.
+    _check(path, paths.stat(path), streams)
+    descriptor = paths.open_descriptor(path, _FLAGS if streams else _FLAGS | _AT_ONCE)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        if not stat.S_ISREG(mode) and not streams:
-            raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a pipe or a device.", "Leave it out.")
+        _check(path, os.fstat(descriptor), streams)
         if streams and os.isatty(descriptor):
             raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a terminal.", "Name a file or a pipe.")
         return FileIO(descriptor)
@@ -50,10 +47,17 @@ def open_photo(path: str | PathLike[str], *, streams: bool = False) -> FileIO:
         raise
 
 
+def _check(path: str | PathLike[str], found: os.stat_result, streams: bool) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(found.st_mode) and not streams:
+        raise ImageError(path, Reason.NOT_AN_IMAGE, "it is a pipe or a device.", "Leave it out.")
+
+
 def is_stream(path: str | PathLike[str]) -> bool:
     """Return whether something is at a path that can be read, but is neither a file nor a folder."""
     try:
-        mode = os.stat(path).st_mode
+        mode = paths.stat(path).st_mode
     except (OSError, ValueError):
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

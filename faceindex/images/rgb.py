@@ -42,7 +42,9 @@ def to_rgb(image: PIL.Image.Image, shrink: int = 1) -> PIL.Image.Image:
     elif mode == "LAB":
         convert = _lab()
     elif image.has_transparency_data:
-        convert = _without_alpha if _alpha_says_nothing(image) else _over_white
+        if not _alpha_says_nothing(image):
+            return _over_white(image, shrink)
+        convert = _without_alpha
     elif mode != "RGB":
         convert = _plain
     elif shrink > 1:
@@ -74,13 +76,22 @@ def _without_alpha(band: PIL.Image.Image) -> PIL.Image.Image:
     return _rgba(band).convert("RGB")
 
 
-def _over_white(band: PIL.Image.Image) -> PIL.Image.Image:
-    band = _rgba(band)
-    if band.getextrema()[3] == (255, 255):
-        return band.convert("RGB")
-    canvas = PIL.Image.new("RGB", band.size, "white")
-    canvas.paste(band, mask=band)
-    return canvas
+def _over_white(image: PIL.Image.Image, shrink: int) -> PIL.Image.Image:
+    width, height = image.size
+    result = PIL.Image.new("RGB", (-(-width // shrink), -(-height // shrink)), "white")
+    if shrink == 1 and image.mode == "RGBA":
+        result.paste(image, mask=image)
+        return result
+    for top, band in bands(image, shrink):
+        band.info = image.info
+        band = _rgba(band)
+        if shrink == 1:
+            result.paste(band, (0, top), mask=band)
+            continue
+        canvas = PIL.Image.new("RGB", band.size, "white")
+        canvas.paste(band, mask=band)
+        result.paste(canvas.reduce(shrink), (0, top // shrink))
+    return result
 
 
 def _alpha_says_nothing(image: PIL.Image.Image) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["MOST_SCANS", "count_scans", "has_too_many_scans"]
+__all__ = ["MOST_SCANS", "count_scans", "has_one_scan", "has_too_many_scans"]
 
 MOST_SCANS = 100
 """The most scans of a JPEG that is decoded.
@@ -30,10 +30,10 @@ def has_too_many_scans(data: bytes) -> bool:
 
     This takes no time for sequential JPEGs with one scan, which are most photos from cameras.
     """
-    return not _has_one_scan(data) and count_scans(data, MOST_SCANS + 1) > MOST_SCANS
+    return not has_one_scan(data) and count_scans(data, MOST_SCANS + 1) > MOST_SCANS
 
 
-def _has_one_scan(data: bytes) -> bool:
+def has_one_scan(data: bytes) -> bool:
     """Return whether decoders read one scan only: sequential, with all components in the first scan."""
     components = -1
     for marker, start in _segments(data):

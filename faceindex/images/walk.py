@@ -5,22 +5,23 @@ takes longer than reading the status of a file. For the same reason, the files o
 columns, and a `Candidate` per file is created only by iteration.
 """
 
-# ruff: noqa: PTH100, PTH112, PTH116
+# ruff: noqa: PTH100, PTH116
 
 from __future__ import annotations
 
 import os
 import stat
-from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from errno import EACCES, ELOOP, ENOENT, ENOTDIR, EPERM
-from hashlib import blake2b
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
 
+from faceindex import paths as paths_of_files
 from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.images.entered import EnteredFolders, FolderId, folder_id
+from faceindex.images.listing import Candidate, FolderFiles, Listing, Tree, digest_of
+from faceindex.images.volumes import Distrust, Volumes
 
 __all__ = ["BY_DESCRIPTOR", "REPORT_EVERY", "Candidate", "Listing", "walk"]
 
@@ -47,46 +48,13 @@ REPORT_EVERY = 1000  # files between two reports of progress
 # With an open folder, the system need not resolve the full path of every file in it.
 BY_DESCRIPTOR = os.scandir in os.supports_fd and hasattr(os, "O_DIRECTORY")
 
-# (st_dev, st_ino) of a folder: identical for all paths and symbolic links to it.
-_FolderId: TypeAlias = tuple[int, int]
-
-
-class Candidate(NamedTuple):
-    """A file that may be a photo, or a file or folder that cannot be read.
-
-    Attributes
-    ----------
-    root : Path
-        Absolute path of the folder passed to `walk`, or of the parent folder of the file passed to it.
-        Symbolic links are not resolved.
-    relpath : str
-        Path below `root` with forward slashes; ``"."`` for a root that cannot be listed. Bytes that
-        are not valid UTF-8 are kept as lone surrogates (PEP 383).
-    size : int
-        Size in bytes; 0 if `error` is set.
-    mtime_ns : int
-        Time of the last modification in nanoseconds since 1970; 0 if `error` is set.
-    error : ImageError or None
-        Why the file, or the whole folder at this path, cannot be read.
-    """
-
-    root: Path
-    relpath: str
-    size: int
-    mtime_ns: int
-    error: ImageError | None
-
-    @property
-    def path(self) -> Path:
-        """Absolute path of the file."""
-        return self.root / self.relpath
-
 
 def walk(
     paths: Sequence[str | PathLike[str]],
     *,
     exclude: Collection[Path] = (),
     on_files: Callable[[int], None] | None = None,
+    distrust: Distrust | None = None,
 ) -> Listing:
     """Find all regular files in folders, with any suffix, and single files.
 
@@ -105,6 +73,8 @@ def walk(
     on_files : callable, optional
         Called with the number of files found so far, about every 1,000 files. An exception that it raises
         ends the walk.
+    distrust : mapping, optional
+        For volumes by path, what of `Candidate.ids` is not used for the digest.
 
     Returns
     -------
@@ -118,87 +88,15 @@ def walk(
         If one of `paths` does not exist. Raised before any folder is walked.
     """
     given = [_existing(path) for path in paths]
-    are_folders = [os.path.isdir(path) for path in given]
+    are_folders = [paths_of_files.is_folder(path) for path in given]
     files = [path for path, is_folder in zip(given, are_folders, strict=True) if not is_folder]
-    walker = _Walker(files, [os.path.abspath(path) for path in exclude], on_files or _ignore)
+    excluded = [os.path.abspath(path) for path in exclude]
+    walker = _Walker(files, excluded, on_files or _ignore, Volumes(distrust or {}))
     trees = [
         walker.walk_folder(path) if is_folder else walker.walk_file(path)
         for path, is_folder in zip(given, are_folders, strict=True)
     ]
-    return Listing(trees, None if files else _digest(trees))
-
-
-class _Folder(NamedTuple):
-    """The files of one folder, in code-point order of their names."""
-
-    prefix: str  # relative path of the folder, with a slash at the end unless it is empty
-    names: list[str]
-    sizes: list[int]
-    times: list[int]
-
-
-class _Tree(NamedTuple):
-    """The files found under one of the paths passed to `walk`."""
-
-    root: str
-    folders: list[_Folder]
-    failures: list[Candidate]
-    devices: dict[str, int]  # st_dev by prefix, of every folder that was entered
-
-
-class Listing:
-    """The files that a walk found: an iterable of `Candidate`.
-
-    Parameters
-    ----------
-    trees : list of _Tree
-    digest : str or None
-
-    Attributes
-    ----------
-    digest : str or None
-        BLAKE2b of the real paths of the walked folders and of the relative path, size and time of every
-        file. Two walks have the same digest if they found the same files, and otherwise different ones
-        (up to collisions). None if a single file was walked, or if there was an error.
-    """
-
-    def __init__(self, trees: list[_Tree], digest: str | None) -> None:
-        self._trees = trees
-        self.digest = digest
-
-    def __iter__(self) -> Iterator[Candidate]:
-        for tree in self._trees:
-            root = Path(tree.root)
-            found = [
-                Candidate(root, folder.prefix + name, size, mtime_ns, None)
-                for folder in tree.folders
-                for name, size, mtime_ns in zip(folder.names, folder.sizes, folder.times, strict=True)
-            ]
-            yield from sorted(found + tree.failures, key=itemgetter(1))
-
-    def mounts(self) -> list[tuple[str, str]]:
-        """Return the folders that are on another device than the folder above.
-
-        A device number alone says little: many change when a disk is mounted again. That a folder differs
-        from the one above at one moment means that a disk is mounted there.
-
-        Returns
-        -------
-        list of (str, str)
-            The absolute path that was walked, and the path below it with forward slashes; "" is the first
-            itself. In code-point order.
-        """
-        found = []
-        for tree in self._trees:
-            for prefix, device in tree.devices.items():
-                above = (
-                    tree.devices.get(prefix[: prefix[:-1].rfind("/") + 1])
-                    if prefix
-                    else _device_above(tree.root)
-                )
-                if above is not None and device != above:
-                    found.append((tree.root, prefix.rstrip("/")))
-        return sorted(found)
+    return Listing(trees, None if files else digest_of(trees))
 
 
 def _existing(path: str | PathLike[str]) -> str:
@@ -207,7 +105,7 @@ def _existing(path: str | PathLike[str]) -> str:
         # abspath("") is the current folder, which an unset shell variable must not index.
         if not text:
             raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
-        os.lstat(text)
+        paths_of_files.stat(text, follow=False)
     except PermissionError:
         pass  # it may exist; the walk reports the error
     except (OSError, ValueError) as error:  # ValueError: a null byte
@@ -233,40 +131,53 @@ class _Walker:
         Paths passed to `walk` that are files.
     excluded : list of str
     on_files : callable
+    volumes : Volumes
     """
 
-    def __init__(self, files: list[str], excluded: list[str], on_files: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        files: list[str],
+        excluded: list[str],
+        on_files: Callable[[int], None],
+        volumes: Volumes,
+    ) -> None:
         self._on_files = on_files
+        self._volumes = volumes
         self._files = 0  # in finished folders
         self._reported = 0
-        self._entered = {identity for path in excluded if (identity := _folder_id(path)) is not None}
+        self._entered = EnteredFolders()
+        for path in excluded:
+            if (identity := folder_id(path)) is not None:
+                self._entered.add(identity, path)
         # Only files passed to `walk` or excluded can be found a second time. They are identified by folder
         # and name: inode numbers would merge hard links, which count as separate photos.
-        self._singles: dict[_FolderId | None, dict[str, bool]] = {}
+        self._singles: dict[FolderId | None, dict[str, dict[str, bool]]] = {}  # by number, path, name
         for path in excluded:
             self._mark_seen(*_single_key(path))
         for path in files:
-            folder, name = _single_key(path)
-            self._singles.setdefault(folder, {}).setdefault(name, False)
+            identity, folder, name = _single_key(path)
+            self._singles_in(identity, folder).setdefault(name, False)
 
-    def walk_file(self, path: str) -> _Tree:
+    def walk_file(self, path: str) -> Tree:
         """Find a file that was passed to `walk`."""
         folder, name = os.path.split(path)
-        tree = _Tree(folder, [], [], {})
+        tree = Tree(folder, [], [], {})
         if self._mark_seen(*_single_key(path)):
             return tree
         try:
-            status = os.stat(path)
+            status = paths_of_files.stat(path)
         except OSError as error:
             tree.failures.append(_failure(folder, name, error))
         else:
             if stat.S_ISREG(status.st_mode):
-                tree.folders.append(_Folder("", [name], [status.st_size], [status.st_mtime_ns]))
+                found = FolderFiles.empty("", self._volumes.of_folder(folder, status.st_dev))
+                found.add([name], [status])
+                tree.folders.append(found)
         return tree
 
-    def walk_folder(self, top: str) -> _Tree:
+    def walk_folder(self, top: str) -> Tree:
         """Find the files of a folder at any depth. Iterative, so that the depth has no limit."""
-        tree = _Tree(top, [], [], {})
+        tree = Tree(top, [], [], {})
         waiting = [""]  # prefixes of the folders to enter, the next one last
         while waiting:
             prefix = waiting.pop()
@@ -279,24 +190,27 @@ class _Walker:
                 waiting += sorted((f"{prefix}{name}/" for name in inner), reverse=True)
         return tree
 
-    def _enter(self, path: str, prefix: str, tree: _Tree) -> list[str]:
+    def _enter(self, path: str, prefix: str, tree: Tree) -> list[str]:
         """List a folder, unless it was entered before; return the names of its subfolders."""
         if not BY_DESCRIPTOR:
-            return self._list(path, os.stat(path), prefix, tree)
+            return self._list(path, os.stat(path), path, prefix, tree)
         try:
-            opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            opened = paths_of_files.open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
-            if _folder_id(path) in self._entered:
+            identity = folder_id(path)
+            if identity is not None and self._entered.contains(identity, path):
                 return []  # an excluded folder, such as the index, may be unreadable
             raise
         try:
-            return self._list(opened, os.fstat(opened), prefix, tree)
+            return self._list(opened, os.fstat(opened), path, prefix, tree)
         finally:
             os.close(opened)
 
-    def _list(self, folder: str | int, status: os.stat_result, prefix: str, tree: _Tree) -> list[str]:
+    def _list(
+        self, folder: str | int, status: os.stat_result, path: str, prefix: str, tree: Tree
+    ) -> list[str]:
         identity = (status.st_dev, status.st_ino)
-        if identity in self._entered:
+        if self._entered.contains(identity, path):
             return []
         with os.scandir(folder) as entries:
             everything = list(entries)
@@ -304,12 +218,15 @@ class _Walker:
         hidden = len(content) < len(everything)
         if prefix and hidden and any(entry.name == _NO_MEDIA for entry in everything):
             return []
-        self._entered.add(identity)
+        self._entered.add(identity, path)
         tree.devices[prefix] = status.st_dev
-        if singles := self._singles.get(identity):
-            content = [e for e in content if e.name not in singles or not self._mark_seen(identity, e.name)]
+        if identity in self._singles:
+            singles = self._singles_in(identity, path)
+            content = [
+                e for e in content if e.name not in singles or not self._mark_seen(identity, path, e.name)
+            ]
         content.sort(key=attrgetter("name"))
-        found = _Folder(prefix, [], [], [])
+        found = FolderFiles.empty(prefix, self._volumes.of_folder(path, status.st_dev))
         tree.folders.append(found)
         inner: list[str] = []
         for start in range(0, len(content), REPORT_EVERY):
@@ -321,34 +238,23 @@ class _Walker:
         self._files += len(found.names)
         return inner
 
-    def _mark_seen(self, folder: _FolderId | None, name: str) -> bool:
+    def _singles_in(self, identity: FolderId | None, path: str) -> dict[str, bool]:
+        """Return the names of single files in a folder, and whether they were seen."""
+        folders = self._singles.setdefault(identity, {})
+        known = None if identity is None else self._entered.find(identity, path, folders)
+        return folders.setdefault(os.path.realpath(path) if known is None else known, {})
+
+    def _mark_seen(self, identity: FolderId | None, folder: str, name: str) -> bool:
         """Mark a file as seen; return whether it was seen before. Excluded files count as seen."""
-        names = self._singles.setdefault(folder, {})
+        names = self._singles_in(identity, folder)
         before, names[name] = names.get(name, False), True
         return before
 
 
-def _digest(trees: list[_Tree]) -> str | None:
-    """Compute `Listing.digest` for trees of folders."""
-    if any(tree.failures for tree in trees):
-        return None
-    digest = blake2b(digest_size=20)
-    try:
-        for tree in trees:
-            # Null bytes separate the parts, because paths cannot contain them.
-            digest.update(os.fsencode(os.path.realpath(tree.root)) + b"\0\0")
-            for prefix, names, sizes, times in tree.folders:
-                if names:
-                    digest.update(os.fsencode("\0".join((str(len(names)), prefix, *names))) + b"\0")
-                    digest.update(array("q", sizes))
-                    digest.update(array("q", times))
-    except OverflowError:
-        return None  # some file systems store times of more than 64 bits
-    return digest.hexdigest()
-
-
-def _add(entries: list[os.DirEntry[str]], found: _Folder, inner: list[str], tree: _Tree) -> None:
+def _add(entries: list[os.DirEntry[str]], found: FolderFiles, inner: list[str], tree: Tree) -> None:
     """Add regular files to `found`, names of folders to `inner`, and errors to `tree`."""
+    names: list[str] = []
+    statuses: list[os.stat_result] = []
     for entry in entries:
         try:
             status = entry.stat()
@@ -356,34 +262,17 @@ def _add(entries: list[os.DirEntry[str]], found: _Folder, inner: list[str], tree
             tree.failures.append(_failure(tree.root, found.prefix + entry.name, error))
             continue
         if stat.S_ISREG(status.st_mode):
-            found.names.append(entry.name)
-            found.sizes.append(status.st_size)
-            found.times.append(status.st_mtime_ns)
+            names.append(entry.name)
+            statuses.append(status)
         elif stat.S_ISDIR(status.st_mode):
             inner.append(entry.name)
+    found.add(names, statuses)
 
 
-def _device_above(folder: str) -> int | None:
-    """Return the device of the folder above; None if that cannot be found."""
-    try:
-        return os.stat(os.path.dirname(os.path.realpath(folder))).st_dev  # noqa: PTH120
-    except OSError:
-        return None
-
-
-def _folder_id(path: str) -> _FolderId | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
-
-
-def _single_key(path: str) -> tuple[_FolderId | None, str]:
-    """Return what identifies a file in `_Walker._singles`: its folder and its name."""
+def _single_key(path: str) -> tuple[FolderId | None, str, str]:
+    """Return what identifies a file in `_Walker._singles`: its folder, by number and path, and its name."""
     folder, name = os.path.split(path)
-    identity = _folder_id(folder)
-    return (identity, name) if identity is not None else (None, path)
+    return folder_id(folder), folder, name
 
 
 def _failure(top: str, relpath: str, error: OSError) -> Candidate:
@@ -405,7 +294,7 @@ def _failure(top: str, relpath: str, error: OSError) -> Candidate:
                 "a symbolic link to a missing file.",
                 "Remove or repair the link.",
             )
-            if path.is_symlink()
+            if paths_of_files.is_link(path)
             else ImageError(
                 path, Reason.MISSING, "it was removed while the folder was read.", "Run the command again."
             )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from faceindex.errors import WeightsInvalid, WeightsNotFound
-from faceindex.files import sha256_of
+from faceindex.files import naming, sha256_of
 from faceindex.models.spec import ClustererSpec, WeightFile
 
 __all__ = [
@@ -112,7 +112,7 @@ def read_weights(weight: WeightFile) -> bytes:
     """
     path = find_weights(weight)
     valid = _valid_sizes(weight, path)
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         if os.fstat(file.fileno()).st_size not in valid.values():
             raise _invalid(weight, path, *digest_and_size(file))  # hashed in blocks, to save memory
         content = file.read()
@@ -136,7 +136,7 @@ def verify_weights(weight: WeightFile) -> Path:
         As in `read_weights`.
     """
     path = find_weights(weight)
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         found, size = digest_and_size(file)
     if found not in _valid_sizes(weight, path):
         raise _invalid(weight, path, found, size)

@@ -3,6 +3,7 @@
 from faceindex.pipeline.events import (
     Clustering,
     Committed,
+    ContentChanged,
     Event,
     Hashing,
     Loaded,
@@ -20,6 +21,7 @@ from faceindex.pipeline.index import index_photos
 __all__ = [
     "Clustering",
     "Committed",
+    "ContentChanged",
     "Event",
     "Hashing",
     "Loaded",

@@ -17,7 +17,7 @@ import numpy as np
 from faceindex.cores import cores
 from faceindex.errors import FaceIndexError, ImageError
 from faceindex.images import Picture
-from faceindex.pipeline.load import Loader, LoadResult, Source, photo_bytes, processing_failed
+from faceindex.pipeline.load import Loader, LoadResult, Source, Watch, photo_bytes, processing_failed
 from faceindex.recognition import LoadedPhoto, Recogniser, use_one_thread
 from faceindex.types import Faces
 
@@ -77,6 +77,7 @@ def recognise_in_batches(
     *,
     number: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    watch: Watch | None = None,
 ) -> Generator[list[Outcome[_S]], None, None]:
     """Load photos ahead and recognise them in batches, several at a time.
 
@@ -94,6 +95,8 @@ def recognise_in_batches(
     should_stop : callable
         Called between photos; once it returns True, the batches in the networks are finished, and the
         iterator ends.
+    watch : Watch, optional
+        Learns which sources are in work.
 
     Yields
     ------
@@ -116,6 +119,7 @@ def recognise_in_batches(
         recogniser.load_photo,
         budget=BUDGET_BYTES,
         threads=DECODE_THREADS if on_cpu else count_workers(),
+        watch=watch,
     )
     running: deque[Future[list[Outcome[_S]]]] = deque()
     batch: list[LoadResult[_S]] = []

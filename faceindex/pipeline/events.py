@@ -12,6 +12,7 @@ from faceindex.store import ScanCounts
 __all__ = [
     "Clustering",
     "Committed",
+    "ContentChanged",
     "Event",
     "Hashing",
     "Loaded",
@@ -42,7 +43,18 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Hashing:
-    """Unchanged photos are being read for their pictures, which an older version did not store."""
+    """Photos of the same size and time are being read, without searching them for faces."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentChanged:
+    """A file has other content than the indexed photo, although its size and time are the same.
+
+    `damaged`: by the system, nobody wrote to it. The file may be damaged, or its disk.
+    """
+
+    path: str
+    damaged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +78,10 @@ class PhotoDone:
 
 @dataclass(frozen=True, slots=True)
 class PhotoFailed:
-    """One photo cannot be used."""
+    """One photo cannot be used; `known`: for the same reason as before, so that it is no news."""
 
     error: ImageError
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,7 @@ Event: TypeAlias = (
     Scanning
     | Planned
     | Hashing
+    | ContentChanged
     | Loading
     | Loaded
     | PhotoDone
@@ -131,7 +145,8 @@ class Summary:
     unreadable : Counter of str
         Unreadable photos by reason, including those that were not tried again.
     known_unreadable : int
-        Unreadable photos that were not tried again.
+        Unreadable photos that an earlier run found unreadable for the same reason, that have not changed
+        since, and that nobody asked for: see `new_unreadable`.
     ignored : int
         Files that are not photos and are not named like photos.
     without_face : int
@@ -143,6 +158,12 @@ class Summary:
         Faces added in this run.
     read_once : int
         Unchanged photos that were read for their pictures, because an older version indexed them.
+    compared : int
+        Unchanged photos that were read to compare their content: on request, or because of another ctime or
+        inode.
+    altered : int
+        Photos with other content although their size and time are unchanged; also counted as what they are
+        otherwise, mostly `changed`.
     opened : int
         Files opened in this run.
     seconds : float
@@ -166,6 +187,8 @@ class Summary:
     with_note: int = 0
     faces: int = 0
     read_once: int = 0
+    compared: int = 0
+    altered: int = 0
     opened: int = 0
     seconds: float = 0.0
     interrupted: bool = False
@@ -182,6 +205,11 @@ class Summary:
         """Photos found, readable or not."""
         changed = self.new + self.changed + self.moved + self.returned + self.new_metadata
         return changed + self.unchanged + sum(self.unreadable.values())
+
+    @property
+    def new_unreadable(self) -> int:
+        """Unreadable photos that are news, or that were asked for: named themselves, or by `retry_failed`."""
+        return sum(self.unreadable.values()) - self.known_unreadable
 
     @property
     def complete(self) -> bool:

@@ -29,6 +29,7 @@ def index_photos(
     retry_failed: bool = False,
     prune: bool = False,
     keep_days: float = KEEP_DAYS,
+    check_content: bool = False,
     exclude: Collection[Path] = (),
     on_event: Callable[[Event], None] = ignore_event,
     should_stop: Callable[[], bool] = lambda: False,
@@ -52,6 +53,8 @@ def index_photos(
     keep_days : float
         Days for which the faces of photos that are gone are kept. If the photos return, they have the same
         faces, clusters and decisions, and no networks run.
+    check_content : bool
+        Read all photos of unchanged size and time too, and compare their content with the indexed one.
     exclude : collection of Path
         Files and folders that are left out. Indexed photos in them count as gone.
     on_event : callable
@@ -86,11 +89,13 @@ def index_photos(
             prune=prune,
             exclude=[*exclude, store.directory],
             on_scan=on_scan,
+            check_content=check_content,
         )
     except Stopped:
         summary = Summary(interrupted=True, seconds=time.monotonic() - started)
     else:
-        on_event(Planned(len(plan.tasks) + len(plan.failed) + len(plan.without_picture)))
+        unchanged = len(plan.without_picture) + len(plan.to_compare)
+        on_event(Planned(len(plan.tasks) + len(plan.failed) + unchanged))
         if plan.nothing_changed:
             summary = Summary()
             summary.count_unchanged(plan.unchanged)
@@ -104,6 +109,7 @@ def index_photos(
                 recogniser,
                 prune=prune,
                 keep_days=keep_days,
+                retry_failed=retry_failed,
                 on_event=on_event,
                 should_stop=should_stop,
             )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from faceindex.images import Picture
     from faceindex.images.inputs import PhotoInput
 
-__all__ = ["LoadResult", "Loader", "Source", "photo_bytes", "processing_failed"]
+__all__ = ["LoadResult", "Loader", "Source", "Watch", "photo_bytes", "processing_failed"]
 
 # Photos read ahead of the networks. More would only take memory: decoding is faster than recognition.
 _AHEAD = 16
@@ -42,6 +42,16 @@ class Source(Protocol):
 
     def read(self) -> PhotoInput:
         """Return the bytes of the file, or pixels; raises `ImageError`."""
+
+
+class Watch(Protocol):
+    """Learns which sources are in work: from before they are read until `Loader.release`, or their error."""
+
+    def begin(self, name: str) -> None:
+        """The work on a source begins; called in threads."""
+
+    def end(self, name: str) -> None:
+        """The work on a source is over."""
 
 
 _S = TypeVar("_S", bound=Source)
@@ -128,6 +138,7 @@ class Loader(Generic[_S]):
         Bytes of photos that may be in memory; `release` frees them. A consumer that holds more than half of
         the budget must release what it holds, or the iteration blocks.
     threads : int
+    watch : Watch, optional
     """
 
     def __init__(
@@ -137,11 +148,13 @@ class Loader(Generic[_S]):
         *,
         budget: int,
         threads: int,
+        watch: Watch | None = None,
     ) -> None:
         self._sources = sources
         self._decode = decode
         self._budget = _Budget(budget)
         self._threads = threads
+        self._watch = watch
 
     def __iter__(self) -> Generator[LoadResult[_S], None, None]:
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="faceindex-decode")
@@ -165,10 +178,14 @@ class Loader(Generic[_S]):
     def release(self, photo: LoadedPhoto) -> None:
         """Free the budget of a photo that is no longer needed."""
         self._budget.add(-photo_bytes(photo))
+        if self._watch is not None:
+            self._watch.end(photo.path)
 
     def _load(self, ticket: int, source: _S) -> LoadResult[_S]:
         content_hash = picture = None
-        entered = False
+        entered = loaded = False
+        if self._watch is not None:
+            self._watch.begin(source.name)
         try:
             data = source.read()
             if isinstance(data, bytes):
@@ -178,6 +195,7 @@ class Loader(Generic[_S]):
             self._budget.enter(ticket)
             photo = self._decode(data, source.name)
             self._budget.add(photo_bytes(photo))
+            loaded = True
             return LoadResult(source, content_hash, picture, photo, None)
         except ImageError as error:
             return LoadResult(source, content_hash, picture, None, error)
@@ -186,6 +204,8 @@ class Loader(Generic[_S]):
         except Exception as error:
             return LoadResult(source, content_hash, picture, None, processing_failed(source.name, error))
         finally:
+            if self._watch is not None and not loaded:
+                self._watch.end(source.name)
             if not entered:
                 self._budget.enter(ticket)  # admit the next ticket
 

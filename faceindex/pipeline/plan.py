@@ -13,7 +13,10 @@ from typing import ClassVar, TypeAlias
 from faceindex import __version__, images
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
+from faceindex.images.limits import limit_is_raised
 from faceindex.images.walk import Listing
+from faceindex.paths import is_folder, stat
+from faceindex.pipeline.file_ids import Compared, FileChecks, compare_file_ids, nobody_wrote
 from faceindex.pipeline.missing import Absent, Place, find_absent
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
@@ -37,6 +40,8 @@ class Task:
     size: int
     mtime_ns: int
     known: PhotoRecord | None
+    ctime_ns: int | None = None
+    inode: int | None = None
 
     at_once: ClassVar[bool] = False
 
@@ -65,6 +70,14 @@ class Plan:
     without_picture : list of Task
         The unchanged photos of which the index lacks the picture, because an older version indexed them.
         They are read once.
+    to_compare : list of Task
+        Other unchanged photos whose content is to be compared, by their ctimes and inodes or on request.
+    checks : FileChecks
+        What else the ctimes and inodes show.
+    untouched : set of int
+        Ids of those photos in `to_compare` to which, by the system, nobody wrote.
+    asked : set of (str, str)
+        Root and relative path of the files that were named themselves.
     failed : list of (Task, ImageError)
         Files that the walk could not reach.
     gone : list of PhotoRecord
@@ -99,6 +112,10 @@ class Plan:
     folders: list[tuple[str, str]] = field(default_factory=list)
     unchanged: ScanCounts = field(default_factory=ScanCounts)
     without_picture: list[Task] = field(default_factory=list)
+    to_compare: list[Task] = field(default_factory=list)
+    checks: FileChecks = field(default_factory=FileChecks)
+    untouched: set[int] = field(default_factory=set)
+    asked: set[tuple[str, str]] = field(default_factory=set)
     failed: list[tuple[Task, ImageError]] = field(default_factory=list)
     gone: list[PhotoRecord] = field(default_factory=list)
     missing: list[PhotoRecord] = field(default_factory=list)
@@ -131,6 +148,7 @@ def make_plan(
     prune: bool,
     exclude: Collection[Path],
     on_scan: Callable[[int], None],
+    check_content: bool = False,
 ) -> Plan:
     """Walk the paths and compare each file's size and time with the index; opens no file and writes nothing.
 
@@ -144,6 +162,8 @@ def make_plan(
         Allow indexed folders that do not exist: all their photos are missing.
     on_scan : callable
         Called now and then with the number of files; an exception from it ends the walk.
+    check_content : bool
+        Read all unchanged files to compare their content.
 
     Raises
     ------
@@ -160,7 +180,9 @@ def make_plan(
         )
     left_out = {*lost, *(unknown if prune else ())}
     paths = [path for path in paths if path not in left_out]
-    listing = walk(paths, exclude=exclude, on_files=on_scan)
+    volumes = {} if store is None else store.volumes()
+    distrust = {path: volume.distrusted for path, volume in volumes.items()}
+    listing = walk(paths, exclude=exclude, on_files=on_scan, distrust=distrust)
     digest = None if lost else _scan_digest(listing)
     if (
         store is not None
@@ -168,6 +190,8 @@ def make_plan(
         and (before := store.load_scan(digest)) is not None
         and not (retry_failed and before.unreadable)
         and not (prune and store.count_away().photos)
+        and not check_content
+        and not (before.unreadable.get(Reason.MEMORY.value) and limit_is_raised())
     ):
         return Plan(unchanged=before, scan_digest=digest, nothing_changed=True)
     split = [_split(path) for path in paths]
@@ -180,7 +204,9 @@ def make_plan(
         places += [Place(*roots.find(root)) for root in inside or [Path(path)]]
     plan = Plan(folders=folders, scan_digest=digest, unknown=[os.fspath(path) for path in unknown if prune])
     plan.pruned = places if prune else []
+    plan.asked = {roots.locate(folder, name) for folder, name in split if name != "."}
     unchanged: list[PhotoRecord] = []
+    differing: list[Compared] = []
     seen: set[tuple[str, str]] = set()
     unlisted: list[Place] = []
     for candidate in listing:
@@ -188,11 +214,14 @@ def make_plan(
         if key in seen:
             continue
         record = known.get(key)
-        if record is not None and candidate.error is None and not _must_open(record, candidate, retry_failed):
+        retry = retry_failed or key in plan.asked
+        if record is not None and candidate.error is None and not _must_open(record, candidate, retry):
             seen.add(key)
             unchanged.append(record)
             if record.picture is None and record.status is Status.OK:
                 plan.without_picture.append(_task(candidate, *key, record))
+            elif check_content or (record.ctime_ns, record.inode) != candidate.ids:
+                differing.append(Compared(candidate, *key, record))
             continue
         task = _task(candidate, *key, record)
         if candidate.error is not None:
@@ -201,6 +230,15 @@ def make_plan(
             continue
         seen.add(key)
         plan.tasks.append(task)
+    if differing:
+        checks = plan.checks = compare_file_ids(
+            differing, listing.files_on(), volumes, check_content=check_content
+        )
+        plan.to_compare = [_task(*one) for one in checks.read]
+        plan.untouched = {one.record.id for one in checks.read if nobody_wrote(one)}
+        plan.tasks += [_task(*one) for one in checks.open_again]
+        opened = {one.record.id for one in checks.open_again}
+        unchanged = [record for record in unchanged if record.id not in opened]
     plan.unchanged = _counted(unchanged)
     if store is not None:
         mounts = {roots.locate(top, folder or ".") for top, folder in listing.mounts()}
@@ -276,7 +314,8 @@ def _has_entries(folder: str) -> bool:
 
 
 def _task(candidate: Candidate, root: str, relpath: str, record: PhotoRecord | None) -> Task:
-    return Task(candidate.path, root, relpath, candidate.size, candidate.mtime_ns, record)
+    ids = candidate.ids or (None, None)
+    return Task(candidate.path, root, relpath, candidate.size, candidate.mtime_ns, record, *ids)
 
 
 def _compare_roots(
@@ -316,7 +355,7 @@ def _lost_places(store: Store, paths: Sequence[_Path]) -> tuple[list[_Path], lis
 
 def _exists(path: str | os.PathLike[str]) -> bool:
     try:
-        os.lstat(path)
+        stat(path, follow=False)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError):
@@ -343,13 +382,17 @@ def _counted(records: Sequence[PhotoRecord]) -> ScanCounts:
 def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool) -> bool:
     if (record.size, record.mtime_ns) != (candidate.size, candidate.mtime_ns):
         return True
-    return record.status is Status.UNREADABLE and (retry_failed or record.reason in TRY_AGAIN)
+    if record.status is not Status.UNREADABLE:
+        return False
+    if record.reason == Reason.MEMORY.value and limit_is_raised():
+        return True
+    return retry_failed or record.reason in TRY_AGAIN
 
 
 def _split(given: str | os.PathLike[str]) -> tuple[str, str]:
     """Split a path into the folder that is or becomes a root, as the user typed it, and the rest."""
     text = os.fspath(given)
-    if os.path.isdir(text):  # noqa: PTH112 - Path would change what was typed
+    if is_folder(text):
         return text, "."
     folder, name = os.path.split(text.rstrip(os.sep) or os.sep)
     return folder or ".", name

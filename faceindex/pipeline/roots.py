@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from faceindex.errors import ImageError, UsageError
 from faceindex.pipeline.events import Event, Warned
@@ -118,7 +119,7 @@ def _count_there(photos: Sequence[tuple[PhotoRecord, str]], folder: str) -> tupl
     for i in spread(len(photos), SAMPLE):
         record, below = photos[i]
         path = os.path.join(folder, below) if below else folder  # noqa: PTH118
-        tasks.append(Task(path, folder, below, record.size, record.mtime_ns, record))
+        tasks.append(Task(Path(path), folder, below, record.size, record.mtime_ns, record))
     found = 0
     pictures = {task.known.picture for task in tasks if task.known is not None}
     for task, content in read_contents(tasks, threads=4, should_stop=lambda: False, pictures=pictures):

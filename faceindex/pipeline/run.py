@@ -13,6 +13,7 @@ from faceindex.pipeline.batches import DECODE_THREADS, Outcome, recognise_in_bat
 from faceindex.pipeline.content import Content, read_contents
 from faceindex.pipeline.events import (
     Committed,
+    ContentChanged,
     Event,
     Hashing,
     Loaded,
@@ -22,9 +23,11 @@ from faceindex.pipeline.events import (
     Summary,
     Warned,
 )
+from faceindex.pipeline.load import Watch
 from faceindex.pipeline.moves import Match, Moves, find_moves
 from faceindex.pipeline.places import ids_in_places
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
+from faceindex.pipeline.suspects import Examined, examine
 from faceindex.recognition import Recogniser
 from faceindex.store import NewMetadata, NewPhoto, PhotoRecord, Status, Store
 from faceindex.store.away import Return
@@ -36,8 +39,11 @@ COMMIT_SECONDS = 5.0  # ...or this much work
 RETURN_PHOTOS = 2_000  # that come back in one transaction, to bound the memory for their vectors
 COMMIT_PICTURES = 512  # they are read far faster than faces are found
 
-# Reasons that are not about the photo: its faces are kept until it can be read again.
-TEMPORARY = {Reason.MISSING, Reason.DENIED, Reason.IO_ERROR, Reason.FAILED}
+# Reasons that are not about the photo: its faces are kept until it can be read again. UNSUPPORTED: the
+# decoder that read it before is not installed now.
+TEMPORARY = TRY_AGAIN
+
+_NAMED = 5  # photos that a warning names
 
 
 def carry_out(
@@ -47,6 +53,7 @@ def carry_out(
     *,
     prune: bool,
     keep_days: float,
+    retry_failed: bool,
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
 ) -> tuple[Summary, bool]:
@@ -61,13 +68,13 @@ def carry_out(
     """
     for path, given in plan.folders:
         store.add_root(path, given)
-    run = _Run(store, recogniser, plan, on_event)
+    run = _Run(store, recogniser, plan, retry_failed, on_event)
     run.save_mounts()
     run.count_unchanged()
     run.record_unreachable()
     try:
-        tasks = run.settle_moves(should_stop) + run.read_pictures(should_stop)
-        run.work(tasks, should_stop)
+        plan.tasks += run.read_unchanged(should_stop)  # before moves: two photos may have been swapped
+        run.work(run.settle_moves(should_stop), should_stop)
     except Stopped:
         run.summary.interrupted = True
     if not run.summary.interrupted:
@@ -81,10 +88,14 @@ class _Run:
         store: Store,
         recogniser: Callable[[], Recogniser],
         plan: Plan,
+        retry_failed: bool,
         on_event: Callable[[Event], None],
     ) -> None:
         self.store = store
         self.plan = plan
+        self._retry_failed = retry_failed
+        self._damaged: set[int] = set()
+        self._failed: list[tuple[int, str]] = []
         self.emit = on_event
         self.summary = Summary()
         self.settled = True  # until something remains for the next run
@@ -97,6 +108,8 @@ class _Run:
         self._found_in: set[int] = set()  # vanished roots of which photos have moved
         self._lost: dict[bytes | None, list[PhotoRecord]] = {}
         self._pending: list[NewPhoto] = []
+        self._suspected: set[str] = set()
+        self._settled: set[str] = set()  # names of the photos in _pending
         self._committed_at = time.monotonic()
 
     @property
@@ -166,6 +179,12 @@ class _Run:
             self.store.bring_back(
                 [self._return(match) for match in moves.returned[start : start + RETURN_PHOTOS]]
             )
+        if noted := [
+            (m.record.id, m.task.ctime_ns, m.task.inode)
+            for m in matches
+            if m.task.ctime_ns is not None and m.task.inode is not None
+        ]:
+            self.store.save_file_ids(noted)
         self._moved |= moved_ids
         self._found_in |= {match.record.root_id for match in moves.moved} & self.plan.vanished
         self.summary.unchanged += len(touched)
@@ -192,25 +211,37 @@ class _Run:
             None if new is None else new.picture.taken,
         )
 
-    def read_pictures(self, should_stop: Callable[[], bool]) -> list[Task]:
-        """Store the pictures of unchanged photos that lack them; return those whose content is another."""
-        if not self.plan.without_picture:
-            return []
-        self.emit(Hashing())
-        changed: list[Task] = []
+    def read_unchanged(self, should_stop: Callable[[], bool]) -> list[Task]:
+        """Read photos of unchanged size and time: return those whose content is another.
+
+        Of the others, store the picture and what the system reports of the file, as far as they are new.
+        """
+        checks = self.plan.checks
+        for message in checks.warnings:
+            self.emit(Warned(message))
+        if checks.note:
+            self.store.save_file_ids(
+                (one.record.id, *one.candidate.ids) for one in checks.note if one.candidate.ids
+            )
+        tasks = self.plan.without_picture + self.plan.to_compare
+        if tasks:
+            self.emit(Hashing())
+        altered: list[Task] = []
         pictures: list[tuple[int, Picture]] = []
+        file_ids: list[tuple[int, int, int]] = []
 
         def commit() -> None:
             self._committed_at = time.monotonic()
             if pictures:
                 self.store.save_pictures(pictures)
-                self.emit(Committed(len(pictures)))
-                pictures.clear()
+            if file_ids:
+                self.store.save_file_ids(file_ids)
+                self.emit(Committed(len(file_ids)))
+            pictures.clear()
+            file_ids.clear()
 
         try:
-            for task, content in read_contents(
-                self.plan.without_picture, threads=DECODE_THREADS, should_stop=should_stop
-            ):
+            for task, content in read_contents(tasks, threads=DECODE_THREADS, should_stop=should_stop):
                 record = task.known
                 assert record is not None
                 if isinstance(content, ImageError) and content.reason in TEMPORARY:
@@ -218,34 +249,89 @@ class _Run:
                     self._fail(task, content, None)
                 elif isinstance(content, ImageError) or content.hash != record.content_hash:
                     self.summary.unchanged -= 1
-                    changed.append(task)  # although it has the same size and time
+                    altered.append(task)
                 else:
-                    pictures.append((record.id, content.picture))
-                    self.summary.read_once += 1
+                    if record.picture is None:
+                        pictures.append((record.id, content.picture))
+                        self.summary.read_once += 1
+                    else:
+                        self.summary.compared += 1
+                    file_ids.append((record.id, task.ctime_ns or 0, task.inode or 0))
                     self.summary.opened += 1
                     self.emit(PhotoDone(task.name, record.faces))
                 late = time.monotonic() - self._committed_at > COMMIT_SECONDS
-                if len(pictures) >= COMMIT_PICTURES or late:
+                if len(file_ids) >= COMMIT_PICTURES or late:
                     commit()
         finally:
             commit()
-        return changed
+        if checks.volumes is not None and not altered:
+            self.store.save_volumes(checks.volumes)
+        self._report_altered(altered)
+        return altered
+
+    def _report_altered(self, tasks: Sequence[Task]) -> None:
+        """Count photos that have other content, and warn of those to which nobody wrote."""
+        self.summary.altered = len(tasks)
+        damaged = []
+        for task in tasks:
+            assert task.known is not None
+            if task.known.id in self.plan.untouched:
+                damaged.append(task.name)
+                self._damaged.add(task.known.id)
+            self.emit(ContentChanged(task.name, task.known.id in self.plan.untouched))
+        if damaged:
+            names = ", ".join(damaged[:_NAMED]) + (", ..." if len(damaged) > _NAMED else "")
+            self.emit(
+                Warned(
+                    f"{len(damaged):,} photos have other content than when they were indexed, although by "
+                    f"the times of the system nobody wrote to them: {names}. They may be damaged, or their "
+                    "disk; compare them with a backup."
+                )
+            )
 
     def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
         if not tasks:
             return
         left = len(tasks)
+        examined = self._examine(tasks, should_stop)
+        left -= len(examined.failed)
+        try:
+            with self.store.in_work() as watch:
+                watch.alone = True
+                for task in examined.alone:
+                    left -= self._recognise([task], should_stop, watch)
+                    self._commit()
+                watch.alone = False
+                left -= self._recognise(examined.clear, should_stop, watch)
+        finally:
+            self._commit()  # what is done, whatever ended the rest
+        self.summary.interrupted = left > 0
+
+    def _examine(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> Examined:
+        """Try the photos that may have ended a run, and set aside those that end a process again."""
+        examined = examine(tasks, self.store.suspects(), should_stop)
+        for task, error in examined.failed:
+            self.summary.opened += 1
+            self._fail(task, error, None)
+        self._suspected = examined.suspected
+        self._commit()
+        return examined
+
+    def _recognise(self, tasks: Sequence[Task], should_stop: Callable[[], bool], watch: Watch) -> int:
+        """Recognise and settle photos; return how many of them."""
+        done = 0
+        if not tasks or should_stop():
+            return done
         for outcomes in recognise_in_batches(
-            tasks, self.recogniser, number=len(tasks), should_stop=should_stop
+            tasks, self.recogniser, number=len(tasks), should_stop=should_stop, watch=watch
         ):
-            left -= len(outcomes)
+            done += len(outcomes)
             for outcome in outcomes:
                 self._settle(outcome)
             late = time.monotonic() - self._committed_at > COMMIT_SECONDS
             if len(self._pending) >= COMMIT_PHOTOS or late:
                 self._commit()
-        self.summary.interrupted = left > 0
-        self._commit()
+        return done
 
     def remove_gone(self, prune: bool, keep_days: float) -> None:
         gone = [record for record in self.plan.gone if record.id not in self._moved]
@@ -321,6 +407,8 @@ class _Run:
                 orientation=1 if outcome.picture is None else outcome.picture.orientation,
                 taken=None if outcome.picture is None else outcome.picture.taken,
                 detail=outcome.note,
+                ctime_ns=task.ctime_ns,
+                inode=task.inode,
             ),
         )
 
@@ -338,6 +426,7 @@ class _Run:
 
     def _succeed(self, task: Task, photo: NewPhoto) -> None:
         self._pending.append(photo)
+        self._settled.add(task.name)
         self.settled &= photo.size == task.size
         faces = 0 if photo.faces is None else len(photo.faces)
         if task.known is None or task.known.status is not Status.OK:
@@ -351,15 +440,20 @@ class _Run:
 
     def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
         self.settled &= error.reason not in TRY_AGAIN
-        was_fine = task.known is not None and task.known.status is Status.OK
-        if was_fine and error.reason in TEMPORARY:
-            self.summary.unreadable[error.reason.value] += 1
-            self.emit(PhotoFailed(error))
-            return
+        known, reason = task.known, error.reason.value
+        if known is not None and known.status is Status.OK:
+            damaged = known.id in self._damaged
+            self.settled &= not damaged
+            if damaged or error.reason in TEMPORARY:
+                if known.failed != reason:
+                    self._failed.append((known.id, reason))
+                self._count_unreadable(task, error, known.failed)
+                return
         not_a_photo = (
             error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY)
             and task.path.suffix.lower() not in IMAGE_SUFFIXES
         )
+        self._settled.add(task.name)
         self._pending.append(
             NewPhoto(
                 root_id=self._root_ids[task.root],
@@ -368,20 +462,44 @@ class _Run:
                 mtime_ns=task.mtime_ns,
                 content_hash=content_hash,
                 status=Status.IGNORED if not_a_photo else Status.UNREADABLE,
-                reason=error.reason.value,
+                reason=reason,
                 detail=error.detail,
+                ctime_ns=task.ctime_ns,
+                inode=task.inode,
             )
         )
         if not_a_photo:
             self.summary.ignored += 1
             self.emit(PhotoDone(str(task.path), 0))
         else:
-            self.summary.unreadable[error.reason.value] += 1
-            self.emit(PhotoFailed(error))
+            same = known is not None and (known.size, known.mtime_ns) == (task.size, task.mtime_ns)
+            same = same and (content_hash is None or known is None or content_hash == known.content_hash)
+            unreadable = known is not None and known.status is Status.UNREADABLE
+            self._count_unreadable(task, error, known.reason if known and unreadable and same else None)
+
+    def _count_unreadable(self, task: Task, error: ImageError, before: str | None) -> None:
+        """Count and report a photo that cannot be read; `before`: why an earlier run could not."""
+        reason = error.reason.value
+        asked = self._retry_failed or (task.root, task.relpath) in self.plan.asked
+        known = before == reason and not asked
+        self.summary.unreadable[reason] += 1
+        self.summary.known_unreadable += known
+        self.emit(PhotoFailed(error, known=known))
 
     def _commit(self) -> None:
         self._committed_at = time.monotonic()
         pending, self._pending = self._pending, []
+        failed, self._failed = self._failed, []
+        if failed:
+            self.store.mark_failed(failed)
         if pending:
             self.store.commit(pending)
+            self._clear_suspects()
             self.emit(Committed(len(pending)))
+
+    def _clear_suspects(self) -> None:
+        """Remove the photos that have a result now from the suspects."""
+        if cleared := self._suspected & self._settled:
+            self.store.remove_suspects(cleared)
+            self._suspected -= cleared
+        self._settled.clear()

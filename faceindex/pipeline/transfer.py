@@ -14,6 +14,7 @@ from faceindex.errors import ImageError, Reason
 from faceindex.matching import match_boxes
 from faceindex.pipeline import run
 from faceindex.pipeline.batches import Outcome, recognise_in_batches
+from faceindex.pipeline.content import Content
 from faceindex.pipeline.events import Committed, Event, PhotoDone, PhotoFailed, Planned
 from faceindex.recognition import LoadedPhoto, Recogniser
 from faceindex.store import FaceTable, PhotoRecord, Status, Store
@@ -143,9 +144,14 @@ def stage_photos(
 
 
 def _checked(outcome: Outcome[_IndexedPhoto]) -> Faces | ImageError:
-    """Return the result; an error if the file does not have the indexed content."""
-    indexed = outcome.source.record.content_hash
-    if outcome.content_hash is not None and outcome.content_hash != indexed:
+    """Return the result; an error if the file has neither the indexed content nor the indexed picture."""
+    record, found = outcome.source.record, outcome.content_hash
+    if found is None or found == record.content_hash:
+        return outcome.result
+    content = None
+    if outcome.picture is not None:
+        content = Content(found, outcome.picture, outcome.width, outcome.height)
+    if content is None or not content.shows(record):
         return ImageError(
             outcome.source.name,
             Reason.CHANGED,

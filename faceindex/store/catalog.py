@@ -36,7 +36,7 @@ from faceindex.store.checked_json import (
     text,
     up_to,
 )
-from faceindex.store.directory import VECTORS, is_vectors_name
+from faceindex.store.directory import VECTORS, check_catalog_files, is_vectors_name
 from faceindex.store.pages import PageDigests, check_pages
 from faceindex.store.records import LEAST_MIN_FACE, HnswParams, Pins
 from faceindex.store.sqlite import (
@@ -46,6 +46,7 @@ from faceindex.store.sqlite import (
     connect_for_reading,
     corrupt,
     placeholders,
+    suppress_errors,
     translated_errors,
 )
 from faceindex.store.vectors import HEADER_BYTES
@@ -181,6 +182,7 @@ class Catalog:
         StoreError
             If it has a format before `migrations.OLDEST_READABLE`, and is opened for reading only.
         """
+        check_catalog_files(path, write=write)
         commit = check_pages(path)
         if write and commit:
             # Before a connection that would move a damaged log into the file, and delete it.
@@ -282,8 +284,7 @@ class Catalog:
                 if self._digests is not None and self._digests.record(generation + 1):
                     self.checkpoint()
             except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                self._roll_back()
                 raise
 
     @contextmanager
@@ -297,6 +298,16 @@ class Catalog:
             try:
                 yield
             finally:
+                self._roll_back()
+
+    def _roll_back(self) -> None:
+        """End a transaction. A failure is not raised: it would hide the error that ended the transaction.
+
+        SQLite itself rolls back after some errors, such as a full disk, and then has nothing to roll back. A
+        transaction that cannot be rolled back now is when the next process opens the catalog.
+        """
+        with suppress_errors():
+            if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
     def execute(self, statement: str, parameters: Sequence[object] = ()) -> Cursor:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from faceindex.errors import StoreError, UsageError
 from faceindex.files import sync_directory, sync_file
+from faceindex.safe_open import open_own
 from faceindex.store.checked_json import list_of, text
 from faceindex.store.digests import Digester, VectorDigests
 from faceindex.store.directory import hnsw_name, is_numbered, next_vectors_name
@@ -211,7 +212,7 @@ def erase_file(path: Path) -> None:
         If that fails.
     """
     try:
-        fd = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        fd = open_own(path, os.O_WRONLY)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from faceindex.store.away import count_away
 from faceindex.store.catalog import Catalog
 from faceindex.store.clusterings import count_newer_faces
 from faceindex.store.directory import file_sizes
@@ -40,6 +41,7 @@ def count_everything(catalog: Catalog, directory: Path) -> Counts:
         newer = count_newer_faces(catalog)
         faces, rows, runs = count_faces(catalog), catalog.rows, newest_runs(catalog, 1)
         vectors = catalog.vectors_name
+        away = count_away(catalog)
     return Counts(
         photos={status: by_status.get(status.value, 0) for status in Status},
         reasons=reasons,
@@ -50,4 +52,7 @@ def count_everything(catalog: Catalog, directory: Path) -> Counts:
         rows=rows,
         bytes=file_sizes(directory, vectors),
         last_run=runs[0] if runs else None,
+        away_photos=away.photos,
+        away_faces=away.faces,
+        away_since=away.since,
     )

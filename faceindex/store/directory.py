@@ -7,14 +7,16 @@ import re
 from pathlib import Path
 
 from faceindex.errors import IndexCorrupt, IndexLocked, StoreError, UsageError
-from faceindex.locks import AlreadyLocked, FileLock
-from faceindex.store.pages import DIGESTS
-from faceindex.store.vectors import HEADER_BYTES
+from faceindex.locks import NO_LOCKS, AlreadyLocked, FileLock
+from faceindex.safe_open import UnsafeFile, check_own
 
 __all__ = [
     "CATALOG",
+    "DIGESTS",
+    "IN_WORK",
     "LOCK",
     "VECTORS",
+    "check_catalog_files",
     "check_not_orphaned",
     "file_sizes",
     "file_state",
@@ -27,11 +29,16 @@ __all__ = [
     "make_directory",
     "next_vectors_name",
     "part_name",
+    "refused",
     "remove_stale_files",
 ]
 
+_WITHOUT_ROWS = 64  # bytes of a vector file that has a header at most
+
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
-_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", DIGESTS, LOCK)
+DIGESTS = "catalog.digests"  # of the pages of the catalog; see `faceindex.store.pages`
+IN_WORK = "in-work"  # the photos that a run is working on; see `faceindex.store.suspects`
+_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", DIGESTS, IN_WORK, LOCK)
 
 # vectors.f32 and ann.hnsw at first; vectors-2.f32 and ann-2.hnsw after the first change of models, and so on.
 _VECTORS_NAME = re.compile(r"vectors(-[1-9][0-9]{0,8})?\.f32")
@@ -111,7 +118,7 @@ def check_not_orphaned(directory: Path) -> None:
 def _orphans(directory: Path) -> list[Path]:
     try:
         found = [path for path in directory.iterdir() if is_vectors_name(path.name)]
-        return sorted(path for path in found if path.stat().st_size > HEADER_BYTES)
+        return sorted(path for path in found if path.stat().st_size > _WITHOUT_ROWS)
     except OSError:  # no such folder, or not a folder
         return []
 
@@ -167,11 +174,48 @@ def lock_for_writing(directory: Path) -> FileLock:
             f"The index in {directory} is being written by {error.holder}.",
             "Wait until it has finished, or stop it; reading is possible meanwhile.",
         ) from error
+    except UnsafeFile as error:
+        raise refused(error) from error
     except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise StoreError(
+                f"The disk of {directory} has no file locks ({error.strerror}), which an index needs.",
+                "Move the index to a local disk and pass it as `directory`; the photos can stay.",
+            ) from error
         raise StoreError(
             f"The index in {directory} cannot be written: {error.strerror}.",
             "Check the permissions of the folder, or choose another `directory`.",
         ) from error
+
+
+def check_catalog_files(catalog: Path, *, write: bool) -> None:
+    """Check the files that SQLite opens by itself, before it opens them.
+
+    SQLite itself follows no link to its logs, but one to the catalog. A link that is planted after this check
+    would be followed: only the mode 0700 of the folder prevents that.
+
+    Raises
+    ------
+    StoreError
+        If one of them is a link or anything else but a file of our own.
+    """
+    try:
+        check_own(catalog, write=write)
+        for suffix in ("-wal", "-shm", "-journal"):
+            check_own(catalog.with_name(catalog.name + suffix), write=True)  # readers write there, too
+    except UnsafeFile as error:
+        raise refused(error) from error
+    except OSError:
+        pass  # SQLite reports it
+
+
+def refused(error: UnsafeFile) -> StoreError:
+    """Return the error for a file of an index that is not opened."""
+    return StoreError(
+        f"{error.filename} is not opened: {error.strerror}.",
+        "If you did not put it there, somebody else writes into this folder. Move the file away, or choose "
+        "another `directory`.",
+    )
 
 
 def file_state(path: Path) -> list[int] | None:

@@ -15,12 +15,21 @@ from faceindex.errors import IndexCorrupt, IndexNotFound, IndexVersionError, Sto
 from faceindex.store import migrations
 from faceindex.store.catalog import Catalog
 from faceindex.store.checks import find_damage
-from faceindex.store.directory import CATALOG, hnsw_name, is_index, is_numbered, next_vectors_name, part_name
+from faceindex.store.directory import (
+    CATALOG,
+    DIGESTS,
+    check_catalog_files,
+    hnsw_name,
+    is_index,
+    is_numbered,
+    next_vectors_name,
+    part_name,
+)
 from faceindex.store.exact import top_k
 from faceindex.store.faces import face_rows
 from faceindex.store.hnsw import HnswIndex
 from faceindex.store.mending import Damage, find_damaged_rows
-from faceindex.store.pages import DIGESTS, damaged_pages, read_digests
+from faceindex.store.pages import damaged_pages, read_digests
 from faceindex.store.salvage import rows_in_doubt
 from faceindex.store.sqlite import Error, connect_unchecked
 
@@ -100,6 +109,7 @@ def check_index(directory: Path) -> Checkup:
     if not path.is_file():
         problem = Problem(CATALOG, "structure", f"{path} is missing.", repairable=False)
         return Checkup([problem], None, None, None)
+    check_catalog_files(path, write=False)
     problems = list(_check_file(path))
     vectors, recall, rows = None, None, None
     try:

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import struct
 import sys
 from collections.abc import Callable
@@ -25,6 +26,7 @@ import hnswlib
 import numpy as np
 
 from faceindex.files import write_durably
+from faceindex.safe_open import open_own
 from faceindex.store.exact import select_best
 from faceindex.store.hnsw_checks import check_state
 from faceindex.store.records import HnswParams
@@ -214,7 +216,9 @@ def _read(
 ) -> tuple[Any, int, I64] | None:
     """Return ``make(state)`` of a file, the rows it covers, and the rows in it; None if it is unusable."""
     try:
-        state, covered = _unpack(np.memmap(path, np.uint8, "r"), vectors, params, index_id, verify)
+        with open(open_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
+            content = np.memmap(file, np.uint8, "r")
+        state, covered = _unpack(content, vectors, params, index_id, verify)
         return make(state), covered, np.sort(state["label_lookup_external"].astype(np.int64))
     except FileNotFoundError:
         return None

@@ -202,11 +202,23 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "inodes and status changes of files",
-        (),
+        (
+            # As of when the content was last read; NULL if unknown. ctime_ns: of stat(2), limited to 64 bits.
+            # inode: as a signed number. failed: why a photo could not be read that is indexed (status ok), as
+            # a value of errors.Reason; NULL if it was read. New key of meta: volumes, see `volumes`.
+            "ALTER TABLE images ADD COLUMN ctime_ns INTEGER",
+            "ALTER TABLE images ADD COLUMN inode INTEGER",
+            "ALTER TABLE images ADD COLUMN failed TEXT",
+        ),
     ),
     (
         "photos that may have ended a run",
-        (),
+        (
+            # path: absolute. deaths: runs that died while the photo was in work. alone: those of them in
+            # which no other photo was. A photo is removed once it has a result.
+            "CREATE TABLE suspects (path BLOB PRIMARY KEY, deaths INTEGER NOT NULL, alone INTEGER NOT NULL)"
+            " WITHOUT ROWID",
+        ),
     ),
     (
         "copies outside the index, forgotten faces",

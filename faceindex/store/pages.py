@@ -32,10 +32,10 @@ from typing import NamedTuple
 
 from faceindex.errors import IndexCorrupt
 from faceindex.files import sync_file, write_durably
+from faceindex.safe_open import UnsafeFile, open_own
+from faceindex.store.directory import DIGESTS, refused
 
-__all__ = ["DIGESTS", "PageDigests", "check_pages", "damaged_pages", "read_digests"]
-
-DIGESTS = "catalog.digests"
+__all__ = ["PageDigests", "check_pages", "damaged_pages", "read_digests"]
 
 _MAGIC = b"FI-PAGE\x01"
 _HEADER = struct.Struct("<8s16sIIQ")
@@ -81,7 +81,7 @@ class PageDigests:
             with contextlib.suppress(ValueError):  # an empty file cannot be mapped
                 found = _digests_of(self._path, size)
             write_durably(digests, self._header(size, len(found), commit) + _to_bytes(found))
-        self._fd = os.open(digests, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        self._fd = open_own(digests, os.O_RDWR)
         self.record(commit)
 
     def record(self, commit: int | None = None) -> bool:
@@ -206,9 +206,12 @@ def damaged_pages(path: Path, digests: _Digests) -> list[int]:
 def read_digests(path: Path) -> _Digests | None:
     """Return the content of the file beside a catalog; None if it is missing."""
     try:
-        content = path.with_name(DIGESTS).read_bytes()
+        with open(open_own(path.with_name(DIGESTS), os.O_RDONLY), "rb") as file:  # noqa: PTH123
+            content = file.read()
     except FileNotFoundError:
         return None
+    except UnsafeFile as error:
+        raise refused(error) from error
     with contextlib.suppress(struct.error, ValueError):
         magic, index_id, size, number, commit = _HEADER.unpack_from(content)
         (crc,) = struct.unpack_from("<I", content, _HEADER.size)

@@ -11,7 +11,7 @@ from faceindex.store import away
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import Malformed, blob, id_of_row, integer, natural, optional, text
 from faceindex.store.checked_json import path as path_of
-from faceindex.store.migrations import WITH_AWAY_PHOTOS, WITH_PICTURES
+from faceindex.store.migrations import WITH_AWAY_PHOTOS, WITH_FILE_IDS, WITH_PICTURES
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root, Status
 from faceindex.store.sqlite import chunks, placeholders, storable_text, translated_errors
 
@@ -23,6 +23,8 @@ __all__ = [
     "away_photos",
     "delete_empty_roots",
     "delete_photos",
+    "is_below",
+    "mark_failed",
     "mounts",
     "move_away_photos",
     "move_photos",
@@ -31,6 +33,7 @@ __all__ = [
     "photos_by_id",
     "photos_by_picture",
     "roots",
+    "save_file_ids",
     "save_mounts",
     "save_photo",
     "save_pictures",
@@ -42,6 +45,7 @@ __all__ = [
 _COLUMNS = "id, root_id, relpath, size, mtime_ns, content_hash, width, height, status, reason, detail, faces"
 _PICTURE = ", picture, orientation, taken"
 _BINARY, _TEXTUAL, _NUMERIC = ({kind, type(None)} for kind in (bytes, str, int))
+_FILE_IDS = ", ctime_ns, inode, failed"
 _STATUS = {status.value: status for status in Status}
 
 
@@ -49,7 +53,7 @@ def roots(catalog: Catalog) -> list[Root]:
     """Return all roots, in the order in which they were added."""
     found = catalog.query("SELECT id, path, given FROM roots ORDER BY id")
     with catalog.checked():
-        return [
+        roots = [
             Root(
                 id_of_row(id, "the id of a root"),
                 path_of(path, "the path of a root"),
@@ -57,6 +61,10 @@ def roots(catalog: Catalog) -> list[Root]:
             )
             for id, path, given in found
         ]
+        for root in roots:
+            if not os.path.isabs(root.path):  # noqa: PTH117 - text
+                raise Malformed(f"the path of root {root.id} is not absolute")
+    return roots
 
 
 def add_root(catalog: Catalog, path: str | os.PathLike[str], given: str) -> Root:
@@ -142,31 +150,42 @@ def away_photos(catalog: Catalog) -> list[PhotoRecord]:
 def _select(
     catalog: Catalog, clauses: str, parameters: Sequence[object], *, table: str = "images"
 ) -> list[PhotoRecord]:
-    # An index of an older format, open for reading only, has no pictures.
-    columns = _COLUMNS + (_PICTURE if catalog.format_version >= WITH_PICTURES else ", NULL, 1, NULL")
-    with translated_errors(catalog.path):
+    # An index of an older format, open for reading only, lacks the newer columns.
+    version = catalog.format_version
+    columns = _COLUMNS + (_PICTURE if version >= WITH_PICTURES else ", NULL, 1, NULL")
+    columns += _FILE_IDS if version >= WITH_FILE_IDS and table == "images" else ", NULL, NULL, NULL"
+    if away := table != "images":
         columns = columns.replace("root_id", "coalesce(root_id, 0)", 1)
+    with translated_errors(catalog.path):
         found = catalog.execute(f"SELECT {columns} FROM {table} {clauses}", parameters).fetchall()
         known = {root for (root,) in catalog.query("SELECT id FROM roots")}
     with catalog.checked():
-        records = [_record(*row) for row in found]
-        if table == "images" and (lost := {record.root_id for record in records} - known):
+        photos = [_record(*row) for row in found]
+        if away:
+            known.add(0)
+        if lost := {photo.root_id for photo in photos} - known:
             raise Malformed(f"it has no root {min(lost)}, in which photos are")
-        return records
+        for photo in photos:
+            if photo.root_id and photo.relpath and not is_below(photo.relpath):
+                raise Malformed(f"the path of photo {photo.id} leads out of its folder")
+    return photos
 
 
 def _record(
     id: Any, root: Any, relpath: Any, size: Any, mtime_ns: Any, content: Any, width: Any, height: Any,
     status: Any, reason: Any, detail: Any, faces: Any, picture: Any, orientation: Any, taken: Any,
+    ctime_ns: Any, inode: Any, failed: Any,
 ) -> PhotoRecord:  # fmt: skip
     """Check the values of a photo: first all at once, because there may be a million, and then each."""
     if not (
-        type(relpath) is bytes and relpath and b"\0" not in relpath and status in _STATUS
+        type(relpath) is bytes and b"\0" not in relpath and status in _STATUS
+        and (relpath or status == Status.UNREADABLE.value)  # a root that cannot be listed
         and type(root) is type(size) is type(mtime_ns) is type(width) is type(height) is type(faces) is int
         and type(orientation) is int and 1 <= orientation <= 8
         and min(size, width, height, faces) >= 0
         and type(content) in _BINARY and type(picture) in _BINARY
-        and type(reason) in _TEXTUAL and type(detail) in _TEXTUAL and type(taken) in _NUMERIC
+        and type(reason) in _TEXTUAL and type(detail) in _TEXTUAL and type(failed) in _TEXTUAL
+        and type(taken) in _NUMERIC and type(ctime_ns) in _NUMERIC and type(inode) in _NUMERIC
     ):  # fmt: skip
         name = f"photo {id}"
         path_of(relpath, f"the path of {name}")
@@ -176,14 +195,30 @@ def _record(
             integer(value, f"the {what} of {name}")
         for value in (content, picture):
             optional(blob)(value, f"a hash of {name}")
-        for value in (reason, detail):
+        for value in (reason, detail, failed):
             optional(text)(value, f"the reason of {name}")
         optional(integer)(taken, f"the capture date of {name}")
+        for value in (ctime_ns, inode):
+            optional(integer)(value, f"what the system reports of {name}")
         raise Malformed(f"the status or the orientation of {name} is unknown")
     return PhotoRecord(
         id, root, os.fsdecode(relpath), size, mtime_ns, content, width, height, _STATUS[status], reason,
-        detail, faces, picture, orientation, taken,
+        detail, faces, picture, orientation, taken, ctime_ns, inode, failed,
     )  # fmt: skip
+
+
+def is_below(relpath: str) -> bool:
+    """Return whether a path of a photo, with forward slashes, leads to a place below its root.
+
+    Links below the root may lead anywhere: the user made them, and the walk follows them.
+    """
+    if not relpath or "\0" in relpath:
+        return False
+    if os.name == "nt":
+        if ":" in relpath:  # of a drive, or of a stream of a file
+            return False
+        relpath = relpath.replace("\\", "/")
+    return relpath[0] != "/" and (".." not in relpath or ".." not in relpath.split("/"))
 
 
 def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
@@ -210,6 +245,8 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
         photo.picture,
         photo.orientation,
         photo.taken,
+        photo.ctime_ns,
+        photo.inode,
     )
     known = catalog.execute(
         "SELECT id, content_hash FROM images WHERE root_id = ? AND relpath = ?", key
@@ -217,8 +254,8 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
     if known is None:
         cursor = catalog.execute(
             "INSERT INTO images (root_id, relpath, size, mtime_ns, content_hash, width, height,"
-            " status, reason, detail, faces, picture, orientation, taken)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " status, reason, detail, faces, picture, orientation, taken, ctime_ns, inode)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, *values),
         )
         return int(cursor.lastrowid or 0)
@@ -230,8 +267,8 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
     catalog.execute("DELETE FROM transfer_images WHERE image_id = ?", (photo_id,))
     catalog.execute(
         "UPDATE images SET size = ?, mtime_ns = ?, content_hash = ?, width = ?, height = ?,"
-        " status = ?, reason = ?, detail = ?, faces = ?, picture = ?, orientation = ?, taken = ?"
-        " WHERE id = ?",
+        " status = ?, reason = ?, detail = ?, faces = ?, picture = ?, orientation = ?, taken = ?,"
+        " ctime_ns = ?, inode = ?, failed = NULL WHERE id = ?",
         (*values, photo_id),
     )
     return photo_id
@@ -284,6 +321,22 @@ def save_pictures(catalog: Catalog, pictures: Iterable[tuple[int, Picture]]) -> 
     catalog.executemany(
         "UPDATE images SET picture = ?, orientation = ?, taken = ? WHERE id = ?",
         [(picture.hash, picture.orientation, picture.taken, photo_id) for photo_id, picture in pictures],
+    )
+
+
+def save_file_ids(catalog: Catalog, updates: Iterable[tuple[int, int, int]]) -> None:
+    """Store the (id, ctime, inode) of photos whose content was read and is the indexed one."""
+    catalog.executemany(
+        "UPDATE images SET ctime_ns = ?, inode = ?, failed = NULL WHERE id = ?",
+        [(ctime_ns, inode, photo_id) for photo_id, ctime_ns, inode in updates],
+    )
+
+
+def mark_failed(catalog: Catalog, failures: Iterable[tuple[int, str]]) -> None:
+    """Store why indexed photos cannot be read now, as (id, reason); their faces stay."""
+    catalog.executemany(
+        "UPDATE images SET failed = ? WHERE id = ?",
+        [(storable_text(reason), photo_id) for photo_id, reason in failures],
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex.errors import UsageError
@@ -12,8 +13,18 @@ from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import text
 from faceindex.store.commit import commit_photos
 from faceindex.store.decisions import DecisionTables
+from faceindex.store.directory import IN_WORK
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root
 from faceindex.store.rows import Rows
+from faceindex.store.suspects import (
+    InWork,
+    Suspect,
+    add_suspects,
+    read_suspects,
+    remove_suspects,
+    take_leftover,
+)
+from faceindex.store.volumes import KnownVolume, load_volumes, save_volumes
 
 if TYPE_CHECKING:
     from faceindex.images import Picture
@@ -24,6 +35,7 @@ __all__ = ["PhotoStore"]
 class PhotoStore:
     """Reads and changes roots and photos. `Store` opens the files."""
 
+    directory: Path
     writable: bool
     _catalog: Catalog
     _rows: Rows
@@ -91,6 +103,25 @@ class PhotoStore:
         """Store what changes of photos whose files have new bytes, but the same pictures."""
         with self._require_writable().transaction():
             photo_records.update_metadata(self._catalog, updates)
+
+    def save_file_ids(self, updates: Iterable[tuple[int, int, int]]) -> None:
+        """Store the (photo id, ctime, inode) of photos that were read and have the indexed content."""
+        with self._require_writable().transaction():
+            photo_records.save_file_ids(self._catalog, updates)
+
+    def mark_failed(self, failures: Iterable[tuple[int, str]]) -> None:
+        """Store why indexed photos, given as (photo id, reason), cannot be read now; their faces stay."""
+        with self._require_writable().transaction():
+            photo_records.mark_failed(self._catalog, failures)
+
+    def volumes(self) -> dict[str, KnownVolume]:
+        """Return what was learned about the volumes of the photos, by their paths."""
+        return load_volumes(self._catalog)
+
+    def save_volumes(self, volumes: Mapping[str, KnownVolume]) -> None:
+        """Replace what was learned about volumes."""
+        with self._require_writable().transaction(keep_scans=True):
+            save_volumes(self._catalog, volumes)
 
     def save_pictures(self, pictures: Iterable[tuple[int, Picture]]) -> None:
         """Store the pictures of photos that were indexed without them; see `MarkTables.save_pictures`."""
@@ -183,3 +214,25 @@ class PhotoStore:
         """Store the folders of all roots that are on another device than the folder above."""
         with self._require_writable().transaction(keep_scans=True):
             photo_records.save_mounts(self._catalog, found)
+
+    def in_work(self) -> InWork:
+        """Return a record of the photos in work, for the ``with`` in which they are decoded.
+
+        If this process dies in it, `suspects` of the next one has these photos.
+        """
+        self._require_writable()
+        return InWork(self.directory / IN_WORK)
+
+    def suspects(self) -> dict[str, Suspect]:
+        """Return the photos that may have ended a run, by their absolute paths."""
+        catalog, path = self._require_writable(), self.directory / IN_WORK
+        if leftover := take_leftover(path):
+            with catalog.transaction(keep_scans=True):
+                add_suspects(catalog, leftover)
+            path.unlink(missing_ok=True)
+        return read_suspects(catalog)
+
+    def remove_suspects(self, names: Iterable[str]) -> None:
+        """Remove photos that have a result now; unknown ones are ignored."""
+        with self._require_writable().transaction(keep_scans=True):
+            remove_suspects(self._catalog, names)

@@ -143,6 +143,10 @@ class PhotoRecord(NamedTuple):
         EXIF orientation, 1 to 8; 1 where it is unknown.
     taken : int or None
         Capture date in seconds since 1970-01-01 00:00, in the local time of the camera; None if unknown.
+    ctime_ns, inode : int or None
+        As in `faceindex.images.volumes.FileIds`, when the content was last read; None if unknown.
+    failed : str or None
+        Why an indexed photo (`status` OK) could not be read last, as a value of an `errors.Reason`.
     """
 
     id: int
@@ -160,6 +164,9 @@ class PhotoRecord(NamedTuple):
     picture: bytes | None = None
     orientation: int = 1
     taken: int | None = None
+    ctime_ns: int | None = None
+    inode: int | None = None
+    failed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +193,8 @@ class NewPhoto:
     picture: bytes | None = None
     orientation: int = 1
     taken: int | None = None
+    ctime_ns: int | None = None
+    inode: int | None = None
 
 
 class NewMetadata(NamedTuple):
@@ -376,6 +385,10 @@ class Counts:
         Size on disk by file name; missing files are left out.
     last_run : Run or None
         The newest entry of the journal.
+    away_photos, away_faces : int
+        Photos that are gone and whose faces are kept, in case they return; and these faces.
+    away_since : datetime or None
+        When the first of them was found to be gone, UTC.
     """
 
     photos: Mapping[Status, int]
@@ -387,3 +400,6 @@ class Counts:
     rows: int
     bytes: Mapping[str, int]
     last_run: Run | None
+    away_photos: int = 0
+    away_faces: int = 0
+    away_since: datetime | None = None

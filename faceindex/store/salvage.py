@@ -25,7 +25,8 @@ from faceindex.store.btree import rows_on_pages
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import natural
 from faceindex.store.checks import find_damage
-from faceindex.store.pages import DIGESTS, damaged_pages, read_digests
+from faceindex.store.directory import DIGESTS
+from faceindex.store.pages import damaged_pages, read_digests
 from faceindex.store.sqlite import (
     Connection,
     Error,

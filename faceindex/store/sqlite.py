@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection, Cursor, Error, IntegrityError
 from typing import TypeVar
 
 from faceindex.errors import IndexCorrupt, StoreError, UsageError
+from faceindex.locks import has_range_locks
+from faceindex.store.directory import LOCK
 
 __all__ = [
     "Connection",
@@ -25,6 +27,7 @@ __all__ = [
     "corrupt",
     "placeholders",
     "storable_text",
+    "suppress_errors",
     "translated_errors",
 ]
 
@@ -150,12 +153,33 @@ def translated_errors(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if any(words in str(error) for words in _DAMAGED):
             raise corrupt(path, str(error)) from error
+        if "locked" in str(error):
+            raise _locked(path) from error
         raise StoreError(
             f"{path} cannot be used: {error}.",
             "All commits are safe; check space and permissions and run the same command again.",
         ) from error
     except sqlite3.DatabaseError as error:
         raise corrupt(path, str(error)) from error
+
+
+def _locked(path: Path) -> StoreError:
+    # SQLite reports a disk without locks as a lock of another program (`sqliteErrorFromPosixError`).
+    if not has_range_locks(path.with_name(LOCK)):
+        return StoreError(
+            f"The disk of {path.parent} has no file locks, which an index needs.",
+            "Copy the index to a local disk and pass it as `directory`; the photos can stay.",
+        )
+    return StoreError(
+        f"{path} is locked by another program for more than {_BUSY_MS // 1000} seconds.",
+        "All commits are safe; close what has it open, such as a database browser or a backup, and run the "
+        "same command again.",
+    )
+
+
+def suppress_errors() -> AbstractContextManager[None]:
+    """Return a context that ends silently if SQLite fails inside it."""
+    return suppress(sqlite3.Error)
 
 
 def corrupt(path: Path, problem: str) -> IndexCorrupt:

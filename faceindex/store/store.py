@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceindex.errors import IndexNotFound, UsageError
-from faceindex.locks import find_holder
+from faceindex.errors import IndexNotFound, StoreError, UsageError
+from faceindex.locks import NO_LOCKS, find_holder
+from faceindex.safe_open import UnsafeFile
 from faceindex.store import clusterings, journal, scans
 from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
@@ -27,6 +28,7 @@ from faceindex.store.directory import (
     is_index,
     lock_for_writing,
     make_directory,
+    refused,
 )
 from faceindex.store.photo_store import PhotoStore
 from faceindex.store.records import (
@@ -200,7 +202,17 @@ class Store(PhotoStore):
 
     def writer(self) -> Holder | None:
         """Return the process that is writing to the index; None if there is none."""
-        return find_holder(self.directory / LOCK)
+        try:
+            return find_holder(self.directory / LOCK)
+        except UnsafeFile as error:
+            raise refused(error) from error
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return None  # nobody can write there
+            raise StoreError(
+                f"{self.directory / LOCK} cannot be read: {error.strerror}.",
+                "Check the permissions of the index.",
+            ) from error
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Read one state of the index inside the ``with``, even if a writer commits meanwhile.

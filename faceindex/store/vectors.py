@@ -10,6 +10,7 @@ transaction of the catalog has raised the number.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import sys
@@ -20,7 +21,9 @@ from typing import TYPE_CHECKING
 
 from faceindex.errors import IndexCorrupt, StoreError, UsageError
 from faceindex.files import sync_file
+from faceindex.safe_open import UnsafeFile, open_own
 from faceindex.store.digests import BLOCK_ROWS
+from faceindex.store.directory import refused
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -86,8 +89,8 @@ class VectorFile:
     def create(self) -> None:
         """Create a file without rows that only its owner may read; an existing one is emptied."""
         try:
-            fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-            with open(fd, "wb") as file:  # noqa: PTH123 - a descriptor, for its mode
+            fd = open_own(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            with open(fd, "wb") as file:  # noqa: PTH123 - a descriptor
                 file.write(self._header)
                 file.flush()
                 sync_file(fd)
@@ -95,14 +98,25 @@ class VectorFile:
             raise _unwritable(self.path, error) from error
 
     def check_size(self, rows: int) -> None:
-        """Raise `IndexCorrupt` unless the file has the header of this index and at least `rows` rows."""
+        """Raise `IndexCorrupt` unless the file has the header of this index and at least `rows` rows.
+
+        Raises `StoreError` if it cannot be read.
+        """
         try:
             if self._file is None:
-                self._file = self.path.open("rb", buffering=0)
+                self._file = open(open_own(self.path, os.O_RDONLY), "rb", buffering=0)  # noqa: PTH123, SIM115
                 self._check_header(self._file.read(len(self._header)))
             size = os.fstat(self._file.fileno()).st_size
         except FileNotFoundError:
             size = -1
+        except UnsafeFile as error:
+            raise refused(error) from error
+        except OSError as error:
+            self.close()
+            raise StoreError(
+                f"{self.path} cannot be read: {error.strerror}.",
+                f"Check its permissions and its disk, or restore {self.path.parent} from a backup.",
+            ) from error
         except IndexCorrupt:
             self.close()
             raise
@@ -200,10 +214,15 @@ class VectorFile:
             raise UsageError("A vector does not have unit length.", "Divide each vector by its norm.")
 
     def trim(self, rows: int) -> None:
-        """Delete what an interrupted commit appended after row `rows`. Only the writer may call this."""
-        if self.path.stat().st_size > self._end(rows):
-            self._map = None
-            os.truncate(self.path, self._end(rows))
+        """Delete what an interrupted commit appended after row `rows`; only for the writer, as `append`."""
+        try:
+            with open(open_own(self.path, os.O_RDWR), "r+b", buffering=0) as file:  # noqa: PTH123
+                if os.fstat(file.fileno()).st_size > self._end(rows):
+                    self._map = None
+                    file.truncate(self._end(rows))
+        except OSError as error:
+            self.close()
+            raise _unwritable(self.path, error) from error
 
     def append(self, rows: int, vectors: F32) -> None:
         """Write `vectors` as rows ``rows, rows + 1, ...``, and sync the file.
@@ -226,7 +245,7 @@ class VectorFile:
         import numpy as np
 
         try:
-            with self.path.open("r+b", buffering=0) as file:
+            with open(open_own(self.path, os.O_RDWR), "r+b", buffering=0) as file:  # noqa: PTH123
                 file.seek(self._end(row))
                 for vectors in blocks:
                     content = np.ascontiguousarray(vectors, _DTYPE).reshape(-1).view(np.uint8).data
@@ -293,7 +312,11 @@ def _unit_rows(vectors: F32) -> BoolArray:
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:
+    if isinstance(error, UnsafeFile):
+        return refused(error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return StoreError(
         f"{path} cannot be written: {error.strerror}.",
-        "All earlier commits are safe; make room and run the same command again.",
+        f"All earlier commits are safe; {'make room' if full else 'check the disk and the permissions'} and "
+        "run the same command again.",
     )

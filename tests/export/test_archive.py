@@ -86,7 +86,7 @@ def test_unzip_restores_names_times_and_modes(tmp_path: Path, protected: Protect
     assert first.flag_bits & 0x800  # UTF-8
     assert first.date_time == (2023, 11, 14, 22, 13, 20)  # even seconds
     assert first.extra[:9] == bytes.fromhex("5554050001") + (1_700_000_001).to_bytes(4, "little")
-    assert (first.create_system, first.external_attr >> 16) == (3, 0o100644)
+    assert (first.create_system, first.external_attr >> 16) == (3, 0o100600)
 
 
 @pytest.mark.parametrize("what", ["foreign", "another kind", "another index", "an added file", "damaged"])

@@ -4,14 +4,17 @@ import importlib
 import os
 import random
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from deep_folders import make_deep, remove_deep
 
 from faceindex.errors import Reason, UsageError
 from faceindex.images import Candidate, walk
+from faceindex.images.volumes import CTIME, INODE, FileIds, Volumes
 
 walk_module = importlib.import_module("faceindex.images.walk")  # `images.walk` is the function
 
@@ -37,8 +40,11 @@ def test_a_candidate_has_the_size_and_time_of_the_file(tmp_path: Path) -> None:
     make(tmp_path, "x/photo.jpg")
     os.utime(tmp_path / "x/photo.jpg", ns=(1, 1_600_000_000_123_456_789))
     (candidate,) = walk([tmp_path])
-    assert candidate == Candidate(tmp_path, "x/photo.jpg", 11, candidate.mtime_ns, None)
-    assert candidate.mtime_ns == (tmp_path / "x/photo.jpg").stat().st_mtime_ns
+    status = (tmp_path / "x/photo.jpg").stat()
+    ids = FileIds(status.st_ctime_ns, status.st_ino)
+    assert candidate[:-1] == Candidate(tmp_path, "x/photo.jpg", 11, status.st_mtime_ns, None, ids)[:-1]
+    assert candidate.volume is not None
+    assert tmp_path.is_relative_to(candidate.volume.path)
     assert candidate.path == tmp_path / "x" / "photo.jpg"
 
 
@@ -266,7 +272,8 @@ def test_digests_are_equal_exactly_if_the_candidates_are(tmp_path: Path) -> None
     rng = random.Random(0)
     tree = tmp_path / "tree"
     tree.mkdir()
-    by_content: dict[tuple[Candidate, ...], str | None] = {}
+    distrust = {str(Volumes({}).of_folder(str(tree), tree.stat().st_dev).path): [CTIME, INODE]}
+    by_content: dict[tuple[object, ...], str | None] = {}
     seen_again = 0
     for _ in range(300):
         path = tree / rng.choice(["", "a", "b/c", "b c"]) / f"{rng.randrange(3)}.jpg"
@@ -281,9 +288,9 @@ def test_digests_are_equal_exactly_if_the_candidates_are(tmp_path: Path) -> None
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"x" * rng.randrange(2))
             os.utime(path, ns=(0, rng.randrange(2)))
-        listing = walk([tree])
+        listing = walk([tree], distrust=distrust)
         assert listing.digest is not None
-        content = tuple(listing)
+        content = tuple(candidate[:5] for candidate in listing)
         seen_again += content in by_content
         assert by_content.setdefault(content, listing.digest) == listing.digest
     assert seen_again > 20
@@ -323,3 +330,122 @@ def test_an_excluded_folder_may_be_unreadable(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "open", refuse)
     assert relpaths(tmp_path, exclude=(tmp_path / "index",)) == ["a.jpg"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs open folders")
+def test_folders_of_any_depth_are_walked(tmp_path: Path) -> None:
+    deep = make_deep(tmp_path / "top", {"photo.jpg": b"x"})
+    try:
+        found = list(walk([tmp_path]))
+        (single,) = walk([deep + "/photo.jpg"])
+    finally:
+        remove_deep(tmp_path / "top")
+    assert [str(candidate.path) for candidate in (*found, single)] == [deep + "/photo.jpg"] * 2
+    assert found[0].error is None
+
+
+def invent_inodes(monkeypatch: pytest.MonkeyPatch, inode: int) -> None:
+    """Let all folders have one inode, as on some network and FUSE disks."""
+
+    def altered(status: os.stat_result) -> os.stat_result:
+        if not stat.S_ISDIR(status.st_mode):
+            return status
+        return os.stat_result((status[0], inode, *status[2:10]), {"st_mtime_ns": status.st_mtime_ns})
+
+    original, of_open = os.stat, os.fstat
+    monkeypatch.setattr(os, "stat", lambda *args, **named: altered(original(*args, **named)))
+    monkeypatch.setattr(os, "fstat", lambda fd: altered(of_open(fd)))
+
+
+@pytest.mark.parametrize("inode", [0, 1])
+def test_folders_with_one_inode_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inode: int
+) -> None:
+    make(tmp_path, "index/crop.jpg", *(f"photos/{folder}/{i}.jpg" for folder in "abc" for i in range(2)))
+    photos = tmp_path / "photos"
+    make(tmp_path, "photos/a/inner/0.jpg", "photos/single/0.jpg")
+    (photos / "loop").symlink_to(".")
+    (photos / "a" / "up").symlink_to(tmp_path)
+    (photos / "again").symlink_to("b")
+    expected = relpaths(photos, exclude=(tmp_path / "index",))
+    assert len(expected) == 8
+    invent_inodes(monkeypatch, inode)
+    assert relpaths(photos, exclude=(tmp_path / "index",)) == expected
+    single = relpaths(photos / "a" / "0.jpg", photos, exclude=(tmp_path / "index",))
+    assert single == ["0.jpg", *expected[1:]]
+
+
+@pytest.mark.parametrize("inode", [0, 1])
+def test_copies_of_folders_with_one_inode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inode: int
+) -> None:
+    """Two folders with the same names are two folders, unless sizes and times agree as well."""
+    make(tmp_path, "x/a.jpg", "y/a.jpg")
+    for folder in "xy":
+        os.utime(tmp_path / folder, (1, 1))
+    invent_inodes(monkeypatch, inode)
+    assert relpaths(tmp_path) == ["x/a.jpg", "y/a.jpg"]
+
+
+@pytest.mark.parametrize("time", [10_413_792_000, -17_000_000_000, 2**62 // 10**9])
+def test_times_outside_64_bits_are_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, time: int
+) -> None:
+    make(tmp_path, "a.jpg", "b.jpg")
+    os.utime(tmp_path / "a.jpg", (time, time))
+    real = (tmp_path / "a.jpg").stat().st_mtime_ns  # the file system may limit it too
+    (found, other) = walk([tmp_path])
+    assert found.mtime_ns == min(max(real, -(2**63)), 2**63 - 1)
+    assert other.mtime_ns == (tmp_path / "b.jpg").stat().st_mtime_ns
+    first = walk([tmp_path]).digest
+    assert first is not None
+    assert walk([tmp_path]).digest == first
+
+
+def test_the_digest_depends_on_ctimes_and_inodes_unless_they_are_distrusted(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg", "b.jpg")
+    (first, _) = walk([tmp_path])
+    assert first.volume is not None
+    volume = first.volume.path
+    both, only_inodes = {volume: [CTIME, INODE]}, {volume: [CTIME]}
+    before = [walk([tmp_path], distrust=distrust).digest for distrust in ({}, only_inodes, both)]
+    assert len(set(before)) == 3
+    (tmp_path / "a.jpg").chmod(0o600)
+    after = [walk([tmp_path], distrust=distrust).digest for distrust in ({}, only_inodes, both)]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
+    os.utime(tmp_path / "a.jpg", ns=(1, first.mtime_ns))
+    (tmp_path / "a.jpg").replace(tmp_path / "c.jpg")
+    (tmp_path / "a.jpg").write_bytes(b"other")
+    os.utime(tmp_path / "a.jpg", ns=(1, first.mtime_ns))
+    (tmp_path / "c.jpg").unlink()
+    last = [walk([tmp_path], distrust=distrust).digest for distrust in ({}, only_inodes, both)]
+    assert [one == other for one, other in zip(after, last, strict=True)] == [False, False, True]
+
+
+def test_volumes_are_named_by_their_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, device = str(tmp_path), tmp_path.stat().st_dev
+    (candidate,) = walk([make_one(tmp_path)])
+    assert candidate.volume is not None
+    mount = candidate.volume.path
+    for kind, remote, without in (
+        ("ext4", False, set()),
+        ("vfat", True, {INODE}),
+        ("fuse.sshfs", True, {INODE}),
+        ("nfs4", True, set()),
+        ("fuseblk", True, set()),
+    ):
+        table = tmp_path / "mounts"
+        escaped = mount.replace(" ", "\\040")
+        table.write_text(
+            f"20 1 8:1 / /other rw - xfs /dev/a rw\n21 1 8:2 / {escaped} rw - {kind} /dev/b rw\n"
+        )
+        monkeypatch.setattr("faceindex.images.volumes._MOUNTS", str(table))
+        found = Volumes({mount: [CTIME]}).of_folder(path, device)
+        assert found == (mount, remote, {CTIME, *without})
+    monkeypatch.setattr("faceindex.images.volumes._MOUNTS", str(tmp_path / "none"))
+    assert Volumes({}).of_folder(path, device) == (mount, False, frozenset())
+
+
+def make_one(folder: Path) -> Path:
+    make(folder, "one.jpg")
+    return folder / "one.jpg"

@@ -40,6 +40,7 @@ from faceindex.errors import UsageError
 from faceindex.models import get
 from faceindex.people.dates import first_second
 from faceindex.store import Store
+from faceindex.store.away import Return
 from faceindex.store.decisions import Label
 from faceindex.store.transfer import StagedPhoto
 
@@ -98,6 +99,7 @@ class PeopleMachine(RuleBasedStateMachine):
         self._model = Model()
         self._undo: list[Model] = []
         self._paths: dict[str, int] = {}  # the picture of each photo
+        self._away: dict[int, tuple[int, set[int]]] = {}  # picture and faces of each photo that is away
         self._version = 0
         self._fresh = 0
         self._clustered = False
@@ -130,6 +132,31 @@ class PeopleMachine(RuleBasedStateMachine):
         self._settled = False  # the clusters of the others may have lost their only label
         if not self._paths:
             self._root = self._store.add_root("/photos", "photos").id
+
+    @precondition(lambda self: self._paths)
+    @rule(data=st.data())
+    def put_away(self, data: st.DataObject) -> None:
+        paths = data.draw(st.lists(st.sampled_from(sorted(self._paths)), min_size=1, max_size=4, unique=True))
+        faces, ids = self._faces_of_photos(), {r.relpath: r.id for r in self._store.photos().values()}
+        self._store.put_away([ids[path] for path in paths])
+        for path in paths:
+            self._away[ids[path]] = self._paths.pop(path), faces.get(path, set())
+        self._settled = False
+        if not self._paths:
+            self._root = self._store.add_root("/photos", "photos").id
+
+    @precondition(lambda self: self._away)
+    @rule(data=st.data())
+    def come_back(self, data: st.DataObject) -> None:
+        """Whatever was decided meanwhile, the faces are the same."""
+        ids = data.draw(st.lists(st.sampled_from(sorted(self._away)), min_size=1, max_size=4, unique=True))
+        paths = {id: f"returned/{id}.jpg" for id in ids}
+        self._store.bring_back([Return(id, self._root, path, 1, 1) for id, path in paths.items()])
+        faces = self._faces_of_photos()
+        for id, path in paths.items():
+            self._paths[path], before = self._away.pop(id)
+            assert faces.get(path, set()) == before
+        self._settled = False
 
     @precondition(lambda self: self._paths)
     @rule(data=st.data(), number=st.integers(0, 99))
@@ -168,6 +195,8 @@ class PeopleMachine(RuleBasedStateMachine):
             method = method_for_new_models(previous, get("embedder", "fake"))
             clusters = cluster_afresh(self._store, method, faces.table, faces.vectors, previous)
         transfer.switch(faces, clusters, {})
+        assert self._store.away_photos() == []  # their vectors are of the old models
+        self._away = {}
 
     @rule()
     def reopen(self) -> None:
@@ -426,6 +455,13 @@ class PeopleMachine(RuleBasedStateMachine):
         self._store.commit([make_photo(self._root, path, picture, self._version) for path, picture in photos])
         self._paths.update(photos)
         self._settled = False
+
+    def _faces_of_photos(self) -> dict[str, set[int]]:
+        """The ids of the faces on each photo, by its path inside the root."""
+        found: dict[str, set[int]] = {}
+        for face in self._index:
+            found.setdefault(Path(face.path).relative_to("/photos").as_posix(), set()).add(face.face)
+        return found
 
     def _keys(self) -> dict[int, Key]:
         return places_of_faces(self._index)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from decided_index import make_index, said_by_user
+from killing import Kind, run
 
 from faceindex import FaceIndex
 
@@ -89,10 +89,8 @@ def test_a_killed_decision_is_whole_or_not_there(verb: str, decided: Path) -> No
     folder = decided.parent
     before = _state(decided)
     shutil.copytree(decided, folder / "after")
-    started = time.monotonic()
-    steps = _run(verb, folder / "after", folder)
-    seconds = time.monotonic() - started
-    assert steps is not None
+    undisturbed = run(partial(_decide, verb, folder / "after", folder))
+    assert not undisturbed.error
     after = _state(folder / "after")
     assert after != before
     rng = random.Random(verb)
@@ -100,52 +98,20 @@ def test_a_killed_decision_is_whole_or_not_there(verb: str, decided: Path) -> No
         copy = folder / f"copy{number}"
         shutil.copytree(decided, copy)
         if number % 2:
-            _run(verb, copy, folder, seconds=rng.uniform(0.1, 1) * seconds)
+            seconds = rng.uniform(0.1, 1) * undisturbed.seconds
+            done = run(partial(_decide, verb, copy, folder), seconds=seconds)
         else:
-            assert _run(verb, copy, folder, step=rng.randint(1, steps)) is None
+            kind: Kind = "file" if number % 4 else "database"
+            step = kind, rng.randint(1, undisturbed.steps[kind])
+            done = run(partial(_decide, verb, copy, folder), step=step)
+            assert done.killed
+        assert not done.error
         assert _state(copy) in (before, after)
         with FaceIndex.open(copy, write=True) as index:  # the lock is free, and the index can be changed
             index.people.note(index.people.list()[0], "after the kill")
         shutil.rmtree(copy)
 
 
-def _run(
-    verb: str, directory: Path, folder: Path, *, seconds: float | None = None, step: int | None = None
-) -> int | None:
-    """Make a decision in another process, which is killed after some seconds, or at a step of the database.
-
-    Returns
-    -------
-    int or None
-        The number of steps of the database; None if the process was killed.
-    """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            with FaceIndex.open(directory, write=True) as index:
-                taken = 0
-
-                def count() -> int:
-                    nonlocal taken
-                    taken += 1
-                    if taken == step:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return 0
-
-                index._store._catalog._db.set_progress_handler(count, 50)
-                VERBS[verb](index, folder)
-                os.write(writer, str(taken).encode())
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writer)
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
-    with os.fdopen(reader, "rb") as pipe:
-        steps = pipe.read()
-    assert os.WIFSIGNALED(status) or status == 0
-    return int(steps) if status == 0 else None
+def _decide(verb: str, directory: Path, folder: Path) -> None:
+    with FaceIndex.open(directory, write=True) as index:
+        VERBS[verb](index, folder)

@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import threading
+from array import array
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -532,8 +533,8 @@ def test_a_file_that_was_still_being_copied(
         listing = listed(*arguments, **options)
         for tree in listing._trees:
             for folder in tree.folders:
-                folder.sizes[:] = [60] * len(folder.sizes)
-                folder.times[:] = [1] * len(folder.times)
+                folder.sizes[:] = array("q", [60] * len(folder.sizes))
+                folder.times[:] = array("q", [1] * len(folder.times))
         return listing
 
     with monkeypatch.context() as patch:

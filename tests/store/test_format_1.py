@@ -46,7 +46,14 @@ def array(values: list[Any]) -> F32:
     return np.array(values, np.float32)  # None becomes NaN
 
 
-UNKNOWN = {"picture": None, "orientation": 1, "taken": None}  # of photos, until they are read
+UNKNOWN: dict[str, object] = {
+    "picture": None,
+    "orientation": 1,
+    "taken": None,
+    "ctime_ns": None,
+    "inode": None,
+    "failed": None,
+}  # of photos, until they are read
 
 
 def check(store: Store, expected: dict[str, Any], version: int) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from faceindex.errors import IndexCorrupt
 from faceindex.store import NewPhoto, Store
-from faceindex.store.pages import DIGESTS, check_pages
+from faceindex.store.directory import DIGESTS
+from faceindex.store.pages import check_pages
 from faceindex.types import F32
 
 MakePhoto: TypeAlias = Callable[..., NewPhoto]

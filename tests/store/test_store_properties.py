@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.store import NewPhoto, Pins, ScanCounts, Status, Store
+from faceindex.store.away import Return
 from faceindex.store.vectors import HEADER_BYTES
 from faceindex.types import F32, Faces
 
@@ -55,6 +56,8 @@ class Model:
     """What the store must contain."""
 
     photos: dict[str, Photo] = field(default_factory=dict)  # by absolute path
+    away: dict[int, tuple[Photo, dict[int, tuple[int, float]]]] = field(default_factory=dict)  # by id
+    versions: list[tuple[Photo, dict[int, tuple[int, float]]]] = field(default_factory=list)  # without ids
     clusters: dict[int, tuple[int, float]] = field(default_factory=dict)  # by number of the face
     previous: dict[int, int] | None = None  # clusters before the last change, by number of the face
     next_cluster: int = 0
@@ -73,6 +76,17 @@ class Model:
         self.clusters = {number: cluster for number, cluster in self.clusters.items() if number in live}
         if self.previous is not None:
             self.previous = {number: cluster for number, cluster in self.previous.items() if number in live}
+
+    def keep(self, path: str, photo_id: int | None = None) -> None:
+        """Keep a photo that goes away, under an id, or under one that the store chooses."""
+        photo = self.photos.get(path)
+        if photo is None or photo.status is not Status.OK or photo.content_hash is None:
+            return
+        entry = photo, {number: self.clusters[number] for number in photo.faces if number in self.clusters}
+        if photo_id is None:
+            self.versions.append(entry)
+        else:
+            self.away[photo_id] = entry
 
     def labels(self) -> dict[int, int]:
         """The cluster of each clustered face, by number."""
@@ -114,6 +128,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._photo_ids: dict[str, int] = {}
         self._last_photo_id = 0
         self._face_ids: dict[int, int] = {}  # id by number
+        self._returned: set[int] = set()  # a picture may be replaced before it is seen here, and return
 
     def teardown(self) -> None:
         for store in (self._store, *self._readers):
@@ -128,6 +143,8 @@ class StoreMachine(RuleBasedStateMachine):
         self._store.commit([self._to_commit(path, photo) for path, photo in zip(paths, batch, strict=True)])
         for path, photo in zip(paths, batch, strict=True):
             self._model.rows += len(photo.faces)
+            if path in self._model.photos and self._model.photos[path].content_hash != photo.content_hash:
+                self._model.keep(path)
             self._model.remove_photos([path])
             self._model.photos[path] = photo
         self._photos_changed()
@@ -166,7 +183,10 @@ class StoreMachine(RuleBasedStateMachine):
             )
             for source, target in zip(sources, new_paths, strict=True)
         }
-        self._model.remove_photos([target for target in new_paths if target not in sources])
+        overwritten = [target for target in new_paths if target not in sources]
+        for target in overwritten:
+            self._model.keep(target, self._photo_ids.get(target))
+        self._model.remove_photos(overwritten)
         for source in sources:
             self._model.photos.pop(source)
         for target, (photo, photo_id) in moved.items():
@@ -181,6 +201,56 @@ class StoreMachine(RuleBasedStateMachine):
         self._store.remove_photos([*(self._photo_ids[path] for path in paths), 10**6])
         self._model.remove_photos(paths)
         self._photos_changed()
+
+    @precondition(lambda self: self._model.photos)
+    @rule(data=st.data())
+    def put_away(self, data: st.DataObject) -> None:
+        paths = self._some_photos(data, 3)
+        self._store.put_away([*(self._photo_ids[path] for path in paths), 10**6])
+        for path in paths:
+            self._model.keep(path, self._photo_ids[path])
+        self._model.remove_photos(paths)
+        self._photos_changed()
+
+    @precondition(lambda self: self._model.away)
+    @rule(data=st.data(), paths=DISTINCT_PATHS, number=NUMBERS)
+    def bring_back(self, data: st.DataObject, paths: list[str], number: int) -> None:
+        """To any paths, also where there is another photo now."""
+        choice = st.sampled_from(sorted(self._model.away))
+        ids = data.draw(st.lists(choice, min_size=1, max_size=len(paths), unique=True), "photos")
+        returns = [
+            Return(id, *self._locate(path), number, number, b"new" if number % 2 else None)
+            for id, path in zip(ids, paths, strict=False)
+        ]
+        self._store.bring_back(returns)
+        for id, path in zip(ids, paths, strict=False):
+            photo, clusters = self._model.away.pop(id)
+            self._returned |= {*photo.faces}
+            self._model.keep(path)
+            self._model.remove_photos([path])
+            self._model.photos[path] = replace(
+                photo,
+                size=number,
+                mtime_ns=number,
+                content_hash=b"new" if number % 2 else photo.content_hash,
+            )
+            self._photo_ids.setdefault(path, id)
+            self._model.clusters |= clusters
+            if self._model.previous is not None:
+                self._model.previous |= {face: cluster for face, (cluster, _) in clusters.items()}
+            self._model.rows += len(photo.faces)
+        self._photos_changed()
+
+    @precondition(lambda self: self._model.away)
+    @rule(expire=st.booleans())
+    def forget_the_oldest(self, expire: bool) -> None:
+        if expire:
+            assert self._store.remove_expired(1) == 0
+            assert self._store.remove_expired(-1) == len(self._model.away)
+            self._model.away = {}
+        else:
+            del self._model.away[first := min(self._model.away)]
+            self._store.remove_away([first, 10**6])
 
     @precondition(lambda self: self._model.photos)
     @rule(data=st.data(), number=NUMBERS)
@@ -322,6 +392,17 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_writer_agrees_with_the_model(self) -> None:
+        away = {record.id: record for record in self._store.away_photos()}
+        chosen = sorted(away.keys() - self._model.away.keys())
+        self._model.away |= zip(chosen, self._model.versions, strict=True)
+        self._model.versions = []
+        assert {id: (r.size, r.mtime_ns, r.content_hash, r.faces) for id, r in away.items()} == {
+            id: (photo.size, photo.mtime_ns, photo.content_hash, len(photo.faces))
+            for id, (photo, _) in self._model.away.items()
+        }
+        assert not away.keys() & set(self._photo_ids.values())
+        counted = self._store.count_away()
+        assert (counted.photos, counted.faces) == (len(away), sum(record.faces for record in away.values()))
         self._compare(self._store)
 
     def _compare(self, store: Store) -> None:
@@ -348,7 +429,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert table.norms[of_photo].tolist() == list(photo.faces)
             for face, number in zip(table.face[of_photo].tolist(), photo.faces, strict=True):
                 if number not in self._face_ids:
-                    assert face > last_face_id
+                    assert face > last_face_id or number in self._returned
                     self._face_ids[number] = face
                 assert self._face_ids[number] == face
         assert table.face.tolist() == sorted(self._face_ids[number] for number in model.faces())

@@ -68,9 +68,9 @@ const similarity = (face) => (faces.similarity[face] / 10000).toFixed(3);
 const number = (value) => value.toLocaleString("en");
 const counted = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
 
-// Control characters, marks that change the direction of writing, and undecodable bytes (lone surrogates
-// U+DC80 to U+DCFF) are shown as escape sequences.
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]|\p{Surrogate}/gu;
+// Control characters, invisible ones, marks that change the direction of writing, and undecodable bytes (lone
+// surrogates U+DC80 to U+DCFF) are shown as escape sequences. `faceindex/cli/escaping.py` has the same list.
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Surrogate}/gu;
 
 function readable(text) {
   return text.replace(UNPRINTABLE, (letter) => {
