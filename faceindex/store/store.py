@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from faceindex.errors import IndexNotFound, StoreError, UsageError
 from faceindex.locks import NO_LOCKS, find_holder
 from faceindex.safe_open import UnsafeFile
-from faceindex.store import clusterings, journal, scans
+from faceindex.store import clusterings, journal
 from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.compaction import Compacted, compact, is_worthwhile
@@ -23,7 +23,6 @@ from faceindex.store.directory import (
     CATALOG,
     LOCK,
     check_not_orphaned,
-    file_state,
     has_index,
     is_index,
     lock_for_writing,
@@ -37,7 +36,6 @@ from faceindex.store.records import (
     HnswParams,
     Pins,
     Run,
-    ScanCounts,
 )
 from faceindex.store.rows import Rows, compacted_since
 
@@ -345,20 +343,19 @@ class Store(PhotoStore):
     def compact(self, *, erase: bool = False) -> Compacted:
         """Rewrite the vector file without the rows of deleted faces; see `faceindex.store.compaction`.
 
-        Readers go on, with the new file from their next read of the faces on. Call `update_hnsw` afterwards.
-        `erase` compacts even if no row is dead, and overwrites the old files before they are deleted.
-
-        Raises `UsageError` if a migration to other models has begun, and `StoreError` if the disk is full or
-        fails; the index does not change then.
+        Readers go on with the new file. Call `update_hnsw` afterwards. `erase` compacts even if no row is
+        dead, and overwrites the old files. Raises `UsageError` if a migration to other models has begun, and
+        `StoreError` if the disk is full or fails; the index does not change then.
         """
         self._require_writable()
-        done = compact(self._catalog, self._rows.file, erase=erase)
-        if done.rows_after < done.rows_before or erase:
-            self._reopen()
-        return done
+        try:
+            return compact(self._catalog, self._rows.file, erase=erase)
+        finally:
+            if self._catalog.vectors_name != self._rows.file.path.name:
+                self._reopen()
 
     def compact_if_worthwhile(self) -> Compacted | None:
-        """Compact if the share of dead rows is above `compaction.MOST_DEAD`; None if not."""
+        """Compact if enough rows are dead (`compaction.is_worthwhile`); None if not."""
         return self.compact() if is_worthwhile(self._require_writable()) else None
 
     # Other models ------------------------------------------------------------------------------
@@ -433,21 +430,6 @@ class Store(PhotoStore):
     def deciding(self) -> AbstractContextManager[None]:
         """Commit all changes of `decisions` inside the ``with``, or nothing if it raises."""
         return self._require_writable().transaction(keep_scans=True)
-
-    # Scans -------------------------------------------------------------------------------------
-
-    def save_scan(self, digest: str, counts: ScanCounts) -> None:
-        """Save that a scan of some folders found nothing to do; `digest` is of every path, size and time.
-
-        The entry is valid until a commit changes a photo, by any version of faceindex, or the file of the
-        HNSW index changes.
-        """
-        with self._require_writable().transaction(keep_scans=True):
-            scans.save_scan(self._catalog, digest, counts, file_state(self._rows.hnsw_path))
-
-    def load_scan(self, digest: str) -> ScanCounts | None:
-        """Return the counts of a saved scan; None if there is none, or if it is no longer valid."""
-        return scans.load_scan(self._catalog, digest, file_state(self._rows.hnsw_path))
 
     # Journal and counts ------------------------------------------------------------------------
 
