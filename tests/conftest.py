@@ -1,18 +1,34 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from faceindex.models import registry
+from faceindex.store.directory import DIGESTS
 
 
 @pytest.fixture(autouse=True)
 def own_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the developer's own calibrations out of the tests; the folder does not exist."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
+
+
+@pytest.fixture(autouse=True)
+def edited_catalogs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delete the digests of a catalog that a test edits with SQL, so that they do not find it damaged."""
+    connect = sqlite3.connect
+
+    def connect_without_digests(database: Any, *arguments: Any, **options: Any) -> sqlite3.Connection:
+        if not str(database).startswith("file:"):  # as faceindex itself connects
+            Path(database).with_name(DIGESTS).unlink(missing_ok=True)
+        return connect(database, *arguments, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect_without_digests)
 
 
 @pytest.fixture

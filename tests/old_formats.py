@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from pathlib import Path
@@ -23,6 +24,11 @@ def downgrade(index: Path, version: int) -> None:
                 database.execute(f"ALTER TABLE images DROP COLUMN {column}")
         if version < 10:
             database.execute("DROP TABLE suspects")
+        if version < 7:
+            (index / "catalog.digests").unlink(missing_ok=True)
+            _remove_header(index, database)
+            database.execute("DROP TABLE vector_digests")
+            database.execute("DELETE FROM meta WHERE key IN ('index_id', 'header', 'part_header', 'erasing')")
         if version < 6:
             database.execute("DROP INDEX clusters_by_person")
             for table in ("marked_faces", "links", "rejections", "marks", "decisions", "people"):
@@ -38,3 +44,9 @@ def downgrade(index: Path, version: int) -> None:
         database.commit()
     finally:
         database.close()
+
+
+def _remove_header(index: Path, database: sqlite3.Connection) -> None:
+    values = {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM meta")}
+    path = index / values.get("vectors", "vectors.f32")
+    path.write_bytes(path.read_bytes()[values.get("header", 0) :])

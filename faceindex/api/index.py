@@ -16,6 +16,7 @@ from faceindex.store.away import KEEP_DAYS
 if TYPE_CHECKING:
     import pandas
 
+    from faceindex.api.doctor import Health
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
     from faceindex.api.finding import IndexFinding
@@ -132,6 +133,34 @@ class FaceIndex:
         if store is not None:
             return cls(store, device=device)
         return cls.create(directory, detector=detector, embedder=embedder, settings=settings, device=device)
+
+    @staticmethod
+    def doctor(
+        directory: str | os.PathLike[str] | None = None, *, repair: bool = False, device: str = "auto"
+    ) -> Health:
+        """Check all files of an index, which need not be open, and repair what can be repaired.
+
+        Parameters
+        ----------
+        directory : path-like, optional
+            As in `open`.
+        repair : bool
+            Embed damaged faces again from their photos, make anew what is derived, and save what can be read
+            of a damaged catalog. The damaged file is kept beside it.
+        device : str
+            As in `open`.
+
+        Raises `IndexNotFound`, `IndexVersionError`, and `IndexLocked`, `IndexCorrupt` or `StoreError` if it
+        cannot be repaired.
+        """
+        from faceindex.api.doctor import diagnose, find_directory, repair_index
+
+        found = find_directory(directory)
+        if not repair:
+            return diagnose(found)
+        from faceindex.api.pins import load_recogniser
+
+        return repair_index(found, lambda pins, path: load_recogniser(pins, path, device))
 
     def close(self) -> None:
         """Close the files and release the writer's lock."""

@@ -12,6 +12,7 @@ from faceindex import __version__
 from faceindex.cli import (
     cluster,
     clusters,
+    doctor,
     export,
     faces,
     find,
@@ -153,6 +154,7 @@ app.command("gallery")(gallery.gallery)
 app.add_typer(models.app, name="models")
 app.add_typer(roots.app, name="roots")
 app.command("migrate")(migrate.migrate)
+app.command("doctor")(doctor.doctor)
 app.command("help")(_print_help)
 
 

@@ -114,6 +114,7 @@ def index_photos(
                 should_stop=should_stop,
             )
             summary.seconds = time.monotonic() - started
+            store.compact_if_worthwhile()
             store.update_hnsw()
             if settled and plan.scan_digest is not None:
                 store.save_scan(plan.scan_digest, _all_unchanged(summary))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import mapping, natural, parse
+from faceindex.store.digests import VectorDigests
 from faceindex.store.migrations import WITH_AWAY_PHOTOS
 from faceindex.store.records import Status
 from faceindex.store.sqlite import chunks, placeholders
@@ -209,13 +210,15 @@ def bring_back(catalog: Catalog, vectors: VectorFile, returns: Sequence[Return])
             [each.id for each in returns],
         )
     )
-    first = catalog.rows
+    first, returned = catalog.rows, None
     if faces:
         import numpy as np
 
-        rows = np.array([row for _, _, row, *_ in faces], np.int64)
-        vectors.append(first, vectors.gather(first, rows))
+        returned = vectors.gather(first, np.array([row for _, _, row, *_ in faces], np.int64))
+        vectors.append(first, returned)
     with catalog.transaction():
+        if returned is not None:
+            VectorDigests(catalog, vectors.path.name).extend(first, returned)
         photo_of: dict[int, int] = {}
         for each in returns:
             photo_of[each.id] = _restore_photo(catalog, each, storable_path(each.relpath))

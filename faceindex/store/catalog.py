@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faceindex.errors import IndexVersionError, StoreError
+from faceindex.errors import IndexCorrupt, IndexVersionError, StoreError
 from faceindex.files import replace_durably
 from faceindex.store import migrations
 from faceindex.store.cells import check_cells
@@ -36,6 +37,7 @@ from faceindex.store.checked_json import (
     up_to,
 )
 from faceindex.store.directory import VECTORS, check_catalog_files, is_vectors_name
+from faceindex.store.pages import PageDigests, check_pages
 from faceindex.store.records import LEAST_MIN_FACE, HnswParams, Pins
 from faceindex.store.sqlite import (
     check_schema,
@@ -47,6 +49,7 @@ from faceindex.store.sqlite import (
     suppress_errors,
     translated_errors,
 )
+from faceindex.store.vectors import HEADER_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,6 +102,12 @@ def _vectors_name(value: object, name: str) -> str:
     return str(value)
 
 
+def _index_id(value: object, name: str) -> str:
+    if not re.fullmatch("[0-9a-f]{32}", text(value, name)):
+        raise Malformed(f"{name} is not a UUID")
+    return str(value)
+
+
 class Catalog:
     """A connection to the catalog of an index. Call `create` or `open`, not the constructor.
 
@@ -110,11 +119,12 @@ class Catalog:
     def __init__(self, path: Path, connection: Connection) -> None:
         self.path = path
         self._db = connection
+        self._digests: PageDigests | None = None
 
     # Opening -----------------------------------------------------------------------------------
 
     @staticmethod
-    def create(path: Path, pins: Pins, hnsw: HnswParams) -> None:
+    def create(path: Path, pins: Pins, hnsw: HnswParams, index_id: str) -> None:
         """Write a new catalog. The file gets its name once it is complete.
 
         Raises
@@ -140,6 +150,8 @@ class Catalog:
                 with catalog.transaction():
                     catalog.set("pins", asdict(pins))
                     catalog.set("hnsw", asdict(hnsw))
+                    catalog.set("index_id", index_id)
+                    catalog.set("header", HEADER_BYTES)
                     catalog.set("rows", 0)
                     catalog.set("next_cluster_id", 0)
                 if catalog.query("PRAGMA integrity_check") != [("ok",)] or catalog.pins() != pins:
@@ -166,11 +178,16 @@ class Catalog:
         IndexVersionError
             If a newer faceindex wrote it.
         IndexCorrupt
-            If the file is not a catalog.
+            If the file is not a catalog, or its pages or its log are damaged (`faceindex.store.pages`).
         StoreError
             If it has a format before `migrations.OLDEST_READABLE`, and is opened for reading only.
         """
         check_catalog_files(path, write=write)
+        commit = check_pages(path)
+        if write and commit:
+            # Before a connection that would move a damaged log into the file, and delete it.
+            with closing(cls(path, connect_for_reading(path))) as reader:
+                reader._check_commit(commit)
         catalog = cls(path, connect(path) if write else connect_for_reading(path))
         try:
             with translated_errors(path):
@@ -178,10 +195,16 @@ class Catalog:
                 catalog._refuse_newer(version)
                 if version == 0:
                     raise corrupt(path, "it has no format version")
+                if commit:
+                    catalog._check_commit(commit)
                 check_schema(catalog._db, path)
                 if write:
                     catalog._prepare_writing()
                     migrations.migrate(catalog._db, version)
+                    with suppress(IndexCorrupt):  # of values that their readers report
+                        digests = PageDigests(path, str(catalog.index_id))
+                        digests.open(catalog.generation)
+                        catalog._digests = digests
                 elif version < migrations.OLDEST_READABLE:
                     raise StoreError(
                         f"The index in {path.parent} has the older format {version}.",
@@ -194,7 +217,30 @@ class Catalog:
 
     def close(self) -> None:
         """Close the connection. The last one to close moves the write-ahead log into the catalog."""
+        digests, self._digests = self._digests, None
+        if digests is not None:
+            digests.record()
+            digests.sync()
+            digests.close()
         self._db.close()
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the catalog, as far as no reader needs it; outside a transaction.
+
+        Call it after statements outside `transaction` that change the file, such as VACUUM.
+        """
+        if self._digests is not None:
+            self._digests.record()
+            self._digests.sync()
+        self.query("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _check_commit(self, commit: int) -> None:
+        if commit > self.generation:
+            raise IndexCorrupt(
+                f"{self.path} or its log {self.path.name}-wal is damaged or an old copy: it has only "
+                f"{self.generation:,} of {commit:,} commits.",
+                "Restore the index from a backup, or run `faceindex doctor --repair` to go on without them.",
+            )
 
     def _prepare_writing(self, journal: str = "WAL") -> None:
         for pragma in (
@@ -202,6 +248,7 @@ class Catalog:
             "synchronous = FULL",
             "fullfsync = ON",
             "foreign_keys = ON",
+            "wal_autocheckpoint = 0",  # only `checkpoint` moves the log into the file: see `pages`
         ):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
 
@@ -234,6 +281,8 @@ class Catalog:
                 if keep_scans and self.get("seen_at", integer, -1) == generation:
                     self.set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
+                if self._digests is not None and self._digests.record(generation + 1):
+                    self.checkpoint()
             except BaseException:
                 self._roll_back()
                 raise
@@ -377,6 +426,13 @@ class Catalog:
     def vectors_name(self) -> str:
         """Name of the vector file. It changes with the models, and so does the meaning of all rows."""
         return str(self.get("vectors", _vectors_name, VECTORS))
+
+    @property
+    def index_id(self) -> str | None:
+        """Id of the index, 32 hexadecimal digits; None in formats before 7."""
+        if self.format_version < migrations.WITH_DIGESTS:
+            return None
+        return str(self.get("index_id", _index_id))
 
     def pins(self) -> Pins:
         """Return the models that the index is pinned to."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from faceindex.errors import UsageError
 from faceindex.store.catalog import Catalog
 from faceindex.store.decisions import DecisionTables
+from faceindex.store.digests import VectorDigests
 from faceindex.store.photo_records import save_photo
 from faceindex.store.records import NewPhoto
 from faceindex.store.vectors import VectorFile
@@ -35,8 +36,10 @@ def commit_photos(catalog: Catalog, vectors: VectorFile, photos: Sequence[NewPho
 
     from faceindex.store.faces import insert_faces
 
-    vectors.append(catalog.rows, np.concatenate([faces.vectors for faces in with_faces]))
+    row, new = catalog.rows, np.concatenate([faces.vectors for faces in with_faces])
+    vectors.append(row, new)
     with catalog.transaction():
+        VectorDigests(catalog, vectors.path.name).extend(row, new)
         for photo in photos:
             photo_id = save_photo(catalog, photo)
             if photo.faces is not None and len(photo.faces):

@@ -12,6 +12,7 @@ from faceindex.safe_open import UnsafeFile, check_own
 
 __all__ = [
     "CATALOG",
+    "DIGESTS",
     "IN_WORK",
     "LOCK",
     "VECTORS",
@@ -22,6 +23,7 @@ __all__ = [
     "has_index",
     "hnsw_name",
     "is_index",
+    "is_numbered",
     "is_vectors_name",
     "lock_for_writing",
     "make_directory",
@@ -34,8 +36,9 @@ __all__ = [
 _WITHOUT_ROWS = 64  # bytes of a vector file that has a header at most
 
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
+DIGESTS = "catalog.digests"  # of the pages of the catalog; see `faceindex.store.pages`
 IN_WORK = "in-work"  # the photos that a run is working on; see `faceindex.store.suspects`
-_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", IN_WORK, LOCK)
+_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", DIGESTS, IN_WORK, LOCK)
 
 # vectors.f32 and ann.hnsw at first; vectors-2.f32 and ann-2.hnsw after the first change of models, and so on.
 _VECTORS_NAME = re.compile(r"vectors(-[1-9][0-9]{0,8})?\.f32")
@@ -45,6 +48,11 @@ _NUMBERED = re.compile(r"(vectors(-[0-9]+)?\.f32(\.part)?|ann(-[0-9]+)?\.hnsw(\.
 def is_vectors_name(name: str) -> bool:
     """Whether `name` can be the name of a vector file."""
     return _VECTORS_NAME.fullmatch(name) is not None
+
+
+def is_numbered(name: str) -> bool:
+    """Whether `name` can be the name of a vector file or of an HNSW index, finished or not."""
+    return _NUMBERED.fullmatch(name) is not None
 
 
 def next_vectors_name(name: str) -> str:

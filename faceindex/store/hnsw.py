@@ -52,8 +52,11 @@ class HnswIndex:
     clusters.
     """
 
-    def __init__(self, index: hnswlib.Index, params: HnswParams, covered: int, rows: I64) -> None:
+    def __init__(
+        self, index: hnswlib.Index, params: HnswParams, index_id: str | None, covered: int, rows: I64
+    ) -> None:
         self._index = index
+        self._index_id = index_id
         self._params = params
         self._rows = rows
         self._deleted = np.zeros(len(rows), np.bool_)
@@ -64,18 +67,25 @@ class HnswIndex:
         """Number of rows of the vector file that were added or skipped as tombstones."""
         return self._covered
 
+    @property
+    def rows(self) -> I64:
+        """The rows in it, also those that are tombstones by now."""
+        return self._rows
+
     def __len__(self) -> int:
         return len(self._rows)
 
     @classmethod
-    def build(cls, dimension: int, params: HnswParams) -> HnswIndex:
-        """Create an empty index for vectors of `dimension`."""
+    def build(cls, dimension: int, params: HnswParams, index_id: str | None = None) -> HnswIndex:
+        """Create an empty index for vectors of `dimension` in the face index `index_id`."""
         index = hnswlib.Index("ip", dimension)
         index.init_index(1, M=params.m, ef_construction=params.ef_construction, random_seed=params.seed)
-        return cls(index, params, 0, np.empty(0, np.int64))
+        return cls(index, params, index_id, 0, np.empty(0, np.int64))
 
     @classmethod
-    def load(cls, path: Path, vectors: F32, params: HnswParams) -> HnswIndex | None:
+    def load(
+        cls, path: Path, vectors: F32, params: HnswParams, index_id: str | None = None, *, keep: bool = False
+    ) -> HnswIndex | None:
         """Read an index that `save` wrote.
 
         Parameters
@@ -84,28 +94,34 @@ class HnswIndex:
         vectors : (n, d) float32
             All committed rows.
         params : HnswParams
+        index_id : str, optional
+            Of the face index.
+        keep : bool
+            Do not delete a damaged file.
 
         Returns
         -------
         HnswIndex or None
             None if the file is missing or damaged, or has other vectors or parameters. A damaged file is
-            deleted.
+            deleted, unless `keep`.
         """
-        found = _read(path, vectors, params, hnswlib.Index, verify=True)
-        return None if found is None else cls(found[0], params, *found[1:])
+        found = _read(path, vectors, params, index_id, hnswlib.Index, verify=True, keep=keep)
+        return None if found is None else cls(found[0], params, index_id, *found[1:])
 
     @staticmethod
-    def coverage(path: Path, vectors: F32, params: HnswParams) -> tuple[int, int] | None:
+    def coverage(
+        path: Path, vectors: F32, params: HnswParams, index_id: str | None = None
+    ) -> tuple[int, int] | None:
         """Return the rows that a file covers and the rows that it contains; None as in `load`.
 
         Does not compute the digest, so that damage may stay unnoticed.
         """
-        found = _read(path, vectors, params, lambda state: None, verify=False)
+        found = _read(path, vectors, params, index_id, lambda state: None, verify=False)
         return None if found is None else (found[1], len(found[2]))
 
     def save(self, path: Path, vectors: F32) -> None:
         """Write the index to a file, durably."""
-        header, arrays = _pack(self._index.__getstate__()[0], vectors[: self._covered])
+        header, arrays = _pack(self._index.__getstate__()[0], vectors[: self._covered], self._index_id)
         digest = hashlib.blake2b(header, digest_size=32)
         for array in arrays:
             digest.update(array)
@@ -189,20 +205,28 @@ class _Damaged(ValueError):
 
 
 def _read(
-    path: Path, vectors: F32, params: HnswParams, make: Callable[[dict[str, Any]], Any], *, verify: bool
+    path: Path,
+    vectors: F32,
+    params: HnswParams,
+    index_id: str | None,
+    make: Callable[[dict[str, Any]], Any],
+    *,
+    verify: bool,
+    keep: bool = False,
 ) -> tuple[Any, int, I64] | None:
     """Return ``make(state)`` of a file, the rows it covers, and the rows in it; None if it is unusable."""
     try:
         with open(open_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
             content = np.memmap(file, np.uint8, "r")
-        state, covered = _unpack(content, vectors, params, verify)
+        state, covered = _unpack(content, vectors, params, index_id, verify)
         return make(state), covered, np.sort(state["label_lookup_external"].astype(np.int64))
     except FileNotFoundError:
         return None
     except _Damaged as error:
         _log.warning("%s cannot be used (%s) and will be rebuilt.", path, error)
-        with contextlib.suppress(OSError):
-            path.unlink()  # `coverage` would not notice the damage
+        if not keep:
+            with contextlib.suppress(OSError):
+                path.unlink()  # `coverage` would not notice the damage
         return None
     except (
         OSError,
@@ -217,13 +241,14 @@ def _read(
         return None
 
 
-def _pack(state: dict[str, Any], vectors: F32) -> tuple[bytes, list[memoryview]]:
+def _pack(state: dict[str, Any], vectors: F32, index_id: str | None) -> tuple[bytes, list[memoryview]]:
     count = max(1, state["cur_element_count"])
     state["max_elements"] = count  # without room for more rows
     state["element_levels"] = state["element_levels"][:count]
     state["has_deletions"] = True  # otherwise hnswlib does not count deletion marks on load
     arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
     header = {
+        "index": index_id,
         "byteorder": sys.byteorder,
         "covered": len(vectors),
         "witness": _sample_digest(vectors),
@@ -234,7 +259,9 @@ def _pack(state: dict[str, Any], vectors: F32) -> tuple[bytes, list[memoryview]]
     return json.dumps(header).encode(), views
 
 
-def _unpack(content: U8, vectors: F32, params: HnswParams, verify: bool) -> tuple[dict[str, Any], int]:
+def _unpack(
+    content: U8, vectors: F32, params: HnswParams, index_id: str | None, verify: bool
+) -> tuple[dict[str, Any], int]:
     magic, length, digest = _PREFIX.unpack_from(content.data)
     if magic != _MAGIC:
         raise ValueError("another version wrote it")
@@ -244,6 +271,8 @@ def _unpack(content: U8, vectors: F32, params: HnswParams, verify: bool) -> tupl
     header = json.loads(body[:length].tobytes())
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
+    if header.get("index") not in (None, index_id):  # older files have no id
+        raise ValueError("it belongs to another index")
     state: dict[str, Any] = dict(header["scalars"])
     expected = (sys.byteorder, "ip", vectors.shape[1], params.m, params.ef_construction, params.seed)
     found = (

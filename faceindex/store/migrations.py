@@ -162,7 +162,16 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "id of the index, digests of the vectors",
-        (),
+        (
+            # New keys of meta: index_id (UUID 4, hexadecimal), header and part_header (bytes before the first
+            # row of the vector file, and of the unfinished one; 0 if missing), erasing (files to overwrite).
+            # crc: CRC-32 of up to 256 rows. Rows of older formats get theirs when a writer opens the index.
+            "CREATE TABLE vector_digests (file TEXT NOT NULL, block INTEGER NOT NULL, crc INTEGER NOT NULL,"
+            " PRIMARY KEY (file, block)) WITHOUT ROWID",
+            "INSERT INTO meta (key, value) VALUES ('index_id', '\"' || lower(hex(randomblob(6)) || '4'"
+            " || substr(hex(randomblob(2)), 2) || substr('89ab', 1 + (random() & 3), 1)"
+            " || substr(hex(randomblob(2)), 2) || hex(randomblob(6))) || '\"')",
+        ),
     ),
     (
         "photos that are away",

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex.errors import UsageError
-from faceindex.store import away, photo_records
+from faceindex.store import away, photo_records, scans
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import text
 from faceindex.store.commit import commit_photos
 from faceindex.store.decisions import DecisionTables
-from faceindex.store.directory import IN_WORK
-from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root
+from faceindex.store.directory import IN_WORK, file_state
+from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root, ScanCounts
 from faceindex.store.rows import Rows
 from faceindex.store.suspects import (
     InWork,
@@ -239,3 +239,18 @@ class PhotoStore:
         """Remove photos that have a result now; unknown ones are ignored."""
         with self._require_writable().transaction(keep_scans=True):
             remove_suspects(self._catalog, names)
+
+    # Scans -------------------------------------------------------------------------------------
+
+    def save_scan(self, digest: str, counts: ScanCounts) -> None:
+        """Save that a scan of some folders found nothing to do; `digest` is of every path, size and time.
+
+        The entry is valid until a commit changes a photo, by any version of faceindex, or the file of the
+        HNSW index changes.
+        """
+        with self._require_writable().transaction(keep_scans=True):
+            scans.save_scan(self._catalog, digest, counts, file_state(self._rows.hnsw_path))
+
+    def load_scan(self, digest: str) -> ScanCounts | None:
+        """Return the counts of a saved scan; None if there is none, or if it is no longer valid."""
+        return scans.load_scan(self._catalog, digest, file_state(self._rows.hnsw_path))

@@ -11,6 +11,7 @@ import numpy as np
 from faceindex.errors import StoreError
 from faceindex.store.catalog import Catalog
 from faceindex.store.counts import count_faces
+from faceindex.store.digests import BLOCK_ROWS
 from faceindex.store.exact import select_best, top_k
 from faceindex.store.faces import face_rows
 from faceindex.store.hnsw import MAX_TOMBSTONES, HnswIndex
@@ -117,11 +118,12 @@ class Search:
         current = self._read_rows()
         hnsw = self._load(current)
         if hnsw is None or hnsw.needs_rebuild(current.alive):
-            hnsw = HnswIndex.build(self._vectors.dimension, self._params)
+            hnsw = HnswIndex.build(self._vectors.dimension, self._params, self._catalog.index_id)
         if hnsw.covered == current.rows:
             return 0
         before = len(hnsw)
         vectors = self._vectors.read(current.rows)
+        self._vectors.check(current.rows, _blocks_from(hnsw.covered, current.rows))
         try:
             hnsw.extend(vectors, current.alive, progress)
         finally:  # after an interrupt too: the next call adds the rest
@@ -134,7 +136,9 @@ class Search:
         if self.hnsw is not None:
             covered, members = self.hnsw.covered, len(self.hnsw)
         else:
-            found = HnswIndex.coverage(self._path, self._vectors.read(rows), self._params)
+            found = HnswIndex.coverage(
+                self._path, self._vectors.read(rows), self._params, self._catalog.index_id
+            )
             if found is None:
                 return False
             covered, members = found
@@ -154,9 +158,11 @@ class Search:
         vectors = self._vectors.read(current.rows)
         near = hnsw.search(queries, k, current.alive) if hnsw is not None and len(queries) else None
         if hnsw is None or near is None:
+            self._vectors.check(current.rows)
             return top_k(queries, vectors, k, current.alive)
         if hnsw.covered == current.rows:
             return near
+        self._vectors.check(current.rows, _blocks_from(hnsw.covered, current.rows))
         tail_rows, tail = top_k(queries, vectors[hnsw.covered :], k, current.alive[hnsw.covered :])
         tail_rows[tail_rows >= 0] += hnsw.covered
         return select_best(np.concatenate([near[0], tail_rows], 1), np.concatenate([near[1], tail], 1), k)
@@ -186,12 +192,18 @@ class Search:
             identity = _identity(self._path)
             attempt = (identity, current.generation)
             if identity is not None and identity != self._loaded_file and attempt != self._failed_load:
-                hnsw = HnswIndex.load(self._path, self._vectors.read(current.rows), self._params)
+                hnsw = HnswIndex.load(
+                    self._path, self._vectors.read(current.rows), self._params, self._catalog.index_id
+                )
                 if hnsw is None:
                     self._failed_load = attempt
                 else:
                     self.hnsw, self._loaded_file = hnsw, identity
         return self.hnsw
+
+
+def _blocks_from(row: int, rows: int) -> I64:
+    return np.arange(row // BLOCK_ROWS, -(-rows // BLOCK_ROWS))
 
 
 def _identity(path: Path) -> tuple[int, ...] | None:

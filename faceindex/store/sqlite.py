@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from sqlite3 import Connection, Cursor, IntegrityError
+from sqlite3 import Connection, Cursor, Error, IntegrityError
 from typing import TypeVar
 
 from faceindex.errors import IndexCorrupt, StoreError, UsageError
@@ -17,11 +17,13 @@ from faceindex.store.directory import LOCK
 __all__ = [
     "Connection",
     "Cursor",
+    "Error",
     "IntegrityError",
     "check_schema",
     "chunks",
     "connect",
     "connect_for_reading",
+    "connect_unchecked",
     "corrupt",
     "placeholders",
     "storable_text",
@@ -87,6 +89,11 @@ def connect_for_reading(path: Path) -> Connection:
         connection.close()
         raise corrupt(path, str(error)) from error
     return connection
+
+
+def connect_unchecked(path: Path) -> Connection:
+    """Connect to a database that may be damaged, for reading; SQLite's own errors come from it."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
 
 
 def _connect(path: Path, mode: str) -> Connection:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING
 from faceindex.errors import IndexNotFound, StoreError, UsageError
 from faceindex.locks import NO_LOCKS, find_holder
 from faceindex.safe_open import UnsafeFile
-from faceindex.store import clusterings, journal, scans
+from faceindex.store import clusterings, journal
 from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
+from faceindex.store.compaction import Compacted, compact, is_worthwhile
 from faceindex.store.counts import cluster_sizes, count_everything, count_faces
+from faceindex.store.creation import create_files
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.directory import (
     CATALOG,
     LOCK,
-    VECTORS,
     check_not_orphaned,
-    file_state,
     has_index,
-    hnsw_name,
     is_index,
     lock_for_writing,
     make_directory,
@@ -37,10 +36,8 @@ from faceindex.store.records import (
     HnswParams,
     Pins,
     Run,
-    ScanCounts,
 )
-from faceindex.store.rows import Rows
-from faceindex.store.vectors import VectorFile
+from faceindex.store.rows import Rows, compacted_since
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
@@ -71,6 +68,7 @@ class Store(PhotoStore):
         self._catalog = catalog
         self._lock = lock
         self._rows = Rows(catalog, directory, writable=self.writable)
+        self._rows_from = self._rows.file.path.name  # the file of the rows that were returned last
 
     # Opening and closing -----------------------------------------------------------------------
 
@@ -116,16 +114,7 @@ class Store(PhotoStore):
                 raise UsageError(
                     f"There already is an index in {directory}.", "Open it, or choose another `directory`."
                 )
-            check_not_orphaned(directory)
-            (directory / hnsw_name(VECTORS)).unlink(missing_ok=True)
-            try:
-                VectorFile(directory / VECTORS, pins.dimension).create()
-                Catalog.create(directory / CATALOG, pins, hnsw or HnswParams())
-            except BaseException:
-                if not has_index(directory):  # so that the next attempt starts clean
-                    with suppress(OSError):
-                        (directory / VECTORS).unlink(missing_ok=True)
-                raise
+            create_files(directory, pins, hnsw or HnswParams())
             store = cls._open(directory, lock)
             on_error.pop_all()
         return store
@@ -248,15 +237,19 @@ class Store(PhotoStore):
         """Return all live faces with their positions on the photos and their clusters."""
         from faceindex.store.faces import face_table
 
-        with self._rows.current():
-            return face_table(self._catalog)
+        with self._current():
+            table = face_table(self._catalog)
+            self._rows_from = self._rows.file.path.name
+            return table
 
     def assignments(self) -> Assignments:
         """Return all live faces with their clusters, in two thirds of the time of `faces`."""
         from faceindex.store.faces import assignments
 
-        with self._rows.current():
-            return assignments(self._catalog)
+        with self._current():
+            table = assignments(self._catalog)
+            self._rows_from = self._rows.file.path.name
+            return table
 
     def vectors(self, rows: I64 | None = None) -> F32:
         """Return unit vectors.
@@ -271,11 +264,14 @@ class Store(PhotoStore):
         (n, d) float32
             Read-only. Consecutive rows are a memory map, not a copy.
         """
-        with self._rows.current():
-            committed = self._catalog.rows
-            return (
-                self._rows.file.read(committed) if rows is None else self._rows.file.gather(committed, rows)
-            )
+        with self._current():
+            if rows is not None and self._rows_from != self._rows.file.path.name:
+                raise compacted_since(self.directory)
+            committed, file = self._catalog.rows, self._rows.file
+            if rows is not None:
+                return file.gather(committed, rows)
+            file.check(committed)
+            return file.read(committed)
 
     # Search ------------------------------------------------------------------------------------
 
@@ -305,12 +301,12 @@ class Store(PhotoStore):
 
         queries = np.ascontiguousarray(queries, np.float32)
         self._rows.file.check_vectors(queries)
-        with self._rows.current():
+        with self._current():
             return self._rows.search().find(queries, k, exact)
 
     def prepare_search(self) -> None:
         """Read now what the first `search` would have to read."""
-        with self._rows.current():
+        with self._current():
             self._rows.search().prepare()
 
     def update_hnsw(self, *, always: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
@@ -332,6 +328,36 @@ class Store(PhotoStore):
         self._require_writable()
         return self._rows.search().update_hnsw(always, progress)
 
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """Read one state of the index inside the ``with``; after a compaction, with its new vector file."""
+        with self._catalog.snapshot():
+            if self._rows.was_compacted():
+                self._rows.close()
+                self._rows = Rows(self._catalog, self.directory, writable=False)
+            with self._rows.current():
+                yield
+
+    # Compaction --------------------------------------------------------------------------------
+
+    def compact(self, *, erase: bool = False) -> Compacted:
+        """Rewrite the vector file without the rows of deleted faces; see `faceindex.store.compaction`.
+
+        Readers go on with the new file. Call `update_hnsw` afterwards. `erase` compacts even if no row is
+        dead, and overwrites the old files. Raises `UsageError` if a migration to other models has begun, and
+        `StoreError` if the disk is full or fails; the index does not change then.
+        """
+        self._require_writable()
+        try:
+            return compact(self._catalog, self._rows.file, erase=erase)
+        finally:
+            if self._catalog.vectors_name != self._rows.file.path.name:
+                self._reopen()
+
+    def compact_if_worthwhile(self) -> Compacted | None:
+        """Compact if enough rows are dead (`compaction.is_worthwhile`); None if not."""
+        return self.compact() if is_worthwhile(self._require_writable()) else None
+
     # Other models ------------------------------------------------------------------------------
 
     def transfer(self) -> Transfer | None:
@@ -351,6 +377,7 @@ class Store(PhotoStore):
     def _reopen(self) -> None:
         self._rows.close()
         self._rows = Rows(self._catalog, self.directory, writable=True)
+        self._rows_from = self._rows.file.path.name
 
     # Clusterings -------------------------------------------------------------------------------
 
@@ -367,10 +394,7 @@ class Store(PhotoStore):
         restored: datetime | None = None,
         linked: Mapping[int, int] | None = None,
     ) -> None:
-        """Store the clusters of all faces, in one transaction; see `clusterings.write_clustering`.
-
-        Raises `UsageError` if arrays differ in length, a similarity is missing, or a face is unknown.
-        """
+        """Store the clusters of all faces, in one transaction; see `clusterings.write_clustering`."""
         with self._require_writable().transaction(keep_scans=True):
             clusterings.write_clustering(
                 self._catalog, algorithm, params, seed, face_ids, labels, similarities, changed,
@@ -406,21 +430,6 @@ class Store(PhotoStore):
     def deciding(self) -> AbstractContextManager[None]:
         """Commit all changes of `decisions` inside the ``with``, or nothing if it raises."""
         return self._require_writable().transaction(keep_scans=True)
-
-    # Scans -------------------------------------------------------------------------------------
-
-    def save_scan(self, digest: str, counts: ScanCounts) -> None:
-        """Save that a scan of some folders found nothing to do; `digest` is of every path, size and time.
-
-        The entry is valid until a commit changes a photo, by any version of faceindex, or the file of the
-        HNSW index changes.
-        """
-        with self._require_writable().transaction(keep_scans=True):
-            scans.save_scan(self._catalog, digest, counts, file_state(self._rows.hnsw_path))
-
-    def load_scan(self, digest: str) -> ScanCounts | None:
-        """Return the counts of a saved scan; None if there is none, or if it is no longer valid."""
-        return scans.load_scan(self._catalog, digest, file_state(self._rows.hnsw_path))
 
     # Journal and counts ------------------------------------------------------------------------
 

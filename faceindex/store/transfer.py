@@ -27,18 +27,21 @@ from faceindex.store import faces as face_tables
 from faceindex.store.clusterings import write_clustering
 from faceindex.store.columns import INTEGER
 from faceindex.store.decisions import DecisionTables
+from faceindex.store.digests import Digester, VectorDigests
 from faceindex.store.directory import next_vectors_name, part_name
 from faceindex.store.journal import append_run
 from faceindex.store.photo_records import delete_empty_roots, delete_photos
 from faceindex.store.records import Assignments
 from faceindex.store.sqlite import placeholders
-from faceindex.store.vectors import VectorFile
+from faceindex.store.vector_files import add_missing_digests, vector_file
+from faceindex.store.vectors import HEADER_BYTES
 from faceindex.types import F32, I64, BoolArray, Faces
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.store.catalog import Catalog
     from faceindex.store.records import Pins
+    from faceindex.store.vectors import VectorFile
 
 __all__ = ["NewClusters", "NewFaces", "StagedPhoto", "Transfer"]
 
@@ -89,6 +92,7 @@ class NewFaces:
     gone: int
     _dropped: tuple[int, ...]
     _staged: I64  # (n,) ids in the table transfer_faces
+    _digests: dict[int, int]  # of the vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,10 +138,13 @@ class Transfer:
                 "Finish it, or discard it with `cancel`.",
             )
         transfer = cls(pins, catalog, directory, True, on_switch)
-        transfer._part().create()
+        part = transfer._part(new=True)
+        part.create()
         sync_directory(directory)
         with catalog.transaction(keep_scans=True):
             catalog.execute("DELETE FROM transfer_images")
+            catalog.set("part_header", HEADER_BYTES)
+            VectorDigests(catalog, part.path.name).delete()
             catalog.set("transfer", {"pins": asdict(pins), "rows": 0})
         return transfer
 
@@ -151,6 +158,7 @@ class Transfer:
         with catalog.transaction(keep_scans=True):
             catalog.execute("DELETE FROM transfer_images")
             catalog.delete("transfer")
+            VectorDigests(catalog, self._part().path.name).delete()
         self._part().path.unlink(missing_ok=True)
 
     def stage(self, photos: Sequence[StagedPhoto]) -> None:
@@ -166,14 +174,19 @@ class Transfer:
         """
         catalog = self._writable_catalog()
         rows = self._staged_rows()
+        new: F32 | None = None
         with closing(self._checked_part(rows)) as part:
             for photo in photos:
                 part.check_vectors(photo.faces.vectors)
                 if not len(photo.faces) == len(photo.faces.vectors) == len(photo.replaces):
                     raise UsageError("The arrays of a photo differ in length.", "Pass one row per face.")
             if any(len(photo.faces) for photo in photos):
-                part.append(rows, np.concatenate([photo.faces.vectors for photo in photos]))
+                new = np.concatenate([photo.faces.vectors for photo in photos])
+                add_missing_digests(catalog, part, rows)
+                part.append(rows, new)
         with catalog.transaction(keep_scans=True):
+            if new is not None:
+                VectorDigests(catalog, part.path.name).extend(rows, new)
             for photo in photos:
                 catalog.execute("INSERT INTO transfer_images (image_id) VALUES (?)", (photo.photo,))
                 values = face_tables.face_values(photo.faces)
@@ -235,11 +248,12 @@ class Transfer:
                 sharpness=measures["sharpness"].astype(np.float32)[order],
                 quality=measures["quality"].astype(np.float32)[order],
             ),
-            vectors=self._write_vectors(row[order]),
+            vectors=self._write_vectors(row[order], digester := Digester()),
             is_new=is_new,
             gone=len(before) - int((~is_new).sum()),
             _dropped=dropped,
             _staged=staged[order],
+            _digests=digester.found,
         )
 
     def switch(self, faces: NewFaces, clusters: NewClusters | None, detail: Mapping[str, Json]) -> None:
@@ -302,7 +316,11 @@ class Transfer:
                     linked=clusters.linked,
                 )
             catalog.set("pins", asdict(self.pins))
-            catalog.set("vectors", next_vectors_name(catalog.vectors_name))
+            for name in (catalog.vectors_name, self._part().path.name):
+                VectorDigests(catalog, name).delete()
+            VectorDigests(catalog, self._final().path.name).write(faces._digests)
+            catalog.set("vectors", self._final().path.name)
+            catalog.set("header", HEADER_BYTES)
             catalog.set("rows", len(table))
             catalog.execute("DELETE FROM transfer_images")
             catalog.delete("transfer")
@@ -316,11 +334,11 @@ class Transfer:
 
     def _final(self) -> VectorFile:
         name = next_vectors_name(self._catalog.vectors_name)
-        return VectorFile(self._directory / name, self.pins.dimension)
+        return vector_file(self._catalog, self._directory, name, self.pins.dimension, new=True)
 
-    def _part(self) -> VectorFile:
-        final = self._final()
-        return VectorFile(final.path.with_name(part_name(final.path.name)), self.pins.dimension)
+    def _part(self, *, new: bool = False) -> VectorFile:
+        name = part_name(next_vectors_name(self._catalog.vectors_name))
+        return vector_file(self._catalog, self._directory, name, self.pins.dimension, part=True, new=new)
 
     def _checked_part(self, rows: int) -> VectorFile:
         """Return the unfinished file after checking that it contains the staged rows."""
@@ -353,7 +371,7 @@ class Transfer:
         if missing:
             raise UsageError(f"The faces of {len(missing):,} photos are not staged.", "Stage or drop them.")
 
-    def _write_vectors(self, rows: I64) -> F32:
+    def _write_vectors(self, rows: I64, digester: Digester) -> F32:
         """Copy rows of the unfinished file to the final one, and return its memory map."""
         staged = self._staged_rows()
         part, final = self._checked_part(staged), self._final()
@@ -364,7 +382,7 @@ class Transfer:
 
         try:
             final.create()
-            final.write(0, blocks())
+            final.write(0, digester.watch(blocks()))
             sync_directory(self._directory)
         except BaseException:
             final.path.unlink(missing_ok=True)  # a full disk gets its space back at once

@@ -44,7 +44,7 @@ def test_status_as_json(clustered, run) -> None:
     assert document["newer_faces"] == 0
     assert document["writer"] is None
     assert document["last_run"]["command"]
-    assert document["bytes"]["vectors.f32"] == 12 * 16 * 4
+    assert document["bytes"]["vectors.f32"] == 64 + 12 * 16 * 4
 
 
 def test_faces_added_after_clustering_are_counted(clustered: Path, run, fake_models) -> None:

@@ -83,10 +83,10 @@ def test_a_planted_file_is_never_followed(
         use(filled, photo)
         assert (filled / "ann.hnsw").is_file() and not (filled / "ann.hnsw").is_symlink()
     elif (name, kind) == ("catalog.sqlite", "pipe"):
-        with pytest.raises(IndexNotFound):
+        with pytest.raises((IndexNotFound, IndexCorrupt)):  # without a catalog, the vectors are orphans
             use(filled, photo)
     else:
-        with pytest.raises(StoreError, match=f"{re.escape(name)} is not opened: it "):
+        with pytest.raises(StoreError, match=f"{re.escape(name)} is (not opened: it |damaged: its header)"):
             use(filled, photo)
         if kind != "hard link" or "-" in name:
             with pytest.raises(StoreError, match=r"is not opened|being written"):

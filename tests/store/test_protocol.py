@@ -18,7 +18,7 @@ import pytest
 from faceindex.errors import IndexCorrupt, IndexLocked, StoreError
 from faceindex.store import NewPhoto, Pins, Store, faces, photo_records
 from faceindex.store.catalog import Catalog
-from faceindex.store.vectors import VectorFile
+from faceindex.store.vectors import HEADER_BYTES, VectorFile
 from faceindex.types import F32, Faces
 
 MakePhoto: TypeAlias = Callable[..., NewPhoto]
@@ -54,13 +54,13 @@ def test_a_writer_deletes_what_an_interrupted_append_left(
     with Store.open(directory) as reader:
         _assert_intact(reader, expected)
     with Store.open(directory, write=True) as writer:
-        assert (directory / "vectors.f32").stat().st_size == 6 * ROW
+        assert (directory / "vectors.f32").stat().st_size == HEADER_BYTES + 6 * ROW
         expected["new.jpg"] = unit_vectors(1, 9)
         writer.commit([make_photo(root_id, "new.jpg", expected["new.jpg"])])
         _assert_intact(writer, expected)
 
 
-@pytest.mark.parametrize("size", [0, ROW, 2 * ROW - 1, None])
+@pytest.mark.parametrize("size", [0, HEADER_BYTES + ROW, HEADER_BYTES + 2 * ROW - 1, None])
 def test_missing_vectors_are_reported(
     store: Store,
     directory: Path,

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -192,8 +193,9 @@ def test_the_hnsw_index_is_rebuilt_without_its_tombstones(
 
 
 def test_two_builds_give_the_same_hnsw_index(
-    directory: Path, pins: Pins, fill: Fill, unit_vectors: MakeVectors
+    directory: Path, pins: Pins, fill: Fill, unit_vectors: MakeVectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("faceindex.store.creation.uuid4", lambda: UUID(int=1))  # the file has the index's id
     files = []
     for name in ("1", "2"):
         with Store.create(directory / name, pins) as store:
@@ -269,7 +271,9 @@ def test_an_hnsw_index_of_vectors_from_before_a_restore_is_not_used(
 ) -> None:
     with Store.create(directory, pins) as store:
         fill(store, unit_vectors(30, 0), "a")
-    backup = {name: (directory / name).read_bytes() for name in ("catalog.sqlite", "vectors.f32")}
+    backup = {
+        name: (directory / name).read_bytes() for name in ("catalog.sqlite", "catalog.digests", "vectors.f32")
+    }
     with Store.open(directory, write=True) as store:
         fill(store, unit_vectors(30, 1), "b")
         store.update_hnsw(always=True)

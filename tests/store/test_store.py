@@ -13,6 +13,7 @@ from faceindex.errors import UsageError
 from faceindex.images import Picture
 from faceindex.store import NewMetadata, NewPhoto, Status, Store
 from faceindex.store.photos import PhotoNames
+from faceindex.store.vectors import HEADER_BYTES
 from faceindex.types import F32, Faces
 
 MakePhoto: TypeAlias = Callable[..., NewPhoto]
@@ -398,7 +399,7 @@ def test_counts_and_journal(
     assert counts.photos == {Status.OK: 1, Status.UNREADABLE: 3, Status.IGNORED: 0}
     assert counts.reasons == {"empty file": 1, "truncated": 2}
     assert (counts.faces, counts.rows, counts.clusters) == (2, 2, 0)
-    assert counts.bytes["vectors.f32"] == 2 * 16 * 4
+    assert counts.bytes["vectors.f32"] == HEADER_BYTES + 2 * 16 * 4
     assert "ann.hnsw" not in counts.bytes
     assert counts.last_run is not None
     assert counts.last_run.kind == "cluster"

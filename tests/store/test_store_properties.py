@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.store import NewPhoto, Pins, ScanCounts, Status, Store
 from faceindex.store.away import Return
+from faceindex.store.vectors import HEADER_BYTES
 from faceindex.types import F32, Faces
 
 DIMENSION = 8
@@ -369,7 +370,7 @@ class StoreMachine(RuleBasedStateMachine):
         shutil.rmtree(self._directory)
         self._directory = copy
         self._store = Store.open(self._directory, write=True)
-        assert (copy / "vectors.f32").stat().st_size == self._model.rows * 4 * DIMENSION
+        assert (copy / "vectors.f32").stat().st_size == HEADER_BYTES + self._model.rows * 4 * DIMENSION
 
     @precondition(lambda self: len(self._readers) < 2)
     @rule()

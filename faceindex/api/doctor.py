@@ -1,0 +1,222 @@
+"""`faceindex.FaceIndex.doctor`: check all files of an index, and repair what can be repaired."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faceindex import images
+from faceindex.documents import Result
+from faceindex.errors import ImageError, IndexCorrupt, IndexNotFound, StoreError
+from faceindex.store import Store
+from faceindex.store.catalog import Catalog
+from faceindex.store.decisions import DecisionTables
+from faceindex.store.directory import CATALOG, hnsw_name, lock_for_writing
+from faceindex.store.doctor import Problem, check_index
+from faceindex.store.mending import find_damaged_rows, mend_vectors
+from faceindex.store.photo_records import photos_by_id
+from faceindex.store.photo_records import roots as read_roots
+from faceindex.store.salvage import Salvage, salvage_catalog
+
+if TYPE_CHECKING:
+    from faceindex.recognition import Recogniser
+    from faceindex.store import FaceTable, Pins
+    from faceindex.types import F32
+
+__all__ = ["Health", "diagnose", "find_directory", "repair_index"]
+
+_IN_CATALOG = {"pages", "structure", "log", "values", "digests"}
+
+
+@dataclass(frozen=True, slots=True)
+class Health(Result):
+    """The result of `FaceIndex.doctor`.
+
+    Attributes
+    ----------
+    directory : str
+    problems : tuple of Problem
+        What is wrong; after a repair, what still is.
+    rows : int or None
+        Rows of the vector file that were compared with their digests.
+    recall : float or None
+        Share of the 20 nearest faces that the HNSW index finds, for 100 faces; None without one.
+    repaired : tuple of Problem
+        What was wrong, and no longer is.
+    embedded : int
+        Faces that were embedded again.
+    read_again : tuple of str
+        Names of photos whose damaged faces were deleted: the next `index` reads them again.
+    deleted : tuple of str
+        What was deleted of the catalog because it could not be read or stood on damaged pages.
+    decided : tuple of str
+        What the user decided and stands on damaged pages, or could not be read: to be looked at.
+    kept : tuple of str
+        Names of the damaged files, which were kept in the index directory.
+    """
+
+    directory: str
+    problems: tuple[Problem, ...]
+    rows: int | None
+    recall: float | None
+    repaired: tuple[Problem, ...] = ()
+    embedded: int = 0
+    read_again: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    decided: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def diagnose(directory: Path) -> Health:
+    """Check all files of an index, without changing it."""
+    found = check_index(directory)
+    return Health(str(directory), tuple(found.problems), found.rows, found.recall)
+
+
+def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser]) -> Health:
+    """Check an index, and repair it.
+
+    Parameters
+    ----------
+    directory : Path
+    load : callable
+        Returns the models of an index; called only if faces must be embedded again.
+
+    Raises
+    ------
+    IndexLocked
+        If another process is writing.
+    IndexCorrupt
+        If the catalog cannot be repaired.
+    StoreError
+        If the disk is full or fails.
+    """
+    before = check_index(directory)
+    if not before.problems:
+        return Health(str(directory), (), before.rows, before.recall)
+    path = directory / CATALOG
+    if not path.is_file():
+        raise IndexCorrupt(
+            f"{path} is missing.", f"Restore it from a backup, or delete {directory} and index again."
+        )
+    with lock_for_writing(directory):
+        salvage = Salvage()
+        if any(problem.kind in _IN_CATALOG for problem in before.problems):
+            try:
+                salvage = salvage_catalog(path)
+            except OSError as error:
+                raise StoreError(
+                    f"{path} cannot be repaired: {error.strerror}.",
+                    "Make room and run the same command again.",
+                ) from error
+        embedded, again = _repair_vectors(directory, load)
+    with Store.open(directory, write=True) as store:
+        with store.deciding():
+            tables = DecisionTables(store._catalog)
+            tables.match()
+            tables.update_cluster_people()
+        if any(problem.kind == "hnsw" for problem in before.problems):
+            (directory / hnsw_name(store._catalog.vectors_name)).unlink(missing_ok=True)
+        store.update_hnsw()
+    after = check_index(directory)
+    return replace(
+        Health(str(directory), tuple(after.problems), after.rows, after.recall),
+        repaired=tuple(problem for problem in before.problems if problem not in after.problems),
+        embedded=embedded,
+        read_again=again,
+        deleted=tuple(
+            f"{table}: {rows:,} rows" if rows else table for table, rows in sorted(salvage.deleted().items())
+        ),
+        decided=_decided(salvage),
+        kept=tuple(salvage.kept),
+    )
+
+
+def _repair_vectors(directory: Path, load: Callable[[Pins, Path], Recogniser]) -> tuple[int, tuple[str, ...]]:
+    """Embed damaged faces again, and return how many, and the names of photos that must be read again."""
+    with closing(Catalog.open(directory / CATALOG, write=True)) as catalog:
+        damage = find_damaged_rows(catalog, directory)
+        if damage.problem is None:
+            damage.file.close()
+            return 0, ()
+        paths = _Photos(catalog)
+        recogniser: list[Recogniser] = []
+
+        def embed(photo: int, faces: FaceTable) -> F32 | None:
+            data = paths.read(photo)
+            if data is None:
+                return None
+            if not recogniser:
+                recogniser.append(load(catalog.pins(), directory))
+            with suppress(ImageError):
+                import numpy as np
+
+                loaded = recogniser[0].decode_photo(data, paths.name(photo))
+                (found,) = recogniser[0].embed_faces([loaded], [faces.detections(np.arange(len(faces)))])
+                return found.vectors
+            return None
+
+        mended = mend_vectors(catalog, directory, damage, embed)
+        return mended.embedded, tuple(paths.name(photo) for photo in mended.lost)
+
+
+class _Photos:
+    """Reads photos of a catalog that are as they were indexed."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._roots = {root.id: root.path for root in read_roots(catalog)}
+
+    def name(self, photo: int) -> str:
+        (record,) = photos_by_id(self._catalog, [photo])
+        return os.path.join(self._roots[record.root_id], record.relpath)  # noqa: PTH118
+
+    def read(self, photo: int) -> bytes | None:
+        """Return the content of a photo; None if it is not there, or has another picture now."""
+        (record,) = photos_by_id(self._catalog, [photo])
+        try:
+            data = images.read(self.name(photo))
+            if images.content_hash(data) == record.content_hash:
+                return data
+            if record.picture is not None and images.read_picture(data).hash == record.picture:
+                return data
+        except (ImageError, OSError):
+            return None
+        return None
+
+
+def _decided(salvage: Salvage) -> tuple[str, ...]:
+    """Describe what the user decided and may be wrong or lost."""
+    found = []
+    for table, ids in sorted(salvage.decided().items()):
+        which = ", ".join(map(str, sorted(ids)[:10])) + (" and others" if len(ids) > 10 else "")
+        rows = f"rows {which}" if ids else "some rows"
+        found.append(f"{table}: {rows} were on a damaged page. They are kept as they can be read.")
+    found += [
+        f"{table}: at least {salvage.lost[table]:,} rows could not be read."
+        for table in ("decisions", "people", "marks", "rejections", "links")
+        if table in salvage.lost
+    ]
+    return tuple(found)
+
+
+def find_directory(directory: str | os.PathLike[str] | None) -> Path:
+    """Return the directory of an index, even of one that cannot be opened; `IndexNotFound` if none."""
+    from faceindex.api.opening import find_index
+
+    found = find_index(directory)
+    if found is None:
+        raise IndexNotFound(
+            f"There is no index here ({Path.cwd()}) or in a folder above.",
+            "Make one with `faceindex index PATH...`, or pass `directory`.",
+        )
+    return Path(found)

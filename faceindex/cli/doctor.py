@@ -1,0 +1,85 @@
+"""``faceindex doctor``: check all files of the index, and repair them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.options import DebugFlag, DeviceOption, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.render import Output, count
+
+if TYPE_CHECKING:
+    from faceindex.api.doctor import Health
+
+__all__ = ["doctor"]
+
+_SCHEMA = "faceindex/doctor/1"
+
+
+def doctor(
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Embed damaged faces again from their photos, make anew what is derived, and save what can "
+            "be read of a damaged catalog.",
+        ),
+    ] = False,
+    device: DeviceOption = "auto",
+    index: IndexOption = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Check all files of the index, and repair them.
+
+    Compares the catalog and the vectors with their digests, checks the structure and all values of the
+    catalog, and compares the HNSW index with exact search. Exit code 1 if something is wrong; 2 if the index
+    cannot be read at all.
+
+    With --repair, what you decided is kept as it can be read; what may be wrong of it is listed. The damaged
+    catalog is kept beside the new one. Run `faceindex index` and `faceindex cluster` afterwards, if photos
+    are to be read again.
+
+    Examples:
+      faceindex doctor
+      faceindex doctor --repair
+    """
+    with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
+        from faceindex.api import FaceIndex
+
+        health = FaceIndex.doctor(index, repair=repair, device=device)
+        if health.problems or health.read_again or health.deleted or health.decided:
+            out.exit_code = PARTIAL
+        if json:
+            out.document(_SCHEMA, healthy=health.healthy, **health.as_dict())
+        else:
+            _print(out, health)
+
+
+def _print(out: Output, health: Health) -> None:
+    for problem in health.repaired:
+        out.answer(f"repaired: {problem.what}")
+    if health.embedded:
+        out.answer(f"{count(health.embedded, 'face')} embedded again")
+    for name in health.kept:
+        out.answer(f"kept: {health.directory}/{name}; delete it when everything is as it should be")
+    for text in health.deleted:
+        out.answer(f"deleted from the catalog: {text}")
+    for text in health.decided:
+        out.answer(f"check: {text} `faceindex people log` lists what you decided.")
+    for name in health.read_again:
+        out.answer(f"to be read again: {name}")
+    for problem in health.problems:
+        out.answer(("" if problem.repairable else "cannot be repaired: ") + problem.what)
+    if health.problems:
+        out.note("`faceindex doctor --repair` repairs what can be repaired; a backup is better.")
+    elif health.read_again or health.deleted:
+        out.note("Run `faceindex index` on your folders, and `faceindex cluster`.")
+    else:
+        rows = "" if health.rows is None else f" {count(health.rows, 'vector')} checked."
+        recall = "" if health.recall is None else f" Recall of the HNSW index: {health.recall:.1%}."
+        out.answer(f"The index is healthy.{rows}{recall}")
