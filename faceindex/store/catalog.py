@@ -151,22 +151,25 @@ class Catalog:
     # Statements --------------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self, *, keep_scans: bool = False) -> Iterator[None]:
+    def transaction(self, *, keep_scans: bool = False, uncounted: bool = False) -> Iterator[None]:
         """Commit everything inside the ``with``, or nothing if it raises; increment `generation`.
 
         Parameters
         ----------
         keep_scans : bool
             The transaction changes neither photos nor roots nor vectors, so that saved scans stay valid.
+        uncounted : bool
+            It changes nothing that anything depends on, and leaves `generation` as it is.
         """
         with translated_errors(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                generation = self.get("generation", natural, 0)
-                self.set("generation", generation + 1)
-                if keep_scans and self.get("seen_at", integer, -1) == generation:
-                    self.set("seen_at", generation + 1)
+                if not uncounted:
+                    generation = self.get("generation", natural, 0)
+                    self.set("generation", generation + 1)
+                    if keep_scans and self.get("seen_at", integer, -1) == generation:
+                        self.set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
@@ -213,6 +216,10 @@ class Catalog:
             for chunk in chunks(list(values))
             for row in self.query(statement.format(placeholders(chunk)), chunk)
         ]
+
+    def has_table(self, name: str) -> bool:
+        """Whether there is a table of this name."""
+        return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
 
     # Values ------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from faceindex.errors import IndexNotFound, UsageError
 from faceindex.locks import find_holder
 from faceindex.store import clusterings, journal, scans
 from faceindex.store.catalog import Catalog
+from faceindex.store.copies import CopyTable
 from faceindex.store.counts import cluster_sizes, count_everything, count_faces
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.directory import (
@@ -25,6 +26,7 @@ from faceindex.store.directory import (
     lock_for_writing,
     make_directory,
 )
+from faceindex.store.erasing import is_erasing
 from faceindex.store.photo_store import PhotoStore
 from faceindex.store.records import (
     Clustering,
@@ -40,7 +42,9 @@ from faceindex.store.vectors import VectorFile
 if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.locks import FileLock, Holder
+    from faceindex.store.erasing import Forgetting
     from faceindex.store.finding import PhotoQueries
+    from faceindex.store.forgotten import ForgottenTables
     from faceindex.store.records import Assignments, FaceTable, PreviousClustering
     from faceindex.store.transfer import Transfer
     from faceindex.types import F32, I64, BoolArray
@@ -154,6 +158,8 @@ class Store(PhotoStore):
                 closing(Catalog.open(directory / CATALOG, write=lock is not None))
             )
             store = cls(directory, catalog, lock)
+            if lock is not None and is_erasing(catalog):
+                store.forgetting.resume()
             on_error.pop_all()
         return store
 
@@ -365,6 +371,25 @@ class Store(PhotoStore):
         from faceindex.store.finding import PhotoQueries
 
         return PhotoQueries(self._catalog)
+
+    @property
+    def forgotten(self) -> ForgottenTables:
+        """What was forgotten, so that nothing brings it back."""
+        from faceindex.store.forgotten import ForgottenTables
+
+        return ForgottenTables(self._catalog)
+
+    @property
+    def copies(self) -> CopyTable:
+        """Where exports and galleries of the index are."""
+        return CopyTable(self._catalog)
+
+    @property
+    def forgetting(self) -> Forgetting:
+        """Deletes faces, people and photos for good."""
+        from faceindex.store.erasing import Forgetting
+
+        return Forgetting(self._require_writable(), self._rows, self.directory)
 
     def deciding(self) -> AbstractContextManager[None]:
         """Commit all changes of `decisions` inside the ``with``, or nothing if it raises."""
