@@ -94,6 +94,7 @@ def index_photos(
                 plan, store, recogniser, prune=prune, on_event=on_event, should_stop=should_stop
             )
             summary.seconds = time.monotonic() - started
+            store.compact_if_worthwhile()
             store.update_hnsw()
             if settled and plan.scan_digest is not None:
                 store.save_scan(plan.scan_digest, _all_unchanged(summary))

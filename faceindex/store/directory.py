@@ -18,6 +18,7 @@ __all__ = [
     "has_index",
     "hnsw_name",
     "is_derived_name",
+    "is_numbered",
     "is_vectors_name",
     "lock_for_writing",
     "make_directory",
@@ -38,6 +39,11 @@ _NUMBERED = re.compile(r"(vectors(-[0-9]+)?\.f32(\.part)?|ann(-[0-9]+)?\.hnsw(\.
 def is_vectors_name(name: str) -> bool:
     """Whether `name` can be the name of a vector file."""
     return _VECTORS_NAME.fullmatch(name) is not None
+
+
+def is_numbered(name: str) -> bool:
+    """Whether `name` can be the name of a vector file or of an HNSW index, finished or not."""
+    return _NUMBERED.fullmatch(name) is not None
 
 
 def next_vectors_name(name: str) -> str:

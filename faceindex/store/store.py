@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from faceindex.locks import find_holder
 from faceindex.store import clusterings, journal, scans
 from faceindex.store.catalog import Catalog
 from faceindex.store.copies import CopyTable
+from faceindex.store.compaction import Compacted, compact, is_worthwhile
 from faceindex.store.counts import cluster_sizes, count_everything, count_faces
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.directory import (
@@ -36,7 +37,7 @@ from faceindex.store.records import (
     Run,
     ScanCounts,
 )
-from faceindex.store.rows import Rows
+from faceindex.store.rows import Rows, compacted_since
 from faceindex.store.vectors import VectorFile
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Store(PhotoStore):
         self._catalog = catalog
         self._lock = lock
         self._rows = Rows(catalog, directory, writable=self.writable)
+        self._rows_from = self._rows.file.path.name  # the file of the rows that were returned last
 
     # Opening and closing -----------------------------------------------------------------------
 
@@ -217,15 +219,19 @@ class Store(PhotoStore):
         """Return all live faces with their positions on the photos and their clusters."""
         from faceindex.store.faces import face_table
 
-        with self._rows.current():
-            return face_table(self._catalog)
+        with self._current():
+            table = face_table(self._catalog)
+            self._rows_from = self._rows.file.path.name
+            return table
 
     def assignments(self) -> Assignments:
         """Return all live faces with their clusters, in two thirds of the time of `faces`."""
         from faceindex.store.faces import assignments
 
-        with self._rows.current():
-            return assignments(self._catalog)
+        with self._current():
+            table = assignments(self._catalog)
+            self._rows_from = self._rows.file.path.name
+            return table
 
     def vectors(self, rows: I64 | None = None) -> F32:
         """Return unit vectors.
@@ -240,7 +246,9 @@ class Store(PhotoStore):
         (n, d) float32
             Read-only. Consecutive rows are a memory map, not a copy.
         """
-        with self._rows.current():
+        with self._current():
+            if rows is not None and self._rows_from != self._rows.file.path.name:
+                raise compacted_since(self.directory)
             committed = self._catalog.rows
             return (
                 self._rows.file.read(committed) if rows is None else self._rows.file.gather(committed, rows)
@@ -274,12 +282,12 @@ class Store(PhotoStore):
 
         queries = np.ascontiguousarray(queries, np.float32)
         self._rows.file.check_vectors(queries)
-        with self._rows.current():
+        with self._current():
             return self._rows.search().find(queries, k, exact)
 
     def prepare_search(self) -> None:
         """Read now what the first `search` would have to read."""
-        with self._rows.current():
+        with self._current():
             self._rows.search().prepare()
 
     def update_hnsw(self, *, always: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
@@ -301,6 +309,47 @@ class Store(PhotoStore):
         self._require_writable()
         return self._rows.search().update_hnsw(always, progress)
 
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """Read one state of the index inside the ``with``; after a compaction, with its new vector file."""
+        with self._catalog.snapshot():
+            if self._rows.was_compacted():
+                self._rows.close()
+                self._rows = Rows(self._catalog, self.directory, writable=False)
+            with self._rows.current():
+                yield
+
+    # Compaction --------------------------------------------------------------------------------
+
+    def compact(self, *, erase: bool = False) -> Compacted:
+        """Rewrite the vector file without the rows of deleted faces; see `faceindex.store.compaction`.
+
+        A process that is killed leaves the index with the old file or with the new one. Readers go on: those
+        that have the index open read the new file from their next read of the faces on. The HNSW index has
+        to be built again, by `update_hnsw`.
+
+        Parameters
+        ----------
+        erase : bool
+            Compact even if no row is dead, and overwrite the old files before they are deleted.
+
+        Raises
+        ------
+        UsageError
+            If a migration to other models has begun.
+        StoreError
+            If the disk is full or fails. The index does not change.
+        """
+        self._require_writable()
+        done = compact(self._catalog, self._rows.file, erase=erase)
+        if done.rows_after < done.rows_before or erase:
+            self._reopen()
+        return done
+
+    def compact_if_worthwhile(self) -> Compacted | None:
+        """Compact if the share of dead rows is above `compaction.MOST_DEAD`; None if not, or in a migration."""
+        return self.compact() if is_worthwhile(self._require_writable()) else None
+
     # Other models ------------------------------------------------------------------------------
 
     def transfer(self) -> Transfer | None:
@@ -320,6 +369,7 @@ class Store(PhotoStore):
     def _reopen(self) -> None:
         self._rows.close()
         self._rows = Rows(self._catalog, self.directory, writable=True)
+        self._rows_from = self._rows.file.path.name
 
     # Clusterings -------------------------------------------------------------------------------
 

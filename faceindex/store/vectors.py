@@ -7,6 +7,7 @@ transaction of the catalog has raised the number.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,6 +152,12 @@ class VectorFile:
         gathered = np.asarray(mapped[rows])
         gathered.flags.writeable = False
         return gathered
+
+    def is_erased(self, rows: int) -> bool:
+        """Whether the open file was overwritten with zeros, as `erase_file` does; a unit vector is not zero."""
+        if rows == 0 or self._file is None or sys.platform == "win32":  # open files stay as they are there
+            return False
+        return not any(os.pread(self._file.fileno(), self._width, 0))
 
     def close(self) -> None:
         """Close the file and drop the memory map. Arrays that were returned stay valid."""
