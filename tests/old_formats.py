@@ -18,6 +18,9 @@ def downgrade(index: Path, version: int) -> None:
         if version < 11:
             for table in ("copies", "forgotten_places", "forgotten_people"):
                 database.execute(f"DROP TABLE {table}")
+        if version < 8:
+            for table in ("mounts", "away_faces", "away_images"):
+                database.execute(f"DROP TABLE {table}")
         if version < 6:
             database.execute("DROP INDEX clusters_by_person")
             for table in ("marked_faces", "links", "rejections", "marks", "decisions", "people"):

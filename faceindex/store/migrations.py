@@ -166,7 +166,30 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "photos that are away",
-        (),
+        (
+            # Photos that are gone, or whose picture was replaced, with their faces, as in images, faces and
+            # assignments. They come back with their ids, or are deleted some time after away_since (seconds
+            # since 1970). root_id: NULL once the root is gone; relpath is absolute then.
+            # No live face has the row of an away face: its vector is appended again when it comes back.
+            "CREATE TABLE away_images (id INTEGER PRIMARY KEY,"
+            " root_id INTEGER REFERENCES roots (id) ON DELETE SET NULL, relpath BLOB NOT NULL,"
+            " size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, content_hash BLOB,"
+            " width INTEGER NOT NULL, height INTEGER NOT NULL,"
+            " status TEXT NOT NULL, reason TEXT, detail TEXT, faces INTEGER NOT NULL,"
+            " picture BLOB, orientation INTEGER NOT NULL DEFAULT 1, taken INTEGER,"
+            " away_since INTEGER NOT NULL)",
+            "CREATE INDEX away_images_by_time ON away_images (away_since)",
+            "CREATE TABLE away_faces (id INTEGER PRIMARY KEY,"
+            " image_id INTEGER NOT NULL REFERENCES away_images (id) ON DELETE CASCADE,"
+            " vector_row INTEGER NOT NULL UNIQUE, geometry BLOB NOT NULL,"
+            " cluster_id INTEGER, similarity REAL)",
+            "CREATE INDEX away_faces_by_image ON away_faces (image_id)",
+            # Folders with photos that are on another device than the folder above; '' is the root itself.
+            "CREATE TABLE mounts (root_id INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,"
+            " relpath BLOB NOT NULL, PRIMARY KEY (root_id, relpath)) WITHOUT ROWID",
+            # The next run of `index` stores them.
+            "DELETE FROM meta WHERE key IN ('seen', 'seen_at')",
+        ),
     ),
     (
         "inodes and status changes of files",

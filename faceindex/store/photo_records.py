@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from faceindex.errors import UsageError
+from faceindex.store import away
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import Malformed
-from faceindex.store.migrations import WITH_PICTURES
+from faceindex.store.migrations import WITH_AWAY_PHOTOS, WITH_PICTURES
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root, Status
 from faceindex.store.sqlite import chunks, placeholders, storable_text, translated_errors
 
@@ -18,16 +19,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_root",
+    "away_photos",
     "delete_empty_roots",
     "delete_photos",
+    "mounts",
     "move_photos",
     "photos",
     "photos_by_content",
     "photos_by_id",
     "photos_by_picture",
     "roots",
+    "save_mounts",
     "save_photo",
     "save_pictures",
+    "storable_path",
     "update_metadata",
     "update_size_and_time",
 ]
@@ -65,8 +70,14 @@ def add_root(catalog: Catalog, path: str | os.PathLike[str], given: str) -> Root
 
 def _merge_root(catalog: Catalog, inner: Root, outer: Root, prefix: str) -> None:
     """Assign the photos of `inner` to `outer`, put `prefix` before their paths, and delete `inner`."""
+    for table in ("images", "away_images"):
+        catalog.execute(
+            f"UPDATE {table} SET root_id = ?, relpath = CAST(? || relpath AS BLOB) WHERE root_id = ?",
+            (outer.id, os.fsencode(prefix), inner.id),
+        )
     catalog.execute(
-        "UPDATE images SET root_id = ?, relpath = CAST(? || relpath AS BLOB) WHERE root_id = ?",
+        "INSERT INTO mounts (root_id, relpath) SELECT ?, CAST(rtrim(? || relpath, '/') AS BLOB)"
+        " FROM mounts WHERE root_id = ?",
         (outer.id, os.fsencode(prefix), inner.id),
     )
     catalog.execute("DELETE FROM roots WHERE id = ?", (inner.id,))
@@ -107,11 +118,24 @@ def photos_by_picture(catalog: Catalog, picture: bytes) -> list[PhotoRecord]:
     return _select(catalog, "WHERE picture = ? ORDER BY id", (picture,))
 
 
-def _select(catalog: Catalog, clauses: str, parameters: Sequence[object]) -> list[PhotoRecord]:
+def away_photos(catalog: Catalog) -> list[PhotoRecord]:
+    """Return the photos that are away, in the order of their ids.
+
+    The ``root_id`` of one whose root is gone is 0, and its ``relpath`` is absolute.
+    """
+    if catalog.format_version < WITH_AWAY_PHOTOS:
+        return []
+    return _select(catalog, "ORDER BY id", (), table="away_images")
+
+
+def _select(
+    catalog: Catalog, clauses: str, parameters: Sequence[object], *, table: str = "images"
+) -> list[PhotoRecord]:
     # An index of an older format, open for reading only, has no pictures.
     columns = _COLUMNS + (_PICTURE if catalog.format_version >= WITH_PICTURES else ", NULL, 1, NULL")
     with translated_errors(catalog.path):
-        rows = catalog.execute(f"SELECT {columns} FROM images {clauses}", parameters)
+        columns = columns.replace("root_id", "coalesce(root_id, 0)", 1)
+        rows = catalog.execute(f"SELECT {columns} FROM {table} {clauses}", parameters)
         try:
             return [
                 PhotoRecord._make((*row[:2], os.fsdecode(row[2]), *row[3:8], _STATUS[row[8]], *row[9:]))
@@ -123,7 +147,9 @@ def _select(catalog: Catalog, clauses: str, parameters: Sequence[object]) -> lis
 
 
 def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
-    """Insert a photo without its faces, or replace the photo at its path and delete its faces.
+    """Insert a photo without its faces, or replace the photo at its path.
+
+    The faces of a picture that is replaced by another go away with it, see `faceindex.store.away`.
 
     Returns
     -------
@@ -145,7 +171,9 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
         photo.orientation,
         photo.taken,
     )
-    known = catalog.execute("SELECT id FROM images WHERE root_id = ? AND relpath = ?", key).fetchone()
+    known = catalog.execute(
+        "SELECT id, content_hash FROM images WHERE root_id = ? AND relpath = ?", key
+    ).fetchone()
     if known is None:
         cursor = catalog.execute(
             "INSERT INTO images (root_id, relpath, size, mtime_ns, content_hash, width, height,"
@@ -155,7 +183,10 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
         )
         return int(cursor.lastrowid or 0)
     photo_id = int(known[0])
-    catalog.execute("DELETE FROM faces WHERE image_id = ?", (photo_id,))
+    if known[1] != photo.content_hash:
+        away.put_version_away(catalog, photo_id)
+    else:
+        catalog.execute("DELETE FROM faces WHERE image_id = ?", (photo_id,))
     catalog.execute("DELETE FROM transfer_images WHERE image_id = ?", (photo_id,))
     catalog.execute(
         "UPDATE images SET size = ?, mtime_ns = ?, content_hash = ?, width = ?, height = ?,"
@@ -167,7 +198,7 @@ def save_photo(catalog: Catalog, photo: NewPhoto) -> int:
 
 
 def move_photos(catalog: Catalog, moves: Sequence[tuple[int, int, str, int, int]]) -> None:
-    """Change (root, path, size, mtime) of photos; any other photo at a new path is deleted."""
+    """Change (root, path, size, mtime) of photos; any other photo at a new path goes away."""
     # Two steps, because paths may be swapped: first to a path that no file can have.
     catalog.executemany(
         "UPDATE images SET relpath = CAST(x'00' || id AS BLOB) WHERE id = ?",
@@ -175,7 +206,9 @@ def move_photos(catalog: Catalog, moves: Sequence[tuple[int, int, str, int, int]
     )
     for photo_id, root_id, relpath, size, mtime_ns in moves:
         key = (root_id, os.fsencode(relpath))
-        catalog.execute("DELETE FROM images WHERE root_id = ? AND relpath = ?", key)
+        there = catalog.execute("SELECT id FROM images WHERE root_id = ? AND relpath = ?", key).fetchone()
+        if there is not None:
+            away.put_away(catalog, there)
         catalog.execute(
             "UPDATE images SET root_id = ?, relpath = ?, size = ?, mtime_ns = ? WHERE id = ?",
             (*key, size, mtime_ns, photo_id),
@@ -208,9 +241,35 @@ def save_pictures(catalog: Catalog, pictures: Iterable[tuple[int, Picture]]) -> 
 
 def delete_empty_roots(catalog: Catalog) -> None:
     """Delete roots that have no photos; `add_root` adds them again."""
-    catalog.execute("DELETE FROM roots WHERE NOT EXISTS (SELECT 1 FROM images WHERE root_id = roots.id)")
+    empty = catalog.query(
+        "SELECT id, path FROM roots WHERE NOT EXISTS (SELECT 1 FROM images WHERE root_id = roots.id)"
+    )
+    away.release_roots(catalog, empty)
+    catalog.executemany("DELETE FROM roots WHERE id = ?", [(id,) for id, _ in empty])
 
 
 def delete_photos(catalog: Catalog, ids: Iterable[int]) -> None:
-    """Delete photos and their faces; unknown ids are ignored."""
+    """Delete photos and their faces for good; unknown ids are ignored."""
     catalog.executemany("DELETE FROM images WHERE id = ?", [(int(id),) for id in ids])
+
+
+def mounts(catalog: Catalog) -> set[tuple[int, str]]:
+    """Return the folders, as (root id, path), that were on another device than the folder above."""
+    if catalog.format_version < WITH_AWAY_PHOTOS:
+        return set()
+    found = catalog.query("SELECT root_id, relpath FROM mounts")
+    return {(int(root_id), os.fsdecode(relpath)) for root_id, relpath in found}
+
+
+def save_mounts(catalog: Catalog, found: Iterable[tuple[int, str]]) -> None:
+    """Store the folders that are on another device than the folder above, in place of those before."""
+    catalog.execute("DELETE FROM mounts")
+    catalog.executemany(
+        "INSERT INTO mounts (root_id, relpath) VALUES (?, ?)",
+        [(root_id, storable_path(relpath)) for root_id, relpath in sorted(found)],
+    )
+
+
+def storable_path(path: str) -> bytes:
+    """Return a path as it is stored."""
+    return os.fsencode(path)

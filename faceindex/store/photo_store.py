@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from faceindex.errors import UsageError
-from faceindex.store import photo_records
+from faceindex.store import away, photo_records
 from faceindex.store.catalog import Catalog
 from faceindex.store.commit import commit_photos
 from faceindex.store.decisions import DecisionTables
@@ -65,7 +65,7 @@ class PhotoStore:
         """Store a batch of photos and their faces durably: all of it, or nothing.
 
         A process that is killed leaves the whole batch or none of it, and all earlier commits. A photo
-        that is already known by root and path is replaced, and its old faces become tombstones.
+        that is already known by root and path is replaced, and its old faces go away, see `put_away`.
 
         Raises `UsageError` if arrays differ in length, or vectors are not of unit length or of the index's
         dimension, and `StoreError` if the disk is full or fails. Nothing is committed then.
@@ -76,7 +76,7 @@ class PhotoStore:
         """Change the paths of photos, given as (photo id, root id, relpath, size, mtime_ns).
 
         They keep their faces and clusters. `moves` may contain swaps and cycles. A photo at a new path that
-        is not itself moved is removed.
+        is not itself moved goes away.
         """
         with self._require_writable().transaction():
             photo_records.move_photos(self._catalog, moves)
@@ -97,7 +97,57 @@ class PhotoStore:
             DecisionTables(self._catalog).save_pictures(pictures)
 
     def remove_photos(self, photo_ids: Iterable[int]) -> None:
-        """Remove photos and roots without photos. Faces become tombstones; unknown ids are ignored."""
+        """Remove photos for good, and roots without photos. Unknown ids are ignored."""
         with self._require_writable().transaction():
             photo_records.delete_photos(self._catalog, photo_ids)
             photo_records.delete_empty_roots(self._catalog)
+
+    # Photos that are away ----------------------------------------------------------------------
+
+    def put_away(self, photo_ids: Iterable[int]) -> None:
+        """Take photos out of the index, and roots without photos; keep their faces for `bring_back`.
+
+        Unknown ids are ignored.
+        """
+        with self._require_writable().transaction():
+            away.put_away(self._catalog, photo_ids)
+            photo_records.delete_empty_roots(self._catalog)
+
+    def away_photos(self) -> list[PhotoRecord]:
+        """Return the photos that are away, in the order of their ids.
+
+        The ``root_id`` of one whose root is gone is 0, and its ``relpath`` is absolute.
+        """
+        return photo_records.away_photos(self._catalog)
+
+    def count_away(self) -> away.Away:
+        """Count the photos that are away."""
+        return away.count_away(self._catalog)
+
+    def bring_back(self, returns: Sequence[away.Return]) -> None:
+        """Bring photos that are away back, with their faces, clusters and decisions; see `away.bring_back`.
+
+        Raises `StoreError` if the disk is full or fails. Nothing has come back then.
+        """
+        away.bring_back(self._require_writable(), self._rows.file, returns)
+
+    def remove_away(self, photo_ids: Iterable[int]) -> None:
+        """Remove photos that are away for good. Unknown ids are ignored."""
+        with self._require_writable().transaction(keep_scans=True):
+            away.delete_away(self._catalog, photo_ids)
+
+    def remove_expired(self, keep_days: float) -> int:
+        """Remove the photos that have been away for `keep_days` days for good; return their number."""
+        with self._require_writable().transaction(keep_scans=True):
+            return away.delete_expired(self._catalog, keep_days)
+
+    # Disks -------------------------------------------------------------------------------------
+
+    def mounts(self) -> set[tuple[int, str]]:
+        """Return the folders, as (root id, path), that were on another device than the folder above."""
+        return photo_records.mounts(self._catalog)
+
+    def save_mounts(self, found: Iterable[tuple[int, str]]) -> None:
+        """Store the folders of all roots that are on another device than the folder above."""
+        with self._require_writable().transaction(keep_scans=True):
+            photo_records.save_mounts(self._catalog, found)

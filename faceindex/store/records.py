@@ -214,14 +214,14 @@ class ScanCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)  # `==` of arrays is not a truth value
 class Assignments:
-    """All live faces and their clusters as parallel arrays, in ascending order of `face` and of `row`.
+    """All live faces and their clusters as parallel arrays, in ascending order of `face`.
 
     Attributes
     ----------
     face : (n,) int64
         Face ids, never reused for another face.
     row : (n,) int64
-        Row of the face's vector in ``vectors.f32``.
+        Row of the face's vector in ``vectors.f32``; ascending too, but for faces that were away.
     photo : (n,) int64
         Id of the photo.
     cluster : (n,) int64

@@ -49,13 +49,15 @@ class _Rows:
     faces: int
     face_of_row: I64  # (rows,), -1 for tombstones
     alive: BoolArray  # (rows,)
+    ascending: bool  # whether the order of rows is that of faces
 
 
 class Search:
     """Search in the committed rows of one index.
 
-    Face ids and rows are assigned together and only grow, so the order of rows is the order of faces:
-    "ties by lower row" is "ties by lower face".
+    Face ids and rows are assigned together and only grow, so the order of rows is the order of faces, except
+    for faces that were away: these have new rows. The best `k` are chosen with ties by lower row, and sorted
+    with ties by lower face.
 
     Parameters
     ----------
@@ -98,7 +100,11 @@ class Search:
         rows, similarities = self._nearest_rows(queries, k, current, hnsw)
         if current.rows == 0:
             return rows, similarities
-        return np.where(rows >= 0, current.face_of_row[rows], -1), similarities
+        faces = np.where(rows >= 0, current.face_of_row[rows], -1)
+        if not current.ascending:
+            order = np.lexsort((faces, -similarities), axis=1)
+            faces, similarities = (np.take_along_axis(each, order, 1) for each in (faces, similarities))
+        return faces, similarities
 
     def update_hnsw(self, always: bool, progress: Callable[[int, int], None] | None) -> int:
         """Update the HNSW index and its file, as `Store.update_hnsw`."""
@@ -164,7 +170,14 @@ class Search:
                 raise corrupt(self._catalog.path, f"it refers to row {int(row_of_face.max())} of {rows}")
             face_of_row = np.full(rows, -1, np.int64)
             face_of_row[row_of_face] = faces
-            self._cached_rows = _Rows(generation, rows, len(faces), face_of_row, face_of_row >= 0)
+            self._cached_rows = _Rows(
+                generation,
+                rows,
+                len(faces),
+                face_of_row,
+                face_of_row >= 0,
+                ascending=bool((np.diff(row_of_face) > 0).all()),
+            )
         return self._cached_rows
 
     def _load(self, current: _Rows) -> HnswIndex | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from faceindex.errors import IndexNotFound, UsageError
 from faceindex.locks import find_holder
 from faceindex.store import clusterings, journal, scans
+from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.copies import CopyTable
 from faceindex.store.compaction import Compacted, compact, is_worthwhile
@@ -210,10 +211,13 @@ class Store(PhotoStore):
         """Return the number of live faces; faster than `counts`."""
         return count_faces(self._catalog)
 
-    def last_faces(self) -> tuple[int, int]:
-        """Return the number of live faces and the greatest id of one: both stay only if the faces do."""
+    def last_faces(self) -> tuple[int, int, int]:
+        """Return the number of live faces, the greatest id of one, and how often photos have come back.
+
+        All three stay only if the faces do.
+        """
         ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
-        return int(number), int(last)
+        return int(number), int(last), count_returns(self._catalog)
 
     def faces(self) -> FaceTable:
         """Return all live faces with their positions on the photos and their clusters."""

@@ -264,6 +264,7 @@ class Transfer:
         read = f"SELECT id, image_id, {_VALUES} FROM transfer_faces WHERE face_id IS %s"
         with catalog.transaction():
             delete_photos(catalog, faces._dropped)
+            catalog.execute("DELETE FROM away_images")  # their vectors are of the old models
             delete_empty_roots(catalog)
             catalog.execute(
                 "DELETE FROM faces WHERE image_id IN (SELECT image_id FROM transfer_images)"
