@@ -15,6 +15,8 @@ from faceindex.export.source import Exported, Progress, Source, ignore_progress
 
 if TYPE_CHECKING:
     from faceindex.export.destination import ProtectedPaths
+    from faceindex.documents import Json
+    from faceindex.export.folder import Written
     from faceindex.export.gallery import Gallery
     from faceindex.export.target import Target
 
@@ -81,6 +83,8 @@ class IndexExport:
         def run(target: Target) -> Exported:
             return export_crops(source, target, style, on_progress=on_progress)
 
+        if not dry_run:
+            self._record(destination, "crops", margin=margin, aligned=aligned)
         return self._export(destination, "crops", run, dry_run=dry_run)
 
     def clusters(
@@ -153,7 +157,8 @@ class IndexExport:
         style = self._reader.crop_style(margin, aligned)
         self._reader.clustering()
         roster = self._reader.roster()
-        choice = Choice(clusters, [roster.title(roster.find(person).id) for person in people], hidden)
+        chosen = [roster.find(person).id for person in people]
+        choice = Choice(clusters, [roster.title(person) for person in chosen], hidden)
         layout = replace(layout, choice=choice)
         source, hidden_clusters = self._source(), self._reader.hidden_clusters()
         choice.of(source.table.cluster, source.person_names, hidden_clusters)  # an error creates no folder
@@ -163,6 +168,12 @@ class IndexExport:
                 source, target, layout, style, hidden=hidden_clusters, on_progress=on_progress
             )
 
+        if not dry_run:
+            self._record(
+                destination, "clusters", photos=photos, folders=folders, link=link, min_size=min_size,
+                unclustered=unclustered, clusters=[int(c) for c in clusters], people=chosen, hidden=hidden,
+                margin=margin, aligned=aligned,
+            )  # fmt: skip
         return self._export(destination, "clusters", run, dry_run=dry_run)
 
     def boxes(
@@ -195,6 +206,8 @@ class IndexExport:
 
         chosen = format or ("json" if _suffix(destination) == ".json" else "csv")
         source = self._source()
+        if not dry_run:
+            self._record(destination, "boxes", format=chosen, absolute=absolute)
         files = export_file(
             destination,
             "boxes",
@@ -246,6 +259,8 @@ class IndexExport:
             )
         store = self._reader.store
         source = self._source()
+        if not dry_run:
+            self._record(destination, "embeddings", format=chosen, absolute=absolute)
         files = export_file(
             destination,
             "embeddings",
@@ -308,10 +323,33 @@ class IndexExport:
                 clustered=store.active_clustering() is not None,
                 newer_faces=store.count_newer_faces(),
                 names=self._reader.person_names(),
+                forgotten=self._forgotten(),
             )
+        if not dry_run:
+            self._record(destination, "gallery", copy=copy, hidden=hidden)
         return write_gallery(
             source, destination, self._protected(), copy=copy, dry_run=dry_run, on_progress=on_progress
         )
+
+    def remove(self, destination: Destination, kind: str) -> Written:
+        """Remove what an export has written to a destination: the files that were not changed since.
+
+        Parameters
+        ----------
+        destination : path-like
+        kind : str
+            The export: ``crops``, ``clusters``, ``gallery`` or ``find``.
+        """
+        from faceindex.export.folder import Folder
+
+        path, protected = Path(destination), self._protected()
+        if is_archive(path):
+            opened = Folder(path.parent, f"archive of {kind} {path.name}", protected, single=path.name)
+        else:
+            opened = Folder(path, kind, protected)
+        with opened as folder:
+            folder.originals = self._source().originals
+            return folder.finish()
 
     def _export(
         self, destination: Destination, kind: str, run: Callable[[Target], Exported], *, dry_run: bool
@@ -336,8 +374,23 @@ class IndexExport:
 
         table, names = self._reader.faces_and_photos()
         photos = {photo: names.photo(names.by_id[photo]) for photo in sorted(set(table.photo.tolist()))}
-        originals = Originals((names.path(record), record.content_hash) for record in names.records)
-        return Source(table, photos, originals, self._reader.person_names())
+        forgotten = self._forgotten()
+        originals = Originals(
+            ((names.path(record), record.content_hash) for record in names.records), forgotten
+        )
+        return Source(table, photos, originals, self._reader.person_names(), forgotten)
+
+    def _forgotten(self) -> set[bytes]:
+        """Return the contents of the photos that show a forgotten face."""
+        store = self._reader.store
+        return store.forgotten.contents() | store.forgotten_contents()
+
+    def _record(self, destination: Destination | BinaryIO, kind: str, **options: Json) -> None:
+        """Record where an export is, before it is written: `FaceIndex.forget` cleans it."""
+        from faceindex.api.copies import record
+
+        if isinstance(destination, (str, os.PathLike)) and os.fspath(destination):
+            record(self._reader, destination, kind, options)
 
 
 def _suffix(destination: Destination | BinaryIO) -> str:

@@ -175,6 +175,7 @@ class IndexFinding:
         """
         from pathlib import Path
 
+        from faceindex.api.copies import record
         from faceindex.export.destination import ProtectedPaths
         from faceindex.export.folder import Folder
         from faceindex.export.links import link_photos
@@ -183,6 +184,7 @@ class IndexFinding:
 
         store = self._reader.store
         with store.snapshot():
+            photos = list(photos)
             names = PhotoNames(store, [photo.id for photo in photos])
             wanted = [names.photo(record) for record in names.records]
             roots = tuple(Path(root.path) for root in store.roots())
@@ -192,6 +194,7 @@ class IndexFinding:
             for record in everything.records:
                 yield everything.path(record), record.content_hash
 
+        record(self._reader, destination, "find", {"faces": sorted({f for p in photos for f in p.faces})})
         with Folder(destination, "find", ProtectedPaths(store.directory, roots)) as folder:
             folder.originals = Originals(originals())
             return link_photos(wanted, folder, on_progress=on_progress or ignore_progress)

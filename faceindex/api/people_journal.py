@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from faceindex.api.copies import record
 from faceindex.api.people_results import Conflict, Replay
 from faceindex.errors import UsageError
 from faceindex.files import write_durably
 from faceindex.people.exchange import journal_lines, read_journal
+from faceindex.people.forgetting import without_forgotten
 from faceindex.people.replay import Replayed, replay
 from faceindex.people.settling import settle
 
@@ -34,7 +37,9 @@ def export_journal(reader: Reader, path: str | os.PathLike[str]) -> int:
         photos = tables.paths_of_pictures({picture for picture, _ in places.values()})
         lines = "".join(line + "\n" for line in journal_lines(decisions, places, photos))
     try:
-        write_durably(Path(path), lines.encode())
+        content = lines.encode()
+        record(reader, path, "journal", {"sha256": hashlib.sha256(content).hexdigest()})
+        write_durably(Path(path), content)
     except OSError as error:
         raise UsageError(
             f"{os.fspath(path)} cannot be written: {error.strerror}.", "Choose another file."
@@ -52,6 +57,7 @@ def apply_journal(
 ) -> Replay:
     """Apply the decisions of a file; see `faceindex.api.people.IndexPeople.apply`."""
     decisions = read_journal(_read_lines(path), os.fspath(path))
+    decisions, forgotten = without_forgotten(decisions, decider.store.forgotten)
     store, tables = decider.store, decider.tables
     found: list[tuple[Replayed, int, int]] = []
     names: dict[int, str] = {}
@@ -80,6 +86,7 @@ def apply_journal(
             for c in result.conflicts
         ),
         dry_run=dry_run,
+        forgotten=forgotten,
     )
 
 

@@ -54,7 +54,9 @@ class Forgotten:
     names: frozenset[str]
 
 
-def names_of_people(tables: DecisionTables, roster: Roster, people: Collection[int]) -> tuple[set[str], set[str]]:
+def names_of_people(
+    tables: DecisionTables, roster: Roster, people: Collection[int]
+) -> tuple[set[str], set[str]]:
     """Return all names that people have or had, and which of them other people have, too."""
     uids = {roster.records[person].uid for person in people}
     names = {record.name for person in people if (record := roster.records[person]).name is not None}
@@ -250,17 +252,14 @@ def without_forgotten(
     gone = {
         mark
         for mark in marks
-        if mark.picture in places
-        and is_at_places(places[mark.picture], np.array(mark.box, "<f4").tobytes())
+        if mark.picture in places and is_at_places(places[mark.picture], np.array(mark.box, "<f4").tobytes())
     }
     if not people and not gone:
         return list(decisions), 0
     found, number = [], 0
     for decision in decisions:
         actions = [
-            kept
-            for action in decision.actions
-            if (kept := _without(action, people, gone)) is not None
+            kept for action in decision.actions if (kept := _without(action, people, gone)) is not None
         ]
         number += actions != decision.actions
         if actions or not decision.actions:

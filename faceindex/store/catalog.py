@@ -217,10 +217,6 @@ class Catalog:
             for row in self.query(statement.format(placeholders(chunk)), chunk)
         ]
 
-    def has_table(self, name: str) -> bool:
-        """Whether there is a table of this name."""
-        return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
-
     # Values ------------------------------------------------------------------------------------
 
     def get(self, key: str, check: Check, default: Any = None) -> Any:

@@ -86,7 +86,9 @@ class CopyTable:
 
     def has_stale(self) -> bool:
         """Whether a copy may hold what was forgotten."""
-        return self.exists and bool(self._catalog.query("SELECT EXISTS (SELECT 1 FROM copies WHERE stale)")[0][0])
+        return self.exists and bool(
+            self._catalog.query("SELECT EXISTS (SELECT 1 FROM copies WHERE stale)")[0][0]
+        )
 
     # Inside a transaction ----------------------------------------------------------------------
 
@@ -107,7 +109,9 @@ class CopyTable:
         self._catalog.execute("UPDATE copies SET options = ? WHERE id = ?", (json.dumps(dict(options)), id))
 
 
-def record_copy(directory: Path, path: str | os.PathLike[str], kind: str, options: Mapping[str, Json]) -> bool:
+def record_copy(
+    directory: Path, path: str | os.PathLike[str], kind: str, options: Mapping[str, Json]
+) -> bool:
     """Record a copy before it is written, through a connection of its own.
 
     An export reads the index, which another process may be writing. One more row in this table contradicts

@@ -1,8 +1,8 @@
 """Delete faces, people and photos from an index for good: from the catalog, and then from all its files.
 
 1. One transaction deletes the rows, and stores in ``meta`` that erasing has begun (the key ``forgetting``).
-2. The vectors of deleted faces are overwritten, the HNSW index and temporary files are overwritten and deleted,
-   and the catalog is written anew without free pages (``VACUUM``), with an empty write-ahead log.
+2. The vector file is compacted, the old one, the HNSW index and temporary files are overwritten and deleted, and
+   the catalog is written anew without free pages (``VACUUM``), with an empty write-ahead log.
 3. A last transaction deletes the key.
 
 A process that is killed before 1 has changed nothing. After 1, the next writer that opens the index does 2 again:
@@ -13,22 +13,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex.errors import StoreError
 from faceindex.files import sync_directory, sync_file
+from faceindex.store.away import delete_away
 from faceindex.store.checked_json import fields, list_of, natural, text
+from faceindex.store.compaction import erase_file, live_rows
 from faceindex.store.copies import CopyTable
 from faceindex.store.directory import is_derived_name, next_vectors_name, part_name
 from faceindex.store.photo_records import delete_empty_roots, delete_photos
 from faceindex.store.sqlite import translated_errors
+from faceindex.store.vectors import VectorFile
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
-    from faceindex.store.rows import Rows
 
 __all__ = [
     "Deleting",
@@ -39,9 +40,7 @@ __all__ = [
     "delete_people",
     "delete_whole_photos",
     "end_erasing",
-    "erase_file",
     "erase_rows",
-    "finish_erasing",
     "is_erasing",
     "pending_contents",
 ]
@@ -74,33 +73,28 @@ def delete_faces(catalog: Catalog, faces: Sequence[int]) -> None:
     catalog.executemany("DELETE FROM transfer_images WHERE image_id = ?", photos)
     catalog.executemany("DELETE FROM faces WHERE id = ?", [(face,) for face in faces])
     catalog.executemany(
-        "UPDATE images SET faces = (SELECT count(*) FROM faces WHERE image_id = images.id) WHERE id = ?", photos
+        "UPDATE images SET faces = (SELECT count(*) FROM faces WHERE image_id = images.id) WHERE id = ?",
+        photos,
     )
-    if catalog.has_table("away_faces"):
-        away = [
-            (photo,)
-            for (photo,) in catalog.query_in(
-                "SELECT DISTINCT image_id FROM away_faces WHERE id IN ({})", faces
-            )
-        ]
-        catalog.executemany("DELETE FROM away_faces WHERE id = ?", [(face,) for face in faces])
-        catalog.executemany(
-            "UPDATE away_images SET faces = (SELECT count(*) FROM away_faces WHERE image_id = away_images.id)"
-            " WHERE id = ?",
-            away,
-        )
+    away = [
+        (photo,)
+        for (photo,) in catalog.query_in("SELECT DISTINCT image_id FROM away_faces WHERE id IN ({})", faces)
+    ]
+    catalog.executemany("DELETE FROM away_faces WHERE id = ?", [(face,) for face in faces])
+    catalog.executemany(
+        "UPDATE away_images SET faces = (SELECT count(*) FROM away_faces WHERE image_id = away_images.id)"
+        " WHERE id = ?",
+        away,
+    )
     catalog.execute(
         "DELETE FROM clusters WHERE NOT EXISTS (SELECT 1 FROM assignments WHERE cluster_id = clusters.id)"
     )
 
 
 def delete_whole_photos(catalog: Catalog, photos: Sequence[int]) -> None:
-    """Delete photos with their faces, and roots without photos."""
+    """Delete photos with their faces, also those that are away, and roots without photos."""
     delete_photos(catalog, photos)
-    if catalog.has_table("away_images"):
-        catalog.executemany("DELETE FROM away_faces WHERE image_id = ?", [(photo,) for photo in photos])
-        catalog.executemany("DELETE FROM away_images WHERE id = ?", [(photo,) for photo in photos])
-        return  # roots with photos that are away stay
+    delete_away(catalog, photos)
     delete_empty_roots(catalog)
 
 
@@ -147,31 +141,6 @@ def pending_contents(catalog: Catalog) -> set[bytes]:
     return {bytes.fromhex(content) for content in catalog.get(_KEY, _PENDING, _NOTHING).get("contents", [])}
 
 
-def finish_erasing(catalog: Catalog, rows: Rows, directory: Path) -> None:
-    """Erase from the files of the index what was deleted from the catalog; may be repeated.
-
-    Raises
-    ------
-    StoreError
-        If a file cannot be written, the disk is full, or another process reads an old state of the catalog
-        for so long that the write-ahead log cannot be emptied.
-    """
-    try:
-        _erase_vectors(catalog, rows)
-        _erase_part(catalog, directory)
-        for path in sorted(directory.iterdir()):
-            if is_derived_name(path.name):
-                erase_file(path)
-        sync_directory(directory)
-    except OSError as error:
-        raise StoreError(
-            f"{error.filename or directory} cannot be erased: {error.strerror}.",
-            "The faces are not in the catalog any more; make the file writable and run the same command again.",
-        ) from error
-    clean_catalog(catalog)
-    end_erasing(catalog)
-
-
 def end_erasing(catalog: Catalog) -> None:
     """Keep that the files of the index are clean; forget the key once the copies are clean, too."""
     pending = catalog.get(_KEY, _PENDING, _NOTHING)
@@ -183,14 +152,6 @@ def end_erasing(catalog: Catalog) -> None:
         else:
             catalog.delete(_KEY)
     empty_log(catalog)
-
-
-def _erase_vectors(catalog: Catalog, rows: Rows) -> None:
-    """Overwrite the vectors of which no face is in the catalog."""
-    named = catalog.query("SELECT vector_row FROM faces")
-    if catalog.has_table("away_faces"):
-        named += catalog.query("SELECT vector_row FROM away_faces")
-    erase_rows(rows.file.path, rows.file.dimension, catalog.rows, {int(row) for (row,) in named})
 
 
 def _erase_part(catalog: Catalog, directory: Path) -> None:
@@ -230,25 +191,6 @@ def _runs(rows: list[int]) -> Iterator[tuple[int, int]]:
     yield first, last
 
 
-def erase_file(path: Path) -> None:
-    """Overwrite a file with zeros, sync it, and delete it. A missing file is fine, a link is only deleted.
-
-    A file system that keeps old versions of blocks, such as Btrfs or that of a flash disk, keeps these too.
-    """
-    try:
-        if path.is_symlink() or path.stat().st_nlink > 1:
-            path.unlink()
-            return
-        with path.open("r+b", buffering=0) as file:
-            left = os.fstat(file.fileno()).st_size
-            while left > 0:
-                left -= file.write(bytes(min(left, _BLOCK)))
-            sync_file(file.fileno())
-        path.unlink()
-    except FileNotFoundError:
-        return
-
-
 def clean_catalog(catalog: Catalog) -> None:
     """Write the catalog anew, without what is left of deleted rows in free pages, and empty its log."""
     with translated_errors(catalog.path):
@@ -281,14 +223,15 @@ class Forgetting:
     Parameters
     ----------
     catalog : Catalog
-    rows : Rows
     directory : Path
+    compact : callable
+        Writes the vectors of the live rows to a new file, and overwrites and deletes the old one.
     """
 
-    def __init__(self, catalog: Catalog, rows: Rows, directory: Path) -> None:
+    def __init__(self, catalog: Catalog, directory: Path, compact: Callable[[], object]) -> None:
         self._catalog = catalog
-        self._rows = rows
         self._directory = directory
+        self._compact = compact
 
     @contextlib.contextmanager
     def deleting(self, contents: Iterable[bytes]) -> Iterator[Deleting]:
@@ -307,8 +250,34 @@ class Forgetting:
             CopyTable(self._catalog).mark_stale()
 
     def finish(self) -> None:
-        """Erase what was deleted from the files of the index; raises `StoreError` as `finish_erasing`."""
-        finish_erasing(self._catalog, self._rows, self._directory)
+        """Erase what was deleted from the files of the index; may be repeated.
+
+        Raises
+        ------
+        StoreError
+            If a file cannot be written, the disk is full, or another process reads an old state of the
+            catalog for so long that the write-ahead log cannot be emptied.
+        """
+        catalog = self._catalog
+        try:
+            if catalog.transfer() is None:
+                self._compact()
+            else:  # whose unfinished file has the name that a compaction would write to
+                live = {int(row) for row in live_rows(catalog)}
+                rows = VectorFile(self._directory / catalog.vectors_name, catalog.pins().dimension)
+                erase_rows(rows.path, rows.dimension, catalog.rows, live)
+                _erase_part(catalog, self._directory)
+            for path in sorted(self._directory.iterdir()):
+                if is_derived_name(path.name):
+                    erase_file(path)
+            sync_directory(self._directory)
+        except OSError as error:
+            raise StoreError(
+                f"{error.filename or self._directory} cannot be erased: {error.strerror}.",
+                "The faces are not in the catalog any more; make room, and run the same command again.",
+            ) from error
+        clean_catalog(catalog)
+        end_erasing(catalog)
 
     def resume(self) -> None:
         """Finish what a process that was killed has begun; what fails is tried again the next time."""
@@ -324,10 +293,6 @@ class Forgetting:
             CopyTable(self._catalog).delete(gone)
         if not is_erasing(self._catalog):
             end_erasing(self._catalog)
-
-    def contents(self) -> set[bytes]:
-        """Return the contents of the photos of the faces that are being erased."""
-        return pending_contents(self._catalog)
 
 
 class Deleting:

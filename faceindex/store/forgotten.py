@@ -94,16 +94,42 @@ class ForgottenTables:
 
         return [*stored_boxes(self._catalog, faces)]
 
+    def known_places(self, faces: Sequence[int]) -> list[Place]:
+        """Return the places of those of some faces whose pictures are known."""
+        return [place for _, place in self._located("faces", "f.id", faces)]
+
+    def away_photos(self, hashes: Sequence[bytes]) -> list[int]:
+        """Return the photos that are away with some pictures or contents, given by their hashes."""
+        found = [
+            *self._catalog.query_in("SELECT id FROM away_images WHERE picture IN ({})", hashes),
+            *self._catalog.query_in("SELECT id FROM away_images WHERE content_hash IN ({})", hashes),
+        ]
+        return sorted({int(photo) for (photo,) in found})
+
+    def away_faces_on(self, photos: Sequence[int]) -> list[int]:
+        """Return the faces on photos that are away."""
+        return [
+            int(face)
+            for (face,) in self._catalog.query_in("SELECT id FROM away_faces WHERE image_id IN ({})", photos)
+        ]
+
+    def contents_of_pictures(self, pictures: Sequence[bytes]) -> set[bytes]:
+        """Return the contents (hashes of files) of the photos with some pictures, also of those away."""
+        return {
+            content
+            for table in ("images", "away_images")
+            for (content,) in self._catalog.query_in(
+                f"SELECT content_hash FROM {table} WHERE content_hash IS NOT NULL AND picture IN ({{}})",
+                pictures,
+            )
+        }
+
     def places_of_away(self, faces: Sequence[int]) -> list[Place]:
         """Return the places of faces on photos that are away, where their pictures are known."""
-        if not self._has_away():
-            return []
         return [place for _, place in self._located("away_faces", "f.id", faces)]
 
     def away_of_clusters(self, clusters: Sequence[int]) -> list[int]:
         """Return the faces on photos that are away which were in some clusters."""
-        if not self._has_away():
-            return []
         return [
             int(face)
             for (face,) in self._catalog.query_in(
@@ -118,15 +144,13 @@ class ForgottenTables:
             by_picture.setdefault(place[0], []).append(place)
         pictures = sorted(by_picture)
         found: list[list[int]] = []
-        for table in ("faces", "away_faces")[: 2 if self._has_away() else 1]:
+        for table in ("faces", "away_faces"):
             located = self._located(table, "i.picture", pictures)
             found.append([face for face, (p, box) in located if box and is_at_places(by_picture[p], box)])
-        return found[0], found[1] if len(found) > 1 else []
+        return found[0], found[1]
 
     def rows_of_away(self, faces: Sequence[int]) -> list[int]:
         """Return the vector rows of faces on photos that are away."""
-        if not self._has_away():
-            return []
         return [
             int(row)
             for (row,) in self._catalog.query_in("SELECT vector_row FROM away_faces WHERE id IN ({})", faces)
@@ -138,9 +162,6 @@ class ForgottenTables:
             bytes(value)
             for (value,) in self._catalog.query_in("SELECT geometry FROM faces WHERE id IN ({})", faces)
         ]
-
-    def _has_away(self) -> bool:
-        return self._catalog.has_table("away_faces")
 
     def _located(
         self, table: str, column: str, values: Sequence[object]
@@ -186,9 +207,7 @@ class ForgottenTables:
         if photo.faces is None or not len(photo.faces):
             return photo
         hashes = [key for key in (photo.picture, photo.content_hash) if key is not None]
-        faces = self.without_forgotten(
-            photo.faces, hashes, photo.orientation, (photo.width, photo.height)
-        )
+        faces = self.without_forgotten(photo.faces, hashes, photo.orientation, (photo.width, photo.height))
         return photo if faces is photo.faces else replace(photo, faces=faces)
 
     def without_forgotten(
@@ -217,9 +236,7 @@ def select_faces(faces: Faces, which: BoolArray) -> Faces:
     return type(faces)(**{field.name: getattr(faces, field.name)[which] for field in fields(faces)})
 
 
-def at_places(
-    places: Sequence[Place], boxes: F32, orientation: int, size: tuple[int, int]
-) -> BoolArray:
+def at_places(places: Sequence[Place], boxes: F32, orientation: int, size: tuple[int, int]) -> BoolArray:
     """Find the faces on a photo that are at some places of its picture.
 
     Parameters

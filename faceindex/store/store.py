@@ -28,7 +28,7 @@ from faceindex.store.directory import (
     lock_for_writing,
     make_directory,
 )
-from faceindex.store.erasing import is_erasing
+from faceindex.store.erasing import is_erasing, pending_contents
 from faceindex.store.photo_store import PhotoStore
 from faceindex.store.records import (
     Clustering,
@@ -433,6 +433,10 @@ class Store(PhotoStore):
 
         return ForgottenTables(self._catalog)
 
+    def forgotten_contents(self) -> set[bytes]:
+        """Return the contents of the photos of faces that are being forgotten."""
+        return pending_contents(self._catalog)
+
     @property
     def copies(self) -> CopyTable:
         """Where exports and galleries of the index are."""
@@ -443,7 +447,7 @@ class Store(PhotoStore):
         """Deletes faces, people and photos for good."""
         from faceindex.store.erasing import Forgetting
 
-        return Forgetting(self._require_writable(), self._rows, self.directory)
+        return Forgetting(self._require_writable(), self.directory, lambda: self.compact(erase=True))
 
     def deciding(self) -> AbstractContextManager[None]:
         """Commit all changes of `decisions` inside the ``with``, or nothing if it raises."""

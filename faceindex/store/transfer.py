@@ -316,7 +316,8 @@ class Transfer:
     def _without_forgotten(self, photo: StagedPhoto) -> StagedPhoto:
         """Return a photo without the faces at places that were forgotten: other models find them, too."""
         found = self._catalog.query(
-            "SELECT picture, content_hash, orientation, width, height FROM images WHERE id = ?", (photo.photo,)
+            "SELECT picture, content_hash, orientation, width, height FROM images WHERE id = ?",
+            (photo.photo,),
         )
         if not found or not len(photo.faces) == len(photo.replaces):
             return photo  # refused below
