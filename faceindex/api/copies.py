@@ -50,8 +50,8 @@ def clean_copies(
 ) -> list[CleanedCopy]:
     """Make copies hold nothing any more that was forgotten.
 
-    An export is written again, from what the index has now: files of the forgotten are removed, and the others
-    stay. What cannot be written again is deleted if `remove` is true, else it is reported.
+    An export is written again, from what the index has now: files of the forgotten are removed, and the
+    others stay. What cannot be written again is deleted if `remove` is true, else it is reported.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ from faceindex.export.destination import is_archive
 from faceindex.export.source import Exported, Progress, Source, ignore_progress
 
 if TYPE_CHECKING:
-    from faceindex.export.destination import ProtectedPaths
     from faceindex.documents import Json
+    from faceindex.export.destination import ProtectedPaths
     from faceindex.export.folder import Written
     from faceindex.export.gallery import Gallery
     from faceindex.export.target import Target

@@ -175,7 +175,7 @@ class IndexFinding:
         """
         from pathlib import Path
 
-        from faceindex.api.copies import record
+        from faceindex.api.copies import record as record_copy
         from faceindex.export.destination import ProtectedPaths
         from faceindex.export.folder import Folder
         from faceindex.export.links import link_photos
@@ -194,7 +194,9 @@ class IndexFinding:
             for record in everything.records:
                 yield everything.path(record), record.content_hash
 
-        record(self._reader, destination, "find", {"faces": sorted({f for p in photos for f in p.faces})})
+        record_copy(
+            self._reader, destination, "find", {"faces": sorted({f for p in photos for f in p.faces})}
+        )
         with Folder(destination, "find", ProtectedPaths(store.directory, roots)) as folder:
             folder.originals = Originals(originals())
             return link_photos(wanted, folder, on_progress=on_progress or ignore_progress)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from faceindex.api.copies import clean_copies
-from faceindex.api.forgetting_results import CleanedCopy, Left, Receipt, Searched
+from faceindex.api.forgetting_results import CleanedCopy, ForgettingPlan, Left, Receipt, Searched
+from faceindex.api.forgetting_search import Search
 from faceindex.api.reader import find_faces
 from faceindex.errors import ImageError, StoreError, UsageError
 from faceindex.people.forgetting import Forgotten, names_of_people, redact_journal
@@ -21,58 +23,14 @@ from faceindex.store.photos import PhotoNames
 if TYPE_CHECKING:
     from faceindex.api.deciding import PersonRef
     from faceindex.api.reader import Reader
-    from faceindex.people.roster import Roster
-    from faceindex.store.forgotten import Place
-    from faceindex.types import F32, I64
+    from faceindex.store.copies import Copy
 
-__all__ = ["ForgettingPlan", "IndexForgetting"]
+__all__ = ["IndexForgetting"]
+
+_log = logging.getLogger(__name__)
 
 _NOBODY: Final = (int(Label.STRANGER), int(Label.NOT_A_FACE))
 _UID_DIGITS: Final = 32
-
-
-@dataclass(slots=True)
-class ForgettingPlan:
-    """What a call of `FaceIndex.forget` deletes.
-
-    Attributes
-    ----------
-    titles : list of str
-        Names of the people, to show them before.
-    people : list of int
-        Their ids, with those of the people merged into them.
-    labelled, believed, named, on_photos, copies, away : set of int
-        Faces, as the numbers of `Receipt`; each face is in one of them.
-    photos, away_photos : list of int
-    marks : set of int
-    places : list of (bytes, bytes or None)
-    contents : set of bytes
-        Hashes of the files of all photos with these faces.
-    """
-
-    titles: list[str] = field(default_factory=list)
-    people: list[int] = field(default_factory=list)
-    labelled: set[int] = field(default_factory=set)
-    believed: set[int] = field(default_factory=set)
-    named: set[int] = field(default_factory=set)
-    on_photos: set[int] = field(default_factory=set)
-    copies: set[int] = field(default_factory=set)
-    away: set[int] = field(default_factory=set)
-    photos: list[int] = field(default_factory=list)
-    away_photos: list[int] = field(default_factory=list)
-    marks: set[int] = field(default_factory=set)
-    places: list[Place] = field(default_factory=list)
-    contents: set[bytes] = field(default_factory=set)
-
-    @property
-    def faces(self) -> set[int]:
-        """All faces on photos that are there."""
-        return self.labelled | self.believed | self.named | self.on_photos | self.copies
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to delete."""
-        return not (self.people or self.faces or self.away or self.photos or self.away_photos or self.marks)
 
 
 class IndexForgetting:
@@ -130,8 +88,8 @@ class IndexForgetting:
         Raises
         ------
         UsageError
-            If a person, a face or a photo is not in the index, nothing is given, or the picture of a photo has
-            not been read and its places cannot be kept.
+            If a person, a face or a photo is not in the index, nothing is given, or a place cannot be kept
+            because the picture of a photo has not been read.
         StoreError
             If the catalog cannot be written. Nothing is forgotten then.
         """
@@ -139,11 +97,7 @@ class IndexForgetting:
         if dry_run:
             found = tuple(CleanedCopy(c.path, c.kind, "found", "") for c in self._store.copies.all())
             return self._receipt(plan, 0, dry_run=True, copies=found)
-        search = None
-        if verify:
-            from faceindex.api.forgetting_search import Search
-
-            search = Search(self._reader, plan)
+        search = Search(self._reader, plan) if verify else None
         decisions = self._delete(plan)
         return self.finish(plan, decisions, search=search, remove_copies=remove_copies, on_copy=on_copy)
 
@@ -159,6 +113,8 @@ class IndexForgetting:
         allow_return: bool = False,
     ) -> ForgettingPlan:
         """Find what a call with these arguments deletes; changes nothing but what is known of pictures."""
+        if not self._store.writable:
+            raise UsageError("The index is open for reading only.", "Open it with `write=True`.")
         who, which = _several(people), list(dict.fromkeys(int(face) for face in faces))
         groups, paths = list(clusters), _several(photos)
         if not (who or which or groups or paths):
@@ -174,7 +130,7 @@ class IndexForgetting:
             members = table.face[np.isin(table.cluster, groups)] if groups else table.face[:0]
             plan.named |= {int(face) for face in members} - plan.labelled - plan.believed
             self._add_photos(plan, paths)
-        if not allow_return and plan.faces and self._store.writable:
+        if not allow_return and plan.faces:
             self._read_pictures(plan)
         with self._store.snapshot():
             self._add_same_places(plan, keep=not allow_return)
@@ -290,6 +246,7 @@ class IndexForgetting:
             faces=frozenset(plan.faces | plan.away),
             names=frozenset(names),
         )
+        clusters = {*tables.assigned(sorted(plan.faces)).values()}
         with store.forgetting.deleting(plan.contents) as deleting:
             decisions = redact_journal(tables, roster, every)
             deleting.marks(sorted(plan.marks))
@@ -298,15 +255,24 @@ class IndexForgetting:
             deleting.photos(sorted({*plan.photos, *plan.away_photos}))
             store.forgotten.add_places(plan.places)
             store.forgotten.add_people(every.uids)
-            tables.update_cluster_people()
+            self._name_clusters(clusters)
         return decisions
+
+    def _name_clusters(self, clusters: Collection[int]) -> None:
+        """Derive the people of clusters that lost faces, whose labels may have been among these."""
+        from faceindex.people.constraints import all_constraints, people_by_links
+
+        tables, table = self._store.decisions, self._store.assignments()
+        left = sorted({*clusters} & set(table.cluster.tolist()))
+        linked = people_by_links(table.cluster, all_constraints(tables, table)) if left else {}
+        tables.update_cluster_people(left, {c: person for c, person in linked.items() if c in left})
 
     def finish(
         self,
         plan: ForgettingPlan | None = None,
         decisions: int = 0,
         *,
-        search: object | None = None,
+        search: Search | None = None,
         remove_copies: bool = False,
         on_copy: Callable[[int, int], None] = lambda done, total: None,
     ) -> Receipt:
@@ -328,18 +294,14 @@ class IndexForgetting:
             problem = f"{error.problem} {error.remedy}"
         stale = store.copies.all(stale=True)
         cleaned = clean_copies(self._reader, stale, remove=remove_copies, on_copy=on_copy)
-        states = dict(zip((copy.id for copy in stale), (done.state for done in cleaned), strict=True))
         try:
-            store.forgetting.end(
-                clean=[id for id, state in states.items() if state in ("updated", "kept")],
-                gone=[id for id, state in states.items() if state == "removed"],
-            )
+            self._end(stale, cleaned)
         except StoreError as error:
             problem = problem or f"{error.problem} {error.remedy}"
         left: tuple[Left, ...] = ()
         searched: Searched | None = None
         if search is not None:
-            searched, left = search.run()  # type: ignore[attr-defined]
+            searched, left = search.run()
         receipt = self._receipt(plan or ForgettingPlan(), decisions, copies=tuple(cleaned))
         whole = all(copy.state in ("updated", "removed") for copy in cleaned)
         clean = searched is None or not (searched.hits or searched.unreadable)
@@ -349,6 +311,24 @@ class IndexForgetting:
             left=left,
             searched=searched,
             problem=problem,
+        )
+
+    def resume(self) -> None:
+        """Clean the copies that may still hold what an earlier process has forgotten, and are there."""
+        stale = [copy for copy in self._store.copies.all(stale=True) if os.path.lexists(copy.path)]
+        if not stale:
+            return
+        cleaned = clean_copies(self._reader, stale, remove=False)
+        self._end(stale, cleaned)
+        for done in cleaned:
+            if done.state in ("kept", "failed"):
+                _log.warning("%s may still show forgotten faces: %s.", done.path, done.detail)
+
+    def _end(self, stale: Sequence[Copy], cleaned: Sequence[CleanedCopy]) -> None:
+        states = dict(zip((copy.id for copy in stale), (done.state for done in cleaned), strict=True))
+        self._store.forgetting.end(
+            clean=[id for id, state in states.items() if state in ("updated", "kept")],
+            gone=[id for id, state in states.items() if state == "removed"],
         )
 
     def _receipt(

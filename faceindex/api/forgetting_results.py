@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from faceindex.documents import Result
 
-__all__ = ["CleanedCopy", "Left", "Receipt", "Searched"]
+if TYPE_CHECKING:
+    from faceindex.store.forgotten import Place
+
+__all__ = ["CleanedCopy", "ForgettingPlan", "Left", "Receipt", "Searched"]
 
 State: TypeAlias = Literal["updated", "removed", "missing", "kept", "failed", "found"]
 
@@ -24,8 +27,8 @@ class CleanedCopy(Result):
     kind : str
         What wrote it.
     state : str
-        ``updated``: written again without the forgotten. ``removed``: nothing of it is left. ``missing``: it is
-        not at its path; it is cleaned once it is there again. ``kept``: something in it stays, see `detail`.
+        ``updated``: written again without the forgotten. ``removed``: nothing of it is left. ``missing``: it
+        is not at its path; it is cleaned once it is there again. ``kept``: something stays, see `detail`.
         ``failed``: it could not be cleaned, and the next command that changes the index tries again.
         ``found``: in a dry run.
     detail : str
@@ -94,8 +97,8 @@ class Receipt(Result):
         Faces that were deleted; the next numbers are parts of it.
     labelled, believed, named, on_photos, copies_of_faces, away : int
         Faces that the user named or confirmed, faces that were in clusters of these people, faces that were
-        given one by one, faces on the given photos, the same faces on copies of a picture, and faces on photos
-        that are away.
+        given one by one, faces on the given photos, the same faces on copies of a picture, and faces on
+        photos that are away.
     photos : int
         Photos that were removed from the index.
     decisions : int
@@ -128,3 +131,47 @@ class Receipt(Result):
     left: tuple[Left, ...]
     searched: Searched | None
     problem: str | None = None
+
+
+@dataclass(slots=True)
+class ForgettingPlan:
+    """What a call of `FaceIndex.forget` deletes.
+
+    Attributes
+    ----------
+    titles : list of str
+        Names of the people, to show them before.
+    people : list of int
+        Their ids, with those of the people merged into them.
+    labelled, believed, named, on_photos, copies, away : set of int
+        Faces, as the numbers of `Receipt`; each face is in one of them.
+    photos, away_photos : list of int
+    marks : set of int
+    places : list of (bytes, bytes or None)
+    contents : set of bytes
+        Hashes of the files of all photos with these faces.
+    """
+
+    titles: list[str] = field(default_factory=list)
+    people: list[int] = field(default_factory=list)
+    labelled: set[int] = field(default_factory=set)
+    believed: set[int] = field(default_factory=set)
+    named: set[int] = field(default_factory=set)
+    on_photos: set[int] = field(default_factory=set)
+    copies: set[int] = field(default_factory=set)
+    away: set[int] = field(default_factory=set)
+    photos: list[int] = field(default_factory=list)
+    away_photos: list[int] = field(default_factory=list)
+    marks: set[int] = field(default_factory=set)
+    places: list[Place] = field(default_factory=list)
+    contents: set[bytes] = field(default_factory=set)
+
+    @property
+    def faces(self) -> set[int]:
+        """All faces on photos that are there."""
+        return self.labelled | self.believed | self.named | self.on_photos | self.copies
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to delete."""
+        return not (self.people or self.faces or self.away or self.photos or self.away_photos or self.marks)

@@ -1,8 +1,8 @@
 """Take forgotten people and faces out of the journal of decisions, and out of journals from elsewhere.
 
-An entry of the journal stays, with its number and time, so that numbers and the order of decisions hold. What it
-says of the forgotten is deleted from its actions, its changes and its command. An entry that says nothing else
-has the single action ``forgotten``; it cannot be undone.
+An entry of the journal stays, with its number and time, so that numbers and the order of decisions hold. What
+it says of the forgotten is deleted from its actions, its changes and its command. An entry that says nothing
+else has the single action ``forgotten``; it cannot be undone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from faceindex.store.forgotten import is_at_places
 
 if TYPE_CHECKING:
     from faceindex.people.roster import Roster
-    from faceindex.store.decisions import Decision, DecisionTables
+    from faceindex.store.decisions import DecisionTables
     from faceindex.store.forgotten import ForgottenTables, Place
 
 __all__ = ["FORGOTTEN", "Forgotten", "names_of_people", "redact_journal", "without_forgotten"]

@@ -230,7 +230,7 @@ class DecisionTables(MarkTables):
         return self._decisions("ORDER BY id DESC LIMIT ?", (-1 if limit is None else min(limit, _MOST),))
 
     def to_undo(self, number: int) -> list[Decision]:
-        """Return the newest decisions that were not undone, undo none and were not forgotten, newest first."""
+        """Return the newest decisions that were not undone or forgotten and undo none, newest first."""
         return self._decisions(
             'WHERE undone_by IS NULL AND actions NOT LIKE \'[{"do":"undo"%\''
             ' AND actions NOT LIKE \'[{"do":"forgotten"%\' ORDER BY id DESC LIMIT ?',

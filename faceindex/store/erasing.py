@@ -1,12 +1,12 @@
 """Delete faces, people and photos from an index for good: from the catalog, and then from all its files.
 
 1. One transaction deletes the rows, and stores in ``meta`` that erasing has begun (the key ``forgetting``).
-2. The vector file is compacted, the old one, the HNSW index and temporary files are overwritten and deleted, and
-   the catalog is written anew without free pages (``VACUUM``), with an empty write-ahead log.
+2. The vector file is compacted. The old one, the HNSW index and temporary files are overwritten and deleted.
+   The catalog is written anew without free pages (``VACUUM``), and its write-ahead log is emptied.
 3. A last transaction deletes the key.
 
-A process that is killed before 1 has changed nothing. After 1, the next writer that opens the index does 2 again:
-each of its steps may be repeated.
+A process that is killed before 1 has changed nothing. After 1, the next writer that opens the index does 2
+again: each of its steps may be repeated.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What was forgotten, so that nothing brings it back: places on pictures, and digests of people's ids.
 
-The photo of a forgotten face is still on the disk, and its next run of `index` would find the face again. So the
-place of the face is kept: the hash of the picture and the box, which say something of the photo and nothing of
-the person. A face that is found there is dropped before it is stored. A person is kept as a digest of the
+The photo of a forgotten face is still on the disk, and the next run of `index` would find the face again. So
+the place of the face is kept: the hash of the picture and the box, which say something of the photo and
+nothing of the person. A face that is found there is dropped before it is stored. A person is kept as a digest of the
 random uid, so that a journal from elsewhere does not bring the name back.
 
 Methods that write run inside a transaction.
@@ -88,12 +88,6 @@ class ForgottenTables:
             )
         ]
 
-    def places_of_faces(self, faces: Sequence[int]) -> list[Place]:
-        """Return the places of faces; raises `UsageError` if the picture of a photo is not known."""
-        from faceindex.store.faces import stored_boxes
-
-        return [*stored_boxes(self._catalog, faces)]
-
     def known_places(self, faces: Sequence[int]) -> list[Place]:
         """Return the places of those of some faces whose pictures are known."""
         return [place for _, place in self._located("faces", "f.id", faces)]
@@ -148,20 +142,6 @@ class ForgottenTables:
             located = self._located(table, "i.picture", pictures)
             found.append([face for face, (p, box) in located if box and is_at_places(by_picture[p], box)])
         return found[0], found[1]
-
-    def rows_of_away(self, faces: Sequence[int]) -> list[int]:
-        """Return the vector rows of faces on photos that are away."""
-        return [
-            int(row)
-            for (row,) in self._catalog.query_in("SELECT vector_row FROM away_faces WHERE id IN ({})", faces)
-        ]
-
-    def geometry(self, faces: Sequence[int]) -> list[bytes]:
-        """Return what the detector measured of faces, as it is stored."""
-        return [
-            bytes(value)
-            for (value,) in self._catalog.query_in("SELECT geometry FROM faces WHERE id IN ({})", faces)
-        ]
 
     def _located(
         self, table: str, column: str, values: Sequence[object]

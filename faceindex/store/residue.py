@@ -1,8 +1,8 @@
 """Search files for the bytes of vectors and of names, wherever they are in a file.
 
-A vector is divided into fragments of 16 bytes. A file that holds any run of 28 bytes of a vector holds one of them,
-whatever its alignment. So free pages, write-ahead logs, HNSW indexes and unfinished files are found like the
-vectors' own file. The members of zip files (``.npz`` too) are searched as they are unpacked.
+A vector is divided into fragments of 16 bytes. A file with any run of 31 bytes of a vector has one of them,
+whatever its alignment. So free pages, write-ahead logs, HNSW indexes and unfinished files are searched like
+the file of the vectors. The members of zip files (``.npz`` too) are searched as they are unpacked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import stat
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -27,13 +27,15 @@ from numpy.typing import NDArray
 
 from faceindex.types import F32, U8
 
-__all__ = ["Found", "Residue", "forms_of_text", "search_file"]
+__all__ = ["LEAST_NAME", "Found", "Residue", "files_below", "forms_of_text", "search_file"]
+
+LEAST_NAME = 4
+"""Bytes of the shortest name that is searched for in files: shorter ones occur everywhere by chance."""
 
 _FRAGMENT = 16  # bytes
 _CHUNK = 1 << 22
 _HASH_BITS = 20
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: spreads the keys over the table
-_LEAST_NAME = 4  # bytes; shorter names occur in any large file by chance
 _LONGEST_UNPACKED = 1 << 32  # bytes of a member of an archive
 
 
@@ -75,7 +77,9 @@ class Residue:
     texts : iterable of str
         Names and other texts.
     living : iterable of str
-        Texts that stay, and may contain these: names of others, parts of paths.
+        Texts that stay, and may contain these: names of others, paths of photos.
+    stems : iterable of str
+        Names of photos without suffix that stay: exports add a number and a suffix to them.
 
     Attributes
     ----------
@@ -89,13 +93,12 @@ class Residue:
         measures: Sequence[bytes] = (),
         texts: Iterable[str] = (),
         living: Iterable[str] = (),
+        stems: Iterable[str] = (),
     ) -> None:
         parts = [_fragments(np.ascontiguousarray(v, "<f4").view(np.uint8)) for v in vectors if v.size]
         parts += [_as_base64(v) for v in vectors if v.size]
         parts += [_as_text(v) for v in vectors if v.size]
-        if measures:
-            lengths = Counter(map(len, measures))
-            length = lengths.most_common(1)[0][0]
+        for length in {*map(len, measures)}:
             block = np.frombuffer(b"".join(m for m in measures if len(m) == length), np.uint8)
             parts.append(_fragments(block.reshape(-1, length)))
         found = np.concatenate(parts) if parts else np.empty((0, _FRAGMENT), np.uint8)
@@ -105,10 +108,15 @@ class Residue:
             re.compile(_bounded(form))
             for forms in self.texts.values()
             for form in forms
-            if len(form) >= _LEAST_NAME
+            if len(form) >= LEAST_NAME
         ]
         every = {form for text in living for form in forms_of_text(text)}
-        self._living = sorted(every, key=len, reverse=True)
+        self._living = [re.compile(re.escape(text)) for text in sorted(every, key=len, reverse=True)]
+        self._living += [
+            re.compile(re.escape(form) + rb"_[0-9a-f]{1,16}\.[A-Za-z0-9]{2,4}(?![0-9A-Za-z])")
+            for stem in stems
+            for form in forms_of_text(stem)
+        ]
 
     def _set(self, fragments: U8) -> None:
         self._wanted = {row.tobytes() for row in fragments}
@@ -121,12 +129,17 @@ class Residue:
         """Number of different fragments."""
         return len(self._wanted)
 
-    def leave_out(self, vectors: F32) -> None:
+    def leave_out(self, vectors: F32, measures: Sequence[bytes] = ()) -> None:
         """Do not search for fragments that faces of the index have, too, such as those of equal photos."""
-        if not self._wanted or not vectors.size:
+        if vectors.size:
+            self._leave_out(_fragments(np.ascontiguousarray(vectors, "<f4").view(np.uint8)))
+        for length in {*map(len, measures)}:
+            block = np.frombuffer(b"".join(m for m in measures if len(m) == length), np.uint8)
+            self._leave_out(_fragments(block.reshape(-1, length)))
+
+    def _leave_out(self, live: U8) -> None:
+        if not self._wanted:
             return
-        own = np.ascontiguousarray(vectors, "<f4").view(np.uint8)
-        live = _fragments(own)
         keys = live[:, :8].copy().view("<u8").ravel()
         shared = {row.tobytes() for row in live[np.isin(keys, self._keys)]}
         if shared & self._wanted:
@@ -153,7 +166,7 @@ class Residue:
         if not any(word.search(content) for word in self._words):
             return 0
         for text in self._living:
-            content = content.replace(text, b"\x00" * len(text))
+            content = text.sub(b"\x00", content)
         return sum(sum(1 for _ in word.finditer(content)) for word in self._words)
 
 
@@ -277,7 +290,3 @@ def files_below(path: Path) -> Iterator[Path]:
         folders.sort()
         for name in sorted(names):
             yield Path(folder) / name
-
-
-Explain = Callable[[bytes], int]
-"""Counts how often the catalog must hold some bytes, for what it holds of others."""

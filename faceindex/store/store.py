@@ -14,7 +14,6 @@ from faceindex.locks import find_holder
 from faceindex.store import clusterings, journal, scans
 from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
-from faceindex.store.copies import CopyTable
 from faceindex.store.compaction import Compacted, compact, is_worthwhile
 from faceindex.store.counts import cluster_sizes, count_everything, count_faces
 from faceindex.store.decisions import DecisionTables
@@ -28,7 +27,8 @@ from faceindex.store.directory import (
     lock_for_writing,
     make_directory,
 )
-from faceindex.store.erasing import is_erasing, pending_contents
+from faceindex.store.erasing import is_erasing
+from faceindex.store.forgetting_store import ForgettingStore
 from faceindex.store.photo_store import PhotoStore
 from faceindex.store.records import (
     Clustering,
@@ -44,9 +44,7 @@ from faceindex.store.vectors import VectorFile
 if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.locks import FileLock, Holder
-    from faceindex.store.erasing import Forgetting
     from faceindex.store.finding import PhotoQueries
-    from faceindex.store.forgotten import ForgottenTables
     from faceindex.store.records import Assignments, FaceTable, PreviousClustering
     from faceindex.store.transfer import Transfer
     from faceindex.types import F32, I64, BoolArray
@@ -54,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 
-class Store(PhotoStore):
+class Store(PhotoStore, ForgettingStore):
     """The catalog, the vectors and the HNSW index of one directory. Call `create` or `open`.
 
     Use it as a context manager. There is one writer at a time, over all processes. Readers never wait for
@@ -425,29 +423,6 @@ class Store(PhotoStore):
         from faceindex.store.finding import PhotoQueries
 
         return PhotoQueries(self._catalog)
-
-    @property
-    def forgotten(self) -> ForgottenTables:
-        """What was forgotten, so that nothing brings it back."""
-        from faceindex.store.forgotten import ForgottenTables
-
-        return ForgottenTables(self._catalog)
-
-    def forgotten_contents(self) -> set[bytes]:
-        """Return the contents of the photos of faces that are being forgotten."""
-        return pending_contents(self._catalog)
-
-    @property
-    def copies(self) -> CopyTable:
-        """Where exports and galleries of the index are."""
-        return CopyTable(self._catalog)
-
-    @property
-    def forgetting(self) -> Forgetting:
-        """Deletes faces, people and photos for good."""
-        from faceindex.store.erasing import Forgetting
-
-        return Forgetting(self._require_writable(), self.directory, lambda: self.compact(erase=True))
 
     def deciding(self) -> AbstractContextManager[None]:
         """Commit all changes of `decisions` inside the ``with``, or nothing if it raises."""

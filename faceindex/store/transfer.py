@@ -27,8 +27,8 @@ from faceindex.store import faces as face_tables
 from faceindex.store.clusterings import write_clustering
 from faceindex.store.columns import INTEGER, read_columns
 from faceindex.store.decisions import DecisionTables
-from faceindex.store.forgotten import ForgottenTables, at_places, select_faces
 from faceindex.store.directory import next_vectors_name, part_name
+from faceindex.store.forgotten import ForgottenTables, at_places, select_faces
 from faceindex.store.journal import append_run
 from faceindex.store.photo_records import delete_empty_roots, delete_photos
 from faceindex.store.records import Assignments
@@ -319,7 +319,7 @@ class Transfer:
             "SELECT picture, content_hash, orientation, width, height FROM images WHERE id = ?",
             (photo.photo,),
         )
-        if not found or not len(photo.faces) == len(photo.replaces):
+        if not found or len(photo.faces) != len(photo.replaces):
             return photo  # refused below
         picture, content, orientation, width, height = found[0]
         places = ForgottenTables(self._catalog).places([key for key in (picture, content) if key is not None])
