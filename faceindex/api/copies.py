@@ -71,6 +71,8 @@ def clean_copies(
 
 def _clean(reader: Reader, copy: Copy, *, remove: bool) -> CleanedCopy:
     if not os.path.lexists(copy.path):
+        if copy.options.get("removing") and Path(copy.path).parent.is_dir():
+            return CleanedCopy(copy.path, copy.kind, "removed", "")  # by a process that was killed then
         return CleanedCopy(
             copy.path, copy.kind, "missing", "it was moved or deleted, or its disk is not there"
         )
@@ -96,7 +98,7 @@ def _export_again(reader: Reader, copy: Copy) -> CleanedCopy:
     if copy.kind == "clusters":
         chosen = _still_there(reader, options)
         if chosen is None:
-            files = export.remove(copy.path, copy.kind)
+            files = _remove(reader, copy)
         else:
             done = export.clusters(copy.path, **chosen)
             files, failures = done.files, done.failed
@@ -160,13 +162,20 @@ def _clean_picture(copy: Copy, *, remove: bool) -> CleanedCopy:
 
 def _clean_links(reader: Reader, copy: Copy) -> CleanedCopy:
     """Remove the links of `find` to the photos of faces of which one is gone: the query cannot run again."""
-    from faceindex.api.export import IndexExport
-
     faces = copy.options.get("faces", [])
     known = {face for face, _ in reader.store.decisions.rows_of_faces(faces)}
     if known.issuperset(faces):
         return CleanedCopy(copy.path, copy.kind, "updated", "")
-    return _outcome(copy, IndexExport(reader).remove(copy.path, "find"), 0)
+    return _outcome(copy, _remove(reader, copy), 0)
+
+
+def _remove(reader: Reader, copy: Copy) -> Written:
+    """Remove all files of an export; kept in the entry before, so that a missing copy is not waited for."""
+    from faceindex.api.export import IndexExport
+
+    with reader.store.deciding():
+        reader.store.copies.set_options(copy.id, {**copy.options, "removing": True})
+    return IndexExport(reader).remove(copy.path, copy.kind)
 
 
 def _is_ours(copy: Copy) -> bool:

@@ -93,7 +93,23 @@ class IndexForgetting:
         StoreError
             If the catalog cannot be written. Nothing is forgotten then.
         """
-        plan = self.plan(people, faces=faces, clusters=clusters, photos=photos, allow_return=allow_return)
+        plan = self.plan(
+            people, faces=faces, clusters=clusters, photos=photos, allow_return=allow_return, dry_run=dry_run
+        )
+        return self.carry_out(
+            plan, remove_copies=remove_copies, verify=verify, dry_run=dry_run, on_copy=on_copy
+        )
+
+    def carry_out(
+        self,
+        plan: ForgettingPlan,
+        *,
+        remove_copies: bool = False,
+        verify: bool = False,
+        dry_run: bool = False,
+        on_copy: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Receipt:
+        """Forget what was planned, while the index is open; parameters as in a call of this object."""
         if dry_run:
             found = tuple(CleanedCopy(c.path, c.kind, "found", "") for c in self._store.copies.all())
             return self._receipt(plan, 0, dry_run=True, copies=found)
@@ -111,8 +127,13 @@ class IndexForgetting:
         clusters: Iterable[int] = (),
         photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
         allow_return: bool = False,
+        dry_run: bool = False,
     ) -> ForgettingPlan:
-        """Find what a call with these arguments deletes; changes nothing but what is known of pictures."""
+        """Find what a call with these arguments deletes; parameters as in a call of this object.
+
+        Changes nothing, but for the pictures of photos of an older format: these are read and stored, unless
+        `dry_run`.
+        """
         if not self._store.writable:
             raise UsageError("The index is open for reading only.", "Open it with `write=True`.")
         who, which = _several(people), list(dict.fromkeys(int(face) for face in faces))
@@ -130,7 +151,7 @@ class IndexForgetting:
             members = table.face[np.isin(table.cluster, groups)] if groups else table.face[:0]
             plan.named |= {int(face) for face in members} - plan.labelled - plan.believed
             self._add_photos(plan, paths)
-        if not allow_return and plan.faces:
+        if not (allow_return or dry_run) and plan.faces:
             self._read_pictures(plan)
         with self._store.snapshot():
             self._add_same_places(plan, keep=not allow_return)
@@ -315,7 +336,11 @@ class IndexForgetting:
 
     def resume(self) -> None:
         """Clean the copies that may still hold what an earlier process has forgotten, and are there."""
-        stale = [copy for copy in self._store.copies.all(stale=True) if os.path.lexists(copy.path)]
+        stale = [
+            copy
+            for copy in self._store.copies.all(stale=True)
+            if os.path.lexists(copy.path) or copy.options.get("removing")
+        ]
         if not stale:
             return
         cleaned = clean_copies(self._reader, stale, remove=False)

@@ -15,6 +15,7 @@ from faceindex.cli import (
     export,
     faces,
     find,
+    forget,
     gallery,
     identify,
     index,
@@ -151,6 +152,7 @@ app.command("faces")(faces.faces)
 app.command("gallery")(gallery.gallery)
 app.add_typer(models.app, name="models")
 app.command("migrate")(migrate.migrate)
+app.command("forget")(forget.forget)
 app.command("help")(_print_help)
 
 

@@ -217,7 +217,8 @@ def _redact_person(change: list[Any], forgotten: Forgotten) -> list[Any] | None:
         for state in states
     )
     # The row of the person has no such parent any more, so that the change still describes it.
-    same = before is not None and {**before, "written": 0} == {**after, "written": 0}
+    parts = [{**state, "written": 0} for state in (before, after) if state is not None]
+    same = len(parts) == 2 and parts[0] == parts[1]
     return None if same else [kind, person, before, after]
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -166,17 +167,24 @@ def _erase_part(catalog: Catalog, directory: Path) -> None:
 
 
 def erase_rows(path: Path, dimension: int, rows: int, live: set[int]) -> None:
-    """Overwrite the rows of a vector file that are not live with zeros, and sync it."""
-    width = dimension * 4
+    """Overwrite the rows of a vector file that are not live with one and the same unit vector, and sync it.
+
+    Zeros would be no unit vector, and mean that the whole file was erased (`VectorFile.is_erased`).
+    """
+    plain = struct.pack("<f", 1.0) + bytes(4 * (dimension - 1))
     dead = [row for row in range(rows) if row not in live]
     if not dead:
         return
     with path.open("r+b", buffering=0) as file:
         for first, last in _runs(dead):
-            file.seek(first * width)
-            left = (last + 1 - first) * width
+            file.seek(first * len(plain))
+            left = last + 1 - first
             while left:
-                left -= file.write(bytes(min(left, _BLOCK)))
+                rows = min(left, max(1, _BLOCK // len(plain)))
+                content = memoryview(plain * rows)
+                while content:
+                    content = content[file.write(content) :]
+                left -= rows
         sync_file(file.fileno())
 
 
