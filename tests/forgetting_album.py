@@ -17,7 +17,17 @@ from PIL import Image as PillowImage
 from faceindex import FaceIndex
 from faceindex.types import F32, Detections, Image
 
-__all__ = ["NAME", "OLD_NAME", "SECRET", "AlbumDetector", "all_bytes", "make_album", "make_copies", "make_index"]
+__all__ = [
+    "NAME",
+    "OLD_NAME",
+    "SECRET",
+    "AlbumDetector",
+    "all_bytes",
+    "make_album",
+    "make_copies",
+    "make_index",
+    "vectors_of",
+]
 
 NAME, OLD_NAME, SECRET = "Zdenka Übermüller", "Zdenka Quast", "met at the seaside"
 """The person to forget: the name now and before, and a note."""
@@ -33,7 +43,8 @@ class AlbumDetector(fakes.FakeDetector):
         if width < 1.5 * height:
             return super().detect_one(image)
         lefts = np.array([width / 8, width * 5 / 8], np.float32)
-        boxes = np.stack([lefts, np.full(2, height / 4), lefts + width / 4, np.full(2, height * 3 / 4)], axis=1)
+        top, bottom = np.full(2, height / 4), np.full(2, height * 3 / 4)
+        boxes = np.stack([lefts, top, lefts + width / 4, bottom], axis=1)
         return Detections(
             boxes.astype(np.float32), np.full((2, 5, 2), np.nan, np.float32), np.array([0.9, 0.8], np.float32)
         )
@@ -58,7 +69,7 @@ def make_index(directory: Path, album: Path) -> None:
     with FaceIndex.open_or_create(directory, detector="fake", embedder="fake") as index:
         index.add(album)
         index.cluster()
-        of = {Path(face.photo).name: face.cluster for face in index}
+        of = {Path(face.photo).name: face.cluster for face in index if face.cluster is not None}
         index.people.name(OLD_NAME, clusters=[of["z1.png"]])
         index.people.name("Ben", clusters=[of["b0.png"]])
         index.people.note("Ben", f"cousin of {NAME}")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -385,10 +385,10 @@ class IndexForgetting:
         )
 
 
-def _several(value: object) -> list:  # type: ignore[type-arg]
+def _several(value: object) -> list[Any]:
     """Return what was given, one or several, as a list."""
     from faceindex.api.people_results import Person
 
     if isinstance(value, (str, os.PathLike, Person)):
         return [value]
-    return list(value)  # type: ignore[call-overload]
+    return list(cast("Iterable[Any]", value))

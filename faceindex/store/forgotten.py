@@ -2,8 +2,8 @@
 
 The photo of a forgotten face is still on the disk, and the next run of `index` would find the face again. So
 the place of the face is kept: the hash of the picture and the box, which say something of the photo and
-nothing of the person. A face that is found there is dropped before it is stored. A person is kept as a digest of the
-random uid, so that a journal from elsewhere does not bring the name back.
+nothing of the person. A face that is found there is dropped before it is stored. A person is kept as a digest
+of the random uid, so that a journal from elsewhere does not bring the name back.
 
 Methods that write run inside a transaction.
 """

@@ -278,7 +278,8 @@ def _without_plain(fragments: U8) -> U8:
     """Leave out fragments that say nothing: zeros, NaN, one number repeated."""
     words = fragments.copy().view("<u4")
     plain = (words == words[:, :1]).all(axis=1) | (words[:, :2] == 0).all(axis=1)
-    return fragments[~plain]
+    kept: U8 = fragments[~plain]
+    return kept
 
 
 def files_below(path: Path) -> Iterator[Path]:

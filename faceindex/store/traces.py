@@ -73,7 +73,7 @@ class Traces:
         return vectors, measures
 
     def of_all(self) -> tuple[F32, list[bytes]]:
-        """Return the vectors of all faces, also on photos that are away, (n, d) float32, and their measures."""
+        """Return the vectors of all faces, also of photos that are away, (n, d) float32, and the measures."""
         measures = [
             bytes(geometry)
             for table in ("faces", "away_faces")

@@ -1,4 +1,4 @@
-"""Forgetting people, faces and photos: nothing of them is left, nothing brings them back, and nobody else is lost.
+"""Forgetting people, faces and photos: nothing of them is left, nothing brings them back, others stay.
 
 The searches here are their own: they share no code with the search of the program.
 """
@@ -46,7 +46,8 @@ class World:
         """Search for parts of vectors, and for names, notes and dates, in every file but the photos."""
         texts = [self.name, self.module.OLD_NAME, self.module.SECRET, "1961-05-04"]
         wanted = {v[at : at + 2].tobytes() for v in vectors for at in range(0, vectors.shape[1] - 1, 2)}
-        wanted |= {text.encode(encoding) for text in texts for encoding in ("utf-8", "utf-16-le", "utf-32-le")}
+        for encoding in ("utf-8", "utf-16-le", "utf-32-le"):
+            wanted |= {text.encode(encoding) for text in texts}
         wanted |= {json.dumps(text)[1:-1].encode() for text in texts}
         wanted |= {",".join(str(number) for number in vectors[0][:3]).encode()}
         kept = f"cousin of {self.name}"
