@@ -1,9 +1,9 @@
 """Forget people, and search every byte of the index and of its copies for what is left of them.
 
-Writes every kind of export and gallery of an index, forgets one person, and searches all files for the
-vectors and the name, with a search of its own. Checks that the faces of all others are there, bit for bit, and
-that the next run of `index` over the same photos brings nothing back. Then kills `forget` at steps spread over
-all of its work: files that are opened, renamed or deleted, and the work of the database. After each kill the
+Writes every kind of export and gallery of an index, forgets one person, and searches all files for vectors
+and names, with a search of its own. Checks that the faces of all others are there, bit for bit, and that
+the next run of `index` over the same photos brings nothing back. Then kills `forget` at steps spread over all
+of its work: files that are opened, renamed or deleted, and the work of the database. After each kill the
 index is opened once for writing, and searched again.
 
     python benchmarks/forget.py [--index DIR] [--people 4] [--kills 100] [--quick]
@@ -34,6 +34,8 @@ from faceindex.models import registry
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import fakes
 import forgetting_album
+
+QUICK_KILLS = 4
 
 FOLDER = "copies"
 
@@ -244,7 +246,7 @@ def forget_killed(kills: int, work: Path) -> dict[str, Any]:
     steps = killed(work / "index", name, None)
     after = search(traces, work / "index", work / FOLDER)[2].total()
     outcome: Counter[str] = Counter()
-    left = lost = 0
+    left = lost = stale = 0
     for kill in range(kills):
         restore()
         killed(work / "index", name, max(2, steps * kill // kills))
@@ -256,10 +258,12 @@ def forget_killed(kills: int, work: Path) -> dict[str, Any]:
             if known:
                 index.forget(name)
             lost += contents(index, name) != others
+            stale += len(index._store.copies.all(stale=True))
         left += search(traces, work / "index", work / FOLDER)[2].total()
     result = {
         "kills": kills, "steps": steps, "traces_before": before, "traces_after": after,
         "outcomes": dict(outcome), "traces_after_kills": left, "kills_that_changed_other_faces": lost,
+        "stale_copies": stale,
     }  # fmt: skip
     print("kills:", json.dumps(result))
     return result
@@ -267,14 +271,14 @@ def forget_killed(kills: int, work: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argument_parser(__doc__, quick="a made-up album and 3 kills")
+    parser = argument_parser(__doc__, quick="a made-up album and few kills")
     parser.add_argument("--index", type=Path, help="index of real photos; it is copied")
     parser.add_argument("--people", type=int, default=4, help="people of that index to forget")
     parser.add_argument("--kills", type=int, default=100)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, registry.isolated():
         work = Path(folder).resolve()
-        kills = forget_killed(3 if arguments.quick else arguments.kills, work / "killed")
+        kills = forget_killed(QUICK_KILLS if arguments.quick else arguments.kills, work / "killed")
         real = []
         if arguments.index is not None and not arguments.quick:
             (work / "real").mkdir()

@@ -45,31 +45,28 @@ def clean_copies(
     reader: Reader,
     copies: Sequence[Copy],
     *,
-    remove: bool,
     on_copy: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CleanedCopy]:
     """Make copies hold nothing any more that was forgotten.
 
     An export is written again, from what the index has now: files of the forgotten are removed, and the
-    others stay. What cannot be written again is deleted if `remove` is true, else it is reported.
+    others stay. What cannot be written again is reported.
 
     Parameters
     ----------
     reader : Reader
     copies : sequence of Copy
-    remove : bool
-        Delete journals and pictures that cannot be written again, and were not changed since.
     on_copy : callable
         Called with the number of finished copies and of all copies.
     """
     found = []
     for done, copy in enumerate(copies, 1):
-        found.append(_clean(reader, copy, remove=remove))
+        found.append(_clean(reader, copy))
         on_copy(done, len(copies))
     return found
 
 
-def _clean(reader: Reader, copy: Copy, *, remove: bool) -> CleanedCopy:
+def _clean(reader: Reader, copy: Copy) -> CleanedCopy:
     if not os.path.lexists(copy.path):
         if copy.options.get("removing") and Path(copy.path).parent.is_dir():
             return CleanedCopy(copy.path, copy.kind, "removed", "")  # by a process that was killed then
@@ -82,7 +79,7 @@ def _clean(reader: Reader, copy: Copy, *, remove: bool) -> CleanedCopy:
         if copy.kind == "find":
             return _clean_links(reader, copy)
         if copy.kind not in _EXPORTS:
-            return _clean_picture(copy, remove=remove)
+            return _clean_picture(reader, copy)
         return _export_again(reader, copy)
     except (FaceIndexError, OSError) as error:
         problem = error.problem if isinstance(error, FaceIndexError) else error.strerror or str(error)
@@ -153,18 +150,17 @@ def _clean_journal(reader: Reader, copy: Copy) -> CleanedCopy:
     return CleanedCopy(copy.path, copy.kind, "updated", "")
 
 
-def _clean_picture(copy: Copy, *, remove: bool) -> CleanedCopy:
-    if not remove or not _is_ours(copy):
-        return CleanedCopy(copy.path, copy.kind, "kept", "it may show them, and cannot be edited: delete it")
-    Path(copy.path).unlink()
-    return CleanedCopy(copy.path, copy.kind, "removed", "")
+def _clean_picture(reader: Reader, copy: Copy) -> CleanedCopy:
+    faces = copy.options.get("faces", [])
+    if faces and _are_there(reader, faces):
+        return CleanedCopy(copy.path, copy.kind, "updated", "")
+    return CleanedCopy(copy.path, copy.kind, "kept", "it may show them, and cannot be edited: delete it")
 
 
 def _clean_links(reader: Reader, copy: Copy) -> CleanedCopy:
     """Remove the links of `find` to the photos of faces of which one is gone: the query cannot run again."""
     faces = copy.options.get("faces", [])
-    known = {face for face, _ in reader.store.decisions.rows_of_faces(faces)}
-    if known.issuperset(faces):
+    if _are_there(reader, faces):
         return CleanedCopy(copy.path, copy.kind, "updated", "")
     return _outcome(copy, _remove(reader, copy), 0)
 
@@ -176,6 +172,11 @@ def _remove(reader: Reader, copy: Copy) -> Written:
     with reader.store.deciding():
         reader.store.copies.set_options(copy.id, {**copy.options, "removing": True})
     return IndexExport(reader).remove(copy.path, copy.kind)
+
+
+def _are_there(reader: Reader, faces: Sequence[int]) -> bool:
+    """Whether all of some faces are in the index."""
+    return {face for face, _ in reader.store.decisions.rows_of_faces(faces)}.issuperset(faces)
 
 
 def _is_ours(copy: Copy) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
@@ -330,6 +330,17 @@ class IndexExport:
         return write_gallery(
             source, destination, self._protected(), copy=copy, dry_run=dry_run, on_progress=on_progress
         )
+
+    def record_picture(self, path: Destination, faces: Sequence[int] = ()) -> None:
+        """Record a picture before it is written: `FaceIndex.forget` names it if a face of it is forgotten.
+
+        Parameters
+        ----------
+        path : path-like
+        faces : sequence of int
+            Faces that it shows; empty if they are not known: then the next call of `forget` names it.
+        """
+        self._record(path, "picture", faces=[int(face) for face in faces])
 
     def remove(self, destination: Destination, kind: str) -> Written:
         """Remove what an export has written to a destination: the files that were not changed since.

@@ -53,7 +53,6 @@ class IndexForgetting:
         clusters: Iterable[int] = (),
         photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
         allow_return: bool = False,
-        remove_copies: bool = False,
         verify: bool = False,
         dry_run: bool = False,
         on_copy: Callable[[int, int], None] = lambda done, total: None,
@@ -76,8 +75,6 @@ class IndexForgetting:
             path, and no face is looked for on them again.
         allow_return : bool
             Keep no places: the next run that reads the photos finds the faces again.
-        remove_copies : bool
-            Delete pictures that the index knows of and that cannot be written again without these faces.
         verify : bool
             Search all files for what was deleted.
         dry_run : bool
@@ -96,15 +93,12 @@ class IndexForgetting:
         plan = self.plan(
             people, faces=faces, clusters=clusters, photos=photos, allow_return=allow_return, dry_run=dry_run
         )
-        return self.carry_out(
-            plan, remove_copies=remove_copies, verify=verify, dry_run=dry_run, on_copy=on_copy
-        )
+        return self.carry_out(plan, verify=verify, dry_run=dry_run, on_copy=on_copy)
 
     def carry_out(
         self,
         plan: ForgettingPlan,
         *,
-        remove_copies: bool = False,
         verify: bool = False,
         dry_run: bool = False,
         on_copy: Callable[[int, int], None] = lambda done, total: None,
@@ -115,7 +109,7 @@ class IndexForgetting:
             return self._receipt(plan, 0, dry_run=True, copies=found)
         search = Search(self._reader, plan) if verify else None
         decisions = self._delete(plan)
-        return self.finish(plan, decisions, search=search, remove_copies=remove_copies, on_copy=on_copy)
+        return self.finish(plan, decisions, search=search, on_copy=on_copy)
 
     # What to forget ----------------------------------------------------------------------------
 
@@ -294,7 +288,6 @@ class IndexForgetting:
         decisions: int = 0,
         *,
         search: Search | None = None,
-        remove_copies: bool = False,
         on_copy: Callable[[int, int], None] = lambda done, total: None,
     ) -> Receipt:
         """Clean the files of the index, and the copies, of all that was forgotten; may be repeated.
@@ -305,7 +298,7 @@ class IndexForgetting:
             What has just been deleted; None if an earlier process did that.
         decisions : int
         search : faceindex.api.forgetting_search.Search, optional
-        remove_copies, on_copy
+        on_copy
             As in a call of this object.
         """
         store, problem = self._store, None
@@ -314,7 +307,7 @@ class IndexForgetting:
         except StoreError as error:
             problem = f"{error.problem} {error.remedy}"
         stale = store.copies.all(stale=True)
-        cleaned = clean_copies(self._reader, stale, remove=remove_copies, on_copy=on_copy)
+        cleaned = clean_copies(self._reader, stale, on_copy=on_copy)
         try:
             self._end(stale, cleaned)
         except StoreError as error:
@@ -343,7 +336,7 @@ class IndexForgetting:
         ]
         if not stale:
             return
-        cleaned = clean_copies(self._reader, stale, remove=False)
+        cleaned = clean_copies(self._reader, stale)
         self._end(stale, cleaned)
         for done in cleaned:
             if done.state in ("kept", "failed"):

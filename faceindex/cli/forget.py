@@ -50,13 +50,6 @@ def forget(
             help="Keep no places of the faces: the next run that reads the photos anew finds them again.",
         ),
     ] = False,
-    remove_copies: Annotated[
-        bool,
-        typer.Option(
-            "--remove-copies",
-            help="Delete pictures saved by faceindex that may show them and cannot be written again.",
-        ),
-    ] = False,
     verify: Annotated[
         bool,
         typer.Option(
@@ -105,7 +98,7 @@ def forget(
         with FaceIndex.open(index, write=True) as found:
             _forget(
                 out, found, words or [], photo or [], allow_return=allow_return,
-                remove_copies=remove_copies, verify=verify, receipt=receipt, yes=yes, dry_run=dry_run,
+                verify=verify, receipt=receipt, yes=yes, dry_run=dry_run,
             )  # fmt: skip
 
 
@@ -116,7 +109,6 @@ def _forget(
     photos: list[str],
     *,
     allow_return: bool,
-    remove_copies: bool,
     verify: bool,
     receipt: Path | None,
     yes: bool,
@@ -126,7 +118,11 @@ def _forget(
 
     refs = parse_references(words)
     plan = found.forget.plan(
-        refs.names, faces=refs.faces, clusters=refs.clusters, photos=photos, allow_return=allow_return,
+        refs.names,
+        faces=refs.faces,
+        clusters=refs.clusters,
+        photos=photos,
+        allow_return=allow_return,
         dry_run=dry_run,
     )
     if receipt is not None:
@@ -138,9 +134,7 @@ def _forget(
         out.note("Nothing is forgotten.")
         return
     with Bar(out, "Cleaning copies") as bar:
-        done = found.forget.carry_out(
-            plan, verify=verify, remove_copies=remove_copies, dry_run=dry_run, on_copy=bar.update
-        )
+        done = found.forget.carry_out(plan, verify=verify, dry_run=dry_run, on_copy=bar.update)
     document: dict[str, Json] = {"schema": _SCHEMA, "index": str(found.directory), **done.as_dict()}
     if receipt is not None:
         from json import dumps

@@ -349,8 +349,11 @@ class Store(PhotoStore, ForgettingStore):
         return done
 
     def compact_if_worthwhile(self) -> Compacted | None:
-        """Compact if the share of dead rows is above `compaction.MOST_DEAD`; None if not, or in a migration."""
-        return self.compact() if is_worthwhile(self._require_writable()) else None
+        """Compact if the share of dead rows is above `compaction.MOST_DEAD`; None if not, or in a migration.
+
+        The old file is overwritten: it has the vectors of photos that were removed.
+        """
+        return self.compact(erase=True) if is_worthwhile(self._require_writable()) else None
 
     # Other models ------------------------------------------------------------------------------
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +20,6 @@ import pytest
 from faceindex import FaceIndex
 from faceindex.errors import StoreError, UsageError
 from faceindex.types import F32
-
-KILLS = int(os.environ.get("FACEINDEX_KILLS", "4"))
 
 
 class World:
@@ -345,67 +341,20 @@ def test_a_reader_of_an_old_state_is_reported(world: World, monkeypatch: pytest.
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
-def test_a_process_that_is_killed_has_forgotten_all_or_nothing(world: World, vectors: F32) -> None:
-    steps = _killed_at(world, None)
-    assert steps > 50
-    assert world.residue(vectors) == []
-    outcomes = []
-    for number in range(KILLS):
-        world.restore()
-        assert _killed_at(world, max(3, steps * number // KILLS)) == 0
-        with world.open(write=True) as index:
-            known = world.name in index.people.names()
-            assert len(people(index).get(world.name, ())) == (6 if known else 0)
-            assert len(people(index)["Ben"]) == 5
-            if known:
-                assert index.forget(world.name).complete
-        outcomes.append(known)
-        assert world.residue(vectors) == []
-        with sqlite3.connect(world.index / "catalog.sqlite") as database:
-            assert database.execute("SELECT count(*) FROM copies WHERE stale").fetchone() == (0,)
-            assert database.execute("PRAGMA foreign_key_check").fetchall() == []
-    assert len({*outcomes}) == 2  # kills on both sides of the transaction
+def test_a_process_that_is_killed_has_forgotten_all_or_nothing(
+    saved: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    import forget  # what `benchmarks/forget.py --quick` runs
 
-
-def _killed_at(world: World, step: int | None) -> int:
-    """Forget in another process, killed at a step; return the steps of one that is not killed, else 0.
-
-    A step is a file that is opened to be written, renamed or deleted, or some work of the database.
-    """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            taken = 0
-
-            def count(*_: object) -> int:
-                nonlocal taken
-                taken += 1
-                if taken == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return 0
-
-            def audit(event: str, arguments: tuple[object, ...]) -> None:
-                if event in ("os.remove", "os.rename", "os.truncate") or (
-                    event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_ACCMODE
-                ):
-                    count()
-
-            with world.open(write=True) as index:
-                index._store._catalog._db.set_progress_handler(count, 100)
-                sys.addaudithook(audit)
-                assert index.forget(world.name).complete
-            os.write(writer, str(taken).encode())
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writer)
-    status = os.waitpid(child, 0)[1]
-    with os.fdopen(reader, "rb") as pipe:
-        steps = pipe.read()
-    assert os.WIFSIGNALED(status) == (step is not None)
-    return int(steps or 0)
+    found = forget.forget_killed(forget.QUICK_KILLS, tmp_path)
+    assert found["steps"] > 100
+    assert found["traces_before"] > 0
+    assert (found["traces_after"], found["traces_after_kills"]) == (0, 0)
+    assert (found["kills_that_changed_other_faces"], found["stale_copies"]) == (0, 0)
+    outcomes = found["outcomes"]
+    assert outcomes.keys() == {"nothing forgotten", "finished by the next writer"}
+    assert sum(outcomes.values()) == forget.QUICK_KILLS
 
 
 def test_a_full_disk_is_reported_and_finished_later(
