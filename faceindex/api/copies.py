@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from faceindex.api.forgetting_results import CleanedCopy
-from faceindex.errors import FaceIndexError, ImageError, StoreError
+from faceindex.errors import FaceIndexError, ImageError, StoreError, UsageError
 from faceindex.files import sha256_of
 from faceindex.store import Store
-from faceindex.store.copies import record_copy
+from faceindex.store.copies import record_copy, remove_record
 
 if TYPE_CHECKING:
     from faceindex.api.reader import Reader
@@ -19,26 +20,47 @@ if TYPE_CHECKING:
     from faceindex.export.folder import Written
     from faceindex.store.copies import Copy
 
-__all__ = ["clean_copies", "record"]
+__all__ = ["clean_copies", "recorded"]
 
 _EXPORTS: Final = ("crops", "clusters", "boxes", "embeddings", "gallery")
 
 
-def record(reader: Reader, path: str | os.PathLike[str], kind: str, options: Mapping[str, Json]) -> bool:
-    """Record a copy before it is written; see `faceindex.store.copies.record_copy`.
+@contextmanager
+def recorded(reader: Reader, path: object, kind: str, options: Mapping[str, Json]) -> Iterator[None]:
+    """Record a copy, and write it inside the ``with``; see `faceindex.store.copies.record_copy`.
 
-    An index of an older format is brought to the current one first, if no other process is writing to it.
+    Read the index inside, too: what is forgotten before is not read then, and what is forgotten later finds
+    the copy. An index of an older format is brought to the current one first, if no other process is writing
+    to it. The entry is deleted if the destination is refused.
+
+    Parameters
+    ----------
+    reader : Reader
+    path : path-like
+        Nothing is recorded for anything else, such as an open file.
+    kind : str
+    options : mapping
     """
     directory = reader.store.directory
-    if record_copy(directory, path, kind, options):
-        return True
-    if reader.store.writable or reader.store.copies.exists:
-        return False  # the index cannot be written
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        yield
+        return
+    done = record_copy(directory, path, kind, options)
+    if done == "not" and not reader.store.writable and not reader.store.copies.exists:
+        with suppress(StoreError):
+            Store.open(directory, write=True).close()
+            done = record_copy(directory, path, kind, options)
     try:
-        Store.open(directory, write=True).close()
-    except StoreError:
-        return False
-    return record_copy(directory, path, kind, options)
+        yield
+    except UsageError:
+        if done == "new" and not _has_export(Path(path)):
+            remove_record(directory, path, kind)
+        raise
+
+
+def _has_export(path: Path) -> bool:
+    """Whether a folder, or the folder of a file, has the manifest of an export."""
+    return any((folder / ".faceindex-export").exists() for folder in (path, path.parent))
 
 
 def clean_copies(

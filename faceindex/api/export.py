@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
@@ -78,14 +79,14 @@ class IndexExport:
         """
         from faceindex.export.crops import export_crops
 
-        style, source = self._reader.crop_style(margin, aligned), self._source()
+        style = self._reader.crop_style(margin, aligned)
 
         def run(target: Target) -> Exported:
             return export_crops(source, target, style, on_progress=on_progress)
 
-        if not dry_run:
-            self._record(destination, "crops", margin=margin, aligned=aligned)
-        return self._export(destination, "crops", run, dry_run=dry_run)
+        with self._recorded(destination, "crops", dry_run, margin=margin, aligned=aligned):
+            source = self._source()
+            return self._export(destination, "crops", run, dry_run=dry_run)
 
     def clusters(
         self,
@@ -160,21 +161,20 @@ class IndexExport:
         chosen = [roster.find(person).id for person in people]
         choice = Choice(clusters, [roster.title(person) for person in chosen], hidden)
         layout = replace(layout, choice=choice)
-        source, hidden_clusters = self._source(), self._reader.hidden_clusters()
-        choice.of(source.table.cluster, source.person_names, hidden_clusters)  # an error creates no folder
 
         def run(target: Target) -> Exported:
             return export_clusters(
                 source, target, layout, style, hidden=hidden_clusters, on_progress=on_progress
             )
 
-        if not dry_run:
-            self._record(
-                destination, "clusters", photos=photos, folders=folders, link=link, min_size=min_size,
-                unclustered=unclustered, clusters=[int(c) for c in clusters], people=chosen, hidden=hidden,
-                margin=margin, aligned=aligned,
-            )  # fmt: skip
-        return self._export(destination, "clusters", run, dry_run=dry_run)
+        with self._recorded(
+            destination, "clusters", dry_run, photos=photos, folders=folders, link=link, min_size=min_size,
+            unclustered=unclustered, clusters=[int(c) for c in clusters], people=chosen, hidden=hidden,
+            margin=margin, aligned=aligned,
+        ):  # fmt: skip
+            source, hidden_clusters = self._source(), self._reader.hidden_clusters()
+            choice.of(source.table.cluster, source.person_names, hidden_clusters)  # an error makes no folder
+            return self._export(destination, "clusters", run, dry_run=dry_run)
 
     def boxes(
         self,
@@ -205,17 +205,16 @@ class IndexExport:
         from faceindex.export.single_file import export_file
 
         chosen = format or ("json" if _suffix(destination) == ".json" else "csv")
-        source = self._source()
-        if not dry_run:
-            self._record(destination, "boxes", format=chosen, absolute=absolute)
-        files = export_file(
-            destination,
-            "boxes",
-            boxes_source(source, chosen, absolute=absolute),
-            lambda file: write_boxes(source, file, chosen, absolute=absolute),
-            self._protected(),
-            dry_run=dry_run,
-        )
+        with self._recorded(destination, "boxes", dry_run, format=chosen, absolute=absolute):
+            source = self._source()
+            files = export_file(
+                destination,
+                "boxes",
+                boxes_source(source, chosen, absolute=absolute),
+                lambda file: write_boxes(source, file, chosen, absolute=absolute),
+                self._protected(),
+                dry_run=dry_run,
+            )
         return Exported(files, len(source.table), len(source.photos))
 
     def embeddings(
@@ -258,25 +257,24 @@ class IndexExport:
                 "Use a name that ends in .npz, .csv or .parquet, or choose a `format`.",
             )
         store = self._reader.store
-        source = self._source()
-        if not dry_run:
-            self._record(destination, "embeddings", format=chosen, absolute=absolute)
-        files = export_file(
-            destination,
-            "embeddings",
-            embeddings_source(source, chosen, store.pins.embedder, absolute=absolute),
-            lambda file: write_embeddings(
-                source,
-                store.vectors,
-                file,
-                chosen,
-                store.pins.embedder,
-                absolute=absolute,
-                on_progress=on_progress,
-            ),
-            self._protected(),
-            dry_run=dry_run,
-        )
+        with self._recorded(destination, "embeddings", dry_run, format=chosen, absolute=absolute):
+            source = self._source()
+            files = export_file(
+                destination,
+                "embeddings",
+                embeddings_source(source, chosen, store.pins.embedder, absolute=absolute),
+                lambda file: write_embeddings(
+                    source,
+                    store.vectors,
+                    file,
+                    chosen,
+                    store.pins.embedder,
+                    absolute=absolute,
+                    on_progress=on_progress,
+                ),
+                self._protected(),
+                dry_run=dry_run,
+            )
         return Exported(files, len(source.table), len(source.photos))
 
     def gallery(
@@ -310,26 +308,25 @@ class IndexExport:
 
         if is_archive(destination):
             raise UsageError("A gallery cannot be written into a .zip file.", "Choose a folder.")
-        store = self._reader.store
-        with store.snapshot():
-            table, names = self._reader.faces_and_photos()
-            if not hidden and (left_out := self._reader.hidden_clusters()):
-                table = select_faces(table, np.flatnonzero(~np.isin(table.cluster, list(left_out))))
-            source = GallerySource(
-                table=table,
-                photos=names.records,
-                roots=store.roots(),
-                path_of=names.path,
-                clustered=store.active_clustering() is not None,
-                newer_faces=store.count_newer_faces(),
-                names=self._reader.person_names(),
-                forgotten=self._forgotten(),
+        with self._recorded(destination, "gallery", dry_run, copy=copy, hidden=hidden):
+            store = self._reader.store
+            with store.snapshot():
+                table, names = self._reader.faces_and_photos()
+                if not hidden and (left_out := self._reader.hidden_clusters()):
+                    table = select_faces(table, np.flatnonzero(~np.isin(table.cluster, list(left_out))))
+                source = GallerySource(
+                    table=table,
+                    photos=names.records,
+                    roots=store.roots(),
+                    path_of=names.path,
+                    clustered=store.active_clustering() is not None,
+                    newer_faces=store.count_newer_faces(),
+                    names=self._reader.person_names(),
+                    forgotten=self._forgotten(),
+                )
+            return write_gallery(
+                source, destination, self._protected(), copy=copy, dry_run=dry_run, on_progress=on_progress
             )
-        if not dry_run:
-            self._record(destination, "gallery", copy=copy, hidden=hidden)
-        return write_gallery(
-            source, destination, self._protected(), copy=copy, dry_run=dry_run, on_progress=on_progress
-        )
 
     def record_picture(self, path: Destination, faces: Sequence[int] = ()) -> None:
         """Record a picture before it is written: `FaceIndex.forget` names it if a face of it is forgotten.
@@ -340,7 +337,8 @@ class IndexExport:
         faces : sequence of int
             Faces that it shows; empty if they are not known: then the next call of `forget` names it.
         """
-        self._record(path, "picture", faces=[int(face) for face in faces])
+        with self._recorded(path, "picture", False, faces=[int(face) for face in faces]):
+            pass
 
     def remove(self, destination: Destination, kind: str) -> Written:
         """Remove what an export has written to a destination: the files that were not changed since.
@@ -396,12 +394,13 @@ class IndexExport:
         store = self._reader.store
         return store.forgotten.contents() | store.forgotten_contents()
 
-    def _record(self, destination: Destination | BinaryIO, kind: str, **options: Json) -> None:
-        """Record where an export is, before it is written: `FaceIndex.forget` cleans it."""
-        from faceindex.api.copies import record
+    def _recorded(
+        self, destination: Destination | BinaryIO, kind: str, dry_run: bool, **options: Json
+    ) -> AbstractContextManager[None]:
+        """Record where an export is that is read and written inside: `FaceIndex.forget` cleans it."""
+        from faceindex.api.copies import recorded
 
-        if isinstance(destination, (str, os.PathLike)) and os.fspath(destination):
-            record(self._reader, destination, kind, options)
+        return nullcontext() if dry_run else recorded(self._reader, destination, kind, options)
 
 
 def _suffix(destination: Destination | BinaryIO) -> str:

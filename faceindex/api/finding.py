@@ -175,7 +175,7 @@ class IndexFinding:
         """
         from pathlib import Path
 
-        from faceindex.api.copies import record as record_copy
+        from faceindex.api.copies import recorded
         from faceindex.export.destination import ProtectedPaths
         from faceindex.export.folder import Folder
         from faceindex.export.links import link_photos
@@ -194,10 +194,12 @@ class IndexFinding:
             for record in everything.records:
                 yield everything.path(record), record.content_hash
 
-        record_copy(
-            self._reader, destination, "find", {"faces": sorted({f for p in photos for f in p.faces})}
-        )
-        with Folder(destination, "find", ProtectedPaths(store.directory, roots)) as folder:
+        options = {"faces": sorted({face for photo in photos for face in photo.faces})}
+        protected = ProtectedPaths(store.directory, roots)
+        with (
+            recorded(self._reader, destination, "find", options),
+            Folder(destination, "find", protected) as folder,
+        ):
             folder.originals = Originals(originals())
             return link_photos(wanted, folder, on_progress=on_progress or ignore_progress)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from faceindex.api.copies import record
+from faceindex.api.copies import recorded
 from faceindex.api.people_results import Conflict, Replay
 from faceindex.errors import UsageError
 from faceindex.files import write_durably
@@ -29,6 +29,11 @@ __all__ = ["apply_journal", "export_journal", "named_marks"]
 def export_journal(reader: Reader, path: str | os.PathLike[str]) -> int:
     """Write all decisions to a file; see `faceindex.api.people.IndexPeople.export`."""
     reader.check_writable(path)
+    with recorded(reader, path, "journal", {}):
+        return _write_journal(reader, path)
+
+
+def _write_journal(reader: Reader, path: str | os.PathLike[str]) -> int:
     tables = reader.store.decisions
     with reader.store.snapshot():
         decisions = tables.decisions()[::-1]
@@ -38,8 +43,8 @@ def export_journal(reader: Reader, path: str | os.PathLike[str]) -> int:
         lines = "".join(line + "\n" for line in journal_lines(decisions, places, photos))
     try:
         content = lines.encode()
-        record(reader, path, "journal", {"sha256": hashlib.sha256(content).hexdigest()})
-        write_durably(Path(path), content)
+        with recorded(reader, path, "journal", {"sha256": hashlib.sha256(content).hexdigest()}):
+            write_durably(Path(path), content)
     except OSError as error:
         raise UsageError(
             f"{os.fspath(path)} cannot be written: {error.strerror}.", "Choose another file."

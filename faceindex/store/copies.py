@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from faceindex.errors import FaceIndexError
 from faceindex.store.catalog import Catalog
@@ -21,7 +21,9 @@ from faceindex.store.sqlite import connect
 if TYPE_CHECKING:
     from faceindex.documents import Json
 
-__all__ = ["Copy", "CopyTable", "record_copy"]
+__all__ = ["Copy", "CopyTable", "Recorded", "record_copy", "remove_record"]
+
+Recorded: TypeAlias = Literal["new", "known", "not"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class CopyTable:
 
 def record_copy(
     directory: Path, path: str | os.PathLike[str], kind: str, options: Mapping[str, Json]
-) -> bool:
+) -> Recorded:
     """Record a copy before it is written, through a connection of its own.
 
     An export reads the index, which another process may be writing. One more row in this table contradicts
@@ -127,22 +129,41 @@ def record_copy(
 
     Returns
     -------
-    bool
-        False if the catalog cannot be written, or has an older format: then `forget` does not find the copy.
+    {"new", "known", "not"}
+        ``not`` if the catalog cannot be written, or has an older format: `forget` does not find the copy.
     """
-    absolute = os.path.realpath(path)
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    key = (os.fsencode(os.path.realpath(path)), kind)
     try:
-        path_of_catalog = directory / CATALOG
-        with closing(Catalog(path_of_catalog, connect(path_of_catalog))) as catalog:
-            if catalog.format_version < WITH_COPIES:
-                return False
-            with catalog.transaction(uncounted=True):
-                catalog.execute(
-                    "INSERT INTO copies (path, kind, options, at) VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT (path, kind) DO UPDATE SET options = excluded.options, at = excluded.at",
-                    (os.fsencode(absolute), kind, json.dumps(dict(options)), now),
-                )
+        with _writing(directory) as catalog:
+            if catalog is None:
+                return "not"
+            known = catalog.query("SELECT 1 FROM copies WHERE path = ? AND kind = ?", key)
+            catalog.execute(
+                "INSERT INTO copies (path, kind, options, at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (path, kind) DO UPDATE SET options = excluded.options, at = excluded.at",
+                (*key, json.dumps(dict(options)), now),
+            )
     except FaceIndexError:
-        return False
-    return True
+        return "not"
+    return "known" if known else "new"
+
+
+def remove_record(directory: Path, path: str | os.PathLike[str], kind: str) -> None:
+    """Delete the entry of a copy of which nothing was written; as `record_copy`."""
+    key = (os.fsencode(os.path.realpath(path)), kind)
+    with suppress(FaceIndexError), _writing(directory) as catalog:
+        if catalog is not None:
+            catalog.execute("DELETE FROM copies WHERE path = ? AND kind = ?", key)
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[Catalog | None]:
+    """Open a transaction in a connection of its own; None if the catalog has no such table."""
+    path = directory / CATALOG
+    with closing(Catalog(path, connect(path))) as catalog:
+        if catalog.format_version < WITH_COPIES:
+            yield None
+            return
+        with catalog.transaction(uncounted=True):
+            yield catalog

@@ -220,8 +220,8 @@ def empty_log(catalog: Catalog) -> None:
     if busy:
         raise StoreError(
             f"The write-ahead log of {catalog.path} is in use by another process, and still holds old pages.",
-            "The faces are not in the catalog any more; end other commands on this index, and run the same"
-            " command again.",
+            "The faces are not in the catalog any more; end other commands on this index. The next one that"
+            " changes it, such as `faceindex cluster`, finishes this.",
         )
 
 
@@ -282,7 +282,8 @@ class Forgetting:
         except OSError as error:
             raise StoreError(
                 f"{error.filename or self._directory} cannot be erased: {error.strerror}.",
-                "The faces are not in the catalog any more; make room, and run the same command again.",
+                "The faces are not in the catalog any more; make room. The next command that changes the"
+                " index, such as `faceindex cluster`, finishes this.",
             ) from error
         clean_catalog(catalog)
         end_erasing(catalog)

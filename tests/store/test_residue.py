@@ -77,7 +77,7 @@ def test_names_are_found_as_words_outside_of_what_stays(tmp_path: Path, content:
 def test_names_in_utf_16_are_found(tmp_path: Path) -> None:
     residue = Residue([], texts=["Jörg Groß"])
     for encoding in ("utf-16-le", "utf-16-be", "utf-32-le"):
-        assert search(tmp_path / "file", b"\0" + "Jörg Groß".encode(encoding), residue).names == 1
+        assert search(tmp_path / "file", b"\0" + "Jörg Groß".encode(encoding), residue).names >= 1
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
