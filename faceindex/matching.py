@@ -6,7 +6,7 @@ import numpy as np
 
 from faceindex.types import F32, I64, BoolArray
 
-__all__ = ["LEAST_OVERLAP", "match_boxes"]
+__all__ = ["LEAST_OVERLAP", "match_boxes", "overlaps"]
 
 # Detectors draw boxes of different sizes around one face. On 100 photos of shared/data/people, mtcnn found
 # 105 faces and dlib-hog 101. The boxes of 100 overlapped by 0.57 to 0.81; the other one overlapped none.
@@ -33,7 +33,7 @@ def match_boxes(old: F32, new: F32) -> I64:
     found = np.full(len(new), -1, np.int64)
     if not len(old) or not len(new):
         return found
-    overlap = np.where(_contains_centre(old, new) & _contains_centre(new, old).T, _overlaps(old, new), 0)
+    overlap = np.where(_contains_centre(old, new) & _contains_centre(new, old).T, overlaps(old, new), 0)
     taken = np.zeros(len(old), np.bool_)
     pairs = np.argwhere(overlap >= LEAST_OVERLAP)
     for i, j in pairs[np.argsort(-overlap[pairs[:, 0], pairs[:, 1]], kind="stable")].tolist():
@@ -49,8 +49,8 @@ def _contains_centre(outer: F32, inner: F32) -> BoolArray:
     return inside
 
 
-def _overlaps(a: F32, b: F32) -> F32:
-    """Return the intersection over union of all pairs, (m, n)."""
+def overlaps(a: F32, b: F32) -> F32:
+    """Return the intersection over union of all pairs of (m, 4) and (n, 4) boxes, (m, n) float32."""
     sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
     both = sides.clip(0).prod(axis=2)
     area_a, area_b = ((x[:, 2:] - x[:, :2]).clip(0).prod(axis=1) for x in (a, b))

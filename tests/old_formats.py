@@ -16,6 +16,9 @@ def downgrade(index: Path, version: int) -> None:
     """Undo the migrations after a format version, 4 or later, of an index that no one has open."""
     database = sqlite3.connect(index / "catalog.sqlite")
     try:
+        if version < 11:
+            for table in ("copies", "forgotten_places", "forgotten_people"):
+                database.execute(f"DROP TABLE {table}")
         if version < 8:
             for table in ("mounts", "away_faces", "away_images"):
                 database.execute(f"DROP TABLE {table}")

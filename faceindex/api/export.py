@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
@@ -14,7 +15,9 @@ from faceindex.export.destination import is_archive
 from faceindex.export.source import Exported, Progress, Source, ignore_progress
 
 if TYPE_CHECKING:
+    from faceindex.documents import Json
     from faceindex.export.destination import ProtectedPaths
+    from faceindex.export.folder import Written
     from faceindex.export.gallery import Gallery
     from faceindex.export.target import Target
 
@@ -79,12 +82,14 @@ class IndexExport:
         """
         from faceindex.export.crops import export_crops
 
-        style, source = self._reader.crop_style(margin, aligned), self._source()
+        style = self._reader.crop_style(margin, aligned)
 
         def run(target: Target) -> Exported:
             return export_crops(source, target, style, on_progress=on_progress)
 
-        return self._export(destination, "crops", run, public=public, dry_run=dry_run)
+        with self._recorded(destination, "crops", dry_run, margin=margin, aligned=aligned, public=public):
+            source = self._source()
+            return self._export(destination, "crops", run, public=public, dry_run=dry_run)
 
     def clusters(
         self,
@@ -157,17 +162,23 @@ class IndexExport:
         style = self._reader.crop_style(margin, aligned)
         self._reader.clustering()
         roster = self._reader.roster()
-        choice = Choice(clusters, [roster.title(roster.find(person).id) for person in people], hidden)
+        chosen = [roster.find(person).id for person in people]
+        choice = Choice(clusters, [roster.title(person) for person in chosen], hidden)
         layout = replace(layout, choice=choice)
-        source, hidden_clusters = self._source(), self._reader.hidden_clusters()
-        choice.of(source.table.cluster, source.person_names, hidden_clusters)  # an error creates no folder
 
         def run(target: Target) -> Exported:
             return export_clusters(
                 source, target, layout, style, hidden=hidden_clusters, on_progress=on_progress
             )
 
-        return self._export(destination, "clusters", run, public=public, dry_run=dry_run)
+        with self._recorded(
+            destination, "clusters", dry_run, photos=photos, folders=folders, link=link, min_size=min_size,
+            unclustered=unclustered, clusters=[int(c) for c in clusters], people=chosen, hidden=hidden,
+            margin=margin, aligned=aligned, public=public,
+        ):  # fmt: skip
+            source, hidden_clusters = self._source(), self._reader.hidden_clusters()
+            choice.of(source.table.cluster, source.person_names, hidden_clusters)  # an error makes no folder
+            return self._export(destination, "clusters", run, public=public, dry_run=dry_run)
 
     def boxes(
         self,
@@ -201,15 +212,16 @@ class IndexExport:
         from faceindex.export.single_file import export_file
 
         chosen = format or ("json" if _suffix(destination) == ".json" else "csv")
-        source = self._source()
-        files = export_file(
-            destination,
-            "boxes",
-            boxes_source(source, chosen, absolute=absolute),
-            lambda file: write_boxes(source, file, chosen, absolute=absolute),
-            self._protected(public),
-            dry_run=dry_run,
-        )
+        with self._recorded(destination, "boxes", dry_run, format=chosen, absolute=absolute, public=public):
+            source = self._source()
+            files = export_file(
+                destination,
+                "boxes",
+                boxes_source(source, chosen, absolute=absolute),
+                lambda file: write_boxes(source, file, chosen, absolute=absolute),
+                self._protected(public),
+                dry_run=dry_run,
+            )
         return Exported(files, len(source.table), len(source.photos))
 
     def embeddings(
@@ -253,23 +265,26 @@ class IndexExport:
                 "Use a name that ends in .npz, .csv or .parquet, or choose a `format`.",
             )
         store = self._reader.store
-        source = self._source()
-        files = export_file(
-            destination,
-            "embeddings",
-            embeddings_source(source, chosen, store.pins.embedder, absolute=absolute),
-            lambda file: write_embeddings(
-                source,
-                store.vectors,
-                file,
-                chosen,
-                store.pins.embedder,
-                absolute=absolute,
-                on_progress=on_progress,
-            ),
-            self._protected(public),
-            dry_run=dry_run,
-        )
+        with self._recorded(
+            destination, "embeddings", dry_run, format=chosen, absolute=absolute, public=public
+        ):
+            source = self._source()
+            files = export_file(
+                destination,
+                "embeddings",
+                embeddings_source(source, chosen, store.pins.embedder, absolute=absolute),
+                lambda file: write_embeddings(
+                    source,
+                    store.vectors,
+                    file,
+                    chosen,
+                    store.pins.embedder,
+                    absolute=absolute,
+                    on_progress=on_progress,
+                ),
+                self._protected(public),
+                dry_run=dry_run,
+            )
         return Exported(files, len(source.table), len(source.photos))
 
     def gallery(
@@ -306,23 +321,62 @@ class IndexExport:
 
         if is_archive(destination):
             raise UsageError("A gallery cannot be written into a .zip file.", "Choose a folder.")
-        store = self._reader.store
-        with store.snapshot():
-            table, names = self._reader.faces_and_photos()
-            if not hidden and (left_out := self._reader.hidden_clusters()):
-                table = select_faces(table, np.flatnonzero(~np.isin(table.cluster, list(left_out))))
-            source = GallerySource(
-                table=table,
-                photos=names.records,
-                roots=store.roots(),
-                path_of=names.path,
-                clustered=store.active_clustering() is not None,
-                newer_faces=store.count_newer_faces(),
-                names=self._reader.person_names(),
+        with self._recorded(destination, "gallery", dry_run, copy=copy, hidden=hidden, public=public):
+            store = self._reader.store
+            with store.snapshot():
+                table, names = self._reader.faces_and_photos()
+                if not hidden and (left_out := self._reader.hidden_clusters()):
+                    table = select_faces(table, np.flatnonzero(~np.isin(table.cluster, list(left_out))))
+                source = GallerySource(
+                    table=table,
+                    photos=names.records,
+                    roots=store.roots(),
+                    path_of=names.path,
+                    clustered=store.active_clustering() is not None,
+                    newer_faces=store.count_newer_faces(),
+                    names=self._reader.person_names(),
+                    forgotten=self._forgotten(),
+                )
+            return write_gallery(
+                source,
+                destination,
+                self._protected(public),
+                copy=copy,
+                dry_run=dry_run,
+                on_progress=on_progress,
             )
-        return write_gallery(
-            source, destination, self._protected(public), copy=copy, dry_run=dry_run, on_progress=on_progress
-        )
+
+    def record_picture(self, path: Destination, faces: Sequence[int] = ()) -> None:
+        """Record a picture before it is written: `FaceIndex.forget` names it if a face of it is forgotten.
+
+        Parameters
+        ----------
+        path : path-like
+        faces : sequence of int
+            Faces that it shows; empty if they are not known: then the next call of `forget` names it.
+        """
+        with self._recorded(path, "picture", False, faces=[int(face) for face in faces]):
+            pass
+
+    def remove(self, destination: Destination, kind: str) -> Written:
+        """Remove what an export has written to a destination: the files that were not changed since.
+
+        Parameters
+        ----------
+        destination : path-like
+        kind : str
+            The export: ``crops``, ``clusters``, ``gallery`` or ``find``.
+        """
+        from faceindex.export.folder import Folder
+
+        path, protected = Path(destination), self._protected(False)
+        if is_archive(path):
+            opened = Folder(path.parent, f"archive of {kind} {path.name}", protected, single=path.name)
+        else:
+            opened = Folder(path, kind, protected)
+        with opened as folder:
+            folder.originals = self._source().originals
+            return folder.finish()
 
     def _export(
         self,
@@ -353,8 +407,24 @@ class IndexExport:
 
         table, names = self._reader.faces_and_photos()
         photos = {photo: names.photo(names.by_id[photo]) for photo in sorted(set(table.photo.tolist()))}
-        originals = Originals((names.path(record), record.content_hash) for record in names.records)
-        return Source(table, photos, originals, self._reader.person_names())
+        forgotten = self._forgotten()
+        originals = Originals(
+            ((names.path(record), record.content_hash) for record in names.records), forgotten
+        )
+        return Source(table, photos, originals, self._reader.person_names(), forgotten)
+
+    def _forgotten(self) -> set[bytes]:
+        """Return the contents of the photos that show a forgotten face."""
+        store = self._reader.store
+        return store.forgotten.contents() | store.forgotten_contents()
+
+    def _recorded(
+        self, destination: Destination | BinaryIO, kind: str, dry_run: bool, **options: Json
+    ) -> AbstractContextManager[None]:
+        """Record where an export is that is read and written inside: `FaceIndex.forget` cleans it."""
+        from faceindex.api.copies import recorded
+
+        return nullcontext() if dry_run else recorded(self._reader, destination, kind, options)
 
 
 def _suffix(destination: Destination | BinaryIO) -> str:

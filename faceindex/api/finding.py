@@ -178,6 +178,7 @@ class IndexFinding:
         """
         from pathlib import Path
 
+        from faceindex.api.copies import recorded
         from faceindex.export.destination import ProtectedPaths
         from faceindex.export.folder import Folder
         from faceindex.export.links import link_photos
@@ -186,6 +187,7 @@ class IndexFinding:
 
         store = self._reader.store
         with store.snapshot():
+            photos = list(photos)
             names = PhotoNames(store, [photo.id for photo in photos])
             wanted = [names.photo(record) for record in names.records]
             roots = tuple(Path(root.path) for root in store.roots())
@@ -195,7 +197,12 @@ class IndexFinding:
             for record in everything.records:
                 yield everything.path(record), record.content_hash
 
-        with Folder(destination, "find", ProtectedPaths(store.directory, roots, public)) as folder:
+        options = {"faces": sorted({face for photo in photos for face in photo.faces})}
+        protected = ProtectedPaths(store.directory, roots, public)
+        with (
+            recorded(self._reader, destination, "find", options),
+            Folder(destination, "find", protected) as folder,
+        ):
             folder.originals = Originals(originals())
             return link_photos(wanted, folder, on_progress=on_progress or ignore_progress)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
     from faceindex.api.finding import IndexFinding
+    from faceindex.api.forgetting import IndexForgetting
     from faceindex.api.index_clustering import IndexClustering
     from faceindex.api.migration import IndexMigration
     from faceindex.api.people_questions import AskingPeople
@@ -333,6 +334,13 @@ class FaceIndex:
         from faceindex.api.finding import IndexFinding
 
         return IndexFinding(self._reader)
+
+    @property
+    def forget(self) -> IndexForgetting:
+        """Delete people, faces and photos for good, as ``index.forget("Anna")``, also from copies."""
+        from faceindex.api.forgetting import IndexForgetting
+
+        return IndexForgetting(self._reader)
 
     @property
     def migrate(self) -> IndexMigration:

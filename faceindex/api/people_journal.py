@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from faceindex.api.copies import recorded
 from faceindex.api.people_results import Conflict, Replay
 from faceindex.errors import UsageError
 from faceindex.export.access import Access
 from faceindex.files import write_durably
 from faceindex.people.exchange import journal_lines, read_journal
+from faceindex.people.forgetting import without_forgotten
 from faceindex.people.replay import Replayed, replay
 from faceindex.people.settling import settle
 
@@ -27,6 +30,11 @@ __all__ = ["apply_journal", "export_journal", "named_marks"]
 def export_journal(reader: Reader, path: str | os.PathLike[str], *, public: bool) -> int:
     """Write all decisions to a file; see `faceindex.api.people.IndexPeople.export`."""
     reader.check_writable(path)
+    with recorded(reader, path, "journal", {"public": public}):
+        return _write_journal(reader, path, public)
+
+
+def _write_journal(reader: Reader, path: str | os.PathLike[str], public: bool) -> int:
     tables = reader.store.decisions
     with reader.store.snapshot():
         decisions = tables.decisions()[::-1]
@@ -35,7 +43,10 @@ def export_journal(reader: Reader, path: str | os.PathLike[str], *, public: bool
         photos = tables.paths_of_pictures({picture for picture, _ in places.values()})
         lines = "".join(line + "\n" for line in journal_lines(decisions, places, photos))
     try:
-        write_durably(Path(path), lines.encode(), mode=Access.of(public=public).file)
+        content = lines.encode()
+        options = {"public": public, "sha256": hashlib.sha256(content).hexdigest()}
+        with recorded(reader, path, "journal", options):
+            write_durably(Path(path), content, mode=Access.of(public=public).file)
     except OSError as error:
         raise UsageError(
             f"{os.fspath(path)} cannot be written: {error.strerror}.", "Choose another file."
@@ -53,6 +64,7 @@ def apply_journal(
 ) -> Replay:
     """Apply the decisions of a file; see `faceindex.api.people.IndexPeople.apply`."""
     decisions = read_journal(_read_lines(path), os.fspath(path))
+    decisions, forgotten = without_forgotten(decisions, decider.store.forgotten)
     store, tables = decider.store, decider.tables
     found: list[tuple[Replayed, int, int]] = []
     names: dict[int, str] = {}
@@ -81,6 +93,7 @@ def apply_journal(
             for c in result.conflicts
         ),
         dry_run=dry_run,
+        forgotten=forgotten,
     )
 
 

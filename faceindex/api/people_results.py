@@ -145,6 +145,8 @@ class Replay(Result):
         Photos of which the pictures are not known, until `add` reads them: an older faceindex indexed them.
     conflicts : tuple of Conflict
     dry_run : bool
+    forgotten : int
+        Decisions of which a part is left out, because it is about people or faces that were forgotten here.
     """
 
     decisions: int
@@ -154,3 +156,4 @@ class Replay(Result):
     unread: int
     conflicts: tuple[Conflict, ...]
     dry_run: bool
+    forgotten: int = 0

@@ -36,6 +36,11 @@ class Reader:
         self._names: tuple[FaceTable, PhotoNames] | None = None
         self._roster: tuple[int, Roster] | None = None
         self._people: tuple[FaceTable, PeopleView] | None = None
+        if store.writable and store.copies.has_stale():
+            # `forget` was interrupted, or a copy was not there.
+            from faceindex.api.forgetting import IndexForgetting
+
+            IndexForgetting(self).resume()
 
     def table(self) -> FaceTable:
         """Return all faces as parallel arrays."""

@@ -16,6 +16,7 @@ from faceindex.cli import (
     export,
     faces,
     find,
+    forget,
     gallery,
     identify,
     index,
@@ -155,6 +156,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(roots.app, name="roots")
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
+app.command("forget")(forget.forget)
 app.command("help")(_print_help)
 
 

@@ -307,6 +307,7 @@ def _draw_cluster(
     if how is not None:
         draw(out, sheet, how)
     for file in files:
+        found.export.record_picture(file, [face.face for face in members])
         write_picture(file, sheet)
         out.note(f"Saved {file}.")
     if viewer:

@@ -323,6 +323,7 @@ def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = (), 
             written=files.written,
             unchanged=files.unchanged,
             removed=files.removed,
+            withheld=done.withheld,
             kept=[{"file": name, "reason": reason} for name, reason in files.kept],
             failed=[
                 {"photo": error.path, "reason": error.reason.value, "detail": error.detail}
@@ -331,6 +332,8 @@ def _report(out: Output, what: str, done: Exported, roots: Sequence[Root] = (), 
             **({"groups": [_group(group) for group in done.groups]} if what == "clusters" else {}),
         )
         return
+    if done.withheld:
+        out.note(f"{count(done.withheld, 'photo')} not copied: a forgotten face is on them.")
     if not done.faces:
         out.warning("No faces match." if what == "clusters" else "The index has no faces.")
     would = "would be " if files.dry_run else ""

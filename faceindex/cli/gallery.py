@@ -109,6 +109,7 @@ def _report(out: Output, result: Gallery, roots: Sequence[Root], failed: bool) -
             copies=result.copies,
             bytes=result.bytes,
             copied_bytes=result.copied_bytes,
+            withheld=result.withheld,
             dry_run=files.dry_run,
             written=files.written,
             unchanged=files.unchanged,
@@ -133,6 +134,8 @@ def _report(out: Output, result: Gallery, roots: Sequence[Root], failed: bool) -
     if not files.dry_run:
         copies = f", and {size(result.copied_bytes)} of copied photos" if result.copies else ""
         out.answer(f"{result.page}: {size(result.bytes)} with its pictures{copies}")
+    if result.withheld:
+        out.note(f"{count(result.withheld, 'photo')} not copied: a forgotten face is on them.")
     if not result.faces:
         out.warning("The index has no faces. Add photos with `faceindex index PATH...`.")
     elif not result.clusters:

@@ -113,6 +113,8 @@ def identify(
 
                 files = numbered_files(save, list(map(_stem, queries)))
                 check_files(out, faces, files, [query.name for query in queries if _is_path(query)])
+                for file in files:
+                    faces.export.record_picture(file)
             clustered, newer = faces.clustering is not None, faces.cluster.newer_faces()
             rate = options.max_false_alarms or FALSE_ALARMS
             if not clustered:

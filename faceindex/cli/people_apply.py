@@ -87,6 +87,11 @@ def _print(out: Output, done: Replay) -> None:
         parts.append(f"{count(done.unmatched, 'place waits', 'places wait')} for the photos")
     if done.conflicts:
         parts.append(f"{count(len(done.conflicts), 'conflict')}; see --prefer")
+    if done.forgotten:
+        parts.append(
+            f"{count(done.forgotten, 'decision')} left out, at least in part: about people or faces that were"
+            " forgotten here"
+        )
     if done.unread:
         out.warning(
             f"The pictures of {count(done.unread, 'photo')} are not known yet: run `faceindex index` on their"

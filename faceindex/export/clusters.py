@@ -121,11 +121,13 @@ def export_clusters(
     """
     folder.originals = source.originals
     chosen, merged, clusters_of = _choose(source, layout, hidden)
-    table = source.table
+    table, withheld = source.table, 0
     labels = _labels(source.person_names, clusters_of, folders=layout.folders)
     if layout.photos:
         names = _photo_names(source, merged, labels, folders=layout.folders)
         names = {i: names[i] for i in chosen.tolist() if i in names}
+        if layout.link == "copy":
+            names, withheld = _without_forgotten(source, names)
         failed = _write_photos(source, folder, names, layout.link, on_progress)
     else:
         names = _face_names(source, merged, labels, folders=layout.folders)
@@ -144,7 +146,14 @@ def export_clusters(
             )
         )
     photos = len(np.unique(table.photo[chosen]))
-    return Exported(folder.finish(), len(chosen), photos, tuple(failed), tuple(groups))
+    return Exported(folder.finish(), len(chosen), photos, tuple(failed), tuple(groups), withheld)
+
+
+def _without_forgotten(source: Source, names: dict[int, str]) -> tuple[dict[int, str], int]:
+    """Return the names of the photos without a forgotten face, and the number of the others."""
+    content = {i: source.photos[int(source.table.photo[i])].content_hash for i in names}
+    kept = {i: name for i, name in names.items() if content[i] not in source.forgotten}
+    return kept, len({content[i] for i in names} - {content[i] for i in kept})
 
 
 def _choose(

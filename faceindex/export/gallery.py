@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,6 +58,8 @@ class GallerySource:
         Number of faces that are newer than the clustering.
     names : mapping of int to str
         Names of people, by their clusters. Clusters with the same name show one person.
+    forgotten : collection of bytes
+        Contents of photos that show a forgotten face; the gallery has neither a copy nor a preview of them.
     """
 
     table: FaceTable
@@ -67,6 +69,7 @@ class GallerySource:
     clustered: bool
     newer_faces: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
+    forgotten: Collection[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,8 @@ class Gallery:
         Photos that could not be read. Their faces are grey, unless an earlier run drew them.
     newer_faces : int
         Number of faces that are newer than the clusters.
+    withheld : int
+        Photos that are not copied, because they show a forgotten face.
     """
 
     page: Path
@@ -106,6 +111,7 @@ class Gallery:
     files: Written
     failures: tuple[ImageError, ...]
     newer_faces: int = 0
+    withheld: int = 0
 
 
 def write_gallery(
@@ -158,7 +164,7 @@ class _Writer:
         self._source = source
         self._folder = folder
         folder.originals = Originals(
-            (source.path_of(record), record.content_hash) for record in source.photos
+            ((source.path_of(record), record.content_hash) for record in source.photos), source.forgotten
         )
         self._by_id = {record.id: record for record in source.photos}
         with_faces = set(source.table.photo.tolist())
@@ -227,6 +233,7 @@ class _Writer:
             files=files,
             failures=tuple(self._failures[photo] for photo in sorted(self._failures)),
             newer_faces=self._source.newer_faces,
+            withheld=0 if copies is None else len(self._photos) - len(copies),
         )
 
     # Sprites -----------------------------------------------------------------------------------
@@ -262,6 +269,9 @@ class _Writer:
             self._folder.write(f"{_PICTURES}/{name}", drawn.data)
         self._failures.update(renderer.failures)
 
+    def _is_forgotten(self, record: PhotoRecord) -> bool:
+        return record.content_hash in self._source.forgotten
+
     # Previews and copies -----------------------------------------------------------------------
 
     def _preview_names(self) -> dict[int, str]:
@@ -276,10 +286,11 @@ class _Writer:
             except ImageError as error:
                 return error
 
-        names = {record.id: f"{_PICTURES}/p-{_fingerprint(record)[:_DIGITS]}.jpg" for record in self._photos}
+        shown = [record for record in self._photos if not self._is_forgotten(record)]
+        names = {record.id: f"{_PICTURES}/p-{_fingerprint(record)[:_DIGITS]}.jpg" for record in shown}
         wanted = set()
         with ThreadPoolExecutor(4) as pool:
-            for record, needed in zip(self._photos, pool.map(is_needed, self._photos), strict=True):
+            for record, needed in zip(shown, pool.map(is_needed, shown), strict=True):
                 name = names[record.id]
                 if isinstance(needed, ImageError):
                     self._failures[record.id] = needed
@@ -302,6 +313,8 @@ class _Writer:
         """Name the copy of each photo, by id. Photos with the same content and stem share a copy."""
         names, used = {}, dict[str, str]()
         for record in self._photos:
+            if self._is_forgotten(record):
+                continue
             stem, suffix = split_suffix(record.relpath.rpartition("/")[2])
             name = f"{_COPIES}/{safe_name(stem)}_{_fingerprint(record)[:_DIGITS]}{suffix.lower()}"
             names[record.id] = used.setdefault(clash_key(name), name)

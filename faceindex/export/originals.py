@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from faceindex.paths import exists
 
@@ -19,10 +19,15 @@ class Originals:
     photos : iterable of (str, bytes or None)
         Absolute path and `faceindex.images.content_hash` of each photo. Read at the first call of
         `exists`.
+    forgotten : collection of bytes
+        Contents of photos that show a forgotten face: a copy is not kept because it is the last one.
     """
 
-    def __init__(self, photos: Iterable[tuple[str, bytes | None]] = ()) -> None:
+    def __init__(
+        self, photos: Iterable[tuple[str, bytes | None]] = (), forgotten: Collection[bytes] = ()
+    ) -> None:
         self._photos = photos
+        self._forgotten = {content.hex() for content in forgotten}
         self._paths: dict[str, list[str]] | None = None
 
     @staticmethod
@@ -31,7 +36,12 @@ class Originals:
         return f"{_digest(path)} {content_hash.hex() if content_hash is not None else ''}"
 
     def exists(self, key: str) -> bool:
-        """Return whether an indexed photo with the path or the content of the original still exists."""
+        """Return whether an indexed photo with the path or the content of the original still exists.
+
+        The original of a photo with a forgotten face counts as existing.
+        """
+        if self._forgotten.intersection(key.split()):
+            return True
         if self._paths is None:
             self._paths = {}
             for path, content_hash in self._photos:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -49,12 +49,15 @@ class Source:
         All photos of the index.
     person_names : mapping of int to str
         Names of people, by their clusters. Clusters with the same name show one person.
+    forgotten : collection of bytes
+        Contents of photos that show a forgotten face; they are not copied.
     """
 
     table: FaceTable
     photos: Mapping[int, Photo]
     originals: Originals = field(default_factory=Originals)
     person_names: Mapping[int, str] = field(default_factory=dict)
+    forgotten: Collection[bytes] = ()
 
     def names(self, *, absolute: bool = False) -> list[str]:
         """List the name of the photo of each face, or its absolute path."""
@@ -81,6 +84,8 @@ class Exported:
         Photos that could not be read. The files that an earlier run made from them are kept.
     groups : tuple of ExportedGroup
         The exported people and clusters, the largest first; empty for exports that do not group faces.
+    withheld : int
+        Photos that are not copied, because they show a forgotten face.
     """
 
     files: Written
@@ -88,6 +93,7 @@ class Exported:
     photos: int
     failed: tuple[ImageError, ...] = ()
     groups: tuple[ExportedGroup, ...] = ()
+    withheld: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ def journal_lines(
 
     yield _line({"schema": SCHEMA, "written": datetime.now(timezone.utc).isoformat(timespec="seconds")})
     for decision in decisions:
+        if decision.actions and decision.actions[0]["do"] == "forgotten":
+            continue
         actions = []
         for action in decision.actions:
             if action["do"] == "left_out":

@@ -404,23 +404,29 @@ class _Run:
             return
         self._succeed(
             task,
-            NewPhoto(
-                root_id=self._root_ids[task.root],
-                relpath=task.relpath,
-                size=task.size,
-                mtime_ns=task.mtime_ns,
-                content_hash=outcome.content_hash,
-                width=outcome.width,
-                height=outcome.height,
-                faces=outcome.result,
-                picture=None if outcome.picture is None else outcome.picture.hash,
-                orientation=1 if outcome.picture is None else outcome.picture.orientation,
-                taken=None if outcome.picture is None else outcome.picture.taken,
-                detail=outcome.note,
-                ctime_ns=task.ctime_ns,
-                inode=task.inode,
+            self._without_forgotten(
+                NewPhoto(
+                    root_id=self._root_ids[task.root],
+                    relpath=task.relpath,
+                    size=task.size,
+                    mtime_ns=task.mtime_ns,
+                    content_hash=outcome.content_hash,
+                    width=outcome.width,
+                    height=outcome.height,
+                    faces=outcome.result,
+                    picture=None if outcome.picture is None else outcome.picture.hash,
+                    orientation=1 if outcome.picture is None else outcome.picture.orientation,
+                    taken=None if outcome.picture is None else outcome.picture.taken,
+                    detail=outcome.note,
+                    ctime_ns=task.ctime_ns,
+                    inode=task.inode,
+                )
             ),
         )
+
+    def _without_forgotten(self, photo: NewPhoto) -> NewPhoto:
+        """Leave out the faces at places that were forgotten: only this way are they not counted as new."""
+        return self.store.forgotten.without(photo)
 
     def _find_lost(self, outcome: Outcome[Task]) -> Match | None:
         """Return the photo that is gone and has the picture of a result, and remove it from `_lost`."""

@@ -264,22 +264,25 @@ class Catalog:
     # Statements --------------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self, *, keep_scans: bool = False) -> Iterator[None]:
+    def transaction(self, *, keep_scans: bool = False, uncounted: bool = False) -> Iterator[None]:
         """Commit everything inside the ``with``, or nothing if it raises; increment `generation`.
 
         Parameters
         ----------
         keep_scans : bool
             The transaction changes neither photos nor roots nor vectors, so that saved scans stay valid.
+        uncounted : bool
+            It changes nothing that anything depends on, and leaves `generation` as it is.
         """
         with translated_errors(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                generation = self.get("generation", natural, 0)
-                self.set("generation", generation + 1)
-                if keep_scans and self.get("seen_at", integer, -1) == generation:
-                    self.set("seen_at", generation + 1)
+                if not uncounted:
+                    generation = self.get("generation", natural, 0)
+                    self.set("generation", generation + 1)
+                    if keep_scans and self.get("seen_at", integer, -1) == generation:
+                        self.set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
                 if self._digests is not None and self._digests.record(generation + 1):
                     self.checkpoint()

@@ -12,6 +12,7 @@ from faceindex.errors import UsageError
 from faceindex.store.catalog import Catalog
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.digests import VectorDigests
+from faceindex.store.forgotten import ForgottenTables
 from faceindex.store.photo_records import save_photo
 from faceindex.store.records import NewPhoto
 from faceindex.store.vectors import VectorFile
@@ -27,6 +28,9 @@ def commit_photos(catalog: Catalog, vectors: VectorFile, photos: Sequence[NewPho
         arrays = (faces.vectors, faces.landmarks, faces.scores, faces.norms, faces.sharpness, faces.quality)
         if len(faces.turns) != len(faces) or any(len(array) != len(faces) for array in arrays):
             raise UsageError("The arrays of a photo's faces differ in length.", "Pass one row per face.")
+    if with_faces:
+        photos = [ForgottenTables(catalog).without(photo) for photo in photos]
+        with_faces = [photo.faces for photo in photos if photo.faces is not None and len(photo.faces)]
     if not with_faces:
         with catalog.transaction():
             for photo in photos:

@@ -212,6 +212,12 @@ class DecisionTables(MarkTables):
             changes: list[list[Any]] = parse(found[0][0], "the changes of a decision", list_of(_change))
         return changes
 
+    def rewrite(self, number: int, command: str, actions: Json, changes: Json) -> None:
+        """Replace all that a decision says; only to forget what it names."""
+        self._catalog.execute("UPDATE decisions SET command = ? WHERE id = ?", (command, number))
+        self.set_actions(number, actions)
+        self.set_changes(number, changes)
+
     def set_undone(self, number: int, by: int | None) -> None:
         """Store by which decision another one was undone."""
         self._catalog.execute("UPDATE decisions SET undone_by = ? WHERE id = ?", (by, number))
@@ -247,9 +253,10 @@ class DecisionTables(MarkTables):
         return self._decisions("ORDER BY id DESC LIMIT ?", (-1 if limit is None else min(limit, _MOST),))
 
     def to_undo(self, number: int) -> list[Decision]:
-        """Return the newest decisions that were not undone and undo none, newest first."""
+        """Return the newest decisions that were not undone or forgotten and undo none, newest first."""
         return self._decisions(
-            'WHERE undone_by IS NULL AND actions NOT LIKE \'[{"do":"undo"%\' ORDER BY id DESC LIMIT ?',
+            'WHERE undone_by IS NULL AND actions NOT LIKE \'[{"do":"undo"%\''
+            ' AND actions NOT LIKE \'[{"do":"forgotten"%\' ORDER BY id DESC LIMIT ?',
             (min(number, _MOST),),
         )
 

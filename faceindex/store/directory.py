@@ -22,6 +22,7 @@ __all__ = [
     "file_state",
     "has_index",
     "hnsw_name",
+    "is_derived_name",
     "is_index",
     "is_numbered",
     "is_vectors_name",
@@ -42,6 +43,7 @@ _FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", DIGESTS, IN_WORK, LOCK)
 
 # vectors.f32 and ann.hnsw at first; vectors-2.f32 and ann-2.hnsw after the first change of models, and so on.
 _VECTORS_NAME = re.compile(r"vectors(-[1-9][0-9]{0,8})?\.f32")
+_DERIVED = re.compile(r"ann(-[0-9]+)?\.hnsw(\.new)?")
 _NUMBERED = re.compile(r"(vectors(-[0-9]+)?\.f32(\.part)?|ann(-[0-9]+)?\.hnsw(\.new)?)")
 
 
@@ -70,6 +72,15 @@ def part_name(name: str) -> str:
 def hnsw_name(name: str) -> str:
     """Return the name of the HNSW index of the vector file of this name: it is never used for another one."""
     return "ann" + name.removeprefix("vectors").removesuffix(".f32") + ".hnsw"
+
+
+def is_derived_name(name: str) -> bool:
+    """Whether a file of this name can be deleted at any time: it is made again, or was left unfinished."""
+    return (
+        _DERIVED.fullmatch(name) is not None
+        or name.startswith(CATALOG + ".new")
+        or (name.startswith(".") and any(name[1:].startswith(own) for own in ("ann", "vectors", CATALOG)))
+    )
 
 
 def remove_stale_files(directory: Path, vectors: str, *, with_part: bool) -> None:

@@ -223,7 +223,20 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "copies outside the index, forgotten faces",
-        (),
+        (
+            # Exports and galleries that were written from the index. path: absolute. options: JSON, to make
+            # the copy again; people are ids there. stale: 1 until what was forgotten has left the copy.
+            "CREATE TABLE copies (id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL,"
+            " kind TEXT NOT NULL, options TEXT NOT NULL, at TEXT NOT NULL,"
+            " stale INTEGER NOT NULL DEFAULT 0, UNIQUE (path, kind))",
+            # Places of forgotten faces, so that no run brings them back. picture: its hash, or that of the
+            # file where the picture is not known. box: as in marks; NULL for the whole photo.
+            "CREATE TABLE forgotten_places (picture BLOB NOT NULL, box BLOB)",
+            "CREATE INDEX forgotten_places_by_picture ON forgotten_places (picture)",
+            # digest: BLAKE2b of the uid of a forgotten person.
+            "CREATE TABLE forgotten_people (digest BLOB PRIMARY KEY) WITHOUT ROWID",
+            # New key of meta: forgetting (what remains to be erased).
+        ),
     ),
 )
 

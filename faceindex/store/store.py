@@ -29,6 +29,8 @@ from faceindex.store.directory import (
     make_directory,
     refused,
 )
+from faceindex.store.erasing import is_erasing
+from faceindex.store.forgetting_store import ForgettingStore
 from faceindex.store.photo_store import PhotoStore
 from faceindex.store.records import (
     Clustering,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 
-class Store(PhotoStore):
+class Store(PhotoStore, ForgettingStore):
     """The catalog, the vectors and the HNSW index of one directory. Call `create` or `open`.
 
     Use it as a context manager. There is one writer at a time, over all processes. Readers never wait for
@@ -158,6 +160,8 @@ class Store(PhotoStore):
                 closing(Catalog.open(directory / CATALOG, write=lock is not None))
             )
             store = cls(directory, catalog, lock)
+            if lock is not None and is_erasing(catalog):
+                store.forgetting.resume()
             on_error.pop_all()
         return store
 
@@ -355,8 +359,11 @@ class Store(PhotoStore):
                 self._reopen()
 
     def compact_if_worthwhile(self) -> Compacted | None:
-        """Compact if enough rows are dead (`compaction.is_worthwhile`); None if not."""
-        return self.compact() if is_worthwhile(self._require_writable()) else None
+        """Compact if enough rows are dead (`compaction.is_worthwhile`); None if not.
+
+        The old file is overwritten: it has the vectors of photos that were removed.
+        """
+        return self.compact(erase=True) if is_worthwhile(self._require_writable()) else None
 
     # Other models ------------------------------------------------------------------------------
 

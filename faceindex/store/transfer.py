@@ -29,6 +29,7 @@ from faceindex.store.columns import INTEGER
 from faceindex.store.decisions import DecisionTables
 from faceindex.store.digests import Digester, VectorDigests
 from faceindex.store.directory import next_vectors_name, part_name
+from faceindex.store.forgotten import ForgottenTables, at_places, select_faces
 from faceindex.store.journal import append_run
 from faceindex.store.photo_records import delete_empty_roots, delete_photos
 from faceindex.store.records import Assignments
@@ -175,6 +176,7 @@ class Transfer:
         catalog = self._writable_catalog()
         rows = self._staged_rows()
         new: F32 | None = None
+        photos = [self._without_forgotten(photo) for photo in photos]
         with closing(self._checked_part(rows)) as part:
             for photo in photos:
                 part.check_vectors(photo.faces.vectors)
@@ -326,6 +328,21 @@ class Transfer:
             catalog.delete("transfer")
             append_run(catalog, "migrate", detail)
         self._on_switch()
+
+    def _without_forgotten(self, photo: StagedPhoto) -> StagedPhoto:
+        """Return a photo without the faces at places that were forgotten: other models find them, too."""
+        found = self._catalog.query(
+            "SELECT picture, content_hash, orientation, width, height FROM images WHERE id = ?",
+            (photo.photo,),
+        )
+        if not found or len(photo.faces) != len(photo.replaces):
+            return photo  # refused below
+        picture, content, orientation, width, height = found[0]
+        places = ForgottenTables(self._catalog).places([key for key in (picture, content) if key is not None])
+        kept = ~at_places(places, photo.faces.boxes, orientation, (width, height))
+        if kept.all():
+            return photo
+        return StagedPhoto(photo.photo, select_faces(photo.faces, kept), photo.replaces[kept])
 
     def _writable_catalog(self) -> Catalog:
         if not self._writable:

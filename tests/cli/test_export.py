@@ -33,6 +33,7 @@ def test_crops(clustered, run, tmp_path) -> None:
         "dry_run": False,
         "faces": 12,
         "photos": 12,
+        "withheld": 0,
         "written": 12,
         "unchanged": 0,
         "removed": 0,

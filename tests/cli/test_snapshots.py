@@ -52,6 +52,7 @@ BEFORE: dict[str, tuple[str, ...]] = {  # calls whose output is not recorded
     "export": (INDEX, "cluster"),
     "gallery": (INDEX, "cluster"),
     "migrate": (INDEX, "cluster"),
+    "forget": (INDEX, "cluster", "people name 0 Anna", "people name 1 Ben", "export crops faces"),
     "people": (INDEX, "cluster"),
     "people_undo": (INDEX, "cluster"),
 }
@@ -248,6 +249,15 @@ CALLS: dict[str, tuple[str, ...]] = {
         "clusters f1",
         "faces --person 'anna maria'",
         "status",
+    ),
+    "forget": (
+        "forget Anna --dry-run",
+        "forget Anna",
+        "forget Anna --yes --verify",
+        "forget f5 --yes",
+        "people",
+        "people log",
+        "forget Anna --yes",
     ),
     "people_undo": (
         "people log",

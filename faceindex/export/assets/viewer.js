@@ -81,7 +81,7 @@ class Viewer {
     this.missing.hidden = true;
     this.urls = imageUrls(photo);
     this.url = null;
-    document.getElementById("original").href = photoUrls(photo)[0];
+    document.getElementById("original").href = photoUrls(photo)[0] ?? "";
     this.loadNext();
     this.drawBoxes(photo);
     this.fit();
