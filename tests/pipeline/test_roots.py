@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,7 @@ from faceindex import FaceIndex, images
 from faceindex.errors import UsageError
 from faceindex.images.walk import Listing
 from faceindex.pipeline import Event, Loading, Summary, Warned, moves
-from faceindex.store import Store, away
+from faceindex.store import Store
 
 
 @pytest.fixture
@@ -217,11 +218,11 @@ def test_a_change_of_pixels_that_is_undone(named: FaceIndex, album: Path, fake_m
 def test_faces_expire(named: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (album / "person1" / "2.png").unlink()
     assert add(named, album)[0].kept_until is not None
-    now = away.time.time()
-    monkeypatch.setattr(away.time, "time", lambda: now + 89 * 86_400)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 89 * 86_400)
     add(named, album)
     assert named.counts().away_photos == 1
-    monkeypatch.setattr(away.time, "time", lambda: now + 91 * 86_400)
+    monkeypatch.setattr(time, "time", lambda: now + 91 * 86_400)
     add(named, album)
     assert named.counts().away_photos == 0
     (album / "person1" / "1.png").unlink()
