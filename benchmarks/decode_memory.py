@@ -100,7 +100,7 @@ def kinds(size: tuple[int, int]) -> dict[str, Make]:
     modes["I;16"] = Image.fromarray(grey.astype(np.uint16) * 256)
 
     def save(mode: str, image_format: str, **options: object) -> Make:
-        return lambda path: modes[mode].save(path, image_format, **options)  # type: ignore[arg-type]
+        return lambda path: modes[mode].save(path, image_format, **options)
 
     def png_16(colour: int, samples: int, interlaced: int = 0) -> Make:
         def write(path: Path) -> None:

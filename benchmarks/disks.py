@@ -334,7 +334,7 @@ def compiled_shim(work: Path) -> Path | None:
     if compiler is None or not sys.platform.startswith("linux"):
         return None
     library = work / "fault_shim.so"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-o", library, SHIM, "-ldl"]
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SHIM), "-ldl"]
     done = subprocess.run(command, capture_output=True, check=False)
     return library if done.returncode == 0 else None
 

@@ -82,7 +82,7 @@ def child() -> None:
             answer["outcome"], answer["traceback"] = "traceback", traceback.format_exc()
         answer["bytes"] = max(0, _peak() - before)
         answer["seconds"] = round(time.monotonic() - began, 3)
-        decoded = None
+        del decoded
         print(json.dumps(answer), file=answers, flush=True)
 
 

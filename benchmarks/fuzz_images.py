@@ -103,17 +103,17 @@ def stored(data: Path) -> Seeds:
 Cut = tuple[int, int]  # begin and end of a piece of a file
 
 
-def flips(data: bytearray, rng: random.Random, _: Seeds) -> None:
+def flips(data: bytearray, rng: random.Random, __: Seeds) -> None:
     for _ in range(rng.choice((1, 1, 2, 5, 20))):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
 
 
-def header_bytes(data: bytearray, rng: random.Random, _: Seeds) -> None:
+def header_bytes(data: bytearray, rng: random.Random, __: Seeds) -> None:
     for _ in range(rng.choice((1, 2, 4))):
         data[rng.randrange(min(len(data), 600))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
 
 
-def cut_end(data: bytearray, rng: random.Random, _: Seeds) -> None:
+def cut_end(data: bytearray, rng: random.Random, __: Seeds) -> None:
     share = rng.choice((0.0, 0.3, 0.8, 0.95))
     left = (
         rng.randrange(int(len(data) * share), len(data))
@@ -123,7 +123,7 @@ def cut_end(data: bytearray, rng: random.Random, _: Seeds) -> None:
     del data[left:]
 
 
-def zero_end(data: bytearray, rng: random.Random, _: Seeds) -> None:
+def zero_end(data: bytearray, rng: random.Random, __: Seeds) -> None:
     begin = rng.randrange(len(data))
     data[begin:] = bytes([rng.choice((0, 0xFF))]) * (len(data) - begin)
 
@@ -133,7 +133,7 @@ def append(data: bytearray, rng: random.Random, seeds: Seeds) -> None:
     data += rng.choice((bytes(rng.randrange(5000)), rng.randbytes(rng.randrange(5000)), other))
 
 
-def size_lies(data: bytearray, rng: random.Random, _: Seeds) -> None:
+def size_lies(data: bytearray, rng: random.Random, __: Seeds) -> None:
     """Overwrite fields of 2, 4 or 8 bytes, which are often sizes, counts and offsets."""
     for _ in range(rng.choice((1, 1, 3))):
         width = rng.choice((2, 4, 4, 8))

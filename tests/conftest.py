@@ -26,7 +26,8 @@ def edited_catalogs(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect_without_digests(database: Any, *arguments: Any, **options: Any) -> sqlite3.Connection:
         if not str(database).startswith("file:"):  # as faceindex itself connects
             Path(database).with_name(DIGESTS).unlink(missing_ok=True)
-        return connect(database, *arguments, **options)
+        connection: sqlite3.Connection = connect(database, *arguments, **options)
+        return connection
 
     monkeypatch.setattr(sqlite3, "connect", connect_without_digests)
 

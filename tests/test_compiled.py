@@ -74,7 +74,7 @@ def test_damaged_machine_code_is_compiled_again(
     if damage == "a folder":
         path.mkdir()
     else:
-        ways = {"empty": b"", "cut": content[:50], "flipped": changed}
+        ways = {"empty": b"", "cut": content[:50], "flipped": bytes(changed)}
         path.write_bytes(ways[damage])
     total = compiled(nogil=True)(function)
     assert total((1, 2)) == 3

@@ -23,6 +23,7 @@ from faceindex.people.settling import settle
 if TYPE_CHECKING:
     from faceindex.api.deciding import Decider
     from faceindex.api.reader import Reader
+    from faceindex.documents import Json
 
 __all__ = ["apply_journal", "export_journal", "named_marks"]
 
@@ -44,7 +45,7 @@ def _write_journal(reader: Reader, path: str | os.PathLike[str], public: bool) -
         lines = "".join(line + "\n" for line in journal_lines(decisions, places, photos))
     try:
         content = lines.encode()
-        options = {"public": public, "sha256": hashlib.sha256(content).hexdigest()}
+        options: dict[str, Json] = {"public": public, "sha256": hashlib.sha256(content).hexdigest()}
         with recorded(reader, path, "journal", options):
             write_durably(Path(path), content, mode=Access.of(public=public).file)
     except OSError as error:

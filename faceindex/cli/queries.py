@@ -109,13 +109,13 @@ def find_queries(
             for path in paths:
                 add(path)
         else:
-            error = ImageError(
+            neither = ImageError(
                 STANDARD_INPUT,
                 Reason.NOT_AN_IMAGE,
                 "neither an image of a known format nor a list of paths.",
                 "Pipe the bytes of one image, or paths, one a line or separated by null bytes.",
             )
-            queries.append(Query(STANDARD_INPUT, b"", error=error))
+            queries.append(Query(STANDARD_INPUT, b"", error=neither))
     return queries, origins
 
 

@@ -6,6 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import PIL.Image
@@ -101,4 +102,4 @@ def test_devices() -> None:
         ("/dev/zero", False, Reason.NOT_AN_IMAGE),
         ("/dev/null", True, Reason.EMPTY),
     ):
-        assert error_of(lambda d=device, s=streams: read(d, streams=s)).reason is reason
+        assert error_of(partial(read, device, streams=streams)).reason is reason

@@ -16,7 +16,7 @@ from faceindex.images.scans import MOST_SCANS, count_scans, has_one_scan, has_to
 def _jpeg(mode: str = "RGB", **options: object) -> bytes:
     pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     stream = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(stream, "JPEG", **options)  # type: ignore[arg-type]
+    Image.fromarray(pixels).convert(mode).save(stream, "JPEG", **options)
     return stream.getvalue()
 
 

@@ -44,8 +44,7 @@ def test_notes_are_stored_and_counted(index: FaceIndex, album: Path, special: di
 
 def test_identify_has_the_note(index: FaceIndex, album: Path, special: dict[str, str]) -> None:
     index.add(album / "person0")
-    options = {"threshold": 0.5}
     for name, note in special.items():
-        assert index.identify(album / name, **options).note == note
-    (intact, scans) = index.identify([album / "person0" / "0.png", album / "scans.tif"], **options)
+        assert index.identify(album / name, threshold=0.5).note == note
+    (intact, scans) = index.identify([album / "person0" / "0.png", album / "scans.tif"], threshold=0.5)
     assert (intact.note, scans.note) == (None, special["scans.tif"])
