@@ -25,7 +25,7 @@ from faceindex.images.estimate import decode_bytes
 from faceindex.images.exif import SWAPS_SIDES, TRANSPOSITIONS, exif_orientation
 from faceindex.images.formats import is_truncated, recognise_format
 from faceindex.images.frames import note_on_frames
-from faceindex.images.jpeg_end import ends_in_grey, lacks_end, lacks_rows, rebuild_jpeg
+from faceindex.images.jpeg_end import EOI, ends_in_grey, lacks_end, lacks_rows, rebuild_jpeg
 from faceindex.images.libtiff import silence_libtiff
 from faceindex.images.limits import reserve
 from faceindex.images.repair import repaired
@@ -252,6 +252,8 @@ def _check_rows(data: bytes, *, but_the_last: bool) -> None:
     `but_the_last` is for files with an end marker: in some, a few blocks at the lower right are missing.
     """
     stream = rebuild_jpeg(data, keep_exif=False)
+    if stream is None and but_the_last:  # scans are missing, and perhaps rows of the last one, too
+        stream = data[: data.rfind(EOI)]
     row = None if stream is None else lacks_rows(stream, but_the_last=but_the_last)
     if row is not None:
         raise ValueError(f"truncated: the rows from {row:,} on are missing")
