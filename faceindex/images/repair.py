@@ -76,8 +76,10 @@ def _png(data: bytes) -> Iterator[bytes]:
     kinds = {kind for kind, _ in chunks}
     if not {b"IHDR", b"IDAT"} <= kinds:
         return
-    for left_out in (b"", b"eXIf") if b"eXIf" in kinds else (b"",):
-        kept = (chunk for kind, chunk in chunks if kind != left_out)
+    for left_out in ([], [b"eXIf"], [b"tRNS"], [b"tRNS", b"eXIf"]):
+        if not kinds.issuperset(left_out):
+            continue
+        kept = (chunk for kind, chunk in chunks if kind not in left_out)
         yield b"".join([data[:8], *kept, _PNG_END])
 
 

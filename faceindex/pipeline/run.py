@@ -43,6 +43,8 @@ COMMIT_PICTURES = 512  # they are read far faster than faces are found
 # decoder that read it before is not installed now.
 TEMPORARY = TRY_AGAIN
 
+_MOST_DAYS = 1_000_000  # a date has a year of four digits
+
 _NAMED = 5  # photos that a warning names
 
 
@@ -367,7 +369,7 @@ class _Run:
             self.store.put_away(ids)
         self.summary.gone += count_photos(gone)
         if self.summary.gone and keep_days > 0 and not prune:
-            until = datetime.now(timezone.utc) + timedelta(days=keep_days)
+            until = datetime.now(timezone.utc) + timedelta(days=min(keep_days, _MOST_DAYS))
             self.summary.kept_until = until.astimezone().date().isoformat()
         self._report_not_found()
 

@@ -83,6 +83,7 @@ MANY = b"".join(chunk(b"tEXt", b"key %d\0" % i + bytes(1 << 20)) for i in range(
         pytest.param(chunk(b"pHYs", b"\0"), id="short"),
         pytest.param(chunk(b"zTXt", b"key\0\5xyz"), id="method"),
         pytest.param(chunk(b"acTL", b"\0"), id="animation"),
+        pytest.param(chunk(b"tRNS", b"\0"), id="transparency"),
         pytest.param(chunk(b"tEXt", b"key\0value", intact=False), id="checksum"),
     ],
 )
