@@ -28,7 +28,7 @@ from faceindex.images.frames import note_on_frames
 from faceindex.images.jpeg_end import EOI, ends_in_grey, lacks_end, lacks_rows, rebuild_jpeg
 from faceindex.images.libtiff import silence_libtiff
 from faceindex.images.limits import reserve
-from faceindex.images.repair import repaired
+from faceindex.images.repair import note_on_checksums, repaired
 from faceindex.images.rgb import to_rgb
 from faceindex.images.scans import MOST_SCANS, has_too_many_scans
 from faceindex.types import Image
@@ -144,7 +144,7 @@ def decode(
         If `shrink` has another value.
     """
     decoded, note = decode_with(data, path, shrink, max_pixels, _upright)
-    notes = [part for part in (note, note_on_frames(data)) if part is not None]
+    notes = [part for part in (note or note_on_checksums(data), note_on_frames(data)) if part is not None]
     return replace(decoded, note=" ".join(notes)) if notes else decoded
 
 

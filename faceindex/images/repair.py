@@ -14,7 +14,7 @@ from faceindex.images.jpeg_end import EOI, rebuild_jpeg
 from faceindex.images.pixel_data_heif import find_metadata_items
 from faceindex.images.pixel_data_tiff import end_of_pixels, find_entries
 
-__all__ = ["repaired"]
+__all__ = ["note_on_checksums", "repaired"]
 
 _PNG_NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT"})
 _PNG_OPTIONAL = frozenset({b"tRNS", b"eXIf"})  # left out, as other decoders do, if the checksum is wrong
@@ -48,6 +48,21 @@ def repaired(data: bytes, image_format: str) -> Iterator[bytes]:
         yield from _REPAIRS[image_format](data)
     except Exception:  # of any kind: the file is damaged
         return
+
+
+def note_on_checksums(data: bytes) -> str | None:
+    """Return a note if a checksum of the pixels of a PNG is wrong: decoders that read it may show nonsense."""
+    if not data.startswith(b"\x89PNG"):
+        return None
+    view = memoryview(data)
+    position = 8
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if kind == b"IDAT" and not _checksum_holds(view[position:end]):
+            return "A checksum of its pixels is wrong, so some of them may be damaged."
+        position = end
+    return None
 
 
 def _jpeg(data: bytes) -> Iterator[bytes]:

@@ -367,8 +367,11 @@ class _Run:
             self.store.remove_away(ids_in_places(self.store, self.plan.pruned))
         elif gone or self._moved:
             self.store.put_away(ids)
-        self.summary.gone += count_photos(gone)
-        if self.summary.gone and keep_days > 0 and not prune:
+        # A folder that could not be listed, and can be now, is no longer recorded, but not gone.
+        self.summary.gone += count_photos(
+            [r for r in gone if r.status is Status.OK or not os.path.isdir(self.plan.path_of(r))]  # noqa: PTH112
+        )
+        if any(record.status is Status.OK for record in gone) and keep_days > 0 and not prune:
             until = datetime.now(timezone.utc) + timedelta(days=min(keep_days, _MOST_DAYS))
             self.summary.kept_until = until.astimezone().date().isoformat()
         self._report_not_found()

@@ -133,6 +133,14 @@ def test_pixels_of_a_png_that_are_cut_short() -> None:
         assert caught.value.reason is Reason.TRUNCATED
 
 
+def test_pixels_of_a_png_with_a_wrong_checksum_have_a_note() -> None:
+    intact = encode("PNG")
+    damaged = intact[:-14] + b"??" + intact[-12:]
+    decoded = decode(damaged, "x")
+    assert decoded.note == "A checksum of its pixels is wrong, so some of them may be damaged."
+    assert np.array_equal(decoded.image, decode(intact, "x").image)
+
+
 # JPEG ----------------------------------------------------------------------------------------------
 
 
