@@ -257,8 +257,8 @@ def _migrate(
         on_event(
             Warned(
                 f"The faces of {away:,} photos that are gone are kept, but their vectors are of the old "
-                "models, so the switch removes them. If you can, put these photos back and run `faceindex index` "
-                "first."
+                "models, so the switch removes them. If you can, put these photos back and run "
+                "`faceindex index` first."
             )
         )
     photos = photos_to_read(store, keep_boxes=target.keep_boxes)
