@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from faceindex.documents import Result
 from faceindex.pipeline.places import away_in_places, path_below, photos_below
 from faceindex.pipeline.plan import count_photos
-from faceindex.pipeline.roots import plan_relocation, relocate
+from faceindex.pipeline.roots import no_photos, plan_relocation, relocate
 from faceindex.store import Status
 
 if TYPE_CHECKING:
@@ -181,8 +181,6 @@ class IndexRoots:
 
         Raises `UsageError` if the index has no photos of `path`.
         """
-        from faceindex.errors import UsageError
-
         store = self._store
         place, records, away = "", [], []
         with store.snapshot():
@@ -192,9 +190,7 @@ class IndexRoots:
                 if records or away or any(path_below(r.path, place) is not None for r in store.roots()):
                     break
             else:
-                raise UsageError(
-                    f"The index has no photos of {os.fspath(path)}.", "`faceindex roots` lists its folders."
-                )
+                raise no_photos(path)
             people, decisions = self._lost({record.id for record in records})
         if not dry_run:
             store.remove_photos([record.id for record in records])
