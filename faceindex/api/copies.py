@@ -150,7 +150,7 @@ def _outcome(copy: Copy, files: Written, failures: int) -> CleanedCopy:
         more = f" and {len(files.kept) - 3} more" if len(files.kept) > 3 else ""
         return CleanedCopy(
             copy.path, copy.kind, "kept",
-            f"files that were changed since, or are not of faceindex, stay as they are: {names}{more}",
+            f"files that you changed, or that faceindex did not write, stay as they are: {names}{more}",
         )  # fmt: skip
     note = f"{failures} photos could not be read" if failures else ""
     if not os.path.lexists(copy.path) or not any(_files_of(Path(copy.path))):

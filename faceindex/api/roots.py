@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IndexRoots", "Presence", "Relocated", "RemovedRoot", "RootFolder"]
 
-Presence: TypeAlias = Literal["present", "empty", "absent"]
+Presence: TypeAlias = Literal["present", "empty", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class RootFolder(Result):
     gone : int
         Photos that were deleted, and whose faces are still kept.
     state : str
-        ``present``, ``empty`` or ``absent``.
+        ``present``, ``empty`` or ``missing``.
     """
 
     path: str
@@ -136,7 +136,7 @@ class IndexRoots:
     def relocate(
         self, old: str | os.PathLike[str], new: str | os.PathLike[str], *, dry_run: bool = False
     ) -> Relocated:
-        """Tell the index where photos are now. They keep their ids, faces, clusters and decisions.
+        """Set where photos are now. They keep their ids, faces, clusters and decisions.
 
         Up to 50 of the photos are read at the new place, and compared by content and picture. At least half
         must be there; the next `add` finds out what has become of the others. A photo that is in the index
@@ -222,6 +222,6 @@ def presence(folder: str) -> Presence:
         with os.scandir(folder) as entries:
             return "present" if any(True for _ in entries) else "empty"
     except (FileNotFoundError, NotADirectoryError):
-        return "absent"
+        return "missing"
     except OSError:
         return "present"  # but cannot be listed

@@ -68,7 +68,7 @@ def plan_relocation(store: Store, old: str | os.PathLike[str], new: str | os.Pat
     with store.snapshot():
         source, photos, roots = _find_place(store, old)
     if source == target:
-        raise UsageError(f"{target} is where the index has these photos.", "There is nothing to do.")
+        raise UsageError(f"The index has these photos in {target} already.", "There is nothing to do.")
     inside = path_below(target, source)
     if inside:  # what is in the new folder already stays
         photos = [(record, below) for record, below in photos if path_below(below, inside) is None]

@@ -142,7 +142,7 @@ def test_what_is_left_of_a_vanished_root_is_reported(named: FaceIndex, album: Pa
     summary, warnings = add(named, new)
     assert (summary.moved, len(named)) == (11, 12)
     assert warnings[0].startswith(f"1 of the photos in {album}, which does not exist or is empty, were not")
-    assert [folder.state for folder in named.roots.describe()] == ["absent", "present"]
+    assert [folder.state for folder in named.roots.describe()] == ["missing", "present"]
     assert add(named, album, prune=True)[0].gone == 1
     assert [root.path for root in named.roots()] == [str(new)]
 
@@ -332,7 +332,7 @@ def test_relocating(named: FaceIndex, album: Path, tmp_path: Path) -> None:
     del before["person0/3.png"]
     assert faces(named) == before
     assert add(named, new)[0].unchanged == 11
-    with pytest.raises(UsageError, match="is where the index has"):
+    with pytest.raises(UsageError, match="The index has these photos in"):
         named.roots.relocate(new, new)
 
 
