@@ -24,9 +24,9 @@ _INTEGERS = (
 _COLUMNS: dict[str, set[type]] = {
     **{name: {int} for name in _INTEGERS},
     **{name: {int, _NOTHING} for name in ("person_id", "cluster_id", "taken", "orientation")},
-    **{name: {bytes} for name in ("relpath", "min(relpath)", "geometry")},
-    "box": {bytes, type(None)},  # NULL in forgotten_places; the boxes of marks are decoded by `marks`
+    **{name: {bytes} for name in ("relpath", "min(relpath)", "geometry", "box")},
     "picture": {bytes, _NOTHING},
+    "place": {bytes, _NOTHING},  # a box of forgotten_places
     "uid": {str},
     "similarity": {float, int, _NOTHING},
 }
