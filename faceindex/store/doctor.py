@@ -131,7 +131,7 @@ def check_index(directory: Path) -> Checkup:
             vectors.file.close()
     except IndexVersionError:
         raise
-    except (IndexCorrupt, Error) as error:
+    except (IndexCorrupt, Error, LookupError, ValueError, TypeError, OverflowError) as error:
         problems.append(Problem(CATALOG, "values", str(getattr(error, "problem", error))))
     return Checkup(problems, vectors, recall, rows)
 
@@ -185,7 +185,12 @@ def _describe(path: Path, pages: list[int]) -> str:
 
 
 def _check_values(catalog: Catalog) -> Iterator[Problem]:
-    for finding in find_damage(catalog):
+    try:
+        findings = find_damage(catalog)
+    except (Error, LookupError, ValueError, TypeError, OverflowError) as error:  # of pages that are no pages
+        yield Problem(CATALOG, "values", f"{catalog.path} cannot be read: {error}.")
+        return
+    for finding in findings:
         rows = f" ({finding.rows:,} rows)" if finding.rows > 1 else ""
         yield Problem(CATALOG, "values", f"{catalog.path}: {finding.what}{rows}.", finding.repair is not None)
 

@@ -40,6 +40,7 @@ from faceindex.store.sqlite import (
 __all__ = ["Salvage", "rows_in_doubt", "salvage_catalog"]
 
 _DECIDED = ("decisions", "people", "marks", "rejections", "links")
+_MOST_ADDED = 1 << 30  # bytes; the length in a damaged header may be any
 _ROUNDS = 20  # of repairs: what one deletes may be named elsewhere
 
 # What is deleted of rows in doubt; `index`, `cluster` and `match` make it again.
@@ -135,6 +136,7 @@ def salvage_catalog(path: Path) -> Salvage:
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     try:
+        _restore_length(path)
         with closing(connect_unchecked(path)) as old:
             _copy(old, new, done, path)
         catalog = Catalog(new, connect(new))
@@ -175,6 +177,20 @@ def _keep_aside(path: Path) -> list[str]:
             kept.append(target.name)
     sync_directory(path.parent)
     return kept
+
+
+def _restore_length(path: Path) -> None:
+    """Append zeros to a file that is shorter than its header says: SQLite reads nothing of it otherwise.
+
+    The file as it was is kept aside.
+    """
+    with path.open("r+b") as file:
+        header = file.read(100)
+        size = int.from_bytes(header[16:18], "big")
+        length = (65536 if size == 1 else size) * int.from_bytes(header[28:32], "big")
+        now = file.seek(0, 2)
+        if len(header) == 100 and now < length <= 64 * now + _MOST_ADDED:
+            file.truncate(length)
 
 
 def _copy(old: Connection, new: Path, done: Salvage, path: Path) -> None:

@@ -154,11 +154,14 @@ def test_a_damaged_page_of_the_catalog(closed: Path, fake_models: ModuleType, ta
         assert after[:3] == expected[:3] or table == "people"
 
 
+@pytest.mark.parametrize("damage", ["zeros", "short"])
 def test_a_catalog_whose_structure_is_damaged_is_copied_row_by_row(
-    closed: Path, fake_models: ModuleType
+    closed: Path, fake_models: ModuleType, damage: str
 ) -> None:
     expected = contents(closed)
     overwrite(closed / "catalog.sqlite", page_of(closed, "faces"), bytes(4096))
+    if damage == "short":  # by the last page, of an index
+        os.truncate(closed / "catalog.sqlite", (closed / "catalog.sqlite").stat().st_size - 4096)
     health = FaceIndex.doctor(closed)
     assert {"pages", "structure"} <= {problem.kind for problem in health.problems}
     health = FaceIndex.doctor(closed, repair=True)
