@@ -11,7 +11,7 @@ the attacks below, and runs commands on it in a child process. Counted are:
 - leaks: a private file beside the index changes or reaches an output, or a control character a terminal;
 - unnoticed damage: no command refuses a value that cannot be right, nor does `find_damage` list it.
 
-The attacks are every wrong kind of value in every column of every table, JSON documents with wrong values, the
+The attacks are every wrong kind of value in every column of every table, JSON with wrong values, the
 functions of `hostile_catalog.py`, `hostile_hnsw.py` and `hostile_planted.py`, and random bytes in each file.
 
     python benchmarks/hostile_index.py [--cases 800] [--seed 0] [--only NAME] [--quick]

@@ -35,7 +35,7 @@ def roots(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """List the indexed folders, set where they are now, or remove them.
+    """List the indexed folders, relocate or remove them.
 
     Without a command, lists each folder with its photos and faces, and with the number of photos that are
     gone and whose faces are kept. The state of a folder is present, empty or missing. Exit code 1 if one is
