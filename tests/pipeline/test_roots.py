@@ -19,20 +19,6 @@ from faceindex.store import Store
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths of all files that are read."""
-    names: list[str] = []
-    read = images.read
-
-    def spy(path: str | os.PathLike[str]) -> bytes:
-        names.append(os.fspath(path))
-        return read(path)
-
-    monkeypatch.setattr(images, "read", spy)
-    return names
-
-
-@pytest.fixture
 def named(index: FaceIndex, album: Path) -> FaceIndex:
     """The album, clustered; the person of ``person1`` has a name."""
     index.add(album)
