@@ -408,3 +408,10 @@ def test_a_full_disk_is_reported_and_finished_later(
     assert not receipt.complete
     world.open(write=True).close()
     assert world.residue(vectors) == []
+
+
+def test_a_name_is_not_found_inside_a_word(world: World) -> None:
+    with world.open() as index:
+        traces = index._store.traces
+        assert traces.cells_with(["fake"])[0]["meta.value"] == 1  # the models
+        assert traces.cells_with(["fak"])[0] == {}
