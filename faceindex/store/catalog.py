@@ -282,13 +282,14 @@ class Catalog:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                generation = self.get("generation", natural, 0)
                 if not uncounted:
-                    generation = self.get("generation", natural, 0)
                     self.set("generation", generation + 1)
                     if keep_scans and self.get("seen_at", integer, -1) == generation:
                         self.set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
-                if self._digests is not None and self._digests.record(generation + 1):
+                generation += not uncounted
+                if self._digests is not None and self._digests.record(generation):
                     self.checkpoint()
             except BaseException:
                 self._roll_back()

@@ -78,7 +78,7 @@ def is_derived_name(name: str) -> bool:
     """Whether a file of this name can be deleted at any time: it is made again, or was left unfinished."""
     return (
         _DERIVED.fullmatch(name) is not None
-        or name.startswith(CATALOG + ".new")
+        or name.startswith((CATALOG + ".new", CATALOG + ".damaged"))  # the second are kept by `doctor`
         or (name.startswith(".") and any(name[1:].startswith(own) for own in ("ann", "vectors", CATALOG)))
     )
 

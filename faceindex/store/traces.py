@@ -13,7 +13,7 @@ import numpy as np
 from faceindex.store.compaction import live_rows
 from faceindex.store.directory import CATALOG, next_vectors_name, part_name
 from faceindex.store.residue import LEAST_NAME, forms_of_text
-from faceindex.store.vectors import VectorFile
+from faceindex.store.vector_files import vector_file
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
@@ -64,8 +64,8 @@ class Traces:
             staged = self._catalog.query_in(
                 "SELECT vector_row, geometry FROM transfer_faces WHERE face_id IN ({})", faces
             )
-            part = self._directory / part_name(next_vectors_name(self._catalog.vectors_name))
-            file = VectorFile(part, transfer[0].dimension)
+            part = part_name(next_vectors_name(self._catalog.vectors_name))
+            file = vector_file(self._catalog, self._directory, part, transfer[0].dimension, part=True)
             rows = np.array(sorted(int(row) for row, _ in staged), np.int64)
             vectors.append(np.array(file.gather(transfer[1], rows)))
             file.close()
@@ -82,7 +82,8 @@ class Traces:
         return self._gather(live_rows(self._catalog).tolist()), measures
 
     def _gather(self, rows: list[int]) -> F32:
-        file = VectorFile(self._directory / self._catalog.vectors_name, self._catalog.pins().dimension)
+        catalog = self._catalog
+        file = vector_file(catalog, self._directory, catalog.vectors_name, catalog.pins().dimension)
         found: F32 = np.array(file.gather(self._catalog.rows, np.array(sorted(rows), np.int64)))
         file.close()
         return found

@@ -19,6 +19,7 @@ import pytest
 
 from faceindex import FaceIndex
 from faceindex.errors import StoreError, UsageError
+from faceindex.store.vectors import HEADER_BYTES
 from faceindex.types import F32
 
 
@@ -271,10 +272,10 @@ def test_a_migration_that_has_begun_is_forgotten_too(
         index.migrate("other", detector="other", should_stop=stop)
         assert index._store.transfer() is not None
         part = next(world.index.glob("*.part"))
-        rows = np.fromfile(part, "<f4").reshape(-1, fakes.OTHER_DIMENSION)
+        rows = np.fromfile(part, "<f4", offset=HEADER_BYTES).reshape(-1, fakes.OTHER_DIMENSION)
         receipt = index.forget(world.name, verify=True)
         assert receipt.complete
-        left = np.fromfile(part, "<f4").reshape(-1, fakes.OTHER_DIMENSION)
+        left = np.fromfile(part, "<f4", offset=HEADER_BYTES).reshape(-1, fakes.OTHER_DIMENSION)
         staged = index._store._catalog.query("SELECT vector_row FROM transfer_faces")
     live = [row for (row,) in staged]
     assert len(live) < len(rows)
