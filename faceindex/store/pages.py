@@ -245,7 +245,8 @@ def read_digests(path: Path) -> _Digests | None:
         magic, index_id, size, number, commit = _HEADER.unpack_from(content)
         (crc,) = struct.unpack_from("<I", content, _HEADER.size)
         pages = array("I", content[_HEADER_BYTES : _HEADER_BYTES + 4 * number])
-        if magic == _MAGIC and crc == zlib.crc32(content[: _HEADER.size]) and len(pages) == number:
+        sound = magic == _MAGIC and crc == zlib.crc32(content[: _HEADER.size])
+        if sound and len(pages) == number and 512 <= size <= 65536:
             if sys.byteorder == "big":
                 pages.byteswap()
             return _Digests(index_id, size, commit, pages)
