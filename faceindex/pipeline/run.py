@@ -291,12 +291,12 @@ class _Run:
                 self._damaged.add(task.known.id)
             self.emit(ContentChanged(task.name, task.known.id in self.plan.untouched))
         if damaged:
+            what = "1 photo" if len(damaged) == 1 else f"{len(damaged):,} photos"
             names = ", ".join(damaged[:_NAMED]) + (", ..." if len(damaged) > _NAMED else "")
             self.emit(
                 Warned(
-                    f"{len(damaged):,} photos have other content than when they were indexed, although by "
-                    f"the times of the system nobody wrote to them: {names}. They may be damaged, or their "
-                    "disk; compare them with a backup."
+                    f"The content of {what} changed, but the file system reports no write to them: {names}. "
+                    "They may be damaged, or their disk. Compare them with a backup."
                 )
             )
 

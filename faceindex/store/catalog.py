@@ -45,6 +45,7 @@ from faceindex.store.sqlite import (
     connect,
     connect_for_reading,
     corrupt,
+    keeping_log,
     placeholders,
     suppress_errors,
     translated_errors,
@@ -211,18 +212,21 @@ class Catalog:
                         "Run `faceindex index` on its photos once: this updates the format.",
                     )
         except BaseException:
-            catalog.close()
+            with keeping_log(path):  # its digests may not be there yet
+                catalog.close()
             raise
         return catalog
 
     def close(self) -> None:
         """Close the connection. The last one to close moves the write-ahead log into the catalog."""
         digests, self._digests = self._digests, None
-        if digests is not None:
-            digests.record()
-            digests.sync()
-            digests.close()
-        self._db.close()
+        try:
+            if digests is not None:
+                with digests:
+                    digests.record()
+                    digests.sync()
+        finally:
+            self._db.close()
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the catalog, as far as no reader needs it; outside a transaction.
@@ -278,13 +282,14 @@ class Catalog:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                generation = self.get("generation", natural, 0)
                 if not uncounted:
-                    generation = self.get("generation", natural, 0)
                     self.set("generation", generation + 1)
                     if keep_scans and self.get("seen_at", integer, -1) == generation:
                         self.set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
-                if self._digests is not None and self._digests.record(generation + 1):
+                generation += not uncounted
+                if self._digests is not None and self._digests.record(generation):
                     self.checkpoint()
             except BaseException:
                 self._roll_back()

@@ -26,6 +26,7 @@ _COLUMNS: dict[str, set[type]] = {
     **{name: {int, _NOTHING} for name in ("person_id", "cluster_id", "taken", "orientation")},
     **{name: {bytes} for name in ("relpath", "min(relpath)", "geometry", "box")},
     "picture": {bytes, _NOTHING},
+    "place": {bytes, _NOTHING},  # a box of forgotten_places
     "uid": {str},
     "similarity": {float, int, _NOTHING},
 }

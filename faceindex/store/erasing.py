@@ -13,24 +13,29 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex.errors import StoreError
 from faceindex.files import sync_directory, sync_file
+from faceindex.safe_open import open_own
 from faceindex.store.away import delete_away
 from faceindex.store.checked_json import fields, list_of, natural, text
 from faceindex.store.compaction import erase_file, live_rows
 from faceindex.store.copies import CopyTable
+from faceindex.store.digests import VectorDigests
 from faceindex.store.directory import is_derived_name, next_vectors_name, part_name
 from faceindex.store.photo_records import delete_empty_roots, delete_photos
 from faceindex.store.sqlite import translated_errors
-from faceindex.store.vectors import VectorFile
+from faceindex.store.vector_files import add_missing_digests, vector_file
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
+    from faceindex.store.vectors import VectorFile
 
 __all__ = [
     "Deleting",
@@ -161,31 +166,38 @@ def _erase_part(catalog: Catalog, directory: Path) -> None:
         return
     pins, rows = transfer
     named = {int(row) for (row,) in catalog.query("SELECT vector_row FROM transfer_faces")}
-    path = directory / part_name(next_vectors_name(catalog.vectors_name))
-    with contextlib.suppress(FileNotFoundError):
-        erase_rows(path, pins.dimension, rows, named)
+    name = part_name(next_vectors_name(catalog.vectors_name))
+    with closing(vector_file(catalog, directory, name, pins.dimension, part=True)) as part:
+        if part.path.exists():
+            erase_rows(catalog, part, rows, named)
 
 
-def erase_rows(path: Path, dimension: int, rows: int, live: set[int]) -> None:
+def erase_rows(catalog: Catalog, vectors: VectorFile, rows: int, live: set[int]) -> None:
     """Overwrite the rows of a vector file that are not live with one and the same unit vector, and sync it.
 
-    Zeros would be no unit vector, and mean that the whole file was erased (`VectorFile.is_erased`).
+    Zeros would be no unit vector, and mean that the whole file was erased (`VectorFile.is_erased`). The
+    digests of these rows are removed before, so that a process may be killed at any moment; the next writer
+    that finds no digests computes them.
     """
-    plain = struct.pack("<f", 1.0) + bytes(4 * (dimension - 1))
+    plain = struct.pack("<f", 1.0) + bytes(4 * (vectors.dimension - 1))
     dead = [row for row in range(rows) if row not in live]
     if not dead:
         return
-    with path.open("r+b", buffering=0) as file:
+    vectors.check(rows)  # new digests must not cover up damage
+    with catalog.transaction(keep_scans=True):
+        VectorDigests(catalog, vectors.path.name).delete()
+    with open(open_own(vectors.path, os.O_RDWR), "r+b", buffering=0) as file:  # noqa: PTH123 - a descriptor
         for first, last in _runs(dead):
-            file.seek(first * len(plain))
+            file.seek(vectors.header_bytes + first * len(plain))
             left = last + 1 - first
             while left:
-                rows = min(left, max(1, _BLOCK // len(plain)))
-                content = memoryview(plain * rows)
+                number = min(left, max(1, _BLOCK // len(plain)))
+                content = memoryview(plain * number)
                 while content:
                     content = content[file.write(content) :]
-                left -= rows
+                left -= number
         sync_file(file.fileno())
+    add_missing_digests(catalog, vectors, rows)
 
 
 def _runs(rows: list[int]) -> Iterator[tuple[int, int]]:
@@ -215,6 +227,7 @@ def empty_log(catalog: Catalog) -> None:
     StoreError
         If a reader needs the log for longer than SQLite waits.
     """
+    catalog.checkpoint()  # with the digests of what the log holds
     with translated_errors(catalog.path):
         ((busy, *_),) = catalog.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     if busy:
@@ -272,8 +285,9 @@ class Forgetting:
                 self._compact()
             else:  # whose unfinished file has the name that a compaction would write to
                 live = {int(row) for row in live_rows(catalog)}
-                rows = VectorFile(self._directory / catalog.vectors_name, catalog.pins().dimension)
-                erase_rows(rows.path, rows.dimension, catalog.rows, live)
+                name, dimension = catalog.vectors_name, catalog.pins().dimension
+                with closing(vector_file(catalog, self._directory, name, dimension)) as vectors:
+                    erase_rows(catalog, vectors, catalog.rows, live)
                 _erase_part(catalog, self._directory)
             for path in sorted(self._directory.iterdir()):
                 if is_derived_name(path.name):

@@ -84,7 +84,8 @@ class ForgottenTables:
         return [
             (picture, box)
             for picture, box in self._catalog.query_in(
-                "SELECT picture, box FROM forgotten_places WHERE picture IN ({}) ORDER BY rowid", hashes
+                "SELECT picture, box AS place FROM forgotten_places WHERE picture IN ({}) ORDER BY rowid",
+                hashes,
             )
         ]
 
@@ -175,12 +176,6 @@ class ForgottenTables:
             " OR content_hash IN (SELECT picture FROM forgotten_places))"
         )
         return {content for (content,) in found}
-
-    def count_places(self) -> int:
-        """Count the places."""
-        if not self.exist:
-            return 0
-        return int(self._catalog.query("SELECT count(*) FROM forgotten_places")[0][0])
 
     def without(self, photo: NewPhoto) -> NewPhoto:
         """Return a photo that was just read without the faces at forgotten places."""

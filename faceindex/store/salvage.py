@@ -13,13 +13,14 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import shutil
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from faceindex.errors import IndexCorrupt
-from faceindex.files import replace_durably, sync_directory
+from faceindex.files import replace_durably, sync_directory, write_durably
 from faceindex.store import migrations
 from faceindex.store.btree import rows_on_pages
 from faceindex.store.catalog import Catalog
@@ -40,6 +41,7 @@ from faceindex.store.sqlite import (
 __all__ = ["Salvage", "rows_in_doubt", "salvage_catalog"]
 
 _DECIDED = ("decisions", "people", "marks", "rejections", "links")
+_MOST_ADDED = 1 << 30  # bytes; the length in a damaged header may be any
 _ROUNDS = 20  # of repairs: what one deletes may be named elsewhere
 
 # What is deleted of rows in doubt; `index`, `cluster` and `match` make it again.
@@ -130,11 +132,13 @@ def salvage_catalog(path: Path) -> Salvage:
     OSError
         If the disk is full or fails. The damaged catalog is still in place then.
     """
+    _restore_log(path)
     done = Salvage(doubted=rows_in_doubt(path))
     done.kept = _keep_aside(path)
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     try:
+        _restore_length(path)
         with closing(connect_unchecked(path)) as old:
             _copy(old, new, done, path)
         catalog = Catalog(new, connect(new))
@@ -148,7 +152,9 @@ def salvage_catalog(path: Path) -> Salvage:
                 digests = read_digests(path)
             with catalog.transaction():
                 generation = catalog.get("generation", natural, 0)
-                catalog.set("generation", max(generation, 0 if digests is None else digests.commit))
+                # Two commits more than the digests: if this is killed before they are deleted, the next
+                # repair does not take all pages for damaged.
+                catalog.set("generation", max(generation, 0 if digests is None else digests.commit) + 1)
         finally:
             catalog.close()
     except BaseException:
@@ -159,6 +165,18 @@ def salvage_catalog(path: Path) -> Salvage:
     replace_durably(new, path)
     path.with_name(DIGESTS).unlink(missing_ok=True)
     return done
+
+
+def _restore_log(path: Path) -> None:
+    """Put back the log that a repair had deleted when it was killed before the new catalog was in place."""
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        return
+    for kept in path.parent.glob(f"{path.name}.damaged-*-wal"):
+        if filecmp.cmp(path, kept.with_name(kept.name.removesuffix("-wal")), shallow=False):
+            path.with_name(path.name + "-shm").unlink(missing_ok=True)
+            write_durably(log, kept.read_bytes())
+            return
 
 
 def _keep_aside(path: Path) -> list[str]:
@@ -175,6 +193,20 @@ def _keep_aside(path: Path) -> list[str]:
             kept.append(target.name)
     sync_directory(path.parent)
     return kept
+
+
+def _restore_length(path: Path) -> None:
+    """Append zeros to a file that is shorter than its header says: SQLite reads nothing of it otherwise.
+
+    The file as it was is kept aside.
+    """
+    with path.open("r+b") as file:
+        header = file.read(100)
+        size = int.from_bytes(header[16:18], "big")
+        length = (65536 if size == 1 else size) * int.from_bytes(header[28:32], "big")
+        now = file.seek(0, 2)
+        if len(header) == 100 and now < length <= 64 * now + _MOST_ADDED:
+            file.truncate(length)
 
 
 def _copy(old: Connection, new: Path, done: Salvage, path: Path) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlite3 import Connection, Cursor, Error, IntegrityError
 from typing import TypeVar
 
-from faceindex.errors import IndexCorrupt, StoreError, UsageError
+from faceindex.errors import FaceIndexError, IndexCorrupt, StoreError, UsageError
 from faceindex.locks import has_range_locks
-from faceindex.store.directory import LOCK
+from faceindex.store.directory import LOCK, no_locks
 
 __all__ = [
     "Connection",
@@ -25,6 +25,7 @@ __all__ = [
     "connect_for_reading",
     "connect_unchecked",
     "corrupt",
+    "keeping_log",
     "placeholders",
     "storable_text",
     "suppress_errors",
@@ -89,6 +90,22 @@ def connect_for_reading(path: Path) -> Connection:
         connection.close()
         raise corrupt(path, str(error)) from error
     return connection
+
+
+@contextmanager
+def keeping_log(path: Path) -> Iterator[None]:
+    """Keep the write-ahead log if another connection of a writer is closed inside the ``with``.
+
+    The last connection to close moves the log into the database, unless it is for reading only.
+    """
+    reader: Connection | None = None
+    with suppress(sqlite3.Error, FaceIndexError):
+        reader = connect_for_reading(path)
+    try:
+        yield
+    finally:
+        if reader is not None:
+            reader.close()
 
 
 def connect_unchecked(path: Path) -> Connection:
@@ -166,10 +183,7 @@ def translated_errors(path: Path) -> Iterator[None]:
 def _locked(path: Path) -> StoreError:
     # SQLite reports a disk without locks as a lock of another program (os_unix.c: ENOLCK is SQLITE_BUSY).
     if not has_range_locks(path.with_name(LOCK)):
-        return StoreError(
-            f"The disk of {path.parent} has no file locks, which an index needs.",
-            "Copy the index to a local disk and pass it as `directory`; the photos can stay.",
-        )
+        return no_locks(path.parent)
     return StoreError(
         f"{path} is locked by another program for more than {_BUSY_MS // 1000} seconds.",
         "All commits are safe; close what has it open, such as a database browser or a backup, and run the "

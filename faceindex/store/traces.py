@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from faceindex.store.compaction import live_rows
 from faceindex.store.directory import CATALOG, next_vectors_name, part_name
 from faceindex.store.residue import LEAST_NAME, forms_of_text
-from faceindex.store.vectors import VectorFile
+from faceindex.store.vector_files import vector_file
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
@@ -64,8 +65,8 @@ class Traces:
             staged = self._catalog.query_in(
                 "SELECT vector_row, geometry FROM transfer_faces WHERE face_id IN ({})", faces
             )
-            part = self._directory / part_name(next_vectors_name(self._catalog.vectors_name))
-            file = VectorFile(part, transfer[0].dimension)
+            part = part_name(next_vectors_name(self._catalog.vectors_name))
+            file = vector_file(self._catalog, self._directory, part, transfer[0].dimension, part=True)
             rows = np.array(sorted(int(row) for row, _ in staged), np.int64)
             vectors.append(np.array(file.gather(transfer[1], rows)))
             file.close()
@@ -82,7 +83,8 @@ class Traces:
         return self._gather(live_rows(self._catalog).tolist()), measures
 
     def _gather(self, rows: list[int]) -> F32:
-        file = VectorFile(self._directory / self._catalog.vectors_name, self._catalog.pins().dimension)
+        catalog = self._catalog
+        file = vector_file(catalog, self._directory, catalog.vectors_name, catalog.pins().dimension)
         found: F32 = np.array(file.gather(self._catalog.rows, np.array(sorted(rows), np.int64)))
         file.close()
         return found
@@ -90,7 +92,7 @@ class Traces:
     # Texts -------------------------------------------------------------------------------------
 
     def cells_with(self, texts: Iterable[str]) -> tuple[Counter[str], dict[str, set[str]]]:
-        """Find the values of the catalog with some texts in them.
+        """Find the values of the catalog with some texts in them, as whole words.
 
         Returns
         -------
@@ -101,7 +103,11 @@ class Traces:
         """
         number: Counter[str] = Counter()
         values: dict[str, set[str]] = {}
-        for table, column, value in self._cells(_forms(texts)):
+        forms = _forms(texts)
+        words = re.compile(rb"(?<!%b)(?:%b)(?!%b)" % (_LETTER, b"|".join(map(re.escape, forms)), _LETTER))
+        for table, column, value in self._cells(forms):
+            if words.search(value) is None:  # Ada is not in "unreadable"
+                continue
             key = f"{table}.{column}"
             number[key] += 1
             values.setdefault(key, set()).add(value.decode("utf-8", "surrogateescape"))
@@ -158,6 +164,9 @@ class Traces:
 
     def _columns(self, table: str) -> list[str]:
         return [str(row[1]) for row in self._catalog.query(f'PRAGMA table_info("{table}")')]
+
+
+_LETTER = rb"[A-Za-z0-9_\x80-\xff]"  # of UTF-8
 
 
 def _forms(texts: Iterable[str]) -> list[bytes]:

@@ -46,12 +46,15 @@ def exif(orientation: int = 6) -> bytes:
     return tags.tobytes()
 
 
-def check_read(damaged: bytes, intact: bytes, *, orientation: int = 1, note: str = "") -> None:
+NOTE = "Its metadata are damaged or too large; it was read without them."
+NO_END = "Its end marker is missing; its pixels are complete."
+
+
+def check_read(damaged: bytes, intact: bytes, *, orientation: int = 1, note: str = NOTE) -> None:
     """The photo is read with a note; picture, size, orientation and pixels are those of the intact file."""
     decoded, expected = decode(damaged, "x"), decode(intact, "x")
     assert decoded.note is not None
-    assert decoded.note.startswith("Damaged, but its pixels could be read (")
-    assert note in decoded.note
+    assert decoded.note == note
     assert expected.note is None
     assert np.array_equal(decoded.image, expected.image)
     assert (decoded.width, decoded.height) == probe(damaged, "x")[:2] == probe(intact, "x")[:2]
@@ -173,7 +176,7 @@ JPEGS: list[dict[str, object]] = [
 def test_a_jpeg_without_its_end_marker(options: dict[str, object]) -> None:
     intact = encode("JPEG", exif=exif(), **options)
     for damaged in (intact[:-2], intact[:-1], intact[:-2] + b"\xff\xff"):
-        check_read(damaged, intact, orientation=6, note="no end marker")
+        check_read(damaged, intact, orientation=6, note=NO_END)
     # Zeros are part of the scan, and of the hash.
     assert np.array_equal(decode(intact[:-2] + bytes(999), "x").image, decode(intact, "x").image)
 
@@ -216,7 +219,7 @@ def test_a_jpeg_of_grey_is_complete() -> None:
     buffer = io.BytesIO()
     PIL.Image.new("RGB", (64, 64), (128, 128, 128)).save(buffer, "JPEG")
     assert decode(buffer.getvalue(), "x").note is None
-    check_read(buffer.getvalue()[:-2], buffer.getvalue())
+    check_read(buffer.getvalue()[:-2], buffer.getvalue(), note=NO_END)
 
 
 def test_rows_that_are_missing() -> None:
@@ -300,7 +303,7 @@ def test_a_tiff_is_read_without_a_tag_that_pillow_refuses(monkeypatch: pytest.Mo
     monkeypatch.setattr(TiffImageFile, "_setup", refuse)
     intact = encode("TIFF", compression="tiff_lzw", tiffinfo={274: 6})
     damaged = with_entry(intact, struct.pack("<HHII", 65000, 4, 1, 0))
-    check_read(damaged, intact, orientation=6, note="a private tag")
+    check_read(damaged, intact, orientation=6)
     # The directory of the copy is behind the pixels: it must not complete pixels that are cut short.
     (start,) = struct.unpack_from("<I", damaged, 4)
     strips = next(i for i in range(start, len(damaged)) if damaged[i : i + 2] == struct.pack("<H", 279))
