@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from faceindex.errors import FaceIndexError
 from faceindex.store.catalog import Catalog
-from faceindex.store.checked_json import mapping, parse
+from faceindex.store.checked_json import mapping, parse, text
+from faceindex.store.checked_json import path as checked_path
 from faceindex.store.directory import CATALOG
 from faceindex.store.migrations import WITH_COPIES
 from faceindex.store.sqlite import connect
@@ -78,8 +79,8 @@ class CopyTable:
             return [
                 Copy(
                     int(id),
-                    os.fsdecode(path),
-                    str(kind),
+                    checked_path(path, "the path of a copy"),
+                    text(kind, "the kind of a copy"),
                     parse(options, "the options of a copy", mapping()),
                     bool(is_stale),
                 )
