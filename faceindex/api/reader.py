@@ -40,7 +40,11 @@ class Reader:
             # `forget` was interrupted, or a copy was not there.
             from faceindex.api.forgetting import IndexForgetting
 
-            IndexForgetting(self).resume()
+            try:
+                IndexForgetting(self).resume()
+            except BaseException:
+                store.close()  # nobody else can
+                raise
 
     def table(self) -> FaceTable:
         """Return all faces as parallel arrays."""

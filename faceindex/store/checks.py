@@ -40,6 +40,7 @@ _STATUS = "{0} NOT IN (" + ", ".join(f"'{status.value}'" for status in Status) +
 _LABEL = "typeof({0}) <> 'integer' OR {0} NOT BETWEEN 0 AND 4"
 _TURN = "typeof({0}) <> 'integer' OR {0} NOT BETWEEN 1 AND 8"
 _BOX = "typeof({0}) <> 'blob' OR length({0}) <> 16"
+_OBJECT = "CASE WHEN typeof({0}) = 'text' AND json_valid({0}) THEN json_type({0}) <> 'object' ELSE 1 END"
 _SHAPE = "typeof({0}) <> 'blob' OR length({0}) NOT IN (68, 76)"
 
 
@@ -72,6 +73,9 @@ _COLUMNS: dict[str, tuple[dict[str, str], str | None]] = {
     ),
     "clusterings": ({"id": _NATURAL, "algorithm": _TEXT, "seed": _INTEGER}, None),
     "clusters": ({"id": _NATURAL}, "DELETE FROM clusters WHERE {where}"),
+    "copies": (
+        {"path": _PATH, "kind": _TEXT, "options": _OBJECT, "stale": _FLAG}, "DELETE FROM copies WHERE {where}"
+    ),
     "assignments": (
         {"face_id": _INTEGER, "cluster_id": _NATURAL, "similarity": _SIMILARITY},
         "DELETE FROM assignments WHERE {where}",
@@ -217,7 +221,11 @@ def explain_failure(catalog: Catalog, error: BaseException) -> None:
 def _meta(catalog: Catalog, tables: set[str]) -> Iterator[Finding]:
     """Single values: models, parameters, counters."""
     from faceindex.store import scans
+    from faceindex.store.erasing import pending_contents
 
+    erasing = (
+        "INSERT OR REPLACE INTO meta (key, value) VALUES ('forgetting', '{\"contents\":[],\"files\":1}')"
+    )
     default = json.dumps({name: getattr(HnswParams(), name) for name in HnswParams.__slots__})
     reads: tuple[tuple[Callable[[], object], str | None], ...] = (
         (catalog.pins, None),
@@ -226,6 +234,7 @@ def _meta(catalog: Catalog, tables: set[str]) -> Iterator[Finding]:
         (lambda: catalog.vectors_name, None),
         (lambda: catalog.generation, "DELETE FROM meta WHERE key = 'generation'"),
         (catalog.transfer, "DELETE FROM meta WHERE key = 'transfer'"),
+        (lambda: pending_contents(catalog), erasing),
         (
             lambda: scans.load_scan(catalog, "", None),
             "DELETE FROM meta WHERE key IN ('seen', 'seen_at')",
@@ -234,7 +243,7 @@ def _meta(catalog: Catalog, tables: set[str]) -> Iterator[Finding]:
     for read, repair in reads:
         try:
             read()
-        except IndexCorrupt as error:  # noqa: PERF203 - seven rounds
+        except IndexCorrupt as error:  # noqa: PERF203 - eight rounds
             yield Finding("meta", _reason(error), 1, repair)
     ((last,),) = catalog.query("SELECT coalesce(max(id), -1) FROM clusters")
     last = last if isinstance(last, int) else -1

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from faceindex.errors import FaceIndexError
 from faceindex.store.catalog import Catalog
-from faceindex.store.checked_json import mapping, parse
+from faceindex.store.checked_json import mapping, parse, text
+from faceindex.store.checked_json import path as checked_path
 from faceindex.store.directory import CATALOG
 from faceindex.store.migrations import WITH_COPIES
 from faceindex.store.sqlite import connect, keeping_log
@@ -78,8 +79,8 @@ class CopyTable:
             return [
                 Copy(
                     int(id),
-                    os.fsdecode(path),
-                    str(kind),
+                    checked_path(path, "the path of a copy"),
+                    text(kind, "the kind of a copy"),
                     parse(options, "the options of a copy", mapping()),
                     bool(is_stale),
                 )
@@ -133,7 +134,7 @@ def record_copy(
         ``not`` if the catalog cannot be written, or has an older format: `forget` does not find the copy.
     """
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    key = (os.fsencode(os.path.realpath(path)), kind)
+    key = (_place(path), kind)
     try:
         with _writing(directory) as catalog:
             if catalog is None:
@@ -151,10 +152,18 @@ def record_copy(
 
 def remove_record(directory: Path, path: str | os.PathLike[str], kind: str) -> None:
     """Delete the entry of a copy of which nothing was written; as `record_copy`."""
-    key = (os.fsencode(os.path.realpath(path)), kind)
+    key = (_place(path), kind)
     with suppress(FaceIndexError), _writing(directory) as catalog:
         if catalog is not None:
             catalog.execute("DELETE FROM copies WHERE path = ? AND kind = ?", key)
+
+
+def _place(path: str | os.PathLike[str]) -> bytes:
+    """Return where a copy will be: a link to a folder is followed, one to a file is replaced by the file."""
+    if os.path.isdir(path):  # noqa: PTH112 - may be text
+        return os.fsencode(os.path.realpath(path))
+    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100
+    return os.fsencode(os.path.join(os.path.realpath(folder), name))  # noqa: PTH118
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from faceindex.errors import StoreError
 from faceindex.files import sync_directory, sync_file
 from faceindex.safe_open import open_own
 from faceindex.store.away import delete_away
-from faceindex.store.checked_json import fields, list_of, natural, text
+from faceindex.store.checked_json import Malformed, fields, list_of, natural, text
 from faceindex.store.compaction import erase_file, live_rows
 from faceindex.store.copies import CopyTable
 from faceindex.store.digests import VectorDigests
@@ -55,7 +55,17 @@ _log = logging.getLogger(__name__)
 
 _KEY = "forgetting"
 _NOTHING: dict[str, object] = {}
-_PENDING = fields(contents=list_of(text), files=natural)
+
+
+def _hash(value: object, name: str) -> str:
+    """Require a hash in hexadecimal digits."""
+    try:
+        return bytes.fromhex(text(value, name)).hex()
+    except ValueError:
+        raise Malformed(f"{name} is not a hash") from None
+
+
+_PENDING = fields(contents=list_of(_hash), files=natural)
 _BLOCK = 1 << 20
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from faceindex import FaceIndex
-from faceindex.errors import StoreError, UsageError
+from faceindex.errors import IndexCorrupt, StoreError, UsageError
 from faceindex.store.vectors import HEADER_BYTES
 from faceindex.types import F32
 
@@ -340,6 +340,25 @@ def test_a_strangers_index_cannot_name_files_to_write_to(world: World) -> None:
     assert {copy.state for copy in receipt.copies} == {"kept"}
     assert dict(world.module.all_bytes(world.copies, folder)) == before
     shutil.rmtree(world.root / "strange")
+
+
+def test_a_journal_in_place_of_a_link_is_recorded_where_it_is(world: World) -> None:
+    link = world.copies / "link.jsonl"
+    link.symlink_to(world.root / "elsewhere.jsonl")
+    with world.open() as index:
+        index.people.export(link)
+        recorded = {copy.path for copy in index._store.copies.all()}
+    assert not link.is_symlink()
+    assert os.path.join(os.path.realpath(world.copies), "link.jsonl") in recorded  # noqa: PTH118
+
+
+def test_an_index_with_a_damaged_copy_is_closed_again(world: World) -> None:
+    with world.open(write=True) as index, index._store.deciding():
+        index._store.copies._catalog.execute("UPDATE copies SET path = x'00', stale = 1 WHERE id = 1")
+    for _ in range(2):  # not `IndexLocked`
+        with pytest.raises(IndexCorrupt, match="path of a copy") as error:
+            world.open(write=True)
+        assert "doctor --repair" in error.value.remedy
 
 
 def test_a_dry_run_changes_nothing(world: World) -> None:
