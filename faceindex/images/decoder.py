@@ -26,10 +26,10 @@ from faceindex.images.estimate import decode_bytes
 from faceindex.images.exif import SWAPS_SIDES, TRANSPOSITIONS, exif_orientation
 from faceindex.images.formats import is_truncated, recognise_format
 from faceindex.images.frames import note_on_frames
-from faceindex.images.jpeg_end import ends_in_grey, lacks_end, lacks_rows, rebuild_jpeg
+from faceindex.images.jpeg_end import EOI, ends_in_grey, lacks_end, lacks_rows, rebuild_jpeg
 from faceindex.images.libtiff import silence_libtiff
 from faceindex.images.limits import reserve
-from faceindex.images.repair import repaired
+from faceindex.images.repair import note_on_checksums, repaired
 from faceindex.images.rgb import to_rgb
 from faceindex.images.scans import MOST_SCANS, has_too_many_scans
 from faceindex.types import Image
@@ -150,7 +150,7 @@ def decode(
         If `shrink` has another value.
     """
     decoded, note = decode_with(data, path, shrink, max_pixels, _upright)
-    notes = [part for part in (note, note_on_frames(data)) if part is not None]
+    notes = [part for part in (note or note_on_checksums(data), note_on_frames(data)) if part is not None]
     return replace(decoded, note=" ".join(notes)) if notes else decoded
 
 
@@ -264,6 +264,8 @@ def _check_rows(data: bytes, *, but_the_last: bool) -> None:
     `but_the_last` is for files with an end marker: in some, a few blocks at the lower right are missing.
     """
     stream = rebuild_jpeg(data, keep_exif=False)
+    if stream is None and but_the_last:  # scans are missing, and perhaps rows of the last one, too
+        stream = data[: data.rfind(EOI)]
     row = None if stream is None else lacks_rows(stream, but_the_last=but_the_last)
     if row is not None:
         raise ValueError(f"from row {row:,} on, rows are missing")

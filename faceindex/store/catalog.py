@@ -45,6 +45,7 @@ from faceindex.store.sqlite import (
     connect,
     connect_for_reading,
     corrupt,
+    keeping_log,
     placeholders,
     suppress_errors,
     translated_errors,
@@ -211,18 +212,21 @@ class Catalog:
                         "Run `faceindex index` on its photos once: this updates the format.",
                     )
         except BaseException:
-            catalog.close()
+            with keeping_log(path):  # its digests may not be there yet
+                catalog.close()
             raise
         return catalog
 
     def close(self) -> None:
         """Close the connection. The last one to close moves the write-ahead log into the catalog."""
         digests, self._digests = self._digests, None
-        if digests is not None:
-            digests.record()
-            digests.sync()
-            digests.close()
-        self._db.close()
+        try:
+            if digests is not None:
+                with digests:
+                    digests.record()
+                    digests.sync()
+        finally:
+            self._db.close()
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the catalog, as far as no reader needs it; outside a transaction.

@@ -16,7 +16,7 @@ from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import mapping, parse
 from faceindex.store.directory import CATALOG
 from faceindex.store.migrations import WITH_COPIES
-from faceindex.store.sqlite import connect
+from faceindex.store.sqlite import connect, keeping_log
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
@@ -161,7 +161,9 @@ def remove_record(directory: Path, path: str | os.PathLike[str], kind: str) -> N
 def _writing(directory: Path) -> Iterator[Catalog | None]:
     """Open a transaction in a connection of its own; None if the catalog has no such table."""
     path = directory / CATALOG
-    with closing(Catalog(path, connect(path))) as catalog:
+    # The pages that it writes have no digests yet: they stay in the log until a writer has stored some.
+    with keeping_log(path), closing(Catalog(path, connect(path))) as catalog:
+        catalog.query("PRAGMA wal_autocheckpoint = 0")
         if catalog.format_version < WITH_COPIES:
             yield None
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ import numpy as np
 
 from faceindex.documents import Result
 from faceindex.errors import IndexCorrupt, IndexNotFound, IndexVersionError, StoreError
+from faceindex.locks import find_holder
 from faceindex.store import migrations
 from faceindex.store.catalog import Catalog
 from faceindex.store.checks import find_damage
 from faceindex.store.directory import (
     CATALOG,
     DIGESTS,
+    LOCK,
     check_catalog_files,
     hnsw_name,
     is_index,
@@ -43,6 +46,7 @@ candidates (`records.HnswParams`); a sample of 100 queries, 2,000 neighbours, is
 """
 
 _QUERIES, _NEIGHBOURS = 100, 20
+_ATTEMPTS, _PAUSE = 5, 0.2  # seconds; while another process writes
 _MOST = 20  # faults that SQLite lists
 
 
@@ -110,10 +114,27 @@ def check_index(directory: Path) -> Checkup:
         problem = Problem(CATALOG, "structure", f"{path} is missing.", repairable=False)
         return Checkup([problem], None, None, None)
     check_catalog_files(path, write=False)
+    for _ in range(_ATTEMPTS):
+        written = _is_written(directory)
+        found = _check_index(directory, path)
+        if not found.problems or not (written or _is_written(directory)):
+            break
+        time.sleep(_PAUSE)  # what a writer is about to do may look like damage
+    return found
+
+
+def _is_written(directory: Path) -> bool:
+    """Whether another process is writing to the index."""
+    with contextlib.suppress(OSError):
+        return find_holder(directory / LOCK) is not None
+    return False
+
+
+def _check_index(directory: Path, path: Path) -> Checkup:
     problems = list(_check_file(path))
     vectors, recall, rows = None, None, None
     try:
-        with closing(Catalog(path, connect_unchecked(path))) as catalog:
+        with closing(Catalog(path, connect_unchecked(path))) as catalog, catalog.snapshot():
             if catalog.format_version > migrations.format_version():
                 raise IndexVersionError(
                     f"The index in {directory} has format {catalog.format_version}; this faceindex reads "
@@ -127,8 +148,9 @@ def check_index(directory: Path) -> Checkup:
                 problems.append(Problem(vectors.file.path.name, "vectors", vectors.problem))
             found, recall = _check_hnsw(catalog, directory, vectors)
             problems += found
-            problems += _unused_files(catalog, directory)
             vectors.file.close()
+            if not _is_written(directory):  # else, a file that is not in use yet
+                problems += _unused_files(catalog, directory)
     except IndexVersionError:
         raise
     except (IndexCorrupt, Error, LookupError, ValueError, TypeError, OverflowError) as error:

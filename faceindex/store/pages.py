@@ -26,11 +26,10 @@ import sys
 import time
 import zlib
 from array import array
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 
-from faceindex.errors import IndexCorrupt
+from faceindex.errors import IndexCorrupt, StoreError
 from faceindex.files import sync_file, write_durably
 from faceindex.safe_open import UnsafeFile, open_own
 from faceindex.store.directory import DIGESTS, refused
@@ -43,6 +42,7 @@ _HEADER_BYTES = 64
 _LOG_HEADER, _FRAME_HEADER = 32, struct.Struct(">II8s8x")
 _LOG_INDEX = struct.Struct("=12xBBHII8x8s8x")  # the first of the two headers of catalog.sqlite-shm
 _CHECKPOINT = 1000  # pages in the log, as SQLite's own default
+_READ_PAGES = 256  # at a time
 _ATTEMPTS, _PAUSE = 20, 0.05  # seconds; for a reader while a writer moves its log
 
 
@@ -74,12 +74,25 @@ class PageDigests:
         self._commit = 0
 
     def open(self, commit: int) -> None:
-        """Open the file; make it from the catalog if it is missing. `commit` is the last one."""
+        """Open the file; make it from the catalog if it is missing. `commit` is the last one.
+
+        Raises `StoreError` if it cannot be written.
+        """
+        try:
+            self._open(commit)
+        except UnsafeFile as error:
+            raise refused(error) from error
+        except OSError as error:
+            raise StoreError(
+                f"{self._path.with_name(DIGESTS)} cannot be written: {error.strerror}.",
+                "All commits are safe; make room or check the permissions, and run the same command again.",
+            ) from error
+
+    def _open(self, commit: int) -> None:
         digests = self._path.with_name(DIGESTS)
         if not digests.exists():
-            size, found = _page_size(self._path), array("I")
-            with contextlib.suppress(ValueError):  # an empty file cannot be mapped
-                found = _digests_of(self._path, size)
+            size = _page_size(self._path)
+            found = _digests_of(self._path, size)
             write_durably(digests, self._header(size, len(found), commit) + _to_bytes(found))
         self._fd = open_own(digests, os.O_RDWR)
         self.record(commit)
@@ -111,10 +124,10 @@ class PageDigests:
             for _ in range(last - self._frames):
                 page = _FRAME_HEADER.unpack(log.read(_FRAME_HEADER.size))[0]
                 digests[page] = zlib.crc32(log.read(size))
-        self._frames = last
         for page, digest in digests.items():
             _write_at(fd, struct.pack("<I", digest), _HEADER_BYTES + 4 * (page - 1))
         _write_at(fd, self._header(size, number, commit), 0)
+        self._frames = last  # now: an interrupt repeats it all
         return last >= _CHECKPOINT
 
     def sync(self) -> None:
@@ -124,6 +137,13 @@ class PageDigests:
                 sync_file(self._fd)
             except OSError:
                 self._give_up()
+
+    def __enter__(self) -> PageDigests:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        """Close the file; delete it if an interrupt came before all digests were stored."""
+        self._give_up() if error is not None else self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -153,7 +173,19 @@ def check_pages(path: Path) -> int:
     ------
     IndexCorrupt
         If pages are damaged, or the digests are.
+    StoreError
+        If a file cannot be read.
     """
+    try:
+        return _check_pages(path)
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename or path} cannot be read: {error.strerror}.",
+            "Check its permissions and its disk, or restore the index from a backup.",
+        ) from error
+
+
+def _check_pages(path: Path) -> int:
     damaged: list[int] = []
     for attempt in range(_ATTEMPTS):
         try:
@@ -186,10 +218,7 @@ def _is_being_written(path: Path) -> bool:
 
 def damaged_pages(path: Path, digests: _Digests) -> list[int]:
     """Return the numbers of the pages of a catalog, from 1 on, that are not as their digests say."""
-    try:
-        found = _digests_of(path, digests.page_size)
-    except ValueError:
-        found = array("I")
+    found = _digests_of(path, digests.page_size)
     expected = digests.pages
     if found == expected:
         return []
@@ -216,7 +245,8 @@ def read_digests(path: Path) -> _Digests | None:
         magic, index_id, size, number, commit = _HEADER.unpack_from(content)
         (crc,) = struct.unpack_from("<I", content, _HEADER.size)
         pages = array("I", content[_HEADER_BYTES : _HEADER_BYTES + 4 * number])
-        if magic == _MAGIC and crc == zlib.crc32(content[: _HEADER.size]) and len(pages) == number:
+        sound = magic == _MAGIC and crc == zlib.crc32(content[: _HEADER.size])
+        if sound and len(pages) == number and 512 <= size <= 65536:
             if sys.byteorder == "big":
                 pages.byteswap()
             return _Digests(index_id, size, commit, pages)
@@ -227,14 +257,16 @@ def read_digests(path: Path) -> _Digests | None:
 
 
 def _digests_of(path: Path, size: int) -> array[int]:
-    """Compute the digests of all pages; `ValueError` if the file is empty."""
-    crc32 = zlib.crc32
-    with (
-        path.open("rb") as file,
-        mmap(file.fileno(), 0, access=ACCESS_READ) as content,
-        memoryview(content) as view,
-    ):
-        return array("I", [crc32(view[start : start + size]) for start in range(0, len(view), size)])
+    """Compute the digests of all pages.
+
+    Not through a memory map: a page that the disk cannot read, or that a writer cuts off, ends the process.
+    """
+    crc32, found = zlib.crc32, array("I")
+    with path.open("rb") as file:
+        while block := file.read(size * _READ_PAGES):
+            view = memoryview(block)
+            found.extend([crc32(view[start : start + size]) for start in range(0, len(block), size)])
+    return found
 
 
 def _page_size(path: Path) -> int:

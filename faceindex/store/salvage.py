@@ -13,13 +13,14 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import shutil
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from faceindex.errors import IndexCorrupt
-from faceindex.files import replace_durably, sync_directory
+from faceindex.files import replace_durably, sync_directory, write_durably
 from faceindex.store import migrations
 from faceindex.store.btree import rows_on_pages
 from faceindex.store.catalog import Catalog
@@ -131,6 +132,7 @@ def salvage_catalog(path: Path) -> Salvage:
     OSError
         If the disk is full or fails. The damaged catalog is still in place then.
     """
+    _restore_log(path)
     done = Salvage(doubted=rows_in_doubt(path))
     done.kept = _keep_aside(path)
     new = path.with_name(path.name + ".new")
@@ -150,7 +152,9 @@ def salvage_catalog(path: Path) -> Salvage:
                 digests = read_digests(path)
             with catalog.transaction():
                 generation = catalog.get("generation", natural, 0)
-                catalog.set("generation", max(generation, 0 if digests is None else digests.commit))
+                # Two commits more than the digests: if this is killed before they are deleted, the next
+                # repair does not take all pages for damaged.
+                catalog.set("generation", max(generation, 0 if digests is None else digests.commit) + 1)
         finally:
             catalog.close()
     except BaseException:
@@ -161,6 +165,18 @@ def salvage_catalog(path: Path) -> Salvage:
     replace_durably(new, path)
     path.with_name(DIGESTS).unlink(missing_ok=True)
     return done
+
+
+def _restore_log(path: Path) -> None:
+    """Put back the log that a repair had deleted when it was killed before the new catalog was in place."""
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        return
+    for kept in path.parent.glob(f"{path.name}.damaged-*-wal"):
+        if filecmp.cmp(path, kept.with_name(kept.name.removesuffix("-wal")), shallow=False):
+            path.with_name(path.name + "-shm").unlink(missing_ok=True)
+            write_durably(log, kept.read_bytes())
+            return
 
 
 def _keep_aside(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite3 import Connection, Cursor, Error, IntegrityError
 from typing import TypeVar
 
-from faceindex.errors import IndexCorrupt, StoreError, UsageError
+from faceindex.errors import FaceIndexError, IndexCorrupt, StoreError, UsageError
 from faceindex.locks import has_range_locks
 from faceindex.store.directory import LOCK, no_locks
 
@@ -25,6 +25,7 @@ __all__ = [
     "connect_for_reading",
     "connect_unchecked",
     "corrupt",
+    "keeping_log",
     "placeholders",
     "storable_text",
     "suppress_errors",
@@ -89,6 +90,22 @@ def connect_for_reading(path: Path) -> Connection:
         connection.close()
         raise corrupt(path, str(error)) from error
     return connection
+
+
+@contextmanager
+def keeping_log(path: Path) -> Iterator[None]:
+    """Keep the write-ahead log if another connection of a writer is closed inside the ``with``.
+
+    The last connection to close moves the log into the database, unless it is for reading only.
+    """
+    reader: Connection | None = None
+    with suppress(sqlite3.Error, FaceIndexError):
+        reader = connect_for_reading(path)
+    try:
+        yield
+    finally:
+        if reader is not None:
+            reader.close()
 
 
 def connect_unchecked(path: Path) -> Connection:

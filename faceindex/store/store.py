@@ -167,10 +167,12 @@ class Store(PhotoStore, ForgettingStore):
 
     def close(self) -> None:
         """Close the files and release the lock. Does nothing if that has been done."""
-        self._catalog.close()
-        self._rows.close()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            self._catalog.close()
+        finally:
+            self._rows.close()
+            if self._lock is not None:
+                self._lock.release()
 
     def __enter__(self) -> Store:
         return self

@@ -210,3 +210,42 @@ def test_the_quick_benchmark_finds_nothing_silent(name: str, tmp_path: Path) -> 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads((tmp_path / f"{name}_quick.json").read_text())["benchmark"] == f"{name}_quick"
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_repair_that_is_killed_is_repeated(
+    closed: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    """When the damaged log is deleted, before and after the new catalog is in its place."""
+    script = "import os, sys; from faceindex.store import Store; s = Store.open(sys.argv[1], write=True)\n"
+    script += "s.log_run('index', {'last': 1}); getattr(os, '_exit')(0)"
+    subprocess.run([sys.executable, "-c", script, str(closed)], check=True)
+    expected = contents(closed)
+    overwrite(closed / "catalog.sqlite", page_of(closed, "suspects") + 2000, b"?")
+
+    def kill(new: Path, path: Path) -> None:
+        if after:
+            new.replace(path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("faceindex.store.salvage.replace_durably", kill)
+        FaceIndex.doctor(closed, repair=True)
+    with pytest.raises(IndexCorrupt):
+        FaceIndex.open(closed)
+    health = FaceIndex.doctor(closed, repair=True)
+    assert health.healthy
+    assert not health.read_again + health.deleted + health.decided
+    assert contents(closed) == expected
+    with FaceIndex.open(closed) as index:
+        assert index._store.runs(1)[0].detail == {"last": 1}
+
+
+def test_files_of_a_writer_at_work_are_no_problem(closed: Path) -> None:
+    new = closed / "vectors-2.f32"
+    new.touch()
+    with FaceIndex.open(closed, write=True):
+        new.touch()
+        assert FaceIndex.doctor(closed).healthy
+    new.touch()
+    assert not FaceIndex.doctor(closed).healthy

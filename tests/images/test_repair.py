@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -103,6 +104,14 @@ def test_metadata_of_a_png(added: bytes, place: bytes) -> None:
     )
 
 
+def test_transparency_of_a_png_that_is_too_short() -> None:
+    intact = encode("PNG", exif=exif())
+    at = intact.index(b"IDAT") - 4
+    decoded = decode(intact[:at] + chunk(b"tRNS", b"\0") + intact[at:], "x")
+    assert decoded.note is not None
+    assert np.array_equal(decoded.image, decode(intact, "x").image)
+
+
 def test_a_png_that_ends_in_its_metadata() -> None:
     intact = encode("PNG", exif=exif())
     at = intact.index(b"IEND") - 4
@@ -125,6 +134,14 @@ def test_pixels_of_a_png_that_are_cut_short() -> None:
         with pytest.raises(ImageError) as caught:
             decode(data[:-missing], "x")
         assert caught.value.reason is Reason.TRUNCATED
+
+
+def test_pixels_of_a_png_with_a_wrong_checksum_have_a_note() -> None:
+    intact = encode("PNG")
+    damaged = intact[:-14] + b"??" + intact[-12:]
+    decoded = decode(damaged, "x")
+    assert decoded.note == "A checksum of its pixels is wrong, so some of them may be damaged."
+    assert np.array_equal(decoded.image, decode(intact, "x").image)
 
 
 # JPEG ----------------------------------------------------------------------------------------------
@@ -174,6 +191,28 @@ def test_a_jpeg_that_lacks_blocks(options: dict[str, object], end: bytes) -> Non
         with pytest.raises(ImageError) as caught:
             decode(data[: int(len(data) * share)] + end, "x")
         assert caught.value.reason is Reason.TRUNCATED, share
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+@pytest.mark.parametrize("end", [b"", b"\xff", bytes(5000), b"\xff\xd9"], ids=["", "ff", "zero", "marker"])
+def test_a_jpeg_that_lacks_restart_intervals(blocks: int, end: bytes) -> None:
+    """Cut between two intervals, no bit of the first one that is missing has begun."""
+    data = encode("JPEG", restart_marker_blocks=blocks)
+    markers = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", data)]
+    for cut in (markers[len(markers) // 3], markers[len(markers) // 3] + 2, markers[-1]):
+        if end == b"\xff\xd9" and cut == markers[-1]:
+            continue  # blocks in the last row
+        with pytest.raises(ImageError) as caught:
+            decode(data[:cut] + end, "x")
+        assert caught.value.reason is Reason.TRUNCATED
+
+
+def test_the_first_scan_of_a_progressive_jpeg_is_cut_short() -> None:
+    data = encode("JPEG", progressive=True)
+    first = data.index(b"\xff\xda")
+    with pytest.raises(ImageError) as caught:
+        decode(data[: (first + data.index(b"\xff\xda", first + 2)) // 2] + b"\xff\xd9", "x")
+    assert caught.value.reason is Reason.TRUNCATED
 
 
 def test_a_jpeg_of_grey_is_complete() -> None:

@@ -76,6 +76,21 @@ def test_content_changed_with_size_and_time_kept_is_seen(
     assert indexed.add(album).opened == 0
 
 
+def test_a_picture_that_returns_with_size_and_time_kept_has_its_faces(
+    indexed: FaceIndex, album: Path, fake_models: ModuleType
+) -> None:
+    path = album / "person0" / "0.png"
+    grow(path)
+    indexed.add(album)
+    before, original = sorted(face.face for face in indexed.faces()), path.read_bytes()
+    rewrite(path, other_photo(path, fake_models))
+    assert indexed.add(album).altered == 1
+    rewrite(path, original)
+    summary = indexed.add(album)
+    assert (summary.altered, summary.returned, summary.changed) == (1, 1, 0)
+    assert sorted(face.face for face in indexed.faces()) == before
+
+
 def test_a_photo_that_was_replaced_by_another_file_is_seen(
     indexed: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch, fake_models: ModuleType
 ) -> None:

@@ -216,6 +216,13 @@ def test_faces_expire(named: FaceIndex, album: Path, monkeypatch: pytest.MonkeyP
     assert (summary.gone, summary.kept_until, named.counts().away_photos) == (1, None, 0)
 
 
+@pytest.mark.parametrize("days", [1e12, 1e300, float("inf")])
+def test_faces_may_be_kept_for_good(named: FaceIndex, album: Path, days: float) -> None:
+    (album / "person1" / "2.png").unlink()
+    assert add(named, album, keep_days=days)[0].kept_until is not None
+    assert named.counts().away_photos == 1
+
+
 def test_prune_keeps_nothing(named: FaceIndex, album: Path) -> None:
     (album / "person1" / "2.png").unlink()
     add(named, album)

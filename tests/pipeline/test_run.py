@@ -322,7 +322,9 @@ def test_a_folder_that_cannot_be_listed_loses_nothing(
             summary = index.add(album)
         assert (summary.gone, summary.missing, summary.unreadable.total()) == (0, 0, 1)
         assert len(index.table()) == 12
-        assert index.add(album).complete
+        summary = index.add(album)
+        assert summary.complete
+        assert (summary.gone, summary.kept_until) == (0, None)
 
 
 def test_a_rename_elsewhere_does_not_remove_the_photos_of_an_empty_folder(

@@ -13,8 +13,9 @@ from typing import TypeAlias
 
 import pytest
 
-from faceindex.errors import IndexCorrupt
-from faceindex.store import NewPhoto, Store
+from faceindex.errors import IndexCorrupt, StoreError
+from faceindex.store import NewPhoto, Store, pages
+from faceindex.store.copies import record_copy
 from faceindex.store.directory import DIGESTS
 from faceindex.store.pages import check_pages
 from faceindex.types import F32
@@ -106,10 +107,12 @@ import os, sys
 from faceindex.store import NewPhoto, Store, pages
 pages._CHECKPOINT = 60
 store = Store.open(sys.argv[1], write=True)
+if sys.argv[3] == "unrecorded":  # as if killed between the commit and its digests
+    store._catalog._digests = None
 for i in range(int(sys.argv[2])):
     store.commit([NewPhoto(1, f"new {j}.jpg", i, i, b"%d" % i, 1, 1) for j in range(40)])
     store.log_run("index", {"n": "x" * 3000})
-getattr(os, "_exit")(0) if sys.argv[3] == "kill" else None
+getattr(os, "_exit")(0) if sys.argv[3] != "exit" else None
 """
 
 
@@ -180,3 +183,53 @@ def test_readers_beside_a_writer_find_no_damage(
     Store.open(filled).close()
     store.close()
     Store.open(filled).close()
+
+
+def test_an_interrupt_leaves_no_pages_without_digests(
+    filled: Path, make_photo: MakePhoto, unit_vectors: MakeVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While digests are stored, and while an index is opened whose last writer was killed before that."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    photos = [make_photo(1, f"new {i}.jpg", unit_vectors(1, i)) for i in range(30)]
+    for name, target in (("_write_at", pages), ("sync", pages.PageDigests)):
+        with pytest.raises(KeyboardInterrupt), Store.open(filled, write=True) as store:
+            monkeypatch.setattr(target, name, interrupt)
+            store.commit(photos)
+        monkeypatch.undo()
+        Store.open(filled).close()
+        Store.open(filled, write=True).close()
+    run_writer(filled, 3, "unrecorded")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("faceindex.store.migrations.migrate", interrupt)
+        Store.open(filled, write=True)
+    for write in (False, True, False):
+        with Store.open(filled, write=write) as store:
+            assert len(store.runs(10**6)) == 3
+
+
+def test_the_record_of_a_copy_is_no_damage(filled: Path) -> None:
+    for name in ("a", "b"):
+        assert record_copy(filled, f"/{name}", "table", {}) == "new"
+        Store.open(filled).close()
+    Store.open(filled, write=True).close()
+    check_pages(filled / "catalog.sqlite")
+
+
+def test_digests_that_cannot_be_written_or_read_are_an_error_of_the_index(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, *_: object) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    (filled / DIGESTS).unlink()
+    monkeypatch.setattr("faceindex.store.pages.write_durably", fail)
+    with pytest.raises(StoreError, match=r"catalog\.digests cannot be written: No space"):
+        Store.open(filled, write=True)
+    monkeypatch.undo()
+    Store.open(filled, write=True).close()
+    monkeypatch.setattr("faceindex.store.pages.open_own", fail)
+    with pytest.raises(StoreError, match=r"catalog\.digests cannot be read: No space"):
+        Store.open(filled)
