@@ -16,9 +16,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import ENAMETOOLONG
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, TypeAlias
 
-__all__ = ["exists", "is_folder", "is_link", "is_too_long", "open_descriptor", "open_for_reading", "stat"]
+__all__ = [
+    "Presence",
+    "exists",
+    "is_folder",
+    "is_link",
+    "is_too_long",
+    "open_descriptor",
+    "open_for_reading",
+    "presence",
+    "stat",
+]
+
+Presence: TypeAlias = Literal["present", "empty", "missing"]
 
 _STEP = 1000
 """Bytes of a path that are opened at once; less than the limit of every system. Names have 255 at most."""
@@ -79,6 +91,17 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
         return modes.S_ISDIR(stat(path).st_mode)
     except (OSError, ValueError):
         return False
+
+
+def presence(folder: str | os.PathLike[str]) -> Presence:
+    """Return whether a folder exists and has anything in it; ``present`` too if it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return "present" if any(True for _ in entries) else "empty"
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except OSError:
+        return "present"
 
 
 def is_link(path: str | os.PathLike[str]) -> bool:

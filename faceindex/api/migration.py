@@ -256,9 +256,8 @@ def _migrate(
     if away := store.count_away().photos:
         on_event(
             Warned(
-                f"The faces of {away:,} photos that are gone are kept, but their vectors are of the old "
-                "models, so the switch removes them. If you can, put these photos back and run "
-                "`faceindex index` first."
+                f"{away:,} of the photos are gone. Their kept faces have vectors of the old models, so the "
+                "switch removes them. If you can, put these photos back and run `faceindex index` first."
             )
         )
     photos = photos_to_read(store, keep_boxes=target.keep_boxes)

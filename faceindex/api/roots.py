@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from faceindex.documents import Result
+from faceindex.paths import Presence, presence
 from faceindex.pipeline.places import away_in_places, path_below, photos_below
 from faceindex.pipeline.plan import count_photos
 from faceindex.pipeline.roots import no_photos, plan_relocation, relocate
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from faceindex.api.reader import Reader
     from faceindex.store import Root
 
-__all__ = ["IndexRoots", "Presence", "Relocated", "RemovedRoot", "RootFolder"]
-
-Presence: TypeAlias = Literal["present", "empty", "missing"]
+__all__ = ["IndexRoots", "Relocated", "RemovedRoot", "RootFolder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,14 +213,3 @@ class IndexRoots:
         there, elsewhere = (set(view.person[which].tolist()) - {-1} for which in (inside, ~inside))
         marked = self._store.decisions.marks_of_faces(table.face[inside].tolist())
         return tuple(sorted(view.roster.title(person) for person in there - elsewhere)), len(marked)
-
-
-def presence(folder: str) -> Presence:
-    """Return whether a folder exists and has anything in it."""
-    try:
-        with os.scandir(folder) as entries:
-            return "present" if any(True for _ in entries) else "empty"
-    except (FileNotFoundError, NotADirectoryError):
-        return "missing"
-    except OSError:
-        return "present"  # but cannot be listed

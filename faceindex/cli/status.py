@@ -12,7 +12,7 @@ from faceindex.cli.flags import as_flags
 from faceindex.cli.newer import newer_faces
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, columns, count, size
-from faceindex.cli.unreadable import absence
+from faceindex.paths import presence
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
@@ -118,10 +118,10 @@ def _setting(name: str, value: object) -> str:
 
 
 def _absence(folder: str) -> str:
-    match absence(folder):
-        case "does not exist":
+    match presence(folder):
+        case "missing":
             return " (does not exist: its disk may not be mounted, or it was moved or deleted)"
-        case "is empty":
+        case "empty":
             return " (is empty: its disk may not be mounted)"
     return ""
 
@@ -191,7 +191,7 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
             for error in index.missing_models()
         ],
         roots=[
-            {"path": root.path, "given": root.given, "exists": absence(root.path) != "does not exist"}
+            {"path": root.path, "given": root.given, "exists": presence(root.path) != "missing"}
             for root in index.roots()
         ],
         photos={state.value: number for state, number in counts.photos.items()},

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from faceindex.cli.render import Output, count, shell_quoted
 from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.paths import presence
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
     from faceindex.export.folder import Written
     from faceindex.store import Root
 
-__all__ = ["FAIL_ON", "absence", "check_fail_on", "is_news", "report_unreadable", "warn_of_readers"]
+__all__ = ["FAIL_ON", "check_fail_on", "is_news", "report_unreadable", "warn_of_readers"]
 
 FAIL_ON = ("new", "any", "never")
 """Which unreadable photos make the exit code 1."""
@@ -47,7 +48,7 @@ def report_unreadable(
     @cache
     def lost_folder(folder: str) -> str | None:
         for root in roots:  # an empty one may be the place where a disk is mounted
-            if Path(folder).is_relative_to(root.path) and absence(root.path) == "is empty":
+            if Path(folder).is_relative_to(root.path) and presence(root.path) == "empty":
                 return root.path
         missing = missing_folder(Path(folder) / "photo")
         return None if missing is None else os.fspath(missing)
@@ -61,8 +62,9 @@ def report_unreadable(
         else:
             lost[folder] += 1
     for folder, photos in lost.items():
+        what = "is empty" if presence(folder) == "empty" else "does not exist"
         out.error(
-            f"The folder {folder} {absence(folder)}; {count(photos, 'photo')} could not be read.",
+            f"The folder {folder} {what}; {count(photos, 'photo')} could not be read.",
             "If its disk is not mounted, mount it; if the photos are elsewhere now, run "
             f"`faceindex roots relocate {shell_quoted(folder)} NEW_FOLDER`.",
         )
@@ -110,14 +112,3 @@ def is_news(index: FaceIndex, failures: Sequence[ImageError], fail_on: str) -> b
         known = index.known_failures()
         return any(known.get(error.path) != error.reason.value for error in failures)
     return fail_on == "any" and bool(failures)
-
-
-def absence(folder: str) -> str | None:
-    """Return "does not exist" or "is empty" for a folder without any file; else None."""
-    try:
-        with os.scandir(folder) as entries:
-            return None if any(True for _ in entries) else "is empty"
-    except (FileNotFoundError, NotADirectoryError):
-        return "does not exist"
-    except OSError:
-        return None  # it exists, but cannot be listed

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -69,7 +70,7 @@ def test_the_writing_process_is_named(indexed, run, monkeypatch: pytest.MonkeyPa
     assert "writer" not in run("status").stdout
 
     def fail(path: Path) -> None:
-        raise OSError("No locks available")
+        raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("faceindex.store.store.find_holder", fail)
     assert run("status").exit_code == 0
