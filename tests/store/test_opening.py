@@ -170,11 +170,13 @@ def test_a_file_that_is_not_a_catalog_is_an_error(store: Store, directory: Path,
 
 
 _READ_AND_TRY_TO_WRITE = """
-import os, sys
+import os, pathlib, sys
 from faceindex.errors import StoreError
 from faceindex.store import Store
+from faceindex.store.doctor import check_index
 
 def read():
+    assert not check_index(pathlib.Path(sys.argv[1])).problems
     with Store.open(sys.argv[1]) as store:
         return len(store.faces()), store.search(store.vectors()[:1], 1)[0]
 
