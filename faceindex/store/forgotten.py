@@ -84,7 +84,8 @@ class ForgottenTables:
         return [
             (picture, box)
             for picture, box in self._catalog.query_in(
-                "SELECT picture, box AS place FROM forgotten_places WHERE picture IN ({}) ORDER BY rowid", hashes
+                "SELECT picture, box AS place FROM forgotten_places WHERE picture IN ({}) ORDER BY rowid",
+                hashes,
             )
         ]
 

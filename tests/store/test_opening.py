@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -218,3 +219,21 @@ def test_a_dimension_below_one_is_refused(directory: Path) -> None:
     with pytest.raises(UsageError, match="dimension"):
         Store.create(directory, Pins("mtcnn", "dlib", 0))
     assert not directory.exists()
+
+
+class _FullDisk(sqlite3.Connection):
+    """Ends the transaction itself if it cannot be committed, as SQLite does on some errors."""
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        if statement != "COMMIT":
+            return super().execute(statement, *parameters)
+        super().execute("ROLLBACK")
+        raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_a_full_disk_during_a_migration_is_named() -> None:
+    with (
+        closing(sqlite3.connect("file::memory:", uri=True, isolation_level=None, factory=_FullDisk)) as disk,
+        pytest.raises(sqlite3.OperationalError, match="full"),
+    ):
+        migrations.migrate(disk, 0)
