@@ -11,8 +11,8 @@ the attacks below, and runs commands on it in a child process. Counted are:
 - leaks: a private file beside the index changes or reaches an output, or a control character a terminal;
 - unnoticed damage: no command refuses a value that cannot be right, nor does `find_damage` list it.
 
-The attacks are every wrong kind of value in every column of every table, JSON documents with wrong values,
-functions of `hostile_attacks.py` and `hostile_planted.py`, and random bytes in each file.
+The attacks are every wrong kind of value in every column of every table, JSON with wrong values, the
+functions of `hostile_catalog.py`, `hostile_hnsw.py` and `hostile_planted.py`, and random bytes in each file.
 
     python benchmarks/hostile_index.py [--cases 800] [--seed 0] [--only NAME] [--quick]
 """
@@ -38,8 +38,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import hostile_catalog  # noqa: F401 - adds its attacks
+import hostile_hnsw  # noqa: F401
 from common import argument_parser, write_result
-from hostile_attacks import ATTACKS, all_attacks
+from hostile_attacks import ATTACKS, Attack
+from hostile_columns import column_attacks
 from hostile_planted import UNPRINTABLE, leaks
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
@@ -83,6 +86,11 @@ QUICK_COMMANDS = ("status --json", "faces --json", "people --json", "find Anna -
 
 
 # Cases ------------------------------------------------------------------------------------------------
+
+
+def all_attacks(index: Path) -> dict[str, Attack]:
+    """Return all attacks by their names, with those on the columns of the tables of a sound index."""
+    return {**ATTACKS, **{one.name: one for one in column_attacks(index)}}
 
 
 def make_index(folder: Path) -> Path:

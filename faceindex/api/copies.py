@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from faceindex.api.forgetting_results import CleanedCopy
 from faceindex.errors import FaceIndexError, ImageError, StoreError, UsageError
+from faceindex.export.destination import visible_files
 from faceindex.files import sha256_of
+from faceindex.people.exchange import SCHEMA
 from faceindex.store import Store
 from faceindex.store.copies import record_copy, remove_record
 
@@ -23,6 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["clean_copies", "recorded"]
 
 _EXPORTS: Final = ("crops", "clusters", "boxes", "embeddings", "gallery")
+
+_REMOVING: Final = "removing"
+_OPTIONS: Final[Mapping[str, type | tuple[type, ...]]] = {
+    **dict.fromkeys(("aligned", "photos", "folders", "unclustered", "hidden", "public"), bool),
+    **dict.fromkeys(("absolute", "copy", _REMOVING), bool),
+    **dict.fromkeys(("link", "format", "sha256"), str),
+    **dict.fromkeys(("people", "clusters", "faces"), list),
+    "margin": (int, float),
+    "min_size": int,
+}
+_MOST: Final = (1 << 63) - 1
 
 
 @contextmanager
@@ -89,15 +102,21 @@ def clean_copies(
 
 
 def _clean(reader: Reader, copy: Copy) -> CleanedCopy:
-    if not os.path.lexists(copy.path):
-        if copy.options.get("removing") and Path(copy.path).parent.is_dir():
+    if not os.path.isabs(copy.path) or not os.path.lexists(copy.path):  # noqa: PTH117
+        if copy.options.get(_REMOVING) and Path(copy.path).parent.is_dir():
             return CleanedCopy(copy.path, copy.kind, "removed", "")  # by a process that was killed then
         return CleanedCopy(
             copy.path, copy.kind, "missing", "it was moved or deleted, or its disk is not there"
         )
+    if not _are_valid(copy.options):
+        return CleanedCopy(copy.path, copy.kind, "kept", "the index does not say how it was written")
     try:
         if copy.kind == "journal":
             return _clean_journal(reader, copy)
+        if (copy.kind in _EXPORTS or copy.kind == "find") and not _was_exported(reader, copy):
+            if Path(copy.path).is_dir() and not any(visible_files(Path(copy.path))):
+                return CleanedCopy(copy.path, copy.kind, "removed", "")
+            return CleanedCopy(copy.path, copy.kind, "kept", "it was changed, or this index did not write it")
         if copy.kind == "find":
             return _clean_links(reader, copy)
         if copy.kind not in _EXPORTS:
@@ -112,7 +131,7 @@ def _export_again(reader: Reader, copy: Copy) -> CleanedCopy:
     from faceindex.api.export import IndexExport
 
     export = IndexExport(reader)
-    options = dict(copy.options)
+    options = {key: value for key, value in copy.options.items() if key != _REMOVING}
     failures: Sequence[ImageError] = ()
     if copy.kind == "clusters":
         chosen = _still_there(reader, options)
@@ -132,7 +151,7 @@ def _export_again(reader: Reader, copy: Copy) -> CleanedCopy:
 
 def _still_there(reader: Reader, options: dict[str, Any]) -> dict[str, Any] | None:
     """Return the options of an export of clusters with the chosen ones that exist; None if none does."""
-    people, clusters = options.pop("people"), options.pop("clusters")
+    people, clusters = options.pop("people", []), options.pop("clusters", [])
     roster = reader.roster()
     roots = [roster.roots[person] for person in people if person in roster.roots]
     known = set(reader.people().of_cluster.values())
@@ -150,7 +169,7 @@ def _outcome(copy: Copy, files: Written, failures: int) -> CleanedCopy:
         more = f" and {len(files.kept) - 3} more" if len(files.kept) > 3 else ""
         return CleanedCopy(
             copy.path, copy.kind, "kept",
-            f"files that were changed since, or are not of faceindex, stay as they are: {names}{more}",
+            f"files that you changed, or that faceindex did not write, stay as they are: {names}{more}",
         )  # fmt: skip
     note = f"{failures} photos could not be read" if failures else ""
     if not os.path.lexists(copy.path) or not any(_files_of(Path(copy.path))):
@@ -192,7 +211,7 @@ def _remove(reader: Reader, copy: Copy) -> Written:
     from faceindex.api.export import IndexExport
 
     with reader.store.deciding():
-        reader.store.copies.set_options(copy.id, {**copy.options, "removing": True})
+        reader.store.copies.set_options(copy.id, {**copy.options, _REMOVING: True})
     return IndexExport(reader).remove(copy.path, copy.kind)
 
 
@@ -201,8 +220,28 @@ def _are_there(reader: Reader, faces: Sequence[int]) -> bool:
     return {face for face, _ in reader.store.decisions.rows_of_faces(faces)}.issuperset(faces)
 
 
+def _are_valid(options: Mapping[str, Any]) -> bool:
+    """Whether options have the types that they are written with; an index may be damaged, or a stranger's."""
+    return all(
+        key in _OPTIONS
+        and isinstance(value, _OPTIONS[key])
+        and (not isinstance(value, list) or all(type(id) is int and 0 <= id <= _MOST for id in value))
+        for key, value in options.items()
+    )
+
+
+def _was_exported(reader: Reader, copy: Copy) -> bool:
+    """Whether the destination, too, says that this index wrote it: the index alone may be a stranger's."""
+    from faceindex.export.ownership import is_export_of
+
+    return is_export_of(Path(copy.path), copy.kind, reader.store.directory)
+
+
 def _is_ours(copy: Copy) -> bool:
-    """Whether a file is as it was written; a file whose writing was interrupted is not."""
+    """Whether a file is a journal, as it was written; a file whose writing was interrupted is not."""
     digest = copy.options.get("sha256")
     path = Path(copy.path)
-    return path.is_file() and not path.is_symlink() and digest == sha256_of(path)
+    if not path.is_file() or path.is_symlink() or digest != sha256_of(path):
+        return False
+    with path.open("rb") as file:  # a stranger may know the digest of another file
+        return file.readline().startswith(f'{{"schema": "{SCHEMA}"'.encode())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from faceindex import images
 from faceindex.documents import Result
-from faceindex.errors import ImageError, IndexCorrupt, IndexNotFound, StoreError
+from faceindex.errors import ImageError, IndexCorrupt, StoreError
 from faceindex.store import Store
 from faceindex.store.catalog import Catalog
 from faceindex.store.decisions import DecisionTables
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from faceindex.store import FaceTable, Pins
     from faceindex.types import F32
 
-__all__ = ["Health", "diagnose", "find_directory", "repair_index"]
+__all__ = ["Health", "diagnose", "repair_index"]
 
 _IN_CATALOG = {"pages", "structure", "log", "values", "digests"}
 
@@ -207,16 +207,3 @@ def _decided(salvage: Salvage) -> tuple[str, ...]:
         if table in salvage.lost
     ]
     return tuple(found)
-
-
-def find_directory(directory: str | os.PathLike[str] | None) -> Path:
-    """Return the directory of an index, even of one that cannot be opened; `IndexNotFound` if none."""
-    from faceindex.api.opening import find_index
-
-    found = find_index(directory)
-    if found is None:
-        raise IndexNotFound(
-            f"There is no index here ({Path.cwd()}) or in a folder above.",
-            "Make one with `faceindex index PATH...`, or pass `directory`.",
-        )
-    return Path(found)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from faceindex.api.opening import create_store, open_matching_store, open_store, with_min_face
+from faceindex.api.opening import create_store, find_directory, open_matching_store, open_store, with_min_face
 from faceindex.api.reader import Reader
 from faceindex.pipeline import Event, Summary, ignore_event, index_photos
 from faceindex.store import Clustering, Counts, FaceTable, Pins, Status, Store
@@ -154,7 +154,7 @@ class FaceIndex:
         Raises `IndexNotFound`, `IndexVersionError`, and `IndexLocked`, `IndexCorrupt` or `StoreError` if it
         cannot be repaired.
         """
-        from faceindex.api.doctor import diagnose, find_directory, repair_index
+        from faceindex.api.doctor import diagnose, repair_index
 
         found = find_directory(directory)
         if not repair:

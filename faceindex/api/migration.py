@@ -253,6 +253,14 @@ def _migrate(
 ) -> MigrationResult:
     """Move an index to other models; see `IndexMigration`."""
     started = time.monotonic()
+    if away := store.count_away().photos:
+        on_event(
+            Warned(
+                f"The faces of {away:,} photos that are gone are kept, but their vectors are of the old "
+                "models, so the switch removes them. If you can, put these photos back and run `faceindex index` "
+                "first."
+            )
+        )
     photos = photos_to_read(store, keep_boxes=target.keep_boxes)
     staged = set() if target.transfer is None else target.transfer.staged()
     left = [record for record in photos if record.id not in staged]

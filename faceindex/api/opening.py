@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "create_store",
     "existing_index",
+    "find_directory",
     "find_index",
     "index_to_create",
     "open_matching_store",
@@ -55,6 +56,17 @@ def find_index(directory: str | os.PathLike[str] | None = None) -> Path | None:
             _refuse_stranger(candidate, candidate / CATALOG)
             return candidate
     return None
+
+
+def find_directory(directory: str | os.PathLike[str] | None = None) -> Path:
+    """Find the index as `find_index` does; raises `IndexNotFound` if none is named and none is found."""
+    found = find_index(directory)
+    if found is None:
+        raise IndexNotFound(
+            f"There is no index here ({Path.cwd()}) or in a folder above.",
+            "Make one with `faceindex index PATH...`, or pass `directory`.",
+        )
+    return found
 
 
 def _refuse_stranger(found: Path, *files: Path) -> None:
@@ -107,13 +119,7 @@ def open_store(directory: str | os.PathLike[str] | None = None, device: str = "c
         If the device does not exist.
     """
     _check_device(device)
-    found = find_index(directory)
-    if found is None:
-        raise IndexNotFound(
-            f"There is no index here ({Path.cwd()}) or in a folder above.",
-            "Make one with `faceindex index PATH...`, or pass `directory`.",
-        )
-    return Store.open(found, write=write)
+    return Store.open(find_directory(directory), write=write)
 
 
 def create_store(

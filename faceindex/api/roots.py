@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from faceindex.documents import Result
 from faceindex.pipeline.places import away_in_places, path_below, photos_below
 from faceindex.pipeline.plan import count_photos
-from faceindex.pipeline.roots import plan_relocation, relocate
+from faceindex.pipeline.roots import no_photos, plan_relocation, relocate
 from faceindex.store import Status
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IndexRoots", "Presence", "Relocated", "RemovedRoot", "RootFolder"]
 
-Presence: TypeAlias = Literal["present", "empty", "absent"]
+Presence: TypeAlias = Literal["present", "empty", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class RootFolder(Result):
     gone : int
         Photos that were deleted, and whose faces are still kept.
     state : str
-        ``present``, ``empty`` or ``absent``.
+        ``present``, ``empty`` or ``missing``.
     """
 
     path: str
@@ -136,7 +136,7 @@ class IndexRoots:
     def relocate(
         self, old: str | os.PathLike[str], new: str | os.PathLike[str], *, dry_run: bool = False
     ) -> Relocated:
-        """Tell the index where photos are now. They keep their ids, faces, clusters and decisions.
+        """Set where photos are now. They keep their ids, faces, clusters and decisions.
 
         Up to 50 of the photos are read at the new place, and compared by content and picture. At least half
         must be there; the next `add` finds out what has become of the others. A photo that is in the index
@@ -181,8 +181,6 @@ class IndexRoots:
 
         Raises `UsageError` if the index has no photos of `path`.
         """
-        from faceindex.errors import UsageError
-
         store = self._store
         place, records, away = "", [], []
         with store.snapshot():
@@ -192,9 +190,7 @@ class IndexRoots:
                 if records or away or any(path_below(r.path, place) is not None for r in store.roots()):
                     break
             else:
-                raise UsageError(
-                    f"The index has no photos of {os.fspath(path)}.", "`faceindex roots` lists its folders."
-                )
+                raise no_photos(path)
             people, decisions = self._lost({record.id for record in records})
         if not dry_run:
             store.remove_photos([record.id for record in records])
@@ -226,6 +222,6 @@ def presence(folder: str) -> Presence:
         with os.scandir(folder) as entries:
             return "present" if any(True for _ in entries) else "empty"
     except (FileNotFoundError, NotADirectoryError):
-        return "absent"
+        return "missing"
     except OSError:
         return "present"  # but cannot be listed

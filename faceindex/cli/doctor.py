@@ -23,8 +23,8 @@ def doctor(
         bool,
         typer.Option(
             "--repair",
-            help="Embed damaged faces again from their photos, make anew what is derived, and save what can "
-            "be read of a damaged catalog.",
+            help="Embed damaged faces again from their photos, build the HNSW index again, and save what "
+            "can be read of a damaged catalog.",
         ),
     ] = False,
     device: DeviceOption = "auto",
@@ -34,15 +34,15 @@ def doctor(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Check all files of the index, and repair them.
+    """Check all files of the index, and repair them with --repair.
 
     Compares the catalog and the vectors with their digests, checks the structure and all values of the
-    catalog, and compares the HNSW index with exact search. Exit code 1 if something is wrong; 2 if the index
-    cannot be read at all.
+    catalog, and compares the HNSW index with exact search. Exit code 1 if something is damaged, 2 if the
+    index cannot be read at all.
 
-    With --repair, what you decided is kept as it can be read; what may be wrong of it is listed. The damaged
-    catalog is kept beside the new one. Run `faceindex index` and `faceindex cluster` afterwards, if photos
-    are to be read again.
+    --repair needs the photos of damaged faces. It keeps a damaged catalog beside the new one. It keeps what
+    you decided as far as that can be read, and lists what to check. If photos must be read again, run
+    `faceindex index` and `faceindex cluster` afterwards.
 
     Examples:
       faceindex doctor
@@ -66,19 +66,19 @@ def _print(out: Output, health: Health) -> None:
     if health.embedded:
         out.answer(f"{count(health.embedded, 'face')} embedded again")
     for name in health.kept:
-        out.answer(f"kept: {health.directory}/{name}; delete it when everything is as it should be")
+        out.answer(f"kept: {health.directory}/{name}; delete it once the index is as you expect")
     for text in health.deleted:
         out.answer(f"deleted from the catalog: {text}")
     for text in health.decided:
         out.answer(f"check: {text} `faceindex people log` lists what you decided.")
     for name in health.read_again:
-        out.answer(f"to be read again: {name}")
+        out.answer(f"must be read again: {name}")
     for problem in health.problems:
         out.answer(("" if problem.repairable else "cannot be repaired: ") + problem.what)
     if health.problems:
-        out.note("`faceindex doctor --repair` repairs what can be repaired; a backup is better.")
+        out.note("Restore a backup if you have one. `faceindex doctor --repair` repairs what it can.")
     elif health.read_again or health.deleted:
-        out.note("Run `faceindex index` on your folders, and `faceindex cluster`.")
+        out.note("Run `faceindex index` on your folders, then `faceindex cluster`.")
     else:
         rows = "" if health.rows is None else f" {count(health.rows, 'vector')} checked."
         recall = "" if health.recall is None else f" Recall of the HNSW index: {health.recall:.1%}."

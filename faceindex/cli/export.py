@@ -240,6 +240,7 @@ def boxes(
                 _target(out, destination),
                 format=cast(Literal["csv"] | None, format),
                 absolute=absolute,
+                public=public,
                 dry_run=dry_run,
             )
         _report(out, "boxes", done)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.completion import complete_references
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
@@ -39,15 +39,16 @@ def forget(
         typer.Option(
             metavar="PATH",
             callback=expand_home,
-            help="Remove a photo from the index with all its faces, and look for none on it again. Can be "
-            "repeated. The file stays.",
+            help="Forget a photo with all its faces, and never search it for faces again. Can be repeated. "
+            "The file stays.",
         ),
     ] = None,
     allow_return: Annotated[
         bool,
         typer.Option(
             "--allow-return",
-            help="Keep no places of the faces: the next run that reads the photos anew finds them again.",
+            help="Do not remember where the faces were. If their photos are read again, the faces are "
+            "found again.",
         ),
     ] = False,
     verify: Annotated[
@@ -74,9 +75,10 @@ def forget(
 ) -> None:
     """Delete people, faces and photos for good.
 
-    Removes the faces, vectors, names, dates and notes, what the journal says of them, and their files in
-    exports and galleries that the index knows of. It cannot be undone. Your photos stay as they are, and the
-    next `index` does not bring the faces back. Exit code 1 if something is left; the receipt says what.
+    Deletes their faces, vectors, names, dates and notes, and what the journal of decisions says of them. It
+    also cleans the exports and galleries that were written from this index. It cannot be undone. Your photos
+    stay as they are, and the next `faceindex index` does not bring the faces back. Exit code 1 if something
+    is left; the receipt says what.
 
     Examples:
       faceindex forget Anna --dry-run
@@ -87,12 +89,8 @@ def forget(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         if not (words or photo):
             raise UsageError("Nothing is given to forget.", "Name people, faces, or photos with --photo.")
-        terminal = sys.stdin.isatty() and not json
-        if not (yes or dry_run or terminal):
-            raise UsageError(
-                "`forget` waits for an answer, which needs a terminal.",
-                "Add --yes, or --dry-run to see what it would delete.",
-            )
+        if not (yes or dry_run):
+            require_terminal("forget", "see what it would delete", json=json)
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index, write=True) as found:
@@ -129,7 +127,7 @@ def _forget(
         found.check_writable(receipt)
     if not yes or dry_run:
         _print_plan(out, plan, dry_run=dry_run)
-    if not dry_run and not yes and not _is_yes(out):
+    if not dry_run and not yes and not agrees(out, "Forget them for good?"):
         out.exit_code = PARTIAL
         out.note("Nothing is forgotten.")
         return
@@ -154,13 +152,6 @@ def _forget(
             out.paragraph(f"{copy.path} ({copy.kind})", indent=2, hang=4)
 
 
-def _is_yes(out: Output) -> bool:
-    out.flush()
-    sys.stderr.write("Forget them for good? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
 def _print_plan(out: Output, plan: ForgettingPlan, *, dry_run: bool) -> None:
     who = [*plan.titles]
     if not who:
@@ -172,7 +163,7 @@ def _print_plan(out: Output, plan: ForgettingPlan, *, dry_run: bool) -> None:
         (len(plan.named), "given one by one"),
         (len(plan.on_photos), "on the given photos"),
         (len(plan.copies), "the same faces on copies of a picture"),
-        (len(plan.away), "on photos that are away"),
+        (len(plan.away), "on photos that are gone"),
     ]
     for number, what in rows:
         if number:
@@ -188,7 +179,8 @@ def _print_receipt(out: Output, done: Receipt) -> None:
     if done.photos:
         parts.append(count(done.photos, "photo"))
     if done.decisions:
-        parts.append(f"what {count(done.decisions, 'decision')} said of them")
+        whom = "it" if done.faces == 1 and not done.people else "them"
+        parts.append(f"what {count(done.decisions, 'decision')} said of {whom}")
     out.paragraph(f"Forgotten: {', '.join(parts)}.")
     if done.problem is not None:
         out.warning(done.problem)

@@ -66,4 +66,4 @@ def _check_openmp(out: Output) -> None:
         value = os.environ.get(name, "1")
         if _THREADS.fullmatch(value) is None:
             del os.environ[name]  # the library prints a line, and ignores it, too
-            out.warning(f"{name} is '{value}', which is no number of threads. It is ignored.")
+            out.warning(f"{name} is '{value}', which is not a number of threads. It is ignored.")

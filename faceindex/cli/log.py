@@ -83,7 +83,7 @@ class RunLog:
                 self._write("photo", text, {"path": path, "faces": faces, "note": note})
             case ContentChanged(path, damaged):
                 text = "not the indexed content, although size and time are unchanged"
-                text += "; by the system, nobody wrote to it" if damaged else ""
+                text += "; the file system reports no write" if damaged else ""
                 self._write("content changed", f"{path}: {text}", {"path": path, "damaged": damaged})
             case PhotoFailed(error):
                 self._write_problem(

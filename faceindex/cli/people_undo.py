@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, count
-from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
     from faceindex.api.people_results import Decided, JournalEntry
@@ -45,12 +44,8 @@ def undo(
       faceindex people undo 3 --dry-run
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        terminal = sys.stdin.isatty() and not json
-        if not (yes or dry_run or terminal):
-            raise UsageError(
-                "`undo` waits for an answer, which needs a terminal.",
-                "Add --yes, or --dry-run to see what it would restore.",
-            )
+        if not (yes or dry_run):
+            require_terminal("undo", "see what it would restore", json=json)
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index, write=True) as found:
@@ -58,7 +53,7 @@ def undo(
             done = None
             if dry_run or not yes:
                 _print(out, planned, "This would be undone:" if dry_run else "This will be undone:")
-            if not dry_run and (yes or _is_yes(out)):
+            if not dry_run and (yes or agrees(out, "Undo?")):
                 done = found.people.undo(number)
                 if yes:
                     _print(out, done, "Undone:")
@@ -76,13 +71,6 @@ def undo(
                         for entry, decided in done or planned
                     ],
                 )
-
-
-def _is_yes(out: Output) -> bool:
-    out.flush()
-    sys.stderr.write("Undo? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _print(out: Output, undone: Sequence[tuple[JournalEntry, Decided]], head: str) -> None:

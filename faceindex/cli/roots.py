@@ -35,11 +35,11 @@ def roots(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """List the indexed folders, or move and remove them.
+    """List the indexed folders, relocate or remove them.
 
-    Without a command, lists each folder with its photos and faces, the deleted photos whose faces are still
-    kept, and whether the folder is there: present, empty or absent. Exit code 1 if one is not, or if there
-    is none.
+    Without a command, lists each folder with its photos and faces, and with the number of photos that are
+    gone and whose faces are kept. The state of a folder is present, empty or missing. Exit code 1 if one is
+    empty or missing, or if there is none.
 
     Examples:
       faceindex roots relocate /old/photos /new/photos

@@ -24,7 +24,7 @@ def relocate(
         typer.Argument(
             metavar="OLD",
             callback=expand_home,
-            help="A folder of the index, or one in it or around it; it need not exist any more.",
+            help="An indexed folder, or one in it or above it. It need not exist any more.",
         ),
     ],
     new: Annotated[
@@ -39,10 +39,10 @@ def relocate(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Tell the index where the photos of a folder are now.
+    """Set where the photos of a folder are now.
 
-    They keep their faces, clusters and decisions, and are not searched again. Reads up to 50 of them at the
-    new place, and compares their contents and pictures; if less than half are there, nothing changes.
+    They keep their faces, clusters and decisions, and are not searched again. Reads up to 50 of them in NEW,
+    and compares their contents and pictures. If less than half of them are there, nothing changes.
     `faceindex index` on the new folder does the same, but reads more files.
 
     Example: faceindex roots relocate /media/disk/photos ~/Pictures

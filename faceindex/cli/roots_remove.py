@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, count
-from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
     from faceindex.api.roots import RemovedRoot
@@ -27,7 +26,7 @@ def remove(
         typer.Argument(
             metavar="PATH",
             callback=expand_home,
-            help="A folder of the index, one in it or around it, or a photo; it need not exist any more.",
+            help="An indexed folder, one in it or above it, or a photo. It need not exist any more.",
         ),
     ],
     yes: Annotated[
@@ -44,24 +43,21 @@ def remove(
 ) -> None:
     """Remove the photos of a folder from the index.
 
-    Their faces are removed with them, for good. The files stay as they are. Decisions stay, too: they count
-    again if the photos are indexed again. Prints what will be lost, and waits for your answer.
+    Their faces are removed with them, for good. The files stay as they are. What you decided stays, too: it
+    counts again if the photos are indexed again. Prints what will be lost, and waits for your answer.
 
     Example: faceindex roots remove /media/old-disk --dry-run
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        if not (yes or dry_run or (sys.stdin.isatty() and not json)):
-            raise UsageError(
-                "`remove` waits for an answer, which needs a terminal.",
-                "Add --yes, or --dry-run to see what it would remove.",
-            )
+        if not (yes or dry_run):
+            require_terminal("remove", "see what it would remove", json=json)
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index, write=not dry_run) as found:
             done = found.roots.remove(path, dry_run=True)
             if not json:
                 _print(out, done, "Would be removed" if dry_run else "Will be removed")
-            if not dry_run and (yes or _is_yes(out)):
+            if not dry_run and (yes or agrees(out, "Remove?")):
                 done = found.roots.remove(path)
                 if not json:
                     out.paragraph("Removed.")
@@ -72,17 +68,10 @@ def remove(
                 out.document(_SCHEMA, index=str(found.directory), **done.as_dict())
 
 
-def _is_yes(out: Output) -> bool:
-    out.flush()
-    sys.stderr.write("Remove? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
 def _print(out: Output, done: RemovedRoot, head: str) -> None:
     parts = [f"{count(done.photos, 'photo')} with {count(done.faces, 'face')}"]
     if done.gone:
-        parts.append(f"the kept faces of {count(done.gone, 'deleted photo')}")
+        parts.append(f"the kept faces of {count(done.gone, 'photo that is', 'photos that are')} gone")
     out.paragraph(f"{head} from the index: {' and '.join(parts)}, of {done.path}.")
     if done.people:
         shown = ", ".join(done.people[:_PEOPLE])

@@ -30,6 +30,8 @@ def main() -> None:
             from faceindex.cli.app import main as run
 
             run()
+    except KeyboardInterrupt:  # while modules are loaded
+        sys.exit(130)  # `faceindex.cli.errors.INTERRUPTED`, which may not be loaded yet
     finally:
         import gc
 
@@ -38,17 +40,14 @@ def main() -> None:
 
 
 def _run_plain(command: str, *paths: str) -> None:
-    try:
-        if command == "index":
-            from faceindex.cli.index import index
+    if command == "index":
+        from faceindex.cli.index import index
 
-            index(list(paths))
-        else:
-            from faceindex.cli.identify import identify
+        index(list(paths))
+    else:
+        from faceindex.cli.identify import identify
 
-            identify(list(paths))
-    except KeyboardInterrupt:
-        sys.exit(130)  # `faceindex.cli.errors.INTERRUPTED`, which may not be loaded yet
+        identify(list(paths))
 
 
 def _are_paths(words: list[str]) -> bool:

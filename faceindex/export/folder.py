@@ -81,9 +81,8 @@ class Folder:
     Files have mode 0600 and new folders 0700, also if an earlier run gave them others; 0644 and 0755 if the
     export is public. The mode of a destination that exists stays.
 
-    Foreign files, files that were changed after the export, and the last copy of a photo are never
-    replaced or removed; `Written.kept` lists them. If the folder contains no foreign files, it gets a
-    ``.nomedia`` file, so that `faceindex index` skips the exported files.
+    Foreign and changed files, and the last copy of a photo, are never replaced or removed; `Written.kept`
+    lists them. Without foreign files, the folder gets ``.nomedia``, so that `faceindex index` skips it.
 
     The hidden folder ``.faceindex-export`` holds a manifest of the exported files. A file is written
     under a temporary name, recorded in the manifest, and then renamed. So the next run can continue
@@ -220,6 +219,8 @@ class Folder:
         UsageError
             If the name leads out of the folder, or was included before.
         """
+        if self._single:  # the folder may have files of several indexes
+            source = " ".join((source, *self._index_ids))
         key = clash_key(name)
         if not is_inside(name) or name.split("/")[0] == STATE:
             raise UsageError(f"'{name}' is not the name of a file inside {self.given}.", "Use a safe name.")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faceindex.errors import UsageError
-from faceindex.export.destination import NO_MEDIA, visible_files
+from faceindex.export.destination import NO_MEDIA, STATE, index_ids, visible_files
 from faceindex.export.manifest import Entry, Manifest
 
-__all__ = ["FileState", "check_contents", "file_state", "has_real_parents"]
+__all__ = ["FileState", "check_contents", "file_state", "has_real_parents", "is_export_of"]
 
 _FOREIGN = "faceindex did not export it, or it was changed since"
 _BLOCKED = "one of the folders above it is a link or a file"
@@ -109,3 +109,36 @@ def check_contents(
             "Choose a new folder, so that exported files and photos stay apart.",
         )
     return foreign is None and not marked
+
+
+def is_export_of(path: Path, kind: str, index: Path) -> bool:
+    """Return whether a manifest beside a file, or in a folder, says that an index exported it.
+
+    An index from somebody else may name any path as its export, but has no such record there.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        Name of the export.
+    index : Path
+        The index directory.
+
+    Raises
+    ------
+    FaceIndexError
+        As `faceindex.export.manifest.Manifest`.
+    """
+    is_folder = path.is_dir()
+    root = (path if is_folder else path.parent).resolve()
+    if (root / STATE).is_symlink():
+        return False
+    manifest, ids = Manifest(root / STATE / "manifest.jsonl"), set(index_ids(index, root))
+    if is_folder:
+        entries = [entry for found in manifest.entries.values() for entry in found]
+        return not ids.isdisjoint(manifest.index) and any(entry.kind == kind for entry in entries)
+    kinds = (f"{kind} {path.name}", f"archive of {kind} {path.name}")
+    return any(
+        entry.kind in kinds and not ids.isdisjoint(entry.source.split())
+        for entry in manifest.entries.get(path.name, ())
+    )

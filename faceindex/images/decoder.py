@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,10 +26,10 @@ from faceindex.images.estimate import decode_bytes
 from faceindex.images.exif import SWAPS_SIDES, TRANSPOSITIONS, exif_orientation
 from faceindex.images.formats import is_truncated, recognise_format
 from faceindex.images.frames import note_on_frames
-from faceindex.images.jpeg_end import ends_in_grey, lacks_end, lacks_rows, rebuild_jpeg
+from faceindex.images.jpeg_end import EOI, ends_in_grey, lacks_end, lacks_rows, rebuild_jpeg
 from faceindex.images.libtiff import silence_libtiff
 from faceindex.images.limits import reserve
-from faceindex.images.repair import repaired
+from faceindex.images.repair import note_on_checksums, repaired
 from faceindex.images.rgb import to_rgb
 from faceindex.images.scans import MOST_SCANS, has_too_many_scans
 from faceindex.types import Image
@@ -68,7 +69,12 @@ _TRUNCATION_MESSAGES = (
     "unexpected end",
     "not enough image data",
     "buffer is not large enough",
+    "no end marker",
+    "rows are missing",
 )
+
+_NO_END = "it has no end marker"
+_BYTES = re.compile(r"\bb(['\"])(.*?)\1")
 
 _MODES_TO_REDUCE = frozenset({"L", "RGB", "CMYK", "YCbCr"})
 
@@ -144,7 +150,7 @@ def decode(
         If `shrink` has another value.
     """
     decoded, note = decode_with(data, path, shrink, max_pixels, _upright)
-    notes = [part for part in (note, note_on_frames(data)) if part is not None]
+    notes = [part for part in (note or note_on_checksums(data), note_on_frames(data)) if part is not None]
     return replace(decoded, note=" ".join(notes)) if notes else decoded
 
 
@@ -184,7 +190,7 @@ def decode_with(
 
     def work(data: bytes, is_copy: bool) -> _Result:
         if image_format == "JPEG" and not is_copy and lacks_end(data):
-            raise ValueError("truncated: it has no end marker")
+            raise ValueError(_NO_END)
         opened = opener(io.BytesIO(data))
         width, height = _upright_size(opened, data)
         check_size(width, height, path, max_pixels)
@@ -232,8 +238,14 @@ def _despite_damage(
         for copy in repaired(data, image_format):
             result = _attempt(work, copy)
             if result is not None:
-                return result[0], f"Damaged, but its pixels could be read ({cause})."
+                return result[0], _note_on_damage(cause)
     raise failure
+
+
+def _note_on_damage(cause: str) -> str:
+    if cause == _NO_END:
+        return "Its end marker is missing; its pixels are complete."
+    return "Its metadata are damaged or too large; it was read without them."
 
 
 def _attempt(work: Callable[[bytes, bool], _Result], copy: bytes) -> tuple[_Result] | None:
@@ -252,9 +264,11 @@ def _check_rows(data: bytes, *, but_the_last: bool) -> None:
     `but_the_last` is for files with an end marker: in some, a few blocks at the lower right are missing.
     """
     stream = rebuild_jpeg(data, keep_exif=False)
+    if stream is None and but_the_last:  # scans are missing, and perhaps rows of the last one, too
+        stream = data[: data.rfind(EOI)]
     row = None if stream is None else lacks_rows(stream, but_the_last=but_the_last)
     if row is not None:
-        raise ValueError(f"truncated: the rows from {row:,} on are missing")
+        raise ValueError(f"from row {row:,} on, rows are missing")
 
 
 def probe(
@@ -396,7 +410,8 @@ def _load(opened: ImageFile) -> None:
 
 
 def _text_of(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return the message of a codec as text: without the ``b''`` of Python's bytes."""
+    return " ".join(_BYTES.sub(r"\2", str(error)).split())
 
 
 def _as_image_error(
@@ -404,11 +419,12 @@ def _as_image_error(
 ) -> ImageError:
     """Convert an exception of a codec."""
     text = _text_of(error)
+    details = f" ({text.rstrip('.')})" if text else ""
     if isinstance(error, PIL.Image.DecompressionBombError):
         return ImageError(
             path,
             Reason.TOO_LARGE,
-            f"the {image_format} is too large ({text.rstrip('.')}).",
+            f"the {image_format} is too large{details}.",
             "Scale it down, or leave it out.",
         )
     if isinstance(error, MemoryError):  # although the estimate is within the limit
@@ -422,12 +438,12 @@ def _as_image_error(
         return ImageError(
             path,
             Reason.TRUNCATED,
-            f"the {image_format} is cut short ({text}).",
+            f"the {image_format} is cut short{details}.",
             "Copy it again from its source, or open it in a photo editor and save it again.",
         )
     return ImageError(
         path,
         Reason.CORRUPT,
-        f"the {image_format} is damaged or of an unsupported kind ({text}).",
+        f"the {image_format} is damaged or of an unsupported kind{details}.",
         "Copy it again from its source, or open it in a photo editor and save it again.",
     )

@@ -66,7 +66,7 @@ def _codec_bytes(opened: ImageFile, data: bytes, pixels: int) -> float:
     if isinstance(opened, JpegImageFile):
         return _coefficient_bytes(opened, data, pixels)
     if isinstance(opened, TiffImageFile):
-        return _strip_bytes(opened, pixels)
+        return _strip_bytes(opened)
     factor: float = _CODEC.get(opened.format or "", 0)
     if opened.info.get("bit_depth", 8) > 8:  # pillow-heif: the planes of HEIF have 2 bytes a sample, twice
         factor += _DEEP
@@ -82,7 +82,7 @@ def _coefficient_bytes(opened: JpegImageFile, data: bytes, pixels: int) -> float
     return _COEFFICIENT * pixels * sum(across * down for across, down in samples) / most
 
 
-def _strip_bytes(opened: TiffImageFile, pixels: int) -> float:
+def _strip_bytes(opened: TiffImageFile) -> float:
     """Return the size of a decoded strip or tile of a TIFF, of which libtiff holds one."""
     tags = opened.tag_v2
     compression = tags.get(_COMPRESSION, _UNCOMPRESSED)

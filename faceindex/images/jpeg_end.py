@@ -36,11 +36,13 @@ _EXIF = 0xE1
 # Any bits without FF, which begins a marker, and without a short period: no code repeats for long.
 _OTHER_BITS = bytes(37 * i * i % 251 for i in range(1, 513))
 
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]", re.DOTALL)  # after each interval, numbered from 0 to 7 and again
+
 _MANY_ZEROS = 16  # fewer may be the codes of a plain area
 
 _SCALE = 8  # the codec reduces a block of 8 x 8 coefficients to one pixel
 _DETAILS = 2  # ...or to 4 x 4 pixels, for which it needs 16 of them
-_GREY = frozenset({127, 128})  # a block without coefficients, as it is or inverted
+_GREY = frozenset(range(124, 133))  # a block without coefficients; smoothing mixes in the rows above it
 
 
 def rebuild_jpeg(data: bytes, *, keep_exif: bool) -> bytes | None:
@@ -145,12 +147,20 @@ def lacks_rows(stream: bytes, *, but_the_last: bool = False) -> int | None:
         Of any kind, if it cannot be decoded.
     """
     first, height, block = _decode_small(stream + EOI)
-    other, _, _ = _decode_small(stream + _OTHER_BITS + EOI)
+    other, _, _ = _decode_small(stream + _other_end(stream) + EOI)
     differ = PIL.ImageChops.difference(first, other).getbbox()
     if differ is None:
         return None
     row = differ[1] * height // first.height
     return None if but_the_last and row >= (height - 1) // block * block else row
+
+
+def _other_end(stream: bytes) -> bytes:
+    """Return other bits to follow a JPEG, also for the restart intervals that begin after its end."""
+    markers = _RESTART.findall(stream, max(0, stream.rfind(bytes([0xFF, _SOS]))))
+    last = markers[-1][1] if markers else 0xD7
+    following = (bytes([0xFF, 0xD0 + (last + i) % 8]) + _OTHER_BITS for i in range(1, 9))
+    return _OTHER_BITS + b"".join(following)
 
 
 def _decode_small(stream: bytes) -> tuple[PIL.Image.Image, int, int]:

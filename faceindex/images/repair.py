@@ -14,7 +14,7 @@ from faceindex.images.jpeg_end import EOI, rebuild_jpeg
 from faceindex.images.pixel_data_heif import find_metadata_items
 from faceindex.images.pixel_data_tiff import end_of_pixels, find_entries
 
-__all__ = ["repaired"]
+__all__ = ["note_on_checksums", "repaired"]
 
 _PNG_NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT"})
 _PNG_OPTIONAL = frozenset({b"tRNS", b"eXIf"})  # left out, as other decoders do, if the checksum is wrong
@@ -50,6 +50,21 @@ def repaired(data: bytes, image_format: str) -> Iterator[bytes]:
         return
 
 
+def note_on_checksums(data: bytes) -> str | None:
+    """Return a note if a checksum of the pixels of a PNG is wrong: decoders that read it may show nonsense."""
+    if not data.startswith(b"\x89PNG"):
+        return None
+    view = memoryview(data)
+    position = 8
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if kind == b"IDAT" and not _checksum_holds(view[position:end]):
+            return "A checksum of its pixels is wrong, so some of them may be damaged."
+        position = end
+    return None
+
+
 def _jpeg(data: bytes) -> Iterator[bytes]:
     for keep_exif in (True, False):
         stream = rebuild_jpeg(data, keep_exif=keep_exif)
@@ -76,8 +91,10 @@ def _png(data: bytes) -> Iterator[bytes]:
     kinds = {kind for kind, _ in chunks}
     if not {b"IHDR", b"IDAT"} <= kinds:
         return
-    for left_out in (b"", b"eXIf") if b"eXIf" in kinds else (b"",):
-        kept = (chunk for kind, chunk in chunks if kind != left_out)
+    for left_out in ([], [b"eXIf"], [b"tRNS"], [b"tRNS", b"eXIf"]):
+        if not kinds.issuperset(left_out):
+            continue
+        kept = (chunk for kind, chunk in chunks if kind not in left_out)
         yield b"".join([data[:8], *kept, _PNG_END])
 
 

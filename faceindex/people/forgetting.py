@@ -8,6 +8,7 @@ else has the single action ``forgotten``; it cannot be undone.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -127,7 +128,9 @@ def redact_journal(tables: DecisionTables, roster: Roster, forgotten: Forgotten)
 
 def _words(names: Collection[str]) -> re.Pattern[str] | None:
     """Return a pattern of names as whole words, the longest first; None without names."""
-    every = sorted({form for name in names for form in (name, name_key(name))}, key=len, reverse=True)
+    plain = {form for name in names for form in (name, name_key(name))}
+    quoted = {shlex.quote(f"{name} ")[1:-2] for name in plain}  # inside the quotes of a command
+    every = sorted(plain | quoted, key=len, reverse=True)
     if not every:
         return None
     return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, every)) + r")(?!\w)", re.IGNORECASE)

@@ -50,7 +50,7 @@ class Hashing:
 class ContentChanged:
     """A file has other content than the indexed photo, although its size and time are the same.
 
-    `damaged`: by the system, nobody wrote to it. The file may be damaged, or its disk.
+    `damaged`: the file system reports no write to it. The file may be damaged, or its disk.
     """
 
     path: str

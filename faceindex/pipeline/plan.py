@@ -90,7 +90,7 @@ class Plan:
         The absolute path of the empty or missing folder, by the id of each photo of `missing`.
     elsewhere : list of PhotoRecord
         Indexed photos that are not in the walked folders. A new file may be one of them that was moved. Empty
-        if there is no file to open; and so is `away`.
+        if there is no file to open or to compare; and so is `away`.
     away : list of PhotoRecord
         Photos that are away, which may come back.
     roots : dict of int to str
@@ -302,7 +302,9 @@ def _compare_disks(
                 now[root, folder] = last
         if now != before:
             plan.mounts = now
-        if not plan.tasks:
+        if not (
+            plan.tasks or plan.to_compare or plan.without_picture
+        ):  # of these, some may have to be opened
             return
         plan.away = store.away_photos()
         plan.elsewhere = [

@@ -12,10 +12,7 @@ from faceindex.pipeline.events import Event, Warned
 from faceindex.pipeline.places import away_in_places, path_below, photos_below
 from faceindex.store import PhotoRecord, Root, Status, Store
 
-__all__ = ["SAMPLE", "Relocation", "follow_index", "plan_relocation", "relocate"]
-
-SAMPLE = 50
-"""Photos that are read at the new place before the index is changed, evenly spread over all."""
+__all__ = ["Relocation", "follow_index", "no_photos", "plan_relocation", "relocate"]
 
 _FEWEST = 0.5  # share of these that must be there; the rest may have been deleted or changed since
 
@@ -47,7 +44,7 @@ class Relocation:
 def plan_relocation(store: Store, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
     """Find the photos in a folder of the index, and check that they are in another one.
 
-    Up to `SAMPLE` of them are read, and compared by their content and their picture.
+    Up to `moves.SAMPLE` of them are read, and compared by their content and their picture.
 
     Parameters
     ----------
@@ -71,7 +68,7 @@ def plan_relocation(store: Store, old: str | os.PathLike[str], new: str | os.Pat
     with store.snapshot():
         source, photos, roots = _find_place(store, old)
     if source == target:
-        raise UsageError(f"{target} is where the index has these photos.", "There is nothing to do.")
+        raise UsageError(f"The index has these photos in {target} already.", "There is nothing to do.")
     inside = path_below(target, source)
     if inside:  # what is in the new folder already stays
         photos = [(record, below) for record, below in photos if path_below(below, inside) is None]
@@ -89,6 +86,13 @@ def plan_relocation(store: Store, old: str | os.PathLike[str], new: str | os.Pat
     return Relocation(source, target, photos, roots, sampled, found)
 
 
+def no_photos(place: str | os.PathLike[str]) -> UsageError:
+    """Return the error for a place of which the index has no photos."""
+    return UsageError(
+        f"The index has no photos of {os.fspath(place)}.", "`faceindex roots` lists its folders."
+    )
+
+
 def _find_place(
     store: Store, place: str | os.PathLike[str]
 ) -> tuple[str, list[tuple[PhotoRecord, str]], list[Root]]:
@@ -104,15 +108,13 @@ def _find_place(
         roots = [root for root in store.roots() if path_below(root.path, path) is not None]
         if photos or roots:
             return path, photos, roots
-    raise UsageError(
-        f"The index has no photos of {os.fspath(place)}.", "`faceindex roots` lists its folders."
-    )
+    raise no_photos(place)
 
 
 def _count_there(photos: Sequence[tuple[PhotoRecord, str]], folder: str) -> tuple[int, int]:
     """Return how many photos were looked for in a folder, and how many were found there."""
     from faceindex.pipeline.content import read_contents
-    from faceindex.pipeline.moves import spread
+    from faceindex.pipeline.moves import SAMPLE, spread
     from faceindex.pipeline.plan import Task
 
     tasks = []

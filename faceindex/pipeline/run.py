@@ -43,6 +43,8 @@ COMMIT_PICTURES = 512  # they are read far faster than faces are found
 # decoder that read it before is not installed now.
 TEMPORARY = TRY_AGAIN
 
+_MOST_DAYS = 1_000_000  # a date has a year of four digits
+
 _NAMED = 5  # photos that a warning names
 
 
@@ -289,12 +291,12 @@ class _Run:
                 self._damaged.add(task.known.id)
             self.emit(ContentChanged(task.name, task.known.id in self.plan.untouched))
         if damaged:
+            what = "1 photo" if len(damaged) == 1 else f"{len(damaged):,} photos"
             names = ", ".join(damaged[:_NAMED]) + (", ..." if len(damaged) > _NAMED else "")
             self.emit(
                 Warned(
-                    f"{len(damaged):,} photos have other content than when they were indexed, although by "
-                    f"the times of the system nobody wrote to them: {names}. They may be damaged, or their "
-                    "disk; compare them with a backup."
+                    f"The content of {what} changed, but the file system reports no write to them: {names}. "
+                    "They may be damaged, or their disk. Compare them with a backup."
                 )
             )
 
@@ -365,9 +367,12 @@ class _Run:
             self.store.remove_away(ids_in_places(self.store, self.plan.pruned))
         elif gone or self._moved:
             self.store.put_away(ids)
-        self.summary.gone += count_photos(gone)
-        if self.summary.gone and keep_days > 0 and not prune:
-            until = datetime.now(timezone.utc) + timedelta(days=keep_days)
+        # A folder that could not be listed, and can be now, is no longer recorded, but not gone.
+        self.summary.gone += count_photos(
+            [r for r in gone if r.status is Status.OK or not os.path.isdir(self.plan.path_of(r))]  # noqa: PTH112
+        )
+        if any(record.status is Status.OK for record in gone) and keep_days > 0 and not prune:
+            until = datetime.now(timezone.utc) + timedelta(days=min(keep_days, _MOST_DAYS))
             self.summary.kept_until = until.astimezone().date().isoformat()
         self._report_not_found()
 

@@ -166,7 +166,7 @@ def delete_away(catalog: Catalog, ids: Iterable[int]) -> None:
 
 def delete_expired(catalog: Catalog, keep_days: float, at: float | None = None) -> int:
     """Delete the photos that have been away for some days or more; return their number."""
-    limit = int((time.time() if at is None else at) - keep_days * _DAY)
+    limit = int(max(0, (time.time() if at is None else at) - keep_days * _DAY))  # days may be infinite
     return catalog.execute("DELETE FROM away_images WHERE away_since <= ?", (limit,)).rowcount
 
 

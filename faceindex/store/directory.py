@@ -29,6 +29,7 @@ __all__ = [
     "lock_for_writing",
     "make_directory",
     "next_vectors_name",
+    "no_locks",
     "part_name",
     "refused",
     "remove_stale_files",
@@ -189,10 +190,7 @@ def lock_for_writing(directory: Path) -> FileLock:
         raise refused(error) from error
     except OSError as error:
         if error.errno in NO_LOCKS:
-            raise StoreError(
-                f"The disk of {directory} has no file locks ({error.strerror}), which an index needs.",
-                "Move the index to a local disk and pass it as `directory`; the photos can stay.",
-            ) from error
+            raise no_locks(directory) from error
         raise StoreError(
             f"The index in {directory} cannot be written: {error.strerror}.",
             "Check the permissions of the folder, or choose another `directory`.",
@@ -218,6 +216,14 @@ def check_catalog_files(catalog: Path, *, write: bool) -> None:
         raise refused(error) from error
     except OSError:
         pass  # SQLite reports it
+
+
+def no_locks(directory: Path) -> StoreError:
+    """Return the error for a disk without file locks."""
+    return StoreError(
+        f"The disk of {directory} has no file locks, which an index needs.",
+        "Move the index to a local disk and pass it as `directory`. The photos can stay.",
+    )
 
 
 def refused(error: UnsafeFile) -> StoreError:

@@ -228,7 +228,7 @@ def _check_hnsw(catalog: Catalog, directory: Path, damage: Damage) -> tuple[list
     vectors = damage.file.read(rows)
     hnsw = HnswIndex.load(path, vectors, catalog.hnsw(), catalog.index_id, keep=True)
     if hnsw is None:
-        return [Problem(name, "hnsw", f"{path} is damaged or of other vectors.")], None
+        return [Problem(name, "hnsw", f"{path} is damaged, or was built from other vectors.")], None
     faces, row_of_face = face_rows(catalog)
     alive = np.zeros(rows, np.bool_)
     alive[row_of_face] = True

@@ -177,12 +177,6 @@ class ForgottenTables:
         )
         return {content for (content,) in found}
 
-    def count_places(self) -> int:
-        """Count the places."""
-        if not self.exist:
-            return 0
-        return int(self._catalog.query("SELECT count(*) FROM forgotten_places")[0][0])
-
     def without(self, photo: NewPhoto) -> NewPhoto:
         """Return a photo that was just read without the faces at forgotten places."""
         if photo.faces is None or not len(photo.faces):

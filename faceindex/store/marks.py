@@ -414,11 +414,3 @@ class MarkTables:
             )
             found = matched_marks(self._catalog, chunk)
             self._catalog.executemany("INSERT INTO marked_faces (face_id, mark_id) VALUES (?, ?)", found)
-
-    def count_unmatched(self) -> int:
-        """Count the marks with a label of a person that have no face in the index."""
-        found = self._catalog.query(
-            "SELECT count(*) FROM marks WHERE person_id IS NOT NULL"
-            " AND NOT EXISTS (SELECT 1 FROM marked_faces WHERE mark_id = marks.id)"
-        )
-        return int(found[0][0])

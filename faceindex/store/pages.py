@@ -7,7 +7,7 @@ the catalog compares: each page of ``catalog.sqlite`` has its digest, unless a n
 the catalog has the commit. The digests come from the log, not from the file, so that they cannot cover up
 damage of it.
 
-The log is moved into the file only by `PageDigests.checkpoint` and when the writer closes, after the digests
+The log is moved into the file only by `Catalog.checkpoint` and when the writer closes, after the digests
 were synced. Until then the pages in the log count, whose digests may be of any age: a process that is killed
 at any moment leaves files that agree. Without this file, as in formats before 7, nothing is compared; the
 next writer makes it again.

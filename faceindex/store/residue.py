@@ -12,6 +12,7 @@ import html
 import json
 import os
 import re
+import shlex
 import stat
 import unicodedata
 import zipfile
@@ -224,7 +225,10 @@ def forms_of_text(text: str) -> set[bytes]:
     found: set[bytes] = set()
     for form in {text, text.casefold(), *(unicodedata.normalize(f, text) for f in ("NFC", "NFD", "NFKC"))}:
         escaped = json.dumps(form)[1:-1]
-        for written in (form, escaped, html.escape(form), quote(form, safe="/", errors="surrogatepass")):
+        shell = shlex.quote(f"{form} ")[1:-2]  # inside the quotes of a command
+        url = quote(form, safe="/", errors="surrogatepass")
+        plain = (form, shell, form.replace('"', '""'), html.escape(form), url)
+        for written in (*plain, escaped, json.dumps(shell)[1:-1]):
             found.add(written.encode("utf-8", "surrogateescape"))
         for encoding in ("utf-16-le", "utf-16-be", "utf-32-le"):
             found.add(form.encode(encoding, "surrogatepass"))

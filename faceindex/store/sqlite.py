@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from faceindex.errors import FaceIndexError, IndexCorrupt, StoreError, UsageError
 from faceindex.locks import has_range_locks
-from faceindex.store.directory import LOCK
+from faceindex.store.directory import LOCK, no_locks
 
 __all__ = [
     "Connection",
@@ -193,10 +193,7 @@ def translated_errors(path: Path) -> Iterator[None]:
 def _locked(path: Path) -> StoreError:
     # SQLite reports a disk without locks as a lock of another program (os_unix.c: ENOLCK is SQLITE_BUSY).
     if not has_range_locks(path.with_name(LOCK)):
-        return StoreError(
-            f"The disk of {path.parent} has no file locks, which an index needs.",
-            "Copy the index to a local disk and pass it as `directory`; the photos can stay.",
-        )
+        return no_locks(path.parent)
     return StoreError(
         f"{path} is locked by another program for more than {_BUSY_MS // 1000} seconds.",
         "All commits are safe; close what has it open, such as a database browser or a backup, and run the "

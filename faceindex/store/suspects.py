@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faceindex.safe_open import open_own
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -66,11 +68,9 @@ class InWork:
         """Whether photos that begin now are the only ones in work."""
 
     def __enter__(self) -> InWork:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
-            self._file = os.open(self._path, flags, 0o600)
+            self._file = open_own(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
         return self
 
     def __exit__(
@@ -124,7 +124,7 @@ def take_leftover(path: Path) -> dict[str, bool]:
     The file stays; the caller deletes it when the result is stored. Damaged records are left out.
     """
     try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0))
+        file = open_own(path, os.O_RDONLY)
     except OSError:
         return {}
     with os.fdopen(file, "rb") as stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -91,7 +92,7 @@ class Traces:
     # Texts -------------------------------------------------------------------------------------
 
     def cells_with(self, texts: Iterable[str]) -> tuple[Counter[str], dict[str, set[str]]]:
-        """Find the values of the catalog with some texts in them.
+        """Find the values of the catalog with some texts in them, as whole words.
 
         Returns
         -------
@@ -102,7 +103,11 @@ class Traces:
         """
         number: Counter[str] = Counter()
         values: dict[str, set[str]] = {}
-        for table, column, value in self._cells(_forms(texts)):
+        forms = _forms(texts)
+        words = re.compile(rb"(?<!%b)(?:%b)(?!%b)" % (_LETTER, b"|".join(map(re.escape, forms)), _LETTER))
+        for table, column, value in self._cells(forms):
+            if words.search(value) is None:  # Ada is not in "unreadable"
+                continue
             key = f"{table}.{column}"
             number[key] += 1
             values.setdefault(key, set()).add(value.decode("utf-8", "surrogateescape"))
@@ -159,6 +164,9 @@ class Traces:
 
     def _columns(self, table: str) -> list[str]:
         return [str(row[1]) for row in self._catalog.query(f'PRAGMA table_info("{table}")')]
+
+
+_LETTER = rb"[A-Za-z0-9_\x80-\xff]"  # of UTF-8
 
 
 def _forms(texts: Iterable[str]) -> list[bytes]:

@@ -5,6 +5,7 @@ The searches here are their own: they share no code with the search of the progr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -297,12 +298,46 @@ def test_a_copy_that_is_not_there_is_cleaned_when_it_returns(world: World, vecto
         receipt = index.forget(world.name)
     states = {Path(copy.path).name: copy.state for copy in receipt.copies}
     assert not receipt.complete
-    assert (states["people"], states["embeddings.csv"]) == ("missing", "failed")
+    assert (states["people"], states["embeddings.csv"]) == ("missing", "kept")
     assert world.residue(vectors) == ["copies/embeddings.csv"]
     away.rename(world.copies / "people")
     assert "copies/people" in {path.rpartition("/")[0][:13] for path in world.residue(vectors)}
     world.open(write=True).close()
     assert world.residue(vectors) == ["copies/embeddings.csv"]
+
+
+def test_a_strangers_index_cannot_name_files_to_write_to(world: World) -> None:
+    folder = world.root / "my own"
+    folder.mkdir()
+    empty, known = folder / "empty", folder / "known"
+    empty.write_bytes(b"")
+    known.write_bytes(b"known to everybody")
+    kinds = ("crops", "clusters", "gallery", "find", "boxes", "embeddings")
+    rows = [(folder, kind, {"public": True, "copy": True}) for kind in kinds]
+    rows += [(folder, "gallery", {"what": 1}), (folder, "picture", {"faces": "x"}), (known, "crops", {})]
+    rows += [(p, "journal", {"sha256": hashlib.sha256(p.read_bytes()).hexdigest()}) for p in (empty, known)]
+    # Real exports, of another index.
+    rows += [(world.copies / name, "boxes", {"format": "csv"}) for name in ("boxes.csv", "boxes.json")]
+    rows += [(world.copies / "only.zip", "clusters", {"people": [99], "removing": True})]
+    rows += [(path, "crops", {}) for path in world.copies.iterdir() if path.is_dir()]
+    before = dict(world.module.all_bytes(world.copies, folder))
+    shutil.copytree(world.index, world.root / "strange" / "index")
+    with FaceIndex.open(world.root / "strange" / "index", write=True) as index:
+        copies = index._store.copies
+        with index._store.deciding():
+            copies.delete([copy.id for copy in copies.all()])
+            for number, (path, kind, options) in enumerate(rows):
+                key = (os.fsencode(path), f"{kind}", json.dumps(options), number)
+                copies._catalog.execute(
+                    "INSERT OR REPLACE INTO copies (path, kind, options, at, stale) VALUES (?, ?, ?, ?, 1)",
+                    key,
+                )
+    FaceIndex.open(world.root / "strange" / "index", write=True).close()
+    with FaceIndex.open(world.root / "strange" / "index", write=True) as index:
+        receipt = index.forget(world.name)
+    assert {copy.state for copy in receipt.copies} == {"kept"}
+    assert dict(world.module.all_bytes(world.copies, folder)) == before
+    shutil.rmtree(world.root / "strange")
 
 
 def test_a_dry_run_changes_nothing(world: World) -> None:
@@ -373,3 +408,10 @@ def test_a_full_disk_is_reported_and_finished_later(
     assert not receipt.complete
     world.open(write=True).close()
     assert world.residue(vectors) == []
+
+
+def test_a_name_is_not_found_inside_a_word(world: World) -> None:
+    with world.open() as index:
+        traces = index._store.traces
+        assert traces.cells_with(["fake"])[0]["meta.value"] == 1  # the models
+        assert traces.cells_with(["fak"])[0] == {}

@@ -202,7 +202,9 @@ def test_photos_that_are_away_are_dropped_by_the_switch(album: Path, directory: 
         (album / "person0").rename(tmp_path / "kept")
         assert index.add(album).gone == 4
         assert index.counts().away_photos == 4
-        assert index.migrate("other").switched
+        events: list[Event] = []
+        assert index.migrate("other", on_event=events.append).switched
+        assert [event for event in events if isinstance(event, Warned)]
         assert index.counts().away_photos == 0
         (tmp_path / "kept").rename(album / "person0")
         assert index.add(album).new == 4

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import sys
 import zipfile
@@ -243,3 +244,16 @@ def test_usage(run, tmp_path) -> None:
     missing = run("export", "crops", "out")
     assert missing.exit_code == 2
     assert "no index" in missing.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_every_export_can_be_public(clustered, run, tmp_path) -> None:
+    for kind, name in (
+        ("boxes", "b.csv"),
+        ("embeddings", "e.npz"),
+        ("crops", "c.zip"),
+        ("clusters", "k.zip"),
+    ):
+        for mode, flags in ((0o600, ()), (0o644, ("--public",))):
+            assert run("export", kind, name, *flags).exit_code == 0
+            assert (tmp_path / name).stat().st_mode & 0o777 == mode

@@ -26,7 +26,7 @@ def test_folders_are_listed(clustered: Path, run: Run, tmp_path: Path) -> None:
     assert row.split() == [str(clustered), "12", "12", "0", "present"]
     clustered.rename(tmp_path / "new")
     result = run("roots")
-    assert (result.exit_code, result.stdout.split()[-1]) == (1, "absent")
+    assert (result.exit_code, result.stdout.split()[-1]) == (1, "missing")
     assert f"faceindex roots relocate {clustered} NEW_FOLDER" in " ".join(result.stderr.split())
     for listed in (run("roots", "--json"), run("roots", "list", "--json")):
         assert document(listed) == {
@@ -39,7 +39,7 @@ def test_folders_are_listed(clustered: Path, run: Run, tmp_path: Path) -> None:
                     "photos": 12,
                     "faces": 12,
                     "gone": 0,
-                    "state": "absent",
+                    "state": "missing",
                 }
             ],
         }
@@ -108,9 +108,9 @@ def test_an_answer_of_no_removes_nothing(clustered: Path, run: Run, monkeypatch:
 
     import sys
 
-    from faceindex.cli import roots_remove
+    from faceindex.cli import asking
 
-    monkeypatch.setattr(roots_remove, "sys", type("S", (), {"stdin": Terminal(), "stderr": sys.stderr}))
+    monkeypatch.setattr(asking, "sys", type("S", (), {"stdin": Terminal(), "stderr": sys.stderr}))
     result = run("roots", "remove", "album")
     assert (result.exit_code, "Nothing is removed." in result.stderr) == (1, True)
     assert document(run("status", "--json"))["faces"] == 12

@@ -138,3 +138,15 @@ def test_a_closed_standard_output_is_reported_in_a_sentence(indexed: Path) -> No
 def test_a_closed_pipe_is_not_reported(words: str, indexed: Path) -> None:
     done = shell(f"{words} | true", before="sleep 0.2;", after="; exit ${PIPESTATUS[0]}")
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_ctrl_c_while_modules_are_loaded_is_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("faceindex.cli.app.main", interrupt)
+    monkeypatch.setattr(sys, "argv", ["faceindex", "status"])
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    with pytest.raises(SystemExit) as caught:
+        start.main()
+    assert caught.value.code == 130

@@ -30,20 +30,6 @@ def indexed(index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch) -> F
     return index
 
 
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that are read."""
-    names: list[str] = []
-    original = images.read
-
-    def spy(path: str | os.PathLike[str]) -> bytes:
-        names.append(os.fspath(path))
-        return original(path)
-
-    monkeypatch.setattr(images, "read", spy)
-    return names
-
-
 def rewrite(path: Path, content: bytes) -> None:
     """Change the content of a file, and give it its old time."""
     before = path.stat()
@@ -74,20 +60,35 @@ def grow(path: Path) -> None:
 
 
 def test_content_changed_with_size_and_time_kept_is_seen(
-    indexed: FaceIndex, album: Path, fake_models: ModuleType, read: list[str]
+    indexed: FaceIndex, album: Path, fake_models: ModuleType, opened: list[str]
 ) -> None:
     path = album / "person0" / "0.png"
     grow(path)
     indexed.add(album)
-    read.clear()
+    opened.clear()
     rewrite(path, other_photo(path, fake_models))
     events: list[Event] = []
     summary = indexed.add(album, on_event=events.append)
     assert (summary.changed, summary.altered, summary.unchanged) == (1, 1, 11)
-    assert set(read) == {str(path)}
+    assert set(opened) == {str(path)}
     assert [e for e in events if isinstance(e, ContentChanged)] == [ContentChanged(str(path), damaged=False)]
     assert not [e for e in events if isinstance(e, Warned)]
     assert indexed.add(album).opened == 0
+
+
+def test_a_picture_that_returns_with_size_and_time_kept_has_its_faces(
+    indexed: FaceIndex, album: Path, fake_models: ModuleType
+) -> None:
+    path = album / "person0" / "0.png"
+    grow(path)
+    indexed.add(album)
+    before, original = sorted(face.face for face in indexed.faces()), path.read_bytes()
+    rewrite(path, other_photo(path, fake_models))
+    assert indexed.add(album).altered == 1
+    rewrite(path, original)
+    summary = indexed.add(album)
+    assert (summary.altered, summary.returned, summary.changed) == (1, 1, 0)
+    assert sorted(face.face for face in indexed.faces()) == before
 
 
 def test_a_photo_that_was_replaced_by_another_file_is_seen(
@@ -128,7 +129,7 @@ def test_two_photos_that_swapped_their_content_keep_their_faces(indexed: FaceInd
     assert sum(now[face] != faces[face] for face in faces) == 2
 
 
-def test_a_changed_mode_is_read_once(indexed: FaceIndex, album: Path, read: list[str]) -> None:
+def test_a_changed_mode_is_read_once(indexed: FaceIndex, album: Path, opened: list[str]) -> None:
     paths = [album / "person0" / f"{i}.png" for i in range(2)]
     paths[0].chmod(0o600)
     os.link(paths[1], album.parent / "link.png")
@@ -136,28 +137,28 @@ def test_a_changed_mode_is_read_once(indexed: FaceIndex, album: Path, read: list
     assert (planned.unchanged, planned.to_check) == (12, 2)
     summary = indexed.add(album)
     assert (summary.unchanged, summary.compared, summary.changed) == (12, 2, 0)
-    assert sorted(read) == [str(path) for path in paths]
+    assert sorted(opened) == [str(path) for path in paths]
     assert indexed.add(album).opened == 0
 
 
-def test_a_renamed_photo_is_not_read_again(indexed: FaceIndex, album: Path, read: list[str]) -> None:
+def test_a_renamed_photo_is_not_read_again(indexed: FaceIndex, album: Path, opened: list[str]) -> None:
     (album / "person0" / "0.png").rename(album / "new.png")
     os.utime(album / "person0" / "1.png")
     assert indexed.add(album).moved == 1
-    read.clear()
+    opened.clear()
     assert indexed.add(album).unchanged == 12
-    assert not read
+    assert not opened
 
 
 def test_photos_of_an_older_format_get_their_numbers_without_being_read(
-    indexed: FaceIndex, album: Path, read: list[str]
+    indexed: FaceIndex, album: Path, opened: list[str]
 ) -> None:
     with Store.open(indexed.directory) as store:
         before = store.photos()
     with indexed._store._catalog.transaction():
         indexed._store._catalog.execute("UPDATE images SET ctime_ns = NULL, inode = NULL")
     assert indexed.add(album).unchanged == 12
-    assert not read
+    assert not opened
     assert indexed._store.photos() == before
 
 

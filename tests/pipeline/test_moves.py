@@ -20,20 +20,6 @@ from faceindex.store import PhotoRecord, Store
 SECONDS = 1565157904
 
 
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of all files that are read."""
-    names: list[str] = []
-    read = images.read
-
-    def spy(path: str | os.PathLike[str]) -> bytes:
-        names.append(Path(path).name)
-        return read(path)
-
-    monkeypatch.setattr(images, "read", spy)
-    return names
-
-
 def faces(index: FaceIndex) -> dict[str, tuple[int, int | None]]:
     return {Path(row.photo).name: (row.face, row.cluster) for row in index.faces()}
 
@@ -72,7 +58,7 @@ def test_new_metadata_keep_faces_and_clusters(index: FaceIndex, album: Path, ope
     summary = index.add(album / "person0", on_event=events.append)
     assert (summary.new_metadata, summary.unchanged, summary.changed, summary.moved) == (2, 2, 0, 0)
     assert (summary.photos, summary.opened, summary.faces) == (4, 2, 0)
-    assert sorted(opened) == ["0.png", "1.png"]
+    assert sorted(map(os.path.basename, opened)) == ["0.png", "1.png"]
     assert not any(isinstance(event, Loading) for event in events)
     assert faces(index) == before
     after = records(index)
@@ -112,7 +98,7 @@ def test_photos_that_were_renamed_and_rewritten(index: FaceIndex, album: Path, o
         "2.png": before["1.png"],
         "3.png": before["3.png"],
     }
-    assert sorted(opened) == ["1.png", "2.png", "holiday.png"]
+    assert sorted(map(os.path.basename, opened)) == ["1.png", "2.png", "holiday.png"]
     found = records(index)["holiday.png"]
     assert found.content_hash == images.content_hash((folder / "holiday.png").read_bytes())
     assert found.taken == SECONDS
@@ -143,7 +129,7 @@ def test_new_files_are_read_twice_only_if_photos_are_gone(
         file.write(bytes(5))  # of no size that the index has
     opened.clear()
     index.add(album / "person0")
-    assert opened == ["new.png"]
+    assert [*map(os.path.basename, opened)] == ["new.png"]
     new.rename(new.with_name("newer.png"))
     edit(new.with_name("newer.png"))
     other = fake_models.make_photo(album / "person0" / "other.png", (10, 250, 10))
@@ -152,7 +138,7 @@ def test_new_files_are_read_twice_only_if_photos_are_gone(
     opened.clear()
     summary = index.add(album / "person0")
     assert (summary.moved, summary.new, summary.gone) == (1, 1, 0)
-    assert sorted(opened) == ["newer.png", "other.png", "other.png"]
+    assert sorted(map(os.path.basename, opened)) == ["newer.png", "other.png", "other.png"]
 
 
 def test_a_large_import_is_not_read_twice_for_one_photo_that_is_gone(

@@ -19,20 +19,6 @@ from faceindex.store import Store
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths of all files that are read."""
-    names: list[str] = []
-    read = images.read
-
-    def spy(path: str | os.PathLike[str]) -> bytes:
-        names.append(os.fspath(path))
-        return read(path)
-
-    monkeypatch.setattr(images, "read", spy)
-    return names
-
-
-@pytest.fixture
 def named(index: FaceIndex, album: Path) -> FaceIndex:
     """The album, clustered; the person of ``person1`` has a name."""
     index.add(album)
@@ -142,7 +128,7 @@ def test_what_is_left_of_a_vanished_root_is_reported(named: FaceIndex, album: Pa
     summary, warnings = add(named, new)
     assert (summary.moved, len(named)) == (11, 12)
     assert warnings[0].startswith(f"1 of the photos in {album}, which does not exist or is empty, were not")
-    assert [folder.state for folder in named.roots.describe()] == ["absent", "present"]
+    assert [folder.state for folder in named.roots.describe()] == ["missing", "present"]
     assert add(named, album, prune=True)[0].gone == 1
     assert [root.path for root in named.roots()] == [str(new)]
 
@@ -228,6 +214,13 @@ def test_faces_expire(named: FaceIndex, album: Path, monkeypatch: pytest.MonkeyP
     (album / "person1" / "1.png").unlink()
     summary, _ = add(named, album, keep_days=0)
     assert (summary.gone, summary.kept_until, named.counts().away_photos) == (1, None, 0)
+
+
+@pytest.mark.parametrize("days", [1e12, 1e300, float("inf")])
+def test_faces_may_be_kept_for_good(named: FaceIndex, album: Path, days: float) -> None:
+    (album / "person1" / "2.png").unlink()
+    assert add(named, album, keep_days=days)[0].kept_until is not None
+    assert named.counts().away_photos == 1
 
 
 def test_prune_keeps_nothing(named: FaceIndex, album: Path) -> None:
@@ -332,7 +325,7 @@ def test_relocating(named: FaceIndex, album: Path, tmp_path: Path) -> None:
     del before["person0/3.png"]
     assert faces(named) == before
     assert add(named, new)[0].unchanged == 11
-    with pytest.raises(UsageError, match="is where the index has"):
+    with pytest.raises(UsageError, match="The index has these photos in"):
         named.roots.relocate(new, new)
 
 

@@ -18,23 +18,7 @@ from faceindex import FaceIndex, images
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.pipeline import Committed, Event, PhotoFailed, Planned, Warned, batches, plan
 
-Opened = list[str]
-
 walk_module = importlib.import_module("faceindex.images.walk")  # `images.walk` is the function
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
-    """The names of all files that are read."""
-    names: Opened = []
-    read = images.read
-
-    def spy(path: str | os.PathLike[str]) -> bytes:
-        names.append(os.fspath(path))
-        return read(path)
-
-    monkeypatch.setattr(images, "read", spy)
-    return names
 
 
 def clusters(index: FaceIndex) -> dict[str, int | None]:
@@ -55,7 +39,7 @@ def test_counts_everything(index: FaceIndex, album: Path, fake_models: ModuleTyp
     assert not summary.interrupted
 
 
-def test_unchanged_photos_are_not_opened(index: FaceIndex, album: Path, opened: Opened) -> None:
+def test_unchanged_photos_are_not_opened(index: FaceIndex, album: Path, opened: list[str]) -> None:
     (album / "lies.jpg").write_text("not a photo")
     (album / "notes.txt").write_text("not a photo either")
     index.add(album)
@@ -105,7 +89,7 @@ def test_changed_photos_get_new_faces(index: FaceIndex, album: Path, fake_models
     assert [photo for photo in after if after[photo] != before[photo]] == [str(path)]
 
 
-def test_moved_photos_keep_faces_and_clusters(index: FaceIndex, album: Path, opened: Opened) -> None:
+def test_moved_photos_keep_faces_and_clusters(index: FaceIndex, album: Path, opened: list[str]) -> None:
     index.add(album)
     index.cluster()
     before = {row.face: row.cluster for row in index.faces()}
@@ -158,7 +142,7 @@ def test_photos_of_an_empty_folder_stay_because_its_disk_may_be_unmounted(
 
 
 def test_a_parent_folder_replaces_its_subfolder_as_root(
-    index: FaceIndex, album: Path, opened: Opened
+    index: FaceIndex, album: Path, opened: list[str]
 ) -> None:
     index.add(album / "person0")
     opened.clear()
@@ -195,7 +179,7 @@ def test_a_photo_that_becomes_readable(index: FaceIndex, album: Path, fake_model
     assert summary.complete
 
 
-def test_retry_failed_opens_them_again(index: FaceIndex, album: Path, opened: Opened) -> None:
+def test_retry_failed_opens_them_again(index: FaceIndex, album: Path, opened: list[str]) -> None:
     (album / "lies.jpg").write_text("not a photo")
     index.add(album)
     opened.clear()
@@ -338,7 +322,9 @@ def test_a_folder_that_cannot_be_listed_loses_nothing(
             summary = index.add(album)
         assert (summary.gone, summary.missing, summary.unreadable.total()) == (0, 0, 1)
         assert len(index.table()) == 12
-        assert index.add(album).complete
+        summary = index.add(album)
+        assert summary.complete
+        assert (summary.gone, summary.kept_until) == (0, None)
 
 
 def test_a_rename_elsewhere_does_not_remove_the_photos_of_an_empty_folder(
@@ -430,7 +416,7 @@ def test_a_photo_that_moved_away_from_its_new_content(
 
 
 def test_a_folder_by_another_name_is_the_same_folder(
-    index: FaceIndex, album: Path, tmp_path: Path, opened: Opened
+    index: FaceIndex, album: Path, tmp_path: Path, opened: list[str]
 ) -> None:
     (tmp_path / "link").symlink_to(album)
     index.add(tmp_path / "link")
@@ -513,7 +499,7 @@ def test_a_parent_folder_by_another_name_becomes_the_root(
     assert len(index.table()) == 12
 
 
-def test_ctrl_c_during_the_search_for_moves(index: FaceIndex, album: Path, opened: Opened) -> None:
+def test_ctrl_c_during_the_search_for_moves(index: FaceIndex, album: Path, opened: list[str]) -> None:
     index.add(album)
     for photo in album.rglob("*.png"):
         os.utime(photo, (1, 1))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -87,3 +89,11 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     search_file(tmp_path / "link", Residue([unit(1, 1)]), found)
     search_file(tmp_path / "missing", Residue([unit(1, 1)]), found)
     assert (found.files, found.fragments, found.unreadable) == (0, 0, [str(tmp_path / "missing")])
+
+
+def test_names_with_quotes_are_found_in_commands_and_tables(tmp_path: Path) -> None:
+    name = "Ann 'O\"Neil\""
+    residue = Residue([], texts=[name])
+    command = f"people note Ben {shlex.quote(f'sister of {name}!')}"
+    for content in (command, json.dumps({"command": command}), '7,"Ann \'O""Neil""",8'):
+        assert search(tmp_path / "file", content.encode(), residue).names == 1
