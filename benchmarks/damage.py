@@ -289,7 +289,7 @@ def main() -> int:
             if template is killed:
                 (directory / "catalog.sqlite-shm").unlink(missing_ok=True)
             outcome, text = outcome_of(in_child(partial(digests, directory)), expected[template], directory)
-            row = {"file": file, "kind": kind, "how": how, "outcome": outcome}
+            row: dict[str, Any] = {"file": file, "kind": kind, "how": how, "outcome": outcome}
             if outcome != "harmless":
                 row["text"] = text
             if outcome == "detected":

@@ -51,7 +51,7 @@ def repaired(data: bytes, image_format: str) -> Iterator[bytes]:
 
 
 def note_on_checksums(data: bytes) -> str | None:
-    """Return a note if a checksum of the pixels of a PNG is wrong: decoders that read it may show nonsense."""
+    """Return a note if a checksum of the pixels of a PNG is wrong: it may decode to nonsense."""
     if not data.startswith(b"\x89PNG"):
         return None
     view = memoryview(data)

@@ -313,7 +313,9 @@ def test_a_strangers_index_cannot_name_files_to_write_to(world: World) -> None:
     empty.write_bytes(b"")
     known.write_bytes(b"known to everybody")
     kinds = ("crops", "clusters", "gallery", "find", "boxes", "embeddings")
-    rows = [(folder, kind, {"public": True, "copy": True}) for kind in kinds]
+    rows: list[tuple[Path, str, dict[str, object]]] = [
+        (folder, kind, {"public": True, "copy": True}) for kind in kinds
+    ]
     rows += [(folder, "gallery", {"what": 1}), (folder, "picture", {"faces": "x"}), (known, "crops", {})]
     rows += [(p, "journal", {"sha256": hashlib.sha256(p.read_bytes()).hexdigest()}) for p in (empty, known)]
     # Real exports, of another index.

@@ -8,7 +8,7 @@ from faceindex.people.forgetting import FORGOTTEN, _words
 
 
 def test_a_name_with_quotes_is_found_in_a_command() -> None:
-    name = "Ann 'O\"Neil\""
+    name = 'Ann \'O"Neil"'
     words = _words({name})
     assert words is not None
     command = f"people note Ben {shlex.quote(f'sister of {name}, aunt of {name}')}"

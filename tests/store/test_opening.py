@@ -106,11 +106,12 @@ def test_a_missing_catalog_is_not_made_anew(store: Store, directory: Path, pins:
     (directory / "catalog.sqlite").unlink()
     vectors = directory / "vectors.f32"
     vectors.write_bytes(bytes(640))
-    for attempt in (
+    attempts: tuple[Callable[[], Store], ...] = (
         lambda: Store.open(directory),
         lambda: Store.open(directory, write=True),
         lambda: Store.create(directory, pins),
-    ):
+    )
+    for attempt in attempts:
         with pytest.raises(IndexCorrupt, match=r"catalog\.sqlite is missing, and vectors\.f32 beside it"):
             attempt()
     assert Store.exists(directory)

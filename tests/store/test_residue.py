@@ -92,7 +92,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
 
 
 def test_names_with_quotes_are_found_in_commands_and_tables(tmp_path: Path) -> None:
-    name = "Ann 'O\"Neil\""
+    name = 'Ann \'O"Neil"'
     residue = Residue([], texts=[name])
     command = f"people note Ben {shlex.quote(f'sister of {name}!')}"
     for content in (command, json.dumps({"command": command}), '7,"Ann \'O""Neil""",8'):
