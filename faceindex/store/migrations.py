@@ -283,5 +283,6 @@ def migrate(connection: Connection, version: int) -> None:
             connection.execute(f"PRAGMA user_version = {number}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # a full disk has ended it, and a failure here would hide that
+                connection.execute("ROLLBACK")
             raise

@@ -204,7 +204,8 @@ def _check_pages(path: Path) -> int:
     which = ", ".join(map(str, damaged[:5])) + (" and others" if damaged[5:] else "")
     raise IndexCorrupt(
         f"{path} is damaged: the digests of its pages {which} in {DIGESTS} are different.",
-        "Restore the index from a backup, or run `faceindex doctor --repair`.",
+        "Restore the index from a backup, or run `faceindex doctor --repair`. If you changed it with SQL "
+        f"yourself, delete {DIGESTS}.",
     )
 
 

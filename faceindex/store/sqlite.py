@@ -110,7 +110,17 @@ def keeping_log(path: Path) -> Iterator[None]:
 
 def connect_unchecked(path: Path) -> Connection:
     """Connect to a database that may be damaged, for reading; SQLite's own errors come from it."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        log = path.with_name(path.name + "-wal")
+        read_only = any(words in str(error) for words in ("readonly", "unable to open"))
+        if read_only and not (log.exists() and log.stat().st_size):
+            connection.close()  # as `connect_for_reading`
+            return sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
+    return connection
 
 
 def _connect(path: Path, mode: str) -> Connection:

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -171,11 +172,13 @@ def test_a_file_that_is_not_a_catalog_is_an_error(store: Store, directory: Path,
 
 
 _READ_AND_TRY_TO_WRITE = """
-import os, sys
+import os, pathlib, sys
 from faceindex.errors import StoreError
 from faceindex.store import Store
+from faceindex.store.doctor import check_index
 
 def read():
+    assert not check_index(pathlib.Path(sys.argv[1])).problems
     with Store.open(sys.argv[1]) as store:
         return len(store.faces()), store.search(store.vectors()[:1], 1)[0]
 
@@ -217,3 +220,21 @@ def test_a_dimension_below_one_is_refused(directory: Path) -> None:
     with pytest.raises(UsageError, match="dimension"):
         Store.create(directory, Pins("mtcnn", "dlib", 0))
     assert not directory.exists()
+
+
+class _FullDisk(sqlite3.Connection):
+    """Ends the transaction itself if it cannot be committed, as SQLite does on some errors."""
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        if statement != "COMMIT":
+            return super().execute(statement, *parameters)
+        super().execute("ROLLBACK")
+        raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_a_full_disk_during_a_migration_is_named() -> None:
+    with (
+        closing(sqlite3.connect("file::memory:", uri=True, isolation_level=None, factory=_FullDisk)) as disk,
+        pytest.raises(sqlite3.OperationalError, match="full"),
+    ):
+        migrations.migrate(disk, 0)
