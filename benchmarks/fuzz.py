@@ -65,6 +65,7 @@ def child() -> None:
         before = _start_peak()
         began = time.monotonic()
         answer: dict[str, Any] = {}
+        decoded: images.DecodedImage | None = None
         try:
             picture = images.read_picture(data)
             answer["hash"] = picture.hash.hex()
@@ -82,7 +83,7 @@ def child() -> None:
             answer["outcome"], answer["traceback"] = "traceback", traceback.format_exc()
         answer["bytes"] = max(0, _peak() - before)
         answer["seconds"] = round(time.monotonic() - began, 3)
-        del decoded
+        decoded = None  # before the next peak is measured
         print(json.dumps(answer), file=answers, flush=True)
 
 

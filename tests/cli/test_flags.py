@@ -17,7 +17,9 @@ from faceindex.cli.flags import FLAGS, as_flags
 from faceindex.cli.render import Output
 
 PACKAGE = Path(faceindex.__file__).parent
-_OTHER_PROGRAMS = re.compile(r"(?:pip install|git \w+|benchmarks/\w+\.py)(?: --?[\w-]+)+")
+_OTHER_PROGRAMS = re.compile(
+    r"(?:pip install|git \w+|(?:faceindex )?doctor|benchmarks/\w+\.py)(?: --?[\w-]+)+"
+)
 
 
 @pytest.mark.parametrize(

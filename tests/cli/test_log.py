@@ -38,7 +38,9 @@ def test_text_has_a_line_for_each_event(index_album, album: Path, tmp_path: Path
     assert ("commit", "13 photos") in lines
     event, summary = lines[-1]
     assert event == "summary"
-    assert re.match(r"photos 13, new 12, unreadable 1, faces 12, opened 13, seconds [\d.]+, ", summary)
+    assert re.match(
+        r"photos 13, new 12, unreadable 1, new_unreadable 1, faces 12, opened 13, seconds [\d.]+, ", summary
+    )
     assert (tmp_path / "run.log").stat().st_mode & 0o111 == 0
 
 

@@ -80,6 +80,7 @@ def test_whole_photos(tmp_path: Path, album: Path, opened: Callable[..., FaceInd
 def test_a_photo_is_exported_once_for_each_cluster(tmp_path: Path, album: Path, opened, fake_models) -> None:
     import numpy as np
 
+    from faceindex.images import content_hash
     from faceindex.store import NewPhoto, Store
     from faceindex.types import Faces
 
@@ -91,7 +92,8 @@ def test_a_photo_is_exported_once_for_each_cluster(tmp_path: Path, album: Path, 
         norms = sharpness = np.ones(3, np.float32)
         faces = Faces(**full, vectors=vectors, norms=norms, sharpness=sharpness)
         photo = fake_models.make_photo(album / "group.png", (1, 2, 3))
-        store.commit([NewPhoto(1, photo.name, 1, 1, width=96, height=96, faces=faces)])
+        content = content_hash(photo.read_bytes())
+        store.commit([NewPhoto(1, photo.name, 1, 1, content, 96, 96, faces=faces)])
     with FaceIndex.open(tmp_path / "index", write=True) as index:
         index.cluster()
         a, b = cluster_of(index)["a1"], cluster_of(index)["b1"]

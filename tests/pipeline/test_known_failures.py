@@ -131,4 +131,5 @@ def test_photos_at_any_depth_are_indexed(index: FaceIndex, album: Path, fake_mod
         assert (planned.new, planned.unchanged, planned.unreachable) == (0, 13, 0)
     finally:
         remove_deep(album / "deep")
+    (album / "deep").rmdir()  # an empty folder may be that of a disk
     assert index.add(album).gone == 2

@@ -112,7 +112,7 @@ REPAIRABLE: list[tuple[str, str | tuple[str, object]]] = [
     ("links", "UPDATE links SET a = b, b = a"),
     ("marked_faces", "UPDATE marked_faces SET mark_id = 99 WHERE face_id = 1"),
     ("journal", "UPDATE journal SET detail = '[1'"),
-    ("meta", "INSERT INTO meta VALUES ('forgetting', '{\"contents\": [\"no hash\"], \"files\": 0}')"),
+    ("meta", 'INSERT INTO meta VALUES (\'forgetting\', \'{"contents": ["no hash"], "files": 0}\')'),
     ("copies", "INSERT INTO copies (path, kind, options, at) VALUES (x'2f6100', 'crops', '{}', '')"),
     ("copies", "INSERT INTO copies (path, kind, options, at) VALUES (x'2f61', 'crops', '{', '')"),
 ]
