@@ -11,9 +11,7 @@ numpy takes longer to import than everything else that `index` needs if no photo
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
@@ -22,23 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from faceindex.errors import IndexCorrupt, IndexVersionError, StoreError
 from faceindex.files import replace_durably
-from faceindex.store import migrations
+from faceindex.store import meta, migrations
 from faceindex.store.cells import check_cells
-from faceindex.store.checked_json import (
-    Check,
-    Malformed,
-    fields,
-    integer,
-    mapping,
-    natural,
-    parse,
-    scalar,
-    text,
-    up_to,
-)
-from faceindex.store.directory import VECTORS, check_catalog_files, is_vectors_name
+from faceindex.store.checked_json import Check, Malformed, integer, natural, parse
+from faceindex.store.directory import VECTORS, check_catalog_files
 from faceindex.store.pages import PageDigests, check_pages
-from faceindex.store.records import LEAST_MIN_FACE, HnswParams, Pins
+from faceindex.store.records import HnswParams, Pins
 from faceindex.store.sqlite import (
     check_schema,
     chunks,
@@ -60,53 +47,6 @@ if TYPE_CHECKING:
     from faceindex.store.sqlite import Connection, Cursor
 
 __all__ = ["Catalog"]
-
-_MOST_DIMENSIONS = 1 << 16
-_MOST_MIN_FACE = 100_000  # pixels
-
-
-def _setting(value: object, name: str) -> object:
-    """Require a value that a model can have; a smaller `min_face` would take minutes for each photo."""
-    if isinstance(scalar(value, name), float) and not math.isfinite(float(str(value))):
-        raise Malformed(f"{name} is not a finite number")
-    if name.endswith("settings.min_face") and not (
-        isinstance(value, (int, float)) and LEAST_MIN_FACE <= value <= _MOST_MIN_FACE
-    ):
-        raise Malformed(f"{name} is not a size in {LEAST_MIN_FACE}..{_MOST_MIN_FACE} px")
-    return value
-
-
-_PINS = fields(
-    detector=text,
-    embedder=text,
-    dimension=up_to(_MOST_DIMENSIONS),
-    settings=mapping(_setting),
-    weights=mapping(text),
-)
-_TRANSFER = fields(pins=_PINS, rows=natural)
-_NO_TRANSFER: dict[str, object] = {}
-
-
-def _seed(value: object, name: str) -> int:
-    if not 0 <= integer(value, name) < 1 << 32:
-        raise Malformed(f"{name} is not in 0..{(1 << 32) - 1}")
-    return integer(value, name)
-
-
-# An HNSW index with more links than this takes gigabytes; hnswlib's own example has 48 at most.
-_HNSW = fields(m=up_to(1024), ef_construction=up_to(100_000), ef=up_to(100_000), seed=_seed)
-
-
-def _vectors_name(value: object, name: str) -> str:
-    if not is_vectors_name(text(value, name)):  # it names a file that is written and deleted
-        raise Malformed(f"{name} is not the name of a vector file")
-    return str(value)
-
-
-def _index_id(value: object, name: str) -> str:
-    if not re.fullmatch("[0-9a-f]{32}", text(value, name)):
-        raise Malformed(f"{name} is not a UUID")
-    return str(value)
 
 
 class Catalog:
@@ -433,24 +373,24 @@ class Catalog:
     @property
     def vectors_name(self) -> str:
         """Name of the vector file. It changes with the models, and so does the meaning of all rows."""
-        return str(self.get("vectors", _vectors_name, VECTORS))
+        return str(self.get("vectors", meta.vectors_name, VECTORS))
 
     @property
     def index_id(self) -> str | None:
         """Id of the index, 32 hexadecimal digits; None in formats before 7."""
         if self.format_version < migrations.WITH_DIGESTS:
             return None
-        return str(self.get("index_id", _index_id))
+        return str(self.get("index_id", meta.index_id))
 
     def pins(self) -> Pins:
         """Return the models that the index is pinned to."""
-        return Pins(**self.get("pins", _PINS))
+        return Pins(**self.get("pins", meta.PINS))
 
     def transfer(self) -> tuple[Pins, int] | None:
         """Return the models to which faces are being transferred, and the rows of their unfinished file."""
-        found = self.get("transfer", _TRANSFER, _NO_TRANSFER)
-        return None if found is _NO_TRANSFER else (Pins(**found["pins"]), int(found["rows"]))
+        found = self.get("transfer", meta.TRANSFER, meta.NO_TRANSFER)
+        return None if found is meta.NO_TRANSFER else (Pins(**found["pins"]), int(found["rows"]))
 
     def hnsw(self) -> HnswParams:
         """Return the parameters of the HNSW index."""
-        return HnswParams(**self.get("hnsw", _HNSW))
+        return HnswParams(**self.get("hnsw", meta.HNSW))
