@@ -1,0 +1,172 @@
+"""Faces, vectors and the search in them, the part of `Store` that reads and rewrites the vector files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faceindex.errors import UsageError
+from faceindex.store.away import count_returns
+from faceindex.store.catalog import Catalog
+from faceindex.store.compaction import Compacted, compact, is_worthwhile
+from faceindex.store.counts import count_faces
+from faceindex.store.rows import Rows, compacted_since
+
+if TYPE_CHECKING:
+    from faceindex.store.records import Assignments, FaceTable
+    from faceindex.types import F32, I64
+
+__all__ = ["FaceStore"]
+
+
+class FaceStore:
+    """Reads faces and vectors, searches them, and compacts their file. `Store` opens the files."""
+
+    directory: Path
+    _catalog: Catalog
+    _rows: Rows
+    _rows_from: str  # the file of the rows that were returned last
+    _require_writable: Callable[[], Catalog]
+
+    def count_faces(self) -> int:
+        """Return the number of live faces; faster than `counts`."""
+        return count_faces(self._catalog)
+
+    def last_faces(self) -> tuple[int, int, int]:
+        """Return the number of live faces, the greatest id of one, and how often photos have come back.
+
+        All three stay only if the faces do.
+        """
+        ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
+        return int(number), int(last), count_returns(self._catalog)
+
+    def faces(self) -> FaceTable:
+        """Return all live faces with their positions on the photos and their clusters."""
+        from faceindex.store.faces import face_table
+
+        with self._current():
+            table = face_table(self._catalog)
+            self._rows_from = self._rows.file.path.name
+            return table
+
+    def assignments(self) -> Assignments:
+        """Return all live faces with their clusters, in two thirds of the time of `faces`."""
+        from faceindex.store.faces import assignments
+
+        with self._current():
+            table = assignments(self._catalog)
+            self._rows_from = self._rows.file.path.name
+            return table
+
+    def vectors(self, rows: I64 | None = None) -> F32:
+        """Return unit vectors.
+
+        Parameters
+        ----------
+        rows : (n,) int64, optional
+            Rows to read, such as ``faces().row``; None means all committed rows, including tombstones.
+
+        Returns
+        -------
+        (n, d) float32
+            Read-only. Consecutive rows are a memory map, not a copy.
+        """
+        with self._current():
+            if rows is not None and self._rows_from != self._rows.file.path.name:
+                raise compacted_since(self.directory)
+            committed, file = self._catalog.rows, self._rows.file
+            if rows is not None:
+                return file.gather(committed, rows)
+            file.check(committed)
+            return file.read(committed)
+
+    def search(self, queries: F32, k: int, *, exact: bool | None = None) -> tuple[I64, F32]:
+        """Find the live faces that are most similar to each query.
+
+        Parameters
+        ----------
+        queries : (m, d) float32
+            Unit length.
+        k : int
+            At least 1; may exceed the number of faces.
+        exact : bool, optional
+            True compares with every face. False uses the HNSW index for the rows that it covers, if it is
+            usable. None does so from `EXACT_BELOW` faces on, after enough queries to be worth loading it.
+
+        Returns
+        -------
+        faces : (m, k) int64
+            Face ids, most similar first, ties by lower id; padded with -1.
+        similarities : (m, k) float32
+            Padded with -inf.
+        """
+        if k < 1:
+            raise UsageError(f"`k` is {k}.", "Choose 1 or more.")
+        import numpy as np
+
+        queries = np.ascontiguousarray(queries, np.float32)
+        self._rows.file.check_vectors(queries)
+        with self._current():
+            return self._rows.search().find(queries, k, exact)
+
+    def prepare_search(self) -> None:
+        """Read now what the first `search` would have to read."""
+        with self._current():
+            self._rows.search().prepare()
+
+    def update_hnsw(self, *, always: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
+        """Add the committed rows to the HNSW index; build it if it is missing or damaged.
+
+        Does nothing below `EXACT_BELOW` faces, because no search would use it, nor if it lacks less than a
+        fiftieth of the rows: searching these exactly takes less time than adding them.
+
+        Parameters
+        ----------
+        always : bool
+            Build it for any number of faces, and add every row.
+        progress : callable, optional
+            Called with the numbers of faces added and to add.
+
+        Returns the number of faces that were added. Raises `StoreError` if the file cannot be written;
+        searches are slower then, and still correct.
+        """
+        self._require_writable()
+        return self._rows.search().update_hnsw(always, progress)
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """Read one state of the index inside the ``with``; after a compaction, with its new vector file."""
+        with self._catalog.snapshot():
+            if self._rows.was_compacted():
+                self._rows.close()
+                self._rows = Rows(self._catalog, self.directory, writable=False)
+            with self._rows.current():
+                yield
+
+    def compact(self, *, erase: bool = False) -> Compacted:
+        """Rewrite the vector file without the rows of deleted faces; see `faceindex.store.compaction`.
+
+        Readers go on with the new file. Call `update_hnsw` afterwards. `erase` compacts even if no row is
+        dead, and overwrites the old files. Raises `UsageError` if a migration to other models has begun, and
+        `StoreError` if the disk is full or fails; the index does not change then.
+        """
+        self._require_writable()
+        try:
+            return compact(self._catalog, self._rows.file, erase=erase)
+        finally:
+            if self._catalog.vectors_name != self._rows.file.path.name:
+                self._reopen()
+
+    def compact_if_worthwhile(self) -> Compacted | None:
+        """Compact if enough rows are dead (`compaction.is_worthwhile`); None if not.
+
+        The old file is overwritten: it has the vectors of photos that were removed.
+        """
+        return self.compact(erase=True) if is_worthwhile(self._require_writable()) else None
+
+    def _reopen(self) -> None:
+        self._rows.close()
+        self._rows = Rows(self._catalog, self.directory, writable=True)
+        self._rows_from = self._rows.file.path.name
