@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from faceindex.api.contents import IndexContents
 from faceindex.api.opening import create_store, find_directory, open_matching_store, open_store, with_min_face
-from faceindex.api.reader import Reader
 from faceindex.pipeline import Event, Summary, ignore_event, index_photos
-from faceindex.store import Clustering, Counts, FaceTable, Pins, Status, Store
+from faceindex.store import Status, Store
 from faceindex.store.away import KEEP_DAYS
 
 if TYPE_CHECKING:
-    import pandas
-
     from faceindex.api.doctor import Health
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
@@ -26,19 +24,17 @@ if TYPE_CHECKING:
     from faceindex.api.people_questions import AskingPeople
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
-    from faceindex.api.results import Cluster, Face, Identification, IndexPlan
+    from faceindex.api.results import Face, Identification, IndexPlan
     from faceindex.api.roots import IndexRoots
     from faceindex.api.sheets import ContactSheets
-    from faceindex.errors import FaceIndexError
     from faceindex.images.inputs import PhotoInput
-    from faceindex.locks import Holder
     from faceindex.recognition import Recogniser
-    from faceindex.types import F32, Faces, Image
+    from faceindex.types import Faces, Image
 
 __all__ = ["FaceIndex"]
 
 
-class FaceIndex:
+class FaceIndex(IndexContents):
     """An index of the faces in folders of photos, and a context manager.
 
     Open it with `open`, `create` or `open_or_create`. ``len(index)`` is the number of faces; iterating yields
@@ -54,10 +50,8 @@ class FaceIndex:
     """
 
     def __init__(self, store: Store, *, device: str = "auto", recogniser: Recogniser | None = None) -> None:
-        self.directory = store.directory
-        self._store = store
+        super().__init__(store)
         self._device = device
-        self._reader = Reader(store)
         self._recogniser = recogniser
         self._queries: Queries | None = None
         self._people: AskingPeople | None = None
@@ -178,15 +172,6 @@ class FaceIndex:
         finally:
             self.close()
 
-    def __len__(self) -> int:
-        return self._store.count_faces()
-
-    def __bool__(self) -> bool:
-        return True  # also without faces
-
-    def __iter__(self) -> Iterator[Face]:
-        return self._reader.select()
-
     def __repr__(self) -> str:
         if self._closed:
             return f"<FaceIndex {str(self.directory)!r}, closed>"
@@ -196,101 +181,11 @@ class FaceIndex:
         return f"<FaceIndex {str(self.directory)!r}: {what}, {pins.detector} + {pins.embedder}>"
 
     @property
-    def pins(self) -> Pins:
-        """The models and settings that the index is pinned to."""
-        return self._store.pins
-
-    @property
-    def clustering(self) -> Clustering | None:
-        """The current clustering; None if `cluster` has not run."""
-        return self._store.active_clustering()
-
-    @property
     def roots(self) -> IndexRoots:
         """The indexed folders, as ``index.roots()``; move them to other paths, or remove them."""
         from faceindex.api.roots import IndexRoots
 
         return IndexRoots(self._reader)
-
-    def counts(self) -> Counts:
-        """Count photos, faces, clusters and bytes on disk."""
-        return self._store.counts()
-
-    def writer(self) -> Holder | None:
-        """Return the process that is writing to the index; None if there is none."""
-        return self._store.writer()
-
-    def faces(
-        self,
-        *,
-        cluster: int | None = None,
-        clustered: bool | None = None,
-        photo: str | os.PathLike[str] | None = None,
-        person: str | None = None,
-    ) -> Iterator[Face]:
-        """Iterate over faces, photo by photo in the order of indexing.
-
-        Parameters
-        ----------
-        cluster : int, optional
-            Only the faces of this cluster.
-        clustered : bool, optional
-            Only faces in some cluster (True) or in none (False).
-        photo : path-like, optional
-            Only the faces on this photo, given by its name in the index or by its path.
-        person : str, optional
-            Only the faces of this person, by name.
-
-        Raises `NotClustered` if there are no clusters yet, `UsageError` for an unknown cluster, photo or
-        person.
-        """
-        return self._reader.select(cluster, clustered, photo, person)
-
-    def clusters(self) -> list[Cluster]:
-        """Return all clusters, largest first; raises `NotClustered` if `cluster` has not run."""
-        return self._reader.clusters()
-
-    def unreadable(self) -> list[tuple[str, str]]:
-        """Return the photos that could not be read, each with the reason, sorted by name."""
-        return self._reader.unreadable()
-
-    def notes(self) -> list[tuple[str, str]]:
-        """Return the photos whose files are special, each with a note, sorted by name.
-
-        Their metadata are damaged, or they have further pages or frames, which are not searched for faces.
-        """
-        return self._reader.notes()
-
-    def known_failures(self) -> dict[str, str]:
-        """Return the paths of indexed photos that the last `add` could not read, with the reasons."""
-        return self._reader.known_failures()
-
-    def missing_models(self) -> list[FaceIndexError]:
-        """Return an error for each missing model or weight file that `add` and `identify` need."""
-        from faceindex.api.pins import missing_models
-
-        return missing_models(self.pins, self.directory)
-
-    def table(self) -> FaceTable:
-        """Return all faces as parallel arrays."""
-        return self._reader.table()
-
-    def vectors(self) -> F32:
-        """Return the unit vectors of all faces, (n, d) float32, in the order of `table`; read-only."""
-        return self._reader.vectors()
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return all faces as a pandas DataFrame, indexed by face id; `UsageError` without pandas.
-
-        The columns are ``photo, path, x1, y1, x2, y2, score, cluster, similarity``.
-        """
-        from faceindex.api.frames import faces_as_frame
-
-        return faces_as_frame(*self._reader.faces_and_photos())
-
-    def check_writable(self, path: str | os.PathLike[str]) -> None:
-        """Raise `UsageError` if a file is one of the indexed photos, under whatever name."""
-        self._reader.check_writable(path)
 
     @property
     def export(self) -> IndexExport:

@@ -19,7 +19,7 @@ from faceindex.images.listing import limited_time
 from faceindex.models import get as get_model
 from faceindex.paths import exists, stat
 from faceindex.pipeline import Clustering, Event, Loaded, Loading, Warned, ignore_event
-from faceindex.pipeline.run import TEMPORARY
+from faceindex.pipeline.plan import TRY_AGAIN
 from faceindex.pipeline.transfer import Staging, photos_to_read, stage_photos
 from faceindex.store.photos import PhotoNames
 
@@ -357,7 +357,7 @@ def _reasons_to_keep(
         for root in store.roots()
         if root.id in lost
     ]
-    passing = [error.reason.value for _, error in failed if error.reason in TEMPORARY - {Reason.MISSING}]
+    passing = [error.reason.value for _, error in failed if error.reason in TRY_AGAIN - {Reason.MISSING}]
     if passing:
         found.append(
             f"{len(passing):,} of the photos may be readable later ({', '.join(sorted(set(passing)))}). They "

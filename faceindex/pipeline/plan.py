@@ -22,7 +22,8 @@ from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
 __all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "count_photos", "make_plan"]
 
-# Reasons outside the file itself: every run tries again.
+# Reasons that are not about the photo: every run tries again, and its faces are kept until it can be read.
+# UNSUPPORTED: the decoder that read it before is not installed now.
 TRY_AGAIN = frozenset({Reason.MISSING, Reason.DENIED, Reason.UNSUPPORTED, Reason.IO_ERROR, Reason.FAILED})
 
 

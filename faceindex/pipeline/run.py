@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES, Picture
@@ -25,25 +24,17 @@ from faceindex.pipeline.events import (
 )
 from faceindex.pipeline.load import Watch
 from faceindex.pipeline.moves import Match, Moves, find_moves
-from faceindex.pipeline.places import ids_in_places
-from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task, count_photos
+from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
 from faceindex.pipeline.suspects import Examined, examine
+from faceindex.pipeline.whereabouts import Whereabouts
 from faceindex.recognition import Recogniser
-from faceindex.store import NewMetadata, NewPhoto, PhotoRecord, Status, Store
-from faceindex.store.away import Return
+from faceindex.store import NewPhoto, PhotoRecord, Status, Store
 
-__all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "TEMPORARY", "carry_out"]
+__all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "carry_out"]
 
 COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
 COMMIT_SECONDS = 5.0  # ...or this much work
-RETURN_PHOTOS = 2_000  # that come back in one transaction, to bound the memory for their vectors
 COMMIT_PICTURES = 512  # they are read far faster than faces are found
-
-# Reasons that are not about the photo: its faces are kept until it can be read again. UNSUPPORTED: the
-# decoder that read it before is not installed now.
-TEMPORARY = TRY_AGAIN
-
-_MOST_DAYS = 1_000_000  # a date has a year of four digits
 
 _NAMED = 5  # photos that a warning names
 
@@ -80,7 +71,7 @@ def carry_out(
     except Stopped:
         run.summary.interrupted = True
     if not run.summary.interrupted:
-        run.remove_gone(prune, keep_days)
+        run.settled &= run.whereabouts.remove_gone(prune, keep_days)
     return run.summary, run.settled and not run.summary.interrupted
 
 
@@ -104,10 +95,9 @@ class _Run:
         self._load_recogniser = recogniser
         self._recogniser: Recogniser | None = None
         self._root_ids = {root.path: root.id for root in store.roots()}
-        self._moved: set[int] = set()
+        self.whereabouts = Whereabouts(store, plan, self._root_ids, self.summary, on_event)
         self._away = {record.id for record in plan.away}
         self._elsewhere = {record.id for record in plan.elsewhere}
-        self._found_in: set[int] = set()  # vanished roots of which photos have moved
         self._lost: dict[bytes | None, list[PhotoRecord]] = {}
         self._pending: list[NewPhoto] = []
         self._suspected: set[str] = set()
@@ -150,77 +140,8 @@ class _Run:
         moves = find_moves(self.plan, threads=DECODE_THREADS, should_stop=should_stop)
         for record in moves.lost:
             self._lost.setdefault(record.picture, []).append(record)
-        self._keep(moves)
+        self.whereabouts.keep(moves)
         return moves.tasks
-
-    def _keep(self, moves: Moves) -> None:
-        matches = [*moves.kept, *moves.moved, *moves.returned]
-        moved_ids = {match.record.id for match in moves.moved}
-        replaced = [
-            match.task.known
-            for match in moves.moved
-            if match.task.known is not None and match.task.known.id not in moved_ids
-        ]
-        rewritten = [match for match in (*moves.kept, *moves.moved) if match.rewritten]
-        # Before the paths: after a kill between the two, the new content identifies moved photos.
-        if rewritten:
-            self.store.update_metadata(
-                NewMetadata(
-                    m.record.id, m.task.size, m.task.mtime_ns, m.content.hash, m.content.picture.taken
-                )
-                for m in rewritten
-                if m.content is not None
-            )
-        if pictures := [
-            (m.record.id, m.content.picture)
-            for m in (*moves.kept, *moves.moved)
-            if m.record.picture is None and m.content is not None
-        ]:
-            self.store.save_pictures(pictures)
-        if touched := [(m.record.id, m.task.size, m.task.mtime_ns) for m in moves.kept if not m.rewritten]:
-            self.store.update_size_and_time(touched)
-        if moves.moved:
-            self.store.move_photos(
-                [
-                    (m.record.id, self._root_ids[m.task.root], m.task.relpath, m.task.size, m.task.mtime_ns)
-                    for m in moves.moved
-                ]
-            )
-        for start in range(0, len(moves.returned), RETURN_PHOTOS):
-            self.store.bring_back(
-                [self._return(match) for match in moves.returned[start : start + RETURN_PHOTOS]]
-            )
-        if noted := [
-            (m.record.id, m.task.ctime_ns, m.task.inode)
-            for m in matches
-            if m.task.ctime_ns is not None and m.task.inode is not None
-        ]:
-            self.store.save_file_ids(noted)
-        self._moved |= moved_ids
-        self._found_in |= {match.record.root_id for match in moves.moved} & self.plan.vanished
-        self.summary.unchanged += len(touched)
-        self.summary.new_metadata += len(moves.kept) - len(touched)
-        self.summary.moved += len(moves.moved)
-        self.summary.returned += len(moves.returned)
-        self.summary.opened += sum(match.content is not None for match in matches)
-        self.summary.gone += sum(record.status is Status.OK for record in replaced)
-        for match in matches:
-            self.emit(PhotoDone(match.task.name, match.record.faces))
-        if matches:
-            self.emit(Committed(len(matches)))
-
-    def _return(self, match: Match) -> Return:
-        task, content = match.task, match.content
-        new = content if match.rewritten else None
-        return Return(
-            match.record.id,
-            self._root_ids[task.root],
-            task.relpath,
-            task.size,
-            task.mtime_ns,
-            None if new is None else new.hash,
-            None if new is None else new.picture.taken,
-        )
 
     def read_unchanged(self, should_stop: Callable[[], bool]) -> list[Task]:
         """Read photos of unchanged size and time: return those whose content is another.
@@ -255,7 +176,7 @@ class _Run:
             for task, content in read_contents(tasks, threads=DECODE_THREADS, should_stop=should_stop):
                 record = task.known
                 assert record is not None
-                if isinstance(content, ImageError) and content.reason in TEMPORARY:
+                if isinstance(content, ImageError) and content.reason in TRY_AGAIN:
                     self.summary.unchanged -= 1
                     self._fail(task, content, None)
                 elif isinstance(content, ImageError) or content.hash != record.content_hash:
@@ -344,64 +265,13 @@ class _Run:
                 self._commit()
         return done
 
-    def remove_gone(self, prune: bool, keep_days: float) -> None:
-        gone = [record for record in self.plan.gone if record.id not in self._moved]
-        missing = [record for record in self.plan.missing if record.id not in self._moved]
-        if missing and not prune:
-            self.summary.missing = count_photos(missing)
-            self.settled = False
-            folders = sorted({self.plan.missing_in[record.id] for record in missing})
-            self.store.mark_failed((record.id, Reason.MISSING.value) for record in missing)
-            self.emit(
-                Warned(
-                    f"All indexed photos in {', '.join(folders)} are missing "
-                    f"({self.summary.missing:,}). They were kept, in case a disk is not mounted; pass "
-                    "`prune=True` to remove them."
-                )
-            )
-        else:
-            gone += missing
-        ids = [record.id for record in gone]
-        if prune and self.plan.pruned:
-            self.store.remove_photos(ids)  # and roots whose photos have all moved
-            self.store.remove_away(ids_in_places(self.store, self.plan.pruned))
-        elif gone or self._moved:
-            self.store.put_away(ids)
-        # A folder that could not be listed, and can be now, is no longer recorded, but not gone.
-        self.summary.gone += count_photos(
-            [r for r in gone if r.status is Status.OK or not os.path.isdir(self.plan.path_of(r))]  # noqa: PTH112
-        )
-        if any(record.status is Status.OK for record in gone) and keep_days > 0 and not prune:
-            until = datetime.now(timezone.utc) + timedelta(days=min(keep_days, _MOST_DAYS))
-            self.summary.kept_until = until.astimezone().date().isoformat()
-        self._report_not_found()
-
-    def _report_not_found(self) -> None:
-        """Warn of folders that do not exist, of which only some photos were found elsewhere."""
-        for root_id in sorted(self._found_in):
-            left = [
-                record
-                for record in self.plan.elsewhere
-                if record.root_id == root_id and record.id not in self._moved
-            ]
-            if number := count_photos(left):
-                self.emit(
-                    Warned(
-                        f"{number:,} of the photos in {self.plan.roots[root_id]}, which does not exist or is "
-                        "empty, were not found in the folders that were indexed now. They were kept; "
-                        "`faceindex roots` lists what is missing."
-                    )
-                )
-        for path in self.plan.unknown:
-            self.emit(Warned(f"{path} does not exist, and no photo in the index is from there."))
-
     def _settle(self, outcome: Outcome[Task]) -> None:
         """Store a result of the networks; the order of the photos is the order of their faces."""
         task = outcome.source
         if (match := self._find_lost(outcome)) is not None:
             self._commit()
             is_away = match.record.id in self._away
-            self._keep(Moves(returned=[match]) if is_away else Moves(moved=[match]))
+            self.whereabouts.keep(Moves(returned=[match]) if is_away else Moves(moved=[match]))
             return
         self.summary.opened += 1
         if isinstance(outcome.result, ImageError):
@@ -409,7 +279,8 @@ class _Run:
             return
         self._succeed(
             task,
-            self._without_forgotten(
+            # Without the faces at places that were forgotten: only this way are they not counted as new.
+            self.store.forgotten.without(
                 NewPhoto(
                     root_id=self._root_ids[task.root],
                     relpath=task.relpath,
@@ -428,10 +299,6 @@ class _Run:
                 )
             ),
         )
-
-    def _without_forgotten(self, photo: NewPhoto) -> NewPhoto:
-        """Leave out the faces at places that were forgotten: only this way are they not counted as new."""
-        return self.store.forgotten.without(photo)
 
     def _find_lost(self, outcome: Outcome[Task]) -> Match | None:
         """Return the photo that is gone and has the picture of a result, and remove it from `_lost`."""
@@ -465,7 +332,7 @@ class _Run:
         if known is not None and known.status is Status.OK:
             damaged = known.id in self._damaged
             self.settled &= not damaged
-            if damaged or error.reason in TEMPORARY:
+            if damaged or error.reason in TRY_AGAIN:
                 if known.failed != reason:
                     self._failed.append((known.id, reason))
                 self._count_unreadable(task, error, known.failed)

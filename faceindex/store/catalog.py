@@ -4,8 +4,8 @@ Each table has a module of functions on a `Catalog`: `photo_records`, `faces`, `
 `journal`. Readers never wait for the writer: the catalog has a write-ahead log. A commit survives a power
 cut: ``synchronous`` is FULL.
 
-numpy takes longer to import than everything else that `index` needs if no photo has changed. So `store`,
-`vectors` and this module import it where they handle arrays.
+numpy takes longer to import than everything else that `index` needs if no photo has changed. So
+`face_store`, `vectors` and this module import it where they handle arrays.
 """
 
 from __future__ import annotations
