@@ -363,8 +363,8 @@ class _Run:
             gone += missing
         ids = [record.id for record in gone]
         if prune and self.plan.pruned:
-            self.store.remove_photos(ids)  # and roots whose photos have all moved
-            self.store.remove_away(ids_in_places(self.store, self.plan.pruned))
+            # And roots whose photos have all moved.
+            self.store.remove_photos(ids, ids_in_places(self.store, self.plan.pruned))
         elif gone or self._moved:
             self.store.put_away(ids)
         # A folder that could not be listed, and can be now, is no longer recorded, but not gone.
