@@ -8,12 +8,15 @@ inside SQLite. Then
 
 - the index must open, and hold the state of the last commit that the process had reported, or of the next;
 - it must open for writing, which deletes unfinished work, and still hold that state;
-- the same operation, run again, must lead to the faces of the undisturbed run, where it can be repeated.
+- the same operation, run again, must lead to the faces of the undisturbed run, where it can be repeated; some
+  scenarios then check more, such as that nothing is left of a forgotten person.
+
+An index that is damaged on purpose, for `doctor`, may also be as damaged as before; the repair is run again.
 
 A process that is killed loses no write that the system has accepted: power cuts are another matter.
 
-    python benchmarks/kills.py                  # 300 kills, about ten minutes
-    python benchmarks/kills.py --quick          # 3 kills each of three scenarios
+    python benchmarks/kills.py                  # 300 kills, about fifteen minutes
+    python benchmarks/kills.py --quick          # 3 kills each of five scenarios
     python benchmarks/kills.py --only index_new --kills 100
 
 The operations are in `kill_scenarios`.
@@ -36,8 +39,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import fakes
 from common import argument_parser, write_result
 from kill_scenarios import SCENARIOS, Operation, Place, Scenario
-from killing import Kind, Run, State, read_state, run
+from killing import DAMAGED, Kind, Run, State, read_state, run
 
+from faceindex import FaceIndex
 from faceindex.pipeline import batches
 from faceindex.pipeline import run as pipeline_run
 
@@ -49,7 +53,7 @@ SMALL_BATCHES = (
 )
 """More commits, and batches of few photos, so that kills fall between them."""
 
-QUICK = ("index_new", "index_everything", "people_merge")
+QUICK = ("index_new", "index_everything", "people_merge", "forget", "doctor_vectors")
 
 
 @dataclass
@@ -88,25 +92,35 @@ class Trial:
         self._run(lambda: scenario.prepare(self._place))
         self._place.folder.rename(self._prepared)
         self._restore()
-        before = read_state(self._place.index)
+        if scenario.check is not None and not scenario.check(self._place):
+            raise SystemExit(f"{scenario.name}: the check finds nothing before the operation.")
+        before = self._read()
         recorded = self._run(self._operation(), record=self._place.index)
         self.states = [before, *recorded.states]
         self._restore()
         timed = self._run(self._operation())
         self.steps, self.seconds = timed.steps, timed.seconds
-        if recorded.commits != timed.commits or read_state(self._place.index) != self.states[-1]:
+        if recorded.commits != timed.commits or self._read() != self.states[-1]:
             raise SystemExit(f"{scenario.name}: two undisturbed runs differ.")
+        if fault := self._check_end():
+            raise SystemExit(f"{scenario.name}: {fault}")
 
     def _restore(self) -> None:
         """Copy the prepared place, with all times of its files."""
         shutil.rmtree(self._place.folder, ignore_errors=True)
         shutil.copytree(self._prepared, self._place.folder)
 
+    def _read(self) -> State:
+        return read_state(self._place.index, damaged=self.scenario.damaged)
+
+    def _check_end(self) -> str:
+        return "" if self.scenario.check is None else self.scenario.check(self._place)
+
     def _operation(self) -> Operation:
         return self.scenario.prepare(self._place)
 
     def _run(self, action: Operation, *, record: Path | None = None) -> Run:
-        done = run(action, record=record)
+        done = run(action, record=record, damaged=self.scenario.damaged)
         if done.killed or done.error:
             raise SystemExit(f"{self.scenario.name} failed: {done.error}")
         return done
@@ -134,7 +148,7 @@ class Trial:
         committed = self.states[commits]
         allowed = self.states[commits : commits + 2]
         try:
-            left = read_state(self._place.index)
+            left = self._read()
         except Exception as error:
             self.result.not_opened += 1
             return f"{type(error).__name__}: {error}"
@@ -144,7 +158,7 @@ class Trial:
             self.result.other_state += not lost
             return f"{lost} faces lost, of {len(committed.faces)}"
         written: Run | None = None
-        if left.digest:
+        if left.digest and left != DAMAGED:
             written = run(lambda: self._place.open().close())
             if written.error or read_state(self._place.index) != left:
                 self.result.not_opened += 1
@@ -155,6 +169,9 @@ class Trial:
             if again.error or end.faces != self.states[-1].faces:
                 self.result.not_repeated += 1
                 return f"the operation cannot be repeated: {again.error}"
+            if fault := self._check_end():
+                self.result.not_repeated += 1
+                return f"after the operation was repeated: {fault}"
         return ""
 
 
@@ -176,12 +193,15 @@ def load_everything() -> None:
         place.make_index()
         with place.open() as index:
             index.cluster(rebuild=True)
+            index.people.name("Carl", clusters=[index.clusters()[-1].cluster])
+            index.forget("Carl")
             index.migrate(fakes.OTHER, fakes.OTHER)
+        FaceIndex.doctor(place.index, repair=True)
         read_state(place.index)
 
 
 def main() -> int:
-    parser = argument_parser(__doc__, quick="3 kills each of 3 scenarios")
+    parser = argument_parser(__doc__, quick="3 kills each of 5 scenarios")
     parser.add_argument("--kills", type=int, default=300, help="of all scenarios together")
     parser.add_argument("--only", action="append", help="name of a scenario; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
@@ -206,7 +226,7 @@ def main() -> int:
             f"{one.name:18} {result.kills:5}  {result.inside:6}  {len(states) - 1:7}  {seconds:7.2f}"
             "  {:4}  {:10}  {:5}  {:12}".format(*numbers)
         )
-        more = {"commits": len(states) - 1, "seconds": round(seconds, 3)}
+        more = {"commits": len(states) - 1, "states": len(set(states)), "seconds": round(seconds, 3)}
         rows.append({"scenario": one.name, **more, **vars(result)})
         for key in ("kills", "inside", "lost_faces", "not_opened", "other_state", "not_repeated"):
             setattr(total, key, getattr(total, key) + getattr(result, key))

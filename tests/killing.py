@@ -24,10 +24,12 @@ from typing import Any, Literal
 import numpy as np
 
 from faceindex import FaceIndex
+from faceindex.errors import IndexCorrupt
 from faceindex.store import Store
 from faceindex.store.catalog import Catalog
+from faceindex.store.migrations import WITH_AWAY_PHOTOS
 
-__all__ = ["Kind", "Run", "State", "read_state", "run"]
+__all__ = ["DAMAGED", "Kind", "Run", "State", "read_state", "run"]
 
 Kind = Literal["file", "database"]
 
@@ -44,14 +46,18 @@ class State:
     Attributes
     ----------
     digest : str
-        Of photos, faces with their vectors, clusters, people, models; without dates and random ids. Empty if
-        there is no index.
+        Of roots, photos, faces with their vectors, clusters, people, models; without dates and random ids.
+        Empty if there is no index.
     faces : frozenset of str
-        Digests of the photo, the box, the score and the vector of each face.
+        Digests of the photo, the box, the score and the vector of each face, also on photos that are away.
     """
 
     digest: str
     faces: frozenset[str]
+
+
+DAMAGED = State("damaged", frozenset())
+"""Of an index that was damaged on purpose and has not been repaired yet."""
 
 
 @dataclass
@@ -80,8 +86,21 @@ class Run:
     error: str = ""
 
 
-def read_state(directory: Path) -> State:
-    """Read what an index holds; raises what opening and reading it raises."""
+def read_state(directory: Path, *, damaged: bool = False) -> State:
+    """Read what an index holds.
+
+    Raises what opening and reading it raises; if it is `damaged` on purpose, returns `DAMAGED` instead of
+    `IndexCorrupt`.
+    """
+    try:
+        return _read_state(directory)
+    except IndexCorrupt:
+        if damaged:
+            return DAMAGED
+        raise
+
+
+def _read_state(directory: Path) -> State:
     if not Store.exists(directory):
         return State("", frozenset())
     with FaceIndex.open(directory) as index:
@@ -92,6 +111,8 @@ def read_state(directory: Path) -> State:
             _digest(name, table.boxes[i].tobytes(), table.scores[i].tobytes(), vectors[i].tobytes())
             for i, name in enumerate(names)
         ]
+        away = _away_faces(index)
+        faces += [_digest("away", *face) for face in away]
         roots = {root.id: root.path for root in index.roots()}
         photos = sorted(
             (
@@ -108,8 +129,34 @@ def read_state(directory: Path) -> State:
         people = sorted((p.name or "", p.hidden, p.note or "", p.faces) for p in index.people.list())
         word = [(face.person, face.confirmed) for face in index.faces()]
         log = [(entry.command, entry.undone_by) for entry in index.people.log()]
-        parts = (index.pins, photos, faces, table.face.tolist(), table.cluster.tolist(), people, word, log)
+        names_of_roots = sorted(path.rpartition("/")[2] for path in roots.values())
+        parts = (
+            index.pins,
+            names_of_roots,
+            photos,
+            faces,
+            table.face.tolist(),
+            table.cluster.tolist(),
+            people,
+            word,
+            log,
+        )
         return State(_digest(*map(repr, parts)), frozenset(faces))
+
+
+def _away_faces(index: FaceIndex) -> list[tuple[str, bytes, bytes]]:
+    """Return the photo, the geometry and the vector of each face on a photo that is away."""
+    if index._store.format_version < WITH_AWAY_PHOTOS:
+        return []
+    vectors = index._store.vectors()
+    found = index._store._catalog.query(
+        "SELECT i.relpath, f.geometry, f.vector_row FROM away_faces f JOIN away_images i ON i.id = f.image_id"
+        " ORDER BY f.id"
+    )
+    return [
+        (os.fsdecode(name).rpartition("/")[2], geometry, vectors[row].tobytes())
+        for name, geometry, row in found
+    ]
 
 
 def _digest(*parts: str | bytes) -> str:
@@ -126,6 +173,7 @@ def run(
     seconds: float | None = None,
     step: tuple[Kind, int] | None = None,
     record: Path | None = None,
+    damaged: bool = False,
 ) -> Run:
     """Run an action in a forked process, which is killed by SIGKILL.
 
@@ -138,6 +186,8 @@ def run(
         Kill it at the n-th step of this kind, counted from 1.
     record : Path, optional
         The index of which the state is read after each commit.
+    damaged : bool
+        As in `read_state`, for `record`.
 
     Returns
     -------
@@ -150,7 +200,7 @@ def run(
         os.close(reader)
         code = 1
         try:
-            _child(action, writer, step, record)
+            _child(action, writer, step, record, damaged)
             code = 0
         except BaseException:
             _send(writer, error=traceback.format_exc())
@@ -193,7 +243,11 @@ def _send(pipe: int, **message: object) -> None:
 
 
 def _child(
-    action: Callable[[], object], pipe: int, step: tuple[Kind, int] | None, record: Path | None
+    action: Callable[[], object],
+    pipe: int,
+    step: tuple[Kind, int] | None,
+    record: Path | None,
+    damaged: bool,
 ) -> None:
     steps: dict[Kind, int] = {"file": 0, "database": 0}
     commits = 0
@@ -235,7 +289,7 @@ def _child(
             _send(pipe, commits=commits)
         elif self.path.parent == record:
             counting = False
-            state = read_state(record)
+            state = read_state(record, damaged=damaged)
             counting = True
             _send(pipe, commits=commits, state=[state.digest, sorted(state.faces)])
 

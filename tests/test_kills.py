@@ -13,8 +13,6 @@ from faceindex.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
 
-KILLS = 3
-
 
 @pytest.fixture
 def kills(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -28,13 +26,16 @@ def kills(fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleTyp
     return kills
 
 
-@pytest.mark.parametrize("name", ["index_everything", "people_merge"])
-def test_kills_lose_nothing(kills: ModuleType, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "number", "different"),
+    [("index_everything", 3, 9), ("people_merge", 3, 5), ("forget", 1, 2), ("doctor_vectors", 1, 2)],
+)
+def test_kills_lose_nothing(kills: ModuleType, name: str, number: int, different: int) -> None:
     assert name in kills.QUICK
     scenario = next(one for one in kills.SCENARIOS if one.name == name)
-    result, states, _ = kills.try_scenario(scenario, KILLS, seed=1)
-    assert result.kills == KILLS
-    assert len(states) > 3
+    result, states, _ = kills.try_scenario(scenario, number, seed=1)
+    assert result.kills == number
+    assert len(set(states)) == different  # states that a kill may leave
     assert not result.faults
 
 

@@ -192,8 +192,7 @@ class IndexRoots:
                 raise no_photos(path)
             people, decisions = self._lost({record.id for record in records})
         if not dry_run:
-            store.remove_photos([record.id for record in records])
-            store.remove_away([record.id for record in away])
+            store.remove_photos([record.id for record in records], [record.id for record in away])
         return RemovedRoot(
             place,
             count_photos(records),

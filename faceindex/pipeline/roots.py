@@ -153,26 +153,15 @@ def relocate(store: Store, planned: Relocation, given: str | os.PathLike[str]) -
     else:  # a single photo
         folders = [(os.path.dirname(new), os.path.dirname(name) or ".")]  # noqa: PTH120
     away = away_in_places(store, [old])
-    for path, as_given in folders:
-        store.add_root(path, as_given)
-    roots = store.roots()
     store.relocate_photos(
-        [(record.id, *_locate(roots, _joined(new, below))) for record, below in planned.photos],
-        [(record.id, *_locate(roots, _joined(new, below))) for record, below in away],
+        folders,
+        {record.id: _joined(new, below) for record, below in planned.photos},
+        {record.id: _joined(new, below) for record, below in away},
     )
 
 
 def _joined(folder: str, below: str) -> str:
     return os.path.join(folder, below) if below else folder  # noqa: PTH118
-
-
-def _locate(roots: Sequence[Root], path: str) -> tuple[int, str]:
-    """Return the root of a path, and the path in it."""
-    for root in roots:
-        below = path_below(path, root.path)
-        if below:
-            return root.id, below.replace(os.sep, "/")
-    raise AssertionError(f"{path} is in no root")
 
 
 def follow_index(store: Store, on_event: Callable[[Event], None]) -> None:

@@ -26,12 +26,12 @@ __all__ = [
     "is_below",
     "mark_failed",
     "mounts",
-    "move_away_photos",
     "move_photos",
     "photos",
     "photos_by_content",
     "photos_by_id",
     "photos_by_picture",
+    "relocate_photos",
     "roots",
     "save_file_ids",
     "save_mounts",
@@ -72,18 +72,26 @@ def add_root(catalog: Catalog, path: str | os.PathLike[str], given: str) -> Root
     path = os.path.normpath(os.fspath(path))
     if not os.path.isabs(path):  # noqa: PTH117 - Path changes some names on Windows
         raise UsageError(f"{path} is not an absolute path.", "Resolve it first.")
-    known = roots(catalog)
-    for root in known:
-        if _path_inside(path, root.path) is not None:
-            return root
+    if (root := _root_of(roots(catalog), path)) is not None:
+        return root
     with catalog.transaction():
-        cursor = catalog.execute(
-            "INSERT INTO roots (path, given) VALUES (?, ?)", (os.fsencode(path), os.fsencode(given))
-        )
-        outer = Root(int(cursor.lastrowid or 0), path, given)
-        for inner in known:
-            if prefix := _path_inside(inner.path, path):
-                _merge_root(catalog, inner, outer, prefix + "/")
+        return _insert_root(catalog, path, given)
+
+
+def _root_of(known: Iterable[Root], path: str) -> Root | None:
+    return next((root for root in known if _path_inside(path, root.path) is not None), None)
+
+
+def _insert_root(catalog: Catalog, path: str, given: str) -> Root:
+    """Add a root, and merge those inside it into it."""
+    known = roots(catalog)
+    cursor = catalog.execute(
+        "INSERT INTO roots (path, given) VALUES (?, ?)", (os.fsencode(path), os.fsencode(given))
+    )
+    outer = Root(int(cursor.lastrowid or 0), path, given)
+    for inner in known:
+        if prefix := _path_inside(inner.path, path):
+            _merge_root(catalog, inner, outer, prefix + "/")
     return outer
 
 
@@ -292,12 +300,38 @@ def move_photos(catalog: Catalog, moves: Sequence[tuple[int, int, str, int, int]
         )
 
 
-def move_away_photos(catalog: Catalog, moves: Iterable[tuple[int, int, str]]) -> None:
-    """Change (root, path) of photos that are away, given as (id, root id, relpath)."""
+def relocate_photos(
+    catalog: Catalog,
+    folders: Iterable[tuple[str, str]],
+    moves: Mapping[int, str],
+    away_moves: Mapping[int, str],
+) -> None:
+    """Change the paths of photos to absolute ones below `folders`, as `Store.relocate_photos`."""
+    for path, given in folders:
+        if _root_of(roots(catalog), path) is None:
+            _insert_root(catalog, path, given)
+    known = roots(catalog)
+
+    def place(path: str) -> tuple[int, str]:
+        root = _root_of(known, path)
+        below = None if root is None else _path_inside(path, root.path)
+        if root is None or not below:
+            raise AssertionError(f"{path} is in no root")
+        return root.id, below
+
+    records = photos_by_id(catalog, moves)
+    move_photos(
+        catalog, [(photo.id, *place(moves[photo.id]), photo.size, photo.mtime_ns) for photo in records]
+    )
     catalog.executemany(
         "UPDATE away_images SET root_id = ?, relpath = ? WHERE id = ?",
-        [(root_id, storable_path(relpath), id) for id, root_id, relpath in moves],
+        [
+            (root_id, storable_path(relpath), id)
+            for id, path in away_moves.items()
+            for root_id, relpath in (place(path),)
+        ],
     )
+    delete_empty_roots(catalog)
 
 
 def update_size_and_time(catalog: Catalog, updates: Iterable[tuple[int, int, int]]) -> None:

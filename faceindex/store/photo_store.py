@@ -128,10 +128,14 @@ class PhotoStore:
         with self._require_writable().transaction():
             DecisionTables(self._catalog).save_pictures(pictures)
 
-    def remove_photos(self, photo_ids: Iterable[int]) -> None:
-        """Remove photos for good, and roots without photos. Unknown ids are ignored."""
+    def remove_photos(self, photo_ids: Iterable[int], away_ids: Iterable[int] = ()) -> None:
+        """Remove photos for good, and roots without photos; with photos that are away, in one transaction.
+
+        Unknown ids are ignored.
+        """
         with self._require_writable().transaction():
             photo_records.delete_photos(self._catalog, photo_ids)
+            away.delete_away(self._catalog, away_ids)
             photo_records.delete_empty_roots(self._catalog)
 
     # Photos that are away ----------------------------------------------------------------------
@@ -174,26 +178,24 @@ class PhotoStore:
             return away.delete_expired(self._catalog, keep_days)
 
     def relocate_photos(
-        self, moves: Sequence[tuple[int, int, str]], away_moves: Sequence[tuple[int, int, str]]
+        self,
+        folders: Iterable[tuple[str, str]],
+        moves: Mapping[int, str],
+        away_moves: Mapping[int, str],
     ) -> None:
-        """Change the paths of photos, and of photos that are away, given as (photo id, root id, relpath).
+        """Add roots and change the paths of photos, in one transaction.
 
-        As `move_photos`; roots without photos are deleted.
+        A photo at a new path that is not itself moved goes away. Roots without photos are deleted.
+
+        Parameters
+        ----------
+        folders : iterable of (str, str)
+            Absolute paths of the folders of the new paths, and as the user wrote them; as in `add_root`.
+        moves, away_moves : mapping of int to str
+            New absolute paths of photos, and of photos that are away, by id. Unknown ids are ignored.
         """
         with self._require_writable().transaction():
-            known = {
-                photo.id: photo for photo in photo_records.photos_by_id(self._catalog, {m[0] for m in moves})
-            }
-            photo_records.move_photos(
-                self._catalog,
-                [
-                    (id, root, path, known[id].size, known[id].mtime_ns)
-                    for id, root, path in moves
-                    if id in known
-                ],
-            )
-            photo_records.move_away_photos(self._catalog, away_moves)
-            photo_records.delete_empty_roots(self._catalog)
+            photo_records.relocate_photos(self._catalog, folders, moves, away_moves)
 
     def known_directory(self) -> str:
         """Return the path of the index directory at the last run of `index`; "" before the first."""

@@ -319,7 +319,9 @@ def test_relocating(named: FaceIndex, album: Path, tmp_path: Path) -> None:
         named.roots.relocate(tmp_path / "nowhere", new)
     assert named.roots.relocate(album, new, dry_run=True).photos == 11
     assert [root.path for root in named.roots()] == [str(album)]
+    commits = named._store.generation
     done = named.roots.relocate(album, new)
+    assert named._store.generation == commits + 1  # a kill leaves no root without photos
     assert (done.photos, done.faces, done.sampled, done.found) == (11, 11, 11, 11)
     assert [(f.path, f.photos, f.gone) for f in named.roots.describe()] == [(str(new), 11, 1)]
     del before["person0/3.png"]
@@ -380,8 +382,13 @@ def test_removing(named: FaceIndex, album: Path) -> None:
     assert (planned.photos, planned.faces, planned.people, planned.decisions) == (4, 4, ("Anna",), 4)
     assert len(named) == 12
     add(named, album)  # they are away now
+    (album / "person1").mkdir()
+    shutil.copy(album / "person0" / "0.png", album / "person1" / "new.png")
+    named.add(album)
+    commits = named._store.generation
     done = named.roots.remove(album / "person1")
-    assert (done.photos, done.gone, named.counts().away_photos, len(named)) == (0, 4, 0, 8)
+    assert named._store.generation == commits + 1
+    assert (done.photos, done.gone, named.counts().away_photos, len(named)) == (1, 4, 0, 8)
     shutil.rmtree(album)
     assert named.roots.remove(album).photos == 8
     assert named.roots() == []
