@@ -144,8 +144,8 @@ class Whereabouts:
             gone += missing
         ids = [record.id for record in gone]
         if prune and self._plan.pruned:
-            self._store.remove_photos(ids)  # and roots whose photos have all moved
-            self._store.remove_away(ids_in_places(self._store, self._plan.pruned))
+            # And roots whose photos have all moved.
+            self._store.remove_photos(ids, ids_in_places(self._store, self._plan.pruned))
         elif gone or self._moved:
             self._store.put_away(ids)
         # A folder that could not be listed, and can be now, is no longer recorded, but not gone.
