@@ -167,11 +167,6 @@ class PhotoStore:
         """
         away.bring_back(self._require_writable(), self._rows.file, returns)
 
-    def remove_away(self, photo_ids: Iterable[int]) -> None:
-        """Remove photos that are away for good. Unknown ids are ignored."""
-        with self._require_writable().transaction(keep_scans=True):
-            away.delete_away(self._catalog, photo_ids)
-
     def remove_expired(self, keep_days: float) -> int:
         """Remove the photos that have been away for `keep_days` days for good; return their number."""
         with self._require_writable().transaction(keep_scans=True):

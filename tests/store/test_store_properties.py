@@ -250,7 +250,7 @@ class StoreMachine(RuleBasedStateMachine):
             self._model.away = {}
         else:
             del self._model.away[first := min(self._model.away)]
-            self._store.remove_away([first, 10**6])
+            self._store.remove_photos([], [first, 10**6])
 
     @precondition(lambda self: self._model.photos)
     @rule(data=st.data(), number=NUMBERS)
