@@ -15,7 +15,7 @@ An index that is damaged on purpose, for `doctor`, may also be as damaged as bef
 
 A process that is killed loses no write that the system has accepted: power cuts are another matter.
 
-    python benchmarks/kills.py                  # 300 kills, about fifteen minutes
+    python benchmarks/kills.py                  # 300 kills, about three minutes
     python benchmarks/kills.py --quick          # 3 kills each of five scenarios
     python benchmarks/kills.py --only index_new --kills 100
 
