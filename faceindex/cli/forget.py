@@ -10,7 +10,15 @@ import typer
 from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.completion import complete_references
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
+from faceindex.cli.options import (
+    DebugFlag,
+    IndexOption,
+    JsonFlag,
+    QuietFlag,
+    VerboseFlag,
+    YesFlag,
+    expand_home,
+)
 from faceindex.cli.progress import Bar
 from faceindex.cli.render import Output, count, size
 from faceindex.errors import UsageError
@@ -61,9 +69,7 @@ def forget(
         Path | None,
         typer.Option(metavar="FILE", callback=expand_home, help="Write the receipt to FILE, as JSON."),
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not wait for an answer; needed without a terminal.")
-    ] = False,
+    yes: YesFlag = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be forgotten, and change nothing.")
     ] = False,

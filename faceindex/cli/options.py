@@ -48,6 +48,7 @@ __all__ = [
     "UpsampleOption",
     "VerboseFlag",
     "WithHiddenFlag",
+    "YesFlag",
     "expand_home",
 ]
 
@@ -114,6 +115,9 @@ QuietFlag: TypeAlias = Annotated[
 VerboseFlag: TypeAlias = Annotated[
     bool,
     typer.Option("--verbose", "-v", help="Print more details."),
+]
+YesFlag: TypeAlias = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do not wait for an answer; needed without a terminal.")
 ]
 
 DebugFlag: TypeAlias = Annotated[

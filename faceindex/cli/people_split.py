@@ -9,7 +9,7 @@ import typer
 
 from faceindex.cli.completion import complete_people, complete_references
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, YesFlag
 from faceindex.cli.people_common import DecisionDryRunFlag
 from faceindex.cli.render import Output, count
 from faceindex.errors import UsageError
@@ -37,9 +37,7 @@ def split(
         str | None,
         typer.Option("--name", metavar="NAME", help="Who the part is.", autocompletion=complete_people),
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not wait for an answer; needed without a terminal.")
-    ] = False,
+    yes: YesFlag = False,
     dry_run: DecisionDryRunFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,

@@ -9,7 +9,7 @@ import typer
 
 from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, YesFlag
 from faceindex.cli.render import Output, count
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ _SCHEMA = "faceindex/people-undo/1"
 
 def undo(
     number: Annotated[int, typer.Argument(metavar="N", min=1, help="How many decisions; 1 without it.")] = 1,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not wait for an answer; needed without a terminal.")
-    ] = False,
+    yes: YesFlag = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be undone, and change nothing.")
     ] = False,

@@ -8,7 +8,15 @@ import typer
 
 from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
+from faceindex.cli.options import (
+    DebugFlag,
+    IndexOption,
+    JsonFlag,
+    QuietFlag,
+    VerboseFlag,
+    YesFlag,
+    expand_home,
+)
 from faceindex.cli.render import Output, count
 
 if TYPE_CHECKING:
@@ -29,9 +37,7 @@ def remove(
             help="An indexed folder, one in it or above it, or a photo. It need not exist any more.",
         ),
     ],
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not wait for an answer; needed without a terminal.")
-    ] = False,
+    yes: YesFlag = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be removed, and change nothing.")
     ] = False,

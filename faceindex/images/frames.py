@@ -38,7 +38,7 @@ def note_on_frames(data: bytes) -> str | None:
 
 
 def _tiff(data: bytes) -> int:
-    """Count the directories that the header leads to; those inside of others are thumbnails or parts."""
+    """Count the directories that the header leads to; nested ones are thumbnails or parts."""
     order = "<" if data.startswith(b"II") else ">"
     big = 43 in data[2:4]
     pointer, entries, size = ("Q", "Q", 20) if big else ("I", "H", 12)

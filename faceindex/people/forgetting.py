@@ -158,7 +158,7 @@ def _redact_actions(
 def _redact_action(
     action: dict[str, Any], forgotten: Forgotten, titles: dict[str, str]
 ) -> dict[str, Any] | None:
-    """Return what an action says of others; None if it says nothing of them."""
+    """Return an action without the forgotten people; None if nothing is left of it."""
     do = action.get("do")
     if do == "left_out":
         inner = _redact_actions(action["actions"], forgotten, titles)
@@ -184,7 +184,7 @@ def _redact_action(
 
 
 def _redact_changes(changes: Sequence[list[Any]], forgotten: Forgotten) -> list[list[Any]]:
-    """Return the changes of others: what undoing them restores never names the forgotten."""
+    """Return the changes without those of forgotten people, so that undoing the rest never restores them."""
     found = []
     for change in changes:
         kind, *values = change

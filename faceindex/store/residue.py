@@ -78,7 +78,7 @@ class Residue:
     texts : iterable of str
         Names and other texts.
     living : iterable of str
-        Texts that stay, and may contain these: names of others, paths of photos.
+        Texts that stay and may contain these: names of other people, and paths of photos.
     stems : iterable of str
         Names of photos without suffix that stay: exports add a number and a suffix to them.
 
