@@ -24,6 +24,7 @@ PACKAGE = Path(faceindex.__file__).parent
 ORDER: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
+    ("review",),
     ("api",),
     ("pipeline",),
     ("people",),
@@ -45,7 +46,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("images",),
     ("matching", "orientation"),
     ("cores", "types", "errors", "files", "locks", "documents", "tables"),
-    ("safe_open", "turns", "paths"),
+    ("safe_open", "turns", "paths", "page"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
@@ -56,6 +57,7 @@ ARRAYS = {"compiled", "cores", "errors", "evidence", "models", "quality", "types
 """Rooms that use neither the store nor photos nor networks."""
 
 MAY_IMPORT = {
+    "review": {"api", "documents", "errors", "page", "paths", "safe_open", "types"},
     "evidence": {"models", "quality", "types"},
     "identification": ARRAYS,
     "metrics": ARRAYS,
@@ -71,6 +73,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "hnswlib": ("store/hnsw.py",),
     "sqlite3": ("store/sqlite.py",),
     "sklearn": ("clustering/kmeans.py",),
+    "starlette": ("review/",),
+    "uvicorn": ("review/",),
     "threadpoolctl": ("clustering/workers.py",),
     "numba": ("compiled.py",),
     "dlib": ("detect/dlib_*", "align.py"),
