@@ -64,6 +64,7 @@ class Asking:
             constraints = all_constraints(tables, table)
             self._number = tables.newest()
             marked = tables.marked_faces()
+            marked = marked[np.isin(marked["face"], table.face)]
             taken = capture_times(tables, table)
             vectors = self._store.vectors(table.row)
         self._faces = table.face
@@ -153,6 +154,7 @@ class Asking:
         found = self._store.decisions.faces_of_marks(marks.tolist())
         pairs = [(mark, face) for mark, faces in found.items() for face in faces]
         new = np.array(pairs, np.int64).reshape(-1, 2)
+        new = new[np.isin(new[:, 1], self._faces)]
         kept = ~np.isin(self._marks, marks)
         every = np.concatenate([self._marks[kept], new[:, 0]])
         places = np.concatenate([self._places[kept], np.searchsorted(self._faces, new[:, 1])])

@@ -10,7 +10,7 @@ __all__ = ["Asked", "Key", "Kind"]
 Kind: TypeAlias = Literal["who", "same", "is", "anyone"]
 
 Key: TypeAlias = "tuple[str, int, tuple[int, ...], tuple[int, ...]]"
-"""What a skipped question is recognised by: its kind, person (-1 for none), clusters and faces, by their ids."""
+"""What a skipped question is recognised by: kind, person (-1 for none), clusters and faces, by their ids."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,8 +88,8 @@ class Board:
     loose : (m,) int64
         Positions of the faces in no cluster that may show somebody.
     loose_near, loose_similarity : (m, 8) int64, float32
-        The nearest slots of each of these; in an album of more than 1,024 clusters, the nearest ones of people.
-        Padded with -1.
+        The nearest slots of each of these, padded with -1; of more than 1,024 clusters, the nearest ones of
+        people.
     version : (s,) int64
         Grows when the faces of the slot change.
     """
@@ -312,7 +312,7 @@ class Board:
         return near, similarity
 
     def _replace(self, near: I64, similarity: F32, rows: F32, gone: I64, columns: I64) -> None:
-        """Forget the similarity of rows to the slots `gone`, and keep the nearest with `columns`, in place."""
+        """Forget how similar rows are to the slots `gone`, and keep the nearest with `columns`, in place."""
         lost = np.isin(near, np.union1d(gone, columns))
         near[lost], similarity[lost] = -1, -1
         products = rows @ self.centres(columns).T

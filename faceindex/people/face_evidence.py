@@ -48,7 +48,7 @@ class FaceEvidence:
         return odds(ranking, board.calibration, board.quality[faces]).probability
 
     def _own(self, faces: I64, slots: I64) -> F64:
-        """Return the evidence that each face shows the slot beside it, (k,); the face itself does not count."""
+        """Return the evidence that each face shows its slot, (k,); the face itself does not count."""
         board = self.board
         nearest, centroid, others = np.zeros(len(faces)), np.zeros(len(faces)), np.zeros(len(faces))
         for slot in np.unique(slots).tolist():  # the members of each are read once

@@ -162,7 +162,7 @@ class Questions:
         return result
 
     def _alike(self, slot: int) -> list[tuple[int, float]]:
-        """Return the slots near one that may show the same person, with the probability, the highest first."""
+        """Return the slots near one, with the probability that both show one person, the highest first."""
         board = self.board
         other = board.near(np.array([slot]))[0]
         other = other[other >= 0]
