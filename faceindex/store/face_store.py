@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,12 +42,18 @@ class FaceStore:
         ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
         return int(number), int(last), count_returns(self._catalog)
 
-    def faces(self) -> FaceTable:
-        """Return all live faces with their positions on the photos and their clusters."""
+    def faces(self, ids: Sequence[int] | None = None) -> FaceTable:
+        """Return all live faces with their positions on the photos and their clusters.
+
+        Parameters
+        ----------
+        ids : sequence of int, optional
+            Of faces to return; unknown ones are ignored. None means all.
+        """
         from faceindex.store.faces import face_table
 
         with self._current():
-            table = face_table(self._catalog)
+            table = face_table(self._catalog, ids)
             self._rows_from = self._rows.file.path.name
             return table
 

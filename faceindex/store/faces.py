@@ -228,10 +228,10 @@ def matched_marks(catalog: Catalog, pictures: Sequence[bytes]) -> list[tuple[int
     return found
 
 
-def face_table(catalog: Catalog) -> FaceTable:
-    """Return all live faces."""
+def face_table(catalog: Catalog, faces: Sequence[int] | None = None) -> FaceTable:
+    """Return all live faces, or some by their ids; unknown ids are ignored."""
     face, photo, row, cluster, units, geometry = _read(
-        catalog, ["image_id", "vector_row"], (_geometry("f"), _GEOMETRY)
+        catalog, ["image_id", "vector_row"], (_geometry("f"), _GEOMETRY), faces
     )
     if (problem := geometry_problem(geometry)) is not None:
         what, wrong = problem
@@ -305,9 +305,14 @@ def assignments(catalog: Catalog) -> Assignments:
     )
 
 
-def _read(catalog: Catalog, integers: list[str], structure: Column) -> list[NDArray[Any]]:
+def _read(
+    catalog: Catalog, integers: list[str], structure: Column, faces: Sequence[int] | None = None
+) -> list[NDArray[Any]]:
     """Return ids, other integers, clusters, similarities in units, and a structure of all live faces."""
-    source = "faces f LEFT JOIN assignments a ON a.face_id = f.id"
+    which = ""
+    if faces is not None:
+        which = f"(SELECT * FROM faces WHERE id IN ({', '.join(str(int(face)) for face in faces)}))"
+    source = f"{which or 'faces'} f LEFT JOIN assignments a ON a.face_id = f.id"
     columns = catalog.columns(
         source,
         [
