@@ -159,7 +159,8 @@ class ThumbnailCache:
                 )
             }
 
-        there = self._read(stored, set())
+        nothing: set[object] = set()
+        there = self._read(stored, nothing)
         return [key for key in keys if key not in there]
 
     def has_room(self) -> bool:
