@@ -418,6 +418,7 @@ _CHANGES: dict[object, Check] = {
     "link": _row(text, natural, natural, _LINK, _LINK),
     "person": _row(text, natural, optional(_PERSON), optional(_PERSON)),
     "cluster": _row(text, natural, optional(natural), optional(natural)),
+    "face": _row(text, natural, optional(natural), optional(natural)),
 }
 
 

@@ -12,6 +12,7 @@ from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.compaction import Compacted, compact, is_worthwhile
 from faceindex.store.counts import count_faces
+from faceindex.store.hand_faces import HandFaces
 from faceindex.store.rows import Rows, compacted_since
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class FaceStore:
         """
         ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
         return int(number), int(last), count_returns(self._catalog)
+
+    @property
+    def hand_faces(self) -> HandFaces:
+        """The faces that the user drew."""
+        return HandFaces(self._catalog, self._rows.file)
 
     def faces(self) -> FaceTable:
         """Return all live faces with their positions on the photos and their clusters."""
