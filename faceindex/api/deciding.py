@@ -106,10 +106,23 @@ class Decider:
         command: str,
         work: Callable[[Editor], None],
         restored: Iterable[tuple[int, int | None, int | None]] = (),
+        *,
+        uid: str | None = None,
     ) -> Decided:
-        """Make one decision inside a transaction; `restored` as in `faceindex.people.settling.settle`."""
+        """Make one decision inside a transaction.
+
+        Parameters
+        ----------
+        command, work
+            As of `decide`.
+        restored
+            As in `faceindex.people.settling.settle`.
+        uid : str, optional
+            Of the decision; None means a new one.
+        """
         tables = self.tables
-        editor = Editor(tables, command, datetime.now(timezone.utc), roster=self._decided or self.roster())
+        roster = self._decided or self.roster()
+        editor = Editor(tables, command, datetime.now(timezone.utc), uid, roster)
         work(editor)
         people = tuple(dict.fromkeys(editor.roster.title(person) for person in editor.people_concerned()))
         if editor.changes_nothing:
@@ -117,7 +130,14 @@ class Decider:
             return Decided(None, command, 0, 0, people)
         moved = []
         if self.store.active_clustering() is not None:
-            moved = settle(tables, editor.roster, editor.touched, self.store.vectors, restored=restored)
+            moved = settle(
+                tables,
+                editor.roster,
+                editor.touched,
+                self.store.vectors,
+                restored=restored,
+                left=editor.left,
+            )
         for face, before, after in moved:
             editor.record_cluster(face, before, after)
         editor.finish()

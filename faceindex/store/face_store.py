@@ -17,7 +17,7 @@ from faceindex.store.rows import Rows, compacted_since
 
 if TYPE_CHECKING:
     from faceindex.store.records import Assignments, FaceTable
-    from faceindex.types import F32, I64
+    from faceindex.types import F32, I64, Faces
 
 __all__ = ["FaceStore"]
 
@@ -46,7 +46,20 @@ class FaceStore:
     @property
     def hand_faces(self) -> HandFaces:
         """The faces that the user drew."""
-        return HandFaces(self._catalog, self._rows.file)
+        return HandFaces(self._catalog)
+
+    def append_vectors(self, faces: Faces) -> None:
+        """Append vectors after the committed rows, for `insert_drawn` in a transaction that follows.
+
+        Raises `UsageError` if they do not fit the index, and `StoreError` if the disk is full or fails.
+        """
+        self._require_writable()
+        self._rows.file.check_vectors(faces.vectors)
+        self._rows.file.append(self._catalog.rows, faces.vectors)
+
+    def insert_drawn(self, photo: int, faces: Faces) -> list[int]:
+        """Insert faces that the user drew after `append_vectors`, inside a transaction; return their ids."""
+        return self.hand_faces.insert(photo, faces, self._rows.file)
 
     def faces(self) -> FaceTable:
         """Return all live faces with their positions on the photos and their clusters."""

@@ -52,13 +52,10 @@ class HandFaces:
     Parameters
     ----------
     catalog : Catalog
-    vectors : VectorFile
-        The vectors of the index.
     """
 
-    def __init__(self, catalog: Catalog, vectors: VectorFile) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._vectors = vectors
 
     # Reading -----------------------------------------------------------------------------------
 
@@ -146,21 +143,10 @@ class HandFaces:
 
     # Faces -------------------------------------------------------------------------------------
 
-    def append_vectors(self, faces: Faces) -> None:
-        """Append the vectors of faces after the committed rows; before the transaction with `insert`.
+    def insert(self, photo: int, faces: Faces, vectors: VectorFile) -> list[int]:
+        """Insert faces that were embedded at boxes, and match the marks of their picture.
 
-        Raises
-        ------
-        UsageError
-            If they do not fit the index.
-        StoreError
-            If the disk is full or fails.
-        """
-        self._vectors.check_vectors(faces.vectors)
-        self._vectors.append(self._catalog.rows, faces.vectors)
-
-    def insert(self, photo: int, faces: Faces) -> list[int]:
-        """Insert faces that were embedded at boxes, after `append_vectors`; match the marks of their picture.
+        Their vectors have been appended to `vectors` after the committed rows.
 
         Returns
         -------
@@ -172,7 +158,7 @@ class HandFaces:
 
         catalog = self._catalog
         before = catalog.query("SELECT coalesce(max(id), 0) FROM faces WHERE image_id = ?", (photo,))[0][0]
-        VectorDigests(catalog, self._vectors.path.name).extend(catalog.rows, faces.vectors)
+        VectorDigests(catalog, vectors.path.name).extend(catalog.rows, faces.vectors)
         insert_faces(catalog, photo, faces)
         ids = [
             int(face)
