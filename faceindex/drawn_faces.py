@@ -97,9 +97,7 @@ def _find(recogniser: Recogniser, photo: LoadedPhoto, box: F32) -> Detections:
             if best >= 0:
                 face = faces[[best]].scaled((1 / ratio[0], 1 / ratio[1]))
                 return face.shifted(*offset.tolist())
-    return Detections(
-        box.reshape(1, 4), np.full((1, 5, 2), np.nan, np.float32), np.ones(1, np.float32)
-    )
+    return Detections(box.reshape(1, 4), np.full((1, 5, 2), np.nan, np.float32), np.ones(1, np.float32))
 
 
 def _crop(photo: LoadedPhoto, box: F32, side: float) -> tuple[Image, F32, float]:

@@ -175,7 +175,9 @@ class Decider:
         editor.finish()
         self._decided = editor.roster
         faces = tables.faces_of_marks(sorted(editor.marks)).values()
-        return Decided(editor.number, command, sum(map(len, faces)), len(moved), people)
+        return Decided(
+            editor.number, command, sum(map(len, faces)), len(moved), people, removed=editor.removed
+        )
 
     def made(self, uid: str | None) -> Decision | None:
         """Return the decision with a uid; None if there is none, or no uid is given.

@@ -56,6 +56,8 @@ class Editor:
         Marks that it changed.
     left : set of int
         Clusters that have lost a face, because it does not exist any more.
+    removed : int
+        Number of such faces.
     roster : Roster
         The people, with all changes so far.
     """
@@ -73,6 +75,7 @@ class Editor:
         self.actions: list[dict[str, Any]] = []
         self.touched: set[int] = set()
         self.left: set[int] = set()
+        self.removed = 0
         self.roster = Roster.of(tables.people()) if roster is None else roster
         self._changes: list[list[Any]] = []
 
@@ -199,6 +202,9 @@ class Editor:
                 self.tables.hand_faces.set_drawn(mark, self.number)
                 self.touched.add(mark)
                 self._changes.append(["face", mark, None, self.number])
+        states = self.tables.labels(marks)
+        denied = [mark for mark, state in states.items() if state.label is Label.NOT_A_FACE]
+        self._set_labels(states, {mark: MarkState(Label.NONE, None, self.number) for mark in denied})
         self.actions.append({"do": "face", "faces": list(marks)})
 
     def label(self, person: int, marks: Sequence[int], label: Label) -> None:
@@ -407,7 +413,9 @@ class Editor:
             return False
         drawn.set_drawn(mark, before)
         if before is None:
-            self.left |= drawn.remove_faces(mark)
+            number, left = drawn.remove_faces(mark)
+            self.left |= left
+            self.removed += number
         self.touched.add(mark)
         self._changes.append(["face", mark, after, before])
         return True

@@ -48,14 +48,14 @@ class FaceStore:
         """The faces that the user drew."""
         return HandFaces(self._catalog)
 
-    def append_vectors(self, faces: Faces) -> None:
+    def append_vectors(self, vectors: F32) -> None:
         """Append vectors after the committed rows, for `insert_drawn` in a transaction that follows.
 
         Raises `UsageError` if they do not fit the index, and `StoreError` if the disk is full or fails.
         """
         self._require_writable()
-        self._rows.file.check_vectors(faces.vectors)
-        self._rows.file.append(self._catalog.rows, faces.vectors)
+        self._rows.file.check_vectors(vectors)
+        self._rows.file.append(self._catalog.rows, vectors)
 
     def insert_drawn(self, photo: int, faces: Faces) -> list[int]:
         """Insert faces that the user drew after `append_vectors`, inside a transaction; return their ids."""

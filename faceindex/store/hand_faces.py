@@ -126,9 +126,7 @@ class HandFaces:
         """Store that the user drew the box of a mark, or with None that nobody did."""
         self._catalog.execute("DELETE FROM hand_boxes WHERE mark_id = ?", (mark,))
         if written is not None:
-            self._catalog.execute(
-                "INSERT INTO hand_boxes (mark_id, written) VALUES (?, ?)", (mark, written)
-            )
+            self._catalog.execute("INSERT INTO hand_boxes (mark_id, written) VALUES (?, ?)", (mark, written))
 
     def is_said(self, mark: int) -> bool:
         """Whether anything is said of a mark, besides that its box was drawn."""
@@ -173,11 +171,13 @@ class HandFaces:
         DecisionTables(catalog).match(picture for (picture,) in pictures if picture is not None)
         return ids
 
-    def remove_faces(self, mark: int) -> set[int]:
+    def remove_faces(self, mark: int) -> tuple[int, set[int]]:
         """Remove the faces that were embedded at the box of a mark, also on photos that are away.
 
         Returns
         -------
+        int
+            Number of the faces that are gone from the index.
         set of int
             The clusters that have lost a face, and are not empty.
         """
@@ -199,7 +199,7 @@ class HandFaces:
                 left.add(cluster)
             else:
                 catalog.execute("DELETE FROM clusters WHERE id = ?", (cluster,))
-        return left
+        return len(found), left
 
     def _remove_away(self, mark: int) -> None:
         """Remove the faces at the box of a mark on photos that are away."""
