@@ -72,31 +72,27 @@ def find_drawn(recogniser: Recogniser, photo: LoadedPhoto, boxes: F32) -> Detect
 
 def _find(recogniser: Recogniser, photo: LoadedPhoto, box: F32) -> Detections:
     """Return one face in pixels of the photo; without landmarks if the detector finds none."""
-    side = float((box[2:] - box[:2]).max())
-    crop, offset, scale = _crop(photo, box, side)
     spec = recogniser.detector.spec
-    for target in _SIDES:
-        factor = target / (side * scale)
-        image = scaled_image(crop, factor)
-        ratio = image.shape[1] / crop.shape[1] * scale, image.shape[0] / crop.shape[0] * scale
-        here = (box.reshape(2, 2) - offset) * np.array(ratio, np.float32)
 
-        def look(pictures: Sequence[Image], sides: Sequence[float]) -> list[Detections]:
-            found = recogniser.detector.detect(pictures, min_faces=sides)
-            return [faces[faces.scores >= spec.threshold] for faces in found]
+    def look(pictures: Sequence[Image], sides: Sequence[float]) -> list[Detections]:
+        found = recogniser.detector.detect(pictures, min_faces=sides)
+        return [faces[faces.scores >= spec.threshold] for faces in found]
 
-        smallest = [_SMALLEST * target]
-        searches = [lambda: look([image], smallest)]  # noqa: B023 - called in this round
-        if target == _SIDES[0] and recogniser.second_looks:
-            searches.append(
-                lambda: look_turned(look, [image], smallest, threshold=spec.turned_threshold)  # noqa: B023
-            )
-        for search in searches:
-            (faces,) = search()
-            best = match_boxes(faces.boxes, here.reshape(1, 4))[0]
-            if best >= 0:
-                face = faces[[best]].scaled((1 / ratio[0], 1 / ratio[1]))
-                return face.shifted(*offset.tolist())
+    def turned(pictures: Sequence[Image], sides: Sequence[float]) -> list[Detections]:
+        return look_turned(look, pictures, sides, threshold=spec.turned_threshold)
+
+    side = float((box[2:] - box[:2]).max())
+    crop, corner, scale = _crop(photo, box, side)
+    searches = [(look, target) for target in _SIDES]
+    if recogniser.second_looks:
+        searches.insert(1, (turned, _SIDES[0]))
+    for search, target in searches:
+        image = scaled_image(crop, target / (side * scale))
+        ratio = scale * image.shape[1] / crop.shape[1], scale * image.shape[0] / crop.shape[0]
+        (faces,) = search([image], [_SMALLEST * target])
+        here = (box.reshape(2, 2) - corner) * np.array(ratio, np.float32)
+        if (best := match_boxes(faces.boxes, here.reshape(1, 4))[0]) >= 0:
+            return faces[[best]].scaled((1 / ratio[0], 1 / ratio[1])).shifted(*corner.tolist())
     return Detections(box.reshape(1, 4), np.full((1, 5, 2), np.nan, np.float32), np.ones(1, np.float32))
 
 

@@ -78,16 +78,19 @@ def add_face(
         raise ImageError(
             path, Reason.FAILED, "the face in the box cannot be embedded.", "Draw the box closer around it."
         )
-    command = command_text(
-        "add-face", _shown(names.name(record)), _written(corners), *([name] if name else ())
-    )
-    store, found = reader.store, []
-    store.append_vectors(faces)
+    words = (_shown(names.name(record)), _written(corners), *([name] if name else ()))
+    command = command_text("add-face", *words)
+    copies = _copies(reader, record, picture.hash, corners)
+    store = reader.store
+    found: list[tuple[int, Decided]] = []
+    store.append_vectors(np.repeat(faces.vectors, 1 + len(copies), axis=0))
 
     def work() -> None:
         if record.picture is None:
             decider.tables.save_pictures([(record.id, picture)])
         (face,) = store.insert_drawn(record.id, faces)
+        for copy in copies:
+            store.insert_drawn(copy, faces)
 
         def decide(editor: Editor) -> None:
             marks = decider.marks([face])

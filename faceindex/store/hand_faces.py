@@ -78,7 +78,8 @@ class HandFaces:
         """Return the boxes that the user drew on some photos, as in marks; photos without are left out."""
         if self._catalog.format_version < WITH_HAND_FACES:
             return {}
-        wanted, found = {*photos}, {}
+        wanted = {*photos}
+        found: dict[int, list[bytes]] = {}
         for photo, box in self._catalog.query(
             "SELECT i.id, m.box FROM hand_boxes b JOIN marks m ON m.id = b.mark_id"
             " JOIN images i ON i.picture = m.picture ORDER BY i.id, m.id"
@@ -220,6 +221,8 @@ class HandFaces:
         tables = ForgottenTables(catalog)
         for face in away:
             ((_, place),) = tables.places_of_away([face])
+            if place is None:
+                continue
             near = np.abs(np.frombuffer(place, "<f4") - np.frombuffer(box, "<f4")).max() < 1e-4
             if near and is_at_places([(picture, box)], place):
                 ((photo,),) = catalog.query("SELECT image_id FROM away_faces WHERE id = ?", (face,))
