@@ -26,6 +26,7 @@ from faceindex.store.checked_json import (
     parse,
     text,
 )
+from faceindex.store.hand_faces import HandFaces
 from faceindex.store.marks import Label, MarkState, MarkTables
 from faceindex.store.sqlite import IntegrityError, chunks, placeholders
 
@@ -101,6 +102,11 @@ class Decision:
 
 class DecisionTables(MarkTables):
     """The tables of people, marks and decisions, and the people of clusters."""
+
+    @property
+    def hand_faces(self) -> HandFaces:
+        """The faces that the user drew."""
+        return HandFaces(self._catalog)
 
     # People ------------------------------------------------------------------------------------
 
@@ -418,6 +424,7 @@ _CHANGES: dict[object, Check] = {
     "link": _row(text, natural, natural, _LINK, _LINK),
     "person": _row(text, natural, optional(_PERSON), optional(_PERSON)),
     "cluster": _row(text, natural, optional(natural), optional(natural)),
+    "face": _row(text, natural, optional(natural), optional(natural)),
 }
 
 
