@@ -52,9 +52,8 @@ def read_album(store: Store) -> AlbumState:
     said = np.full(len(found.face), -1, np.int32)
     place = np.searchsorted(found.face, marked["face"])
     live = place < len(found.face)
-    live[live] = (
-        found.face[place[live]] == marked["face"][live]
-    )  # not so while an index moves to other models
+    # While an index moves to other models, faces of marks may not be live.
+    live[live] = found.face[place[live]] == marked["face"][live]
     label[place[live]], said[place[live]] = marked["label"][live], marked["person"][live]
     cluster = found.cluster.astype(np.int32)
     cluster_person = _of_clusters(cluster, of_cluster, roster.roots)
@@ -106,7 +105,7 @@ def _undo(store: Store) -> tuple[int | None, str | None]:
     return (found[0].number, found[0].command) if found else (None, None)
 
 
-def _newest_command(store: Store, number: int) -> str | None:
+def _command(store: Store, number: int) -> str | None:
     found = store.decisions.decision(number)
     return None if found is None else found.command
 
@@ -162,9 +161,11 @@ def _follow_decisions(store: Store, state: AlbumState) -> None:
         roster = Roster.of(tables.people())
         _check_ids(store, "person", np.array(list(roster.records), np.int64), _SIGNED)
         people, roots = roster.people(), roster.roots
-    of_cluster = tables.people_of_clusters() if changes.newest > state.decision else None
+    of_cluster = tables.people_of_clusters() if changes.numbers else None
     undo_number, undo = _undo(store)
-    step = Step(state.decision + 1, changes.newest, _newest_command(store, changes.newest), everything=False)
+    decision = max(changes.numbers, default=state.decision)
+    command = _command(store, decision) if changes.numbers else None
+    step = Step(changes.numbers, command, everything=False)
     generation = store.generation
 
     # Nothing below can fail: the album changes as a whole.
@@ -195,7 +196,7 @@ def _follow_decisions(store: Store, state: AlbumState) -> None:
         np.concatenate([before[1][left], now[1][left]]), people, roots, cluster_person,
     )  # fmt: skip
     state.person, state.people, state.roots, state.cluster_person = person, people, roots, cluster_person
-    state.generation, state.decision = generation, changes.newest
+    state.generation, state.decision = generation, decision
     state.undo, state.undo_number = undo, undo_number
 
 
@@ -224,7 +225,7 @@ def _follow_everything(store: Store, state: AlbumState) -> None:
             _moved(values, at, new.generation) for values in (history.shown, history.decided)
         )
         history.reloaded = new.generation
-    step = Step(state.decision + 1, new.decision, _newest_command(store, new.decision), everything=True)
+    step = Step((), None, everything=True)
     _keep_history(
         state, new.generation, step, shown, decided,
         np.concatenate([old_cluster[left], new.cluster[left], state.cluster[gone]]),

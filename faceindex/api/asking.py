@@ -12,7 +12,7 @@ from faceindex import models
 from faceindex.api.following import DecisionChanges
 from faceindex.api.reader import faces_at, find_faces
 from faceindex.people.board import Board, BoardState
-from faceindex.people.constraints import all_constraints, births_of, capture_times
+from faceindex.people.constraints import all_constraints, births_of, capture_times, roots_of
 from faceindex.people.questions import Questions
 from faceindex.people.roster import Roster
 from faceindex.people.view import PeopleView
@@ -62,6 +62,8 @@ class Asking:
         at = np.searchsorted(self._table.face, marked["face"])
         for mark, position in zip(marked["mark"].tolist(), at.tolist(), strict=True):
             self._places.setdefault(mark, []).append(position)
+        self._labelled = np.full(len(self._table), -1, np.int64)  # before merges: one may be undone
+        self._labelled[at] = marked["person"]
         self.roster = view.roster
         self._said = BoardState(
             self._table.cluster.copy(),
@@ -98,7 +100,8 @@ class Asking:
             self._generation = self._store.generation
             tables = self._store.decisions
             changes = DecisionChanges.since(tables, self._number)
-            self._number, marks, moved = changes.newest, sorted(changes.marks), changes.moved
+            self._number = max(changes.numbers, default=self._number)
+            marks, moved = sorted(changes.marks), changes.moved
             for mark, faces in tables.faces_of_marks(marks).items():
                 self._places[mark] = find_faces(self._table, faces).tolist()
             self.roster = Roster.of(tables.people())
@@ -107,10 +110,9 @@ class Asking:
             for mark, state in tables.labels(marks).items():
                 places = self._places.get(mark, [])
                 said.label[places] = int(state.label)
-                said.person[places] = -1 if state.person is None else state.person
+                self._labelled[places] = -1 if state.person is None else state.person
+            said.person = roots_of(self.roster, self._labelled)
             if changes.people:
-                known = said.person >= 0
-                said.person[known] = [roots[p] for p in said.person[known].tolist()]
                 said.born = births_of(self.roster)
             rejections, links = tables.all_rejections(), tables.all_links()
             said.rejected = _array(
