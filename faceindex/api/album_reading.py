@@ -155,7 +155,7 @@ def _follow_decisions(store: Store, state: AlbumState) -> None:
     tables, queries = store.decisions, store.album
     changes = DecisionChanges.since(tables, state.decision)
     rows = queries.said_on_pictures(sorted(changes.marks))
-    members = queries.members(sorted(changes.clusters))
+    members, of_members, similarities = queries.members(sorted(changes.clusters))
     people, roots = state.people, state.roots
     if changes.people:
         roster = Roster.of(tables.people())
@@ -174,13 +174,13 @@ def _follow_decisions(store: Store, state: AlbumState) -> None:
     at = state.positions(marked[:, 0])
     marked, at = marked[at >= 0], at[at >= 0]
     moved = state.positions(changes.moved)
-    there = state.positions(members.face)
+    there = state.positions(members)
     touched = np.unique(np.concatenate([at, moved[moved >= 0], there[there >= 0]]))
     before = label[touched].copy(), cluster[touched].copy(), quantised(similarity[touched])
     label[at], said[at] = marked[:, 1], marked[:, 2]
     cluster[moved[moved >= 0]], similarity[moved[moved >= 0]] = -1, np.nan
-    cluster[there[there >= 0]] = members.cluster[there >= 0]
-    similarity[there[there >= 0]] = members.similarity[there >= 0]
+    cluster[there[there >= 0]] = of_members[there >= 0]
+    similarity[there[there >= 0]] = similarities[there >= 0]
     now = label[touched], cluster[touched], quantised(similarity[touched])
 
     known = state.cluster_person

@@ -26,6 +26,8 @@ __all__ = [
     "BOX_BYTES",
     "FIRST_BYTES",
     "GEOMETRY",
+    "MOST_CLUSTERS",
+    "MOST_IDS",
     "MOST_SIMILARITY",
     "UNITS",
     "VALUE_COLUMNS",
@@ -40,7 +42,6 @@ __all__ = [
     "matched_marks",
     "measures_column",
     "quality_of_geometry",
-    "read_faces",
     "similarities",
     "stored_boxes",
     "unpack_geometry",
@@ -84,7 +85,7 @@ _MAY_BE_MISSING = {"landmarks", "quality"}  # NaN
 _ANY_NUMBER = {"scores", "norms", "sharpness"}
 _FARTHEST_BITS = int(np.float32(_FARTHEST).view(np.uint32))
 
-_MOST_IDS = 1 << 53
+MOST_IDS = 1 << 53
 MOST_SIMILARITY = int(1.01 * _SIMILARITY_UNITS)  # rounding leaves a little more than 1
 
 MOST_CLUSTERS = 10**8
@@ -239,7 +240,7 @@ def matched_marks(catalog: Catalog, pictures: Sequence[bytes]) -> list[tuple[int
 
 def face_table(catalog: Catalog) -> FaceTable:
     """Return all live faces."""
-    face, photo, row, cluster, units, geometry = read_faces(
+    face, photo, row, cluster, units, geometry = _read(
         catalog, ["image_id", "vector_row"], (geometry_column("f"), GEOMETRY)
     )
     if (problem := geometry_problem(geometry)) is not None:
@@ -297,7 +298,7 @@ def _spec(kind: Literal["detector", "embedder"], name: str) -> Any:
 
 def assignments(catalog: Catalog) -> Assignments:
     """Return all live faces without their positions."""
-    face, photo, row, cluster, units, measures = read_faces(
+    face, photo, row, cluster, units, measures = _read(
         catalog, ["image_id", "vector_row"], measures_column("f")
     )
     quality = measures["quality"].astype(np.float32)
@@ -329,7 +330,7 @@ def quality_of_geometry(catalog: Catalog, faces: Geometry, sizes: I64) -> F32:
     )
 
 
-def read_faces(catalog: Catalog, integers: list[str], structure: Column) -> list[NDArray[Any]]:
+def _read(catalog: Catalog, integers: list[str], structure: Column) -> list[NDArray[Any]]:
     """Return ids, other integers, clusters, values of `UNITS`, and a structure of all live faces."""
     source = "faces f LEFT JOIN assignments a ON a.face_id = f.id"
     columns = catalog.columns(
@@ -343,11 +344,11 @@ def read_faces(catalog: Catalog, integers: list[str], structure: Column) -> list
         ],
     )
     *others, cluster, similarity, _ = columns
-    check_range(catalog, others[0], 1, _MOST_IDS, "id of a face")
+    check_range(catalog, others[0], 1, MOST_IDS, "id of a face")
     check_range(catalog, cluster, -1, MOST_CLUSTERS, "cluster_id of a face")
     check_range(catalog, similarity, -MOST_SIMILARITY, MOST_SIMILARITY, "similarity of a face")
     for name, values in zip(integers, others[1:], strict=True):
-        end = catalog.rows if name == "vector_row" else _MOST_IDS
+        end = catalog.rows if name == "vector_row" else MOST_IDS
         check_range(catalog, values, 0, end, f"{name} of a face")
     return columns
 
