@@ -33,6 +33,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("metrics",),
     ("evidence",),
+    ("drawn_faces",),
     ("recognition",),
     ("second_looks",),
     ("clustering",),

@@ -91,10 +91,12 @@ def follow(store: Store, state: AlbumState) -> bool:
     if store.generation == state.generation:
         return False
     with store.snapshot():
-        if store.album.base() == state.base and store.decisions.newest() >= state.decision:
-            _follow_decisions(store, state)
+        only_decisions = store.album.base() == state.base and store.decisions.newest() >= state.decision
+        changes = DecisionChanges.since(store.decisions, state.decision) if only_decisions else None
+        if changes is None or changes.faces:
+            _follow_everything(store, state, changes)
         else:
-            _follow_everything(store, state)
+            _follow_decisions(store, state, changes)
     return True
 
 
@@ -105,9 +107,9 @@ def _undo(store: Store) -> tuple[int | None, str | None]:
     return (found[0].number, found[0].command) if found else (None, None)
 
 
-def _command(store: Store, number: int) -> str | None:
-    found = store.decisions.decision(number)
-    return None if found is None else found.command
+def _step(store: Store, changes: DecisionChanges) -> Step:
+    found = store.decisions.decision(changes.numbers[-1]) if changes.numbers else None
+    return Step(changes.numbers, None if found is None else found.command, everything=False)
 
 
 def _check_ids(store: Store, what: str, ids: I64, most: int) -> None:
@@ -150,10 +152,9 @@ def _people(
 # Following ---------------------------------------------------------------------------------------
 
 
-def _follow_decisions(store: Store, state: AlbumState) -> None:
+def _follow_decisions(store: Store, state: AlbumState, changes: DecisionChanges) -> None:
     """Read what new decisions changed."""
     tables, queries = store.decisions, store.album
-    changes = DecisionChanges.since(tables, state.decision)
     rows = queries.said_on_pictures(sorted(changes.marks))
     members, of_members, similarities = queries.members(sorted(changes.clusters))
     people, roots = state.people, state.roots
@@ -164,8 +165,7 @@ def _follow_decisions(store: Store, state: AlbumState) -> None:
     of_cluster = tables.people_of_clusters() if changes.numbers else None
     undo_number, undo = _undo(store)
     decision = max(changes.numbers, default=state.decision)
-    command = _command(store, decision) if changes.numbers else None
-    step = Step(changes.numbers, command, everything=False)
+    step = _step(store, changes)
     generation = store.generation
 
     # Nothing below can fail: the album changes as a whole.
@@ -200,8 +200,8 @@ def _follow_decisions(store: Store, state: AlbumState) -> None:
     state.undo, state.undo_number = undo, undo_number
 
 
-def _follow_everything(store: Store, state: AlbumState) -> None:
-    """Read all anew, and find what differs."""
+def _follow_everything(store: Store, state: AlbumState, changes: DecisionChanges | None) -> None:
+    """Read all anew, and find what differs; `changes` if nothing but decisions were made."""
     new = read_album(store)
     same = all(
         np.array_equal(getattr(state, name), getattr(new, name), equal_nan=name in ("quality", "taken"))
@@ -225,7 +225,7 @@ def _follow_everything(store: Store, state: AlbumState) -> None:
             _moved(values, at, new.generation) for values in (history.shown, history.decided)
         )
         history.reloaded = new.generation
-    step = Step((), None, everything=True)
+    step = Step((), None, everything=True) if changes is None else _step(store, changes)
     _keep_history(
         state, new.generation, step, shown, decided,
         np.concatenate([old_cluster[left], new.cluster[left], state.cluster[gone]]),

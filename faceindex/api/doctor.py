@@ -203,7 +203,7 @@ def _decided(salvage: Salvage) -> tuple[str, ...]:
         found.append(f"{table}: {rows} were on a damaged page. They are kept as they can be read.")
     found += [
         f"{table}: at least {salvage.lost[table]:,} rows could not be read."
-        for table in ("decisions", "people", "marks", "rejections", "links")
+        for table in ("decisions", "people", "marks", "rejections", "links", "hand_boxes")
         if table in salvage.lost
     ]
     return tuple(found)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from faceindex.people.editor import marks_of_changes
 
 if TYPE_CHECKING:
     from faceindex.store.decisions import DecisionTables
@@ -22,6 +24,8 @@ class DecisionChanges:
         Marks whose label, rejections or links changed.
     people : bool
         Whether a person was added, changed or merged.
+    faces : bool
+        Whether a face was drawn, or one that was drawn was removed.
     moved : list of int
         Faces that changed their cluster, ascending.
     clusters : set of int
@@ -32,6 +36,7 @@ class DecisionChanges:
 
     marks: Set[int]
     people: bool
+    faces: bool
     moved: list[int]
     clusters: Set[int]
     numbers: tuple[int, ...]
@@ -43,16 +48,10 @@ class DecisionChanges:
         changes = [change for each in decisions.values() for change in each]
         moves = [values for kind, *values in changes if kind == "cluster"]
         return cls(
-            marks={mark for kind, *values in changes for mark in _marks_of(kind, values)},
+            marks=marks_of_changes(changes),
             people=any(kind == "person" for kind, *_ in changes),
+            faces=any(kind == "face" for kind, *_ in changes),
             moved=sorted({int(face) for face, *_ in moves}),
             clusters={int(cluster) for _, *both in moves for cluster in both if cluster is not None},
             numbers=tuple(decisions),
         )
-
-
-def _marks_of(kind: str, values: list[Any]) -> list[int]:
-    """Return the marks of a change."""
-    if kind in ("mark", "rejection"):
-        return values[:1]
-    return values[:2] if kind == "link" else []

@@ -26,6 +26,7 @@ from faceindex.store.checked_json import (
     parse,
     text,
 )
+from faceindex.store.hand_faces import HandFaces
 from faceindex.store.marks import Label, MarkState, MarkTables
 from faceindex.store.sqlite import IntegrityError, chunks, placeholders
 
@@ -101,6 +102,11 @@ class Decision:
 
 class DecisionTables(MarkTables):
     """The tables of people, marks and decisions, and the people of clusters."""
+
+    @property
+    def hand_faces(self) -> HandFaces:
+        """The faces that the user drew."""
+        return HandFaces(self._catalog)
 
     # People ------------------------------------------------------------------------------------
 
@@ -275,7 +281,7 @@ class DecisionTables(MarkTables):
 
     def decision_with_uid(self, uid: str) -> Decision | None:
         """Return a decision by its uid."""
-        found = self._decisions("WHERE uid = ?", (uid,))
+        found = self._decisions("WHERE uid = ?", (uid,)) if self.exist else []
         return found[0] if found else None
 
     def _decisions(self, clauses: str, parameters: Sequence[object]) -> list[Decision]:
@@ -426,6 +432,7 @@ _CHANGES: dict[object, Check] = {
     "link": _row(text, natural, natural, _LINK, _LINK),
     "person": _row(text, natural, optional(_PERSON), optional(_PERSON)),
     "cluster": _row(text, natural, optional(natural), optional(natural)),
+    "face": _row(text, natural, optional(natural), optional(natural)),
 }
 
 

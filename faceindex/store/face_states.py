@@ -22,6 +22,7 @@ from faceindex.store.faces import (
     similarities,
     unpack_geometry,
 )
+from faceindex.store.hand_faces import hand_faces_among
 from faceindex.store.sqlite import chunks, corrupt
 
 if TYPE_CHECKING:
@@ -116,11 +117,14 @@ class FacesOfPhoto(NamedTuple):
     boxes : (n, 4) float32
     quality : (n,) float32
         Both as in `records.FaceTable`.
+    by_hand : set of int
+        Those that the user drew.
     """
 
     face: I64
     boxes: F32
     quality: F32
+    by_hand: set[int]
 
 
 def faces_of_photo(catalog: Catalog, photo: int, width: int, height: int) -> FacesOfPhoto:
@@ -138,8 +142,12 @@ def faces_of_photo(catalog: Catalog, photo: int, width: int, height: int) -> Fac
     if np.isnan(quality).any():
         computed = quality_of_geometry(catalog, geometry, np.array([width, height]))
         quality = np.where(np.isnan(quality), computed, quality)
+    faces = [face for face, _ in rows]
     return FacesOfPhoto(
-        np.array([face for face, _ in rows], np.int64), geometry["boxes"].astype(np.float32), quality
+        np.array(faces, np.int64),
+        geometry["boxes"].astype(np.float32),
+        quality,
+        hand_faces_among(catalog, faces),
     )
 
 

@@ -12,11 +12,12 @@ from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.compaction import Compacted, compact, is_worthwhile
 from faceindex.store.counts import count_faces
+from faceindex.store.hand_faces import HandFaces
 from faceindex.store.rows import Rows, compacted_since
 
 if TYPE_CHECKING:
     from faceindex.store.records import Assignments, FaceTable
-    from faceindex.types import F32, I64
+    from faceindex.types import F32, I64, Faces
 
 __all__ = ["FaceStore"]
 
@@ -41,6 +42,24 @@ class FaceStore:
         """
         ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
         return int(number), int(last), count_returns(self._catalog)
+
+    @property
+    def hand_faces(self) -> HandFaces:
+        """The faces that the user drew."""
+        return HandFaces(self._catalog)
+
+    def append_vectors(self, vectors: F32) -> None:
+        """Append vectors after the committed rows, for `insert_drawn` in a transaction that follows.
+
+        Raises `UsageError` if they do not fit the index, and `StoreError` if the disk is full or fails.
+        """
+        self._require_writable()
+        self._rows.file.check_vectors(vectors)
+        self._rows.file.append(self._catalog.rows, vectors)
+
+    def insert_drawn(self, photo: int, faces: Faces) -> list[int]:
+        """Insert faces that the user drew after `append_vectors`, inside a transaction; return their ids."""
+        return self.hand_faces.insert(photo, faces, self._rows.file)
 
     def faces(self) -> FaceTable:
         """Return all live faces with their positions on the photos and their clusters."""
