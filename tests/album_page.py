@@ -51,7 +51,8 @@ class AlbumPage:
         before = self.header["generation"]
         if (changes := self.index.album.follow(self.state)) is not None:
             assert changes.since == before
-            self.apply(json.loads(json.dumps(sent := changes.as_dict(self.state))))
+            sent: dict[str, Any] = json.loads(json.dumps(changes.as_dict(self.state)))
+            self.apply(sent)
             self.check()
             return sent
         return None
@@ -63,9 +64,9 @@ class AlbumPage:
             self._read()
             return
         faces = changes["faces"]
-        at = np.searchsorted(self.columns["face"], faces.pop("face"))
-        for name, values in faces.items():
-            self.columns[name][at] = values
+        at = np.searchsorted(self.columns["face"], faces["face"])
+        for name in ("cluster", "person", "label", "similarity"):
+            self.columns[name][at] = faces[name]
         for name in ("generation", "decision", "clustered", "newer_faces", "undo", "undo_number"):
             self.header[name] = changes[name]
         for name in ("people", "cluster_person"):
