@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from faceindex import models
+from faceindex.api.following import DecisionChanges
 from faceindex.api.reader import faces_at
 from faceindex.people.board import Board, BoardState
 from faceindex.people.constraints import (
@@ -18,7 +19,6 @@ from faceindex.people.constraints import (
     places_of_marks,
     roots_of,
 )
-from faceindex.people.editor import marks_of_changes
 from faceindex.people.questions import Questions
 from faceindex.people.roster import Roster
 from faceindex.people.view import PeopleView
@@ -71,6 +71,8 @@ class Asking:
         order = np.argsort(marked["mark"], kind="stable")
         self._marks = marked["mark"][order]  # of each marked face, ascending
         self._places = np.searchsorted(table.face, marked["face"][order])
+        self._labelled = np.full(len(table.face), -1, np.int64)  # before merges: one may be undone
+        self._labelled[self._places] = marked["person"][order]
         self.roster = view.roster
         self._said = BoardState(
             table.cluster.copy(),
@@ -106,22 +108,18 @@ class Asking:
                 self._build()
                 return
             self._generation = generation
-            newest = self._store.decisions.newest()
-            if newest != self._number:
-                numbers = range(self._number + 1, newest + 1)
-                changes = [change for number in numbers for change in self._store.decisions.changes(number)]
-                self._number = newest
+            changes = DecisionChanges.since(self._store.decisions, self._number)
+            if changes.numbers:
+                self._number = changes.numbers[-1]
                 self._take_over(changes)
 
-    def _take_over(self, changes: Sequence[Sequence[Any]]) -> None:
+    def _take_over(self, changes: DecisionChanges) -> None:
         tables, said = self._store.decisions, self._said
-        kinds = {kind for kind, *_ in changes}
-        marks = np.array(sorted(marks_of_changes(changes)), np.int64)
+        marks = np.array(sorted(changes.marks), np.int64)
         if len(marks):
             self._read_places(marks)
-        if "person" in kinds:
+        if changes.people:
             self.roster = Roster.of(tables.people())
-            said.person = roots_of(self.roster, said.person)
             said.born = births_of(self.roster)
         if len(marks):
             states = tables.labels(marks.tolist())
@@ -130,12 +128,12 @@ class Asking:
             which, places = places_of_marks(marks, self._marks, self._places)
             said.label[places] = labels[which]
             named = np.array([-1 if person is None else person for person in people], np.int64)
-            said.person[places] = roots_of(self.roster, named)[which]
-        if kinds & {"rejection", "person"}:
+            self._labelled[places] = named[which]
+        if len(marks) or changes.people:
+            said.person = roots_of(self.roster, self._labelled)
             rejections = tables.all_rejections()
             which, places = places_of_marks(rejections[:, 0], self._marks, self._places)
             said.rejected = np.stack([places, roots_of(self.roster, rejections[which, 1])], axis=1)
-        if "link" in kinds:
             links = tables.all_links()
             links = links[links[:, 2] == 0]
             link, one = places_of_marks(links[:, 0], self._marks, self._places)
@@ -143,9 +141,8 @@ class Asking:
             said.different = np.stack([one[again], other], axis=1)
         roots = self.roster.roots
         said.of_cluster = {c: roots[p] for c, p in tables.people_of_clusters().items()}
-        moved = sorted({int(values[0]) for kind, *values in changes if kind == "cluster"})
-        now = tables.assigned(moved)
-        positions = self.positions(moved)
+        now = tables.assigned(changes.moved)
+        positions = self.positions(changes.moved)
         said.cluster[positions] = [now.get(face, -1) for face in self._faces[positions].tolist()]
         self.board.update(positions, said)
 
