@@ -39,6 +39,8 @@ SCRIPTS = (
     "people.js",
     "faces.js",
     "timeline.js",
+    "asked.js",
+    "tiles.js",
     "questions.js",
     "zoom.js",
     "photo.js",

@@ -8,7 +8,7 @@ class Problem extends Error {
   }
 }
 
-const KINDS = { 409: "conflict", 423: "busy" };
+const KINDS = { 401: "gone", 403: "gone", 409: "conflict", 423: "busy" }; // 401 and 403: another server answers at this address
 const MOST_THUMBNAILS = 4000; // kept in memory, 3 kB each
 const AT_ONCE = 64; // thumbnails in a request
 const REQUESTS = 3; // of thumbnails, at the same time
@@ -39,7 +39,15 @@ class LiveSource {
     throw new Problem(KINDS[response.status] ?? "refused", answer);
   }
 
-  async json(path, options) { return (await this.request(path, options)).json(); }
+  async json(path, options) {
+    const response = await this.request(path, options);
+    try {
+      return await response.json();
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem("gone", WORDS.problems.gone); // in the middle of an answer
+    }
+  }
 
   /** The bundle of all arrays. */
   async load() { return readBundle(await (await this.request("api/album")).arrayBuffer()); }
