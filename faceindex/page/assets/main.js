@@ -62,7 +62,11 @@ class App {
   async reload() {
     this.album.load(await this.source.load());
     this.current?.changed({ reload: true });
+    this.viewer.changed({ reload: true });
   }
+
+  /** Open a photo on top, as a new step; see `PhotoView.openFrom`. */
+  openPhoto(what, list) { this.viewer.openFrom(what, list); }
 
   /** Follow what others change, for as long as the page is open. */
   async follow() {

@@ -23,7 +23,7 @@ const QUERY_DAY = /^(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?$/;
 
 const oneLine = (text) => text.split(new RegExp(`[${QUERY_SPACE}]+`, "u")).filter(Boolean).join(" ");
 /** A name as names are compared: without case, with single spaces (faceindex.people.roster.name_key). */
-const nameKey = (name) => oneLine(name.normalize("NFKC").toUpperCase().toLowerCase());
+const findKey = (name) => oneLine(name.normalize("NFKC").toUpperCase().toLowerCase());
 
 /** The value of decimal digits of any script. */
 function digitsValue(digits) {
@@ -236,14 +236,14 @@ class Finder {
     this.album = album;
     this.byKey = new Map();
     for (const person of album.people.values()) {
-      const key = nameKey(person.name);
+      const key = findKey(person.name);
       if (!this.byKey.has(key)) this.byKey.set(key, []);
       this.byKey.get(key).push(person.id);
     }
   }
 
   /** The ids of the people with a name. */
-  exactly(name) { return this.byKey.get(nameKey(name)) ?? []; }
+  exactly(name) { return this.byKey.get(findKey(name)) ?? []; }
 
   /** People with a word of their name that begins with some text, the largest first. */
   beginning(text) {
