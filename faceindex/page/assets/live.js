@@ -68,6 +68,15 @@ class LiveSource {
   photo(id) { return this.json(`api/photo?id=${id}`); }
   /** URLs of a photo to try in their order; `side` in pixels, or null for its full size. */
   photoUrls(id, side) { return [`photo?id=${id}${side ? `&side=${side}` : ""}`]; }
+  /** Why a URL of a photo cannot be shown: a text, or null. */
+  async photoProblem(url) {
+    try {
+      await this.request(url);
+      return null;
+    } catch (problem) {
+      return problem.message;
+    }
+  }
   /** Ids of photos whose name contains all words. */
   async searchPhotos(words, limit = 500) {
     return (await this.json(`api/search?${new URLSearchParams({ words, limit })}`)).photos;

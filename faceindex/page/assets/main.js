@@ -74,7 +74,11 @@ class App {
     this.actions.redo();
     this.showUndo();
     this.current?.changed({ reload: true });
+    this.viewer.changed({ reload: true });
   }
+
+  /** Open a photo on top, as a new step; see `PhotoView.openFrom`. */
+  openPhoto(what, list) { this.viewer.openFrom(what, list); }
 
   /** Follow what others change, for as long as the page is open. */
   async follow() {
