@@ -79,7 +79,7 @@ class Actions {
   /** A person that the page made has an id of the index once it is stored. */
   realPerson(id) {
     const made = this.album.people.get(id);
-    return made ? this.album.byName.get(folded(made.name))?.id ?? id : id;
+    return made ? this.album.byName.get(nameKey(made.name))?.id ?? id : id;
   }
 
   /** Show what the index made of the first decision, and again those that wait behind it. */

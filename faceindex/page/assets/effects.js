@@ -26,7 +26,7 @@ class Effect {
 
   /** The id of the person with a name; one that the page makes is negative. */
   person(name, uid) {
-    const known = this.album.byName.get(folded(name));
+    const known = this.album.byName.get(nameKey(name));
     if (known) return known.id;
     const id = Math.min(-1, ...this.album.people.keys()) - 1;
     this.editPeople().set(id, { id, uid, name, born: null, died: null, hidden: false, note: null });

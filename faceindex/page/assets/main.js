@@ -23,6 +23,10 @@ class App {
       stored: (result, action) => this.onStored(result, action),
       reload: () => this.reload(),
     });
+    this.keys = new Keys();
+    this.names = new Names(this);
+    this.help = new HelpDialog(this.keys);
+    this.addKeys();
     this.made = new Map(); // views, by their classes
     this.current = null;
     this.viewer = new PhotoViewer(this);
@@ -81,6 +85,23 @@ class App {
       }
     }
   }
+
+  /** The keys that work in all views. */
+  addKeys() {
+    const go = (view) => this.router.go({ view });
+    byId("help-button").addEventListener("click", () => this.help.open());
+    this.keys.add("app", [
+      { keys: ["u", "Mod+z"], label: WORDS.keys.undo, run: () => this.undo() },
+      { keys: ["/"], label: WORDS.keys.search, run: () => { byId("query").focus(); byId("query").select(); } },
+      { keys: ["g p"], label: WORDS.keys.people, run: () => go("people") },
+      { keys: ["g q"], label: WORDS.keys.questions, run: () => go("questions") },
+      { keys: ["g u"], label: WORDS.keys.none, run: () => go("none") },
+      { keys: ["t"], label: WORDS.keys.theme, run: () => this.nextTheme() },
+      { keys: ["?"], label: WORDS.keys.help, run: () => this.help.open() },
+    ], { title: WORDS.keys.everywhere });
+  }
+
+  undo() { return this.actions.undo(); }
 
   // Messages ----------------------------------------------------------------------------------
 
