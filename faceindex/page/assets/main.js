@@ -33,6 +33,7 @@ class App {
     this.made = new Map(); // views, by their classes
     this.current = null;
     this.viewer = new PhotoViewer(this);
+    this.printer = new Printer(this);
     this.router = new Router((route, before) => this.onRoute(route, before));
     this.album.onChange((changes) => {
       this.showUndo();
