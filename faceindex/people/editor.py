@@ -409,7 +409,7 @@ class Editor:
 
     def _undo_face(self, mark: int, before: int | None, after: int | None) -> bool:
         drawn = self.tables.hand_faces
-        if drawn.drawn(mark) != after or (before is None and drawn.is_said(mark)):
+        if drawn.drawn(mark) != after or (after is not None and drawn.is_said_since(mark, after)):
             return False
         drawn.set_drawn(mark, before)
         if before is None:
