@@ -1,0 +1,137 @@
+"""Make the decisions of pages, one after the other, each in an index that is open for writing meanwhile only."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from faceindex.errors import FaceIndexError, IndexLocked
+from faceindex.review.answers import BUSY, CONFLICT, Refusal
+from faceindex.review.threads import Thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from faceindex.api import FaceIndex
+    from faceindex.api.album import AlbumState
+    from faceindex.api.people_results import Decided, Person
+    from faceindex.documents import Json
+    from faceindex.review.album import LiveAlbum
+    from faceindex.review.verbs import Act
+
+__all__ = ["Decisions"]
+
+_REMEMBERED: Final = 1_000  # decisions whose answer can be given again
+_CHANGED: Final = "Look at what has changed, and decide again."
+
+
+class Decisions:
+    """Makes decisions on a thread of its own, so that an index is never open twice for writing.
+
+    Parameters
+    ----------
+    directory : Path
+    album : LiveAlbum
+    on_decision : callable
+        Called on the thread after each decision.
+    """
+
+    def __init__(self, directory: Path, album: LiveAlbum, on_decision: Callable[[], None]) -> None:
+        self.thread = Thread("decisions")
+        self._directory, self._album, self._on_decision = directory, album, on_decision
+        self._made: OrderedDict[str, dict[str, Json]] = OrderedDict()
+
+    async def act(self, act: Act) -> dict[str, Json]:
+        """Make a decision, unless it has been made.
+
+        Returns
+        -------
+        dict
+            ``decided``, and the ``changes`` since the generation that the page showed.
+
+        Raises
+        ------
+        Refusal
+            With status 409 if somebody else changed since what it is about, and 423 while another process is
+            writing to the index. Nothing is stored then.
+        FaceIndexError
+            If it is not possible.
+        """
+        answer = await self.thread.call(lambda: self._act(act))
+        self._album.decided(answer["changes"]["generation"])
+        return answer
+
+    def _act(self, act: Act) -> dict[str, Any]:
+        made = self._made.get(act.uid)
+        if made is None:
+            self._state()  # before the lock: reading a large index takes a while
+            made = self._decide(act)
+            self._made[act.uid] = made
+            while len(self._made) > _REMEMBERED:
+                self._made.popitem(last=False)
+            self._on_decision()
+        return {**made, "changes": self._changes(act.seen)}
+
+    def _decide(self, act: Act) -> dict[str, Json]:
+        from faceindex.api import FaceIndex
+
+        with ExitStack() as stack:
+            try:
+                index = stack.enter_context(FaceIndex.open(self._directory, write=True))
+            except IndexLocked as error:
+                holder = self._album.thread.read(lambda index: index.writer()).result()
+                raise Refusal(
+                    BUSY, error.problem, error.remedy, holder=None if holder is None else str(holder)
+                ) from None
+            state = self._state()  # nobody else can change it any more
+            if not _is_made(index, act.uid):
+                self._check(state, act)
+            try:
+                decided = act.decide(index, lambda id: _person(state, id))
+            except FaceIndexError as error:
+                if act.number is None:
+                    raise
+                raise self._conflict(error.problem, act.seen, error.remedy) from error
+        return {"decided": None if decided is None else _document(decided, state), **act.more}
+
+    def _check(self, state: AlbumState, act: Act) -> None:
+        """Refuse a decision about what somebody else has changed since the page showed it."""
+        if act.number is not None:
+            if act.number != state.decision:
+                raise self._conflict("Another decision was made since.", act.seen)
+            return
+        problem = state.conflict(act.seen, faces=act.faces, clusters=act.clusters, people=act.people)
+        if problem is not None:
+            raise self._conflict(problem, act.seen)
+
+    def _conflict(self, problem: str, seen: int, remedy: str = _CHANGED) -> Refusal:
+        return Refusal(CONFLICT, problem, remedy, changes=self._changes(seen))
+
+    def _state(self) -> AlbumState:
+        return self._album.thread.read(self._album.follow).result()
+
+    def _changes(self, seen: int) -> dict[str, Json]:
+        return self._album.thread.read(lambda index: self._album.changes(index, seen)).result()
+
+
+def _is_made(index: FaceIndex, uid: str) -> bool:
+    return index.people.decided(uid) is not None
+
+
+def _person(state: AlbumState, id: int) -> Person:
+    """Return a person of the album by id."""
+    from faceindex.api.people_results import Person
+
+    for record in state.people:
+        if record.id == id:
+            return Person(
+                id, record.uid, record.name, record.born, record.died, record.hidden, record.note,
+                (), 0, 0, 0, 0, None, None,
+            )  # fmt: skip
+    raise Refusal(400, f"There is no person {id} in the index.", "Reload the page.")
+
+
+def _document(decided: Decided, state: AlbumState) -> Json:
+    return decided.as_dict()
