@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from faceindex import models
 from faceindex.api.reader import faces_at, find_faces
 from faceindex.people.board import Board, BoardState
 from faceindex.people.constraints import all_constraints, births_of, capture_times
+from faceindex.people.editor import marks_of_changes
 from faceindex.people.questions import Questions
 from faceindex.people.roster import Roster
 from faceindex.people.view import PeopleView
@@ -101,7 +102,7 @@ class Asking:
                 change for number in range(self._number + 1, newest + 1) for change in tables.changes(number)
             ]
             self._number = newest
-            marks = {mark for kind, *values in changes for mark in _marks_of(kind, values)}
+            marks = marks_of_changes(changes)
             for mark, faces in tables.faces_of_marks(sorted(marks)).items():
                 self._places[mark] = find_faces(self._table, faces).tolist()
             self.roster = Roster.of(tables.people())
@@ -156,13 +157,6 @@ class Asking:
         by_cluster = np.append(board.person, -1)[board.code]  # -1 is the last one
         people: I64 = np.where(said >= 0, said, by_cluster)
         return people
-
-
-def _marks_of(kind: str, values: list[Any]) -> list[int]:
-    """Return the marks of a change."""
-    if kind in ("mark", "rejection"):
-        return values[:1]
-    return values[:2] if kind == "link" else []
 
 
 def _array(pairs: Iterable[tuple[int, int]]) -> I64:

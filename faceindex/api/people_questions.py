@@ -61,6 +61,7 @@ class AskingPeople(IndexPeople):
         *,
         name: str | None = None,
         wrong: Iterable[int] = (),
+        uid: str | None = None,
     ) -> Decided | None:
         """Make the decision that an answer means.
 
@@ -76,6 +77,8 @@ class AskingPeople(IndexPeople):
         wrong : iterable of int
             Of an *is* question: the shown faces that are not the person, while the others are. Of *anyone*:
             the faces of strangers, while the others are of people that you can name.
+        uid : str, optional
+            Of the decision; if the journal has it, nothing is decided again.
 
         Returns
         -------
@@ -97,24 +100,30 @@ class AskingPeople(IndexPeople):
             self._asking().skipped.add(self._key(question))
             return None
         if question.kind == "anyone":
-            return self._sort_out(question, reply, wrong)
+            return self._sort_out(question, reply, wrong, uid)
+        if (made := self._decider.made(uid)) is not None:
+            return self._decider.recorded(made)
         clusters = [] if question.cluster is None else [question.cluster]
         single = faces if question.cluster is None else []
         if reply == "ignore":
-            return self.ignore(clusters=clusters, faces=single)
+            return self.ignore(clusters=clusters, faces=single, uid=uid)
         if name is not None:
-            return self.name(name, clusters=clusters, faces=single)
+            return self.name(name, clusters=clusters, faces=single, uid=uid)
         if question.kind == "who":
             raise UsageError("The question is who this is.", "Give `name`, or ignore or skip it.")
         if question.kind == "is":
             assert question.person is not None
             wrong = faces if reply == "no" else wrong
-            return self._sort(question.person, [face for face in faces if face not in wrong], wrong)
+            return self._sort(question.person, [face for face in faces if face not in wrong], wrong, uid)
         if question.person is not None:
             if reply == "yes":
-                return self.name(question.person, clusters=clusters, faces=single)
-            return self.reject(faces, question.person)
-        return self.same([*faces, *others]) if reply == "yes" else self.different(faces, others)
+                return self.name(question.person, clusters=clusters, faces=single, uid=uid)
+            return self.reject(faces, question.person, uid=uid)
+        return (
+            self.same([*faces, *others], uid=uid)
+            if reply == "yes"
+            else self.different(faces, others, uid=uid)
+        )
 
     def progress(self) -> Progress:
         """Count the named faces, and the questions that are left."""
@@ -184,6 +193,7 @@ class AskingPeople(IndexPeople):
         faces: Iterable[int] = (),
         *,
         name: str | None = None,
+        uid: str | None = None,
         dry_run: bool = False,
     ) -> tuple[Split, Decided]:
         """Split a person or a cluster in two, in one decision.
@@ -199,6 +209,9 @@ class AskingPeople(IndexPeople):
             As in `propose_split`.
         name : str, optional
             Who the part is.
+        uid : str, optional
+            Of the decision. If the journal has it, nothing is decided again. Of the split, unless it is
+            `what`, only the part is returned then, as far as the journal has it.
         dry_run : bool
 
         Raises
@@ -206,10 +219,14 @@ class AskingPeople(IndexPeople):
         NotClustered, UsageError
             As `propose_split`, or if the name cannot be used.
         """
-        from faceindex.api.split import carry_out
+        from faceindex.api.split import already, carry_out
 
+        if (made := self._decider.made(uid)) is not None:
+            split = what if isinstance(what, Split) else already(self._decider, made, unique(faces))
+            decided = self._decider.recorded(made)
+            return split, replace(decided, number=None) if dry_run else decided
         split = what if isinstance(what, Split) else self.propose_split(what, faces)
-        decided = carry_out(self._decider, split, name, dry_run=dry_run)
+        decided = carry_out(self._decider, split, name, uid=uid, dry_run=dry_run)
         return split, replace(decided, number=None) if dry_run else decided
 
     def why(self, face: int, neighbours: int = 5) -> Explanation:
@@ -230,16 +247,18 @@ class AskingPeople(IndexPeople):
 
         return explain(self._reader, face, neighbours)
 
-    def _sort_out(self, question: Question, reply: Reply | None, strangers: Sequence[int]) -> Decided | None:
+    def _sort_out(
+        self, question: Question, reply: Reply | None, strangers: Sequence[int], uid: str | None
+    ) -> Decided | None:
         """Ignore the strangers of an *anyone* question; the other faces are asked about one by one."""
         if reply in ("no", "ignore"):
             strangers = [face.face for face in question.faces]
         elif reply is None and not strangers:
             raise UsageError("The question is whether you can name anyone.", "Answer yes or no, or skip it.")
         self._asking().skipped.add(self._key(question))
-        return self.ignore(faces=strangers) if strangers else None
+        return self.ignore(faces=strangers, uid=uid) if strangers else None
 
-    def _sort(self, person: str, right: Sequence[int], wrong: Sequence[int]) -> Decided:
+    def _sort(self, person: str, right: Sequence[int], wrong: Sequence[int], uid: str | None) -> Decided:
         """Confirm some faces of a person and reject others, in one decision."""
         id = self._decider.person(person)
 
@@ -256,7 +275,7 @@ class AskingPeople(IndexPeople):
         else:
             words = ["confirm", *face_words(right), "as", person, "and", "reject", *face_words(wrong)]
             command = command_text(*words)
-        return self._decider.decide(command, work, [*right, *wrong], dry_run=False)
+        return self._decider.decide(command, work, [*right, *wrong], uid=uid, dry_run=False)
 
     def _asking(self) -> Asking:
         from faceindex.api.asking import Asking

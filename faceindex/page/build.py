@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from faceindex.documents import Json
 
-__all__ = ["SCRIPTS", "live_page", "static_page"]
+__all__ = ["SCRIPTS", "STYLES", "live_page", "static_page"]
 
 SCRIPTS = (
     "words.js",
@@ -28,13 +28,29 @@ SCRIPTS = (
     "album.js",
     "effects.js",
     "live.js",
+    "journal.js",
+    "static.js",
     "actions.js",
-    "grid.js",
-    "people.js",
     "router.js",
+    "keys.js",
+    "names.js",
+    "grid.js",
+    "selection.js",
+    "people.js",
+    "faces.js",
+    "timeline.js",
+    "questions.js",
+    "zoom.js",
+    "photo.js",
+    "query.js",
+    "search.js",
+    "drop.js",
     "main.js",
 )
 """The parts of the script, in their order. They share one scope."""
+
+STYLES = ("page.css", "people.css", "questions.css", "photo.css", "print.css")
+"""The parts of the style, in their order."""
 
 _POLICY = {
     "default-src": "'none'",
@@ -73,7 +89,7 @@ def static_page(config: Mapping[str, Json]) -> bytes:
 def _page(
     config: Mapping[str, Json], sources: Mapping[str, str], header_only: Mapping[str, str]
 ) -> tuple[bytes, str]:
-    style = _asset("page.css")
+    style = "\n".join(_asset(name) for name in STYLES)
     script = "\n".join(_asset(name) for name in SCRIPTS)
     hashes = {"script-src": f"'{_hash(script)}'", "style-src": f"'{_hash(style)}'"}
     policy = {**_POLICY, **hashes, **sources}

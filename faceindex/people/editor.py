@@ -8,7 +8,7 @@ values are kept with the decision, so that it can be undone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from faceindex.errors import UsageError
 from faceindex.people.roster import Roster, clean_name, name_key
 from faceindex.store.decisions import DecisionTables, Label, MarkState, PersonRecord
 
-__all__ = ["FIELDS", "LABEL_NAMES", "Editor"]
+__all__ = ["FIELDS", "LABEL_NAMES", "Editor", "marks_of_changes", "people_named"]
 
 FIELDS = ("name", "born", "died", "hidden", "note")
 """Fields of a person that a decision can set."""
@@ -78,6 +78,11 @@ class Editor:
         """Whether the index says all of it already."""
         return not self._changes and not any(action["do"] == "undo" for action in self.actions)
 
+    @property
+    def marks(self) -> set[int]:
+        """Marks about which it says something else than before; those of `touched` may only move."""
+        return marks_of_changes(self._changes)
+
     def finish(self) -> None:
         """Store the actions and the changes."""
         self.tables.set_actions(self.number, self.actions)
@@ -89,14 +94,7 @@ class Editor:
 
     def people_concerned(self) -> list[int]:
         """Return the people that the actions so far name, in their order."""
-        uids = [
-            uid
-            for action in self.actions
-            for uid in (action.get("person"), *action.get("merged", ()))
-            if uid is not None
-        ]
-        by_uid = {record.uid: id for id, record in self.roster.records.items()}
-        return list(dict.fromkeys(self.roster.roots[by_uid[uid]] for uid in uids))
+        return people_named(self.actions, self.roster)
 
     # People ------------------------------------------------------------------------------------
 
@@ -435,6 +433,31 @@ class Editor:
         if into is not None or before["name"] is None:
             return False
         return any(p.id != record.id for p in self.tables.people_with_key(name_key(before["name"])))
+
+
+def marks_of_changes(changes: Iterable[Sequence[Any]]) -> set[int]:
+    """Return the marks of changes of decisions, as `DecisionTables.changes` returns them."""
+    found: set[int] = set()
+    for kind, *values in changes:
+        if kind in ("mark", "rejection"):
+            found.add(values[0])
+        elif kind == "link":
+            found.update(values[:2])
+    return found
+
+
+def people_named(actions: Sequence[Mapping[str, Any]], roster: Roster) -> list[int]:
+    """Return the people that actions name, in their order, as far as the roster has them."""
+    uids = [
+        uid
+        for action in actions
+        for uid in (action.get("person"), *action.get("merged", ()))
+        if uid is not None
+    ]
+    if not uids:
+        return []
+    by_uid = {record.uid: id for id, record in roster.records.items()}
+    return list(dict.fromkeys(roster.roots[by_uid[uid]] for uid in uids if uid in by_uid))
 
 
 def _state(state: MarkState) -> list[Any]:

@@ -267,7 +267,7 @@ class DecisionTables(MarkTables):
 
     def decision_with_uid(self, uid: str) -> Decision | None:
         """Return a decision by its uid."""
-        found = self._decisions("WHERE uid = ?", (uid,))
+        found = self._decisions("WHERE uid = ?", (uid,)) if self.exist else []
         return found[0] if found else None
 
     def _decisions(self, clauses: str, parameters: Sequence[object]) -> list[Decision]:

@@ -1,7 +1,16 @@
 // Puts the parts together: the source, the album, the views and what they share.
 
 /** The views by their names in addresses; each has `root`, `show(route, before)`, `hide()` and `changed(changes)`. */
-const VIEWS = { people: PeopleView };
+const VIEWS = {
+  people: PeopleView,
+  person: FacesView,
+  cluster: FacesView,
+  none: FacesView,
+  ignored: FacesView,
+  questions: QuestionsView,
+  search: SearchView,
+  drop: DropView,
+};
 
 class App {
   constructor(source, bundle) {
@@ -16,8 +25,12 @@ class App {
     });
     this.made = new Map(); // views, by their classes
     this.current = null;
+    this.viewer = new PhotoViewer(this);
     this.router = new Router((route, before) => this.onRoute(route, before));
-    this.album.onChange((changes) => this.current?.changed(changes));
+    this.album.onChange((changes) => {
+      this.current?.changed(changes);
+      this.viewer.changed(changes);
+    });
     this.theme = localStorage.getItem("theme") ?? "system";
     byId("theme").addEventListener("click", () => this.nextTheme());
     this.showTheme();
@@ -42,6 +55,7 @@ class App {
         else link.removeAttribute("aria-current");
       }
     }
+    this.viewer.show(route);
   }
 
   /** Read everything again: faces came or went. */
