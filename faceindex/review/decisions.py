@@ -7,21 +7,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from faceindex.errors import FaceIndexError, IndexLocked
+from faceindex.errors import IndexLocked
 from faceindex.review.answers import BUSY, CONFLICT, Refusal
 from faceindex.review.threads import Thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from faceindex.api import FaceIndex
     from faceindex.api.album import AlbumState
-    from faceindex.api.people_results import Decided, Person
+    from faceindex.api.people_results import Person
     from faceindex.documents import Json
     from faceindex.review.album import LiveAlbum
     from faceindex.review.verbs import Act
 
-__all__ = ["Decisions"]
+__all__ = ["Decisions", "person_of"]
 
 _REMEMBERED: Final = 1_000  # decisions whose answer can be given again
 _CHANGED: Final = "Look at what has changed, and decide again."
@@ -34,13 +31,11 @@ class Decisions:
     ----------
     directory : Path
     album : LiveAlbum
-    on_decision : callable
-        Called on the thread after each decision.
     """
 
-    def __init__(self, directory: Path, album: LiveAlbum, on_decision: Callable[[], None]) -> None:
+    def __init__(self, directory: Path, album: LiveAlbum) -> None:
         self.thread = Thread("decisions")
-        self._directory, self._album, self._on_decision = directory, album, on_decision
+        self._directory, self._album = directory, album
         self._made: OrderedDict[str, dict[str, Json]] = OrderedDict()
 
     async def act(self, act: Act) -> dict[str, Json]:
@@ -71,7 +66,6 @@ class Decisions:
             self._made[act.uid] = made
             while len(self._made) > _REMEMBERED:
                 self._made.popitem(last=False)
-            self._on_decision()
         return {**made, "changes": self._changes(act.seen)}
 
     def _decide(self, act: Act) -> dict[str, Json]:
@@ -86,21 +80,17 @@ class Decisions:
                     BUSY, error.problem, error.remedy, holder=None if holder is None else str(holder)
                 ) from None
             state = self._state()  # nobody else can change it any more
-            if not _is_made(index, act.uid):
+            decided = None if act.repeats else index.people.made(act.uid)
+            if decided is None:
                 self._check(state, act)
-            try:
-                decided = act.decide(index, lambda id: _person(state, id))
-            except FaceIndexError as error:
-                if act.number is None:
-                    raise
-                raise self._conflict(error.problem, act.seen, error.remedy) from error
-        return {"decided": None if decided is None else _document(decided, state), **act.more}
+                decided = act.decide(index, lambda id: person_of(state, id))
+        return {"decided": None if decided is None else decided.as_dict(), **act.more}
 
     def _check(self, state: AlbumState, act: Act) -> None:
         """Refuse a decision about what somebody else has changed since the page showed it."""
         if act.number is not None:
             if act.number != state.decision:
-                raise self._conflict("Another decision was made since.", act.seen)
+                raise self._conflict("Another decision has been made since.", act.seen)
             return
         problem = state.conflict(act.seen, faces=act.faces, clusters=act.clusters, people=act.people)
         if problem is not None:
@@ -116,11 +106,7 @@ class Decisions:
         return self._album.thread.read(lambda index: self._album.changes(index, seen)).result()
 
 
-def _is_made(index: FaceIndex, uid: str) -> bool:
-    return index.people.decided(uid) is not None
-
-
-def _person(state: AlbumState, id: int) -> Person:
+def person_of(state: AlbumState, id: int) -> Person:
     """Return a person of the album by id."""
     from faceindex.api.people_results import Person
 
@@ -131,7 +117,3 @@ def _person(state: AlbumState, id: int) -> Person:
                 (), 0, 0, 0, 0, None, None,
             )  # fmt: skip
     raise Refusal(400, f"There is no person {id} in the index.", "Reload the page.")
-
-
-def _document(decided: Decided, state: AlbumState) -> Json:
-    return decided.as_dict()

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
+from faceindex.errors import FaceIndexError, ImageError
 from faceindex.review.answers import BUSY, CONFLICT, Refusal, json_response
 from faceindex.review.keys import COOKIE, Keys
 
@@ -72,6 +73,15 @@ class Guard:
         Called when a token was exchanged for the cookie.
     on_request : callable
         Called after each answer with the method, the path, the status and the seconds.
+    on_error : callable
+        Called with an exception that is not raised on purpose.
+
+    Attributes
+    ----------
+    active : int
+        Requests of the page that are being answered.
+    last_active : float
+        When the last one was, by `time.monotonic`.
     """
 
     def __init__(
@@ -80,9 +90,10 @@ class Guard:
         keys: Keys,
         on_admission: Callable[[], None],
         on_request: Callable[[str, str, int, float], None],
+        on_error: Callable[[Exception], None],
     ) -> None:
         self._app, self._keys = app, keys
-        self._on_admission, self._on_request = on_admission, on_request
+        self._on_admission, self._on_request, self._on_error = on_admission, on_request, on_error
         self._root = f"/{keys.prefix}/".encode()
         self.active = 0
         self.last_active = time.monotonic()
@@ -121,9 +132,10 @@ class Guard:
             finally:
                 self.active -= 1
                 self.last_active = time.monotonic()
-        except Refusal as refusal:
+        except Exception as error:
             if begun:
-                raise
+                raise  # the connection is closed, and so the page finds that the answer is not complete
+            refusal = self._refusal(error)
             # Whoever is refused could go on sending a body that nobody reads.
             unread = scope["method"] != "GET" and refusal.status not in (BUSY, CONFLICT)
             response = json_response(
@@ -131,7 +143,20 @@ class Guard:
             )
             await response(scope, receive, send_with_headers)
         finally:
-            self._on_request(scope["method"], path[len(self._root) :] or path, status, time.monotonic() - started)
+            self._on_request(
+                scope["method"], path[len(self._root) :] or path, status, time.monotonic() - started
+            )
+
+    def _refusal(self, error: Exception) -> Refusal:
+        """Return how an exception is answered."""
+        if isinstance(error, Refusal):
+            return error
+        if isinstance(error, ImageError):
+            return Refusal(404, error.problem, error.remedy)
+        if isinstance(error, FaceIndexError):
+            return Refusal(400, error.problem, error.remedy)
+        self._on_error(error)
+        return Refusal(500, f"Unexpected error ({type(error).__name__}).", "Look at the terminal.")
 
     def _admit(self, scope: Scope) -> str:
         """Return the path of a request that may be answered, in lower case ASCII; else raise `Refusal`."""

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 from faceindex.documents import as_json
-from faceindex.errors import FaceIndexError
+from faceindex.errors import FaceIndexError, UsageError
 from faceindex.review.answers import Refusal
 from faceindex.review.verbs import Act, People
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
-    from faceindex.api.people_questions import Reply
     from faceindex.api.people_results import Decided
     from faceindex.api.question_results import Question
     from faceindex.documents import Json
+    from faceindex.review.album import LiveAlbum
     from faceindex.review.fields import Fields
     from faceindex.review.threads import IndexThread
 
@@ -30,33 +30,36 @@ MOST_QUESTIONS: Final = 50
 
 _AHEAD: Final = 20  # questions that are kept ready
 _REMEMBERED: Final = 2_000  # questions that can be answered
+_ID: Final = 32  # characters
 _PATIENCE: Final = 10.0  # seconds that a request waits for questions after a decision
 _FIRST_PATIENCE: Final = 1.0  # seconds that it waits for the first ones
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """Questions as of a generation."""
+    """Questions as of a generation, of which at most `asked` were computed."""
 
     generation: int
-    questions: tuple[tuple[str, Question], ...]
+    asked: int
     document: dict[str, Json]
 
 
 class Questions:
-    """Keeps the next questions ready.
+    """Keeps the next questions ready, once the page wants any.
 
     Parameters
     ----------
     thread : IndexThread
         Owns an index of its own: the first questions take seconds in a large one.
+    album : LiveAlbum
     """
 
-    def __init__(self, thread: IndexThread) -> None:
+    def __init__(self, thread: IndexThread, album: LiveAlbum) -> None:
         self.thread = thread
+        self._album = album
         self._ready: _Ready | None = None
         self._known: OrderedDict[str, Question] = OrderedDict()
-        self._work: asyncio.Future[None] | None = None
+        self._work: asyncio.Task[None] | None = None
         self._again = False
         self._most = _AHEAD
 
@@ -71,80 +74,137 @@ class Questions:
         """
         self._most = max(self._most, limit)
         loop = asyncio.get_running_loop()
-        until = loop.time() + (_PATIENCE if self._ready is not None else _FIRST_PATIENCE)
-        while self._ready is None or self._ready.generation < seen or self._is_short(limit):
+        until = loop.time() + (_FIRST_PATIENCE if self._ready is None else _PATIENCE)
+        while (ready := self._ready) is None or ready.generation < seen or ready.asked < limit:
             remaining = until - loop.time()
             if remaining <= 0:
                 break
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self.prepare()), remaining)
-        if self._ready is None:
+                await asyncio.wait_for(asyncio.shield(self._prepare()), remaining)
+        if ready is None:
             return {"state": "preparing", "questions": []}
-        document = dict(self._ready.document)
-        if "questions" in document:
-            document["questions"] = document["questions"][:limit]  # type: ignore[index, call-overload]
-        return document
-
-    def _is_short(self, limit: int) -> bool:
-        ready = self._ready
-        return ready is not None and _AHEAD <= len(ready.questions) < min(limit, self._most)
-
-    def prepare(self) -> asyncio.Future[None]:
-        """Compute the questions anew; one computation at a time."""
-        if self._work is None or self._work.done():
-            self._work = asyncio.ensure_future(self._prepare())
-        return self._work
+        questions: Any = ready.document["questions"]
+        return {**ready.document, "questions": questions[:limit]}
 
     def decided(self) -> None:
-        """Compute the questions anew if they were asked for: the index has changed."""
-        if self._ready is not None:
-            self.prepare()
+        """Compute the questions anew if the page wants any: the index has changed."""
+        if self._work is not None:
+            self._again = not self._work.done()
+            self._prepare()
 
-    async def _prepare(self) -> None:
-        self._ready = await self.thread.reading(self._compute)
+    def _prepare(self) -> asyncio.Task[None]:
+        """Compute the questions anew; one computation at a time."""
+        if self._work is None or self._work.done():
+            self._work = asyncio.ensure_future(self._compute())
+        return self._work
 
-    def _compute(self, index: FaceIndex) -> _Ready:
-        generation = index.generation
+    async def _compute(self) -> None:
+        while True:
+            self._again = False
+            self._ready = await self.thread.reading(self._read)
+            if not self._again:
+                return
+
+    def _read(self, index: FaceIndex) -> _Ready:
+        asked = self._most
+        # The questions are as of this generation, or of a later one if somebody commits meanwhile.
+        generation = self._album.thread.read(self._album.follow).result().generation
         try:
-            questions = index.people.suggest(self._most)
+            questions = index.people.suggest(asked)
             progress = index.people.progress()
         except FaceIndexError as error:
-            problem = {"state": "unavailable", "problem": error.problem, "remedy": error.remedy}
-            return _Ready(generation, (), {**problem, "questions": []})
-        people = {title: id for id, title in index.people.titles().items()}
-        named = tuple((_id_of(question), question) for question in questions)
-        for id, question in named:
+            problem: dict[str, Json] = {"problem": error.problem, "remedy": error.remedy}
+            return _Ready(generation, asked, {"state": "unavailable", **problem, "questions": []})
+        state = self._album.thread.read(self._album.follow).result()
+        people = {record.name: record.id for record in state.people}
+        documents: list[Json] = []
+        for question in questions:
+            id = _id_of(question)
             self._known[id] = question
             self._known.move_to_end(id)
+            documents.append(_document(id, question, people))
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         document: dict[str, Json] = {
             "state": "ready" if questions else "none",
-            "generation": generation,
-            "questions": [_document(id, question, people) for id, question in named],
+            "questions": documents,
             "progress": progress.as_dict(),
         }
-        return _Ready(generation, named, document)
+        return _Ready(generation, asked, document)
 
     # Answers -----------------------------------------------------------------------------------
 
     def read_answer(self, fields: Fields, uid: str, seen: int) -> Act:
-        """Read the answer to a question as a decision; an answer that decides nothing is one, too."""
-        question = self._find(fields.text("question"))
+        """Read the answer to a question; raises `Refusal` if it does not fit."""
+        id = fields.text("question", most=_ID)
+        question = self._find(id)
         reply, name = fields.text_or_none("reply"), fields.text_or_none("name")
         wrong = fields.integers("wrong")
         fields.end()
-        from faceindex.api.people_questions import Reply
-
-        if reply is not None and reply not in get_args(Reply):
-            raise Refusal(400, f"`{reply[:40]}` is no answer.", f"Choose one of {', '.join(get_args(Reply))}.")
+        if reply not in (None, "yes", "no", "ignore"):
+            raise Refusal(400, "The answer is none of those to a question.", "Choose yes, no or ignore.")
+        faces = tuple(face.face for face in question.faces)
         if question.kind == "anyone":
-            return self._sort_out(question, reply, wrong, uid, seen)
+            if reply != "yes" and not {*wrong} <= {*faces}:
+                raise Refusal(400, "A face is not in the question.", "Choose among its faces.")
+            strangers = [] if reply == "yes" else list(faces) if reply is not None else wrong
+
+            # The faces that are not of strangers are asked about one by one, and this not again.
+            def sort_out(index: FaceIndex, people: People) -> Decided | None:
+                return index.people.ignore(faces=strangers, uid=uid) if strangers else None
+
+            return Act(uid, seen, "answer", sort_out, tuple(strangers), skips=id)
 
         def decide(index: FaceIndex, people: People) -> Decided | None:
             given: Any = reply
             return index.people.answer(question, given, name=name, wrong=wrong, uid=uid)
 
-        faces = (*(face.face for face in question.faces), *(face.face for face in question.others))
+        others = tuple(face.face for face in question.others)
         clusters = tuple(c for c in (question.cluster, question.other) if c is not None)
-        return Act(uid, seen, "answer", decide, faces, clusters)
+        return Act(uid, seen, "answer", decide, (*faces, *others), clusters)
+
+    async def skip(self, id: str, *, back: bool = False) -> None:
+        """Ask a question not again, or with `back` again."""
+        question = self._find(id)
+
+        def skip(index: FaceIndex) -> None:
+            with suppress(UsageError):  # what it is about is gone, and so it is not asked again
+                if back:
+                    index.people.unskip(question)
+                else:
+                    index.people.answer(question, "skip")
+
+        await self.thread.reading(skip)
+        self.decided()
+        if self._ready is not None:  # until then
+            questions: Any = self._ready.document["questions"]
+            left = [each for each in questions if each["id"] != id]
+            self._ready = replace(self._ready, document={**self._ready.document, "questions": left})
+
+    def _find(self, id: str) -> Question:
+        question = self._known.get(id)
+        if question is None:
+            raise Refusal(400, "This question is not asked any more.", "Answer the next one.")
+        return question
+
+
+def _id_of(question: Question) -> str:
+    """Return the same id for the same question, as long as it is asked."""
+    what = [question.kind, question.person, question.cluster, question.other]
+    faces = [[face.face for face in side] for side in (question.faces, question.others)]
+    return blake2b(repr((what, faces)).encode(), digest_size=_ID // 2).hexdigest()
+
+
+def _document(id: str, question: Question, people: dict[str, int]) -> Json:
+    return {
+        "id": id,
+        "kind": question.kind,
+        "person": None if question.person is None else people.get(question.person),
+        "cluster": question.cluster,
+        "other": question.other,
+        "faces": [face.face for face in question.faces],
+        "others": [face.face for face in question.others],
+        "settles": question.settles,
+        "expected": as_json(question.expected),
+        "probability": as_json(question.probability),
+    }

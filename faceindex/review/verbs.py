@@ -38,6 +38,12 @@ class Act:
         What it is about: nobody else may have changed it since.
     number : int or None
         Of an undo: the decision that was the newest.
+    skips : str or None
+        A question that is not asked again afterwards.
+    repeats : bool
+        Whether `decide` itself finds out that it has been carried out before.
+    more : dict
+        Further fields of the answer, filled by `decide`.
     """
 
     uid: str
@@ -48,6 +54,8 @@ class Act:
     clusters: tuple[int, ...] = ()
     people: tuple[int, ...] = ()
     number: int | None = None
+    skips: str | None = None
+    repeats: bool = False
     more: dict[str, int] = field(default_factory=dict)
 
 
@@ -183,7 +191,7 @@ def _add_face(fields: Fields, uid: str, seen: int, verb: str) -> Act:
         more["face"], decided = index.add_face(photo, box, name=name, uid=uid)
         return decided
 
-    return Act(uid, seen, verb, decide, more=more)
+    return Act(uid, seen, verb, decide, repeats=True, more=more)
 
 
 def _some(id: int | None) -> tuple[int, ...]:
