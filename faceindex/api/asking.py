@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceindex import models
+from faceindex.api.following import DecisionChanges
 from faceindex.api.reader import faces_at, find_faces
 from faceindex.people.board import Board, BoardState
 from faceindex.people.constraints import all_constraints, births_of, capture_times
-from faceindex.people.editor import marks_of_changes
 from faceindex.people.questions import Questions
 from faceindex.people.roster import Roster
 from faceindex.people.view import PeopleView
@@ -97,22 +97,18 @@ class Asking:
                 return
             self._generation = self._store.generation
             tables = self._store.decisions
-            newest = tables.newest()
-            changes = [
-                change for number in range(self._number + 1, newest + 1) for change in tables.changes(number)
-            ]
-            self._number = newest
-            marks = marks_of_changes(changes)
-            for mark, faces in tables.faces_of_marks(sorted(marks)).items():
+            changes = DecisionChanges.since(tables, self._number)
+            self._number, marks, moved = changes.newest, sorted(changes.marks), changes.moved
+            for mark, faces in tables.faces_of_marks(marks).items():
                 self._places[mark] = find_faces(self._table, faces).tolist()
             self.roster = Roster.of(tables.people())
             roots = self.roster.roots
             said = self._said
-            for mark, state in tables.labels(sorted(marks)).items():
+            for mark, state in tables.labels(marks).items():
                 places = self._places.get(mark, [])
                 said.label[places] = int(state.label)
                 said.person[places] = -1 if state.person is None else state.person
-            if any(kind == "person" for kind, *_ in changes):
+            if changes.people:
                 known = said.person >= 0
                 said.person[known] = [roots[p] for p in said.person[known].tolist()]
                 said.born = births_of(self.roster)
@@ -130,7 +126,6 @@ class Asking:
                 for other in self._places.get(b, ())
             )
             said.of_cluster = {c: roots[p] for c, p in tables.people_of_clusters().items()}
-            moved = sorted({int(values[0]) for kind, *values in changes if kind == "cluster"})
             now = tables.assigned(moved)
         positions = find_faces(self._table, moved) if moved else np.empty(0, np.int64)
         said.cluster[positions] = [now.get(face, -1) for face in moved]

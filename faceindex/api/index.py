@@ -14,6 +14,7 @@ from faceindex.store import Status, Store
 from faceindex.store.away import KEEP_DAYS
 
 if TYPE_CHECKING:
+    from faceindex.api.album import IndexAlbum
     from faceindex.api.doctor import Health
     from faceindex.api.evaluation import IndexEvaluation
     from faceindex.api.export import IndexExport
@@ -186,6 +187,13 @@ class FaceIndex(IndexContents):
         from faceindex.api.roots import IndexRoots
 
         return IndexRoots(self._reader)
+
+    @property
+    def album(self) -> IndexAlbum:
+        """Read all faces and photos as arrays for a page that shows them, and follow every commit."""
+        from faceindex.api.album import IndexAlbum
+
+        return IndexAlbum(self._reader)
 
     @property
     def export(self) -> IndexExport:

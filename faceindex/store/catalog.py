@@ -225,7 +225,9 @@ class Catalog:
                 generation = self.get("generation", natural, 0)
                 if not uncounted:
                     self.set("generation", generation + 1)
-                    if keep_scans and self.get("seen_at", integer, -1) == generation:
+                    if not keep_scans:
+                        self.set("photos_at", generation + 1)
+                    elif self.get("seen_at", integer, -1) == generation:
                         self.set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
                 generation += not uncounted
@@ -364,6 +366,11 @@ class Catalog:
     def generation(self) -> int:
         """Number of commits."""
         return int(self.get("generation", natural, 0))
+
+    @property
+    def photos_at(self) -> int:
+        """The commit that last changed photos, roots or vectors; 0 if an older version wrote the catalog."""
+        return int(self.get("photos_at", natural, 0))
 
     @property
     def rows(self) -> int:

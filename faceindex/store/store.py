@@ -43,6 +43,7 @@ from faceindex.store.rows import Rows
 if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.locks import FileLock, Holder
+    from faceindex.store.album import AlbumQueries
     from faceindex.store.finding import PhotoQueries
     from faceindex.store.records import PreviousClustering
     from faceindex.store.transfer import Transfer
@@ -287,6 +288,13 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
         from faceindex.store.finding import PhotoQueries
 
         return PhotoQueries(self._catalog)
+
+    @property
+    def album(self) -> AlbumQueries:
+        """Reads what a page of all faces needs."""
+        from faceindex.store.album import AlbumQueries
+
+        return AlbumQueries(self._catalog)
 
     def deciding(self) -> AbstractContextManager[None]:
         """Commit all changes of `decisions` inside the ``with``, or nothing if it raises."""

@@ -1,0 +1,53 @@
+"""What decisions of the journal changed, for code that keeps a state of the index up to date with them."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from faceindex.people.editor import marks_of_changes
+
+if TYPE_CHECKING:
+    from faceindex.store.decisions import DecisionTables
+
+__all__ = ["DecisionChanges"]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionChanges:
+    """What some decisions changed.
+
+    Attributes
+    ----------
+    marks : set of int
+        Marks whose label, rejections or links changed.
+    people : bool
+        Whether a person was added, changed or merged.
+    moved : list of int
+        Faces that changed their cluster, ascending.
+    clusters : set of int
+        The clusters that they left or joined.
+    newest : int
+        Number of the newest decision of the index.
+    """
+
+    marks: Set[int]
+    people: bool
+    moved: list[int]
+    clusters: Set[int]
+    newest: int
+
+    @classmethod
+    def since(cls, tables: DecisionTables, number: int) -> DecisionChanges:
+        """Read what the decisions after one, given by its number, changed."""
+        newest = tables.newest()
+        changes = [change for later in range(number + 1, newest + 1) for change in tables.changes(later)]
+        moves = [values for kind, *values in changes if kind == "cluster"]
+        return cls(
+            marks=marks_of_changes(changes),
+            people=any(kind == "person" for kind, *_ in changes),
+            moved=sorted({int(face) for face, *_ in moves}),
+            clusters={int(cluster) for _, *both in moves for cluster in both if cluster is not None},
+            newest=newest,
+        )
