@@ -12,7 +12,7 @@ from faceindex.review.answers import Refusal
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
-    from faceindex.api.album import AlbumChanges, AlbumState
+    from faceindex.api.album_state import AlbumState
     from faceindex.documents import Json
     from faceindex.review.threads import IndexThread
 
@@ -40,7 +40,6 @@ class LiveAlbum:
     def __init__(self, thread: IndexThread) -> None:
         self.thread = thread
         self.state: AlbumState | None = None
-        self._people_at = self._clusters_at = self._reload_at = 0  # generations of the last changes
         self._waiting = 0
         self._changed = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
@@ -51,23 +50,14 @@ class LiveAlbum:
 
     def follow(self, index: FaceIndex) -> AlbumState:
         """Bring the album to the newest commit, and return it."""
-        if self.state is None:
-            self.state = index.album.load()
-            self._people_at = self._clusters_at = self._reload_at = self.state.generation
-            return self.state
         try:
-            changes = index.album.follow(self.state)
+            if self.state is None:
+                self.state = index.album.load()
+            else:
+                index.album.follow(self.state)
         except StoreError:
             self.state = None  # it is read anew, from the index that is opened again
             raise
-        if changes is not None:
-            generation = self.state.generation
-            if changes.people is not None:
-                self._people_at = generation
-            if changes.cluster_person is not None:
-                self._clusters_at = generation
-            if changes.reload:
-                self._reload_at = generation
         return self.state
 
     def bundle(self, index: FaceIndex) -> bytes:
@@ -77,26 +67,7 @@ class LiveAlbum:
     def changes(self, index: FaceIndex, since: int) -> dict[str, Json]:
         """Return what has changed since a generation."""
         state = self.follow(index)
-        return {**self._since(state, since).as_dict(state), "busy": _other_writer(index)}
-
-    def _since(self, state: AlbumState, since: int) -> AlbumChanges:
-        import numpy as np
-
-        from faceindex.api.album import AlbumChanges
-
-        reload = since < self._reload_at or since > state.generation
-        faces = np.flatnonzero(state.face_changed_at > since) if not reload else np.empty(0, np.int64)
-        return AlbumChanges(
-            since=since,
-            generation=state.generation,
-            decision=state.decision,
-            faces=faces,
-            people=state.people if not reload and self._people_at > since else None,
-            cluster_person=state.cluster_person if not reload and self._clusters_at > since else None,
-            reload=reload,
-            undo=state.undo,
-            newer_faces=state.newer_faces,
-        )
+        return {**state.changes_since(since).as_dict(state), "busy": _other_writer(index)}
 
     def _look(self, index: FaceIndex) -> tuple[int, str | None]:
         return self.follow(index).generation, _other_writer(index)

@@ -1,4 +1,4 @@
-"""Make the decisions of pages, one after the other, each in an index that is open for writing meanwhile only."""
+"""Make the decisions of pages, one after the other. The index is open for writing only meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faceindex.review.answers import BUSY, CONFLICT, Refusal
 from faceindex.review.threads import Thread
 
 if TYPE_CHECKING:
-    from faceindex.api.album import AlbumState
+    from faceindex.api.album_state import AlbumState
     from faceindex.api.people_results import Person
     from faceindex.documents import Json
     from faceindex.review.album import LiveAlbum
@@ -89,10 +89,10 @@ class Decisions:
     def _check(self, state: AlbumState, act: Act) -> None:
         """Refuse a decision about what somebody else has changed since the page showed it."""
         if act.number is not None:
-            if act.number != state.decision:
+            if act.number not in (state.decision, state.undo_number):
                 raise self._conflict("Another decision has been made since.", act.seen)
             return
-        problem = state.conflict(act.seen, faces=act.faces, clusters=act.clusters, people=act.people)
+        problem = state.conflict(act.faces, act.clusters, act.people, act.seen)
         if problem is not None:
             raise self._conflict(problem, act.seen)
 

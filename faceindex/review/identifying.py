@@ -1,4 +1,4 @@
-"""Find out who is on a picture that is dropped into the page. This loads the networks, and nothing else does."""
+"""Find out who is on a picture that is dropped into the page. This alone loads the networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from faceindex.api import FaceIndex
-    from faceindex.api.album import AlbumState
+    from faceindex.api.album_state import AlbumState
     from faceindex.api.results import IdentifiedFace
     from faceindex.documents import Json
     from faceindex.review.album import LiveAlbum

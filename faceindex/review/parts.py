@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts"]
 
-_DRAWING, _SHOWING: Final = 2, 2
+_DRAWING: Final = 2
+_SHOWING: Final = 2
 """Threads for thumbnails and for photos; the library uses more of its own for decoding."""
 
 

@@ -18,7 +18,7 @@ from faceindex.orientation import to_stored, to_upright
 from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
 from faceindex.store.columns import INTEGER, Column
-from faceindex.store.records import Assignments, FaceTable
+from faceindex.store.records import Assignments, FacePlaces, FaceTable
 from faceindex.store.sqlite import chunks, corrupt, placeholders
 from faceindex.types import F32, I64, BoolArray, Faces
 
@@ -31,6 +31,7 @@ __all__ = [
     "VALUE_COLUMNS",
     "assignments",
     "check_range",
+    "face_places",
     "face_rows",
     "face_table",
     "face_values",
@@ -168,6 +169,24 @@ def face_rows(catalog: Catalog) -> tuple[I64, I64]:
     faces, rows = catalog.columns("faces", [("id", INTEGER), ("vector_row", INTEGER)])
     check_range(catalog, rows, 0, catalog.rows, "vector_row of a face")
     return faces, rows
+
+
+def face_places(catalog: Catalog, faces: Sequence[int]) -> FacePlaces:
+    """Return where faces are, in the order of their ids; unknown ids are ignored."""
+    known = sorted({face for face in faces if 0 < face < _MOST_IDS})
+    found = catalog.query_in("SELECT id, image_id, geometry FROM faces WHERE id IN ({}) ORDER BY id", known)
+    geometry = unpack_geometry([blob for *_, blob in found])
+    if found and (problem := geometry_problem(geometry)) is not None:
+        what, wrong = problem
+        raise corrupt(
+            catalog.path, f"face {found[int(wrong.argmax())][0]} has {what} that no detector returns"
+        )
+    return FacePlaces(
+        face=np.array([face for face, *_ in found], np.int64),
+        photo=np.array([photo for _, photo, _ in found], np.int64),
+        boxes=geometry["boxes"].astype(np.float32),
+        turns=geometry["turns"].astype(np.int64),
+    )
 
 
 def stored_boxes(catalog: Catalog, faces: Sequence[int]) -> list[tuple[bytes, bytes]]:
