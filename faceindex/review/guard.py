@@ -143,9 +143,8 @@ class Guard:
             )
             await response(scope, receive, send_with_headers)
         finally:
-            self._on_request(
-                scope["method"], path[len(self._root) :] or path, status, time.monotonic() - started
-            )
+            shown = path[len(self._root) - 1 :] if path != "/" else path
+            self._on_request(scope["method"], shown or "?", status, time.monotonic() - started)
 
     def _refusal(self, error: Exception) -> Refusal:
         """Return how an exception is answered."""

@@ -70,4 +70,4 @@ class Parts:
         until = time.monotonic() + seconds
         for thread in self.threads:
             thread.end()
-        return all([thread.join(until) for thread in self.threads])
+        return min(thread.join(until) for thread in self.threads)

@@ -20,6 +20,7 @@ from faceindex.review.verbs import read_act, read_group
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from faceindex.documents import Json
     from faceindex.review.parts import Parts
@@ -64,7 +65,12 @@ def application(parts: Parts, page: bytes, policy: str) -> Router:
             Route("/photo", routes.photo, methods=["GET"]),
         ],
         redirect_slashes=False,
+        default=_nothing,
     )
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    raise Refusal(404, "There is nothing here.", "Reload the page.")
 
 
 class _Routes:

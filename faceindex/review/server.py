@@ -193,7 +193,8 @@ class Review:
 
 def _listen(port: int) -> socket.socket:
     """Open a socket that only programs of this machine can reach."""
-    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol stated, asyncio sends each answer at once (TCP_NODELAY) instead of 40 ms later.
+    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "nt":  # there, SO_REUSEADDR would let another program take the port over
             opened.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE", -5), 1)
