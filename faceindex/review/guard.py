@@ -133,9 +133,9 @@ class Guard:
                 self.active -= 1
                 self.last_active = time.monotonic()
         except Exception as error:
+            refusal = self._refusal(error)
             if begun:
                 raise  # the connection is closed, and so the page finds that the answer is not complete
-            refusal = self._refusal(error)
             # Whoever is refused could go on sending a body that nobody reads.
             unread = scope["method"] != "GET" and refusal.status not in (BUSY, CONFLICT)
             response = json_response(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import time
@@ -44,8 +45,8 @@ def _no_request(method: str, path: str, status: int, seconds: float) -> None:
     """Log nothing."""
 
 
-def _raise(error: Exception) -> None:
-    raise error
+def _log_error(error: Exception) -> None:
+    logging.getLogger(__name__).error("The page got no answer.", exc_info=error)
 
 
 class Review:
@@ -90,7 +91,7 @@ class Review:
         port: int = 0,
         idle_exit: float | None = None,
         on_request: Callable[[str, str, int, float], None] = _no_request,
-        on_error: Callable[[Exception], None] = _raise,
+        on_error: Callable[[Exception], None] = _log_error,
         page: Page = live_page,
     ) -> None:
         from faceindex.api import FaceIndex
@@ -159,7 +160,7 @@ class Review:
         except OSError as error:
             raise UsageError(
                 f"The file that opens the browser cannot be written: {error.strerror}.",
-                f"Open {self.address} yourself.",
+                "Open the address yourself.",
             ) from error
         self._redirects.append(path)
         return path
@@ -255,6 +256,7 @@ class _Server(uvicorn.Server):
                 h11_max_incomplete_event_size=_MOST_HEAD,
             )
         )
+        logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # else it prints its warnings
         self._guard, self._parts, self._idle_exit = guard, parts, idle_exit
 
     @contextmanager
