@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from faceindex.errors import StoreError
 
@@ -33,7 +33,7 @@ class Thread:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._ended = False
@@ -41,15 +41,6 @@ class Thread:
     def submit(self, work: Callable[[], _Result]) -> Future[_Result]:
         """Call a function on the thread; it is skipped if the future is cancelled before."""
         future: Future[_Result] = Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(work())
-            except BaseException as error:
-                future.set_exception(error)
-
         with self._lock:
             if self._ended:
                 future.cancel()
@@ -57,7 +48,7 @@ class Thread:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 self._thread.start()
-            self._tasks.put(run)
+            self._tasks.put((future, work))
         return future
 
     async def call(self, work: Callable[[], _Result]) -> _Result:
@@ -69,7 +60,8 @@ class Thread:
         with self._lock:
             self._ended = True
             while not self._tasks.empty():
-                self._tasks.get()
+                if (task := self._tasks.get()) is not None:
+                    task[0].cancel()
             self._tasks.put(None)
 
     def join(self, until: float) -> bool:
@@ -80,12 +72,21 @@ class Thread:
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
-            task()
+            _carry_out(*task)
             del task  # its result may be large
         self.close()
 
     def close(self) -> None:
         """Called on the thread at its end."""
+
+
+def _carry_out(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
 
 
 class IndexThread(Thread):
