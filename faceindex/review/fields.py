@@ -84,7 +84,10 @@ class Fields:
 
     def text_or_none(self, name: str) -> str | None:
         """Take a text, which may be missing or null."""
-        return self.text(name) if name in self else self._take(name, "") and None
+        if name in self:
+            return self.text(name)
+        self._values.pop(name, None)
+        return None
 
     def flag(self, name: str) -> bool:
         """Take true or false."""
