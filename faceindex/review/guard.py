@@ -133,7 +133,7 @@ class Guard:
                 self.active -= 1
                 self.last_active = time.monotonic()
         except Exception as error:
-            refusal = self._refusal(error)
+            refusal = self._refusal(error, scope["method"])
             if begun:
                 raise  # the connection is closed, and so the page finds that the answer is not complete
             # Whoever is refused could go on sending a body that nobody reads.
@@ -146,11 +146,11 @@ class Guard:
             shown = path[len(self._root) - 1 :] if path != "/" else path
             self._on_request(scope["method"], shown or "?", status, time.monotonic() - started)
 
-    def _refusal(self, error: Exception) -> Refusal:
+    def _refusal(self, error: Exception, method: str) -> Refusal:
         """Return how an exception is answered."""
         if isinstance(error, Refusal):
             return error
-        if isinstance(error, ImageError):
+        if isinstance(error, ImageError) and method == "GET":
             return Refusal(404, error.problem, error.remedy)
         if isinstance(error, FaceIndexError):
             return Refusal(400, error.problem, error.remedy)

@@ -59,11 +59,9 @@ class Identifying:
 def _identify(index: FaceIndex, picture: bytes, state: AlbumState) -> dict[str, Json]:
     found = index.identify(picture, neighbours=_NEAR)
     people = {record.name: record.id for record in state.people}
-    size: tuple[int | None, int | None] = (None, None)
     return {
-        "width": size[0],
-        "height": size[1],
-        "photo": None,
+        "width": found.width,
+        "height": found.height,
         "faces": [_face(face, people) for face in found.faces],
     }
 

@@ -153,9 +153,7 @@ def test_a_decision_that_is_sent_again_is_made_once(directory: Path) -> None:
         second.close()
 
 
-def test_decisions_of_the_command_line_and_the_page_are_kept(
-    browser: Browser, directory: Path
-) -> None:
+def test_decisions_of_the_command_line_and_the_page_are_kept(browser: Browser, directory: Path) -> None:
     seen = browser.generation()
     first = _good(browser.act("name", seen, name="Anna", clusters=[0]))
     with FaceIndex.open(directory, write=True) as index:
