@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +40,7 @@ class _Ready:
     """Questions as of a generation, of which at most `asked` were computed."""
 
     generation: int
+    version: int
     asked: int
     document: dict[str, Json]
 
@@ -62,6 +63,8 @@ class Questions:
         self._work: asyncio.Task[None] | None = None
         self._again = False
         self._most = _AHEAD
+        self._skipped: set[str] = set()  # ids; questions that are being computed may still have them
+        self._version = 0  # of the skipped questions that are asked again
 
     async def next(self, limit: int, seen: int) -> dict[str, Json]:
         """Return the next questions.
@@ -75,16 +78,24 @@ class Questions:
         self._most = max(self._most, limit)
         loop = asyncio.get_running_loop()
         until = loop.time() + (_FIRST_PATIENCE if self._ready is None else _PATIENCE)
-        while (ready := self._ready) is None or ready.generation < seen or ready.asked < limit:
+        while not self._is_enough(limit, seen):
             remaining = until - loop.time()
             if remaining <= 0:
                 break
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._prepare()), remaining)
-        if ready is None:
+        if self._ready is None:
             return {"state": "preparing", "questions": []}
-        questions: Any = ready.document["questions"]
-        return {**ready.document, "questions": questions[:limit]}
+        document: Any = self._ready.document
+        left = [question for question in document["questions"] if question["id"] not in self._skipped]
+        state = "none" if document["state"] == "ready" and not left else document["state"]
+        return {**document, "state": state, "questions": left[:limit]}
+
+    def _is_enough(self, limit: int, seen: int) -> bool:
+        ready = self._ready
+        if ready is None or ready.generation < seen or ready.version < self._version:
+            return False
+        return ready.asked >= limit
 
     def decided(self) -> None:
         """Compute the questions anew if the page wants any: the index has changed."""
@@ -106,7 +117,7 @@ class Questions:
                 return
 
     def _read(self, index: FaceIndex) -> _Ready:
-        asked = self._most
+        asked, version = self._most, self._version
         # The questions are as of this generation, or of a later one if somebody commits meanwhile.
         generation = self._album.thread.read(self._album.follow).result().generation
         try:
@@ -114,7 +125,7 @@ class Questions:
             progress = index.people.progress()
         except FaceIndexError as error:
             problem: dict[str, Json] = {"problem": error.problem, "remedy": error.remedy}
-            return _Ready(generation, asked, {"state": "unavailable", **problem, "questions": []})
+            return _Ready(generation, version, asked, {"state": "unavailable", **problem, "questions": []})
         state = self._album.thread.read(self._album.follow).result()
         people = {record.name: record.id for record in state.people}
         documents: list[Json] = []
@@ -130,7 +141,7 @@ class Questions:
             "questions": documents,
             "progress": progress.as_dict(),
         }
-        return _Ready(generation, asked, document)
+        return _Ready(generation, version, asked, document)
 
     # Answers -----------------------------------------------------------------------------------
 
@@ -175,11 +186,12 @@ class Questions:
                     index.people.answer(question, "skip")
 
         await self.thread.reading(skip)
+        if back:
+            self._skipped.discard(id)
+            self._version += 1
+        else:
+            self._skipped.add(id)
         self.decided()
-        if self._ready is not None:  # until then
-            questions: Any = self._ready.document["questions"]
-            left = [each for each in questions if each["id"] != id]
-            self._ready = replace(self._ready, document={**self._ready.document, "questions": left})
 
     def _find(self, id: str) -> Question:
         question = self._known.get(id)
