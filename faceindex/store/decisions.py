@@ -213,10 +213,18 @@ class DecisionTables(MarkTables):
 
     def changes(self, number: int) -> list[list[Any]]:
         """Return what a decision changed."""
-        found = self._catalog.query("SELECT changes FROM decisions WHERE id = ?", (number,))
+        return self._changes("= ?", number)[number]
+
+    def changes_since(self, number: int) -> dict[int, list[list[Any]]]:
+        """Return what each decision after one changed, by its number; numbers have gaps."""
+        return self._changes("> ? ORDER BY id", number) if self.exist else {}
+
+    def _changes(self, which: str, number: int) -> dict[int, list[list[Any]]]:
+        found = self._catalog.query(f"SELECT id, changes FROM decisions WHERE id {which}", (number,))
         with self._catalog.checked():
-            changes: list[list[Any]] = parse(found[0][0], "the changes of a decision", list_of(_change))
-        return changes
+            return {
+                id: parse(changes, "the changes of a decision", list_of(_change)) for id, changes in found
+            }
 
     def rewrite(self, number: int, command: str, actions: Json, changes: Json) -> None:
         """Replace all that a decision says; only to forget what it names."""
