@@ -127,11 +127,11 @@ def measure_heads(recogniser: Recogniser, data: Path, most: int) -> dict[str, ob
         at = match_boxes(faces.boxes, boxes)
         found = find_drawn(recogniser, photo, boxes)
         vectors = embed(recogniser, photo, found).vectors
-        known = np.isfinite(found.landmarks).all(axis=(1, 2))
+        known = np.isfinite(found.landmarks.sum(axis=(1, 2))).tolist()
         for (_, person), i, vector, has_landmarks in zip(rows, at.tolist(), vectors, known, strict=True):
             if i >= 0:
                 gallery.add(faces.vectors[i], path, person)
-            drawn.append((path, person, vector, faces.vectors[i] if i >= 0 else None, bool(has_landmarks)))
+            drawn.append((path, person, vector, faces.vectors[i] if i >= 0 else None, has_landmarks))
     there = [each for each in drawn if each[3] is not None]
     missed = [each for each in drawn if each[3] is None]
     return {
