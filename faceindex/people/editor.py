@@ -72,6 +72,8 @@ class Editor:
         self.touched: set[int] = set()
         self.roster = Roster.of(tables.people()) if roster is None else roster
         self._changes: list[list[Any]] = []
+        self._states: dict[int, MarkState] = {}  # of the marks of a decision that is undone, as far as it is
+        self._undone: set[int] = set()
 
     @property
     def changes_nothing(self) -> bool:
@@ -370,19 +372,27 @@ class Editor:
             "cluster": lambda *_: True,  # `faceindex.people.settling` does it
         }
         kept = 0
-        for change in reversed(self.tables.changes(number)):
-            kind, *values = change
+        changes = self.tables.changes(number)
+        self._states = self.tables.labels(sorted({change[1] for change in changes if change[0] == "mark"}))
+        for kind, *values in reversed(changes):
+            if kind == "person":  # whose labels are counted
+                self._store_labels()
             kept += not undo[kind](*values)
+        self._store_labels()
         self.tables.set_undone(number, self.number)
         self.actions.append({"do": "undo", "decision": uid})
         return kept
 
+    def _store_labels(self) -> None:
+        self.tables.set_labels({mark: self._states[mark] for mark in self._undone})
+        self._undone.clear()
+
     def _undo_mark(self, mark: int, before: list[Any], after: list[Any]) -> bool:
-        now = self.tables.labels([mark])[mark]
-        if _state(now) != after:
+        now = self._states.get(mark)
+        if now is None or _state(now) != after:
             return False
-        state = MarkState(Label(before[0]), before[1], before[2])
-        self.tables.set_labels({mark: state})
+        self._states[mark] = MarkState(Label(before[0]), before[1], before[2])
+        self._undone.add(mark)
         self.touched.add(mark)
         self._changes.append(["mark", mark, after, before])
         return True

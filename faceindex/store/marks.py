@@ -41,6 +41,10 @@ class Label(IntEnum):
     NOT_A_FACE = 4
 
 
+_LABELS = {int(label): label for label in Label}
+_NONE = type(None)
+
+
 @dataclass(frozen=True, slots=True)
 class MarkState:
     """The label of a mark, the person if the label has one, and the decision that wrote it last."""
@@ -236,6 +240,10 @@ class MarkTables:
         }
 
     def _state(self, label: object, person: object, written: object) -> MarkState:
+        if label.__class__ is written.__class__ is int and person.__class__ in (int, _NONE):
+            known = _LABELS.get(label)  # type: ignore[call-overload]
+            if known is not None and written >= 0 and (person is None or person >= 0):  # type: ignore[operator]
+                return MarkState(known, person, written)  # type: ignore[arg-type]
         with self._catalog.checked():
             try:
                 found = Label(natural(label, "the label of a mark"))
