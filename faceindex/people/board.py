@@ -319,7 +319,9 @@ class Board:
 
     def _replace(self, near: I64, similarity: F32, rows: F32, gone: I64, columns: I64) -> None:
         """Forget how similar rows are to the slots `gone`, and keep the nearest with `columns`, in place."""
-        lost = np.isin(near, np.union1d(gone, columns))
+        stale = np.zeros(self.slots + 1, bool)
+        stale[gone], stale[columns] = True, True
+        lost = stale[near]  # -1 is the last one
         near[lost], similarity[lost] = -1, -1
         products = rows @ self.centres(columns).T
         products[:, self.sizes[columns] == 0] = -1
