@@ -93,7 +93,7 @@ def follow(store: Store, state: AlbumState) -> bool:
     with store.snapshot():
         only_decisions = store.album.base() == state.base and store.decisions.newest() >= state.decision
         changes = DecisionChanges.since(store.decisions, state.decision) if only_decisions else None
-        if changes is None or changes.faces:
+        if changes is None or "face" in changes.kinds:
             _follow_everything(store, state, changes)
         else:
             _follow_decisions(store, state, changes)
@@ -158,7 +158,7 @@ def _follow_decisions(store: Store, state: AlbumState, changes: DecisionChanges)
     rows = queries.said_on_pictures(sorted(changes.marks))
     members, of_members, similarities = queries.members(sorted(changes.clusters))
     people, roots = state.people, state.roots
-    if changes.people:
+    if "person" in changes.kinds:
         roster = Roster.of(tables.people())
         _check_ids(store, "person", np.array(list(roster.records), np.int64), _SIGNED)
         people, roots = roster.people(), roster.roots

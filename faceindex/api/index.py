@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from faceindex.api.migration import IndexMigration
     from faceindex.api.people_questions import AskingPeople
     from faceindex.api.people_results import Decided
+    from faceindex.api.pictures import IndexPictures
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
     from faceindex.api.results import Face, Identification, IndexPlan
@@ -56,6 +57,7 @@ class FaceIndex(IndexContents):
         self._recogniser = recogniser
         self._queries: Queries | None = None
         self._people: AskingPeople | None = None
+        self._pictures: IndexPictures | None = None
         self._closed = False
 
     @classmethod
@@ -208,6 +210,14 @@ class FaceIndex(IndexContents):
         from faceindex.api.sheets import ContactSheets
 
         return ContactSheets(self._reader)
+
+    @property
+    def pictures(self) -> IndexPictures:
+        """Draw faces and photos as JPEGs, and keep the thumbnails in the index."""
+        from faceindex.api.pictures import IndexPictures
+
+        self._pictures = self._pictures or IndexPictures(self._reader)
+        return self._pictures
 
     @property
     def cluster(self) -> IndexClustering:

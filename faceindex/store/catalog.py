@@ -250,6 +250,15 @@ class Catalog:
             finally:
                 self._roll_back()
 
+    @property
+    def sees_commits(self) -> bool:
+        """Whether the next read sees all commits that were made before it.
+
+        Not inside `snapshot` and `transaction`, nor in a folder that could not be written when the catalog
+        was opened.
+        """
+        return not self._db.in_transaction and self.query("PRAGMA journal_mode") == [("wal",)]
+
     def _roll_back(self) -> None:
         """End a transaction. A failure is not raised: it would hide the error that ended the transaction.
 

@@ -19,7 +19,7 @@ from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
 from faceindex.store.columns import INTEGER, Column
 from faceindex.store.hand_faces import hand_face_ids
-from faceindex.store.records import Assignments, FaceTable
+from faceindex.store.records import Assignments, FacePlaces, FaceTable
 from faceindex.store.sqlite import chunks, corrupt, placeholders
 from faceindex.types import F32, I64, BoolArray, Faces
 
@@ -34,6 +34,7 @@ __all__ = [
     "VALUE_COLUMNS",
     "assignments",
     "check_range",
+    "face_places",
     "face_rows",
     "face_table",
     "face_values",
@@ -172,6 +173,24 @@ def face_rows(catalog: Catalog) -> tuple[I64, I64]:
     return faces, rows
 
 
+def face_places(catalog: Catalog, faces: Sequence[int]) -> FacePlaces:
+    """Return where faces are, in the order of their ids; unknown ids are ignored."""
+    known = sorted({face for face in faces if 0 < face < MOST_IDS})
+    found = catalog.query_in("SELECT id, image_id, geometry FROM faces WHERE id IN ({}) ORDER BY id", known)
+    geometry = unpack_geometry([blob for *_, blob in found])
+    if found and (problem := geometry_problem(geometry)) is not None:
+        what, wrong = problem
+        raise corrupt(
+            catalog.path, f"face {found[int(wrong.argmax())][0]} has {what} that no detector returns"
+        )
+    return FacePlaces(
+        face=np.array([face for face, *_ in found], np.int64),
+        photo=np.array([photo for _, photo, _ in found], np.int64),
+        boxes=geometry["boxes"].astype(np.float32),
+        turns=geometry["turns"].astype(np.int64),
+    )
+
+
 def stored_boxes(catalog: Catalog, faces: Sequence[int]) -> list[tuple[bytes, bytes]]:
     """Return the picture of each face, and its box in fractions of the stored picture, as marks have them.
 
@@ -239,10 +258,10 @@ def matched_marks(catalog: Catalog, pictures: Sequence[bytes]) -> list[tuple[int
     return found
 
 
-def face_table(catalog: Catalog) -> FaceTable:
-    """Return all live faces."""
+def face_table(catalog: Catalog, faces: Sequence[int] | None = None) -> FaceTable:
+    """Return all live faces, or some by their ids; unknown ids are ignored."""
     face, photo, row, cluster, units, geometry = _read(
-        catalog, ["image_id", "vector_row"], (geometry_column("f"), GEOMETRY)
+        catalog, ["image_id", "vector_row"], (geometry_column("f"), GEOMETRY), faces
     )
     if (problem := geometry_problem(geometry)) is not None:
         what, wrong = problem
@@ -332,9 +351,14 @@ def quality_of_geometry(catalog: Catalog, faces: Geometry, sizes: I64) -> F32:
     )
 
 
-def _read(catalog: Catalog, integers: list[str], structure: Column) -> list[NDArray[Any]]:
+def _read(
+    catalog: Catalog, integers: list[str], structure: Column, faces: Sequence[int] | None = None
+) -> list[NDArray[Any]]:
     """Return ids, other integers, clusters, values of `UNITS`, and a structure of all live faces."""
-    source = "faces f LEFT JOIN assignments a ON a.face_id = f.id"
+    which = ""
+    if faces is not None:
+        which = f"(SELECT * FROM faces WHERE id IN ({', '.join(str(int(face)) for face in faces)}))"
+    source = f"{which or 'faces'} f LEFT JOIN assignments a ON a.face_id = f.id"
     columns = catalog.columns(
         source,
         [

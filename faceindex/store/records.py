@@ -17,6 +17,7 @@ __all__ = [
     "Assignments",
     "Clustering",
     "Counts",
+    "FacePlaces",
     "FaceTable",
     "HnswParams",
     "NewMetadata",
@@ -296,6 +297,28 @@ class FaceTable(Assignments):
         return Detections(
             self.boxes[positions], self.landmarks[positions], self.scores[positions], self.turns[positions]
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FacePlaces:
+    """Where some faces are: what drawing them needs of a `FaceTable`.
+
+    Attributes
+    ----------
+    face, photo : (n,) int64
+        Ids.
+    boxes : (n, 4) float32
+        As in `FaceTable`.
+    turns : (n,) int64
+    """
+
+    face: I64
+    photo: I64
+    boxes: F32
+    turns: I64
+
+    def __len__(self) -> int:
+        return len(self.face)
 
 
 @dataclass(frozen=True, slots=True)

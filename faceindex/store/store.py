@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from faceindex.store.album import AlbumQueries
     from faceindex.store.finding import PhotoQueries
     from faceindex.store.records import PreviousClustering
+    from faceindex.store.thumbnail_cache import ThumbnailCache
     from faceindex.store.transfer import Transfer
     from faceindex.types import F32, I64, BoolArray
 
@@ -203,6 +204,17 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
     def generation(self) -> int:
         """Number of commits, of all processes. A key for caches."""
         return self._catalog.generation
+
+    @property
+    def thumbnails(self) -> ThumbnailCache:
+        """A new connection to the thumbnails of the index; keep it."""
+        from faceindex.store.thumbnail_cache import ThumbnailCache
+
+        return ThumbnailCache(self.directory, self._catalog.index_id)
+
+    def sees_commits(self) -> bool:
+        """Whether the next read sees all commits that were made before it; see `Catalog.sees_commits`."""
+        return self._catalog.sees_commits
 
     def writer(self) -> Holder | None:
         """Return the process that is writing to the index; None if there is none."""

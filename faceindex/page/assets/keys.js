@@ -1,0 +1,1 @@
+// Keyboard shortcuts and the dialog that lists them.

@@ -1,0 +1,1 @@
+// The choice of a person by name, with suggestions.

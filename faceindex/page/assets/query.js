@@ -1,0 +1,1 @@
+// The language of search: Anna & (Ben | Carl) & !c7.

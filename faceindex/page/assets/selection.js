@@ -1,0 +1,1 @@
+// Which faces are selected, and what can be done with them.

@@ -1,0 +1,1 @@
+// The faces of a person by year and month.

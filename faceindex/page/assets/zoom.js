@@ -1,0 +1,1 @@
+// Zooming and moving a picture by wheel, double click, pinch and keys.
