@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -76,7 +77,7 @@ def follow_decisions(directory: Path, state: AlbumState, reader: FaceIndex, roun
     rng = np.random.default_rng(0)
     free = rng.permutation(state.face[(state.person >= 0) & (state.label < Label.CONFIRMED)]).tolist()
     unnamed = sorted({*state.cluster.tolist()} - state.cluster_person.keys() - {-1})
-    names = [person.name for person in state.people]
+    names = [str(person.name) for person in state.people]
     with FaceIndex.open(directory, write=True) as writer:
         people = writer.people
         verbs: dict[str, Callable[[], object]] = {
@@ -99,8 +100,8 @@ def follow_decisions(directory: Path, state: AlbumState, reader: FaceIndex, roun
                 sent.append(len(json.dumps(changes.as_dict(state))))
             found[verb] = {"median_ms": median(spent), "most_ms": max(spent), "bytes": int(median(sent))}
         writer._store.commit([])  # as `index` does; everything is read again
-    spent, _ = seconds(lambda: reader.album.follow(state))
-    found["index"] = {"median_ms": 1000 * spent, "most_ms": 1000 * spent, "bytes": 0}
+    took, _ = seconds(lambda: reader.album.follow(state))
+    found["index"] = {"median_ms": 1000 * took, "most_ms": 1000 * took, "bytes": 0}
     return found
 
 
@@ -112,10 +113,10 @@ def measure(directory: Path, rounds: int) -> dict[str, Any]:
         state = loads[-1][1]
         sent = [seconds(state.to_bytes) for _ in range(3)]
         name = reader.album.photo(int(state.photos[len(state.photos) // 2])).name
-        searches = {
-            what: median(seconds(lambda w=words: reader.album.search_photos(w, 10**9))[0] for _ in range(3))
-            for what, words in (("no photo", "qqq"), ("every photo", "jpg"), ("one name", name))
-        }
+        searches = {}
+        for what, words in (("no photo", "qqq"), ("every photo", "jpg"), ("one name", name)):
+            find = partial(reader.album.search_photos, words, 10**9)
+            searches[what] = median(seconds(find)[0] for _ in range(3))
         followed = follow_decisions(directory, state, reader, rounds)
         fresh = reader.album.load()
     return {
