@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from faceindex.store.decisions import PersonRecord
-    from faceindex.types import F32, F64, I64
+    from faceindex.types import F32, F64, I64, U8
 
 __all__ = ["SCHEMA", "AlbumChanges", "AlbumState", "quantised"]
 
@@ -209,13 +209,15 @@ class AlbumState:
             "photo": self.photos.astype("<u4", copy=False),
             "taken": self.taken.astype("<f8", copy=False),
         }
-        listed, parts, offset = [], [], 0
+        listed: list[dict[str, Any]] = []
+        parts: list[bytes] = []
+        offset = 0
         for name, values in columns.items():
             listed.append(
                 {"name": name, "type": values.dtype.str[1:], "offset": offset, "length": len(values)}
             )
             gap = -values.nbytes % _ALIGNED
-            parts += [memoryview(np.ascontiguousarray(values)), bytes(gap)]
+            parts += [values.tobytes(), bytes(gap)]
             offset += values.nbytes + gap
         header = {
             "schema": SCHEMA,
@@ -301,7 +303,8 @@ class AlbumChanges:
 def quantised(similarity: F32) -> NDArray[np.int16]:
     """Return similarities in units of 1/10,000, (n,) int16; -32768 for NaN."""
     scaled = np.rint(similarity * np.float32(_SIMILARITY_UNITS))
-    return np.where(np.isnan(scaled), np.float32(_NO_SIMILARITY), scaled).astype(np.int16)
+    found: NDArray[np.int16] = np.where(np.isnan(scaled), _NO_SIMILARITY, scaled).astype(np.int16)
+    return found
 
 
 def people_as_dicts(people: Sequence[PersonRecord]) -> list[dict[str, Any]]:
@@ -320,6 +323,7 @@ def people_as_dicts(people: Sequence[PersonRecord]) -> list[dict[str, Any]]:
     ]
 
 
-def _quality_bytes(quality: F32) -> NDArray[np.uint8]:
+def _quality_bytes(quality: F32) -> U8:
     scaled = np.clip(np.rint(quality * np.float32(255)), 1, 255)  # 0 is for unknown
-    return np.where(np.isnan(scaled), np.float32(0), scaled).astype(np.uint8)
+    found: U8 = np.where(np.isnan(scaled), 0, scaled).astype(np.uint8)
+    return found

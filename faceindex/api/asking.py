@@ -117,7 +117,7 @@ class Asking:
         marks = np.array(sorted(changes.marks), np.int64)
         if len(marks):
             self._read_places(marks)
-        if changes.people:
+        if "person" in changes.kinds:
             self.roster = Roster.of(tables.people())
             said.born = births_of(self.roster)
         if len(marks):
@@ -128,9 +128,10 @@ class Asking:
             said.label[places] = labels[which]
             named = np.array([-1 if person is None else person for person in people], np.int64)
             self._labelled[places] = named[which]
-        if len(marks) or changes.people:
-            said.person = roots_of(self.roster, self._labelled)
+        said.person = roots_of(self.roster, self._labelled)
+        if changes.kinds & {"rejection", "person"}:
             said.rejected = self._rejected()
+        if "link" in changes.kinds:
             said.different = self._different()
         said.of_cluster = self._people_of_clusters()
         now = tables.assigned(changes.moved)
