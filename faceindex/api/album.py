@@ -28,11 +28,14 @@ class AlbumFace:
         ``x1 y1 x2 y2`` in pixels of the upright full-size photo; may leave the frame.
     quality : float
         0..1.
+    by_hand : bool
+        Whether the user drew it, because no detector found it.
     """
 
     face: int
     box: tuple[float, float, float, float]
     quality: float
+    by_hand: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ class AlbumPhoto:
             "taken": self.taken,
             "problem": self.problem,
             "faces": [
-                {"face": face.face, "box": list(face.box), "quality": face.quality} for face in self.faces
+                {"face": face.face, "box": face.box, "quality": face.quality, "by_hand": face.by_hand}
+                for face in self.faces
             ],
         }
 
@@ -142,7 +146,7 @@ class IndexAlbum:
             height=record.height,
             taken=record.taken,
             faces=tuple(
-                AlbumFace(face, (x1, y1, x2, y2), q)
+                AlbumFace(face, (x1, y1, x2, y2), q, face in found.by_hand)
                 for face, (x1, y1, x2, y2), q in zip(found.face.tolist(), boxes, quality, strict=True)
             ),
             problem=problem,

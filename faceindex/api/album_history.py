@@ -21,23 +21,21 @@ class Step(NamedTuple):
 
     Attributes
     ----------
-    first, last : int
-        Numbers of the decisions between it and the generation before; no decision if the first is greater.
+    decisions : tuple of int
+        Numbers of the decisions between it and the generation before; empty if `everything`.
     command : str or None
         The newest of them, as the journal has it.
     everything : bool
-        Whether something else may have changed the index too, such as ``cluster``.
+        Whether something else changed the index, such as ``cluster``.
     """
 
-    first: int
-    last: int
+    decisions: tuple[int, ...]
     command: str | None
     everything: bool
 
     def is_of(self, own: Collection[int]) -> bool:
         """Return whether all that happened are some decisions, given by their numbers."""
-        numbers = range(self.first, self.last + 1)
-        return not self.everything and bool(numbers) and all(number in own for number in numbers)
+        return bool(self.decisions) and all(number in own for number in self.decisions)
 
     def words(self) -> str:
         """Return the end of a sentence on what changed something."""
@@ -45,7 +43,7 @@ class Step(NamedTuple):
             return " by another command"
         if self.command is None:
             return ""
-        number = self.last - self.first + 1
+        number = len(self.decisions)
         return f" by `{self.command}`" if number == 1 else f" by one of {number:,} decisions"
 
 

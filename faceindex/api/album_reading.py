@@ -52,9 +52,8 @@ def read_album(store: Store) -> AlbumState:
     said = np.full(len(found.face), -1, np.int32)
     place = np.searchsorted(found.face, marked["face"])
     live = place < len(found.face)
-    live[live] = (
-        found.face[place[live]] == marked["face"][live]
-    )  # not so while an index moves to other models
+    # While an index moves to other models, faces of marks may not be live.
+    live[live] = found.face[place[live]] == marked["face"][live]
     label[place[live]], said[place[live]] = marked["label"][live], marked["person"][live]
     cluster = found.cluster.astype(np.int32)
     cluster_person = _of_clusters(cluster, of_cluster, roster.roots)
@@ -92,10 +91,12 @@ def follow(store: Store, state: AlbumState) -> bool:
     if store.generation == state.generation:
         return False
     with store.snapshot():
-        if store.album.base() == state.base and store.decisions.newest() >= state.decision:
-            _follow_decisions(store, state)
+        only_decisions = store.album.base() == state.base and store.decisions.newest() >= state.decision
+        changes = DecisionChanges.since(store.decisions, state.decision) if only_decisions else None
+        if changes is None or changes.faces:
+            _follow_everything(store, state, changes)
         else:
-            _follow_everything(store, state)
+            _follow_decisions(store, state, changes)
     return True
 
 
@@ -106,9 +107,9 @@ def _undo(store: Store) -> tuple[int | None, str | None]:
     return (found[0].number, found[0].command) if found else (None, None)
 
 
-def _newest_command(store: Store, number: int) -> str | None:
-    found = store.decisions.decision(number)
-    return None if found is None else found.command
+def _step(store: Store, changes: DecisionChanges) -> Step:
+    found = store.decisions.decision(changes.numbers[-1]) if changes.numbers else None
+    return Step(changes.numbers, None if found is None else found.command, everything=False)
 
 
 def _check_ids(store: Store, what: str, ids: I64, most: int) -> None:
@@ -151,20 +152,20 @@ def _people(
 # Following ---------------------------------------------------------------------------------------
 
 
-def _follow_decisions(store: Store, state: AlbumState) -> None:
+def _follow_decisions(store: Store, state: AlbumState, changes: DecisionChanges) -> None:
     """Read what new decisions changed."""
     tables, queries = store.decisions, store.album
-    changes = DecisionChanges.since(tables, state.decision)
     rows = queries.said_on_pictures(sorted(changes.marks))
-    members = queries.members(sorted(changes.clusters))
+    members, of_members, similarities = queries.members(sorted(changes.clusters))
     people, roots = state.people, state.roots
     if changes.people:
         roster = Roster.of(tables.people())
         _check_ids(store, "person", np.array(list(roster.records), np.int64), _SIGNED)
         people, roots = roster.people(), roster.roots
-    of_cluster = tables.people_of_clusters() if changes.newest > state.decision else None
+    of_cluster = tables.people_of_clusters() if changes.numbers else None
     undo_number, undo = _undo(store)
-    step = Step(state.decision + 1, changes.newest, _newest_command(store, changes.newest), everything=False)
+    decision = max(changes.numbers, default=state.decision)
+    step = _step(store, changes)
     generation = store.generation
 
     # Nothing below can fail: the album changes as a whole.
@@ -173,13 +174,13 @@ def _follow_decisions(store: Store, state: AlbumState) -> None:
     at = state.positions(marked[:, 0])
     marked, at = marked[at >= 0], at[at >= 0]
     moved = state.positions(changes.moved)
-    there = state.positions(members.face)
+    there = state.positions(members)
     touched = np.unique(np.concatenate([at, moved[moved >= 0], there[there >= 0]]))
     before = label[touched].copy(), cluster[touched].copy(), quantised(similarity[touched])
     label[at], said[at] = marked[:, 1], marked[:, 2]
     cluster[moved[moved >= 0]], similarity[moved[moved >= 0]] = -1, np.nan
-    cluster[there[there >= 0]] = members.cluster[there >= 0]
-    similarity[there[there >= 0]] = members.similarity[there >= 0]
+    cluster[there[there >= 0]] = of_members[there >= 0]
+    similarity[there[there >= 0]] = similarities[there >= 0]
     now = label[touched], cluster[touched], quantised(similarity[touched])
 
     known = state.cluster_person
@@ -195,12 +196,12 @@ def _follow_decisions(store: Store, state: AlbumState) -> None:
         np.concatenate([before[1][left], now[1][left]]), people, roots, cluster_person,
     )  # fmt: skip
     state.person, state.people, state.roots, state.cluster_person = person, people, roots, cluster_person
-    state.generation, state.decision = generation, changes.newest
+    state.generation, state.decision = generation, decision
     state.undo, state.undo_number = undo, undo_number
 
 
-def _follow_everything(store: Store, state: AlbumState) -> None:
-    """Read all anew, and find what differs."""
+def _follow_everything(store: Store, state: AlbumState, changes: DecisionChanges | None) -> None:
+    """Read all anew, and find what differs; `changes` if nothing but decisions were made."""
     new = read_album(store)
     same = all(
         np.array_equal(getattr(state, name), getattr(new, name), equal_nan=name in ("quality", "taken"))
@@ -224,7 +225,7 @@ def _follow_everything(store: Store, state: AlbumState) -> None:
             _moved(values, at, new.generation) for values in (history.shown, history.decided)
         )
         history.reloaded = new.generation
-    step = Step(state.decision + 1, new.decision, _newest_command(store, new.decision), everything=True)
+    step = Step((), None, everything=True) if changes is None else _step(store, changes)
     _keep_history(
         state, new.generation, step, shown, decided,
         np.concatenate([old_cluster[left], new.cluster[left], state.cluster[gone]]),

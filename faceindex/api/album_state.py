@@ -272,7 +272,7 @@ class AlbumChanges:
         """Return the changes as JSON for the page, from the state that has them.
 
         ``faces`` has parallel lists ``face``, ``cluster``, ``person``, ``label``, ``similarity``, as in the
-        columns of `AlbumState.to_bytes`. ``people`` and ``cluster_person`` are left out if they did not change.
+        columns of `AlbumState.to_bytes`; ``people`` and ``cluster_person`` only if they have changed.
         """
         at = self.faces
         found: dict[str, Any] = {

@@ -24,30 +24,34 @@ class DecisionChanges:
         Marks whose label, rejections or links changed.
     people : bool
         Whether a person was added, changed or merged.
+    faces : bool
+        Whether a face was drawn, or one that was drawn was removed.
     moved : list of int
         Faces that changed their cluster, ascending.
     clusters : set of int
         The clusters that they left or joined.
-    newest : int
-        Number of the newest decision of the index.
+    numbers : tuple of int
+        Of these decisions, ascending.
     """
 
     marks: Set[int]
     people: bool
+    faces: bool
     moved: list[int]
     clusters: Set[int]
-    newest: int
+    numbers: tuple[int, ...]
 
     @classmethod
     def since(cls, tables: DecisionTables, number: int) -> DecisionChanges:
         """Read what the decisions after one, given by its number, changed."""
-        newest = tables.newest()
-        changes = [change for later in range(number + 1, newest + 1) for change in tables.changes(later)]
+        decisions = tables.changes_since(number)
+        changes = [change for each in decisions.values() for change in each]
         moves = [values for kind, *values in changes if kind == "cluster"]
         return cls(
             marks=marks_of_changes(changes),
             people=any(kind == "person" for kind, *_ in changes),
+            faces=any(kind == "face" for kind, *_ in changes),
             moved=sorted({int(face) for face, *_ in moves}),
             clusters={int(cluster) for _, *both in moves for cluster in both if cluster is not None},
-            newest=newest,
+            numbers=tuple(decisions),
         )

@@ -110,6 +110,11 @@ class IndexPictures:
             kept += drawing.finish()
         return kept
 
+    def kept(self, face_ids: Iterable[int]) -> Iterator[bytes]:
+        """Yield the thumbnails of faces that are kept, without drawing any."""
+        for wanted in _in_steps(face_ids):
+            yield from self._open_cache().load([*self._find(wanted).keys.values()]).values()
+
     def _thumbnails(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes | None]]:
         cache, found = self._open_cache(), self._find(wanted)
         kept = cache.load([*found.keys.values()])
@@ -221,13 +226,12 @@ class _Drawing:
         positions = [found.position[face] for face in faces]
         renderer = ThumbnailRenderer(found.places, found.names.by_id, found.names.path, **options)
         for slots, jpegs in renderer.by_photo(positions, _encode):
-            for slot, jpeg in zip(slots, jpegs or [None] * len(slots), strict=True):
-                if jpeg is not None:
-                    self._drawn[faces[slot]] = jpeg
+            drawn = {faces[slot]: jpeg for slot, jpeg in zip(slots, jpegs or (), strict=jpegs is not None)}
+            self._drawn |= drawn
             if len(self._drawn) >= _STORED:
                 self.finish()
-            for slot, jpeg in zip(slots, jpegs or [None] * len(slots), strict=True):
-                yield faces[slot], jpeg
+            for slot in slots:
+                yield faces[slot], drawn.get(faces[slot])
 
     def finish(self) -> int:
         """Store what has been drawn; return how many were stored so far."""

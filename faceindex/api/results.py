@@ -62,6 +62,8 @@ class Face(Result):
         is named.
     confirmed : bool
         Whether the user named or confirmed this very face.
+    by_hand : bool
+        Whether the user drew the face, because no detector found it; its score is 1.
     """
 
     face: int
@@ -75,6 +77,7 @@ class Face(Result):
     similarity: float | None
     person: str | None = None
     confirmed: bool = False
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from faceindex.images.formats import recognise_format
 from faceindex.turns import turn_image
 from faceindex.types import F32, U8, Image
 
-__all__ = ["cut_squares", "encode_jpeg", "fit", "shown_by_browsers", "shrink_for"]
+__all__ = ["cut_squares", "encode_jpeg", "fit", "scaled_image", "shown_by_browsers", "shrink_for"]
 
 _SHRINKS = (8, 4, 2)
 
@@ -107,6 +107,16 @@ def fit(image: Image, longest: int) -> Image:
     scale = longest / max(height, width)
     target = (max(1, round(width * scale)), max(1, round(height * scale)))
     scaled = PIL.Image.fromarray(image).resize(target, PIL.Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return np.array(scaled)
+
+
+def scaled_image(image: Image, factor: float) -> Image:
+    """Scale an image up or down by a factor, to whole pixels."""
+    height, width = image.shape[:2]
+    target = (max(1, round(width * factor)), max(1, round(height * factor)))
+    if target == (width, height):
+        return image
+    scaled = PIL.Image.fromarray(image).resize(target, PIL.Image.Resampling.BICUBIC, reducing_gap=3.0)
     return np.array(scaled)
 
 

@@ -54,6 +54,10 @@ class Editor:
         What the decision says so far.
     touched : set of int
         Marks that it changed.
+    left : set of int
+        Clusters that have lost a face, because it does not exist any more.
+    removed : int
+        Number of such faces.
     roster : Roster
         The people, with all changes so far.
     """
@@ -70,6 +74,8 @@ class Editor:
         self.number = tables.append(uid or uuid4().hex, at, command, [])
         self.actions: list[dict[str, Any]] = []
         self.touched: set[int] = set()
+        self.left: set[int] = set()
+        self.removed = 0
         self.roster = Roster.of(tables.people()) if roster is None else roster
         self._changes: list[list[Any]] = []
 
@@ -187,6 +193,19 @@ class Editor:
         return self.roster.records[person].uid
 
     # Faces -------------------------------------------------------------------------------------
+
+    def draw(self, marks: Sequence[int]) -> None:
+        """Say that there are faces at these marks, whether or not a detector finds them."""
+        for mark in marks:
+            before = self.tables.hand_faces.drawn(mark)
+            if before is None:
+                self.tables.hand_faces.set_drawn(mark, self.number)
+                self.touched.add(mark)
+                self._changes.append(["face", mark, None, self.number])
+        states = self.tables.labels(marks)
+        denied = [mark for mark, state in states.items() if state.label is Label.NOT_A_FACE]
+        self._set_labels(states, {mark: MarkState(Label.NONE, None, self.number) for mark in denied})
+        self.actions.append({"do": "face", "faces": list(marks)})
 
     def label(self, person: int, marks: Sequence[int], label: Label) -> None:
         """Say that faces show a person.
@@ -367,6 +386,7 @@ class Editor:
             "rejection": self._undo_rejection,
             "link": self._undo_link,
             "person": self._undo_person,
+            "face": self._undo_face,
             "cluster": lambda *_: True,  # `faceindex.people.settling` does it
         }
         kept = 0
@@ -385,6 +405,19 @@ class Editor:
         self.tables.set_labels({mark: state})
         self.touched.add(mark)
         self._changes.append(["mark", mark, after, before])
+        return True
+
+    def _undo_face(self, mark: int, before: int | None, after: int | None) -> bool:
+        drawn = self.tables.hand_faces
+        if drawn.drawn(mark) != after or (after is not None and drawn.is_said_since(mark, after)):
+            return False
+        drawn.set_drawn(mark, before)
+        if before is None:
+            number, left = drawn.remove_faces(mark)
+            self.left |= left
+            self.removed += number
+        self.touched.add(mark)
+        self._changes.append(["face", mark, after, before])
         return True
 
     def _undo_rejection(self, mark: int, person: int, before: int | None, after: int | None) -> bool:
@@ -439,7 +472,7 @@ def marks_of_changes(changes: Iterable[Sequence[Any]]) -> set[int]:
     """Return the marks of changes of decisions, as `DecisionTables.changes` returns them."""
     found: set[int] = set()
     for kind, *values in changes:
-        if kind in ("mark", "rejection"):
+        if kind in ("mark", "rejection", "face"):
             found.add(values[0])
         elif kind == "link":
             found.update(values[:2])

@@ -22,7 +22,7 @@ from faceindex.store.sqlite import corrupt
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
     from faceindex.store.face_states import FacesOfPhoto, FaceStates
-    from faceindex.types import F64, I64
+    from faceindex.types import F32, F64, I64
 
 __all__ = ["AlbumQueries", "fold"]
 
@@ -63,8 +63,8 @@ class AlbumQueries:
         """Return all live faces; see `faceindex.store.face_states.FaceStates`."""
         return face_states(self._catalog)
 
-    def members(self, clusters: Sequence[int]) -> FaceStates:
-        """Return the faces of some clusters, without photos and qualities."""
+    def members(self, clusters: Sequence[int]) -> tuple[I64, I64, F32]:
+        """Return the faces of some clusters, (n,) int64, their clusters, and their similarities."""
         return states_of_clusters(self._catalog, clusters)
 
     def photos(self) -> tuple[I64, F64]:

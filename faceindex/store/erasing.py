@@ -90,6 +90,7 @@ def delete_faces(catalog: Catalog, faces: Sequence[int]) -> None:
     # A photo that is staged for other models is staged again.
     catalog.executemany("DELETE FROM transfer_images WHERE image_id = ?", photos)
     catalog.executemany("DELETE FROM faces WHERE id = ?", [(face,) for face in faces])
+    catalog.executemany("DELETE FROM hand_faces WHERE face_id = ?", [(face,) for face in faces])
     catalog.executemany(
         "UPDATE images SET faces = (SELECT count(*) FROM faces WHERE image_id = images.id) WHERE id = ?",
         photos,
@@ -124,6 +125,7 @@ def delete_marks(catalog: Catalog, marks: Sequence[int]) -> None:
         "DELETE FROM rejections WHERE mark_id = ?",
         "DELETE FROM links WHERE a = ?",
         "DELETE FROM links WHERE b = ?",
+        "DELETE FROM hand_boxes WHERE mark_id = ?",
         "DELETE FROM marks WHERE id = ?",
     ):
         catalog.executemany(statement, rows)

@@ -13,12 +13,13 @@ from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.compaction import Compacted, compact, is_worthwhile
 from faceindex.store.counts import count_faces
+from faceindex.store.hand_faces import HandFaces
 from faceindex.store.rows import Rows, compacted_since
 from faceindex.store.thumbnail_cache import erase_thumbnails
 
 if TYPE_CHECKING:
     from faceindex.store.records import Assignments, FacePlaces, FaceTable
-    from faceindex.types import F32, I64
+    from faceindex.types import F32, I64, Faces
 
 __all__ = ["FaceStore"]
 
@@ -46,12 +47,36 @@ class FaceStore:
         ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
         return int(number), int(last), count_returns(self._catalog)
 
-    def faces(self) -> FaceTable:
-        """Return all live faces with their positions on the photos and their clusters."""
+    @property
+    def hand_faces(self) -> HandFaces:
+        """The faces that the user drew."""
+        return HandFaces(self._catalog)
+
+    def append_vectors(self, vectors: F32) -> None:
+        """Append vectors after the committed rows, for `insert_drawn` in a transaction that follows.
+
+        Raises `UsageError` if they do not fit the index, and `StoreError` if the disk is full or fails.
+        """
+        self._require_writable()
+        self._rows.file.check_vectors(vectors)
+        self._rows.file.append(self._catalog.rows, vectors)
+
+    def insert_drawn(self, photo: int, faces: Faces) -> list[int]:
+        """Insert faces that the user drew after `append_vectors`, inside a transaction; return their ids."""
+        return self.hand_faces.insert(photo, faces, self._rows.file)
+
+    def faces(self, ids: Sequence[int] | None = None) -> FaceTable:
+        """Return all live faces with their positions on the photos and their clusters.
+
+        Parameters
+        ----------
+        ids : sequence of int, optional
+            Of faces to return; unknown ones are ignored. None means all.
+        """
         from faceindex.store.faces import face_table
 
         with self._current():
-            table = face_table(self._catalog)
+            table = face_table(self._catalog, ids)
             self._rows_from = self._rows.file.path.name
             return table
 

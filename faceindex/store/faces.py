@@ -18,6 +18,7 @@ from faceindex.orientation import to_stored, to_upright
 from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
 from faceindex.store.columns import INTEGER, Column
+from faceindex.store.hand_faces import hand_face_ids
 from faceindex.store.records import Assignments, FacePlaces, FaceTable
 from faceindex.store.sqlite import chunks, corrupt, placeholders
 from faceindex.types import F32, I64, BoolArray, Faces
@@ -26,6 +27,8 @@ __all__ = [
     "BOX_BYTES",
     "FIRST_BYTES",
     "GEOMETRY",
+    "MOST_CLUSTERS",
+    "MOST_IDS",
     "MOST_SIMILARITY",
     "UNITS",
     "VALUE_COLUMNS",
@@ -41,7 +44,6 @@ __all__ = [
     "matched_marks",
     "measures_column",
     "quality_of_geometry",
-    "read_faces",
     "similarities",
     "stored_boxes",
     "unpack_geometry",
@@ -85,7 +87,7 @@ _MAY_BE_MISSING = {"landmarks", "quality"}  # NaN
 _ANY_NUMBER = {"scores", "norms", "sharpness"}
 _FARTHEST_BITS = int(np.float32(_FARTHEST).view(np.uint32))
 
-_MOST_IDS = 1 << 53
+MOST_IDS = 1 << 53
 MOST_SIMILARITY = int(1.01 * _SIMILARITY_UNITS)  # rounding leaves a little more than 1
 
 MOST_CLUSTERS = 10**8
@@ -173,7 +175,7 @@ def face_rows(catalog: Catalog) -> tuple[I64, I64]:
 
 def face_places(catalog: Catalog, faces: Sequence[int]) -> FacePlaces:
     """Return where faces are, in the order of their ids; unknown ids are ignored."""
-    known = sorted({face for face in faces if 0 < face < _MOST_IDS})
+    known = sorted({face for face in faces if 0 < face < MOST_IDS})
     found = catalog.query_in("SELECT id, image_id, geometry FROM faces WHERE id IN ({}) ORDER BY id", known)
     geometry = unpack_geometry([blob for *_, blob in found])
     if found and (problem := geometry_problem(geometry)) is not None:
@@ -256,10 +258,10 @@ def matched_marks(catalog: Catalog, pictures: Sequence[bytes]) -> list[tuple[int
     return found
 
 
-def face_table(catalog: Catalog) -> FaceTable:
-    """Return all live faces."""
-    face, photo, row, cluster, units, geometry = read_faces(
-        catalog, ["image_id", "vector_row"], (geometry_column("f"), GEOMETRY)
+def face_table(catalog: Catalog, faces: Sequence[int] | None = None) -> FaceTable:
+    """Return all live faces, or some by their ids; unknown ids are ignored."""
+    face, photo, row, cluster, units, geometry = _read(
+        catalog, ["image_id", "vector_row"], (geometry_column("f"), GEOMETRY), faces
     )
     if (problem := geometry_problem(geometry)) is not None:
         what, wrong = problem
@@ -279,6 +281,7 @@ def face_table(catalog: Catalog) -> FaceTable:
         similarity=similarities(cluster, units),
         quality=geometry["quality"].astype(np.float32),
         turns=geometry["turns"].astype(np.int64),
+        by_hand=np.isin(face, np.array(hand_face_ids(catalog), np.int64)),
     )
     _add_quality(catalog, table)
     return table
@@ -316,7 +319,7 @@ def _spec(kind: Literal["detector", "embedder"], name: str) -> Any:
 
 def assignments(catalog: Catalog) -> Assignments:
     """Return all live faces without their positions."""
-    face, photo, row, cluster, units, measures = read_faces(
+    face, photo, row, cluster, units, measures = _read(
         catalog, ["image_id", "vector_row"], measures_column("f")
     )
     quality = measures["quality"].astype(np.float32)
@@ -348,9 +351,14 @@ def quality_of_geometry(catalog: Catalog, faces: Geometry, sizes: I64) -> F32:
     )
 
 
-def read_faces(catalog: Catalog, integers: list[str], structure: Column) -> list[NDArray[Any]]:
+def _read(
+    catalog: Catalog, integers: list[str], structure: Column, faces: Sequence[int] | None = None
+) -> list[NDArray[Any]]:
     """Return ids, other integers, clusters, values of `UNITS`, and a structure of all live faces."""
-    source = "faces f LEFT JOIN assignments a ON a.face_id = f.id"
+    which = ""
+    if faces is not None:
+        which = f"(SELECT * FROM faces WHERE id IN ({', '.join(str(int(face)) for face in faces)}))"
+    source = f"{which or 'faces'} f LEFT JOIN assignments a ON a.face_id = f.id"
     columns = catalog.columns(
         source,
         [
@@ -362,11 +370,11 @@ def read_faces(catalog: Catalog, integers: list[str], structure: Column) -> list
         ],
     )
     *others, cluster, similarity, _ = columns
-    check_range(catalog, others[0], 1, _MOST_IDS, "id of a face")
+    check_range(catalog, others[0], 1, MOST_IDS, "id of a face")
     check_range(catalog, cluster, -1, MOST_CLUSTERS, "cluster_id of a face")
     check_range(catalog, similarity, -MOST_SIMILARITY, MOST_SIMILARITY, "similarity of a face")
     for name, values in zip(integers, others[1:], strict=True):
-        end = catalog.rows if name == "vector_row" else _MOST_IDS
+        end = catalog.rows if name == "vector_row" else MOST_IDS
         check_range(catalog, values, 0, end, f"{name} of a face")
     return columns
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from faceindex.documents import Json, Scalar
-    from faceindex.types import F32, I64, Detections, Faces
+    from faceindex.types import F32, I64, BoolArray, Detections, Faces
 
 __all__ = [
     "LEAST_MIN_FACE",
@@ -273,6 +273,8 @@ class FaceTable(Assignments):
         As in `types.Faces`.
     turns : (n,) int64
         0, 90, 180 or 270, as in `types.Detections`.
+    by_hand : (n,) bool
+        Whether the user drew the face, instead of a detector. Left out means that nobody drew one.
     """
 
     boxes: F32
@@ -280,6 +282,13 @@ class FaceTable(Assignments):
     scores: F32
     norms: F32
     turns: I64
+    by_hand: BoolArray = None  # type: ignore[assignment]  # numpy is not imported here
+
+    def __post_init__(self) -> None:
+        if self.by_hand is None:
+            import numpy as np
+
+            object.__setattr__(self, "by_hand", np.zeros(len(self.face), np.bool_))
 
     def detections(self, positions: I64 | list[int]) -> Detections:
         """Return the faces at some positions, to cut them out of their photo."""

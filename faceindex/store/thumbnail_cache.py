@@ -40,15 +40,20 @@ from faceindex.store.sqlite import Error, chunks, connect_to_cache, is_busy, is_
 if TYPE_CHECKING:
     from faceindex.store.sqlite import Connection
 
-__all__ = ["KEY_BYTES", "LIMIT", "MOST_BYTES", "ThumbnailCache", "check_thumbnails", "erase_thumbnails"]
+__all__ = [
+    "LIMIT",
+    "MOST_BYTES",
+    "ThumbnailCache",
+    "check_thumbnails",
+    "discard_thumbnails",
+    "erase_thumbnails",
+]
 
 LIMIT = 256 << 20
-"""Bytes of the largest file: about 80,000 thumbnails of 112 pixels (benchmarks/thumbnails.py)."""
+"""Bytes of the largest file: about 75,000 thumbnails of 112 pixels, at 3.4 kB in the file."""
 
 MOST_BYTES = 1 << 16
 """Bytes of the largest thumbnail that is stored, or read from a file that may come from a stranger."""
-
-KEY_BYTES = 16
 
 _FORMAT = 1  # ``PRAGMA user_version``; a file of another format is made anew
 _APPLICATION = 0x46495448  # ``PRAGMA application_id``: "FITH"
@@ -98,6 +103,8 @@ class ThumbnailCache:
         self._index_id = index_id
         self._pages = limit // _PAGE
         self._high, self._low = self._pages * 15 // 16, self._pages * 14 // 16
+        self._room = self._pages * 3 // 4  # below `_low`, so that who looks for room first deletes nothing
+        self._deleted = min(_DELETED, max(1, self._pages // 8))
         self._most_used = min(_MOST_USED, self._pages // 16)
         self._writable = index_id is not None and _is_ours(directory)
         self._failures = 0
@@ -152,12 +159,13 @@ class ThumbnailCache:
                 )
             }
 
-        there = self._read(stored, set())
+        nothing: set[object] = set()
+        there = self._read(stored, nothing)
         return [key for key in keys if key not in there]
 
     def has_room(self) -> bool:
         """Whether thumbnails may be stored, and without deleting others."""
-        return self._writable and self._read(lambda db: self._filled(db) < self._low, True)
+        return self._writable and self._read(lambda db: self._filled(db) < self._room, True)
 
     def store(self, thumbnails: Mapping[bytes, bytes], current: Callable[[], Collection[bytes]]) -> int:
         """Store thumbnails, and delete those that were not used for the longest time if room is needed.
@@ -234,7 +242,7 @@ class ThumbnailCache:
         while self._filled(db) + pages > self._low:
             deleted = db.execute(
                 "DELETE FROM thumbnails WHERE id IN (SELECT id FROM thumbnails ORDER BY id LIMIT ?)",
-                (_DELETED,),
+                (self._deleted,),
             )
             if not deleted.rowcount:
                 return
@@ -454,15 +462,21 @@ def _excluding_others(path: Path) -> Iterator[None]:
             db.close()
 
 
+def discard_thumbnails(directory: Path) -> bool:
+    """Delete a damaged file, without following a link; return whether nothing is left of it."""
+    with _one_connection:
+        return _discard(directory / THUMBNAILS)
+
+
 def check_thumbnails(directory: Path, index_id: str | None) -> str | None:
     """Read all thumbnails; return what is wrong with the file, as a sentence, or None."""
     path = directory / THUMBNAILS
     with _one_connection:
         try:
-            if not check_own(path, write=False) or not _check_header(path, _ANY_SIZE):
+            if index_id is None or not check_own(path, write=False) or not _check_header(path, _ANY_SIZE):
                 return None
             with closing(connect_to_cache(path, write=False, wait=_WRITE_WAIT)) as db:
-                _check_content(db, str(index_id))
+                _check_content(db, index_id)
                 jpeg = f"CASE WHEN length(jpeg) <= {MOST_BYTES} THEN jpeg END"
                 rows = db.execute(f"SELECT key, digest, {jpeg} FROM thumbnails")
                 while batch := rows.fetchmany(_DELETED):
