@@ -30,7 +30,10 @@ class FacesView {
     this.summary = make("p", { className: "summary", "aria-live": "polite" });
     this.noteText = make("p", { className: "note" });
     this.tools = new FaceTools(this);
-    this.about = new AboutPanel(app);
+    this.about = new AboutPanel(app, () => {
+      this.tools.draw();
+      this.tools.about.focus();
+    });
     this.timeline = new Timeline((to) => this.jump(to));
     this.below = new BelowSlider(this);
     this.empty = make("div", { className: "empty", hidden: true });
@@ -54,6 +57,10 @@ class FacesView {
 
   show(route, before) {
     const key = route.view === "person" ? `p${route.id}` : route.view === "cluster" ? `c${route.id}` : route.view;
+    const person = route.view === "cluster" ? this.app.album.clusterPerson.get(route.id) : undefined;
+    if (person !== undefined && this.app.album.group(`p${person}`)) {
+      queueMicrotask(() => this.app.router.replace({ ...route, view: "person", id: person })); // an old link: the cluster has a name now
+    }
     const other = key !== this.key;
     this.key = key;
     if (other) {
@@ -235,7 +242,7 @@ class FacesView {
       { keys: ["Mod+a"], label: WORDS.selection.all, run: () => this.selectAll() },
       ...tools.bindings,
       { keys: ["o"], label: words.nextOrder, run: () => this.setOrder(FACE_ORDERS[(FACE_ORDERS.indexOf(this.order) + 1) % FACE_ORDERS.length]) },
-      { keys: ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"], run: () => (this.grid.focusedNode() ? false : this.grid.focus(this.grid.active)) },
+      { keys: ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"], run: () => this.grid.enter() },
     ];
   }
 

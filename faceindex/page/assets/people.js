@@ -114,7 +114,7 @@ class PeopleView {
       { keys: ["i"], label: words.ignoreKey, run: onGroup((group) => this.ignore(group)) },
       { keys: ["o"], label: words.orderKey, run: () => this.choose({ order: GROUP_ORDERS[(GROUP_ORDERS.indexOf(this.order) + 1) % GROUP_ORDERS.length] }) },
       { keys: ["f"], label: words.filterKey, run: () => this.nextFilter() },
-      { keys: ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"], run: () => (this.grid.focusedNode() ? false : this.grid.focus(this.grid.active)) },
+      { keys: ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"], run: () => this.grid.enter() },
     ];
   }
 
@@ -203,6 +203,8 @@ class PeopleView {
     });
     this.naming = { key, field, node, opener };
     node.classList.add("is-naming");
+    // The list of names is wider than a card.
+    node.classList.toggle("at-end", this.grid.rectOf(index).x + 240 > this.list.clientWidth);
     opener.replaceWith(field.root);
     field.root.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented) return;
@@ -214,7 +216,7 @@ class PeopleView {
       if (this.naming?.field === field && !field.text.trim() && !field.root.contains(event.relatedTarget)) this.stopNaming();
     });
     field.focus();
-    field.root.scrollIntoView({ block: "nearest" });
+    scrollBy(0, Math.max(0, field.root.getBoundingClientRect().bottom + 150 - (visualViewport?.height ?? innerHeight)));
   }
 
   /** Remove the field. `refocus`: the focus goes back to the card. */
@@ -223,7 +225,7 @@ class PeopleView {
     const { field, node, opener } = this.naming;
     this.naming = null;
     field.root.replaceWith(opener);
-    node.classList.remove("is-naming");
+    node.classList.remove("is-naming", "at-end");
     if (refocus) node.querySelector(".card").focus({ preventScroll: true });
   }
 

@@ -8,7 +8,7 @@ class SplitDialog {
   constructor(app, key, faces) {
     Object.assign(this, { app, key, faces });
     this.part = null; // ids; null until the answer is there
-    this.partList = make("ul", { className: "side-faces", "aria-label": WORDS.split.part });
+    this.partList = make("ul", { className: "side-faces", tabIndex: 0, "aria-label": WORDS.split.part });
     this.restList = make("ul", { className: "side-faces", "aria-label": WORDS.split.rest });
     this.partCount = make("h3");
     this.restCount = make("h3");
