@@ -269,6 +269,7 @@ class FacesView {
     this.grid.setActive(index);
     scrollBy(0, this.list.getBoundingClientRect().top + this.grid.rectOf(index).y - byId("bar").offsetHeight - 12);
     this.grid.draw();
+    this.grid.button(index)?.animate([{ boxShadow: "0 0 0 5px var(--accent)" }, { boxShadow: "0 0 0 5px transparent" }], 1500);
   }
 
   /** What is printed. */
