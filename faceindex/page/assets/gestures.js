@@ -71,7 +71,7 @@ class LongPress {
     // The click that follows a long press is not meant, wherever it would go.
     element.addEventListener("touchend", (event) => { if (this.ended && event.timeStamp - this.ended < 100 && event.cancelable) event.preventDefault(); }, { passive: false });
     element.addEventListener("click", (event) => {
-      if (!this.ended || event.timeStamp - this.ended > 500) return;
+      if (!this.ended || event.timeStamp - this.ended > 120) return;
       this.ended = 0;
       event.preventDefault();
       event.stopImmediatePropagation();

@@ -23,12 +23,14 @@ function cohesionOf(album, group) {
 function listGroups(album, show, order) {
   const isHidden = (group) => group.isPerson && album.people.get(group.id)?.hidden === true;
   const wanted = {
-    all: (group) => !isHidden(group), named: (group) => group.isPerson && !isHidden(group), unnamed: (group) => group.isCluster, hidden: isHidden,
+    all: (group) => (group.isPerson && !isHidden(group)) || group.isCluster, named: (group) => group.isPerson && !isHidden(group), unnamed: (group) => group.isCluster, hidden: isHidden,
   }[show];
-  const groups = album.list({ hidden: show === "hidden" }).filter(wanted);
+  const groups = [...album.groups.values()].filter((group) => group.size && wanted(group));
+  // Among equals by the first face: a cluster keeps its place when it gets a name.
+  if (order === "size") groups.sort((a, b) => b.size - a.size || a.faces[0] - b.faces[0]);
   if (order === "name") groups.sort((a, b) => b.isPerson - a.isPerson || collator.compare(album.title(a.key), album.title(b.key)));
   const rank = (group) => (Number.isNaN(cohesionOf(album, group)) ? 2 : group.cohesion);
-  if (order === "cohesion") groups.sort((a, b) => rank(a) - rank(b) || b.size - a.size);
+  if (order === "cohesion") groups.sort((a, b) => rank(a) - rank(b) || b.size - a.size || a.faces[0] - b.faces[0]);
   return groups;
 }
 
@@ -154,7 +156,7 @@ class PeopleView {
 
   about(group) {
     const { album } = this.app;
-    const parts = [WORDS.people.faces(group.size)];
+    const parts = [PHONE.matches && group.isCluster ? number(group.size) : WORDS.people.faces(group.size)];
     if (group.isCluster) parts.unshift(album.title(group.key));
     if (this.order === "cohesion" && !Number.isNaN(cohesionOf(album, group))) parts.splice(group.isCluster ? 1 : 0, 1, WORDS.people.cohesion(group.cohesion));
     return parts.join(" · ");

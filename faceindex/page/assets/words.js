@@ -81,6 +81,7 @@ const WORDS = {
     belowValue: (value, count) => `${value}: ${counted(count, "face")}`,
     closeBelow: "Close the slider",
     print: "Print",
+    more: "More",
     noCluster: (id) => `Cluster ${id} is not there`,
     clusterGone: "There is no such cluster any more. Its faces have a name or another cluster now.",
     noPerson: "There is no such person any more. Perhaps the person was merged into another one.",
