@@ -8,7 +8,7 @@ class Problem extends Error {
   }
 }
 
-const KINDS = { 409: "conflict", 423: "busy" };
+const KINDS = { 401: "gone", 403: "gone", 409: "conflict", 423: "busy" }; // 401 and 403: another server answers at this address
 const MOST_THUMBNAILS = 4000; // kept in memory, 3 kB each
 const AT_ONCE = 64; // thumbnails in a request
 const MOST_WANTED = 768; // thumbnails that wait; those that were scrolled past are dropped
@@ -40,7 +40,15 @@ class LiveSource {
     throw new Problem(KINDS[response.status] ?? "refused", answer);
   }
 
-  async json(path, options) { return (await this.request(path, options)).json(); }
+  async json(path, options) {
+    const response = await this.request(path, options);
+    try {
+      return await response.json();
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem("gone", WORDS.problems.gone); // in the middle of an answer
+    }
+  }
 
   /** The bundle of all arrays. */
   async load() { return readBundle(await (await this.request("api/album")).arrayBuffer()); }
@@ -61,6 +69,15 @@ class LiveSource {
   photo(id) { return this.json(`api/photo?id=${id}`); }
   /** URLs of a photo to try in their order; `side` in pixels, or null for its full size. */
   photoUrls(id, side) { return [`photo?id=${id}${side ? `&side=${side}` : ""}`]; }
+  /** Why a URL of a photo cannot be shown: a text, or null. */
+  async photoProblem(url) {
+    try {
+      await this.request(url);
+      return null;
+    } catch (problem) {
+      return problem.message;
+    }
+  }
   /** Ids of photos whose name contains all words. */
   async searchPhotos(words, limit = 500) {
     return (await this.json(`api/search?${new URLSearchParams({ words, limit })}`)).photos;
