@@ -215,10 +215,11 @@ class FacesView {
     else this.app.router.go({ ...this.app.router.route, face: this.app.album.face[at] });
   }
 
-  /** Scroll to a face and focus it, such as the one whose photo was open. */
+  /** Scroll to a face and focus it, such as the one whose photo was open. Returns whether it is there. */
   focusFace(at) {
     const index = this.items.indexOf(at);
     if (index >= 0) this.grid.focus(index);
+    return index >= 0;
   }
 
   selectAll() {

@@ -63,7 +63,7 @@ class PeopleView {
         make("div", { className: "actions" }, make("div", { className: "filters", role: "group", "aria-label": words.filter }, ...Object.values(this.filters)), this.orders)),
       this.empty, this.list);
     this.grid = new Grid(this.list, (group) => this.card(group), (group) => app.router.go(Router.parse(Router.group(group.key))), {
-      keyOf: (group) => group.key,
+      keyOf: (group) => app.album.face[group.faces[0]], // stays when a cluster gets a name, and when the index has numbered a person
       stamp: (group) => `${group.size} ${app.album.title(group.key)} ${this.order === "cohesion" ? cohesionOf(app.album, group).toFixed(2) : ""}`,
       prefetch: (groups) => app.source.prefetch?.(groups.map((group) => app.album.face[app.album.cover(group)])),
       each: 5,
