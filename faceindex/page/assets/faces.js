@@ -79,7 +79,6 @@ class FacesView {
   hide() {
     this.selection.clear();
     this.below.close();
-    this.commands.reserve();
     document.documentElement.style.setProperty("--action-bar", "0px");
     this.app.keys?.remove("faces");
   }

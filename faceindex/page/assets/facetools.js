@@ -52,9 +52,9 @@ class FaceTools {
     }
     this.order.value = view.order;
     this.order.hidden = view.items.length < 2;
-    const [previous, next] = grouped ? neighbourGroups(this.app, view.key) : [null, null];
+    const [previous, next] = /^[pc]/.test(view.key) ? this.neighbours() : [null, null];
     for (const [link, key] of [[this.previous, previous], [this.next, next]]) {
-      link.hidden = !grouped && !view.key.match(/^[pc]/);
+      link.hidden = !/^[pc]/.test(view.key);
       link.setAttribute("aria-disabled", String(key === null));
       if (key === null) link.removeAttribute("href");
       else link.href = Router.group(key, { order: this.app.router.route.order });
@@ -78,8 +78,10 @@ class FaceTools {
     return list;
   }
 
+  neighbours() { return neighbourGroups(this.app, this.view.key, this.place, (place) => { this.place = place; }); }
+
   go(which) {
-    const key = neighbourGroups(this.app, this.view.key)[which];
+    const key = /^[pc]/.test(this.view.key) ? this.neighbours()[which] : null;
     if (key === null) return false;
     this.app.router.go(Router.parse(Router.group(key, { order: this.app.router.route.order })));
     return true;

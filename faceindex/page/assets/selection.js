@@ -1,6 +1,6 @@
 // Which faces are selected, and what can be done with them.
 
-/** A set of positions of faces. */
+/** A set of positions of faces, or of whatever identifies the items of a grid. */
 class Selection {
   constructor() {
     this.chosen = new Set();
@@ -60,8 +60,7 @@ class FaceCommands {
     this.bar = make("div", { className: "action-bar", role: "toolbar", "aria-label": WORDS.selection.bar, hidden: true },
       this.count, ...Object.values(this.buttons));
     view.selection.onChange(() => this.draw());
-    this.sized = new ResizeObserver(() => this.reserve());
-    this.sized.observe(this.bar);
+    new ResizeObserver(() => reserveBar(this.bar)).observe(this.bar);
   }
 
   static LIST = [["name", "n"], ["confirm", "c"], ["reject", "x"], ["ignore", "i"], ["notFace", "d"], ["split", "s"], ["clear", "Esc"]];
@@ -95,12 +94,7 @@ class FaceCommands {
       const text = this.label(name);
       Object.assign(this.buttons[name], { textContent: text, title: `${text} (${key})`, hidden: !this.can(name) });
     }
-    this.reserve();
-  }
-
-  /** Leave room for the bar below the last faces. */
-  reserve() {
-    document.documentElement.style.setProperty("--action-bar", this.bar.isConnected && !this.bar.hidden ? `${this.bar.offsetHeight}px` : "0px");
+    reserveBar(this.bar);
   }
 
   label(name) {

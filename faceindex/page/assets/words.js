@@ -44,8 +44,18 @@ const WORDS = {
     mergeKey: "merge into another person",
     hideKey: "hide this person, or show again",
     ignoreKey: "ignore this cluster: strangers",
+    selectKey: "select this one, or not",
     orderKey: "next order",
     filterKey: "all, named, not named, hidden",
+  },
+  groupBar: {
+    bar: "Selected people",
+    name: "These are one person…",
+    title: (count) => (count === 1 ? "Who is this?" : `Who are these ${number(count)}? They become one person.`),
+    ignore: "Ignore",
+    hide: "Hide",
+    clear: "Clear",
+    selected: ", selected",
   },
   merging: {
     title: (title) => `Who is ${title}?`,
