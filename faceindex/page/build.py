@@ -39,6 +39,7 @@ SCRIPTS = (
     "selection.js",
     "split.js",
     "merging.js",
+    "groups.js",
     "people.js",
     "timeline.js",
     "asked.js",

@@ -346,6 +346,23 @@ class Grid {
     this.draw();
   }
 
+  /** Focus the active item, unless something else has the focus and may need the key. Returns false then. */
+  enter() {
+    if (this.focusedNode() || document.activeElement?.closest("input, select, dialog")) return false;
+    this.focus(this.active);
+    return true;
+  }
+
+  /** Focus the next item (or the one before) for which `stays(item)`, if the focused one does not. */
+  focusNext(stays) {
+    if (!this.focusedNode() || stays(this.items[this.active])) return;
+    let index = this.active + 1;
+    while (index < this.items.length && !stays(this.items[index])) index++;
+    if (index === this.items.length) index = this.active - 1;
+    while (index >= 0 && !stays(this.items[index])) index--;
+    if (index >= 0) this.focus(index);
+  }
+
   /** Scroll as little as needed to make an item visible. */
   reveal(index) {
     const bar = byId("bar").offsetHeight + 12;

@@ -61,7 +61,7 @@ class App {
       document.title = WORDS.title(view.heading?.textContent ?? "");
       scrollTo(0, this.router.place);
       for (const link of document.querySelectorAll("#bar nav a")) {
-        if (link.getAttribute("href") === Router.viewOf(route)) link.setAttribute("aria-current", "page");
+        if (link.getAttribute("href") === Router.viewOf({ ...route, order: null, show: null })) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
       }
     }
