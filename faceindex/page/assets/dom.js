@@ -46,6 +46,8 @@ function readable(text) {
 const momentOf = (seconds) => new Date(seconds * 1000);
 const shortDate = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeZone: "UTC" });
 const dateText = (seconds) => (Number.isFinite(seconds) ? shortDate.format(momentOf(seconds)) : "");
+const shortMoment = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
+const momentText = (seconds) => (Number.isFinite(seconds) ? shortMoment.format(momentOf(seconds)) : "");
 
 /** Whether a key press is for a control that takes text. */
 const isTyping = (event) => event.target.closest?.("input:not([type=checkbox]):not([type=range]), textarea, select, [contenteditable]") !== null

@@ -33,6 +33,7 @@ class App {
     this.made = new Map(); // views, by their classes
     this.current = null;
     this.viewer = new PhotoViewer(this);
+    this.printer = new Printer(this);
     this.router = new Router((route, before) => this.onRoute(route, before));
     this.album.onChange((changes) => {
       this.showUndo();
@@ -74,7 +75,11 @@ class App {
     this.actions.redo();
     this.showUndo();
     this.current?.changed({ reload: true });
+    this.viewer.changed({ reload: true });
   }
+
+  /** Open a photo on top, as a new step; see `PhotoView.openFrom`. */
+  openPhoto(what, list) { this.viewer.openFrom(what, list); }
 
   /** Follow what others change, for as long as the page is open. */
   async follow() {

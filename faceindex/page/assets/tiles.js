@@ -3,7 +3,7 @@
 const TILE_MARGIN = 0.3; // around the box, as a share of its longer side: as faceindex.export.thumbnails.MARGIN
 const THUMBNAIL_SIDE = 112; // pixels
 const SHARP_SIDE = 1600; // pixels of the photo that a sharp picture is cut out of
-const MOST_DETAILS = 500; // photos whose names and boxes are kept
+const MOST_TILES = 500; // photos whose names and boxes are kept
 
 /** Names, dates and boxes of photos, by request. */
 class PhotoDetails {
@@ -17,7 +17,7 @@ class PhotoDetails {
       const found = this.source.photo(id);
       found.catch(() => this.known.delete(id)); // asked for again
       this.known.set(id, found);
-      if (this.known.size > MOST_DETAILS) this.known.delete(this.known.keys().next().value);
+      if (this.known.size > MOST_TILES) this.known.delete(this.known.keys().next().value);
     }
     return this.known.get(id);
   }
