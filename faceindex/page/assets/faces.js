@@ -2,7 +2,7 @@
 
 const FACE_ORDERS = ["good", "doubtful", "newest", "oldest"]; // as `order` in addresses; the first one is meant without it
 
-/** Positions in an order; a new array. A million are sorted in a fifth of a second. */
+/** Positions in an order; a new array. Made for a million. */
 function orderFaces(album, positions, order) {
   const { similarity, quality, label } = album;
   const rank = { // whole numbers
@@ -29,7 +29,9 @@ function orderFaces(album, positions, order) {
   // Rank and place in one number: sorting numbers is much faster than sorting with a function.
   for (let i = 0; i < n; i++) ranks[i] = (ranks[i] - low) * n + i;
   ranks.sort();
-  return Uint32Array.from(ranks, (code) => positions[code % n]);
+  const ordered = new Uint32Array(n);
+  for (let i = 0; i < n; i++) ordered[i] = positions[ranks[i] - Math.floor(ranks[i] / n) * n];
+  return ordered;
 }
 
 class FacesView {
