@@ -26,6 +26,8 @@ class App {
     this.made = new Map(); // views, by their classes
     this.current = null;
     this.viewer = new PhotoViewer(this);
+    this.searchBox = new SearchBox(this);
+    this.drops = new PictureDrops(this);
     this.router = new Router((route, before) => this.onRoute(route, before));
     this.album.onChange((changes) => {
       this.current?.changed(changes);
@@ -55,6 +57,7 @@ class App {
         else link.removeAttribute("aria-current");
       }
     }
+    this.searchBox.show(route);
     this.viewer.show(route);
   }
 
