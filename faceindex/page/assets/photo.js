@@ -41,17 +41,17 @@ class PhotoView {
     const icon = (text, label, key, run, more = {}) => button(text, run, { "aria-label": label, title: key ? `${label} (${key})` : label, ...more });
     this.previous = icon("‹", words.previous, "←", () => this.step(-1), { className: "side", id: "previous" });
     this.next = icon("›", words.next, "→", () => this.step(1), { className: "side", id: "next" });
-    this.earlier = icon("⇤", words.earlier, ",", () => this.neighbour(-1));
-    this.later = icon("⇥", words.later, ".", () => this.neighbour(1));
-    this.boxes = icon("▢", words.boxes, "b", () => this.toggleBoxes(), { "aria-pressed": true });
-    this.adding = this.app.source.can.addFace ? icon("+▢", words.addFace, "a", () => this.toggleDrawing(), { "aria-pressed": false }) : null;
-    this.bare = icon("⛶", words.whole, "f", () => this.toggleBare(), { "aria-pressed": false });
+    this.earlier = iconButton("earlier", words.earlier, ",", () => this.neighbour(-1));
+    this.later = iconButton("later", words.later, ".", () => this.neighbour(1));
+    this.boxes = iconButton("boxes", words.boxes, "b", () => this.toggleBoxes(), { "aria-pressed": true });
+    this.adding = this.app.source.can.addFace ? iconButton("addFace", words.addFace, "a", () => this.toggleDrawing(), { "aria-pressed": false }) : null;
+    this.bare = iconButton("whole", words.whole, "f", () => this.toggleBare(), { "aria-pressed": false });
     this.openList = button("", () => this.toggleList(), { className: "open-list", "aria-expanded": false });
     this.tools = make("div", { className: "photo-tools" }, this.earlier, this.later,
-      make("span", { className: "zooming" }, icon("−", words.zoomOut, "-", () => this.stage.zoom.zoomBy(1 / ZOOM_STEP)), this.shownZoom,
-        icon("+", words.zoomIn, "+", () => this.stage.zoom.zoomBy(ZOOM_STEP))), this.boxes, this.adding, this.bare);
+      make("span", { className: "zooming" }, icon("−", words.zoomOut, "-", () => this.zoomKey("-")), this.shownZoom,
+        icon("+", words.zoomIn, "+", () => this.zoomKey("+"))), this.boxes, this.adding, this.bare);
     this.bar = make("div", { className: "viewer-bar" }, make("div", { className: "photo-title" }, this.title, make("div", { className: "under" }, this.date, this.folder)),
-      this.place, this.tools, icon("×", words.close, "Esc", () => this.app.router.close(), { id: "close" }));
+      this.place, this.tools, iconButton("close", words.close, "Esc", () => this.app.router.close(), { id: "close" }));
     this.card = make("section", { className: "face-card", "aria-label": words.face });
     this.side = make("aside", { className: "photo-side", "aria-label": words.side }, this.card, this.openList, this.why.root, this.faces.root);
     this.stage.area.append(this.hand.frame, this.missing);
@@ -218,7 +218,7 @@ class PhotoView {
     const label = album.label[at];
     const title = key === "none" ? WORDS.photo.unclustered : key === "ignored" ? (label === LABEL.STRANGER ? WORDS.photo.stranger : WORDS.photo.notAFace) : album.title(key);
     const similarity = album.similarityOf(at);
-    const note = [album.isConfirmed(at) ? WORDS.photo.confirmed : label === LABEL.NOTHING && similarity !== null ? WORDS.photo.similarity(similarity) : "",
+    const note = [album.isConfirmed(at) ? WORDS.photo.confirmed : (label === LABEL.NOTHING || label === LABEL.NAMED) && similarity !== null ? WORDS.photo.similarity(similarity) : "",
       details?.by_hand ? WORDS.photo.byHand : "", album.isPoor(at) ? WORDS.photo.poor : ""].filter(Boolean).join(", ");
     const kind = key === "none" || key === "ignored" ? key : key[0] === "p" ? "person" : "cluster";
     const text = (kind === "person" || kind === "cluster" ? title : "") + (details?.by_hand ? " ✎" : "");

@@ -150,7 +150,7 @@ class SearchView {
     this.turn.hidden = shown.length < 2 || byName;
     this.turn.textContent = order === "newest" ? WORDS.search.oldest : WORDS.search.newest;
     this.summary.textContent = byName ? WORDS.search.photosNamed(shown.length, found.words) : found.problem ? "" : WORDS.search.photos(shown.length, found.people.length);
-    this.empty.hidden = shown.length > 0 || found.people.length > 0;
+    this.empty.hidden = shown.length > 0 || found.people.length > 0 || Boolean(found.problem && oneLine(this.route.query ?? ""));
     this.empty.textContent = oneLine(this.route.query ?? "") ? WORDS.search.none : WORDS.search.how;
     this.grid.show(shown, { minWidth: PHONE.matches ? 104 : 150, maxWidth: 220, captionHeight: 24 }, keep ? this.grid.active : 0);
   }

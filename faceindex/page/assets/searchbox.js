@@ -17,6 +17,10 @@ class SearchBox {
       const item = event.target.closest("[role=option]");
       if (item) this.take(Number(item.dataset.at));
     });
+    if (app.source.can.identify) {
+      const open = () => app.router.go(Router.parse("view=drop"));
+      byId("search").append(iconButton("picture", WORDS.search.picture, "", open, { id: "by-picture" }));
+    }
     byId("search").addEventListener("submit", (event) => event.preventDefault());
   }
 

@@ -20,9 +20,9 @@ class PhotoViewer extends PhotoView {
       { keys: ["ArrowDown", "j"], label: words.nextHere, run: (event) => (event.key === "j" ? this.stepHere(1) : arrow(event, () => this.stepHere(1))) },
       { keys: [",", "<"], label: words.earlier, run: () => this.neighbour(-1) },
       { keys: [".", ">"], label: words.later, run: () => this.neighbour(1) },
-      { keys: ["+", "="], label: words.zoomIn, run: () => zoom.onKey("+") },
-      { keys: ["-"], label: words.zoomOut, run: () => zoom.onKey("-") },
-      { keys: ["0"], label: words.zoomFit, run: () => zoom.onKey("0") },
+      { keys: ["+", "="], label: words.zoomIn, run: () => this.zoomKey("+") },
+      { keys: ["-"], label: words.zoomOut, run: () => this.zoomKey("-") },
+      { keys: ["0"], label: words.zoomFit, run: () => this.zoomKey("0") },
       { keys: ["b"], label: words.boxes, run: () => this.toggleBoxes() },
       { keys: ["f"], label: words.whole, run: () => this.toggleBare() },
       { keys: ["n"], label: words.name, run: () => this.name() },
@@ -182,6 +182,16 @@ class PhotoViewer extends PhotoView {
     this.photo = null; // read it again
     if (result && this.album.find(result.face ?? -1) >= 0) this.goToFace(result.face);
     if (this.photo === null) this.show(this.app.router.route);
+  }
+
+  /** Zoom by a key: around the current face, if there is one. */
+  zoomKey(key) {
+    const { zoom } = this.stage;
+    const box = this.stage.boxes.find((one) => one.key === this.faceId)?.box;
+    const [x, y] = box ? [(box[0] + box[2]) / 2 * zoom.scale + zoom.x, (box[1] + box[3]) / 2 * zoom.scale + zoom.y] : [-1, -1];
+    const { clientWidth, clientHeight } = this.stage.area;
+    if (key !== "0" && x >= 0 && y >= 0 && x <= clientWidth && y <= clientHeight) zoom.zoomAt(x, y, zoom.scale * (key === "+" ? ZOOM_STEP : 1 / ZOOM_STEP));
+    else zoom.onKey(key);
   }
 
   // What is shown -------------------------------------------------------------------------------
