@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from faceindex import models
-from faceindex.api.reader import faces_at, find_faces
+from faceindex.api.following import DecisionChanges
+from faceindex.api.reader import faces_at
 from faceindex.people.board import Board, BoardState
-from faceindex.people.constraints import all_constraints, births_of, capture_times
+from faceindex.people.constraints import (
+    all_constraints,
+    births_of,
+    capture_times,
+    places_of_marks,
+    roots_of,
+)
 from faceindex.people.questions import Questions
 from faceindex.people.roster import Roster
 from faceindex.people.view import PeopleView
 from faceindex.store.decisions import Label
+from faceindex.store.photos import PhotoNames
 
 if TYPE_CHECKING:
+    from faceindex.api.question_results import Question
     from faceindex.api.reader import Reader
     from faceindex.api.results import Face
+    from faceindex.people.asked import Asked, Key
     from faceindex.types import I64
 
-__all__ = ["Asking"]
+__all__ = ["Asking", "key_of"]
 
 
 class Asking:
     """Keeps a board of an index up to date with the decisions.
+
+    It has no names of photos and no positions of faces: these are read for the faces that are shown.
 
     Parameters
     ----------
@@ -37,35 +49,35 @@ class Asking:
     board : Board
     questions : Questions
     roster : Roster
-    skipped : set of tuple
-        Keys of the questions that the user skipped.
     """
 
     def __init__(self, reader: Reader) -> None:
         self._reader, self._store = reader, reader.store
-        self.skipped: set[tuple[object, ...]] = set()
         self._build()
 
     def _build(self) -> None:
         with self._store.snapshot():
             tables = self._store.decisions
             self._generation, self._key = self._store.generation, self._state()
-            self._table, self._names = self._reader.faces_and_photos()
-            view = self._reader.people()
-            constraints = all_constraints(tables, self._table)
+            table = self._store.assignments()
+            view = PeopleView.read(self._store, table)
+            constraints = all_constraints(tables, table)
             self._number = tables.newest()
             marked = tables.marked_faces()
-            taken = capture_times(tables, self._table)
-            vectors = self._reader.vectors()
-        self._places: dict[int, list[int]] = {}
-        at = np.searchsorted(self._table.face, marked["face"])
-        for mark, position in zip(marked["mark"].tolist(), at.tolist(), strict=True):
-            self._places.setdefault(mark, []).append(position)
+            marked = marked[np.isin(marked["face"], table.face)]
+            taken = capture_times(tables, table)
+            vectors = self._store.vectors(table.row)
+        self._faces = table.face
+        order = np.argsort(marked["mark"], kind="stable")
+        self._marks = marked["mark"][order]  # of each marked face, ascending
+        self._places = np.searchsorted(table.face, marked["face"][order])
+        self._labelled = np.full(len(table.face), -1, np.int64)  # before merges: one may be undone
+        self._labelled[self._places] = marked["person"][order]
         self.roster = view.roster
         self._said = BoardState(
-            self._table.cluster.copy(),
-            view.label.copy(),
-            constraints.person.copy(),
+            table.cluster.copy(),
+            view.label,
+            constraints.person,
             view.of_cluster,
             constraints.rejected,
             constraints.different,
@@ -73,8 +85,8 @@ class Asking:
         )
         self.board = Board(
             vectors,
-            self._table.photo,
-            self._table.quality,
+            table.photo,
+            table.quality,
             taken,
             models.calibration_of(self._reader.embedder_spec),
             self._said,
@@ -88,62 +100,104 @@ class Asking:
 
     def follow(self) -> None:
         """Take over what has changed in the index since the last call."""
-        if self._store.generation == self._generation:
-            return
         with self._store.snapshot():
+            generation = self._store.generation
+            if generation == self._generation:
+                return
             if self._state() != self._key:
                 self._build()
                 return
-            self._generation = self._store.generation
-            tables = self._store.decisions
-            newest = tables.newest()
-            changes = [
-                change for number in range(self._number + 1, newest + 1) for change in tables.changes(number)
-            ]
-            self._number = newest
-            marks = {mark for kind, *values in changes for mark in _marks_of(kind, values)}
-            for mark, faces in tables.faces_of_marks(sorted(marks)).items():
-                self._places[mark] = find_faces(self._table, faces).tolist()
+            self._generation = generation
+            changes = DecisionChanges.since(self._store.decisions, self._number)
+            if changes.numbers:
+                self._number = changes.numbers[-1]
+                self._take_over(changes)
+
+    def _take_over(self, changes: DecisionChanges) -> None:
+        tables, said = self._store.decisions, self._said
+        marks = np.array(sorted(changes.marks), np.int64)
+        if len(marks):
+            self._read_places(marks)
+        if changes.people:
             self.roster = Roster.of(tables.people())
-            roots = self.roster.roots
-            said = self._said
-            for mark, state in tables.labels(sorted(marks)).items():
-                places = self._places.get(mark, [])
-                said.label[places] = int(state.label)
-                said.person[places] = -1 if state.person is None else state.person
-            if any(kind == "person" for kind, *_ in changes):
-                known = said.person >= 0
-                said.person[known] = [roots[p] for p in said.person[known].tolist()]
-                said.born = births_of(self.roster)
-            rejections, links = tables.all_rejections(), tables.all_links()
-            said.rejected = _array(
-                (place, roots[person])
-                for mark, person, _ in rejections.tolist()
-                for place in self._places.get(mark, ())
-            )
-            said.different = _array(
-                (one, other)
-                for a, b, same, _ in links.tolist()
-                if not same
-                for one in self._places.get(a, ())
-                for other in self._places.get(b, ())
-            )
-            said.of_cluster = {c: roots[p] for c, p in tables.people_of_clusters().items()}
-            moved = sorted({int(values[0]) for kind, *values in changes if kind == "cluster"})
-            now = tables.assigned(moved)
-        positions = find_faces(self._table, moved) if moved else np.empty(0, np.int64)
-        said.cluster[positions] = [now.get(face, -1) for face in moved]
+            said.born = births_of(self.roster)
+        if len(marks):
+            states = tables.labels(marks.tolist())
+            labels = np.array([states[mark].label for mark in marks.tolist()], np.int64)
+            people = [states[mark].person for mark in marks.tolist()]
+            which, places = places_of_marks(marks, self._marks, self._places)
+            said.label[places] = labels[which]
+            named = np.array([-1 if person is None else person for person in people], np.int64)
+            self._labelled[places] = named[which]
+        if len(marks) or changes.people:
+            said.person = roots_of(self.roster, self._labelled)
+            rejections = tables.all_rejections()
+            which, places = places_of_marks(rejections[:, 0], self._marks, self._places)
+            said.rejected = np.stack([places, roots_of(self.roster, rejections[which, 1])], axis=1)
+            links = tables.all_links()
+            links = links[links[:, 2] == 0]
+            link, one = places_of_marks(links[:, 0], self._marks, self._places)
+            again, other = places_of_marks(links[link, 1], self._marks, self._places)
+            said.different = np.stack([one[again], other], axis=1)
+        roots = self.roster.roots
+        said.of_cluster = {c: roots[p] for c, p in tables.people_of_clusters().items()}
+        now = tables.assigned(changes.moved)
+        positions = self.positions(changes.moved)
+        said.cluster[positions] = [now.get(face, -1) for face in self._faces[positions].tolist()]
         self.board.update(positions, said)
 
-    def faces(self, positions: tuple[int, ...]) -> tuple[Face, ...]:
-        """Return faces by their positions."""
-        table = replace(self._table, cluster=self._said.cluster)
-        view = PeopleView(self.roster, self.people(), self._said.label, dict(self._said.of_cluster))
-        return tuple(faces_at(table, self._names, positions, view))
+    def _read_places(self, marks: I64) -> None:
+        """Read which faces some marks are on; decisions make new marks."""
+        found = self._store.decisions.faces_of_marks(marks.tolist())
+        pairs = [(mark, face) for mark, faces in found.items() for face in faces]
+        new = np.array(pairs, np.int64).reshape(-1, 2)
+        new = new[np.isin(new[:, 1], self._faces)]
+        kept = ~np.isin(self._marks, marks)
+        every = np.concatenate([self._marks[kept], new[:, 0]])
+        places = np.concatenate([self._places[kept], np.searchsorted(self._faces, new[:, 1])])
+        order = np.argsort(every, kind="stable")
+        self._marks, self._places = every[order], places[order]
 
-    def positions(self, faces: list[int]) -> I64:
-        """Return the positions of faces; raises `UsageError` for an unknown one."""
-        return find_faces(self._table, faces)
+    def ranked(self, limit: int | None, skipped: Collection[Key] = ()) -> list[Asked]:
+        """Return the questions that settle most; see `faceindex.people.questions.Questions.ranked`.
+
+        Parameters
+        ----------
+        limit : int, optional
+        skipped : collection of tuple
+            Keys that `key_of` returns: with face ids in place of positions.
+        """
+        return self.questions.ranked(limit, {self._placed(key) for key in skipped})
+
+    def _placed(self, key: Key) -> tuple[object, ...]:
+        """Return a key as `Questions.key` has it: with positions of faces, and the person after merges."""
+        kind, person, clusters, faces = key
+        at = self.positions(faces).tolist()
+        if kind == "is":
+            return ("is", self.roster.roots.get(person, person), *sorted(at))
+        if kind in ("anyone", "sorted"):
+            return (kind, *sorted(at))
+        if kind == "who" and not clusters:
+            return ("who", "face", *at[:1])
+        return (kind, *clusters)
+
+    def faces(self, asked: Sequence[Asked]) -> dict[int, Face]:
+        """Return the faces that questions show, by their positions."""
+        positions = sorted({place for one in asked for place in (*one.faces, *one.others)})
+        at = np.array(positions, np.int64)
+        with self._store.snapshot():
+            table = self._store.faces(self._faces[at].tolist())
+            names = PhotoNames(self._store, table.photo.tolist())
+        view = PeopleView(self.roster, self.people()[at], self._said.label[at], dict(self._said.of_cluster))
+        table = replace(table, cluster=self._said.cluster[at])
+        return dict(zip(positions, faces_at(table, names, range(len(at)), view), strict=True))
+
+    def positions(self, faces: Sequence[int]) -> I64:
+        """Return the positions of faces; those that are not in the index are left out."""
+        wanted = np.array(faces, np.int64)
+        at = np.minimum(np.searchsorted(self._faces, wanted), max(len(self._faces) - 1, 0))
+        found: I64 = at[self._faces[at] == wanted] if len(self._faces) else at[:0]
+        return found
 
     def named(self) -> tuple[int, int]:
         """Count the faces that show a person, and all that may."""
@@ -158,12 +212,22 @@ class Asking:
         return people
 
 
-def _marks_of(kind: str, values: list[Any]) -> list[int]:
-    """Return the marks of a change."""
-    if kind in ("mark", "rejection"):
-        return values[:1]
-    return values[:2] if kind == "link" else []
+def key_of(question: Question, person: int = -1, *, sorted_out: bool = False) -> Key:
+    """Return what a skipped question is recognised by, as long as the clusters stay.
 
-
-def _array(pairs: Iterable[tuple[int, int]]) -> I64:
-    return np.array(list(pairs), np.int64).reshape(-1, 2)
+    Parameters
+    ----------
+    question : Question
+    person : int
+        Id of the person of an *is* question.
+    sorted_out : bool
+        The question is an *anyone* question whose faces are asked about one by one.
+    """
+    faces = tuple(sorted(face.face for face in question.faces))
+    if question.kind == "is":
+        return ("is", person, (), faces)
+    if question.kind == "anyone":
+        return ("sorted" if sorted_out else "anyone", -1, (), faces)
+    clusters = (question.cluster,) if question.kind == "who" else (question.cluster, question.other)
+    given = tuple(sorted(cluster for cluster in clusters if cluster is not None))
+    return (question.kind, -1, given, () if given else faces)

@@ -12,6 +12,7 @@ from faceindex.store import Clustering, Counts, FaceTable, Pins, Store
 if TYPE_CHECKING:
     import pandas
 
+    from faceindex.api.album import IndexAlbum
     from faceindex.api.results import Cluster, Face
     from faceindex.errors import FaceIndexError
     from faceindex.locks import Holder
@@ -55,6 +56,13 @@ class IndexContents:
     def clustering(self) -> Clustering | None:
         """The current clustering; None if `cluster` has not run."""
         return self._store.active_clustering()
+
+    @property
+    def album(self) -> IndexAlbum:
+        """Read all faces and photos as arrays for a page that shows them, and follow every commit."""
+        from faceindex.api.album import IndexAlbum
+
+        return IndexAlbum(self._reader)
 
     def counts(self) -> Counts:
         """Count photos, faces, clusters and bytes on disk."""

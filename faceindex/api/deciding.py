@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Final, TypeAlias
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from faceindex import images
 from faceindex.api.people_results import Decided, Person
 from faceindex.errors import UsageError
-from faceindex.people.editor import Editor
+from faceindex.people.editor import Editor, marks_of_changes, people_named
 from faceindex.people.roster import Roster
 from faceindex.people.settling import settle
 from faceindex.store.photos import PhotoNames
 
 if TYPE_CHECKING:
     from faceindex.api.reader import Reader
+    from faceindex.store.decisions import Decision
 
-__all__ = ["Decider", "PersonRef", "command_text", "face_words", "unique"]
+__all__ = [
+    "Decider",
+    "PersonRef",
+    "check_uid",
+    "command_text",
+    "face_words",
+    "made_once",
+    "unique",
+]
 
 PersonRef: TypeAlias = "str | Person"
 """A person: the name, or a `Person` that the index returned."""
 
 _MOST_SHOWN: Final = 12  # faces that are written in the command of a decision
+_UID: Final = re.compile(r"[0-9a-f]{32}")
+
+_P = ParamSpec("_P")
+
+
+class _Deciding(Protocol):
+    """Has a `Decider`."""
+
+    _decider: Decider
+
+
+_Self = TypeVar("_Self", bound=_Deciding)
 
 
 class _DryRun(Exception):
@@ -50,7 +73,13 @@ class Decider:
     # Decisions ---------------------------------------------------------------------------------
 
     def decide(
-        self, command: str, work: Callable[[Editor], None], faces: Sequence[int], *, dry_run: bool
+        self,
+        command: str,
+        work: Callable[[Editor], None],
+        faces: Sequence[int],
+        *,
+        dry_run: bool,
+        uid: str | None = None,
     ) -> Decided:
         """Make one decision, in one transaction.
 
@@ -64,13 +93,16 @@ class Decider:
             All faces that it is about.
         dry_run : bool
             Store nothing.
+        uid : str, optional
+            Of the decision, 32 hexadecimal digits in lower case; None means a new one. `made_once` looks for
+            a decision that has it.
 
         Raises
         ------
         NotClustered
             If the faces are not clustered.
         UsageError
-            If the index is open for reading only.
+            If the index is open for reading only, or another decision has the uid.
         """
         self.require_writable()
         self.reader.clustering()
@@ -80,7 +112,7 @@ class Decider:
         def decide() -> None:
             if pictures:
                 self.tables.save_pictures(pictures)
-            found.append(self.make(command, work))
+            found.append(self.make(command, work, uid=uid))
 
         self.in_transaction(decide, dry_run=dry_run)
         return replace(found[0], number=None) if dry_run else found[0]
@@ -106,10 +138,23 @@ class Decider:
         command: str,
         work: Callable[[Editor], None],
         restored: Iterable[tuple[int, int | None, int | None]] = (),
+        *,
+        uid: str | None = None,
     ) -> Decided:
-        """Make one decision inside a transaction; `restored` as in `faceindex.people.settling.settle`."""
+        """Make one decision inside a transaction.
+
+        Parameters
+        ----------
+        command, work
+            As of `decide`.
+        restored
+            As in `faceindex.people.settling.settle`.
+        uid : str, optional
+            Of the decision; None means a new one.
+        """
         tables = self.tables
-        editor = Editor(tables, command, datetime.now(timezone.utc), roster=self._decided or self.roster())
+        now = datetime.now(timezone.utc)
+        editor = Editor(tables, command, now, uid, roster=self._decided or self.roster())
         work(editor)
         people = tuple(dict.fromkeys(editor.roster.title(person) for person in editor.people_concerned()))
         if editor.changes_nothing:
@@ -117,13 +162,60 @@ class Decider:
             return Decided(None, command, 0, 0, people)
         moved = []
         if self.store.active_clustering() is not None:
-            moved = settle(tables, editor.roster, editor.touched, self.store.vectors, restored=restored)
+            moved = settle(
+                tables,
+                editor.roster,
+                editor.touched,
+                self.store.vectors,
+                restored=restored,
+                left=editor.left,
+            )
         for face, before, after in moved:
             editor.record_cluster(face, before, after)
         editor.finish()
         self._decided = editor.roster
-        faces = tables.faces_of_marks(sorted(editor.touched)).values()
-        return Decided(editor.number, command, sum(map(len, faces)), len(moved), people)
+        faces = tables.faces_of_marks(sorted(editor.marks)).values()
+        return Decided(
+            editor.number, command, sum(map(len, faces)), len(moved), people, removed=editor.removed
+        )
+
+    def made(self, uid: str | None) -> Decision | None:
+        """Return the decision with a uid; None if there is none, or no uid is given.
+
+        Raises
+        ------
+        UsageError
+            If the uid is not one.
+        """
+        if uid is None:
+            return None
+        check_uid(uid)
+        return self.tables.decision_with_uid(uid)
+
+    def recorded(self, decision: Decision) -> Decided:
+        """Return what a stored decision changed, as the journal has it."""
+        tables = self.tables
+        changes = tables.changes(decision.number)
+        faces = tables.faces_of_marks(sorted(marks_of_changes(changes))).values()
+        roster = self.roster()
+        people = people_named(decision.actions, roster)
+        names = {action["person"]: action["name"] for action in decision.actions if "name" in action}
+        # If the decision was undone, the person that it added has no name any more.
+        nameless = [roster.records[id] for id in people if roster.records[id].name is None]
+        said = {record.id: names[record.uid] for record in nameless if record.uid in names}
+        kept = 0
+        for action in decision.actions:
+            undone = tables.decision_with_uid(action["decision"]) if action.get("do") == "undo" else None
+            if undone is not None:
+                kept = _count_values(tables.changes(undone.number)) - _count_values(changes)
+        return Decided(
+            decision.number,
+            decision.command,
+            sum(map(len, faces)),
+            len(changes) - _count_values(changes),
+            tuple(dict.fromkeys(said.get(id) or roster.title(id) for id in people)),
+            max(kept, 0),
+        )
 
     def require_writable(self) -> None:
         """Raise `UsageError` if the index is open for reading only."""
@@ -255,6 +347,41 @@ class Decider:
                 )
             found.append((middle, chosen))
         return found
+
+
+def made_once(
+    verb: Callable[Concatenate[_Self, _P], Decided],
+) -> Callable[Concatenate[_Self, _P], Decided]:
+    """Give a verb with the keyword `uid` what makes it safe to call twice.
+
+    If the journal has a decision with the uid, the verb returns what that one changed, and decides nothing.
+    That comes before everything else: a person may have been renamed, or merged, by the decision itself.
+    """
+
+    @wraps(verb)
+    def call(self: _Self, *args: _P.args, **kwargs: _P.kwargs) -> Decided:
+        uid: Any = kwargs.get("uid")
+        decision = self._decider.made(uid)
+        if decision is None:
+            return verb(self, *args, **kwargs)
+        decided = self._decider.recorded(decision)
+        return replace(decided, number=None) if kwargs.get("dry_run") else decided
+
+    return call
+
+
+def check_uid(uid: str) -> None:
+    """Raise `UsageError` if the uid of a decision is not 32 hexadecimal digits in lower case."""
+    if not isinstance(uid, str) or not _UID.fullmatch(uid):
+        raise UsageError(
+            f"`uid` is {str(uid)[:40]!r}, which no decision can have.",
+            "Pass 32 hexadecimal digits in lower case, such as `uuid.uuid4().hex`.",
+        )
+
+
+def _count_values(changes: Sequence[Sequence[Any]]) -> int:
+    """Count the changes of a decision other than moves between clusters."""
+    return sum(change[0] != "cluster" for change in changes)
 
 
 def unique(values: Iterable[int]) -> list[int]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from faceindex.api.deciding import Decider, PersonRef, command_text, face_words, unique
-from faceindex.api.people_journal import apply_journal, export_journal, named_marks
+from faceindex.api.deciding import Decider, PersonRef, command_text, face_words, made_once, unique
+from faceindex.api.people_journal import apply_journal, export_journal
 from faceindex.api.people_results import Decided, JournalEntry, Person, Replay
 from faceindex.api.people_table import name_many, read_name_table
 from faceindex.errors import UsageError
-from faceindex.people.dates import clean_date, moment_of
+from faceindex.people.dates import clean_date
 from faceindex.people.editor import Editor
 from faceindex.people.roster import clean_name, clean_note
-from faceindex.store.decisions import Decision, Label
+from faceindex.store.decisions import Label
 
 if TYPE_CHECKING:
     from faceindex.api.people_table import NameTable
@@ -32,7 +29,9 @@ class IndexPeople:
 
     Each call is one decision: one entry of the journal, which `undo` takes back. All changes need an index
     that is open for writing, and faces that are clustered. With `dry_run`, a call returns what it would
-    change, and stores nothing.
+    change, and stores nothing. A call may give the decision its `uid`, 32 hexadecimal digits in lower case. A
+    second call with it decides nothing, and returns what the first one changed, even if that was undone: so a
+    call can be repeated whose answer was lost.
 
     Parameters
     ----------
@@ -48,40 +47,9 @@ class IndexPeople:
 
     def list(self) -> Sequence[Person]:
         """Return all people, those with most faces first."""
-        with self._store.snapshot():
-            table, names = self._reader.faces_and_photos()
-            view = self._reader.people()
-        records = {record.id: record for record in view.roster.people()}
-        found = []
-        clusters: dict[int, list[int]] = {}
-        for cluster, person in view.of_cluster.items():
-            clusters.setdefault(person, []).append(cluster)
-        sizes = np.bincount(table.cluster[table.cluster >= 0]) if len(table) else np.zeros(0, np.int64)
-        order = np.argsort(view.person, kind="stable")
-        ordered = view.person[order]
-        for id, record in records.items():
-            mine = order[np.searchsorted(ordered, id, "left") : np.searchsorted(ordered, id, "right")]
-            photos = np.unique(table.photo[mine])
-            taken = [t for photo in photos.tolist() if (t := names.by_id[photo].taken) is not None]
-            found.append(
-                Person(
-                    id=id,
-                    uid=record.uid,
-                    name=view.roster.title(id),
-                    born=record.born,
-                    died=record.died,
-                    hidden=record.hidden,
-                    note=record.note,
-                    clusters=tuple(sorted(clusters.get(id, ()), key=lambda c: (-sizes[c], c))),
-                    faces=len(mine),
-                    photos=len(photos),
-                    named=int((view.label[mine] == Label.NAMED).sum()),
-                    confirmed=int((view.label[mine] == Label.CONFIRMED).sum()),
-                    first=moment_of(min(taken)) if taken else None,
-                    last=moment_of(max(taken)) if taken else None,
-                )
-            )
-        return sorted(found, key=lambda person: (-person.faces, person.name))
+        from faceindex.api.people_list import list_people
+
+        return list_people(self._reader)
 
     def get(self, person: PersonRef) -> Person:
         """Return a person by name; raises `UsageError` if nobody has it."""
@@ -105,15 +73,26 @@ class IndexPeople:
 
     def log(self, limit: int | None = None) -> Sequence[JournalEntry]:
         """Return the decisions, newest first; at most `limit`, or all."""
-        return [
-            JournalEntry(d.number, d.at, d.command, d.undone_by, len(named_marks(d.actions)))
-            for d in self._store.decisions.decisions(limit=limit)
-        ]
+        from faceindex.api.undoing import entry_of
+
+        return [entry_of(decision) for decision in self._store.decisions.decisions(limit=limit)]
+
+    def made(self, uid: str) -> Decided | None:
+        """Return what the decision with a uid changed, even if it was undone; None if there is none."""
+        decision = self._decider.made(uid)
+        return None if decision is None else self._decider.recorded(decision)
 
     # Naming ------------------------------------------------------------------------------------
 
+    @made_once
     def name(
-        self, name: str, *, clusters: Iterable[int] = (), faces: Iterable[int] = (), dry_run: bool = False
+        self,
+        name: str,
+        *,
+        clusters: Iterable[int] = (),
+        faces: Iterable[int] = (),
+        uid: str | None = None,
+        dry_run: bool = False,
     ) -> Decided:
         """Say who clusters and faces are. A person with this name is added if there is none.
 
@@ -147,7 +126,7 @@ class IndexPeople:
                 editor.label(person, self._decider.marks(faces), Label.CONFIRMED)
 
         command = command_text("name", *clusters, *face_words(faces), name)
-        return self._decider.decide(command, work, [*members, *faces], dry_run=dry_run)
+        return self._decider.decide(command, work, [*members, *faces], uid=uid, dry_run=dry_run)
 
     def name_many(
         self,
@@ -170,8 +149,14 @@ class IndexPeople:
         """Read names for `name_many` from CSV; see `faceindex.api.people_table.read_name_table`."""
         return read_name_table(self._reader, source)
 
+    @made_once
     def confirm(
-        self, faces: Iterable[int], person: PersonRef | None = None, *, dry_run: bool = False
+        self,
+        faces: Iterable[int],
+        person: PersonRef | None = None,
+        *,
+        uid: str | None = None,
+        dry_run: bool = False,
     ) -> Decided:
         """Say that faces show the person that they are in a cluster of, or a given one."""
         faces = unique(faces)
@@ -189,7 +174,11 @@ class IndexPeople:
 
         options = {"as": self._decider.title(person) if person else None}
         return self._decider.decide(
-            command_text("confirm", *face_words(faces), options=options), work, faces, dry_run=dry_run
+            command_text("confirm", *face_words(faces), options=options),
+            work,
+            faces,
+            uid=uid,
+            dry_run=dry_run,
         )
 
     def _shown(self, faces: Sequence[int], person: PersonRef | None) -> dict[int, int]:
@@ -198,8 +187,14 @@ class IndexPeople:
             return self._decider.people_of(faces)
         return dict.fromkeys(faces, self._decider.person(person))
 
+    @made_once
     def reject(
-        self, faces: Iterable[int], person: PersonRef | None = None, *, dry_run: bool = False
+        self,
+        faces: Iterable[int],
+        person: PersonRef | None = None,
+        *,
+        uid: str | None = None,
+        dry_run: bool = False,
     ) -> Decided:
         """Say that faces do not show the person that they are in a cluster of, or a given one.
 
@@ -221,22 +216,40 @@ class IndexPeople:
         options = {"from": self._decider.title(person) if person else None}
         concerned = [*faces, *(face for centre, _ in apart for face in centre)]
         command = command_text("reject", *face_words(faces), options=options)
-        return self._decider.decide(command, work, concerned, dry_run=dry_run)
+        return self._decider.decide(command, work, concerned, uid=uid, dry_run=dry_run)
 
+    @made_once
     def ignore(
-        self, *, clusters: Iterable[int] = (), faces: Iterable[int] = (), dry_run: bool = False
+        self,
+        *,
+        clusters: Iterable[int] = (),
+        faces: Iterable[int] = (),
+        uid: str | None = None,
+        dry_run: bool = False,
     ) -> Decided:
         """Say that faces, or all faces of clusters, are of strangers: they are in no cluster any more."""
-        return self._nobody("ignore", Label.STRANGER, clusters, faces, dry_run)
+        return self._nobody("ignore", Label.STRANGER, clusters, faces, uid, dry_run)
 
+    @made_once
     def not_a_face(
-        self, *, clusters: Iterable[int] = (), faces: Iterable[int] = (), dry_run: bool = False
+        self,
+        *,
+        clusters: Iterable[int] = (),
+        faces: Iterable[int] = (),
+        uid: str | None = None,
+        dry_run: bool = False,
     ) -> Decided:
         """Say that faces, or all of clusters, are no faces: they are in no cluster any more."""
-        return self._nobody("not-a-face", Label.NOT_A_FACE, clusters, faces, dry_run)
+        return self._nobody("not-a-face", Label.NOT_A_FACE, clusters, faces, uid, dry_run)
 
     def _nobody(
-        self, verb: str, label: Label, clusters: Iterable[int], faces: Iterable[int], dry_run: bool
+        self,
+        verb: str,
+        label: Label,
+        clusters: Iterable[int],
+        faces: Iterable[int],
+        uid: str | None,
+        dry_run: bool,
     ) -> Decided:
         clusters, faces = unique(clusters), unique(faces)
         concerned = unique([*self._decider.faces_of(clusters), *faces])
@@ -245,19 +258,25 @@ class IndexPeople:
             editor.nobody(label, self._decider.marks(concerned))
 
         return self._decider.decide(
-            command_text(verb, *clusters, *face_words(faces)), work, concerned, dry_run=dry_run
+            command_text(verb, *clusters, *face_words(faces)), work, concerned, uid=uid, dry_run=dry_run
         )
 
-    def same(self, faces: Iterable[int], *, dry_run: bool = False) -> Decided:
+    @made_once
+    def same(self, faces: Iterable[int], *, uid: str | None = None, dry_run: bool = False) -> Decided:
         """Say that faces show one person, whoever it is."""
         faces = unique(faces)
 
         def work(editor: Editor) -> None:
             editor.same(self._decider.marks(faces))
 
-        return self._decider.decide(command_text("same", *face_words(faces)), work, faces, dry_run=dry_run)
+        return self._decider.decide(
+            command_text("same", *face_words(faces)), work, faces, uid=uid, dry_run=dry_run
+        )
 
-    def different(self, one: Iterable[int], other: Iterable[int], *, dry_run: bool = False) -> Decided:
+    @made_once
+    def different(
+        self, one: Iterable[int], other: Iterable[int], *, uid: str | None = None, dry_run: bool = False
+    ) -> Decided:
         """Say that the faces of two groups show two people."""
         one, other = unique(one), unique(other)
 
@@ -265,34 +284,54 @@ class IndexPeople:
             editor.different(self._decider.marks(one), self._decider.marks(other))
 
         words = [*face_words(one), "from", *face_words(other)]
-        return self._decider.decide(command_text("different", *words), work, [*one, *other], dry_run=dry_run)
+        return self._decider.decide(
+            command_text("different", *words), work, [*one, *other], uid=uid, dry_run=dry_run
+        )
 
     # People ------------------------------------------------------------------------------------
 
-    def rename(self, person: PersonRef, name: str, *, dry_run: bool = False) -> Decided:
+    @made_once
+    def rename(
+        self, person: PersonRef, name: str, *, uid: str | None = None, dry_run: bool = False
+    ) -> Decided:
         """Give a person another name."""
-        return self._set(person, {"name": clean_name(name)}, "rename", name, dry_run=dry_run)
+        return self._set(person, {"name": clean_name(name)}, "rename", name, uid=uid, dry_run=dry_run)
 
-    def born(self, person: PersonRef, date: str | None, *, dry_run: bool = False) -> Decided:
+    @made_once
+    def born(
+        self, person: PersonRef, date: str | None, *, uid: str | None = None, dry_run: bool = False
+    ) -> Decided:
         """Set the date of birth: a year, a month, a day, or None. Nobody is found on earlier photos."""
         date = None if date is None else clean_date(date)
-        return self._set(person, {"born": date}, "born", date or "-", dry_run=dry_run)
+        return self._set(person, {"born": date}, "born", date or "-", uid=uid, dry_run=dry_run)
 
-    def died(self, person: PersonRef, date: str | None, *, dry_run: bool = False) -> Decided:
+    @made_once
+    def died(
+        self, person: PersonRef, date: str | None, *, uid: str | None = None, dry_run: bool = False
+    ) -> Decided:
         """Set the date of death: a year, a month, a day, or None."""
         date = None if date is None else clean_date(date)
-        return self._set(person, {"died": date}, "died", date or "-", dry_run=dry_run)
+        return self._set(person, {"died": date}, "died", date or "-", uid=uid, dry_run=dry_run)
 
-    def hide(self, person: PersonRef, hidden: bool = True, *, dry_run: bool = False) -> Decided:
+    @made_once
+    def hide(
+        self, person: PersonRef, hidden: bool = True, *, uid: str | None = None, dry_run: bool = False
+    ) -> Decided:
         """Leave a person out of the gallery and of exports, or show the person again."""
-        return self._set(person, {"hidden": hidden}, "hide" if hidden else "unhide", dry_run=dry_run)
+        return self._set(person, {"hidden": hidden}, "hide" if hidden else "unhide", uid=uid, dry_run=dry_run)
 
-    def note(self, person: PersonRef, note: str | None, *, dry_run: bool = False) -> Decided:
+    @made_once
+    def note(
+        self, person: PersonRef, note: str | None, *, uid: str | None = None, dry_run: bool = False
+    ) -> Decided:
         """Keep a note about a person; None removes it."""
         note = clean_note(note) if note else None
-        return self._set(person, {"note": note}, "note", note or "-", dry_run=dry_run)
+        return self._set(person, {"note": note}, "note", note or "-", uid=uid, dry_run=dry_run)
 
-    def merge(self, into: PersonRef, *others: PersonRef, dry_run: bool = False) -> Decided:
+    @made_once
+    def merge(
+        self, into: PersonRef, *others: PersonRef, uid: str | None = None, dry_run: bool = False
+    ) -> Decided:
         """Say that people are one person, who has the name of the first."""
         first, rest = self._decider.person(into), unique(map(self._decider.person, others))
         if not rest or first in rest:
@@ -302,28 +341,45 @@ class IndexPeople:
             editor.merge(first, rest)
 
         names = [self._decider.title(person) for person in (into, *others)]
-        return self._decider.decide(command_text("merge", *names), work, (), dry_run=dry_run)
+        return self._decider.decide(command_text("merge", *names), work, (), uid=uid, dry_run=dry_run)
 
     def _set(
-        self, person: PersonRef, values: dict[str, Any], verb: str, *words: str, dry_run: bool
+        self,
+        person: PersonRef,
+        values: dict[str, Any],
+        verb: str,
+        *words: str,
+        uid: str | None,
+        dry_run: bool,
     ) -> Decided:
         id, title = self._decider.person(person), self._decider.title(person)
-        uid = self._decider.roster().records[id].uid
+        person_uid = self._decider.roster().records[id].uid
 
         def work(editor: Editor) -> None:
-            editor.set_person(uid, values)
+            editor.set_person(person_uid, values)
 
-        return self._decider.decide(command_text(verb, title, *words), work, (), dry_run=dry_run)
+        return self._decider.decide(command_text(verb, title, *words), work, (), uid=uid, dry_run=dry_run)
 
     # Undo --------------------------------------------------------------------------------------
 
-    def undo(self, number: int = 1, *, dry_run: bool = False) -> Sequence[tuple[JournalEntry, Decided]]:
+    def undo(
+        self,
+        number: int = 1,
+        *,
+        expected: int | None = None,
+        uid: str | None = None,
+        dry_run: bool = False,
+    ) -> Sequence[tuple[JournalEntry, Decided]]:
         """Take back the newest decisions that were not undone, the newest first.
 
         Parameters
         ----------
         number : int
             How many.
+        expected : int, optional
+            Number of the decision that must be the newest of these.
+        uid : str, optional
+            Of the decision that undoes one.
         dry_run : bool
 
         Returns
@@ -334,36 +390,11 @@ class IndexPeople:
         Raises
         ------
         UsageError
-            If there is no decision to undo.
+            If there is no decision to undo, or another one than `expected` would be undone.
         """
-        if number < 1:
-            raise UsageError(f"The number of decisions to undo is {number}.", "Choose 1 or more.")
-        self._decider.require_writable()
-        found = self._store.decisions.to_undo(number)
-        if not found:
-            raise UsageError("There is no decision to undo.", "`faceindex people log` lists the decisions.")
-        undone = []
+        from faceindex.api.undoing import undo
 
-        def undo_all() -> None:
-            for each in found:
-                entry = JournalEntry(each.number, each.at, each.command, None, len(named_marks(each.actions)))
-                undone.append((entry, self._undo(each)))
-
-        self._decider.in_transaction(undo_all, dry_run=dry_run)
-        if dry_run:
-            undone = [(entry, replace(decided, number=None)) for entry, decided in undone]
-        return undone
-
-    def _undo(self, decision: Decision) -> Decided:
-        kept = 0
-
-        def work(editor: Editor) -> None:
-            nonlocal kept
-            kept = editor.undo(decision.number, decision.uid)
-
-        moves = _restored_clusters(self._store.decisions.changes(decision.number))
-        decided = self._decider.make(f"people undo  # {decision.command}", work, restored=moves)
-        return replace(decided, kept=kept)
+        return undo(self._decider, number, expected=expected, uid=uid, dry_run=dry_run)
 
     # Files -------------------------------------------------------------------------------------
 
@@ -403,8 +434,3 @@ class IndexPeople:
             If the file is not such a file. The index does not change.
         """
         return apply_journal(self._decider, path, dry_run=dry_run, same_names=same_names, prefer=prefer)
-
-
-def _restored_clusters(changes: Sequence[Sequence[Any]]) -> list[tuple[int, int | None, int | None]]:
-    """Return the faces that a decision moved between clusters."""
-    return [(face, before, after) for kind, face, before, after, *_ in changes if kind == "cluster"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from faceindex.api.asking import Asking
     from faceindex.api.people_results import Decided
     from faceindex.api.reader import Reader
-    from faceindex.people.asked import Asked
+    from faceindex.api.results import Face
+    from faceindex.people.asked import Asked, Key
     from faceindex.people.editor import Editor
 
 __all__ = ["AskingPeople", "Reply"]
@@ -33,6 +35,7 @@ class AskingPeople(IndexPeople):
     def __init__(self, reader: Reader) -> None:
         super().__init__(reader)
         self._state: Asking | None = None
+        self._skipped: set[Key] = set()
 
     def suggest(self, limit: int | None = 10) -> Sequence[Question]:
         """Return the questions whose answers settle most, the best first.
@@ -51,8 +54,11 @@ class AskingPeople(IndexPeople):
         Uncalibrated
             If the embedder has no calibration.
         """
-        state = self._asking()
-        return [self._question(state, asked) for asked in state.questions.ranked(limit, state.skipped)]
+        with self._store.snapshot():
+            state = self._asking()
+            ranked = state.ranked(limit, self._skipped)
+            faces = state.faces(ranked)
+        return [_question(state, asked, faces) for asked in ranked]
 
     def answer(
         self,
@@ -61,8 +67,12 @@ class AskingPeople(IndexPeople):
         *,
         name: str | None = None,
         wrong: Iterable[int] = (),
+        uid: str | None = None,
     ) -> Decided | None:
         """Make the decision that an answer means.
+
+        A decision needs no list of questions. So one `FaceIndex` can keep it, open for reading, while another
+        one that was just opened for writing decides. `skip` and `sort_out` belong to the former.
 
         Parameters
         ----------
@@ -75,7 +85,9 @@ class AskingPeople(IndexPeople):
             Who it is, instead of `reply`.
         wrong : iterable of int
             Of an *is* question: the shown faces that are not the person, while the others are. Of *anyone*:
-            the faces of strangers, while the others are of people that you can name.
+            the faces of strangers, while the others are of people that you can name (`sort_out`).
+        uid : str, optional
+            Of the decision; if the journal has it, nothing is decided again.
 
         Returns
         -------
@@ -94,27 +106,33 @@ class AskingPeople(IndexPeople):
         if question.kind in ("is", "anyone") and (unknown := [face for face in wrong if face not in faces]):
             raise UsageError(f"Face {unknown[0]} is not in the question.", "Choose among its faces.")
         if reply == "skip":
-            self._asking().skipped.add(self._key(question))
+            self.skip(question)
             return None
         if question.kind == "anyone":
-            return self._sort_out(question, reply, wrong)
+            return self._sort_out(question, reply, wrong, uid)
+        if (made := self._decider.made(uid)) is not None:
+            return self._decider.recorded(made)
         clusters = [] if question.cluster is None else [question.cluster]
         single = faces if question.cluster is None else []
         if reply == "ignore":
-            return self.ignore(clusters=clusters, faces=single)
+            return self.ignore(clusters=clusters, faces=single, uid=uid)
         if name is not None:
-            return self.name(name, clusters=clusters, faces=single)
+            return self.name(name, clusters=clusters, faces=single, uid=uid)
         if question.kind == "who":
             raise UsageError("The question is who this is.", "Give `name`, or ignore or skip it.")
         if question.kind == "is":
             assert question.person is not None
             wrong = faces if reply == "no" else wrong
-            return self._sort(question.person, [face for face in faces if face not in wrong], wrong)
+            return self._sort(question.person, [face for face in faces if face not in wrong], wrong, uid)
         if question.person is not None:
             if reply == "yes":
-                return self.name(question.person, clusters=clusters, faces=single)
-            return self.reject(faces, question.person)
-        return self.same([*faces, *others]) if reply == "yes" else self.different(faces, others)
+                return self.name(question.person, clusters=clusters, faces=single, uid=uid)
+            return self.reject(faces, question.person, uid=uid)
+        return (
+            self.same([*faces, *others], uid=uid)
+            if reply == "yes"
+            else self.different(faces, others, uid=uid)
+        )
 
     def progress(self) -> Progress:
         """Count the named faces, and the questions that are left."""
@@ -147,9 +165,23 @@ class AskingPeople(IndexPeople):
                 found[asked.person] = found.get(asked.person, 0) + 1
         return found
 
+    def skip(self, question: Question) -> None:
+        """Leave a question out of `suggest` until `unskip`, or until the index is opened again."""
+        self._skipped.add(self._key(question))
+
     def unskip(self, question: Question) -> None:
         """Ask a skipped question again."""
-        self._asking().skipped.discard(self._key(question))
+        self._skipped.discard(self._key(question))
+
+    def sort_out(self, question: Question) -> None:
+        """Ask about the faces of an *anyone* question one by one, but for those that are ignored by then.
+
+        `answer` does it; call it if another `FaceIndex` decides.
+        """
+        if question.kind == "anyone":
+            from faceindex.api.asking import key_of
+
+            self._skipped.add(key_of(question, sorted_out=True))
 
     # Splitting and explaining -------------------------------------------------------------------
 
@@ -184,6 +216,7 @@ class AskingPeople(IndexPeople):
         faces: Iterable[int] = (),
         *,
         name: str | None = None,
+        uid: str | None = None,
         dry_run: bool = False,
     ) -> tuple[Split, Decided]:
         """Split a person or a cluster in two, in one decision.
@@ -199,6 +232,9 @@ class AskingPeople(IndexPeople):
             As in `propose_split`.
         name : str, optional
             Who the part is.
+        uid : str, optional
+            Of the decision. If the journal has it, nothing is decided again. Of the split, unless it is
+            `what`, only the part is returned then, as far as the journal has it.
         dry_run : bool
 
         Raises
@@ -206,10 +242,14 @@ class AskingPeople(IndexPeople):
         NotClustered, UsageError
             As `propose_split`, or if the name cannot be used.
         """
-        from faceindex.api.split import carry_out
+        from faceindex.api.split import already, carry_out
 
+        if (made := self._decider.made(uid)) is not None:
+            split = what if isinstance(what, Split) else already(self._decider, made, unique(faces))
+            decided = self._decider.recorded(made)
+            return split, replace(decided, number=None) if dry_run else decided
         split = what if isinstance(what, Split) else self.propose_split(what, faces)
-        decided = carry_out(self._decider, split, name, dry_run=dry_run)
+        decided = carry_out(self._decider, split, name, uid=uid, dry_run=dry_run)
         return split, replace(decided, number=None) if dry_run else decided
 
     def why(self, face: int, neighbours: int = 5) -> Explanation:
@@ -230,16 +270,18 @@ class AskingPeople(IndexPeople):
 
         return explain(self._reader, face, neighbours)
 
-    def _sort_out(self, question: Question, reply: Reply | None, strangers: Sequence[int]) -> Decided | None:
+    def _sort_out(
+        self, question: Question, reply: Reply | None, strangers: Sequence[int], uid: str | None
+    ) -> Decided | None:
         """Ignore the strangers of an *anyone* question; the other faces are asked about one by one."""
         if reply in ("no", "ignore"):
             strangers = [face.face for face in question.faces]
         elif reply is None and not strangers:
             raise UsageError("The question is whether you can name anyone.", "Answer yes or no, or skip it.")
-        self._asking().skipped.add(self._key(question))
-        return self.ignore(faces=strangers) if strangers else None
+        self.sort_out(question)
+        return self.ignore(faces=strangers, uid=uid) if strangers else None
 
-    def _sort(self, person: str, right: Sequence[int], wrong: Sequence[int]) -> Decided:
+    def _sort(self, person: str, right: Sequence[int], wrong: Sequence[int], uid: str | None) -> Decided:
         """Confirm some faces of a person and reject others, in one decision."""
         id = self._decider.person(person)
 
@@ -256,7 +298,7 @@ class AskingPeople(IndexPeople):
         else:
             words = ["confirm", *face_words(right), "as", person, "and", "reject", *face_words(wrong)]
             command = command_text(*words)
-        return self._decider.decide(command, work, [*right, *wrong], dry_run=False)
+        return self._decider.decide(command, work, [*right, *wrong], uid=uid, dry_run=False)
 
     def _asking(self) -> Asking:
         from faceindex.api.asking import Asking
@@ -268,30 +310,26 @@ class AskingPeople(IndexPeople):
             self._state.follow()
         return self._state
 
-    def _question(self, state: Asking, asked: Asked) -> Question:
-        ids = state.board.ids
-        return Question(
-            kind=asked.kind,
-            person=None if asked.person < 0 else state.roster.title(asked.person),
-            cluster=None if asked.slot < 0 else ids[asked.slot],
-            other=None if asked.other < 0 else ids[asked.other],
-            faces=state.faces(asked.faces),
-            others=state.faces(asked.others),
-            settles=asked.settles,
-            expected=round(asked.expected, 3),
-            probability=round(asked.probability, 4),
-        )
+    def _key(self, question: Question) -> Key:
+        person = -1
+        if question.kind == "is" and question.person is not None:
+            with suppress(UsageError):  # renamed since: the question comes back with the new name
+                person = self._decider.person(question.person)
+        from faceindex.api.asking import key_of
 
-    def _key(self, question: Question) -> tuple[object, ...]:
-        """Return the key of `faceindex.people.questions.Questions.key`."""
-        state = self._asking()
-        faces = state.positions([f.face for f in question.faces]).tolist()
-        if question.kind == "anyone":
-            return ("anyone", *sorted(faces))
-        if question.kind == "is":
-            assert question.person is not None
-            return ("is", state.roster.find(question.person).id, *sorted(faces))
-        if question.kind == "who":
-            return ("who", "face", faces[0]) if question.cluster is None else ("who", question.cluster)
-        assert question.cluster is not None and question.other is not None
-        return ("same", *sorted((question.cluster, question.other)))
+        return key_of(question, person)
+
+
+def _question(state: Asking, asked: Asked, faces: Mapping[int, Face]) -> Question:
+    ids = state.board.ids
+    return Question(
+        kind=asked.kind,
+        person=None if asked.person < 0 else state.roster.title(asked.person),
+        cluster=None if asked.slot < 0 else ids[asked.slot],
+        other=None if asked.other < 0 else ids[asked.other],
+        faces=tuple(faces[place] for place in asked.faces),
+        others=tuple(faces[place] for place in asked.others),
+        settles=asked.settles,
+        expected=round(asked.expected, 3),
+        probability=round(asked.probability, 4),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from faceindex.api.reader import Reader
     from faceindex.api.results import Face
     from faceindex.people.editor import Editor
+    from faceindex.store.decisions import Decision
     from faceindex.types import I64, BoolArray
 
-__all__ = ["carry_out", "propose"]
+__all__ = ["already", "carry_out", "propose"]
 
 _SAMPLES = 4  # faces of either side that are shown
 _MIDDLE = 3  # faces of either side that are kept apart
@@ -107,7 +108,32 @@ def propose(reader: Reader, decider: Decider, what: PersonRef | int, seeds: Sequ
     )
 
 
-def carry_out(decider: Decider, split: Split, name: str | None, *, dry_run: bool) -> Decided:
+def already(decider: Decider, decision: Decision, seeds: Sequence[int]) -> Split:
+    """Return the split that a stored decision made: the part, as far as the journal has it."""
+    marks = sorted({mark for action in decision.actions for mark in _part_marks(action)})
+    part = sorted({face for faces in decider.tables.faces_of_marks(marks).values() for face in faces})
+    return Split(
+        person=None,
+        cluster=None,
+        part=tuple(part),
+        rest=(),
+        seeds=tuple(seeds),
+        likeness=float("nan"),
+        clear=False,
+        uncertain=0,
+        clusters=(),
+        part_samples=(),
+        rest_samples=(),
+    )
+
+
+def _part_marks(action: dict[str, Any]) -> Sequence[int]:
+    """Return the marks of the part that an action of a split names."""
+    faces = action.get("faces", ())
+    return faces[0] if action.get("do") in ("different", "unlink") else faces
+
+
+def carry_out(decider: Decider, split: Split, name: str | None, *, uid: str | None, dry_run: bool) -> Decided:
     """Make the decision of a split; see `AskingPeople.split`."""
     tables = decider.tables
     name = None if name is None else clean_name(name)
@@ -143,7 +169,7 @@ def carry_out(decider: Decider, split: Split, name: str | None, *, dry_run: bool
             target = tables.next_cluster_id()
             none = np.empty(0, np.int64)
             tables.move_faces(none, none, np.empty(0, np.float32), target + 1)
-        found.append(decider.make(command, work, [(face, target, clusters[face]) for face in moved]))
+        found.append(decider.make(command, work, [(face, target, clusters[face]) for face in moved], uid=uid))
 
     decider.require_writable()
     decider.reader.clustering()

@@ -8,9 +8,8 @@ from faceindex.types import F32, I64
 
 __all__ = ["cluster_sums", "similarity_to_centroid"]
 
-# Processed at a time, to bound memory.
-_CLUSTERS = 4096
-_VECTORS = 65_536
+_VECTORS = 65_536  # processed at a time, to bound memory
+_SUMMED = 16_384  # vectors that are gathered at a time; of one cluster, all
 
 
 def cluster_sums(vectors: F32, labels: I64, ids: I64) -> F32:
@@ -32,10 +31,13 @@ def cluster_sums(vectors: F32, labels: I64, ids: I64) -> F32:
     members = members[np.argsort(labels[members], kind="stable")]
     first = np.searchsorted(labels[members], ids)
     sums = np.empty((len(ids), vectors.shape[1]), np.float32)
-    for start in range(0, len(ids), _CLUSTERS):
-        stop = min(start + _CLUSTERS, len(ids))
-        begin, end = first[start], first[stop] if stop < len(ids) else len(members)
+    ends = np.append(first[1:], len(members))
+    start = 0
+    while start < len(ids):
+        stop = max(start + 1, int(np.searchsorted(ends, first[start] + _SUMMED, "right")))
+        begin, end = first[start], ends[stop - 1]
         sums[start:stop] = np.add.reduceat(vectors[members[begin:end]], first[start:stop] - begin, axis=0)
+        start = stop
     return sums
 
 

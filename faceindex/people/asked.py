@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Asked", "Kind"]
+__all__ = ["Asked", "Key", "Kind"]
 
 Kind: TypeAlias = Literal["who", "same", "is", "anyone"]
+
+Key: TypeAlias = "tuple[str, int, tuple[int, ...], tuple[int, ...]]"
+"""What a skipped question is recognised by: kind, person (-1 for none), clusters and faces, by their ids."""
 
 
 @dataclass(frozen=True, slots=True)

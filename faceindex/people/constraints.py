@@ -24,6 +24,7 @@ __all__ = [
     "constraints_of_faces",
     "constraints_since",
     "people_by_links",
+    "places_of_marks",
     "roots_of",
 ]
 
@@ -72,14 +73,14 @@ def constraints_since(tables: DecisionTables, table: Assignments, number: int) -
     order = np.argsort(marked["mark"], kind="stable")
     marks, places = marked["mark"][order], at[order]
     rejections, links = tables.all_rejections(), tables.all_links()
-    which, faces = _faces_of(rejections[:, 0], marks, places)
+    which, faces = places_of_marks(rejections[:, 0], marks, places)
     rejected = np.stack([faces, roots_of(roster, rejections[which, 1])], axis=1)
     pairs = []
     for same in (1, 0):
         chosen = links[links[:, 2] == same]
         chosen = chosen[np.argsort(chosen[:, 3], kind="stable")]
-        link, one = _faces_of(chosen[:, 0], marks, places)
-        again, other = _faces_of(chosen[link, 1], marks, places)
+        link, one = places_of_marks(chosen[:, 0], marks, places)
+        again, other = places_of_marks(chosen[link, 1], marks, places)
         pairs.append(np.stack([one[again], other], axis=1))
     constraints = Constraints(
         person=person,
@@ -197,7 +198,7 @@ def _constraints_among(tables: DecisionTables, roster: Roster, faces: list[int])
     )
 
 
-def _faces_of(wanted: I64, marks: I64, places: I64) -> tuple[I64, I64]:
+def places_of_marks(wanted: I64, marks: I64, places: I64) -> tuple[I64, I64]:
     """Return the faces of marks: for each the index into `wanted`, and its position.
 
     Parameters

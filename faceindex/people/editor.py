@@ -8,7 +8,7 @@ values are kept with the decision, so that it can be undone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from faceindex.errors import UsageError
 from faceindex.people.roster import Roster, clean_name, name_key
 from faceindex.store.decisions import DecisionTables, Label, MarkState, PersonRecord
 
-__all__ = ["FIELDS", "LABEL_NAMES", "Editor"]
+__all__ = ["FIELDS", "LABEL_NAMES", "Editor", "marks_of_changes", "people_named"]
 
 FIELDS = ("name", "born", "died", "hidden", "note")
 """Fields of a person that a decision can set."""
@@ -54,6 +54,10 @@ class Editor:
         What the decision says so far.
     touched : set of int
         Marks that it changed.
+    left : set of int
+        Clusters that have lost a face, because it does not exist any more.
+    removed : int
+        Number of such faces.
     roster : Roster
         The people, with all changes so far.
     """
@@ -70,6 +74,8 @@ class Editor:
         self.number = tables.append(uid or uuid4().hex, at, command, [])
         self.actions: list[dict[str, Any]] = []
         self.touched: set[int] = set()
+        self.left: set[int] = set()
+        self.removed = 0
         self.roster = Roster.of(tables.people()) if roster is None else roster
         self._changes: list[list[Any]] = []
 
@@ -77,6 +83,11 @@ class Editor:
     def changes_nothing(self) -> bool:
         """Whether the index says all of it already."""
         return not self._changes and not any(action["do"] == "undo" for action in self.actions)
+
+    @property
+    def marks(self) -> set[int]:
+        """Marks about which it says something else than before; those of `touched` may only move."""
+        return marks_of_changes(self._changes)
 
     def finish(self) -> None:
         """Store the actions and the changes."""
@@ -89,14 +100,7 @@ class Editor:
 
     def people_concerned(self) -> list[int]:
         """Return the people that the actions so far name, in their order."""
-        uids = [
-            uid
-            for action in self.actions
-            for uid in (action.get("person"), *action.get("merged", ()))
-            if uid is not None
-        ]
-        by_uid = {record.uid: id for id, record in self.roster.records.items()}
-        return list(dict.fromkeys(self.roster.roots[by_uid[uid]] for uid in uids))
+        return people_named(self.actions, self.roster)
 
     # People ------------------------------------------------------------------------------------
 
@@ -189,6 +193,19 @@ class Editor:
         return self.roster.records[person].uid
 
     # Faces -------------------------------------------------------------------------------------
+
+    def draw(self, marks: Sequence[int]) -> None:
+        """Say that there are faces at these marks, whether or not a detector finds them."""
+        for mark in marks:
+            before = self.tables.hand_faces.drawn(mark)
+            if before is None:
+                self.tables.hand_faces.set_drawn(mark, self.number)
+                self.touched.add(mark)
+                self._changes.append(["face", mark, None, self.number])
+        states = self.tables.labels(marks)
+        denied = [mark for mark, state in states.items() if state.label is Label.NOT_A_FACE]
+        self._set_labels(states, {mark: MarkState(Label.NONE, None, self.number) for mark in denied})
+        self.actions.append({"do": "face", "faces": list(marks)})
 
     def label(self, person: int, marks: Sequence[int], label: Label) -> None:
         """Say that faces show a person.
@@ -369,6 +386,7 @@ class Editor:
             "rejection": self._undo_rejection,
             "link": self._undo_link,
             "person": self._undo_person,
+            "face": self._undo_face,
             "cluster": lambda *_: True,  # `faceindex.people.settling` does it
         }
         kept = 0
@@ -387,6 +405,19 @@ class Editor:
         self.tables.set_labels({mark: state})
         self.touched.add(mark)
         self._changes.append(["mark", mark, after, before])
+        return True
+
+    def _undo_face(self, mark: int, before: int | None, after: int | None) -> bool:
+        drawn = self.tables.hand_faces
+        if drawn.drawn(mark) != after or (after is not None and drawn.is_said_since(mark, after)):
+            return False
+        drawn.set_drawn(mark, before)
+        if before is None:
+            number, left = drawn.remove_faces(mark)
+            self.left |= left
+            self.removed += number
+        self.touched.add(mark)
+        self._changes.append(["face", mark, after, before])
         return True
 
     def _undo_rejection(self, mark: int, person: int, before: int | None, after: int | None) -> bool:
@@ -435,6 +466,31 @@ class Editor:
         if into is not None or before["name"] is None:
             return False
         return any(p.id != record.id for p in self.tables.people_with_key(name_key(before["name"])))
+
+
+def marks_of_changes(changes: Iterable[Sequence[Any]]) -> set[int]:
+    """Return the marks of changes of decisions, as `DecisionTables.changes` returns them."""
+    found: set[int] = set()
+    for kind, *values in changes:
+        if kind in ("mark", "rejection", "face"):
+            found.add(values[0])
+        elif kind == "link":
+            found.update(values[:2])
+    return found
+
+
+def people_named(actions: Sequence[Mapping[str, Any]], roster: Roster) -> list[int]:
+    """Return the people that actions name, in their order, as far as the roster has them."""
+    uids = [
+        uid
+        for action in actions
+        for uid in (action.get("person"), *action.get("merged", ()))
+        if uid is not None
+    ]
+    if not uids:
+        return []
+    by_uid = {record.uid: id for id, record in roster.records.items()}
+    return list(dict.fromkeys(roster.roots[by_uid[uid]] for uid in uids if uid in by_uid))
 
 
 def _state(state: MarkState) -> list[Any]:
