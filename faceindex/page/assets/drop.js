@@ -1,5 +1,6 @@
 // Find by picture: who is on a picture that is dropped into the page, pasted, or chosen. Nothing of it is stored.
 
+const MOST_RESULTS = 40; // faces in the list beside the picture
 const LARGEST_PICTURE = 100 * 1024 * 1024; // bytes
 
 /** Takes pictures wherever they are dropped or pasted. */
@@ -24,7 +25,7 @@ class PictureDrops {
     });
     addEventListener("paste", (event) => {
       const files = [...(event.clipboardData?.files ?? [])];
-      if (!files.length || Keys.dialog?.()?.matches(":modal")) return;
+      if (!files.length || Keys.dialog()?.matches(":modal")) return;
       event.preventDefault();
       this.take(files);
     });
@@ -117,28 +118,26 @@ class DropView {
     if (!this.stage.size) this.stage.setSize(this.answer?.width || 800, this.answer?.height || 600);
   }
 
-  /** Who a face is: {key, title}; the person, else the cluster. */
-  whoIs({ person, cluster }) {
+  /** Whom a face resembles most: the key of a person or of a cluster, or null. */
+  nearest({ person, cluster }) {
     const { album } = this.app;
-    if (person !== null && person !== undefined && album.people.has(person)) return { key: `p${person}`, title: album.title(`p${person}`) };
-    if (cluster !== null && cluster !== undefined && cluster >= 0) {
-      const of = album.clusterPerson.get(cluster);
-      const key = of === undefined ? `c${cluster}` : `p${of}`;
-      return { key, title: album.title(key) };
-    }
-    return { key: null, title: WORDS.drop.unknown };
+    const of = person ?? album.clusterPerson.get(cluster);
+    if (of !== undefined && album.people.has(of)) return `p${of}`;
+    return cluster !== null && cluster !== undefined && cluster >= 0 ? `c${cluster}` : null;
   }
 
   draw() {
     const { answer } = this;
     this.stage.setSize(answer.width, answer.height);
-    const faces = answer.faces.map((face, key) => ({ ...face, key, ...this.whoIs(face), group: this.whoIs(face).key }))
-      .map((face, key) => ({ ...face, key }));
-    this.faces = readingOrder(faces);
+    this.faces = readingOrder(answer.faces.map((face, key) => {
+      const nearest = this.nearest(face);
+      const group = face.named ? nearest : null; // of the others, nobody is probable enough
+      return { ...face, key, nearest, group, title: group ? this.app.album.title(group) : WORDS.drop.unknown };
+    }));
     this.stage.setBoxes(this.faces.map(({ key, box, group, title }) => ({ key, box, kind: group ? (group[0] === "p" ? "person" : "cluster") : "none", text: title })));
     const named = this.faces.filter(({ group }) => group).length;
     this.summary.textContent = this.faces.length ? WORDS.drop.found(this.faces.length, named) : WORDS.drop.nobody;
-    this.results.replaceChildren(...this.faces.slice(0, 60).map((face) => this.result(face)));
+    this.results.replaceChildren(...this.faces.slice(0, MOST_RESULTS).map((face) => this.result(face)));
   }
 
   result(face) {
@@ -149,7 +148,7 @@ class DropView {
       source.paint(thumb, id);
       return thumb;
     });
-    const about = [Number.isFinite(face.probability) && face.probability !== null ? WORDS.drop.probability(face.probability) : "",
+    const about = [!face.group && face.nearest ? WORDS.drop.mostLike(album.title(face.nearest)) : "", Number.isFinite(face.probability) && face.probability !== null ? WORDS.drop.probability(face.probability) : "",
       Number.isFinite(face.similarity) && face.similarity !== null ? WORDS.photo.similarity(face.similarity) : ""].filter(Boolean).join(", ");
     const title = face.group ? make("a", { className: "name", href: Router.group(face.group), textContent: face.title }) : make("span", { className: "name", textContent: face.title });
     const item = make("li", { dataset: { key: face.key } }, title, make("span", { className: "about", textContent: about }), make("div", { className: "near-faces" }, ...near));

@@ -100,8 +100,9 @@ class PhotoView {
     this.dialog.show(); // not modal, so that messages stay above it; everything else is inert
     for (const id of ["bar", "main"]) byId(id).inert = true;
     document.documentElement.classList.add("viewing");
+    dispatchEvent(new Event("resize")); // grids take away the elements that are covered
     this.dialog.focus({ preventScroll: true });
-    this.app.keys?.add(this.dialog, this.bindings(), { title: WORDS.photo.keys });
+    this.app.keys.add(this.dialog, this.bindings(), { title: WORDS.photo.keys });
   }
 
   hide() {
@@ -110,13 +111,15 @@ class PhotoView {
     this.stopDrawing();
     this.why.hide();
     this.setBare(false);
-    this.app.keys?.remove(this.dialog);
+    this.app.keys.remove(this.dialog);
     this.dialog.close();
     for (const id of ["bar", "main"]) byId(id).inert = false;
     document.documentElement.classList.remove("viewing");
+    dispatchEvent(new Event("resize"));
     this.stage.clear();
     this.photo = this.face = this.info = this.list = null;
-    if (face !== null && this.app.current?.focusFace?.(face)) return;
+    if (face !== null) this.app.current?.focusFace?.(face);
+    if (byId("main").contains(document.activeElement)) return;
     if (this.focused?.isConnected) this.focused.focus({ preventScroll: true });
   }
 
@@ -170,12 +173,13 @@ class PhotoView {
     }
     if (this.photo !== photo) return;
     this.info = info;
-    this.title.textContent = this.title.title = readable(info.name);
+    const name = readable(info.name.split(/[/\\]/).at(-1));
+    this.title.textContent = this.title.title = name;
     this.folder.textContent = this.folder.title = readable(info.folder ?? "");
     this.date.textContent = momentText(info.taken ?? NaN);
-    this.stage.alt = WORDS.photo.altNamed(readable(info.name), info.faces.length);
+    this.stage.alt = WORDS.photo.altNamed(name, info.faces.length);
     if (this.stage.frame.firstChild) this.stage.frame.firstChild.alt = this.stage.alt;
-    this.caption.replaceChildren(make("strong", { textContent: this.date.textContent || WORDS.photo.undated }), ` ${readable(info.name)}`,
+    this.caption.replaceChildren(make("strong", { textContent: this.date.textContent || WORDS.photo.undated }), ` ${name}`,
       make("span", { textContent: readable(info.path ?? info.folder ?? "") }));
     if (info.problem) this.showMissing(readable(info.problem));
     this.stage.setSize(info.width, info.height);

@@ -152,7 +152,9 @@ class SearchView {
     this.summary.textContent = byName ? WORDS.search.photosNamed(shown.length, found.words) : found.problem ? "" : WORDS.search.photos(shown.length, found.people.length);
     this.empty.hidden = shown.length > 0 || found.people.length > 0 || Boolean(found.problem && oneLine(this.route.query ?? ""));
     this.empty.textContent = oneLine(this.route.query ?? "") ? WORDS.search.none : WORDS.search.how;
-    this.grid.show(shown, { minWidth: PHONE.matches ? 104 : 150, maxWidth: 220, captionHeight: 24 }, keep ? this.grid.active : 0);
+    const size = { minWidth: PHONE.matches ? 104 : 150, maxWidth: 220, captionHeight: 24 };
+    if (keep) this.grid.update(shown, size);
+    else this.grid.show(shown, size);
   }
 
   tile(photo) {
@@ -163,6 +165,12 @@ class SearchView {
     this.tiles.paint(thumb, photo, this.best.get(photo)?.at ?? -1);
     return make("button", { type: "button", className: "card photo-tile", "aria-label": `${date}, ${WORDS.people.faces(faces)}`, dataset: faces > 1 ? { faces: number(faces) } : {} },
       thumb, make("span", { className: "about", textContent: date }));
+  }
+
+  /** Focus the tile of the face whose photo was open. */
+  focusFace(at) {
+    const index = this.photos.indexOf(this.app.album.facePhoto[at]);
+    if (index >= 0) this.grid.focus(index);
   }
 
   /** The arrow keys of the viewer move through the best face of each photo. */

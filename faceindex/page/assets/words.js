@@ -347,7 +347,7 @@ const WORDS = {
     pasted: "Pasted picture", alt: (name) => `${name}: the picture that you chose`,
     working: "Looking for faces ...", loading: "Loading the models takes some seconds the first time.",
     found: (faces, named) => `${counted(faces, "face")}, ${number(named)} of them known`, nobody: "No face was found on this picture.",
-    unknown: "Nobody in this index", probability: (share) => `probability ${Math.round(share * 100)}%`,
+    unknown: "Nobody in this index", mostLike: (title) => `most like ${title}`, probability: (share) => `probability ${Math.round(share * 100)}%`,
     nearFace: (title) => `Similar face: ${title}`,
     noPicture: "This is not a picture. Drop a JPEG, PNG, WebP or HEIC file.", tooLarge: "The picture has more than 100 MiB. Choose a smaller one.",
     cannotShow: "The browser does not support the format of this picture; its faces are listed beside it.",
