@@ -104,7 +104,8 @@ class DropView {
       if (!(problem instanceof Problem)) throw problem;
       if (this.shown !== picture) return;
       this.summary.textContent = "";
-      this.problem.textContent = readable(problem.message);
+      this.problem.textContent = readable(problem.message.replace(/^<bytes>/, picture.name || WORDS.drop.pasted));
+      this.body.hidden = true;
       this.problem.hidden = false;
     } finally {
       clearTimeout(slow);

@@ -148,8 +148,9 @@ class PhotoViewer extends PhotoView {
     if (!this.adding || !this.info || !this.stage.size) return;
     this.setBare(false);
     const sizes = this.info.faces.map(({ box }) => box[2] - box[0]).sort((a, b) => a - b);
-    this.hand.start(sizes[sizes.length >> 1]);
     this.dialog.classList.add("drawing");
+    this.stage.zoom.resized();
+    this.hand.start(sizes[sizes.length >> 1]);
     this.adding.setAttribute("aria-pressed", "true");
     announce(WORDS.photo.drawHint);
   }
