@@ -9,6 +9,8 @@ class PhotoView {
     this.app = app;
     this.details = new Map(); // photo id -> promise of `source.photo`
     this.list = null; // ids of the faces that the arrow keys move through
+    this.listAt = null; // where the last one of them that was shown is in it
+    this.acted = null; // id of the face that was decided last
     this.photo = null; // position
     this.face = null; // position
     this.info = null; // details of the photo, once they are loaded
@@ -73,9 +75,14 @@ class PhotoView {
    */
   openFrom(what, list = null) {
     const { album, app } = this;
-    this.list = list && Uint32Array.from(list, (at) => album.face[at]);
+    this.setList(list);
     if (typeof what === "number") app.router.go({ ...app.router.route, photo: null, face: album.face[what] });
     else app.router.go({ ...app.router.route, photo: album.photo[what.photo], face: null });
+  }
+
+  setList(list) {
+    this.list = list && Uint32Array.from(list, (at) => this.album.face[at]);
+    this.listAt = null;
   }
 
   /** Show the photo of a route (`photo` or `face`, ids), or close it if there is none. */
@@ -90,6 +97,7 @@ class PhotoView {
     const first = !this.open;
     if (first) this.reveal();
     this.face = face < 0 ? null : face;
+    if (first && !this.list) this.setList(this.app.current?.viewerList?.() ?? null); // after a reload
     if (photo !== this.photo) this.showPhoto(photo);
     this.mark(true);
     if (this.why.open && this.face !== null && this.why.face !== this.faceId) this.why.show(this.face);
@@ -120,7 +128,7 @@ class PhotoView {
     this.photo = this.face = this.info = this.list = null;
     if (face !== null) this.app.current?.focusFace?.(face);
     if (byId("main").contains(document.activeElement)) return;
-    if (this.focused?.isConnected) this.focused.focus({ preventScroll: true });
+    (this.focused?.isConnected && this.focused !== document.body ? this.focused : byId("main")).focus({ preventScroll: true });
   }
 
   /** Faces or people have changed. */
@@ -247,6 +255,7 @@ class PhotoView {
     this.stage.setCurrent(this.faceId, reveal);
     this.faces.setCurrent(this.faceId);
     const at = this.list ? this.list.indexOf(this.faceId) : -1;
+    if (at >= 0) this.listAt = at;
     this.place.textContent = at < 0 ? "" : WORDS.photo.position(at + 1, this.list.length);
     this.previous.disabled = !this.stepTo(-1);
     this.next.disabled = !this.stepTo(1);

@@ -175,10 +175,10 @@ class SearchView {
 
   /** The arrow keys of the viewer move through the best face of each photo. */
   open(photo) {
-    const list = this.photos.map((at) => this.best.get(at)?.at).filter((at) => at !== undefined);
-    const face = this.best.get(photo)?.at;
-    this.app.openPhoto(face ?? { photo }, list);
+    this.app.openPhoto(this.best.get(photo)?.at ?? { photo }, this.viewerList());
   }
+
+  viewerList() { return (this.photos ?? []).map((at) => this.best.get(at)?.at).filter((at) => at !== undefined); }
 }
 
 /** Tiles of photos: the face at once, the photo itself when there is time. */
