@@ -58,6 +58,7 @@ SCRIPTS = (
     "viewer.js",
     "query.js",
     "search.js",
+    "searchbox.js",
     "drop.js",
     "main.js",
 )
