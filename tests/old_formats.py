@@ -16,6 +16,10 @@ def downgrade(index: Path, version: int) -> None:
     """Undo the migrations after a format version, 4 or later, of an index that no one has open."""
     database = sqlite3.connect(index / "catalog.sqlite")
     try:
+        if version < 12:
+            for table in ("hand_boxes", "hand_faces"):
+                database.execute(f"DROP TABLE {table}")
+            database.execute("ALTER TABLE transfer_faces DROP COLUMN by_hand")
         if version < 11:
             for table in ("copies", "forgotten_places", "forgotten_people"):
                 database.execute(f"DROP TABLE {table}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from faceindex import models
+from faceindex.api.following import DecisionChanges
 from faceindex.api.reader import faces_at
 from faceindex.people.board import Board, BoardState
 from faceindex.people.constraints import (
@@ -17,7 +18,6 @@ from faceindex.people.constraints import (
     places_of_marks,
     roots_of,
 )
-from faceindex.people.editor import marks_of_changes
 from faceindex.people.questions import Questions
 from faceindex.people.roster import Roster
 from faceindex.people.view import PeopleView
@@ -71,11 +71,12 @@ class Asking:
             self._places = np.searchsorted(table.face, marked["face"][order])
             label, person = np.zeros(len(table), np.int64), np.full(len(table), -1, np.int64)
             label[self._places] = marked["label"][order]
-            person[self._places] = roots_of(self.roster, marked["person"][order])
+            person[self._places] = marked["person"][order]
+            self._labelled = person  # before merges of people: one may be undone
             self._said = BoardState(
                 table.cluster,
                 label,
-                person,
+                roots_of(self.roster, person),
                 self._people_of_clusters(),
                 self._rejected(),
                 self._different(),
@@ -106,22 +107,18 @@ class Asking:
                 self._build()
                 return
             self._generation = generation
-            newest = self._store.decisions.newest()
-            if newest != self._number:
-                numbers = range(self._number + 1, newest + 1)
-                changes = [change for number in numbers for change in self._store.decisions.changes(number)]
-                self._number = newest
+            changes = DecisionChanges.since(self._store.decisions, self._number)
+            if changes.numbers:
+                self._number = changes.numbers[-1]
                 self._take_over(changes)
 
-    def _take_over(self, changes: Sequence[Sequence[Any]]) -> None:
+    def _take_over(self, changes: DecisionChanges) -> None:
         tables, said = self._store.decisions, self._said
-        kinds = {kind for kind, *_ in changes}
-        marks = np.array(sorted(marks_of_changes(changes)), np.int64)
+        marks = np.array(sorted(changes.marks), np.int64)
         if len(marks):
             self._read_places(marks)
-        if "person" in kinds:
+        if changes.people:
             self.roster = Roster.of(tables.people())
-            said.person = roots_of(self.roster, said.person)
             said.born = births_of(self.roster)
         if len(marks):
             states = tables.labels(marks.tolist())
@@ -130,15 +127,14 @@ class Asking:
             which, places = places_of_marks(marks, self._marks, self._places)
             said.label[places] = labels[which]
             named = np.array([-1 if person is None else person for person in people], np.int64)
-            said.person[places] = roots_of(self.roster, named)[which]
-        if kinds & {"rejection", "person"}:
+            self._labelled[places] = named[which]
+        if len(marks) or changes.people:
+            said.person = roots_of(self.roster, self._labelled)
             said.rejected = self._rejected()
-        if "link" in kinds:
             said.different = self._different()
         said.of_cluster = self._people_of_clusters()
-        moved = sorted({int(values[0]) for kind, *values in changes if kind == "cluster"})
-        now = tables.assigned(moved)
-        positions = self.positions(moved)
+        now = tables.assigned(changes.moved)
+        positions = self.positions(changes.moved)
         said.cluster[positions] = [now.get(face, -1) for face in self._faces[positions].tolist()]
         self.board.update(positions, said)
 

@@ -141,7 +141,17 @@ class Decider:
         *,
         uid: str | None = None,
     ) -> Decided:
-        """Make one decision inside a transaction; `restored` as in `faceindex.people.settling.settle`."""
+        """Make one decision inside a transaction.
+
+        Parameters
+        ----------
+        command, work
+            As of `decide`.
+        restored
+            As in `faceindex.people.settling.settle`.
+        uid : str, optional
+            Of the decision; None means a new one.
+        """
         tables = self.tables
         now = datetime.now(timezone.utc)
         editor = Editor(tables, command, now, uid, roster=self._decided or self.roster())
@@ -152,13 +162,22 @@ class Decider:
             return Decided(None, command, 0, 0, people)
         moved = []
         if self.store.active_clustering() is not None:
-            moved = settle(tables, editor.roster, editor.touched, self.store.vectors, restored=restored)
+            moved = settle(
+                tables,
+                editor.roster,
+                editor.touched,
+                self.store.vectors,
+                restored=restored,
+                left=editor.left,
+            )
         for face, before, after in moved:
             editor.record_cluster(face, before, after)
         editor.finish()
         self._decided = editor.roster
         faces = tables.faces_of_marks(sorted(editor.marks)).values()
-        return Decided(editor.number, command, sum(map(len, faces)), len(moved), people)
+        return Decided(
+            editor.number, command, sum(map(len, faces)), len(moved), people, removed=editor.removed
+        )
 
     def made(self, uid: str | None) -> Decision | None:
         """Return the decision with a uid; None if there is none, or no uid is given.

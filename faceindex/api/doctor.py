@@ -21,6 +21,7 @@ from faceindex.store.mending import find_damaged_rows, mend_vectors
 from faceindex.store.photo_records import photos_by_id
 from faceindex.store.photo_records import roots as read_roots
 from faceindex.store.salvage import Salvage, salvage_catalog
+from faceindex.store.thumbnail_cache import discard_thumbnails
 
 if TYPE_CHECKING:
     from faceindex.recognition import Recogniser
@@ -126,6 +127,8 @@ def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser]) -> H
             tables.update_cluster_people()
         if any(problem.kind == "hnsw" for problem in before.problems):
             (directory / hnsw_name(store._catalog.vectors_name)).unlink(missing_ok=True)
+        if any(problem.kind == "thumbnails" for problem in before.problems):
+            discard_thumbnails(directory)
         store.update_hnsw()
     after = check_index(directory)
     return replace(
@@ -203,7 +206,7 @@ def _decided(salvage: Salvage) -> tuple[str, ...]:
         found.append(f"{table}: {rows} were on a damaged page. They are kept as they can be read.")
     found += [
         f"{table}: at least {salvage.lost[table]:,} rows could not be read."
-        for table in ("decisions", "people", "marks", "rejections", "links")
+        for table in ("decisions", "people", "marks", "rejections", "links", "hand_boxes")
         if table in salvage.lost
     ]
     return tuple(found)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from faceindex.api.forgetting_results import Left, Searched
+from faceindex.api.pictures import IndexPictures
 from faceindex.people.forgetting import names_of_people
 from faceindex.store.photos import PhotoNames
 
@@ -32,6 +33,7 @@ _WHERE: Final = {
 }
 _PATHS: Final = ("images.relpath", "away_images.relpath", "roots.path", "roots.given", "copies.path")
 _PLAIN: Final = ("people.name", "people.name_key", "people.note", "decisions.command")
+_TAIL: Final = 512  # bytes of a thumbnail that are searched for: its last pixels, without tables
 _LEAST_TEXT: Final = 6  # characters of a note or a path that is searched for
 
 
@@ -50,6 +52,8 @@ class Search:
         self._copies = [Path(copy.path) for copy in store.copies.all()]
         with store.snapshot():
             self._vectors, self._measures = store.traces.of_faces(sorted(plan.faces | plan.away))
+            kept = IndexPictures(reader).kept(sorted(plan.faces))
+            self._measures += [jpeg[-_TAIL:] for jpeg in kept]
             names, self._shared = names_of_people(store.decisions, roster, plan.people)
             self._texts = set(names)
             for person in plan.people:

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from faceindex.api.index_clustering import IndexClustering
     from faceindex.api.migration import IndexMigration
     from faceindex.api.people_questions import AskingPeople
+    from faceindex.api.people_results import Decided
+    from faceindex.api.pictures import IndexPictures
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
-    from faceindex.api.results import Face, Identification, IndexPlan
+    from faceindex.api.results import Identification, IndexPlan
     from faceindex.api.roots import IndexRoots
     from faceindex.api.sheets import ContactSheets
     from faceindex.images.inputs import PhotoInput
     from faceindex.recognition import Recogniser
-    from faceindex.types import Faces, Image
+    from faceindex.types import Faces
 
 __all__ = ["FaceIndex"]
 
@@ -55,6 +57,7 @@ class FaceIndex(IndexContents):
         self._recogniser = recogniser
         self._queries: Queries | None = None
         self._people: AskingPeople | None = None
+        self._pictures: IndexPictures | None = None
         self._closed = False
 
     @classmethod
@@ -214,6 +217,14 @@ class FaceIndex(IndexContents):
         from faceindex.api.sheets import ContactSheets
 
         return ContactSheets(self._reader)
+
+    @property
+    def pictures(self) -> IndexPictures:
+        """Draw faces and photos as JPEGs, and keep the thumbnails in the index."""
+        from faceindex.api.pictures import IndexPictures
+
+        self._pictures = self._pictures or IndexPictures(self._reader)
+        return self._pictures
 
     @property
     def cluster(self) -> IndexClustering:
@@ -390,27 +401,49 @@ class FaceIndex(IndexContents):
         """Detect and embed the faces on one photo, of any type that `identify` takes; stores nothing."""
         return self._get_queries().recogniser().embed(photo)
 
-    def crop(self, face: Face | int, *, margin: float = 0.5, aligned: bool = False) -> Image:
-        """Cut a face out of its photo.
+    def add_face(
+        self,
+        photo: int | str | os.PathLike[str],
+        box: Sequence[float],
+        *,
+        name: str | None = None,
+        uid: str | None = None,
+        dry_run: bool = False,
+    ) -> tuple[int, Decided]:
+        """Add a face that no detector found, at a box that the user drew; `index.people.undo` takes it back.
+
+        It is a decision, as those of `index.people`: the face is kept whatever happens to the photo, the
+        clusters and the models. Once a detector finds a face there, that one takes its place. Without a name
+        it is in no cluster until `cluster` runs.
 
         Parameters
         ----------
-        face : Face or int
-            A face of the index, or its id.
-        margin : float
-            Margin on each side of the box, as a share of its width and height, 0..10.
-        aligned : bool
-            Return the chip that the embedder gets; `margin` is ignored.
+        photo : int or path-like
+            A photo of the index, by id, name or path. It must be as it was indexed.
+        box : sequence of 4 float
+            ``x1 y1 x2 y2`` in pixels of the upright photo at full resolution, inside it.
+        name : str, optional
+            Who it is. If the index has a face at this place already, that face gets the name instead.
+        uid : str, optional
+            As of the verbs of `index.people`.
+        dry_run : bool
+            Store nothing.
 
         Returns
         -------
-        (h, w, 3) uint8
+        int
+            Id of the face; in a dry run, the one that it would have.
+        Decided
 
-        Raises `UsageError` for an unknown face, and `ImageError` if its photo is unreadable or has changed.
+        Raises `UsageError` if the photo is not in the index, the box cannot be used, a face is there, or the
+        one of a repeated `uid` was taken back;
+        `NotClustered` for a name, if the faces are not clustered; `ImageError` if the photo cannot be read or
+        has changed; and the errors of `add` if the models cannot be loaded.
         """
-        from faceindex.api.queries import crop_face
+        from faceindex.api.adding_faces import add_face
 
-        return crop_face(self._reader, face, margin, aligned)
+        load = self._get_queries().recogniser
+        return add_face(self._reader, load, photo, box, name=name, uid=uid, dry_run=dry_run)
 
     def _get_queries(self) -> Queries:
         if self._queries is None:

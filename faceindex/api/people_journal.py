@@ -105,7 +105,7 @@ def _settle(decider: Decider, result: Replayed) -> None:
     the newest first, brings every face back.
     """
     tables = decider.tables
-    moved = settle(tables, result.roster, result.touched, decider.store.vectors)
+    moved = settle(tables, result.roster, result.touched, decider.store.vectors, left=result.left)
     if result.first is None:
         return
     marks = tables.marks_of_faces([face for face, _, _ in moved])

@@ -73,6 +73,8 @@ class Decided(Result):
         Names of the people concerned.
     kept : int
         Of an undone decision: values that stay, because a later decision changed them.
+    removed : int
+        Of an undone decision: faces that it had added, and that are gone.
     """
 
     number: int | None
@@ -81,6 +83,7 @@ class Decided(Result):
     moved: int
     people: tuple[str, ...]
     kept: int = 0
+    removed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,4 +288,5 @@ def faces_at(
             similarity=None if cluster < 0 else float(table.similarity[i]),
             person=None if person < 0 else people.roster.title(person),
             confirmed=bool(people.label[i] == Label.CONFIRMED),
+            by_hand=bool(table.by_hand[i]),
         )

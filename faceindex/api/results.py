@@ -62,6 +62,8 @@ class Face(Result):
         is named.
     confirmed : bool
         Whether the user named or confirmed this very face.
+    by_hand : bool
+        Whether the user drew the face, because no detector found it; its score is 1.
     """
 
     face: int
@@ -75,6 +77,7 @@ class Face(Result):
     similarity: float | None
     person: str | None = None
     confirmed: bool = False
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +241,8 @@ class Identification(Result):
         Why the photo could not be read. Only for photos of an iterable; a single photo raises the error.
     note : str or None
         As `faceindex.images.DecodedImage.note`.
+    width, height : int or None
+        Pixels of the upright full-size photo; None if it was not read here.
     """
 
     photo: str
@@ -246,6 +251,8 @@ class Identification(Result):
     indexed_path: str | None = None
     error: ImageError | None = None
     note: str | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

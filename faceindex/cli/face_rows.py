@@ -18,7 +18,7 @@ __all__ = ["print_faces"]
 _SCHEMA = "faceindex/faces/1"
 _CSV_HEADER = (
     *("face", "photo", "x1", "y1", "x2", "y2", "score", "similarity_to_cluster", "cluster"),
-    *("quality", "turn", "person", "confirmed"),
+    *("quality", "turn", "person", "confirmed", "by_hand"),
 )
 _TABLE_HEADER: tuple[str, ...] = ("face", "cluster", "similarity", "quality", "score", "box", "photo")
 _NUMBERS = ("face", "cluster", "similarity", "quality", "score")
@@ -69,6 +69,7 @@ def _as_json(face: Face, absolute: bool) -> Json:
         "turn": face.turn,
         "person": face.person,
         "confirmed": face.confirmed,
+        "by_hand": face.by_hand,
     }
 
 
@@ -82,7 +83,8 @@ def _write_csv(out: Output, faces: Iterable[Face], absolute: bool) -> int:
         cluster = "" if face.cluster is None else face.cluster
         box = (f"{value:.1f}" for value in face.box)
         photo = face.path if absolute else face.photo
-        more = (f"{face.quality:.4f}", face.turn, face.person or "", "yes" if face.confirmed else "")
+        said = ("yes" if face.confirmed else "", "yes" if face.by_hand else "")
+        more = (f"{face.quality:.4f}", face.turn, face.person or "", *said)
         writer.writerow((face.face, photo, *box, f"{face.score:.4f}", similarity, cluster, *more))
     return written
 

@@ -250,6 +250,7 @@ def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None, 
         "without_face": summary.without_face,
         "with_note": summary.with_note,
         "faces": summary.faces,
+        "by_hand": summary.by_hand,
         "read_once": summary.read_once,
         "compared": summary.compared,
         "altered": summary.altered,
@@ -298,6 +299,7 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
         ("with a note", summary.with_note, "damaged metadata, or several pages; see `faceindex status -v`"),
         ("ignored", summary.ignored, "files that are not photos"),
         ("new faces", summary.faces, ""),
+        ("drawn by hand", summary.by_hand, "faces that you drew, embedded now"),
     ]
     _print_rows(
         out,

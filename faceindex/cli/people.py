@@ -10,6 +10,7 @@ import typer
 from faceindex.cli.commands import App, Group
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import CsvFlag, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.people_add_face import add_face
 from faceindex.cli.people_apply import apply
 from faceindex.cli.people_confirm import confirm
 from faceindex.cli.people_dates import born, died
@@ -192,6 +193,7 @@ app.command("confirm")(confirm)
 app.command("reject")(reject)
 app.command("ignore")(ignore)
 app.command("not-a-face")(not_a_face)
+app.command("add-face")(add_face)
 app.command("same")(same)
 app.command("different")(different)
 app.command("rename")(rename)

@@ -82,6 +82,8 @@ def _restored(decided: Decided) -> str:
     parts = [f"restores what was said of {count(decided.faces, 'face')}"] if decided.faces else []
     if decided.moved:
         parts.append(f"moves {count(decided.moved, 'face')} to another cluster")
+    if decided.removed:
+        parts.append(f"removes {count(decided.removed, 'face')} that you drew")
     if decided.kept:
         parts.append(f"{count(decided.kept, 'value stays', 'values stay')}, changed by a later decision")
     return ", ".join(parts) or "no face changes"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,10 +18,19 @@ from faceindex.export.source import read_unchanged
 from faceindex.images import DecodedImage
 from faceindex.images.labels import label_tiles
 from faceindex.images.thumbnails import cut_squares, shrink_for
-from faceindex.store import FaceTable, PhotoRecord
+from faceindex.store import FacePlaces, FaceTable, PhotoRecord
 from faceindex.types import F32, U8, Image
 
-__all__ = ["MARGIN", "SIDE", "ThumbnailRenderer", "contact_sheet", "labelled_tiles", "stack", "tile"]
+__all__ = [
+    "MARGIN",
+    "SIDE",
+    "ThumbnailRenderer",
+    "contact_sheet",
+    "labelled_tiles",
+    "one_large_photo",
+    "stack",
+    "tile",
+]
 
 SIDE = 112
 """Side of a thumbnail in pixels: sharp at the 100 to 140 CSS pixels of a contact sheet, 2.5 kB as JPEG."""
@@ -32,17 +43,22 @@ _LARGE = 40_000_000  # pixels decoded; larger photos are decoded one at a time
 _THREADS = 4
 _GAP = 4  # pixels between the tiles of a sheet
 
+_one_large = threading.Lock()
+_Made = TypeVar("_Made")
+
 
 class ThumbnailRenderer:
     """Cuts thumbnails of faces out of photos.
 
     Parameters
     ----------
-    table : FaceTable
+    table : FaceTable or FacePlaces
     photos : mapping of int to PhotoRecord
         By id.
     path_of : callable
         Returns the path of a photo.
+    threads : int
+        Photos that are decoded at once; never more than the cores.
 
     Attributes
     ----------
@@ -51,12 +67,17 @@ class ThumbnailRenderer:
     """
 
     def __init__(
-        self, table: FaceTable, photos: Mapping[int, PhotoRecord], path_of: Callable[[PhotoRecord], str]
+        self,
+        table: FaceTable | FacePlaces,
+        photos: Mapping[int, PhotoRecord],
+        path_of: Callable[[PhotoRecord], str],
+        *,
+        threads: int = _THREADS,
     ) -> None:
         self._table = table
         self._photos = photos
         self._path_of = path_of
-        self._one_large = threading.Lock()
+        self._threads = threads
         self.failures: dict[int, ImageError] = {}
 
     def tiles(
@@ -78,42 +99,82 @@ class ThumbnailRenderer:
             Those of `faces` whose photo could not be read. Their tiles are grey.
         """
         tiles = np.full((len(faces), SIDE, SIDE, 3), _GREY, np.uint8)
+        missing: set[int] = set()
+
+        def keep(slots: list[int], squares: U8) -> bool:
+            tiles[slots] = squares
+            return True
+
+        for slots, done in self.by_photo(faces, keep):
+            if not done:
+                missing.update(int(faces[slot]) for slot in slots)
+            on_progress(len(slots))
+        return tiles, missing
+
+    def by_photo(
+        self, faces: Sequence[int], make: Callable[[list[int], U8], _Made]
+    ) -> Iterator[tuple[list[int], _Made | None]]:
+        """Cut the thumbnails of faces, photo by photo, in the order in which the photos are finished.
+
+        Parameters
+        ----------
+        faces : sequence of int
+            Positions in the table.
+        make : callable
+            Called in several threads, with the slots of the faces on a photo (positions in `faces`) and
+            their thumbnails, (n, SIDE, SIDE, 3) uint8.
+
+        Yields
+        ------
+        slots : list of int
+        made : object
+            What `make` returned; None if the photo could not be read.
+        """
         by_photo: dict[int, list[int]] = defaultdict(list)
         for slot, face in enumerate(faces):
             by_photo[int(self._table.photo[face])].append(slot)
-        missing: set[int] = set()
 
-        def cut(entry: tuple[int, list[int]]) -> tuple[list[int], bool]:
-            photo, slots = entry
+        def cut(photo: int, slots: list[int]) -> tuple[list[int], _Made | None]:
             positions = [faces[slot] for slot in slots]
             boxes, turns = self._table.boxes[positions], self._table.turns[positions].tolist()
             try:
                 decoded = self._decode(self._photos[photo], boxes)
-                tiles[slots] = cut_squares(decoded, boxes, SIDE, margin=MARGIN, turns=turns)
+                return slots, make(slots, cut_squares(decoded, boxes, SIDE, margin=MARGIN, turns=turns))
             except ImageError as error:
                 self.failures[photo] = error
-                return slots, False
-            return slots, True
+                return slots, None
 
-        pool = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
+        pool = ThreadPoolExecutor(max(1, min(self._threads, os.cpu_count() or 1)))
         try:
-            for slots, done in pool.map(cut, by_photo.items()):
-                if not done:
-                    missing.update(int(faces[slot]) for slot in slots)
-                on_progress(len(slots))
+            for done in as_completed([pool.submit(cut, *entry) for entry in by_photo.items()]):
+                yield done.result()
         finally:
             pool.shutdown(cancel_futures=True)
-        return tiles, missing
 
     def _decode(self, record: PhotoRecord, boxes: F32) -> DecodedImage:
         path = self._path_of(record)
         data = read_unchanged(path, record.content_hash)
         smallest = float((boxes[:, 2:] - boxes[:, :2]).max(axis=1).min()) * (1 + 2 * MARGIN)
         shrink = shrink_for(smallest, SIDE)
-        if record.width * record.height / shrink**2 <= _LARGE:
+        with one_large_photo(record, shrink):
             return images.decode(data, path, shrink=shrink)
-        with self._one_large:
-            return images.decode(data, path, shrink=shrink)
+
+
+@contextmanager
+def one_large_photo(record: PhotoRecord, shrink: int) -> Iterator[None]:
+    """Wait inside the ``with`` until no other thread of this process decodes a large photo.
+
+    Parameters
+    ----------
+    record : PhotoRecord
+    shrink : int
+        As in `faceindex.images.decode`. Photos that are small at this scale do not wait.
+    """
+    if record.width * record.height / shrink**2 <= _LARGE:
+        yield
+        return
+    with _one_large:
+        yield
 
 
 def contact_sheet(

@@ -15,7 +15,7 @@ from faceindex.images.formats import recognise_format
 from faceindex.turns import turn_image
 from faceindex.types import F32, U8, Image
 
-__all__ = ["cut_squares", "encode_jpeg", "fit", "shown_by_browsers", "shrink_for"]
+__all__ = ["cut_squares", "encode_jpeg", "fit", "scaled_image", "shown_by_browsers", "shrink_for"]
 
 _SHRINKS = (8, 4, 2)
 
@@ -110,7 +110,17 @@ def fit(image: Image, longest: int) -> Image:
     return np.array(scaled)
 
 
-def encode_jpeg(image: Image, *, quality: int) -> bytes:
+def scaled_image(image: Image, factor: float) -> Image:
+    """Scale an image up or down by a factor, to whole pixels."""
+    height, width = image.shape[:2]
+    target = (max(1, round(width * factor)), max(1, round(height * factor)))
+    if target == (width, height):
+        return image
+    scaled = PIL.Image.fromarray(image).resize(target, PIL.Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return np.array(scaled)
+
+
+def encode_jpeg(image: Image, *, quality: int, progressive: bool = True) -> bytes:
     """Encode an image as JPEG without metadata.
 
     Parameters
@@ -118,7 +128,10 @@ def encode_jpeg(image: Image, *, quality: int) -> bytes:
     image : (h, w, 3) uint8
     quality : int
         1..95, on the scale of libjpeg.
+    progressive : bool
+        Smaller files, in three times the time, and with 3 bytes of memory more for each pixel.
     """
     stream = io.BytesIO()
-    PIL.Image.fromarray(image).save(stream, "JPEG", quality=quality, optimize=True, progressive=True)
+    options = {"optimize": True, "progressive": True} if progressive else {}
+    PIL.Image.fromarray(image).save(stream, "JPEG", quality=quality, **options)
     return stream.getvalue()

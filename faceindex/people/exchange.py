@@ -302,6 +302,7 @@ def _groups(value: object, name: str) -> list[list[FaceMark]]:
 
 
 _ACTIONS = {
+    "face": fields(do=text, faces=_FACES),
     "person": fields(do=text, person=_uid, set=_values),
     "merge": fields(do=text, person=_uid, merged=list_of(_uid)),
     "label": fields(do=text, person=_uid, name=_name, **{"as": _person_label}, faces=_FACES),

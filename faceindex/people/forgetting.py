@@ -113,7 +113,7 @@ def redact_journal(tables: DecisionTables, roster: Roster, forgotten: Forgotten)
             command = FORGOTTEN
         elif target in redacted:
             command = f"people undo  # {FORGOTTEN}"
-        elif actions != decision.actions and forgotten.people:
+        elif actions != decision.actions and (forgotten.people or _draws(decision.actions)):
             verb = _VERB.match(command)
             command = f"{verb[0] if verb else 'people'} {FORGOTTEN}"
         elif words is not None:
@@ -124,6 +124,11 @@ def redact_journal(tables: DecisionTables, roster: Roster, forgotten: Forgotten)
         tables.rewrite(decision.number, command, actions, changes)
         number += 1
     return number
+
+
+def _draws(actions: Sequence[dict[str, Any]]) -> bool:
+    """Whether a decision drew a face, so that its command has the photo and the box."""
+    return any(action.get("do") == "face" for action in _flat(actions))
 
 
 def _words(names: Collection[str]) -> re.Pattern[str] | None:

@@ -55,6 +55,8 @@ class Replayed:
         Marks that changed, with the first decision that changed each.
     first : int or None
         Number of the first decision that was stored.
+    left : set of int
+        Clusters that have lost a face.
     conflicts : list of FileConflict
     roster : Roster
     """
@@ -63,6 +65,7 @@ class Replayed:
     known: int = 0
     touched: dict[int, int] = field(default_factory=dict)
     first: int | None = None
+    left: set[int] = field(default_factory=set)
     conflicts: list[FileConflict] = field(default_factory=list)
     roster: Roster = field(default_factory=lambda: Roster({}, {}))
 
@@ -161,6 +164,7 @@ class _Replayer:
         self.result.roster = editor.roster
         if self.result.first is None:
             self.result.first = editor.number
+        self.result.left |= editor.left
         for mark in editor.touched:
             self.result.touched.setdefault(mark, editor.number)
 
@@ -224,6 +228,9 @@ class _Replayer:
             free.append(other)
         if free:
             editor.merge(into.id, free)
+
+    def _face(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
+        editor.draw(self._marks(action["faces"]))
 
     def _label(self, editor: Editor, action: dict[str, Any], decision: FileDecision) -> None:
         person = self._known_person(action, decision)

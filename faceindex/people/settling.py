@@ -26,6 +26,7 @@ def settle(
     vectors: Callable[[I64], F32],
     *,
     restored: Iterable[tuple[int, int | None, int | None]] = (),
+    left: Iterable[int] = (),
 ) -> list[tuple[int, int | None, int | None]]:
     """Move faces between clusters so that these agree with decisions.
 
@@ -41,6 +42,8 @@ def settle(
     restored : iterable of (face, cluster, cluster)
         Faces that an earlier decision moved from the first cluster to the second one, None for none. They
         move back if they are still there.
+    left : iterable of int
+        Clusters that have lost a face.
 
     Returns
     -------
@@ -52,15 +55,18 @@ def settle(
     where = tables.assigned([face for face, _, _ in moved])
     back = {face: before for face, before, after in moved if where.get(face) == after}
     concerned = sorted({*touched, *back})
-    if not concerned:
+    shrunk = {*left}
+    if not concerned and not shrunk:
         return []
     now = tables.assigned(concerned)
-    clusters = {*now.values(), *(cluster for cluster in back.values() if cluster is not None)}
+    clusters = {*shrunk, *now.values(), *(cluster for cluster in back.values() if cluster is not None)}
     mark_of = tables.marks_of_faces(concerned)
     homeless = _people_without_cluster(tables, roster, concerned, mark_of, now)
     people = [member for person in sorted(homeless) for member in roster.members(person)]
     clusters |= {*tables.clusters_of_people(people)}
     rows = _with_linked_faces(tables, set(concerned), clusters)
+    if not rows:
+        return []
     faces = [face for face, _, _ in rows]
     before = np.array([cluster for _, _, cluster in rows], np.int64)
     start = before.copy()
@@ -72,7 +78,7 @@ def settle(
     labels = enforce(start, own, constraints)
     labels, next_cluster = number_new_clusters(labels, start, tables.next_cluster_id())
     changed = np.flatnonzero(labels != before)
-    affected = np.unique(np.concatenate([labels[changed], before[changed]]))
+    affected = np.unique(np.concatenate([labels[changed], before[changed], np.array([*shrunk], np.int64)]))
     members = np.flatnonzero(np.isin(labels, affected[affected >= 0]))
     similarities = similarity_to_centroid(own, labels, np.intersect1d(affected[affected >= 0], labels))
     written = np.union1d(changed, members)

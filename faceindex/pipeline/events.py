@@ -156,6 +156,8 @@ class Summary:
         further pages or frames.
     faces : int
         Faces added in this run.
+    by_hand : int
+        Faces that the user drew and that were embedded in this run: applied decisions, or copies of photos.
     read_once : int
         Unchanged photos that were read for their pictures, because an older version indexed them.
     compared : int
@@ -186,6 +188,7 @@ class Summary:
     without_face: int = 0
     with_note: int = 0
     faces: int = 0
+    by_hand: int = 0
     read_once: int = 0
     compared: int = 0
     altered: int = 0

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faceindex.pipeline.drawn import embed_waiting
 from faceindex.pipeline.events import Event, Planned, Scanning, Summary, ignore_event
 from faceindex.pipeline.plan import Stopped, make_plan
 from faceindex.pipeline.roots import follow_index
@@ -118,6 +119,8 @@ def index_photos(
             store.update_hnsw()
             if settled and plan.scan_digest is not None:
                 store.save_scan(plan.scan_digest, _all_unchanged(summary))
+    if not summary.interrupted:
+        summary.by_hand = embed_waiting(store, recogniser, on_event=on_event, should_stop=should_stop)
     if not summary.interrupted and store.count_away().photos:
         store.remove_expired(keep_days)
     store.log_run("index", {**asdict(summary), "unreadable": dict(summary.unreadable)})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 import numpy as np
 
 from faceindex import images
+from faceindex.drawn_faces import embed_drawn
 from faceindex.errors import ImageError, Reason
 from faceindex.matching import match_boxes
 from faceindex.pipeline import run
@@ -20,7 +21,7 @@ from faceindex.recognition import LoadedPhoto, Recogniser
 from faceindex.store import FaceTable, PhotoRecord, Status, Store
 from faceindex.store.photos import PhotoNames
 from faceindex.store.transfer import StagedPhoto, Transfer
-from faceindex.types import F32, I64, Detections, Faces
+from faceindex.types import F32, I64, BoolArray, Detections, Faces
 
 __all__ = ["Staging", "photos_to_read", "stage_photos"]
 
@@ -105,8 +106,13 @@ def stage_photos(
     on_event(Planned(len(photos)))
     known = _KnownFaces(store, photos)
     sources = [_IndexedPhoto(record, known.names.path(record)) for record in photos]
+    photo_of = {source.name: source.record.id for source in sources}
+    drawn: _WithDrawn | None = None
     if keep_boxes:
-        recogniser = _Embedding(recogniser, known, {source.name: source.record.id for source in sources})
+        recogniser = _Embedding(recogniser, known, photo_of)
+    elif boxes_of := store.hand_faces.boxes_of_photos(photo_of.values()):
+        on_photos = {id: store.hand_faces.upright_boxes(id, boxes) for id, boxes in boxes_of.items()}
+        recogniser = drawn = _WithDrawn(recogniser, on_photos, photo_of)
     done = Staging()
     pending: list[StagedPhoto] = []
 
@@ -127,11 +133,12 @@ def stage_photos(
                 continue
             ids, boxes = known.faces(record.id)
             if keep_boxes:
-                replaces = ids
+                replaces, by_hand = ids, known.by_hand(record.id)
             else:
+                by_hand = np.arange(len(faces)) >= len(faces) - (drawn.added(record.id) if drawn else 0)
                 found = match_boxes(boxes, faces.boxes)
                 replaces = np.where(found >= 0, ids[found] if len(ids) else -1, -1)
-            pending.append(StagedPhoto(record.id, faces, replaces))
+            pending.append(StagedPhoto(record.id, faces, replaces, by_hand))
             done.read += 1
             done.faces += len(faces)
             on_event(PhotoDone(outcome.source.name, len(faces)))
@@ -180,6 +187,10 @@ class _KnownFaces:
         positions = self._positions(photo)
         return self._table.face[positions], self._table.boxes[positions]
 
+    def by_hand(self, photo: int) -> BoolArray:
+        """Return which faces of a photo the user drew, (n,)."""
+        return self._table.by_hand[self._positions(photo)]
+
     def detections(self, photo: int) -> Detections:
         """Return the faces of a photo, by ascending id."""
         positions, table = self._positions(photo), self._table
@@ -203,3 +214,36 @@ class _Embedding(Recogniser):
         return self.embed_faces(
             photos, [self._known.detections(self._photos[photo.path]) for photo in photos]
         )
+
+
+class _WithDrawn(Recogniser):
+    """Recognises photos; the last faces of each are those that the user drew and the detector misses."""
+
+    def __init__(self, models: Recogniser, boxes: Mapping[int, F32], photos: Mapping[str, int]) -> None:
+        super().__init__(
+            models.detector, models.embedder, device=models.device, second_looks=models.second_looks
+        )
+        self._boxes = boxes
+        self._photos = photos
+        self._added: dict[int, int] = {}
+
+    def added(self, photo: int) -> int:
+        """Return how many of the faces of a photo, the last ones, are at boxes that the user drew."""
+        return self._added.get(photo, 0)
+
+    def recognise(self, photos: Sequence[LoadedPhoto]) -> list[Faces]:
+        found = super().recognise(photos)
+        for i, photo in enumerate(photos):
+            id = self._photos[photo.path]
+            if id not in self._boxes:
+                continue
+            missed = match_boxes(found[i].boxes, self._boxes[id]) < 0
+            drawn = embed_drawn(self, photo, self._boxes[id][missed])
+            self._added[id] = len(drawn)
+            found[i] = Faces(
+                **{
+                    each.name: np.concatenate([getattr(found[i], each.name), getattr(drawn, each.name)])
+                    for each in fields(Faces)
+                }
+            )
+        return found

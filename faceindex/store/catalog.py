@@ -225,7 +225,9 @@ class Catalog:
                 generation = self.get("generation", natural, 0)
                 if not uncounted:
                     self.set("generation", generation + 1)
-                    if keep_scans and self.get("seen_at", integer, -1) == generation:
+                    if not keep_scans:
+                        self.set("photos_at", generation + 1)
+                    elif self.get("seen_at", integer, -1) == generation:
                         self.set("seen_at", generation + 1)
                 self._db.execute("COMMIT")
                 generation += not uncounted
@@ -247,6 +249,15 @@ class Catalog:
                 yield
             finally:
                 self._roll_back()
+
+    @property
+    def sees_commits(self) -> bool:
+        """Whether the next read sees all commits that were made before it.
+
+        Not inside `snapshot` and `transaction`, nor in a folder that could not be written when the catalog
+        was opened.
+        """
+        return not self._db.in_transaction and self.query("PRAGMA journal_mode") == [("wal",)]
 
     def _roll_back(self) -> None:
         """End a transaction. A failure is not raised: it would hide the error that ended the transaction.
@@ -364,6 +375,11 @@ class Catalog:
     def generation(self) -> int:
         """Number of commits."""
         return int(self.get("generation", natural, 0))
+
+    @property
+    def photos_at(self) -> int:
+        """The commit that last changed photos, roots or vectors; 0 if an older version wrote the catalog."""
+        return int(self.get("photos_at", natural, 0))
 
     @property
     def rows(self) -> int:

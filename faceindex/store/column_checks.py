@@ -80,6 +80,7 @@ _COLUMNS: dict[str, tuple[dict[str, str], str | None]] = {
     ),
     "rejections": ({"written": _NATURAL}, "UPDATE rejections SET written = 0 WHERE {where}"),
     "links": ({"same": _FLAG, "written": _NATURAL}, "DELETE FROM links WHERE {where}"),
+    "hand_boxes": ({"written": _NATURAL}, "UPDATE hand_boxes SET written = 0 WHERE {where}"),
     "transfer_faces": (
         {"face_id": _or_null(_INTEGER), "vector_row": _NATURAL, "geometry": _SHAPE},
         "DELETE FROM transfer_images WHERE image_id IN (SELECT image_id FROM transfer_faces WHERE {where})",
@@ -108,6 +109,7 @@ _REFERENCES: tuple[tuple[str, str, str, str], ...] = (
     ("links", "b", "marks", "DELETE FROM links WHERE {where}"),
     ("marked_faces", "face_id", "faces", "DELETE FROM marked_faces WHERE {where}"),
     ("marked_faces", "mark_id", "marks", "DELETE FROM marked_faces WHERE {where}"),
+    ("hand_boxes", "mark_id", "marks", "DELETE FROM hand_boxes WHERE {where}"),
     ("transfer_images", "image_id", "images", "DELETE FROM transfer_images WHERE {where}"),
     ("transfer_faces", "image_id", "transfer_images", "DELETE FROM transfer_faces WHERE {where}"),
     ("away_faces", "image_id", "away_images", "DELETE FROM away_faces WHERE {where}"),

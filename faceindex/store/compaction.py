@@ -41,6 +41,7 @@ __all__ = [
     "finish_erasing",
     "is_worthwhile",
     "live_rows",
+    "overwrite_file",
     "renumber",
     "row_tables",
 ]
@@ -204,6 +205,22 @@ def finish_erasing(catalog: Catalog, directory: Path) -> None:
 def erase_file(path: Path) -> None:
     """Overwrite a file with zeros, sync it, and delete it; does nothing if it is missing.
 
+    Raises
+    ------
+    StoreError
+        If that fails.
+    """
+    if not overwrite_file(path):
+        return
+    try:
+        path.unlink()
+    except OSError as error:
+        raise _not_erased(path, error) from error
+
+
+def overwrite_file(path: Path) -> bool:
+    """Overwrite a file with zeros, and sync it; return whether it exists.
+
     The first bytes come first: readers that still have it open see from them that it is erased.
 
     Raises
@@ -214,7 +231,7 @@ def erase_file(path: Path) -> None:
     try:
         fd = open_own(path, os.O_WRONLY)
     except FileNotFoundError:
-        return
+        return False
     except OSError as error:
         raise _not_erased(path, error) from error
     try:
@@ -223,9 +240,9 @@ def erase_file(path: Path) -> None:
             while left > 0:
                 left -= file.write(bytes(min(left, _ERASED)))
             sync_file(fd)
-        path.unlink()
     except OSError as error:
         raise _not_erased(path, error) from error
+    return True
 
 
 def _not_erased(path: Path, error: OSError) -> StoreError:

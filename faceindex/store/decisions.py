@@ -26,6 +26,7 @@ from faceindex.store.checked_json import (
     parse,
     text,
 )
+from faceindex.store.hand_faces import HandFaces
 from faceindex.store.marks import Label, MarkState, MarkTables
 from faceindex.store.sqlite import IntegrityError, chunks, placeholders
 
@@ -101,6 +102,11 @@ class Decision:
 
 class DecisionTables(MarkTables):
     """The tables of people, marks and decisions, and the people of clusters."""
+
+    @property
+    def hand_faces(self) -> HandFaces:
+        """The faces that the user drew."""
+        return HandFaces(self._catalog)
 
     # People ------------------------------------------------------------------------------------
 
@@ -207,10 +213,18 @@ class DecisionTables(MarkTables):
 
     def changes(self, number: int) -> list[list[Any]]:
         """Return what a decision changed."""
-        found = self._catalog.query("SELECT changes FROM decisions WHERE id = ?", (number,))
+        return self._changes("= ?", number)[number]
+
+    def changes_since(self, number: int) -> dict[int, list[list[Any]]]:
+        """Return what each decision after one changed, by its number; numbers have gaps."""
+        return self._changes("> ? ORDER BY id", number) if self.exist else {}
+
+    def _changes(self, which: str, number: int) -> dict[int, list[list[Any]]]:
+        found = self._catalog.query(f"SELECT id, changes FROM decisions WHERE id {which}", (number,))
         with self._catalog.checked():
-            changes: list[list[Any]] = parse(found[0][0], "the changes of a decision", list_of(_change))
-        return changes
+            return {
+                id: parse(changes, "the changes of a decision", list_of(_change)) for id, changes in found
+            }
 
     def rewrite(self, number: int, command: str, actions: Json, changes: Json) -> None:
         """Replace all that a decision says; only to forget what it names."""
@@ -418,6 +432,7 @@ _CHANGES: dict[object, Check] = {
     "link": _row(text, natural, natural, _LINK, _LINK),
     "person": _row(text, natural, optional(_PERSON), optional(_PERSON)),
     "cluster": _row(text, natural, optional(natural), optional(natural)),
+    "face": _row(text, natural, optional(natural), optional(natural)),
 }
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "DIGESTS",
     "IN_WORK",
     "LOCK",
+    "THUMBNAILS",
     "VECTORS",
     "check_catalog_files",
     "check_not_orphaned",
@@ -40,7 +41,8 @@ _WITHOUT_ROWS = 64  # bytes of a vector file that has a header at most
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
 DIGESTS = "catalog.digests"  # of the pages of the catalog; see `faceindex.store.pages`
 IN_WORK = "in-work"  # the photos that a run is working on; see `faceindex.store.suspects`
-_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", DIGESTS, IN_WORK, LOCK)
+THUMBNAILS = "thumbnails.sqlite"  # derived; see `faceindex.store.thumbnail_cache`
+_FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", DIGESTS, IN_WORK, THUMBNAILS, LOCK)
 
 # vectors.f32 and ann.hnsw at first; vectors-2.f32 and ann-2.hnsw after the first change of models, and so on.
 _VECTORS_NAME = re.compile(r"vectors(-[1-9][0-9]{0,8})?\.f32")

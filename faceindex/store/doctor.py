@@ -21,6 +21,7 @@ from faceindex.store.directory import (
     CATALOG,
     DIGESTS,
     LOCK,
+    THUMBNAILS,
     check_catalog_files,
     hnsw_name,
     is_index,
@@ -35,6 +36,7 @@ from faceindex.store.mending import Damage, find_damaged_rows
 from faceindex.store.pages import damaged_pages, read_digests
 from faceindex.store.salvage import rows_in_doubt
 from faceindex.store.sqlite import Error, connect_unchecked
+from faceindex.store.thumbnail_cache import check_thumbnails
 
 __all__ = ["LEAST_RECALL", "Checkup", "Problem", "check_index"]
 
@@ -59,7 +61,8 @@ class Problem(Result):
     file : str
         Name of the file.
     kind : str
-        ``pages``, ``structure``, ``log``, ``values``, ``digests``, ``vectors``, ``hnsw`` or ``unused``.
+        ``pages``, ``structure``, ``log``, ``values``, ``digests``, ``vectors``, ``hnsw``, ``thumbnails``
+        or ``unused``.
     what : str
         One sentence.
     repairable : bool
@@ -149,6 +152,8 @@ def _check_index(directory: Path, path: Path) -> Checkup:
             found, recall = _check_hnsw(catalog, directory, vectors)
             problems += found
             vectors.file.close()
+            if what := check_thumbnails(directory, catalog.index_id):
+                problems.append(Problem(THUMBNAILS, "thumbnails", what))
             if not _is_written(directory):  # else, a file that is not in use yet
                 problems += _unused_files(catalog, directory)
     except IndexVersionError:

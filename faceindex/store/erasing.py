@@ -1,7 +1,8 @@
 """Delete faces, people and photos from an index for good: from the catalog, and then from all its files.
 
 1. One transaction deletes the rows, and stores in ``meta`` that erasing has begun (the key ``forgetting``).
-2. The vector file is compacted. The old one, the HNSW index and temporary files are overwritten and deleted.
+2. The vector file is compacted. The old one, the HNSW index, thumbnails and temporary files are overwritten
+   and deleted.
    The catalog is written anew without free pages (``VACUUM``), and its write-ahead log is emptied.
 3. A last transaction deletes the key.
 
@@ -31,6 +32,7 @@ from faceindex.store.digests import VectorDigests
 from faceindex.store.directory import is_derived_name, next_vectors_name, part_name
 from faceindex.store.photo_records import delete_empty_roots, delete_photos
 from faceindex.store.sqlite import translated_errors
+from faceindex.store.thumbnail_cache import erase_thumbnails
 from faceindex.store.vector_files import add_missing_digests, vector_file
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def delete_faces(catalog: Catalog, faces: Sequence[int]) -> None:
     # A photo that is staged for other models is staged again.
     catalog.executemany("DELETE FROM transfer_images WHERE image_id = ?", photos)
     catalog.executemany("DELETE FROM faces WHERE id = ?", [(face,) for face in faces])
+    catalog.executemany("DELETE FROM hand_faces WHERE face_id = ?", [(face,) for face in faces])
     catalog.executemany(
         "UPDATE images SET faces = (SELECT count(*) FROM faces WHERE image_id = images.id) WHERE id = ?",
         photos,
@@ -122,6 +125,7 @@ def delete_marks(catalog: Catalog, marks: Sequence[int]) -> None:
         "DELETE FROM rejections WHERE mark_id = ?",
         "DELETE FROM links WHERE a = ?",
         "DELETE FROM links WHERE b = ?",
+        "DELETE FROM hand_boxes WHERE mark_id = ?",
         "DELETE FROM marks WHERE id = ?",
     ):
         catalog.executemany(statement, rows)
@@ -302,6 +306,7 @@ class Forgetting:
             for path in sorted(self._directory.iterdir()):
                 if is_derived_name(path.name):
                     erase_file(path)
+            erase_thumbnails(self._directory)
             sync_directory(self._directory)
         except OSError as error:
             raise StoreError(

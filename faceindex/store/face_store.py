@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceindex.errors import UsageError
+from faceindex.errors import StoreError, UsageError
 from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.compaction import Compacted, compact, is_worthwhile
 from faceindex.store.counts import count_faces
+from faceindex.store.hand_faces import HandFaces
 from faceindex.store.rows import Rows, compacted_since
+from faceindex.store.thumbnail_cache import erase_thumbnails
 
 if TYPE_CHECKING:
-    from faceindex.store.records import Assignments, FaceTable
-    from faceindex.types import F32, I64
+    from faceindex.store.records import Assignments, FacePlaces, FaceTable
+    from faceindex.types import F32, I64, Faces
 
 __all__ = ["FaceStore"]
+
+_log = logging.getLogger(__name__)
 
 
 class FaceStore:
@@ -42,6 +47,24 @@ class FaceStore:
         ((number, last),) = self._catalog.query("SELECT count(*), coalesce(max(id), 0) FROM faces")
         return int(number), int(last), count_returns(self._catalog)
 
+    @property
+    def hand_faces(self) -> HandFaces:
+        """The faces that the user drew."""
+        return HandFaces(self._catalog)
+
+    def append_vectors(self, vectors: F32) -> None:
+        """Append vectors after the committed rows, for `insert_drawn` in a transaction that follows.
+
+        Raises `UsageError` if they do not fit the index, and `StoreError` if the disk is full or fails.
+        """
+        self._require_writable()
+        self._rows.file.check_vectors(vectors)
+        self._rows.file.append(self._catalog.rows, vectors)
+
+    def insert_drawn(self, photo: int, faces: Faces) -> list[int]:
+        """Insert faces that the user drew after `append_vectors`, inside a transaction; return their ids."""
+        return self.hand_faces.insert(photo, faces, self._rows.file)
+
     def faces(self, ids: Sequence[int] | None = None) -> FaceTable:
         """Return all live faces with their positions on the photos and their clusters.
 
@@ -56,6 +79,12 @@ class FaceStore:
             table = face_table(self._catalog, ids)
             self._rows_from = self._rows.file.path.name
             return table
+
+    def places(self, faces: Sequence[int]) -> FacePlaces:
+        """Return where faces are on their photos, in the order of their ids; unknown ids are ignored."""
+        from faceindex.store.faces import face_places
+
+        return face_places(self._catalog, faces)
 
     def assignments(self) -> Assignments:
         """Return all live faces with their clusters, in two thirds of the time of `faces`."""
@@ -168,9 +197,16 @@ class FaceStore:
     def compact_if_worthwhile(self) -> Compacted | None:
         """Compact if enough rows are dead (`compaction.is_worthwhile`); None if not.
 
-        The old file is overwritten: it has the vectors of photos that were removed.
+        The old file is overwritten: it has the vectors of photos that were removed. So are the thumbnails.
         """
-        return self.compact(erase=True) if is_worthwhile(self._require_writable()) else None
+        if not is_worthwhile(self._require_writable()):
+            return None
+        done = self.compact(erase=True)
+        try:
+            erase_thumbnails(self.directory)
+        except StoreError as error:
+            _log.warning("Thumbnails of removed photos are still there: %s", error)
+        return done
 
     def _reopen(self) -> None:
         self._rows.close()

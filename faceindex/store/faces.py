@@ -18,26 +18,38 @@ from faceindex.orientation import to_stored, to_upright
 from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
 from faceindex.store.columns import INTEGER, Column
-from faceindex.store.records import Assignments, FaceTable
+from faceindex.store.hand_faces import hand_face_ids
+from faceindex.store.records import Assignments, FacePlaces, FaceTable
 from faceindex.store.sqlite import chunks, corrupt, placeholders
 from faceindex.types import F32, I64, BoolArray, Faces
 
 __all__ = [
     "BOX_BYTES",
+    "FIRST_BYTES",
+    "GEOMETRY",
+    "MOST_CLUSTERS",
+    "MOST_IDS",
+    "MOST_SIMILARITY",
+    "UNITS",
     "VALUE_COLUMNS",
     "assignments",
+    "check_range",
+    "face_places",
     "face_rows",
     "face_table",
     "face_values",
+    "geometry_column",
     "geometry_problem",
     "insert_faces",
     "matched_marks",
     "measures_column",
+    "quality_of_geometry",
+    "similarities",
     "stored_boxes",
     "unpack_geometry",
 ]
 
-_GEOMETRY = np.dtype(
+GEOMETRY = np.dtype(
     [
         ("boxes", "<f4", 4),
         ("landmarks", "<f4", (5, 2)),
@@ -50,14 +62,14 @@ _GEOMETRY = np.dtype(
 )  # of the column ``geometry``, see the migrations
 
 # Before format 3 there was neither quality nor turn: NaN, to be computed, and 0.
-_FIRST_BYTES = _GEOMETRY.itemsize - 8
+FIRST_BYTES = GEOMETRY.itemsize - 8
 # The part of it that clustering needs, in half the time.
 _MEASURES = np.dtype([("sharpness", "<f4"), ("quality", "<f4")])
 
 # Similarities are read as multiples of its inverse: SQLite takes three times as long to print a real number
 # as an integer. A float32 of at least 1/64 is such a multiple; smaller ones change by less than 1e-9.
 _SIMILARITY_UNITS = 1 << 30
-
+UNITS = f"CAST(round(coalesce(a.similarity, 0) * {_SIMILARITY_UNITS}) AS INTEGER)"
 
 BOX_BYTES = 16
 """Bytes of a box, 4 float32: the first ones of the column ``geometry``, and the column ``box`` of marks."""
@@ -69,25 +81,25 @@ _VALUES = ", ".join(VALUE_COLUMNS)
 
 _FARTHEST = 1e7  # pixels; no photo that can be decoded has a side of a tenth of it
 _LAST_COLUMNS = {
-    name: (offset + field.itemsize) // 4 for name, (field, offset, *_) in (_GEOMETRY.fields or {}).items()
+    name: (offset + field.itemsize) // 4 for name, (field, offset, *_) in (GEOMETRY.fields or {}).items()
 }
 _MAY_BE_MISSING = {"landmarks", "quality"}  # NaN
 _ANY_NUMBER = {"scores", "norms", "sharpness"}
 _FARTHEST_BITS = int(np.float32(_FARTHEST).view(np.uint32))
 
-_MOST_IDS = 1 << 53
+MOST_IDS = 1 << 53
 _FEW_PHOTOS = 500  # up to which their sizes are read one by one
-_MOST_SIMILARITY = int(1.01 * _SIMILARITY_UNITS)  # rounding leaves a little more than 1
+MOST_SIMILARITY = int(1.01 * _SIMILARITY_UNITS)  # rounding leaves a little more than 1
 
 MOST_CLUSTERS = 10**8
 """Cluster ids are below; some arrays have a value for each."""
 
-_Geometry: TypeAlias = "NDArray[np.void]"  # of the type `_GEOMETRY`
+Geometry: TypeAlias = "NDArray[np.void]"  # of the type `GEOMETRY`
 
 
 def face_values(faces: Faces) -> list[tuple[object, ...]]:
     """Return the values of `VALUE_COLUMNS` for each face."""
-    packed = np.empty(len(faces), _GEOMETRY)
+    packed = np.empty(len(faces), GEOMETRY)
     packed["boxes"], packed["landmarks"] = faces.boxes, faces.landmarks
     packed["scores"], packed["norms"] = faces.scores, faces.norms
     packed["sharpness"], packed["quality"], packed["turns"] = faces.sharpness, faces.quality, faces.turns
@@ -104,25 +116,25 @@ def insert_faces(catalog: Catalog, photo_id: int, faces: Faces) -> None:
     catalog.set("rows", row + len(faces))
 
 
-def unpack_geometry(blobs: Sequence[bytes]) -> _Geometry:
+def unpack_geometry(blobs: Sequence[bytes]) -> Geometry:
     """Return values of the column ``geometry`` as an array, also of older formats."""
-    newer = (blob if len(blob) == _GEOMETRY.itemsize else blob + b"\0\0\xc0\x7f\0\0\0\0" for blob in blobs)
-    return np.frombuffer(b"".join(newer), _GEOMETRY)
+    newer = (blob if len(blob) == GEOMETRY.itemsize else blob + b"\0\0\xc0\x7f\0\0\0\0" for blob in blobs)
+    return np.frombuffer(b"".join(newer), GEOMETRY)
 
 
-def geometry_problem(faces: _Geometry) -> tuple[str, BoolArray] | None:
+def geometry_problem(faces: Geometry) -> tuple[str, BoolArray] | None:
     """Find what no detector returned.
 
     Parameters
     ----------
-    faces : (n,) structure of `_GEOMETRY`
+    faces : (n,) structure of `GEOMETRY`
 
     Returns
     -------
     (str, (n,) bool) or None
         What is wrong first, and with which faces.
     """
-    values = faces.view("<f4").reshape(len(faces), _GEOMETRY.itemsize // 4)
+    values = faces.view("<f4").reshape(len(faces), GEOMETRY.itemsize // 4)
     # As integers without the sign, float32 sort by magnitude; infinity and NaN come last.
     large = (values.view("<u4") & 0x7FFFFFFF) > _FARTHEST_BITS
     turns = values[:, -1]
@@ -144,13 +156,13 @@ def geometry_problem(faces: _Geometry) -> tuple[str, BoolArray] | None:
 
 def measures_column(table: str) -> Column:
     """Return the column of the sharpness and the quality of faces, for `read_columns`."""
-    return f"substr({_geometry(table)}, {_FIRST_BYTES - 3}, {_MEASURES.itemsize})", _MEASURES
+    return f"substr({geometry_column(table)}, {FIRST_BYTES - 3}, {_MEASURES.itemsize})", _MEASURES
 
 
-def _geometry(table: str) -> str:
+def geometry_column(table: str) -> str:
     """Return the expression of the whole column ``geometry``, also for faces of older formats."""
     return (
-        f"CASE length({table}.geometry) WHEN {_FIRST_BYTES}"
+        f"CASE length({table}.geometry) WHEN {FIRST_BYTES}"
         f" THEN CAST({table}.geometry || x'0000c07f00000000' AS BLOB) ELSE {table}.geometry END"
     )
 
@@ -158,8 +170,26 @@ def _geometry(table: str) -> str:
 def face_rows(catalog: Catalog) -> tuple[I64, I64]:
     """Return (n,) ids of all live faces, ascending, and (n,) their rows."""
     faces, rows = catalog.columns("faces", [("id", INTEGER), ("vector_row", INTEGER)])
-    _check_range(catalog, rows, 0, catalog.rows, "vector_row of a face")
+    check_range(catalog, rows, 0, catalog.rows, "vector_row of a face")
     return faces, rows
+
+
+def face_places(catalog: Catalog, faces: Sequence[int]) -> FacePlaces:
+    """Return where faces are, in the order of their ids; unknown ids are ignored."""
+    known = sorted({face for face in faces if 0 < face < MOST_IDS})
+    found = catalog.query_in("SELECT id, image_id, geometry FROM faces WHERE id IN ({}) ORDER BY id", known)
+    geometry = unpack_geometry([blob for *_, blob in found])
+    if found and (problem := geometry_problem(geometry)) is not None:
+        what, wrong = problem
+        raise corrupt(
+            catalog.path, f"face {found[int(wrong.argmax())][0]} has {what} that no detector returns"
+        )
+    return FacePlaces(
+        face=np.array([face for face, *_ in found], np.int64),
+        photo=np.array([photo for _, photo, _ in found], np.int64),
+        boxes=geometry["boxes"].astype(np.float32),
+        turns=geometry["turns"].astype(np.int64),
+    )
 
 
 def stored_boxes(catalog: Catalog, faces: Sequence[int]) -> list[tuple[bytes, bytes]]:
@@ -246,7 +276,7 @@ def _sizes(sizes: Sequence[tuple[int, int]]) -> F32:
 def face_table(catalog: Catalog, faces: Sequence[int] | None = None) -> FaceTable:
     """Return all live faces, or some by their ids; unknown ids are ignored."""
     face, photo, row, cluster, units, geometry = _read(
-        catalog, ["image_id", "vector_row"], (_geometry("f"), _GEOMETRY), faces
+        catalog, ["image_id", "vector_row"], (geometry_column("f"), GEOMETRY), faces
     )
     if (problem := geometry_problem(geometry)) is not None:
         what, wrong = problem
@@ -263,9 +293,10 @@ def face_table(catalog: Catalog, faces: Sequence[int] | None = None) -> FaceTabl
         norms=geometry["norms"].astype(np.float32),
         sharpness=geometry["sharpness"].astype(np.float32),
         cluster=cluster,
-        similarity=_similarity(cluster, units),
+        similarity=similarities(cluster, units),
         quality=geometry["quality"].astype(np.float32),
         turns=geometry["turns"].astype(np.int64),
+        by_hand=np.isin(face, np.array(hand_face_ids(catalog), np.int64)),
     )
     _add_quality(catalog, table)
     return table
@@ -317,16 +348,31 @@ def assignments(catalog: Catalog) -> Assignments:
         photo=photo,
         row=row,
         cluster=cluster,
-        similarity=_similarity(cluster, units),
+        similarity=similarities(cluster, units),
         sharpness=measures["sharpness"].astype(np.float32),
         quality=quality,
+    )
+
+
+def quality_of_geometry(catalog: Catalog, faces: Geometry, sizes: I64) -> F32:
+    """Compute the quality of faces on photos of some sizes."""
+    pins = catalog.pins()
+    return quality_of_faces(
+        faces["boxes"].astype(np.float32),
+        faces["landmarks"].astype(np.float32),
+        faces["scores"].astype(np.float32),
+        faces["norms"].astype(np.float32),
+        faces["sharpness"].astype(np.float32),
+        sizes,
+        detector=_spec("detector", pins.detector),
+        embedder=_spec("embedder", pins.embedder),
     )
 
 
 def _read(
     catalog: Catalog, integers: list[str], structure: Column, faces: Sequence[int] | None = None
 ) -> list[NDArray[Any]]:
-    """Return ids, other integers, clusters, similarities in units, and a structure of all live faces."""
+    """Return ids, other integers, clusters, values of `UNITS`, and a structure of all live faces."""
     which = ""
     if faces is not None:
         which = f"(SELECT * FROM faces WHERE id IN ({', '.join(str(int(face)) for face in faces)}))"
@@ -337,26 +383,27 @@ def _read(
             ("f.id", INTEGER),
             *((f"f.{name}", INTEGER) for name in integers),
             ("coalesce(a.cluster_id, -1)", INTEGER),
-            (f"CAST(round(coalesce(a.similarity, 0) * {_SIMILARITY_UNITS}) AS INTEGER)", INTEGER),
+            (UNITS, INTEGER),
             structure,
         ],
     )
     *others, cluster, similarity, _ = columns
-    _check_range(catalog, others[0], 1, _MOST_IDS, "id of a face")
-    _check_range(catalog, cluster, -1, MOST_CLUSTERS, "cluster_id of a face")
-    _check_range(catalog, similarity, -_MOST_SIMILARITY, _MOST_SIMILARITY, "similarity of a face")
+    check_range(catalog, others[0], 1, MOST_IDS, "id of a face")
+    check_range(catalog, cluster, -1, MOST_CLUSTERS, "cluster_id of a face")
+    check_range(catalog, similarity, -MOST_SIMILARITY, MOST_SIMILARITY, "similarity of a face")
     for name, values in zip(integers, others[1:], strict=True):
-        end = catalog.rows if name == "vector_row" else _MOST_IDS
-        _check_range(catalog, values, 0, end, f"{name} of a face")
+        end = catalog.rows if name == "vector_row" else MOST_IDS
+        check_range(catalog, values, 0, end, f"{name} of a face")
     return columns
 
 
-def _check_range(catalog: Catalog, values: I64, first: int, end: int, name: str) -> None:
+def check_range(catalog: Catalog, values: I64, first: int, end: int, name: str) -> None:
     """Raise `IndexCorrupt` unless all values are in ``first .. end - 1``."""
     if len(values) and not first <= int(values.min()) <= int(values.max()) < end:
         wrong = values[(values < first) | (values >= end)][0]
         raise corrupt(catalog.path, f"the {name} is {wrong}, which is not in {first}..{end - 1}")
 
 
-def _similarity(cluster: I64, units: I64) -> F32:
+def similarities(cluster: I64, units: I64) -> F32:
+    """Return similarities, (n,) float32, from values of `UNITS`; NaN for faces in no cluster."""
     return np.where(cluster >= 0, units / _SIMILARITY_UNITS, np.nan).astype(np.float32)

@@ -238,6 +238,18 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             # New key of meta: forgetting (what remains to be erased).
         ),
     ),
+    (
+        "faces drawn by hand",
+        (
+            # Marks whose box the user drew, because no detector found the face. written: as in people.
+            "CREATE TABLE hand_boxes (mark_id INTEGER PRIMARY KEY REFERENCES marks (id),"
+            " written INTEGER NOT NULL)",
+            # Derived: the faces that were embedded at such boxes, also those of photos that are away. A face
+            # that is not here was detected. Ids of faces that were deleted may remain.
+            "CREATE TABLE hand_faces (face_id INTEGER PRIMARY KEY)",
+            "ALTER TABLE transfer_faces ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0",
+        ),
+    ),
 )
 
 OLDEST_READABLE = 1
@@ -266,6 +278,9 @@ WITH_SUSPECTS = 10
 
 WITH_COPIES = 11
 """The oldest format that stores where exports and galleries are."""
+
+WITH_HAND_FACES = 12
+"""The oldest format that stores faces whose boxes the user drew."""
 
 
 def format_version() -> int:

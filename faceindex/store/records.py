@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from faceindex.documents import Json, Scalar
-    from faceindex.types import F32, I64, Detections, Faces
+    from faceindex.types import F32, I64, BoolArray, Detections, Faces
 
 __all__ = [
     "LEAST_MIN_FACE",
     "Assignments",
     "Clustering",
     "Counts",
+    "FacePlaces",
     "FaceTable",
     "HnswParams",
     "NewMetadata",
@@ -272,6 +273,8 @@ class FaceTable(Assignments):
         As in `types.Faces`.
     turns : (n,) int64
         0, 90, 180 or 270, as in `types.Detections`.
+    by_hand : (n,) bool
+        Whether the user drew the face, instead of a detector. Left out means that nobody drew one.
     """
 
     boxes: F32
@@ -279,6 +282,13 @@ class FaceTable(Assignments):
     scores: F32
     norms: F32
     turns: I64
+    by_hand: BoolArray = None  # type: ignore[assignment]  # numpy is not imported here
+
+    def __post_init__(self) -> None:
+        if self.by_hand is None:
+            import numpy as np
+
+            object.__setattr__(self, "by_hand", np.zeros(len(self.face), np.bool_))
 
     def detections(self, positions: I64 | list[int]) -> Detections:
         """Return the faces at some positions, to cut them out of their photo."""
@@ -287,6 +297,28 @@ class FaceTable(Assignments):
         return Detections(
             self.boxes[positions], self.landmarks[positions], self.scores[positions], self.turns[positions]
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FacePlaces:
+    """Where some faces are: what drawing them needs of a `FaceTable`.
+
+    Attributes
+    ----------
+    face, photo : (n,) int64
+        Ids.
+    boxes : (n, 4) float32
+        As in `FaceTable`.
+    turns : (n,) int64
+    """
+
+    face: I64
+    photo: I64
+    boxes: F32
+    turns: I64
+
+    def __len__(self) -> int:
+        return len(self.face)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from faceindex.store.sqlite import (
 
 __all__ = ["Salvage", "rows_in_doubt", "salvage_catalog"]
 
-_DECIDED = ("decisions", "people", "marks", "rejections", "links")
+_DECIDED = ("decisions", "people", "marks", "rejections", "links", "hand_boxes")
 _MOST_ADDED = 1 << 30  # bytes; the length in a damaged header may be any
 _ROUNDS = 20  # of repairs: what one deletes may be named elsewhere
 
@@ -58,6 +58,8 @@ _DOUBTED = {
     "assignments": ("DELETE FROM assignments WHERE face_id IN ({0})",),
     "previous_assignments": ("DELETE FROM previous_assignments",),
     "marked_faces": ("DELETE FROM marked_faces",),
+    # `index` makes them again: as a detected face, one of these could not be taken back.
+    "hand_faces": ("DELETE FROM hand_faces WHERE face_id IN ({0})",),
     "away_images": ("DELETE FROM away_images WHERE id IN ({0})",),
     "away_faces": (
         "DELETE FROM away_images WHERE id IN (SELECT image_id FROM away_faces WHERE id IN ({0}))",

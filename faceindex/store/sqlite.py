@@ -23,8 +23,11 @@ __all__ = [
     "chunks",
     "connect",
     "connect_for_reading",
+    "connect_to_cache",
     "connect_unchecked",
     "corrupt",
+    "is_busy",
+    "is_damage",
     "keeping_log",
     "placeholders",
     "storable_text",
@@ -62,6 +65,27 @@ def connect(path: Path) -> Connection:
     return _connect(path, "mode=rw")
 
 
+def connect_to_cache(path: Path, *, write: bool, wait: float) -> Connection:
+    """Connect to a database that may be lost at any time: it is never synced, and has no journal on the disk.
+
+    Parameters
+    ----------
+    path : Path
+    write : bool
+    wait : float
+        Seconds to wait for other connections.
+    """
+    connection = _connect(path, "mode=rw" if write else "mode=ro", round(wait * 1000))
+    for pragma in ("journal_mode = MEMORY", "synchronous = OFF", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    return connection
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether an error of SQLite means that another connection has locked the database for too long."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
 def connect_for_reading(path: Path) -> Connection:
     """Connect to an existing database for reading, in a folder that may be read-only.
 
@@ -90,6 +114,13 @@ def connect_for_reading(path: Path) -> Connection:
         connection.close()
         raise corrupt(path, str(error)) from error
     return connection
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error means that a database is damaged, not that its disk is full or fails."""
+    if isinstance(error, sqlite3.OperationalError):
+        return any(words in str(error) for words in _DAMAGED)
+    return isinstance(error, (sqlite3.DatabaseError, IndexCorrupt))
 
 
 @contextmanager
@@ -123,7 +154,7 @@ def connect_unchecked(path: Path) -> Connection:
     return connection
 
 
-def _connect(path: Path, mode: str) -> Connection:
+def _connect(path: Path, mode: str, busy_ms: int = _BUSY_MS) -> Connection:
     with translated_errors(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?{mode}",
@@ -133,7 +164,7 @@ def _connect(path: Path, mode: str) -> Connection:
         )
         # An index may come from a stranger: nothing in its schema runs code, and no length takes the memory.
         for pragma in (
-            f"busy_timeout = {_BUSY_MS}",
+            f"busy_timeout = {busy_ms}",
             "trusted_schema = OFF",
             "cell_size_check = ON",
             "mmap_size = 0",

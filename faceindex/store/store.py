@@ -43,8 +43,10 @@ from faceindex.store.rows import Rows
 if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.locks import FileLock, Holder
+    from faceindex.store.album import AlbumQueries
     from faceindex.store.finding import PhotoQueries
     from faceindex.store.records import PreviousClustering
+    from faceindex.store.thumbnail_cache import ThumbnailCache
     from faceindex.store.transfer import Transfer
     from faceindex.types import F32, I64, BoolArray
 
@@ -203,6 +205,17 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
         """Number of commits, of all processes. A key for caches."""
         return self._catalog.generation
 
+    @property
+    def thumbnails(self) -> ThumbnailCache:
+        """A new connection to the thumbnails of the index; keep it."""
+        from faceindex.store.thumbnail_cache import ThumbnailCache
+
+        return ThumbnailCache(self.directory, self._catalog.index_id)
+
+    def sees_commits(self) -> bool:
+        """Whether the next read sees all commits that were made before it; see `Catalog.sees_commits`."""
+        return self._catalog.sees_commits
+
     def writer(self) -> Holder | None:
         """Return the process that is writing to the index; None if there is none."""
         try:
@@ -287,6 +300,13 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
         from faceindex.store.finding import PhotoQueries
 
         return PhotoQueries(self._catalog)
+
+    @property
+    def album(self) -> AlbumQueries:
+        """Reads what a page of all faces needs."""
+        from faceindex.store.album import AlbumQueries
+
+        return AlbumQueries(self._catalog)
 
     def deciding(self) -> AbstractContextManager[None]:
         """Commit all changes of `decisions` inside the ``with``, or nothing if it raises."""

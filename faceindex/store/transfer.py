@@ -64,11 +64,14 @@ class StagedPhoto:
     replaces : (n,) int64
         Ids of the faces of the photo that they replace, each at most once; -1 for new faces. Faces of the
         photo that are not named are deleted by the switch.
+    by_hand : (n,) bool, optional
+        Faces at boxes that the user drew; None means no face.
     """
 
     photo: int
     faces: Faces
     replaces: I64
+    by_hand: BoolArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,11 +195,12 @@ class Transfer:
             for photo in photos:
                 catalog.execute("INSERT INTO transfer_images (image_id) VALUES (?)", (photo.photo,))
                 values = face_tables.face_values(photo.faces)
+                drawn = [False] * len(values) if photo.by_hand is None else photo.by_hand.tolist()
                 catalog.executemany(
-                    f"INSERT INTO transfer_faces (image_id, face_id, vector_row, {_VALUES})"
-                    f" VALUES (?, ?, ?, {placeholders(face_tables.VALUE_COLUMNS)})",
+                    f"INSERT INTO transfer_faces (image_id, face_id, vector_row, by_hand, {_VALUES})"
+                    f" VALUES (?, ?, ?, ?, {placeholders(face_tables.VALUE_COLUMNS)})",
                     [
-                        (photo.photo, None if face < 0 else face, rows + i, *face_values)
+                        (photo.photo, None if face < 0 else face, rows + i, int(drawn[i]), *face_values)
                         for i, (face, face_values) in enumerate(
                             zip(photo.replaces.tolist(), values, strict=True)
                         )
@@ -302,6 +306,11 @@ class Transfer:
                 "UPDATE images SET faces = (SELECT count(*) FROM faces WHERE image_id = images.id)"
                 " WHERE id IN (SELECT image_id FROM transfer_images)"
             )
+            drawn = catalog.query("SELECT id FROM transfer_faces WHERE by_hand")
+            catalog.execute("DELETE FROM hand_faces")
+            catalog.executemany(
+                "INSERT INTO hand_faces (face_id) VALUES (?)", [(final[position[id]],) for (id,) in drawn]
+            )
             DecisionTables(catalog).match()
             ((left, total),) = catalog.execute("SELECT sum(vector_row < 0), count(*) FROM faces")
             if left or total != len(table):
@@ -342,7 +351,8 @@ class Transfer:
         kept = ~at_places(places, photo.faces.boxes, orientation, (width, height))
         if kept.all():
             return photo
-        return StagedPhoto(photo.photo, select_faces(photo.faces, kept), photo.replaces[kept])
+        drawn = None if photo.by_hand is None else photo.by_hand[kept]
+        return StagedPhoto(photo.photo, select_faces(photo.faces, kept), photo.replaces[kept], drawn)
 
     def _writable_catalog(self) -> Catalog:
         if not self._writable:

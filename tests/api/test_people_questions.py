@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from faceindex import FaceIndex
@@ -47,6 +48,20 @@ def test_questions_follow_other_decisions_and_new_clusters(index: FaceIndex) -> 
     index.cluster(rebuild=True)
     assert len(index.people.suggest()) == 2
     assert index.people.count_questions() == 2
+
+
+def test_questions_follow_what_is_undone_and_what_changes_nothing(index: FaceIndex) -> None:
+    anna, ben, _ = [cluster.cluster for cluster in index.clusters()]
+    index.people.name("Anna", clusters=[anna])
+    index.people.name("Ben", clusters=[ben])
+    index.people.suggest()
+    index.people.same([1])  # says nothing: its number is never used again
+    index.people.merge("Anna", "Ben")
+    index.people.suggest()
+    index.people.undo()
+    index.people.suggest()
+    shown = index.people._asking().people()
+    assert np.array_equal(shown, index._reader.people().person)
 
 
 def test_skip_asks_again_only_after_unskip(index: FaceIndex) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from album_page import AlbumPage
 from decided_index import (
     PINS,
     Key,
@@ -96,6 +97,8 @@ class PeopleMachine(RuleBasedStateMachine):
         store = Store.create(self._directory, PINS)
         self._root = store.add_root("/photos", "photos").id
         self._index = FaceIndex(store)
+        self._page = AlbumPage(FaceIndex.open(self._directory))
+        self._steps = 0
         self._model = Model()
         self._undo: list[Model] = []
         self._paths: dict[str, int] = {}  # the picture of each photo
@@ -106,6 +109,8 @@ class PeopleMachine(RuleBasedStateMachine):
         self._settled = False  # no faces came since the last clustering
 
     def teardown(self) -> None:
+        self._page.follow()
+        self._page.index.close()
         self._index.close()
         self._folder.cleanup()
 
@@ -444,6 +449,12 @@ class PeopleMachine(RuleBasedStateMachine):
         assert {person.uid: person.name for person in self._index.people.list()} == self._model.names
         if self._settled:
             check_constraints(self._index)
+
+    @invariant()
+    def a_page_that_follows_shows_what_the_index_has(self) -> None:
+        self._steps += 1
+        if self._steps % 3:  # several steps at once, too
+            self._page.follow()
 
     # -------------------------------------------------------------------------------------------
 

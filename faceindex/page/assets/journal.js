@@ -1,0 +1,1 @@
+// Decisions as lines of a journal that `faceindex people apply` reads.

@@ -1,0 +1,186 @@
+// The index behind `faceindex review`, by requests to its server. `StaticSource` has the same methods.
+
+/** What could not be done. `kind`: "conflict", "busy", "refused" or "gone" (the server has ended). */
+class Problem extends Error {
+  constructor(kind, { problem, remedy = "", changes = null, holder = null }) {
+    super(remedy ? `${problem} ${remedy}` : problem);
+    Object.assign(this, { kind, problem, remedy, changes, holder });
+  }
+}
+
+const KINDS = { 401: "gone", 403: "gone", 409: "conflict", 423: "busy" }; // 401 and 403: another server answers at this address
+const MOST_THUMBNAILS = 4000; // kept in memory, 3 kB each
+const AT_ONCE = 64; // thumbnails in a request
+const MOST_WANTED = 768; // thumbnails that wait; those that were scrolled past are dropped
+const REQUESTS = 3; // of thumbnails, at the same time
+
+class LiveSource {
+  constructor(config) {
+    this.secret = config.secret;
+    /** What this source can do beside naming. */
+    this.can = { identify: true, addFace: true, split: true, why: true, questions: true, save: false };
+    this.thumbnails = new Map(); // face id -> {url, waiting: [elements]}; the least recently used first
+    this.wanted = [];
+    this.requests = 0;
+    this.fill = oncePerFrame(() => this.requestThumbnails());
+  }
+
+  // Requests ----------------------------------------------------------------------------------
+
+  async request(path, options = {}) {
+    let response;
+    try {
+      response = await fetch(path, { ...options, headers: { "faceindex-page": this.secret, ...options.headers } });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem("gone", WORDS.problems.gone);
+    }
+    if (response.ok) return response;
+    const answer = await response.json().catch(() => ({ problem: WORDS.problems.unexpected(response.status) }));
+    throw new Problem(KINDS[response.status] ?? "refused", answer);
+  }
+
+  async json(path, options) {
+    const response = await this.request(path, options);
+    try {
+      return await response.json();
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem("gone", WORDS.problems.gone); // in the middle of an answer
+    }
+  }
+
+  /** The bundle of all arrays. */
+  async load() { return readBundle(await (await this.request("api/album")).arrayBuffer()); }
+
+  /** Wait for changes by others since a generation; up to half a minute. */
+  changes(since, signal) { return this.json(`api/changes?since=${since}&wait=25`, { signal }); }
+
+  /** Store an action; resolves to {decided, changes}. */
+  act(action) {
+    return this.json("api/act", { method: "POST", body: JSON.stringify(action), headers: { "content-type": "application/json" } });
+  }
+
+  questions(limit, seen) { return this.json(`api/questions?limit=${limit}&seen=${seen}`); }
+  split(query) { return this.json(`api/split?${new URLSearchParams(query)}`); }
+  why(face) { return this.json(`api/why?face=${face}`); }
+
+  /** The details of a photo, by its id. */
+  photo(id) { return this.json(`api/photo?id=${id}`); }
+  /** URLs of a photo to try in their order; `side` in pixels, or null for its full size. */
+  photoUrls(id, side) { return [`photo?id=${id}${side ? `&side=${side}` : ""}`]; }
+  /** Why a URL of a photo cannot be shown: a text, or null. */
+  async photoProblem(url) {
+    try {
+      await this.request(url);
+      return null;
+    } catch (problem) {
+      return problem.message;
+    }
+  }
+  /** Ids of photos whose name contains all words. */
+  async searchPhotos(words, limit = 500) {
+    return (await this.json(`api/search?${new URLSearchParams({ words, limit })}`)).photos;
+  }
+  /** Who is on a picture: a Blob. */
+  identify(picture) { return this.json("api/identify", { method: "POST", body: picture, headers: { "content-type": "application/octet-stream" } }); }
+
+  // Thumbnails --------------------------------------------------------------------------------
+
+  /** Show the thumbnail of a face (an id) as the background of an element. */
+  paint(element, face) {
+    element.dataset.thumbnail = face;
+    const known = this.thumbnails.get(face);
+    if (known?.url) {
+      this.thumbnails.delete(face); // the most recently used is the last one
+      this.thumbnails.set(face, known);
+      element.style.backgroundImage = `url("${known.url}")`;
+      element.style.backgroundSize = "cover";
+      return;
+    }
+    element.style.backgroundImage = "";
+    if (known) {
+      known.waiting.push(element);
+      const waits = this.wanted.lastIndexOf(face); // it was to come later, but is on the screen now
+      if (waits >= 0) this.wanted.splice(waits, 1);
+      if (waits >= 0) this.wanted.push(face);
+    } else {
+      this.thumbnails.set(face, { url: null, waiting: [element] });
+      this.wanted.push(face);
+    }
+    this.fill();
+  }
+
+  /** Load thumbnails that will be needed soon, after those that are needed now. */
+  prefetch(faces) {
+    const later = [...faces].filter((face) => !this.thumbnails.has(face));
+    for (const face of later) this.thumbnails.set(face, { url: null, waiting: [] });
+    this.wanted.unshift(...later.reverse());
+    this.fill();
+  }
+
+  async requestThumbnails() {
+    if (this.requests >= REQUESTS || !this.wanted.length) return;
+    if (this.wanted.length > MOST_WANTED) {
+      const shown = (face) => this.thumbnails.get(face)?.waiting.some((element) => element.isConnected);
+      const [kept, past] = [[], []];
+      for (const face of this.wanted.slice(0, -MOST_WANTED)) (shown(face) ? kept : past).push(face);
+      for (const face of past) this.thumbnails.delete(face);
+      this.wanted = [...kept, ...this.wanted.slice(-MOST_WANTED)];
+    }
+    // The newest are on the screen now; what was scrolled past comes last.
+    const faces = this.wanted.splice(-AT_ONCE);
+    this.requests++;
+    if (this.wanted.length) this.fill();
+    try {
+      const response = await this.request(`thumbnails?faces=${faces.join(",")}`);
+      await readPictures(response.body, (face, bytes) => this.arrived(face, bytes));
+    } catch {
+      for (const face of faces) if (!this.thumbnails.get(face)?.url) this.thumbnails.delete(face); // asked for again when shown
+    } finally {
+      this.requests--;
+      if (this.wanted.length) this.fill();
+    }
+  }
+
+  arrived(face, bytes) {
+    const entry = this.thumbnails.get(face);
+    if (!entry) return;
+    if (!bytes.length) {
+      for (const element of entry.waiting) if (element.dataset.thumbnail === String(face)) element.classList.add("no-picture");
+      return;
+    }
+    entry.url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+    for (const element of entry.waiting.splice(0)) if (element.dataset.thumbnail === String(face)) this.paint(element, face);
+    if (this.thumbnails.size > MOST_THUMBNAILS) {
+      for (const [old, { url }] of this.thumbnails) {
+        if (this.thumbnails.size <= MOST_THUMBNAILS) break;
+        if (!url) continue;
+        URL.revokeObjectURL(url);
+        this.thumbnails.delete(old);
+      }
+    }
+  }
+}
+
+/** Read pictures from a stream: u32 face, u32 length and the bytes of each. */
+async function readPictures(stream, onPicture) {
+  const reader = stream.getReader();
+  let rest = new Uint8Array(0);
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const data = new Uint8Array(rest.length + value.length);
+    data.set(rest);
+    data.set(value, rest.length);
+    const view = new DataView(data.buffer);
+    let at = 0;
+    while (at + 8 <= data.length) {
+      const length = view.getUint32(at + 4, true);
+      if (at + 8 + length > data.length) break;
+      onPicture(view.getUint32(at, true), data.slice(at + 8, at + 8 + length));
+      at += 8 + length;
+    }
+    rest = data.slice(at);
+  }
+}

@@ -1,0 +1,1 @@
+// The source of a gallery: everything is in the page.
