@@ -16,6 +16,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,6 +45,10 @@ def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
     return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
+def name(somebody: str, cluster: int, people: AskingPeople) -> None:
+    people.name(somebody, clusters=[cluster])
+
+
 def measure(directory: Path) -> dict[str, Any]:
     """Name the largest clusters, one by one, and undo it."""
     rows: dict[str, Any] = {"decisions": []}
@@ -63,9 +68,7 @@ def measure(directory: Path) -> dict[str, Any]:
             if cluster > named
         ]
         for number, (faces, cluster) in enumerate(sizes[:DECISIONS]):
-            *spent, _ = timed(
-                lambda c=cluster, n=number: decide(lambda p: p.name(f"Somebody {n}", clusters=[c]))
-            )
+            *spent, _ = timed(partial(decide, partial(name, f"Somebody {number}", cluster)))
             *following, _ = timed(lambda: people.suggest(5))
             rows["decisions"].append({"faces": faces, "answer": spent, "next": following})
         undone: list[list[float]] = []

@@ -270,7 +270,8 @@ def _boxes(boxes: Sequence[bytes]) -> F32:
 def _sizes(sizes: Sequence[tuple[int, int]]) -> F32:
     """Return width, height, width, height of photos, at least 1, (n, 4)."""
     found: F32 = np.array([(*size, *size) for size in sizes], np.float32).reshape(-1, 4)
-    return np.maximum(found, np.float32(1), out=found)
+    np.maximum(found, np.float32(1), out=found)
+    return found
 
 
 def face_table(catalog: Catalog, faces: Sequence[int] | None = None) -> FaceTable:
