@@ -45,9 +45,9 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("compiled", "devices", "onnx_sessions", "state_dicts"),
     ("models",),
     ("images",),
-    ("matching", "orientation"),
+    ("matching", "orientation", "page"),
     ("cores", "types", "errors", "files", "locks", "documents", "tables"),
-    ("safe_open", "turns", "paths", "page"),
+    ("safe_open", "turns", "paths"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
@@ -74,8 +74,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "hnswlib": ("store/hnsw.py",),
     "sqlite3": ("store/sqlite.py",),
     "sklearn": ("clustering/kmeans.py",),
-    "starlette": ("review/",),
-    "uvicorn": ("review/",),
+    "starlette": ("review/*",),
+    "uvicorn": ("review/*",),
     "threadpoolctl": ("clustering/workers.py",),
     "numba": ("compiled.py",),
     "dlib": ("detect/dlib_*", "align.py"),

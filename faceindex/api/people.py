@@ -77,6 +77,11 @@ class IndexPeople:
 
         return [entry_of(decision) for decision in self._store.decisions.decisions(limit=limit)]
 
+    def made(self, uid: str) -> Decided | None:
+        """Return what the decision with a uid changed, even if it was undone; None if there is none."""
+        decision = self._decider.made(uid)
+        return None if decision is None else self._decider.recorded(decision)
+
     # Naming ------------------------------------------------------------------------------------
 
     @made_once

@@ -139,7 +139,10 @@ class Queries:
         photo_of = QueryPhoto(found, picture, loaded.decoded.width, loaded.decoded.height)
         (faces,) = self._matcher.match([photo_of], options)
         indexed = self._indexed_as(content, picture)
-        return Identification(query.name, faces, *indexed, note=loaded.decoded.note)
+        decoded = loaded.decoded
+        return Identification(
+            query.name, faces, *indexed, note=decoded.note, width=decoded.width, height=decoded.height
+        )
 
     def identify_many(
         self,
@@ -193,7 +196,10 @@ class Queries:
                         yield Identification(name, (), error=result)
                     else:
                         indexed = self._indexed_as(outcome.content_hash, outcome.picture)
-                        yield Identification(name, next(matched), *indexed, note=outcome.note)
+                        yield Identification(
+                            name, next(matched), *indexed,
+                            note=outcome.note, width=outcome.width, height=outcome.height,
+                        )  # fmt: skip
 
     def identify_faces(
         self, photo: str, faces: Faces, options: IdentifyOptions | None = None

@@ -241,6 +241,8 @@ class Identification(Result):
         Why the photo could not be read. Only for photos of an iterable; a single photo raises the error.
     note : str or None
         As `faceindex.images.DecodedImage.note`.
+    width, height : int or None
+        Pixels of the upright full-size photo; None if it was not read here.
     """
 
     photo: str
@@ -249,6 +251,8 @@ class Identification(Result):
     indexed_path: str | None = None
     error: ImageError | None = None
     note: str | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from faceindex.cli import (
     models,
     options,
     people,
+    review,
     roots,
     status,
 )
@@ -151,6 +152,7 @@ app.command("find")(find.find)
 app.command("status")(status.status)
 app.command("eval")(evaluate)
 app.command("faces")(faces.faces)
+app.command("review")(review.review)
 app.command("gallery")(gallery.gallery)
 app.add_typer(models.app, name="models")
 app.add_typer(roots.app, name="roots")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from faceindex.types import Image
 
 __all__ = [
+    "NoViewer",
     "can_draw",
     "check_files",
     "draw",
@@ -190,17 +191,17 @@ def open_in_viewer(path: Path, environment: Mapping[str, str] = os.environ) -> N
     if environment.get("SSH_CONNECTION") and not (
         environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
     ):
-        raise _no_viewer(path, "this ssh session has no screen")
+        raise NoViewer(path, "this ssh session has no screen")
     if sys.platform == "win32":
         try:
             os.startfile(path)
         except OSError as error:
-            raise _no_viewer(path, str(error.strerror)) from None
+            raise NoViewer(path, str(error.strerror)) from None
         return
     name = "open" if sys.platform == "darwin" else "xdg-open"
     program = shutil.which(name)
     if program is None:
-        raise _no_viewer(path, f"{name} is not installed")
+        raise NoViewer(path, f"{name} is not installed")
     try:
         process = subprocess.Popen(
             [program, os.fspath(path)],
@@ -210,14 +211,14 @@ def open_in_viewer(path: Path, environment: Mapping[str, str] = os.environ) -> N
             start_new_session=True,  # Ctrl-C here does not close it
         )
     except OSError as error:
-        raise _no_viewer(path, str(error.strerror)) from None
+        raise NoViewer(path, str(error.strerror)) from None
     try:
         code = process.wait(_FAILURE_SECONDS)
     except subprocess.TimeoutExpired:
         process.returncode = 0  # the viewer keeps running, about which Python would warn
         return
     if code:
-        raise _no_viewer(path, f"{name} ended with code {code}")
+        raise NoViewer(path, f"{name} ended with code {code}")
 
 
 def no_pictures(instead: str) -> FaceIndexError:
@@ -227,11 +228,15 @@ def no_pictures(instead: str) -> FaceIndexError:
     )
 
 
-def _no_viewer(path: Path, why: str) -> FaceIndexError:
-    return FaceIndexError(
-        f"The picture could not be shown: {why}.",
-        f"It is in {path}; open it with another program, or choose a file for it with --save FILE.png.",
-    )
+class NoViewer(FaceIndexError):
+    """The system cannot show a file; `why` is part of a sentence."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"The picture could not be shown: {why}.",
+            f"It is in {path}; open it with another program, or choose a file for it with --save FILE.png.",
+        )
+        self.why = why
 
 
 def _has_sixel_terminal() -> bool:

@@ -129,14 +129,14 @@ class HandFaces:
         if written is not None:
             self._catalog.execute("INSERT INTO hand_boxes (mark_id, written) VALUES (?, ?)", (mark, written))
 
-    def is_said(self, mark: int) -> bool:
-        """Whether anything is said of a mark, besides that its box was drawn."""
+    def is_said_since(self, mark: int, decision: int) -> bool:
+        """Whether a later decision says anything of a mark."""
         return bool(
             self._catalog.query(
-                "SELECT EXISTS (SELECT 1 FROM marks WHERE id = ?1 AND label <> 0)"
-                " OR EXISTS (SELECT 1 FROM rejections WHERE mark_id = ?1)"
-                " OR EXISTS (SELECT 1 FROM links WHERE a = ?1 OR b = ?1)",
-                (mark,),
+                "SELECT EXISTS (SELECT 1 FROM marks WHERE id = ?1 AND label <> 0 AND written > ?2)"
+                " OR EXISTS (SELECT 1 FROM rejections WHERE mark_id = ?1 AND written > ?2)"
+                " OR EXISTS (SELECT 1 FROM links WHERE (a = ?1 OR b = ?1) AND written > ?2)",
+                (mark, decision),
             )[0][0]
         )
 

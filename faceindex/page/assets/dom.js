@@ -28,6 +28,9 @@ const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "bas
 /** Text as search compares it: without case and accents. */
 const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 
+/** A name as the index compares names (`faceindex.people.roster.name_key`): accents count, case does not. */
+const nameKey = (name) => name.normalize("NFKC").toUpperCase().toLowerCase().split(/\s+/).filter(Boolean).join(" ");
+
 // Control characters, invisible ones, marks that change the direction of writing, and undecodable bytes (lone
 // surrogates U+DC80 to U+DCFF) are shown as escape sequences. `faceindex/cli/escaping.py` has the same list.
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Surrogate}/gu;
@@ -43,6 +46,8 @@ function readable(text) {
 const momentOf = (seconds) => new Date(seconds * 1000);
 const shortDate = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeZone: "UTC" });
 const dateText = (seconds) => (Number.isFinite(seconds) ? shortDate.format(momentOf(seconds)) : "");
+const shortMoment = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
+const momentText = (seconds) => (Number.isFinite(seconds) ? shortMoment.format(momentOf(seconds)) : "");
 
 /** Whether a key press is for a control that takes text. */
 const isTyping = (event) => event.target.closest?.("input:not([type=checkbox]):not([type=range]), textarea, select, [contenteditable]") !== null

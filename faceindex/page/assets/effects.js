@@ -5,8 +5,10 @@ const isNobody = (label) => label === LABEL.STRANGER || label === LABEL.NOT_A_FA
 
 /** Collects changes of faces and people, in the form of `api/changes`. */
 class Effect {
-  constructor(album) {
+  /** @param {object} memory keeps the ids that it makes, so that the same action makes the same ones again */
+  constructor(album, memory) {
     this.album = album;
+    this.memory = memory;
     this.rows = new Map(); // position -> {cluster, person, label}
     this.people = null;
     this.clusterPerson = null;
@@ -25,21 +27,28 @@ class Effect {
   editPeople() { return (this.people ??= new Map(this.album.people)); }
 
   /** The id of the person with a name; one that the page makes is negative. */
-  person(name, uid) {
-    const known = this.album.byName.get(folded(name));
+  person(name) {
+    const known = this.album.byName.get(nameKey(name));
     if (known) return known.id;
-    const id = Math.min(-1, ...this.album.people.keys()) - 1;
-    this.editPeople().set(id, { id, uid, name, born: null, died: null, hidden: false, note: null });
+    const { personId: id = Math.min(-1, ...this.album.people.keys()) - 1, personUid: uid = "" } = this.memory;
+    this.memory.personId = id;
+    this.editPeople().set(id, { id, uid, name: cleanName(name), born: null, died: null, hidden: false, note: null });
     return id;
   }
 
   link(cluster, person) { (this.clusterPerson ??= new Map(this.album.clusterPerson)).set(cluster, person); }
 
   newCluster() {
-    let most = -1;
-    for (const cluster of this.album.cluster) if (cluster > most) most = cluster;
-    return most + 1;
+    if (this.memory.newCluster === undefined) {
+      let most = -1;
+      for (const cluster of this.album.cluster) if (cluster > most) most = cluster;
+      this.memory.newCluster = most + 1;
+    }
+    return this.memory.newCluster;
   }
+
+  /** The cluster in which a person has most faces; -1 for none. */
+  clusterOf(person) { return this.album.clustersOf(person)[0]?.[0] ?? -1; }
 
   changes() {
     const faces = { face: [], cluster: [], person: [], label: [] };
@@ -57,36 +66,54 @@ class Effect {
 }
 
 const EFFECTS = {
-  name(effect, { name, faces = [], clusters = [], personUid }) {
+  name(effect, { name, faces = [], clusters = [] }) {
     const { album } = effect;
-    const person = effect.person(name, personUid);
+    const person = effect.person(name);
     for (const cluster of clusters) {
       effect.link(cluster, person);
       album.cluster.forEach((of, at) => {
-        if (of === cluster && !album.isConfirmed(at) && !isNobody(album.label[at])) effect.set(at, { person, label: LABEL.NAMED });
+        if (of === cluster && !isNobody(album.label[at]) && !(album.isConfirmed(at) && album.person[at] === person)) {
+          effect.set(at, { person, label: LABEL.NAMED });
+        }
       });
     }
-    for (const at of positions(album, faces)) effect.set(at, { person, label: LABEL.CONFIRMED });
+    for (const at of positions(album, faces)) confirmed(effect, at, person);
   },
   confirm(effect, { faces, person }) {
-    for (const at of positions(effect.album, faces)) effect.set(at, { person: person ?? effect.album.person[at], label: LABEL.CONFIRMED });
+    for (const at of positions(effect.album, faces)) {
+      const shown = person ?? effect.album.person[at];
+      if (shown !== -1) confirmed(effect, at, shown);
+    }
   },
-  reject(effect, { faces }) {
-    for (const at of positions(effect.album, faces)) effect.set(at, { person: -1, cluster: -1, label: LABEL.NOTHING });
+  /** Faces leave the person; those that show somebody else stay where they are. */
+  reject(effect, { faces, person }) {
+    const { album } = effect;
+    for (const at of positions(album, faces)) {
+      if (person === undefined || person === null || album.person[at] === person) effect.set(at, { person: -1, cluster: -1, label: LABEL.NOTHING });
+    }
   },
   ignore: (effect, action) => nobody(effect, action, LABEL.STRANGER),
   not_a_face: (effect, action) => nobody(effect, action, LABEL.NOT_A_FACE),
+  /** The groups of the faces become one: that of the person, or the largest. */
   same(effect, { faces }) {
-    const keys = [...new Set(positions(effect.album, faces).map((at) => effect.album.keyOf(at)))];
-    const groups = keys.map((key) => effect.album.group(key)).filter((group) => group?.isPerson || group?.isCluster)
+    const { album } = effect;
+    const at = positions(album, faces);
+    const groups = [...new Set(at.map((each) => album.keyOf(each)))].map((key) => album.group(key)).filter((group) => group?.isPerson || group?.isCluster)
       .sort((a, b) => b.isPerson - a.isPerson || b.size - a.size);
-    for (const group of groups.slice(1)) if (group.isCluster) move(effect, group.faces, groups[0]);
+    if (groups.filter((group) => group.isPerson).length > 1) return; // the index refuses that
+    const [first] = groups;
+    const cluster = !first ? effect.newCluster() : first.isCluster ? first.id : effect.clusterOf(first.id);
+    const person = first?.isPerson ? first.id : -1;
+    const joins = [...groups.slice(1).flatMap((group) => [...group.faces]), ...at.filter((each) => album.keyOf(each) === "none")];
+    for (const each of joins) effect.set(each, { cluster, person });
   },
   different() {},
-  split(effect, { faces, name, personUid }) {
+  /** Only the given faces; the index may move those that resemble them too. */
+  split(effect, { faces, name }) {
     const cluster = effect.newCluster();
-    const person = name ? effect.person(name, personUid) : -1;
-    for (const at of positions(effect.album, faces)) effect.set(at, { cluster, person, label: name ? LABEL.CONFIRMED : LABEL.NOTHING });
+    const person = name ? effect.person(name) : -1;
+    for (const at of positions(effect.album, faces)) effect.set(at, { cluster, person, label: name ? LABEL.NAMED : LABEL.NOTHING });
+    if (name) effect.link(cluster, person);
   },
   merge(effect, { into, others }) {
     for (const other of others) {
@@ -95,17 +122,25 @@ const EFFECTS = {
     }
     for (const [cluster, person] of effect.album.clusterPerson) if (others.includes(person)) effect.link(cluster, into);
   },
-  rename: (effect, { person, name }) => edit(effect, person, { name }),
-  born: (effect, { person, date }) => edit(effect, person, { born: date }),
-  died: (effect, { person, date }) => edit(effect, person, { died: date }),
+  rename: (effect, { person, name }) => edit(effect, person, { name: cleanName(name) }),
+  born: (effect, { person, date }) => edit(effect, person, { born: date || null }),
+  died: (effect, { person, date }) => edit(effect, person, { died: date || null }),
   hide: (effect, { person, hidden }) => edit(effect, person, { hidden }),
-  note: (effect, { person, note }) => edit(effect, person, { note }),
-  /** An answer is the action that it means; `as` has it. */
-  answer(effect, { as }) { if (as) EFFECTS[as.do](effect, as); },
+  note: (effect, { person, note }) => edit(effect, person, { note: note || null }),
+  /** An answer is the actions that it means. */
+  answer(effect, { as = [] }) { for (const action of as) EFFECTS[action.do](effect, action); },
 };
 
 function positions(album, faces) {
   return [...faces].map((face) => album.find(face)).filter((at) => at >= 0);
+}
+
+/** A face that the user named is in a cluster of its person, and in none of another one. */
+function confirmed(effect, at, person) {
+  const { album } = effect;
+  const cluster = album.cluster[at];
+  const stays = cluster >= 0 && (album.clusterPerson.get(cluster) ?? -1) === person;
+  effect.set(at, { person, label: LABEL.CONFIRMED, cluster: stays ? cluster : effect.clusterOf(person) });
 }
 
 function nobody(effect, { faces = [], clusters = [] }, label) {
@@ -115,30 +150,36 @@ function nobody(effect, { faces = [], clusters = [] }, label) {
   for (const at of chosen) effect.set(at, { person: -1, cluster: -1, label });
 }
 
-function move(effect, faces, group) {
-  const cluster = group.isCluster ? group.id : effect.album.clustersOf(group.id)[0]?.[0] ?? -1;
-  for (const at of faces) effect.set(at, { cluster, person: group.isPerson ? group.id : -1 });
-}
-
 function edit(effect, id, values) {
   const people = effect.editPeople();
   if (people.has(id)) people.set(id, { ...people.get(id), ...values });
 }
 
-/** Return the changes of an action, and those that take it back. */
-function effectOf(album, action) {
-  const effect = new Effect(album);
+/** Return the changes of an action; `memory` keeps the ids that it makes. */
+function effectOf(album, action, memory = action) {
+  const effect = new Effect(album, memory);
   EFFECTS[action.do]?.(effect, action);
-  const changes = effect.changes();
+  return effect.changes();
+}
+
+/** Return the changes that take changes back. */
+function inverseOf(album, changes) {
+  const inverse = { faces: rowsOf(album, changes.faces.face) };
+  if (changes.people) inverse.people = [...album.people.values()];
+  if (changes.cluster_person) inverse.cluster_person = [...album.clusterPerson];
+  return inverse;
+}
+
+/** Faces (ids) as they are in an album, in the form of `api/changes`. */
+function rowsOf(album, ids) {
   const faces = { face: [], cluster: [], person: [], label: [] };
-  for (const at of effect.rows.keys()) {
-    faces.face.push(album.face[at]);
+  for (const id of ids) {
+    const at = album.find(id);
+    if (at < 0) continue;
+    faces.face.push(id);
     faces.cluster.push(album.cluster[at]);
     faces.person.push(album.person[at]);
     faces.label.push(album.label[at]);
   }
-  const inverse = { faces };
-  if (effect.people) inverse.people = [...album.people.values()];
-  if (effect.clusterPerson) inverse.cluster_person = [...album.clusterPerson];
-  return { changes, inverse };
+  return faces;
 }

@@ -1,33 +1,43 @@
-// A grid of thousands of items. Only items near the visible part of the page have elements.
+// A grid of any number of items. Only items near the visible part of the page have elements.
+
+const MOST_ELEMENTS = 400; // of a grid, on a screen of any size
+const SETTLING = 220; // milliseconds in which items move to their new places
 
 class Grid {
   /**
    * @param element the list
-   * @param makeButton (item, index) => the button of an item
-   * @param onOpen (item, index) called on a click or Enter
+   * @param makeItem (item, index) => the button of an item (or an array of elements); with `bare`, the element of the item itself
+   * @param onOpen (item, index, event) called on a click or Enter
+   * @param {object} options
+   * @param {function} options.keyOf (item) => what identifies an item in the next list of items
+   * @param {function} options.stamp (item) => changes if the element has to be made again
+   * @param {function} options.mark (element, item, index) brings the element of an item up to date
+   * @param {function} options.prefetch (items) called with the items that come next in the direction of scrolling
+   * @param {number} options.each elements for each item
+   * @param {boolean} options.bare the elements of the items are options of a list box, and can have the focus
    */
-  constructor(element, makeButton, onOpen) {
-    this.element = element;
-    this.makeButton = makeButton;
-    this.onOpen = onOpen;
+  constructor(element, makeItem, onOpen, { keyOf = (item) => item, stamp = () => "", mark = () => {}, prefetch = null, each = 4, bare = false } = {}) {
+    Object.assign(this, { element, makeItem, onOpen, keyOf, stamp, mark, prefetch, each, bare });
     this.items = [];
     this.shown = new Map(); // index -> element
     this.active = 0;
-    this.pending = false;
-    const redraw = () => this.schedule();
-    addEventListener("scroll", redraw, { passive: true });
-    new ResizeObserver(() => this.layout()).observe(element);
-    addEventListener("resize", redraw);
+    this.scrolled = 0;
+    this.direction = 1;
+    /** Called with (from, to, event) when the keyboard moves the focus. */
+    this.onMove = null;
+    this.schedule = oncePerFrame(() => this.draw());
+    addEventListener("scroll", () => this.schedule(), { passive: true });
+    addEventListener("resize", () => this.schedule());
+    new ResizeObserver(() => this.resize()).observe(element);
     element.addEventListener("click", (event) => {
       const index = this.indexOf(event.target);
-      if (index !== null) {
-        this.setActive(index);
-        this.onOpen(this.items[index], index);
-      }
+      if (index === null) return;
+      this.setActive(index);
+      this.onOpen(this.items[index], index, event);
     });
     element.addEventListener("focusin", (event) => {
-      const index = this.indexOf(event.target);
-      if (index !== null) this.setActive(index);
+      const node = event.target.closest(".item");
+      if (node && !node.classList.contains("leaving")) this.setActive(Number(node.dataset.index));
     });
     element.addEventListener("keydown", (event) => this.onKey(event));
   }
@@ -37,106 +47,298 @@ class Grid {
     this.items = items;
     this.size = size;
     this.active = Math.max(0, Math.min(active, items.length - 1));
-    this.clear();
+    this.setBorder(null);
+    for (const node of [...this.element.children]) node.remove();
+    this.shown.clear();
     this.layout();
   }
 
-  clear() {
-    for (const node of this.shown.values()) node.remove();
-    this.shown.clear();
+  /** Take over items of which most were there before: what stays keeps its place on the screen and the focus, what leaves fades out. */
+  update(items, size = this.size) {
+    if (!this.columns || !this.items.length || !items.length) return void this.show(items, size, this.active);
+    const places = new Map();
+    for (let index = 0; index < items.length; index++) places.set(this.keyOf(items[index]), index);
+    const focused = this.focusedNode();
+    const typing = focused !== null && isTyping({ target: document.activeElement });
+    const anchor = this.anchor(places);
+    const old = this.shown;
+    const active = this.survivor(this.active, places);
+    this.items = items;
+    this.size = size;
+    this.shown = new Map();
+    this.active = active;
+    this.measure();
+    const moved = this.keepPlace(anchor, places);
+    const reused = new Map([...old.values()].map((node) => [node.key, node]));
+    const [first, last] = this.range();
+    for (let index = first; index < last; index++) this.reuse(index, reused, typing ? focused : null);
+    if (focused && reused.has(focused.key) && places.has(focused.key)) this.reuse(places.get(focused.key), reused, focused);
+    for (const node of reused.values()) this.leave(node, !places.has(node.key) && !moved);
+    this.sort(focused);
+    if (focused && !focused.contains(document.activeElement)) this.focus(this.active, false);
+    if (moved) return;
+    this.element.classList.add("settling");
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => this.element.classList.remove("settling"), SETTLING);
+  }
+
+  reuse(index, reused, typed) {
+    const item = this.items[index];
+    const node = reused.get(this.keyOf(item));
+    if (this.shown.has(index)) return;
+    if (!node || (node.stamp !== this.stamp(item) && node !== typed)) return void this.add(index);
+    reused.delete(node.key);
+    this.shown.set(index, node);
+    this.number(index, node);
+    this.place(index, node);
+    this.mark(node, item, index);
+  }
+
+  leave(node, fade) {
+    if (!fade || node.contains(document.activeElement)) return void node.remove();
+    node.classList.add("leaving");
+    node.inert = true;
+    node.removeAttribute("role");
+    setTimeout(() => node.remove(), SETTLING);
+  }
+
+  // Geometry ----------------------------------------------------------------------------------
+
+  /** The item whose place on the screen stays: the focused one, or the first visible one. */
+  anchor(places) {
+    const bar = byId("bar").offsetHeight;
+    const top = this.element.getBoundingClientRect().top;
+    const inView = (index) => {
+      const at = top + Math.floor(index / this.columns) * this.rowHeight;
+      return at > bar - this.rowHeight / 2 && at < innerHeight;
+    };
+    let index = Math.max(0, Math.ceil((bar - top - this.rowHeight / 2) / this.rowHeight)) * this.columns;
+    if (this.focusedNode() && inView(this.active)) index = this.active;
+    index = Math.min(index, this.items.length - 1);
+    if (top >= bar && index < this.columns) return null; // nothing is scrolled away
+    const staying = this.stay(index, places);
+    if (staying === null) return null;
+    return { key: this.keyOf(this.items[staying]), top: top + Math.floor(index / this.columns) * this.rowHeight };
+  }
+
+  /** The item at an index, or the next one, or the one before, that is still there; null if none is. */
+  stay(index, places) {
+    for (let i = index; i < this.items.length; i++) if (places.has(this.keyOf(this.items[i]))) return i;
+    for (let i = index - 1; i >= 0; i--) if (places.has(this.keyOf(this.items[i]))) return i;
+    return null;
+  }
+
+  survivor(index, places) {
+    const staying = this.stay(Math.min(index, this.items.length - 1), places);
+    return staying === null ? 0 : places.get(this.keyOf(this.items[staying]));
+  }
+
+  /** Scroll so that the anchor is where it was; returns whether that moved anything. */
+  keepPlace(anchor, places) {
+    if (!anchor) return false;
+    const top = this.element.getBoundingClientRect().top + Math.floor(places.get(anchor.key) / this.columns) * this.rowHeight;
+    const before = scrollY;
+    scrollBy(0, top - anchor.top);
+    return scrollY !== before;
+  }
+
+  resize() {
+    if (!this.size || !this.element.clientWidth || this.element.clientWidth === this.width) return;
+    const anchor = this.columns ? this.anchor({ has: () => true }) : null;
+    const index = anchor ? this.items.findIndex((item) => this.keyOf(item) === anchor.key) : -1;
+    this.layout();
+    if (index >= 0) this.keepPlace(anchor, new Map([[anchor.key, index]]));
+    this.draw();
   }
 
   layout() {
-    const width = this.element.clientWidth;
-    if (!width || !this.size) return;
-    const { minWidth, maxWidth, captionHeight } = this.size;
-    this.gap = width < 480 ? 8 : 14;
-    this.columns = Math.max(1, Math.floor((width + this.gap) / (minWidth + this.gap)));
-    this.cell = Math.floor((width - this.gap * (this.columns - 1)) / this.columns);
-    this.cell = Math.min(this.cell, maxWidth);
-    this.rowHeight = this.cell + captionHeight + this.gap;
-    this.rows = Math.ceil(this.items.length / this.columns);
-    this.element.style.height = `${Math.max(0, this.rows * this.rowHeight - this.gap)}px`;
+    if (!this.measure()) return;
     for (const [index, node] of this.shown) this.place(index, node);
     this.draw();
   }
 
-  place(index, node) {
-    node.style.width = `${this.cell}px`;
-    node.style.height = `${this.cell + this.size.captionHeight}px`;
-    const x = (index % this.columns) * (this.cell + this.gap);
-    node.style.transform = `translate(${x}px, ${Math.floor(index / this.columns) * this.rowHeight}px)`;
+  measure() {
+    this.width = this.element.clientWidth;
+    if (!this.width || !this.size) return false;
+    let { minWidth, maxWidth } = this.size;
+    const { captionHeight } = this.size;
+    this.gap = this.width < 480 ? 8 : 14;
+    for (;;) {
+      this.columns = Math.max(1, Math.floor((this.width + this.gap) / (minWidth + this.gap)));
+      this.cell = Math.min(Math.floor((this.width - this.gap * (this.columns - 1)) / this.columns), maxWidth);
+      this.rowHeight = this.cell + captionHeight + this.gap;
+      // On a very large screen, larger cells: the number of elements is bounded.
+      if ((Math.ceil(innerHeight / this.rowHeight) + 2) * this.columns * this.each <= MOST_ELEMENTS || this.columns === 1) break;
+      minWidth *= 1.1;
+      maxWidth = Math.max(maxWidth, minWidth * 1.3);
+    }
+    this.rows = Math.ceil(this.items.length / this.columns);
+    this.element.style.height = `${Math.max(0, this.rows * this.rowHeight - this.gap)}px`;
+    this.drawBorder();
+    return true;
   }
 
-  schedule() {
-    if (this.pending) return;
-    this.pending = true;
-    requestAnimationFrame(() => {
-      this.pending = false;
-      this.draw();
-    });
+  rectOf(index) {
+    const x = (index % this.columns) * (this.cell + this.gap);
+    return { x, y: Math.floor(index / this.columns) * this.rowHeight, width: this.cell, height: this.cell + this.size.captionHeight };
+  }
+
+  place(index, node) {
+    const { x, y, width, height } = this.rectOf(index);
+    node.style.width = `${width}px`;
+    node.style.height = `${height}px`;
+    node.style.transform = `translate(${x}px, ${y}px)`;
+  }
+
+  /** Indices of the items that a rectangle in coordinates of the list touches. */
+  within(left, top, right, bottom) {
+    const found = [];
+    const step = this.cell + this.gap;
+    const first = Math.max(0, Math.floor((top + this.gap) / this.rowHeight));
+    for (let row = first; row < this.rows && row * this.rowHeight <= bottom; row++) {
+      if (row * this.rowHeight + this.rowHeight - this.gap < top) continue;
+      for (let column = 0; column < this.columns; column++) {
+        const index = row * this.columns + column;
+        if (index < this.items.length && column * step <= right && column * step + this.cell >= left) found.push(index);
+      }
+    }
+    return found;
+  }
+
+  /** The index of the item at a point of the window, or null. */
+  at(x, y) {
+    const box = this.element.getBoundingClientRect();
+    return this.within(x - box.left, y - box.top, x - box.left, y - box.top)[0] ?? null;
+  }
+
+  // Elements ----------------------------------------------------------------------------------
+
+  /** Indices of the items that have elements: what is visible, and more in the direction of scrolling. */
+  range() {
+    if (document.documentElement.classList.contains("viewing")) return [0, 0]; // a photo covers the page
+    const top = this.element.getBoundingClientRect().top;
+    const first = Math.floor(-top / this.rowHeight);
+    const visible = Math.ceil(innerHeight / this.rowHeight) + 1;
+    const spare = Math.max(2, Math.min(3 * visible, Math.floor(MOST_ELEMENTS / this.each / this.columns) - visible));
+    const ahead = Math.ceil(spare * 0.7);
+    const above = this.direction < 0 ? ahead : spare - ahead;
+    const end = (first + visible + spare - above) * this.columns;
+    return [Math.max(0, first - above) * this.columns, Math.max(0, Math.min(this.items.length, end))];
   }
 
   draw() {
-    if (!this.columns) return;
-    const top = this.element.getBoundingClientRect().top;
-    const first = Math.max(0, Math.floor(-top / this.rowHeight) - 2) * this.columns;
-    const last = Math.min(this.items.length, (Math.ceil((innerHeight - top) / this.rowHeight) + 2) * this.columns);
+    if (!this.columns || !this.element.isConnected || !this.element.clientWidth) return;
+    if (scrollY !== this.scrolled) this.direction = scrollY < this.scrolled ? -1 : 1;
+    this.scrolled = scrollY;
+    const [first, last] = this.range();
     for (const [index, node] of this.shown) {
       // Keep the focused element: without it, the arrow keys would start at the top again.
-      if ((index < first || index >= last) && !node.contains(document.activeElement)) {
+      if ((index < first || index >= last) && index !== this.active && !node.contains(document.activeElement)) {
         node.remove();
         this.shown.delete(index);
       }
     }
     for (let index = first; index < last; index++) if (!this.shown.has(index)) this.add(index);
+    if (!this.prefetch) return;
+    const screen = Math.ceil(innerHeight / this.rowHeight) * this.columns;
+    const next = this.direction < 0 ? this.items.slice(Math.max(0, first - screen), first).reverse() : this.items.slice(last, last + screen);
+    if (next.length) this.prefetch(next);
   }
 
   add(index) {
-    const node = document.createElement("div");
-    node.className = "item";
-    node.setAttribute("role", "listitem");
-    node.setAttribute("aria-setsize", this.items.length);
-    node.setAttribute("aria-posinset", index + 1);
-    node.dataset.index = index;
-    const button = this.makeButton(this.items[index], index);
-    button.tabIndex = index === this.active ? 0 : -1;
-    node.append(button);
+    const item = this.items[index];
+    const made = this.makeItem(item, index);
+    const node = this.bare ? made : make("div", { role: "listitem" }, ...[made].flat());
+    node.classList.add("item");
+    node.key = this.keyOf(item);
+    node.stamp = this.stamp(item);
+    this.number(index, node);
     this.place(index, node);
-    // Keep the elements in the order of the items, for screen readers.
-    let after = index + 1;
-    while (after <= index + this.columns && !this.shown.has(after)) after++;
-    let next = this.shown.get(after) ?? null;
-    if (!next) {
-      for (const [other, element] of this.shown) {
-        if (other > index && (!next || other < Number(next.dataset.index))) next = element;
-      }
-    }
-    this.element.insertBefore(node, next);
+    this.mark(node, item, index);
+    this.element.insertBefore(node, this.after(index));
     this.shown.set(index, node);
     return node;
   }
 
-  indexOf(target) {
-    const node = target.closest(".item");
-    return node && target.closest("button") ? Number(node.dataset.index) : null;
+  number(index, node) {
+    node.dataset.index = index;
+    node.setAttribute("aria-setsize", this.items.length);
+    node.setAttribute("aria-posinset", index + 1);
+    for (const stop of Grid.stops(node, this.bare)) stop.tabIndex = index === this.active ? 0 : -1;
   }
 
+  static stops(node, bare) { return bare ? [node] : node.querySelectorAll("button"); }
+
+  /** The element before which the one of an index belongs: elements are in the order of the items, for screen readers. */
+  after(index) {
+    for (let i = index + 1; i <= index + this.columns; i++) if (this.shown.has(i)) return this.shown.get(i);
+    let next = null;
+    for (const [other, element] of this.shown) {
+      if (other > index && (!next || other < Number(next.dataset.index))) next = element;
+    }
+    return next;
+  }
+
+  /** Bring the elements into the order of the items, without moving the focused one, which would lose the focus. */
+  sort(focused) {
+    let cursor = this.element.firstElementChild;
+    for (const [, node] of [...this.shown].sort((a, b) => a[0] - b[0])) {
+      while (node === focused && cursor && cursor !== node) {
+        const next = cursor.nextElementSibling;
+        this.element.append(cursor);
+        cursor = next;
+      }
+      if (node === cursor) cursor = cursor.nextElementSibling;
+      else this.element.insertBefore(node, cursor);
+    }
+  }
+
+  /** Bring all elements up to date, such as after another selection. */
+  remark() { for (const [index, node] of this.shown) this.mark(node, this.items[index], index); }
+
+  /** Draw a line between the items before an index and the others; null for none. */
+  setBorder(index) {
+    this.border = index;
+    this.drawBorder();
+  }
+
+  drawBorder() {
+    this.borders ??= [make("div", { className: "border before" }), make("div", { className: "border behind" })];
+    if (this.border === null || this.border === undefined || !this.columns) return void this.borders.forEach((line) => line.remove());
+    const { x, y, height } = this.rectOf(this.border);
+    const half = this.gap / 2;
+    const [before, behind] = this.borders;
+    Object.assign(before.style, { left: `${-half}px`, width: `${x}px`, top: `${y - half}px`, height: `${height + this.gap}px` });
+    Object.assign(behind.style, { left: `${x - half}px`, right: `${-half}px`, top: `${y - half}px` });
+    if (!before.isConnected) this.element.append(before, behind);
+  }
+
+  // Focus -------------------------------------------------------------------------------------
+
+  /** The index of the item that a click is for, or null: only its button counts, not what else the item holds. */
+  indexOf(target) {
+    const node = target.closest(".item");
+    if (!node || node.classList.contains("leaving")) return null;
+    return this.bare || target.closest(".card") ? Number(node.dataset.index) : null;
+  }
+
+  focusedNode() { return document.activeElement?.closest(".item") && this.element.contains(document.activeElement) ? document.activeElement.closest(".item") : null; }
+
   button(index) {
-    return this.shown.get(index)?.querySelector("button") ?? null;
+    const node = this.shown.get(index);
+    return (this.bare ? node : node?.querySelector("button")) ?? null;
   }
 
   setActive(index) {
-    const before = this.button(this.active);
-    if (before) before.tabIndex = -1;
+    for (const [at, tabIndex] of [[this.active, -1], [index, 0]]) {
+      if (this.shown.has(at)) for (const stop of Grid.stops(this.shown.get(at), this.bare)) stop.tabIndex = tabIndex;
+    }
     this.active = index;
-    const now = this.button(index);
-    if (now) now.tabIndex = 0;
   }
 
   /** Scroll to an item and focus it. */
   focus(index, scroll = true) {
-    if (!this.items.length) return;
+    if (!this.items.length || !this.columns) return;
     index = Math.max(0, Math.min(index, this.items.length - 1));
     if (scroll) this.reveal(index);
     this.setActive(index);
@@ -145,16 +347,39 @@ class Grid {
     this.draw();
   }
 
+  /** Focus the active item, unless something else has the focus and may need the key. Returns false then. */
+  enter() {
+    if (this.focusedNode() || document.activeElement?.closest("input, select, dialog")) return false;
+    this.focus(this.active);
+    return true;
+  }
+
+  /** Focus the next item (or the one before) for which `stays(item)`, if the focused one does not. */
+  focusNext(stays) {
+    if (!this.focusedNode() || stays(this.items[this.active])) return;
+    let index = this.active + 1;
+    while (index < this.items.length && !stays(this.items[index])) index++;
+    if (index === this.items.length) index = this.active - 1;
+    while (index >= 0 && !stays(this.items[index])) index--;
+    if (index >= 0) this.focus(index);
+  }
+
+  /** Scroll as little as needed to make an item visible. */
   reveal(index) {
-    const bar = document.getElementById("bar").offsetHeight + 12;
+    const bar = byId("bar").offsetHeight + 12;
+    const below = parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--action-bar")) || 0;
     const top = this.element.getBoundingClientRect().top + Math.floor(index / this.columns) * this.rowHeight;
-    const bottom = top + this.rowHeight;
+    const bottom = top + this.rowHeight + below;
     if (top < bar) scrollBy(0, top - bar);
     else if (bottom > innerHeight) scrollBy(0, bottom - innerHeight);
   }
 
   onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !this.items.length) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || !this.items.length || isTyping(event)) return;
+    if (event.key === "Enter" && this.bare) {
+      event.preventDefault();
+      return void this.onOpen(this.items[this.active], this.active, event);
+    }
     const page = Math.max(1, Math.floor(innerHeight / this.rowHeight) - 1) * this.columns;
     const steps = {
       ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns,
@@ -163,11 +388,13 @@ class Grid {
     const step = steps[event.key];
     if (step === undefined) return;
     event.preventDefault();
-    const to = this.active + step;
+    const from = this.active;
+    const to = from + step;
     const sideways = Math.abs(step) === 1;
     if (sideways && (to < 0 || to >= this.items.length)) return;
     if (event.key === "ArrowUp" && to < 0) return;
-    if (event.key === "ArrowDown" && to >= this.items.length && this.active >= (this.rows - 1) * this.columns) return;
+    if (event.key === "ArrowDown" && to >= this.items.length && from >= (this.rows - 1) * this.columns) return;
     this.focus(to);
+    this.onMove?.(from, this.active, event);
   }
 }

@@ -8,9 +8,10 @@ class Problem extends Error {
   }
 }
 
-const KINDS = { 409: "conflict", 423: "busy" };
+const KINDS = { 401: "gone", 403: "gone", 409: "conflict", 423: "busy" }; // 401 and 403: another server answers at this address
 const MOST_THUMBNAILS = 4000; // kept in memory, 3 kB each
 const AT_ONCE = 64; // thumbnails in a request
+const MOST_WANTED = 768; // thumbnails that wait; those that were scrolled past are dropped
 const REQUESTS = 3; // of thumbnails, at the same time
 
 class LiveSource {
@@ -39,7 +40,15 @@ class LiveSource {
     throw new Problem(KINDS[response.status] ?? "refused", answer);
   }
 
-  async json(path, options) { return (await this.request(path, options)).json(); }
+  async json(path, options) {
+    const response = await this.request(path, options);
+    try {
+      return await response.json();
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem("gone", WORDS.problems.gone); // in the middle of an answer
+    }
+  }
 
   /** The bundle of all arrays. */
   async load() { return readBundle(await (await this.request("api/album")).arrayBuffer()); }
@@ -60,6 +69,17 @@ class LiveSource {
   photo(id) { return this.json(`api/photo?id=${id}`); }
   /** URLs of a photo to try in their order; `side` in pixels, or null for its full size. */
   photoUrls(id, side) { return [`photo?id=${id}${side ? `&side=${side}` : ""}`]; }
+  /** A small rendition of a photo as a Blob. Only this source has it: from disk, the whole file would be loaded. */
+  async picture(id, side) { return (await this.request(`photo?id=${id}&side=${side}`)).blob(); }
+  /** Why a URL of a photo cannot be shown: a text, or null. */
+  async photoProblem(url) {
+    try {
+      await this.request(url);
+      return null;
+    } catch (problem) {
+      return problem.message;
+    }
+  }
   /** Ids of photos whose name contains all words. */
   async searchPhotos(words, limit = 500) {
     return (await this.json(`api/search?${new URLSearchParams({ words, limit })}`)).photos;
@@ -81,26 +101,35 @@ class LiveSource {
       return;
     }
     element.style.backgroundImage = "";
-    if (known) known.waiting.push(element);
-    else {
+    if (known) {
+      known.waiting.push(element);
+      const waits = this.wanted.lastIndexOf(face); // it was to come later, but is on the screen now
+      if (waits >= 0) this.wanted.splice(waits, 1);
+      if (waits >= 0) this.wanted.push(face);
+    } else {
       this.thumbnails.set(face, { url: null, waiting: [element] });
       this.wanted.push(face);
     }
     this.fill();
   }
 
-  /** Load thumbnails that will be needed soon. */
+  /** Load thumbnails that will be needed soon, after those that are needed now. */
   prefetch(faces) {
-    for (const face of faces) {
-      if (this.thumbnails.has(face)) continue;
-      this.thumbnails.set(face, { url: null, waiting: [] });
-      this.wanted.push(face);
-    }
+    const later = [...faces].filter((face) => !this.thumbnails.has(face));
+    for (const face of later) this.thumbnails.set(face, { url: null, waiting: [] });
+    this.wanted.unshift(...later.reverse());
     this.fill();
   }
 
   async requestThumbnails() {
     if (this.requests >= REQUESTS || !this.wanted.length) return;
+    if (this.wanted.length > MOST_WANTED) {
+      const shown = (face) => this.thumbnails.get(face)?.waiting.some((element) => element.isConnected);
+      const [kept, past] = [[], []];
+      for (const face of this.wanted.slice(0, -MOST_WANTED)) (shown(face) ? kept : past).push(face);
+      for (const face of past) this.thumbnails.delete(face);
+      this.wanted = [...kept, ...this.wanted.slice(-MOST_WANTED)];
+    }
     // The newest are on the screen now; what was scrolled past comes last.
     const faces = this.wanted.splice(-AT_ONCE);
     this.requests++;

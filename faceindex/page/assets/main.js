@@ -18,22 +18,34 @@ class App {
     this.album = new Album(bundle);
     this.actions = new Actions(this.album, source, {
       saving: (count) => this.showSaving(count),
-      busy: (problem) => this.showBusy(problem),
-      problem: (problem) => this.say(problem.message, { isProblem: true }),
+      busy: (problem) => this.showBusy("storing", problem),
+      problem: (problem, again) => this.say(problem.message, { isProblem: true, more: again && { label: WORDS.actions.again, run: again } }),
+      shown: (action, text) => this.onShown(action, text),
       stored: (result, action) => this.onStored(result, action),
+      undone: (text, result) => this.onUndone(text, result),
       reload: () => this.reload(),
     });
+    this.busy = {}; // who is in the way, by what found out
+    this.keys = new Keys();
+    this.names = new Names(this);
+    this.help = new HelpDialog(this.keys);
+    this.addKeys();
     this.made = new Map(); // views, by their classes
     this.current = null;
     this.viewer = new PhotoViewer(this);
+    this.searchBox = new SearchBox(this);
+    this.drops = new PictureDrops(this);
+    this.printer = new Printer(this);
     this.router = new Router((route, before) => this.onRoute(route, before));
     this.album.onChange((changes) => {
+      this.showUndo();
       this.current?.changed(changes);
       this.viewer.changed(changes);
     });
     this.theme = localStorage.getItem("theme") ?? "system";
     byId("theme").addEventListener("click", () => this.nextTheme());
     this.showTheme();
+    this.showUndo();
   }
 
   onRoute(route, before) {
@@ -51,56 +63,144 @@ class App {
       document.title = WORDS.title(view.heading?.textContent ?? "");
       scrollTo(0, this.router.place);
       for (const link of document.querySelectorAll("#bar nav a")) {
-        if (link.getAttribute("href") === Router.viewOf(route)) link.setAttribute("aria-current", "page");
+        if (link.getAttribute("href") === Router.viewOf({ ...route, order: null, show: null })) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
       }
     }
+    this.searchBox.show(route);
     this.viewer.show(route);
   }
 
   /** Read everything again: faces came or went. */
   async reload() {
-    this.album.load(await this.source.load());
+    const bundle = await this.source.load();
+    this.album.load(bundle);
+    this.actions.redo();
+    this.showUndo();
     this.current?.changed({ reload: true });
+    this.viewer.changed({ reload: true });
   }
+
+  /** Open a photo on top, as a new step; see `PhotoView.openFrom`. */
+  openPhoto(what, list) { this.viewer.openFrom(what, list); }
 
   /** Follow what others change, for as long as the page is open. */
   async follow() {
     for (;;) {
       try {
         const changes = await this.source.changes(this.album.generation);
-        this.showBusy(changes.busy ? { holder: changes.busy, kind: "busy" } : null);
-        if (this.actions.unsaved || changes.generation <= this.album.generation) continue; // those answers bring them
-        if (changes.reload) await this.reload();
-        else this.album.apply(changes);
+        this.showBusy("following", changes.busy ? { holder: changes.busy, kind: "busy" } : null);
+        if (!changes.busy) this.actions.retry();
+        await this.actions.follow(changes);
       } catch (problem) {
         if (!(problem instanceof Problem)) throw problem;
-        this.showBusy(problem);
+        this.showBusy("following", problem);
         await new Promise((done) => setTimeout(done, 2000));
       }
     }
   }
 
+  /** The keys that work in all views. */
+  addKeys() {
+    const go = (view) => this.router.go({ view });
+    byId("help-button").addEventListener("click", () => this.help.open());
+    byId("undo").addEventListener("click", () => this.undo());
+    this.keys.add("app", [
+      { keys: ["u", "Mod+z"], label: WORDS.keys.undo, run: () => this.undo() },
+      { keys: ["/"], label: WORDS.keys.search, run: () => { byId("query").focus(); byId("query").select(); } },
+      { keys: ["g p"], label: WORDS.keys.people, run: () => go("people") },
+      { keys: ["g q"], label: WORDS.keys.questions, run: () => go("questions") },
+      { keys: ["g u"], label: WORDS.keys.none, run: () => go("none") },
+      { keys: ["t"], label: WORDS.keys.theme, run: () => this.nextTheme() },
+      { keys: ["?"], label: WORDS.keys.help, run: () => this.help.open() },
+    ], { title: WORDS.keys.everywhere });
+  }
+
+  /** Take back the newest decision; what the view did last comes first, such as a skipped question. */
+  undo() {
+    if (this.current?.undo?.()) return;
+    if (this.actions.canUndo) this.actions.undo();
+    else this.say(WORDS.actions.nothing);
+  }
+
   // Messages ----------------------------------------------------------------------------------
 
-  /** Show a sentence at the bottom for a while. */
-  say(text, { isProblem = false } = {}) {
-    byId("message").textContent = text;
-    byId("message").classList.toggle("problem", isProblem);
-    byId("message").hidden = false;
-    announce(text);
+  /**
+   * Show a sentence for a while.
+   * @param {string} text
+   * @param {{isProblem?: boolean, more?: {label: string, run: function}}} options `more`: a button after it
+   */
+  say(text, { isProblem = false, more = null } = {}) {
+    const place = byId("message");
+    const home = Keys.dialog() ?? document.body; // what is behind a dialog can be neither seen nor used
+    if (place.parentElement !== home) home.append(place);
+    place.classList.toggle("problem", isProblem);
+    const close = () => place.replaceChildren();
+    const parts = [make("span", { textContent: text })];
+    if (more) {
+      parts.push(button(more.label, () => {
+        close();
+        more.run();
+      }));
+    }
+    if (isProblem) parts.push(button("×", close, { "aria-label": WORDS.actions.dismiss }));
+    place.replaceChildren(...parts);
     clearTimeout(this.hiding);
-    this.hiding = setTimeout(() => { byId("message").hidden = true; }, isProblem ? 12000 : 4000);
+    this.hiding = setTimeout(close, isProblem ? 20000 : 5000);
   }
 
-  showSaving(count) { byId("saving").textContent = count ? WORDS.problems.unsaved(count) : ""; }
-
-  showBusy(problem) {
-    byId("banner").hidden = !problem;
-    if (problem) byId("banner").textContent = problem.kind === "gone" ? problem.message : WORDS.problems.busy(problem.holder);
+  showSaving(count) {
+    byId("saving").textContent = count ? WORDS.problems.unsaved(count) : "";
+    this.showBanner();
+    this.showUndo();
   }
 
-  onStored() {}
+  /** Show what is in the way: another program that writes, or a server that has ended. */
+  showBusy(who, problem) {
+    this.busy[who] = problem;
+    this.showBanner();
+  }
+
+  showBanner() {
+    const found = Object.values(this.busy).find(Boolean) ?? null;
+    const unsaved = this.actions?.unsaved ?? 0;
+    const text = !found ? "" : found.kind === "gone" ? WORDS.problems.kept(found.message, unsaved) : WORDS.problems.busy(found.holder, unsaved);
+    byId("banner").hidden = !found;
+    if (byId("banner").textContent !== text) byId("banner").textContent = text;
+  }
+
+  showUndo() {
+    const text = this.actions?.undoText ?? null;
+    byId("undo").title = text ? WORDS.actions.undoes(text) : WORDS.actions.nothing;
+    byId("undo").setAttribute("aria-label", byId("undo").title);
+    byId("undo").setAttribute("aria-disabled", String(!text));
+  }
+
+  onShown(action, text) {
+    this.current?.decided?.(action);
+    this.useName(action);
+    this.say(text, { more: { label: WORDS.actions.undo, run: () => this.undo() } });
+  }
+
+  onUndone(text) {
+    this.showUndo();
+    this.say(WORDS.actions.undone(text ?? ""));
+  }
+
+  onStored(result, action) {
+    this.useName(action);
+    this.showUndo();
+    const { route } = this.router;
+    const key = route?.view === "person" ? `p${route.id}` : route?.view === "cluster" ? `c${route.id}` : null;
+    const real = key && this.actions.realKey(key);
+    if (real !== key) this.router.replace({ ...route, id: Number(real.slice(1)) });
+  }
+
+  /** A name that was given is offered first the next time. */
+  useName({ name }) {
+    const person = name && this.album.byName.get(nameKey(name));
+    if (person) this.names.used(person.id);
+  }
 
   nextTheme() {
     const themes = ["system", "light", "dark"];

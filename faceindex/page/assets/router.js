@@ -5,6 +5,7 @@
 // c=ID          a cluster           view=questions  questions
 // &photo=ID or &face=ID             the photo is open on top
 // &order=ORDER                      the order of the items
+// &show=FILTER                      which people are shown
 
 class Router {
   /** @param onRoute (route, before) called for each new address; `before` is null at first */
@@ -23,7 +24,7 @@ class Router {
   static parse(hash) {
     const given = new URLSearchParams(hash.replace(/^#/, ""));
     const numeric = (name) => (/^\d+$/.test(given.get(name) ?? "") ? Number(given.get(name)) : null);
-    const route = { view: "people", id: null, query: null, order: given.get("order"), photo: numeric("photo"), face: numeric("face") };
+    const route = { view: "people", id: null, query: null, order: given.get("order"), show: given.get("show"), photo: numeric("photo"), face: numeric("face") };
     if (given.has("p")) Object.assign(route, { view: "person", id: Number(given.get("p")) });
     else if (given.has("c")) Object.assign(route, { view: "cluster", id: numeric("c") });
     else if (given.has("q")) Object.assign(route, { view: "search", query: given.get("q") });
@@ -38,6 +39,7 @@ class Router {
     else if (route.view === "search") parts.set("q", route.query);
     else if (route.view !== "people") parts.set("view", route.view);
     if (route.order) parts.set("order", route.order);
+    if (route.show) parts.set("show", route.show);
     if (route.photo !== null && route.photo !== undefined) parts.set("photo", route.photo);
     if (route.face !== null && route.face !== undefined) parts.set("face", route.face);
     return `#${parts}`;
