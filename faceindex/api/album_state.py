@@ -32,7 +32,7 @@ _ALIGNED = 8  # bytes; of the largest items, so that a page can view each column
 class AlbumState:
     """n faces on m photos, and the people, at one moment.
 
-    `index.album.load` returns one, and `index.album.follow` brings it up to date in place.
+    `faceindex.api.album.IndexAlbum.load` returns one, and ``follow`` brings it up to date in place.
 
     Attributes
     ----------
