@@ -41,6 +41,7 @@ SCRIPTS = (
     "selection.js",
     "split.js",
     "merging.js",
+    "groups.js",
     "people.js",
     "timeline.js",
     "asked.js",
@@ -59,6 +60,7 @@ SCRIPTS = (
     "viewer.js",
     "query.js",
     "search.js",
+    "searchbox.js",
     "drop.js",
     "main.js",
 )

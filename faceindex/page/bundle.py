@@ -36,7 +36,9 @@ def pack_bundle(header: Mapping[str, Json], columns: Mapping[str, NDArray[Any]])
     columns : mapping of str to array
         Of types that `assets/bundle.js` has; they are written in little-endian order.
     """
-    listed, parts, offset = [], [], 0
+    listed: list[Json] = []
+    parts: list[bytes] = []
+    offset = 0
     for name, values in columns.items():
         values = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).reshape(-1)
         listed.append({"name": name, "type": values.dtype.str[1:], "offset": offset, "length": len(values)})
@@ -99,10 +101,12 @@ def pack_album(
 def quantised(similarity: NDArray[np.float32]) -> NDArray[np.int16]:
     """Return similarities in units of 1/10,000, (n,) int16; -32768 for NaN."""
     scaled = np.rint(similarity * np.float32(_SIMILARITY_UNITS))
-    return np.where(np.isnan(scaled), np.float32(_NO_SIMILARITY), scaled).astype(np.int16)
+    found: NDArray[np.int16] = np.where(np.isnan(scaled), _NO_SIMILARITY, scaled).astype(np.int16)
+    return found
 
 
 def quality_bytes(quality: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return qualities in units of 1/255, (n,) uint8, at least 1; 0 for NaN."""
     scaled = np.clip(np.rint(quality * np.float32(255)), 1, 255)
-    return np.where(np.isnan(scaled), np.float32(0), scaled).astype(np.uint8)
+    found: NDArray[np.uint8] = np.where(np.isnan(scaled), 0, scaled).astype(np.uint8)
+    return found

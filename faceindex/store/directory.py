@@ -171,18 +171,18 @@ def make_directory(directory: Path) -> None:
         ) from error
 
 
-def lock_for_writing(directory: Path) -> FileLock:
-    """Take the writer's lock of an index.
+def lock_for_writing(directory: Path, wait: float = 0.0) -> FileLock:
+    """Take the writer's lock of an index; wait for it so many seconds.
 
     Raises
     ------
     IndexLocked
-        If another process, or another store of this one, holds it.
+        If another process, or another store of this one, still holds it then.
     StoreError
         If the lock file cannot be written.
     """
     try:
-        return FileLock(directory / LOCK)
+        return FileLock(directory / LOCK, wait)
     except AlreadyLocked as error:
         raise IndexLocked(
             f"The index in {directory} is being written by {error.holder}.",

@@ -215,6 +215,7 @@ class Grid {
 
   /** Indices of the items that have elements: what is visible, and more in the direction of scrolling. */
   range() {
+    if (document.documentElement.classList.contains("viewing")) return [0, 0]; // a photo covers the page
     const top = this.element.getBoundingClientRect().top;
     const first = Math.floor(-top / this.rowHeight);
     const visible = Math.ceil(innerHeight / this.rowHeight) + 1;
@@ -344,6 +345,23 @@ class Grid {
     if (!this.shown.has(index)) this.add(index);
     this.button(index).focus({ preventScroll: true });
     this.draw();
+  }
+
+  /** Focus the active item, unless something else has the focus and may need the key. Returns false then. */
+  enter() {
+    if (this.focusedNode() || document.activeElement?.closest("input, select, dialog")) return false;
+    this.focus(this.active);
+    return true;
+  }
+
+  /** Focus the next item (or the one before) for which `stays(item)`, if the focused one does not. */
+  focusNext(stays) {
+    if (!this.focusedNode() || stays(this.items[this.active])) return;
+    let index = this.active + 1;
+    while (index < this.items.length && !stays(this.items[index])) index++;
+    if (index === this.items.length) index = this.active - 1;
+    while (index >= 0 && !stays(this.items[index])) index--;
+    if (index >= 0) this.focus(index);
   }
 
   /** Scroll as little as needed to make an item visible. */

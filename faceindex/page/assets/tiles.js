@@ -62,10 +62,11 @@ class FaceTile {
     const photo = await this.details.get(id).catch(() => null);
     if (!photo) return;
     this.name.textContent = readable(photo.name);
+    this.date.textContent = [this.date.textContent, readable(photo.folder)].filter(Boolean).join(" · ");
     this.root.title = readable([photo.folder, photo.name].filter(Boolean).join("/"));
-    const box = photo.faces.find(({ face }) => face === this.face)?.box;
+    const { box = null, turn = 0 } = photo.faces.find(({ face }) => face === this.face) ?? {};
     const scale = Math.min(1, SHARP_SIDE / Math.max(photo.width, photo.height));
-    if (!box || photo.faces.find(({ face }) => face === this.face).turn) return;
+    if (!box || turn) return; // the thumbnail is upright
     if (squareOf(box, photo.width, photo.height)[2] * scale < THUMBNAIL_SIDE * 1.1) return; // the thumbnail is as sharp
     const [url] = source.photoUrls(id, SHARP_SIDE);
     const image = new Image();
