@@ -260,7 +260,7 @@ class QuestionsView {
   }
 
   side(title, tiles, kind) {
-    return make("div", { className: `side-faces ${kind}`, dataset: { count: tiles.length } }, make("h3", {}, title), make("div", { className: "tiles" }, ...tiles));
+    return make("div", { className: `asked-side ${kind}`, dataset: { count: tiles.length } }, make("h3", {}, title), make("div", { className: "tiles" }, ...tiles));
   }
 
   tile(face, number, label) {
