@@ -1,4 +1,4 @@
-"""The photo, the search and the search by picture on the page of `faceindex review`, used as people use them."""
+"""The photo, the search, and the search by picture on the page of `faceindex review`, as people use them."""
 
 from __future__ import annotations
 
@@ -102,19 +102,25 @@ def random_query(rng: random.Random, clusters: list[int], depth: int = 0) -> str
     return query
 
 
+def found_by(library: FaceIndex, query: str, since: str | None, until: str | None) -> list[object]:
+    """Return the photos and the faces that the library finds, or what is wrong with the query."""
+    try:
+        found = library.find(query, since=since, until=until)
+    except FaceIndexError as problem:
+        return [problem.problem]
+    return [
+        sorted(photo.id for photo in found),
+        sorted(face for photo in found for face in photo.faces),
+    ]
+
+
 def test_the_page_finds_what_the_library_finds(page, index: Path) -> None:
     rng = random.Random(8)
     periods = [(None, None), ("1991", None), (None, "1993-06"), ("1991-03", "1993-02-10"), ("1993", "1993")]
     with FaceIndex.open(index) as library:
         clusters = [cluster.cluster for cluster in library.clusters()]
         asked = [(random_query(rng, clusters), *rng.choice(periods)) for _ in range(QUERIES)]
-        expected: list[list[object]] = []
-        for query, since, until_ in asked:
-            try:
-                found = library.find(query, since=since, until=until_)
-                expected.append([sorted(p.id for p in found), sorted(f for p in found for f in p.faces)])
-            except FaceIndexError as problem:
-                expected.append([problem.problem])
+        expected = [found_by(library, *question) for question in asked]
     shown = page.evaluate(
         """(asked) => {
           const { album } = app;
@@ -229,7 +235,6 @@ def test_a_photo_is_zoomed_decided_and_left(page, index: Path) -> None:
     )
     assert len(faces) == 2
     for key, *box in faces:
-        page.wait_for_timeout(0)
         page.mouse.click(area["x"] + (box[0] + box[2]) / 2, area["y"] + (box[1] + box[3]) / 2)
         assert page.evaluate("app.viewer.faceId") == key
     page.keyboard.press("w")
