@@ -134,6 +134,7 @@ class SearchView {
     const rank = (at) => album.photoRank[at];
     const dated = (at) => !Number.isNaN(album.taken[at]);
     shown.sort((a, b) => (order === "newest" && dated(a) && dated(b) ? rank(b) - rank(a) : rank(a) - rank(b)));
+    this.photos = [];
     this.best = new Map();
     const wanted = new Set(shown);
     for (let at = 0; at < album.faces; at++) {
