@@ -228,6 +228,9 @@ class FacesView {
     else this.app.router.go({ ...this.app.router.route, face: this.app.album.face[at] });
   }
 
+  /** Positions of the faces that the arrow keys move through in a photo that was not opened from here, as after a reload. */
+  viewerList() { return this.items; }
+
   /** Scroll to a face and focus it, such as the one whose photo was open. Returns whether it is there. */
   focusFace(at) {
     const index = this.items.indexOf(at);

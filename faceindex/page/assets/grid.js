@@ -217,6 +217,7 @@ class Grid {
 
   /** Indices of the items that have elements: what is visible, and more in the direction of scrolling. */
   range() {
+    if (document.documentElement.classList.contains("viewing")) return [0, 0]; // a photo covers the page
     const top = this.element.getBoundingClientRect().top;
     const first = Math.floor(-top / this.rowHeight);
     const visible = Math.ceil(innerHeight / this.rowHeight) + 1;

@@ -33,6 +33,8 @@ class App {
     this.made = new Map(); // views, by their classes
     this.current = null;
     this.viewer = new PhotoViewer(this);
+    this.searchBox = new SearchBox(this);
+    this.drops = new PictureDrops(this);
     this.printer = new Printer(this);
     this.router = new Router((route, before) => this.onRoute(route, before));
     this.album.onChange((changes) => {
@@ -65,6 +67,7 @@ class App {
         else link.removeAttribute("aria-current");
       }
     }
+    this.searchBox.show(route);
     this.viewer.show(route);
   }
 
@@ -219,6 +222,7 @@ async function start() {
   const source = config.mode === "live" ? new LiveSource(config) : new StaticSource(config);
   try {
     const app = new App(source, await source.load());
+    source.attach?.(app);
     app.router.start();
     if (config.mode === "live") app.follow();
     return app;
