@@ -53,7 +53,7 @@ class Timeline {
     this.root.hidden = months.length < 2;
     if (this.root.hidden) return;
     if (!spans.has(this.open)) this.open = null;
-    const most = Math.max(undated, ...spans.values());
+    const most = Math.max(...spans.values());
     const bars = [...spans].map(([year, count]) => this.bar(this.spanText(year), count, most, WORDS.timeline.year(this.spanText(year), count), () => this.jumpYear(year), year));
     if (undated) bars.push(this.bar(WORDS.timeline.undated, undated, most, WORDS.timeline.undatedLabel(undated), () => this.onJump(null), "none"));
     this.fill(this.years, bars);
@@ -84,7 +84,7 @@ class Timeline {
 
   bar(text, count, most, label, onClick, value) {
     const node = button(text, onClick, { className: "time", "aria-label": label, title: label, dataset: { value } });
-    node.style.setProperty("--bar", `${Math.max(3, Math.round((count / most) * 26))}px`);
+    node.style.setProperty("--bar", `${Math.max(3, Math.min(26, Math.round((count / most) * 26)))}px`);
     if (value !== "none" && typeof value === "number" && value > 11) node.setAttribute("aria-expanded", String(value === this.open));
     return node;
   }
