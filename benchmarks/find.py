@@ -67,6 +67,7 @@ def make_index(
     ends = np.unique(np.append(np.cumsum(1 + rng.poisson(1.0, faces)), faces))
     ends = ends[ends <= faces]
     taken = rng.integers(-(10**9), 15 * 10**8, len(ends))
+    quality = np.random.default_rng([seed, 1]).random(faces, np.float32)
     with Store.create(directory, Pins("mtcnn", "dlib", DIMENSION, {"min_face": 30.0})) as store:
         root = store.add_root("/photos", "photos")
         photos, start = [], 0
@@ -81,7 +82,7 @@ def make_index(
                 vectors=vectors[start:end],
                 norms=np.ones(n, np.float32),
                 sharpness=np.full(n, 0.3, np.float32),
-                quality=rng.beta(6, 2, n).astype(np.float32),
+                quality=quality[start:end],
             )
             photos.append(
                 NewPhoto(root.id, f"{number // 1000}/{number}.jpg", 100_000, 5, os.urandom(20), 100 * n, 100,

@@ -69,14 +69,14 @@ class Asking:
             order = np.argsort(marked["mark"], kind="stable")
             self._marks = marked["mark"][order]  # of each marked face, ascending
             self._places = np.searchsorted(table.face, marked["face"][order])
-            label, person = np.zeros(len(table), np.int64), np.full(len(table), -1, np.int64)
+            label = np.zeros(len(table), np.int64)
             label[self._places] = marked["label"][order]
-            person[self._places] = marked["person"][order]
-            self._labelled = person  # before merges of people: one may be undone
+            self._labelled = np.full(len(table), -1, np.int64)  # before merges: one may be undone
+            self._labelled[self._places] = marked["person"][order]
             self._said = BoardState(
                 table.cluster,
                 label,
-                roots_of(self.roster, person),
+                roots_of(self.roster, self._labelled),
                 self._people_of_clusters(),
                 self._rejected(),
                 self._different(),
@@ -117,7 +117,7 @@ class Asking:
         marks = np.array(sorted(changes.marks), np.int64)
         if len(marks):
             self._read_places(marks)
-        if changes.people:
+        if "person" in changes.kinds:
             self.roster = Roster.of(tables.people())
             said.born = births_of(self.roster)
         if len(marks):
@@ -128,9 +128,10 @@ class Asking:
             said.label[places] = labels[which]
             named = np.array([-1 if person is None else person for person in people], np.int64)
             self._labelled[places] = named[which]
-        if len(marks) or changes.people:
-            said.person = roots_of(self.roster, self._labelled)
+        said.person = roots_of(self.roster, self._labelled)
+        if changes.kinds & {"rejection", "person"}:
             said.rejected = self._rejected()
+        if "link" in changes.kinds:
             said.different = self._different()
         said.of_cluster = self._people_of_clusters()
         now = tables.assigned(changes.moved)

@@ -174,16 +174,21 @@ class Questions:
         clusters = tuple(c for c in (question.cluster, question.other) if c is not None)
         return Act(uid, seen, "answer", decide, (*faces, *others), clusters)
 
-    async def skip(self, id: str, *, back: bool = False) -> None:
-        """Ask a question not again, or with `back` again."""
+    async def skip(self, id: str, *, back: bool = False, sorted_out: bool = False) -> None:
+        """Leave a question out, or with `back` ask it again.
+
+        With `sorted_out`, its faces are asked about one by one instead.
+        """
         question = self._find(id)
 
         def skip(index: FaceIndex) -> None:
             with suppress(UsageError):  # what it is about is gone, and so it is not asked again
                 if back:
                     index.people.unskip(question)
+                elif sorted_out:
+                    index.people.sort_out(question)
                 else:
-                    index.people.answer(question, "skip")
+                    index.people.skip(question)
 
         await self.thread.reading(skip)
         if back:

@@ -187,6 +187,17 @@ def test_a_decision_about_what_somebody_else_changed_is_a_conflict(browser: Brow
     assert _good(browser.act("rename", now, person=ben, name="Bernd"))["decided"]["people"] == ["Bernd"]
 
 
+def test_what_the_page_decided_itself_is_no_conflict(browser: Browser, directory: Path) -> None:
+    seen = browser.generation()
+    first = _good(browser.act("name", seen, name="Anna", clusters=[0]))
+    with FaceIndex.open(directory, write=True) as index:
+        index.people.name("Ben", clusters=[1])
+    faces, own = first["changes"]["faces"]["face"], [first["decided"]["number"]]
+    assert browser.act("ignore", seen, faces=faces[:1]).status == 409
+    assert browser.act("ignore", seen, faces=faces[:1], own=own).status == 200
+    assert browser.act("rename", seen, person=_people(browser)["Ben"], name="Bob", own=own).status == 409
+
+
 def test_while_another_process_writes_the_page_is_told(browser: Browser, directory: Path) -> None:
     seen = browser.generation()
     with FaceIndex.open(directory, write=True):
