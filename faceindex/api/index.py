@@ -62,7 +62,12 @@ class FaceIndex(IndexContents):
 
     @classmethod
     def open(
-        cls, directory: str | os.PathLike[str] | None = None, *, write: bool = False, device: str = "auto"
+        cls,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        write: bool = False,
+        device: str = "auto",
+        wait: float = 0.0,
     ) -> FaceIndex:
         """Open an existing index; `IndexNotFound`, `IndexLocked`, `IndexVersionError`, `IndexCorrupt` if not.
 
@@ -74,8 +79,10 @@ class FaceIndex(IndexContents):
             Open for changes. There is one writer at a time; readers never wait.
         device : str
             Where networks run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:n"`` or ``"mps"``.
+        wait : float
+            Seconds to wait for another writer, such as a page that stores a decision.
         """
-        return cls(open_store(directory, device, write=write), device=device)
+        return cls(open_store(directory, device, write=write, wait=wait), device=device)
 
     @classmethod
     def create(

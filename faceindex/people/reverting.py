@@ -22,6 +22,8 @@ class Reverting:
     removed: int
     roster: Roster
     _changes: list[list[Any]]
+    _states: dict[int, MarkState]  # of the marks of the decision that is undone
+    _restored: set[int]  # those of them that are not stored yet
 
     def undo(self, number: int, uid: str) -> int:
         """Bring back what a decision changed, where nothing has changed since.
@@ -45,19 +47,28 @@ class Reverting:
             "cluster": lambda *_: True,  # `faceindex.people.settling` does it
         }
         kept = 0
-        for change in reversed(self.tables.changes(number)):
-            kind, *values = change
+        changes = self.tables.changes(number)
+        marks = sorted({change[1] for change in changes if change[0] == "mark"})
+        self._states, self._restored = self.tables.labels(marks), set()
+        for kind, *values in reversed(changes):
+            if kind != "mark":  # the others may read them
+                self._store_labels()
             kept += not undo[kind](*values)
+        self._store_labels()
         self.tables.set_undone(number, self.number)
         self.actions.append({"do": "undo", "decision": uid})
         return kept
 
+    def _store_labels(self) -> None:
+        self.tables.set_labels({mark: self._states[mark] for mark in self._restored})
+        self._restored.clear()
+
     def _undo_mark(self, mark: int, before: list[Any], after: list[Any]) -> bool:
-        now = self.tables.labels([mark])[mark]
-        if state_values(now) != after:
+        now = self._states.get(mark)
+        if now is None or state_values(now) != after:
             return False
-        state = MarkState(Label(before[0]), before[1], before[2])
-        self.tables.set_labels({mark: state})
+        self._states[mark] = MarkState(Label(before[0]), before[1], before[2])
+        self._restored.add(mark)
         self.touched.add(mark)
         self._changes.append(["mark", mark, after, before])
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -38,8 +39,14 @@ class Decisions:
         self._directory, self._album = directory, album
         self._made: OrderedDict[str, dict[str, Json]] = OrderedDict()
 
-    async def act(self, act: Act) -> dict[str, Json]:
+    async def act(self, act: Act, own: Sequence[int] = ()) -> dict[str, Json]:
         """Make a decision, unless it has been made.
+
+        Parameters
+        ----------
+        act : Act
+        own : sequence of int
+            Numbers of earlier decisions of the same page, which it made on sight of the same generation.
 
         Returns
         -------
@@ -54,21 +61,21 @@ class Decisions:
         FaceIndexError
             If it is not possible.
         """
-        answer = await self.thread.call(lambda: self._act(act))
+        answer = await self.thread.call(lambda: self._act(act, own))
         self._album.decided(answer["changes"]["generation"])
         return answer
 
-    def _act(self, act: Act) -> dict[str, Any]:
+    def _act(self, act: Act, own: Sequence[int]) -> dict[str, Any]:
         made = self._made.get(act.uid)
         if made is None:
             self._state()  # before the lock: reading a large index takes a while
-            made = self._decide(act)
+            made = self._decide(act, own)
             self._made[act.uid] = made
             while len(self._made) > _REMEMBERED:
                 self._made.popitem(last=False)
         return {**made, "changes": self._changes(act.seen)}
 
-    def _decide(self, act: Act) -> dict[str, Json]:
+    def _decide(self, act: Act, own: Sequence[int]) -> dict[str, Json]:
         from faceindex.api import FaceIndex
 
         with ExitStack() as stack:
@@ -82,17 +89,17 @@ class Decisions:
             state = self._state()  # nobody else can change it any more
             decided = None if act.repeats else index.people.made(act.uid)
             if decided is None:
-                self._check(state, act)
+                self._check(state, act, own)
                 decided = act.decide(index, lambda id: person_of(state, id))
         return {"decided": None if decided is None else decided.as_dict(), **act.more}
 
-    def _check(self, state: AlbumState, act: Act) -> None:
+    def _check(self, state: AlbumState, act: Act, own: Sequence[int]) -> None:
         """Refuse a decision about what somebody else has changed since the page showed it."""
         if act.number is not None:
             if act.number not in (state.decision, state.undo_number):
                 raise self._conflict("Another decision has been made since.", act.seen)
             return
-        problem = state.conflict(act.faces, act.clusters, act.people, act.seen)
+        problem = state.conflict(act.faces, act.clusters, act.people, act.seen, own)
         if problem is not None:
             raise self._conflict(problem, act.seen)
 

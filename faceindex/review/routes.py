@@ -30,6 +30,7 @@ __all__ = ["application"]
 _LONGEST_WAIT: Final = 30  # seconds of a request for changes
 _MOST_FOUND: Final = 10_000  # photos of a search
 _LONGEST_SEARCH: Final = 500  # characters
+_MOST_OWN: Final = 10_000  # decisions of a page since what it shows
 _MOST_SEEDS: Final = 1_000  # faces of a split that are given
 _SIDES: Final = (16, 8_192)  # pixels
 _UID: Final = re.compile(r"[0-9a-f]{32}")
@@ -99,6 +100,7 @@ class _Routes:
         uid, seen, verb = fields.text("id"), fields.integer("seen"), fields.text("do")
         if not _UID.fullmatch(uid):
             raise Refusal(400, "The field `id` must be 32 hexadecimal digits.")
+        own = fields.integers("own", most=_MOST_OWN)
         questions = self._parts.questions
         if verb in ("skip", "unskip"):
             question = fields.text("question")
@@ -111,7 +113,7 @@ class _Routes:
             else read_act(fields, uid, seen, verb)
         )
         # A decision is made also if the page is closed meanwhile.
-        answer = await asyncio.shield(self._parts.decisions.act(act))
+        answer = await asyncio.shield(self._parts.decisions.act(act, own))
         if act.skips is not None:
             await questions.skip(act.skips, sorted_out=True)
         questions.decided()

@@ -83,9 +83,8 @@ def is_derived_name(name: str) -> bool:
     """Whether a file of this name can be deleted at any time: it is made again, or was left unfinished."""
     return (
         _DERIVED.fullmatch(name) is not None
-        or name.startswith((CATALOG + ".new", CATALOG + ".damaged"))  # the second are kept by `doctor`
+        or name.startswith((CATALOG + ".new", CATALOG + ".damaged", REDIRECT))  # `doctor` keeps damaged ones
         or (name.startswith(".") and any(name[1:].startswith(own) for own in ("ann", "vectors", CATALOG)))
-        or name.startswith(REDIRECT)
     )
 
 
@@ -174,18 +173,18 @@ def make_directory(directory: Path) -> None:
         ) from error
 
 
-def lock_for_writing(directory: Path) -> FileLock:
-    """Take the writer's lock of an index.
+def lock_for_writing(directory: Path, wait: float = 0.0) -> FileLock:
+    """Take the writer's lock of an index; wait for it so many seconds.
 
     Raises
     ------
     IndexLocked
-        If another process, or another store of this one, holds it.
+        If another process, or another store of this one, still holds it then.
     StoreError
         If the lock file cannot be written.
     """
     try:
-        return FileLock(directory / LOCK)
+        return FileLock(directory / LOCK, wait)
     except AlreadyLocked as error:
         raise IndexLocked(
             f"The index in {directory} is being written by {error.holder}.",

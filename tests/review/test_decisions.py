@@ -187,6 +187,17 @@ def test_a_decision_about_what_somebody_else_changed_is_a_conflict(browser: Brow
     assert _good(browser.act("rename", now, person=ben, name="Bernd"))["decided"]["people"] == ["Bernd"]
 
 
+def test_what_the_page_decided_itself_is_no_conflict(browser: Browser, directory: Path) -> None:
+    seen = browser.generation()
+    first = _good(browser.act("name", seen, name="Anna", clusters=[0]))
+    with FaceIndex.open(directory, write=True) as index:
+        index.people.name("Ben", clusters=[1])
+    faces, own = first["changes"]["faces"]["face"], [first["decided"]["number"]]
+    assert browser.act("ignore", seen, faces=faces[:1]).status == 409
+    assert browser.act("ignore", seen, faces=faces[:1], own=own).status == 200
+    assert browser.act("rename", seen, person=_people(browser)["Ben"], name="Bob", own=own).status == 409
+
+
 def test_while_another_process_writes_the_page_is_told(browser: Browser, directory: Path) -> None:
     seen = browser.generation()
     with FaceIndex.open(directory, write=True):
@@ -345,6 +356,19 @@ def test_an_index_without_clusters(tmp_path: Path, made: Path) -> None:
         answer = browser.act("name", browser.generation(), name="Anna", faces=[1])
         assert (answer.status, answer.document["remedy"]) == (400, "Run `faceindex cluster`.")
         browser.close()
+
+
+def test_a_face_is_drawn_by_hand(browser: Browser, directory: Path) -> None:
+    id, seen = uuid.uuid4().hex, browser.generation()
+    drawn = {"photo": 1, "box": [2, 2, 20, 20], "name": "Anna"}
+    found = [_good(browser.act("add_face", seen, id=id, **drawn)) for _ in range(2)]
+    assert found[0]["face"] == found[1]["face"] == 13  # sent again, it is added once
+    assert browser.album()["faces"] == 13
+    assert [person["name"] for person in browser.album()["people"]] == ["Anna"]
+    seen = browser.generation()
+    assert browser.act("add_face", seen, photo=1, box=[90, 90, 200, 200]).status == 400
+    assert browser.act("add_face", seen, photo=99, box=[2, 2, 20, 20]).status == 400
+    assert len(browser.get("api/photo?id=1").document["faces"]) == 2
 
 
 # Details ---------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ class Actions {
     this.nextPerson = -2; // ids of people that the index has not numbered yet
     this.made = new Map(); // those ids -> names
     this.clusters = new Map(); // ids of clusters that the page made -> those of the index
+    this.gaps = 0; // numbers of the journal that own decisions used up since the last one, because they said nothing new
     this.texts = new Map(); // command of a decision of this page -> what the page calls it
     addEventListener("beforeunload", (event) => { if (this.pending.length) event.preventDefault(); });
   }
@@ -44,7 +45,7 @@ class Actions {
     return new Promise((resolve) => {
       const isUndo = full.do === "undo";
       const after = isUndo ? this.pending.findLast(isDecision) ?? null : null;
-      if (isUndo && !after) full.number ??= this.album.decision;
+      if (isUndo && !after) full.number ??= this.album.undoNumber ?? this.album.decision;
       const entry = {
         action: full, text: isUndo ? this.undoText : "", inverse: null, seen: this.album.generation, own: [], late: false, sent: false, after,
         undoes: after?.inverse ?? null, failed: false, result: null, resolve,
@@ -170,7 +171,9 @@ class Actions {
       }, entry);
     }
     // Where nobody else decided in between, the page showed what the index has.
-    const alone = result && (changes.decision === undefined || changes.decision === before || (changes.decision === number && number === before + 1));
+    if (result?.decided && number === null) this.gaps++;
+    const alone = result && [undefined, before, number !== null && number <= before + 1 + this.gaps ? number : before].includes(changes.decision);
+    if (number !== null) this.gaps = 0;
     for (const waiting of this.pending) {
       waiting.late ||= !alone;
       if (!waiting.late) waiting.seen = album.generation;

@@ -35,6 +35,7 @@ class Album {
     this.generation = header.generation;
     this.decision = header.decision;
     this.undoText = header.undo;
+    this.undoNumber = header.undo_number ?? null;
     this.clustered = header.clustered;
     this.newerFaces = header.newer_faces;
     this.face = columns.face;
@@ -58,7 +59,7 @@ class Album {
 
   setPeople(people) {
     this.people = new Map(people.map((person) => [person.id, person]));
-    this.byName = new Map(people.map((person) => [nameKey(person.name), person]));
+    this.byName = new Map(people.filter(({ name }) => name).map((person) => [nameKey(person.name), person]));
   }
 
   /** Call `listener(changes)` after each change; returns a function that ends this. */
@@ -80,7 +81,7 @@ class Album {
     }
     if (changes.people) this.setPeople(changes.people);
     if (changes.cluster_person) this.clusterPerson = new Map(changes.cluster_person);
-    for (const [from, to] of [["generation", "generation"], ["decision", "decision"], ["undo", "undoText"], ["newer_faces", "newerFaces"]]) {
+    for (const [from, to] of [["generation", "generation"], ["decision", "decision"], ["undo", "undoText"], ["undo_number", "undoNumber"], ["newer_faces", "newerFaces"]]) {
       if (changes[from] !== undefined) this[to] = changes[from];
     }
     this.regroup();
@@ -99,7 +100,7 @@ class Album {
     }
     if (!all.length) return;
     const faces = rowsOf(this, new Set(all.flatMap((changes) => changes.faces?.face ?? [])));
-    const changes = { generation: this.generation, decision: this.decision, undo: this.undoText, newer_faces: this.newerFaces, faces };
+    const changes = { generation: this.generation, decision: this.decision, undo: this.undoText, undo_number: this.undoNumber, newer_faces: this.newerFaces, faces };
     if (all.some(({ people }) => people)) changes.people = [...this.people.values()];
     if (all.some(({ cluster_person: links }) => links)) changes.cluster_person = [...this.clusterPerson];
     for (const listener of this.listeners) listener(changes);

@@ -1,6 +1,6 @@
 // The questions ahead: what an answer means, and which questions are still open.
 
-const AHEAD = 8; // questions in a request
+const AHEAD = 12; // questions in a request
 const PREPARING = 1000; // milliseconds until questions that are being prepared are asked for again
 
 /** What an answer changes, as actions that the page can show at once. `reply` as in api/act: {reply}, {name} or {wrong}. */

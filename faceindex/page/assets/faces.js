@@ -30,7 +30,10 @@ class FacesView {
     this.summary = make("p", { className: "summary", "aria-live": "polite" });
     this.noteText = make("p", { className: "note" });
     this.tools = new FaceTools(this);
-    this.about = new AboutPanel(app);
+    this.about = new AboutPanel(app, () => {
+      this.tools.draw();
+      this.tools.about.focus();
+    });
     this.timeline = new Timeline((to) => this.jump(to));
     this.below = new BelowSlider(this);
     this.empty = make("div", { className: "empty", hidden: true });
@@ -54,6 +57,10 @@ class FacesView {
 
   show(route, before) {
     const key = route.view === "person" ? `p${route.id}` : route.view === "cluster" ? `c${route.id}` : route.view;
+    const person = route.view === "cluster" ? this.app.album.clusterPerson.get(route.id) : undefined;
+    if (person !== undefined && this.app.album.group(`p${person}`)) {
+      queueMicrotask(() => this.app.router.replace({ ...route, view: "person", id: person })); // an old link: the cluster has a name now
+    }
     const other = key !== this.key;
     this.key = key;
     if (other) {
@@ -72,7 +79,6 @@ class FacesView {
   hide() {
     this.selection.clear();
     this.below.close();
-    this.commands.reserve();
     document.documentElement.style.setProperty("--action-bar", "0px");
     this.app.keys?.remove("faces");
   }
@@ -208,10 +214,14 @@ class FacesView {
     else this.app.router.go({ ...this.app.router.route, face: this.app.album.face[at] });
   }
 
-  /** Scroll to a face and focus it, such as the one whose photo was open. */
+  /** Positions of the faces that the arrow keys move through in a photo that was not opened from here, as after a reload. */
+  viewerList() { return this.items; }
+
+  /** Scroll to a face and focus it, such as the one whose photo was open. Returns whether it is there. */
   focusFace(at) {
     const index = this.items.indexOf(at);
     if (index >= 0) this.grid.focus(index);
+    return index >= 0;
   }
 
   selectAll() {
@@ -235,7 +245,7 @@ class FacesView {
       { keys: ["Mod+a"], label: WORDS.selection.all, run: () => this.selectAll() },
       ...tools.bindings,
       { keys: ["o"], label: words.nextOrder, run: () => this.setOrder(FACE_ORDERS[(FACE_ORDERS.indexOf(this.order) + 1) % FACE_ORDERS.length]) },
-      { keys: ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"], run: () => (this.grid.focusedNode() ? false : this.grid.focus(this.grid.active)) },
+      { keys: ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"], run: () => this.grid.enter() },
     ];
   }
 
@@ -262,6 +272,7 @@ class FacesView {
     this.grid.setActive(index);
     scrollBy(0, this.list.getBoundingClientRect().top + this.grid.rectOf(index).y - byId("bar").offsetHeight - 12);
     this.grid.draw();
+    this.grid.button(index)?.animate([{ boxShadow: "0 0 0 5px var(--accent)" }, { boxShadow: "0 0 0 5px transparent" }], 1500);
   }
 
   /** What is printed. */

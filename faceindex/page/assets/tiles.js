@@ -61,11 +61,13 @@ class FaceTile {
     const id = album.photo[album.facePhoto[at]];
     const photo = await this.details.get(id).catch(() => null);
     if (!photo) return;
-    this.name.textContent = readable(photo.name);
-    this.root.title = readable([photo.folder, photo.name].filter(Boolean).join("/"));
-    const box = photo.faces.find(({ face }) => face === this.face)?.box;
+    const lastPart = (name) => readable(name.split(/[\\/]/).at(-1));
+    this.name.textContent = lastPart(photo.name);
+    this.date.textContent = [this.date.textContent, lastPart(photo.folder)].filter(Boolean).join(" · ");
+    this.root.title = readable(photo.name);
+    const { box = null, turn = 0 } = photo.faces.find(({ face }) => face === this.face) ?? {};
     const scale = Math.min(1, SHARP_SIDE / Math.max(photo.width, photo.height));
-    if (!box || photo.faces.find(({ face }) => face === this.face).turn) return;
+    if (!box || turn) return; // the thumbnail is upright
     if (squareOf(box, photo.width, photo.height)[2] * scale < THUMBNAIL_SIDE * 1.1) return; // the thumbnail is as sharp
     const [url] = source.photoUrls(id, SHARP_SIDE);
     const image = new Image();
