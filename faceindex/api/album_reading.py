@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faceindex.api.album_history import AlbumHistory, Step
-from faceindex.api.album_state import AlbumState, quantised
+from faceindex.api.album_state import AlbumState
 from faceindex.api.following import DecisionChanges
+from faceindex.page.bundle import quantised
 from faceindex.people.roster import Roster
 from faceindex.store.directory import CATALOG
 from faceindex.store.sqlite import corrupt

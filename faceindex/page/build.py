@@ -29,6 +29,8 @@ SCRIPTS = (
     "effects.js",
     "live.js",
     "journal.js",
+    "decisions.js",
+    "saving.js",
     "static.js",
     "actions.js",
     "router.js",
@@ -64,7 +66,7 @@ SCRIPTS = (
 )
 """The parts of the script, in their order. They share one scope."""
 
-STYLES = ("page.css", "people.css", "questions.css", "photo.css", "print.css")
+STYLES = ("page.css", "people.css", "questions.css", "photo.css", "gallery.css", "print.css")
 """The parts of the style, in their order."""
 
 _POLICY = {

@@ -201,6 +201,11 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
         return self._catalog.format_version
 
     @property
+    def index_id(self) -> str | None:
+        """Identity of the index, 32 hexadecimal digits; None in old formats."""
+        return self._catalog.index_id
+
+    @property
     def generation(self) -> int:
         """Number of commits, of all processes. A key for caches."""
         return self._catalog.generation

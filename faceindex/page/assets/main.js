@@ -222,6 +222,7 @@ async function start() {
   const source = config.mode === "live" ? new LiveSource(config) : new StaticSource(config);
   try {
     const app = new App(source, await source.load());
+    source.attach?.(app);
     app.router.start();
     if (config.mode === "live") app.follow();
     return app;
