@@ -108,17 +108,17 @@ def test_another_page_of_this_browser_reads_and_changes_nothing(
         text = _ATTACK.replace("'ACT'", f'"{form}"').replace("DECISION", json.dumps(act))
         requests.clear()
         with _elsewhere(text.replace("TARGET", address)) as port:
-            for host in ("127.0.0.1", "localhost"):
-                attacker = context.new_page()
-                attacker.goto(f"http://{host}:{port}/")
-                results = attacker.evaluate("attack()")
-                assert len(results) == 11
-                answers = {what: result for what, result in results if result != "refused"}
-                # Sent is not answered: these say only that the browser took the request.
-                assert answers.keys() <= {"beacon", "post text/plain"}, answers
-                attacker.close()
+            attacker = context.new_page()
+            # The same site for cookies, which is worse than "localhost", another one.
+            attacker.goto(f"http://127.0.0.1:{port}/")
+            results = attacker.evaluate("attack()")
+            assert len(results) == 11
+            answers = {what for what, result in results if result != "refused"}
+            # Sent is not answered: these say only that the browser took the request.
+            assert answers <= {"beacon", "post text/plain"}, results
+            attacker.close()
         refused = [status for _, path, status, _ in requests if path == "?"]
-        assert len(refused) > 10, "hardly anything of the attack arrived"
+        assert len(refused) > 5, "hardly anything of the attack arrived"
         assert set(refused) == {403}
         # The user's own page went on meanwhile; nothing else was admitted.
         own = {"/api/album", "/api/changes", "/api/questions", "/thumbnails"}
