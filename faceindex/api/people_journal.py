@@ -15,7 +15,7 @@ from faceindex.api.people_results import Conflict, Replay
 from faceindex.errors import UsageError
 from faceindex.export.access import Access
 from faceindex.files import write_durably
-from faceindex.people.exchange import journal_lines, read_journal
+from faceindex.people.exchange import journal_lines, newest_known, read_journal
 from faceindex.people.forgetting import without_forgotten
 from faceindex.people.replay import Replayed, replay
 from faceindex.people.settling import settle
@@ -64,14 +64,18 @@ def apply_journal(
     prefer: Literal["file", "index"] | None,
 ) -> Replay:
     """Apply the decisions of a file; see `faceindex.api.people.IndexPeople.apply`."""
-    decisions = read_journal(_read_lines(path), os.fspath(path))
+    lines = _read_lines(path)
+    decisions = read_journal(lines, os.fspath(path))
+    uid = newest_known(lines, decider.store.index_id)
     decisions, forgotten = without_forgotten(decisions, decider.store.forgotten)
     store, tables = decider.store, decider.tables
     found: list[tuple[Replayed, int, int]] = []
     names: dict[int, str] = {}
 
     def work() -> None:
-        result = replay(tables, decisions, same_names=same_names, prefer=prefer)
+        newest = None if uid is None else tables.decision_with_uid(uid)
+        knows = 0 if newest is None else newest.number
+        result = replay(tables, decisions, same_names=same_names, prefer=prefer, knows=knows)
         if store.active_clustering() is not None:
             _settle(decider, result)
         faces = tables.faces_of_marks(sorted(result.touched))

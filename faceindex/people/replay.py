@@ -76,6 +76,7 @@ def replay(
     *,
     same_names: bool = False,
     prefer: Literal["file", "index"] | None = None,
+    knows: int = 0,
 ) -> Replayed:
     """Apply the decisions of a file, inside a transaction. Clusters do not change.
 
@@ -87,13 +88,15 @@ def replay(
         People of one name are one person, although the file and the index have added them separately.
     prefer : {"file", "index"}, optional
         Which decision counts in a conflict; None reports it.
+    knows : int
+        Number of the newest decision of the index that the author of the file knew.
     """
     known = tables.uids()
     in_file = {uid for decision in decisions for uid in (decision.uid, _rest_of(decision.uid))}
     left_out = tables.left_out()
     replayer = _Replayer(
         tables,
-        own={number for uid, number in known.items() if uid not in in_file},
+        own={number for uid, number in known.items() if uid not in in_file and number > knows},
         places=_marks_of_places(tables, decisions, known),
         same_names=same_names,
         prefer=prefer,
