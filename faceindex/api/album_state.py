@@ -26,7 +26,7 @@ __all__ = ["SCHEMA", "AlbumChanges", "AlbumState", "people_as_dicts"]
 class AlbumState:
     """n faces on m photos, and the people, at one moment.
 
-    `index.album.load` returns one, and `index.album.follow` brings it up to date in place.
+    `faceindex.api.album.IndexAlbum.load` returns one, and ``follow`` brings it up to date in place.
 
     Attributes
     ----------

@@ -79,8 +79,6 @@ class Editor(Reverting):
         self.removed = 0
         self.roster = Roster.of(tables.people()) if roster is None else roster
         self._changes: list[list[Any]] = []
-        self._states: dict[int, MarkState] = {}  # of the marks of a decision that is undone, as far as it is
-        self._undone: set[int] = set()
 
     @property
     def changes_nothing(self) -> bool:

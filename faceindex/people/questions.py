@@ -22,7 +22,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -399,6 +399,6 @@ def _skipped_faces(skipped: Skipped) -> set[tuple[int, int]]:
     return {(int(key[1]), int(face)) for key in skipped if key[0] == "is" for face in key[2:]}  # type: ignore[call-overload]
 
 
-def _faces_of(skipped: Skipped, kind: str) -> set[object]:
+def _faces_of(skipped: Skipped, kind: str) -> set[Any]:
     """Return the faces of skipped questions of a kind."""
     return {face for key in skipped if key[0] == kind for face in key[1:]}

@@ -22,8 +22,8 @@ class Reverting:
     removed: int
     roster: Roster
     _changes: list[list[Any]]
-    _states: dict[int, MarkState]
-    _undone: set[int]
+    _states: dict[int, MarkState]  # of the marks of the decision that is undone
+    _restored: set[int]  # those of them that are not stored yet
 
     def undo(self, number: int, uid: str) -> int:
         """Bring back what a decision changed, where nothing has changed since.
@@ -48,9 +48,10 @@ class Reverting:
         }
         kept = 0
         changes = self.tables.changes(number)
-        self._states = self.tables.labels(sorted({change[1] for change in changes if change[0] == "mark"}))
+        marks = sorted({change[1] for change in changes if change[0] == "mark"})
+        self._states, self._restored = self.tables.labels(marks), set()
         for kind, *values in reversed(changes):
-            if kind in ("person", "face"):  # these read the labels
+            if kind != "mark":  # the others may read them
                 self._store_labels()
             kept += not undo[kind](*values)
         self._store_labels()
@@ -59,15 +60,15 @@ class Reverting:
         return kept
 
     def _store_labels(self) -> None:
-        self.tables.set_labels({mark: self._states[mark] for mark in self._undone})
-        self._undone.clear()
+        self.tables.set_labels({mark: self._states[mark] for mark in self._restored})
+        self._restored.clear()
 
     def _undo_mark(self, mark: int, before: list[Any], after: list[Any]) -> bool:
         now = self._states.get(mark)
         if now is None or state_values(now) != after:
             return False
         self._states[mark] = MarkState(Label(before[0]), before[1], before[2])
-        self._undone.add(mark)
+        self._restored.add(mark)
         self.touched.add(mark)
         self._changes.append(["mark", mark, after, before])
         return True

@@ -88,6 +88,7 @@ _ANY_NUMBER = {"scores", "norms", "sharpness"}
 _FARTHEST_BITS = int(np.float32(_FARTHEST).view(np.uint32))
 
 MOST_IDS = 1 << 53
+_FEW_PHOTOS = 500  # up to which their sizes are read one by one
 MOST_SIMILARITY = int(1.01 * _SIMILARITY_UNITS)  # rounding leaves a little more than 1
 
 MOST_CLUSTERS = 10**8
@@ -268,7 +269,9 @@ def _boxes(boxes: Sequence[bytes]) -> F32:
 
 def _sizes(sizes: Sequence[tuple[int, int]]) -> F32:
     """Return width, height, width, height of photos, at least 1, (n, 4)."""
-    return np.maximum(np.array([(*size, *size) for size in sizes], np.float32).reshape(-1, 4), np.float32(1))
+    found: F32 = np.array([(*size, *size) for size in sizes], np.float32).reshape(-1, 4)
+    np.maximum(found, np.float32(1), out=found)
+    return found
 
 
 def face_table(catalog: Catalog, faces: Sequence[int] | None = None) -> FaceTable:
@@ -305,7 +308,10 @@ def _add_quality(catalog: Catalog, table: FaceTable) -> None:
     without = np.flatnonzero(np.isnan(table.quality))
     if not len(without):
         return
-    photos, *sizes = catalog.columns("images", [("id", INTEGER), ("width", INTEGER), ("height", INTEGER)])
+    source = "images"
+    if len(wanted := np.unique(table.photo[without])) < _FEW_PHOTOS:
+        source = f"(SELECT * FROM images WHERE id IN ({', '.join(map(str, wanted.tolist()))}))"
+    photos, *sizes = catalog.columns(source, [("id", INTEGER), ("width", INTEGER), ("height", INTEGER)])
     at = np.searchsorted(photos, table.photo[without])
     if not len(photos) or (photos[np.minimum(at, len(photos) - 1)] != table.photo[without]).any():
         raise corrupt(catalog.path, "a face is on a photo that does not exist")

@@ -239,9 +239,9 @@ class MarkTables:
 
     def _state(self, label: object, person: object, written: object) -> MarkState:
         if label.__class__ is written.__class__ is int and person.__class__ in (int, _NONE):
-            known = _LABELS.get(label)  # type: ignore[call-overload]
-            if known is not None and written >= 0 and (person is None or person >= 0):  # type: ignore[operator]
-                return MarkState(known, person, written)  # type: ignore[arg-type]
+            known = _LABELS.get(label)
+            if known is not None and written >= 0 and (person is None or person >= 0):
+                return MarkState(known, person, written)
         with self._catalog.checked():
             try:
                 found = Label(natural(label, "the label of a mark"))

@@ -189,16 +189,33 @@ def test_one_index_keeps_the_questions_while_another_decides(index: FaceIndex) -
         decide(third, name="Ben")
         assert people.suggest() == []
         assert people.progress().named == 8
-        faces = tuple(face for face in asking.faces(clustered=False))[:4]
-        several = replace(first, kind="anyone", cluster=None, faces=faces)
-        decide(several, "yes")
-        people.sort_out(several)
+
+
+def test_faces_are_sorted_out_where_the_questions_are_kept(index: FaceIndex) -> None:
+    for cluster in [row.cluster for row in index.clusters()]:
+        index.people.reject([next(index.faces(cluster=cluster)).face])
+        index.people.ignore(clusters=[cluster])
+    index.close()
+    with FaceIndex.open(index.directory) as asking:
+        people = asking.people
+        (several,) = people.suggest()
+        assert (several.kind, len(several.faces)) == ("anyone", 3)
+        people.skip(several)
+        assert people.suggest() == []
         people.unskip(several)
+        with FaceIndex.open(index.directory, write=True) as writer:
+            writer.people.answer(several, wrong=[several.faces[0].face])
+        people.sort_out(several)
+        assert {q.kind for q in people.suggest()} == {"who"}
+        assert {f for q in people.suggest() for f in q.faces} == set(several.faces[1:])
+        people.unskip(several)
+        (rest,) = people.suggest()
+        assert (rest.kind, len(rest.faces)) == ("anyone", 2)
 
 
 def test_a_question_about_a_person_who_was_renamed_can_be_skipped(index: FaceIndex) -> None:
     question = index.people.suggest(1)[0]
-    index.people.name("Anna", clusters=[question.cluster])
+    index.people.name("Anna", faces=[face.face for face in question.faces])
     about = replace(question, kind="is", person="Anna", cluster=None)
     index.people.rename("Anna", "Anne")
     index.people.skip(about)

@@ -45,7 +45,8 @@ class FaceTools {
     this.ignoreAll.hidden = cluster === null;
     this.below.hidden = !view.hasSimilarity || view.items.length < 2;
     this.print.hidden = !view.items.length;
-    this.more.hidden = !view.items.length;
+    this.more.hidden = !grouped;
+    this.root.classList.toggle("plain", !grouped);
     const orders = FACE_ORDERS.filter((order) => order !== "doubtful" || view.hasSimilarity);
     if (orders.length !== this.order.options.length) {
       this.order.replaceChildren(...orders.map((order) => make("option", { value: order, textContent: words.orders[order] })));

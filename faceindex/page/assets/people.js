@@ -158,7 +158,9 @@ class PeopleView {
       node.hidden = name === "hidden" && !counts.hidden && this.filter !== "hidden";
     }
     this.orders.value = this.order;
-    this.summary.textContent = album.faces ? words.summary(album.faces, album.photos) : "";
+    const strangers = album.facesOf("ignored").length;
+    const summary = album.faces ? words.summary(album.faces, album.photos) : "";
+    this.summary.replaceChildren(summary, ...(strangers ? [" · ", make("a", { href: "#view=ignored", textContent: words.strangers(strangers) })] : []));
     this.tip.textContent = album.newerFaces ? WORDS.faces.newer(album.newerFaces) : "";
     const groups = listGroups(album, this.filter, this.order);
     this.empty.hidden = groups.length > 0;

@@ -238,13 +238,14 @@ class QuestionsView {
     this.summary.textContent = words.settles(question.settles);
     const count = question.faces.length;
     const faces = question.faces.map((face, i) => this.tile(face, this.isMarking ? i + 1 : null, words.face(i + 1, count)));
-    const sides = [this.side(question.cluster === null ? words.these(count) : this.groupTitle(`c${question.cluster}`), faces, "asked")];
+    const title = question.cluster === null ? words.these(count) : this.groupTitle(`c${question.cluster}`);
+    const sides = [this.side(title, faces, question.kind === "anyone" ? "asked naming-some" : "asked")];
     if (question.others.length) {
       const key = question.person !== null ? `p${question.person}` : `c${question.other}`;
       sides.push(this.side(this.groupTitle(key), question.others.map((face) => this.tile(face, null, album.title(key))), "others"));
     }
     this.sides.replaceChildren(...sides);
-    this.sides.classList.toggle("alone", sides.length === 1);
+    this.sides.className = `sides ${sides.length === 1 ? "alone" : this.isMarking ? "marking" : "compared"}`;
     source.prefetch(this.queue.ahead);
     this.drawAnswers();
     announce(`${this.heading.textContent} ${this.summary.textContent}`);
@@ -260,7 +261,7 @@ class QuestionsView {
   }
 
   side(title, tiles, kind) {
-    return make("div", { className: `side-faces ${kind}`, dataset: { count: tiles.length } }, make("h3", {}, title), make("div", { className: "tiles" }, ...tiles));
+    return make("div", { className: `asked-side ${kind}`, dataset: { count: tiles.length } }, make("h3", {}, title), make("div", { className: "tiles" }, ...tiles));
   }
 
   tile(face, number, label) {
@@ -280,11 +281,11 @@ class QuestionsView {
     const main = [];
     if (question.kind === "who") {
       this.field ??= new NameField({ app: this.app, label: words.text(question), placeholder: words.placeholder, onPick: (picked) => this.answer({ name: picked.name }) });
-      this.answers.classList.add("naming");
+      this.answers.classList.add("for-name");
       if (!this.field.root.isConnected || !this.answers.contains(this.field.root)) main.push(this.field.root, this.chips());
       else return;
     } else {
-      this.answers.classList.remove("naming");
+      this.answers.classList.remove("for-name");
       const count = question.faces.length;
       const marked = this.marked.size;
       const guess = marked ? "marked" : this.guess;
@@ -362,7 +363,7 @@ class QuestionsView {
       waiting ? null : make("p", { className: "next-steps" }, link(words.look, "#"), loose ? link(words.loose(loose), "#view=none") : "",
         this.skipped.length ? button(words.unskip(this.skipped.length), () => this.unskip()) : "")));
     this.answers.replaceChildren(...(this.history.length ? [make("div", { className: "more-answers" }, this.choice(words.undo, ["u"], () => this.app.undo()))] : []));
-    this.answers.classList.remove("naming");
+    this.answers.classList.remove("for-name");
     if (!waiting && !this.root.contains(document.activeElement)) this.heading.focus({ preventScroll: true });
   }
 }

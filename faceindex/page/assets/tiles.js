@@ -61,9 +61,10 @@ class FaceTile {
     const id = album.photo[album.facePhoto[at]];
     const photo = await this.details.get(id).catch(() => null);
     if (!photo) return;
-    this.name.textContent = readable(photo.name);
-    this.date.textContent = [this.date.textContent, readable(photo.folder)].filter(Boolean).join(" · ");
-    this.root.title = readable([photo.folder, photo.name].filter(Boolean).join("/"));
+    const lastPart = (name) => readable(name.split(/[\\/]/).at(-1));
+    this.name.textContent = lastPart(photo.name);
+    this.date.textContent = [this.date.textContent, lastPart(photo.folder)].filter(Boolean).join(" · ");
+    this.root.title = readable(photo.name);
     const { box = null, turn = 0 } = photo.faces.find(({ face }) => face === this.face) ?? {};
     const scale = Math.min(1, SHARP_SIDE / Math.max(photo.width, photo.height));
     if (!box || turn) return; // the thumbnail is upright

@@ -33,6 +33,7 @@ const WORDS = {
       unnamed: "Every cluster has a name.",
       hidden: "Nobody is hidden.",
     },
+    strangers: (count) => `${counted(count, "face")} of strangers`,
     cohesion: (value) => `cohesion ${value.toFixed(2)}`,
     name: "Name…",
     nameOf: (title) => `Name ${title}`,
@@ -50,7 +51,7 @@ const WORDS = {
   },
   groupBar: {
     bar: "Selected people",
-    name: "These are one person…",
+    name: "One person…",
     title: (count) => (count === 1 ? "Who is this?" : `Who are these ${number(count)}? They become one person.`),
     ignore: "Ignore",
     hide: "Hide",
