@@ -185,7 +185,7 @@ def test_decisions_are_kept_and_a_saved_one_is_undone_by_a_line(shown, index: Pa
     assert [line["command"] for line in lines[1:]] == [
         "people name 1 Ben",
         "people name 2 Cleo",
-        "people undo",
+        "people undo  # people name 2 Cleo",
     ]
     assert lines[1:3] == first[1:] and lines[3]["actions"] == [{"do": "undo", "decision": first[2]["id"]}]
     assert page.evaluate("app.album.title('c2')") == "Cluster 2"
