@@ -38,18 +38,36 @@ TARGET_MS = 100
 EPOCH = datetime(1970, 1, 1)
 
 
-def make_index(directory: Path, faces: int, people: int, seed: int, *, named: bool = True) -> None:
-    """Write an index of clustered faces, some of them of named people."""
+def make_index(
+    directory: Path,
+    faces: int,
+    people: int,
+    seed: int,
+    *,
+    named: bool = True,
+    clusters: int | None = None,
+    loose: float = 0.0,
+    tail: float = 0.7,
+) -> None:
+    """Write an index of clustered faces, some of them of named people.
+
+    There are half as many clusters again as people, or `clusters`. A share `loose` of the faces are in none,
+    each of somebody else. Cluster k has k to the power of -`tail` times the faces of the first one.
+    """
     rng = np.random.default_rng(seed)
-    clusters = people * 3 // 2
-    share = 1 / np.arange(1, clusters + 1) ** 0.7
+    clusters = people * 3 // 2 if clusters is None else clusters
+    share = 1 / np.arange(1, clusters + 1) ** tail
     who = rng.choice(clusters, faces, p=share / share.sum())
     who[:clusters] = np.arange(clusters)
+    if loose:
+        alone = rng.permutation(np.arange(clusters, faces))[: int(loose * faces)]
+        who[alone] = clusters + np.arange(len(alone))
     who = rng.permutation(who)
     vectors = face_vectors(who, DIMENSION, rng)
     ends = np.unique(np.append(np.cumsum(1 + rng.poisson(1.0, faces)), faces))
     ends = ends[ends <= faces]
     taken = rng.integers(-(10**9), 15 * 10**8, len(ends))
+    quality = np.random.default_rng([seed, 1]).random(faces, np.float32)
     with Store.create(directory, Pins("mtcnn", "dlib", DIMENSION, {"min_face": 30.0})) as store:
         root = store.add_root("/photos", "photos")
         photos, start = [], 0
@@ -64,6 +82,7 @@ def make_index(directory: Path, faces: int, people: int, seed: int, *, named: bo
                 vectors=vectors[start:end],
                 norms=np.ones(n, np.float32),
                 sharpness=np.full(n, 0.3, np.float32),
+                quality=quality[start:end],
             )
             photos.append(
                 NewPhoto(root.id, f"{number // 1000}/{number}.jpg", 100_000, 5, os.urandom(20), 100 * n, 100,
@@ -74,7 +93,8 @@ def make_index(directory: Path, faces: int, people: int, seed: int, *, named: bo
                 store.commit(photos)
                 photos = []
         ids = np.sort(store.faces().face)
-        store.save_clustering("made up", {}, 0, ids, who[: len(ids)] + 1, np.ones(len(ids), np.float32))
+        labels = np.where(who < clusters, who + 1, -1)[: len(ids)]
+        store.save_clustering("made up", {}, 0, ids, labels, np.ones(len(ids), np.float32))
         if named:
             name_people(store, people)
 

@@ -73,18 +73,20 @@ class FileLock:
     ----------
     path : Path
         Created with mode 0600 if missing; `release` does not delete it. Delete it only while it is locked.
+    wait : float
+        Seconds for which the lock may be held by another process; it is tried again until then.
 
     Raises
     ------
     AlreadyLocked
-        Within a fraction of a second.
+        Within a fraction of a second after `wait`.
     OSError
         If the file cannot be opened for writing, or its file system has no locks. A link and other
         `faceindex.safe_open.UnsafeFile` are never opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._fd: int | None = _open_locked(path)
+    def __init__(self, path: Path, wait: float = 0.0) -> None:
+        self._fd: int | None = _open_locked(path, wait)
         _held.add(self)
         with contextlib.suppress(OSError):  # on a full disk the holder stays unnamed
             os.ftruncate(self._fd, 0)
@@ -157,8 +159,8 @@ def has_range_locks(path: Path) -> bool:
     return True
 
 
-def _open_locked(path: Path) -> int:
-    attempts = 0
+def _open_locked(path: Path, wait: float) -> int:
+    attempts, end = 0, time.monotonic() + wait
     while True:
         fd = open_own(path, os.O_RDWR | os.O_CREAT)
         locked = False
@@ -171,7 +173,7 @@ def _open_locked(path: Path) -> int:
             if not locked:
                 os.close(fd)
         attempts += 1
-        if attempts == _ATTEMPTS:
+        if attempts >= _ATTEMPTS and time.monotonic() >= end:
             raise AlreadyLocked(path, holder)
         time.sleep(_PAUSE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ def make_source(
                 reason=None,
                 detail=None,
                 faces=len(plan.faces),
+                picture=hashlib.blake2b(data, digest_size=16).digest(),
             )
         )
     clusters = np.array([face.cluster for _, face in rows], np.int64)
@@ -96,6 +98,20 @@ def make_source(
             [face.similarity if face.cluster >= 0 else np.nan for _, face in rows], np.float32
         ),
     )
+    ids = {name: number for number, name in enumerate(dict.fromkeys((names or {}).values()), 1)}
+    cluster_person = {c: ids[name] for c, name in (names or {}).items() if c in clusters}
+    people = [
+        {
+            "id": id,
+            "uid": f"{id:032x}",
+            "name": name,
+            "born": None,
+            "died": None,
+            "hidden": False,
+            "note": None,
+        }
+        for name, id in ids.items()
+    ]
     return GallerySource(
         table=table,
         photos=records,
@@ -103,7 +119,11 @@ def make_source(
         path_of=lambda record: os.path.join(folder, record.relpath),  # noqa: PTH118
         clustered=clustered,
         newer_faces=newer_faces,
-        names=names or {},
+        person=np.array([cluster_person.get(c, -1) for c in clusters.tolist()], np.int64),
+        label=np.zeros(count, np.int64),
+        people=people,
+        cluster_person=cluster_person,
+        index_id="f" * 32,
     )
 
 

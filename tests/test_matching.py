@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from faceindex.matching import LEAST_OVERLAP, match_boxes
+from faceindex.matching import LEAST_OVERLAP, match_boxes, match_pairs
 from faceindex.types import F32
 
 
@@ -55,6 +55,23 @@ def test_the_least_overlap() -> None:
         assert match_boxes(
             boxes((0, 0, 10, 10)), boxes((5 - half, 5 - half, 5 + half, 5 + half))
         ).tolist() == [expected]
+
+
+def test_many_photos_at_once_are_matched_as_each_on_its_own() -> None:
+    rng = np.random.default_rng(0)
+    corners = [rng.integers(0, 20, (2, n, 2)).astype(np.float32) for n in rng.integers(0, 5, 200)]
+    photos = [np.concatenate([a, a + 4 + 3 * b % 9], axis=1) for a, b in corners]
+    expected, pairs, start = set(), [], [0, 0]
+    for old, new in zip(photos[:100], photos[100:], strict=True):
+        for j, i in enumerate(match_boxes(old, new).tolist()):
+            if i >= 0:
+                expected.add((start[0] + i, start[1] + j))
+        pairs += [(a, b, start[0] + i, start[1] + j) for i, a in enumerate(old) for j, b in enumerate(new)]
+        start = [start[0] + len(old), start[1] + len(new)]
+    olds, news, which_old, which_new = zip(*pairs, strict=True)
+    matched = match_pairs(np.array(olds), np.array(news), np.array(which_old), np.array(which_new))
+    assert {(which_old[pair], which_new[pair]) for pair in matched.tolist()} == expected
+    assert len(expected) > 20
 
 
 @pytest.mark.parametrize(("m", "n"), [(0, 0), (0, 2), (2, 0)])

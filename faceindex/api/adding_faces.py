@@ -49,7 +49,7 @@ def add_face(
     name: str | None,
     uid: str | None,
     dry_run: bool,
-) -> tuple[int | None, Decided]:
+) -> tuple[int, Decided]:
     """Add a face; see `FaceIndex.add_face`. `recogniser` loads the pinned models."""
     decider = Decider(reader)
     decider.require_writable()
@@ -181,16 +181,17 @@ def _check_not_forgotten(reader: Reader, record: PhotoRecord, picture: bytes, bo
         )
 
 
-def _face_of(decider: Decider, decision: Decision, photo: int) -> int | None:
-    """Return the face that a decision drew or named on a photo; None if it is gone."""
+def _face_of(decider: Decider, decision: Decision, photo: int) -> int:
+    """Return the face that a decision drew or named on a photo; raises `UsageError` if it is gone."""
     for action in decision.actions:
         if action["do"] in ("face", "label"):
             faces = [
                 face for found in decider.tables.faces_of_marks(action["faces"]).values() for face in found
             ]
-            here, _ = decider.store.hand_faces.boxes_of_faces(photo)
-            return next((face for face in faces if face in here), None)
-    return None
+            here = {*decider.store.hand_faces.boxes_of_faces(photo)[0]}
+            if kept := [face for face in faces if face in here]:
+                return kept[0]
+    raise UsageError(f"The face of decision {decision.number} is gone.", "Add it again, as a new decision.")
 
 
 def _written(box: F32) -> str:

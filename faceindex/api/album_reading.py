@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faceindex.api.album_history import AlbumHistory, Step
-from faceindex.api.album_state import AlbumState, quantised
+from faceindex.api.album_state import AlbumState
 from faceindex.api.following import DecisionChanges
+from faceindex.page.bundle import quantised
 from faceindex.people.roster import Roster
 from faceindex.store.directory import CATALOG
 from faceindex.store.sqlite import corrupt
@@ -93,7 +94,7 @@ def follow(store: Store, state: AlbumState) -> bool:
     with store.snapshot():
         only_decisions = store.album.base() == state.base and store.decisions.newest() >= state.decision
         changes = DecisionChanges.since(store.decisions, state.decision) if only_decisions else None
-        if changes is None or changes.faces:
+        if changes is None or "face" in changes.kinds:
             _follow_everything(store, state, changes)
         else:
             _follow_decisions(store, state, changes)
@@ -138,7 +139,8 @@ def _people(
     roots: Mapping[int, int],
 ) -> NDArray[np.int32]:
     """Return the person of each face, (n,) int32: by its label, else by its cluster; -1 for none."""
-    by_cluster = np.full(int(cluster.max(initial=-1)) + 2, -1, np.int32)  # -1 is the last one
+    most = max(int(cluster.max(initial=-1)), max(cluster_person, default=-1))
+    by_cluster = np.full(most + 2, -1, np.int32)  # -1 is the last one
     by_cluster[list(cluster_person)] = list(cluster_person.values())
     person = by_cluster[cluster]
     labelled = np.flatnonzero(said >= 0)
@@ -158,7 +160,7 @@ def _follow_decisions(store: Store, state: AlbumState, changes: DecisionChanges)
     rows = queries.said_on_pictures(sorted(changes.marks))
     members, of_members, similarities = queries.members(sorted(changes.clusters))
     people, roots = state.people, state.roots
-    if changes.people:
+    if "person" in changes.kinds:
         roster = Roster.of(tables.people())
         _check_ids(store, "person", np.array(list(roster.records), np.int64), _SIGNED)
         people, roots = roster.people(), roster.roots
@@ -185,9 +187,18 @@ def _follow_decisions(store: Store, state: AlbumState, changes: DecisionChanges)
 
     known = state.cluster_person
     cluster_person = known if of_cluster is None else _of_clusters(cluster, of_cluster, roots)
-    person = _people(cluster, said, cluster_person, roots)
-    decided = person != state.person
-    decided[touched] |= (before[0] != now[0]) | (before[1] != now[1])
+    decided = np.zeros(len(state), bool)
+    decided[touched] = (before[0] != now[0]) | (before[1] != now[1])
+    person = state.person
+    if (
+        cluster_person == known and roots is state.roots
+    ):  # then only theirs may differ: 30 ms less at a million
+        theirs = _people(cluster[touched], said[touched], cluster_person, roots)
+        decided[touched] |= person[touched] != theirs
+        person[touched] = theirs
+    else:
+        person = _people(cluster, said, cluster_person, roots)
+        decided |= person != state.person
     shown = decided.copy()
     shown[touched] |= before[2] != now[2]
     left = before[1] != now[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faceindex.api.album_history import AlbumHistory
+from faceindex.page.bundle import SCHEMA, pack_album, quantised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,20 +19,14 @@ if TYPE_CHECKING:
     from faceindex.store.decisions import PersonRecord
     from faceindex.types import F32, F64, I64
 
-__all__ = ["SCHEMA", "AlbumChanges", "AlbumState", "quantised"]
-
-SCHEMA = "faceindex/album/1"
-
-_SIMILARITY_UNITS = 10_000
-_NO_SIMILARITY = -32768
-_ALIGNED = 8  # bytes; of the largest items, so that a page can view each column in place
+__all__ = ["SCHEMA", "AlbumChanges", "AlbumState", "people_as_dicts"]
 
 
 @dataclass(slots=True, eq=False)
 class AlbumState:
     """n faces on m photos, and the people, at one moment.
 
-    `index.album.load` returns one, and `index.album.follow` brings it up to date in place.
+    `faceindex.api.album.IndexAlbum.load` returns one, and ``follow`` brings it up to date in place.
 
     Attributes
     ----------
@@ -198,42 +192,28 @@ class AlbumState:
         ``face_photo`` (`photo`), ``cluster``, ``person``, ``label``, ``similarity`` in units of 1/10,000
         (-32768 for none), ``quality`` in units of 1/255 (0 if unknown), ``photo`` (`photos`) and ``taken``.
         """
-        columns: dict[str, NDArray[Any]] = {
-            "face": self.face.astype("<u4", copy=False),
-            "face_photo": self.photo.astype("<u4", copy=False),
-            "cluster": self.cluster.astype("<i4", copy=False),
-            "person": self.person.astype("<i4", copy=False),
-            "label": self.label,
-            "similarity": quantised(self.similarity).astype("<i2", copy=False),
-            "quality": _quality_bytes(self.quality),
-            "photo": self.photos.astype("<u4", copy=False),
-            "taken": self.taken.astype("<f8", copy=False),
-        }
-        listed, parts, offset = [], [], 0
-        for name, values in columns.items():
-            listed.append(
-                {"name": name, "type": values.dtype.str[1:], "offset": offset, "length": len(values)}
-            )
-            gap = -values.nbytes % _ALIGNED
-            parts += [memoryview(np.ascontiguousarray(values)), bytes(gap)]
-            offset += values.nbytes + gap
         header = {
-            "schema": SCHEMA,
             "generation": self.generation,
             "decision": self.decision,
             "clustered": self.clustered,
             "newer_faces": self.newer_faces,
             "undo": self.undo,
             "undo_number": self.undo_number,
-            "faces": len(self.face),
-            "photos": len(self.photos),
-            "columns": listed,
             "people": people_as_dicts(self.people),
             "cluster_person": sorted(self.cluster_person.items()),
         }
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        text += b" " * (-(4 + len(text)) % _ALIGNED)
-        return b"".join([len(text).to_bytes(4, "little"), text, *parts])
+        return pack_album(
+            header,
+            face=self.face,
+            face_photo=self.photo,
+            cluster=self.cluster,
+            person=self.person,
+            label=self.label,
+            similarity=self.similarity,
+            quality=self.quality,
+            photo=self.photos,
+            taken=self.taken,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -298,12 +278,6 @@ class AlbumChanges:
         return found
 
 
-def quantised(similarity: F32) -> NDArray[np.int16]:
-    """Return similarities in units of 1/10,000, (n,) int16; -32768 for NaN."""
-    scaled = np.rint(similarity * np.float32(_SIMILARITY_UNITS))
-    return np.where(np.isnan(scaled), np.float32(_NO_SIMILARITY), scaled).astype(np.int16)
-
-
 def people_as_dicts(people: Sequence[PersonRecord]) -> list[dict[str, Any]]:
     """Return people as JSON for the page."""
     return [
@@ -318,8 +292,3 @@ def people_as_dicts(people: Sequence[PersonRecord]) -> list[dict[str, Any]]:
         }
         for record in people
     ]
-
-
-def _quality_bytes(quality: F32) -> NDArray[np.uint8]:
-    scaled = np.clip(np.rint(quality * np.float32(255)), 1, 255)  # 0 is for unknown
-    return np.where(np.isnan(scaled), np.float32(0), scaled).astype(np.uint8)

@@ -13,7 +13,6 @@ from faceindex.api.following import DecisionChanges
 from faceindex.api.reader import faces_at
 from faceindex.people.board import Board, BoardState
 from faceindex.people.constraints import (
-    all_constraints,
     births_of,
     capture_times,
     places_of_marks,
@@ -60,29 +59,29 @@ class Asking:
             tables = self._store.decisions
             self._generation, self._key = self._store.generation, self._state()
             table = self._store.assignments()
-            view = PeopleView.read(self._store, table)
-            constraints = all_constraints(tables, table)
+            self._faces = table.face
+            self.roster = Roster.of(tables.people())
             self._number = tables.newest()
             marked = tables.marked_faces()
-            marked = marked[np.isin(marked["face"], table.face)]
             taken = capture_times(tables, table)
             vectors = self._store.vectors(table.row)
-        self._faces = table.face
-        order = np.argsort(marked["mark"], kind="stable")
-        self._marks = marked["mark"][order]  # of each marked face, ascending
-        self._places = np.searchsorted(table.face, marked["face"][order])
-        self._labelled = np.full(len(table.face), -1, np.int64)  # before merges: one may be undone
-        self._labelled[self._places] = marked["person"][order]
-        self.roster = view.roster
-        self._said = BoardState(
-            table.cluster.copy(),
-            view.label,
-            constraints.person,
-            view.of_cluster,
-            constraints.rejected,
-            constraints.different,
-            births_of(view.roster),
-        )
+            marked = marked[np.isin(marked["face"], table.face)]
+            order = np.argsort(marked["mark"], kind="stable")
+            self._marks = marked["mark"][order]  # of each marked face, ascending
+            self._places = np.searchsorted(table.face, marked["face"][order])
+            label = np.zeros(len(table), np.int64)
+            label[self._places] = marked["label"][order]
+            self._labelled = np.full(len(table), -1, np.int64)  # before merges: one may be undone
+            self._labelled[self._places] = marked["person"][order]
+            self._said = BoardState(
+                table.cluster,
+                label,
+                roots_of(self.roster, self._labelled),
+                self._people_of_clusters(),
+                self._rejected(),
+                self._different(),
+                births_of(self.roster),
+            )
         self.board = Board(
             vectors,
             table.photo,
@@ -118,7 +117,7 @@ class Asking:
         marks = np.array(sorted(changes.marks), np.int64)
         if len(marks):
             self._read_places(marks)
-        if changes.people:
+        if "person" in changes.kinds:
             self.roster = Roster.of(tables.people())
             said.born = births_of(self.roster)
         if len(marks):
@@ -129,22 +128,32 @@ class Asking:
             said.label[places] = labels[which]
             named = np.array([-1 if person is None else person for person in people], np.int64)
             self._labelled[places] = named[which]
-        if len(marks) or changes.people:
-            said.person = roots_of(self.roster, self._labelled)
-            rejections = tables.all_rejections()
-            which, places = places_of_marks(rejections[:, 0], self._marks, self._places)
-            said.rejected = np.stack([places, roots_of(self.roster, rejections[which, 1])], axis=1)
-            links = tables.all_links()
-            links = links[links[:, 2] == 0]
-            link, one = places_of_marks(links[:, 0], self._marks, self._places)
-            again, other = places_of_marks(links[link, 1], self._marks, self._places)
-            said.different = np.stack([one[again], other], axis=1)
-        roots = self.roster.roots
-        said.of_cluster = {c: roots[p] for c, p in tables.people_of_clusters().items()}
+        said.person = roots_of(self.roster, self._labelled)
+        if changes.kinds & {"rejection", "person"}:
+            said.rejected = self._rejected()
+        if "link" in changes.kinds:
+            said.different = self._different()
+        said.of_cluster = self._people_of_clusters()
         now = tables.assigned(changes.moved)
         positions = self.positions(changes.moved)
         said.cluster[positions] = [now.get(face, -1) for face in self._faces[positions].tolist()]
         self.board.update(positions, said)
+
+    def _rejected(self) -> I64:
+        rejections = self._store.decisions.all_rejections()
+        which, places = places_of_marks(rejections[:, 0], self._marks, self._places)
+        return np.stack([places, roots_of(self.roster, rejections[which, 1])], axis=1)
+
+    def _different(self) -> I64:
+        links = self._store.decisions.all_links()
+        links = links[links[:, 2] == 0]
+        link, one = places_of_marks(links[:, 0], self._marks, self._places)
+        again, other = places_of_marks(links[link, 1], self._marks, self._places)
+        return np.stack([one[again], other], axis=1)
+
+    def _people_of_clusters(self) -> dict[int, int]:
+        roots = self.roster.roots
+        return {c: roots[p] for c, p in self._store.decisions.people_of_clusters().items()}
 
     def _read_places(self, marks: I64) -> None:
         """Read which faces some marks are on; decisions make new marks."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from faceindex.api.results import Cluster, Face
     from faceindex.errors import FaceIndexError
     from faceindex.locks import Holder
-    from faceindex.types import F32
+    from faceindex.types import F32, Image
 
 __all__ = ["IndexContents"]
 
@@ -143,3 +143,25 @@ class IndexContents:
     def check_writable(self, path: str | os.PathLike[str]) -> None:
         """Raise `UsageError` if a file is one of the indexed photos, under whatever name."""
         self._reader.check_writable(path)
+
+    def crop(self, face: Face | int, *, margin: float = 0.5, aligned: bool = False) -> Image:
+        """Cut a face out of its photo.
+
+        Parameters
+        ----------
+        face : Face or int
+            A face of the index, or its id.
+        margin : float
+            Margin on each side of the box, as a share of its width and height, 0..10.
+        aligned : bool
+            Return the chip that the embedder gets; `margin` is ignored.
+
+        Returns
+        -------
+        (h, w, 3) uint8
+
+        Raises `UsageError` for an unknown face, and `ImageError` if its photo is unreadable or has changed.
+        """
+        from faceindex.api.queries import crop_face
+
+        return crop_face(self._reader, face, margin, aligned)

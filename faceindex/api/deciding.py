@@ -359,7 +359,7 @@ def made_once(
     """
 
     @wraps(verb)
-    def call(self: _Self, *args: _P.args, **kwargs: _P.kwargs) -> Decided:
+    def call(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> Decided:
         uid: Any = kwargs.get("uid")
         decision = self._decider.made(uid)
         if decision is None:

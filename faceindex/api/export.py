@@ -314,31 +314,14 @@ class IndexExport:
         on_progress : callable
             Called with the number of finished faces, previews and copies, and of all of them.
         """
-        import numpy as np
-
-        from faceindex.export.gallery import GallerySource, write_gallery
-        from faceindex.export.people import select_faces
+        from faceindex.api.gallery import gallery_source
+        from faceindex.export.gallery import write_gallery
 
         if is_archive(destination):
             raise UsageError("A gallery cannot be written into a .zip file.", "Choose a folder.")
         with self._recorded(destination, "gallery", dry_run, copy=copy, hidden=hidden, public=public):
-            store = self._reader.store
-            with store.snapshot():
-                table, names = self._reader.faces_and_photos()
-                if not hidden and (left_out := self._reader.hidden_clusters()):
-                    table = select_faces(table, np.flatnonzero(~np.isin(table.cluster, list(left_out))))
-                source = GallerySource(
-                    table=table,
-                    photos=names.records,
-                    roots=store.roots(),
-                    path_of=names.path,
-                    clustered=store.active_clustering() is not None,
-                    newer_faces=store.count_newer_faces(),
-                    names=self._reader.person_names(),
-                    forgotten=self._forgotten(),
-                )
             return write_gallery(
-                source,
+                gallery_source(self._reader, hidden=hidden),
                 destination,
                 self._protected(public),
                 copy=copy,

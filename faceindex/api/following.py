@@ -22,10 +22,9 @@ class DecisionChanges:
     ----------
     marks : set of int
         Marks whose label, rejections or links changed.
-    people : bool
-        Whether a person was added, changed or merged.
-    faces : bool
-        Whether a face was drawn, or one that was drawn was removed.
+    kinds : set of str
+        Of the changes: ``"mark"``, ``"rejection"``, ``"link"``, ``"person"``, ``"face"`` (one was drawn, or
+        one that was drawn was removed) and ``"cluster"``.
     moved : list of int
         Faces that changed their cluster, ascending.
     clusters : set of int
@@ -35,8 +34,7 @@ class DecisionChanges:
     """
 
     marks: Set[int]
-    people: bool
-    faces: bool
+    kinds: Set[str]
     moved: list[int]
     clusters: Set[int]
     numbers: tuple[int, ...]
@@ -49,8 +47,7 @@ class DecisionChanges:
         moves = [values for kind, *values in changes if kind == "cluster"]
         return cls(
             marks=marks_of_changes(changes),
-            people=any(kind == "person" for kind, *_ in changes),
-            faces=any(kind == "face" for kind, *_ in changes),
+            kinds={str(kind) for kind, *_ in changes},
             moved=sorted({int(face) for face, *_ in moves}),
             clusters={int(cluster) for _, *both in moves for cluster in both if cluster is not None},
             numbers=tuple(decisions),

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from faceindex.api.pictures import IndexPictures
     from faceindex.api.pins import Settings
     from faceindex.api.queries import Queries
-    from faceindex.api.results import Face, Identification, IndexPlan
+    from faceindex.api.results import Identification, IndexPlan
     from faceindex.api.roots import IndexRoots
     from faceindex.api.sheets import ContactSheets
     from faceindex.images.inputs import PhotoInput
     from faceindex.recognition import Recogniser
-    from faceindex.types import Faces, Image
+    from faceindex.types import Faces
 
 __all__ = ["FaceIndex"]
 
@@ -62,7 +62,12 @@ class FaceIndex(IndexContents):
 
     @classmethod
     def open(
-        cls, directory: str | os.PathLike[str] | None = None, *, write: bool = False, device: str = "auto"
+        cls,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        write: bool = False,
+        device: str = "auto",
+        wait: float = 0.0,
     ) -> FaceIndex:
         """Open an existing index; `IndexNotFound`, `IndexLocked`, `IndexVersionError`, `IndexCorrupt` if not.
 
@@ -74,8 +79,10 @@ class FaceIndex(IndexContents):
             Open for changes. There is one writer at a time; readers never wait.
         device : str
             Where networks run: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:n"`` or ``"mps"``.
+        wait : float
+            Seconds to wait for another writer, such as a page that stores a decision.
         """
-        return cls(open_store(directory, device, write=write), device=device)
+        return cls(open_store(directory, device, write=write, wait=wait), device=device)
 
     @classmethod
     def create(
@@ -402,7 +409,7 @@ class FaceIndex(IndexContents):
         name: str | None = None,
         uid: str | None = None,
         dry_run: bool = False,
-    ) -> tuple[int | None, Decided]:
+    ) -> tuple[int, Decided]:
         """Add a face that no detector found, at a box that the user drew; `index.people.undo` takes it back.
 
         It is a decision, as those of `index.people`: the face is kept whatever happens to the photo, the
@@ -424,11 +431,12 @@ class FaceIndex(IndexContents):
 
         Returns
         -------
-        int or None
-            Id of the face. None for a repeated `uid` if the face was taken back meanwhile.
+        int
+            Id of the face; in a dry run, the one that it would have.
         Decided
 
-        Raises `UsageError` if the photo is not in the index, the box cannot be used, or a face is there;
+        Raises `UsageError` if the photo is not in the index, the box cannot be used, a face is there, or the
+        one of a repeated `uid` was taken back;
         `NotClustered` for a name, if the faces are not clustered; `ImageError` if the photo cannot be read or
         has changed; and the errors of `add` if the models cannot be loaded.
         """
@@ -436,28 +444,6 @@ class FaceIndex(IndexContents):
 
         load = self._get_queries().recogniser
         return add_face(self._reader, load, photo, box, name=name, uid=uid, dry_run=dry_run)
-
-    def crop(self, face: Face | int, *, margin: float = 0.5, aligned: bool = False) -> Image:
-        """Cut a face out of its photo.
-
-        Parameters
-        ----------
-        face : Face or int
-            A face of the index, or its id.
-        margin : float
-            Margin on each side of the box, as a share of its width and height, 0..10.
-        aligned : bool
-            Return the chip that the embedder gets; `margin` is ignored.
-
-        Returns
-        -------
-        (h, w, 3) uint8
-
-        Raises `UsageError` for an unknown face, and `ImageError` if its photo is unreadable or has changed.
-        """
-        from faceindex.api.queries import crop_face
-
-        return crop_face(self._reader, face, margin, aligned)
 
     def _get_queries(self) -> Queries:
         if self._queries is None:

@@ -106,7 +106,13 @@ def _named(directory: str | os.PathLike[str] | None) -> Path | None:
     return Path(os.path.expanduser(variable)) if variable else None  # noqa: PTH111 - raises for unknown users
 
 
-def open_store(directory: str | os.PathLike[str] | None = None, device: str = "cpu", *, write: bool) -> Store:
+def open_store(
+    directory: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    *,
+    write: bool,
+    wait: float = 0.0,
+) -> Store:
     """Open the store of an existing index.
 
     Raises
@@ -119,7 +125,7 @@ def open_store(directory: str | os.PathLike[str] | None = None, device: str = "c
         If the device does not exist.
     """
     _check_device(device)
-    return Store.open(find_directory(directory), write=write)
+    return Store.open(find_directory(directory), write=write, wait=wait)
 
 
 def create_store(

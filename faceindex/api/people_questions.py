@@ -171,7 +171,9 @@ class AskingPeople(IndexPeople):
 
     def unskip(self, question: Question) -> None:
         """Ask a skipped question again."""
-        self._skipped.discard(self._key(question))
+        from faceindex.api.asking import key_of
+
+        self._skipped -= {self._key(question), key_of(question, sorted_out=True)}
 
     def sort_out(self, question: Question) -> None:
         """Ask about the faces of an *anyone* question one by one, but for those that are ignored by then.

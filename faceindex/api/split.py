@@ -129,8 +129,9 @@ def already(decider: Decider, decision: Decision, seeds: Sequence[int]) -> Split
 
 def _part_marks(action: dict[str, Any]) -> Sequence[int]:
     """Return the marks of the part that an action of a split names."""
-    faces = action.get("faces", ())
-    return faces[0] if action.get("do") in ("different", "unlink") else faces
+    faces: Sequence[Any] = action.get("faces", ())
+    part: Sequence[int] = faces[0] if action.get("do") in ("different", "unlink") else faces
+    return part
 
 
 def carry_out(decider: Decider, split: Split, name: str | None, *, uid: str | None, dry_run: bool) -> Decided:

@@ -48,11 +48,11 @@ def faces(
     """List the faces, one per row.
 
     Each row has the photo, the box in pixels, the score of the detector, the quality of the face (0 to 1),
-    the cluster, the similarity to the centre of the cluster, the person, and whether you confirmed the face.
-    A terminal gets a table; a pipe or a file gets CSV with the columns
-    face,photo,x1,y1,x2,y2,score,similarity_to_cluster,cluster,quality,turn,person,confirmed. The turn is how
-    many degrees the photo must be turned clockwise for the face to be upright. Exit code 1 if no faces match.
-    Edit the column person, and `faceindex people name --from FILE` reads it back.
+    the cluster, the similarity to the centre of the cluster, the person, and whether you confirmed the face
+    or drew it. A terminal gets a table; a pipe or a file gets CSV with the columns
+    face,photo,x1,y1,x2,y2,score,similarity_to_cluster,cluster,quality,turn,person,confirmed,by_hand. The turn
+    is how many degrees the photo must be turned clockwise for the face to be upright. Exit code 1 if no faces
+    match. Edit the column person, and `faceindex people name --from FILE` reads it back.
 
     Example: faceindex faces --cluster 5 --absolute
     """

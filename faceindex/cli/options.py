@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -16,6 +16,7 @@ from faceindex.cli.completion import complete_from, complete_models
 from faceindex.models import AUTO, DEFAULT_MIN_FACE
 
 __all__ = [
+    "WAIT",
     "AbsoluteFlag",
     "CheckContentFlag",
     "CsvFlag",
@@ -51,6 +52,9 @@ __all__ = [
     "YesFlag",
     "expand_home",
 ]
+
+WAIT: Final = 5.0
+"""Seconds for which a command that stores a decision waits for another writer, such as an open page."""
 
 
 def expand_home(value: Any) -> Any:

@@ -26,7 +26,7 @@ def add_face(
     ],
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Who it is.", autocompletion=complete_people),
+        typer.Argument(metavar="NAME", help="Who it is.", autocompletion=complete_people),
     ] = None,
     dry_run: DecisionDryRunFlag = False,
     index: IndexOption = None,

@@ -8,7 +8,7 @@ import typer
 
 from faceindex.cli.completion import complete_from
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.people_common import DecisionDryRunFlag
 from faceindex.cli.render import Output, count
 from faceindex.errors import UsageError
@@ -60,7 +60,7 @@ def apply(
             raise UsageError(f"--prefer is '{prefer}'.", "Choose file or index.")
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             done = found.people.apply(
                 file,
                 dry_run=dry_run,

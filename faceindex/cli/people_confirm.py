@@ -8,7 +8,7 @@ import typer
 
 from faceindex.cli.completion import complete_people
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import (
     DecisionDryRunFlag,
     FacesArgument,
@@ -45,7 +45,7 @@ def confirm(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             faces = select_faces(found, references).all_faces
             decided = found.people.confirm(faces, person, dry_run=dry_run)
             what = f"{count(decided.faces, 'face')} confirmed{moved_text(decided)}"

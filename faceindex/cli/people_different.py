@@ -8,7 +8,7 @@ import typer
 
 from faceindex.cli.completion import complete_references
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import DecisionDryRunFlag, listed, moved_text, print_decided
 
 __all__ = ["different"]
@@ -42,7 +42,7 @@ def different(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             first, second = found.people.select([one]), found.people.select([other])
             decided = found.people.different(first.middle, second.middle, dry_run=dry_run)
             text = f"{listed([one, other])} show two people{moved_text(decided)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import DecisionDryRunFlag, PersonArgument, print_decided
 
 __all__ = ["hide", "unhide"]
@@ -27,7 +27,7 @@ def hide(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             decided = found.people.hide(person, dry_run=dry_run)
             print_decided(out, "hide", decided, f"{decided.people[0]} is hidden.", dry_run=dry_run)
 
@@ -48,7 +48,7 @@ def unhide(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             decided = found.people.hide(person, False, dry_run=dry_run)
             print_decided(
                 out, "unhide", decided, f"{decided.people[0]} is no longer hidden.", dry_run=dry_run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import DecisionDryRunFlag, ReferencesArgument, moved_text, print_decided
 from faceindex.cli.render import count
 
@@ -28,7 +28,7 @@ def ignore(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             chosen = found.people.select(references)
             decided = found.people.ignore(clusters=chosen.all_clusters, faces=chosen.faces, dry_run=dry_run)
             what = count(decided.faces, "face is of a stranger", "faces are of strangers")

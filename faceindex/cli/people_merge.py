@@ -8,7 +8,7 @@ import typer
 
 from faceindex.cli.completion import complete_people
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import DecisionDryRunFlag, listed, moved_text, print_decided
 from faceindex.errors import UsageError
 
@@ -38,7 +38,7 @@ def merge(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             if len(people) < 2:
                 raise UsageError("One person cannot be merged.", "Name two or more people.")
             titles = [found.people.get(person).name for person in people]

@@ -10,6 +10,7 @@ import typer
 from faceindex.cli.completion import complete_people, complete_references
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import (
+    WAIT,
     DebugFlag,
     IndexOption,
     JsonFlag,
@@ -88,7 +89,7 @@ def name(
         references, title = _checked([*(references or []), *([title] if title else [])])
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             chosen = found.people.select(references)
             decided = found.people.name(title, clusters=chosen.clusters, faces=chosen.faces, dry_run=dry_run)
             text = _sentence(decided, chosen)
@@ -135,7 +136,7 @@ def _name_from(out: Output, file: str, index: Path | None, dry_run: bool) -> Non
 
     source = sys.stdin.buffer.read() if file == "-" else file
     title = "standard input" if file == "-" else file
-    with FaceIndex.open(index, write=True) as found:
+    with FaceIndex.open(index, write=True, wait=WAIT) as found:
         table = found.people.read_table(source)
         if table.problems:
             for problem in table.problems:

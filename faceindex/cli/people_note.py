@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import DecisionDryRunFlag, PersonArgument, print_decided
 
 __all__ = ["note"]
@@ -32,7 +32,7 @@ def note(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             decided = found.people.note(person, None if text == "-" else text, dry_run=dry_run)
             what = "the note is removed" if text == "-" else "the note is kept"
             print_decided(out, "note", decided, f"{decided.people[0]}: {what}.", dry_run=dry_run)

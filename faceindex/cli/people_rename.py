@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import DecisionDryRunFlag, PersonArgument, print_decided
 
 __all__ = ["rename"]
@@ -33,7 +33,7 @@ def rename(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             before = found.people.get(person).name
             decided = found.people.rename(person, name, dry_run=dry_run)
             print_decided(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import (
     DecisionDryRunFlag,
     ReferencesArgument,
@@ -34,7 +34,7 @@ def same(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             chosen = found.people.select(references)
             if len(references) < 2:
                 raise UsageError(f"'{references[0]}' alone cannot be the same.", "Give two or more.")

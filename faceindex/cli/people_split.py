@@ -9,7 +9,7 @@ import typer
 
 from faceindex.cli.completion import complete_people, complete_references
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, YesFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, YesFlag
 from faceindex.cli.people_common import DecisionDryRunFlag
 from faceindex.cli.render import Output, count
 from faceindex.errors import UsageError
@@ -67,7 +67,7 @@ def split(
             )
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             chosen = found.people.select(words)
             proposed = found.people.propose_split(_subject(chosen), chosen.faces)
             if not json:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from faceindex.cli import pictures
 from faceindex.cli.errors import INTERRUPTED, PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, count
-from faceindex.errors import FaceIndexError, UsageError
+from faceindex.errors import FaceIndexError, IndexLocked, UsageError
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
-    from faceindex.api.people_questions import AskingPeople
+    from faceindex.api.people_questions import AskingPeople, Reply
+    from faceindex.api.people_results import Decided
     from faceindex.api.question_results import Question
     from faceindex.api.results import Face
 
@@ -67,7 +68,9 @@ def suggest(
         from faceindex.api import FaceIndex
 
         asking = _is_terminal() and out.terminal and not json
-        with FaceIndex.open(index, write=asking) as found:
+        if asking:  # before the first question: whether answers can be stored, in the format of today
+            FaceIndex.open(index, write=True, wait=WAIT).close()
+        with FaceIndex.open(index) as found:
             if asking:
                 _Session(out, found, show=not no_pictures).run(limit)
             else:
@@ -118,13 +121,16 @@ class _Quit(Exception):
 
 
 class _Session:
-    """Asks until there is no question, or the user quits."""
+    """Asks until there is no question, or the user quits.
+
+    The index is open for writing only while an answer is stored, so that others can decide meanwhile.
+    """
 
     def __init__(self, out: Output, found: FaceIndex, *, show: bool) -> None:
         self.out, self.found = out, found
         self.people: AskingPeople = found.people
         self.protocol = pictures.protocol() if show else None
-        self.history: list[Question | None] = []  # a skipped question, or None for a decision
+        self.history: list[Question | int] = []  # skipped questions, and numbers of decisions
         self.answers = 0
 
     def run(self, limit: int | None) -> None:
@@ -161,8 +167,29 @@ class _Session:
             try:
                 if self._take(question, reply):
                     return
-            except UsageError as error:
+            except (UsageError, IndexLocked) as error:
                 self.out.answer(f"{error.problem} {error.remedy}")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[AskingPeople]:
+        """Open the index for one decision."""
+        from faceindex.api import FaceIndex
+
+        with FaceIndex.open(self.found.directory, write=True, wait=WAIT) as found:
+            yield found.people
+
+    def _decide(
+        self,
+        question: Question,
+        reply: Reply | None = None,
+        *,
+        name: str | None = None,
+        wrong: Sequence[int] = (),
+    ) -> Decided | None:
+        with self._writing() as people:
+            decided = people.answer(question, reply, name=name, wrong=wrong)
+        self.people.sort_out(question)
+        return decided
 
     def _take(self, question: Question, reply: str) -> bool:
         """Make the decision of a reply; False if another one is needed."""
@@ -172,18 +199,18 @@ class _Session:
         if key in ("u", "undo"):
             return self._undo()
         if key in ("", "s", "skip"):
-            self.people.answer(question, "skip")
+            self.people.skip(question)
             self.history.append(question)
             return True
         if key in ("y", "yes", "n", "no", "i", "ignore"):
             if question.kind == "who" and key[0] != "i":
                 raise UsageError("The question is who this is.", "Type a name, or i, s, u or q.")
-            words = {"y": "yes", "n": "no", "i": "ignore"}
-            decided = self.people.answer(question, words[key[0]])  # type: ignore[arg-type]
+            words: dict[str, Reply] = {"y": "yes", "n": "no", "i": "ignore"}
+            decided = self._decide(question, words[key[0]])
         elif question.kind in ("is", "anyone") and all(
             part.isdigit() for part in key.replace(",", " ").split()
         ):
-            decided = self.people.answer(question, wrong=self._numbered(question, key))
+            decided = self._decide(question, wrong=self._numbered(question, key))
         elif question.kind == "anyone" or (question.kind == "is" and len(question.faces) > 1):
             raise UsageError("That is none of the answers.", "Type y, n, or numbers such as 1 3.")
         elif question.kind == "same" and question.person is None:
@@ -194,9 +221,9 @@ class _Session:
             name = self._known_name(reply)
             if name is None:
                 return False
-            decided = self.people.answer(question, name=name)
+            decided = self._decide(question, name=name)
         self.answers += decided is not None
-        self.history.append(question if decided is None else None)
+        self.history.append(question if decided is None or decided.number is None else decided.number)
         self._report()
         return True
 
@@ -234,11 +261,14 @@ class _Session:
                 "There is nothing to undo here; `faceindex people undo` takes back earlier decisions."
             )
             return False
-        skipped = self.history.pop()
-        if skipped is not None:
-            self.people.unskip(skipped)
+        last = self.history[-1]
+        if isinstance(last, int):
+            with self._writing() as people:
+                ((entry, _),) = people.undo(expected=last)
+        self.history.pop()
+        if not isinstance(last, int):
+            self.people.unskip(last)
             return True
-        ((entry, _),) = self.people.undo()
         self.answers -= 1
         self.out.answer(f"Undone: {entry.command}")
         return True

@@ -9,7 +9,7 @@ import typer
 
 from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, YesFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, YesFlag
 from faceindex.cli.render import Output, count
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def undo(
             require_terminal("undo", "see what it would restore", json=json)
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             planned = found.people.undo(number, dry_run=True)
             done = None
             if dry_run or not yes:

@@ -10,26 +10,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from faceindex.errors import ImageError, UsageError
 from faceindex.export.destination import ProtectedPaths
-from faceindex.export.folder import Folder, Written
-from faceindex.export.gallery_data import document
-from faceindex.export.gallery_layout import Sprite, incomplete_name, lay_out
-from faceindex.export.gallery_page import page
+from faceindex.export.folder import Folder
+from faceindex.export.gallery_data import config
+from faceindex.export.gallery_layout import Sprite, incomplete_name, lay_out, shown_table
 from faceindex.export.gallery_pictures import draw_sprites, make_preview, needs_preview
+from faceindex.export.gallery_source import Gallery, GallerySource
 from faceindex.export.names import clash_key, safe_name, split_suffix
 from faceindex.export.originals import Originals
-from faceindex.export.people import merge_people
 from faceindex.export.source import Progress, ignore_progress, read_unchanged
 from faceindex.export.thumbnails import ThumbnailRenderer
 from faceindex.images.listing import limited_time
+from faceindex.page.build import static_page
 from faceindex.paths import open_descriptor, stat
-from faceindex.store import FaceTable, PhotoRecord, Root
+from faceindex.store import PhotoRecord
 
 __all__ = ["Gallery", "GallerySource", "write_gallery"]
 
@@ -38,80 +36,6 @@ _PAGE = "index.html"
 _PICTURES = "gallery"
 _COPIES = "photos"
 _DIGITS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class GallerySource:
-    """Input of a gallery.
-
-    Attributes
-    ----------
-    table : FaceTable
-    photos : sequence of PhotoRecord
-        All photos of the index.
-    roots : sequence of Root
-    path_of : callable
-        Returns the absolute path of a photo.
-    clustered : bool
-        Whether the index has a clustering.
-    newer_faces : int
-        Number of faces that are newer than the clustering.
-    names : mapping of int to str
-        Names of people, by their clusters. Clusters with the same name show one person.
-    forgotten : collection of bytes
-        Contents of photos that show a forgotten face; the gallery has neither a copy nor a preview of them.
-    """
-
-    table: FaceTable
-    photos: Sequence[PhotoRecord]
-    roots: Sequence[Root]
-    path_of: Callable[[PhotoRecord], str]
-    clustered: bool
-    newer_faces: int = 0
-    names: Mapping[int, str] = field(default_factory=dict)
-    forgotten: Collection[bytes] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Gallery:
-    """A written gallery.
-
-    Attributes
-    ----------
-    page : Path
-        The HTML file to open.
-    people, clusters, faces, unclustered, photos : int
-        Numbers of named people, clusters, faces, faces in no cluster, and photos with faces.
-    sprites, previews, copies : int
-        Numbers of files.
-    bytes : int
-        Size of the page and its pictures, without copied photos; 0 with `dry_run`.
-    copied_bytes : int
-        Size of the copied photos; 0 with `dry_run`.
-    files : Written
-    failures : tuple of ImageError
-        Photos that could not be read. Their faces are grey, unless an earlier run drew them.
-    newer_faces : int
-        Number of faces that are newer than the clusters.
-    withheld : int
-        Photos that are not copied, because they show a forgotten face.
-    """
-
-    page: Path
-    people: int
-    clusters: int
-    faces: int
-    unclustered: int
-    photos: int
-    sprites: int
-    previews: int
-    copies: int
-    bytes: int
-    copied_bytes: int
-    files: Written
-    failures: tuple[ImageError, ...]
-    newer_faces: int = 0
-    withheld: int = 0
 
 
 def write_gallery(
@@ -180,9 +104,7 @@ class _Writer:
 
     def write(self, *, copy: bool) -> Gallery:
         folder, table = self._folder, self._source.table
-        # A person with several clusters is shown once.
-        merged, clusters_of = merge_people(table.cluster, self._source.names)
-        layout = lay_out(replace(table, cluster=merged), self._by_id)
+        layout = lay_out(shown_table(table, self._source.person, self._source.label), self._by_id)
         previews = self._preview_names()
         copies = self._copy_names() if copy else None
 
@@ -197,20 +119,15 @@ class _Writer:
         self._write_previews(new_previews, previews)
         self._write_copies(new_copies, copies or {})
 
-        html = page(
-            document(
-                table,
-                self._photos,
-                self._source.roots,
+        html = static_page(
+            config(
+                self._source,
+                sorted(self._photos, key=lambda record: record.id),
                 layout,
                 destination=folder.root,
                 pictures=_PICTURES,
                 sprites=[names[sprite.name] for sprite in layout.sprites],
                 covers=[names[sprite.name] for sprite in layout.cover_sprites],
-                clusters=clusters_of,
-                names=self._source.names,
-                clustered=self._source.clustered,
-                newer_faces=self._source.newer_faces,
                 previews=previews,
                 copies=copies,
             )
@@ -220,8 +137,8 @@ class _Writer:
         pictures = [f"{_PICTURES}/{name}" for name in names.values()]
         return Gallery(
             page=folder.root / _PAGE,
-            people=sum(bool(self._source.names.get(cluster)) for cluster in clusters_of),
-            clusters=sum(map(len, clusters_of.values())),
+            people=len({*self._source.cluster_person.values()}),
+            clusters=len(set(table.cluster[table.cluster >= 0].tolist())),
             faces=len(table),
             unclustered=int((table.cluster < 0).sum()),
             photos=len(self._photos),

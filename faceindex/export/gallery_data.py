@@ -1,51 +1,54 @@
-"""The data of a gallery's page, as one JSON document; ``assets/data.js`` reads it.
+"""The data of a gallery's page, as one JSON document; ``assets/static.js`` of the page reads it.
 
-Parallel lists, and integers where possible, keep it small: 50,000 faces take some 5 MB.
+The faces are the columns of an album (`faceindex.page.bundle`), in base 64: 50,000 faces take some 3 MB.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
 import numpy as np
 
 from faceindex.documents import Json
-from faceindex.export.gallery_layout import COLUMNS, Layout
-from faceindex.store import FaceTable, PhotoRecord, Root
+from faceindex.export.gallery_layout import COLUMNS, MAX_FACES, Layout
+from faceindex.page.bundle import pack_album
+from faceindex.store import PhotoRecord, Root
 
-__all__ = ["SCHEMA", "document", "file_url", "relative_url"]
+if TYPE_CHECKING:
+    from faceindex.export.gallery_source import GallerySource
 
-SCHEMA = "faceindex/gallery/1"
+__all__ = ["SCHEMA", "config", "file_url", "relative_url"]
+
+SCHEMA = "faceindex/gallery/2"
+
+_PICTURE = 16  # bytes of the hash of a picture
 
 
-def document(
-    table: FaceTable,
+def config(
+    source: GallerySource,
     photos: Sequence[PhotoRecord],
-    roots: Sequence[Root],
     layout: Layout,
     *,
     destination: Path,
     pictures: str,
     sprites: Sequence[str],
     covers: Sequence[str],
-    clusters: Mapping[int, Sequence[int]],
-    names: Mapping[int, str],
-    clustered: bool,
-    newer_faces: int,
     previews: Mapping[int, str],
     copies: Mapping[int, str] | None,
 ) -> dict[str, Json]:
-    """Make the document.
+    """Make the configuration of the page.
 
     Parameters
     ----------
-    table : FaceTable
+    source : GallerySource
     photos : sequence of PhotoRecord
-        Photos with faces, in the order of the page.
-    roots : sequence of Root
+        Photos with faces, by ascending id.
     layout : Layout
     destination : Path
         Absolute; links to photos are relative to it.
@@ -54,63 +57,112 @@ def document(
     sprites, covers : sequence of str
         File names of the sprites and cover sprites of `layout`. They differ from the names in `layout`
         if some faces could not be drawn.
-    clusters : mapping of int to sequence of int
-        All clusters of the person whom each of the clusters of `layout` shows.
-    names : mapping of int to str
-        Names of people, by their clusters.
-    clustered : bool
-        Whether the index has a clustering.
-    newer_faces : int
-        Number of faces that are newer than the clustering.
     previews : mapping of int to str
         Preview of each photo (by id) that some browsers cannot show, relative to `destination`.
     copies : mapping of int to str, optional
         Copy of each photo (by id), relative to `destination`; None if photos are linked. With copies,
-        the document can be given to other people: it contains the names of the indexed folders and the
-        paths of photos in them, but not the paths of the folders.
+        the page can be given to other people: it contains the names of the indexed folders and the
+        paths of photos in them, but not the paths of the folders; and of each person the name only. It has
+        the hashes of the pictures that are copied, so that decisions can come back: who has a copy can
+        compute its hash.
 
     Returns
     -------
     dict
         Plain JSON values. Undecodable bytes of paths are lone surrogates.
     """
+    roots = source.roots
     root_positions = {root.id: position for position, root in enumerate(roots)}
-    photo_positions = {record.id: position for position, record in enumerate(photos)}
-    order = layout.order
-    similarity = np.rint(np.nan_to_num(table.similarity[order]) * 10_000).astype(int)
-    boxes = np.rint(table.boxes[order]).astype(int)
+    positions = {record.id: position for position, record in enumerate(photos)}
+    private = copies is not None
+    known = positions.keys() if copies is None else copies.keys()
+    album = _album(source, photos, layout, private=private, known=known)
     return {
+        "mode": "static",
         "schema": SCHEMA,
+        "index": source.index_id,
+        "write": hashlib.blake2b(album, digest_size=8).hexdigest(),
+        "knows": source.decision,
+        "private": private,
+        "linked": sorted(source.linked),
+        "album": base64.b64encode(album).decode(),
         "folder": pictures,
         "columns": COLUMNS,
-        "clustered": clustered,
-        "newer_faces": newer_faces,
-        "roots": [_root(root, destination, private=copies is not None) for root in roots],
+        "sprites": _with_sizes(sprites, [len(sprite.faces) for sprite in layout.sprites]),
+        "covers": _with_sizes(covers, [len(sprite.faces) for sprite in layout.cover_sprites]),
+        "cover_faces": [
+            int(face) for sprite in layout.cover_sprites for face in source.table.face[sprite.faces]
+        ],
+        "roots": [_root(root, destination, private=private) for root in roots],
         "photos": {
             "root": [root_positions[record.root_id] for record in photos],
             "path": [record.relpath for record in photos],
             "width": [record.width for record in photos],
             "height": [record.height for record in photos],
         },
-        "faces": {
-            "id": table.face[order].tolist(),
-            "photo": [photo_positions[photo] for photo in table.photo[order].tolist()],
-            "x1": boxes[:, 0].tolist(),
-            "y1": boxes[:, 1].tolist(),
-            "x2": boxes[:, 2].tolist(),
-            "y2": boxes[:, 3].tolist(),
-            "cluster": table.cluster[order].tolist(),
-            "similarity": similarity.tolist(),
-        },
-        # A person has the lowest of its clusters as its id.
-        "clusters": {"id": layout.clusters.tolist()},
-        "joined": {str(cluster): list(all) for cluster, all in clusters.items() if len(all) > 1},
-        "names": {str(cluster): names[cluster] for cluster in clusters if names.get(cluster)},
-        "sprites": _with_sizes(sprites, [len(sprite.faces) for sprite in layout.sprites]),
-        "covers": _with_sizes(covers, [len(sprite.faces) for sprite in layout.cover_sprites]),
-        "previews": _by_position(previews, photo_positions),
-        "copies": _by_position(copies or {}, photo_positions),
+        "previews": _by_position(previews, positions),
+        "copies": _by_position(copies or {}, positions),
+        "questions": list(source.questions),
     }
+
+
+def _album(
+    source: GallerySource,
+    photos: Sequence[PhotoRecord],
+    layout: Layout,
+    *,
+    private: bool,
+    known: Collection[int],
+) -> bytes:
+    """Pack the faces, as the live page gets them, and what only a gallery has.
+
+    The boxes are in pixels of the upright photos. ``place`` is where a face is drawn: the number of the
+    sprite times `MAX_FACES`, and the slot. A ``picture`` of zeros is unknown.
+    """
+    table = source.table
+    order = np.argsort(table.face, kind="stable")
+    ids = np.array([record.id for record in photos], np.int64)
+    place = np.empty(len(table), np.int64)
+    for number, sprite in enumerate(layout.sprites):
+        place[sprite.faces] = number * MAX_FACES + np.arange(len(sprite.faces))
+    shown = [
+        record.picture
+        if record.picture is not None and record.id in known and record.content_hash not in source.forgotten
+        else bytes(_PICTURE)
+        for record in photos
+    ]
+    people = [
+        {**person, "born": None, "died": None, "note": None} if private else dict(person)
+        for person in source.people
+    ]
+    header: dict[str, Json] = {
+        "generation": 0,
+        "decision": 0,
+        "clustered": source.clustered,
+        "newer_faces": source.newer_faces,
+        "undo": None,
+        "undo_number": None,
+        "people": people,
+        "cluster_person": [list(pair) for pair in sorted(source.cluster_person.items())],
+    }
+    return pack_album(
+        header,
+        face=table.face[order],
+        face_photo=np.searchsorted(ids, table.photo[order]),
+        cluster=table.cluster[order],
+        person=source.person[order],
+        label=source.label[order],
+        similarity=table.similarity[order],
+        quality=table.quality[order],
+        photo=ids,
+        taken=np.array([np.nan if r.taken is None else r.taken for r in photos], np.float64),
+        box=table.boxes[order].astype("<f4", copy=False),
+        turn=table.turns[order].astype(np.int16),
+        by_hand=table.by_hand[order].astype(np.uint8),
+        place=place[order].astype(np.uint32),
+        orientation=np.array([record.orientation or 1 for record in photos], np.uint8),
+        picture=np.frombuffer(b"".join(shown), np.uint8),
+    )
 
 
 def relative_url(path: str, start: str) -> str | None:

@@ -11,22 +11,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from faceindex.clustering.overview import clusters_by_size, cover_faces
 from faceindex.export.thumbnails import MARGIN, SIDE
+from faceindex.page.bundle import quality_bytes, quantised
 from faceindex.store import FaceTable, PhotoRecord
+from faceindex.store.decisions import Label
 from faceindex.types import I64
 
 __all__ = [
     "COLUMNS",
+    "MAX_FACES",
     "QUALITY",
     "Layout",
     "Sprite",
     "incomplete_name",
     "lay_out",
+    "shown_table",
 ]
 
 COLUMNS = 8
@@ -35,7 +39,10 @@ COLUMNS = 8
 QUALITY = 76
 """JPEG quality of a sprite."""
 
-_MIN_FACES, _MAX_FACES = 32, 128  # on a sprite
+MAX_FACES = 128
+"""Most faces on a sprite."""
+
+_MIN_FACES = 32
 _CUT_EVERY = 64  # one face in so many ends a sprite, on average
 _OWN_SPRITES = 48  # clusters with at least so many faces have sprites of their own
 _DIGITS = 16
@@ -66,7 +73,7 @@ class Layout:
     order : (n,) int64
         Positions in the face table, in the order of the sprites.
     clusters : (k,) int64
-        Cluster ids, largest first.
+        Groups, largest first.
     sprites : list of Sprite
         All faces, in `order`.
     cover_sprites : list of Sprite
@@ -77,6 +84,39 @@ class Layout:
     clusters: I64
     sprites: list[Sprite]
     cover_sprites: list[Sprite]
+
+
+def shown_table(table: FaceTable, person: I64, label: I64) -> FaceTable:
+    """Return the faces in the groups of the page, with the numbers that the page has.
+
+    Parameters
+    ----------
+    table : FaceTable
+    person, label : (n,) int64
+        As in `faceindex.export.gallery_source.GallerySource`.
+
+    Returns
+    -------
+    FaceTable
+        Whose clusters are the groups: the lowest cluster of each person, a number above all clusters for one
+        who has none, and the other clusters; -1 for faces in none, of strangers, and for what is no face.
+        The page finds the same covers, as it has the same digits.
+    """
+    groups = table.cluster.copy()
+    above = int(groups.max(initial=-1)) + 1
+    named = np.flatnonzero(person >= 0)
+    people, who = np.unique(person[named], return_inverse=True)
+    lowest = above + people
+    clustered = groups[named] >= 0
+    np.minimum.at(lowest, who[clustered], groups[named][clustered])
+    groups[named] = lowest[who]
+    groups[(label == Label.STRANGER) | (label == Label.NOT_A_FACE)] = -1
+    return replace(
+        table,
+        cluster=groups,
+        similarity=quantised(table.similarity).astype(np.float32),
+        quality=quality_bytes(table.quality).astype(np.float32),
+    )
 
 
 def lay_out(table: FaceTable, photos: Mapping[int, PhotoRecord]) -> Layout:
@@ -125,7 +165,7 @@ def _cut(run: I64, ids: I64) -> list[I64]:
     begin = 0
     for position, value in enumerate(hashed.tolist(), 1):
         length = position - begin
-        if length == _MAX_FACES or (length >= _MIN_FACES and value == 0):
+        if length == MAX_FACES or (length >= _MIN_FACES and value == 0):
             ends.append(position)
             begin = position
     return [chunk for chunk in np.split(run, ends) if len(chunk)]

@@ -29,6 +29,8 @@ SCRIPTS = (
     "effects.js",
     "live.js",
     "journal.js",
+    "decisions.js",
+    "saving.js",
     "static.js",
     "actions.js",
     "router.js",
@@ -39,6 +41,7 @@ SCRIPTS = (
     "selection.js",
     "split.js",
     "merging.js",
+    "groups.js",
     "people.js",
     "timeline.js",
     "asked.js",
@@ -57,12 +60,13 @@ SCRIPTS = (
     "viewer.js",
     "query.js",
     "search.js",
+    "searchbox.js",
     "drop.js",
     "main.js",
 )
 """The parts of the script, in their order. They share one scope."""
 
-STYLES = ("page.css", "people.css", "questions.css", "photo.css", "print.css")
+STYLES = ("page.css", "people.css", "questions.css", "photo.css", "gallery.css", "print.css")
 """The parts of the style, in their order."""
 
 _POLICY = {

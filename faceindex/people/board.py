@@ -104,7 +104,7 @@ class Board:
         said: BoardState,
     ) -> None:
         self.vectors = np.ascontiguousarray(vectors)
-        self.photos, self.quality, self.taken, self.calibration = photos, quality, taken, calibration
+        self.quality, self.taken, self.calibration = quality, taken, calibration
         self.said = said
         clusters = np.unique(said.cluster[said.cluster >= 0])
         self.ids: list[int] = clusters.tolist()
@@ -121,7 +121,7 @@ class Board:
         ends = int((self.code < 0).sum()) + np.cumsum(self.sizes)
         self._spans = np.stack([ends - self.sizes, ends], axis=1)
         self._members: dict[int, I64] = {}  # of slots that have changed
-        self._photo_pairs = self._pairs_on_photos()
+        self._photo_pairs = self._pairs_on_photos(photos)
         self.refresh()
         self.loose = np.empty(0, np.int64)
         self.loose_near = np.empty((0, _NEAR), np.int64)
@@ -242,18 +242,25 @@ class Board:
             first = max(first, int(said.rejected[:, 1].max()) + 1)
         self.owner = np.where(self.person >= 0, self.person, first + np.arange(self.slots))
         self._owners = first + self.slots
-        self._item = np.where(self.code >= 0, self.code, self.slots + np.arange(len(self.code)))
-        keys = [self._item[said.rejected[:, 0]] * self._owners + said.rejected[:, 1]]
+        keys = [self._items(said.rejected[:, 0]) * self._owners + said.rejected[:, 1]]
         for one, other in (self._photo_pairs, said.different.T):
             for a, b in ((one, other), (other, one)):
                 inside = self.code[b] >= 0
-                keys.append(self._item[a[inside]] * self._owners + self.owner[self.code[b[inside]]])
+                keys.append(self._items(a[inside]) * self._owners + self.owner[self.code[b[inside]]])
         self._apart = np.sort(np.concatenate(keys))
         # A cluster with a person may have several slots: what is apart from one is apart from the person.
         self._first_taken = np.full(self.slots, np.inf)
         dated = (self.code >= 0) & np.isfinite(self.taken)
+        self._born = np.full(self.slots, -np.inf)
         if said.born:
             np.minimum.at(self._first_taken, self.code[dated], self.taken[dated])
+            named = np.flatnonzero(self.person >= 0)
+            self._born[named] = [said.born.get(person, -np.inf) for person in self.person[named].tolist()]
+
+    def _items(self, faces: I64) -> I64:
+        """Return the item of each face, (k,)."""
+        code = self.code[faces]
+        return np.where(code >= 0, code, self.slots + faces)
 
     def is_apart(self, items: I64, slots: I64) -> BoolArray:
         """Return whether items cannot show the owners of slots, both (k,).
@@ -272,8 +279,7 @@ class Board:
                 self._first_taken[np.minimum(items, self.slots - 1)],
                 np.nan_to_num(self.taken[np.maximum(items - self.slots, 0)], nan=np.inf),
             )
-            born = np.array([self.said.born.get(p, -np.inf) for p in self.person[slots].tolist()])
-            apart |= taken < born
+            apart |= taken < self._born[slots]
         return apart
 
     # ------------------------------------------------------------------------------------------
@@ -313,7 +319,9 @@ class Board:
 
     def _replace(self, near: I64, similarity: F32, rows: F32, gone: I64, columns: I64) -> None:
         """Forget how similar rows are to the slots `gone`, and keep the nearest with `columns`, in place."""
-        lost = np.isin(near, np.union1d(gone, columns))
+        stale = np.zeros(self.slots + 1, bool)
+        stale[gone], stale[columns] = True, True
+        lost = stale[near]  # -1 is the last one
         near[lost], similarity[lost] = -1, -1
         products = rows @ self.centres(columns).T
         products[:, self.sizes[columns] == 0] = -1
@@ -325,10 +333,10 @@ class Board:
         similarity[:] = np.take_along_axis(everything, best, axis=1)
         near[:] = np.take_along_axis(names, best, axis=1)
 
-    def _pairs_on_photos(self) -> tuple[I64, I64]:
+    def _pairs_on_photos(self, photos: I64) -> tuple[I64, I64]:
         """Return the pairs of faces on one photo that are no copies of each other."""
-        order = np.argsort(self.photos, kind="stable")
-        ordered = self.photos[order]
+        order = np.argsort(photos, kind="stable")
+        ordered = photos[order]
         ones, others = [], []
         step = 1
         while step < len(order) and (same := np.flatnonzero(ordered[step:] == ordered[:-step])).size:

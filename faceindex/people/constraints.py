@@ -109,7 +109,7 @@ def constraints_of_faces(tables: DecisionTables, roster: Roster, faces: list[int
     faces : list of int
         n faces.
     """
-    others = _linked_faces(tables, faces)
+    others = _linked_faces(tables, faces) if tables.has_links else []
     known = _constraints_among(tables, roster, [*faces, *others])
     return resolve(known).select(np.arange(len(faces))) if others else known
 

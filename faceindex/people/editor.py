@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from faceindex.errors import UsageError
+from faceindex.people.reverting import Reverting, person_values, state_values
 from faceindex.people.roster import Roster, clean_name, name_key
 from faceindex.store.decisions import DecisionTables, Label, MarkState, PersonRecord
 
@@ -32,7 +33,7 @@ LABEL_NAMES = {
 """How labels are written in actions."""
 
 
-class Editor:
+class Editor(Reverting):
     """One decision while it is made, inside a transaction.
 
     Parameters
@@ -185,7 +186,7 @@ class Editor:
         )
 
     def _set_record(self, before: PersonRecord | None, after: PersonRecord) -> None:
-        self._changes.append(["person", after.id, _fields(before), _fields(after)])
+        self._changes.append(["person", after.id, person_values(before), person_values(after)])
         self.tables.update_person(after, None if after.name is None else name_key(after.name))
         self.roster = self.roster.with_record(after)
 
@@ -335,7 +336,9 @@ class Editor:
     def _set_labels(self, states: Mapping[int, MarkState], new: Mapping[int, MarkState]) -> None:
         self.tables.set_labels(new)
         self.touched.update(new)
-        self._changes += [["mark", mark, _state(states[mark]), _state(state)] for mark, state in new.items()]
+        self._changes += [
+            ["mark", mark, state_values(states[mark]), state_values(state)] for mark, state in new.items()
+        ]
 
     def _set_rejection(self, mark: int, person: int, written: int | None) -> None:
         before = self.tables.rejections([mark]).get((mark, person))
@@ -366,107 +369,6 @@ class Editor:
             if any(is_dropped(states[y].person, same) for x, y in ((a, b), (b, a)) if x in wanted):
                 self._change_link((a, b), None)
 
-    # Undo --------------------------------------------------------------------------------------
-
-    def undo(self, number: int, uid: str) -> int:
-        """Bring back what a decision changed, where nothing has changed since.
-
-        Parameters
-        ----------
-        number, uid
-            Of the decision to undo.
-
-        Returns
-        -------
-        int
-            Number of values that stay, because a later decision changed them.
-        """
-        undo: dict[str, Callable[..., bool]] = {
-            "mark": self._undo_mark,
-            "rejection": self._undo_rejection,
-            "link": self._undo_link,
-            "person": self._undo_person,
-            "face": self._undo_face,
-            "cluster": lambda *_: True,  # `faceindex.people.settling` does it
-        }
-        kept = 0
-        for change in reversed(self.tables.changes(number)):
-            kind, *values = change
-            kept += not undo[kind](*values)
-        self.tables.set_undone(number, self.number)
-        self.actions.append({"do": "undo", "decision": uid})
-        return kept
-
-    def _undo_mark(self, mark: int, before: list[Any], after: list[Any]) -> bool:
-        now = self.tables.labels([mark])[mark]
-        if _state(now) != after:
-            return False
-        state = MarkState(Label(before[0]), before[1], before[2])
-        self.tables.set_labels({mark: state})
-        self.touched.add(mark)
-        self._changes.append(["mark", mark, after, before])
-        return True
-
-    def _undo_face(self, mark: int, before: int | None, after: int | None) -> bool:
-        drawn = self.tables.hand_faces
-        if drawn.drawn(mark) != after or (after is not None and drawn.is_said_since(mark, after)):
-            return False
-        drawn.set_drawn(mark, before)
-        if before is None:
-            number, left = drawn.remove_faces(mark)
-            self.left |= left
-            self.removed += number
-        self.touched.add(mark)
-        self._changes.append(["face", mark, after, before])
-        return True
-
-    def _undo_rejection(self, mark: int, person: int, before: int | None, after: int | None) -> bool:
-        if self.tables.rejections([mark]).get((mark, person)) != after:
-            return False
-        self.tables.set_rejection(mark, person, before)
-        self.touched.add(mark)
-        self._changes.append(["rejection", mark, person, after, before])
-        return True
-
-    def _undo_link(self, a: int, b: int, before: list[Any] | None, after: list[Any] | None) -> bool:
-        now = self.tables.links([a]).get((a, b))
-        if now != (None if after is None else (bool(after[0]), after[1])):
-            return False
-        self.tables.set_link(a, b, None if before is None else (bool(before[0]), before[1]))
-        self.touched.update((a, b))
-        self._changes.append(["link", a, b, after, before])
-        return True
-
-    def _undo_person(self, person: int, before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
-        record = self.tables.person(person)
-        if record is None or _fields(record) != after or self._is_needed(record, before):
-            return False
-        self._changes.append(["person", person, after, before])
-        if before is None or any(before[key] != after[key] for key in ("into", "born")):
-            members = self.roster.members(self.roster.roots[person])
-            self.touched.update(self.tables.marks_of_people(members))  # clusters may have two people now
-        if before is not None:
-            restored = PersonRecord(person, record.uid, **before)
-            self.tables.update_person(restored, None if restored.name is None else name_key(restored.name))
-        else:
-            # The row stays: decisions that were undone refer to it. `Roster.people` leaves it out.
-            gone = PersonRecord(person, record.uid, None, None, None, False, None, None, 0)
-            self.tables.update_person(gone, None)
-        self.roster = Roster.of(self.tables.people())
-        return True
-
-    def _is_needed(self, record: PersonRecord, before: dict[str, Any] | None) -> bool:
-        """Return whether a person cannot be as before: decisions of another machine may build on it."""
-        if before is None:
-            merged = any(other.into == record.id for other in self.roster.records.values())
-            return merged or bool(self.tables.marks_of_people([record.id]))
-        into = before["into"]
-        if into is not None and into != record.into and self.roster.roots.get(into) == record.id:
-            return True  # they would be parts of each other
-        if into is not None or before["name"] is None:
-            return False
-        return any(p.id != record.id for p in self.tables.people_with_key(name_key(before["name"])))
-
 
 def marks_of_changes(changes: Iterable[Sequence[Any]]) -> set[int]:
     """Return the marks of changes of decisions, as `DecisionTables.changes` returns them."""
@@ -491,21 +393,3 @@ def people_named(actions: Sequence[Mapping[str, Any]], roster: Roster) -> list[i
         return []
     by_uid = {record.uid: id for id, record in roster.records.items()}
     return list(dict.fromkeys(roster.roots[by_uid[uid]] for uid in uids if uid in by_uid))
-
-
-def _state(state: MarkState) -> list[Any]:
-    return [int(state.label), state.person, state.written]
-
-
-def _fields(record: PersonRecord | None) -> dict[str, Any] | None:
-    if record is None:
-        return None
-    return {
-        "name": record.name,
-        "born": record.born,
-        "died": record.died,
-        "hidden": record.hidden,
-        "note": record.note,
-        "into": record.into,
-        "written": record.written,
-    }

@@ -22,7 +22,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -252,16 +252,18 @@ class Questions:
         board = self.board
         if not len(board.loose) or not board.slots:
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-        rows = np.repeat(np.arange(len(board.loose)), board.loose_near.shape[1])
-        slots, similarity = board.loose_near.ravel(), board.loose_similarity.ravel()
-        good = (slots >= 0) & (board.person[slots] >= 0)
-        rows, slots, similarity = rows[good], slots[good], similarity[good]
-        good = ~board.is_apart(board.slots + board.loose[rows], slots)
-        rows, slots, similarity = rows[good], slots[good], similarity[good]
-        order = np.lexsort((-similarity, rows))
-        rows, slots, similarity = rows[order], slots[order], similarity[order]
-        first = np.flatnonzero(np.diff(rows, prepend=-1))
-        rows, slots, similarity = rows[first], slots[first], similarity[first]
+        near, similarity = board.loose_near, board.loose_similarity.copy()
+        similarity[(near < 0) | (board.person[near] < 0)] = -2
+        left = np.arange(len(near))
+        best = np.zeros(len(near), np.int64)
+        while len(left):  # the most similar one that is not kept apart
+            best[left] = similarity[left].argmax(axis=1)
+            left = left[similarity[left, best[left]] > -2]
+            left = left[board.is_apart(board.slots + board.loose[left], near[left, best[left]])]
+            similarity[left, best[left]] = -2
+        every = np.arange(len(near))
+        rows = np.flatnonzero(similarity[every, best] > -2)
+        slots, similarity = near[rows, best[rows]], similarity[rows, best[rows]]
         exact: F64 = similarity.astype(np.float64)
         found = evidence(exact, exact, board.sizes[slots].astype(np.float64), board.calibration)
         nothing = np.full(len(found), -np.inf)
@@ -397,6 +399,6 @@ def _skipped_faces(skipped: Skipped) -> set[tuple[int, int]]:
     return {(int(key[1]), int(face)) for key in skipped if key[0] == "is" for face in key[2:]}  # type: ignore[call-overload]
 
 
-def _faces_of(skipped: Skipped, kind: str) -> set[object]:
+def _faces_of(skipped: Skipped, kind: str) -> set[Any]:
     """Return the faces of skipped questions of a kind."""
     return {face for key in skipped if key[0] == kind for face in key[1:]}

@@ -51,7 +51,7 @@ class Parts:
 
     @classmethod
     def of(cls, directory: Path) -> Parts:
-        """Make the parts for an index. Nothing is read before the first request."""
+        """Make the parts for an index."""
         album = LiveAlbum(IndexThread("album", directory))
         decisions = Decisions(directory, album)
         questions = Questions(IndexThread("questions", directory), album)

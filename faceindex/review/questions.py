@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from faceindex.documents import as_json
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.review.answers import Refusal
+from faceindex.review.decisions import ids_by_name
 from faceindex.review.verbs import Act, People
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Questions:
             problem: dict[str, Json] = {"problem": error.problem, "remedy": error.remedy}
             return _Ready(generation, version, asked, {"state": "unavailable", **problem, "questions": []})
         state = self._album.thread.read(self._album.follow).result()
-        people = {record.name: record.id for record in state.people}
+        people = ids_by_name(state)
         documents: list[Json] = []
         for question in questions:
             id = _id_of(question)
@@ -174,16 +175,21 @@ class Questions:
         clusters = tuple(c for c in (question.cluster, question.other) if c is not None)
         return Act(uid, seen, "answer", decide, (*faces, *others), clusters)
 
-    async def skip(self, id: str, *, back: bool = False) -> None:
-        """Ask a question not again, or with `back` again."""
+    async def skip(self, id: str, *, back: bool = False, sorted_out: bool = False) -> None:
+        """Leave a question out, or with `back` ask it again.
+
+        With `sorted_out`, its faces are asked about one by one instead.
+        """
         question = self._find(id)
 
         def skip(index: FaceIndex) -> None:
             with suppress(UsageError):  # what it is about is gone, and so it is not asked again
                 if back:
                     index.people.unskip(question)
+                elif sorted_out:
+                    index.people.sort_out(question)
                 else:
-                    index.people.answer(question, "skip")
+                    index.people.skip(question)
 
         await self.thread.reading(skip)
         if back:

@@ -115,7 +115,7 @@ class _Routes:
         # A decision is made also if the page is closed meanwhile.
         answer = await asyncio.shield(self._parts.decisions.act(act, own))
         if act.skips is not None:
-            await questions.skip(act.skips)
+            await questions.skip(act.skips, sorted_out=True)
         questions.decided()
         return json_response(answer)
 

@@ -15,6 +15,7 @@ __all__ = [
     "DIGESTS",
     "IN_WORK",
     "LOCK",
+    "REDIRECT",
     "THUMBNAILS",
     "VECTORS",
     "check_catalog_files",
@@ -41,6 +42,7 @@ _WITHOUT_ROWS = 64  # bytes of a vector file that has a header at most
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
 DIGESTS = "catalog.digests"  # of the pages of the catalog; see `faceindex.store.pages`
 IN_WORK = "in-work"  # the photos that a run is working on; see `faceindex.store.suspects`
+REDIRECT = ".review-"  # start of the names of files that open a browser; see `faceindex.review.redirect`
 THUMBNAILS = "thumbnails.sqlite"  # derived; see `faceindex.store.thumbnail_cache`
 _FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", DIGESTS, IN_WORK, THUMBNAILS, LOCK)
 
@@ -81,7 +83,7 @@ def is_derived_name(name: str) -> bool:
     """Whether a file of this name can be deleted at any time: it is made again, or was left unfinished."""
     return (
         _DERIVED.fullmatch(name) is not None
-        or name.startswith((CATALOG + ".new", CATALOG + ".damaged"))  # the second are kept by `doctor`
+        or name.startswith((CATALOG + ".new", CATALOG + ".damaged", REDIRECT))  # `doctor` keeps damaged ones
         or (name.startswith(".") and any(name[1:].startswith(own) for own in ("ann", "vectors", CATALOG)))
     )
 
@@ -171,18 +173,18 @@ def make_directory(directory: Path) -> None:
         ) from error
 
 
-def lock_for_writing(directory: Path) -> FileLock:
-    """Take the writer's lock of an index.
+def lock_for_writing(directory: Path, wait: float = 0.0) -> FileLock:
+    """Take the writer's lock of an index; wait for it so many seconds.
 
     Raises
     ------
     IndexLocked
-        If another process, or another store of this one, holds it.
+        If another process, or another store of this one, still holds it then.
     StoreError
         If the lock file cannot be written.
     """
     try:
-        return FileLock(directory / LOCK)
+        return FileLock(directory / LOCK, wait)
     except AlreadyLocked as error:
         raise IndexLocked(
             f"The index in {directory} is being written by {error.holder}.",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from faceindex import models
 from faceindex.errors import ModelError, UsageError
-from faceindex.matching import match_boxes
+from faceindex.matching import match_pairs
 from faceindex.orientation import to_stored, to_upright
 from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
@@ -88,6 +88,7 @@ _ANY_NUMBER = {"scores", "norms", "sharpness"}
 _FARTHEST_BITS = int(np.float32(_FARTHEST).view(np.uint32))
 
 MOST_IDS = 1 << 53
+_FEW_PHOTOS = 500  # up to which their sizes are read one by one
 MOST_SIMILARITY = int(1.01 * _SIMILARITY_UNITS)  # rounding leaves a little more than 1
 
 MOST_CLUSTERS = 10**8
@@ -201,20 +202,19 @@ def stored_boxes(catalog: Catalog, faces: Sequence[int]) -> list[tuple[bytes, by
     """
     found: dict[int, tuple[bytes, bytes]] = {}
     for chunk in chunks(list(faces)):
-        for face, picture, orientation, width, height, box in catalog.query(
+        rows = catalog.query(
             f"SELECT f.id, i.picture, i.orientation, i.width, i.height, substr(f.geometry, 1, {BOX_BYTES})"
             f" FROM faces f JOIN images i ON i.id = f.image_id WHERE f.id IN ({placeholders(chunk)})",
             chunk,
-        ):
-            if picture is None:
-                raise UsageError(
-                    f"The picture of face {face} has not been read since the last update of faceindex.",
-                    "Run `faceindex index` on its folder once.",
-                )
-            size = np.array([width, height, width, height], np.float32)
-            upright: F32 = np.frombuffer(box, "<f4").reshape(1, 4) / np.maximum(size, np.float32(1))
-            stored = to_stored(upright, np.array([orientation or 1]))
-            found[face] = picture, stored.astype("<f4").tobytes()
+        )
+        if unread := [face for face, picture, *_ in rows if picture is None]:
+            raise UsageError(
+                f"The picture of face {unread[0]} has not been read since the last update of faceindex.",
+                "Run `faceindex index` on its folder once.",
+            )
+        upright = _boxes([row[5] for row in rows]) / _sizes([(row[3], row[4]) for row in rows])
+        stored = to_stored(upright, np.array([row[2] or 1 for row in rows], np.int64)).astype("<f4")
+        found |= {row[0]: (row[1], box.tobytes()) for row, box in zip(rows, stored, strict=True)}
     if missing := [face for face in faces if face not in found]:
         raise UsageError(f"There is no face {missing[0]} in the index.", "`faceindex faces` lists the faces.")
     return [found[face] for face in faces]
@@ -236,25 +236,41 @@ def matched_marks(catalog: Catalog, pictures: Sequence[bytes]) -> list[tuple[int
         if len(box) != BOX_BYTES:
             raise corrupt(catalog.path, f"the box of a mark has {len(box)} bytes")
         marks.setdefault(picture, []).append((mark, box))
-    photos: dict[int, tuple[bytes, int, int, int, list[int], list[bytes]]] = {}
-    for photo, picture, orientation, width, height, face, box in catalog.query(
+    faces = catalog.query(
         f"SELECT i.id, i.picture, i.orientation, i.width, i.height, f.id, substr(f.geometry, 1, {BOX_BYTES})"
         f" FROM images i JOIN faces f ON f.image_id = i.id WHERE i.picture IN ({placeholders(pictures)})"
         " ORDER BY f.id",
         pictures,
-    ):
-        *_, faces, boxes = photos.setdefault(photo, (picture, orientation or 1, width, height, [], []))
-        faces.append(face)
-        boxes.append(box)
-    found = []
-    for picture, orientation, width, height, faces, boxes in photos.values():
-        places = np.frombuffer(b"".join(box for _, box in marks[picture]), "<f4").reshape(-1, 4)
-        here = to_upright(places, np.full(len(places), orientation))
-        size = np.array([width, height, width, height], np.float32)
-        own = np.frombuffer(b"".join(boxes), "<f4").reshape(-1, 4)
-        for face, i in zip(faces, match_boxes(here * size, own).tolist(), strict=True):
-            if i >= 0:
-                found.append((face, marks[picture][i][0]))
+    )
+    on_photo: dict[int, list[int]] = {}
+    for row, (photo, *_) in enumerate(faces):
+        on_photo.setdefault(photo, []).append(row)
+    # All pairs of a mark and a face on a photo of its picture.
+    numbers: list[int] = []
+    pairs: list[tuple[int, bytes, int]] = []
+    for number, rows in enumerate(on_photo.values()):
+        for i, (mark, box) in enumerate(marks[faces[rows[0]][1]]):
+            pairs += [(mark, box, row) for row in rows]
+            numbers += [number << 32 | i] * len(rows)
+    if not pairs:
+        return []
+    which = [row for _, _, row in pairs]
+    orientation = np.array([faces[row][2] or 1 for row in which], np.int64)
+    sizes = np.array([(faces[row][3], faces[row][4]) * 2 for row in which], np.float32)
+    here = to_upright(_boxes([box for _, box, _ in pairs]), orientation) * sizes
+    own = _boxes([faces[row][6] for row in which])
+    matched = match_pairs(here, own, np.array(numbers, np.int64), np.array(which, np.int64))
+    return [(faces[which[pair]][5], pairs[pair][0]) for pair in matched.tolist()]
+
+
+def _boxes(boxes: Sequence[bytes]) -> F32:
+    return np.frombuffer(b"".join(boxes), "<f4").reshape(-1, 4).astype(np.float32)
+
+
+def _sizes(sizes: Sequence[tuple[int, int]]) -> F32:
+    """Return width, height, width, height of photos, at least 1, (n, 4)."""
+    found: F32 = np.array([(*size, *size) for size in sizes], np.float32).reshape(-1, 4)
+    np.maximum(found, np.float32(1), out=found)
     return found
 
 
@@ -292,7 +308,10 @@ def _add_quality(catalog: Catalog, table: FaceTable) -> None:
     without = np.flatnonzero(np.isnan(table.quality))
     if not len(without):
         return
-    photos, *sizes = catalog.columns("images", [("id", INTEGER), ("width", INTEGER), ("height", INTEGER)])
+    source = "images"
+    if len(wanted := np.unique(table.photo[without])) < _FEW_PHOTOS:
+        source = f"(SELECT * FROM images WHERE id IN ({', '.join(map(str, wanted.tolist()))}))"
+    photos, *sizes = catalog.columns(source, [("id", INTEGER), ("width", INTEGER), ("height", INTEGER)])
     at = np.searchsorted(photos, table.photo[without])
     if not len(photos) or (photos[np.minimum(at, len(photos) - 1)] != table.photo[without]).any():
         raise corrupt(catalog.path, "a face is on a photo that does not exist")

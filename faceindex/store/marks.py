@@ -41,6 +41,11 @@ class Label(IntEnum):
     NOT_A_FACE = 4
 
 
+_NEW_MARK = "INSERT INTO marks (picture, box, label, written) VALUES (?, ?, 0, 0)"
+_LABELS = {int(label): label for label in Label}
+_NONE = type(None)
+
+
 @dataclass(frozen=True, slots=True)
 class MarkState:
     """The label of a mark, the person if the label has one, and the decision that wrote it last."""
@@ -96,9 +101,7 @@ class MarkTables:
 
         Call `match` for the picture afterwards.
         """
-        cursor = self._catalog.execute(
-            "INSERT INTO marks (picture, box, label, written) VALUES (?, ?, 0, 0)", (picture, box)
-        )
+        cursor = self._catalog.execute(_NEW_MARK, (picture, box))
         return int(cursor.lastrowid or 0)
 
     def mark_faces(self, faces: Sequence[int]) -> dict[int, int]:
@@ -124,8 +127,7 @@ class MarkTables:
             for face, (picture, _) in left.items():
                 first.setdefault(picture, photo_of[face])
             chosen = [face for face, (picture, _) in left.items() if photo_of[face] == first[picture]]
-            for face in chosen:
-                self.insert_mark(*left[face])
+            self._catalog.executemany(_NEW_MARK, [left[face] for face in chosen])
             self.match(first)
             marks = self.marks_of_faces(faces)
             left = {face: place for face, place in left.items() if face not in marks and face not in chosen}
@@ -236,6 +238,10 @@ class MarkTables:
         }
 
     def _state(self, label: object, person: object, written: object) -> MarkState:
+        if label.__class__ is written.__class__ is int and person.__class__ in (int, _NONE):
+            known = _LABELS.get(label)
+            if known is not None and written >= 0 and (person is None or person >= 0):
+                return MarkState(known, person, written)
         with self._catalog.checked():
             try:
                 found = Label(natural(label, "the label of a mark"))

@@ -34,7 +34,8 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "catalog of images, faces, clusterings and people",
         (
             # Values are JSON. Counters: rows, generation, next_cluster_id. Choices: pins, hnsw.
-            # Derived: seen (scans that found nothing to do, see `scans`) and seen_at (their generation).
+            # Derived: seen (scans that found nothing to do, see `scans`) and seen_at (their generation);
+            # photos_at (the commit that last changed photos, roots or vectors; 0 if missing).
             "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
             "CREATE TABLE roots (id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL UNIQUE,"
             " given BLOB NOT NULL)",

@@ -123,18 +123,18 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
         return store
 
     @classmethod
-    def open(cls, directory: str | os.PathLike[str], *, write: bool = False) -> Store:
+    def open(cls, directory: str | os.PathLike[str], *, write: bool = False, wait: float = 0.0) -> Store:
         """Open an existing index.
 
         A writer upgrades an older format, and deletes what an interrupted commit left in the vector file.
-        A reader needs no permission to write.
+        A reader needs no permission to write. A writer waits for another one for `wait` seconds.
 
         Raises
         ------
         IndexNotFound
             If there is no complete index.
         IndexLocked
-            If `write` is true and another process is writing.
+            If `write` is true and another process is still writing then.
         IndexVersionError
             If a newer faceindex wrote it.
         IndexCorrupt
@@ -149,7 +149,7 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
                 f"There is no index in {directory}.", "Create one with `faceindex index PATH...`."
             )
         with ExitStack() as on_error:
-            lock = on_error.enter_context(lock_for_writing(directory)) if write else None
+            lock = on_error.enter_context(lock_for_writing(directory, wait)) if write else None
             store = cls._open(directory, lock)
             on_error.pop_all()
         return store
@@ -199,6 +199,11 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
     def format_version(self) -> int:
         """Format of the index directory."""
         return self._catalog.format_version
+
+    @property
+    def index_id(self) -> str | None:
+        """Identity of the index, 32 hexadecimal digits; None in old formats."""
+        return self._catalog.index_id
 
     @property
     def generation(self) -> int:

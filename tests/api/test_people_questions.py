@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from faceindex import FaceIndex
+from faceindex.api.people_questions import Reply
+from faceindex.api.question_results import Question
 from faceindex.errors import NotClustered, UsageError
 
 
@@ -162,3 +165,58 @@ def test_why(index: FaceIndex) -> None:
     assert index.people.why(faces[0]).decisions == ()
     with pytest.raises(UsageError, match="no face 999"):
         index.people.why(999)
+
+
+def test_one_index_keeps_the_questions_while_another_decides(index: FaceIndex) -> None:
+    """As a page does: the writer is open for one decision, and never ranks the questions."""
+    index.close()
+
+    def decide(question: Question, reply: Reply | None = None, name: str | None = None) -> None:
+        with FaceIndex.open(index.directory, write=True) as writer:
+            writer.people.answer(question, reply, name=name)
+            assert writer.people._state is None
+
+    with FaceIndex.open(index.directory) as asking:
+        people = asking.people
+        first, second, third = people.suggest()
+        people.skip(first)
+        assert [q.cluster for q in people.suggest()] == [second.cluster, third.cluster]
+        decide(second, name="Anna")
+        assert [q.cluster for q in people.suggest()] == [third.cluster]
+        people.unskip(first)
+        assert [q.cluster for q in people.suggest()] == [first.cluster, third.cluster]
+        decide(first, "ignore")
+        decide(third, name="Ben")
+        assert people.suggest() == []
+        assert people.progress().named == 8
+
+
+def test_faces_are_sorted_out_where_the_questions_are_kept(index: FaceIndex) -> None:
+    for cluster in [row.cluster for row in index.clusters()]:
+        index.people.reject([next(index.faces(cluster=cluster)).face])
+        index.people.ignore(clusters=[cluster])
+    index.close()
+    with FaceIndex.open(index.directory) as asking:
+        people = asking.people
+        (several,) = people.suggest()
+        assert (several.kind, len(several.faces)) == ("anyone", 3)
+        people.skip(several)
+        assert people.suggest() == []
+        people.unskip(several)
+        with FaceIndex.open(index.directory, write=True) as writer:
+            writer.people.answer(several, wrong=[several.faces[0].face])
+        people.sort_out(several)
+        assert {q.kind for q in people.suggest()} == {"who"}
+        assert {f for q in people.suggest() for f in q.faces} == set(several.faces[1:])
+        people.unskip(several)
+        (rest,) = people.suggest()
+        assert (rest.kind, len(rest.faces)) == ("anyone", 2)
+
+
+def test_a_question_about_a_person_who_was_renamed_can_be_skipped(index: FaceIndex) -> None:
+    question = index.people.suggest(1)[0]
+    index.people.name("Anna", faces=[face.face for face in question.faces])
+    about = replace(question, kind="is", person="Anna", cluster=None)
+    index.people.rename("Anna", "Anne")
+    index.people.skip(about)
+    assert index.people.suggest(1)

@@ -373,3 +373,24 @@ def test_clusters_and_faces_take_names(decide, run) -> None:
     assert "Did you mean 'Anna'?" in result.stderr
     status = json.loads(run("status", "--json").stdout)
     assert (status["people"], status["decisions"]) == (1, 1)
+
+
+def test_a_face_that_was_missed_is_added(decide, run, clustered: Path) -> None:
+    photo = json.loads(run("faces", "--json").stdout)["faces"][0]["photo"]
+    decide("name", "0", "Anna")
+    document = decide("add-face", photo, "2,30,24,54", "Anna", "--dry-run")
+    assert (document["decision"], document["dry_run"], len(shown(run))) == (None, True, 4)
+    document = decide("add-face", photo, "2,30,24,54", "Anna")
+    assert (document["decision"], document["faces"], document["moved"]) == (2, 1, 1)
+    assert document["summary"] == f"Anna: face {document['face']} is added."
+    rows = list(csv.DictReader(io.StringIO(run("faces").stdout)))
+    assert {row["by_hand"]: row["person"] for row in rows[-1:]} == {"yes": "Anna"}
+    assert not any(row["by_hand"] for row in rows[:-1])
+    undone = run("people", "undo", "--yes")
+    assert "removes 1 face that you drew" in " ".join(undone.stdout.split())
+    for box in ("1,2,3", "a,b,c,d", "10"):
+        result = run("people", "add-face", photo, box)
+        assert (result.exit_code, "is not a box" in result.stderr) == (2, True)
+    assert "is at this place already" in run("people", "add-face", photo, "26,26,70,70").stderr
+    known = decide("add-face", photo, "26,26,70,70", "Ben")
+    assert known["summary"].startswith("Ben: face 1, which the index had already, is named")

@@ -134,6 +134,14 @@ def test_strangers_make_single_faces_less_worth_asking() -> None:
     assert ask(make_board(vectors, said))[0].expected < before
 
 
+def test_the_faces_of_a_skipped_question_stay_away() -> None:
+    vectors, _ = make_faces([1] * 9)
+    questions = Questions(make_board(vectors, make_said(np.full(9, -1))))
+    first = questions.ranked(1)[0]
+    left = questions.ranked(None, {questions.key(first)})
+    assert {face for asked in left for face in asked.faces} == set(range(9)) - set(first.faces)
+
+
 def test_skipped_questions_stay_away() -> None:
     vectors, people = make_faces([5, 4])
     questions = Questions(make_board(vectors, make_said(people)))
@@ -152,7 +160,12 @@ def test_a_limit_returns_the_same_first_questions() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_an_updated_board_is_a_new_board(seed: int) -> None:
+@pytest.mark.parametrize("all_clusters", [1024, 0])
+def test_an_updated_board_is_a_new_board(
+    seed: int, all_clusters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 0, faces in no cluster are compared only with people, as in an album of many clusters."""
+    monkeypatch.setattr("faceindex.people.board._ALL_CLUSTERS", all_clusters)
     rng = np.random.default_rng(seed)
     vectors, people = make_faces([7, 6, 5, 4, 3, 2, 1, 1], spread=0.3, seed=seed)
     said = make_said(np.where(rng.random(len(people)) < 0.2, -1, people))

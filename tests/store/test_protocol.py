@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -287,6 +288,12 @@ def test_a_second_writer_in_the_same_process_is_refused(store: Store, directory:
     store.close()
     store.close()
     Store.open(directory, write=True).close()
+
+
+def test_a_writer_waits_for_a_short_one(store: Store, directory: Path) -> None:
+    threading.Timer(0.03, store.close).start()
+    with Store.open(directory, write=True, wait=30) as second:
+        assert second.writable
 
 
 def test_the_writing_process_is_named(store: Store, directory: Path) -> None:

@@ -4,8 +4,9 @@ const A_DATE = /^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$/; // as face
 
 /** A panel below the heading. Each field is stored when it is left. */
 class AboutPanel {
-  constructor(app) {
-    this.app = app;
+  /** @param onClose called when Escape closed it */
+  constructor(app, onClose) {
+    Object.assign(this, { app, onClose });
     this.person = null;
     this.born = this.field("born", WORDS.about.born, { placeholder: WORDS.about.datePlaceholder, inputMode: "numeric", maxLength: 10 });
     this.died = this.field("died", WORDS.about.died, { placeholder: WORDS.about.datePlaceholder, inputMode: "numeric", maxLength: 10 });
@@ -15,9 +16,13 @@ class AboutPanel {
     this.root = make("form", { className: "about-panel", hidden: true, "aria-label": WORDS.about.heading },
       this.born.row, this.died.row, this.note.row,
       make("p", { className: "field check" }, this.hidden, make("label", { for: "about-hidden", textContent: WORDS.about.hidden })), this.problem);
-    this.root.addEventListener("submit", (event) => {
+    this.root.addEventListener("submit", (event) => event.preventDefault());
+    this.root.addEventListener("keydown", (event) => {
+      if (!["Enter", "Escape"].includes(event.key) || event.isComposing || event.target.type !== "text") return;
       event.preventDefault();
-      document.activeElement.blur();
+      event.stopPropagation();
+      if (event.key === "Enter") event.target.blur();
+      else this.close();
     });
   }
 
@@ -54,6 +59,11 @@ class AboutPanel {
     }
     if (other) this.problem.textContent = "";
     this.hidden.checked = person.hidden;
+  }
+
+  close() {
+    this.root.hidden = true;
+    this.onClose();
   }
 
   toggle() {

@@ -60,7 +60,7 @@ class Album {
 
   setPeople(people) {
     this.people = new Map(people.map((person) => [person.id, person]));
-    this.byName = new Map(people.map((person) => [nameKey(person.name), person]));
+    this.byName = new Map(people.filter(({ name }) => name).map((person) => [nameKey(person.name), person]));
   }
 
   /** Call `listener(changes)` after each change; returns a function that ends this. */

@@ -2,22 +2,36 @@
 
 const FACE_ORDERS = ["good", "doubtful", "newest", "oldest"]; // as `order` in addresses; the first one is meant without it
 
-/** Positions in an order; a new array. */
+/** Positions in an order; a new array. Made for a million. */
 function orderFaces(album, positions, order) {
   const { similarity, quality, label } = album;
-  const last = Infinity;
-  const rank = {
+  const rank = { // whole numbers
     // Good faces first, blurred, dark and small ones last. Without similarities the quality decides.
-    good: (at) => (album.isPoor(at) ? 4 : 0) - (similarity[at] === NO_SIMILARITY ? -2 + quality[at] / 1000 : similarity[at] / 10000),
+    good: (at) => (album.isPoor(at) ? 40000 : 0) - (similarity[at] === NO_SIMILARITY ? quality[at] - 20000 : similarity[at]),
     // The least similar first; those without a similarity, and then those that are confirmed, last.
-    doubtful: (at) => (label[at] === LABEL.CONFIRMED ? 8 : 0) + (similarity[at] === NO_SIMILARITY ? 4 : similarity[at] / 10000),
-    newest: (at) => (Number.isFinite(album.takenOf(at)) ? -album.takenOf(at) : last),
-    oldest: (at) => (Number.isFinite(album.takenOf(at)) ? album.takenOf(at) : last),
+    doubtful: (at) => (label[at] === LABEL.CONFIRMED ? 80000 : 0) + (similarity[at] === NO_SIMILARITY ? 40000 : similarity[at]),
+    newest: (at) => -Math.round(album.takenOf(at)),
+    oldest: (at) => Math.round(album.takenOf(at)),
   }[order];
-  const ranks = new Float64Array(positions.length);
-  for (let i = 0; i < positions.length; i++) ranks[i] = rank(positions[i]);
-  const places = Uint32Array.from(positions.keys()).sort((a, b) => ranks[a] - ranks[b] || a - b);
-  return places.map((i) => positions[i]);
+  const n = positions.length;
+  const ranks = new Float64Array(n);
+  let low = 0;
+  let high = 0;
+  for (let i = 0; i < n; i++) {
+    ranks[i] = rank(positions[i]); // NaN, without a date, comes last
+    if (ranks[i] < low) low = ranks[i];
+    else if (ranks[i] > high) high = ranks[i];
+  }
+  for (let i = 0; i < n; i++) if (Number.isNaN(ranks[i])) ranks[i] = high + 1;
+  if ((high - low + 2) * n > Number.MAX_SAFE_INTEGER) {
+    return Uint32Array.from(ranks.keys()).sort((a, b) => ranks[a] - ranks[b] || a - b).map((i) => positions[i]);
+  }
+  // Rank and place in one number: sorting numbers is much faster than sorting with a function.
+  for (let i = 0; i < n; i++) ranks[i] = (ranks[i] - low) * n + i;
+  ranks.sort();
+  const ordered = new Uint32Array(n);
+  for (let i = 0; i < n; i++) ordered[i] = positions[ranks[i] - Math.floor(ranks[i] / n) * n];
+  return ordered;
 }
 
 class FacesView {
@@ -30,7 +44,10 @@ class FacesView {
     this.summary = make("p", { className: "summary", "aria-live": "polite" });
     this.noteText = make("p", { className: "note" });
     this.tools = new FaceTools(this);
-    this.about = new AboutPanel(app);
+    this.about = new AboutPanel(app, () => {
+      this.tools.draw();
+      this.tools.about.focus();
+    });
     this.timeline = new Timeline((to) => this.jump(to));
     this.below = new BelowSlider(this);
     this.empty = make("div", { className: "empty", hidden: true });
@@ -54,6 +71,10 @@ class FacesView {
 
   show(route, before) {
     const key = route.view === "person" ? `p${route.id}` : route.view === "cluster" ? `c${route.id}` : route.view;
+    const person = route.view === "cluster" ? this.app.album.clusterPerson.get(route.id) : undefined;
+    if (person !== undefined && this.app.album.group(`p${person}`)) {
+      queueMicrotask(() => this.app.router.replace({ ...route, view: "person", id: person })); // an old link: the cluster has a name now
+    }
     const other = key !== this.key;
     this.key = key;
     if (other) {
@@ -72,7 +93,6 @@ class FacesView {
   hide() {
     this.selection.clear();
     this.below.close();
-    this.commands.reserve();
     document.documentElement.style.setProperty("--action-bar", "0px");
     this.app.keys?.remove("faces");
   }
@@ -208,10 +228,14 @@ class FacesView {
     else this.app.router.go({ ...this.app.router.route, face: this.app.album.face[at] });
   }
 
-  /** Scroll to a face and focus it, such as the one whose photo was open. */
+  /** Positions of the faces that the arrow keys move through in a photo that was not opened from here, as after a reload. */
+  viewerList() { return this.items; }
+
+  /** Scroll to a face and focus it, such as the one whose photo was open. Returns whether it is there. */
   focusFace(at) {
     const index = this.items.indexOf(at);
     if (index >= 0) this.grid.focus(index);
+    return index >= 0;
   }
 
   selectAll() {
@@ -235,7 +259,7 @@ class FacesView {
       { keys: ["Mod+a"], label: WORDS.selection.all, run: () => this.selectAll() },
       ...tools.bindings,
       { keys: ["o"], label: words.nextOrder, run: () => this.setOrder(FACE_ORDERS[(FACE_ORDERS.indexOf(this.order) + 1) % FACE_ORDERS.length]) },
-      { keys: ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"], run: () => (this.grid.focusedNode() ? false : this.grid.focus(this.grid.active)) },
+      { keys: ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"], run: () => this.grid.enter() },
     ];
   }
 
@@ -262,6 +286,7 @@ class FacesView {
     this.grid.setActive(index);
     scrollBy(0, this.list.getBoundingClientRect().top + this.grid.rectOf(index).y - byId("bar").offsetHeight - 12);
     this.grid.draw();
+    this.grid.button(index)?.animate([{ boxShadow: "0 0 0 5px var(--accent)" }, { boxShadow: "0 0 0 5px transparent" }], 1500);
   }
 
   /** What is printed. */

@@ -16,12 +16,16 @@ class FaceTools {
     this.below = button(words.below, () => view.below.toggle(), { title: `${words.below} (b)`, "aria-expanded": "false" });
     this.print = button(words.print, () => this.app.printer.print(), { title: words.print });
     this.order = make("select", { "aria-label": words.order, title: `${words.order} (o)`, onchange: () => view.setOrder(this.order.value) });
-    this.root = make("div", { className: "actions" }, this.rename, this.confirmAll, this.merge, this.about, this.ignoreAll, this.below, this.print,
+    for (const rare of [this.merge, this.about, this.ignoreAll, this.below, this.print]) rare.classList.add("rare");
+    this.more = button(words.more, () => this.toggleMore(), { className: "more-tools", "aria-expanded": "false" }); // only on phones
+    this.root = make("div", { className: "actions" }, this.rename, this.confirmAll, this.more, this.merge, this.about, this.ignoreAll, this.below, this.print,
       make("span", { className: "together" }, this.order, this.previous, this.next));
   }
 
   get person() { return this.view.key[0] === "p" ? this.app.album.people.get(Number(this.view.key.slice(1))) ?? null : null; }
   get cluster() { return this.view.key[0] === "c" && this.app.album.group(this.view.key) ? Number(this.view.key.slice(1)) : null; }
+
+  toggleMore() { this.more.setAttribute("aria-expanded", String(this.root.classList.toggle("open"))); }
 
   draw() {
     const { view, person, cluster } = this;
@@ -41,15 +45,17 @@ class FaceTools {
     this.ignoreAll.hidden = cluster === null;
     this.below.hidden = !view.hasSimilarity || view.items.length < 2;
     this.print.hidden = !view.items.length;
+    this.more.hidden = !grouped;
+    this.root.classList.toggle("plain", !grouped);
     const orders = FACE_ORDERS.filter((order) => order !== "doubtful" || view.hasSimilarity);
     if (orders.length !== this.order.options.length) {
       this.order.replaceChildren(...orders.map((order) => make("option", { value: order, textContent: words.orders[order] })));
     }
     this.order.value = view.order;
     this.order.hidden = view.items.length < 2;
-    const [previous, next] = grouped ? neighbourGroups(this.app, view.key) : [null, null];
+    const [previous, next] = /^[pc]/.test(view.key) ? this.neighbours() : [null, null];
     for (const [link, key] of [[this.previous, previous], [this.next, next]]) {
-      link.hidden = !grouped && !view.key.match(/^[pc]/);
+      link.hidden = !/^[pc]/.test(view.key);
       link.setAttribute("aria-disabled", String(key === null));
       if (key === null) link.removeAttribute("href");
       else link.href = Router.group(key, { order: this.app.router.route.order });
@@ -67,13 +73,16 @@ class FaceTools {
     ];
     if (this.person) {
       list.push({ keys: ["r"], label: words.rename, run: () => this.name() }, { keys: ["e"], label: words.about, run: () => this.toggleAbout() },
+        { keys: ["h"], label: WORDS.people.hideKey, run: () => { this.app.actions.do({ do: "hide", person: this.person.id, hidden: !this.person.hidden }); } },
         { keys: ["C"], label: words.confirmLeft, run: () => this.confirm() });
     } else if (grouped) list.push({ keys: ["n", "r"], label: words.name, run: () => this.name() });
     return list;
   }
 
+  neighbours() { return neighbourGroups(this.app, this.view.key, this.place, (place) => { this.place = place; }); }
+
   go(which) {
-    const key = neighbourGroups(this.app, this.view.key)[which];
+    const key = /^[pc]/.test(this.view.key) ? this.neighbours()[which] : null;
     if (key === null) return false;
     this.app.router.go(Router.parse(Router.group(key, { order: this.app.router.route.order })));
     return true;
@@ -133,6 +142,7 @@ class BelowSlider {
     if (this.view.order !== "doubtful") this.view.setOrder("doubtful");
     this.view.tools.below.setAttribute("aria-expanded", "true");
     this.root.hidden = false;
+    this.root.style.top = `${byId("bar").offsetHeight}px`;
     this.draw(true);
     this.slider.focus();
   }

@@ -68,9 +68,10 @@ class LongPress {
     // Once scrolling has begun it cannot be prevented: the listener must be there, and not be passive, from the start.
     element.addEventListener("touchmove", (event) => { if (this.active && event.cancelable) event.preventDefault(); }, { passive: false });
     element.addEventListener("contextmenu", (event) => { if (this.active || event.pointerType === "touch") event.preventDefault(); });
-    // The click that follows a long press is not meant.
+    // The click that follows a long press is not meant, wherever it would go.
+    element.addEventListener("touchend", (event) => { if (this.ended && event.timeStamp - this.ended < 100 && event.cancelable) event.preventDefault(); }, { passive: false });
     element.addEventListener("click", (event) => {
-      if (!this.ended || event.timeStamp - this.ended > 500) return;
+      if (!this.ended || event.timeStamp - this.ended > 120) return;
       this.ended = 0;
       event.preventDefault();
       event.stopImmediatePropagation();

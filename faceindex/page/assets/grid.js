@@ -31,9 +31,8 @@ class Grid {
     new ResizeObserver(() => this.resize()).observe(element);
     element.addEventListener("click", (event) => {
       const index = this.indexOf(event.target);
-      if (index === null) return;
-      this.setActive(index);
-      this.onOpen(this.items[index], index, event);
+      if (index !== null) this.setActive(index);
+      if (index !== null) this.onOpen(this.items[index], index, event);
     });
     element.addEventListener("focusin", (event) => {
       const node = event.target.closest(".item");
@@ -62,7 +61,8 @@ class Grid {
     const typing = focused !== null && isTyping({ target: document.activeElement });
     const anchor = this.anchor(places);
     const old = this.shown;
-    const active = this.survivor(this.active, places);
+    const staying = this.stay(Math.min(this.active, this.items.length - 1), places);
+    const active = staying === null ? 0 : places.get(this.keyOf(this.items[staying]));
     this.items = items;
     this.size = size;
     this.shown = new Map();
@@ -104,21 +104,27 @@ class Grid {
 
   // Geometry ----------------------------------------------------------------------------------
 
-  /** The item whose place on the screen stays: the focused one, or the first visible one. */
+  /**
+   * The item whose place on the screen stays: the focused one, unless it goes elsewhere than most; of the visible ones
+   * that which moves as most do. `places`: key -> index of what comes next.
+   */
   anchor(places) {
     const bar = byId("bar").offsetHeight;
     const top = this.element.getBoundingClientRect().top;
-    const inView = (index) => {
-      const at = top + Math.floor(index / this.columns) * this.rowHeight;
-      return at > bar - this.rowHeight / 2 && at < innerHeight;
-    };
-    let index = Math.max(0, Math.ceil((bar - top - this.rowHeight / 2) / this.rowHeight)) * this.columns;
-    if (this.focusedNode() && inView(this.active)) index = this.active;
-    index = Math.min(index, this.items.length - 1);
-    if (top >= bar && index < this.columns) return null; // nothing is scrolled away
-    const staying = this.stay(index, places);
-    if (staying === null) return null;
-    return { key: this.keyOf(this.items[staying]), top: top + Math.floor(index / this.columns) * this.rowHeight };
+    if (top >= bar - this.rowHeight / 2) return null; // nothing is scrolled away
+    const placed = (index) => ({ key: this.keyOf(this.items[index]), top: top + Math.floor(index / this.columns) * this.rowHeight });
+    const move = (index) => Math.floor(places.get(this.keyOf(this.items[index])) / this.columns) - Math.floor(index / this.columns);
+    const first = Math.max(0, Math.ceil((bar - top - this.rowHeight / 2) / this.rowHeight)) * this.columns;
+    const last = Math.min(this.items.length, Math.ceil((innerHeight - top) / this.rowHeight) * this.columns);
+    const staying = [];
+    for (let index = first; index < last; index++) if (places.has(this.keyOf(this.items[index]))) staying.push(index);
+    if (!staying.length) {
+      const index = this.stay(Math.min(first, this.items.length - 1), places);
+      return index === null ? null : { ...placed(index), top: placed(Math.min(first, this.items.length - 1)).top };
+    }
+    const middle = staying.sort((a, b) => move(a) - move(b) || a - b)[staying.length >> 1];
+    const focused = this.focusedNode() && staying.includes(this.active) && Math.abs(move(this.active) - move(middle)) <= 1;
+    return placed(focused ? this.active : middle);
   }
 
   /** The item at an index, or the next one, or the one before, that is still there; null if none is. */
@@ -126,11 +132,6 @@ class Grid {
     for (let i = index; i < this.items.length; i++) if (places.has(this.keyOf(this.items[i]))) return i;
     for (let i = index - 1; i >= 0; i--) if (places.has(this.keyOf(this.items[i]))) return i;
     return null;
-  }
-
-  survivor(index, places) {
-    const staying = this.stay(Math.min(index, this.items.length - 1), places);
-    return staying === null ? 0 : places.get(this.keyOf(this.items[staying]));
   }
 
   /** Scroll so that the anchor is where it was; returns whether that moved anything. */
@@ -144,10 +145,12 @@ class Grid {
 
   resize() {
     if (!this.size || !this.element.clientWidth || this.element.clientWidth === this.width) return;
-    const anchor = this.columns ? this.anchor({ has: () => true }) : null;
-    const index = anchor ? this.items.findIndex((item) => this.keyOf(item) === anchor.key) : -1;
+    const bar = byId("bar").offsetHeight;
+    const top = this.element.getBoundingClientRect().top;
+    const row = this.columns && top < bar ? Math.round((bar - top) / this.rowHeight) : 0;
+    const first = row * this.columns;
     this.layout();
-    if (index >= 0) this.keepPlace(anchor, new Map([[anchor.key, index]]));
+    if (row) scrollBy(0, this.element.getBoundingClientRect().top + Math.floor(first / this.columns) * this.rowHeight - bar);
     this.draw();
   }
 
@@ -160,8 +163,7 @@ class Grid {
   measure() {
     this.width = this.element.clientWidth;
     if (!this.width || !this.size) return false;
-    let { minWidth, maxWidth } = this.size;
-    const { captionHeight } = this.size;
+    let { minWidth, maxWidth, captionHeight } = this.size;
     this.gap = this.width < 480 ? 8 : 14;
     for (;;) {
       this.columns = Math.max(1, Math.floor((this.width + this.gap) / (minWidth + this.gap)));
@@ -215,6 +217,7 @@ class Grid {
 
   /** Indices of the items that have elements: what is visible, and more in the direction of scrolling. */
   range() {
+    if (document.documentElement.classList.contains("viewing")) return [0, 0]; // a photo covers the page
     const top = this.element.getBoundingClientRect().top;
     const first = Math.floor(-top / this.rowHeight);
     const visible = Math.ceil(innerHeight / this.rowHeight) + 1;
@@ -240,8 +243,7 @@ class Grid {
     for (let index = first; index < last; index++) if (!this.shown.has(index)) this.add(index);
     if (!this.prefetch) return;
     const screen = Math.ceil(innerHeight / this.rowHeight) * this.columns;
-    const next = this.direction < 0 ? this.items.slice(Math.max(0, first - screen), first).reverse() : this.items.slice(last, last + screen);
-    if (next.length) this.prefetch(next);
+    this.prefetch(this.direction < 0 ? this.items.slice(Math.max(0, first - screen), first).reverse() : this.items.slice(last, last + screen));
   }
 
   add(index) {
@@ -292,7 +294,6 @@ class Grid {
     }
   }
 
-  /** Bring all elements up to date, such as after another selection. */
   remark() { for (const [index, node] of this.shown) this.mark(node, this.items[index], index); }
 
   /** Draw a line between the items before an index and the others; null for none. */
@@ -305,8 +306,7 @@ class Grid {
     this.borders ??= [make("div", { className: "border before" }), make("div", { className: "border behind" })];
     if (this.border === null || this.border === undefined || !this.columns) return void this.borders.forEach((line) => line.remove());
     const { x, y, height } = this.rectOf(this.border);
-    const half = this.gap / 2;
-    const [before, behind] = this.borders;
+    const [half, [before, behind]] = [this.gap / 2, this.borders];
     Object.assign(before.style, { left: `${-half}px`, width: `${x}px`, top: `${y - half}px`, height: `${height + this.gap}px` });
     Object.assign(behind.style, { left: `${x - half}px`, right: `${-half}px`, top: `${y - half}px` });
     if (!before.isConnected) this.element.append(before, behind);
@@ -321,7 +321,10 @@ class Grid {
     return this.bare || target.closest(".card") ? Number(node.dataset.index) : null;
   }
 
-  focusedNode() { return document.activeElement?.closest(".item") && this.element.contains(document.activeElement) ? document.activeElement.closest(".item") : null; }
+  focusedNode() {
+    const node = document.activeElement?.closest(".item") ?? null;
+    return this.element.contains(node) ? node : null;
+  }
 
   button(index) {
     const node = this.shown.get(index);
@@ -344,6 +347,23 @@ class Grid {
     if (!this.shown.has(index)) this.add(index);
     this.button(index).focus({ preventScroll: true });
     this.draw();
+  }
+
+  /** Focus the active item, unless something else has the focus and may need the key. Returns false then. */
+  enter() {
+    if (this.focusedNode() || document.activeElement?.closest("input, select, dialog")) return false;
+    this.focus(this.active);
+    return true;
+  }
+
+  /** Focus the next item (or the one before) for which `stays(item)`, if the focused one does not. */
+  focusNext(stays) {
+    if (!this.focusedNode() || stays(this.items[this.active])) return;
+    let index = this.active + 1;
+    while (index < this.items.length && !stays(this.items[index])) index++;
+    if (index === this.items.length) index = this.active - 1;
+    while (index >= 0 && !stays(this.items[index])) index--;
+    if (index >= 0) this.focus(index);
   }
 
   /** Scroll as little as needed to make an item visible. */
@@ -372,8 +392,7 @@ class Grid {
     event.preventDefault();
     const from = this.active;
     const to = from + step;
-    const sideways = Math.abs(step) === 1;
-    if (sideways && (to < 0 || to >= this.items.length)) return;
+    if (Math.abs(step) === 1 && (to < 0 || to >= this.items.length)) return;
     if (event.key === "ArrowUp" && to < 0) return;
     if (event.key === "ArrowDown" && to >= this.items.length && from >= (this.rows - 1) * this.columns) return;
     this.focus(to);

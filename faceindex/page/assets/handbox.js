@@ -22,7 +22,7 @@ class HandBox {
   start(size) {
     const { zoom, area } = this.stage;
     const [x, y] = zoom.toPicture({ x: area.clientWidth / 2, y: area.clientHeight / 2 });
-    const side = Math.max(LEAST_BOX, Math.min(size ?? Math.min(area.clientWidth, area.clientHeight) / zoom.scale / 6, area.clientWidth / zoom.scale / 2));
+    const side = Math.max(LEAST_BOX, 64 / zoom.scale, Math.min(size ?? Math.min(area.clientWidth, area.clientHeight) / zoom.scale / 6, area.clientWidth / zoom.scale / 2));
     this.frame.hidden = this.bar.hidden = false;
     this.set([x - side / 2, y - side * 0.6, x + side / 2, y + side * 0.6]);
     this.frame.focus({ preventScroll: true });

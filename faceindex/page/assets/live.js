@@ -69,6 +69,8 @@ class LiveSource {
   photo(id) { return this.json(`api/photo?id=${id}`); }
   /** URLs of a photo to try in their order; `side` in pixels, or null for its full size. */
   photoUrls(id, side) { return [`photo?id=${id}${side ? `&side=${side}` : ""}`]; }
+  /** A small rendition of a photo as a Blob. Only this source has it: from disk, the whole file would be loaded. */
+  async picture(id, side) { return (await this.request(`photo?id=${id}&side=${side}`)).blob(); }
   /** Why a URL of a photo cannot be shown: a text, or null. */
   async photoProblem(url) {
     try {

@@ -33,6 +33,8 @@ class App {
     this.made = new Map(); // views, by their classes
     this.current = null;
     this.viewer = new PhotoViewer(this);
+    this.searchBox = new SearchBox(this);
+    this.drops = new PictureDrops(this);
     this.printer = new Printer(this);
     this.router = new Router((route, before) => this.onRoute(route, before));
     this.album.onChange((changes) => {
@@ -61,10 +63,11 @@ class App {
       document.title = WORDS.title(view.heading?.textContent ?? "");
       scrollTo(0, this.router.place);
       for (const link of document.querySelectorAll("#bar nav a")) {
-        if (link.getAttribute("href") === Router.viewOf(route)) link.setAttribute("aria-current", "page");
+        if (link.getAttribute("href") === Router.viewOf({ ...route, order: null, show: null })) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
       }
     }
+    this.searchBox.show(route);
     this.viewer.show(route);
   }
 
@@ -219,6 +222,7 @@ async function start() {
   const source = config.mode === "live" ? new LiveSource(config) : new StaticSource(config);
   try {
     const app = new App(source, await source.load());
+    source.attach?.(app);
     app.router.start();
     if (config.mode === "live") app.follow();
     return app;

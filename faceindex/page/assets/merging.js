@@ -58,7 +58,7 @@ class CardDragging {
         const index = event.target.closest(".card") ? grid.indexOf(event.target) : null;
         if (index === null) return false;
         this.pressed = { x: event.clientX, y: event.clientY, index };
-        this.lift(event.clientX, event.clientY);
+        this.lift(event.clientX, event.clientY, true);
         return true;
       },
       move: (event) => this.move(event.clientX, event.clientY),
@@ -78,7 +78,8 @@ class CardDragging {
   }
 
   /** Start to drag the pressed card. */
-  lift(x, y) {
+  lift(x, y, byTouch = false) {
+    this.byTouch = byTouch;
     const node = this.grid.shown.get(this.pressed.index);
     if (!node) return;
     this.item = this.grid.items[this.pressed.index];
@@ -106,7 +107,11 @@ class CardDragging {
     this.aim();
   }
 
-  follow() { this.ghost.style.transform = `translate(${this.point.x - 36}px, ${this.point.y - 36}px)`; }
+  /** Beside the mouse, and above a finger: what is below stays visible. */
+  follow() {
+    const [x, y] = this.byTouch ? [-36, -116] : [14, 14];
+    this.ghost.style.transform = `translate(${Math.min(this.point.x + x, innerWidth - 80)}px, ${Math.max(4, this.point.y + y)}px)`;
+  }
 
   /** Mark the card below the pointer. */
   aim() {

@@ -34,7 +34,10 @@ class FaceList {
       const row = event.target.closest("[data-key]");
       if (row) to.choose(Number(row.dataset.key));
     });
-    const point = (event) => to.point(event.target.closest?.("[data-key]") ? Number(event.target.closest("[data-key]").dataset.key) : null);
+    const point = (event) => {
+      const row = event.target.closest("[data-key]");
+      to.point(row && (event.pointerType === "mouse" || row.matches(":focus-visible")) ? Number(row.dataset.key) : null);
+    };
     this.list.addEventListener("pointerover", point);
     this.list.addEventListener("focusin", point);
     this.list.addEventListener("pointerleave", () => to.point(null));

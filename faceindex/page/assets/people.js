@@ -23,22 +23,28 @@ function cohesionOf(album, group) {
 function listGroups(album, show, order) {
   const isHidden = (group) => group.isPerson && album.people.get(group.id)?.hidden === true;
   const wanted = {
-    all: (group) => !isHidden(group), named: (group) => group.isPerson && !isHidden(group), unnamed: (group) => group.isCluster, hidden: isHidden,
+    all: (group) => (group.isPerson && !isHidden(group)) || group.isCluster, named: (group) => group.isPerson && !isHidden(group), unnamed: (group) => group.isCluster, hidden: isHidden,
   }[show];
-  const groups = album.list({ hidden: show === "hidden" }).filter(wanted);
+  const groups = [...album.groups.values()].filter((group) => group.size && wanted(group));
+  // Among equals by the first face: a cluster keeps its place when it gets a name.
+  if (order === "size") groups.sort((a, b) => b.size - a.size || a.faces[0] - b.faces[0]);
   if (order === "name") groups.sort((a, b) => b.isPerson - a.isPerson || collator.compare(album.title(a.key), album.title(b.key)));
   const rank = (group) => (Number.isNaN(cohesionOf(album, group)) ? 2 : group.cohesion);
-  if (order === "cohesion") groups.sort((a, b) => rank(a) - rank(b) || b.size - a.size);
+  if (order === "cohesion") groups.sort((a, b) => rank(a) - rank(b) || b.size - a.size || a.faces[0] - b.faces[0]);
   return groups;
 }
 
-/** The keys of the groups before and after one, in the order that the people were shown in last; null at the ends. */
-function neighbourGroups(app, key) {
+/**
+ * The keys of the groups before and after one, in the order that the people were shown in last; null at the ends.
+ * `place`: where it was, if it is gone; `seen(place)` is called with where it is.
+ */
+function neighbourGroups(app, key, place = 0, seen = () => {}) {
   const view = app.made.get(PeopleView);
   const groups = listGroups(app.album, view?.filter ?? "all", view?.order ?? "size");
   const index = groups.findIndex((group) => group.key === key);
-  // A group that is gone, or that the filter leaves out, has the first one after it.
-  return index < 0 ? [null, groups[0]?.key ?? null] : [groups[index - 1]?.key ?? null, groups[index + 1]?.key ?? null];
+  if (index < 0) return [groups[place - 1]?.key ?? null, groups[place]?.key ?? null];
+  seen(index);
+  return [groups[index - 1]?.key ?? null, groups[index + 1]?.key ?? null];
 }
 
 class PeopleView {
@@ -46,6 +52,7 @@ class PeopleView {
     this.app = app;
     this.filter = "all";
     this.order = "size";
+    this.selection = new Selection();
     this.naming = null; // {key, field} while a cluster is being named
     const words = WORDS.people;
     this.heading = make("h2", { className: "heading", textContent: words.heading });
@@ -60,8 +67,9 @@ class PeopleView {
       make("div", { className: "head" }, make("div", { className: "words" }, this.heading, this.summary, this.tip),
         make("div", { className: "actions" }, make("div", { className: "filters", role: "group", "aria-label": words.filter }, ...Object.values(this.filters)), this.orders)),
       this.empty, this.list);
-    this.grid = new Grid(this.list, (group) => this.card(group), (group) => app.router.go(Router.parse(Router.group(group.key))), {
-      keyOf: (group) => group.key,
+    this.grid = new Grid(this.list, (group) => this.card(group), (group, index, event) => this.open(group, event), {
+      mark: (node, group) => this.mark(node, group),
+      keyOf: (group) => app.album.face[group.faces[0]], // stays when a cluster gets a name, and when the index has numbered a person
       stamp: (group) => `${group.size} ${app.album.title(group.key)} ${this.order === "cohesion" ? cohesionOf(app.album, group).toFixed(2) : ""}`,
       prefetch: (groups) => app.source.prefetch?.(groups.map((group) => app.album.face[app.album.cover(group)])),
       each: 5,
@@ -69,8 +77,10 @@ class PeopleView {
     this.dragging = new CardDragging(this.grid, {
       title: (group) => app.album.title(group.key),
       drop: (from, onto) => this.join(from, onto),
-      press: (group) => pickAndJoin(app, group.key),
+      press: (group) => this.selection.toggle(this.grid.keyOf(group)),
     });
+    this.commands = new GroupCommands(this);
+    this.root.append(this.commands.bar);
     PHONE.addEventListener("change", () => { if (this.root.isConnected) this.draw(); });
   }
 
@@ -86,8 +96,13 @@ class PeopleView {
     if (index >= 0) requestAnimationFrame(() => this.grid.focus(index));
   }
 
+  open(group, event) {
+    if (!this.commands.click(group, event)) this.app.router.go(Router.parse(Router.group(group.key)));
+  }
+
   hide() {
     this.stopNaming();
+    this.selection.clear();
     this.app.keys?.remove("people");
   }
 
@@ -108,13 +123,16 @@ class PeopleView {
       return node ? work(this.grid.items[this.grid.active]) : false;
     };
     return [
-      { keys: ["n"], label: words.nameKey, run: () => this.nameNext(this.grid.focusedNode() ? this.grid.active : 0) },
+      { keys: ["n"], label: words.nameKey, run: () => this.commands.run("nameAll") || this.nameNext(this.grid.focusedNode() ? this.grid.active : 0) },
       { keys: ["m"], label: words.mergeKey, run: onGroup((group) => { pickAndJoin(this.app, group.key); }) },
-      { keys: ["h"], label: words.hideKey, run: onGroup((group) => this.toggleHidden(group)) },
-      { keys: ["i"], label: words.ignoreKey, run: onGroup((group) => this.ignore(group)) },
+      { keys: ["h"], label: words.hideKey, run: () => this.commands.run("hideAll") || onGroup((group) => this.toggleHidden(group))() },
+      { keys: ["i"], label: words.ignoreKey, run: () => this.commands.run("ignoreAll") || onGroup((group) => this.ignore(group))() },
+      { keys: [" "], label: words.selectKey, run: onGroup((group) => { if (document.activeElement.matches(".card")) this.selection.toggle(this.grid.keyOf(group)); else return false; }) },
+      { keys: ["Mod+a"], label: WORDS.selection.all, run: () => this.selection.set(this.grid.items.map((group) => this.grid.keyOf(group))) },
+      { keys: ["Escape"], run: () => (this.selection.size ? this.selection.clear() : false) },
       { keys: ["o"], label: words.orderKey, run: () => this.choose({ order: GROUP_ORDERS[(GROUP_ORDERS.indexOf(this.order) + 1) % GROUP_ORDERS.length] }) },
       { keys: ["f"], label: words.filterKey, run: () => this.nextFilter() },
-      { keys: ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"], run: () => (this.grid.focusedNode() ? false : this.grid.focus(this.grid.active)) },
+      { keys: ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"], run: () => this.grid.enter() },
     ];
   }
 
@@ -140,7 +158,9 @@ class PeopleView {
       node.hidden = name === "hidden" && !counts.hidden && this.filter !== "hidden";
     }
     this.orders.value = this.order;
-    this.summary.textContent = album.faces ? words.summary(album.faces, album.photos) : "";
+    const strangers = album.facesOf("ignored").length;
+    const summary = album.faces ? words.summary(album.faces, album.photos) : "";
+    this.summary.replaceChildren(summary, ...(strangers ? [" · ", make("a", { href: "#view=ignored", textContent: words.strangers(strangers) })] : []));
     this.tip.textContent = album.newerFaces ? WORDS.faces.newer(album.newerFaces) : "";
     const groups = listGroups(album, this.filter, this.order);
     this.empty.hidden = groups.length > 0;
@@ -149,12 +169,19 @@ class PeopleView {
     const size = { minWidth: PHONE.matches ? 104 : 136, maxWidth: 180, captionHeight: PHONE.matches ? 74 : 66 };
     if (isUpdate) this.grid.update(groups, size);
     else this.grid.show(groups, size, this.grid.active);
+    this.selection.keep(groups.map((group) => this.grid.keyOf(group)));
     if (this.naming && !this.grid.items.some((group) => group.key === this.naming.key)) this.naming = null;
+  }
+
+  mark(node, group) {
+    const selected = this.selection.has(this.grid.keyOf(group));
+    node.classList.toggle("selected", selected);
+    node.querySelector(".card").setAttribute("aria-label", `${this.app.album.title(group.key)}, ${WORDS.people.faces(group.size)}${selected ? WORDS.groupBar.selected : ""}`);
   }
 
   about(group) {
     const { album } = this.app;
-    const parts = [WORDS.people.faces(group.size)];
+    const parts = [PHONE.matches && group.isCluster ? number(group.size) : WORDS.people.faces(group.size)];
     if (group.isCluster) parts.unshift(album.title(group.key));
     if (this.order === "cohesion" && !Number.isNaN(cohesionOf(album, group))) parts.splice(group.isCluster ? 1 : 0, 1, WORDS.people.cohesion(group.cohesion));
     return parts.join(" · ");
@@ -165,13 +192,12 @@ class PeopleView {
     const thumb = make("span", { className: "thumb" });
     source.paint(thumb, album.face[album.cover(group)]);
     const title = album.title(group.key);
-    const label = `${title}, ${WORDS.people.faces(group.size)}`;
     const about = make("span", { className: "about", textContent: this.about(group) });
     if (group.isPerson) {
-      return make("button", { type: "button", className: "card person", "aria-label": label }, thumb, make("span", { className: "name", textContent: title }), about);
+      return make("button", { type: "button", className: "card person" }, thumb, make("span", { className: "name", textContent: title }), about);
     }
     return [
-      make("button", { type: "button", className: "card person", "aria-label": label }, thumb),
+      make("button", { type: "button", className: "card person" }, thumb),
       button(WORDS.people.name, () => this.startNaming(group.key), { className: "naming", "aria-label": WORDS.people.nameOf(title), title: `${WORDS.people.nameOf(title)} (n)` }),
       about,
     ];
@@ -203,6 +229,8 @@ class PeopleView {
     });
     this.naming = { key, field, node, opener };
     node.classList.add("is-naming");
+    // The list of names is wider than a card.
+    node.classList.toggle("at-end", this.grid.rectOf(index).x + 240 > this.list.clientWidth);
     opener.replaceWith(field.root);
     field.root.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented) return;
@@ -214,7 +242,7 @@ class PeopleView {
       if (this.naming?.field === field && !field.text.trim() && !field.root.contains(event.relatedTarget)) this.stopNaming();
     });
     field.focus();
-    field.root.scrollIntoView({ block: "nearest" });
+    scrollBy(0, Math.max(0, field.root.getBoundingClientRect().bottom + 150 - (visualViewport?.height ?? innerHeight)));
   }
 
   /** Remove the field. `refocus`: the focus goes back to the card. */
@@ -223,7 +251,7 @@ class PeopleView {
     const { field, node, opener } = this.naming;
     this.naming = null;
     field.root.replaceWith(opener);
-    node.classList.remove("is-naming");
+    node.classList.remove("is-naming", "at-end");
     if (refocus) node.querySelector(".card").focus({ preventScroll: true });
   }
 

@@ -9,6 +9,8 @@ class PhotoView {
     this.app = app;
     this.details = new Map(); // photo id -> promise of `source.photo`
     this.list = null; // ids of the faces that the arrow keys move through
+    this.listAt = null; // where the last one of them that was shown is in it
+    this.acted = null; // id of the face that was decided last
     this.photo = null; // position
     this.face = null; // position
     this.info = null; // details of the photo, once they are loaded
@@ -41,17 +43,17 @@ class PhotoView {
     const icon = (text, label, key, run, more = {}) => button(text, run, { "aria-label": label, title: key ? `${label} (${key})` : label, ...more });
     this.previous = icon("‹", words.previous, "←", () => this.step(-1), { className: "side", id: "previous" });
     this.next = icon("›", words.next, "→", () => this.step(1), { className: "side", id: "next" });
-    this.earlier = icon("⇤", words.earlier, ",", () => this.neighbour(-1));
-    this.later = icon("⇥", words.later, ".", () => this.neighbour(1));
-    this.boxes = icon("▢", words.boxes, "b", () => this.toggleBoxes(), { "aria-pressed": true });
-    this.adding = this.app.source.can.addFace ? icon("+▢", words.addFace, "a", () => this.toggleDrawing(), { "aria-pressed": false }) : null;
-    this.bare = icon("⛶", words.whole, "f", () => this.toggleBare(), { "aria-pressed": false });
+    this.earlier = iconButton("earlier", words.earlier, ",", () => this.neighbour(-1));
+    this.later = iconButton("later", words.later, ".", () => this.neighbour(1));
+    this.boxes = iconButton("boxes", words.boxes, "b", () => this.toggleBoxes(), { "aria-pressed": true });
+    this.adding = this.app.source.can.addFace ? iconButton("addFace", words.addFace, "a", () => this.toggleDrawing(), { "aria-pressed": false }) : null;
+    this.bare = iconButton("whole", words.whole, "f", () => this.toggleBare(), { "aria-pressed": false });
     this.openList = button("", () => this.toggleList(), { className: "open-list", "aria-expanded": false });
     this.tools = make("div", { className: "photo-tools" }, this.earlier, this.later,
-      make("span", { className: "zooming" }, icon("−", words.zoomOut, "-", () => this.stage.zoom.zoomBy(1 / ZOOM_STEP)), this.shownZoom,
-        icon("+", words.zoomIn, "+", () => this.stage.zoom.zoomBy(ZOOM_STEP))), this.boxes, this.adding, this.bare);
+      make("span", { className: "zooming" }, icon("−", words.zoomOut, "-", () => this.zoomKey("-")), this.shownZoom,
+        icon("+", words.zoomIn, "+", () => this.zoomKey("+"))), this.boxes, this.adding, this.bare);
     this.bar = make("div", { className: "viewer-bar" }, make("div", { className: "photo-title" }, this.title, make("div", { className: "under" }, this.date, this.folder)),
-      this.place, this.tools, icon("×", words.close, "Esc", () => this.app.router.close(), { id: "close" }));
+      this.place, this.tools, iconButton("close", words.close, "Esc", () => this.app.router.close(), { id: "close" }));
     this.card = make("section", { className: "face-card", "aria-label": words.face });
     this.side = make("aside", { className: "photo-side", "aria-label": words.side }, this.card, this.openList, this.why.root, this.faces.root);
     this.stage.area.append(this.hand.frame, this.missing);
@@ -73,9 +75,14 @@ class PhotoView {
    */
   openFrom(what, list = null) {
     const { album, app } = this;
-    this.list = list && Uint32Array.from(list, (at) => album.face[at]);
+    this.setList(list);
     if (typeof what === "number") app.router.go({ ...app.router.route, photo: null, face: album.face[what] });
     else app.router.go({ ...app.router.route, photo: album.photo[what.photo], face: null });
+  }
+
+  setList(list) {
+    this.list = list && Uint32Array.from(list, (at) => this.album.face[at]);
+    this.listAt = null;
   }
 
   /** Show the photo of a route (`photo` or `face`, ids), or close it if there is none. */
@@ -90,6 +97,7 @@ class PhotoView {
     const first = !this.open;
     if (first) this.reveal();
     this.face = face < 0 ? null : face;
+    if (first && !this.list) this.setList(this.app.current?.viewerList?.() ?? null); // after a reload
     if (photo !== this.photo) this.showPhoto(photo);
     this.mark(true);
     if (this.why.open && this.face !== null && this.why.face !== this.faceId) this.why.show(this.face);
@@ -100,8 +108,9 @@ class PhotoView {
     this.dialog.show(); // not modal, so that messages stay above it; everything else is inert
     for (const id of ["bar", "main"]) byId(id).inert = true;
     document.documentElement.classList.add("viewing");
+    dispatchEvent(new Event("resize")); // grids take away the elements that are covered
     this.dialog.focus({ preventScroll: true });
-    this.app.keys?.add(this.dialog, this.bindings(), { title: WORDS.photo.keys });
+    this.app.keys.add(this.dialog, this.bindings(), { title: WORDS.photo.keys });
   }
 
   hide() {
@@ -110,14 +119,16 @@ class PhotoView {
     this.stopDrawing();
     this.why.hide();
     this.setBare(false);
-    this.app.keys?.remove(this.dialog);
+    this.app.keys.remove(this.dialog);
     this.dialog.close();
     for (const id of ["bar", "main"]) byId(id).inert = false;
     document.documentElement.classList.remove("viewing");
+    dispatchEvent(new Event("resize"));
     this.stage.clear();
     this.photo = this.face = this.info = this.list = null;
-    if (face !== null && this.app.current?.focusFace?.(face)) return;
-    if (this.focused?.isConnected) this.focused.focus({ preventScroll: true });
+    if (face !== null) this.app.current?.focusFace?.(face);
+    if (byId("main").contains(document.activeElement)) return;
+    (this.focused?.isConnected && this.focused !== document.body ? this.focused : byId("main")).focus({ preventScroll: true });
   }
 
   /** Faces or people have changed. */
@@ -170,12 +181,13 @@ class PhotoView {
     }
     if (this.photo !== photo) return;
     this.info = info;
-    this.title.textContent = this.title.title = readable(info.name);
+    const name = readable(info.name.split(/[/\\]/).at(-1));
+    this.title.textContent = this.title.title = name;
     this.folder.textContent = this.folder.title = readable(info.folder ?? "");
     this.date.textContent = momentText(info.taken ?? NaN);
-    this.stage.alt = WORDS.photo.altNamed(readable(info.name), info.faces.length);
+    this.stage.alt = WORDS.photo.altNamed(name, info.faces.length);
     if (this.stage.frame.firstChild) this.stage.frame.firstChild.alt = this.stage.alt;
-    this.caption.replaceChildren(make("strong", { textContent: this.date.textContent || WORDS.photo.undated }), ` ${readable(info.name)}`,
+    this.caption.replaceChildren(make("strong", { textContent: this.date.textContent || WORDS.photo.undated }), ` ${name}`,
       make("span", { textContent: readable(info.path ?? info.folder ?? "") }));
     if (info.problem) this.showMissing(readable(info.problem));
     this.stage.setSize(info.width, info.height);
@@ -218,7 +230,7 @@ class PhotoView {
     const label = album.label[at];
     const title = key === "none" ? WORDS.photo.unclustered : key === "ignored" ? (label === LABEL.STRANGER ? WORDS.photo.stranger : WORDS.photo.notAFace) : album.title(key);
     const similarity = album.similarityOf(at);
-    const note = [album.isConfirmed(at) ? WORDS.photo.confirmed : label === LABEL.NOTHING && similarity !== null ? WORDS.photo.similarity(similarity) : "",
+    const note = [album.isConfirmed(at) ? WORDS.photo.confirmed : (label === LABEL.NOTHING || label === LABEL.NAMED) && similarity !== null ? WORDS.photo.similarity(similarity) : "",
       details?.by_hand ? WORDS.photo.byHand : "", album.isPoor(at) ? WORDS.photo.poor : ""].filter(Boolean).join(", ");
     const kind = key === "none" || key === "ignored" ? key : key[0] === "p" ? "person" : "cluster";
     const text = (kind === "person" || kind === "cluster" ? title : "") + (details?.by_hand ? " ✎" : "");
@@ -243,6 +255,7 @@ class PhotoView {
     this.stage.setCurrent(this.faceId, reveal);
     this.faces.setCurrent(this.faceId);
     const at = this.list ? this.list.indexOf(this.faceId) : -1;
+    if (at >= 0) this.listAt = at;
     this.place.textContent = at < 0 ? "" : WORDS.photo.position(at + 1, this.list.length);
     this.previous.disabled = !this.stepTo(-1);
     this.next.disabled = !this.stepTo(1);

@@ -10,6 +10,13 @@ class Printer {
     this.sheet = null;
     addEventListener("beforeprint", () => this.lay());
     addEventListener("afterprint", () => this.clear());
+    // The browser does not wait for pictures that are not there yet; this does.
+    app.keys?.add("print", [{ keys: ["Mod+p"], typing: true, run: () => (this.canPrint ? void this.print() : false) }]);
+  }
+
+  get canPrint() {
+    const { route } = this.app.router;
+    return Boolean(this.app.current?.printed?.().items.length) && route.face === null && route.photo === null;
   }
 
   /** Lay out the sheet, wait for its pictures, and open the browser's dialog. */
@@ -26,11 +33,9 @@ class Printer {
   waiting() { return this.sheet ? [...this.sheet.querySelectorAll(".thumb:not(.no-picture)")].filter((thumb) => !thumb.style.backgroundImage) : []; }
 
   lay() {
-    if (this.sheet) return;
-    const printed = this.app.current?.printed?.();
-    if (!printed || !printed.items.length || this.app.router.route.face !== null || this.app.router.route.photo !== null) return;
+    if (this.sheet || !this.canPrint) return;
     const { source } = this.app;
-    const { title, about, items, face, caption } = printed;
+    const { title, about, items, face, caption } = this.app.current.printed();
     const pictures = [...items.slice(0, MOST_PRINTED)].map((item) => {
       const thumb = make("span", { className: "thumb" });
       source.paint(thumb, face(item));

@@ -1,6 +1,6 @@
 // Which faces are selected, and what can be done with them.
 
-/** A set of positions of faces. */
+/** A set of positions of faces, or of whatever identifies the items of a grid. */
 class Selection {
   constructor() {
     this.chosen = new Set();
@@ -60,8 +60,7 @@ class FaceCommands {
     this.bar = make("div", { className: "action-bar", role: "toolbar", "aria-label": WORDS.selection.bar, hidden: true },
       this.count, ...Object.values(this.buttons));
     view.selection.onChange(() => this.draw());
-    this.sized = new ResizeObserver(() => this.reserve());
-    this.sized.observe(this.bar);
+    new ResizeObserver(() => reserveBar(this.bar)).observe(this.bar);
   }
 
   static LIST = [["name", "n"], ["confirm", "c"], ["reject", "x"], ["ignore", "i"], ["notFace", "d"], ["split", "s"], ["clear", "Esc"]];
@@ -95,12 +94,7 @@ class FaceCommands {
       const text = this.label(name);
       Object.assign(this.buttons[name], { textContent: text, title: `${text} (${key})`, hidden: !this.can(name) });
     }
-    this.reserve();
-  }
-
-  /** Leave room for the bar below the last faces. */
-  reserve() {
-    document.documentElement.style.setProperty("--action-bar", this.bar.isConnected && !this.bar.hidden ? `${this.bar.offsetHeight}px` : "0px");
+    reserveBar(this.bar);
   }
 
   label(name) {
@@ -128,8 +122,10 @@ class FaceCommands {
 
   ids(positions) { return positions.map((at) => this.app.album.face[at]); }
 
-  /** Decide; the selection has served its purpose then. */
-  do(action) {
+  /** Decide; the selection has served its purpose then, and the next face has the focus. */
+  do(action, faces) {
+    const decided = new Set(faces);
+    this.view.grid.focusNext((at) => !decided.has(at));
     const stored = this.app.actions.do(action);
     this.view.selection.clear();
     return stored;
@@ -138,19 +134,19 @@ class FaceCommands {
   async name(faces) {
     const title = this.person === null ? WORDS.selection.nameTitle(faces.length) : WORDS.selection.elseTitle(faces.length);
     const picked = await this.app.names.pick({ title, exclude: this.person === null ? [] : [this.person], text: "" });
-    if (picked) this.do({ do: "name", name: picked.name, faces: this.ids(faces) });
+    if (picked) this.do({ do: "name", name: picked.name, faces: this.ids(faces) }, faces);
   }
 
   confirm(faces) {
     const { album } = this.app;
     const open = faces.filter((at) => !album.isConfirmed(at) && album.person[at] !== -1);
     if (!open.length) return void this.view.selection.clear();
-    this.do({ do: "confirm", faces: this.ids(open), ...(this.person === null ? {} : { person: this.person }) });
+    this.do({ do: "confirm", faces: this.ids(open), ...(this.person === null ? {} : { person: this.person }) }, faces);
   }
 
-  reject(faces) { this.do({ do: "reject", faces: this.ids(faces), ...(this.person === null ? {} : { person: this.person }) }); }
-  ignore(faces) { this.do({ do: "ignore", faces: this.ids(faces) }); }
-  notFace(faces) { this.do({ do: "not_a_face", faces: this.ids(faces) }); }
+  reject(faces) { this.do({ do: "reject", faces: this.ids(faces), ...(this.person === null ? {} : { person: this.person }) }, faces); }
+  ignore(faces) { this.do({ do: "ignore", faces: this.ids(faces) }, faces); }
+  notFace(faces) { this.do({ do: "not_a_face", faces: this.ids(faces) }, faces); }
   clear() { this.view.selection.clear(); }
 
   async split(faces) {
@@ -160,8 +156,8 @@ class FaceCommands {
     if (!chosen) return;
     const of = this.person === null ? { cluster: this.cluster } : { person: this.person };
     // A name is for exactly these; without one, the index keeps them apart and looks for their place again.
-    if (chosen.only && chosen.name) this.do({ do: "name", name: chosen.name, faces: chosen.faces });
-    else if (chosen.only) this.do({ do: "reject", faces: chosen.faces, ...(this.person === null ? {} : { person: this.person }) });
-    else this.do({ do: "split", ...of, faces: chosen.faces, ...(chosen.name ? { name: chosen.name } : {}) });
+    if (chosen.only && chosen.name) this.do({ do: "name", name: chosen.name, faces: chosen.faces }, faces);
+    else if (chosen.only) this.do({ do: "reject", faces: chosen.faces, ...(this.person === null ? {} : { person: this.person }) }, faces);
+    else this.do({ do: "split", ...of, faces: chosen.faces, ...(chosen.name ? { name: chosen.name } : {}) }, faces);
   }
 }

@@ -8,7 +8,7 @@ class SplitDialog {
   constructor(app, key, faces) {
     Object.assign(this, { app, key, faces });
     this.part = null; // ids; null until the answer is there
-    this.partList = make("ul", { className: "side-faces", "aria-label": WORDS.split.part });
+    this.partList = make("ul", { className: "side-faces", tabIndex: 0, "aria-label": WORDS.split.part });
     this.restList = make("ul", { className: "side-faces", "aria-label": WORDS.split.rest });
     this.partCount = make("h3");
     this.restCount = make("h3");
@@ -25,7 +25,7 @@ class SplitDialog {
       make("div", { className: "sides" }, make("section", {}, this.partCount, this.partList), make("section", {}, this.restCount, this.restList)),
       make("div", { className: "field" }, make("label", { for: this.name.input.id, textContent: WORDS.split.name }), this.name.root),
       make("div", { className: "dialog-buttons" }, button(WORDS.split.cancel, () => this.root.close("")), this.only, this.ok));
-    this.root = make("dialog", { className: "split", "aria-labelledby": "split-title" }, form);
+    this.root = make("dialog", { className: "split", tabIndex: -1, "aria-labelledby": "split-title" }, form);
   }
 
   /** Resolves to {faces, name, only} or, if it is cancelled, to null. */
@@ -33,6 +33,7 @@ class SplitDialog {
     document.body.append(this.root);
     this.draw();
     this.root.showModal();
+    this.root.focus(); // a phone would show its keyboard for the field
     this.propose();
     return new Promise((resolve) => {
       this.root.addEventListener("close", () => {
@@ -82,6 +83,7 @@ class SplitDialog {
     this.ok.textContent = WORDS.split.ok(goes.length);
     this.ok.disabled = this.part === null || !rest.length;
     this.only.hidden = more <= 0;
+    if (document.activeElement === this.root && !this.ok.disabled) this.ok.focus();
   }
 
   fill(list, positions, makeTile) {

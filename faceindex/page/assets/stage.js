@@ -6,6 +6,16 @@ const MOST_TAGS = 80; // names shown at the same time
 const BOX_KINDS = ["ignored", "none", "cluster", "person", "near", "current"]; // the last ones on top
 const TAG_HEIGHT = 18;
 const measuring = document.createElement("canvas").getContext("2d");
+const tagWidths = new Map(); // text -> pixels
+
+function tagWidth(text) {
+  if (tagWidths.size > 5000) tagWidths.clear();
+  if (!tagWidths.has(text)) {
+    if (!tagWidths.size) measuring.font = `600 12px ${getComputedStyle(document.body).fontFamily}`;
+    tagWidths.set(text, measuring.measureText(text).width + 12);
+  }
+  return tagWidths.get(text);
+}
 
 const svg = (tag, attributes, ...children) => {
   const element = document.createElementNS(SVG, tag);
@@ -13,6 +23,21 @@ const svg = (tag, attributes, ...children) => {
   element.append(...children);
   return element;
 };
+
+/** Icons, drawn: fonts lack some of these signs. Lines in a square of 20. */
+const ICONS = {
+  earlier: "M12 5l-5 5 5 5M4 5v10", later: "M8 5l5 5-5 5M16 5v10", boxes: "M5 4h10v12H5z", addFace: "M3 4h9v11H3zM15 12v6M12 15h6",
+  whole: "M3 7V3h4M13 3h4v4M17 13v4h-4M7 17H3v-4", close: "M5 5l10 10M15 5L5 15", picture: "M3 6h3l1.5-2h5L14 6h3v10H3zM10 8a3 3 0 1 0 .01 0",
+};
+
+const drawnIcon = (name) => svg("svg", { viewBox: "0 0 20 20", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+
+/** A button with an icon. */
+function iconButton(name, label, key, run, properties = {}) {
+  const made = button("", run, { "aria-label": label, title: key ? `${label} (${key})` : label, ...properties });
+  made.append(drawnIcon(name));
+  return made;
+}
 
 class PhotoStage {
   /**
@@ -185,7 +210,7 @@ class PhotoStage {
     const image = this.frame.firstChild;
     if (image) {
       Object.assign(image.style, { width: `${width * scale}px`, height: `${height * scale}px`, transform: `translate(${x}px, ${y}px)` });
-      image.style.imageRendering = scale * devicePixelRatio > 3 ? "pixelated" : "";
+      image.style.imageRendering = scale * devicePixelRatio > 4 && image.naturalWidth >= width ? "pixelated" : "";
     }
     this.area.classList.toggle("zoomed", this.zoom.zoomed);
     const room = { width: this.area.clientWidth, height: this.area.clientHeight };
@@ -216,11 +241,10 @@ class PhotoStage {
     const taken = [];
     const tags = [];
     const hits = ([left, top, right, bottom], other) => left < other[2] && right > other[0] && top < other[3] && bottom > other[1];
-    measuring.font = `600 12px ${getComputedStyle(document.body).fontFamily}`;
     for (const [one, at] of wanted) {
       if (tags.length >= MOST_TAGS) break;
       const needed = first(one) > 0;
-      const size = Math.min(measuring.measureText(one.text || "?").width + 12, room.width - 4);
+      const size = Math.min(tagWidth(one.text || "?"), room.width - 4);
       if (!needed && (one.quiet || at[2] - at[0] < 12)) continue;
       const left = Math.max(2, Math.min((at[0] + at[2] - size) / 2, room.width - size - 2));
       const places = [at[1] - TAG_HEIGHT - 1, at[3] + 1, at[1] + 1]

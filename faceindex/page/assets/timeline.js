@@ -47,7 +47,7 @@ class Timeline {
     this.root.hidden = months.length < 2;
     if (this.root.hidden) return;
     if (!spans.has(this.open)) this.open = null;
-    const most = Math.max(...spans.values());
+    const most = Math.max(undated, ...spans.values());
     const bars = [...spans].map(([year, count]) => this.bar(this.spanText(year), count, most, WORDS.timeline.year(this.spanText(year), count), () => this.jumpYear(year), year));
     if (undated) bars.push(this.bar(WORDS.timeline.undated, undated, most, WORDS.timeline.undatedLabel(undated), () => this.onJump(null), "none"));
     this.fill(this.years, bars);

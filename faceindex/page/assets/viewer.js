@@ -20,9 +20,9 @@ class PhotoViewer extends PhotoView {
       { keys: ["ArrowDown", "j"], label: words.nextHere, run: (event) => (event.key === "j" ? this.stepHere(1) : arrow(event, () => this.stepHere(1))) },
       { keys: [",", "<"], label: words.earlier, run: () => this.neighbour(-1) },
       { keys: [".", ">"], label: words.later, run: () => this.neighbour(1) },
-      { keys: ["+", "="], label: words.zoomIn, run: () => zoom.onKey("+") },
-      { keys: ["-"], label: words.zoomOut, run: () => zoom.onKey("-") },
-      { keys: ["0"], label: words.zoomFit, run: () => zoom.onKey("0") },
+      { keys: ["+", "="], label: words.zoomIn, run: () => this.zoomKey("+") },
+      { keys: ["-"], label: words.zoomOut, run: () => this.zoomKey("-") },
+      { keys: ["0"], label: words.zoomFit, run: () => this.zoomKey("0") },
       { keys: ["b"], label: words.boxes, run: () => this.toggleBoxes() },
       { keys: ["f"], label: words.whole, run: () => this.toggleBare() },
       { keys: ["n"], label: words.name, run: () => this.name() },
@@ -34,7 +34,7 @@ class PhotoViewer extends PhotoView {
       { keys: ["Enter", "p"], label: words.goTo, run: (event) => (event.key === "Enter" && onButton(event) ? false : this.goTo()) },
       ...(this.app.source.can.why ? [{ keys: ["w"], label: words.why, run: () => this.toggleWhy() }] : []),
       ...(this.app.source.can.addFace ? [{ keys: ["a"], label: words.addFace, run: () => this.toggleDrawing() }] : []),
-      { keys: ["u", "Mod+z"], label: words.undo, run: press("undo") },
+      { keys: ["u", "Mod+z"], label: words.undo, run: () => this.undo() },
       { keys: ["?"], run: press("help-button") },
       { keys: ["t"], run: press("theme") },
       { keys: ["Escape"], label: words.close, typing: true, run: () => this.escape() },
@@ -54,13 +54,12 @@ class PhotoViewer extends PhotoView {
 
   /** The id of the face that is some places later in the list, or on the photo if there is no list; null at the ends. */
   stepTo(by) {
-    const list = this.list ?? [];
-    let at = list.indexOf(this.faceId);
-    if (at >= 0) {
-      for (at += by; at >= 0 && at < list.length; at += by) if (this.album.find(list[at]) >= 0) return list[at];
-      return null;
-    }
-    return this.hereTo(by);
+    const { list } = this;
+    if (!list || this.listAt === null) return this.hereTo(by);
+    // From a face that is not in the list, as after a look at its neighbour on the photo, back is where one left.
+    const start = list[this.listAt] === this.faceId || by > 0 ? this.listAt + by : this.listAt;
+    for (let at = start; at >= 0 && at < list.length; at += by) if (this.album.find(list[at]) >= 0) return list[at];
+    return null;
   }
 
   hereTo(by) {
@@ -114,15 +113,29 @@ class PhotoViewer extends PhotoView {
     if (verb === "reject" && (person[this.face] === -1 || isNobody(label[this.face]))) return void this.app.say(WORDS.photo.nobodyToReject);
     const action = { do: verb, faces: [this.faceId] };
     if (verb === "reject") action.person = person[this.face];
+    this.act(action);
+  }
+
+  /** Decide about the current face, and go on. */
+  act(action) {
+    this.acted = this.faceId;
     this.app.actions.do(action);
     this.goOn();
+  }
+
+  /** Take back the newest decision; the face that it was about is shown again. */
+  undo() {
+    const { acted } = this;
+    this.acted = null;
+    byId("undo").click();
+    if (acted !== null && this.album.find(acted) >= 0) this.goToFace(acted);
   }
 
   confirm() {
     if (this.face === null) return;
     if (this.album.keyOf(this.face)[0] !== "p") return void this.name();
-    if (!this.album.isConfirmed(this.face)) this.app.actions.do({ do: "confirm", faces: [this.faceId], person: this.album.person[this.face] });
-    this.goOn();
+    if (this.album.isConfirmed(this.face)) this.goOn();
+    else this.act({ do: "confirm", faces: [this.faceId], person: this.album.person[this.face] });
   }
 
   /** Name the face, or the cluster that it is in. @param {boolean} only this face */
@@ -137,8 +150,8 @@ class PhotoViewer extends PhotoView {
     if (this.open) this.dialog.focus({ preventScroll: true });
     if (!picked) return;
     const action = { do: "name", name: picked.name, faces: whole ? [] : [id], clusters: whole ? [Number(key.slice(1))] : [] };
-    this.app.actions.do(action);
-    if (this.open && this.faceId === id) this.goOn();
+    if (this.open && this.faceId === id) this.act(action);
+    else this.app.actions.do(action);
   }
 
   // A box by hand -------------------------------------------------------------------------------
@@ -148,8 +161,9 @@ class PhotoViewer extends PhotoView {
     if (!this.adding || !this.info || !this.stage.size) return;
     this.setBare(false);
     const sizes = this.info.faces.map(({ box }) => box[2] - box[0]).sort((a, b) => a - b);
-    this.hand.start(sizes[sizes.length >> 1]);
     this.dialog.classList.add("drawing");
+    this.stage.zoom.resized();
+    this.hand.start(sizes[sizes.length >> 1]);
     this.adding.setAttribute("aria-pressed", "true");
     announce(WORDS.photo.drawHint);
   }
@@ -182,6 +196,16 @@ class PhotoViewer extends PhotoView {
     this.photo = null; // read it again
     if (result && this.album.find(result.face ?? -1) >= 0) this.goToFace(result.face);
     if (this.photo === null) this.show(this.app.router.route);
+  }
+
+  /** Zoom by a key: around the current face, if there is one. */
+  zoomKey(key) {
+    const { zoom } = this.stage;
+    const box = this.stage.boxes.find((one) => one.key === this.faceId)?.box;
+    const [x, y] = box ? [(box[0] + box[2]) / 2 * zoom.scale + zoom.x, (box[1] + box[3]) / 2 * zoom.scale + zoom.y] : [-1, -1];
+    const { clientWidth, clientHeight } = this.stage.area;
+    if (key !== "0" && x >= 0 && y >= 0 && x <= clientWidth && y <= clientHeight) zoom.zoomAt(x, y, zoom.scale * (key === "+" ? ZOOM_STEP : 1 / ZOOM_STEP));
+    else zoom.onKey(key);
   }
 
   // What is shown -------------------------------------------------------------------------------
