@@ -10,6 +10,7 @@ const WORDS = {
     ignored: "Strangers",
     unknown: "Nobody",
     cluster: (id) => `Cluster ${id}`,
+    newCluster: "New cluster",
   },
   people: {
     heading: "People",
