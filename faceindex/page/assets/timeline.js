@@ -7,6 +7,7 @@ const longMonth = new Intl.DateTimeFormat("en", { month: "long", year: "numeric"
 /** Counts of faces by month: [{year, month (0..11), count}], the oldest first, and how many have no date. */
 function countMonths(album, positions) {
   const counts = new Map();
+  const ofDay = new Map(); // a date is costly, and many photos share a day
   let undated = 0;
   for (const at of positions) {
     const taken = album.takenOf(at);
@@ -14,8 +15,13 @@ function countMonths(album, positions) {
       undated++;
       continue;
     }
-    const moment = momentOf(taken);
-    const month = moment.getUTCFullYear() * 12 + moment.getUTCMonth();
+    const day = Math.floor(taken / 86400);
+    let month = ofDay.get(day);
+    if (month === undefined) {
+      const moment = momentOf(taken);
+      month = moment.getUTCFullYear() * 12 + moment.getUTCMonth();
+      ofDay.set(day, month);
+    }
     counts.set(month, (counts.get(month) ?? 0) + 1);
   }
   const months = [...counts].sort((a, b) => a[0] - b[0]).map(([month, count]) => ({ year: Math.floor(month / 12), month: month % 12, count }));

@@ -159,6 +159,7 @@ const WORDS = {
   },
   print: {
     loading: "Loading all pictures for printing.",
+    missing: (count) => `${counted(count, "picture")} had not been loaded: print with Ctrl+P in the page, or with its button.`,
     bounded: (shown, count) => `The first ${number(shown)} of ${number(count)} pictures.`,
   },
   names: {
