@@ -135,12 +135,16 @@ def test_clusters_are_named_one_after_the_other_and_merged(shown, index: Path) -
     stored(page)
     assert cards.count() == 2 and "Hidden 1" in page.locator(".filters").inner_text()
     page.get_by_role("button", name="Hidden 1").click()
-    assert [label.split(",")[0] for label in cards.evaluate_all("(all) => all.map((card) => card.ariaLabel)")] == ["Ben"]
+    assert [
+        label.split(",")[0] for label in cards.evaluate_all("(all) => all.map((card) => card.ariaLabel)")
+    ] == ["Ben"]
     page.get_by_role("button", name="Named 1", exact=True).click()
     assert cards.count() == 1 and page.url.endswith("#show=named")
     page.get_by_role("button", name="All 2").click()
     page.get_by_label("Order").select_option("name")
-    assert [text.split(",")[0] for text in cards.evaluate_all("(all) => all.map((card) => card.ariaLabel)")][0] == "Ada"
+    assert [text.split(",")[0] for text in cards.evaluate_all("(all) => all.map((card) => card.ariaLabel)")][
+        0
+    ] == "Ada"
 
 
 def test_faces_are_selected_and_decided(shown, index: Path) -> None:
@@ -238,7 +242,9 @@ BIG = """
 
 
 @pytest.mark.parametrize(
-    "shown", [{"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}], indirect=True
+    "shown",
+    [{"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}],
+    indirect=True,
 )
 def test_fifty_thousand_faces_and_a_finger(shown) -> None:
     page = shown
@@ -263,7 +269,9 @@ def test_fifty_thousand_faces_and_a_finger(shown) -> None:
     page.evaluate("scrollTo(0, 0)")
     page.get_by_role("button", name="More").tap()
     page.get_by_role("button", name="Select below").tap()
-    page.locator("#below").evaluate("(slider) => { slider.value = 5090; slider.dispatchEvent(new Event('input')); }")
+    page.locator("#below").evaluate(
+        "(slider) => { slider.value = 5090; slider.dispatchEvent(new Event('input')); }"
+    )
     assert page.evaluate("app.current.selection.size") == 1500  # three of a hundred similarities
     assert page.evaluate("app.current.grid.border") == 1500
     assert page.evaluate("[...app.current.selection.chosen].every((at) => app.album.similarity[at] < 5090)")
@@ -277,8 +285,12 @@ def test_fifty_thousand_faces_and_a_finger(shown) -> None:
     assert labels[0] == "1990: 3,750 faces" and labels[-1] == "5,000 faces without a date"
     page.locator(".years .time").nth(1).tap()
     assert page.locator(".months .time").count() == 5
-    taken = page.evaluate("new Date(app.album.takenOf(app.current.items[app.current.grid.active]) * 1000).toISOString()")
-    assert taken.startswith("1991-01") and page.evaluate("app.current.grid.shown.has(app.current.grid.active)")
+    taken = page.evaluate(
+        "new Date(app.album.takenOf(app.current.items[app.current.grid.active]) * 1000).toISOString()"
+    )
+    assert taken.startswith("1991-01") and page.evaluate(
+        "app.current.grid.shown.has(app.current.grid.active)"
+    )
 
     # A long press selects; the finger goes on to a range. The page does not scroll then, and nothing opens.
     finger = page.context.new_cdp_session(page)

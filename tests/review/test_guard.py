@@ -38,7 +38,7 @@ def victim(made: Path) -> Iterator[Browser]:
 
 def _check_headers(answer: Answer) -> None:
     for name, value in _ALWAYS.items():
-        assert answer.headers.get_all(name) == [value]  # type: ignore[attr-defined]
+        assert answer.headers.get_all(name) == [value]
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
     assert "server" not in answer.headers

@@ -2,22 +2,36 @@
 
 const FACE_ORDERS = ["good", "doubtful", "newest", "oldest"]; // as `order` in addresses; the first one is meant without it
 
-/** Positions in an order; a new array. */
+/** Positions in an order; a new array. Made for a million. */
 function orderFaces(album, positions, order) {
   const { similarity, quality, label } = album;
-  const last = Infinity;
-  const rank = {
+  const rank = { // whole numbers
     // Good faces first, blurred, dark and small ones last. Without similarities the quality decides.
-    good: (at) => (album.isPoor(at) ? 4 : 0) - (similarity[at] === NO_SIMILARITY ? -2 + quality[at] / 1000 : similarity[at] / 10000),
+    good: (at) => (album.isPoor(at) ? 40000 : 0) - (similarity[at] === NO_SIMILARITY ? quality[at] - 20000 : similarity[at]),
     // The least similar first; those without a similarity, and then those that are confirmed, last.
-    doubtful: (at) => (label[at] === LABEL.CONFIRMED ? 8 : 0) + (similarity[at] === NO_SIMILARITY ? 4 : similarity[at] / 10000),
-    newest: (at) => (Number.isFinite(album.takenOf(at)) ? -album.takenOf(at) : last),
-    oldest: (at) => (Number.isFinite(album.takenOf(at)) ? album.takenOf(at) : last),
+    doubtful: (at) => (label[at] === LABEL.CONFIRMED ? 80000 : 0) + (similarity[at] === NO_SIMILARITY ? 40000 : similarity[at]),
+    newest: (at) => -Math.round(album.takenOf(at)),
+    oldest: (at) => Math.round(album.takenOf(at)),
   }[order];
-  const ranks = new Float64Array(positions.length);
-  for (let i = 0; i < positions.length; i++) ranks[i] = rank(positions[i]);
-  const places = Uint32Array.from(positions.keys()).sort((a, b) => ranks[a] - ranks[b] || a - b);
-  return places.map((i) => positions[i]);
+  const n = positions.length;
+  const ranks = new Float64Array(n);
+  let low = 0;
+  let high = 0;
+  for (let i = 0; i < n; i++) {
+    ranks[i] = rank(positions[i]); // NaN, without a date, comes last
+    if (ranks[i] < low) low = ranks[i];
+    else if (ranks[i] > high) high = ranks[i];
+  }
+  for (let i = 0; i < n; i++) if (Number.isNaN(ranks[i])) ranks[i] = high + 1;
+  if ((high - low + 2) * n > Number.MAX_SAFE_INTEGER) {
+    return Uint32Array.from(ranks.keys()).sort((a, b) => ranks[a] - ranks[b] || a - b).map((i) => positions[i]);
+  }
+  // Rank and place in one number: sorting numbers is much faster than sorting with a function.
+  for (let i = 0; i < n; i++) ranks[i] = (ranks[i] - low) * n + i;
+  ranks.sort();
+  const ordered = new Uint32Array(n);
+  for (let i = 0; i < n; i++) ordered[i] = positions[ranks[i] - Math.floor(ranks[i] / n) * n];
+  return ordered;
 }
 
 class FacesView {

@@ -163,8 +163,7 @@ class Grid {
   measure() {
     this.width = this.element.clientWidth;
     if (!this.width || !this.size) return false;
-    let { minWidth, maxWidth } = this.size;
-    const { captionHeight } = this.size;
+    let { minWidth, maxWidth, captionHeight } = this.size;
     this.gap = this.width < 480 ? 8 : 14;
     for (;;) {
       this.columns = Math.max(1, Math.floor((this.width + this.gap) / (minWidth + this.gap)));
@@ -307,8 +306,7 @@ class Grid {
     this.borders ??= [make("div", { className: "border before" }), make("div", { className: "border behind" })];
     if (this.border === null || this.border === undefined || !this.columns) return void this.borders.forEach((line) => line.remove());
     const { x, y, height } = this.rectOf(this.border);
-    const half = this.gap / 2;
-    const [before, behind] = this.borders;
+    const [half, [before, behind]] = [this.gap / 2, this.borders];
     Object.assign(before.style, { left: `${-half}px`, width: `${x}px`, top: `${y - half}px`, height: `${height + this.gap}px` });
     Object.assign(behind.style, { left: `${x - half}px`, right: `${-half}px`, top: `${y - half}px` });
     if (!before.isConnected) this.element.append(before, behind);

@@ -71,6 +71,7 @@ function bestFaces(album, mask, meant) {
 class SearchView {
   constructor(app) {
     this.app = app;
+    this.photos = []; // positions
     this.heading = make("h2", { className: "heading" });
     this.summary = make("p", { className: "summary", "aria-live": "polite" });
     this.problem = make("p", { className: "problem-text", role: "status", hidden: true });
@@ -192,7 +193,7 @@ class SearchView {
     this.app.openPhoto(face >= 0 ? face : { photo }, this.viewerList());
   }
 
-  viewerList() { return Int32Array.from(this.photos ?? [], (at) => this.best[at]).filter((at) => at >= 0); }
+  viewerList() { return Int32Array.from(this.photos, (at) => this.best[at]).filter((at) => at >= 0); }
 }
 
 /** Tiles of photos: the face at once, the photo itself when there is time. */
