@@ -45,6 +45,7 @@ def make_photos(folder: Path) -> None:
 
 
 def main() -> None:
+    """Make an index, start the page, and take its picture."""
     with tempfile.TemporaryDirectory() as temporary:
         photos, index = Path(temporary, "photos"), Path(temporary, "index")
         photos.mkdir()
