@@ -7,12 +7,17 @@ thread: `album` (what the page shows), `decisions` (what it decides), `questions
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from faceindex.review.server import Review
+
 __all__ = ["Review"]
 
 
 def __getattr__(name: str) -> object:
     if name == "Review":
-        from faceindex.review.server import Review
+        from faceindex.review import server
 
-        return Review
+        return server.Review
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

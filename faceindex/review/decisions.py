@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from faceindex.review.album import LiveAlbum
     from faceindex.review.verbs import Act
 
-__all__ = ["Decisions", "person_of"]
+__all__ = ["Decisions", "ids_by_name", "person_of"]
 
 _REMEMBERED: Final = 1_000  # decisions whose answer can be given again
 _CHANGED: Final = "Look at what has changed, and decide again."
@@ -120,7 +120,12 @@ def person_of(state: AlbumState, id: int) -> Person:
     for record in state.people:
         if record.id == id:
             return Person(
-                id, record.uid, record.name, record.born, record.died, record.hidden, record.note,
+                id, record.uid, record.name or "", record.born, record.died, record.hidden, record.note,
                 (), 0, 0, 0, 0, None, None,
             )  # fmt: skip
     raise Refusal(400, f"There is no person {id} in the index.", "Reload the page.")
+
+
+def ids_by_name(state: AlbumState) -> dict[str, int]:
+    """Return the ids of people by what the library calls them."""
+    return {record.name or f"person {record.uid[:6]}": record.id for record in state.people}

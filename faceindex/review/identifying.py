@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from faceindex.documents import as_json
 from faceindex.review.answers import Refusal
+from faceindex.review.decisions import ids_by_name
 from faceindex.review.fields import read_body
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Identifying:
 
 def _identify(index: FaceIndex, picture: bytes, state: AlbumState) -> dict[str, Json]:
     found = index.identify(picture, neighbours=_NEAR)
-    people = {record.name: record.id for record in state.people}
+    people = ids_by_name(state)
     return {
         "width": found.width,
         "height": found.height,

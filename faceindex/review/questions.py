@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from faceindex.documents import as_json
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.review.answers import Refusal
+from faceindex.review.decisions import ids_by_name
 from faceindex.review.verbs import Act, People
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Questions:
             problem: dict[str, Json] = {"problem": error.problem, "remedy": error.remedy}
             return _Ready(generation, version, asked, {"state": "unavailable", **problem, "questions": []})
         state = self._album.thread.read(self._album.follow).result()
-        people = {record.name: record.id for record in state.people}
+        people = ids_by_name(state)
         documents: list[Json] = []
         for question in questions:
             id = _id_of(question)

@@ -15,6 +15,7 @@ __all__ = [
     "DIGESTS",
     "IN_WORK",
     "LOCK",
+    "REDIRECT",
     "THUMBNAILS",
     "VECTORS",
     "check_catalog_files",
@@ -41,6 +42,7 @@ _WITHOUT_ROWS = 64  # bytes of a vector file that has a header at most
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
 DIGESTS = "catalog.digests"  # of the pages of the catalog; see `faceindex.store.pages`
 IN_WORK = "in-work"  # the photos that a run is working on; see `faceindex.store.suspects`
+REDIRECT = ".review-"  # start of the names of files that open a browser; see `faceindex.review.redirect`
 THUMBNAILS = "thumbnails.sqlite"  # derived; see `faceindex.store.thumbnail_cache`
 _FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", DIGESTS, IN_WORK, THUMBNAILS, LOCK)
 
@@ -81,7 +83,7 @@ def is_derived_name(name: str) -> bool:
     """Whether a file of this name can be deleted at any time: it is made again, or was left unfinished."""
     return (
         _DERIVED.fullmatch(name) is not None
-        or name.startswith((CATALOG + ".new", CATALOG + ".damaged"))  # the second are kept by `doctor`
+        or name.startswith((CATALOG + ".new", CATALOG + ".damaged", REDIRECT))  # `doctor` keeps damaged ones
         or (name.startswith(".") and any(name[1:].startswith(own) for own in ("ann", "vectors", CATALOG)))
     )
 

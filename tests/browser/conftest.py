@@ -58,7 +58,7 @@ class Tab:
 
     def open(self, path: Path, where: str = "") -> None:
         self.page.goto(path.as_uri() + where)
-        self.page.wait_for_selector(".card, #empty:not([hidden])")
+        self.page.wait_for_selector(".card, .face, .empty:not([hidden])")
 
     def until(self, expression: str) -> None:
         """Wait until an expression is true; ``wait_for_function`` of playwright needs ``unsafe-eval``."""

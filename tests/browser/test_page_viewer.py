@@ -135,7 +135,7 @@ def test_the_page_finds_what_the_library_finds(page, index: Path) -> None:
               }
               const meant = finder.meant(query);
               return [[...album.photo].filter((_, at) => found[at]),
-                [...album.face].filter((_, at) => found[album.facePhoto[at]] && meant(at))];
+                [...album.face].filter((_, at) => found[album.facePhoto[at]] && meant[at])];
             } catch (problem) {
               if (!(problem instanceof QueryError)) throw problem;
               return [problem.problem];

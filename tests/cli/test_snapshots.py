@@ -96,6 +96,7 @@ CALLS: dict[str, tuple[str, ...]] = {
         "identify album/person0/0.png",
         "eval",
         "gallery page",
+        "review --port 8765",
         "export crops faces",
         "--index elsewhere status",
     ),

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 import os
@@ -14,15 +13,17 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pytest
+from album_page import read_bytes
 from PIL import Image as PillowImage
 
 from faceindex.errors import UsageError
 from faceindex.export import gallery_pictures
 from faceindex.export.gallery import write_gallery
-from faceindex.export.gallery_data import file_url, relative_url
-from faceindex.export.gallery_layout import COLUMNS, lay_out
-from faceindex.export.gallery_page import page
+from faceindex.export.gallery_data import config, file_url, relative_url
+from faceindex.export.gallery_layout import COLUMNS, lay_out, shown_table
 from faceindex.export.thumbnails import SIDE
+from faceindex.page.build import static_page
+from faceindex.store.decisions import Label
 
 
 @pytest.fixture
@@ -66,8 +67,17 @@ def first_group(pattern: str, html: str) -> str:
 
 
 def data_of(page_path: Path) -> Any:
+    """Return the configuration of a page, with the columns of its album as ``faces``."""
     html = page_path.read_text("utf-8")
-    return json.loads(first_group(r'<script type="application/json" id="data">(.*?)</script>', html))
+    data = json.loads(first_group(r'<script type="application/json" id="config">(.*?)</script>', html))
+    data["header"], data["faces"] = read_bytes(base64.b64decode(data["album"]))
+    return data
+
+
+def in_sprites(data: Any) -> list[int]:
+    """Return the ids of the faces in the order of the sprites."""
+    ids: list[int] = data["faces"]["face"][np.argsort(data["faces"]["place"])].tolist()
+    return ids
 
 
 def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -88,15 +98,17 @@ def test_the_files_and_the_counts(source, write, tmp_path: Path) -> None:
     assert len(files) == result.sprites + 1 == result.files.written
     assert progress[-1] == (7, 7)  # five faces and two covers
     data = data_of(result.page)
-    assert data["clusters"]["id"] == [3, 7]
+    assert data["faces"]["cluster"].tolist() == [3, 7, -1, 3, 3]
     assert data["photos"]["path"] == ["a/one.jpg", "a/two.jpg", "b/three.png"]
-    assert sorted(data["faces"]["id"]) == [1, 2, 3, 4, 5]
+    assert data["faces"]["face"].tolist() == [1, 2, 3, 4, 5]
+    assert data["faces"]["face_photo"].tolist() == [0, 0, 0, 1, 2]
+    assert data["faces"]["box"].reshape(-1, 4)[2].tolist() == [220, 120, 280, 200]
     assert {f"gallery/{name}" for name, _ in data["sprites"] + data["covers"]} == set(files) - {"index.html"}
 
 
 def test_each_face_is_drawn_in_its_slot(galleries, source, write, tmp_path: Path) -> None:
     data = data_of(write(source).page)
-    numbers = iter(data["faces"]["id"])
+    numbers = iter(in_sprites(data))
     for name, count in data["sprites"]:
         sprite = np.asarray(PillowImage.open(tmp_path / "page" / "gallery" / name))
         for slot in range(count):
@@ -107,7 +119,9 @@ def test_each_face_is_drawn_in_its_slot(galleries, source, write, tmp_path: Path
 
 
 def test_the_cover_is_the_most_typical_face(galleries, source, write, tmp_path: Path) -> None:
-    ((name, count),) = data_of(write(source).page)["covers"]
+    data = data_of(write(source).page)
+    ((name, count),) = data["covers"]
+    assert data["cover_faces"] == [5, 2]
     sprite = np.asarray(PillowImage.open(tmp_path / "page" / "gallery" / name)).astype(int)
     assert count == 2
     assert np.abs(sprite[SIDE // 2, SIDE // 2] - galleries.colour_of(5)).max() < 12
@@ -265,7 +279,9 @@ def test_the_last_copy_of_a_photo_is_kept(galleries, source, write, tmp_path: Pa
     table = replace(
         source.table, **{f.name: getattr(source.table, f.name)[keep] for f in fields(source.table)}
     )
-    result = write(replace(fewer, table=table), copy=True)
+    result = write(
+        replace(fewer, table=table, person=source.person[keep], label=source.label[keep]), copy=True
+    )
     assert [name.startswith("photos/two_") for name, _ in result.files.kept] == [True]
     assert len(list((tmp_path / "page" / "photos").iterdir())) == 3
 
@@ -375,7 +391,7 @@ def test_no_faces_and_no_clusters(galleries, write, tmp_path: Path) -> None:
     loose = galleries.PhotoPlan("a.jpg", [galleries.FacePlan((20, 20, 80, 100))])
     result = write(galleries.make_source(tmp_path / "photos", [loose], clustered=False))
     assert (result.clusters, result.unclustered) == (0, 1)
-    assert data_of(result.page)["clustered"] is False
+    assert data_of(result.page)["header"]["clustered"] is False
 
 
 def test_the_batch_size_does_not_change_the_sprites(
@@ -406,18 +422,80 @@ def test_the_layout_contains_every_face_once(galleries, tmp_path: Path) -> None:
     assert len({sprite.name for sprite in layout.sprites}) == len(layout.sprites)
 
 
-def test_the_policy_allows_only_the_script_and_style_of_the_page() -> None:
-    html = page({}).decode()
-    policy = first_group(r'content-security-policy" content="([^"]*)"', html)
-    script = first_group(r"<script>(.*?)</script>", html)
-    style = first_group(r"<style>(.*?)</style>", html)
-    for kind, text in (("script-src", script), ("style-src", style)):
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert f"{kind} 'sha256-{digest}'" in policy
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    assert "http" not in re.sub(r'http-equiv="[^"]*"', "", html)
-    assert "innerHTML" not in html
+def test_a_second_cluster_of_a_person_has_no_cover_and_strangers_have_none(
+    galleries, write, tmp_path: Path
+) -> None:
+    faces = [galleries.FacePlan((20, 20 + n, 80, 100), n // 2, 0.9) for n in range(6)]
+    faces += [galleries.FacePlan((200, 20, 260, 100)), galleries.FacePlan((200, 120, 260, 200))]
+    source = galleries.make_source(
+        tmp_path / "photos", [galleries.PhotoPlan("a.jpg", faces)], names={0: "Anna", 2: "Anna"}
+    )
+    person, label = source.person.copy(), source.label.copy()
+    person[6], label[6], label[7] = 9, Label.CONFIRMED, Label.STRANGER  # somebody without a cluster
+    result = write(replace(source, person=person, label=label))
+    assert (result.people, result.clusters) == (1, 3)
+    assert data_of(result.page)["cover_faces"] == [1, 3, 7]
+
+
+def test_what_a_gallery_that_is_given_away_has_of_people_and_pictures(
+    galleries, source, write, tmp_path: Path
+) -> None:
+    person = {
+        "id": 1,
+        "uid": "1" * 32,
+        "name": "Anna",
+        "born": "1950",
+        "died": None,
+        "hidden": False,
+        "note": "x",
+    }
+    forgotten = source.photos[1].content_hash
+    source = replace(source, people=[person], cluster_person={3: 1}, forgotten={forgotten})
+    linked, copied = data_of(write(source, "linked").page), data_of(write(source, "copied", copy=True).page)
+    assert linked["header"]["people"] == [person]
+    assert copied["header"]["people"] == [{**person, "born": None, "note": None}]
+    assert (linked["private"], copied["private"]) == (False, True)
+    for data in (linked, copied):
+        hashes = data["faces"]["picture"].tobytes()
+        assert [hashes[16 * i : 16 * i + 16] for i in (0, 2)] == [source.photos[i].picture for i in (0, 2)]
+        assert hashes[16:32] == bytes(16)  # it shows a forgotten face
+        assert source.photos[1].picture.hex() not in json.dumps(data["copies"])
+
+
+def test_fifty_thousand_faces_take_at_most_6_mb(galleries, tmp_path: Path) -> None:
+    plans = [galleries.PhotoPlan("a.jpg", [galleries.FacePlan((1, 2, 9, 9), 0)] * 5)]
+    source = galleries.make_source(tmp_path / "photos", plans)
+    rng = np.random.default_rng(1)
+    count = 10_000
+    table = replace(
+        source.table,
+        **{f.name: np.repeat(getattr(source.table, f.name), count, axis=0) for f in fields(source.table)},
+    )
+    table = replace(
+        table,
+        face=np.arange(1, 1 + 5 * count),
+        photo=np.repeat(np.arange(count), 5),
+        cluster=rng.integers(-1, 2000, 5 * count),
+        boxes=rng.uniform(0, 4000, (5 * count, 4)).astype(np.float32),
+        similarity=rng.uniform(0, 1, 5 * count).astype(np.float32),
+    )
+    photos = [
+        source.photos[0]._replace(id=i, relpath=f"{2000 + i % 25}/summer holiday/IMG_{i:05}.jpg", taken=i)
+        for i in range(count)
+    ]
+    none = np.zeros(5 * count, np.int64)
+    source = replace(source, table=table, photos=photos, person=none - 1, label=none)
+    layout = lay_out(
+        shown_table(table, source.person, source.label), {record.id: record for record in photos}
+    )
+    names = [sprite.name for sprite in layout.sprites], [sprite.name for sprite in layout.cover_sprites]
+    html = static_page(
+        config(
+            source, photos, layout, destination=tmp_path, pictures="gallery", sprites=names[0],
+            covers=names[1], previews={}, copies=None,
+        )
+    )  # fmt: skip
+    assert 3e6 < len(html) < 6e6
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX paths")

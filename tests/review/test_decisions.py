@@ -358,6 +358,19 @@ def test_an_index_without_clusters(tmp_path: Path, made: Path) -> None:
         browser.close()
 
 
+def test_a_face_is_drawn_by_hand(browser: Browser, directory: Path) -> None:
+    id, seen = uuid.uuid4().hex, browser.generation()
+    drawn = {"photo": 1, "box": [2, 2, 20, 20], "name": "Anna"}
+    found = [_good(browser.act("add_face", seen, id=id, **drawn)) for _ in range(2)]
+    assert found[0]["face"] == found[1]["face"] == 13  # sent again, it is added once
+    assert browser.album()["faces"] == 13
+    assert [person["name"] for person in browser.album()["people"]] == ["Anna"]
+    seen = browser.generation()
+    assert browser.act("add_face", seen, photo=1, box=[90, 90, 200, 200]).status == 400
+    assert browser.act("add_face", seen, photo=99, box=[2, 2, 20, 20]).status == 400
+    assert len(browser.get("api/photo?id=1").document["faces"]) == 2
+
+
 # Details ---------------------------------------------------------------------------------------
 
 

@@ -302,25 +302,25 @@ class Finder {
   /** A function that says whether a leaf is about a face. */
   shows(leaf) {
     const { person, cluster, label } = this.album;
-    const somebody = (at) => !isNobody(label[at]) && (cluster[at] >= 0 || person[at] !== -1);
     if (leaf.kind === "name") {
       const people = new Set(leaf.people);
+      const [only] = people;
+      if (people.size === 1) return (at) => person[at] === only && !isNobody(label[at]);
       return (at) => people.has(person[at]) && !isNobody(label[at]);
     }
     if (leaf.kind === "cluster") return (at) => cluster[at] === leaf.cluster && !isNobody(label[at]);
     if (leaf.kind === "unnamed") return (at) => cluster[at] >= 0 && person[at] === -1 && !isNobody(label[at]);
-    return leaf.kind === "anybody" ? somebody : () => false;
+    return (at) => (cluster[at] >= 0 || person[at] !== -1) && !isNobody(label[at]); // anybody
   }
 
-  /** Positions of the photos that a query finds, ascending. */
-  photos(query) {
-    const mask = this.mask(query);
-    return Uint32Array.from(this.album.photo.keys()).filter((at) => mask[at]);
-  }
-
-  /** A function that says whether a query is about a face: whether a leaf outside of `!` is. */
+  /** For each face, 1 if a query is about it: if a leaf outside of `!` is. */
   meant(query) {
-    const tests = [...leavesOf(query)].filter(([, negated]) => !negated).map(([leaf]) => this.shows(leaf));
-    return (at) => tests.some((test) => test(at));
+    const meant = new Uint8Array(this.album.faces);
+    for (const [leaf, negated] of leavesOf(query)) {
+      if (negated || leaf.kind === "date") continue;
+      const shows = this.shows(leaf);
+      for (let at = 0; at < meant.length; at++) if (!meant[at] && shows(at)) meant[at] = 1;
+    }
+    return meant;
   }
 }

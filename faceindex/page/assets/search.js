@@ -7,10 +7,10 @@ const MOST_NAMED = 2000; // photos found by their names
 const TILE = 320; // pixels of the renditions
 const TILES = { most: 240, atOnce: 4 };
 
-/** What a text finds: {query, problem, people, photos, meant, words}; `photos` is null if they must be searched by name. */
+/** What a text finds: {query, problem, people, mask, meant, notes, words}; `mask`, as of `Finder`, is null if they must be searched by name. */
 function searchAlbum(album, text) {
   const finder = new Finder(album);
-  const found = { query: null, problem: null, people: [], photos: null, meant: () => false, notes: [], words: null };
+  const found = { query: null, problem: null, people: [], mask: null, meant: null, notes: [], words: null };
   const words = oneLine(text);
   let query;
   try {
@@ -27,7 +27,7 @@ function searchAlbum(album, text) {
   try {
     finder.resolve(query);
     found.query = query;
-    found.photos = finder.photos(query);
+    found.mask = finder.mask(query);
     found.meant = finder.meant(query);
   } catch (problem) {
     if (!(problem instanceof QueryError)) throw problem;
@@ -45,9 +45,33 @@ function searchAlbum(album, text) {
   return found;
 }
 
+/** Positions of the photos of a mask by capture time, those without one last. */
+function inTime(album, mask, newestFirst) {
+  const { timeOrder, taken } = album;
+  const found = timeOrder.filter((at) => mask[at]);
+  if (!newestFirst) return found;
+  const dated = found.findLastIndex((at) => !Number.isNaN(taken[at])) + 1;
+  found.subarray(0, dated).reverse();
+  return found;
+}
+
+/** For each photo of a mask the face that stands for it: one that is meant before others, then the best one; -1 for none. */
+function bestFaces(album, mask, meant) {
+  const best = new Int32Array(album.photos).fill(-1);
+  const values = new Int16Array(album.photos).fill(-1);
+  for (let at = 0; at < album.faces; at++) {
+    const photo = album.facePhoto[at];
+    if (!mask[photo]) continue;
+    const value = (meant?.[at] ? 1000 : 0) + (isNobody(album.label[at]) ? 0 : 400) + album.quality[at];
+    if (value > values[photo]) [best[photo], values[photo]] = [at, value];
+  }
+  return best;
+}
+
 class SearchView {
   constructor(app) {
     this.app = app;
+    this.photos = []; // positions
     this.heading = make("h2", { className: "heading" });
     this.summary = make("p", { className: "summary", "aria-live": "polite" });
     this.problem = make("p", { className: "problem-text", role: "status", hidden: true });
@@ -88,9 +112,9 @@ class SearchView {
     this.showPeople(found.people);
     this.showProblem(found, text);
     let named = null; // positions of photos whose name has the words
-    if (found.photos) this.showPhotos(found.photos, found, null, keep);
+    if (found.mask) this.showPhotos(found, null, keep);
     if (found.words) {
-      if (!found.photos && !keep) this.summary.textContent = WORDS.search.searching;
+      if (!found.mask && !keep) this.summary.textContent = WORDS.search.searching;
       try {
         const ids = await source.searchPhotos(found.words, MOST_NAMED);
         if (this.searching !== token) return;
@@ -101,7 +125,7 @@ class SearchView {
         return;
       }
     }
-    this.showPhotos(found.photos, found, named, keep);
+    if (named || !found.mask) this.showPhotos(found, named, keep);
   }
 
   showProblem(found, text) {
@@ -125,28 +149,17 @@ class SearchView {
     }), ...(groups.length > MOST_PEOPLE ? [make("li", { className: "more", textContent: WORDS.search.more(groups.length - MOST_PEOPLE) })] : []));
   }
 
-  showPhotos(photos, found, named, keep) {
+  showPhotos(found, named, keep) {
     const { album } = this.app;
     const { order } = this.route;
-    const byName = Boolean(named) && (order === "names" || !photos);
-    const shown = byName ? named : [...photos ?? []];
-    album.neighbour(0, 0); // makes the ranks of the photos in time
-    const rank = (at) => album.photoRank[at];
-    const dated = (at) => !Number.isNaN(album.taken[at]);
-    shown.sort((a, b) => (order === "newest" && dated(a) && dated(b) ? rank(b) - rank(a) : rank(a) - rank(b)));
-    this.photos = [];
-    this.best = new Map();
-    const wanted = new Set(shown);
-    for (let at = 0; at < album.faces; at++) {
-      const photo = album.facePhoto[at];
-      if (!wanted.has(photo)) continue;
-      const known = this.best.get(photo);
-      const value = (found.meant(at) ? 1000 : 0) + (isNobody(album.label[at]) ? 0 : 400) + album.quality[at];
-      if (!known || value > known.value) this.best.set(photo, { at, value });
-    }
+    const byName = Boolean(named) && (order === "names" || !found.mask);
+    const wanted = byName ? new Uint8Array(album.photos) : found.mask;
+    if (byName) for (const at of named) wanted[at] = 1;
+    const shown = wanted ? inTime(album, wanted, order === "newest") : new Uint32Array(0);
+    this.best = wanted ? bestFaces(album, wanted, found.meant) : null;
     this.photos = shown;
-    this.byName.hidden = !named || !photos || (!byName && !named.length);
-    this.byName.textContent = byName ? WORDS.search.showing(photos?.length ?? 0) : WORDS.search.named(named?.length ?? 0);
+    this.byName.hidden = !named || !found.mask || (!byName && !named.length);
+    this.byName.textContent = byName ? WORDS.search.showing(named.length) : WORDS.search.named(named?.length ?? 0);
     this.byName.setAttribute("aria-pressed", String(byName));
     this.turn.hidden = shown.length < 2 || byName;
     this.turn.textContent = order === "newest" ? WORDS.search.oldest : WORDS.search.newest;
@@ -163,7 +176,7 @@ class SearchView {
     const thumb = make("span", { className: "thumb" });
     const faces = album.onPhoto(photo).length;
     const date = dateText(album.taken[photo]) || WORDS.search.undated;
-    this.tiles.paint(thumb, photo, this.best.get(photo)?.at ?? -1);
+    this.tiles.paint(thumb, photo, this.best[photo]);
     return make("button", { type: "button", className: "card photo-tile", "aria-label": `${date}, ${WORDS.people.faces(faces)}`, dataset: faces > 1 ? { faces: number(faces) } : {} },
       thumb, make("span", { className: "about", textContent: date }));
   }
@@ -176,10 +189,11 @@ class SearchView {
 
   /** The arrow keys of the viewer move through the best face of each photo. */
   open(photo) {
-    this.app.openPhoto(this.best.get(photo)?.at ?? { photo }, this.viewerList());
+    const face = this.best[photo];
+    this.app.openPhoto(face >= 0 ? face : { photo }, this.viewerList());
   }
 
-  viewerList() { return (this.photos ?? []).map((at) => this.best.get(at)?.at).filter((at) => at !== undefined); }
+  viewerList() { return Int32Array.from(this.photos, (at) => this.best[at]).filter((at) => at >= 0); }
 }
 
 /** Tiles of photos: the face at once, the photo itself when there is time. */
