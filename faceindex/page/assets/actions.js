@@ -1,7 +1,8 @@
 // Decisions: shown at once, then stored one after the other. The page never waits for the index.
 
 const RETRY = { first: 250, most: 2000 }; // milliseconds between attempts while another program writes
-const PAGE_ONLY = ["personUid", "personId", "newCluster", "as"]; // fields of an action that are not sent
+const MOST_INVERSES = 20;
+const PAGE_ONLY = ["personUid", "personId", "newCluster", "as", "part"]; // fields of an action that are not sent
 
 /**
  * A decision that is not stored yet.
@@ -25,6 +26,7 @@ class Actions {
     this.nextPerson = -2; // ids of people that the index has not numbered yet
     this.made = new Map(); // those ids -> names
     this.clusters = new Map(); // ids of clusters that the page made -> those of the index
+    this.inverses = new Map(); // numbers of own decisions -> the changes that take them back
     this.gaps = 0; // numbers of the journal that own decisions used up since the last one, because they said nothing new
     this.texts = new Map(); // command of a decision of this page -> what the page calls it
     addEventListener("beforeunload", (event) => { if (this.pending.length) event.preventDefault(); });
@@ -48,7 +50,7 @@ class Actions {
       if (isUndo && !after) full.number ??= this.album.undoNumber ?? this.album.decision;
       const entry = {
         action: full, text: isUndo ? this.undoText : "", inverse: null, seen: this.album.generation, own: [], late: false, sent: false, after,
-        undoes: after?.inverse ?? null, failed: false, result: null, resolve,
+        undoes: after ? after.inverse : this.inverses.get(full.number) ?? null, failed: false, result: null, resolve,
       };
       this.pending.push(entry);
       const faces = this.show(entry);
@@ -167,7 +169,9 @@ class Actions {
     } else {
       this.change(() => {
         this.pending.shift();
-        if (changes && changes.generation >= album.generation) album.apply(changes);
+        if (!changes || changes.generation < album.generation) return;
+        if (number !== null) this.remember(number, inverseOf(album, changes));
+        album.apply(changes);
       }, entry);
     }
     // Where nobody else decided in between, the page showed what the index has.
@@ -219,6 +223,12 @@ class Actions {
       if (entry) entry.inverse = null;
       this.redo();
     });
+  }
+
+  /** Keep what takes back a decision, so that undo shows it at once. */
+  remember(number, inverse) {
+    this.inverses.set(number, inverse);
+    if (this.inverses.size > MOST_INVERSES) this.inverses.delete(this.inverses.keys().next().value);
   }
 
   /** Show again all that is not stored, in an album that does not show it. */

@@ -6,6 +6,7 @@
 
 const LABEL = { NOTHING: 0, NAMED: 1, CONFIRMED: 2, STRANGER: 3, NOT_A_FACE: 4 }; // as faceindex.store.decisions.Label
 const NO_SIMILARITY = -32768;
+const NEW_CLUSTER = 1_000_000_000; // ids from here on are of clusters that the index has not numbered yet
 const POOR = 0.3; // as faceindex.quality.POOR_QUALITY
 
 class Group {
@@ -172,7 +173,7 @@ class Album {
     if (key === "none") return WORDS.groups.none;
     if (key === "ignored") return WORDS.groups.ignored;
     if (key[0] === "p") return readable(this.people.get(Number(key.slice(1)))?.name ?? WORDS.groups.unknown);
-    return WORDS.groups.cluster(key.slice(1));
+    return Number(key.slice(1)) >= NEW_CLUSTER ? WORDS.groups.newCluster : WORDS.groups.cluster(key.slice(1));
   }
 
   /** The clusters of a person, largest first, as [id, faces]. */

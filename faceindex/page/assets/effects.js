@@ -3,6 +3,8 @@
 
 const isNobody = (label) => label === LABEL.STRANGER || label === LABEL.NOT_A_FACE;
 
+let nextCluster = NEW_CLUSTER;
+
 /** Collects changes of faces and people, in the form of `api/changes`. */
 class Effect {
   /** @param {object} memory keeps the ids that it makes, so that the same action makes the same ones again */
@@ -36,16 +38,17 @@ class Effect {
     return id;
   }
 
-  link(cluster, person) { (this.clusterPerson ??= new Map(this.album.clusterPerson)).set(cluster, person); }
-
-  newCluster() {
-    if (this.memory.newCluster === undefined) {
-      let most = -1;
-      for (const cluster of this.album.cluster) if (cluster > most) most = cluster;
-      this.memory.newCluster = most + 1;
-    }
-    return this.memory.newCluster;
+  /** Say whose a cluster is; -1 for nobody's. */
+  link(cluster, person) {
+    this.clusterPerson ??= new Map(this.album.clusterPerson);
+    if (person === -1) this.clusterPerson.delete(cluster);
+    else this.clusterPerson.set(cluster, person);
   }
+
+  ownerOf(cluster) { return (this.clusterPerson ?? this.album.clusterPerson).get(cluster) ?? -1; }
+
+  /** The id of a cluster that the index has not numbered yet. */
+  newCluster() { return (this.memory.newCluster ??= nextCluster++); }
 
   /** The cluster in which a person has most faces; -1 for none. */
   clusterOf(person) { return this.album.clustersOf(person)[0]?.[0] ?? -1; }
@@ -85,11 +88,14 @@ const EFFECTS = {
       if (shown !== -1) confirmed(effect, at, shown);
     }
   },
-  /** Faces leave the person; those that show somebody else stay where they are. */
+  /** Faces leave the person, for a cluster of their own; those that show somebody else stay where they are. */
   reject(effect, { faces, person }) {
     const { album } = effect;
-    for (const at of positions(album, faces)) {
-      if (person === undefined || person === null || album.person[at] === person) effect.set(at, { person: -1, cluster: -1, label: LABEL.NOTHING });
+    const leaving = positions(album, faces).filter((at) => person === undefined || person === null || album.person[at] === person);
+    const from = new Map(leaving.map((at) => [at, { cluster: album.cluster[at], person: album.person[at] }]));
+    for (const at of leaving) effect.set(at, { person: -1, cluster: leaving.length > 1 ? effect.newCluster() : -1, label: LABEL.NOTHING });
+    for (const { cluster, person: owner } of new Set(from.values())) {
+      if (cluster >= 0 && owner !== -1 && effect.ownerOf(cluster) === owner && !isHeld(effect, cluster, owner, -1)) own(effect, cluster, -1);
     }
   },
   ignore: (effect, action) => nobody(effect, action, LABEL.STRANGER),
@@ -108,11 +114,11 @@ const EFFECTS = {
     for (const each of joins) effect.set(each, { cluster, person });
   },
   different() {},
-  /** Only the given faces; the index may move those that resemble them too. */
-  split(effect, { faces, name }) {
+  /** `part`: all faces that come along, if the page has the proposal; the index moves those that resemble the given ones. */
+  split(effect, { faces, part = faces, name }) {
     const cluster = effect.newCluster();
     const person = name ? effect.person(name) : -1;
-    for (const at of positions(effect.album, faces)) effect.set(at, { cluster, person, label: name ? LABEL.NAMED : LABEL.NOTHING });
+    for (const at of positions(effect.album, part)) effect.set(at, { cluster, person, label: name ? LABEL.NAMED : LABEL.NOTHING });
     if (name) effect.link(cluster, person);
   },
   merge(effect, { into, others }) {
@@ -135,12 +141,30 @@ function positions(album, faces) {
   return [...faces].map((face) => album.find(face)).filter((at) => at >= 0);
 }
 
-/** A face that the user named is in a cluster of its person, and in none of another one. */
+/** A face that the user named is in a cluster of its person; a cluster that is nobody else's comes with it. */
 function confirmed(effect, at, person) {
   const { album } = effect;
   const cluster = album.cluster[at];
-  const stays = cluster >= 0 && (album.clusterPerson.get(cluster) ?? -1) === person;
-  effect.set(at, { person, label: LABEL.CONFIRMED, cluster: stays ? cluster : effect.clusterOf(person) });
+  const owner = cluster < 0 ? -1 : effect.ownerOf(cluster);
+  const comes = cluster >= 0 && owner !== person && (owner === -1 || !isHeld(effect, cluster, owner, at));
+  if (comes) own(effect, cluster, person);
+  effect.set(at, { person, label: LABEL.CONFIRMED, cluster: comes || (cluster >= 0 && owner === person) ? cluster : effect.clusterOf(person) });
+}
+
+/** Whether another face of a cluster, which the user named, keeps it with its person. */
+function isHeld(effect, cluster, owner, but) {
+  return [...effect.album.facesOf(`p${owner}`)].some((at) => {
+    const { cluster: of, person, label } = effect.rows.get(at) ?? { cluster: effect.album.cluster[at], person: effect.album.person[at], label: effect.album.label[at] };
+    return at !== but && of === cluster && person === owner && (label === LABEL.NAMED || label === LABEL.CONFIRMED);
+  });
+}
+
+/** All faces of a cluster of which nothing else was said are of a person, or with -1 of nobody any more. */
+function own(effect, cluster, person) {
+  effect.link(cluster, person);
+  effect.album.cluster.forEach((of, at) => {
+    if (of === cluster && effect.row(at).cluster === cluster && effect.row(at).label === LABEL.NOTHING) effect.set(at, { person });
+  });
 }
 
 function nobody(effect, { faces = [], clusters = [] }, label) {

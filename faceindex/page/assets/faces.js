@@ -136,9 +136,11 @@ class FacesView {
     this.list.setAttribute("aria-label", this.title());
     this.list.hidden = !this.items.length;
     const size = { minWidth: PHONE.matches ? 74 : 100, maxWidth: 140, captionHeight: this.order === "good" ? 0 : 22 };
+    const focused = this.grid.focusedNode() !== null;
     if (isUpdate) this.grid.update(this.items, size);
     else this.grid.show(this.items, size, this.grid.items === this.items ? this.grid.active : 0);
     this.drawEmpty();
+    if (focused && !this.items.length) this.empty.querySelector("a").focus();
     this.tools.draw();
     this.below.draw();
   }

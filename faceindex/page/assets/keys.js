@@ -106,5 +106,7 @@ class HelpDialog {
     }
     this.body.replaceChildren(...parts);
     this.root.showModal();
+    this.root.focus(); // not the button at the end
+    this.root.scrollTop = 0;
   }
 }

@@ -10,6 +10,7 @@ const WORDS = {
     ignored: "Strangers",
     unknown: "Nobody",
     cluster: (id) => `Cluster ${id}`,
+    newCluster: "New cluster",
   },
   people: {
     heading: "People",
@@ -158,6 +159,7 @@ const WORDS = {
   },
   print: {
     loading: "Loading all pictures for printing.",
+    missing: (count) => `${counted(count, "picture")} had not been loaded: print with Ctrl+P in the page, or with its button.`,
     bounded: (shown, count) => `The first ${number(shown)} of ${number(count)} pictures.`,
   },
   names: {
@@ -315,7 +317,7 @@ const WORDS = {
     previous: "Previous face", next: "Next face", previousHere: "Previous face on this photo", nextHere: "Next face on this photo",
     earlier: "Photo taken before", later: "Photo taken after",
     zoomIn: "Zoom in", zoomOut: "Zoom out", zoomFit: "Whole photo in the window", boxes: "Boxes and names", whole: "Only the photo, its date and name",
-    close: "Close", cancel: "Cancel", undo: "Undo",
+    original: "Open the photo in a tab of its own", close: "Close", cancel: "Cancel", undo: "Undo",
     undated: "No date", gone: "This photo or face is not in the index any more.",
     cannotShow: "The photo cannot be shown. It was moved or deleted, or the browser does not support its format.",
     choose: "Choose a face to say who it is.", noFaces: "No face was found on this photo.",
@@ -403,7 +405,6 @@ const WORDS = {
     notNewest: "Another decision is newer.",
     noPhoto: "The gallery does not have this photo.",
     missing: "The photo cannot be shown. It was moved or deleted, or the browser does not support its format.",
-    original: "Open the file of the photo",
   },
   theme: { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" },
 };
