@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from faceindex.store.compaction import live_rows
 from faceindex.store.directory import CATALOG, next_vectors_name, part_name
 from faceindex.store.residue import LEAST_NAME, forms_of_text
+from faceindex.store.shared_files import reading
 from faceindex.store.vector_files import vector_file
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from faceindex.types import F32
 
 __all__ = ["Traces"]
+
+_BLOCK = 1 << 20  # bytes
 
 
 class Traces:
@@ -175,10 +177,13 @@ def _forms(texts: Iterable[str]) -> list[bytes]:
 
 def _count(path: Path, form: bytes) -> int:
     """Count some bytes in a file."""
-    if not path.is_file() or not path.stat().st_size:
+    if not path.is_file():
         return 0
-    number, at = 0, 0
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        while (at := content.find(form, at)) >= 0:
-            number, at = number + 1, at + len(form)
+    number, left = 0, b""
+    with reading(path, path.with_name(CATALOG)) as file:  # not a memory map, which closes a descriptor
+        while block := file.read(_BLOCK):
+            content, at = left + block, 0
+            while (found := content.find(form, at)) >= 0:
+                number, at = number + 1, found + len(form)
+            left = content[max(at, len(content) - len(form) + 1) :]
     return number
