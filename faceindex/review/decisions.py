@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.review.album import LiveAlbum
     from faceindex.review.verbs import Act
+    from faceindex.store.decisions import PersonRecord
 
 __all__ = ["Decisions", "ids_by_name", "person_of"]
 
@@ -120,7 +121,7 @@ def person_of(state: AlbumState, id: int) -> Person:
     for record in state.people:
         if record.id == id:
             return Person(
-                id, record.uid, record.name or "", record.born, record.died, record.hidden, record.note,
+                id, record.uid, _title(record), record.born, record.died, record.hidden, record.note,
                 (), 0, 0, 0, 0, None, None,
             )  # fmt: skip
     raise Refusal(400, f"There is no person {id} in the index.", "Reload the page.")
@@ -128,4 +129,8 @@ def person_of(state: AlbumState, id: int) -> Person:
 
 def ids_by_name(state: AlbumState) -> dict[str, int]:
     """Return the ids of people by what the library calls them."""
-    return {record.name or f"person {record.uid[:6]}": record.id for record in state.people}
+    return {_title(record): record.id for record in state.people}
+
+
+def _title(record: PersonRecord) -> str:
+    return record.name or f"person {record.uid[:6]}"
