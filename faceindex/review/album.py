@@ -53,7 +53,7 @@ class LiveAlbum:
         """Bring the album to the newest commit, and return it."""
         try:
             if self.state is None or index is not self._index:
-                self.state, self._index = None, index  # another index may have come into the place of the first
+                self.state, self._index = None, index  # it may be another one, in the same place
                 self.state = index.album.load()
             else:
                 index.album.follow(self.state)

@@ -39,6 +39,7 @@ class Decisions:
         self.thread = Thread("decisions")
         self._directory, self._album = directory, album
         self._made: OrderedDict[str, dict[str, Json]] = OrderedDict()
+        self._reloaded: int | None = None  # when faces or photos were added or removed last
 
     async def act(self, act: Act, own: Sequence[int] = ()) -> dict[str, Json]:
         """Make a decision, unless it has been made.
@@ -67,9 +68,12 @@ class Decisions:
         return answer
 
     def _act(self, act: Act, own: Sequence[int]) -> dict[str, Any]:
+        state = self._state()  # before the lock: reading a large index takes a while
+        if self._reloaded != state.history.reloaded:
+            self._reloaded = state.history.reloaded
+            self._made.clear()  # they have names, which may have been forgotten; the journal has the rest
         made = self._made.get(act.uid)
         if made is None:
-            self._state()  # before the lock: reading a large index takes a while
             made = self._decide(act, own)
             self._made[act.uid] = made
             while len(self._made) > _REMEMBERED:

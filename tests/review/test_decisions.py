@@ -382,7 +382,9 @@ def test_another_index_comes_into_the_place_of_the_first(directory: Path, made: 
         assert late.document["changes"]["reload"] is True
         album = browser.album()
         assert album["people"] == []
-        assert _good(browser.act("name", album["generation"], name="Carl", faces=[1]))["decided"]["number"] == 1
+        assert (
+            _good(browser.act("name", album["generation"], name="Carl", faces=[1]))["decided"]["number"] == 1
+        )
         browser.close()
 
 
