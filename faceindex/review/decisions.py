@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from faceindex.errors import IndexLocked
+from faceindex.errors import IndexLocked, StoreError
 from faceindex.review.answers import BUSY, CONFLICT, Refusal
 from faceindex.review.threads import Thread
 
@@ -74,7 +74,10 @@ class Decisions:
             self._made.clear()  # they have names, which may have been forgotten; the journal has the rest
         made = self._made.get(act.uid)
         if made is None:
-            made = self._decide(act, own)
+            try:
+                made = self._decide(act, own)
+            except StoreError as error:
+                made = self._stored(act, error)
             self._made[act.uid] = made
             while len(self._made) > _REMEMBERED:
                 self._made.popitem(last=False)
@@ -97,6 +100,15 @@ class Decisions:
                 self._check(state, act, own)
                 decided = act.decide(index, lambda id: person_of(state, id))
         return {"decided": None if decided is None else decided.as_dict(), **act.more}
+
+    def _stored(self, act: Act, error: StoreError) -> dict[str, Json]:
+        """Return a decision that was stored before an error came, else raise the error."""
+        decided = None
+        with suppress(StoreError):
+            decided = self._album.thread.read(lambda index: index.people.made(act.uid)).result()
+        if decided is None:
+            raise error
+        return {"decided": decided.as_dict(), **act.more}
 
     def _check(self, state: AlbumState, act: Act, own: Sequence[int]) -> None:
         """Refuse a decision about what somebody else has changed since the page showed it."""

@@ -109,6 +109,8 @@ class Questions:
         """Compute the questions anew; one computation at a time."""
         if self._work is None or self._work.done():
             self._work = asyncio.ensure_future(self._compute())
+            # An error that no request waits for is not logged: the next one computes them again.
+            self._work.add_done_callback(lambda work: work.cancelled() or work.exception())
         return self._work
 
     async def _compute(self) -> None:
