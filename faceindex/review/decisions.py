@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.review.album import LiveAlbum
     from faceindex.review.verbs import Act
-    from faceindex.store.decisions import PersonRecord
 
 __all__ = ["Decisions", "ids_by_name", "person_of"]
 
@@ -137,7 +136,7 @@ def person_of(state: AlbumState, id: int) -> Person:
     for record in state.people:
         if record.id == id:
             return Person(
-                id, record.uid, _title(record), record.born, record.died, record.hidden, record.note,
+                id, record.uid, _title(record.uid, record.name), record.born, record.died, record.hidden, record.note,
                 (), 0, 0, 0, 0, None, None,
             )  # fmt: skip
     raise Refusal(400, f"There is no person {id} in the index.", "Reload the page.")
@@ -145,8 +144,8 @@ def person_of(state: AlbumState, id: int) -> Person:
 
 def ids_by_name(state: AlbumState) -> dict[str, int]:
     """Return the ids of people by what the library calls them."""
-    return {_title(record): record.id for record in state.people}
+    return {_title(record.uid, record.name): record.id for record in state.people}
 
 
-def _title(record: PersonRecord) -> str:
-    return record.name or f"person {record.uid[:6]}"
+def _title(uid: str, name: str | None) -> str:
+    return name or f"person {uid[:6]}"
