@@ -221,7 +221,7 @@ class Names {
     this.app = app;
     this.recent = []; // ids of people, the last one first
     this.done = null;
-    this.heading = make("h2", { className: "heading", id: "name-heading" });
+    this.heading = make("h2", { id: "name-heading" });
     this.place = make("div");
     this.root = make("dialog", { id: "name-dialog", "aria-labelledby": "name-heading" }, this.heading, this.place,
       make("div", { className: "dialog-buttons" }, button(WORDS.names.cancel, () => this.root.close())));
