@@ -68,15 +68,10 @@ class Tab:
             self.page.wait_for_timeout(50)
         raise AssertionError(f"still false after 5 seconds: {expression}")
 
-    def texts(self, selector: str) -> list[str]:
-        texts: list[str] = self.page.locator(selector).all_inner_texts()
-        return texts
-
-    def focused(self) -> str:
-        text: str = self.page.evaluate(
-            "() => { const it = document.activeElement; return it.ariaLabel || it.innerText || it.id; }"
-        )
-        return text
+    def labels(self, selector: str) -> list[str]:
+        """Return what screen readers say of elements."""
+        labels: list[str] = self.page.locator(selector).evaluate_all("(all) => all.map((it) => it.ariaLabel)")
+        return labels
 
 
 @pytest.fixture

@@ -200,6 +200,8 @@ class PhotoView {
   async onPicture(failed) {
     if (!failed) {
       this.missing.hidden = true;
+      const url = this.app.source.originalUrl?.(this.album.photo[this.photo], this.stage.frame.firstChild?.src);
+      if (url) this.original.href = url;
       return this.prefetch();
     }
     const { photo } = this;

@@ -405,7 +405,6 @@ const WORDS = {
     notNewest: "Another decision is newer.",
     noPhoto: "The gallery does not have this photo.",
     missing: "The photo cannot be shown. It was moved or deleted, or the browser does not support its format.",
-    original: "Open the file of the photo",
   },
   theme: { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" },
 };
