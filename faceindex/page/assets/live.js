@@ -53,8 +53,8 @@ class LiveSource {
   /** The bundle of all arrays. */
   async load() { return readBundle(await (await this.request("api/album")).arrayBuffer()); }
 
-  /** Wait for changes by others since a generation; up to half a minute. */
-  changes(since, signal) { return this.json(`api/changes?since=${since}&wait=25`, { signal }); }
+  /** Wait for changes by others since a generation, for at most some seconds, half a minute or less. */
+  changes(since, signal, wait = 25) { return this.json(`api/changes?since=${since}&wait=${wait}`, { signal }); }
 
   /** Store an action; resolves to {decided, changes}. */
   act(action) {

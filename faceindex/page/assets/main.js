@@ -12,6 +12,9 @@ const VIEWS = {
   drop: DropView,
 };
 
+const WAIT = 25; // seconds that the server waits for changes before it answers that there are none
+const HIDDEN = 20; // seconds between two looks for changes while the page is not on the screen
+
 class App {
   constructor(source, bundle) {
     this.source = source;
@@ -84,18 +87,35 @@ class App {
   /** Open a photo on top, as a new step; see `PhotoView.openFrom`. */
   openPhoto(what, list) { this.viewer.openFrom(what, list); }
 
-  /** Follow what others change, for as long as the page is open. */
+  /**
+   * Follow what others change, for as long as the page is open. A browser has six connections to a server for all of its tabs: one
+   * that is not on the screen looks now and then, which says that the page is still open, and does not keep a connection.
+   */
   async follow() {
+    let waiting = null;
+    let wake = null;
+    const pause = (seconds) => new Promise((done) => {
+      wake = done;
+      setTimeout(done, 1000 * seconds);
+    });
+    document.addEventListener("visibilitychange", () => {
+      waiting?.abort();
+      wake?.();
+    });
     for (;;) {
+      const { hidden } = document;
+      waiting = new AbortController();
       try {
-        const changes = await this.source.changes(this.album.generation);
+        const changes = await this.source.changes(this.album.generation, waiting.signal, hidden ? 0 : WAIT);
         this.showBusy("following", changes.busy ? { holder: changes.busy, kind: "busy" } : null);
         if (!changes.busy) this.actions.retry();
         await this.actions.follow(changes);
+        if (hidden && document.hidden) await pause(HIDDEN);
       } catch (problem) {
+        if (problem.name === "AbortError") continue;
         if (!(problem instanceof Problem)) throw problem;
         this.showBusy("following", problem);
-        await new Promise((done) => setTimeout(done, 2000));
+        await pause(hidden ? HIDDEN : 2);
       }
     }
   }
