@@ -27,7 +27,7 @@ def index(fake_models: ModuleType, tmp_path: Path) -> Any:
         yield index
 
 
-def page_of(index: FaceIndex, folder: Path, **options: bool) -> tuple[str, Any, Any, Any]:
+def page_of(index: FaceIndex, folder: Path, **options: Any) -> tuple[str, Any, Any, Any]:
     """Return the HTML, the configuration, and the header and the columns of the album."""
     html = index.export.gallery(folder, **options).page.read_text("utf-8")
     found = re.search(r'id="config">(.*?)</script>', html)

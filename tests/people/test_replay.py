@@ -421,7 +421,8 @@ def test_decisions_of_a_gallery_leave_the_clusters_that_they_would_have_left_one
 ) -> None:
     one, other = machines
     clusters = {face.face: face.cluster for face in one.index}
-    largest = max({*clusters.values()} - {None}, key=list(clusters.values()).count)
+    given = [cluster for cluster in clusters.values() if cluster is not None]
+    largest = max({*given}, key=given.count)
     faces = [face for face, cluster in clusters.items() if cluster == largest]
     one.people.name("Anna", clusters=[largest])
     for face in faces[:3]:
