@@ -19,7 +19,7 @@ class LiveSource {
     this.secret = config.secret;
     /** What this source can do beside naming. */
     this.can = { identify: true, addFace: true, split: true, why: true, questions: true, save: false };
-    this.thumbnails = new Map(); // face id -> {url, waiting: [elements]}; the least recently used first
+    this.thumbnails = new Map(); // face id -> {url, waiting: [elements]}; the least recently used first. `url`: null if there is no picture
     this.wanted = [];
     this.requests = 0;
     this.fill = oncePerFrame(() => this.requestThumbnails());
@@ -51,7 +51,10 @@ class LiveSource {
   }
 
   /** The bundle of all arrays. */
-  async load() { return readBundle(await (await this.request("api/album")).arrayBuffer()); }
+  async load() {
+    for (const [face, { url }] of this.thumbnails) if (url === null) this.thumbnails.delete(face); // photos may be there again
+    return readBundle(await (await this.request("api/album")).arrayBuffer());
+  }
 
   /** Wait for changes by others since a generation; up to half a minute. */
   changes(since, signal) { return this.json(`api/changes?since=${since}&wait=25`, { signal }); }
@@ -98,16 +101,19 @@ class LiveSource {
       this.thumbnails.set(face, known);
       element.style.backgroundImage = `url("${known.url}")`;
       element.style.backgroundSize = "cover";
+      element.classList.remove("no-picture");
       return;
     }
     element.style.backgroundImage = "";
+    element.classList.toggle("no-picture", known?.url === null);
+    if (known?.url === null) return; // it cannot be shown
     if (known) {
       known.waiting.push(element);
       const waits = this.wanted.lastIndexOf(face); // it was to come later, but is on the screen now
       if (waits >= 0) this.wanted.splice(waits, 1);
       if (waits >= 0) this.wanted.push(face);
     } else {
-      this.thumbnails.set(face, { url: null, waiting: [element] });
+      this.thumbnails.set(face, { waiting: [element] });
       this.wanted.push(face);
     }
     this.fill();
@@ -116,7 +122,7 @@ class LiveSource {
   /** Load thumbnails that will be needed soon, after those that are needed now. */
   prefetch(faces) {
     const later = [...faces].filter((face) => !this.thumbnails.has(face));
-    for (const face of later) this.thumbnails.set(face, { url: null, waiting: [] });
+    for (const face of later) this.thumbnails.set(face, { waiting: [] });
     this.wanted.unshift(...later.reverse());
     this.fill();
   }
@@ -138,7 +144,7 @@ class LiveSource {
       const response = await this.request(`thumbnails?faces=${faces.join(",")}`);
       await readPictures(response.body, (face, bytes) => this.arrived(face, bytes));
     } catch {
-      for (const face of faces) if (!this.thumbnails.get(face)?.url) this.thumbnails.delete(face); // asked for again when shown
+      for (const face of faces) if (this.thumbnails.get(face)?.url === undefined) this.thumbnails.delete(face); // asked for again when shown
     } finally {
       this.requests--;
       if (this.wanted.length) this.fill();
@@ -148,17 +154,13 @@ class LiveSource {
   arrived(face, bytes) {
     const entry = this.thumbnails.get(face);
     if (!entry) return;
-    if (!bytes.length) {
-      for (const element of entry.waiting) if (element.dataset.thumbnail === String(face)) element.classList.add("no-picture");
-      return;
-    }
-    entry.url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+    entry.url = bytes.length ? URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" })) : null;
     for (const element of entry.waiting.splice(0)) if (element.dataset.thumbnail === String(face)) this.paint(element, face);
     if (this.thumbnails.size > MOST_THUMBNAILS) {
       for (const [old, { url }] of this.thumbnails) {
         if (this.thumbnails.size <= MOST_THUMBNAILS) break;
-        if (!url) continue;
-        URL.revokeObjectURL(url);
+        if (url === undefined) continue;
+        if (url) URL.revokeObjectURL(url);
         this.thumbnails.delete(old);
       }
     }
