@@ -280,6 +280,8 @@ class Mouse(Person):
     def ignore_clusters(self) -> None:
         """Select the clusters of strangers, and ignore them at once."""
         strangers = [card for card in self.see(_CARDS) if not card["named"]]
+        if strangers and self.see("() => document.activeElement.matches('.people input')"):
+            self.press("Escape")  # the list of names may cover a card
         for card in strangers:
             self.click((card["x"], card["y"]), modifiers=["Control"])
         if strangers:
