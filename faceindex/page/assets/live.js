@@ -8,7 +8,7 @@ class Problem extends Error {
   }
 }
 
-const KINDS = { 401: "gone", 403: "gone", 409: "conflict", 423: "busy" }; // 401 and 403: another server answers at this address
+const KINDS = { 401: "gone", 403: "gone", 404: "gone", 409: "conflict", 421: "gone", 423: "busy" }; // "gone": another server answers at this address
 const MOST_THUMBNAILS = 4000; // kept in memory, 3 kB each
 const AT_ONCE = 64; // thumbnails in a request
 const MOST_WANTED = 768; // thumbnails that wait; those that were scrolled past are dropped
