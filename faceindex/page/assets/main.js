@@ -28,6 +28,7 @@ class App {
       undone: (text, result) => this.onUndone(text, result),
       reload: () => this.reload(),
     });
+    this.details = new PhotoDetails(source);
     this.busy = {}; // who is in the way, by what found out
     this.message = byId("message");
     document.addEventListener("close", () => this.homeMessage(), { capture: true }); // of dialogs
@@ -80,6 +81,7 @@ class App {
   async reload() {
     const bundle = await this.source.load();
     this.album.load(bundle);
+    this.details.forget();
     this.actions.redo();
     this.showUndo();
     this.current?.changed({ reload: true });

@@ -4,7 +4,6 @@ class QuestionsView {
   constructor(app) {
     this.app = app;
     this.queue = new QuestionQueue(app, () => this.refresh());
-    this.details = new PhotoDetails(app.source);
     this.question = null; // the one that is shown
     this.kept = false; // an undone one, which is shown in any case
     this.marked = new Set(); // faces of it
@@ -266,7 +265,7 @@ class QuestionsView {
 
   tile(face, number, label) {
     const toggles = number !== null;
-    const tile = new FaceTile(this.app, this.details, face, {
+    const tile = new FaceTile(this.app, face, {
       label: toggles ? WORDS.questions.toggle(label, this.question.kind) : WORDS.questions.opens(label), number,
       onToggle: toggles ? () => this.mark(face) : null, onOpen: () => this.open(face),
     });
