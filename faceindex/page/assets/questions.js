@@ -358,6 +358,7 @@ class QuestionsView {
     const loose = album.facesOf("none").length;
     const left = album.list().filter((group) => group.isCluster).length;
     const link = (text, href) => make("a", { className: "button", href, textContent: text });
+    this.sides.className = "sides alone";
     this.sides.replaceChildren(make("div", { className: "empty" },
       make("p", { textContent: waiting ? words.wait : state === "none" ? words.done(left, loose) : this.queue.problem || words.states.nowhere }),
       waiting ? null : make("p", { className: "next-steps" }, link(words.look, "#"), loose ? link(words.loose(loose), "#view=none") : "",

@@ -39,7 +39,7 @@ class SplitDialog {
       this.root.addEventListener("close", () => {
         const answer = this.root.returnValue;
         this.root.remove();
-        resolve(answer ? { faces: this.faces, name: this.name.text.trim(), only: answer === "only" } : null);
+        resolve(answer ? { faces: this.faces, part: this.part ?? this.faces, name: this.name.text.trim(), only: answer === "only" } : null);
       });
     });
   }
