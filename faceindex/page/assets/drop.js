@@ -60,7 +60,7 @@ class DropView {
     };
     const [file, camera] = [chooser({}), chooser({ capture: "environment" })];
     this.pad = make("div", { className: "empty drop-pad" }, make("p", { textContent: words.how }),
-      make("div", { className: "buttons" }, button(words.choose, () => file.click(), { className: "primary" }),
+      make("div", { className: "buttons" }, button(words.choose, () => file.click(), { className: "main-button" }),
         matchMedia("(pointer: coarse)").matches ? button(words.camera, () => camera.click()) : null, file, camera),
       make("p", { className: "about", textContent: words.privacy }));
     this.stage = new PhotoStage({ select: (key) => this.choose(key), picture: (failed) => this.onPicture(failed) });
