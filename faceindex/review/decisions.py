@@ -127,5 +127,5 @@ def person_of(state: AlbumState, id: int) -> Person:
 
 
 def ids_by_name(state: AlbumState) -> dict[str, int]:
-    """Return the ids of people by what the library calls them."""
+    """Return the ids of people by the names that the library takes."""
     return {record.name or f"person {record.uid[:6]}": record.id for record in state.people}
