@@ -90,7 +90,7 @@ def test_answers_with_marks(shown, index: Path) -> None:
     shown.evaluate("app.router.go({view: 'questions'})")
     shown.wait_for_selector(".tile")
     shown.evaluate(
-        "app.made = []; app.actions.do = (action) => { app.made.push(action); return Promise.resolve(null); }"
+        "app.made = []; app.actions.do = (act) => { app.made.push(act); return Promise.resolve(null); }; 0"
     )
     ask(shown, "is", person=person, faces=faces[:4])
     shown.keyboard.press("2")
@@ -173,7 +173,7 @@ def test_names_and_the_keys_that_are_listed(shown) -> None:
         "",
         "",
     ]
-    shown.evaluate("window.picked = app.names.pick({title: 'Who is this?'})")
+    shown.evaluate("void (window.picked = app.names.pick({title: 'Who is this?'}))")
     shown.keyboard.type("?u")  # no keys while a name is typed
     assert shown.locator("dialog[open]").count() == 1
     shown.keyboard.press("Enter")

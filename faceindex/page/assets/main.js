@@ -29,6 +29,8 @@ class App {
       reload: () => this.reload(),
     });
     this.busy = {}; // who is in the way, by what found out
+    this.message = byId("message");
+    document.addEventListener("close", () => this.homeMessage(), { capture: true }); // of dialogs
     this.keys = new Keys();
     this.names = new Names(this);
     this.help = new HelpDialog(this.keys);
@@ -45,7 +47,7 @@ class App {
       this.current?.changed(changes);
       this.viewer.changed(changes);
     });
-    this.theme = localStorage.getItem("theme") ?? "system";
+    this.theme = keptText("localStorage", "theme") ?? "system";
     byId("theme").addEventListener("click", () => this.nextTheme());
     this.showTheme();
     this.showUndo();
@@ -64,7 +66,7 @@ class App {
       this.current = view;
       view.show(route, before);
       document.title = WORDS.title(view.heading?.textContent ?? "");
-      scrollTo(0, this.router.place);
+      if (!this.router.staying) scrollTo(0, this.router.place);
       for (const link of document.querySelectorAll("#bar nav a")) {
         if (link.getAttribute("href") === Router.viewOf({ ...route, order: null, show: null })) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
@@ -151,9 +153,8 @@ class App {
    * @param {{isProblem?: boolean, more?: {label: string, run: function}}} options `more`: a button after it
    */
   say(text, { isProblem = false, more = null } = {}) {
-    const place = byId("message");
-    const home = Keys.dialog() ?? document.body; // what is behind a dialog can be neither seen nor used
-    if (place.parentElement !== home) home.append(place);
+    const place = this.message;
+    this.homeMessage();
     place.classList.toggle("problem", isProblem);
     const close = () => place.replaceChildren();
     const parts = [make("span", { textContent: text })];
@@ -167,6 +168,12 @@ class App {
     place.replaceChildren(...parts);
     clearTimeout(this.hiding);
     this.hiding = setTimeout(close, isProblem ? 20000 : 5000);
+  }
+
+  /** Put the message where it can be seen and used: into the dialog that is open. */
+  homeMessage() {
+    const home = Keys.dialog() ?? document.body;
+    if (this.message.parentElement !== home) home.append(this.message);
   }
 
   showSaving(count) {
@@ -213,7 +220,7 @@ class App {
     const { route } = this.router;
     const key = route?.view === "person" ? `p${route.id}` : route?.view === "cluster" ? `c${route.id}` : null;
     const real = key && this.actions.realKey(key);
-    if (real !== key) this.router.replace({ ...route, id: Number(real.slice(1)) });
+    if (real !== key) this.router.replace({ ...route, id: Number(real.slice(1)) }, { stay: true });
   }
 
   /** A name that was given is offered first the next time. */
@@ -225,7 +232,7 @@ class App {
   nextTheme() {
     const themes = ["system", "light", "dark"];
     this.theme = themes[(themes.indexOf(this.theme) + 1) % themes.length];
-    localStorage.setItem("theme", this.theme);
+    keepText("localStorage", "theme", this.theme);
     this.showTheme();
   }
 

@@ -84,7 +84,7 @@ class QuestionsView {
     if (!question) return;
     const { album, actions } = this.app;
     const as = meaningOf(album, question, given);
-    const entry = { question, isSkip: false, number: null };
+    const entry = { question, isSkip: false, number: null, isEmpty: !as.length };
     this.history.push(entry);
     this.queue.done(question);
     this.question = null; // before the album changes: the answered one is not moot, but over
@@ -122,7 +122,8 @@ class QuestionsView {
       this.skipped = this.skipped.filter((question) => question !== last.question);
       actions.do({ do: "unskip", question: last.question.id });
       this.app.say(WORDS.questions.unskipped);
-    } else if (last.number !== null) actions.undo(last.number).then((result) => { if (result) this.queue.load(); });
+    } else if (last.question.kind === "anyone" && last.isEmpty) actions.do({ do: "unskip", question: last.question.id });
+    else if (last.number !== null) actions.undo(last.number).then((result) => { if (result) this.queue.load(); });
     else if (actions.unsaved) actions.undo();
     this.ask(last.question, { kept: true });
     return true;
