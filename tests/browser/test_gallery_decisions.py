@@ -165,8 +165,13 @@ def test_decisions_are_kept_and_a_saved_one_is_undone_by_a_line(shown, index: Pa
     first = save(page, tmp_path / "first.jsonl")
     do(page, {"do": "name", "name": "Dora", "clusters": [3], "faces": []})
 
-    warned = []
-    page.on("dialog", lambda dialog: (warned.append(dialog.type), dialog.accept()))
+    warned: list[str] = []
+
+    def leave(dialog) -> None:
+        warned.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", leave)
     page.keyboard.press("Escape")
     page.reload()
     assert warned == ["beforeunload"]
