@@ -54,6 +54,27 @@ def test_names_until_all_is_named(clustered: Path, run: Callable[..., Any], term
     assert run("people", "suggest").exit_code == 1
 
 
+def test_others_decide_during_a_session(
+    clustered: Path, run: Callable[..., Any], terminal: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is locked only while an answer is stored, and undo does not take back what others decided."""
+    terminal("Anna", "u", "q")
+    typed = builtins.input
+    others = iter([["Ben", 1], ["Carl", 2]])
+
+    def answer(prompt: str = "") -> str:
+        for name, cluster in [next(others, ("", -1))]:
+            if name:
+                with FaceIndex.open(write=True) as index:
+                    index.people.name(name, clusters=[cluster])
+        return typed(prompt)
+
+    monkeypatch.setattr(builtins, "input", answer)
+    result = run("people", "suggest", "--no-pictures")
+    assert "Decision 2 is not the newest: decision 3 would be undone" in result.stdout
+    assert "12 of 12 faces are named" in result.stdout
+
+
 def test_undo_skip_and_slips(clustered: Path, run: Callable[..., Any], terminal: Script) -> None:
     terminal("u", "Joanna", "u", "Joanna", "Johanna", "n", "s", "q")
     result = run("people", "suggest", "--no-pictures")
