@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -60,13 +61,12 @@ def test_others_decide_during_a_session(
     """The index is locked only while an answer is stored, and undo does not take back what others decided."""
     terminal("Anna", "u", "q")
     typed = builtins.input
-    others = iter([["Ben", 1], ["Carl", 2]])
+    others = iter([("Ben", 1), ("Carl", 2)])
 
     def answer(prompt: str = "") -> str:
-        for name, cluster in [next(others, ("", -1))]:
-            if name:
-                with FaceIndex.open(write=True) as index:
-                    index.people.name(name, clusters=[cluster])
+        for name, cluster in itertools.islice(others, 1):
+            with FaceIndex.open(write=True) as index:
+                index.people.name(name, clusters=[cluster])
         return typed(prompt)
 
     monkeypatch.setattr(builtins, "input", answer)
