@@ -181,7 +181,8 @@ def test_names_and_the_keys_that_are_listed(shown) -> None:
           const names = ["Anna Berg", "Annabel Müller", "Katharina Kowalski", "Johannes"];
           const people = names.map((name, i) => ({id: i + 1, uid: "", name}));
           const by = (key) => new Map(people.map((one) => [key(one), one]));
-          const album = { people: by((one) => one.id), byName: by((one) => nameKey(one.name)), group: () => null };
+          const byName = by((one) => nameKey(one.name));
+          const album = { people: by((one) => one.id), byName, group: () => null };
           const shown = (text, options) => namesFor(album, text, options).options
             .map((one) => one.name + (one.person === null ? "*" : "")).join(", ");
           const typed = ["ann", "ANNA BERG", "muller", "ber ann", "Katarina Kowalsky", "hannes", "Zoe"];
@@ -189,7 +190,8 @@ def test_names_and_the_keys_that_are_listed(shown) -> None:
         })()"""
     )
     assert found == [
-        "Anna Berg, Annabel Müller, ann*, Johannes", "Anna Berg", "Annabel Müller, muller*", "Anna Berg, ber ann*",
+        "Anna Berg, Annabel Müller, ann*, Johannes", "Anna Berg",
+        "Annabel Müller, muller*", "Anna Berg, ber ann*",
         "Katharina Kowalski, Katarina Kowalsky*", "hannes*, Johannes", "Zoe*", "", "",
     ]  # fmt: skip
     shown.evaluate("void (window.picked = app.names.pick({title: 'Who is this?'}))")
