@@ -148,7 +148,9 @@ def shown_commands(page: Path) -> Iterator[list[str]]:
     for line in lines:
         command: list[str] = []
         redirected = False
-        for word in [*shlex.shlex(line, posix=True, punctuation_chars=True), ";"]:  # without comments
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.wordchars += ","
+        for word in [*lexer, ";"]:  # without comments
             if set(word) <= set("|;&{}()"):
                 if command and command[0].rpartition("/")[2] == "faceindex":
                     yield command[1:]

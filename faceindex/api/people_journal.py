@@ -15,7 +15,7 @@ from faceindex.api.people_results import Conflict, Replay
 from faceindex.errors import UsageError
 from faceindex.export.access import Access
 from faceindex.files import write_durably
-from faceindex.people.exchange import journal_lines, read_journal
+from faceindex.people.exchange import header_of, journal_lines, read_journal
 from faceindex.people.forgetting import without_forgotten
 from faceindex.people.replay import Replayed, replay
 from faceindex.people.settling import settle
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from faceindex.api.deciding import Decider
     from faceindex.api.reader import Reader
     from faceindex.documents import Json
+    from faceindex.people.editor import Editor
 
 __all__ = ["apply_journal", "export_journal", "named_marks"]
 
@@ -64,16 +65,28 @@ def apply_journal(
     prefer: Literal["file", "index"] | None,
 ) -> Replay:
     """Apply the decisions of a file; see `faceindex.api.people.IndexPeople.apply`."""
-    decisions = read_journal(_read_lines(path), os.fspath(path))
+    lines = _read_lines(path)
+    decisions = read_journal(lines, os.fspath(path))
+    index, uid = header_of(lines)
     decisions, forgotten = without_forgotten(decisions, decider.store.forgotten)
     store, tables = decider.store, decider.tables
     found: list[tuple[Replayed, int, int]] = []
     names: dict[int, str] = {}
 
     def work() -> None:
-        result = replay(tables, decisions, same_names=same_names, prefer=prefer)
-        if store.active_clustering() is not None:
-            _settle(decider, result)
+        clustered = store.active_clustering() is not None
+        if index is not None and index == store.index_id:
+            # Made on sight of this very index, one after the other: with the clusters that each one leaves.
+            newest = None if uid is None else tables.decision_with_uid(uid)
+            result = replay(
+                tables, decisions, same_names=same_names, prefer=prefer,
+                knows=0 if newest is None else newest.number,
+                settle=(lambda editor, undone: _settle_one(decider, editor, undone)) if clustered else None,
+            )  # fmt: skip
+        else:
+            result = replay(tables, decisions, same_names=same_names, prefer=prefer)
+            if clustered:
+                _settle(decider, result)
         faces = tables.faces_of_marks(sorted(result.touched))
         found.append((result, sum(map(len, faces.values())), len(result.touched) - len(faces)))
         marks = sorted({conflict.mark for conflict in result.conflicts if conflict.mark is not None})
@@ -96,6 +109,20 @@ def apply_journal(
         dry_run=dry_run,
         forgotten=forgotten,
     )
+
+
+def _settle_one(decider: Decider, editor: Editor, undone: Sequence[Sequence[Any]]) -> None:
+    """Make the clusters agree with a decision, as when it is made in the index."""
+    moved = settle(
+        decider.tables,
+        editor.roster,
+        editor.touched,
+        decider.store.vectors,
+        restored=[(face, before, after) for kind, face, before, after, *_ in undone if kind == "cluster"],
+        left=editor.left,
+    )
+    for face, before, after in moved:
+        editor.record_cluster(face, before, after)
 
 
 def _settle(decider: Decider, result: Replayed) -> None:

@@ -8,6 +8,10 @@ every index.
 A decision of the file *conflicts* with one of the index if both say something else about the same face or
 person, and the file's author did not know that of the index. Such a part of a decision is left out and
 reported. A decision that both have is applied once.
+
+The author of a file of a gallery saw the index as it was when the gallery was written. Its header has
+``index``, the id of the index, and ``knows``, the uid of the newest decision then: all up to that one
+were known.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from faceindex.people.roster import LONGEST_NAME, clean_name, clean_note
 from faceindex.store.checked_json import Malformed, fields, list_of, mapping, moment, text
 from faceindex.store.decisions import Decision, Label
 
-__all__ = ["SCHEMA", "FaceMark", "FileDecision", "journal_lines", "read_journal"]
+__all__ = ["SCHEMA", "FaceMark", "FileDecision", "header_of", "journal_lines", "read_journal"]
 
 SCHEMA: Final = "faceindex/people-journal/1"
 
@@ -174,6 +178,24 @@ def read_journal(lines: Sequence[str], name: str) -> list[FileDecision]:
     if not started:
         raise UsageError(f"{name} is empty.", "Apply a file that `faceindex people export` wrote.")
     return found
+
+
+def header_of(lines: Sequence[str]) -> tuple[str | None, str | None]:
+    """Return what the header of the file of a gallery says.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        That `read_journal` accepts.
+
+    Returns
+    -------
+    index, knows : str or None
+        The id of the index, and the uid of the newest decision that the author knew.
+    """
+    header = _document(next(line for line in lines if line.strip()))
+    index, knows = (header.get(name) for name in ("index", "knows"))
+    return index if isinstance(index, str) else None, knows if isinstance(knows, str) else None
 
 
 def _document(line: str) -> dict[str, Any]:

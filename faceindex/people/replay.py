@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -76,8 +76,10 @@ def replay(
     *,
     same_names: bool = False,
     prefer: Literal["file", "index"] | None = None,
+    knows: int = 0,
+    settle: Callable[[Editor, list[list[Any]]], None] | None = None,
 ) -> Replayed:
-    """Apply the decisions of a file, inside a transaction. Clusters do not change.
+    """Apply the decisions of a file, inside a transaction. Clusters do not change, unless `settle` does it.
 
     Parameters
     ----------
@@ -87,16 +89,21 @@ def replay(
         People of one name are one person, although the file and the index have added them separately.
     prefer : {"file", "index"}, optional
         Which decision counts in a conflict; None reports it.
+    knows : int
+        Number of the newest decision of the index that the author of the file knew.
+    settle : callable, optional
+        Called with each decision before it is stored, and with the changes of those that it undoes.
     """
     known = tables.uids()
     in_file = {uid for decision in decisions for uid in (decision.uid, _rest_of(decision.uid))}
     left_out = tables.left_out()
     replayer = _Replayer(
         tables,
-        own={number for uid, number in known.items() if uid not in in_file},
+        own={number for uid, number in known.items() if uid not in in_file and number > knows},
         places=_marks_of_places(tables, decisions, known),
         same_names=same_names,
         prefer=prefer,
+        settle=settle,
     )
     for decision in decisions:
         if decision.uid not in known:
@@ -133,7 +140,9 @@ class _Replayer:
         places: dict[FaceMark, int],
         same_names: bool,
         prefer: Literal["file", "index"] | None,
+        settle: Callable[[Editor, list[list[Any]]], None] | None,
     ) -> None:
+        self._settle, self._undone = settle, list[list[Any]]()
         self.result = Replayed(roster=Roster.of(tables.people()))
         self._tables = tables
         self._own = own
@@ -148,6 +157,7 @@ class _Replayer:
         """Apply what does not conflict of a decision."""
         editor = Editor(self._tables, decision.command, decision.at, decision.uid, self.result.roster)
         rest = []
+        self._undone = []
         for action in decision.actions:
             self._refused = set()
             self._skipped = False
@@ -159,6 +169,8 @@ class _Replayer:
             return
         if rest:
             editor.actions.append({"do": "left_out", "actions": rest})
+        if self._settle is not None:
+            self._settle(editor, self._undone)
         editor.finish()
         self.result.applied += 1
         self.result.roster = editor.roster
@@ -333,6 +345,7 @@ class _Replayer:
         undone = self._tables.decision_with_uid(action["decision"])
         if undone is None or undone.undone_by is not None:
             return
+        self._undone += self._tables.changes(undone.number)
         kept = editor.undo(undone.number, undone.uid)
         if kept:
             said = f"{kept} of what `{undone.command}` did has changed here since, and was not undone"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection, Cursor, Error, IntegrityError
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from faceindex.errors import FaceIndexError, IndexCorrupt, StoreError, UsageError
 from faceindex.locks import has_range_locks
 from faceindex.store.directory import LOCK, no_locks
+from faceindex.store.raw_files import connection_opens
 
 __all__ = [
     "Connection",
@@ -142,7 +143,7 @@ def keeping_log(path: Path) -> Iterator[None]:
 def connect_unchecked(path: Path) -> Connection:
     """Connect to a database that may be damaged, for reading; SQLite's own errors come from it."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    connection = _open(uri, path, isolation_level=None)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
@@ -150,15 +151,46 @@ def connect_unchecked(path: Path) -> Connection:
         read_only = any(words in str(error) for words in ("readonly", "unable to open"))
         if read_only and not (log.exists() and log.stat().st_size):
             connection.close()  # as `connect_for_reading`
-            return sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
+            return _open(f"{uri}&immutable=1", path, isolation_level=None)
+    return connection
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose process keeps the descriptors of `faceindex.store.raw_files` while it is open."""
+
+    closed: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        try:
+            super().close()
+        finally:
+            closed, self.closed = self.closed, None
+            if closed is not None:
+                closed()
+
+    def __del__(self) -> None:
+        if self.closed is not None:
+            with suppress(sqlite3.Error):
+                self.close()
+
+
+def _open(uri: str, path: Path, **options: Any) -> Connection:
+    closed = connection_opens(path)
+    try:
+        connection = sqlite3.connect(uri, uri=True, factory=_Connection, **options)
+    except BaseException:
+        closed()
+        raise
+    connection.closed = closed
     return connection
 
 
 def _connect(path: Path, mode: str, busy_ms: int = _BUSY_MS) -> Connection:
     with translated_errors(path):
-        connection = sqlite3.connect(
+        connection = _open(
             f"{path.absolute().as_uri()}?{mode}",
-            uri=True,
+            path,
             isolation_level=None,  # `Catalog` begins and ends transactions itself
             check_same_thread=False,
         )

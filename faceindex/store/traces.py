@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from faceindex.store.compaction import live_rows
 from faceindex.store.directory import CATALOG, next_vectors_name, part_name
+from faceindex.store.raw_files import reading
 from faceindex.store.residue import LEAST_NAME, forms_of_text
 from faceindex.store.vector_files import vector_file
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from faceindex.types import F32
 
 __all__ = ["Traces"]
+
+_BLOCK = 1 << 20  # bytes that are searched at a time
 
 
 class Traces:
@@ -175,10 +177,13 @@ def _forms(texts: Iterable[str]) -> list[bytes]:
 
 def _count(path: Path, form: bytes) -> int:
     """Count some bytes in a file."""
-    if not path.is_file() or not path.stat().st_size:
+    if not path.is_file():
         return 0
-    number, at = 0, 0
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        while (at := content.find(form, at)) >= 0:
-            number, at = number + 1, at + len(form)
+    number, rest = 0, b""
+    with reading(path) as file:
+        while block := file.read(_BLOCK):
+            content, after = rest + block, 0
+            while (at := content.find(form, after)) >= 0:
+                number, after = number + 1, at + len(form)
+            rest = content[max(after, len(content) - len(form) + 1) :]
     return number

@@ -58,7 +58,7 @@ class Tab:
 
     def open(self, path: Path, where: str = "") -> None:
         self.page.goto(path.as_uri() + where)
-        self.page.wait_for_selector(".card, #empty:not([hidden])")
+        self.page.wait_for_selector(".card, .face, .empty:not([hidden])")
 
     def until(self, expression: str) -> None:
         """Wait until an expression is true; ``wait_for_function`` of playwright needs ``unsafe-eval``."""
@@ -68,15 +68,10 @@ class Tab:
             self.page.wait_for_timeout(50)
         raise AssertionError(f"still false after 5 seconds: {expression}")
 
-    def texts(self, selector: str) -> list[str]:
-        texts: list[str] = self.page.locator(selector).all_inner_texts()
-        return texts
-
-    def focused(self) -> str:
-        text: str = self.page.evaluate(
-            "() => { const it = document.activeElement; return it.ariaLabel || it.innerText || it.id; }"
-        )
-        return text
+    def labels(self, selector: str) -> list[str]:
+        """Return what screen readers say of elements."""
+        labels: list[str] = self.page.locator(selector).evaluate_all("(all) => all.map((it) => it.ariaLabel)")
+        return labels
 
 
 @pytest.fixture

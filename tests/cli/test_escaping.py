@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from faceindex import export
+from faceindex import page
 from faceindex.cli import render
 from faceindex.cli.escaping import STYLE, escaped, mark, shown
 from faceindex.cli.progress import DownloadBar
@@ -132,8 +132,8 @@ def calls(root: Path) -> list[tuple[object, ...]]:
     ]
 
 
-def test_the_gallery_escapes_the_same_characters() -> None:
-    script = (Path(export.__file__).parent / "assets" / "data.js").read_text()
+def test_the_page_escapes_the_same_characters() -> None:
+    script = (Path(page.__file__).parent / "assets" / "dom.js").read_text()
     found = re.search(r"UNPRINTABLE = /(\[.*?\])\|", script)
     assert found is not None
     for letter in map(chr, (*range(0x3000), *range(0xF000, 0xFFFE))):

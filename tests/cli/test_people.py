@@ -297,7 +297,7 @@ def test_an_edited_table_of_faces_is_read_back(decide, run, tmp_path: Path) -> N
     assert result.exit_code == 1
     assert "nothing is stored" in result.stderr
     lines = text.splitlines()
-    lines[5] = lines[5].removesuffix(",,") + ",Ben,"
+    lines[5] = lines[5].removesuffix(",,,") + ",Ben,,"
     (tmp_path / "faces.csv").write_text("\n".join(lines))
     assert decide("name", "--from", "faces.csv")["faces"] == 1
     assert shown(run)[5] == "Ben"

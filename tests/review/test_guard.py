@@ -168,69 +168,69 @@ def test_the_page_is_in_no_frame(victim: Browser) -> None:
     assert victim.send("GET", victim.root, headers).status == 200
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/?token=",
-        "/?token=" + "0" * 32,
-        "/?token=" + "f" * 5000,
-        "/?token={token}&token={token}",
-        "/?x=1&token={token}",
-        "/?token=%C3%A9",
-        "/favicon.ico",
-        "/0000000000000000/",
-        "/0000000000000000/api/album",
-        "{root}../etc/passwd",
-        "{root}%2e%2e/%2e%2e/etc/passwd",
-        "{root}/api/album",
-        "/{root}api/album",
-        "{root}api//album",
-        "{root}api/album/",
-        "{root}api/%61lbum",
-        "{root}api/album%00",
-        "{root}API/ALBUM",
-        "{root}api\\album",
-        "{root}photo/../api/album",
-        "{root}.",
-        "http://127.0.0.1:{port}{root}api/album",
-        "http://evil.example{root}api/album",
-        "//evil.example{root}api/album",
-        "*",
-        "{root}thumbnails/1.jpg",
-        "{root}static/page.css",
-    ],
-)
-def test_paths_lead_nowhere_else(victim: Browser, path: str) -> None:
+_PATHS = [
+    "/",
+    "/?token=",
+    "/?token=" + "0" * 32,
+    "/?token=" + "f" * 5000,
+    "/?token={token}&token={token}",
+    "/?x=1&token={token}",
+    "/?token=%C3%A9",
+    "/favicon.ico",
+    "/0000000000000000/",
+    "/0000000000000000/api/album",
+    "{root}../etc/passwd",
+    "{root}%2e%2e/%2e%2e/etc/passwd",
+    "{root}/api/album",
+    "/{root}api/album",
+    "{root}api//album",
+    "{root}api/album/",
+    "{root}api/%61lbum",
+    "{root}api/album%00",
+    "{root}API/ALBUM",
+    "{root}api\\album",
+    "{root}photo/../api/album",
+    "{root}.",
+    "http://127.0.0.1:{port}{root}api/album",
+    "http://evil.example{root}api/album",
+    "//evil.example{root}api/album",
+    "*",
+    "{root}thumbnails/1.jpg",
+    "{root}static/page.css",
+]
+
+
+def test_paths_lead_nowhere_else(victim: Browser) -> None:
     token = victim.door.partition("=")[2]
-    filled = path.format(root=victim.root, port=victim.port, token=token)
-    answer = victim.send("GET", filled, victim.headers)
-    assert answer.status in (403, 404, 421), filled
-    assert b"root:" not in answer.body
-    _check_headers(answer)
+    for path in _PATHS:
+        filled = path.format(root=victim.root, port=victim.port, token=token)
+        answer = victim.send("GET", filled, victim.headers)
+        assert answer.status in (403, 404, 421), filled
+        assert b"root:" not in answer.body
+        _check_headers(answer)
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "photo?id=-1", "photo?id=1.0", "photo?id=0x1", "photo?id=", "photo?id=a", "photo?id=1&id=2",
-        "photo?id=" + "9" * 19, "photo?id=" + "9" * 4000, "photo?id=1%00", "photo?id=%31&path=/etc/passwd",
-        "photo?id=../../etc/passwd", "photo?path=/etc/passwd", "photo?id=1&side=0", "photo?id=1&side=999999",
-        "photo?id=%EF%BC%91", "photo?id=true", "photo?id=1&side=-5", "photo?id=999999",
-        "api/photo?id=999999999", "api/photo?id=1e3", "api/why?face=999999", "api/why",
-        "api/split", "api/split?person=1&cluster=1", "api/split?person=99999", "api/split?cluster=99999",
-        "api/changes", "api/changes?since=x", "api/changes?since=0&wait=31", "api/changes?since=0&wait=1e1",
-        "api/questions?limit=51", "api/questions?limit=-1", "api/search", "api/search?words=" + "a" * 501,
-        "api/search?words=%FF", "api/search?words=a&limit=10001", "thumbnails", "thumbnails?faces=",
-        "thumbnails?faces=1,,2", "thumbnails?faces=1;2", "thumbnails?faces=" + ",".join(["1"] * 129),
-        "thumbnails?faces=99999999999999999999", "api/album?x=1", "api/album?a=1&b=2&c=3&d=4&e=5&f=6&g=7",
-    ],
-)  # fmt: skip
-def test_what_is_not_an_id_is_refused(victim: Browser, query: str) -> None:
-    answer = victim.get(query)
-    assert answer.status in (400, 404), (answer.status, answer.body)
-    assert answer.document["problem"]
-    _check_headers(answer)
+_QUERIES = [
+    "photo?id=-1", "photo?id=1.0", "photo?id=0x1", "photo?id=", "photo?id=a", "photo?id=1&id=2",
+    "photo?id=" + "9" * 19, "photo?id=" + "9" * 4000, "photo?id=1%00", "photo?id=%31&path=/etc/passwd",
+    "photo?id=../../etc/passwd", "photo?path=/etc/passwd", "photo?id=1&side=0", "photo?id=1&side=999999",
+    "photo?id=%EF%BC%91", "photo?id=true", "photo?id=1&side=-5", "photo?id=999999",
+    "api/photo?id=999999999", "api/photo?id=1e3", "api/why?face=999999", "api/why",
+    "api/split", "api/split?person=1&cluster=1", "api/split?person=99999", "api/split?cluster=99999",
+    "api/changes", "api/changes?since=x", "api/changes?since=0&wait=31", "api/changes?since=0&wait=1e1",
+    "api/questions?limit=51", "api/questions?limit=-1", "api/search", "api/search?words=" + "a" * 501,
+    "api/search?words=%FF", "api/search?words=a&limit=10001", "thumbnails", "thumbnails?faces=",
+    "thumbnails?faces=1,,2", "thumbnails?faces=1;2", "thumbnails?faces=" + ",".join(["1"] * 129),
+    "thumbnails?faces=99999999999999999999", "api/album?x=1", "api/album?a=1&b=2&c=3&d=4&e=5&f=6&g=7",
+]  # fmt: skip
+
+
+def test_what_is_not_an_id_is_refused(victim: Browser) -> None:
+    for query in _QUERIES:
+        answer = victim.get(query)
+        assert answer.status in (400, 404), (query, answer)
+        assert answer.document["problem"]
+        _check_headers(answer)
 
 
 def test_unknown_faces_have_no_thumbnails(victim: Browser) -> None:

@@ -86,7 +86,7 @@ class Decisions {
     last.undone = true;
     if (last.saved) {
       const at = new Date().toISOString().replace("Z", "+00:00");
-      const entry = { uid: action.id ?? newUid(), at, number: this.number, action: { do: "undo" }, undoes: last.uid, saved: false, undone: false, inverse: null, command: "people undo" };
+      const entry = { uid: action.id ?? newUid(), at, number: this.number, action: { do: "undo" }, undoes: last.uid, saved: false, undone: false, inverse: null, command: `people undo  # ${last.command}` };
       entry.line = { id: entry.uid, at, command: entry.command, actions: [{ do: "undo", decision: last.uid }] };
       this.kept.push(entry);
       this.store.keep(last);

@@ -74,3 +74,20 @@ function oncePerFrame(work) {
 
 /** 32 hexadecimal digits, for decisions and people that the page makes. */
 const newUid = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** What the browser keeps by a key: a text, or null. Browsers that keep nothing may throw. */
+function keptText(storage, key) {
+  try {
+    return window[storage].getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function keepText(storage, key, text) {
+  try {
+    window[storage].setItem(key, text);
+  } catch {
+    // It is forgotten when the page is closed.
+  }
+}

@@ -21,6 +21,7 @@ class PictureDrops {
       event.preventDefault(); // the browser would leave the page
       inside = 0;
       this.veil.hidden = true;
+      if (Keys.dialog()?.matches(":modal")) return; // the page behind it would go elsewhere
       this.take([...event.dataTransfer.files]);
     });
     addEventListener("paste", (event) => {

@@ -24,6 +24,7 @@ class FaceList {
     this.current = null;
     this.filter = make("input", { type: "search", className: "filter", placeholder: WORDS.photo.filter, "aria-label": WORDS.photo.filter, autocomplete: "off" });
     this.filter.addEventListener("input", () => this.update());
+    this.filter.addEventListener("keydown", (event) => this.onFilterKey(event));
     this.heading = make("h3");
     this.list = make("div", { className: "rows", role: "list", "aria-label": WORDS.photo.list });
     this.scroller = make("div", { className: "scroller" }, this.list);
@@ -53,6 +54,18 @@ class FaceList {
     this.update();
   }
 
+  onFilterKey(event) {
+    const first = this.shown[0]?.key;
+    if (event.key === "Enter" && first !== undefined) this.to.choose(first);
+    else if (event.key === "ArrowDown" && first !== undefined) this.list.querySelector("button")?.focus();
+    else if (event.key === "Escape" && this.filter.value) {
+      this.clearFilter();
+      this.update();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
   clearFilter() { this.filter.value = ""; }
 
   update() {
@@ -66,12 +79,14 @@ class FaceList {
   setCurrent(key) {
     this.current = key;
     const at = this.shown.findIndex((row) => row.key === key);
+    const hadFocus = this.list.contains(document.activeElement);
     if (at >= 0) {
       const { scrollTop, clientHeight } = this.scroller;
       if (at * ROW < scrollTop) this.scroller.scrollTop = at * ROW;
       else if ((at + 1) * ROW > scrollTop + clientHeight) this.scroller.scrollTop = (at + 1) * ROW - clientHeight;
     }
     this.draw();
+    if (hadFocus) this.list.querySelector(`[data-key="${key}"]`)?.focus({ preventScroll: true });
   }
 
   draw() {

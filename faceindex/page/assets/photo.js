@@ -48,10 +48,11 @@ class PhotoView {
     this.boxes = iconButton("boxes", words.boxes, "b", () => this.toggleBoxes(), { "aria-pressed": true });
     this.adding = this.app.source.can.addFace ? iconButton("addFace", words.addFace, "a", () => this.toggleDrawing(), { "aria-pressed": false }) : null;
     this.bare = iconButton("whole", words.whole, "f", () => this.toggleBare(), { "aria-pressed": false });
+    this.original = make("a", { className: "button", id: "original", target: "_blank", rel: "noopener", "aria-label": words.original, title: words.original }, drawnIcon("original"));
     this.openList = button("", () => this.toggleList(), { className: "open-list", "aria-expanded": false });
     this.tools = make("div", { className: "photo-tools" }, this.earlier, this.later,
       make("span", { className: "zooming" }, icon("−", words.zoomOut, "-", () => this.zoomKey("-")), this.shownZoom,
-        icon("+", words.zoomIn, "+", () => this.zoomKey("+"))), this.boxes, this.adding, this.bare);
+        icon("+", words.zoomIn, "+", () => this.zoomKey("+"))), this.boxes, this.adding, this.bare, this.original);
     this.bar = make("div", { className: "viewer-bar" }, make("div", { className: "photo-title" }, this.title, make("div", { className: "under" }, this.date, this.folder)),
       this.place, this.tools, iconButton("close", words.close, "Esc", () => this.app.router.close(), { id: "close" }));
     this.card = make("section", { className: "face-card", "aria-label": words.face });
@@ -169,6 +170,7 @@ class PhotoView {
     this.faces.clearFilter();
     this.stage.show(source.photoUrls(id, PHOTO_SIDE), source.photoUrls(id, null), WORDS.photo.alt(this.album.onPhoto(photo).length));
     this.drawFaces();
+    this.original.href = source.originalUrl?.(id) ?? source.photoUrls(id, null)[0] ?? "";
     this.earlier.disabled = this.album.neighbour(photo, -1) < 0;
     this.later.disabled = this.album.neighbour(photo, 1) < 0;
     let info;
@@ -198,6 +200,8 @@ class PhotoView {
   async onPicture(failed) {
     if (!failed) {
       this.missing.hidden = true;
+      const url = this.app.source.originalUrl?.(this.album.photo[this.photo], this.stage.frame.firstChild?.src);
+      if (url) this.original.href = url;
       return this.prefetch();
     }
     const { photo } = this;

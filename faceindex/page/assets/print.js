@@ -8,7 +8,8 @@ class Printer {
   constructor(app) {
     this.app = app;
     this.sheet = null;
-    addEventListener("beforeprint", () => this.lay());
+    this.ready = false; // the sheet is laid out for the dialog that opens now
+    addEventListener("beforeprint", () => { if (!this.ready) this.lay(); });
     addEventListener("afterprint", () => this.clear());
     // The browser does not wait for pictures that are not there yet; this does.
     app.keys?.add("print", [{ keys: ["Mod+p"], typing: true, run: () => (this.canPrint ? void this.print() : false) }]);
@@ -26,14 +27,25 @@ class Printer {
     this.app.say(WORDS.print.loading);
     const until = performance.now() + MOST_WAITING;
     while (this.waiting().length && performance.now() < until) await new Promise((done) => setTimeout(done, 60));
-    if (this.sheet) print(); // and afterprint removes it
+    if (!this.sheet) return;
+    this.note();
+    this.ready = true;
+    print(); // and afterprint removes the sheet
+    this.ready = false;
   }
 
   /** Pictures that have not come. */
   waiting() { return this.sheet ? [...this.sheet.querySelectorAll(".thumb:not(.no-picture)")].filter((thumb) => !thumb.style.backgroundImage) : []; }
 
+  /** Say on the sheet which pictures are not on it. */
+  note() {
+    const missing = this.waiting().length;
+    this.notes.textContent = [this.bounded, missing ? WORDS.print.missing(missing) : ""].filter(Boolean).join(" ");
+  }
+
   lay() {
-    if (this.sheet || !this.canPrint) return;
+    this.clear();
+    if (!this.canPrint) return;
     const { source } = this.app;
     const { title, about, items, face, caption } = this.app.current.printed();
     const pictures = [...items.slice(0, MOST_PRINTED)].map((item) => {
@@ -41,9 +53,11 @@ class Printer {
       source.paint(thumb, face(item));
       return make("li", {}, thumb, make("span", { textContent: caption(item) }));
     });
-    const note = items.length > MOST_PRINTED ? make("p", { textContent: WORDS.print.bounded(MOST_PRINTED, items.length) }) : null;
-    this.sheet = make("section", { id: "sheet", "aria-hidden": "true" }, make("h2", { textContent: title }), make("p", { textContent: about }), note, make("ul", {}, ...pictures));
+    this.bounded = items.length > MOST_PRINTED ? WORDS.print.bounded(MOST_PRINTED, items.length) : "";
+    this.notes = make("p");
+    this.sheet = make("section", { id: "sheet", "aria-hidden": "true" }, make("h2", { textContent: title }), make("p", { textContent: about }), this.notes, make("ul", {}, ...pictures));
     document.body.append(this.sheet);
+    this.note();
     document.body.classList.add("printing");
   }
 

@@ -89,7 +89,7 @@ class QuestionsView {
     this.queue.done(question);
     this.question = null; // before the album changes: the answered one is not moot, but over
     const stored = actions.do({ do: "answer", question: question.id, ...given, as });
-    this.next();
+    if (!this.question) this.next(); // the change of the album has shown it already, as a rule
     const result = await stored;
     if (result) entry.number = result.decided?.number ?? null;
     else if (this.history.includes(entry)) { // refused: it is asked again if it is still open
@@ -107,7 +107,7 @@ class QuestionsView {
     this.queue.done(question);
     this.question = null;
     this.app.actions.do({ do: "skip", question: question.id });
-    this.next();
+    if (!this.question) this.next();
   }
 
   /** Take back the last answer or skip and show its question; false if there is none here. */

@@ -33,9 +33,8 @@ class Selection {
   }
 
   clear() {
-    if (!this.size) return;
     this.from = null;
-    this.set([]);
+    if (this.size) this.set([]);
   }
 
   /** Forget those that are not among these any more. */
@@ -133,8 +132,9 @@ class FaceCommands {
 
   async name(faces) {
     const title = this.person === null ? WORDS.selection.nameTitle(faces.length) : WORDS.selection.elseTitle(faces.length);
+    const ids = this.ids(faces); // faces may come and go while the user types
     const picked = await this.app.names.pick({ title, exclude: this.person === null ? [] : [this.person], text: "" });
-    if (picked) this.do({ do: "name", name: picked.name, faces: this.ids(faces) }, faces);
+    if (picked) this.do({ do: "name", name: picked.name, faces: ids }, faces);
   }
 
   confirm(faces) {

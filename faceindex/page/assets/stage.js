@@ -27,7 +27,7 @@ const svg = (tag, attributes, ...children) => {
 /** Icons, drawn: fonts lack some of these signs. Lines in a square of 20. */
 const ICONS = {
   earlier: "M12 5l-5 5 5 5M4 5v10", later: "M8 5l5 5-5 5M16 5v10", boxes: "M5 4h10v12H5z", addFace: "M3 4h9v11H3zM15 12v6M12 15h6",
-  whole: "M3 7V3h4M13 3h4v4M17 13v4h-4M7 17H3v-4", close: "M5 5l10 10M15 5L5 15", picture: "M3 6h3l1.5-2h5L14 6h3v10H3zM10 8a3 3 0 1 0 .01 0",
+  original: "M8 4H4v12h12v-4M11 3h6v6M17 3l-8 8", whole: "M3 7V3h4M13 3h4v4M17 13v4h-4M7 17H3v-4", close: "M5 5l10 10M15 5L5 15", picture: "M3 6h3l1.5-2h5L14 6h3v10H3zM10 8a3 3 0 1 0 .01 0",
 };
 
 const drawnIcon = (name) => svg("svg", { viewBox: "0 0 20 20", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));

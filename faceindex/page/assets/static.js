@@ -17,7 +17,6 @@ class StaticSource {
     this.covers = new Map(config.cover_faces.map((face, at) => [face, at]));
     this.coverStarts = firstFaces(config.covers);
     this.ahead = new Map(); // URL of a sprite -> Image
-    this.probed = new Set(); // positions of roots
     this.searchable = null;
   }
 
@@ -99,32 +98,20 @@ class StaticSource {
     const { copies, roots, photos } = this.config;
     if (copies[photo]) return [copies[photo]];
     const at = photos.root[photo];
-    this.probe(at, photo);
     return roots[at].urls.map((base) => base + encodedPath(photos.path[photo]));
   }
 
-  /** The first URL of the file of a photo. */
-  originalUrl(id) { return this.originals(this.album.findPhoto(id))[0] ?? null; }
-
-  /** Try the URL of a folder that works first; the gallery may have been moved, or the photos. */
-  probe(at, photo) {
-    const root = this.config.roots[at];
-    if (root.urls.length < 2 || this.probed.has(at) || this.config.previews[photo]) return;
-    this.probed.add(at);
-    const [first, second] = root.urls;
-    const path = encodedPath(this.config.photos.path[photo]);
-    const other = () => {
-      this.probed.delete(at);
-      const image = new Image();
-      image.onload = () => {
-        this.probed.add(at);
-        root.urls = [second, first];
-      };
-      image.src = second + path;
-    };
-    const image = new Image();
-    image.onerror = other;
-    image.src = first + path;
+  /** The URL of the file of a photo; `shown` is one that could be shown, which leads to the folder that is there. */
+  originalUrl(id, shown = null) {
+    const photo = this.album.findPhoto(id);
+    if (photo < 0) return null;
+    const urls = this.originals(photo);
+    const works = shown === null ? -1 : urls.findIndex((url) => new URL(url, document.baseURI).href === shown);
+    if (works > 0) { // the other photos of the folder are there, too
+      const root = this.config.roots[this.config.photos.root[photo]];
+      root.urls.unshift(...root.urls.splice(works, 1));
+    }
+    return urls[Math.max(works, 0)];
   }
 
   /** Why a photo cannot be shown. */

@@ -7,6 +7,7 @@ const longMonth = new Intl.DateTimeFormat("en", { month: "long", year: "numeric"
 /** Counts of faces by month: [{year, month (0..11), count}], the oldest first, and how many have no date. */
 function countMonths(album, positions) {
   const counts = new Map();
+  const ofDay = new Map(); // a date is costly, and many photos share a day
   let undated = 0;
   for (const at of positions) {
     const taken = album.takenOf(at);
@@ -14,8 +15,13 @@ function countMonths(album, positions) {
       undated++;
       continue;
     }
-    const moment = momentOf(taken);
-    const month = moment.getUTCFullYear() * 12 + moment.getUTCMonth();
+    const day = Math.floor(taken / 86400);
+    let month = ofDay.get(day);
+    if (month === undefined) {
+      const moment = momentOf(taken);
+      month = moment.getUTCFullYear() * 12 + moment.getUTCMonth();
+      ofDay.set(day, month);
+    }
     counts.set(month, (counts.get(month) ?? 0) + 1);
   }
   const months = [...counts].sort((a, b) => a[0] - b[0]).map(([month, count]) => ({ year: Math.floor(month / 12), month: month % 12, count }));
@@ -47,7 +53,7 @@ class Timeline {
     this.root.hidden = months.length < 2;
     if (this.root.hidden) return;
     if (!spans.has(this.open)) this.open = null;
-    const most = Math.max(undated, ...spans.values());
+    const most = Math.max(...spans.values());
     const bars = [...spans].map(([year, count]) => this.bar(this.spanText(year), count, most, WORDS.timeline.year(this.spanText(year), count), () => this.jumpYear(year), year));
     if (undated) bars.push(this.bar(WORDS.timeline.undated, undated, most, WORDS.timeline.undatedLabel(undated), () => this.onJump(null), "none"));
     this.fill(this.years, bars);
@@ -78,7 +84,7 @@ class Timeline {
 
   bar(text, count, most, label, onClick, value) {
     const node = button(text, onClick, { className: "time", "aria-label": label, title: label, dataset: { value } });
-    node.style.setProperty("--bar", `${Math.max(3, Math.round((count / most) * 26))}px`);
+    node.style.setProperty("--bar", `${Math.max(3, Math.min(26, Math.round((count / most) * 26)))}px`);
     if (value !== "none" && typeof value === "number" && value > 11) node.setAttribute("aria-expanded", String(value === this.open));
     return node;
   }

@@ -63,7 +63,7 @@ class PhotoViewer extends PhotoView {
   }
 
   hereTo(by) {
-    const faces = this.shownFaces ?? [];
+    const faces = this.faces.filter.value ? this.faces.shown : this.shownFaces ?? [];
     if (!faces.length) return null;
     const at = faces.findIndex(({ key }) => key === this.faceId);
     return faces[at < 0 ? (by > 0 ? 0 : faces.length - 1) : at + by]?.key ?? null;

@@ -96,7 +96,8 @@ const WORDS = {
     closeBelow: "Close the slider",
     print: "Print",
     more: "More",
-    noCluster: (id) => `Cluster ${id} is not there`,
+    noCluster: (id) => (id === "NaN" || Number(id) >= NEW_CLUSTER ? "No such cluster" : `Cluster ${id} is not there`),
+    noSuchPerson: "No such person",
     clusterGone: "There is no such cluster any more. Its faces have a name or another cluster now.",
     noPerson: "There is no such person any more. Perhaps the person was merged into another one.",
     noFaces: (name) => `No face of ${name} is left. Faces that you name ${name} are shown here.`,
@@ -159,6 +160,7 @@ const WORDS = {
   },
   print: {
     loading: "Loading all pictures for printing.",
+    missing: (count) => `${counted(count, "picture")} had not been loaded: print with Ctrl+P in the page, or with its button.`,
     bounded: (shown, count) => `The first ${number(shown)} of ${number(count)} pictures.`,
   },
   names: {
@@ -316,7 +318,7 @@ const WORDS = {
     previous: "Previous face", next: "Next face", previousHere: "Previous face on this photo", nextHere: "Next face on this photo",
     earlier: "Photo taken before", later: "Photo taken after",
     zoomIn: "Zoom in", zoomOut: "Zoom out", zoomFit: "Whole photo in the window", boxes: "Boxes and names", whole: "Only the photo, its date and name",
-    close: "Close", cancel: "Cancel", undo: "Undo",
+    original: "Open the photo in a tab of its own", close: "Close", cancel: "Cancel", undo: "Undo",
     undated: "No date", gone: "This photo or face is not in the index any more.",
     cannotShow: "The photo cannot be shown. It was moved or deleted, or the browser does not support its format.",
     choose: "Choose a face to say who it is.", noFaces: "No face was found on this photo.",
@@ -404,7 +406,6 @@ const WORDS = {
     notNewest: "Another decision is newer.",
     noPhoto: "The gallery does not have this photo.",
     missing: "The photo cannot be shown. It was moved or deleted, or the browser does not support its format.",
-    original: "Open the file of the photo",
   },
   theme: { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" },
 };
