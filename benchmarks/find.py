@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from statistics import median
@@ -48,11 +49,14 @@ def make_index(
     clusters: int | None = None,
     loose: float = 0.0,
     tail: float = 0.7,
+    root_folder: str = "/photos",
+    photo_of: Callable[[int, Faces], NewPhoto] | None = None,
 ) -> None:
     """Write an index of clustered faces, some of them of named people.
 
     There are half as many clusters again as people, or `clusters`. A share `loose` of the faces are in none,
     each of somebody else. Cluster k has k to the power of -`tail` times the faces of the first one.
+    `photo_of` makes the photo of a number, on which some faces are; without it, there are no files.
     """
     rng = np.random.default_rng(seed)
     clusters = people * 3 // 2 if clusters is None else clusters
@@ -69,7 +73,7 @@ def make_index(
     taken = rng.integers(-(10**9), 15 * 10**8, len(ends))
     quality = np.random.default_rng([seed, 1]).random(faces, np.float32)
     with Store.create(directory, Pins("mtcnn", "dlib", DIMENSION, {"min_face": 30.0})) as store:
-        root = store.add_root("/photos", "photos")
+        root = store.add_root(root_folder, "photos")
         photos, start = [], 0
         for number, end in enumerate(ends.tolist()):
             n = end - start
@@ -84,10 +88,14 @@ def make_index(
                 sharpness=np.full(n, 0.3, np.float32),
                 quality=quality[start:end],
             )
-            photos.append(
-                NewPhoto(root.id, f"{number // 1000}/{number}.jpg", 100_000, 5, os.urandom(20), 100 * n, 100,
-                         faces=found, picture=os.urandom(20), taken=int(taken[number]))
-            )  # fmt: skip
+            if photo_of is None:
+                photo = NewPhoto(
+                    root.id, f"{number // 1000}/{number}.jpg", 100_000, 5, os.urandom(20), 100 * n, 100,
+                    faces=found, picture=os.urandom(20), taken=int(taken[number]),
+                )  # fmt: skip
+            else:
+                photo = replace(photo_of(number, found), root_id=root.id, taken=int(taken[number]))
+            photos.append(photo)
             start = end
             if len(photos) == BATCH or end == ends[-1]:
                 store.commit(photos)

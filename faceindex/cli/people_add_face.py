@@ -1,4 +1,4 @@
-"""``faceindex people add-face``: add a face that no detector found."""
+"""``faceindex people add-face``: add a face that the detector missed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from faceindex.cli.completion import complete_people
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.people_common import DecisionDryRunFlag, moved_text, print_decided
 from faceindex.errors import UsageError
 
@@ -37,9 +37,9 @@ def add_face(
 ) -> None:
     """Add a face that the detector missed.
 
-    The face is embedded, and kept whatever happens to the photo, the clusters and the models. Once a detector
-    finds a face there, that one takes its place. Without a name it is in no cluster until
-    `faceindex cluster`. If the index has a face there already, NAME names that one.
+    The face is embedded at once. It is a decision: it is kept whatever happens to the photo, the clusters and
+    the models. Once a detector finds a face there, that face takes its place. Without a name it is in no
+    cluster until `faceindex cluster`. If the index has a face there already, that face gets the name.
 
     Examples:
       faceindex people add-face photos/party.jpg 120,80,180,160
@@ -49,7 +49,7 @@ def add_face(
         corners = _corners(box)
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             face, decided = found.add_face(photo, corners, name=name, dry_run=dry_run)
             if not decided.command.startswith("people add-face"):
                 text = f"{decided.people[0]}: face {face}, which the index had already, is named"

@@ -38,7 +38,7 @@ def review(
     idle_exit: Annotated[
         float | None,
         typer.Option(
-            "--idle-exit", metavar="MINUTES", min=0, help="End when no page was open for so many minutes."
+            "--idle-exit", metavar="MINUTES", min=0, help="End when no page was open for this time."
         ),
     ] = None,
     index: IndexOption = None,
@@ -49,11 +49,11 @@ def review(
 ) -> None:
     """Name, correct and find people on a page in the browser.
 
-    Prints the address of the page and opens it. Only this computer can reach it, and only a browser that was
-    given this address. Every answer is stored at once; Ctrl-C ends the command. Other commands can be used
-    meanwhile: the page shows what they change, and waits while one of them writes.
+    Prints the address of the page and opens it. Only this computer can reach the page, and only a browser
+    that got this address. Every answer is stored at once; Ctrl-C ends the command. You can use other
+    commands meanwhile: the page shows what they change, and waits while one of them writes.
 
-    With -v, prints a line for each request; with --json, prints the address as one document at the start.
+    -v prints a line for each request; --json prints the address as one document at the start.
 
     Examples:
       faceindex review
@@ -102,7 +102,7 @@ def _introduce(out: Output, server: Review) -> None:
         )
     out.answer(server.address)
     out.flush()
-    out.note(f"The page of {server.directory} is at this address, for this computer only. Ctrl-C ends it.")
+    out.note(f"This is the page of {server.directory}, for this computer only. Ctrl-C ends it.")
     if not server.clustered:
         out.warning("There are no clusters. Run `faceindex cluster`; the page shows them then.")
 

@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from faceindex.store.raw_files import reading
+
 __all__ = ["rows_on_pages"]
 
 _INTERIOR_TABLE, _INTERIOR_INDEX, _LEAF_TABLE = 5, 2, 13
@@ -37,7 +39,8 @@ def rows_on_pages(
         The set is empty for an index, for an inner page, and for a leaf that cannot be read. Pages of no
         table, which are unused or continue a long value, are left out.
     """
-    content = path.read_bytes()
+    with reading(path) as file:
+        content = file.read()
     found: dict[str, set[int]] = {}
     for table, root in roots.items():
         seen: set[int] = set()

@@ -33,7 +33,7 @@ from faceindex.errors import IndexCorrupt, StoreError
 from faceindex.files import sync_file, write_durably
 from faceindex.safe_open import UnsafeFile, open_own
 from faceindex.store.directory import DIGESTS, refused
-from faceindex.store.shared_files import reading
+from faceindex.store.raw_files import reading
 
 __all__ = ["PageDigests", "check_pages", "damaged_pages", "read_digests"]
 
@@ -264,7 +264,7 @@ def _digests_of(path: Path, size: int) -> array[int]:
     Not through a memory map: a page that the disk cannot read, or that a writer cuts off, ends the process.
     """
     crc32, found = zlib.crc32, array("I")
-    with reading(path, path) as file:
+    with reading(path) as file:
         while block := file.read(size * _READ_PAGES):
             view = memoryview(block)
             found.extend([crc32(view[start : start + size]) for start in range(0, len(block), size)])
@@ -272,7 +272,7 @@ def _digests_of(path: Path, size: int) -> array[int]:
 
 
 def _page_size(path: Path) -> int:
-    with reading(path, path) as file:
+    with reading(path) as file:
         header = file.read(18)
     size = int.from_bytes(header[16:18], "big") if len(header) == 18 else 0
     return {0: 4096, 1: 65536}.get(size, size)
@@ -281,7 +281,7 @@ def _page_size(path: Path) -> int:
 def _log_index(path: Path) -> tuple[int, int, int, bytes] | None:
     """Return size of a page, number of valid frames, number of pages, and salt of the log of a writer."""
     try:
-        with reading(path.with_name(path.name + "-shm"), path) as file:
+        with reading(path.with_name(path.name + "-shm")) as file:
             content = file.read(_LOG_INDEX.size)
     except FileNotFoundError:
         return None

@@ -26,6 +26,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from faceindex.store.raw_files import reading
 from faceindex.types import F32, U8
 
 __all__ = ["LEAST_NAME", "Found", "Residue", "files_below", "forms_of_text", "search_file"]
@@ -187,7 +188,7 @@ def search_file(path: Path, residue: Residue, found: Found, *, names: bool = Tru
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return
-        with path.open("rb") as file:
+        with reading(path) as file:
             found.files += 1
             _search(file, str(path), residue, found, names)
         if path.suffix.lower() in (".zip", ".npz") and zipfile.is_zipfile(path):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any, TypeVar
 from faceindex.errors import FaceIndexError, IndexCorrupt, StoreError, UsageError
 from faceindex.locks import has_range_locks
 from faceindex.store.directory import LOCK, no_locks
-from faceindex.store.shared_files import begin_use, end_use
+from faceindex.store.raw_files import connection_opens
 
 __all__ = [
     "Connection",
@@ -145,7 +143,7 @@ def keeping_log(path: Path) -> Iterator[None]:
 def connect_unchecked(path: Path) -> Connection:
     """Connect to a database that may be damaged, for reading; SQLite's own errors come from it."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = _open(path, uri, isolation_level=None)
+    connection = _open(uri, path, isolation_level=None)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
@@ -153,15 +151,46 @@ def connect_unchecked(path: Path) -> Connection:
         read_only = any(words in str(error) for words in ("readonly", "unable to open"))
         if read_only and not (log.exists() and log.stat().st_size):
             connection.close()  # as `connect_for_reading`
-            return _open(path, f"{uri}&immutable=1", isolation_level=None)
+            return _open(f"{uri}&immutable=1", path, isolation_level=None)
+    return connection
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose process keeps the descriptors of `faceindex.store.raw_files` while it is open."""
+
+    closed: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        try:
+            super().close()
+        finally:
+            closed, self.closed = self.closed, None
+            if closed is not None:
+                closed()
+
+    def __del__(self) -> None:
+        if self.closed is not None:
+            with suppress(sqlite3.Error):
+                self.close()
+
+
+def _open(uri: str, path: Path, **options: Any) -> Connection:
+    closed = connection_opens(path)
+    try:
+        connection = sqlite3.connect(uri, uri=True, factory=_Connection, **options)
+    except BaseException:
+        closed()
+        raise
+    connection.closed = closed
     return connection
 
 
 def _connect(path: Path, mode: str, busy_ms: int = _BUSY_MS) -> Connection:
     with translated_errors(path):
         connection = _open(
-            path,
             f"{path.absolute().as_uri()}?{mode}",
+            path,
             isolation_level=None,  # `Catalog` begins and ends transactions itself
             check_same_thread=False,
         )
@@ -175,31 +204,6 @@ def _connect(path: Path, mode: str, busy_ms: int = _BUSY_MS) -> Connection:
             connection.execute(f"PRAGMA {pragma}").fetchall()
         if sys.version_info >= (3, 11):
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-    return connection
-
-
-class _Counted(sqlite3.Connection):
-    """A connection that `faceindex.store.shared_files` counts until it is closed."""
-
-    ended: Callable[[], object] | None = None
-
-    def close(self) -> None:
-        super().close()
-        if self.ended is not None:
-            self.ended()
-
-
-def _open(path: Path, uri: str, **options: Any) -> Connection:
-    database = os.path.realpath(path)
-    begin_use(database)
-    try:
-        connection = sqlite3.connect(uri, uri=True, factory=_Counted, **options)
-    except BaseException:
-        end_use(database)
-        raise
-    ended = weakref.finalize(connection, end_use, database)  # also if nobody closes it
-    ended.atexit = False
-    connection.ended = ended
     return connection
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from faceindex.store.compaction import live_rows
 from faceindex.store.directory import CATALOG, next_vectors_name, part_name
+from faceindex.store.raw_files import reading
 from faceindex.store.residue import LEAST_NAME, forms_of_text
-from faceindex.store.shared_files import reading
 from faceindex.store.vector_files import vector_file
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Traces"]
 
-_BLOCK = 1 << 20  # bytes
+_BLOCK = 1 << 20  # bytes that are searched at a time
 
 
 class Traces:
@@ -179,11 +179,11 @@ def _count(path: Path, form: bytes) -> int:
     """Count some bytes in a file."""
     if not path.is_file():
         return 0
-    number, left = 0, b""
-    with reading(path, path.with_name(CATALOG)) as file:  # not a memory map, which closes a descriptor
+    number, rest = 0, b""
+    with reading(path) as file:
         while block := file.read(_BLOCK):
-            content, at = left + block, 0
-            while (found := content.find(form, at)) >= 0:
-                number, at = number + 1, found + len(form)
-            left = content[max(at, len(content) - len(form) + 1) :]
+            content, after = rest + block, 0
+            while (at := content.find(form, after)) >= 0:
+                number, after = number + 1, at + len(form)
+            rest = content[max(after, len(content) - len(form) + 1) :]
     return number

@@ -174,8 +174,5 @@ def test_thousands_of_faces_make_few_elements(galleries, write, tab) -> None:
     tab.open(write([galleries.PhotoPlan("a.jpg", faces)]), "#view=none")
     for share in (0, 0.5, 1):
         tab.page.evaluate(f"scrollTo(0, document.documentElement.scrollHeight * {share})")
-        tab.page.wait_for_timeout(60)
-        assert tab.page.evaluate(
-            "document.elementFromPoint(innerWidth / 2, innerHeight - 120)?.closest('.item') !== null"
-        )
+        tab.until("document.elementFromPoint(innerWidth / 2, innerHeight - 120)?.closest('.item') != null")
         assert tab.page.locator("*").count() < 500

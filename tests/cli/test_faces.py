@@ -12,7 +12,7 @@ from faceindex.api import Face
 from faceindex.cli.face_rows import print_faces
 from faceindex.cli.render import Output
 
-HEADER = "face,photo,x1,y1,x2,y2,score,similarity_to_cluster,cluster,quality,turn,person,confirmed"
+HEADER = "face,photo,x1,y1,x2,y2,score,similarity_to_cluster,cluster,quality,turn,person,confirmed,by_hand"
 
 
 def test_csv_has_stable_columns(clustered, run) -> None:

@@ -153,7 +153,6 @@ def test_named_and_hidden_people_are_counted(clustered, run) -> None:
         index.people.name("Carl", clusters=ids[2:])
         index.people.hide("Carl")
     assert run("gallery", "page").stdout.startswith("1 named person, 2 clusters, 8 faces (0 in none)")
-    assert "Carl" not in Path("page/index.html").read_text(encoding="utf-8")
     document = json.loads(run("gallery", "page", "--with-hidden", "--json").stdout)
     assert (document["people"], document["clusters"], document["faces"]) == (2, 3, 12)
 

@@ -395,3 +395,44 @@ def test_people_of_one_name_can_be_joined_after_the_conflict_was_shown(
     assert (other.person_of(1), other.person_of(8)) == (None, "Ben")
     assert not other.people.apply(journal, same_names=True).conflicts
     assert (other.person_of(1), other.person_of(4)) == ("Anna", "Anna")
+
+
+@pytest.mark.parametrize(("knows", "is_conflict"), [("all", False), ("less", True), ("elsewhere", True)])
+def test_what_the_author_of_a_gallery_knew_is_no_conflict(
+    make_machine: Callable[..., Machine], knows: str, is_conflict: bool
+) -> None:
+    """The file of a gallery says of which index it was, and which was the newest decision then."""
+    machine = make_machine("one")
+    machine.people.name("Ben", faces=[8])
+    machine.people.name("Anna", faces=[1])
+    header, ben, anna = map(json.loads, machine.export().read_text().splitlines())
+    header["index"] = "0" * 32 if knows == "elsewhere" else machine.index._store.index_id
+    header["knows"] = ben["id"] if knows == "less" else anna["id"]
+    label = {**ben["actions"][1], "faces": anna["actions"][1]["faces"]}
+    line = {"id": "1" * 32, "at": anna["at"], "command": "people name f1 Ben", "actions": [label]}
+    machine.journal.write_text(f"{json.dumps(header)}\n{json.dumps(line)}\n")
+    conflicts = machine.people.apply(machine.journal).conflicts
+    assert [conflict.problem for conflict in conflicts] == ["A face of Ben is Anna here."] * is_conflict
+    assert machine.person_of(1) == ("Anna" if is_conflict else "Ben")
+
+
+def test_decisions_of_a_gallery_leave_the_clusters_that_they_would_have_left_one_by_one(
+    machines: tuple[Machine, Machine],
+) -> None:
+    one, other = machines
+    clusters = {face.face: face.cluster for face in one.index}
+    given = [cluster for cluster in clusters.values() if cluster is not None]
+    largest = max({*given}, key=given.count)
+    faces = [face for face, cluster in clusters.items() if cluster == largest]
+    one.people.name("Anna", clusters=[largest])
+    for face in faces[:3]:
+        one.people.reject([face], "Anna")
+    one.people.undo()
+    header, *lines = one.export().read_text().splitlines()
+    written = {**json.loads(header), "index": other.index._store.index_id}
+    one.journal.write_text("\n".join([json.dumps(written), *lines]) + "\n")
+    assert other.people.apply(one.journal).conflicts == ()
+    expected, found = ({f.face: (f.cluster, f.person) for f in machine.index} for machine in (one, other))
+    assert found == expected
+    other.people.undo(3)
+    assert {face.face: face.cluster for face in other.index} == clusters

@@ -41,14 +41,18 @@ class AboutPanel {
     this.app.actions.do({ do: name, person: this.person, [name === "note" ? "note" : "date"]: value || null });
   }
 
+  /** Store what is being typed: it is about the person that is shown now. */
+  leave() { if (this.root.contains(document.activeElement)) document.activeElement.blur(); }
+
   /** Show a person (a record of the album), or nothing. */
   show(person) {
+    const other = person === null || this.person === null || this.app.actions.realPerson(this.person) !== person.id;
+    if (other) this.leave();
     if (!person) {
       this.root.hidden = true;
       this.person = null;
       return;
     }
-    const other = this.person !== person.id;
     this.person = person.id;
     for (const name of ["born", "died", "note"]) {
       const { input } = this[name];

@@ -25,6 +25,7 @@ class Actions {
     this.sending = false;
     this.nextPerson = -2; // ids of people that the index has not numbered yet
     this.made = new Map(); // those ids -> names
+    this.numbered = new Map(); // those ids -> ids of the index
     this.clusters = new Map(); // ids of clusters that the page made -> those of the index
     this.inverses = new Map(); // numbers of own decisions -> the changes that take them back
     this.gaps = 0; // numbers of the journal that own decisions used up since the last one, because they said nothing new
@@ -50,7 +51,7 @@ class Actions {
       if (isUndo && !after) full.number ??= this.album.undoNumber ?? this.album.decision;
       const entry = {
         action: full, text: isUndo ? this.undoText : "", inverse: null, seen: this.album.generation, own: [], late: false, sent: false, after,
-        undoes: after ? after.inverse : this.inverses.get(full.number) ?? null, failed: false, result: null, resolve,
+        undoes: !after ? this.inverses.get(full.number) ?? null : after.action.do === "undo" ? NO_CHANGES : after.inverse, failed: false, result: null, resolve,
       };
       this.pending.push(entry);
       const faces = this.show(entry);
@@ -165,13 +166,15 @@ class Actions {
     const number = result?.decided?.number ?? null;
     if (changes?.reload) {
       this.pending.shift();
-      await this.report.reload();
+      await this.report.reload().catch((problem) => { if (!(problem instanceof Problem)) throw problem; }); // `follow` reads it later
+      if (result) this.learn(entry);
     } else {
       this.change(() => {
         this.pending.shift();
         if (!changes || changes.generation < album.generation) return;
         if (number !== null) this.remember(number, inverseOf(album, changes));
         album.apply(changes);
+        if (result) this.learn(entry); // before what waits is shown again: it may rename the person
       }, entry);
     }
     // Where nobody else decided in between, the page showed what the index has.
@@ -184,7 +187,6 @@ class Actions {
       else if (number !== null) waiting.own.push(number);
     }
     if (result) {
-      this.learn(entry);
       if (number !== null) this.texts.set(result.decided.command, entry.text);
       if (entry.action.do === "undo") this.report.undone(entry.text, result);
       this.report.stored(result, entry.action);
@@ -262,6 +264,7 @@ class Actions {
 
   /** A person that the page made has an id of the index once it is stored. */
   realPerson(id) {
+    if (this.numbered.has(id)) return this.numbered.get(id);
     return this.made.has(id) ? this.album.byName.get(nameKey(this.made.get(id)))?.id ?? id : id;
   }
 
@@ -271,14 +274,17 @@ class Actions {
     return key[0] === "c" ? `c${this.clusters.get(Number(key.slice(1))) ?? key.slice(1)}` : key;
   }
 
-  /** Learn which cluster of the index is the one that the page made. */
+  /** Learn which person and which cluster of the index are those that the page made. */
   learn({ action }) {
-    const { newCluster: made, faces = [] } = action;
+    const { newCluster: made, faces = [], personId } = action;
+    const person = this.made.has(personId) ? this.album.byName.get(nameKey(this.made.get(personId))) : undefined;
+    if (person && person.id >= 0) this.numbered.set(personId, person.id);
     if (made === undefined || !faces.length) return;
     const at = this.album.find(faces[0]);
     if (at >= 0 && this.album.cluster[at] >= 0) this.clusters.set(made, this.album.cluster[at]);
   }
 }
 
+const NO_CHANGES = { faces: { face: [], cluster: [], person: [], label: [] } }; // the index finds out what comes before an undo
 const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 const isDecision = ({ action }) => action.do !== "skip" && action.do !== "unskip";

@@ -52,7 +52,7 @@ class Album {
     this.setPeople(header.people);
     this.clusterPerson = new Map(header.cluster_person);
     this.photoOrder = this.photoRank = this.photoStarts = this.photoFaces = null;
-    this.regroup();
+    this.grouped = null;
   }
 
   get faces() { return this.face.length; }
@@ -85,7 +85,7 @@ class Album {
     for (const [from, to] of [["generation", "generation"], ["decision", "decision"], ["undo", "undoText"], ["undo_number", "undoNumber"], ["newer_faces", "newerFaces"]]) {
       if (changes[from] !== undefined) this[to] = changes[from];
     }
-    this.regroup();
+    this.grouped = null;
     if (this.batched) this.batched.push(changes);
     else for (const listener of this.listeners) listener(changes);
   }
@@ -122,6 +122,9 @@ class Album {
     return this.cluster[at] >= 0 ? `c${this.cluster[at]}` : "none";
   }
 
+  /** Groups by their keys; made when they are needed. */
+  get groups() { return (this.grouped ??= this.regroup()); }
+
   regroup() {
     const n = this.faces;
     const slots = new Map(); // code -> slot; even codes are people, odd ones clusters
@@ -149,11 +152,12 @@ class Album {
     for (let i = 1; i < sizes.length; i++) next[i] = next[i - 1] + sizes[i - 1];
     const starts = next.slice();
     for (let at = 0; at < n; at++) order[next[slot[at]]++] = at;
-    this.groups = new Map();
+    const groups = new Map();
     codes.forEach((code, i) => {
       const key = code === -0.5 ? "ignored" : code === 0.5 ? "none" : code % 2 === 0 ? `p${code / 2}` : `c${(code - 1) / 2}`;
-      this.groups.set(key, new Group(key, order.subarray(starts[i], starts[i] + sizes[i])));
+      groups.set(key, new Group(key, order.subarray(starts[i], starts[i] + sizes[i])));
     });
+    return groups;
   }
 
   group(key) { return this.groups.get(key) ?? null; }

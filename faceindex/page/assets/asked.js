@@ -2,6 +2,7 @@
 
 const AHEAD = 12; // questions in a request
 const PREPARING = 1000; // milliseconds until questions that are being prepared are asked for again
+const MOST_EMPTY = 5;
 
 /** What an answer changes, as actions that the page can show at once. `reply` as in api/act: {reply}, {name} or {wrong}. */
 function meaningOf(album, question, { reply, name, wrong = [] }) {
@@ -47,6 +48,7 @@ class QuestionQueue {
     this.since = 0; // answers since `progress`
     this.loading = false;
     this.again = false;
+    this.empty = 0; // answers in a row without an open question
   }
 
   /** Take the next question away; null if there is none at the moment. */
@@ -100,8 +102,10 @@ class QuestionQueue {
     } finally {
       this.loading = false;
     }
-    // Questions that were all answered here meanwhile: those after them are on their way.
-    if (this.state === "preparing" || this.state === "gone") this.waiting = setTimeout(() => this.load(), PREPARING);
+    // If all that came was answered here meanwhile, those after them are on their way.
+    this.empty = this.state === "ready" && !this.questions.length ? this.empty + 1 : 0;
+    if (this.empty > MOST_EMPTY) this.state = "none";
+    else if (this.empty || this.state === "preparing" || this.state === "gone") this.waiting = setTimeout(() => this.load(), PREPARING);
     this.onChange();
   }
 

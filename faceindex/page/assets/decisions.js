@@ -8,8 +8,9 @@
  */
 
 class Decisions {
-  constructor(config, album, places) {
-    Object.assign(this, { config, album, places });
+  /** @param config @param {{album: Album, places: Places}} source whose album has all decisions */
+  constructor(config, source) {
+    Object.assign(this, { config, source });
     this.kept = []; // the oldest first
     this.older = []; // unsaved ones of earlier versions of this gallery, as {key, entry}: they are only saved
     this.number = 0; // of the newest decision of this page
@@ -21,6 +22,9 @@ class Decisions {
     this.sorted = []; // {uid of the answer, faces} whose people the user can name
     this.restore();
   }
+
+  get album() { return this.source.album; }
+  get places() { return this.source.places; }
 
   /** Questions that were answered, by their ids. */
   get answered() { return new Set(this.kept.filter(({ undone, action }) => !undone && action.do === "answer").map(({ action }) => action.question)); }

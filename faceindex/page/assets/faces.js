@@ -75,15 +75,17 @@ class FacesView {
     if (person !== undefined && this.app.album.group(`p${person}`)) {
       queueMicrotask(() => this.app.router.replace({ ...route, view: "person", id: person })); // an old link: the cluster has a name now
     }
-    const other = key !== this.key;
+    const { staying } = this.app.router;
+    const other = key !== this.key && !staying;
     this.key = key;
     if (other) {
       this.selection.clear();
       this.below.close();
+      this.about.leave();
       this.about.root.hidden = true;
       this.timeline.open = null;
     }
-    this.draw();
+    this.draw(staying);
     this.commands.draw();
     this.app.keys?.add("faces", this.bindings(), { title: WORDS.faces.keys });
     // Coming from the people, the arrow keys move through the faces at once.
@@ -104,7 +106,7 @@ class FacesView {
       return void this.draw();
     }
     const moved = this.follow();
-    if (moved) return void this.app.router.replace({ ...this.app.router.route, ...moved });
+    if (moved) return void this.app.router.replace({ ...this.app.router.route, ...moved }, { stay: true });
     this.draw(true);
   }
 
@@ -148,6 +150,7 @@ class FacesView {
   title() {
     const { album } = this.app;
     if (this.key[0] === "c" && !album.group(this.key)) return WORDS.faces.noCluster(this.key.slice(1));
+    if (this.key[0] === "p" && !album.people.has(Number(this.key.slice(1)))) return WORDS.faces.noSuchPerson;
     return album.title(this.key);
   }
 

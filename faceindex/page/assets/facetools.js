@@ -73,7 +73,7 @@ class FaceTools {
     ];
     if (this.person) {
       list.push({ keys: ["r"], label: words.rename, run: () => this.name() }, { keys: ["e"], label: words.about, run: () => this.toggleAbout() },
-        { keys: ["h"], label: WORDS.people.hideKey, run: () => { this.app.actions.do({ do: "hide", person: this.person.id, hidden: !this.person.hidden }); } },
+        { keys: ["h"], label: WORDS.people.hideKey, run: () => (this.person ? void this.app.actions.do({ do: "hide", person: this.person.id, hidden: !this.person.hidden }) : false) },
         { keys: ["C"], label: words.confirmLeft, run: () => this.confirm() });
     } else if (grouped) list.push({ keys: ["n", "r"], label: words.name, run: () => this.name() });
     return list;

@@ -45,8 +45,9 @@ class GroupCommands {
     const picked = await this.app.names.pick({ title: WORDS.groupBar.title(groups.length), exclude: [], text: "" });
     if (!picked) return;
     const { actions, album } = this.app;
-    const people = groups.filter((group) => group.isPerson).map((group) => group.id).filter((id) => album.people.has(id));
-    const clusters = groups.filter((group) => group.isCluster && album.group(group.key)).map((group) => group.id);
+    const keys = groups.map((group) => actions.realKey(group.key)).filter((key) => album.group(key)); // as the index has numbered them by now
+    const ids = (kind) => keys.filter((key) => key[0] === kind).map((key) => Number(key.slice(1)));
+    const [people, clusters] = [ids("p"), ids("c")];
     this.view.selection.clear();
     const into = picked.person ?? people[0];
     const others = people.filter((id) => id !== into);

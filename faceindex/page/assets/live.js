@@ -8,18 +8,19 @@ class Problem extends Error {
   }
 }
 
-const KINDS = { 401: "gone", 403: "gone", 409: "conflict", 423: "busy" }; // 401 and 403: another server answers at this address
+const KINDS = { 401: "gone", 403: "gone", 404: "gone", 409: "conflict", 421: "gone", 423: "busy" }; // "gone": another server answers at this address
 const MOST_THUMBNAILS = 4000; // kept in memory, 3 kB each
 const AT_ONCE = 64; // thumbnails in a request
 const MOST_WANTED = 768; // thumbnails that wait; those that were scrolled past are dropped
 const REQUESTS = 3; // of thumbnails, at the same time
+const PICTURES_AGAIN = 2000; // milliseconds until thumbnails that did not come are asked for again
 
 class LiveSource {
   constructor(config) {
     this.secret = config.secret;
     /** What this source can do beside naming. */
     this.can = { identify: true, addFace: true, split: true, why: true, questions: true, save: false };
-    this.thumbnails = new Map(); // face id -> {url, waiting: [elements]}; the least recently used first
+    this.thumbnails = new Map(); // face id -> {url, waiting: [elements], none: whether it has no picture}; the least recently used first
     this.wanted = [];
     this.requests = 0;
     this.fill = oncePerFrame(() => this.requestThumbnails());
@@ -40,10 +41,13 @@ class LiveSource {
     throw new Problem(KINDS[response.status] ?? "refused", answer);
   }
 
-  async json(path, options) {
+  json(path, options) { return this.body(path, "json", options); }
+
+  /** The body of an answer, read by one of the methods of `Response`. */
+  async body(path, kind, options) {
     const response = await this.request(path, options);
     try {
-      return await response.json();
+      return await response[kind]();
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Problem("gone", WORDS.problems.gone); // in the middle of an answer
@@ -51,10 +55,13 @@ class LiveSource {
   }
 
   /** The bundle of all arrays. */
-  async load() { return readBundle(await (await this.request("api/album")).arrayBuffer()); }
+  async load() {
+    for (const [face, { none }] of this.thumbnails) if (none) this.thumbnails.delete(face); // photos may be there again
+    return readBundle(await this.body("api/album", "arrayBuffer"));
+  }
 
-  /** Wait for changes by others since a generation; up to half a minute. */
-  changes(since, signal) { return this.json(`api/changes?since=${since}&wait=25`, { signal }); }
+  /** Wait for changes by others since a generation, for at most some seconds, half a minute or less. */
+  changes(since, signal, wait = 25) { return this.json(`api/changes?since=${since}&wait=${wait}`, { signal }); }
 
   /** Store an action; resolves to {decided, changes}. */
   act(action) {
@@ -70,7 +77,7 @@ class LiveSource {
   /** URLs of a photo to try in their order; `side` in pixels, or null for its full size. */
   photoUrls(id, side) { return [`photo?id=${id}${side ? `&side=${side}` : ""}`]; }
   /** A small rendition of a photo as a Blob. Only this source has it: from disk, the whole file would be loaded. */
-  async picture(id, side) { return (await this.request(`photo?id=${id}&side=${side}`)).blob(); }
+  picture(id, side) { return this.body(`photo?id=${id}&side=${side}`, "blob"); }
   /** Why a URL of a photo cannot be shown: a text, or null. */
   async photoProblem(url) {
     try {
@@ -98,16 +105,19 @@ class LiveSource {
       this.thumbnails.set(face, known);
       element.style.backgroundImage = `url("${known.url}")`;
       element.style.backgroundSize = "cover";
+      element.classList.remove("no-picture");
       return;
     }
     element.style.backgroundImage = "";
+    element.classList.toggle("no-picture", Boolean(known?.none));
+    if (known?.none) return;
     if (known) {
       known.waiting.push(element);
       const waits = this.wanted.lastIndexOf(face); // it was to come later, but is on the screen now
       if (waits >= 0) this.wanted.splice(waits, 1);
       if (waits >= 0) this.wanted.push(face);
     } else {
-      this.thumbnails.set(face, { url: null, waiting: [element] });
+      this.thumbnails.set(face, { waiting: [element] });
       this.wanted.push(face);
     }
     this.fill();
@@ -116,7 +126,7 @@ class LiveSource {
   /** Load thumbnails that will be needed soon, after those that are needed now. */
   prefetch(faces) {
     const later = [...faces].filter((face) => !this.thumbnails.has(face));
-    for (const face of later) this.thumbnails.set(face, { url: null, waiting: [] });
+    for (const face of later) this.thumbnails.set(face, { waiting: [] });
     this.wanted.unshift(...later.reverse());
     this.fill();
   }
@@ -138,27 +148,37 @@ class LiveSource {
       const response = await this.request(`thumbnails?faces=${faces.join(",")}`);
       await readPictures(response.body, (face, bytes) => this.arrived(face, bytes));
     } catch {
-      for (const face of faces) if (!this.thumbnails.get(face)?.url) this.thumbnails.delete(face); // asked for again when shown
+      // Those that did not come are asked for again.
     } finally {
       this.requests--;
+      const missed = faces.map((face) => [face, this.thumbnails.get(face)]).filter(([, entry]) => entry && !entry.url && !entry.none);
+      for (const [face] of missed) this.thumbnails.delete(face);
+      const shown = missed.flatMap(([face, { waiting }]) => waiting.map((element) => [element, face]));
+      if (shown.length) setTimeout(() => this.paintAgain(shown), PICTURES_AGAIN);
       if (this.wanted.length) this.fill();
     }
+  }
+
+  /** Paint elements that are still there, and are still to show the same faces. */
+  paintAgain(shown) {
+    for (const [element, face] of shown) if (element.isConnected && element.dataset.thumbnail === String(face)) this.paint(element, face);
   }
 
   arrived(face, bytes) {
     const entry = this.thumbnails.get(face);
     if (!entry) return;
     if (!bytes.length) {
-      for (const element of entry.waiting) if (element.dataset.thumbnail === String(face)) element.classList.add("no-picture");
+      entry.none = true;
+      for (const element of entry.waiting.splice(0)) if (element.dataset.thumbnail === String(face)) element.classList.add("no-picture");
       return;
     }
     entry.url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
     for (const element of entry.waiting.splice(0)) if (element.dataset.thumbnail === String(face)) this.paint(element, face);
     if (this.thumbnails.size > MOST_THUMBNAILS) {
-      for (const [old, { url }] of this.thumbnails) {
+      for (const [old, { url, none }] of this.thumbnails) {
         if (this.thumbnails.size <= MOST_THUMBNAILS) break;
-        if (!url) continue;
-        URL.revokeObjectURL(url);
+        if (!url && !none) continue;
+        if (url) URL.revokeObjectURL(url);
         this.thumbnails.delete(old);
       }
     }

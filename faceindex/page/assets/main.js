@@ -12,6 +12,9 @@ const VIEWS = {
   drop: DropView,
 };
 
+const WAIT = 25; // seconds that the server waits for changes before it answers that there are none
+const HIDDEN = 20; // seconds between two looks for changes while the page is not on the screen
+
 class App {
   constructor(source, bundle) {
     this.source = source;
@@ -25,7 +28,10 @@ class App {
       undone: (text, result) => this.onUndone(text, result),
       reload: () => this.reload(),
     });
+    this.details = new PhotoDetails(source);
     this.busy = {}; // who is in the way, by what found out
+    this.message = byId("message");
+    document.addEventListener("close", () => this.homeMessage(), { capture: true }); // of dialogs
     this.keys = new Keys();
     this.names = new Names(this);
     this.help = new HelpDialog(this.keys);
@@ -41,8 +47,10 @@ class App {
       this.showUndo();
       this.current?.changed(changes);
       this.viewer.changed(changes);
+      this.showTitle();
     });
-    this.theme = localStorage.getItem("theme") ?? "system";
+    this.theme = keptText("localStorage", "theme");
+    if (!Object.hasOwn(WORDS.theme, this.theme)) this.theme = "system";
     byId("theme").addEventListener("click", () => this.nextTheme());
     this.showTheme();
     this.showUndo();
@@ -60,8 +68,8 @@ class App {
       if (this.current !== view) byId("view").append(view.root);
       this.current = view;
       view.show(route, before);
-      document.title = WORDS.title(view.heading?.textContent ?? "");
-      scrollTo(0, this.router.place);
+      this.showTitle();
+      if (!this.router.staying) scrollTo(0, this.router.place);
       for (const link of document.querySelectorAll("#bar nav a")) {
         if (link.getAttribute("href") === Router.viewOf({ ...route, order: null, show: null })) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
@@ -71,10 +79,13 @@ class App {
     this.viewer.show(route);
   }
 
+  showTitle() { document.title = WORDS.title(this.current?.heading?.textContent ?? ""); }
+
   /** Read everything again: faces came or went. */
   async reload() {
     const bundle = await this.source.load();
     this.album.load(bundle);
+    this.details.forget();
     this.actions.redo();
     this.showUndo();
     this.current?.changed({ reload: true });
@@ -84,18 +95,35 @@ class App {
   /** Open a photo on top, as a new step; see `PhotoView.openFrom`. */
   openPhoto(what, list) { this.viewer.openFrom(what, list); }
 
-  /** Follow what others change, for as long as the page is open. */
+  /**
+   * Follow what others change, for as long as the page is open. A browser has six connections to a server for all of its tabs: one
+   * that is not on the screen looks now and then, which says that the page is still open, and does not keep a connection.
+   */
   async follow() {
+    let waiting = null;
+    let wake = null;
+    const pause = (seconds) => new Promise((done) => {
+      wake = done;
+      setTimeout(done, 1000 * seconds);
+    });
+    document.addEventListener("visibilitychange", () => {
+      waiting?.abort();
+      wake?.();
+    });
     for (;;) {
+      const { hidden } = document;
+      waiting = new AbortController();
       try {
-        const changes = await this.source.changes(this.album.generation);
+        const changes = await this.source.changes(this.album.generation, waiting.signal, hidden ? 0 : WAIT);
         this.showBusy("following", changes.busy ? { holder: changes.busy, kind: "busy" } : null);
         if (!changes.busy) this.actions.retry();
         await this.actions.follow(changes);
+        if (hidden && document.hidden) await pause(HIDDEN);
       } catch (problem) {
+        if (problem.name === "AbortError") continue;
         if (!(problem instanceof Problem)) throw problem;
         this.showBusy("following", problem);
-        await new Promise((done) => setTimeout(done, 2000));
+        await pause(hidden ? HIDDEN : 2);
       }
     }
   }
@@ -131,9 +159,8 @@ class App {
    * @param {{isProblem?: boolean, more?: {label: string, run: function}}} options `more`: a button after it
    */
   say(text, { isProblem = false, more = null } = {}) {
-    const place = byId("message");
-    const home = Keys.dialog() ?? document.body; // what is behind a dialog can be neither seen nor used
-    if (place.parentElement !== home) home.append(place);
+    const place = this.message;
+    this.homeMessage();
     place.classList.toggle("problem", isProblem);
     const close = () => place.replaceChildren();
     const parts = [make("span", { textContent: text })];
@@ -147,6 +174,12 @@ class App {
     place.replaceChildren(...parts);
     clearTimeout(this.hiding);
     this.hiding = setTimeout(close, isProblem ? 20000 : 5000);
+  }
+
+  /** Put the message where it can be seen and used: into the dialog that is open. */
+  homeMessage() {
+    const home = Keys.dialog() ?? document.body;
+    if (this.message.parentElement !== home) home.append(this.message);
   }
 
   showSaving(count) {
@@ -193,7 +226,7 @@ class App {
     const { route } = this.router;
     const key = route?.view === "person" ? `p${route.id}` : route?.view === "cluster" ? `c${route.id}` : null;
     const real = key && this.actions.realKey(key);
-    if (real !== key) this.router.replace({ ...route, id: Number(real.slice(1)) });
+    if (real !== key) this.router.replace({ ...route, id: Number(real.slice(1)) }, { stay: true });
   }
 
   /** A name that was given is offered first the next time. */
@@ -205,7 +238,7 @@ class App {
   nextTheme() {
     const themes = ["system", "light", "dark"];
     this.theme = themes[(themes.indexOf(this.theme) + 1) % themes.length];
-    localStorage.setItem("theme", this.theme);
+    keepText("localStorage", "theme", this.theme);
     this.showTheme();
   }
 

@@ -3,6 +3,7 @@
 /** Decide that a group (a key) belongs to another one, whose name stays. */
 function joinGroups(app, from, into) {
   const { album } = app;
+  [from, into] = [from, into].map((key) => app.actions.realKey(key)); // the index may have numbered them since
   if (from === into || !album.group(from)) return null;
   const [id, other] = [Number(from.slice(1)), Number(into.slice(1))];
   // The one with a name has it in the end, whichever was dropped on the other.
@@ -18,6 +19,7 @@ async function pickAndJoin(app, key) {
   const { album } = app;
   const isPerson = key[0] === "p";
   const picked = await app.names.pick({ title: WORDS.merging.title(album.title(key)), exclude: isPerson ? [Number(key.slice(1))] : [], text: "" });
+  key = app.actions.realKey(key);
   if (!picked || !album.group(key)) return false;
   if (picked.person !== null) joinGroups(app, key, `p${picked.person}`);
   else if (isPerson) app.actions.do({ do: "rename", person: Number(key.slice(1)), name: picked.name });

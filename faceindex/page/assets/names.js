@@ -4,7 +4,7 @@ const MOST_NAMES = 8; // in the list
 const RECENT_NAMES = 6; // offered before anything is typed
 
 /** A name as the index stores it. */
-const cleanName = (name) => name.normalize("NFC").split(/\s+/).filter(Boolean).join(" ");
+const cleanName = (name) => oneLine(name.normalize("NFC"));
 
 /**
  * Edits (a letter more, less, other, or two swapped) from one text to another, at most `most` + 1.
@@ -221,7 +221,7 @@ class Names {
     this.app = app;
     this.recent = []; // ids of people, the last one first
     this.done = null;
-    this.heading = make("h2", { className: "heading", id: "name-heading" });
+    this.heading = make("h2", { id: "name-heading" });
     this.place = make("div");
     this.root = make("dialog", { id: "name-dialog", "aria-labelledby": "name-heading" }, this.heading, this.place,
       make("div", { className: "dialog-buttons" }, button(WORDS.names.cancel, () => this.root.close())));

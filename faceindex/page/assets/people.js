@@ -70,7 +70,7 @@ class PeopleView {
     this.grid = new Grid(this.list, (group) => this.card(group), (group, index, event) => this.open(group, event), {
       mark: (node, group) => this.mark(node, group),
       keyOf: (group) => app.album.face[group.faces[0]], // stays when a cluster gets a name, and when the index has numbered a person
-      stamp: (group) => `${group.size} ${app.album.title(group.key)} ${this.order === "cohesion" ? cohesionOf(app.album, group).toFixed(2) : ""}`,
+      stamp: (group) => `${group.size} ${app.album.face[app.album.cover(group)]} ${app.album.title(group.key)} ${this.order === "cohesion" ? cohesionOf(app.album, group).toFixed(2) : ""}`,
       prefetch: (groups) => app.source.prefetch?.(groups.map((group) => app.album.face[app.album.cover(group)])),
       each: 5,
     });

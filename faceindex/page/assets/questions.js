@@ -4,7 +4,6 @@ class QuestionsView {
   constructor(app) {
     this.app = app;
     this.queue = new QuestionQueue(app, () => this.refresh());
-    this.details = new PhotoDetails(app.source);
     this.question = null; // the one that is shown
     this.kept = false; // an undone one, which is shown in any case
     this.marked = new Set(); // faces of it
@@ -84,12 +83,12 @@ class QuestionsView {
     if (!question) return;
     const { album, actions } = this.app;
     const as = meaningOf(album, question, given);
-    const entry = { question, isSkip: false, number: null };
+    const entry = { question, isSkip: false, number: null, isEmpty: !as.length };
     this.history.push(entry);
     this.queue.done(question);
     this.question = null; // before the album changes: the answered one is not moot, but over
     const stored = actions.do({ do: "answer", question: question.id, ...given, as });
-    this.next();
+    if (!this.question) this.next(); // the change of the album has shown it already, as a rule
     const result = await stored;
     if (result) entry.number = result.decided?.number ?? null;
     else if (this.history.includes(entry)) { // refused: it is asked again if it is still open
@@ -107,7 +106,7 @@ class QuestionsView {
     this.queue.done(question);
     this.question = null;
     this.app.actions.do({ do: "skip", question: question.id });
-    this.next();
+    if (!this.question) this.next();
   }
 
   /** Take back the last answer or skip and show its question; false if there is none here. */
@@ -122,7 +121,8 @@ class QuestionsView {
       this.skipped = this.skipped.filter((question) => question !== last.question);
       actions.do({ do: "unskip", question: last.question.id });
       this.app.say(WORDS.questions.unskipped);
-    } else if (last.number !== null) actions.undo(last.number).then((result) => { if (result) this.queue.load(); });
+    } else if (last.question.kind === "anyone" && last.isEmpty) actions.do({ do: "unskip", question: last.question.id });
+    else if (last.number !== null) actions.undo(last.number).then((result) => { if (result) this.queue.load(); });
     else if (actions.unsaved) actions.undo();
     this.ask(last.question, { kept: true });
     return true;
@@ -266,7 +266,7 @@ class QuestionsView {
 
   tile(face, number, label) {
     const toggles = number !== null;
-    const tile = new FaceTile(this.app, this.details, face, {
+    const tile = new FaceTile(this.app, face, {
       label: toggles ? WORDS.questions.toggle(label, this.question.kind) : WORDS.questions.opens(label), number,
       onToggle: toggles ? () => this.mark(face) : null, onOpen: () => this.open(face),
     });
@@ -358,6 +358,7 @@ class QuestionsView {
     const loose = album.facesOf("none").length;
     const left = album.list().filter((group) => group.isCluster).length;
     const link = (text, href) => make("a", { className: "button", href, textContent: text });
+    this.sides.className = "sides alone";
     this.sides.replaceChildren(make("div", { className: "empty" },
       make("p", { textContent: waiting ? words.wait : state === "none" ? words.done(left, loose) : this.queue.problem || words.states.nowhere }),
       waiting ? null : make("p", { className: "next-steps" }, link(words.look, "#"), loose ? link(words.loose(loose), "#view=none") : "",

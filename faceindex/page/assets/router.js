@@ -12,7 +12,7 @@ class Router {
   constructor(onRoute) {
     this.onRoute = onRoute;
     this.route = null;
-    this.scrolls = JSON.parse(sessionStorage.getItem("scrolls") ?? "{}");
+    this.scrolls = JSON.parse(keptText("sessionStorage", "scrolls") ?? "{}");
     history.scrollRestoration = "manual";
     addEventListener("popstate", () => this.read());
     addEventListener("hashchange", () => this.read());
@@ -26,7 +26,7 @@ class Router {
     const numeric = (name) => (/^\d+$/.test(given.get(name) ?? "") ? Number(given.get(name)) : null);
     const route = { view: "people", id: null, query: null, order: given.get("order"), show: given.get("show"), photo: numeric("photo"), face: numeric("face") };
     if (given.has("p")) Object.assign(route, { view: "person", id: Number(given.get("p")) });
-    else if (given.has("c")) Object.assign(route, { view: "cluster", id: numeric("c") });
+    else if (given.has("c")) Object.assign(route, { view: "cluster", id: numeric("c") ?? NaN });
     else if (given.has("q")) Object.assign(route, { view: "search", query: given.get("q") });
     else if (["none", "ignored", "questions", "drop"].includes(given.get("view"))) route.view = given.get("view");
     return route;
@@ -58,6 +58,7 @@ class Router {
     const before = this.route;
     if (before && location.hash === this.hash) return;
     if (before) this.keepPlace();
+    this.closing = false;
     this.hash = location.hash;
     this.route = Router.parse(location.hash);
     this.onRoute(this.route, before);
@@ -71,21 +72,28 @@ class Router {
     this.read();
   }
 
-  /** Change the address without a step, such as to the next photo. */
-  replace(route) {
+  /**
+   * Change the address without a step, such as to the next photo.
+   * @param {{stay?: boolean}} options whether it is the same group with another id, so that the place in it stays
+   */
+  replace(route, { stay = false } = {}) {
     history.replaceState(history.state, "", Router.address(route));
+    this.staying = stay;
     this.read();
+    this.staying = false;
   }
 
   /** Close what is open on top: one step back, or, if the page was opened like this, its view. */
   close() {
-    if (history.state?.opened) history.back();
+    if (this.closing) return; // going back takes a moment, and a key that is held comes again
+    this.closing = Boolean(history.state?.opened);
+    if (this.closing) history.back();
     else this.replace({ ...this.route, photo: null, face: null });
   }
 
   keepPlace() {
     this.scrolls[Router.viewOf(this.route)] = Math.round(scrollY);
-    sessionStorage.setItem("scrolls", JSON.stringify(this.scrolls));
+    keepText("sessionStorage", "scrolls", JSON.stringify(this.scrolls));
   }
 
   /** Where the view was scrolled to when it was left. */

@@ -45,7 +45,7 @@ class Saving {
       make("p", { textContent: WORDS.gallery.saved(lines) }),
       make("pre", { tabIndex: 0, "aria-label": WORDS.gallery.commands, role: "group",
         textContent: "faceindex people apply decisions.jsonl --dry-run\nfaceindex people apply decisions.jsonl" }),
-      make("p", { className: "about", textContent: WORDS.gallery.savedMore }),
+      make("p", { className: "summary", textContent: WORDS.gallery.savedMore }),
       make("div", { className: "dialog-buttons" }, button(WORDS.keys.close, () => dialog.close())));
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
     dialog.addEventListener("close", () => dialog.remove());

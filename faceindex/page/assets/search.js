@@ -99,7 +99,7 @@ class SearchView {
     this.tiles.stop();
   }
 
-  changed() { this.run(true); }
+  changed(changes) { this.run(!changes.reload); } // after that, positions are of other photos
 
   /** Search, and show what is found. @param {boolean} keep the place in the grid */
   async run(keep = false) {
@@ -121,11 +121,14 @@ class SearchView {
         named = ids.map((id) => album.findPhoto(id)).filter((at) => at >= 0);
       } catch (problem) {
         if (!(problem instanceof Problem)) throw problem;
-        if (this.searching === token) this.app.say(problem.message, { isProblem: true });
+        if (this.searching !== token) return;
+        this.app.say(problem.message, { isProblem: true });
+        if (!found.mask) this.summary.textContent = "";
         return;
       }
     }
-    if (named || !found.mask) this.showPhotos(found, named, keep);
+    if (named || !found.mask) this.showPhotos(found, named, keep || Boolean(found.mask)); // the same photos, unless their names decide
+    if (!found.mask && !keep) scrollTo(0, this.app.router.place);
   }
 
   showProblem(found, text) {

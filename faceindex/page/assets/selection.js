@@ -33,9 +33,8 @@ class Selection {
   }
 
   clear() {
-    if (!this.size) return;
     this.from = null;
-    this.set([]);
+    if (this.size) this.set([]);
   }
 
   /** Forget those that are not among these any more. */
@@ -133,8 +132,9 @@ class FaceCommands {
 
   async name(faces) {
     const title = this.person === null ? WORDS.selection.nameTitle(faces.length) : WORDS.selection.elseTitle(faces.length);
+    const ids = this.ids(faces); // faces may come and go while the user types
     const picked = await this.app.names.pick({ title, exclude: this.person === null ? [] : [this.person], text: "" });
-    if (picked) this.do({ do: "name", name: picked.name, faces: this.ids(faces) }, faces);
+    if (picked) this.do({ do: "name", name: picked.name, faces: ids }, faces);
   }
 
   confirm(faces) {
@@ -158,6 +158,6 @@ class FaceCommands {
     // A name is for exactly these; without one, the index keeps them apart and looks for their place again.
     if (chosen.only && chosen.name) this.do({ do: "name", name: chosen.name, faces: chosen.faces }, faces);
     else if (chosen.only) this.do({ do: "reject", faces: chosen.faces, ...(this.person === null ? {} : { person: this.person }) }, faces);
-    else this.do({ do: "split", ...of, faces: chosen.faces, ...(chosen.name ? { name: chosen.name } : {}) }, faces);
+    else this.do({ do: "split", ...of, faces: chosen.faces, part: chosen.part, ...(chosen.name ? { name: chosen.name } : {}) }, faces);
   }
 }

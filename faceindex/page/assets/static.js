@@ -7,12 +7,9 @@ class StaticSource {
   constructor(config) {
     this.config = config;
     this.can = { identify: false, addFace: false, split: false, why: false, questions: config.questions.length > 0, save: true };
-    const { columns } = this.bundle = readBundle(bytesOf(config.album).buffer);
-    this.base = columns;
-    /** The album with all decisions; that of the page shows what waits, too. */
-    this.album = new Album(this.bundle);
-    this.places = new Places(this.album, columns, config.photos);
-    this.decisions = new Decisions(config, this.album, this.places);
+    this.bundle = readBundle(bytesOf(config.album).buffer);
+    this.base = this.bundle.columns;
+    this.decisions = new Decisions(config, this);
     this.skipped = new Set();
     this.covers = new Map(config.cover_faces.map((face, at) => [face, at]));
     this.coverStarts = firstFaces(config.covers);
@@ -20,8 +17,14 @@ class StaticSource {
     this.searchable = null;
   }
 
+  /** The album with all decisions, made when it is needed; that of the page shows what waits, too. */
+  get album() { return (this.madeAlbum ??= new Album(this.bundle)); }
+  /** Where faces are on the stored pictures. */
+  get places() { return (this.madePlaces ??= new Places(this.album, this.base, this.config.photos)); }
+
   /** The bundle of all arrays, with what was decided. */
   async load() {
+    if (!this.madeAlbum) return this.bundle; // nothing was
     const { album, bundle } = this;
     const { cluster, person, label, similarity } = album;
     const header = { ...bundle.header, ...this.decisions.state(), people: [...album.people.values()], cluster_person: [...album.clusterPerson] };
@@ -87,7 +90,7 @@ class StaticSource {
 
   /** URLs of a photo to try in their order: a preview where browsers cannot show the photo, the copy, or where it was indexed. */
   photoUrls(id) {
-    const photo = this.album.findPhoto(id);
+    const photo = findSorted(this.base.photo, id);
     if (photo < 0) return [];
     const { previews } = this.config;
     return previews[photo] ? [previews[photo]] : this.originals(photo);
@@ -103,7 +106,7 @@ class StaticSource {
 
   /** The URL of the file of a photo; `shown` is one that could be shown, which leads to the folder that is there. */
   originalUrl(id, shown = null) {
-    const photo = this.album.findPhoto(id);
+    const photo = findSorted(this.base.photo, id);
     if (photo < 0) return null;
     const urls = this.originals(photo);
     const works = shown === null ? -1 : urls.findIndex((url) => new URL(url, document.baseURI).href === shown);
@@ -151,7 +154,7 @@ class StaticSource {
       sprite = config.covers[number];
       slot = cover - this.coverStarts[number];
     } else {
-      const at = this.album.find(face);
+      const at = findSorted(this.base.face, face);
       if (at < 0) return null;
       sprite = config.sprites[Math.floor(this.base.place[at] / SPRITE_FACES)];
       slot = this.base.place[at] % SPRITE_FACES;
@@ -159,6 +162,12 @@ class StaticSource {
     const [name, count] = sprite;
     const columns = Math.min(count, config.columns);
     return { url: `${config.folder}/${name}`, columns, rows: Math.ceil(count / columns), slot };
+  }
+
+  /** Resolves once the thumbnails of faces are loaded, or cannot be. */
+  async loaded(faces) {
+    const urls = new Set(faces.map((face) => this.spriteOf(face)?.url).filter(Boolean));
+    await Promise.allSettled([...urls].map((url) => Object.assign(new Image(), { src: url }).decode()));
   }
 
   /** Load thumbnails that will be needed soon. */
@@ -177,6 +186,7 @@ class StaticSource {
 const SPRITE_FACES = 128; // as faceindex.export.gallery_layout.MAX_FACES
 
 function bytesOf(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
   const letters = atob(text);
   const bytes = new Uint8Array(letters.length);
   for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);

@@ -96,7 +96,8 @@ const WORDS = {
     closeBelow: "Close the slider",
     print: "Print",
     more: "More",
-    noCluster: (id) => `Cluster ${id} is not there`,
+    noCluster: (id) => (id === "NaN" || Number(id) >= NEW_CLUSTER ? "No such cluster" : `There is no cluster ${id}`),
+    noSuchPerson: "No such person",
     clusterGone: "There is no such cluster any more. Its faces have a name or another cluster now.",
     noPerson: "There is no such person any more. Perhaps the person was merged into another one.",
     noFaces: (name) => `No face of ${name} is left. Faces that you name ${name} are shown here.`,
@@ -126,8 +127,8 @@ const WORDS = {
     count: (count) => `${number(count)} selected`,
     name: "Name…",
     somebodyElse: "Somebody else…",
-    nameTitle: (count) => (count === 1 ? "Who is this?" : `Who is on these ${number(count)} faces?`),
-    elseTitle: (count) => (count === 1 ? "Who is this instead?" : `Who is on these ${number(count)} faces instead?`),
+    nameTitle: (count) => (count === 1 ? "Who is this?" : `Whose are these ${number(count)} faces?`),
+    elseTitle: (count) => (count === 1 ? "Who is this instead?" : `Whose are these ${number(count)} faces instead?`),
     confirm: "Confirm",
     reject: (name) => `Not ${name}`,
     notOfCluster: "Not of this cluster",
@@ -140,7 +141,7 @@ const WORDS = {
   },
   split: {
     title: (title) => `Split off from ${title}`,
-    looking: "Looking for faces that go with them.",
+    looking: "Looking for faces that go with them…",
     unclear: "The two sides do not differ clearly. Look at them first.",
     part: "Faces that are split off",
     rest: "Faces that stay",
@@ -273,7 +274,7 @@ const WORDS = {
     },
     wait: "This takes some seconds in a large index. You can name people meanwhile.",
     done: (clusters, loose) => (clusters || loose
-      ? `${clusters ? `${counted(clusters, "cluster")} without a name` : ""}${clusters && loose ? " and " : ""}${loose ? `${counted(loose, "face")} in no cluster` : ""} remain. They may be of people that you do not know.`
+      ? `${clusters ? `${counted(clusters, "cluster")} without a name` : ""}${clusters && loose ? " and " : ""}${loose ? counted(loose, "unclustered face") : ""} remain. They may be of people that you do not know.`
       : "Every face has a name."),
     look: "Look at the people",
     loose: (count) => `${counted(count, "unclustered face")}`,
@@ -328,7 +329,7 @@ const WORDS = {
     ignore: "Stranger", notFace: "Not a face", goTo: "Go to the person or cluster",
     whoIsThis: "Who is this?", whoIsCluster: (title, size) => `Who is ${title} (${counted(size, "face")})?`,
     nobodyToReject: "This face has no name yet.",
-    why: "Why this name", closeWhy: "Close the explanation", looking: "Looking for the reasons ...",
+    why: "Why this name", closeWhy: "Close the explanation", looking: "Looking for the reasons…",
     whyTitle: (title, kind) => (kind === "p" || kind === "c" ? `Why ${title}?` : "Why no name?"),
     resembles: ({ best, similarity, probability, needed }) => `It resembles ${best} most: similarity ${similarity.toFixed(2)}`
       + `${Number.isFinite(needed) ? `, where ${needed.toFixed(2)} is needed for a name` : ""}. `
@@ -338,14 +339,14 @@ const WORDS = {
     decisions: "Your decisions about this face", decision: (id, command) => `${number(id)}: ${command}`,
     addFace: "Add a face", handBox: "Box of the new face: the arrow keys move it, with Shift they resize it",
     drawHint: "Draw a box around the face, or move this one and pull its corners.",
-    saveNamed: "Name it", saveUnnamed: "Save without a name", saving: "Saving ...",
+    saveNamed: "Name it", saveUnnamed: "Save without a name", saving: "Saving…",
   },
   search: {
     people: "People", suggestions: "Names",
     heading: (text) => `Search: ${text}`, nothing: "Search",
     photos: (photos, people) => `${counted(photos, "photo")}${people ? `, ${counted(people, "person or cluster", "people or clusters")}` : ""}`,
     photosNamed: (photos, words) => `${counted(photos, "photo")} with “${readable(words)}” in the name`,
-    searching: "Searching ...", none: "Nothing was found.", undated: "No date",
+    searching: "Searching…", none: "Nothing was found.", undated: "No date",
     how: "Write names, such as Anna & Ben & !Carl, dates, such as 1998 or 1995..1999, or words of the name of a photo.",
     guessed: (written, names) => `“${readable(written)}” stands for ${names.slice(0, 3).join(", ")}${names.length > 3 ? ` and ${names.length - 3} more` : ""}.`,
     yearNotCluster: (year) => `${year} is a year here; write c${year} for the cluster.`,
@@ -359,7 +360,7 @@ const WORDS = {
     how: "Drop a picture anywhere on this page, paste one, or choose a file.", choose: "Choose a picture", camera: "Take a picture",
     privacy: "The picture stays on this computer, and nothing of it is stored.",
     pasted: "Pasted picture", alt: (name) => `${name}: the picture that you chose`,
-    working: "Looking for faces ...", loading: "Loading the models takes some seconds the first time.",
+    working: "Looking for faces…", loading: "Loading the models takes some seconds the first time.",
     found: (faces, named) => `${counted(faces, "face")}, ${number(named)} of them known`, nobody: "No face was found on this picture.",
     unknown: "Nobody in this index", mostLike: (title) => `most like ${title}`, probability: (share) => `probability ${Math.round(share * 100)}%`,
     nearFace: (title) => `Similar face: ${title}`,
@@ -371,7 +372,7 @@ const WORDS = {
     unexpected: (status) => `The server answered with status ${status}.`,
     busy: (holder, count) => `${holder ? capital(holder) : "Another program"} is changing the index. ${
       count ? `Your ${counted(count, "decision")} ${count === 1 ? "is" : "are"}` : "What you decide is"} stored as soon as it has finished.`,
-    kept: (problem, count) => (count ? `${problem} ${counted(count, "decision")} ${count === 1 ? "is" : "are"} not stored; keep this page open.` : problem),
+    kept: (problem, count) => (count ? `${problem} ${counted(count, "decision")} ${count === 1 ? "is" : "are"} not stored. Make ${count === 1 ? "it" : "them"} again there.` : problem),
     unsaved: (count) => `${counted(count, "decision")} not stored yet`,
   },
   gallery: {
@@ -382,7 +383,7 @@ const WORDS = {
     saved: (count) => `The browser saves decisions.jsonl, with ${counted(count, "line")}. Where the index is, run the first command in the folder of the file: it shows what would change. The second one changes the index.`,
     savedMore: "To decide more, go on here and save again: a decision that the index has already is not made twice. Then run faceindex gallery again.",
     commands: "Commands to run",
-    noPicture: "This gallery does not have what the index knows these photos by.",
+    noPicture: "This gallery lacks the hashes of these photos, by which the index finds them.",
     noPictureRemedy: "Run faceindex index on the photos once, and faceindex gallery again; or decide in the live page: faceindex review.",
     noPerson: "This face is of no known person.",
     noOthers: "The cluster has no other faces.",

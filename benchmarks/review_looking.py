@@ -1,0 +1,298 @@
+"""How soon the page shows people, how many elements it has, whether cells are blank while it scrolls."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from review_places import Server, cpu_seconds, fill_cache, load, memory_mib
+
+from faceindex import FaceIndex
+from faceindex.store.directory import THUMBNAILS
+
+__all__ = ["covers", "elements", "first_screens", "scrolling"]
+
+_WINDOW = {"width": 1200, "height": 800}
+
+_WATCH = """(() => {
+  if (location.search) return; // the exchange of the token
+  const now = () => performance.timeOrigin + performance.now();
+  const look = () => {
+    const seen = [...document.querySelectorAll(".grid.people .item")].filter((item) => item.getBoundingClientRect().top < innerHeight);
+    if (seen.length && !window.cardsAt) window.cardsAt = now();
+    const drawn = seen.length && seen.every((item) => {
+      const thumb = item.querySelector(".thumb");
+      return thumb.style.backgroundImage || thumb.classList.contains("no-picture");
+    });
+    if (!drawn) return void requestAnimationFrame(look);
+    // The frame after the next one begins when the pictures have been painted.
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      window.pictures = seen.filter((item) => item.querySelector(".thumb").style.backgroundImage).length;
+      window.cells = seen.length;
+      window.screenAt = now();
+    }));
+  };
+  requestAnimationFrame(look);
+})()"""
+
+_MARKS = """() => {
+  const started = performance.timeOrigin;
+  const of = (part) => performance.getEntriesByType("resource").filter(({ name }) => name.includes(part));
+  const [album] = of("api/album");
+  const thumbnails = of("thumbnails?");
+  const page = performance.getEntriesByType("navigation")[0];
+  return {
+    page: page.responseEnd, script: page.domContentLoadedEventEnd, album_asked: album?.requestStart, album_begins: album?.responseStart,
+    album_there: album?.responseEnd, cards: window.cardsAt - started,
+    thumbnails_asked: thumbnails[0]?.requestStart, thumbnails_begin: thumbnails[0]?.responseStart, screen: window.screenAt - started,
+  };
+}"""
+
+
+def wait_for(page: Any, expression: str, seconds: float = 60) -> Any:
+    """Wait until an expression is true; playwright's own needs ``unsafe-eval``."""
+    until = time.monotonic() + seconds
+    while not (value := page.evaluate(expression)):
+        if time.monotonic() > until:
+            raise SystemExit(f"Still false after {seconds:.0f} seconds: {expression}")
+        time.sleep(0.02)
+    return value
+
+
+def open_page(context: Any, address: str) -> tuple[Any, dict[str, Any]]:
+    """Open a page; return it, and milliseconds from the navigation to what it shows.
+
+    ``main_cpu_ms`` is the CPU time of the page's main thread until then: other programs do not change it much.
+    """
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    started = time.time()
+    page.goto(address, wait_until="commit")
+    page.wait_for_url(lambda url: "token" not in url, wait_until="commit")
+    wait_for(page, "window.screenAt ?? 0")
+    metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+    row: dict[str, Any] = page.evaluate("({ pictures: window.pictures, cells: window.cells })")
+    row["screen_ms"] = round(page.evaluate("window.screenAt") - 1000 * started)
+    row["cards_ms"] = round(page.evaluate("window.cardsAt") - 1000 * started)
+    row["main_cpu_ms"] = round(1000 * metrics["TaskDuration"])
+    row["script_cpu_ms"] = round(1000 * metrics["ScriptDuration"])
+    row["marks_ms"] = {name: value and round(value) for name, value in page.evaluate(_MARKS).items()}
+    return page, row
+
+
+def context_of(browser: Any) -> Any:
+    context = browser.new_context(viewport=_WINDOW)
+    context.add_init_script(_WATCH)
+    return context
+
+
+def first_screens(browser: Any, directory: Path, runs: int, *, cold: bool) -> dict[str, Any]:
+    """Open the page in a new browser context `runs` times; with `cold`, no thumbnail is kept.
+
+    The times are from the navigation, with a server that has read the album, and once from the start of the
+    process. ``cpu_ms`` is the CPU time of the server and of the page's main thread.
+    """
+    rows = []
+    with Server(directory) as server:
+        result: dict[str, Any] = {
+            "address_s": round(server.seconds, 2),
+            "address_cpu_s": cpu_seconds(server.pid),
+        }
+        context = context_of(browser)
+        page, _ = open_page(context, server.address)
+        result["shown_s"] = round(page.evaluate("window.screenAt") / 1000 - server.started, 2)
+        result["shown_cpu_s"] = cpu_seconds(server.pid)
+        context.close()
+        for _ in range(runs):
+            if cold:
+                (directory / THUMBNAILS).unlink(missing_ok=True)
+            time.sleep(0.5)
+            before = cpu_seconds(server.pid)
+            context = context_of(browser)
+            page, row = open_page(context, server.address)
+            row["server_cpu_ms"] = round(1000 * (cpu_seconds(server.pid) - before))
+            rows.append(row | {"load": load()})
+            context.close()
+        result["memory_mib"] = memory_mib(server.pid)
+    for name in ("screen_ms", "cards_ms", "server_cpu_ms", "main_cpu_ms"):
+        result[name] = median(row[name] for row in rows)
+    result |= {
+        "least_ms": min(row["screen_ms"] for row in rows),
+        "worst_ms": max(row["screen_ms"] for row in rows),
+    }
+    result["cpu_ms"] = result["server_cpu_ms"] + result["main_cpu_ms"]
+    return {**result, "runs": rows}
+
+
+def covers(directory: Path, most: int) -> list[int]:
+    """Return the faces that show the largest groups, as the page chooses them, of at most `most` groups."""
+    import numpy as np
+
+    with FaceIndex.open(directory) as index:
+        state = index.album.load()
+    key = np.where(
+        state.person >= 0, 2 * state.person.astype(np.int64), 2 * state.cluster.astype(np.int64) + 1
+    )
+    grouped = np.flatnonzero((state.person >= 0) | (state.cluster >= 0))
+    grouped = grouped[np.argsort(key[grouped], kind="stable")]
+    _, starts, counts = np.unique(key[grouped], return_index=True, return_counts=True)
+    found = []
+    for at in np.argsort(-counts, kind="stable")[:most].tolist():
+        members = grouped[starts[at] : starts[at] + counts[at]]
+        similarity = np.nan_to_num(state.similarity[members], nan=-9.0)
+        typical = members[np.argsort(-similarity, kind="stable")][: len(members) // 2 + 1]
+        quality = np.rint(np.nan_to_num(state.quality[typical]) * 255)
+        found.append(int(state.face[typical[np.argmax(quality)]]))
+    return found
+
+
+# Elements ----------------------------------------------------------------------------------------
+
+
+def elements(browser: Any, directory: Path) -> dict[str, int]:
+    """Return the number of elements in the document on each view, at 1200, 390 and 2560 pixels."""
+    with FaceIndex.open(directory) as index:
+        state = index.album.load()
+    cluster = int(state.cluster[state.cluster >= 0][0])
+    photo = int(state.photos[0])
+    views = {
+        "people": "#", "cluster": f"#c={cluster}", "photo": f"#c={cluster}&photo={photo}", "no cluster": "#view=none",
+        "strangers": "#view=ignored", "questions": "#view=questions", "search": "#q=0", "drop": "#view=drop",
+    }  # fmt: skip
+    found: dict[str, int] = {}
+    with Server(directory) as server:
+        for width, height in ((1200, 800), (390, 844), (2560, 1440)):
+            context = browser.new_context(viewport={"width": width, "height": height})
+            context.add_init_script(_WATCH)
+            page, _ = open_page(context, server.address)
+            for name, address in views.items():
+                page.evaluate("(address) => { location.hash = address; }", address)
+                page.wait_for_timeout(600)
+                most = 0
+                for _ in range(6):
+                    most = max(most, page.evaluate("document.getElementsByTagName('*').length"))
+                    page.mouse.move(width / 2, height / 2)
+                    page.mouse.wheel(0, 900)
+                    page.wait_for_timeout(50)
+                found[f"{name}, {width} px"] = most
+            context.close()
+    return found
+
+
+# Scrolling ---------------------------------------------------------------------------------------
+
+_RECORD = """async () => {
+  const app = await APP;
+  window.app = app;
+  const grid = app.current.grid;
+  const cells = () => {
+    const box = grid.element.getBoundingClientRect();
+    const bar = document.getElementById("bar").offsetHeight;
+    const first = Math.max(0, Math.floor((bar - box.top) / grid.rowHeight));
+    const last = Math.min(grid.rows - 1, Math.floor((innerHeight - 1 - box.top) / grid.rowHeight));
+    const found = [];
+    for (let i = first * grid.columns; i < Math.min(grid.items.length, (last + 1) * grid.columns); i++) found.push(grid.shown.get(i) ?? null);
+    return found;
+  };
+  window.cellsNow = cells;
+  const isPainted = (node) => node !== null && (node.style.backgroundImage || node.querySelector(".thumb")?.style.backgroundImage || node.querySelector(".thumb")?.classList.contains("no-picture"));
+  window.painted = () => { const all = cells(); return [all.filter(isPainted).length, all.length]; };
+  const log = { frames: 0, moved: 0, late: 0, blank: 0, blankCells: 0, cells: 0, unpainted: 0, elements: 0, longest: 0 };
+  window.log = log;
+  window.recording = true;
+  let before = scrollY;
+  let last = performance.now();
+  // As the page finds a new place: before it draws for it. The compositor may have shown this already.
+  addEventListener("scroll", () => { if (window.recording && cells().some((node) => node === null)) log.late++; }, { passive: true, capture: true });
+  const frame = () => requestAnimationFrame((time) => {
+    // After all callbacks of this frame, and its painting.
+    const place = scrollY;
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => {
+      channel.port1.close();
+      if (!window.recording) return;
+      log.frames++;
+      log.longest = Math.max(log.longest, time - last);
+      last = time;
+      if (scrollY !== before && scrollY === place) {
+        log.moved++;
+        before = scrollY;
+        const all = cells();
+        const blank = all.filter((node) => node === null).length;
+        log.cells += all.length;
+        log.blankCells += blank;
+        log.blank += blank > 0;
+        log.unpainted += all.length - all.filter(isPainted).length;
+        log.elements = Math.max(log.elements, document.getElementsByTagName("*").length);
+      }
+      frame();
+    };
+    channel.port2.postMessage(null);
+  });
+  frame();
+}"""
+
+
+_REST = """async () => {
+  const started = performance.now();
+  await new Promise((done) => setTimeout(done, 100));
+  const [painted, cells] = window.painted();
+  for (let i = 0; i < 200; i++) {
+    const now = window.painted();
+    if (now[0] === now[1]) break;
+    await new Promise((done) => setTimeout(done, 10));
+  }
+  return [painted, cells, performance.now() - started];
+}"""
+
+
+def scrolling(browser: Any, directory: Path, kept: list[int], *, stops: int) -> dict[str, Any]:
+    """Scroll the largest group fast; its thumbnails are in the cache.
+
+    By the wheel (600 pixels each 16 ms for a second, then a stop) and by jumps to random places. *late* are
+    the scroll events at which a cell of the window had no element yet, and *blank* the frames after which one
+    had none: there is neither a picture nor a placeholder. *unpainted* is the share of cells that have only a
+    placeholder in these frames, and *after 100 ms* that share 100 ms after a stop.
+    """
+    results: dict[str, Any] = {"faces": len(kept), "cache_bytes": fill_cache(directory, kept)}
+    with Server(directory) as server:
+        context = context_of(browser)
+        page, _ = open_page(context, server.address)
+        page.evaluate(
+            "async () => { const app = await APP; app.router.go(Router.parse(Router.group(app.album.list()[0].key))); }"
+        )
+        page.wait_for_timeout(1500)
+        results["group"] = page.evaluate("APP.then((app) => app.current.grid.items.length)")
+        page.mouse.move(600, 500)
+        for way in ("wheel", "jumps"):
+            page.evaluate(_RECORD)
+            rest = []
+            for number in range(stops):
+                if way == "wheel":
+                    until = time.monotonic() + 1
+                    while time.monotonic() < until:
+                        page.mouse.wheel(0, 600 if number % 4 < 3 else -600)
+                        time.sleep(0.016)
+                else:
+                    page.evaluate(
+                        "(share) => scrollTo(0, share * document.documentElement.scrollHeight)",
+                        (number * 0.618) % 1,
+                    )
+                rest.append(page.evaluate(_REST))
+                page.wait_for_timeout(200)
+            log = page.evaluate("() => { window.recording = false; return window.log; }")
+            painted, cells = (sum(one[i] for one in rest) for i in (0, 1))
+            settled = page.evaluate("window.painted()")
+            results[way] = {
+                **log, "longest": round(log["longest"]),
+                "blank_frames": log["blank"] / max(log["moved"], 1),
+                "unpainted_cells": log["unpainted"] / max(log["cells"], 1),
+                "unpainted_after_100_ms": 1 - painted / max(cells, 1),
+                "ms_to_all_pictures": round(median(one[2] for one in rest)),
+                "stops": len(rest), "painted_at_the_end": settled, "load": load(),
+            }  # fmt: skip
+        context.close()
+    return results
