@@ -144,7 +144,9 @@ class Keyboard(Person):
     def answer(self, heading: str, faces: list[int], others: list[int]) -> None:
         shown = self.whose(faces)
         most = most_of(shown)
-        self.questions[heading.split()[0] if heading.startswith("Can") else " ".join(heading.split()[:2])] += 1
+        self.questions[
+            heading.split()[0] if heading.startswith("Can") else " ".join(heading.split()[:2])
+        ] += 1
         if heading == "Who is this?":
             self.stranger() if most == STRANGER else self.name(most)
         elif heading.startswith("Can you name"):
@@ -262,7 +264,11 @@ class Mouse(Person):
     def name_clusters(self) -> None:
         """Name every cluster that is on the screen and whose cover is of somebody known."""
         while not self.is_tired:
-            open_ = [card for card in self.see(_CARDS) if not card["named"] and self.names[card["face"]] != STRANGER]
+            open_ = [
+                card
+                for card in self.see(_CARDS)
+                if not card["named"] and self.names[card["face"]] != STRANGER
+            ]
             if not open_:
                 return
             editing = self.see(
@@ -301,7 +307,9 @@ class Mouse(Person):
             wrong = [it for it in self.see(_FACES) if self.names[it["face"]] != name and not it["confirmed"]]
             if wrong:
                 self.take_together(wrong)
-            elif name in self.known and self.see("() => document.querySelector('.together a:last-child').hasAttribute('href')"):
+            elif name in self.known and self.see(
+                "() => document.querySelector('.together a:last-child').hasAttribute('href')"
+            ):
                 self.click(".together a:last-child")
             else:
                 return  # the clusters without a name come after the people
@@ -311,7 +319,9 @@ class Mouse(Person):
         who = most_of(self.names[it["face"]] for it in shown)
         those = [it for it in shown if self.names[it["face"]] == who]
         for it in those:
-            if it["y"] > self.see("() => innerHeight - (document.querySelector('.action-bar:not([hidden])')?.offsetHeight ?? 0) - 30"):
+            if it["y"] > self.see(
+                "() => innerHeight - (document.querySelector('.action-bar:not([hidden])')?.offsetHeight ?? 0) - 30"
+            ):
                 self.scrolled(160)  # the bar covers it
             (now,) = [other for other in self.see(_FACES) if other["face"] == it["face"]]
             self.click((now["x"], now["y"]), modifiers=["Control"])
@@ -322,7 +332,11 @@ class Mouse(Person):
             self.take_name(who)
 
     def take_name(self, name: str) -> None:
-        found = self.page.locator("dialog[open] [role=option] .name").filter(visible=True).get_by_text(name, exact=True)
+        found = (
+            self.page.locator("dialog[open] [role=option] .name")
+            .filter(visible=True)
+            .get_by_text(name, exact=True)
+        )
         if found.count():
             found.first.click()
             self.did("click")

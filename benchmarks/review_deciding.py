@@ -138,7 +138,9 @@ def memory(directory: Path, pages: int = _PAGES) -> dict[str, Any]:
         for first in range(0, len(wanted), _PAGE):
             body = browser.get("thumbnails?faces=" + ",".join(map(str, wanted[first : first + _PAGE]))).body
             pictures += len(body) > 50 * _PAGE
-        found[f"{pages} requests for thumbnails"] = memory_mib(server.pid) | {"answered_with_pictures": pictures}
+        found[f"{pages} requests for thumbnails"] = memory_mib(server.pid) | {
+            "answered_with_pictures": pictures
+        }
         for number in range(10):
             answer = browser.act("name", seen, name=f"Person {number}", faces=[wanted[number]], clusters=[])
             seen = answer.document["changes"]["generation"]

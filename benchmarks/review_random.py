@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from review_places import Server, load
 
 from faceindex import FaceIndex
 from faceindex.api.album_state import people_as_dicts
-from faceindex.errors import FaceIndexError, IndexLocked
+from faceindex.errors import IndexLocked, UsageError
 from faceindex.page.bundle import quantised
 
 __all__ = ["random_actions"]
@@ -168,8 +169,7 @@ def random_actions(
                 time.sleep(rng.uniform(0, 0.3))
                 library[_decide(directory, rng, names)] += 1
             if round_number % 25 == 0:
-                with FaceIndex.open(directory, write=True) as index:
-                    index.cluster(rebuild=rng.random() < 0.5)
+                _cluster(directory, rebuild=rng.random() < 0.5)
                 library["cluster"] += 1
             for at, tab in enumerate(tabs):
                 wait_for(tab, f"window.finished === {seed * 1_000_003 + 2 * round_number + at}", 120)
@@ -204,30 +204,42 @@ def random_actions(
     }  # fmt: skip
 
 
+def _writing(directory: Path, work: Callable[[FaceIndex], str]) -> str:
+    """Open the index for writing as soon as the server does not write, and work with it."""
+    while True:
+        with suppress(IndexLocked), FaceIndex.open(directory, write=True) as index:
+            return work(index)
+        time.sleep(0.01)
+
+
+def _cluster(directory: Path, *, rebuild: bool) -> None:
+    def work(index: FaceIndex) -> str:
+        index.cluster(rebuild=rebuild)
+        return "cluster"
+
+    _writing(directory, work)
+
+
 def _decide(directory: Path, rng: random.Random, names: list[str]) -> str:
     """Make a decision by the library, as the command line does; return which."""
-    while True:
+
+    def work(index: FaceIndex) -> str:
+        faces = [int(face) for face in rng.sample(index.album.load().face.tolist(), 2)]
+        verb = rng.choice(["name", "ignore", "reject", "undo", "name"])
         try:
-            with FaceIndex.open(directory, write=True) as index:
-                state = index.album.load()
-                faces = [int(face) for face in rng.sample(state.face.tolist(), 2)]
-                verb = rng.choice(["name", "ignore", "reject", "undo", "name"])
-                try:
-                    if verb == "name":
-                        index.people.name(rng.choice(names), faces=faces)
-                    elif verb == "ignore":
-                        index.people.ignore(faces=faces[:1])
-                    elif verb == "reject":
-                        index.people.reject(faces[:1])
-                    else:
-                        index.people.undo()
-                except IndexLocked:
-                    raise
-                except FaceIndexError:
-                    return "refused"
-                return verb
-        except IndexLocked:
-            time.sleep(0.01)
+            if verb == "name":
+                index.people.name(rng.choice(names), faces=faces)
+            elif verb == "ignore":
+                index.people.ignore(faces=faces[:1])
+            elif verb == "reject":
+                index.people.reject(faces[:1])
+            else:
+                index.people.undo()
+        except UsageError:  # such as: there is nothing to undo
+            return "refused"
+        return verb
+
+    return _writing(directory, work)
 
 
 def _compare(directory: Path, tabs: list[Any]) -> list[str]:

@@ -1,11 +1,11 @@
-"""Embed faces at boxes that a person drew, because no detector found them.
+"""Embed faces at boxes that the user drew, because no detector found them.
 
 An aligned chip needs the landmarks of the face. The detector searches an enlarged crop around each box, first
 upright and at several sizes, then turned: a face that it missed on the whole photo is often found so. The
 best match of the box gives the landmarks. Without one, there are none, and the alignment starts from the box
 alone, as for detectors without landmarks (`faceindex.align`).
 
-The box itself stays as it was drawn, and its score is 1: the person is certain.
+The box itself stays as it was drawn, and its score is 1: the user is certain.
 `benchmarks/drawn_faces.py` compares the vectors with those of detected faces.
 """
 

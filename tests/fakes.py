@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as PillowImage
 
-from faceindex import models
-from faceindex.models import Alignment, Calibration, DetectorSpec, EmbedderSpec, ModelOption
+from faceindex import FaceIndex, models
+from faceindex.models import Alignment, Calibration, DetectorSpec, EmbedderSpec, ModelOption, registry
 from faceindex.types import F32, U8, Detections, Image
 
 NAME = "fake"
@@ -174,3 +175,14 @@ def make_album(folder: Path, people: int = 3, photos: int = 4) -> Path:
         for number in range(photos):
             make_photo(folder / f"person{person}" / f"{number}.png", colour, mark=person * photos + number)
     return folder
+
+
+@contextmanager
+def clustered_album(folder: Path, people: int, photos: int) -> Iterator[Path]:
+    """Make ``folder/index``, the clustered index of an album; the ``with`` registers the fake models."""
+    with registry.isolated():
+        register_fakes()
+        with FaceIndex.create(folder / "index", detector=NAME, embedder=NAME) as index:
+            index.add(make_album(folder / "album", people=people, photos=photos))
+            index.cluster()
+        yield folder / "index"

@@ -1,4 +1,4 @@
-"""Landmarks of faces in boxes that a person drew."""
+"""Landmarks of faces in boxes that the user drew."""
 
 from __future__ import annotations
 

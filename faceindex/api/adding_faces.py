@@ -151,7 +151,7 @@ def _checked_box(box: Sequence[float], record: PhotoRecord, name: str) -> F32:
 
 def _known_face(reader: Reader, record: PhotoRecord, box: F32) -> int | None:
     """Return the face of the index at a box."""
-    faces, boxes = reader.store.hand_faces.boxes_of_faces(record.id)
+    faces, boxes = reader.store.drawn_faces.boxes_of_faces(record.id)
     best = int(match_boxes(boxes, box)[0])
     return faces[best] if best >= 0 else None
 
@@ -188,7 +188,7 @@ def _face_of(decider: Decider, decision: Decision, photo: int) -> int:
             faces = [
                 face for found in decider.tables.faces_of_marks(action["faces"]).values() for face in found
             ]
-            here = {*decider.store.hand_faces.boxes_of_faces(photo)[0]}
+            here = {*decider.store.drawn_faces.boxes_of_faces(photo)[0]}
             if kept := [face for face in faces if face in here]:
                 return kept[0]
     raise UsageError(f"The face of decision {decision.number} is gone.", "Add it again, as a new decision.")

@@ -21,7 +21,7 @@ from faceindex.store.mending import find_damaged_rows, mend_vectors
 from faceindex.store.photo_records import photos_by_id
 from faceindex.store.photo_records import roots as read_roots
 from faceindex.store.salvage import Salvage, salvage_catalog
-from faceindex.store.thumbnail_cache import discard_thumbnails
+from faceindex.store.thumbnail_file import discard_thumbnails
 
 if TYPE_CHECKING:
     from faceindex.recognition import Recogniser

@@ -60,10 +60,11 @@ def gallery(
 ) -> None:
     """Write a page that shows the people and the clusters.
 
-    It is the page of `faceindex review` as files: open DEST/index.html in a browser; it needs no server and no
-    network. What you decide in it is saved as a file for `faceindex people apply`. Run the command again after
-    changes: it writes only what changed, and leaves foreign files alone. Faces on photos that cannot be read are grey. Exit code 1 if there are no faces, or
-    if photos could not be read: by default only those that `faceindex index` could read last.
+    It is the page of `faceindex review` as files: open DEST/index.html in a browser. It needs no server and
+    no network. What you decide in it is saved as a file for `faceindex people apply`. Run the command again
+    after changes: it writes only what changed, and leaves foreign files alone. Faces on photos that cannot be
+    read are grey. Exit code 1 if there are no faces, or if photos could not be read: by default only those
+    that `faceindex index` could read last.
 
     Example: faceindex gallery ~/people --open
     """

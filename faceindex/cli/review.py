@@ -49,9 +49,9 @@ def review(
 ) -> None:
     """Name, correct and find people on a page in the browser.
 
-    Prints the address of the page and opens it. Only this computer can reach the page, and only a browser that
-    got this address. Every answer is stored at once; Ctrl-C ends the command. You can use other commands
-    meanwhile: the page shows what they change, and waits while one of them writes.
+    Prints the address of the page and opens it. Only this computer can reach the page, and only a browser
+    that got this address. Every answer is stored at once; Ctrl-C ends the command. You can use other
+    commands meanwhile: the page shows what they change, and waits while one of them writes.
 
     -v prints a line for each request; --json prints the address as one document at the start.
 

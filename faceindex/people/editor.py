@@ -198,9 +198,9 @@ class Editor(Reverting):
     def draw(self, marks: Sequence[int]) -> None:
         """Say that there are faces at these marks, whether or not a detector finds them."""
         for mark in marks:
-            before = self.tables.hand_faces.drawn(mark)
+            before = self.tables.drawn_faces.drawn(mark)
             if before is None:
-                self.tables.hand_faces.set_drawn(mark, self.number)
+                self.tables.drawn_faces.set_drawn(mark, self.number)
                 self.touched.add(mark)
                 self._changes.append(["face", mark, None, self.number])
         states = self.tables.labels(marks)

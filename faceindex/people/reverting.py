@@ -74,7 +74,7 @@ class Reverting:
         return True
 
     def _undo_face(self, mark: int, before: int | None, after: int | None) -> bool:
-        drawn = self.tables.hand_faces
+        drawn = self.tables.drawn_faces
         if drawn.drawn(mark) != after or (after is not None and drawn.is_said_since(mark, after)):
             return False
         drawn.set_drawn(mark, before)

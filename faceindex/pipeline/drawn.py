@@ -26,7 +26,7 @@ def embed_waiting(
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
 ) -> int:
-    """Embed the faces of `faceindex.store.hand_faces.HandFaces.waiting`; each photo is a commit of its own.
+    """Embed the faces of `faceindex.store.drawn_faces.DrawnFaces.waiting`; each photo is a commit of its own.
 
     Photos that are not there, or not as they were indexed, wait for the next run. A box at which a detector
     found a face needs none.
@@ -46,7 +46,7 @@ def embed_waiting(
         Number of faces that were embedded.
     """
     waiting: dict[int, list[bytes]] = {}
-    for box in store.hand_faces.waiting():
+    for box in store.drawn_faces.waiting():
         waiting.setdefault(box.photo, []).append(box.box)
     if not waiting:
         return 0
@@ -64,8 +64,8 @@ def embed_waiting(
         if should_stop():
             break
         record, path = names.by_id[photo], names.path(names.by_id[photo])
-        boxes = store.hand_faces.upright_boxes(photo, stored)
-        _, there = store.hand_faces.boxes_of_faces(photo)
+        boxes = store.drawn_faces.upright_boxes(photo, stored)
+        _, there = store.drawn_faces.boxes_of_faces(photo)
         boxes = boxes[[match_boxes(there, box.reshape(1, 4))[0] < 0 for box in boxes]]
         if not len(boxes):
             continue

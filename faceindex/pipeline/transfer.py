@@ -110,8 +110,8 @@ def stage_photos(
     drawn: _WithDrawn | None = None
     if keep_boxes:
         recogniser = _Embedding(recogniser, known, photo_of)
-    elif boxes_of := store.hand_faces.boxes_of_photos(photo_of.values()):
-        on_photos = {id: store.hand_faces.upright_boxes(id, boxes) for id, boxes in boxes_of.items()}
+    elif boxes_of := store.drawn_faces.boxes_of_photos(photo_of.values()):
+        on_photos = {id: store.drawn_faces.upright_boxes(id, boxes) for id, boxes in boxes_of.items()}
         recogniser = drawn = _WithDrawn(recogniser, on_photos, photo_of)
     done = Staging()
     pending: list[StagedPhoto] = []

@@ -20,11 +20,11 @@ __all__ = ["LiveAlbum"]
 
 _PAUSE: Final = 0.25  # seconds between two looks at the index while a page waits for changes
 _MOST_WAITING: Final = 64  # requests
-_WRITER_SEEN: Final = 2  # looks in a row after which another writer is worth telling
+_WRITER_SEEN: Final = 2  # looks in a row after which another writer is shown
 
 
 class LiveAlbum:
-    """Keeps the album of the index, and watches for commits of anybody while a page waits for them.
+    """Keeps the album of the index, and watches for commits of all processes while a page waits for them.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class LiveAlbum:
                     generation, now = await self.thread.reading(self._look)
                     seen = seen + 1 if now == writer else 1
                     writer = now
-                    # A command that writes for an instant is not worth telling.
+                    # A command that writes for an instant is not shown.
                     shown = writer if writer is None or seen >= _WRITER_SEEN else self._known[1]
                     self._notice((generation, shown))
                 await asyncio.sleep(_PAUSE)

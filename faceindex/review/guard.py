@@ -164,7 +164,7 @@ class Guard:
             headers.setdefault(name, []).append(value)
         host = _only(headers, b"host")
         if host.decode("latin-1").lower() not in self._keys.hosts:
-            raise Refusal(421, "This server has another name.", _OPEN)
+            raise Refusal(421, "The request is for another server.", _OPEN)
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         path = raw.decode("latin-1")
         if not _PATH.fullmatch(raw):

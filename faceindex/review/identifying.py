@@ -46,7 +46,7 @@ class Identifying:
     async def identify(self, request: Request) -> dict[str, Json]:
         """Identify the people on the picture in the body of a request."""
         if self._waiting >= _MOST_WAITING:
-            raise Refusal(503, "Other pictures are being looked at.", "Try again in a moment.")
+            raise Refusal(503, "The server is searching other pictures.", "Try again in a moment.")
         self._waiting += 1
         try:
             async with self._turn:  # also while it is read: one is in memory at a time

@@ -1,4 +1,4 @@
-"""What a browser must present to be served: random values that only live as long as the server."""
+"""What a browser must present to be served: random values that last as long as the server."""
 
 from __future__ import annotations
 

@@ -140,38 +140,24 @@ def _merge(fields: Fields, uid: str, seen: int, verb: str) -> Act:
     return Act(uid, seen, verb, decide, people=(into, *others))
 
 
-def _rename(fields: Fields, uid: str, seen: int, verb: str) -> Act:
-    person, name = fields.integer("person"), fields.text("name")
-    return Act(
-        uid, seen, verb, lambda index, people: index.people.rename(people(person), name, uid=uid),
-        people=(person,),
-    )  # fmt: skip
+_EDITED: Final[dict[str, Callable[[Fields], object]]] = {
+    "rename": lambda fields: fields.text("name"),
+    "born": lambda fields: fields.text_or_none("date") or None,
+    "died": lambda fields: fields.text_or_none("date") or None,
+    "hide": lambda fields: fields.flag("hidden"),
+    "note": lambda fields: fields.text_or_none("note") or None,
+}
+"""What the verbs that change a person take besides the person. `index.people` has the same verbs."""
 
 
-def _date(fields: Fields, uid: str, seen: int, verb: str) -> Act:
-    person, date = fields.integer("person"), fields.text_or_none("date")
+def _edit(fields: Fields, uid: str, seen: int, verb: str) -> Act:
+    person, value = fields.integer("person"), _EDITED[verb](fields)
 
     def decide(index: FaceIndex, people: People) -> Decided:
-        call = index.people.born if verb == "born" else index.people.died
-        return call(people(person), date or None, uid=uid)
+        edit: Callable[..., Decided] = getattr(index.people, verb)
+        return edit(people(person), value, uid=uid)
 
     return Act(uid, seen, verb, decide, people=(person,))
-
-
-def _hide(fields: Fields, uid: str, seen: int, verb: str) -> Act:
-    person, hidden = fields.integer("person"), fields.flag("hidden")
-    return Act(
-        uid, seen, verb, lambda index, people: index.people.hide(people(person), hidden, uid=uid),
-        people=(person,),
-    )  # fmt: skip
-
-
-def _note(fields: Fields, uid: str, seen: int, verb: str) -> Act:
-    person, note = fields.integer("person"), fields.text_or_none("note")
-    return Act(
-        uid, seen, verb, lambda index, people: index.people.note(people(person), note or None, uid=uid),
-        people=(person,),
-    )  # fmt: skip
 
 
 def _undo(fields: Fields, uid: str, seen: int, verb: str) -> Act:
@@ -208,11 +194,7 @@ _VERBS: Final[dict[str, Callable[[Fields, str, int, str], Act]]] = {
     "different": _different,
     "split": _split,
     "merge": _merge,
-    "rename": _rename,
-    "born": _date,
-    "died": _date,
-    "hide": _hide,
-    "note": _note,
     "undo": _undo,
     "add_face": _add_face,
+    **dict.fromkeys(_EDITED, _edit),
 }

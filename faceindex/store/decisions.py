@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from faceindex.errors import UsageError
 from faceindex.store.checked_json import (
-    Check,
     Malformed,
-    fields,
     id_of_row,
     integer,
     list_of,
@@ -26,7 +24,8 @@ from faceindex.store.checked_json import (
     parse,
     text,
 )
-from faceindex.store.hand_faces import HandFaces
+from faceindex.store.decision_changes import change
+from faceindex.store.drawn_faces import DrawnFaces
 from faceindex.store.marks import Label, MarkState, MarkTables
 from faceindex.store.sqlite import IntegrityError, chunks, placeholders
 
@@ -104,9 +103,9 @@ class DecisionTables(MarkTables):
     """The tables of people, marks and decisions, and the people of clusters."""
 
     @property
-    def hand_faces(self) -> HandFaces:
+    def drawn_faces(self) -> DrawnFaces:
         """The faces that the user drew."""
-        return HandFaces(self._catalog)
+        return DrawnFaces(self._catalog)
 
     # People ------------------------------------------------------------------------------------
 
@@ -222,9 +221,7 @@ class DecisionTables(MarkTables):
     def _changes(self, which: str, number: int) -> dict[int, list[list[Any]]]:
         found = self._catalog.query(f"SELECT id, changes FROM decisions WHERE id {which}", (number,))
         with self._catalog.checked():
-            return {
-                id: parse(changes, "the changes of a decision", list_of(_change)) for id, changes in found
-            }
+            return {id: parse(changes, "the changes of a decision", list_of(change)) for id, changes in found}
 
     def rewrite(self, number: int, command: str, actions: Json, changes: Json) -> None:
         """Replace all that a decision says; only to forget what it names."""
@@ -402,62 +399,3 @@ class DecisionTables(MarkTables):
             [row for row in moved if row[1] >= 0],
         )
         self._catalog.set("next_cluster_id", next_cluster)
-
-
-def _anything(value: object, name: str) -> object:
-    return value
-
-
-def _row(*checks: Check) -> Check:
-    """Require a list with one value for each check."""
-
-    def check_row(value: object, name: str) -> list[Any]:
-        found = list_of(_anything)(value, name)
-        if len(found) != len(checks):
-            raise Malformed(f"{name} has {len(found)} values")
-        return [check(item, name) for check, item in zip(checks, found, strict=True)]
-
-    return check_row
-
-
-_STATE = _row(natural, optional(natural), natural)
-_LINK = optional(_row(_anything, natural))
-_PERSON = fields(
-    name=optional(text), born=optional(text), died=optional(text), hidden=_anything, note=optional(text),
-    into=optional(natural), written=natural,
-)  # fmt: skip
-_CHANGES: dict[object, Check] = {
-    "mark": _row(text, natural, _STATE, _STATE),
-    "rejection": _row(text, natural, natural, optional(natural), optional(natural)),
-    "link": _row(text, natural, natural, _LINK, _LINK),
-    "person": _row(text, natural, optional(_PERSON), optional(_PERSON)),
-    "cluster": _row(text, natural, optional(natural), optional(natural)),
-    "face": _row(text, natural, optional(natural), optional(natural)),
-}
-
-
-def _is_state(value: object) -> bool:
-    """Whether a value is the state of a mark for certain; `_STATE` reports what is wrong."""
-    if not isinstance(value, list) or len(value) != 3:
-        return False
-    label, person, written = value
-    return (
-        type(label) is type(written) is int
-        and (person is None or (type(person) is int and 0 <= person <= _MOST))
-        and 0 <= label <= _MOST
-        and 0 <= written <= _MOST
-    )
-
-
-def _change(value: object, name: str) -> list[Any]:
-    """Check a change of a decision, as `faceindex.people.editor` stores it."""
-    if isinstance(value, list) and len(value) == 4 and value[0] == "mark":  # thousands of these are read
-        _, mark, before, after = value
-        if type(mark) is int and 0 <= mark <= _MOST and _is_state(before) and _is_state(after):
-            return value
-    kind = list_of(_anything)(value, name)[:1]
-    check = _CHANGES.get(kind[0]) if kind and isinstance(kind[0], str) else None
-    if check is None:
-        raise Malformed(f"{name} is not a change")
-    change: list[Any] = check(value, name)
-    return change

@@ -36,7 +36,7 @@ from faceindex.store.mending import Damage, find_damaged_rows
 from faceindex.store.pages import damaged_pages, read_digests
 from faceindex.store.salvage import rows_in_doubt
 from faceindex.store.sqlite import Error, connect_unchecked
-from faceindex.store.thumbnail_cache import check_thumbnails
+from faceindex.store.thumbnail_file import check_thumbnails
 
 __all__ = ["LEAST_RECALL", "Checkup", "Problem", "check_index"]
 

@@ -32,7 +32,7 @@ from faceindex.store.digests import VectorDigests
 from faceindex.store.directory import is_derived_name, next_vectors_name, part_name
 from faceindex.store.photo_records import delete_empty_roots, delete_photos
 from faceindex.store.sqlite import translated_errors
-from faceindex.store.thumbnail_cache import erase_thumbnails
+from faceindex.store.thumbnail_file import erase_thumbnails
 from faceindex.store.vector_files import add_missing_digests, vector_file
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from faceindex.store.columns import CHUNK, INTEGER, Column
+from faceindex.store.drawn_faces import drawn_faces_among
 from faceindex.store.faces import (
     FIRST_BYTES,
     GEOMETRY,
@@ -22,7 +23,6 @@ from faceindex.store.faces import (
     similarities,
     unpack_geometry,
 )
-from faceindex.store.hand_faces import hand_faces_among
 from faceindex.store.sqlite import chunks, corrupt
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def faces_of_photo(catalog: Catalog, photo: int, width: int, height: int) -> Fac
         np.array(faces, np.int64),
         geometry["boxes"].astype(np.float32),
         quality,
-        hand_faces_among(catalog, faces),
+        drawn_faces_among(catalog, faces),
     )
 
 

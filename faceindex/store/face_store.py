@@ -13,9 +13,9 @@ from faceindex.store.away import count_returns
 from faceindex.store.catalog import Catalog
 from faceindex.store.compaction import Compacted, compact, is_worthwhile
 from faceindex.store.counts import count_faces
-from faceindex.store.hand_faces import HandFaces
+from faceindex.store.drawn_faces import DrawnFaces
 from faceindex.store.rows import Rows, compacted_since
-from faceindex.store.thumbnail_cache import erase_thumbnails
+from faceindex.store.thumbnail_file import erase_thumbnails
 
 if TYPE_CHECKING:
     from faceindex.store.records import Assignments, FacePlaces, FaceTable
@@ -48,9 +48,9 @@ class FaceStore:
         return int(number), int(last), count_returns(self._catalog)
 
     @property
-    def hand_faces(self) -> HandFaces:
+    def drawn_faces(self) -> DrawnFaces:
         """The faces that the user drew."""
-        return HandFaces(self._catalog)
+        return DrawnFaces(self._catalog)
 
     def append_vectors(self, vectors: F32) -> None:
         """Append vectors after the committed rows, for `insert_drawn` in a transaction that follows.
@@ -63,7 +63,7 @@ class FaceStore:
 
     def insert_drawn(self, photo: int, faces: Faces) -> list[int]:
         """Insert faces that the user drew after `append_vectors`, inside a transaction; return their ids."""
-        return self.hand_faces.insert(photo, faces, self._rows.file)
+        return self.drawn_faces.insert(photo, faces, self._rows.file)
 
     def faces(self, ids: Sequence[int] | None = None) -> FaceTable:
         """Return all live faces with their positions on the photos and their clusters.

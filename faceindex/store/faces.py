@@ -18,7 +18,7 @@ from faceindex.orientation import to_stored, to_upright
 from faceindex.quality import quality_of_faces
 from faceindex.store.catalog import Catalog
 from faceindex.store.columns import INTEGER, Column
-from faceindex.store.hand_faces import hand_face_ids
+from faceindex.store.drawn_faces import drawn_face_ids
 from faceindex.store.records import Assignments, FacePlaces, FaceTable
 from faceindex.store.sqlite import chunks, corrupt, placeholders
 from faceindex.types import F32, I64, BoolArray, Faces
@@ -297,7 +297,7 @@ def face_table(catalog: Catalog, faces: Sequence[int] | None = None) -> FaceTabl
         similarity=similarities(cluster, units),
         quality=geometry["quality"].astype(np.float32),
         turns=geometry["turns"].astype(np.int64),
-        by_hand=np.isin(face, np.array(hand_face_ids(catalog), np.int64)),
+        by_hand=np.isin(face, np.array(drawn_face_ids(catalog), np.int64)),
     )
     _add_quality(catalog, table)
     return table

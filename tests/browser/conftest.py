@@ -11,6 +11,7 @@ from chromium import ARGUMENTS, PROGRAMS
 
 from faceindex.export.gallery import write_gallery
 
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)

@@ -13,18 +13,14 @@ import pytest
 
 from faceindex import FaceIndex
 from faceindex.api.question_results import Split
-from faceindex.models import registry
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Six people with eight photos each, clustered; one of them is Ada."""
     folder = tmp_path_factory.mktemp("gallery")
-    with registry.isolated():
-        fakes.register_fakes()
-        with FaceIndex.create(folder / "index", detector="fake", embedder="fake") as index:
-            index.add(fakes.make_album(folder / "album", people=6, photos=8))
-            index.cluster()
+    with fakes.clustered_album(folder, people=6, photos=8) as directory:
+        with FaceIndex.open(directory, write=True) as index:
             index.people.name("Ada", clusters=[0])
             index.export.gallery(folder / "page")
         yield folder

@@ -8,22 +8,16 @@ from pathlib import Path
 
 import fakes
 import pytest
-from review_client import serving
+from live_page import live_page, names_in, until
 
 from faceindex import FaceIndex
-from faceindex.models import registry
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Four people with six photos each, clustered."""
-    folder = tmp_path_factory.mktemp("asking")
-    with registry.isolated():
-        fakes.register_fakes()
-        with FaceIndex.create(folder / "index", detector="fake", embedder="fake") as index:
-            index.add(fakes.make_album(folder / "album", people=4, photos=6))
-            index.cluster()
-        yield folder / "index"
+    with fakes.clustered_album(tmp_path_factory.mktemp("asking"), people=4, photos=6) as index:
+        yield index
 
 
 @pytest.fixture
@@ -33,39 +27,17 @@ def index(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shown(browser, index: Path) -> Iterator[object]:
-    """The page of an index in a tab; uncaught errors fail the test."""
-    with serving(index) as review:
-        context = browser.new_context(viewport={"width": 1200, "height": 800})
-        page = context.new_page()
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.set_default_timeout(5000)
-        page.goto(review.address)
-        page.wait_for_selector(".card")
-        page.evaluate("APP.then((app) => { window.app = app; })")
+    with live_page(browser, index, console=False) as page:
         yield page
-        context.close()
-    assert errors == []
-
-
-def until(page, expression: str) -> None:
-    for _ in range(250):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(20)
-    raise AssertionError(f"still false after 5 seconds: {expression}")
-
-
-def named(directory: Path) -> dict[str, int]:
-    with FaceIndex.open(directory) as index:
-        return {person.name: person.faces for person in index.people.list()}
 
 
 def ask(page, kind: str, **fields: object) -> None:
     """Show a question of a kind: the fake faces raise only some."""
     page.evaluate(
-        """([kind, fields]) => app.current.ask({id: "0".repeat(32), kind, person: null, cluster: null, other: null, faces: [], others: [],
-           settles: 1, expected: 1, probability: null, ...fields}, {kept: true})""",
+        """([kind, fields]) => app.current.ask({
+          id: "0".repeat(32), kind, person: null, cluster: null, other: null, faces: [], others: [],
+          settles: 1, expected: 1, probability: null, ...fields,
+        }, { kept: true })""",
         [kind, fields],
     )
 
@@ -92,12 +64,23 @@ def test_every_face_is_named_by_keyboard(shown, index: Path) -> None:
     until(shown, f"app.current.question?.id === '{first}'")
     for name in ("Ben", "Carl", "Dora"):
         until(shown, "app.current.question !== null")
+        until(shown, "!app.current.queue.loading")
         asked = shown.evaluate("app.current.question.id")
+        listed = shown.evaluate("app.current.queue.questions.map((question) => question.id)")
+        ahead = [each for each in listed if each != asked]  # still listed
         shown.keyboard.type(name)
-        shown.keyboard.press("Enter")
+        # What Enter shows at once, before any answer of the server: the best one that is ready.
+        following = shown.evaluate(
+            """(() => {
+              const enter = new KeyboardEvent("keydown", {key: "Enter", bubbles: true});
+              app.current.field.input.dispatchEvent(enter);
+              return app.current.question?.id;
+            })()"""
+        )
+        assert following == (ahead[0] if ahead else None)
         until(shown, f"app.current.question?.id !== '{asked}'")
     until(shown, "app.actions.unsaved === 0")
-    assert named(index) == dict.fromkeys(("Anna", "Ben", "Carl", "Dora"), 6)
+    assert names_in(index) == dict.fromkeys(("Anna", "Ben", "Carl", "Dora"), 6)
     until(shown, "app.current.queue.state === 'none' || app.current.question !== null")
     # The newest answer is taken back, and its question is here again.
     shown.evaluate("document.activeElement.blur()")
@@ -105,7 +88,7 @@ def test_every_face_is_named_by_keyboard(shown, index: Path) -> None:
     until(shown, "app.actions.unsaved === 0")
     assert shown.locator("#message").inner_text().startswith("Undone: 6 faces named Dora")
     assert shown.evaluate(f"app.current.question.id === '{asked}'")
-    assert sorted(named(index)) == ["Anna", "Ben", "Carl"]
+    assert sorted(names_in(index)) == ["Anna", "Ben", "Carl"]
 
 
 def test_answers_with_marks(shown, index: Path) -> None:
@@ -155,7 +138,7 @@ def test_waits_conflicts_and_undo(shown, index: Path) -> None:
         until(shown, "app.actions.unsaved === 1")
         found.people.name("Carl", clusters=[2])
     until(shown, "app.actions.unsaved === 0 && app.album.people.size === 2")
-    assert named(index) == {"Anna": 6, "Carl": 6}
+    assert names_in(index) == {"Anna": 6, "Carl": 6}
     assert shown.locator("#banner").is_hidden()
     # A decision about what the command line changed since: not stored, shown, and made again if wanted.
     shown.evaluate("app.actions.follow = () => Promise.resolve()")  # the page has not heard of it yet
@@ -171,22 +154,36 @@ def test_waits_conflicts_and_undo(shown, index: Path) -> None:
     ]
     shown.get_by_role("button", name="Do it anyway").click()
     until(shown, "app.actions.unsaved === 0")
-    assert named(index)["Emil"] == 6
+    assert names_in(index)["Emil"] == 6
 
 
 def test_names_and_the_keys_that_are_listed(shown) -> None:
     found = shown.evaluate(
         """(() => {
-          const people = ["Anna Berg", "Annabel Müller", "Katharina Kowalski", "Johannes"].map((name, i) => ({id: i + 1, uid: "", name}));
-          const album = { people: new Map(people.map((one) => [one.id, one])), byName: new Map(people.map((one) => [nameKey(one.name), one])), group: () => null };
-          const first = (text, options) => { const {options: all, chosen} = namesFor(album, text, options); return all.map((one) => one.name + (one.person === null ? "*" : "")).join(", "); };
-          return [first("ann"), first("ANNA BERG"), first("muller"), first("ber ann"), first("Katarina Kowalsky"), first("hannes"), first("Zoe"), first("Zoe", {known: true}), first("")];
+          const people = ["Anna Berg", "Annabel Müller", "Katharina Kowalski", "Johannes"]
+            .map((name, at) => ({ id: at + 1, uid: "", name }));
+          const album = {
+            people: new Map(people.map((one) => [one.id, one])),
+            byName: new Map(people.map((one) => [nameKey(one.name), one])),
+            group: () => null,
+          };
+          const listed = (text, options) => namesFor(album, text, options).options
+            .map((one) => one.name + (one.person === null ? "*" : "")).join(", ");
+          return [...["ann", "ANNA BERG", "muller", "ber ann", "Katarina Kowalsky", "hannes", "Zoe"]
+            .map((text) => listed(text)), listed("Zoe", { known: true }), listed("")];
         })()"""
     )
     assert found == [
-        "Anna Berg, Annabel Müller, ann*, Johannes", "Anna Berg", "Annabel Müller, muller*", "Anna Berg, ber ann*",
-        "Katharina Kowalski, Katarina Kowalsky*", "hannes*, Johannes", "Zoe*", "", "",
-    ]  # fmt: skip
+        "Anna Berg, Annabel Müller, ann*, Johannes",
+        "Anna Berg",
+        "Annabel Müller, muller*",
+        "Anna Berg, ber ann*",
+        "Katharina Kowalski, Katarina Kowalsky*",
+        "hannes*, Johannes",
+        "Zoe*",
+        "",
+        "",
+    ]
     shown.evaluate("void (window.picked = app.names.pick({title: 'Who is this?'}))")
     shown.keyboard.type("?u")  # no keys while a name is typed
     assert shown.locator("dialog[open]").count() == 1

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import fakes
 import pytest
-from review_client import serving
+from live_page import live_page, names_in, until
 
 from faceindex import FaceIndex
-from faceindex.models import registry
 
 MOST_ELEMENTS = 500
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -20,13 +19,8 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Five people with eight photos each, clustered."""
-    folder = tmp_path_factory.mktemp("browse")
-    with registry.isolated():
-        fakes.register_fakes()
-        with FaceIndex.create(folder / "index", detector="fake", embedder="fake") as index:
-            index.add(fakes.make_album(folder / "album", people=5, photos=8))
-            index.cluster()
-        yield folder / "index"
+    with fakes.clustered_album(tmp_path_factory.mktemp("browse"), people=5, photos=8) as index:
+        yield index
 
 
 @pytest.fixture
@@ -34,44 +28,23 @@ def index(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "index"))
 
 
-@pytest.fixture(params=[{"viewport": {"width": 1200, "height": 800}}])
+@pytest.fixture(params=[{}])
 def shown(browser, index: Path, request: pytest.FixtureRequest) -> Iterator[object]:
-    """The page of an index in a tab; console messages and uncaught errors fail the test."""
-    with serving(index) as review:
-        context = browser.new_context(color_scheme="dark", bypass_csp=False, **request.param)
-        page = context.new_page()
-        errors: list[str] = []
-        page.on("console", lambda message: errors.append(message.text))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.set_default_timeout(5000)
-        page.goto(review.address)
-        page.wait_for_selector(".card")
-        page.evaluate("APP.then((app) => { window.app = app; })")
+    with live_page(browser, index, color_scheme="dark", **request.param) as page:
         yield page
-        context.close()
-    assert errors == []
 
 
 def stored(page) -> None:
     """Wait until every decision is stored, and shown as the index has it."""
-    for _ in range(200):
-        if page.evaluate("app.actions.unsaved === 0"):
-            return
-        page.wait_for_timeout(20)
-    raise AssertionError("a decision is not stored after 4 seconds")
+    until(page, "app.actions.unsaved === 0")
 
 
 def groups(page) -> dict[str, int]:
-    """Return the sizes of all groups by what the page calls them."""
+    """Return the sizes of all groups by their titles on the page."""
     found: dict[str, int] = page.evaluate(
         "Object.fromEntries(app.album.list({ hidden: true }).map((it) => [app.album.title(it.key), it.size]))"
     )
     return found
-
-
-def named(directory: Path) -> dict[str, int]:
-    with FaceIndex.open(directory) as index:
-        return {person.name: person.faces for person in index.people.list()}
 
 
 def selected(page) -> int:
@@ -81,7 +54,7 @@ def selected(page) -> int:
 
 
 def cards(page) -> list[str]:
-    """Return what the cards of people and clusters are called, in their order."""
+    """Return the titles of the cards of people and clusters, in their order."""
     labels: list[str] = page.locator(".people .card").evaluate_all("(all) => all.map((it) => it.ariaLabel)")
     return [label.split(",")[0] for label in labels]
 
@@ -112,16 +85,16 @@ def test_clusters_are_named_one_after_the_other_and_merged(shown, index: Path) -
     assert page.evaluate("document.activeElement.getAttribute('role')") == "combobox"
     page.keyboard.press("Escape")
     stored(page)
-    assert named(index) == {"Ada": 8, "Ben": 8, "Cleo": 8}
+    assert names_in(index) == {"Ada": 8, "Ben": 8, "Cleo": 8}
 
     (cluster,) = [title for title in groups(page) if title.startswith("Cluster")][:1]
     drag(page, page.locator(f".card[aria-label^='{cluster},']"), page.locator(".card[aria-label^='Ben,']"))
     stored(page)
     assert page.url.endswith("/"), "a drag opens nothing"
-    assert named(index) == {"Ada": 8, "Ben": 16, "Cleo": 8}
+    assert names_in(index) == {"Ada": 8, "Ben": 16, "Cleo": 8}
     page.keyboard.press("u")
     stored(page)
-    assert named(index) == {"Ada": 8, "Ben": 8, "Cleo": 8}
+    assert names_in(index) == {"Ada": 8, "Ben": 8, "Cleo": 8}
 
     # The keyboard's way; a cluster that is dropped on a cluster.
     page.locator(".card[aria-label^='Cleo,']").focus()
@@ -129,7 +102,7 @@ def test_clusters_are_named_one_after_the_other_and_merged(shown, index: Path) -
     page.keyboard.insert_text("Ada")
     page.keyboard.press("Enter")
     stored(page)
-    assert named(index) == {"Ada": 16, "Ben": 8}
+    assert names_in(index) == {"Ada": 16, "Ben": 8}
     one, other = [title for title in groups(page) if title.startswith("Cluster")]
     drag(page, page.locator(f".card[aria-label^='{one},']"), page.locator(f".card[aria-label^='{other},']"))
     stored(page)
@@ -155,7 +128,7 @@ def test_clusters_are_named_one_after_the_other_and_merged(shown, index: Path) -
     page.keyboard.insert_text("Ada")
     page.keyboard.press("Enter")
     stored(page)
-    assert named(index) == {"Ada": 32, "Ben": 8}
+    assert names_in(index) == {"Ada": 32, "Ben": 8}
 
 
 def test_faces_are_selected_and_decided(shown, index: Path) -> None:
@@ -194,10 +167,10 @@ def test_faces_are_selected_and_decided(shown, index: Path) -> None:
     assert page.evaluate("app.current.items.length") == 5, "shown at once"
     stored(page)
     assert page.evaluate("document.activeElement.role") == "option"
-    assert named(index) == {"Ada": 5}
+    assert names_in(index) == {"Ada": 5}
     page.keyboard.press("u")
     stored(page)
-    assert named(index) == {"Ada": 6}
+    assert names_in(index) == {"Ada": 6}
     page.keyboard.press("Shift+C")
     stored(page)
     assert "6 confirmed" in page.locator(".summary").inner_text()
@@ -208,7 +181,7 @@ def test_faces_are_selected_and_decided(shown, index: Path) -> None:
     page.keyboard.insert_text("Ben")
     page.keyboard.press("Enter")
     stored(page)
-    assert named(index) == {"Ada": 5, "Ben": 1}
+    assert names_in(index) == {"Ada": 5, "Ben": 1}
     page.keyboard.press("e")
     page.keyboard.insert_text("1950-06")
     page.keyboard.press("Tab")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import fakes
 import pytest
+from live_page import live_page, until
 from PIL import Image as PillowImage
-from review_client import serving
 
 from faceindex import FaceIndex
 from faceindex.errors import FaceIndexError
@@ -55,28 +55,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def page(browser, index: Path) -> Iterator[object]:
-    """The page in a tab; console messages and uncaught errors fail the test."""
-    with serving(index) as review:
-        context = browser.new_context(viewport={"width": 1200, "height": 800})
-        page = context.new_page()
-        errors: list[str] = []
-        page.on("console", lambda message: errors.append(message.text))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.set_default_timeout(5000)
-        page.goto(review.address)
-        page.wait_for_selector(".card")
-        page.evaluate("APP.then((app) => { window.app = app; })")
+    with live_page(browser, index) as page:
         yield page
-        context.close()
-    assert errors == []
-
-
-def until(page, expression: str) -> None:
-    for _ in range(250):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(20)
-    raise AssertionError(f"still false after 5 seconds: {expression}")
 
 
 def random_query(rng: random.Random, clusters: list[int], depth: int = 0) -> str:

@@ -20,7 +20,12 @@ from faceindex import FaceIndex
 from faceindex.models import registry
 
 DESK = {"viewport": {"width": 1200, "height": 800}, "color_scheme": "light"}
-PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True, "is_mobile": True}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "color_scheme": "dark",
+    "has_touch": True,
+    "is_mobile": True,
+}
 MORE = 2  # photos of the person with 101
 REPOSITORY = Path(__file__).resolve().parents[2]
 _HOLD = """
@@ -63,9 +68,14 @@ def opened(browser: Any, address: str, errors: list[str], **options: Any) -> Ite
     page = context.new_page()
     origin = address.split("?")[0]
     page.on("console", lambda message: errors.append(message.text))
-    page.on("requestfinished", lambda it: it.response().status == 200 or print("RESP", it.url, it.post_data, it.response().text()))
+    page.on(
+        "requestfinished",
+        lambda it: it.response().status == 200 or print("RESP", it.url, it.post_data, it.response().text()),
+    )
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda it: None if it.url.startswith((origin, "data:", "blob:")) else errors.append(it.url))
+    page.on(
+        "request", lambda it: None if it.url.startswith((origin, "data:", "blob:")) else errors.append(it.url)
+    )
     page.set_default_timeout(5000)
     page.goto(address)
     page.wait_for_selector(".card")
@@ -114,10 +124,14 @@ def test_every_view_and_dialog(browser: Any, index: Path) -> None:
     errors: list[str] = []
     with serving(index) as review:
         for options in (DESK, PHONE):
-            with opened(browser, review.address, errors, bypass_csp=True, reduced_motion="reduce", **options) as page:
+            with opened(
+                browser, review.address, errors, bypass_csp=True, reduced_motion="reduce", **options
+            ) as page:
                 for address, steps, shown in states:
                     where = f"{address} {steps} at {options['viewport']['width']}"
-                    page.evaluate("for (const it of document.querySelectorAll('dialog[open]:not(#viewer)')) it.close()")
+                    page.evaluate(
+                        "for (const it of document.querySelectorAll('dialog[open]:not(#viewer)')) it.close()"
+                    )
                     go(page, "#q=nothing")
                     go(page, address)
                     for step in steps:
@@ -137,7 +151,9 @@ def test_every_view_and_dialog(browser: Any, index: Path) -> None:
                     assert problems == [], where
                     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), where
                     assert page.evaluate("document.querySelectorAll('*').length") < 700, where
-                    assert page.evaluate("document.getAnimations().every((it) => it.effect.getTiming().duration < 20)"), where
+                    assert page.evaluate(
+                        "document.getAnimations().every((it) => it.effect.getTiming().duration < 20)"
+                    ), where
     assert [error for error in errors if "/axe" not in error] == []
 
 
@@ -195,7 +211,9 @@ def test_habits_of_the_web(browser: Any, index: Path) -> None:
         assert hidden == []
 
         page.emulate_media(media="print")
-        page.evaluate("window.print = () => { window.printed = app.printer.waiting().length; window.sheets = document.querySelectorAll('#sheet li').length; }")
+        page.evaluate(
+            "window.print = () => { window.printed = app.printer.waiting().length; window.sheets = document.querySelectorAll('#sheet li').length; }"
+        )
         page.get_by_role("button", name="Print").click()
         until(page, "window.printed !== undefined")
         assert page.evaluate("[printed, sheets]") == [0, 101]
@@ -250,7 +268,11 @@ def test_two_pages_and_another_program(browser: Any, index: Path) -> None:
             until(loser, "app.actions.unsaved === 0")
             # Another program holds the lock: the page says so, waits, and stores then.
             holder = subprocess.Popen(
-                [sys.executable, "-c", _HOLD, str(index)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY, text=True
+                [sys.executable, "-c", _HOLD, str(index)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                cwd=REPOSITORY,
+                text=True,
             )
             assert holder.stdin is not None and holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
@@ -269,7 +291,9 @@ def test_two_pages_and_another_program(browser: Any, index: Path) -> None:
                 for page in (one, two)
             ]
             with FaceIndex.open(index) as stored:
-                expected = sorted([person.name, person.faces] for person in stored.people.list() if person.faces)
+                expected = sorted(
+                    [person.name, person.faces] for person in stored.people.list() if person.faces
+                )
                 assert stored.people.count_decisions() == 2 + 2 + 1
             debug = [page.evaluate("[app.album.generation, app.album.decision]") for page in (one, two)]
             with FaceIndex.open(index) as stored:
@@ -279,7 +303,9 @@ def test_two_pages_and_another_program(browser: Any, index: Path) -> None:
             until(one, "!document.querySelector('#banner').hidden")
             one.evaluate("void app.actions.do({ do: 'rename', person: 1, name: 'Zoe' })")
             until(one, "document.querySelector('#banner').textContent.includes('1 decision is not stored')")
-    assert [error for error in errors if not re.search("Failed to load resource|ERR_CONNECTION|409|423", error)] == []
+    assert [
+        error for error in errors if not re.search("Failed to load resource|ERR_CONNECTION|409|423", error)
+    ] == []
 
 
 def test_the_page_of_a_server_that_was_started_again(browser: Any, index: Path) -> None:

@@ -105,7 +105,9 @@ def rebound() -> Iterator[Any]:
         started.close()
 
 
-def test_no_kind_of_request_reads_or_changes_anything(rebound: Any, tmp_path: Path, fake_models: object) -> None:
+def test_no_kind_of_request_reads_or_changes_anything(
+    rebound: Any, tmp_path: Path, fake_models: object
+) -> None:
     with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
         index.add(fakes.make_album(tmp_path / "album", people=2, photos=2))
         index.cluster()
@@ -122,10 +124,18 @@ def test_no_kind_of_request_reads_or_changes_anything(rebound: Any, tmp_path: Pa
             for attacker, target in [
                 ("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("localhost", "localhost"), (_NAME, "127.0.0.1"), (_NAME, _NAME),
             ]:  # fmt: skip
-                act = {"id": f"{len(requests):032x}", "seen": 10**6, "do": "name", "name": "Mallory", "faces": [1]}
+                act = {
+                    "id": f"{len(requests):032x}",
+                    "seen": 10**6,
+                    "do": "name",
+                    "name": "Mallory",
+                    "faces": [1],
+                }
                 tab = context.new_page()
                 tab.goto(f"http://{attacker}:{port}/")
-                found = tab.evaluate("([target, act]) => attack(target, act)", [f"http://{target}:{review.port}{path}", act])
+                found = tab.evaluate(
+                    "([target, act]) => attack(target, act)", [f"http://{target}:{review.port}{path}", act]
+                )
                 assert found == [[], []], (attacker, target)
                 tab.close()
         # The user opens the page by itself while no attacker does: nothing else is let in.
@@ -162,7 +172,9 @@ def test_no_command_line_has_the_token(tmp_path: Path, fake_models: object) -> N
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }  # fmt: skip
     command = [sys.executable, "-m", "faceindex", "review", "--index", str(tmp_path / "index")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
+    )
     started: list[tuple[int, str]] = []
     try:
         assert process.stdout is not None
@@ -188,7 +200,9 @@ def _command_lines() -> list[tuple[int, str]]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            found.append((int(path.parent.name), path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")))
+            found.append(
+                (int(path.parent.name), path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+            )
         except OSError:
             continue
     return found

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,7 +201,8 @@ def test_without_clusters_and_without_an_index(indexed, run, tmp_path: Path) -> 
     assert "faceindex index" in run("people", "name", "1", "Anna", "--index", tmp_path / "none").stderr
 
 
-def test_another_writer(clustered, run) -> None:
+def test_another_writer(clustered, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faceindex.cli.people_name.WAIT", 0.01)
     with FaceIndex.open(write=True):
         result = run("people", "name", "0", "Anna")
         assert run("people").exit_code == 1  # readers do not wait
@@ -394,3 +396,12 @@ def test_a_face_that_was_missed_is_added(decide, run, clustered: Path) -> None:
     assert "is at this place already" in run("people", "add-face", photo, "26,26,70,70").stderr
     known = decide("add-face", photo, "26,26,70,70", "Ben")
     assert known["summary"].startswith("Ben: face 1, which the index had already, is named")
+
+
+def test_a_short_writer_is_waited_for(clustered: Path, run: Callable[..., Any]) -> None:
+    writer = FaceIndex.open(write=True)
+    timer = threading.Timer(0.05, writer.close)
+    timer.start()
+    result = run("people", "name", "0", "Anna")
+    timer.join()
+    assert result.exit_code == 0, result.output

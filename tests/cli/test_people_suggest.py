@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,26 @@ def test_names_until_all_is_named(clustered: Path, run: Callable[..., Any], term
     assert "3 answers kept. 12 of 12 faces are named." in result.stdout
     assert sorted(set(filter(None, shown().values()))) == ["Anna", "Ben", "Carl"]
     assert run("people", "suggest").exit_code == 1
+
+
+def test_others_decide_during_a_session(
+    clustered: Path, run: Callable[..., Any], terminal: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is locked only while an answer is stored, and undo does not take back what others decided."""
+    terminal("Anna", "u", "q")
+    typed = builtins.input
+    others = iter([("Ben", 1), ("Carl", 2)])
+
+    def answer(prompt: str = "") -> str:
+        for name, cluster in itertools.islice(others, 1):
+            with FaceIndex.open(write=True) as index:
+                index.people.name(name, clusters=[cluster])
+        return typed(prompt)
+
+    monkeypatch.setattr(builtins, "input", answer)
+    result = run("people", "suggest", "--no-pictures")
+    assert "Decision 2 is not the newest: decision 3 would be undone" in result.stdout
+    assert "12 of 12 faces are named" in result.stdout
 
 
 def test_undo_skip_and_slips(clustered: Path, run: Callable[..., Any], terminal: Script) -> None:

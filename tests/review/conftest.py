@@ -8,20 +8,12 @@ import fakes
 import pytest
 from review_client import Browser, serving
 
-from faceindex import FaceIndex
-from faceindex.models import registry
-
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A clustered index of three people with four photos each; copy it before it is changed."""
-    folder = tmp_path_factory.mktemp("review")
-    with registry.isolated():
-        fakes.register_fakes()
-        with FaceIndex.create(folder / "index", detector="fake", embedder="fake") as index:
-            index.add(fakes.make_album(folder / "album", people=3, photos=4))
-            index.cluster()
-        yield folder / "index"
+    with fakes.clustered_album(tmp_path_factory.mktemp("review"), people=3, photos=4) as index:
+        yield index
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def test_the_command_prints_the_address_and_ends_with_a_signal(directory: Path) 
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
         assert (process.returncode, out) == (0, "")
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 8  # an open connection may stay for longer
         assert "Ctrl-C ends it" in err
         waiting.close()
         browser.close()

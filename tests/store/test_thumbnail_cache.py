@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from faceindex.errors import StoreError
-from faceindex.store import thumbnail_cache
+from faceindex.store import thumbnail_cache, thumbnail_file
 from faceindex.store.directory import THUMBNAILS
-from faceindex.store.thumbnail_cache import (
+from faceindex.store.thumbnail_cache import ThumbnailCache
+from faceindex.store.thumbnail_file import (
     MOST_BYTES,
-    ThumbnailCache,
     check_thumbnails,
     discard_thumbnails,
     erase_thumbnails,
@@ -272,8 +272,8 @@ def test_another_process_that_holds_the_file_is_waited_for(
     cache: ThumbnailCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(cache, [1])
-    monkeypatch.setattr(thumbnail_cache, "_ERASE_WAIT", 0.01)
-    monkeypatch.setattr(thumbnail_cache, "_WRITE_WAIT", 0.01)
+    monkeypatch.setattr(thumbnail_file, "_ERASE_WAIT", 0.01)
+    monkeypatch.setattr(thumbnail_cache, "WRITE_WAIT", 0.01)
     with closing(sqlite3.connect(tmp_path / THUMBNAILS, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert fill(cache, [2]) == 0

@@ -2,7 +2,7 @@
 
 The box is a mark (`faceindex.store.marks`) with a row in ``hand_boxes``. So it outlives the face, the path of
 the photo and the models. Wherever the index has the picture, there should be a face at this place: one that a
-detector found, or else one that is embedded at the box, with a row in ``hand_faces``. `HandFaces.waiting`
+detector found, or else one that is embedded at the box, with a row in ``hand_faces``. `DrawnFaces.waiting`
 lists the boxes that have neither.
 
 Methods that write run inside a transaction.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from faceindex.store.vectors import VectorFile
     from faceindex.types import F32, Faces
 
-__all__ = ["HandFaces", "WaitingBox", "hand_face_ids", "hand_faces_among", "stored_box"]
+__all__ = ["DrawnFaces", "WaitingBox", "drawn_face_ids", "drawn_faces_among", "stored_box"]
 
 _BOX_BYTES = 16  # of a mark, 4 float32
 
@@ -46,7 +46,7 @@ class WaitingBox:
     box: bytes
 
 
-class HandFaces:
+class DrawnFaces:
     """The tables of faces that the user drew.
 
     Parameters
@@ -249,14 +249,14 @@ class HandFaces:
         )
 
 
-def hand_face_ids(catalog: Catalog) -> list[int]:
+def drawn_face_ids(catalog: Catalog) -> list[int]:
     """Return the ids of the faces that were embedded at boxes of the user, ascending; some may be gone."""
     if catalog.format_version < WITH_HAND_FACES:
         return []
     return [int(face) for (face,) in catalog.query("SELECT face_id FROM hand_faces ORDER BY face_id")]
 
 
-def hand_faces_among(catalog: Catalog, faces: Sequence[int]) -> set[int]:
+def drawn_faces_among(catalog: Catalog, faces: Sequence[int]) -> set[int]:
     """Return those of some faces that were embedded at boxes of the user."""
     if catalog.format_version < WITH_HAND_FACES:
         return set()
