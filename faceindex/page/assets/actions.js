@@ -107,6 +107,7 @@ class Actions {
       }
     } finally {
       this.sending = false;
+      if (this.pending.length) queueMicrotask(() => this.send()); // an unexpected error: the others are sent all the same
     }
   }
 
