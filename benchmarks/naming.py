@@ -70,9 +70,7 @@ def browsing() -> Iterator[Any]:
     """Start Chromium."""
     from playwright.sync_api import sync_playwright
 
-    program = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         raise SystemExit("No Chromium is installed.")
     with sync_playwright() as playwright:
@@ -127,7 +125,8 @@ def play(browser: Any, path: Path, how: str, most: int, *, fake: bool = False) -
         "letters": person.letters,
         "decisions": decisions,
         "needed": {f"{share:g}": needed(person.right, share) for share in SHARES},
-        "right_every_20": person.right[::EVERY] + ([person.right[-1]] if (len(person.right) - 1) % EVERY else []),
+        "right_every_20": person.right[::EVERY]
+        + ([person.right[-1]] if (len(person.right) - 1) % EVERY else []),
         "left": left,
         "right": person.right,
     }
@@ -157,7 +156,9 @@ def made_up(folder: Path) -> Path:
     for person in range(3):
         (album / f"Person {person}").mkdir(parents=True)
         for number in range(4):
-            fakes.make_photo(album / f"Person {person}" / f"{number}.png", fakes.colour_of(person), mark=number)
+            fakes.make_photo(
+                album / f"Person {person}" / f"{number}.png", fakes.colour_of(person), mark=number
+            )
     with FaceIndex.create(folder / "index", detector="fake", embedder="fake") as index:
         index.add(album)
         index.cluster()
@@ -165,10 +166,16 @@ def made_up(folder: Path) -> Path:
 
 
 def show(row: dict[str, Any]) -> None:
-    needed_ = ", ".join(f"{float(share):.0%} after {n}" for share, n in row["needed"].items() if n is not None)
-    print(f"{row['set']:14}{row['how']:10}{row['actions']:4} actions = {row['actions']} s, {row['decisions']} decisions; {needed_}")
+    needed_ = ", ".join(
+        f"{float(share):.0%} after {n}" for share, n in row["needed"].items() if n is not None
+    )
+    print(
+        f"{row['set']:14}{row['how']:10}{row['actions']:4} actions = {row['actions']} s, {row['decisions']} decisions; {needed_}"
+    )
     print(f"{'':24}{row['kinds']}, {row['letters']} letters; {row['questions']}")
-    print(f"{'':24}each {EVERY}: {' '.join(f'{share:.1%}' for share in row['right_every_20'])}; left: {row['left']}")
+    print(
+        f"{'':24}each {EVERY}: {' '.join(f'{share:.1%}' for share in row['right_every_20'])}; left: {row['left']}"
+    )
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ _FACES = """() => [...document.querySelectorAll(".faces .face")].map((it) => {
   const box = it.getBoundingClientRect();
   return { face: Number(thumb.dataset.thumbnail), confirmed: it.classList.contains("confirmed"),
     x: box.x + box.width / 2, y: box.y + box.height / 2 };
-}).filter(({ y }) => y > 70 && y < innerHeight - 90).sort((a, b) => Math.round((a.y - b.y) / 30) || a.x - b.x)"""
+}).filter(({ y }) => y > 70 && y < innerHeight - 10).sort((a, b) => Math.round((a.y - b.y) / 30) || a.x - b.x)"""
 _CHOSEN = """() => document.activeElement.closest(".name-field")
   ?.querySelector("[role=option][aria-selected=true] .name")?.textContent ?? null"""
 
@@ -144,7 +144,9 @@ class Keyboard(Person):
     def answer(self, heading: str, faces: list[int], others: list[int]) -> None:
         shown = self.whose(faces)
         most = most_of(shown)
-        self.questions[heading.split()[0] if heading.startswith("Can") else " ".join(heading.split()[:2])] += 1
+        self.questions[
+            heading.split()[0] if heading.startswith("Can") else " ".join(heading.split()[:2])
+        ] += 1
         if heading == "Who is this?":
             self.stranger() if most == STRANGER else self.name(most)
         elif heading.startswith("Can you name"):
@@ -218,14 +220,10 @@ class Touch(Keyboard):
         self.did("tap")
 
     def take_marks(self) -> None:
-        self.tap(".choice.marked")
+        self.tap(".main-answers .choice")
 
     def yes_or_no(self, yes: bool) -> None:
-        words = ".choice:has(kbd[data-key=y]), .choice.yes" if yes else ".choice:has(kbd[data-key=n]), .choice.no"
-        before = self.see(_QUESTION)
-        labels = self.page.locator(".main-answers .choice").filter(visible=True)
-        labels.nth(0 if yes else 1).tap()
-        del words, before
+        self.page.locator(".main-answers .choice").filter(visible=True).nth(0 if yes else 1).tap()
         self.did("tap")
 
     def stranger(self) -> None:
@@ -260,17 +258,17 @@ class Mouse(Person):
     def play(self) -> None:
         self.name_clusters()
         self.ignore_clusters()
-        self.page.evaluate("scrollTo(0, 0)")
-        for name in sorted(self.known):
-            if self.is_tired:
-                return
-            self.look_through(name)
+        self.look_through()
         self.sort_unclustered()
 
     def name_clusters(self) -> None:
         """Name every cluster that is on the screen and whose cover is of somebody known."""
         while not self.is_tired:
-            open_ = [card for card in self.see(_CARDS) if not card["named"] and self.names[card["face"]] != STRANGER]
+            open_ = [
+                card
+                for card in self.see(_CARDS)
+                if not card["named"] and self.names[card["face"]] != STRANGER
+            ]
             if not open_:
                 return
             editing = self.see(
@@ -288,34 +286,45 @@ class Mouse(Person):
     def ignore_clusters(self) -> None:
         """Select the clusters of strangers, and ignore them at once."""
         strangers = [card for card in self.see(_CARDS) if not card["named"]]
+        if strangers and self.see("() => document.activeElement.matches('.people input')"):
+            self.press("Escape")  # the list of names may cover a card
         for card in strangers:
             self.click((card["x"], card["y"]), modifiers=["Control"])
         if strangers:
             self.click(".action-bar button:text-is('Ignore')")
 
-    def look_through(self, name: str) -> None:
-        """Look at the doubtful faces of a person, and correct those that are wrong."""
-        face = next((c for c in self.see(_CARDS) if (c["label"] or "").startswith(f"{name},")), None)
-        if face is None:
-            self.click("#tab-people")
-            face = next(c for c in self.see(_CARDS) if (c["label"] or "").startswith(f"{name},"))
-        self.click((face["x"], face["y"]))
+    def look_through(self) -> None:
+        """Look at the doubtful faces of each person, one after the other, and correct those that are wrong."""
+        self.page.evaluate("scrollTo(0, 0)")
+        first = next((card for card in self.see(_CARDS) if card["named"]), None)
+        if first is None:
+            return
+        self.click((first["x"], first["y"]))
         self.page.locator(".actions select").filter(visible=True).select_option("doubtful")
         self.did("choice")
         while not self.is_tired:
+            name = self.see("() => document.querySelector('.view .heading').textContent")
             wrong = [it for it in self.see(_FACES) if self.names[it["face"]] != name and not it["confirmed"]]
-            if not wrong:
-                break
-            self.take_together(wrong)
-        self.page.go_back()
-        self.did("back")
+            if wrong:
+                self.take_together(wrong)
+            elif name in self.known and self.see(
+                "() => document.querySelector('.together a:last-child').hasAttribute('href')"
+            ):
+                self.click(".together a:last-child")
+            else:
+                return  # the clusters without a name come after the people
 
     def take_together(self, shown: list[dict[str, Any]]) -> None:
         """Select the faces of one of the people who are shown, and say who it is."""
         who = most_of(self.names[it["face"]] for it in shown)
         those = [it for it in shown if self.names[it["face"]] == who]
         for it in those:
-            self.click((it["x"], it["y"]), modifiers=["Control"])
+            if it["y"] > self.see(
+                "() => innerHeight - (document.querySelector('.action-bar:not([hidden])')?.offsetHeight ?? 0) - 30"
+            ):
+                self.scrolled(160)  # the bar covers it
+            (now,) = [other for other in self.see(_FACES) if other["face"] == it["face"]]
+            self.click((now["x"], now["y"]), modifiers=["Control"])
         if who == STRANGER:
             self.click(".action-bar button:text-is('Ignore')")
         else:
@@ -323,7 +332,11 @@ class Mouse(Person):
             self.take_name(who)
 
     def take_name(self, name: str) -> None:
-        found = self.page.locator("dialog[open] [role=option] .name").filter(visible=True).get_by_text(name, exact=True)
+        found = (
+            self.page.locator("dialog[open] [role=option] .name")
+            .filter(visible=True)
+            .get_by_text(name, exact=True)
+        )
         if found.count():
             found.first.click()
             self.did("click")
@@ -343,11 +356,11 @@ class Mouse(Person):
             self.press("Control+a")
             self.click(".action-bar button:text-is('Ignore')")
 
-    def scrolled(self) -> bool:
-        """Scroll by a screen; false at the end of the page."""
+    def scrolled(self, by: int = 560) -> bool:
+        """Scroll; false at the end of the page."""
         before = self.see("() => scrollY")
         self.page.mouse.move(600, 400)
-        self.page.mouse.wheel(0, 560)
+        self.page.mouse.wheel(0, by)
         self.page.wait_for_timeout(100)
         if self.see("() => scrollY") == before:
             return False

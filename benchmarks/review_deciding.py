@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from review_places import Server, cpu_seconds, load
+from review_places import Server, cpu_seconds, fill_cache, load, memory_mib
 
 from faceindex import FaceIndex
 
@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from review_client import Answer, Browser
 
-__all__ = ["answers", "kills"]
+__all__ = ["answers", "kills", "memory"]
 
 SIZES = (2_800, 1_000, 100, 2)
 
@@ -35,7 +35,17 @@ def _clusters(directory: Path) -> dict[int, int]:
     with FaceIndex.open(directory) as index:
         state = index.album.load()
     ids, counts = np.unique(state.cluster[state.cluster >= 0], return_counts=True)
-    return {id: n for id, n in zip(ids.tolist(), counts.tolist(), strict=True) if id not in state.cluster_person}
+    return {
+        id: n for id, n in zip(ids.tolist(), counts.tolist(), strict=True) if id not in state.cluster_person
+    }
+
+
+def _browser(server: Server) -> Browser:
+    browser = Browser(server.address)
+    assert browser._connection.sock is not None
+    browser._connection.timeout = 600  # a large index on a busy machine
+    browser._connection.sock.settimeout(600)
+    return browser
 
 
 def _until_ready(browser: Browser, seen: int) -> tuple[float, dict[str, Any]]:
@@ -56,7 +66,7 @@ def answers(directory: Path, runs: int, sizes: tuple[int, ...] = SIZES) -> dict[
     free = _clusters(directory)
     results: dict[str, Any] = {"sizes": {}}
     with Server(directory) as server:
-        browser = Browser(server.address)
+        browser = _browser(server)
         results["first_questions_s"], first = _until_ready(browser, 0)
         results["state"] = first["state"]
         seen = browser.generation()
@@ -71,7 +81,13 @@ def answers(directory: Path, runs: int, sizes: tuple[int, ...] = SIZES) -> dict[
             seen = answer.document["changes"]["generation"]
             cpu = cpu_seconds(server.pid) - before
             following, _ = _until_ready(browser, seen)
-            row = {"answer_s": spent, "answer_cpu_s": cpu, "next_s": following, "bytes": len(answer.body), "load": load()}
+            row = {
+                "answer_s": spent,
+                "answer_cpu_s": cpu,
+                "next_s": following,
+                "bytes": len(answer.body),
+                "load": load(),
+            }
             return {name: round(value, 3) for name, value in row.items()}, answer.document
 
         for size in sizes:
@@ -84,7 +100,7 @@ def answers(directory: Path, runs: int, sizes: tuple[int, ...] = SIZES) -> dict[
             results["sizes"][size] = {
                 "faces": free[cluster],
                 **{
-                    f"{verb}_{name}": [middle(row[name] for row in rows[verb]) for middle in (median, max)]
+                    f"{verb}_{name}": [middle(row[name] for row in rows[verb]) for middle in (median, min, max)]
                     for verb in rows
                     for name in ("answer_s", "next_s", "answer_cpu_s")
                 },
@@ -92,6 +108,50 @@ def answers(directory: Path, runs: int, sizes: tuple[int, ...] = SIZES) -> dict[
             }  # fmt: skip
         browser.close()
     return results
+
+
+# Memory ------------------------------------------------------------------------------------------
+
+_PAGES, _PAGE = 200, 128  # thumbnails
+
+
+def memory(directory: Path, pages: int = _PAGES) -> dict[str, Any]:
+    """Return the memory of the server in MiB: after each step of a page, and once a photo was dropped in.
+
+    ``beside_vectors`` is what counts: resident, without the memory map of the vectors. A twentieth of the
+    thumbnails are not in the cache.
+    """
+    with FaceIndex.open(directory) as index:
+        wanted = index.album.load().face[: pages * _PAGE].tolist()
+    fill_cache(directory, wanted[: len(wanted) * 19 // 20])
+    found: dict[str, Any] = {}
+    with Server(directory) as server:
+        found["at the start"] = memory_mib(server.pid)
+        browser = _browser(server)
+        seen = browser.generation()
+        for first in range(0, 3 * _PAGE, _PAGE):
+            browser.get("thumbnails?faces=" + ",".join(map(str, wanted[first : first + _PAGE])))
+        found["first screen"] = memory_mib(server.pid)
+        _until_ready(browser, seen)
+        found["questions ready"] = memory_mib(server.pid)
+        pictures = 0
+        for first in range(0, len(wanted), _PAGE):
+            body = browser.get("thumbnails?faces=" + ",".join(map(str, wanted[first : first + _PAGE]))).body
+            pictures += len(body) > 50 * _PAGE
+        found[f"{pages} requests for thumbnails"] = memory_mib(server.pid) | {
+            "answered_with_pictures": pictures
+        }
+        for number in range(10):
+            answer = browser.act("name", seen, name=f"Person {number}", faces=[wanted[number]], clusters=[])
+            seen = answer.document["changes"]["generation"]
+        _until_ready(browser, seen)
+        found["10 decisions"] = memory_mib(server.pid)
+        picture = directory.parent / "contents" / "0.jpg"
+        if picture.exists():
+            answer = browser.post("api/identify", picture.read_bytes(), "application/octet-stream")
+            found["a photo was dropped in"] = memory_mib(server.pid) | {"status": answer.status}
+        browser.close()
+    return found
 
 
 # Kills -------------------------------------------------------------------------------------------
@@ -112,7 +172,12 @@ class _Client(threading.Thread):
             face, rng = self._faces.pop(), self._rng
             action: dict[str, Any] = {"do": "ignore", "faces": [face], "clusters": []}
             if rng.random() < 0.6:
-                action = {"do": "name", "name": f"Person {rng.randrange(30)}", "faces": [face], "clusters": []}
+                action = {
+                    "do": "name",
+                    "name": f"Person {rng.randrange(30)}",
+                    "faces": [face],
+                    "clusters": [],
+                }
             action |= {"id": uuid.uuid4().hex, "seen": self._seen}
             self.sent.append(action)
             try:
@@ -129,7 +194,9 @@ def post(browser: Browser, action: dict[str, Any]) -> Answer:
     return browser.post("api/act", json.dumps(action).encode())
 
 
-def kills(directory: Path, number: int, seed: int = 0, *, clients: int = 3, say: Callable[[str], None] = print) -> dict[str, Any]:
+def kills(
+    directory: Path, number: int, seed: int = 0, *, clients: int = 3, say: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Kill the server `number` times while several requests decide; look at the index after each.
 
     After each kill, every decision that was answered must be in the journal; the index must be whole; every
@@ -167,7 +234,7 @@ def kills(directory: Path, number: int, seed: int = 0, *, clients: int = 3, say:
             for client in working:
                 client.start()
             # After at least one answer, or before the first one.
-            if rng.random() < 0.8:
+            if number < 10 or rng.random() < 0.8:
                 while not any(client.answered for client in working) and any(c.is_alive() for c in working):
                     time.sleep(0.001)
             time.sleep(rng.uniform(0, 0.3))
@@ -180,9 +247,10 @@ def kills(directory: Path, number: int, seed: int = 0, *, clients: int = 3, say:
         _look(directory, working, count, faults)
         again = working
         if count["kills"] % 10 == 0:
-            say(f"    {count['kills']} kills, {count['answered']} answered, {len(faults)} faults, {time.monotonic() - started:.0f} s")
-    for problem in FaceIndex.doctor(directory).problems:
-        faults.append(f"doctor: {problem}")
+            say(
+                f"    {count['kills']} kills, {count['answered']} answered, {len(faults)} faults, {time.monotonic() - started:.0f} s"
+            )
+    faults += [f"doctor: {problem}" for problem in FaceIndex.doctor(directory).problems]
     return {**count, "faults": faults, "clients": clients}
 
 
@@ -201,12 +269,16 @@ def _look(directory: Path, clients: list[_Client], count: Counter[str], faults: 
                         count["said nothing new"] += 1
                     elif made is None or answered is None or made.as_dict() != answered:
                         count["lost"] += 1
-                        faults.append(f"kill {count['kills']}: {action} was answered with {answered}; the journal has {made}")
+                        faults.append(
+                            f"kill {count['kills']}: {action} was answered with {answered}; the journal has {made}"
+                        )
                     else:
                         at = int(state.positions(action["faces"])[0])
                         expected = 2 if action["do"] == "name" else 3
                         if int(state.label[at]) != expected:
-                            faults.append(f"kill {count['kills']}: {action} is in the journal, but face {at} is {state.label[at]}")
+                            faults.append(
+                                f"kill {count['kills']}: {action} is in the journal, but face {at} is {state.label[at]}"
+                            )
                 elif made is not None:
                     count["stored, not answered"] += 1
                 else:

@@ -97,7 +97,10 @@ def first_screens(browser: Any, directory: Path, runs: int, *, cold: bool) -> di
     """
     rows = []
     with Server(directory) as server:
-        result: dict[str, Any] = {"address_s": round(server.seconds, 2), "address_cpu_s": cpu_seconds(server.pid)}
+        result: dict[str, Any] = {
+            "address_s": round(server.seconds, 2),
+            "address_cpu_s": cpu_seconds(server.pid),
+        }
         context = context_of(browser)
         page, _ = open_page(context, server.address)
         result["shown_s"] = round(page.evaluate("window.screenAt") / 1000 - server.started, 2)
@@ -116,7 +119,10 @@ def first_screens(browser: Any, directory: Path, runs: int, *, cold: bool) -> di
         result["memory_mib"] = memory_mib(server.pid)
     for name in ("screen_ms", "cards_ms", "server_cpu_ms", "main_cpu_ms"):
         result[name] = median(row[name] for row in rows)
-    result |= {"least_ms": min(row["screen_ms"] for row in rows), "worst_ms": max(row["screen_ms"] for row in rows)}
+    result |= {
+        "least_ms": min(row["screen_ms"] for row in rows),
+        "worst_ms": max(row["screen_ms"] for row in rows),
+    }
     result["cpu_ms"] = result["server_cpu_ms"] + result["main_cpu_ms"]
     return {**result, "runs": rows}
 
@@ -127,7 +133,9 @@ def covers(directory: Path, most: int) -> list[int]:
 
     with FaceIndex.open(directory) as index:
         state = index.album.load()
-    key = np.where(state.person >= 0, 2 * state.person.astype(np.int64), 2 * state.cluster.astype(np.int64) + 1)
+    key = np.where(
+        state.person >= 0, 2 * state.person.astype(np.int64), 2 * state.cluster.astype(np.int64) + 1
+    )
     grouped = np.flatnonzero((state.person >= 0) | (state.cluster >= 0))
     grouped = grouped[np.argsort(key[grouped], kind="stable")]
     _, starts, counts = np.unique(key[grouped], return_index=True, return_counts=True)
@@ -200,13 +208,16 @@ _RECORD = """async () => {
   // As the page finds a new place: before it draws for it. The compositor may have shown this already.
   addEventListener("scroll", () => { if (window.recording && cells().some((node) => node === null)) log.late++; }, { passive: true, capture: true });
   const frame = () => requestAnimationFrame((time) => {
-    // After the callbacks of this frame.
-    queueMicrotask(() => {
+    // After all callbacks of this frame, and its painting.
+    const place = scrollY;
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => {
+      channel.port1.close();
       if (!window.recording) return;
       log.frames++;
       log.longest = Math.max(log.longest, time - last);
       last = time;
-      if (scrollY !== before) {
+      if (scrollY !== before && scrollY === place) {
         log.moved++;
         before = scrollY;
         const all = cells();
@@ -218,9 +229,23 @@ _RECORD = """async () => {
         log.elements = Math.max(log.elements, document.getElementsByTagName("*").length);
       }
       frame();
-    });
+    };
+    channel.port2.postMessage(null);
   });
   frame();
+}"""
+
+
+_REST = """async () => {
+  const started = performance.now();
+  await new Promise((done) => setTimeout(done, 100));
+  const [painted, cells] = window.painted();
+  for (let i = 0; i < 200; i++) {
+    const now = window.painted();
+    if (now[0] === now[1]) break;
+    await new Promise((done) => setTimeout(done, 10));
+  }
+  return [painted, cells, performance.now() - started];
 }"""
 
 
@@ -236,7 +261,9 @@ def scrolling(browser: Any, directory: Path, kept: list[int], *, stops: int) -> 
     with Server(directory) as server:
         context = context_of(browser)
         page, _ = open_page(context, server.address)
-        page.evaluate("async () => { const app = await APP; app.router.go(Router.parse(Router.group(app.album.list()[0].key))); }")
+        page.evaluate(
+            "async () => { const app = await APP; app.router.go(Router.parse(Router.group(app.album.list()[0].key))); }"
+        )
         page.wait_for_timeout(1500)
         results["group"] = page.evaluate("APP.then((app) => app.current.grid.items.length)")
         page.mouse.move(600, 500)
@@ -250,17 +277,21 @@ def scrolling(browser: Any, directory: Path, kept: list[int], *, stops: int) -> 
                         page.mouse.wheel(0, 600 if number % 4 < 3 else -600)
                         time.sleep(0.016)
                 else:
-                    page.evaluate("(share) => scrollTo(0, share * document.documentElement.scrollHeight)", (number * 0.618) % 1)
-                rest.append(page.evaluate("async () => { await new Promise((done) => setTimeout(done, 100)); return window.painted(); }"))
-                page.wait_for_timeout(400)
+                    page.evaluate(
+                        "(share) => scrollTo(0, share * document.documentElement.scrollHeight)",
+                        (number * 0.618) % 1,
+                    )
+                rest.append(page.evaluate(_REST))
+                page.wait_for_timeout(200)
             log = page.evaluate("() => { window.recording = false; return window.log; }")
-            painted, cells = (sum(pair[i] for pair in rest) for i in (0, 1))
+            painted, cells = (sum(one[i] for one in rest) for i in (0, 1))
             settled = page.evaluate("window.painted()")
             results[way] = {
                 **log, "longest": round(log["longest"]),
                 "blank_frames": log["blank"] / max(log["moved"], 1),
                 "unpainted_cells": log["unpainted"] / max(log["cells"], 1),
                 "unpainted_after_100_ms": 1 - painted / max(cells, 1),
+                "ms_to_all_pictures": round(median(one[2] for one in rest)),
                 "stops": len(rest), "painted_at_the_end": settled, "load": load(),
             }  # fmt: skip
         context.close()

@@ -19,6 +19,7 @@ from find import make_index
 from PIL import Image as PillowImage
 
 from faceindex import FaceIndex, images
+from faceindex.images.thumbnails import encode_jpeg
 from faceindex.store import NewPhoto
 from faceindex.store.directory import THUMBNAILS
 from faceindex.store.thumbnail_cache import ThumbnailCache
@@ -80,7 +81,7 @@ def fill_cache(directory: Path, faces: list[int]) -> int:
     jpegs = []
     for _ in range(64):
         small = PillowImage.fromarray(rng.integers(0, 256, (14, 14, 3), np.uint8)).resize((112, 112))
-        jpegs.append(images.thumbnails.encode_jpeg(np.asarray(small), quality=76))
+        jpegs.append(encode_jpeg(np.asarray(small), quality=76))
     with FaceIndex.open(directory) as index:
         cache = ThumbnailCache(directory, index._store._catalog.index_id)
         for first in range(0, len(faces), 512):

@@ -91,6 +91,10 @@ class AlbumHistory:
         if len(self.steps) > _MOST_STEPS:
             del self.steps[next(iter(self.steps))]
 
+    def forget_commands(self) -> None:
+        """Drop the commands of decisions, which have names of people: some may have been forgotten."""
+        self.steps = {generation: step._replace(command=None) for generation, step in self.steps.items()}
+
     def late(self, changed: Mapping[int, int], ids: Collection[int], seen: int, own: Collection[int]) -> Late:
         """Return the first of some clusters or people that was changed after a generation, and by what.
 

@@ -236,6 +236,8 @@ def _follow_everything(store: Store, state: AlbumState, changes: DecisionChanges
             _moved(values, at, new.generation) for values in (history.shown, history.decided)
         )
         history.reloaded = new.generation
+    if changes is None:
+        history.forget_commands()
     step = Step((), None, everything=True) if changes is None else _step(store, changes)
     _keep_history(
         state, new.generation, step, shown, decided,

@@ -109,6 +109,7 @@ class AlbumState:
         """Return what differs from an earlier generation of this album."""
         history = self.history
         reload = generation < history.reloaded or generation < history.started
+        reload = reload or generation > self.generation  # of an index that was here before
         return AlbumChanges(
             since=generation,
             generation=self.generation,
@@ -150,6 +151,8 @@ class AlbumState:
             A sentence on the first conflict; None if there is none.
         """
         history = self.history
+        if seen > self.generation:
+            return "The page shows another index, or one that was restored."
         if seen < history.started:
             return "The page shows a state of the index that is too old."
         wanted = np.asarray(faces, np.int64)

@@ -72,6 +72,11 @@ class IndexContents:
         """Return the process that is writing to the index; None if there is none."""
         return self._store.writer()
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the index was deleted, repaired or made anew since it was opened: open it again."""
+        return self._store.replaced
+
     def faces(
         self,
         *,

@@ -40,6 +40,7 @@ class LiveAlbum:
     def __init__(self, thread: IndexThread) -> None:
         self.thread = thread
         self.state: AlbumState | None = None
+        self._index: FaceIndex | None = None  # that it is of
         self._waiting = 0
         self._changed = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
@@ -51,7 +52,8 @@ class LiveAlbum:
     def follow(self, index: FaceIndex) -> AlbumState:
         """Bring the album to the newest commit, and return it."""
         try:
-            if self.state is None:
+            if self.state is None or index is not self._index:
+                self.state, self._index = None, index  # it may be another one, in the same place
                 self.state = index.album.load()
             else:
                 index.album.follow(self.state)

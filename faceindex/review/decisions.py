@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.review.album import LiveAlbum
     from faceindex.review.verbs import Act
+    from faceindex.store.decisions import PersonRecord
 
 __all__ = ["Decisions", "ids_by_name", "person_of"]
 
@@ -38,6 +39,7 @@ class Decisions:
         self.thread = Thread("decisions")
         self._directory, self._album = directory, album
         self._made: OrderedDict[str, dict[str, Json]] = OrderedDict()
+        self._reloaded: int | None = None  # when faces or photos were added or removed last
 
     async def act(self, act: Act, own: Sequence[int] = ()) -> dict[str, Json]:
         """Make a decision, unless it has been made.
@@ -66,9 +68,12 @@ class Decisions:
         return answer
 
     def _act(self, act: Act, own: Sequence[int]) -> dict[str, Any]:
+        state = self._state()  # before the lock: reading a large index takes a while
+        if self._reloaded != state.history.reloaded:
+            self._reloaded = state.history.reloaded
+            self._made.clear()  # they have names, which may have been forgotten; the journal has the rest
         made = self._made.get(act.uid)
         if made is None:
-            self._state()  # before the lock: reading a large index takes a while
             made = self._decide(act, own)
             self._made[act.uid] = made
             while len(self._made) > _REMEMBERED:
@@ -120,12 +125,16 @@ def person_of(state: AlbumState, id: int) -> Person:
     for record in state.people:
         if record.id == id:
             return Person(
-                id, record.uid, record.name or "", record.born, record.died, record.hidden, record.note,
+                id, record.uid, _title(record), record.born, record.died, record.hidden, record.note,
                 (), 0, 0, 0, 0, None, None,
             )  # fmt: skip
     raise Refusal(400, f"There is no person {id} in the index.", "Reload the page.")
 
 
 def ids_by_name(state: AlbumState) -> dict[str, int]:
-    """Return the ids of people by the names that the library takes."""
-    return {record.name or f"person {record.uid[:6]}": record.id for record in state.people}
+    """Return the ids of people by what the library calls them."""
+    return {_title(record): record.id for record in state.people}
+
+
+def _title(record: PersonRecord) -> str:
+    return record.name or f"person {record.uid[:6]}"

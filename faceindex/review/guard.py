@@ -137,7 +137,7 @@ class Guard:
             if begun:
                 raise  # the connection is closed, and so the page finds that the answer is not complete
             # Whoever is refused could go on sending a body that nobody reads.
-            unread = scope["method"] != "GET" and refusal.status not in (BUSY, CONFLICT)
+            unread = _has_body(scope) and refusal.status not in (BUSY, CONFLICT)
             response = json_response(
                 refusal.document, refusal.status, {"connection": "close"} if unread else None
             )
@@ -225,6 +225,12 @@ def _only(headers: dict[bytes, list[bytes]], name: bytes, default: bytes | None 
     if values or default is None:
         raise Refusal(400, f"The header {name.decode()} must be given once.")
     return default
+
+
+def _has_body(scope: Scope) -> bool:
+    """Return whether a request may have a body, of which a part is still to come."""
+    bodies = (b"content-length", b"transfer-encoding")
+    return scope["method"] != "GET" or any(name in bodies for name, _ in scope["headers"])
 
 
 def _has_cookie(values: list[bytes], expected: str) -> bool:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from faceindex.api import FaceIndex
     from faceindex.review.threads import IndexThreads
 
-__all__ = ["MOST_THUMBNAILS", "Pictures"]
+__all__ = ["MOST_FACE", "MOST_THUMBNAILS", "Pictures"]
+
+MOST_FACE: Final = 2**32 - 1
+"""The greatest id that the answer has room for; `AlbumState` has none above it."""
 
 MOST_THUMBNAILS: Final = 128
 """Faces in one request."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +32,7 @@ MOST_QUESTIONS: Final = 50
 _AHEAD: Final = 20  # questions that are kept ready
 _REMEMBERED: Final = 2_000  # questions that can be answered
 _ID: Final = 32  # characters
+_ATTEMPTS: Final = 3  # to read questions and people of one generation
 _PATIENCE: Final = 10.0  # seconds that a request waits for questions after a decision
 _FIRST_PATIENCE: Final = 1.0  # seconds that it waits for the first ones
 
@@ -60,7 +61,7 @@ class Questions:
         self.thread = thread
         self._album = album
         self._ready: _Ready | None = None
-        self._known: OrderedDict[str, Question] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Question, int | None]] = OrderedDict()  # by id, with the person
         self._work: asyncio.Task[None] | None = None
         self._again = False
         self._most = _AHEAD
@@ -119,20 +120,25 @@ class Questions:
 
     def _read(self, index: FaceIndex) -> _Ready:
         asked, version = self._most, self._version
-        # The questions are as of this generation, or of a later one if somebody commits meanwhile.
-        generation = self._album.thread.read(self._album.follow).result().generation
-        try:
-            questions = index.people.suggest(asked)
-            progress = index.people.progress()
-        except FaceIndexError as error:
-            problem: dict[str, Json] = {"problem": error.problem, "remedy": error.remedy}
-            return _Ready(generation, version, asked, {"state": "unavailable", **problem, "questions": []})
-        state = self._album.thread.read(self._album.follow).result()
+        for _ in range(_ATTEMPTS):
+            # The questions are as of this generation, or of a later one if somebody commits meanwhile.
+            generation = self._album.thread.read(self._album.follow).result().generation
+            try:
+                questions = index.people.suggest(asked)
+                progress = index.people.progress()
+            except FaceIndexError as error:
+                problem: dict[str, Json] = {"problem": error.problem, "remedy": error.remedy}
+                return _Ready(
+                    generation, version, asked, {"state": "unavailable", **problem, "questions": []}
+                )
+            state = self._album.thread.read(self._album.follow).result()
+            if state.generation == generation:
+                break  # else, a person may have another name than in the questions
         people = ids_by_name(state)
         documents: list[Json] = []
         for question in questions:
             id = _id_of(question)
-            self._known[id] = question
+            self._known[id] = question, people.get(question.person or "")
             self._known.move_to_end(id)
             documents.append(_document(id, question, people))
         while len(self._known) > _REMEMBERED:
@@ -149,7 +155,7 @@ class Questions:
     def read_answer(self, fields: Fields, uid: str, seen: int) -> Act:
         """Read the answer to a question; raises `Refusal` if it does not fit."""
         id = fields.text("question", most=_ID)
-        question = self._find(id)
+        question, person = self._find(id)
         reply, name = fields.text_or_none("reply"), fields.text_or_none("name")
         wrong = fields.integers("wrong")
         fields.end()
@@ -169,18 +175,21 @@ class Questions:
 
         def decide(index: FaceIndex, people: People) -> Decided | None:
             given: Any = reply
-            return index.people.answer(question, given, name=name, wrong=wrong, uid=uid)
+            # Somebody else may have the name by now.
+            asked = question if person is None else replace(question, person=people(person).name)
+            return index.people.answer(asked, given, name=name, wrong=wrong, uid=uid)
 
         others = tuple(face.face for face in question.others)
         clusters = tuple(c for c in (question.cluster, question.other) if c is not None)
-        return Act(uid, seen, "answer", decide, (*faces, *others), clusters)
+        concerned = () if person is None else (person,)
+        return Act(uid, seen, "answer", decide, (*faces, *others), clusters, concerned)
 
     async def skip(self, id: str, *, back: bool = False, sorted_out: bool = False) -> None:
         """Leave a question out, or with `back` ask it again.
 
         With `sorted_out`, its faces are asked about one by one instead.
         """
-        question = self._find(id)
+        question, _ = self._find(id)
 
         def skip(index: FaceIndex) -> None:
             with suppress(UsageError):  # what it is about is gone, and so it is not asked again
@@ -199,11 +208,12 @@ class Questions:
             self._skipped.add(id)
         self.decided()
 
-    def _find(self, id: str) -> Question:
-        question = self._known.get(id)
-        if question is None:
+    def _find(self, id: str) -> tuple[Question, int | None]:
+        """Return a question, and the id of the person in it."""
+        found = self._known.get(id)
+        if found is None:
             raise Refusal(400, "This question is not asked any more.", "Answer the next one.")
-        return question
+        return found
 
 
 def _id_of(question: Question) -> str:

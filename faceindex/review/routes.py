@@ -14,7 +14,7 @@ from faceindex.documents import as_json
 from faceindex.review.answers import Refusal, json_response
 from faceindex.review.decisions import person_of
 from faceindex.review.fields import read_document, read_query
-from faceindex.review.pictures import MOST_THUMBNAILS
+from faceindex.review.pictures import MOST_FACE, MOST_THUMBNAILS
 from faceindex.review.questions import MOST_QUESTIONS
 from faceindex.review.verbs import read_act, read_group
 
@@ -179,6 +179,8 @@ class _Routes:
         query = read_query(request)
         faces = query.integers("faces", least=1, most=MOST_THUMBNAILS)
         query.end()
+        if max(faces) > MOST_FACE:
+            raise Refusal(400, f"There is no face {max(faces)} in the index.", "Reload the page.")
         return StreamingResponse(self._parts.pictures.thumbnails(faces), media_type=_OCTETS)
 
     async def photo(self, request: Request) -> Response:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, h11
 
 from faceindex.errors import UsageError
 from faceindex.page.build import live_page
@@ -220,15 +220,34 @@ def _listen(port: int) -> socket.socket:
 class _Protocol(H11Protocol):
     """HTTP, with limits on connections that do not send a request."""
 
+    _head_timer: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         if len(self.connections) > _MOST_CONNECTIONS:
             transport.abort()
             return
-        self.loop.call_later(_HEAD_SECONDS, self._close_without_request)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._await_head()
+
+    def _waits_for_head(self) -> bool:
+        """Whether a request has begun to arrive, or none has yet; between two, uvicorn limits the time."""
+        return self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None
+
+    def _await_head(self) -> None:
+        if not self._waits_for_head():
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(_HEAD_SECONDS, self._close_without_request)
 
     def _close_without_request(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        self._head_timer = None
+        if self._waits_for_head() and not self.transport.is_closing():
             self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:

@@ -112,6 +112,8 @@ class IndexThread(Thread):
         return await asyncio.wrap_future(self.read(work))
 
     def _with_index(self, work: Callable[[FaceIndex], _Result]) -> _Result:
+        if self._index is not None and self._index.replaced:
+            self.close()
         if self._index is None:
             from faceindex.api import FaceIndex
 

@@ -60,6 +60,7 @@ class Catalog:
     def __init__(self, path: Path, connection: Connection) -> None:
         self.path = path
         self._db = connection
+        self._file = _identity(path)
         self._digests: PageDigests | None = None
 
     # Opening -----------------------------------------------------------------------------------
@@ -259,6 +260,11 @@ class Catalog:
         """
         return not self._db.in_transaction and self.query("PRAGMA journal_mode") == [("wal",)]
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the file at `path` is another one now, or none: this connection still has the old one."""
+        return _identity(self.path) != self._file
+
     def _roll_back(self) -> None:
         """End a transaction. A failure is not raised: it would hide the error that ended the transaction.
 
@@ -410,3 +416,12 @@ class Catalog:
     def hnsw(self) -> HnswParams:
         """Return the parameters of the HNSW index."""
         return HnswParams(**self.get("hnsw", meta.HNSW))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what differs between a file and another one that took its name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

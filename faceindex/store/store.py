@@ -217,6 +217,11 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
 
         return ThumbnailCache(self.directory, self._catalog.index_id)
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the catalog was deleted, or another one has its name, such as one that was repaired."""
+        return self._catalog.replaced
+
     def sees_commits(self) -> bool:
         """Whether the next read sees all commits that were made before it; see `Catalog.sees_commits`."""
         return self._catalog.sees_commits

@@ -179,13 +179,19 @@ def test_conflicts(index: FaceIndex) -> None:
         assert state.conflict([], [], [ids["Anna"]], seen) is not None
         assert state.conflict([], [], [ids["Carl"]], seen) is None
         # What is no decision.
-        seen = state.generation
+        before, seen = seen, state.generation
         index._store.remove_photos([int(state.photos[state.photo[0]])])
         gone = int(state.face[0])
         other.album.follow(state)
         assert state.conflict([gone], [], [], seen) == f"Face {gone} is not in the index any more."
         assert state.changes_since(seen).reload
         assert not state.changes_since(state.generation).reload
+        # Names of people in commands are not kept: they may have been forgotten.
+        problem = state.conflict([], [], [ids["Ben"]], before)
+        assert problem == "A person was removed or merged meanwhile."
+        # Another index took the place of this one.
+        assert state.changes_since(state.generation + 1).reload
+        assert "another index" in (state.conflict([], [], [], state.generation + 1) or "")
         assert state.conflict([], [], [], 1) == "The page shows a state of the index that is too old."
 
 

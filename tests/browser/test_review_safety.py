@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import fakes
-from review_client import serving
+from review_client import elsewhere, serving
 
 from faceindex import FaceIndex
 
@@ -63,31 +59,6 @@ window.attack = async () => {
 </script>"""
 
 
-@contextmanager
-def _elsewhere(page: str) -> Iterator[int]:
-    """Serve a page on another port."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("content-type", "text/html")
-            self.end_headers()
-            self.wfile.write(page.encode())
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_another_page_of_this_browser_reads_and_changes_nothing(
     browser: Any, tmp_path: Path, fake_models: object
 ) -> None:
@@ -107,7 +78,7 @@ def test_another_page_of_this_browser_reads_and_changes_nothing(
         form = json.dumps(act)[:-1].replace('"', "&quot;") + ", &quot;x&quot;: &quot;"
         text = _ATTACK.replace("'ACT'", f'"{form}"').replace("DECISION", json.dumps(act))
         requests.clear()
-        with _elsewhere(text.replace("TARGET", address)) as port:
+        with elsewhere(text.replace("TARGET", address)) as port:
             attacker = context.new_page()
             # The same site for cookies, which is worse than "localhost", another one.
             attacker.goto(f"http://127.0.0.1:{port}/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 import uuid
@@ -14,6 +15,12 @@ import pytest
 from review_client import Answer, Browser, serving
 
 from faceindex import FaceIndex
+from faceindex.api.question_results import Question
+from faceindex.review.album import LiveAlbum
+from faceindex.review.decisions import person_of
+from faceindex.review.fields import Fields
+from faceindex.review.questions import Questions
+from faceindex.review.threads import IndexThread
 
 
 @pytest.fixture
@@ -340,6 +347,45 @@ def test_questions_and_answers(browser: Browser, directory: Path) -> None:
     assert again.status == 200  # the page may have shown it all the time
     with FaceIndex.open(directory) as index:
         assert sorted(index.people.names()) == ["Anna", "Ben", "Carl"]
+
+
+def test_the_answer_to_a_question_is_about_the_person_not_about_the_name(directory: Path) -> None:
+    with FaceIndex.open(directory, write=True) as index:
+        index.people.name("Anna", clusters=[0])
+        index.people.name("Ben", clusters=[1])
+        ids = {record.name: record.id for record in index.album.load().people}
+        index.people.rename("Anna", "Carl")
+        index.people.rename("Ben", "Anna")
+        face = next(iter(index.faces(cluster=2)))
+        questions = Questions(IndexThread("", directory), LiveAlbum(IndexThread("", directory)))
+        asked = Question("same", "Anna", 2, 0, (face,), (), settles=1, expected=1, probability=0.5)
+        questions._known["q"] = asked, ids["Anna"]
+        act = questions.read_answer(Fields({"question": "q", "reply": "yes"}), uuid.uuid4().hex, 0)
+        assert act.people == (ids["Anna"],)  # a conflict, for a page that has not shown the new name
+        decided = act.decide(index, lambda id: person_of(index.album.load(), id))
+        assert decided is not None
+        assert decided.people == ("Carl",)
+
+
+def test_another_index_comes_into_the_place_of_the_first(directory: Path, made: Path) -> None:
+    with serving(directory) as review:
+        browser = Browser(review.address)
+        for name in ("Anna", "Ben"):
+            seen = _good(browser.act("name", browser.generation(), name=name, clusters=[0]))["changes"]
+        shutil.rmtree(directory)
+        answers = browser.get("api/album"), browser.act("undo", seen["generation"], number=2)
+        assert [answer.status for answer in answers] == [400, 400]
+        assert "There is no index" in answers[0].document["problem"]
+        shutil.copytree(made, directory)
+        late = browser.act("name", seen["generation"], name="Carl", faces=[1])
+        assert late.status == 409
+        assert late.document["changes"]["reload"] is True
+        album = browser.album()
+        assert album["people"] == []
+        assert (
+            _good(browser.act("name", album["generation"], name="Carl", faces=[1]))["decided"]["number"] == 1
+        )
+        browser.close()
 
 
 def test_an_index_without_clusters(tmp_path: Path, made: Path) -> None:

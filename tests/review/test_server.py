@@ -218,6 +218,25 @@ def test_large_and_slow_requests(directory: Path, monkeypatch: pytest.MonkeyPatc
         browser.close()
 
 
+def test_connections_that_send_no_whole_request_are_closed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faceindex.review.server._HEAD_SECONDS", 0.2)
+    with serving(directory) as review:
+        whole = f"GET /x HTTP/1.1\r\nHost: 127.0.0.1:{review.port}\r\n"
+        for sent, then in (
+            ("", ""), ("GET", ""), (whole + "\r\n", "GET"), (whole + "Content-Length: 9\r\n\r\n", "")
+        ):  # fmt: skip
+            with socket.create_connection(("127.0.0.1", review.port), 10) as connection:
+                connection.sendall(sent.encode())
+                received = connection.recv(65536) if then else b""
+                connection.sendall(then.encode())
+                with suppress(ConnectionError):
+                    while part := connection.recv(65536):  # else, the time is up
+                        received += part
+                assert (b" 421 " in received or b" 404 " in received) is sent.startswith(whole)
+
+
 def test_a_failure_is_answered_and_reported(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> bytes:
         raise RuntimeError("of the test")

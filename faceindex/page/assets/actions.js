@@ -51,7 +51,7 @@ class Actions {
       if (isUndo && !after) full.number ??= this.album.undoNumber ?? this.album.decision;
       const entry = {
         action: full, text: isUndo ? this.undoText : "", inverse: null, seen: this.album.generation, own: [], late: false, sent: false, after,
-        undoes: after ? after.inverse : this.inverses.get(full.number) ?? null, failed: false, result: null, resolve,
+        undoes: !after ? this.inverses.get(full.number) ?? null : after.action.do === "undo" ? NO_CHANGES : after.inverse, failed: false, result: null, resolve,
       };
       this.pending.push(entry);
       const faces = this.show(entry);
@@ -285,5 +285,6 @@ class Actions {
   }
 }
 
+const NO_CHANGES = { faces: { face: [], cluster: [], person: [], label: [] } }; // the index finds out what comes before an undo
 const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 const isDecision = ({ action }) => action.do !== "skip" && action.do !== "unskip";

@@ -28,8 +28,14 @@ const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "bas
 /** Text as search compares it: without case and accents. */
 const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 
+const SPACES = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"; // what Python takes for spaces
+const BETWEEN_WORDS = new RegExp(`[${SPACES}]+`, "u");
+
+/** A text with single spaces between its words. */
+const oneLine = (text) => text.split(BETWEEN_WORDS).filter(Boolean).join(" ");
+
 /** A name as the index compares names (`faceindex.people.roster.name_key`): accents count, case does not. */
-const nameKey = (name) => name.normalize("NFKC").toUpperCase().toLowerCase().split(/\s+/).filter(Boolean).join(" ");
+const nameKey = (name) => oneLine(name.normalize("NFKC").toUpperCase().toLowerCase());
 
 // Control characters, invisible ones, marks that change the direction of writing, and undecodable bytes (lone
 // surrogates U+DC80 to U+DCFF) are shown as escape sequences. `faceindex/cli/escaping.py` has the same list.

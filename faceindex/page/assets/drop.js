@@ -59,10 +59,11 @@ class DropView {
       return input;
     };
     const [file, camera] = [chooser({}), chooser({ capture: "environment" })];
-    this.pad = make("div", { className: "empty drop-pad" }, make("p", { textContent: words.how }),
-      make("div", { className: "buttons" }, button(words.choose, () => file.click(), { className: "primary" }),
-        matchMedia("(pointer: coarse)").matches ? button(words.camera, () => camera.click()) : null, file, camera),
-      make("p", { className: "about", textContent: words.privacy }));
+    const can = app.source.can.identify;
+    this.pad = make("div", { className: "empty drop-pad" }, make("p", { textContent: can ? words.how : WORDS.gallery.notHere }),
+      can ? make("div", { className: "buttons" }, button(words.choose, () => file.click(), { className: "main-button" }),
+        matchMedia("(pointer: coarse)").matches ? button(words.camera, () => camera.click()) : null, file, camera) : null,
+      can ? make("p", { className: "about", textContent: words.privacy }) : null);
     this.stage = new PhotoStage({ select: (key) => this.choose(key), picture: (failed) => this.onPicture(failed) });
     this.missing = make("p", { className: "missing", hidden: true });
     this.stage.area.append(this.missing);

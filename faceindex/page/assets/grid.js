@@ -1,6 +1,8 @@
 // A grid of any number of items. Only items near the visible part of the page have elements.
 
-const MOST_ELEMENTS = 400; // of a grid, on a screen of any size
+const MOST_ELEMENTS = 500; // of the document, on a screen of any size
+const SPARE_ELEMENTS = 25; // of these for messages, the list of a dialog, and items that leave
+const LEAST_ELEMENTS = 160; // of a grid
 const SETTLING = 220; // milliseconds in which items move to their new places
 
 class Grid {
@@ -21,6 +23,7 @@ class Grid {
     this.items = [];
     this.shown = new Map(); // index -> element
     this.active = 0;
+    this.most = LEAST_ELEMENTS;
     this.scrolled = 0;
     this.direction = 1;
     /** Called with (from, to, event) when the keyboard moves the focus. */
@@ -49,6 +52,8 @@ class Grid {
     this.setBorder(null);
     for (const node of [...this.element.children]) node.remove();
     this.shown.clear();
+    const others = document.getElementsByTagName("*").length - this.element.getElementsByTagName("*").length;
+    this.most = Math.max(LEAST_ELEMENTS, MOST_ELEMENTS - SPARE_ELEMENTS - others);
     this.layout();
   }
 
@@ -170,7 +175,7 @@ class Grid {
       this.cell = Math.min(Math.floor((this.width - this.gap * (this.columns - 1)) / this.columns), maxWidth);
       this.rowHeight = this.cell + captionHeight + this.gap;
       // On a very large screen, larger cells: the number of elements is bounded.
-      if ((Math.ceil(innerHeight / this.rowHeight) + 2) * this.columns * this.each <= MOST_ELEMENTS || this.columns === 1) break;
+      if ((Math.ceil(innerHeight / this.rowHeight) + 3) * this.columns * this.each <= this.most || this.columns === 1) break;
       minWidth *= 1.1;
       maxWidth = Math.max(maxWidth, minWidth * 1.3);
     }
@@ -221,7 +226,7 @@ class Grid {
     const top = this.element.getBoundingClientRect().top;
     const first = Math.floor(-top / this.rowHeight);
     const visible = Math.ceil(innerHeight / this.rowHeight) + 1;
-    const spare = Math.max(2, Math.min(3 * visible, Math.floor(MOST_ELEMENTS / this.each / this.columns) - visible));
+    const spare = Math.max(2, Math.min(3 * visible, Math.floor(this.most / this.each / this.columns) - visible));
     const ahead = Math.ceil(spare * 0.7);
     const above = this.direction < 0 ? ahead : spare - ahead;
     const end = (first + visible + spare - above) * this.columns;

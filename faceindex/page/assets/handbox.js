@@ -9,7 +9,7 @@ class HandBox {
     Object.assign(this, { stage, to, box: null });
     this.frame = make("div", { className: "hand-box", role: "group", tabIndex: 0, "aria-label": WORDS.photo.handBox, hidden: true },
       ...CORNERS.map(([x, y]) => make("span", { className: `corner ${x} ${y}`, dataset: { x, y } })));
-    this.named = button(WORDS.photo.saveNamed, () => this.save(true), { className: "primary" });
+    this.named = button(WORDS.photo.saveNamed, () => this.save(true), { className: "main-button" });
     this.bar = make("div", { className: "hand-bar", role: "group", "aria-label": WORDS.photo.addFace, hidden: true },
       make("p", { textContent: WORDS.photo.drawHint }), this.named,
       button(WORDS.photo.saveUnnamed, () => this.save(false)), button(WORDS.photo.cancel, () => to.cancel()));

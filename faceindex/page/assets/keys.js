@@ -82,6 +82,12 @@ function keySigns(keys) {
   return keys.split(/ (?=.)/).flatMap((key) => key.split("+")).map((key) => make("kbd", { textContent: KEY_SIGNS[key] ?? (key === "Mod" ? WORDS.keys.control : key) }));
 }
 
+/** The keys that the help lists: those with Ctrl only where there are no others. */
+function listedKeys(keys) {
+  const plain = keys.filter((key) => !key.startsWith("Mod+"));
+  return plain.length ? plain : keys;
+}
+
 /** Lists the keys that work where the user is. */
 class HelpDialog {
   constructor(keys) {
@@ -101,7 +107,7 @@ class HelpDialog {
       const listed = bindings.filter((binding) => binding.label);
       if (!listed.length) continue;
       parts.push(make("h2", { textContent: title }), make("dl", {}, ...listed.map((binding) => make("div", {},
-        make("dt", {}, ...binding.keys.filter((keys) => !keys.startsWith("Mod+")).flatMap((keys, i) => [i ? " " : null, ...keySigns(keys)])),
+        make("dt", {}, ...listedKeys(binding.keys).flatMap((keys, i) => [i ? " " : null, ...keySigns(keys)])),
         make("dd", { textContent: binding.label })))));
     }
     this.body.replaceChildren(...parts);

@@ -8,7 +8,7 @@ class Problem extends Error {
   }
 }
 
-const KINDS = { 401: "gone", 403: "gone", 409: "conflict", 423: "busy" }; // 401 and 403: another server answers at this address
+const KINDS = { 401: "gone", 403: "gone", 404: "gone", 409: "conflict", 421: "gone", 423: "busy" }; // "gone": another server answers at this address
 const MOST_THUMBNAILS = 4000; // kept in memory, 3 kB each
 const AT_ONCE = 64; // thumbnails in a request
 const MOST_WANTED = 768; // thumbnails that wait; those that were scrolled past are dropped
@@ -55,7 +55,10 @@ class LiveSource {
   }
 
   /** The bundle of all arrays. */
-  async load() { return readBundle(await this.body("api/album", "arrayBuffer")); }
+  async load() {
+    for (const [face, { none }] of this.thumbnails) if (none) this.thumbnails.delete(face); // photos may be there again
+    return readBundle(await this.body("api/album", "arrayBuffer"));
+  }
 
   /** Wait for changes by others since a generation, for at most some seconds, half a minute or less. */
   changes(since, signal, wait = 25) { return this.json(`api/changes?since=${since}&wait=${wait}`, { signal }); }
@@ -102,6 +105,7 @@ class LiveSource {
       this.thumbnails.set(face, known);
       element.style.backgroundImage = `url("${known.url}")`;
       element.style.backgroundSize = "cover";
+      element.classList.remove("no-picture");
       return;
     }
     element.style.backgroundImage = "";
@@ -113,7 +117,7 @@ class LiveSource {
       if (waits >= 0) this.wanted.splice(waits, 1);
       if (waits >= 0) this.wanted.push(face);
     } else {
-      this.thumbnails.set(face, { url: null, waiting: [element] });
+      this.thumbnails.set(face, { waiting: [element] });
       this.wanted.push(face);
     }
     this.fill();
@@ -122,7 +126,7 @@ class LiveSource {
   /** Load thumbnails that will be needed soon, after those that are needed now. */
   prefetch(faces) {
     const later = [...faces].filter((face) => !this.thumbnails.has(face));
-    for (const face of later) this.thumbnails.set(face, { url: null, waiting: [] });
+    for (const face of later) this.thumbnails.set(face, { waiting: [] });
     this.wanted.unshift(...later.reverse());
     this.fill();
   }

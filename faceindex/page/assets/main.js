@@ -28,6 +28,7 @@ class App {
       undone: (text, result) => this.onUndone(text, result),
       reload: () => this.reload(),
     });
+    this.details = new PhotoDetails(source);
     this.busy = {}; // who is in the way, by what found out
     this.message = byId("message");
     document.addEventListener("close", () => this.homeMessage(), { capture: true }); // of dialogs
@@ -46,8 +47,10 @@ class App {
       this.showUndo();
       this.current?.changed(changes);
       this.viewer.changed(changes);
+      this.showTitle();
     });
-    this.theme = keptText("localStorage", "theme") ?? "system";
+    this.theme = keptText("localStorage", "theme");
+    if (!Object.hasOwn(WORDS.theme, this.theme)) this.theme = "system";
     byId("theme").addEventListener("click", () => this.nextTheme());
     this.showTheme();
     this.showUndo();
@@ -65,7 +68,7 @@ class App {
       if (this.current !== view) byId("view").append(view.root);
       this.current = view;
       view.show(route, before);
-      document.title = WORDS.title(view.heading?.textContent ?? "");
+      this.showTitle();
       if (!this.router.staying) scrollTo(0, this.router.place);
       for (const link of document.querySelectorAll("#bar nav a")) {
         if (link.getAttribute("href") === Router.viewOf({ ...route, order: null, show: null })) link.setAttribute("aria-current", "page");
@@ -76,10 +79,13 @@ class App {
     this.viewer.show(route);
   }
 
+  showTitle() { document.title = WORDS.title(this.current?.heading?.textContent ?? ""); }
+
   /** Read everything again: faces came or went. */
   async reload() {
     const bundle = await this.source.load();
     this.album.load(bundle);
+    this.details.forget();
     this.actions.redo();
     this.showUndo();
     this.current?.changed({ reload: true });

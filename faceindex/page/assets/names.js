@@ -4,7 +4,7 @@ const MOST_NAMES = 8; // in the list
 const RECENT_NAMES = 6; // offered before anything is typed
 
 /** A name as the index stores it. */
-const cleanName = (name) => name.normalize("NFC").split(/\s+/).filter(Boolean).join(" ");
+const cleanName = (name) => oneLine(name.normalize("NFC"));
 
 /**
  * Edits (a letter more, less, other, or two swapped) from one text to another, at most `most` + 1.

@@ -72,8 +72,10 @@ class FaceList {
     const wanted = folded(this.filter.value).split(/\s+/).filter(Boolean);
     this.shown = this.rows.filter(({ title, note }) => wanted.every((word) => folded(`${title} ${note}`).includes(word)));
     this.list.style.height = `${this.shown.length * ROW}px`;
+    const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     this.list.replaceChildren();
     this.draw();
+    if (focused !== null) this.list.querySelector(`[data-key="${focused}"]`)?.focus({ preventScroll: true });
   }
 
   setCurrent(key) {

@@ -1,13 +1,11 @@
 // A photo with a box for each face, on top of a view.
 
 const PHOTO_SIDE = 1600; // pixels of the rendition that is shown before zooming in
-const MOST_DETAILS = 60; // photos
 
 /** Shows a photo, who is on it, and who the current face is. `PhotoViewer` decides and moves on. */
 class PhotoView {
   constructor(app) {
     this.app = app;
-    this.details = new Map(); // photo id -> promise of `source.photo`
     this.list = null; // ids of the faces that the arrow keys move through
     this.listAt = null; // where the last one of them that was shown is in it
     this.acted = null; // id of the face that was decided last
@@ -134,7 +132,6 @@ class PhotoView {
 
   /** Faces or people have changed. */
   changed(changes) {
-    if (changes.reload) this.details.clear();
     if (!this.open) return;
     if (changes.reload) {
       this.photo = null;
@@ -146,17 +143,6 @@ class PhotoView {
   }
 
   // The photo -----------------------------------------------------------------------------------
-
-  /** The details of a photo, by its id. */
-  detailsOf(id) {
-    if (!this.details.has(id)) {
-      const loading = this.app.source.photo(id);
-      loading.catch(() => this.details.delete(id));
-      this.details.set(id, loading);
-      if (this.details.size > MOST_DETAILS) this.details.delete(this.details.keys().next().value);
-    }
-    return this.details.get(id);
-  }
 
   async showPhoto(photo) {
     this.photo = photo;
@@ -175,7 +161,7 @@ class PhotoView {
     this.later.disabled = this.album.neighbour(photo, 1) < 0;
     let info;
     try {
-      info = await this.detailsOf(id);
+      info = await this.app.details.get(id);
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       if (this.photo === photo) this.showMissing(problem.message);
@@ -222,7 +208,7 @@ class PhotoView {
     if (next < 0 || this.album.facePhoto[next] === this.photo) return;
     const id = this.album.photo[this.album.facePhoto[next]];
     this.stage.prefetch(this.app.source.photoUrls(id, PHOTO_SIDE));
-    this.detailsOf(id).catch(() => {});
+    this.app.details.get(id).catch(() => {});
   }
 
   // Its faces -----------------------------------------------------------------------------------

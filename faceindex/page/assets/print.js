@@ -26,6 +26,9 @@ class Printer {
     if (!this.sheet) return void print();
     this.app.say(WORDS.print.loading);
     const until = performance.now() + MOST_WAITING;
+    const { items, face } = this.app.current.printed();
+    const loaded = this.app.source.loaded?.([...items.slice(0, MOST_PRINTED)].map(face));
+    if (loaded) await Promise.race([loaded, new Promise((done) => setTimeout(done, MOST_WAITING))]);
     while (this.waiting().length && performance.now() < until) await new Promise((done) => setTimeout(done, 60));
     if (!this.sheet) return;
     this.note();

@@ -12,18 +12,13 @@ class QueryError extends Error {
 }
 
 const QUERY_DEPTH = 50;
-const QUERY_SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"; // what Python takes for spaces
-const QUERY_IS_SPACE = new RegExp(`[${QUERY_SPACE}]`, "u");
-const QUERY_END_OF_WORD = new RegExp(`[${QUERY_SPACE}&+,|()]`, "gu");
-const QUERY_CLUSTER = new RegExp(`^(?:c|cluster)?[${QUERY_SPACE}:#]*(\\p{Nd}+)$`, "iu");
-const QUERY_FACE = new RegExp(`^(?:f|face)[${QUERY_SPACE}:#]*\\p{Nd}+$`, "iu");
+const QUERY_IS_SPACE = new RegExp(`[${SPACES}]`, "u");
+const QUERY_END_OF_WORD = new RegExp(`[${SPACES}&+,|()]`, "gu");
+const QUERY_CLUSTER = new RegExp(`^(?:c|cluster)?[${SPACES}:#]*(\\p{Nd}+)$`, "iu");
+const QUERY_FACE = new RegExp(`^(?:f|face)[${SPACES}:#]*\\p{Nd}+$`, "iu");
 const QUERY_SYMBOLS = { "&": "and", "+": "and", ",": "and", "|": "or", "(": "(", ")": ")" };
 const QUERY_WORDS = { and: "and", AND: "and", or: "or", OR: "or", not: "not", NOT: "not" };
 const QUERY_DAY = /^(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?$/;
-
-const oneLine = (text) => text.split(new RegExp(`[${QUERY_SPACE}]+`, "u")).filter(Boolean).join(" ");
-/** A name as names are compared: without case, with single spaces (faceindex.people.roster.name_key). */
-const findKey = (name) => oneLine(name.normalize("NFKC").toUpperCase().toLowerCase());
 
 /** The value of decimal digits of any script. */
 function digitsValue(digits) {
@@ -236,14 +231,14 @@ class Finder {
     this.album = album;
     this.byKey = new Map();
     for (const person of album.people.values()) {
-      const key = findKey(person.name);
+      const key = nameKey(person.name);
       if (!this.byKey.has(key)) this.byKey.set(key, []);
       this.byKey.get(key).push(person.id);
     }
   }
 
   /** The ids of the people with a name. */
-  exactly(name) { return this.byKey.get(findKey(name)) ?? []; }
+  exactly(name) { return this.byKey.get(nameKey(name)) ?? []; }
 
   /** People with a word of their name that begins with some text, the largest first. */
   beginning(text) {

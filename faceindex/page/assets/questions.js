@@ -4,7 +4,6 @@ class QuestionsView {
   constructor(app) {
     this.app = app;
     this.queue = new QuestionQueue(app, () => this.refresh());
-    this.details = new PhotoDetails(app.source);
     this.question = null; // the one that is shown
     this.kept = false; // an undone one, which is shown in any case
     this.marked = new Set(); // faces of it
@@ -267,7 +266,7 @@ class QuestionsView {
 
   tile(face, number, label) {
     const toggles = number !== null;
-    const tile = new FaceTile(this.app, this.details, face, {
+    const tile = new FaceTile(this.app, face, {
       label: toggles ? WORDS.questions.toggle(label, this.question.kind) : WORDS.questions.opens(label), number,
       onToggle: toggles ? () => this.mark(face) : null, onOpen: () => this.open(face),
     });
@@ -359,6 +358,7 @@ class QuestionsView {
     const loose = album.facesOf("none").length;
     const left = album.list().filter((group) => group.isCluster).length;
     const link = (text, href) => make("a", { className: "button", href, textContent: text });
+    this.sides.className = "sides alone";
     this.sides.replaceChildren(make("div", { className: "empty" },
       make("p", { textContent: waiting ? words.wait : state === "none" ? words.done(left, loose) : this.queue.problem || words.states.nowhere }),
       waiting ? null : make("p", { className: "next-steps" }, link(words.look, "#"), loose ? link(words.loose(loose), "#view=none") : "",

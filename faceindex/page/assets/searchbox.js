@@ -71,9 +71,9 @@ class SearchBox {
   suggest() {
     const { album } = this.app;
     const { written } = this;
-    const key = written && findKey(written.text);
+    const key = written && nameKey(written.text);
     const people = written ? new Finder(album).beginning(written.text).map((id) => album.people.get(id)) : [];
-    this.options = people.filter(({ name }) => findKey(name) !== key).slice(0, MOST_SUGGESTIONS);
+    this.options = people.filter(({ name }) => nameKey(name) !== key).slice(0, MOST_SUGGESTIONS);
     this.chosen = -1;
     this.list.replaceChildren(...this.options.map((person, at) => {
       const thumb = make("span", { className: "thumb" });

@@ -158,6 +158,6 @@ class FaceCommands {
     // A name is for exactly these; without one, the index keeps them apart and looks for their place again.
     if (chosen.only && chosen.name) this.do({ do: "name", name: chosen.name, faces: chosen.faces }, faces);
     else if (chosen.only) this.do({ do: "reject", faces: chosen.faces, ...(this.person === null ? {} : { person: this.person }) }, faces);
-    else this.do({ do: "split", ...of, faces: chosen.faces, ...(chosen.name ? { name: chosen.name } : {}) }, faces);
+    else this.do({ do: "split", ...of, faces: chosen.faces, part: chosen.part, ...(chosen.name ? { name: chosen.name } : {}) }, faces);
   }
 }

@@ -22,7 +22,7 @@ class SplitDialog {
     this.only = make("button", { value: "only", textContent: WORDS.split.only(faces.length) });
     const form = make("form", { method: "dialog" },
       make("h2", { id: "split-title", textContent: WORDS.split.title(app.album.title(key)) }), this.state,
-      make("div", { className: "sides" }, make("section", {}, this.partCount, this.partList), make("section", {}, this.restCount, this.restList)),
+      make("div", { className: "split-sides" }, make("section", {}, this.partCount, this.partList), make("section", {}, this.restCount, this.restList)),
       make("div", { className: "field" }, make("label", { for: this.name.input.id, textContent: WORDS.split.name }), this.name.root),
       make("div", { className: "dialog-buttons" }, button(WORDS.split.cancel, () => this.root.close("")), this.only, this.ok));
     this.root = make("dialog", { className: "split", tabIndex: -1, "aria-labelledby": "split-title" }, form);
@@ -39,7 +39,7 @@ class SplitDialog {
       this.root.addEventListener("close", () => {
         const answer = this.root.returnValue;
         this.root.remove();
-        resolve(answer ? { faces: this.faces, name: this.name.text.trim(), only: answer === "only" } : null);
+        resolve(answer ? { faces: this.faces, part: this.part ?? this.faces, name: this.name.text.trim(), only: answer === "only" } : null);
       });
     });
   }

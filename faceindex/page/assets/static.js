@@ -164,6 +164,12 @@ class StaticSource {
     return { url: `${config.folder}/${name}`, columns, rows: Math.ceil(count / columns), slot };
   }
 
+  /** Resolves once the thumbnails of faces are loaded, or cannot be. */
+  async loaded(faces) {
+    const urls = new Set(faces.map((face) => this.spriteOf(face)?.url).filter(Boolean));
+    await Promise.allSettled([...urls].map((url) => Object.assign(new Image(), { src: url }).decode()));
+  }
+
   /** Load thumbnails that will be needed soon. */
   prefetch(faces) {
     for (const face of faces) {

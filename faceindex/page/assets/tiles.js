@@ -3,7 +3,7 @@
 const TILE_MARGIN = 0.3; // around the box, as a share of its longer side: as faceindex.export.thumbnails.MARGIN
 const THUMBNAIL_SIDE = 112; // pixels
 const SHARP_SIDE = 1600; // pixels of the photo that a sharp picture is cut out of
-const MOST_TILES = 500; // photos whose names and boxes are kept
+const MOST_DETAILS = 500; // photos whose names and boxes are kept
 
 /** Names, dates and boxes of photos, by request. */
 class PhotoDetails {
@@ -15,11 +15,17 @@ class PhotoDetails {
   get(id) {
     if (!this.known.has(id)) {
       const found = this.source.photo(id);
-      found.catch(() => this.known.delete(id)); // asked for again
+      found.catch(() => { if (this.known.get(id) === found) this.known.delete(id); }); // asked for again
       this.known.set(id, found);
-      if (this.known.size > MOST_TILES) this.known.delete(this.known.keys().next().value);
+      if (this.known.size > MOST_DETAILS) this.known.delete(this.known.keys().next().value);
     }
     return this.known.get(id);
+  }
+
+  /** Load the details of a photo again when they are needed; without an id, of all photos. */
+  forget(id = null) {
+    if (id === null) this.known.clear();
+    else this.known.delete(id);
   }
 }
 
@@ -33,13 +39,12 @@ function squareOf([x1, y1, x2, y2], width, height) {
 class FaceTile {
   /**
    * @param app
-   * @param {PhotoDetails} details
    * @param {number} face its id
    * @param {{label: string, number?: number | null, onToggle?: function | null, onOpen: function}} options `label` for screen readers;
    *   with `onToggle`, a click marks the face, and only the name of the photo opens the photo
    */
-  constructor(app, details, face, { label, number = null, onToggle = null, onOpen }) {
-    Object.assign(this, { app, details, face });
+  constructor(app, face, { label, number = null, onToggle = null, onOpen }) {
+    Object.assign(this, { app, face });
     this.thumb = make("span", { className: "thumb" });
     app.source.paint(this.thumb, face);
     this.picture = make("button", { type: "button", className: "tile-face", "aria-label": label, onclick: onToggle ?? onOpen }, this.thumb,
@@ -59,7 +64,7 @@ class FaceTile {
     const at = album.find(this.face);
     if (at < 0) return;
     const id = album.photo[album.facePhoto[at]];
-    const photo = await this.details.get(id).catch(() => null);
+    const photo = await this.app.details.get(id).catch(() => null);
     if (!photo) return;
     const lastPart = (name) => readable(name.split(/[\\/]/).at(-1));
     this.name.textContent = lastPart(photo.name);

@@ -190,7 +190,7 @@ class PhotoViewer extends PhotoView {
     announce(WORDS.photo.saving);
     const result = await this.app.actions.do({ do: "add_face", photo, box, ...(name === null ? {} : { name }) });
     this.waiting = this.waiting.filter((one) => one !== waiting);
-    this.details.delete(photo);
+    this.app.details.forget(photo);
     if (result && this.album.find(result.face ?? -1) < 0) await this.app.reload();
     if (!this.open || this.photo === null || this.album.photo[this.photo] !== photo) return;
     this.photo = null; // read it again

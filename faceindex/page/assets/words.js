@@ -372,7 +372,7 @@ const WORDS = {
     unexpected: (status) => `The server answered with status ${status}.`,
     busy: (holder, count) => `${holder ? capital(holder) : "Another program"} is changing the index. ${
       count ? `Your ${counted(count, "decision")} ${count === 1 ? "is" : "are"}` : "What you decide is"} stored as soon as it has finished.`,
-    kept: (problem, count) => (count ? `${problem} ${counted(count, "decision")} ${count === 1 ? "is" : "are"} not stored; keep this page open.` : problem),
+    kept: (problem, count) => (count ? `${problem} ${counted(count, "decision")} ${count === 1 ? "is" : "are"} not stored. Make ${count === 1 ? "it" : "them"} again there.` : problem),
     unsaved: (count) => `${counted(count, "decision")} not stored yet`,
   },
   gallery: {

@@ -1,0 +1,291 @@
+"""Random decisions on two pages and by the library at once; afterwards all three must agree."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from review_looking import wait_for
+from review_places import Server, load
+
+from faceindex import FaceIndex
+from faceindex.api.album_state import people_as_dicts
+from faceindex.errors import IndexLocked, UsageError
+from faceindex.page.bundle import quantised
+
+__all__ = ["random_actions"]
+
+_BATCH = 20  # decisions of each page
+
+_DRIVER = """async () => {
+  const app = window.app = await APP;
+  const { album, actions } = app;
+  window.counts = {};
+  window.problems = [];
+  const tell = actions.report.problem;
+  let again = null;
+  actions.report.problem = (problem, repeat) => {
+    window.problems.push([problem.kind, problem.message]);
+    again = repeat;
+    tell(problem, repeat);
+  };
+  window.batch = async (seed, number, names) => {
+    let state = seed >>> 0;
+    const random = () => { // mulberry32
+      state = (state + 0x6d2b79f5) >>> 0;
+      let t = Math.imul(state ^ (state >>> 15), 1 | state);
+      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    };
+    const pick = (list) => list[Math.floor(random() * list.length)];
+    const some = (positions, most) => [...new Set(Array.from({ length: 1 + Math.floor(random() * most) }, () => album.face[pick(positions)]))];
+    const groups = () => [...album.groups.values()].filter((group) => group.size);
+    const clusters = () => groups().filter((group) => group.isCluster);
+    const people = () => groups().filter((group) => group.isPerson);
+    const anyone = () => pick([...album.people.keys()]);
+    const make = {
+      name: () => {
+        const group = pick(clusters());
+        return group && { do: "name", name: pick(names), clusters: [group.id] };
+      },
+      nameFaces: () => ({ do: "name", name: pick(names), faces: some(pick(groups()).faces, 4) }),
+      confirm: () => {
+        const group = pick(people());
+        return group && { do: "confirm", faces: some(group.faces, 5), person: random() < 0.5 ? group.id : undefined };
+      },
+      reject: () => {
+        const group = pick([...people(), ...clusters()]);
+        return group && { do: "reject", faces: some(group.faces, 3), person: group.isPerson ? group.id : undefined };
+      },
+      ignore: () => (random() < 0.7 ? { do: "ignore", faces: some(pick(groups()).faces, 3) } : pick(clusters()) && { do: "ignore", clusters: [pick(clusters()).id] }),
+      not_a_face: () => ({ do: "not_a_face", faces: some(pick(groups()).faces, 2) }),
+      same: () => {
+        const [one, other] = [pick(clusters()), pick(groups().filter((group) => group.key !== "ignored"))];
+        return one && other && one !== other && { do: "same", faces: [...some(one.faces, 2), ...some(other.faces, other.key === "none" ? 1 : 2)] };
+      },
+      different: () => {
+        const [one, other] = [pick(clusters()), pick(groups())];
+        return one && other && one !== other && { do: "different", one: some(one.faces, 2), other: some(other.faces, 2) };
+      },
+      split: () => {
+        const group = pick([...people(), ...clusters()].filter((each) => each.size > 2));
+        if (!group) return null;
+        const faces = some(group.faces, 3);
+        return { do: "split", [group.isPerson ? "person" : "cluster"]: group.id, faces, ...(random() < 0.5 ? { name: pick(names) } : {}) };
+      },
+      merge: () => {
+        const [into, other] = [anyone(), anyone()];
+        return into !== undefined && into !== other && { do: "merge", into, others: [other] };
+      },
+      rename: () => ({ do: "rename", person: anyone(), name: `${pick(names)} ${Math.floor(random() * 1000)}` }),
+      born: () => ({ do: "born", person: anyone(), date: random() < 0.8 ? String(1900 + Math.floor(random() * 60)) : null }),
+      died: () => ({ do: "died", person: anyone(), date: random() < 0.8 ? String(2010 + Math.floor(random() * 10)) : null }),
+      hide: () => ({ do: "hide", person: anyone(), hidden: random() < 0.6 }),
+      note: () => ({ do: "note", person: anyone(), note: random() < 0.8 ? `Note ${Math.floor(random() * 1000)}` : null }),
+      undo: () => ({ do: "undo" }),
+      answer: async () => {
+        const found = await app.source.questions(5, album.generation);
+        const question = pick(found.questions.filter((each) => isOpen(album, each)));
+        if (!question) return null;
+        const replies = question.kind === "who" ? ["ignore", null] : ["yes", "no", "ignore", null];
+        const reply = pick(replies);
+        const given = reply ? { reply } : question.kind === "who" || random() < 0.5 ? { name: pick(names) } : { wrong: [question.faces[0]] };
+        if (given.wrong && question.kind !== "is" && question.kind !== "anyone") return null;
+        if (given.name && question.kind === "anyone") return null;
+        return { do: "answer", question: question.id, ...given, as: meaningOf(album, question, given) };
+      },
+    };
+    const verbs = Object.keys(make).flatMap((verb) => Array(({ name: 4, confirm: 3, reject: 3, undo: 3, answer: 3 })[verb] ?? 1).fill(verb));
+    for (let i = 0; i < number; i++) {
+      const verb = pick(verbs);
+      const action = await make[verb]();
+      if (!action || action.person === undefined && ["rename", "born", "died", "hide", "note"].includes(action.do)) continue;
+      window.counts[verb] = (window.counts[verb] ?? 0) + 1;
+      const made = action.do === "undo" ? actions.undo() : actions.do(action);
+      if (random() < 0.4) await made;
+      if (again && random() < 0.5) actions.do && again();
+      again = null;
+    }
+    while (actions.pending.length) await new Promise((done) => setTimeout(done, 10));
+    window.finished = seed;
+  };
+}"""
+
+_ALBUM = """() => {
+  const { album, actions } = window.app;
+  const sizes = {};
+  for (const [key, group] of album.groups) sizes[key] = group.size;
+  return {
+    face: [...album.face], cluster: [...album.cluster], person: [...album.person], label: [...album.label], similarity: [...album.similarity],
+    people: [...album.people.values()], cluster_person: [...album.clusterPerson], generation: album.generation, decision: album.decision,
+    undo: album.undoText, undo_number: album.undoNumber, sizes, unsaved: actions.pending.length,
+  };
+}"""
+
+
+def random_actions(
+    browser: Any,
+    directory: Path,
+    number: int,
+    seed: int = 0,
+    *,
+    pages: int = 2,
+    most_seconds: float = float("inf"),
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Let pages make `number` random decisions, several at once, while the library decides about the same faces.
+
+    After each batch, when all is stored and the pages have followed: their faces, people and groups must be
+    those of `index.album.load` and `index.people.list`.
+    """
+    rng = random.Random(seed)
+    names = [f"Person {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWX"] + ["person a", "PERSON B"]
+    library: Counter[str] = Counter()
+    differed: list[str] = []
+    compared = 0
+    errors: list[str] = []
+    with Server(directory) as server:
+        context = browser.new_context()
+        tabs = [context.new_page() for _ in range(pages)]
+        for at, tab in enumerate(tabs):
+            tab.on("pageerror", lambda error, at=at: errors.append(f"page {at}: {error}"))
+            tab.goto(server.address)
+            tab.wait_for_selector("#view .view")
+            tab.evaluate(_DRIVER)
+        done, round_number, started = 0, 0, time.monotonic()
+        while done < number and time.monotonic() - started < most_seconds:
+            round_number += 1
+            for at, tab in enumerate(tabs):
+                tab.evaluate(
+                    "([seed, number, names]) => { window.batch(seed, number, names); }",
+                    [seed * 1_000_003 + 2 * round_number + at, _BATCH, names],
+                )
+            for _ in range(rng.randrange(4)):
+                time.sleep(rng.uniform(0, 0.3))
+                library[_decide(directory, rng, names)] += 1
+            if round_number % 25 == 0:
+                _cluster(directory, rebuild=rng.random() < 0.5)
+                library["cluster"] += 1
+            for at, tab in enumerate(tabs):
+                wait_for(tab, f"window.finished === {seed * 1_000_003 + 2 * round_number + at}", 120)
+            compared += 1
+            differed += [f"round {round_number}: {what}" for what in _compare(directory, tabs)]
+            done = sum(sum(tab.evaluate("window.counts").values()) for tab in tabs)
+            if round_number % 10 == 0:
+                say(
+                    f"    {done} decisions, {len(differed)} differences, {len(errors)} errors, {time.monotonic() - started:.0f} s"
+                )
+            if len(differed) > 20:
+                break
+        counts: Counter[str] = Counter()
+        problems: Counter[str] = Counter()
+        examples: dict[str, str] = {}
+        for tab in tabs:
+            counts.update(tab.evaluate("window.counts"))
+            for kind, message in tab.evaluate("window.problems"):
+                problems[kind] += 1
+                examples.setdefault(
+                    " ".join(word for word in message.split() if not word.strip(".").isdigit())[:60], message
+                )
+        context.close()
+    with FaceIndex.open(directory) as index:
+        journal = index.people.count_decisions()
+    health = FaceIndex.doctor(directory)
+    return {
+        "decisions": done, "by_verb": dict(counts), "library": dict(library), "problems": dict(problems),
+        "problem_examples": [*examples.values()][:40], "compared": compared, "differed": differed, "page_errors": errors,
+        "journal": journal, "doctor": [str(problem) for problem in health.problems],
+        "seconds": round(time.monotonic() - started), "load": load(),
+    }  # fmt: skip
+
+
+def _writing(directory: Path, work: Callable[[FaceIndex], str]) -> str:
+    """Open the index for writing as soon as the server does not write, and work with it."""
+    while True:
+        with suppress(IndexLocked), FaceIndex.open(directory, write=True) as index:
+            return work(index)
+        time.sleep(0.01)
+
+
+def _cluster(directory: Path, *, rebuild: bool) -> None:
+    def work(index: FaceIndex) -> str:
+        index.cluster(rebuild=rebuild)
+        return "cluster"
+
+    _writing(directory, work)
+
+
+def _decide(directory: Path, rng: random.Random, names: list[str]) -> str:
+    """Make a decision by the library, as the command line does; return which."""
+
+    def work(index: FaceIndex) -> str:
+        faces = [int(face) for face in rng.sample(index.album.load().face.tolist(), 2)]
+        verb = rng.choice(["name", "ignore", "reject", "undo", "name"])
+        try:
+            if verb == "name":
+                index.people.name(rng.choice(names), faces=faces)
+            elif verb == "ignore":
+                index.people.ignore(faces=faces[:1])
+            elif verb == "reject":
+                index.people.reject(faces[:1])
+            else:
+                index.people.undo()
+        except UsageError:  # such as: there is nothing to undo
+            return "refused"
+        return verb
+
+    return _writing(directory, work)
+
+
+def _compare(directory: Path, tabs: list[Any]) -> list[str]:
+    """Return how the pages and the library differ, after the pages have seen the newest commit."""
+    with FaceIndex.open(directory) as index:
+        state = index.album.load()
+        listed = {person.id: (person.name, person.faces) for person in index.people.list()}
+    expected = {
+        "face": state.face.tolist(),
+        "cluster": state.cluster.tolist(),
+        "person": state.person.tolist(),
+        "label": state.label.tolist(),
+        "similarity": quantised(state.similarity).tolist(),
+        "decision": state.decision,
+        "undo": state.undo,
+        "undo_number": state.undo_number,
+        "unsaved": 0,
+    }
+    found = []
+    for at, tab in enumerate(tabs):
+        try:
+            wait_for(tab, f"window.app.album.generation >= {state.generation}", 20)
+        except SystemExit:
+            found.append(f"page {at} has not seen generation {state.generation}")
+            continue
+        shown = tab.evaluate(_ALBUM)
+        for name, value in expected.items():
+            if shown[name] != value:
+                where = ""
+                if isinstance(value, list):
+                    wrong = [i for i, (a, b) in enumerate(zip(shown[name], value, strict=False)) if a != b]
+                    where = f" at {wrong[:5]}: {[shown[name][i] for i in wrong[:5]]}, the index {[value[i] for i in wrong[:5]]}"
+                else:
+                    where = f": {shown[name]!r}, the index {value!r}"
+                found.append(
+                    f"page {at}, generation {shown['generation']} ({state.generation}): {name}{where}"
+                )
+        if sorted(shown["people"], key=lambda p: p["id"]) != sorted(
+            people_as_dicts(state.people), key=lambda p: p["id"]
+        ):
+            found.append(f"page {at}: people")
+        if dict(map(tuple, shown["cluster_person"])) != state.cluster_person:
+            found.append(f"page {at}: people of clusters")
+        for id, (name, faces) in listed.items():
+            if shown["sizes"].get(f"p{id}", 0) != faces:
+                found.append(
+                    f"page {at}: {name} has {shown['sizes'].get(f'p{id}', 0)} faces, the index {faces}"
+                )
+    return found
