@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from faceindex.documents import as_json
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.review.answers import Refusal
+from faceindex.review.memory import give_back
 from faceindex.review.verbs import Act, People
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Questions:
         while True:
             self._again = False
             self._ready = await self.thread.reading(self._read)
+            self.thread.submit(give_back)
             if not self._again:
                 return
 

@@ -12,6 +12,7 @@ const KINDS = { 401: "gone", 403: "gone", 409: "conflict", 423: "busy" }; // 401
 const MOST_THUMBNAILS = 4000; // kept in memory, 3 kB each
 const AT_ONCE = 64; // thumbnails in a request
 const MOST_WANTED = 768; // thumbnails that wait; those that were scrolled past are dropped
+const AGAIN = 2000; // milliseconds after which thumbnails that are on the screen are asked for again
 const REQUESTS = 3; // of thumbnails, at the same time
 
 class LiveSource {
@@ -144,10 +145,20 @@ class LiveSource {
       const response = await this.request(`thumbnails?faces=${faces.join(",")}`);
       await readPictures(response.body, (face, bytes) => this.arrived(face, bytes));
     } catch {
-      for (const face of faces) if (this.thumbnails.get(face)?.url === undefined) this.thumbnails.delete(face); // asked for again when shown
+      this.failed(faces);
     } finally {
       this.requests--;
       if (this.wanted.length) this.fill();
+    }
+  }
+
+  /** Ask again for what has not arrived: soon if it is on the screen, else when it is shown. */
+  failed(faces) {
+    for (const face of faces) {
+      const { url, waiting } = this.thumbnails.get(face) ?? { url: null };
+      if (url !== undefined) continue;
+      this.thumbnails.delete(face);
+      setTimeout(() => { for (const element of waiting) if (element.isConnected && element.dataset.thumbnail === String(face)) this.paint(element, face); }, AGAIN);
     }
   }
 
