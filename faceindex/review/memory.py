@@ -1,6 +1,6 @@
 """Give memory that is free back to the system.
 
-The threads of the server read arrays of all faces from time to time. What they free lies between what is kept,
+The threads of the server read arrays of all faces now and then. What they free lies between what is kept,
 and glibc gives back only what is at the end (https://man7.org/linux/man-pages/man3/malloc_trim.3.html).
 """
 
