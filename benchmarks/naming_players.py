@@ -133,8 +133,11 @@ class Keyboard(Person):
     """Answers the questions, with keys alone."""
 
     def play(self) -> None:
-        self.press("g")
-        self.press("q")
+        for key in "gq":  # one after the other
+            self.page.keyboard.press(key)
+        self.page.wait_for_selector(".questions .heading")
+        self.did("key")
+        self.did("key")
         while not self.is_tired:
             question = self.see(_QUESTION)
             if not question["faces"]:
@@ -204,6 +207,7 @@ class Touch(Keyboard):
 
     def play(self) -> None:
         self.tap("#tab-questions")
+        self.page.wait_for_selector(".questions .heading")
         while not self.is_tired:
             question = self.see(_QUESTION)
             if not question["faces"]:
