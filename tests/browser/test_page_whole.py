@@ -1,5 +1,7 @@
 """The page as a whole: every view, several pages at once, and what goes wrong around it."""
 
+# ruff: noqa: E501 - scripts for the page
+
 from __future__ import annotations
 
 import json
@@ -251,7 +253,7 @@ def test_hidden_tabs_keep_no_connection(browser: Any, index: Path) -> None:
 def test_two_pages_and_another_program(browser: Any, index: Path) -> None:
     """What two pages and a command decide at once is all stored, or shown as a conflict."""
     errors: list[str] = []
-    with serving(index) as review:
+    with serving(index) as review:  # noqa: SIM117 - the pages need its address
         with opened(browser, review.address, errors) as one, opened(browser, review.address, errors) as two:
             for page in (one, two):
                 page.evaluate("window.acks = []; window.settled = 0; window.problems = []")
