@@ -1,4 +1,4 @@
-"""Add a face that no detector found, for `FaceIndex.add_face`."""
+"""Add a face that the detector missed, for `FaceIndex.add_face`."""
 
 from __future__ import annotations
 

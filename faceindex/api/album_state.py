@@ -97,21 +97,6 @@ class AlbumState:
     def __len__(self) -> int:
         return len(self.face)
 
-    @property
-    def face_changed_at(self) -> I64:
-        """Generation at which each face changed last, (n,) int64; 0 for no change since `load`."""
-        return self.history.shown
-
-    @property
-    def cluster_changed_at(self) -> dict[int, int]:
-        """Generation at which each cluster lost or got a face or its person; without those that did not."""
-        return self.history.clusters
-
-    @property
-    def person_changed_at(self) -> dict[int, int]:
-        """Generation at which each person was added, changed, merged or removed; only of those who were."""
-        return self.history.people
-
     def positions(self, faces: Sequence[int] | NDArray[Any]) -> I64:
         """Return the positions of faces by their ids, (k,) int64; -1 for those that are not there."""
         wanted = np.asarray(faces, np.int64)

@@ -410,11 +410,11 @@ class FaceIndex(IndexContents):
         uid: str | None = None,
         dry_run: bool = False,
     ) -> tuple[int, Decided]:
-        """Add a face that no detector found, at a box that the user drew; `index.people.undo` takes it back.
+        """Add a face that the detector missed; `index.people.undo` takes it back.
 
-        It is a decision, as those of `index.people`: the face is kept whatever happens to the photo, the
-        clusters and the models. Once a detector finds a face there, that one takes its place. Without a name
-        it is in no cluster until `cluster` runs.
+        It is a decision: the face is kept whatever happens to the photo, the clusters and the models. Once a
+        detector finds a face there, that face takes its place. Without a name, it is in no cluster until
+        `cluster` runs.
 
         Parameters
         ----------
@@ -423,11 +423,9 @@ class FaceIndex(IndexContents):
         box : sequence of 4 float
             ``x1 y1 x2 y2`` in pixels of the upright photo at full resolution, inside it.
         name : str, optional
-            Who it is. If the index has a face at this place already, that face gets the name instead.
-        uid : str, optional
-            As of the verbs of `index.people`.
-        dry_run : bool
-            Store nothing.
+            Who it is. If the index has a face at this place already, that face gets the name.
+        uid, dry_run
+            As in the verbs of `index.people`.
 
         Returns
         -------
@@ -435,10 +433,9 @@ class FaceIndex(IndexContents):
             Id of the face; in a dry run, the one that it would have.
         Decided
 
-        Raises `UsageError` if the photo is not in the index, the box cannot be used, a face is there, or the
-        one of a repeated `uid` was taken back;
-        `NotClustered` for a name, if the faces are not clustered; `ImageError` if the photo cannot be read or
-        has changed; and the errors of `add` if the models cannot be loaded.
+        Raises `UsageError` if the photo is not in the index, the box cannot be used, a face is there already,
+        or the face of a repeated `uid` was taken back; `NotClustered` for a name, if the faces are not
+        clustered; `ImageError` if the photo cannot be read or has changed; and the errors of `add`.
         """
         from faceindex.api.adding_faces import add_face
 

@@ -100,7 +100,7 @@ app = App(
     Examples:
       faceindex index ~/Pictures     find the faces
       faceindex cluster              group them into people
-      faceindex people name 7 Anna   cluster 7 is Anna
+      faceindex review               name and correct them in the browser
       faceindex gallery ~/people     write a page of them
       faceindex identify party.jpg   find people on a photo
 

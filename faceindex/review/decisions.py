@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from faceindex.errors import IndexLocked, StoreError
 from faceindex.review.answers import BUSY, CONFLICT, Refusal
+from faceindex.review.memory import give_back
 from faceindex.review.threads import Thread
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Decisions:
         """
         answer = await self.thread.call(lambda: self._act(act, own))
         self._album.decided(answer["changes"]["generation"])
+        self.thread.submit(give_back)
         return answer
 
     def _act(self, act: Act, own: Sequence[int]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from faceindex.documents import as_json
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.review.answers import Refusal
 from faceindex.review.decisions import ids_by_name
+from faceindex.review.memory import give_back
 from faceindex.review.verbs import Act, People
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class Questions:
         while True:
             self._again = False
             self._ready = await self.thread.reading(self._read)
+            self.thread.submit(give_back)
             if not self._again:
                 return
 

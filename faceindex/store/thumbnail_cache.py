@@ -88,11 +88,6 @@ class ThumbnailCache:
         self._damaged = False
         self._used: set[bytes] = set()
 
-    @property
-    def is_writable(self) -> bool:
-        """Whether thumbnails may be stored: the folder can be written, and the disk has not been full."""
-        return self._writable
-
     def load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the thumbnails that are stored, by their keys.
 

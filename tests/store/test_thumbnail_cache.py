@@ -121,7 +121,7 @@ def test_of_another_index_nothing_is_found(cache: ThumbnailCache, tmp_path: Path
 
 def test_an_index_without_an_id_has_no_cache(tmp_path: Path) -> None:
     cache = ThumbnailCache(tmp_path, None)
-    assert not cache.is_writable
+    assert not cache._writable
     assert fill(cache, [1]) == 0
     assert not list(tmp_path.iterdir())
 
@@ -215,7 +215,7 @@ def test_a_full_disk_is_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cache, "_make_room", fail)
     for number in range(2, 6):
         assert fill(cache, [number]) == 0
-    assert not cache.is_writable  # and it is not tried again and again
+    assert not cache._writable  # and it is not tried again and again
     assert has(cache, [1, 2]) == [1]
 
 

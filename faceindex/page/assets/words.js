@@ -256,7 +256,7 @@ const WORDS = {
     yesKey: "yes, or all of them",
     noKey: "no, or none of them",
     markKey: "to 4: mark a wrong face; of strangers, one that you can name",
-    enterKey: "the answer with this sign; with marks, what they mean",
+    enterKey: "the answer with this sign, or the answer that the marks mean",
     elseKey: "somebody else: type a name",
     ignoreKey: "a stranger",
     skipKey: "skip the question",
