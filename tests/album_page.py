@@ -10,22 +10,26 @@ import numpy as np
 from faceindex import FaceIndex
 from faceindex.api.album_state import AlbumState
 
-__all__ = ["AlbumPage", "read_bytes"]
+__all__ = ["AlbumPage", "read_bytes", "read_columns"]
 
 
 def read_bytes(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the header and the columns of ``faceindex/album/1``, as copies."""
     length = int.from_bytes(data[:4], "little")
     header = json.loads(data[4 : 4 + length])
-    start = 4 + length
-    assert start % 8 == 0
+    assert (4 + length) % 8 == 0
+    return header, read_columns(header, data[4 + length :])
+
+
+def read_columns(header: dict[str, Any], data: bytes) -> dict[str, Any]:
+    """Return the columns of a header, as copies."""
     columns = {}
     for column in header["columns"]:
         assert column["offset"] % 8 == 0
         dtype = np.dtype(column["type"]).newbyteorder("<")
-        values = np.frombuffer(data, dtype, column["length"], start + column["offset"])
+        values = np.frombuffer(data, dtype, column["length"], column["offset"])
         columns[column["name"]] = values.copy()
-    return header, columns
+    return columns
 
 
 class AlbumPage:

@@ -1,12 +1,14 @@
 """The data of a gallery's page, as one JSON document; ``assets/static.js`` of the page reads it.
 
 The faces are the columns of an album (`faceindex.page.bundle`), in base 64: 50,000 faces take some 3 MB.
+Names are text, so that ``forget`` finds them.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy as np
 
 from faceindex.documents import Json
 from faceindex.export.gallery_layout import COLUMNS, MAX_FACES, Layout
-from faceindex.page.bundle import pack_album
+from faceindex.page.bundle import pack_album, split_bundle
 from faceindex.store import PhotoRecord, Root
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def config(
     private = copies is not None
     known = positions.keys() if copies is None else copies.keys()
     album = _album(source, photos, layout, private=private, known=known)
+    header, columns = split_bundle(album)
     return {
         "mode": "static",
         "schema": SCHEMA,
@@ -85,7 +88,8 @@ def config(
         "knows": source.decision,
         "private": private,
         "linked": sorted(source.linked),
-        "album": base64.b64encode(album).decode(),
+        "header": json.loads(header),
+        "album": base64.b64encode(columns).decode(),
         "folder": pictures,
         "columns": COLUMNS,
         "sprites": _with_sizes(sprites, [len(sprite.faces) for sprite in layout.sprites]),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from faceindex.documents import Json
 
-__all__ = ["SCHEMA", "pack_album", "pack_bundle", "quality_bytes", "quantised"]
+__all__ = ["SCHEMA", "pack_album", "pack_bundle", "quality_bytes", "quantised", "split_bundle"]
 
 SCHEMA = "faceindex/album/1"
 
@@ -49,6 +49,12 @@ def pack_bundle(header: Mapping[str, Json], columns: Mapping[str, NDArray[Any]])
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-(4 + len(text)) % _ALIGNED)
     return b"".join([len(text).to_bytes(4, "little"), text, *parts])
+
+
+def split_bundle(bundle: bytes) -> tuple[bytes, bytes]:
+    """Return the header of a bundle, as JSON, and the bytes of its columns."""
+    start = 4 + int.from_bytes(bundle[:4], "little")
+    return bundle[4:start], bundle[start:]
 
 
 def pack_album(

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from album_page import read_bytes
+from album_page import read_columns
 
 from faceindex import FaceIndex
 
@@ -33,7 +33,7 @@ def page_of(index: FaceIndex, folder: Path, **options: Any) -> tuple[str, Any, A
     found = re.search(r'id="config">(.*?)</script>', html)
     assert found is not None
     config = json.loads(found[1])
-    return html, config, *read_bytes(base64.b64decode(config["album"]))
+    return html, config, config["header"], read_columns(config["header"], base64.b64decode(config["album"]))
 
 
 def test_the_page_has_the_state_of_the_index(index: FaceIndex, tmp_path: Path) -> None:

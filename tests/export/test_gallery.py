@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pytest
-from album_page import read_bytes
+from album_page import read_columns
 from PIL import Image as PillowImage
 
 from faceindex.errors import UsageError
@@ -70,7 +70,7 @@ def data_of(page_path: Path) -> Any:
     """Return the configuration of a page, with the columns of its album as ``faces``."""
     html = page_path.read_text("utf-8")
     data = json.loads(first_group(r'<script type="application/json" id="config">(.*?)</script>', html))
-    data["header"], data["faces"] = read_bytes(base64.b64decode(data["album"]))
+    data["faces"] = read_columns(data["header"], base64.b64decode(data["album"]))
     return data
 
 

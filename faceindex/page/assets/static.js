@@ -7,7 +7,7 @@ class StaticSource {
   constructor(config) {
     this.config = config;
     this.can = { identify: false, addFace: false, split: false, why: false, questions: config.questions.length > 0, save: true };
-    this.bundle = readBundle(bytesOf(config.album).buffer);
+    this.bundle = { header: config.header, columns: readColumns(config.header, bytesOf(config.album).buffer, 0) };
     this.base = this.bundle.columns;
     this.decisions = new Decisions(config, this);
     this.skipped = new Set();
