@@ -151,7 +151,8 @@ class PhotoView {
     const id = this.album.photo[photo];
     const { source } = this.app;
     this.missing.hidden = true;
-    this.title.textContent = this.folder.textContent = "";
+    this.title.textContent = WORDS.photo.alt(this.album.onPhoto(photo).length); // until its name is there: a heading is not empty
+    this.folder.textContent = "";
     this.date.textContent = dateText(this.album.taken[photo]);
     this.faces.clearFilter();
     this.stage.show(source.photoUrls(id, PHOTO_SIDE), source.photoUrls(id, null), WORDS.photo.alt(this.album.onPhoto(photo).length));
