@@ -82,7 +82,7 @@ def config(
         "schema": SCHEMA,
         "index": source.index_id,
         "write": hashlib.blake2b(album, digest_size=8).hexdigest(),
-        "knows": source.decision,
+        "seen": source.decision,
         "private": private,
         "linked": sorted(source.linked),
         "album": base64.b64encode(album).decode(),
