@@ -1,8 +1,8 @@
 """Name everybody of an album on the page of `faceindex review`, in a real browser, and count what it takes.
 
-A simulated person (`naming_players`) starts with an index that has clusters and no names, and uses the page in
-three ways: Questions by keyboard; People, each person and the unclustered faces by mouse; Questions by touch on a
-screen of 390 px. The person looks at the page alone, and is right: the labels of the data say whose a face is.
+A simulated person (`naming_players`) starts with an index that has clusters and no names, and uses the page
+in three ways: Questions by keyboard; People, each person and the unclustered faces by mouse; Questions by
+touch on a screen of 390 px. The person looks at the page alone, and is right: labels say whose a face is.
 
 Each key, click, tap and drag counts one action, and so does each typed name as a whole; at one a second, the
 number of actions is the seconds that it takes. The target is 60 actions for people/.
@@ -170,11 +170,13 @@ def show(row: dict[str, Any]) -> None:
         f"{float(share):.0%} after {n}" for share, n in row["needed"].items() if n is not None
     )
     print(
-        f"{row['set']:14}{row['how']:10}{row['actions']:4} actions = {row['actions']} s, {row['decisions']} decisions; {needed_}"
+        f"{row['set']:14}{row['how']:10}{row['actions']:4} actions = {row['actions']} s,"
+        f" {row['decisions']} decisions; {needed_}"
     )
     print(f"{'':24}{row['kinds']}, {row['letters']} letters; {row['questions']}")
     print(
-        f"{'':24}each {EVERY}: {' '.join(f'{share:.1%}' for share in row['right_every_20'])}; left: {row['left']}"
+        f"{'':24}each {EVERY}: {' '.join(f'{share:.1%}' for share in row['right_every_20'])};"
+        f" left: {row['left']}"
     )
 
 

@@ -1,9 +1,11 @@
 """A simulated person at the page: sees the faces and texts that it shows, and presses, clicks and taps.
 
-Every action counts one: a key, a click, a tap, a drag, a turn of the wheel over one screen, and a whole name that
-is typed (its letters are counted apart). The person sees whose a picture is (`naming_truth`), looks at nothing
-that is not on the screen, and never waits: after an action, the script waits until the page has stored it.
+Every action counts one: a key, a click, a tap, a drag, a turn of the wheel over one screen, and a whole name
+that is typed (its letters are counted apart). The person sees whose a picture is (`naming_truth`), and looks
+at nothing that is not on the screen. After an action, the script waits until the page has stored it.
 """
+
+# ruff: noqa: E501 - scripts for the page
 
 from __future__ import annotations
 
@@ -133,8 +135,11 @@ class Keyboard(Person):
     """Answers the questions, with keys alone."""
 
     def play(self) -> None:
-        self.press("g")
-        self.press("q")
+        for key in "gq":  # one after the other
+            self.page.keyboard.press(key)
+        self.page.wait_for_selector(".questions .heading")
+        self.did("key")
+        self.did("key")
         while not self.is_tired:
             question = self.see(_QUESTION)
             if not question["faces"]:
@@ -204,6 +209,7 @@ class Touch(Keyboard):
 
     def play(self) -> None:
         self.tap("#tab-questions")
+        self.page.wait_for_selector(".questions .heading")
         while not self.is_tired:
             question = self.see(_QUESTION)
             if not question["faces"]:
@@ -253,7 +259,7 @@ class Touch(Keyboard):
 
 
 class Mouse(Person):
-    """Names the clusters under People, then looks through each person and the unclustered faces, with the mouse."""
+    """Names the clusters under People, and looks through each person and the unclustered faces, by mouse."""
 
     def play(self) -> None:
         self.name_clusters()
@@ -276,12 +282,12 @@ class Mouse(Person):
             )
             if editing < 0 or self.names[editing] == STRANGER:
                 target = open_[0]
-                self.click(self.naming_button(target["face"]))
+                self.click(f"{self.item(target['face'])} > .naming")
                 editing = target["face"]
             self.type_name(self.names[editing])
 
-    def naming_button(self, face: int) -> str:
-        return f".people :has(> .card .thumb[data-thumbnail='{face}']) > .naming"
+    def item(self, face: int) -> str:
+        return f".people :has(> .card .thumb[data-thumbnail='{face}'])"
 
     def ignore_clusters(self) -> None:
         """Select the clusters of strangers, and ignore them at once."""
@@ -289,7 +295,7 @@ class Mouse(Person):
         if strangers and self.see("() => document.activeElement.matches('.people input')"):
             self.press("Escape")  # the list of names may cover a card
         for card in strangers:
-            self.click((card["x"], card["y"]), modifiers=["Control"])
+            self.click(f"{self.item(card['face'])} > .card", modifiers=["Control"])
         if strangers:
             self.click(".action-bar button:text-is('Ignore')")
 

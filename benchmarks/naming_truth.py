@@ -1,4 +1,4 @@
-"""What the simulated person of `naming` and `at_once` can see: whose each face is, by the labels of the data."""
+"""What the simulated person of `naming` can see: whose each face is, by the labels of the data."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ STRANGER = ""
 def names_of_faces(directory: Path) -> dict[int, str]:
     """Return the name of each face of an index, `STRANGER` without a label.
 
-    A photo beside a ``boxes.csv`` has the names of the boxes in it, matched to faces as `faceindex eval` does.
-    In all other photos the largest face is of the person that the folder is named for.
+    A photo beside a ``boxes.csv`` has the names of its boxes, matched to faces as `faceindex eval` does. In all
+    other photos, the largest face is of the person that the folder is named for.
     """
     with FaceIndex.open(directory) as index:
         faces = list(index.faces())

@@ -31,6 +31,7 @@ PHOTO = (1600, 1200)  # pixels
 CONTENTS = 100  # different files; all photos are links to them
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+_CODE = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -166,7 +167,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, "PYTHONPATH": _CODE, **(env or {})},
         )
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip()

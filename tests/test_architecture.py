@@ -88,7 +88,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pillow_heif": ("images/*",),
     "fcntl": ("files.py", "locks.py"),
     "msvcrt": ("locks.py",),
-    "ctypes": ("cli/host.py", "images/libtiff.py"),
+    "ctypes": ("cli/host.py", "images/libtiff.py", "review/memory.py"),
     "typer": ("cli/*",),
     "rich": ("cli/*",),
     "shellingham": ("cli/completion.py",),

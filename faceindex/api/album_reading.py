@@ -145,9 +145,10 @@ def _people(
     person = by_cluster[cluster]
     labelled = np.flatnonzero(said >= 0)
     if len(labelled):
-        by_id = np.full(max(roots) + 1, -1, np.int32)
-        by_id[list(roots)] = list(roots.values())
-        person[labelled] = by_id[said[labelled]]
+        ids = np.array(sorted(roots), np.int32)  # not an array of all ids: one may be 2**31 - 1
+        root = np.array([*(roots[id] for id in ids.tolist()), -1], np.int32)
+        at = np.minimum(np.searchsorted(ids, said[labelled]), len(ids) - 1)
+        person[labelled] = root[np.where(ids[at] == said[labelled], at, -1)] if len(ids) else -1
     return person
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from faceindex.errors import StoreError
 from faceindex.review.answers import Refusal
+from faceindex.review.memory import give_back
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
@@ -55,6 +56,7 @@ class LiveAlbum:
             if self.state is None or index is not self._index:
                 self.state, self._index = None, index  # it may be another one, in the same place
                 self.state = index.album.load()
+                self.thread.submit(give_back)
             else:
                 index.album.follow(self.state)
         except StoreError:
@@ -64,6 +66,7 @@ class LiveAlbum:
 
     def bundle(self, index: FaceIndex) -> bytes:
         """Return all of the album."""
+        self.thread.submit(give_back)  # afterwards
         return self.follow(index).to_bytes()
 
     def changes(self, index: FaceIndex, since: int) -> dict[str, Json]:

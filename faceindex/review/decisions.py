@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from faceindex.errors import IndexLocked
+from faceindex.errors import IndexLocked, StoreError
 from faceindex.review.answers import BUSY, CONFLICT, Refusal
+from faceindex.review.memory import give_back
 from faceindex.review.threads import Thread
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.review.album import LiveAlbum
     from faceindex.review.verbs import Act
-    from faceindex.store.decisions import PersonRecord
 
 __all__ = ["Decisions", "ids_by_name", "person_of"]
 
@@ -65,6 +65,7 @@ class Decisions:
         """
         answer = await self.thread.call(lambda: self._act(act, own))
         self._album.decided(answer["changes"]["generation"])
+        self.thread.submit(give_back)
         return answer
 
     def _act(self, act: Act, own: Sequence[int]) -> dict[str, Any]:
@@ -74,7 +75,10 @@ class Decisions:
             self._made.clear()  # they have names, which may have been forgotten; the journal has the rest
         made = self._made.get(act.uid)
         if made is None:
-            made = self._decide(act, own)
+            try:
+                made = self._decide(act, own)
+            except StoreError as error:
+                made = self._stored(act, error)
             self._made[act.uid] = made
             while len(self._made) > _REMEMBERED:
                 self._made.popitem(last=False)
@@ -97,6 +101,15 @@ class Decisions:
                 self._check(state, act, own)
                 decided = act.decide(index, lambda id: person_of(state, id))
         return {"decided": None if decided is None else decided.as_dict(), **act.more}
+
+    def _stored(self, act: Act, error: StoreError) -> dict[str, Json]:
+        """Return a decision that was stored before an error came, else raise the error."""
+        decided = None
+        with suppress(StoreError):
+            decided = self._album.thread.read(lambda index: index.people.made(act.uid)).result()
+        if decided is None:
+            raise error
+        return {"decided": decided.as_dict(), **act.more}
 
     def _check(self, state: AlbumState, act: Act, own: Sequence[int]) -> None:
         """Refuse a decision about what somebody else has changed since the page showed it."""
@@ -125,7 +138,7 @@ def person_of(state: AlbumState, id: int) -> Person:
     for record in state.people:
         if record.id == id:
             return Person(
-                id, record.uid, _title(record), record.born, record.died, record.hidden, record.note,
+                id, record.uid, _title(record.uid, record.name), record.born, record.died, record.hidden, record.note,
                 (), 0, 0, 0, 0, None, None,
             )  # fmt: skip
     raise Refusal(400, f"There is no person {id} in the index.", "Reload the page.")
@@ -133,8 +146,8 @@ def person_of(state: AlbumState, id: int) -> Person:
 
 def ids_by_name(state: AlbumState) -> dict[str, int]:
     """Return the ids of people by what the library calls them."""
-    return {_title(record): record.id for record in state.people}
+    return {_title(record.uid, record.name): record.id for record in state.people}
 
 
-def _title(record: PersonRecord) -> str:
-    return record.name or f"person {record.uid[:6]}"
+def _title(uid: str, name: str | None) -> str:
+    return name or f"person {uid[:6]}"

@@ -13,6 +13,7 @@ from faceindex.documents import as_json
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.review.answers import Refusal
 from faceindex.review.decisions import ids_by_name
+from faceindex.review.memory import give_back
 from faceindex.review.verbs import Act, People
 
 if TYPE_CHECKING:
@@ -109,12 +110,15 @@ class Questions:
         """Compute the questions anew; one computation at a time."""
         if self._work is None or self._work.done():
             self._work = asyncio.ensure_future(self._compute())
+            # An error that no request waits for is not logged: the next one computes them again.
+            self._work.add_done_callback(lambda work: work.cancelled() or work.exception())
         return self._work
 
     async def _compute(self) -> None:
         while True:
             self._again = False
             self._ready = await self.thread.reading(self._read)
+            self.thread.submit(give_back)
             if not self._again:
                 return
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, Router
 
 from faceindex.documents import as_json
+from faceindex.errors import FaceIndexError
 from faceindex.review.answers import Refusal, json_response
 from faceindex.review.decisions import person_of
 from faceindex.review.fields import read_document, read_query
@@ -115,7 +117,8 @@ class _Routes:
         # A decision is made also if the page is closed meanwhile.
         answer = await asyncio.shield(self._parts.decisions.act(act, own))
         if act.skips is not None:
-            await questions.skip(act.skips, sorted_out=True)
+            with suppress(Refusal, FaceIndexError):  # the decision is stored
+                await questions.skip(act.skips, sorted_out=True)
         questions.decided()
         return json_response(answer)
 

@@ -199,6 +199,23 @@ def test_decisions_are_kept_and_a_saved_one_is_undone_by_a_line(shown, index: Pa
             assert {p.name: p.faces for p in found.people.list()} == {"Ada": 8, "Ben": 8}
 
 
+def test_two_tabs_make_people_at_the_same_time(shown, made: Path) -> None:
+    other = shown.context.new_page()
+    other.goto(shown.url)
+    other.evaluate("APP.then((app) => { window.app = app; })")
+    for page, cluster, name in ((shown, 1, "Ben"), (other, 2, "Carl")):
+        do(page, {"do": "name", "name": name, "clusters": [cluster]})
+        person = page.evaluate(f"app.album.byName.get('{name.lower()}').id")
+        assert person == 2  # in both
+        do(page, {"do": "rename", "person": person, "name": f"{name}a"})
+    other.close()
+    shown.once("dialog", lambda dialog: dialog.accept())
+    shown.reload()
+    shown.evaluate("APP.then((app) => { window.app = app; })")
+    names = "app.album.list().filter((it) => it.isPerson).map((it) => app.album.title(it.key)).sort()"
+    assert shown.evaluate(names) == ["Ada", "Bena", "Carla"]
+
+
 def test_what_the_index_would_refuse_is_refused(shown, index: Path) -> None:
     page = shown
     a, b, *_ = members(index)

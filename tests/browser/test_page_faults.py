@@ -119,13 +119,16 @@ def test_dialogs_and_faces_that_go_meanwhile(page, made: Path) -> None:
     shown = "[...app.current.grid.shown].every(([at, node]) => node.key === app.current.grid.items[at])"
     faces = "[...app.current.photos].every((at) => app.album.keyOf(app.album.onPhoto(at)[0]) === 'c2')"
     until(page, f"{shown} && app.current.photos.length === 6 && {faces}")
-    # A key that is held closes one thing.
+    # A key that is held takes back one decision, and closes one thing.
+    page.evaluate("void app.actions.do({ do: 'name', name: 'Dora', clusters: [2] })")
+    until(page, "app.actions.unsaved === 0")
+    held = "(key) => { for (let i = 0; i < 4; i++) document.activeElement.dispatchEvent("
+    held += "new KeyboardEvent('keydown', { key, bubbles: true, repeat: i > 0 })); }"
+    page.evaluate(held, "u")
+    until(page, "app.actions.unsaved === 0 && app.album.people.size === 1")
     page.locator(".photo-tile").first.click()
     page.wait_for_selector("#viewer[open]")
-    page.evaluate(
-        "for (let i = 0; i < 4; i++) document.activeElement.dispatchEvent("
-        "new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }))"
-    )
+    page.evaluate(held, "Escape")
     page.wait_for_selector("#viewer[open]", state="hidden")
     page.wait_for_timeout(100)
     assert page.evaluate("location.hash") == "#q=c2"

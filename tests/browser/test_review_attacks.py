@@ -1,5 +1,7 @@
 """Every kind of request that a page can make, from three origins of an attacker who has even the address."""
 
+# ruff: noqa: E501 - scripts for the page
+
 from __future__ import annotations
 
 import os
@@ -203,6 +205,6 @@ def _command_lines() -> list[tuple[int, str]]:
             found.append(
                 (int(path.parent.name), path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
             )
-        except OSError:
+        except OSError:  # noqa: PERF203 - a process that has ended
             continue
     return found

@@ -16,6 +16,7 @@ from review_client import Answer, Browser, serving
 
 from faceindex import FaceIndex
 from faceindex.api.question_results import Question
+from faceindex.errors import StoreError
 from faceindex.review.album import LiveAlbum
 from faceindex.review.decisions import person_of
 from faceindex.review.fields import Fields
@@ -158,6 +159,27 @@ def test_a_decision_that_is_sent_again_is_made_once(directory: Path) -> None:
             assert index.people.count_decisions() == 1
         browser.close()
         second.close()
+
+
+def test_an_error_after_a_decision_was_stored_is_none(
+    browser: Browser, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = FaceIndex.close
+
+    def fail(index: FaceIndex) -> None:
+        close(index)
+        if index._store.writable:
+            raise StoreError("The disk failed.", "Try again.")
+
+    seen = browser.generation()
+    with monkeypatch.context() as patch:
+        patch.setattr(FaceIndex, "close", fail)
+        stored = browser.act("name", seen, name="Anna", clusters=[0])
+        refused = browser.act("split", seen, cluster=0, faces=[])
+    assert _good(stored)["decided"]["people"] == ["Anna"]
+    assert refused.status in (400, 409)
+    with FaceIndex.open(directory) as index:
+        assert index.people.count_decisions() == 1
 
 
 def test_decisions_of_the_command_line_and_the_page_are_kept(browser: Browser, directory: Path) -> None:

@@ -107,6 +107,7 @@ class Actions {
       }
     } finally {
       this.sending = false;
+      if (this.pending.length) queueMicrotask(() => this.send()); // an unexpected error: the others are sent all the same
     }
   }
 
@@ -195,8 +196,8 @@ class Actions {
   }
 
   finish(entry, result) {
-    const at = this.pending.indexOf(entry);
-    if (at >= 0) this.pending.splice(at, 1);
+    // What it shows is taken back: of an undo, that may be older than what the index has.
+    if (this.pending.includes(entry)) this.change(() => { this.pending.splice(this.pending.indexOf(entry), 1); }, entry);
     if (!result) entry.failed = true;
     this.report.saving(this.unsaved);
     entry.resolve(result);
@@ -243,6 +244,7 @@ class Actions {
     const { action } = entry;
     entry.inverse = null;
     if (!isDecision(entry)) return 0;
+    if (entry.after?.inverse) entry.undoes = entry.after.inverse; // the newest
     const changes = entry.undoes ?? effectOf(this.album, this.resolved(action), action);
     const made = changes.people?.find((person) => person.id === action.personId);
     if (made) this.made.set(made.id, made.name);

@@ -44,8 +44,9 @@ class Decisions {
     if (sent.do === "undo") return this.undo(sent, action);
     const clean = this.resolved({ ...sent, as: action.as });
     for (const name of ["seen", "own", "id"]) delete clean[name];
-    const freeId = Math.max(0, ...this.album.people.keys()) + 1;
-    const entry = { uid: action.id, at: new Date().toISOString().replace("Z", "+00:00"), action: clean, personId: freeId, personUid: action.personUid };
+    const { freeId } = this;
+    const uids = peopleIn(clean).map((id) => [id, this.album.people.get(id)?.uid]);
+    const entry = { uid: action.id, at: new Date().toISOString().replace("Z", "+00:00"), action: clean, personId: freeId, personUid: action.personUid, uids };
     const before = this.album.people;
     const changes = this.carryOut(entry);
     this.sortOut(entry);
@@ -105,13 +106,18 @@ class Decisions {
 
   /** An action with the ids of this album in place of those that the page made. */
   resolved(action) {
-    const id = (given) => this.real.get(given) ?? given;
-    const found = { ...action };
-    for (const name of ["person", "into"]) if (found[name] !== undefined) found[name] = id(found[name]);
-    if (found.others) found.others = found.others.map(id);
-    if (found.as) found.as = found.as.map((each) => this.resolved(each));
-    for (const [name, value] of Object.entries(found)) if (value === undefined) delete found[name];
-    return found;
+    return withPeople(action, (id) => this.real.get(id) ?? id);
+  }
+
+  /** An id for the next person. */
+  get freeId() { return Math.max(0, ...this.album.people.keys()) + 1; }
+
+  /** Give a kept decision the ids of this album: another tab may have made decisions with the same ones. */
+  renumber(entry) {
+    const ids = new Map([...this.album.people.values()].map(({ id, uid }) => [uid, id]));
+    const uids = new Map(entry.uids ?? []);
+    entry.action = withPeople(entry.action, (id) => ids.get(uids.get(id)) ?? id);
+    entry.personId = this.freeId;
   }
 
   /** Of "can you name any of these?", the faces that are not of strangers are asked about one by one. */
@@ -141,6 +147,7 @@ class Decisions {
           this.number = Math.max(this.number, entry.number);
           continue;
         }
+        this.renumber(entry);
         this.carryOut(entry);
         this.sortOut(entry);
         Object.assign(entry, { saved });
@@ -177,6 +184,21 @@ class Decisions {
 
   onChange(listener) { this.listeners.add(listener); }
   tell() { for (const listener of this.listeners) listener(); }
+}
+
+/** The ids of the people that an action names. */
+function peopleIn({ person, into, others = [], as = [] }) {
+  return [person, into, ...others, ...as.flatMap(peopleIn)].filter((id) => id !== undefined && id !== null);
+}
+
+/** An action with other ids of people, and without fields that are undefined. */
+function withPeople(action, idOf) {
+  const found = { ...action };
+  for (const name of ["person", "into"]) if (found[name] !== undefined && found[name] !== null) found[name] = idOf(found[name]);
+  if (found.others) found.others = found.others.map(idOf);
+  if (found.as) found.as = found.as.map((each) => withPeople(each, idOf));
+  for (const [name, value] of Object.entries(found)) if (value === undefined) delete found[name];
+  return found;
 }
 
 /** Decisions in the storage of the browser, if it has one: one entry each, by the index and the version of the gallery. */

@@ -1,6 +1,7 @@
 // Keys: one listener for the whole page, and the dialog that lists what the keys do.
 
 const SEQUENCE = 1500; // milliseconds in which the second key of "g p" must come
+const ONCE = /^(Mod\+)?[a-ilm-zA-Z]$/; // keys that count once while they are held: a decision, not a move (j and k)
 const KEY_SIGNS = {
   ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", " ": "Space", Delete: "Del", Backspace: "⌫", Enter: "↵",
   PageUp: "Page ↑", PageDown: "Page ↓",
@@ -62,7 +63,8 @@ class Keys {
       for (const binding of bindings) {
         if (typing && !binding.typing) continue;
         if (binding.keys.includes(key)) {
-          if (binding.run(event) === false) continue;
+          const isHeld = event.repeat && !typing && ONCE.test(key);
+          if (!isHeld && binding.run(event) === false) continue;
           event.preventDefault();
           return;
         }

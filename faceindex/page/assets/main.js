@@ -121,8 +121,8 @@ class App {
         if (hidden && document.hidden) await pause(HIDDEN);
       } catch (problem) {
         if (problem.name === "AbortError") continue;
-        if (!(problem instanceof Problem)) throw problem;
-        this.showBusy("following", problem);
+        if (problem instanceof Problem) this.showBusy("following", problem);
+        else reportError(problem); // and go on
         await pause(hidden ? HIDDEN : 2);
       }
     }

@@ -21,7 +21,7 @@ function searchAlbum(album, text) {
     if (!/[&|!]/.test(text)) found.words = words; // such as "IMG (2).jpg"
     return found;
   }
-  const leaves = [...leavesOf(query)].map(([leaf]) => leaf);
+  const leaves = [...leavesOf(query)];
   const isPlain = !query.terms && (query.kind === "name" || query.kind === "date" || query.kind === "cluster");
   if (isPlain) found.words = query.kind === "name" ? query.name : words;
   try {
@@ -34,9 +34,9 @@ function searchAlbum(album, text) {
     if (query.kind !== "name") found.problem = problem; // plain words may be in the name of a photo
   }
   const keys = new Set();
-  for (const leaf of leaves) {
-    if (leaf.kind === "cluster") keys.add(`c${leaf.cluster}`);
-    for (const id of leaf.people ?? []) keys.add(`p${id}`);
+  for (const [leaf, negated] of leaves) {
+    if (leaf.kind === "cluster" && !negated) keys.add(`c${leaf.cluster}`);
+    if (!negated) for (const id of leaf.people ?? []) keys.add(`p${id}`); // who must not be on the photos is not found
     if (leaf.guessed && leaf.people.length) found.notes.push(WORDS.search.guessed(leaf.name, leaf.people.map((id) => readable(album.people.get(id).name))));
     if (leaf.kind === "date" && /^\d{4}$/.test(leaf.text) && album.cluster.includes(Number(leaf.text))) found.notes.push(WORDS.search.yearNotCluster(leaf.text));
   }
