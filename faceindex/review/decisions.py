@@ -137,9 +137,9 @@ def person_of(state: AlbumState, id: int) -> Person:
 
     for record in state.people:
         if record.id == id:
-            title = _title(record.uid, record.name)
             return Person(
-                id, record.uid, title, record.born, record.died, record.hidden, record.note,
+                id, record.uid, _title(record.uid, record.name),
+                record.born, record.died, record.hidden, record.note,
                 (), 0, 0, 0, 0, None, None,
             )  # fmt: skip
     raise Refusal(400, f"There is no person {id} in the index.", "Reload the page.")
