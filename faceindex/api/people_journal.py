@@ -80,7 +80,7 @@ def apply_journal(
             newest = None if uid is None else tables.decision_with_uid(uid)
             result = replay(
                 tables, decisions, same_names=same_names, prefer=prefer,
-                knows=0 if newest is None else newest.number,
+                seen=0 if newest is None else newest.number,
                 settle=(lambda editor, undone: _settle_one(decider, editor, undone)) if clustered else None,
             )  # fmt: skip
         else:

@@ -85,7 +85,7 @@ def config(
         "schema": SCHEMA,
         "index": source.index_id,
         "write": hashlib.blake2b(album, digest_size=8).hexdigest(),
-        "knows": source.decision,
+        "seen": source.decision,
         "private": private,
         "linked": sorted(source.linked),
         "header": json.loads(header),

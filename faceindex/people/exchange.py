@@ -6,12 +6,12 @@ the stored picture, and the photo's path for readers. People are written by thei
 every index.
 
 A decision of the file *conflicts* with one of the index if both say something else about the same face or
-person, and the file's author did not know that of the index. Such a part of a decision is left out and
+person, and the file's author had not seen that of the index. Such a part of a decision is left out and
 reported. A decision that both have is applied once.
 
 The author of a file of a gallery saw the index as it was when the gallery was written. Its header has
-``index``, the id of the index, and ``knows``, the uid of the newest decision then: all up to that one
-were known.
+``index``, the id of the index, and ``seen``, the uid of the newest decision then: the author had seen
+all up to that one.
 """
 
 from __future__ import annotations
@@ -190,12 +190,12 @@ def header_of(lines: Sequence[str]) -> tuple[str | None, str | None]:
 
     Returns
     -------
-    index, knows : str or None
-        The id of the index, and the uid of the newest decision that the author knew.
+    index, seen : str or None
+        The id of the index, and the uid of the newest decision that the author had seen.
     """
     header = _document(next(line for line in lines if line.strip()))
-    index, knows = (header.get(name) for name in ("index", "knows"))
-    return index if isinstance(index, str) else None, knows if isinstance(knows, str) else None
+    index, seen = (header.get(name) for name in ("index", "seen"))
+    return index if isinstance(index, str) else None, seen if isinstance(seen, str) else None
 
 
 def _document(line: str) -> dict[str, Any]:

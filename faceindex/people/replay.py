@@ -76,7 +76,7 @@ def replay(
     *,
     same_names: bool = False,
     prefer: Literal["file", "index"] | None = None,
-    knows: int = 0,
+    seen: int = 0,
     settle: Callable[[Editor, list[list[Any]]], None] | None = None,
 ) -> Replayed:
     """Apply the decisions of a file, inside a transaction. Clusters do not change, unless `settle` does it.
@@ -89,8 +89,8 @@ def replay(
         People of one name are one person, although the file and the index have added them separately.
     prefer : {"file", "index"}, optional
         Which decision counts in a conflict; None reports it.
-    knows : int
-        Number of the newest decision of the index that the author of the file knew.
+    seen : int
+        Number of the newest decision of the index that the author of the file had seen.
     settle : callable, optional
         Called with each decision before it is stored, and with the changes of those that it undoes.
     """
@@ -99,7 +99,7 @@ def replay(
     left_out = tables.left_out()
     replayer = _Replayer(
         tables,
-        own={number for uid, number in known.items() if uid not in in_file and number > knows},
+        own={number for uid, number in known.items() if uid not in in_file and number > seen},
         places=_marks_of_places(tables, decisions, known),
         same_names=same_names,
         prefer=prefer,

@@ -146,7 +146,7 @@ def person_of(state: AlbumState, id: int) -> Person:
 
 
 def ids_by_name(state: AlbumState) -> dict[str, int]:
-    """Return the ids of people by what the library calls them."""
+    """Return the ids of people by the names that the library takes."""
     return {_title(record.uid, record.name): record.id for record in state.people}
 
 

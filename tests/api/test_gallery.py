@@ -45,7 +45,7 @@ def test_the_page_has_the_state_of_the_index(index: FaceIndex, tmp_path: Path) -
     for name, of in (("face", "face"), ("cluster", "cluster"), ("person", "person"), ("label", "label")):
         assert columns[name].tolist() == getattr(album, of).tolist()
     assert [person["name"] for person in header["people"]] == ["Anna", "Xaver"]
-    assert config["knows"] == index._store.decisions.decisions(limit=1)[0].uid
+    assert config["seen"] == index._store.decisions.decisions(limit=1)[0].uid
     assert config["linked"] == faces[:2]
     assert len(config["questions"]) == len(index.people.suggest(200))
     again = index.export.gallery(tmp_path / "page")

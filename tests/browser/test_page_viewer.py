@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import fakes
 import pytest
@@ -82,7 +83,7 @@ def random_query(rng: random.Random, clusters: list[int], depth: int = 0) -> str
     return query
 
 
-def found_by(library: FaceIndex, query: str, since: str | None, until: str | None) -> list[object]:
+def found_by(library: FaceIndex, query: str, since: str | None, until: str | None) -> list[Any]:
     """Return the photos and the faces that the library finds, or what is wrong with the query."""
     try:
         found = library.find(query, since=since, until=until)

@@ -397,17 +397,17 @@ def test_people_of_one_name_can_be_joined_after_the_conflict_was_shown(
     assert (other.person_of(1), other.person_of(4)) == ("Anna", "Anna")
 
 
-@pytest.mark.parametrize(("knows", "is_conflict"), [("all", False), ("less", True), ("elsewhere", True)])
-def test_what_the_author_of_a_gallery_knew_is_no_conflict(
-    make_machine: Callable[..., Machine], knows: str, is_conflict: bool
+@pytest.mark.parametrize(("seen", "is_conflict"), [("all", False), ("less", True), ("elsewhere", True)])
+def test_what_the_author_of_a_gallery_had_seen_is_no_conflict(
+    make_machine: Callable[..., Machine], seen: str, is_conflict: bool
 ) -> None:
     """The file of a gallery says of which index it was, and which was the newest decision then."""
     machine = make_machine("one")
     machine.people.name("Ben", faces=[8])
     machine.people.name("Anna", faces=[1])
     header, ben, anna = map(json.loads, machine.export().read_text().splitlines())
-    header["index"] = "0" * 32 if knows == "elsewhere" else machine.index._store.index_id
-    header["knows"] = ben["id"] if knows == "less" else anna["id"]
+    header["index"] = "0" * 32 if seen == "elsewhere" else machine.index._store.index_id
+    header["seen"] = ben["id"] if seen == "less" else anna["id"]
     label = {**ben["actions"][1], "faces": anna["actions"][1]["faces"]}
     line = {"id": "1" * 32, "at": anna["at"], "command": "people name f1 Ben", "actions": [label]}
     machine.journal.write_text(f"{json.dumps(header)}\n{json.dumps(line)}\n")

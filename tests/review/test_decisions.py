@@ -227,7 +227,7 @@ def test_what_the_page_decided_itself_is_no_conflict(browser: Browser, directory
     assert browser.act("rename", seen, person=_people(browser)["Ben"], name="Bob", own=own).status == 409
 
 
-def test_while_another_process_writes_the_page_is_told(browser: Browser, directory: Path) -> None:
+def test_while_another_process_writes_its_name_is_answered(browser: Browser, directory: Path) -> None:
     seen = browser.generation()
     with FaceIndex.open(directory, write=True):
         answer = browser.act("name", seen, name="Anna", clusters=[0])

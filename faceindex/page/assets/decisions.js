@@ -164,10 +164,10 @@ class Decisions {
 
   /** The file of all decisions. */
   text() {
-    const { index, knows } = this.config;
+    const { index, seen } = this.config;
     const older = this.older.map(({ entry }) => entry);
-    // What was decided on sight of an older state says less about what was known.
-    const header = { schema: JOURNAL_SCHEMA, written: new Date().toISOString().replace("Z", "+00:00"), index, knows: older.length ? older[0].knows ?? null : knows };
+    // The oldest state that a decision was made on sight of counts for the whole file.
+    const header = { schema: JOURNAL_SCHEMA, written: new Date().toISOString().replace("Z", "+00:00"), index, seen: older.length ? older[0].seen ?? null : seen };
     return [header, ...older.map(({ line }) => line), ...this.kept.map(({ line }) => line)].map((line) => `${JSON.stringify(line)}\n`).join("");
   }
 
@@ -203,17 +203,17 @@ function withPeople(action, idOf) {
 
 /** Decisions in the storage of the browser, if it has one: one entry each, by the index and the version of the gallery. */
 class DecisionStore {
-  constructor({ index, write, knows }) {
+  constructor({ index, write, seen }) {
     this.prefix = `faceindex/${index}/`;
     this.own = `${this.prefix}${write}/`;
-    this.knows = knows;
+    this.seen = seen;
     this.works = true; // whether the newest decision is kept
   }
 
   keep(entry) {
     const { inverse, ...kept } = entry;
     const key = this.own + entry.uid;
-    kept.knows = this.knows;
+    kept.seen = this.seen;
     try {
       localStorage.setItem(key, JSON.stringify(kept));
       this.works = true;
