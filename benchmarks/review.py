@@ -183,13 +183,15 @@ def show_answers(found: dict[str, Any]) -> None:
         middle, _, most = row["name_answer_s"]
         print(
             f"a name for a cluster of {row['faces']:,}: {middle:.2f} s, at most {most:.2f} s,"
-            f" {row['name_answer_cpu_s'][0]:.2f} s of CPU; the next questions {row['name_next_s'][0]:.2f} s later"
+            f" {row['name_answer_cpu_s'][0]:.2f} s of CPU;"
+            f" the next questions {row['name_next_s'][0]:.2f} s later"
         )
 
 
 def show_kills(found: dict[str, Any]) -> None:
     print(
-        f"{found['kills']} kills: {found.get('answered', 0)} decisions were answered, {found.get('lost', 0)} lost;"
+        f"{found['kills']} kills: {found.get('answered', 0)} decisions were answered,"
+        f" {found.get('lost', 0)} lost;"
         f" {found.get('sent again', 0)} sent again; {len(found['faults'])} faults"
     )
 

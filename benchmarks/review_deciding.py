@@ -100,7 +100,7 @@ def answers(directory: Path, runs: int, sizes: tuple[int, ...] = SIZES) -> dict[
             results["sizes"][size] = {
                 "faces": free[cluster],
                 **{
-                    f"{verb}_{name}": [middle(row[name] for row in rows[verb]) for middle in (median, min, max)]
+                    f"{verb}_{name}": [of(row[name] for row in rows[verb]) for of in (median, min, max)]
                     for verb in rows
                     for name in ("answer_s", "next_s", "answer_cpu_s")
                 },
@@ -248,7 +248,8 @@ def kills(
         again = working
         if count["kills"] % 10 == 0:
             say(
-                f"    {count['kills']} kills, {count['answered']} answered, {len(faults)} faults, {time.monotonic() - started:.0f} s"
+                f"    {count['kills']} kills, {count['answered']} answered, {len(faults)} faults,"
+                f" {time.monotonic() - started:.0f} s"
             )
     faults += [f"doctor: {problem}" for problem in FaceIndex.doctor(directory).problems]
     return {**count, "faults": faults, "clients": clients}
@@ -270,14 +271,16 @@ def _look(directory: Path, clients: list[_Client], count: Counter[str], faults: 
                     elif made is None or answered is None or made.as_dict() != answered:
                         count["lost"] += 1
                         faults.append(
-                            f"kill {count['kills']}: {action} was answered with {answered}; the journal has {made}"
+                            f"kill {count['kills']}: {action} was answered with {answered};"
+                            f" the journal has {made}"
                         )
                     else:
                         at = int(state.positions(action["faces"])[0])
                         expected = 2 if action["do"] == "name" else 3
                         if int(state.label[at]) != expected:
                             faults.append(
-                                f"kill {count['kills']}: {action} is in the journal, but face {at} is {state.label[at]}"
+                                f"kill {count['kills']}: {action} is in the journal, but"
+                                f" face {at} is {state.label[at]}"
                             )
                 elif made is not None:
                     count["stored, not answered"] += 1

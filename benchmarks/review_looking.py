@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from review_places import Server, cpu_seconds, fill_cache, load, memory_mib
+from review_places import Server, cpu_seconds, fill_cache, load, memory_mib, script
 
 from faceindex import FaceIndex
 from faceindex.store.directory import THUMBNAILS
@@ -16,39 +16,9 @@ __all__ = ["covers", "elements", "first_screens", "scrolling"]
 
 _WINDOW = {"width": 1200, "height": 800}
 
-_WATCH = """(() => {
-  if (location.search) return; // the exchange of the token
-  const now = () => performance.timeOrigin + performance.now();
-  const look = () => {
-    const seen = [...document.querySelectorAll(".grid.people .item")].filter((item) => item.getBoundingClientRect().top < innerHeight);
-    if (seen.length && !window.cardsAt) window.cardsAt = now();
-    const drawn = seen.length && seen.every((item) => {
-      const thumb = item.querySelector(".thumb");
-      return thumb.style.backgroundImage || thumb.classList.contains("no-picture");
-    });
-    if (!drawn) return void requestAnimationFrame(look);
-    // The frame after the next one begins when the pictures have been painted.
-    requestAnimationFrame(() => requestAnimationFrame(() => {
-      window.pictures = seen.filter((item) => item.querySelector(".thumb").style.backgroundImage).length;
-      window.cells = seen.length;
-      window.screenAt = now();
-    }));
-  };
-  requestAnimationFrame(look);
-})()"""
+_WATCH = script("watch")
 
-_MARKS = """() => {
-  const started = performance.timeOrigin;
-  const of = (part) => performance.getEntriesByType("resource").filter(({ name }) => name.includes(part));
-  const [album] = of("api/album");
-  const thumbnails = of("thumbnails?");
-  const page = performance.getEntriesByType("navigation")[0];
-  return {
-    page: page.responseEnd, script: page.domContentLoadedEventEnd, album_asked: album?.requestStart, album_begins: album?.responseStart,
-    album_there: album?.responseEnd, cards: window.cardsAt - started,
-    thumbnails_asked: thumbnails[0]?.requestStart, thumbnails_begin: thumbnails[0]?.responseStart, screen: window.screenAt - started,
-  };
-}"""
+_MARKS = script("marks")
 
 
 def wait_for(page: Any, expression: str, seconds: float = 60) -> Any:
@@ -64,7 +34,7 @@ def wait_for(page: Any, expression: str, seconds: float = 60) -> Any:
 def open_page(context: Any, address: str) -> tuple[Any, dict[str, Any]]:
     """Open a page; return it, and milliseconds from the navigation to what it shows.
 
-    ``main_cpu_ms`` is the CPU time of the page's main thread until then: other programs do not change it much.
+    ``main_cpu_ms`` is the CPU time of the page's main thread until then: other programs change it less.
     """
     page = context.new_page()
     session = context.new_cdp_session(page)
@@ -159,7 +129,8 @@ def elements(browser: Any, directory: Path) -> dict[str, int]:
     cluster = int(state.cluster[state.cluster >= 0][0])
     photo = int(state.photos[0])
     views = {
-        "people": "#", "cluster": f"#c={cluster}", "photo": f"#c={cluster}&photo={photo}", "no cluster": "#view=none",
+        "people": "#", "cluster": f"#c={cluster}", "photo": f"#c={cluster}&photo={photo}",
+        "no cluster": "#view=none",
         "strangers": "#view=ignored", "questions": "#view=questions", "search": "#q=0", "drop": "#view=drop",
     }  # fmt: skip
     found: dict[str, int] = {}
@@ -184,69 +155,10 @@ def elements(browser: Any, directory: Path) -> dict[str, int]:
 
 # Scrolling ---------------------------------------------------------------------------------------
 
-_RECORD = """async () => {
-  const app = await APP;
-  window.app = app;
-  const grid = app.current.grid;
-  const cells = () => {
-    const box = grid.element.getBoundingClientRect();
-    const bar = document.getElementById("bar").offsetHeight;
-    const first = Math.max(0, Math.floor((bar - box.top) / grid.rowHeight));
-    const last = Math.min(grid.rows - 1, Math.floor((innerHeight - 1 - box.top) / grid.rowHeight));
-    const found = [];
-    for (let i = first * grid.columns; i < Math.min(grid.items.length, (last + 1) * grid.columns); i++) found.push(grid.shown.get(i) ?? null);
-    return found;
-  };
-  window.cellsNow = cells;
-  const isPainted = (node) => node !== null && (node.style.backgroundImage || node.querySelector(".thumb")?.style.backgroundImage || node.querySelector(".thumb")?.classList.contains("no-picture"));
-  window.painted = () => { const all = cells(); return [all.filter(isPainted).length, all.length]; };
-  const log = { frames: 0, moved: 0, late: 0, blank: 0, blankCells: 0, cells: 0, unpainted: 0, elements: 0, longest: 0 };
-  window.log = log;
-  window.recording = true;
-  let before = scrollY;
-  let last = performance.now();
-  // As the page finds a new place: before it draws for it. The compositor may have shown this already.
-  addEventListener("scroll", () => { if (window.recording && cells().some((node) => node === null)) log.late++; }, { passive: true, capture: true });
-  const frame = () => requestAnimationFrame((time) => {
-    // After all callbacks of this frame, and its painting.
-    const place = scrollY;
-    const channel = new MessageChannel();
-    channel.port1.onmessage = () => {
-      channel.port1.close();
-      if (!window.recording) return;
-      log.frames++;
-      log.longest = Math.max(log.longest, time - last);
-      last = time;
-      if (scrollY !== before && scrollY === place) {
-        log.moved++;
-        before = scrollY;
-        const all = cells();
-        const blank = all.filter((node) => node === null).length;
-        log.cells += all.length;
-        log.blankCells += blank;
-        log.blank += blank > 0;
-        log.unpainted += all.length - all.filter(isPainted).length;
-        log.elements = Math.max(log.elements, document.getElementsByTagName("*").length);
-      }
-      frame();
-    };
-    channel.port2.postMessage(null);
-  });
-  frame();
-}"""
+_RECORD = script("record")
 
 
-_REST = """async () => {
-  const started = performance.now();
-  await new Promise((done) => setTimeout(done, 100));
-  const [painted, cells] = window.painted();
-  for (let i = 0; i < 200; i++) {
-    const now = window.painted();
-    if (now[0] === now[1]) break;
-    await new Promise((done) => setTimeout(done, 10));
-  }
-  return [painted, cells, performance.now() - started];
-}"""
+_REST = script("rest")
 
 
 def scrolling(browser: Any, directory: Path, kept: list[int], *, stops: int) -> dict[str, Any]:
@@ -261,9 +173,7 @@ def scrolling(browser: Any, directory: Path, kept: list[int], *, stops: int) -> 
     with Server(directory) as server:
         context = context_of(browser)
         page, _ = open_page(context, server.address)
-        page.evaluate(
-            "async () => { const app = await APP; app.router.go(Router.parse(Router.group(app.album.list()[0].key))); }"
-        )
+        page.evaluate("APP.then((app) => app.router.go(Router.parse(Router.group(app.album.list()[0].key))))")
         page.wait_for_timeout(1500)
         results["group"] = page.evaluate("APP.then((app) => app.current.grid.items.length)")
         page.mouse.move(600, 500)

@@ -1,4 +1,4 @@
-"""What the measurements of `review.py` need: indexes with and without photos, the server, its memory, a browser."""
+"""What the measurements of `review.py` need: indexes, the server, its memory, a browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,16 @@ from faceindex.store.directory import THUMBNAILS
 from faceindex.store.thumbnail_cache import ThumbnailCache
 from faceindex.types import Faces
 
-__all__ = ["Server", "chromium", "cpu_seconds", "fill_cache", "load", "make_photo_index", "memory_mib"]
+__all__ = [
+    "Server",
+    "chromium",
+    "cpu_seconds",
+    "fill_cache",
+    "load",
+    "make_photo_index",
+    "memory_mib",
+    "script",
+]
 
 PHOTO = (1600, 1200)  # pixels
 CONTENTS = 100  # different files; all photos are links to them
@@ -41,7 +50,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def make_photo_index(folder: Path, faces: int, clusters: int, *, seed: int = 0, **options: Any) -> Path:
     """Write an index whose photos are files, JPEGs of 1600 x 1200 pixels with grain; return its directory.
 
-    Many photos are hard links to the same file. Each face has a box of its own, and so a thumbnail of its own.
+    Many photos are hard links to the same file. Each face has a box and a thumbnail of its own.
     """
     rng = np.random.default_rng(seed)
     kept = folder / "contents"
@@ -66,7 +75,8 @@ def make_photo_index(folder: Path, faces: int, clusters: int, *, seed: int = 0, 
         found.boxes[:] = np.concatenate([corner, corner + side], axis=1)
         found.landmarks[:] = (corner + side / 2)[:, None]
         return NewPhoto(
-            0, name, size, (photos / name).stat().st_mtime_ns, content, *PHOTO, faces=found, picture=os.urandom(20)
+            0, name, size, (photos / name).stat().st_mtime_ns, content, *PHOTO,
+            faces=found, picture=os.urandom(20),
         )  # fmt: skip
 
     make_index(
@@ -90,6 +100,11 @@ def fill_cache(directory: Path, faces: list[int]) -> int:
             made = {key: jpegs[(first + at) % len(jpegs)] for at, key in enumerate(keys)}
             cache.store(made, made.keys)
     return (directory / THUMBNAILS).stat().st_size
+
+
+def script(name: str) -> str:
+    """Return a script that is carried out in the page."""
+    return (Path(__file__).parent / "review_scripts" / f"{name}.js").read_text()
 
 
 # Processes ---------------------------------------------------------------------------------------

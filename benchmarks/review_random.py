@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from review_looking import wait_for
-from review_places import Server, load
+from review_places import Server, load, script
 
 from faceindex import FaceIndex
 from faceindex.api.album_state import people_as_dicts
@@ -22,110 +22,9 @@ __all__ = ["random_actions"]
 
 _BATCH = 20  # decisions of each page
 
-_DRIVER = """async () => {
-  const app = window.app = await APP;
-  const { album, actions } = app;
-  window.counts = {};
-  window.problems = [];
-  const tell = actions.report.problem;
-  let again = null;
-  actions.report.problem = (problem, repeat) => {
-    window.problems.push([problem.kind, problem.message]);
-    again = repeat;
-    tell(problem, repeat);
-  };
-  window.batch = async (seed, number, names) => {
-    let state = seed >>> 0;
-    const random = () => { // mulberry32
-      state = (state + 0x6d2b79f5) >>> 0;
-      let t = Math.imul(state ^ (state >>> 15), 1 | state);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    };
-    const pick = (list) => list[Math.floor(random() * list.length)];
-    const some = (positions, most) => [...new Set(Array.from({ length: 1 + Math.floor(random() * most) }, () => album.face[pick(positions)]))];
-    const groups = () => [...album.groups.values()].filter((group) => group.size);
-    const clusters = () => groups().filter((group) => group.isCluster);
-    const people = () => groups().filter((group) => group.isPerson);
-    const anyone = () => pick([...album.people.keys()]);
-    const make = {
-      name: () => {
-        const group = pick(clusters());
-        return group && { do: "name", name: pick(names), clusters: [group.id] };
-      },
-      nameFaces: () => ({ do: "name", name: pick(names), faces: some(pick(groups()).faces, 4) }),
-      confirm: () => {
-        const group = pick(people());
-        return group && { do: "confirm", faces: some(group.faces, 5), person: random() < 0.5 ? group.id : undefined };
-      },
-      reject: () => {
-        const group = pick([...people(), ...clusters()]);
-        return group && { do: "reject", faces: some(group.faces, 3), person: group.isPerson ? group.id : undefined };
-      },
-      ignore: () => (random() < 0.7 ? { do: "ignore", faces: some(pick(groups()).faces, 3) } : pick(clusters()) && { do: "ignore", clusters: [pick(clusters()).id] }),
-      not_a_face: () => ({ do: "not_a_face", faces: some(pick(groups()).faces, 2) }),
-      same: () => {
-        const [one, other] = [pick(clusters()), pick(groups().filter((group) => group.key !== "ignored"))];
-        return one && other && one !== other && { do: "same", faces: [...some(one.faces, 2), ...some(other.faces, other.key === "none" ? 1 : 2)] };
-      },
-      different: () => {
-        const [one, other] = [pick(clusters()), pick(groups())];
-        return one && other && one !== other && { do: "different", one: some(one.faces, 2), other: some(other.faces, 2) };
-      },
-      split: () => {
-        const group = pick([...people(), ...clusters()].filter((each) => each.size > 2));
-        if (!group) return null;
-        const faces = some(group.faces, 3);
-        return { do: "split", [group.isPerson ? "person" : "cluster"]: group.id, faces, ...(random() < 0.5 ? { name: pick(names) } : {}) };
-      },
-      merge: () => {
-        const [into, other] = [anyone(), anyone()];
-        return into !== undefined && into !== other && { do: "merge", into, others: [other] };
-      },
-      rename: () => ({ do: "rename", person: anyone(), name: `${pick(names)} ${Math.floor(random() * 1000)}` }),
-      born: () => ({ do: "born", person: anyone(), date: random() < 0.8 ? String(1900 + Math.floor(random() * 60)) : null }),
-      died: () => ({ do: "died", person: anyone(), date: random() < 0.8 ? String(2010 + Math.floor(random() * 10)) : null }),
-      hide: () => ({ do: "hide", person: anyone(), hidden: random() < 0.6 }),
-      note: () => ({ do: "note", person: anyone(), note: random() < 0.8 ? `Note ${Math.floor(random() * 1000)}` : null }),
-      undo: () => ({ do: "undo" }),
-      answer: async () => {
-        const found = await app.source.questions(5, album.generation);
-        const question = pick(found.questions.filter((each) => isOpen(album, each)));
-        if (!question) return null;
-        const replies = question.kind === "who" ? ["ignore", null] : ["yes", "no", "ignore", null];
-        const reply = pick(replies);
-        const given = reply ? { reply } : question.kind === "who" || random() < 0.5 ? { name: pick(names) } : { wrong: [question.faces[0]] };
-        if (given.wrong && question.kind !== "is" && question.kind !== "anyone") return null;
-        if (given.name && question.kind === "anyone") return null;
-        return { do: "answer", question: question.id, ...given, as: meaningOf(album, question, given) };
-      },
-    };
-    const verbs = Object.keys(make).flatMap((verb) => Array(({ name: 4, confirm: 3, reject: 3, undo: 3, answer: 3 })[verb] ?? 1).fill(verb));
-    for (let i = 0; i < number; i++) {
-      const verb = pick(verbs);
-      const action = await make[verb]();
-      if (!action || action.person === undefined && ["rename", "born", "died", "hide", "note"].includes(action.do)) continue;
-      window.counts[verb] = (window.counts[verb] ?? 0) + 1;
-      const made = action.do === "undo" ? actions.undo() : actions.do(action);
-      if (random() < 0.4) await made;
-      if (again && random() < 0.5) actions.do && again();
-      again = null;
-    }
-    while (actions.pending.length) await new Promise((done) => setTimeout(done, 10));
-    window.finished = seed;
-  };
-}"""
+_DRIVER = script("driver")
 
-_ALBUM = """() => {
-  const { album, actions } = window.app;
-  const sizes = {};
-  for (const [key, group] of album.groups) sizes[key] = group.size;
-  return {
-    face: [...album.face], cluster: [...album.cluster], person: [...album.person], label: [...album.label], similarity: [...album.similarity],
-    people: [...album.people.values()], cluster_person: [...album.clusterPerson], generation: album.generation, decision: album.decision,
-    undo: album.undoText, undo_number: album.undoNumber, sizes, unsaved: actions.pending.length,
-  };
-}"""
+_ALBUM = script("album")
 
 
 def random_actions(
@@ -138,7 +37,7 @@ def random_actions(
     most_seconds: float = float("inf"),
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Let pages make `number` random decisions, several at once, while the library decides about the same faces.
+    """Let pages make `number` random decisions, several at once, while the library decides too.
 
     After each batch, when all is stored and the pages have followed: their faces, people and groups must be
     those of `index.album.load` and `index.people.list`.
@@ -178,7 +77,8 @@ def random_actions(
             done = sum(sum(tab.evaluate("window.counts").values()) for tab in tabs)
             if round_number % 10 == 0:
                 say(
-                    f"    {done} decisions, {len(differed)} differences, {len(errors)} errors, {time.monotonic() - started:.0f} s"
+                    f"    {done} decisions, {len(differed)} differences, {len(errors)} errors,"
+                    f" {time.monotonic() - started:.0f} s"
                 )
             if len(differed) > 20:
                 break
@@ -198,7 +98,8 @@ def random_actions(
     health = FaceIndex.doctor(directory)
     return {
         "decisions": done, "by_verb": dict(counts), "library": dict(library), "problems": dict(problems),
-        "problem_examples": [*examples.values()][:40], "compared": compared, "differed": differed, "page_errors": errors,
+        "problem_examples": [*examples.values()][:40], "compared": compared,
+        "differed": differed, "page_errors": errors,
         "journal": journal, "doctor": [str(problem) for problem in health.problems],
         "seconds": round(time.monotonic() - started), "load": load(),
     }  # fmt: skip
@@ -271,7 +172,8 @@ def _compare(directory: Path, tabs: list[Any]) -> list[str]:
                 where = ""
                 if isinstance(value, list):
                     wrong = [i for i, (a, b) in enumerate(zip(shown[name], value, strict=False)) if a != b]
-                    where = f" at {wrong[:5]}: {[shown[name][i] for i in wrong[:5]]}, the index {[value[i] for i in wrong[:5]]}"
+                    pairs = [(i, shown[name][i], value[i]) for i in wrong[:5]]
+                    where = f": (position, the page, the index) {pairs}"
                 else:
                     where = f": {shown[name]!r}, the index {value!r}"
                 found.append(

@@ -296,3 +296,25 @@ def test_fifty_thousand_faces_and_a_finger(shown) -> None:
     assert "first 2,000 of 50,000" in page.locator("#sheet").text_content()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("#sheet").count() == 0
+
+
+def test_an_undo_behind_a_conflict_leaves_nothing_of_what_was_shown(shown, index: Path) -> None:
+    page = shown
+    page.evaluate(
+        """() => {
+          const { actions, source } = app;
+          const act = source.act.bind(source);
+          const gate = new Promise((open) => { window.open_gate = open; });
+          source.act = async (...given) => { await gate; return act(...given); };
+          window.face = app.album.face[0];
+          actions.do({ do: "name", name: "Ada", faces: [face] });
+          actions.undo(); // the decision may be on its way: this waits behind it
+        }"""
+    )
+    face = page.evaluate("face")
+    with FaceIndex.open(index, write=True) as library:
+        library.people.name("Ben", faces=[face])
+    page.evaluate("open_gate()")
+    stored(page)
+    page.wait_for_timeout(50)
+    assert page.evaluate("app.album.title(app.album.keyOf(app.album.find(face)))") == "Ben"
