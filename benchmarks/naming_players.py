@@ -329,8 +329,11 @@ class Mouse(Person):
                 "() => innerHeight - (document.querySelector('.action-bar:not([hidden])')?.offsetHeight ?? 0) - 30"
             ):
                 self.scrolled(160)  # the bar covers it
-            (now,) = [other for other in self.see(_FACES) if other["face"] == it["face"]]
-            self.click((now["x"], now["y"]), modifiers=["Control"])
+            now = [other for other in self.see(_FACES) if other["face"] == it["face"]]
+            if not now and self.scrolled(-160):  # it is above the screen now
+                now = [other for other in self.see(_FACES) if other["face"] == it["face"]]
+            for place in now:
+                self.click((place["x"], place["y"]), modifiers=["Control"])
         if who == STRANGER:
             self.click(".action-bar button:text-is('Ignore')")
         else:
