@@ -69,6 +69,10 @@ class Person:
         self.right = [0.0]
         self.known = {name for name in names.values() if name != STRANGER}
 
+    def play(self) -> None:
+        """Name people until nothing is left to do."""
+        raise NotImplementedError
+
     @property
     def is_tired(self) -> bool:
         return self.actions >= self.most

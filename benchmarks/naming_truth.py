@@ -18,8 +18,8 @@ STRANGER = ""
 def names_of_faces(directory: Path) -> dict[int, str]:
     """Return the name of each face of an index, `STRANGER` without a label.
 
-    A photo beside a ``boxes.csv`` has the names of its boxes, matched to faces as `faceindex eval` does. In
-    all other photos, the largest face is of the person that the folder is named for.
+    A photo beside a ``boxes.csv`` has the names of its boxes, matched to faces as `faceindex eval` does.
+    In all other photos, the largest face is of the person that the folder is named for.
     """
     with FaceIndex.open(directory) as index:
         faces = list(index.faces())

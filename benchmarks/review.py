@@ -44,7 +44,6 @@ from faceindex import FaceIndex
 
 PARTS = ("first", "elements", "scroll", "memory", "answers", "kills", "random")
 TARGETS = {"first_50k_ms": 500, "first_1m_ms": 1000, "elements": 500, "memory_mib": 300, "answer_s": 1.0}
-MILLION = {"faces": 1_000_000, "people": 300, "clusters": 40_000, "loose": 0.18, "tail": 0.95}
 
 
 class Indexes:
@@ -78,11 +77,13 @@ class Indexes:
 
     def million(self) -> Path:
         """1,000,000 faces in 40,000 clusters, 300 people."""
-        if self._million is not None:
-            return self._made("million", lambda folder: shutil.copytree(self._million, folder / "index"))
-        faces, people, options = MILLION["faces"], MILLION["people"], dict(list(MILLION.items())[2:])
+        if (ready := self._million) is not None:
+            return self._made("million", lambda folder: shutil.copytree(ready, folder / "index"))
         return self._made(
-            "million", lambda folder: make_index(folder / "index", int(faces), int(people), 7, **options)
+            "million",
+            lambda folder: make_index(
+                folder / "index", 1_000_000, 300, 7, clusters=40_000, loose=0.18, tail=0.95
+            ),
         )
 
     def one(self) -> Path:
@@ -128,9 +129,9 @@ def measure(part: str, indexes: Indexes, options: Any) -> dict[str, Any]:
         return found
     if part == "elements":
         with chromium() as browser:
-            found = elements(browser, indexes.photos())
-        print(f"elements: at most {max(found.values())}, of {TARGETS['elements']}")
-        return found
+            counted = elements(browser, indexes.photos())
+        print(f"elements: at most {max(counted.values())}, of {TARGETS['elements']}")
+        return counted
     if part == "scroll":
         with chromium() as browser:
             found = scrolling(browser, indexes.one(), faces_of(indexes.one()), stops=options.stops)

@@ -70,7 +70,12 @@ def opened(browser: Any, address: str, errors: list[str], **options: Any) -> Ite
     page = context.new_page()
     origin = address.split("?")[0]
     page.on("console", lambda message: errors.append(message.text))
-    page.on("response", lambda it: it.status < 400 or errors.append(f"{it.status} {it.url}"))
+
+    def check(response: Any) -> None:
+        if response.status >= 400:
+            errors.append(f"{response.status} {response.url}")
+
+    page.on("response", check)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on(
         "request", lambda it: None if it.url.startswith((origin, "data:", "blob:")) else errors.append(it.url)
@@ -122,12 +127,13 @@ def test_every_view_and_dialog(browser: Any, index: Path) -> None:
     ]
     errors: list[str] = []
     with serving(index) as review:
+        options: dict[str, Any]
         for options in (DESK, PHONE):
             with opened(
                 browser, review.address, errors, bypass_csp=True, reduced_motion="reduce", **options
             ) as page:
                 for address, steps, shown in states if options is PHONE else states[::4]:
-                    where = f"{address} {steps} at {options['viewport']['width']}"
+                    where = f"{address} {steps} at {options['viewport']}"
                     page.evaluate(
                         "for (const it of document.querySelectorAll('dialog[open]:not(#viewer)')) it.close()"
                     )
