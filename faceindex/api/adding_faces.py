@@ -121,7 +121,7 @@ def _find_photo(reader: Reader, photo: int | str | os.PathLike[str]) -> tuple[Ph
     if record.status is not Status.OK or record.content_hash is None:
         raise UsageError(
             f"{names.name(record)} could not be read when it was indexed.",
-            "Run `faceindex index --retry-failed` on its folder first.",
+            "Index its folder again with `retry_failed` first.",
         )
     return names, record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -81,7 +82,8 @@ class Search:
         living = {value for key in _PLAIN for value in values.get(key, ())}
         paths = {value for key in _PATHS for value in values.get(key, ())}
         stems = {os.path.splitext(path.rpartition("/")[2])[0] for path in paths}  # noqa: PTH122
-        residue = Residue(self._vectors, self._measures, self._texts, living | paths, stems)
+        living |= paths | _lines_of_the_page(self._texts)
+        residue = Residue(self._vectors, self._measures, self._texts, living, stems)
         residue.leave_out(*store.traces.of_all())
         found = Found()
         for path in files_below(store.directory):
@@ -110,3 +112,11 @@ class Search:
             unreadable=tuple(path for path in found.unreadable if Path(path).exists()),
         )
         return searched, tuple(Left(where, times) for where, times in sorted(left.items()))
+
+
+def _lines_of_the_page(texts: Iterable[str]) -> set[str]:
+    """Return the lines of the page of galleries that have one of some names in their examples."""
+    from faceindex.page.build import static_page
+
+    lines = {line.strip() for line in static_page({}).decode().splitlines()}
+    return {line for line in lines if any(text in line for text in texts)}

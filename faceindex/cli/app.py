@@ -100,7 +100,7 @@ app = App(
     Examples:
       faceindex index ~/Pictures     find the faces
       faceindex cluster              group them into people
-      faceindex review               name and correct them in the browser
+      faceindex review               name and correct them
       faceindex gallery ~/people     write a page of them
       faceindex identify party.jpg   find people on a photo
 

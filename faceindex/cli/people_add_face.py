@@ -8,7 +8,15 @@ import typer
 
 from faceindex.cli.completion import complete_people
 from faceindex.cli.errors import session
-from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import (
+    WAIT,
+    DebugFlag,
+    IndexOption,
+    JsonFlag,
+    QuietFlag,
+    VerboseFlag,
+    expand_home,
+)
 from faceindex.cli.people_common import DecisionDryRunFlag, moved_text, print_decided
 from faceindex.errors import UsageError
 
@@ -16,7 +24,10 @@ __all__ = ["add_face"]
 
 
 def add_face(
-    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A photo of the index, by name or path.")],
+    photo: Annotated[
+        str,
+        typer.Argument(metavar="PHOTO", callback=expand_home, help="A photo of the index, by name or path."),
+    ],
     box: Annotated[
         str,
         typer.Argument(

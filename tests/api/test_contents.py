@@ -106,6 +106,7 @@ def test_results_convert_to_json(index: FaceIndex, album: Path) -> None:
         "similarity": face.similarity,
         "person": None,
         "confirmed": False,
+        "by_hand": False,
     }
     for result in (
         index.clusters()[0],

@@ -530,7 +530,7 @@ class Killer:
     def install(self, patch: pytest.MonkeyPatch) -> None:
         killer = self
 
-        class Connection(sqlite3.Connection):
+        class Steps(sqlite3.Connection):
             def execute(self, statement: str, *arguments: Any) -> Any:
                 changes = not statement.startswith(("SELECT", "PRAGMA"))
                 if changes:
@@ -545,9 +545,11 @@ class Killer:
                 return super().executemany(*arguments)
 
         connect = sqlite3.connect
-        patch.setattr(
-            sqlite3, "connect", lambda *args, **kwargs: connect(*args, factory=Connection, **kwargs)
-        )
+
+        def stepping(*args: Any, factory: type[sqlite3.Connection], **kwargs: Any) -> sqlite3.Connection:
+            return connect(*args, factory=type("Connection", (Steps, factory), {}), **kwargs)
+
+        patch.setattr(sqlite3, "connect", stepping)
         for target in ("faceindex.store.vectors.sync_file", "faceindex.store.transfer.sync_directory"):
             patch.setattr(target, lambda where: killer.step())
         write, create, unlink = VectorFile.write, VectorFile.create, Path.unlink

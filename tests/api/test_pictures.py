@@ -133,9 +133,9 @@ def test_what_was_drawn_before_the_caller_stops_is_kept(index: FaceIndex, decode
 def test_warming_stops_and_leaves_nothing_to_draw(index: FaceIndex, decodes: list[str]) -> None:
     faces = [face.face for face in index]
     assert index.pictures.warm(faces, lambda: True) == 0
-    assert index.pictures.warm(faces[:8], lambda: len(decodes) >= 2) >= 2
+    assert 1 <= index.pictures.warm(faces[:8], lambda: len(decodes) >= 2) < 8
     kept = len(list(index.pictures.kept(faces)))
-    assert 2 <= kept < 8
+    assert 1 <= kept < 8
     assert index.pictures.warm(faces) == 12 - kept
     assert index.pictures.warm(faces) == 0
     count = len(decodes)

@@ -331,7 +331,7 @@ def test_the_page_of_a_server_that_was_started_again(browser: Any, index: Path) 
             assert page.evaluate("app.actions.unsaved") == 1
 
 
-def test_naming_benchmark(tmp_path: Path) -> None:
+def test_naming_benchmark(browser: object, tmp_path: Path) -> None:
     script = REPOSITORY / "benchmarks" / "naming.py"
     code = (
         f"import sys; sys.path.insert(0, {str(script.parent)!r}); import common; from pathlib import Path;"
