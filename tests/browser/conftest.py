@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chromium import ARGUMENTS, PROGRAMS
@@ -13,15 +14,21 @@ from faceindex.export.gallery import write_gallery
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
+def launch() -> Iterator[Callable[..., Any]]:
+    """Start a browser with further arguments; all of them end with the tests."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip("no Chromium is installed")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield started
-        started.close()
+    with api.sync_playwright() as playwright:  # a process can have only one
+        yield lambda *more: playwright.chromium.launch(executable_path=program, args=[*ARGUMENTS, *more])
+
+
+@pytest.fixture(scope="session")
+def browser(launch: Callable[..., Any]) -> Iterator[object]:
+    started = launch()
+    yield started
+    started.close()
 
 
 class Tab:

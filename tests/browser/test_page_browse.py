@@ -55,7 +55,9 @@ def selected(page) -> int:
 
 def cards(page) -> list[str]:
     """Return the titles of the cards of people and clusters, in their order."""
-    labels: list[str] = page.locator(".people .card").evaluate_all("(all) => all.map((it) => it.ariaLabel)")
+    labels: list[str] = page.locator(".people .item:not(.leaving) .card").evaluate_all(
+        "(all) => all.map((it) => it.ariaLabel)"
+    )
     return [label.split(",")[0] for label in labels]
 
 
@@ -66,6 +68,7 @@ def open_group(page, title: str) -> None:
 
 
 def drag(page, start, to) -> None:
+    until(page, "!document.querySelector('.leaving') && document.getAnimations().length === 0")
     a, b = start.bounding_box(), to.bounding_box()
     page.mouse.move(a["x"] + a["width"] / 2, a["y"] + a["height"] / 2)
     page.mouse.down()

@@ -5,16 +5,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import fakes
 import pytest
-from chromium import ARGUMENTS, PROGRAMS
 from review_client import elsewhere, serving
 
 from faceindex import FaceIndex
@@ -94,17 +92,11 @@ async function attack(target, act) {
 
 
 @pytest.fixture(scope="module")
-def rebound() -> Iterator[Any]:
+def rebound(launch: Callable[..., Any]) -> Iterator[Any]:
     """A browser in which a name of the attacker leads to this machine."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        pytest.skip("no Chromium is installed")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        rules = f"--host-resolver-rules=MAP {_NAME} 127.0.0.1"
-        started = playwright.chromium.launch(executable_path=program, args=[*ARGUMENTS, rules])
-        yield started
-        started.close()
+    started = launch(f"--host-resolver-rules=MAP {_NAME} 127.0.0.1")
+    yield started
+    started.close()
 
 
 def test_no_kind_of_request_reads_or_changes_anything(
