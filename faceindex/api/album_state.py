@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faceindex.api.album_history import AlbumHistory
-from faceindex.page.bundle import SCHEMA, pack_album, quantised
+from faceindex.page.bundle import SCHEMA, join_bundle, pack_album, quantised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,12 +112,7 @@ class AlbumState:
         reload = reload or generation > self.generation  # of an index that was here before
         return AlbumChanges(
             since=generation,
-            generation=self.generation,
-            decision=self.decision,
-            clustered=self.clustered,
-            newer_faces=self.newer_faces,
-            undo=self.undo,
-            undo_number=self.undo_number,
+            **_status(self),
             faces=np.flatnonzero(history.shown > generation) if not reload else np.empty(0, np.int64),
             people=self.people if history.roster > generation or reload else None,
             cluster_person=self.cluster_person if history.names > generation or reload else None,
@@ -181,16 +176,11 @@ class AlbumState:
         (-32768 for none), ``quality`` in units of 1/255 (0 if unknown), ``photo`` (`photos`) and ``taken``.
         """
         header = {
-            "generation": self.generation,
-            "decision": self.decision,
-            "clustered": self.clustered,
-            "newer_faces": self.newer_faces,
-            "undo": self.undo,
-            "undo_number": self.undo_number,
+            **_status(self),
             "people": people_as_dicts(self.people),
             "cluster_person": sorted(self.cluster_person.items()),
         }
-        return pack_album(
+        document, columns = pack_album(
             header,
             face=self.face,
             face_photo=self.photo,
@@ -202,6 +192,7 @@ class AlbumState:
             photo=self.photos,
             taken=self.taken,
         )
+        return join_bundle(document, columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -244,12 +235,7 @@ class AlbumChanges:
         """
         at = self.faces
         found: dict[str, Any] = {
-            "generation": self.generation,
-            "decision": self.decision,
-            "clustered": self.clustered,
-            "newer_faces": self.newer_faces,
-            "undo": self.undo,
-            "undo_number": self.undo_number,
+            **_status(self),
             "reload": self.reload,
             "faces": {
                 "face": state.face[at].tolist(),
@@ -264,6 +250,12 @@ class AlbumChanges:
         if self.cluster_person is not None:
             found["cluster_person"] = sorted(self.cluster_person.items())
         return found
+
+
+def _status(album: AlbumState | AlbumChanges) -> dict[str, Any]:
+    """Return what is said of the whole index, as the header of the album and changes have it."""
+    names = ("generation", "decision", "clustered", "newer_faces", "undo", "undo_number")
+    return {name: getattr(album, name) for name in names}
 
 
 def people_as_dicts(people: Sequence[PersonRecord]) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 
 from faceindex.documents import Json
 from faceindex.export.gallery_layout import COLUMNS, MAX_FACES, Layout
-from faceindex.page.bundle import pack_album, split_bundle
+from faceindex.page.bundle import join_bundle, pack_album
 from faceindex.store import PhotoRecord, Root
 
 if TYPE_CHECKING:
@@ -78,17 +77,16 @@ def config(
     positions = {record.id: position for position, record in enumerate(photos)}
     private = copies is not None
     known = positions.keys() if copies is None else copies.keys()
-    album = _album(source, photos, layout, private=private, known=known)
-    header, columns = split_bundle(album)
+    header, columns = _album(source, photos, layout, private=private, known=known)
     return {
         "mode": "static",
         "schema": SCHEMA,
         "index": source.index_id,
-        "write": hashlib.blake2b(album, digest_size=8).hexdigest(),
+        "write": hashlib.blake2b(join_bundle(header, columns), digest_size=8).hexdigest(),
         "seen": source.decision,
         "private": private,
         "linked": sorted(source.linked),
-        "header": json.loads(header),
+        "header": header,
         "album": base64.b64encode(columns).decode(),
         "folder": pictures,
         "columns": COLUMNS,
@@ -117,7 +115,7 @@ def _album(
     *,
     private: bool,
     known: Collection[int],
-) -> bytes:
+) -> tuple[dict[str, Json], bytes]:
     """Pack the faces, as the live page gets them, and what only a gallery has.
 
     The boxes are in pixels of the upright photos. ``place`` is where a face is drawn: the number of the

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from faceindex.documents import Json
 
-__all__ = ["SCHEMA", "pack_album", "pack_bundle", "quality_bytes", "quantised", "split_bundle"]
+__all__ = ["SCHEMA", "join_bundle", "pack_album", "quality_bytes", "quantised"]
 
 SCHEMA = "faceindex/album/1"
 
@@ -22,39 +22,15 @@ _NO_SIMILARITY = -32768
 _ALIGNED = 8  # bytes; of the largest items, so that a page can view each column in place
 
 
-def pack_bundle(header: Mapping[str, Json], columns: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return a header and columns as bytes.
+def join_bundle(document: Mapping[str, Json], columns: bytes) -> bytes:
+    """Return a document and columns of `pack_album` as bytes.
 
-    These are the length of the header as a little-endian uint32, the header as JSON, padded with spaces, and
-    the columns, each at a multiple of 8 bytes.
-
-    Parameters
-    ----------
-    header : mapping
-        Without ``columns``, which lists the columns: name, type (``u4``), ``offset`` in bytes from the first
-        one, and ``length`` in items.
-    columns : mapping of str to array
-        Of types that `assets/bundle.js` has; they are written in little-endian order.
+    These are the length of the document as a little-endian uint32, the document as JSON, padded with spaces,
+    and the columns, which begin at a multiple of 8 bytes.
     """
-    listed: list[Json] = []
-    parts: list[bytes] = []
-    offset = 0
-    for name, values in columns.items():
-        values = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).reshape(-1)
-        listed.append({"name": name, "type": values.dtype.str[1:], "offset": offset, "length": len(values)})
-        gap = -values.nbytes % _ALIGNED
-        parts += [values.tobytes(), bytes(gap)]
-        offset += values.nbytes + gap
-    document = {**header, "columns": listed}
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-(4 + len(text)) % _ALIGNED)
-    return b"".join([len(text).to_bytes(4, "little"), text, *parts])
-
-
-def split_bundle(bundle: bytes) -> tuple[bytes, bytes]:
-    """Return the header of a bundle, as JSON, and the bytes of its columns."""
-    start = 4 + int.from_bytes(bundle[:4], "little")
-    return bundle[4:start], bundle[start:]
+    return b"".join([len(text).to_bytes(4, "little"), text, columns])
 
 
 def pack_album(
@@ -70,8 +46,11 @@ def pack_album(
     photo: NDArray[Any],
     taken: NDArray[Any],
     **more: NDArray[Any],
-) -> bytes:
-    """Return n faces on m photos as ``faceindex/album/1``.
+) -> tuple[dict[str, Json], bytes]:
+    """Return n faces on m photos as ``faceindex/album/1``: a document, and its columns.
+
+    The document is the header with ``columns``, which lists them: name, type (``u4``), ``offset`` in bytes,
+    and ``length`` in items. Each column begins at a multiple of 8 bytes and is little-endian.
 
     Parameters
     ----------
@@ -101,7 +80,17 @@ def pack_album(
         "taken": taken.astype("<f8", copy=False),
         **more,
     }
-    return pack_bundle({"schema": SCHEMA, **header, "faces": len(face), "photos": len(photo)}, columns)
+    listed: list[Json] = []
+    parts: list[bytes] = []
+    offset = 0
+    for name, values in columns.items():
+        values = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).reshape(-1)
+        listed.append({"name": name, "type": values.dtype.str[1:], "offset": offset, "length": len(values)})
+        gap = -values.nbytes % _ALIGNED
+        parts += [values.tobytes(), bytes(gap)]
+        offset += values.nbytes + gap
+    counts: dict[str, Json] = {"faces": len(face), "photos": len(photo)}
+    return {"schema": SCHEMA, **header, **counts, "columns": listed}, b"".join(parts)
 
 
 def quantised(similarity: NDArray[np.float32]) -> NDArray[np.int16]:

@@ -1,6 +1,6 @@
 // The faces of a person, of a cluster, in no cluster, and of strangers.
 
-const FACE_ORDERS = ["good", "doubtful", "newest", "oldest"]; // as `order` in addresses; the first one is meant without it
+const FACE_ORDERS = ["good", "doubtful", "newest", "oldest"]; // as `order` in addresses; the first one is the default
 
 /** Positions in an order; a new array. Made for a million. */
 function orderFaces(album, positions, order) {

@@ -29,7 +29,7 @@ class Keys {
 
   /**
    * Give keys a meaning. What is added last comes first.
-   * @param scope a name, or the <dialog> in which alone the keys work: while a dialog is open, the keys of others do not
+   * @param scope a name, or a <dialog>; while a dialog is open, only its keys work
    * @param {{keys: string[], label?: string, run: function(KeyboardEvent), typing?: boolean}[]} bindings `keys` as in
    *   `keyOf`; "g p" is g and then p. Without `label` the help does not list them. `run` returns false if the key is
    *   not for it. With `typing`, the keys work in text fields too.

@@ -1,7 +1,7 @@
 // The view of all people and clusters.
 
 const PHONE = matchMedia("(max-width: 480px)");
-const GROUP_ORDERS = ["size", "name", "cohesion"]; // as `order` in addresses; the first one is meant without it
+const GROUP_ORDERS = ["size", "name", "cohesion"]; // as `order` in addresses; the first one is the default
 const GROUP_FILTERS = ["all", "named", "unnamed", "hidden"]; // as `show`; likewise
 
 /** The mean similarity of the faces of a group, or NaN. */

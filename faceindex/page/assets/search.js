@@ -55,7 +55,7 @@ function inTime(album, mask, newestFirst) {
   return found;
 }
 
-/** For each photo of a mask the face that stands for it: one that is meant before others, then the best one; -1 for none. */
+/** For each photo of a mask, the face to show: a face of the query if there is one, else the best one; -1 for none. */
 function bestFaces(album, mask, meant) {
   const best = new Int32Array(album.photos).fill(-1);
   const values = new Int16Array(album.photos).fill(-1);
