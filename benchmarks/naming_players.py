@@ -9,6 +9,7 @@ at nothing that is not on the screen. After an action, the script waits until th
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from typing import Any
 
@@ -40,7 +41,7 @@ _CHOSEN = """() => document.activeElement.closest(".name-field")
   ?.querySelector("[role=option][aria-selected=true] .name")?.textContent ?? null"""
 
 
-class Person:
+class Person(ABC):
     """What all players share: sight, counting, and typing names.
 
     Parameters
@@ -69,9 +70,9 @@ class Person:
         self.right = [0.0]
         self.known = {name for name in names.values() if name != STRANGER}
 
+    @abstractmethod
     def play(self) -> None:
         """Name people until nothing is left to do."""
-        raise NotImplementedError
 
     @property
     def is_tired(self) -> bool:

@@ -136,7 +136,7 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
-def memory_mib(pid: int) -> dict[str, float]:
+def memory_mib(pid: int) -> dict[str, Any]:
     """Return the resident memory of a process: all, that beside the memory map of the vectors, private pages.
 
     `heavy` lists the libraries that must not be loaded.
@@ -160,7 +160,7 @@ def memory_mib(pid: int) -> dict[str, float]:
         "rss": round(total / 1024, 1),
         "beside_vectors": round((total - vectors) / 1024, 1),
         "anonymous": round(anonymous / 1024, 1),
-        "heavy": heavy,  # type: ignore[dict-item]
+        "heavy": heavy,
     }
 
 
