@@ -56,7 +56,7 @@ def check(photo: SourcePhoto) -> None:
     assert all(isinstance(name, str) and name.strip() for name in photo.people)
     assert not set(photo.people) & {region.name for region in photo.regions}
     assert photo.sha1 is None or len(photo.sha1) == 20
-    assert photo.bytes is None or photo.bytes >= 0
+    assert photo.file_size is None or photo.file_size >= 0
     assert photo.dimensions is None or min(photo.dimensions) >= 1
     for region in photo.regions:
         assert isinstance(region, Region)

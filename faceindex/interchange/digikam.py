@@ -228,7 +228,7 @@ def _photo(
         people=tuple(people),
         frame="upright",
         dimensions=dimensions,
-        bytes=size if isinstance(size, int) and 0 < size < 1 << 62 else None,
+        file_size=size if isinstance(size, int) and 0 < size < 1 << 62 else None,
         source=source,
     )
 
