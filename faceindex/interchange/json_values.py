@@ -9,17 +9,20 @@ from __future__ import annotations
 import codecs
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
+from pathlib import Path
 from typing import Any
 
-from faceindex.interchange.sources import encoding_of, note, open_source, unreadable
+from faceindex.interchange.sources import encoding_of, files_below, is_file, note, open_source, unreadable
 
-__all__ = ["LONGEST_VALUE", "json_values", "records_in"]
+__all__ = ["LONGEST_VALUE", "json_files", "json_values", "objects_in"]
 
 LONGEST_VALUE = 256 << 20
 """Characters of one value: of one photo in a list, or of a whole document that is no list."""
 
+_EXTENSIONS = (".json", ".jsonl", ".ndjson")
+_DEEPEST = 6  # lists and objects around a record
 _CHUNK = 1 << 20
 _SPACE = " \t\r\n"
 _LOOSE = 16  # characters before the end of what was read, in which an error may be due to the cut
@@ -51,18 +54,31 @@ def json_values(path: str | os.PathLike[str], problems: list[str]) -> Iterator[A
         yield from _Values(file, os.fspath(path), problems)
 
 
-def records_in(value: object, depth: int = 4) -> Iterator[dict[str, Any]]:
-    """Yield a JSON object and the objects in its lists and objects, outermost first, to a depth."""
+def objects_in(
+    value: object, wanted: Callable[[dict[str, Any]], bool], depth: int = _DEEPEST
+) -> Iterator[dict[str, Any]]:
+    """Yield the outermost objects of a JSON value for which `wanted` is true, down to some depth."""
     if isinstance(value, dict):
-        yield value
-        children: Any = value.values()
+        if wanted(value):
+            yield value
+            return
+        children: Iterable[object] = value.values()
     elif isinstance(value, list):
         children = value
     else:
         return
     if depth > 0:
         for child in children:
-            yield from records_in(child, depth - 1)
+            yield from objects_in(child, wanted, depth - 1)
+
+
+def json_files(root: Path, problems: list[str], extensions: tuple[str, ...] = _EXTENSIONS) -> Iterator[Path]:
+    """Yield a file as it is; of a folder, the files with JSON in it and below."""
+    if is_file(root):
+        yield root
+        return
+    for folder, _, names in files_below(root, lambda name: name.lower().endswith(extensions), problems):
+        yield from (Path(folder, name) for name in names)
 
 
 def _nothing(_constant: str) -> None:
