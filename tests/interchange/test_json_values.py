@@ -57,15 +57,15 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
         ('[{"a": 1}, ', [{"a": 1}], "cut off"),
         ("not JSON at all, but text", [], "no JSON"),
         ("[" * 100_000, [], "nested too deeply"),
-        ('[{"a": ' + "9" * 10_000 + "}]", [], "a number is too long"),
-        ('{"a": "' + "x" * 4000, [], "longer than 3,000 characters"),
+        ('[{"a": ' + "9" * 5_000 + "}]", [], "a number is too long"),
+        ('{"a": "' + "x" * 9000, [], "longer than 8,000 characters"),
         ("{bad: 'line of some length'}\n" * 100, [], "The rest is left out"),
     ],
 )
 def test_damage_is_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, expected: list[Any], problem: str
 ) -> None:
-    monkeypatch.setattr(module, "LONGEST_VALUE", 3_000)
+    monkeypatch.setattr(module, "LONGEST_VALUE", 8_000)
     monkeypatch.setattr(module, "_CHUNK", 512)
     found, problems = values(tmp_path / "a.json", content)
     assert found == expected
