@@ -53,6 +53,7 @@ def consume(read: Callable[[Path], SourceAlbum], path: Path) -> list[SourcePhoto
 def check(photo: SourcePhoto) -> None:
     assert isinstance(photo.path, str)
     assert "\0" not in photo.path
+    assert photo.path.encode("utf-8", "surrogateescape")
     assert all(isinstance(name, str) and name.strip() for name in photo.people)
     assert not set(photo.people) & {region.name for region in photo.regions}
     assert photo.sha1 is None or len(photo.sha1) == 20

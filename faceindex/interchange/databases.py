@@ -69,7 +69,7 @@ def opened(path: Path, program: str, tables: Mapping[str, Iterable[str]]) -> Ite
         with closing(_connect(path)) as connection:
             _check(connection, path, program, tables)
             yield connection
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:  # a message of SQLite may quote bytes that are not text
         if "locked" in str(error) or "interrupted" in str(error) or "unable to open" in str(error):
             raise UsageError(
                 f"{path} cannot be read: {error}.",
@@ -101,7 +101,7 @@ def _connect(path: Path) -> Connection:
         if log.exists() and log.stat().st_size > 0:
             raise
         return _prepared(f"{uri}&immutable=1", path)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeError):
         connection.close()
         raise
     return connection

@@ -158,8 +158,9 @@ def _take(record: dict[str, Any], found: _Found, source: str) -> None:
         key = _take_person(person, found)
         for face in _objects(person.get("faces")):
             _take_face(face, asset, key, found)
-    for face in _objects(record.get("unassignedFaces")):
-        _take_face(face, asset, None, found)
+    for key in ("faces", "unassignedFaces"):
+        for face in _objects(record.get(key)):
+            _take_face(face, asset, _person_of(face, found), found)
 
 
 def _take_person(record: dict[str, Any], found: _Found) -> str | None:

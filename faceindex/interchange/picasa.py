@@ -254,11 +254,11 @@ def _photos(
                     f"{path}: Picasa has cropped and saved {photo}; the names count without places.",
                 )
                 people_here = tuple(dict.fromkeys(str(region.name) for region in named))
-                yield SourcePhoto(os.path.join(folder, photo), people=people_here, source=str(path))  # noqa: PTH118
+                yield SourcePhoto(Path(folder, photo).as_posix(), people=people_here, source=str(path))
                 continue
             extension = photo.rpartition(".")[2].lower()
             yield SourcePhoto(
-                path=os.path.join(folder, photo),  # noqa: PTH118
+                path=Path(folder, photo).as_posix(),
                 regions=regions,
                 frame="upright" if extension in _RAW else "stored",
                 source=str(path),

@@ -215,6 +215,10 @@ def path_text(value: object) -> str | None:
     """
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_PATH or "\0" in value:
         return None
+    try:
+        value.encode("utf-8", "surrogateescape")  # as the names of files
+    except UnicodeEncodeError:
+        return None
     if re.match(r"[A-Za-z]:[\\/]|\\\\", value):
         value = value.replace("\\", "/")
     return value if value.strip("/") else None
