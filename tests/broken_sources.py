@@ -55,7 +55,7 @@ def check(photo: SourcePhoto) -> None:
     assert "\0" not in photo.path
     assert photo.path.encode("utf-8", "surrogateescape")
     assert all(isinstance(name, str) and name.strip() for name in photo.people)
-    assert not set(photo.people) & {region.name for region in photo.regions}
+    assert not set(photo.people) & {region.name for region in photo.regions if not region.rejected}
     assert photo.sha1 is None or len(photo.sha1) == 20
     assert photo.file_size is None or photo.file_size >= 0
     assert photo.dimensions is None or min(photo.dimensions) >= 1

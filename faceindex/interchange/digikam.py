@@ -214,7 +214,7 @@ def _photo(
     if dimensions is not None:
         for face, rectangle in zip(faces, rectangles, strict=True):
             regions += _regions(face, rectangle, dimensions, tags, source, problems)
-    placed = {region.name for region in regions}
+    placed = {region.name for region in regions if not region.rejected}
     people = dict.fromkeys(
         known
         for record in records
