@@ -9,11 +9,13 @@ from __future__ import annotations
 from faceindex.interchange.xmp_embedded import embedded_xmp
 from faceindex.interchange.xmp_photo import SidecarFinder, read_photo, read_sidecar, sidecars_of
 from faceindex.interchange.xmp_reading import XmpPeople, read_xmp
+from faceindex.interchange.xmp_writing import merge_regions
 
 __all__ = [
     "SidecarFinder",
     "XmpPeople",
     "embedded_xmp",
+    "merge_regions",
     "read_photo",
     "read_sidecar",
     "read_xmp",

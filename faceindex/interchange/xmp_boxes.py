@@ -17,7 +17,7 @@ _TYPE = b"application/rdf+xml"
 
 
 def bmff_xmp(source: Source) -> bytes | None:
-    """Return the packet: an item of type ``mime`` (HEIC, AVIF), a box ``uuid`` (CR3), or ``xml `` (JPEG XL)."""
+    """Return the packet: an item ``mime`` (HEIC, AVIF), a box ``uuid`` (CR3), or ``xml `` (JPEG XL)."""
     for kind, start, end in _boxes(source, 0, source.size):
         if kind == b"meta":
             found = _item(source, start, end)

@@ -1,9 +1,11 @@
 """The people of a photo, from its file and its sidecars."""
 
+# ruff: noqa: PTH118, PTH122, PTH208 - paths as text: names may be of any encoding
+
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -59,7 +61,7 @@ class SidecarFinder:
 
 
 def sidecars_of(path: str | PathLike[str]) -> list[str]:
-    """Return the paths of the XMP sidecars of a photo, the one that counts most first; as `SidecarFinder.of`."""
+    """Return the paths of the sidecars of a photo, the one that counts most first; as `SidecarFinder.of`."""
     return SidecarFinder().of(path)
 
 
@@ -125,19 +127,11 @@ def read_photo(
         If there is no such file, or it cannot be read. A damaged packet is a problem.
     """
     packets: list[tuple[str, Packet]] = []
-    for sidecar in sidecars_of(path) if sidecars is None else sidecars:
-        try:
-            packets.append(
-                (os.fspath(sidecar), parse_packet(read_sidecar(sidecar), os.fspath(sidecar), repair=True))
-            )
-        except ImageError as error:
-            problems.append(str(error))
+    for name in map(os.fspath, sidecars_of(path) if sidecars is None else sidecars):
+        _parse(packets, name, lambda name=name: read_sidecar(name), problems)
     embedded = _embedded(path)
     if embedded is not None:
-        try:
-            packets.append((os.fspath(path), parse_packet(embedded, os.fspath(path), repair=True)))
-        except ImageError as error:
-            problems.append(str(error))
+        _parse(packets, os.fspath(path), lambda: embedded, problems)
     read_all = [read_people(packet, name) for name, packet in packets]
     if any(people.regions or people.problems for people in read_all):
         if size is None or orientation is None:
@@ -146,6 +140,15 @@ def read_photo(
     for people in read_all:
         problems += people.problems
     return _together(path, read_all, [name for name, _ in packets])
+
+
+def _parse(
+    packets: list[tuple[str, Packet]], name: str, data: Callable[[], bytes], problems: list[str]
+) -> None:
+    try:
+        packets.append((name, parse_packet(data(), name, repair=True)))
+    except ImageError as error:
+        problems.append(str(error))
 
 
 def _embedded(path: str | PathLike[str]) -> bytes | None:

@@ -1,14 +1,14 @@
 """Read the people of an XMP packet: regions of faces, names without a place.
 
-Regions refer to the stored picture, before its EXIF orientation is applied (Metadata Working Group, Guidelines
-for Handling Image Metadata 2.0, section 5.9.1). `_frame_of` has the exceptions.
+Regions refer to the stored picture, before its EXIF orientation is applied (Metadata Working Group,
+Guidelines for Handling Image Metadata 2.0, section 5.9). `frame_of` has the exception.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,9 @@ SAME_PLACE = 0.5
 Programs copy a region from one schema to the other, or draw it anew; neighbouring faces overlap less.
 """
 
-_SAME_NAME_PLACE = 0.2
+SAME_NAME_PLACE = 0.2
+"""As `SAME_PLACE`, for two regions with the same name."""
+
 _ASPECT = 0.02  # sides of copies are rounded: 1 pixel of 100
 
 
@@ -101,8 +103,8 @@ def read_people(
 ) -> XmpPeople:
     """Read the people of a parsed packet; as `read_xmp`."""
     problems: list[str] = []
-    stated = _orientation(packet)
-    turn = orientation or stated or 1
+    stated = stated_orientation(packet)
+    turn = turn_of(orientation, stated)
     found = find_regions(packet, size, name, problems)
     dimensions = read_dimensions(packet, "MWG") or read_dimensions(packet, "ACDSee")
     frame, dimensions = frame_of(found, dimensions, size, turn)
@@ -120,6 +122,11 @@ def read_people(
     return XmpPeople(
         tuple(regions), tuple(people), dimensions, stated, "stored" if size else frame, tuple(problems)
     )
+
+
+def turn_of(orientation: int | None, stated: int | None) -> int:
+    """Return the orientation that a program has seen: that of the file, or of a sidecar that turns the photo."""
+    return stated if stated and stated > 4 and (orientation or 1) < 5 else orientation or stated or 1
 
 
 def same_name(name: str) -> str:
@@ -149,10 +156,12 @@ def frame_of(
 ) -> tuple[Frame, tuple[int, int] | None]:
     """Return what regions are measured on, and the size of that picture when they were stored.
 
-    They are on the stored picture, unless the packet shows otherwise: its dimensions are those of the
-    upright photo, and not of the stored picture. That is not enough: Lightroom states the dimensions of the
-    upright photo, but measures areas on the stored picture. It adds ``mwg-rs:Rotation``, the turn of the
-    face there: a quarter turn means the stored picture.
+    That is the stored picture. The dimensions that are stated with regions do not show otherwise if they are
+    those of the upright photo: Lightroom, and files rotated with ExifTool, state these, and measure areas on
+    the stored picture (checked on photos in shared/data/formats and shared/data/orientation). Only
+    ``mwg-rs:Rotation``, which Lightroom writes, is clear: the turn of a face on the picture that its area is
+    measured on. If the dimensions are those of the upright photo, and no face is turned by a quarter, the areas
+    are on the upright photo.
 
     Parameters
     ----------
@@ -165,34 +174,43 @@ def frame_of(
     """
     if dimensions is None or size is None or orientation < 5:
         return "stored", dimensions
-    if same_aspect(dimensions, size) or not same_aspect(dimensions[::-1], size):  # type: ignore[arg-type]
+    turned = dimensions[1], dimensions[0]
+    if same_aspect(dimensions, size) or not same_aspect(turned, size):
         return "stored", dimensions
     rotations = [one.rotation for one in found if one.rotation is not None]
-    if any(abs(math.sin(rotation)) > math.sqrt(0.5) for rotation in rotations):
-        return "stored", (dimensions[1], dimensions[0])
-    return "upright", dimensions
+    if rotations and all(abs(math.sin(rotation)) < math.sqrt(0.5) for rotation in rotations):
+        return "upright", dimensions
+    return "stored", turned
 
 
 def _once(found: list[Found], name: str, problems: list[str]) -> list[Found]:
-    """Return each region once: programs write one to several schemas."""
+    """Return each region once: programs write one to several schemas, of which some read only the first."""
     once: list[Found] = []
     for new in found:
         if new.box is None:
             continue
-        match = next((i for i, old in enumerate(once) if old.box and _is_same(old, new)), None)
-        if match is None:
-            rival = next((old for old in once if old.box and overlap(old.box, new.box) >= SAME_PLACE), None)
-            if rival is not None and rival.schema != new.schema:
-                problems.append(
-                    f"{name}: {rival.schema} names {rival.name} where {new.schema} names {new.name}: "
-                    f"{rival.name} was read."
-                )
-                continue
-            once.append(new)
-        elif once[match].name is None and new.name is not None and not once[match].rejected:
+        match = next((i for i, old in enumerate(once) if _is_same(old, new)), None)
+        rival = next((old for old in once if old.schema != new.schema and _contradicts(old, new)), None)
+        if match is not None:
             old = once[match]
-            once[match] = Found(old.schema, old.box, new.name, False, old.rotation, old.value)
+            if old.name is None and new.name is not None and not old.rejected:
+                once[match] = replace(old, name=new.name)
+        elif rival is not None:
+            problems.append(
+                f"{name}: the {new.schema} region of {new.name} was left out: it contradicts the "
+                f"{rival.schema} region of {rival.name}."
+            )
+        else:
+            once.append(new)
     return once
+
+
+def _contradicts(old: Found, new: Found) -> bool:
+    """Return whether two schemas have different names at one place, or one name at different places."""
+    assert old.box is not None and new.box is not None
+    if not old.name or not new.name:
+        return False
+    return same_name(old.name) == same_name(new.name) or overlap(old.box, new.box) >= SAME_PLACE
 
 
 def _is_same(old: Found, new: Found) -> bool:
@@ -201,11 +219,12 @@ def _is_same(old: Found, new: Found) -> bool:
     if old.schema == new.schema:
         return old.name == new.name and share > 0.95
     if old.name and new.name:
-        return same_name(old.name) == same_name(new.name) and share >= _SAME_NAME_PLACE
+        return same_name(old.name) == same_name(new.name) and share >= SAME_NAME_PLACE
     return share >= SAME_PLACE
 
 
-def _orientation(packet: Packet) -> int | None:
+def stated_orientation(packet: Packet) -> int | None:
+    """Return ``tiff:Orientation``; None if there is none."""
     for value in packet.properties(NAMESPACES["tiff"], "Orientation"):
         text = value.text()
         if text in {"1", "2", "3", "4", "5", "6", "7", "8"}:

@@ -135,8 +135,9 @@ def _read_mwg(item: Value, unit: _Size) -> Found | None:
     fields = item.fields()
     if not _is_face(fields):
         return None
-    if "Area" not in fields:
-        raise ValueError("it has no area")
+    if "Area" not in fields:  # a person without a place, or something else
+        name = _text(fields, "Name")
+        return _found("MWG", item, None, name) if name else None
     box = _centred(fields["Area"].fields(), unit)
     rotation = _text(fields, "Rotation")
     turned = parse_number(rotation) if rotation else None
