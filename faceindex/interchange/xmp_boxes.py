@@ -1,4 +1,7 @@
-"""The XMP packet of files made of boxes: HEIC, AVIF, CR3, JPEG XL, JPEG 2000, MP4."""
+"""The XMP packet of files made of boxes: HEIC, AVIF, CR3, JPEG XL, JPEG 2000, MP4.
+
+A packet of JPEG XL that is compressed (a box ``brob``, which needs Brotli) is not read.
+"""
 
 from __future__ import annotations
 
@@ -27,25 +30,7 @@ def bmff_xmp(source: Source) -> bytes | None:
             return _bounded(source, start + 16, end - start - 16)
         elif kind == b"xml ":
             return _bounded(source, start, end - start)
-        elif kind == b"brob" and source.read(start, 4) == b"xml ":
-            return _brotli(_bounded(source, start + 4, end - start - 4))
     return None
-
-
-def _brotli(data: bytes) -> bytes | None:
-    """Return a compressed box of JPEG XL; None if no Brotli decoder is installed."""
-    try:
-        import brotli
-    except ImportError:
-        return None
-    decoder, parts, size = brotli.Decompressor(), [], 0
-    for i in range(0, len(data), 4096):
-        part = decoder.process(data[i : i + 4096])
-        size += len(part)
-        if size > MOST_BYTES:
-            raise ValueError("the packet is too large")
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _boxes(source: Source, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -24,7 +24,7 @@ __all__ = [
 Fields: TypeAlias = "Mapping[str, str | Fields]"
 """Fields of a structure, ``prefix:local``, with their texts or their own fields."""
 
-_About = f"{{{RDF}}}about"
+_ABOUT = f"{{{RDF}}}about"
 _DESCRIPTION = f"{{{RDF}}}Description"
 _RESOURCE = (f"{{{RDF}}}parseType", "Resource")
 _LI = f"{{{RDF}}}li"
@@ -47,6 +47,8 @@ def new_packet() -> Packet:
 
 def serialise(packet: Packet) -> bytes:
     """Return a packet with its wrapper, in UTF-8."""
+    if packet.added is not None:
+        etree.cleanup_namespaces(packet.added)
     parts = [etree.tostring(packet.root, encoding="unicode", with_tail=False)]
     before, after = packet.root.getprevious(), packet.root.getnext()
     while before is not None:
@@ -101,43 +103,23 @@ def text_item(text: str) -> etree._Element:
 
 
 def add_property(packet: Packet, field: str, fields: Fields | None = None) -> etree._Element:
-    """Add a property, with the fields of a structure if it is one, in a block of its own; return it.
+    """Add a property, with the fields of a structure if it is one; return it.
 
-    Blocks of one call after the other are joined.
+    All that are added to a packet are in one block of their own, as programs write them.
     """
     assert packet.rdf is not None
-    block = packet.descriptions[-1] if packet.descriptions else None
-    if block is None or block.get("faceindex") is None:
-        about = next((one.get(_About) for one in packet.descriptions if one.get(_About) is not None), "")
-        block = etree.Element(_DESCRIPTION, nsmap={"rdf": RDF})
-        block.set(_About, about or "")
-        block.set("faceindex", "new")  # until `close_blocks`
-        insert(packet.rdf, block)
-        packet.descriptions.append(block)
-    added = _element(field)
+    if packet.added is None:
+        about = [one.get(_ABOUT) for one in packet.descriptions if one.get(_ABOUT)]
+        packet.added = etree.Element(
+            _DESCRIPTION, {_ABOUT: about[0] or "" if about else ""}, nsmap=NAMESPACES
+        )
+        insert(packet.rdf, packet.added)
+        packet.descriptions.append(packet.added)
+    made = _element(field)
     if fields is not None:
-        _fill(added, fields)
-    insert(block, added)
-    return added
-
-
-def close_blocks(packet: Packet) -> None:
-    """Finish the blocks that `add_property` added: declare their namespaces once, and indent them."""
-    for block in packet.descriptions:
-        if block.attrib.pop("faceindex", None) is None:
-            continue
-        parent = block.getparent()
-        assert parent is not None
-        used: dict[str | None, str] = {}
-        for element in block.iter(tag=etree.Element):
-            used.update({element.prefix: str(element.tag)[1:].partition("}")[0]})
-        fresh = etree.Element(_DESCRIPTION, attrib=dict(block.attrib), nsmap=used)
-        fresh.extend(list(block))
-        fresh.tail = block.tail
-        parent.replace(block, fresh)
-        packet.descriptions[packet.descriptions.index(block)] = fresh
-        etree.cleanup_namespaces(fresh, keep_ns_prefixes=[prefix for prefix in used if prefix])
-        _indent(fresh, _lead(fresh))
+        _fill(made, fields)
+    insert(packet.added, made)
+    return made
 
 
 def list_of(holder: etree._Element, kind: Literal["Bag", "Seq"]) -> etree._Element:
@@ -195,7 +177,7 @@ def struct_holder(element: etree._Element) -> etree._Element:
 
 def set_field(item: Value, field: str, text: str) -> None:
     """Set a field of a structure, where and as it is written; add it if there is none."""
-    prefix, _, local = field.partition(":")
+    local = field.partition(":")[2]
     for holder in item.holders():
         for name in holder.attrib:
             if str(name).rpartition("}")[2] == local and not str(name).startswith(f"{{{RDF}}}"):
@@ -241,7 +223,7 @@ def remove_item(element: etree._Element) -> None:
         return
     parent.text = None
     names = {str(name) for name in parent.attrib}
-    if parent.tag != f"{{{RDF}}}RDF" and names <= {_About, _RESOURCE[0]}:
+    if parent.tag != f"{{{RDF}}}RDF" and names <= {_ABOUT, _RESOURCE[0]}:
         remove_item(parent)
 
 
@@ -273,6 +255,7 @@ def _indent(element: etree._Element, lead: str) -> None:
     """Indent the children of an element; without a line break before it, they stay in its line."""
     if "\n" not in lead or not len(element):
         return
+    lead = "\n" + lead.rpartition("\n")[2]  # without empty lines
     element.text = lead + _UNIT
     for child in element:
         child.tail = lead + _UNIT

@@ -103,7 +103,7 @@ def _inflate(data: bytes) -> bytes:
 
 
 def _raw_profile(data: bytes) -> bytes:
-    """Return a profile that ImageMagick wrote: a line break, its name, its length, then hexadecimal digits."""
+    """Return a profile of ImageMagick: a line break, its name, its length, then hexadecimal digits."""
     parts = data.split(b"\n", 3)
     if len(parts) < 4:
         raise ValueError("the profile is cut short")

@@ -1,8 +1,8 @@
 """The XMP packet of a JPEG, with its extension.
 
-Sources: XMP Specification Part 3 (Adobe, 2020), section 1.1.3: a packet is in a segment APP1 of at most 65,535
-bytes. What does not fit is in further segments: a GUID (the MD5 digest of the extension, which the main packet
-names in ``xmpNote:HasExtendedXMP``), its length, the offset of the part, and the part.
+Source: XMP Specification Part 3 (Adobe, 2020), section 1.1.3. A packet is in a segment APP1 of at most 65,535
+bytes. What does not fit is in further segments: a GUID (the MD5 digest of the extension, which the main
+packet names in ``xmpNote:HasExtendedXMP``), its length, the offset of the part, and the part.
 """
 
 from __future__ import annotations

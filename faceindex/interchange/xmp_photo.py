@@ -127,11 +127,9 @@ def read_photo(
         If there is no such file, or it cannot be read. A damaged packet is a problem.
     """
     packets: list[tuple[str, Packet]] = []
-    for name in map(os.fspath, sidecars_of(path) if sidecars is None else sidecars):
-        _parse(packets, name, lambda name=name: read_sidecar(name), problems)
-    embedded = _embedded(path)
-    if embedded is not None:
-        _parse(packets, os.fspath(path), lambda: embedded, problems)
+    for sidecar in sidecars_of(path) if sidecars is None else sidecars:
+        _parse(packets, sidecar, read_sidecar, problems)
+    _parse(packets, path, _embedded, problems)
     read_all = [read_people(packet, name) for name, packet in packets]
     if any(people.regions or people.problems for people in read_all):
         if size is None or orientation is None:
@@ -143,11 +141,20 @@ def read_photo(
 
 
 def _parse(
-    packets: list[tuple[str, Packet]], name: str, data: Callable[[], bytes], problems: list[str]
+    packets: list[tuple[str, Packet]],
+    path: str | PathLike[str],
+    read_packet: Callable[[str | PathLike[str]], bytes | None],
+    problems: list[str],
 ) -> None:
+    """Append the packet of a file to `packets`; a damaged one to `problems`."""
+    name = os.fspath(path)
     try:
-        packets.append((name, parse_packet(data(), name, repair=True)))
+        data = read_packet(path)
+        if data is not None:
+            packets.append((name, parse_packet(data, name, repair=True)))
     except ImageError as error:
+        if error.reason in (Reason.MISSING, Reason.IO_ERROR) and read_packet is _embedded:
+            raise
         problems.append(str(error))
 
 

@@ -125,7 +125,7 @@ def read_people(
 
 
 def turn_of(orientation: int | None, stated: int | None) -> int:
-    """Return the orientation that a program has seen: that of the file, or of a sidecar that turns the photo."""
+    """Return the orientation that a program has seen: that of the file, or of a sidecar that turns it."""
     return stated if stated and stated > 4 and (orientation or 1) < 5 else orientation or stated or 1
 
 
@@ -160,8 +160,8 @@ def frame_of(
     those of the upright photo: Lightroom, and files rotated with ExifTool, state these, and measure areas on
     the stored picture (checked on photos in shared/data/formats and shared/data/orientation). Only
     ``mwg-rs:Rotation``, which Lightroom writes, is clear: the turn of a face on the picture that its area is
-    measured on. If the dimensions are those of the upright photo, and no face is turned by a quarter, the areas
-    are on the upright photo.
+    measured on. If the dimensions are those of the upright photo, and no face is turned by a quarter, the
+    areas are on the upright photo.
 
     Parameters
     ----------

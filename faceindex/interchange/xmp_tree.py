@@ -3,8 +3,8 @@
 XMP is RDF in XML (ISO 16684-1). It has no document type: a packet with one is refused, so that entities are
 never expanded and nothing is loaded from elsewhere. Size and depth are bounded.
 
-A property may be written in several ways, which `Value` makes alike: as an attribute or an element; its fields
-as attributes, as elements under ``rdf:parseType="Resource"``, or in an inner ``rdf:Description``.
+A property may be written in several ways, which `Value` makes alike: as an attribute or an element; its
+fields as attributes, as elements under ``rdf:parseType="Resource"``, or in an inner ``rdf:Description``.
 """
 
 from __future__ import annotations
@@ -150,10 +150,13 @@ class Packet:
         ``rdf:RDF``.
     descriptions : list of etree._Element
         The blocks ``rdf:Description``, each with some of the properties.
+    added : etree._Element or None
+        The block of properties that were added after parsing.
     """
 
     def __init__(self, root: etree._Element) -> None:
         self.root = root
+        self.added: etree._Element | None = None
         tag = f"{{{RDF}}}RDF"
         self.rdf = root if root.tag == tag else next(root.iter(tag), None)
         self.descriptions = [] if self.rdf is None else list(self.rdf.iterchildren(tag=_DESCRIPTION))

@@ -2,8 +2,8 @@
 
 What is written: regions of the MWG with the dimensions of the picture, ``Iptc4xmpExt:PersonInImage``,
 ``digiKam:TagsList`` and ``lr:hierarchicalSubject`` below ``People``. Regions of Microsoft and
-``MicrosoftPhoto:LastKeywordXMP`` only follow if the packet has them: Windows reads them inside of files, not in
-sidecars. Regions of the IPTC and of ACDSee get the new name of a person, and are neither added nor removed.
+``MicrosoftPhoto:LastKeywordXMP`` only follow if the packet has them: Windows reads them inside of files,
+not in sidecars. Regions of the IPTC and of ACDSee get new names, and are neither added nor removed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from faceindex.interchange.xmp_editing import (
     Fields,
     add_items,
     add_property,
-    close_blocks,
     insert,
     new_packet,
     property_element,
@@ -67,8 +66,8 @@ def merge_regions(
 ) -> bytes | None:
     """Return a packet with the regions of an index.
 
-    A region is that of the packet at the same place, or one of `previous` with the same name. Regions that are
-    neither in `regions` nor in `previous` belong to other programs, and stay as they are. All other
+    A region is that of the packet at the same place, or one of `previous` with the same name. Regions that
+    are neither in `regions` nor in `previous` belong to other programs, and stay as they are. All other
     properties stay, too.
 
     Parameters
@@ -78,8 +77,8 @@ def merge_regions(
     regions : sequence of Region
         On the stored picture. Those without a name, and rejected ones, are not written.
     previous : sequence of Region
-        Those that were written, or read, last: if they are in the packet still, and not in `regions`, they are
-        removed, and their names with them. Their places follow `regions`.
+        Those that were written, or read, last. The packet's regions that are still as they were then get the
+        places and names of `regions`, or are removed, with their names, if they are not in `regions`.
     dimensions : tuple of int
         Width and height in pixels of the stored picture.
     orientation : int
@@ -110,7 +109,6 @@ def merge_regions(
     changed |= _merge_names(tree, wanted, previous, dimensions)
     if not changed:
         return None
-    close_blocks(tree)
     return serialise(tree)
 
 
@@ -223,6 +221,7 @@ def _update(entry: Found, region: Region, ours: bool) -> bool:
 def _add(tree: Packet, schema: str, new: Sequence[Region]) -> bool:
     if not new:
         return False
+    items: list[Fields]
     if schema == "MWG":
         element = property_element(tree, "mwg-rs:Regions")
         if element is None:
@@ -288,24 +287,24 @@ def _field_element(holder: etree._Element, field: str) -> etree._Element:
     return made
 
 
-def _number(value: float) -> str:
+def _digits(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".") if round(value, 6) else "0"
 
 
-def _area(box: Box) -> Fields:
+def _area(box: Box) -> dict[str, str]:
     x1, y1, x2, y2 = box
     return {
-        "stArea:x": _number((x1 + x2) / 2),
-        "stArea:y": _number((y1 + y2) / 2),
-        "stArea:w": _number(x2 - x1),
-        "stArea:h": _number(y2 - y1),
+        "stArea:x": _digits((x1 + x2) / 2),
+        "stArea:y": _digits((y1 + y2) / 2),
+        "stArea:w": _digits(x2 - x1),
+        "stArea:h": _digits(y2 - y1),
         "stArea:unit": "normalized",
     }
 
 
 def _rectangle(box: Box) -> str:
     x1, y1, x2, y2 = box
-    return ", ".join(map(_number, (x1, y1, x2 - x1, y2 - y1)))
+    return ", ".join(map(_digits, (x1, y1, x2 - x1, y2 - y1)))
 
 
 def _merge_names(
