@@ -236,7 +236,8 @@ def insert(parent: etree._Element, child: etree._Element) -> None:
         child.tail, last.tail = last.tail, lead
     else:
         outer = _lead(parent)
-        lead = outer + _UNIT if "\n" in outer else ""
+        outer = "\n" + outer.rpartition("\n")[2] if "\n" in outer else ""  # without empty lines
+        lead = outer + _UNIT if outer else ""
         parent.text, child.tail = lead or None, outer if lead else None
     parent.append(child)
     _indent(child, lead)

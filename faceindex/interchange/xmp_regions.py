@@ -239,10 +239,10 @@ def _centred(area: dict[str, Value], unit: _Size) -> Box:
 def _checked(x1: float, y1: float, x2: float, y2: float) -> Box:
     if not all(map(math.isfinite, (x1, y1, x2, y2))):
         raise ValueError("it has a number that is not finite")
-    if x2 - x1 <= 0 or y2 - y1 <= 0:
-        raise ValueError("its width or height is not positive")
     if x2 <= 0 or y2 <= 0 or x1 >= 1 or y1 >= 1:
         raise ValueError("it is outside of the picture")
+    if x2 - x1 <= 0 or y2 - y1 <= 0:
+        raise ValueError("its width or height is not positive")
     if x2 - x1 > _LARGEST or y2 - y1 > _LARGEST:
         raise ValueError("it is larger than the picture")
     return x1, y1, x2, y2
