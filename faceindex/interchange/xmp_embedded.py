@@ -125,8 +125,7 @@ def _webp_xmp(source: Source) -> bytes | None:
 
 def _gif_xmp(source: Source) -> bytes | None:
     """Return the packet of an application extension: it is no sequence of sub-blocks, but the text itself."""
-    head = source.read(0, 13)
-    position = 13 + (3 << (head[10] & 7) + 1 if head[10] & 0x80 else 0)
+    position = 13 + _palette(integer(source.read(0, 13), 10, 1))
     for _ in range(_MOST_CHUNKS):
         block = source.read(position, 14)
         if block[:1] == b"\x21":
@@ -135,13 +134,15 @@ def _gif_xmp(source: Source) -> bytes | None:
             position = _past_blocks(source, position + 2)
         elif block[:1] == b"\x2c":
             image = source.read(position, 10)
-            if len(image) < 10:
-                return None
-            position += 10 + (3 << (image[9] & 7) + 1 if image[9] & 0x80 else 0) + 1
-            position = _past_blocks(source, position)
+            position = _past_blocks(source, position + 11 + _palette(integer(image, 9, 1)))
         else:
             return None
     return None
+
+
+def _palette(flags: int) -> int:
+    """Return the bytes of a palette, by the flags before it."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _past_blocks(source: Source, position: int) -> int:
