@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Callable
 
 MAIN = b"http://ns.adobe.com/xap/1.0/\0"
 EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
@@ -149,7 +150,7 @@ def raf(packet: bytes) -> bytes:
     return b"FUJIFILMCCD-RAW ".ljust(84, b"0") + struct.pack(">II", 100, len(inner)) + b"\0" * 8 + inner
 
 
-FORMATS = {
+FORMATS: dict[str, Callable[[bytes], bytes]] = {
     "JPEG": jpeg,
     "PNG": png,
     "compressed PNG": lambda packet: png(packet, compressed=True),

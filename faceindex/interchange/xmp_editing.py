@@ -12,17 +12,25 @@ from faceindex.interchange.xmp_tree import RDF, Packet, Value, matches
 
 __all__ = [
     "Fields",
+    "ListKind",
     "add_items",
     "add_property",
+    "insert",
     "new_packet",
+    "property_element",
     "remove_item",
     "serialise",
     "set_field",
+    "set_text",
+    "struct_holder",
     "struct_item",
+    "text_item",
 ]
 
 Fields: TypeAlias = "Mapping[str, str | Fields]"
 """Fields of a structure, ``prefix:local``, with their texts or their own fields."""
+
+ListKind: TypeAlias = Literal["Bag", "Seq"]
 
 _ABOUT = f"{{{RDF}}}about"
 _DESCRIPTION = f"{{{RDF}}}Description"
@@ -110,9 +118,8 @@ def add_property(packet: Packet, field: str, fields: Fields | None = None) -> et
     assert packet.rdf is not None
     if packet.added is None:
         about = [one.get(_ABOUT) for one in packet.descriptions if one.get(_ABOUT)]
-        packet.added = etree.Element(
-            _DESCRIPTION, {_ABOUT: about[0] or "" if about else ""}, nsmap=NAMESPACES
-        )
+        packet.added = etree.Element(_DESCRIPTION, nsmap=NAMESPACES)
+        packet.added.set(_ABOUT, about[0] or "" if about else "")
         insert(packet.rdf, packet.added)
         packet.descriptions.append(packet.added)
     made = _element(field)
@@ -122,23 +129,27 @@ def add_property(packet: Packet, field: str, fields: Fields | None = None) -> et
     return made
 
 
-def list_of(holder: etree._Element, kind: Literal["Bag", "Seq"]) -> etree._Element:
+def list_of(holder: etree._Element, kind: ListKind) -> etree._Element:
     """Return the list in an element; it is made if there is none, with a single value as its item."""
     for child in holder.iterchildren(tag=etree.Element):
         if child.tag in (f"{{{RDF}}}Bag", f"{{{RDF}}}Seq", f"{{{RDF}}}Alt"):
             return child
     made = etree.Element(f"{{{RDF}}}{kind}", nsmap={"rdf": RDF})
-    text = (holder.text or "").strip()
+    if len(holder) or holder.attrib or (holder.text or "").strip():
+        item = etree.SubElement(made, _LI)
+        for name, text in holder.attrib.items():
+            item.set(name, text)
+        item.text = holder.text
+        item.extend(list(holder))
+        holder.attrib.clear()
     holder.text = None
-    if text:
-        made.append(text_item(text))
     insert(holder, made)
     return made
 
 
-def add_items(holder: etree._Element, kind: Literal["Bag", "Seq"], items: Sequence[etree._Element]) -> None:
+def add_items(holder: etree._Element, kind: ListKind, items: Sequence[etree._Element]) -> None:
     """Append items to the list in an element."""
-    target = list_of(holder, kind)
+    target = list_of(holder, kind) if items else holder
     for item in items:
         insert(target, item)
 
@@ -185,7 +196,7 @@ def set_field(item: Value, field: str, text: str) -> None:
                 return
         for child in holder.iterchildren(tag=etree.Element):
             if str(child.tag).rpartition("}")[2] == local:
-                _set_text(child, text)
+                set_text(child, text)
                 return
     assert isinstance(item.source, etree._Element)
     source = item.source
@@ -197,14 +208,15 @@ def set_field(item: Value, field: str, text: str) -> None:
     insert(struct_holder(source), added)
 
 
-def _set_text(element: etree._Element, text: str) -> None:
+def set_text(element: etree._Element, text: str) -> None:
+    """Set a simple value, or that of the language which counts."""
     value = Value(element)
     items = value.items()
     if items and items[0].source is not element and isinstance(items[0].source, etree._Element):
         language = "{http://www.w3.org/XML/1998/namespace}lang"
         sources = [one.source for one in items if isinstance(one.source, etree._Element)]
         default = [one for one in sources if one.get(language) == "x-default"]
-        _set_text((default or sources)[0], text)
+        set_text((default or sources)[0], text)
         return
     inner = next(element.iterchildren(tag=f"{{{RDF}}}value"), None)
     (element if inner is None else inner).text = text

@@ -9,7 +9,7 @@ not in sidecars. Regions of the IPTC and of ACDSee get new names, and are neithe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
 from lxml import etree
@@ -18,6 +18,7 @@ from faceindex.errors import ImageError, Reason
 from faceindex.interchange.regions import Box, Region
 from faceindex.interchange.xmp_editing import (
     Fields,
+    ListKind,
     add_items,
     add_property,
     insert,
@@ -26,6 +27,7 @@ from faceindex.interchange.xmp_editing import (
     remove_item,
     serialise,
     set_field,
+    set_text,
     struct_holder,
     struct_item,
     text_item,
@@ -51,6 +53,7 @@ _OURS = 0.9
 """Least intersection over union of a region and what was last exchanged of it: numbers are rounded."""
 
 _MOVED = 2e-6  # smaller changes of a box are rounding
+_LEAST_SIDE = 1e-4  # of a box; less has no pixel
 _CONTROL = re.compile("[\0-\x1f\x7f\ud800-\udfff\ufffe\uffff]+")
 _ROOT_TAG = "People"
 
@@ -75,7 +78,8 @@ def merge_regions(
     packet : bytes or None
         The sidecar; None if there is none.
     regions : sequence of Region
-        On the stored picture. Those without a name, and rejected ones, are not written.
+        On the stored picture. Boxes are cut at its edges; those without a name, and rejected ones, are not
+        written.
     previous : sequence of Region
         Those that were written, or read, last. The packet's regions that are still as they were then get the
         places and names of `regions`, or are removed, with their names, if they are not in `regions`.
@@ -97,8 +101,8 @@ def merge_regions(
         ``CORRUPT``, if the packet is not well-formed; ``CHANGED``, if it has regions of another program that
         refer to a picture of another shape.
     """
-    wanted = [replace(one, name=_clean(one.name)) for one in regions if one.name and not one.rejected]
-    wanted = [one for one in wanted if one.name]
+    wanted = [one for one in map(_written, regions) if one is not None]
+    previous = [one for one in map(_written, previous) if one is not None]
     if packet is not None and packet.strip(b"\0 \t\r\n"):
         tree = parse_packet(packet, name)
     elif wanted:
@@ -112,8 +116,13 @@ def merge_regions(
     return serialise(tree)
 
 
-def _clean(name: str | None) -> str:
-    return " ".join(_CONTROL.sub(" ", name or "").split())
+def _written(region: Region) -> Region | None:
+    """Return a region as it is written: inside of the picture, its name in one line; None if it is not."""
+    name = " ".join(_CONTROL.sub(" ", region.name or "").split())
+    x1, y1, x2, y2 = (min(max(value, 0.0), 1.0) for value in region.box)
+    if region.rejected or not name or x2 - x1 < _LEAST_SIDE or y2 - y1 < _LEAST_SIDE:
+        return None
+    return replace(region, name=name, box=(x1, y1, x2, y2))
 
 
 def _merge_places(
@@ -131,7 +140,7 @@ def _merge_places(
     wanted = [replace(one, box=turn_box(one.box, turn, "stored", frame)) for one in wanted]
     previous = [replace(one, box=turn_box(one.box, turn, "stored", frame)) for one in previous]
     framed = size if frame == "stored" or turn < 5 else (size[1], size[0])
-    ours = {id(one) for one in found if any(_was(one, old) for old in previous)}
+    ours = {id(one): old for one in found for old in previous if _was(one, old)}
     stale = upright is not None and not same_aspect(upright, framed)
     if stale and wanted and any(one.schema == "MWG" and id(one) not in ours for one in found):
         raise ImageError(
@@ -141,12 +150,12 @@ def _merge_places(
             f"and the photo has {framed[0]} x {framed[1]}.",
             "Correct or remove them with the program that wrote them.",
         )
-    changed = False
+    changed = removed = False
     for schema in ("MWG", "Microsoft", "IPTC", "ACDSee"):
         entries = [one for one in found if one.schema == schema]
         pairs = _pairs(wanted, entries, ours)
         for i, entry in pairs.items():
-            changed |= _update(entry, wanted[i], id(entry) in ours)
+            changed |= _update(entry, wanted[i], ours.get(id(entry)))
         if schema in ("IPTC", "ACDSee"):
             continue
         matched = {id(entry) for entry in pairs.values()}
@@ -154,14 +163,13 @@ def _merge_places(
         new = [one for i, one in enumerate(wanted) if i not in pairs]
         changed |= _add(tree, schema, new)
         for one in gone:
-            changed |= _remove(one)
-    kept = read_dimensions(tree, "MWG")
+            removed |= _remove(one)
     if property_element(tree, "mwg-rs:Regions") is not None:
-        if not list(_regions(tree)) and changed:
+        if removed and not list(_regions(tree)):
             _drop_dimensions(tree)
-        elif (kept is None and changed) or (stale and wanted):
+        elif wanted and (stale or (stated is None and changed)):
             changed |= _set_dimensions(tree, framed)
-    return changed
+    return changed or removed
 
 
 def _was(found: Found, old: Region) -> bool:
@@ -170,7 +178,7 @@ def _was(found: Found, old: Region) -> bool:
     return same_name(found.name or "") == same_name(old.name or "") and overlap(found.box, old.box) >= _OURS
 
 
-def _pairs(wanted: Sequence[Region], entries: Sequence[Found], ours: set[int]) -> dict[int, Found]:
+def _pairs(wanted: Sequence[Region], entries: Sequence[Found], ours: Container[int]) -> dict[int, Found]:
     """Return the entry of each wanted region: by name and place, by place, or by the name of one of ours."""
     pairs: dict[int, Found] = {}
     taken: set[int] = set()
@@ -194,11 +202,12 @@ def _pairs(wanted: Sequence[Region], entries: Sequence[Found], ours: set[int]) -
     return pairs
 
 
-def _update(entry: Found, region: Region, ours: bool) -> bool:
+def _update(entry: Found, region: Region, old: Region | None) -> bool:
+    """Bring a region of the packet up to date with that of the index, which was `old` when last exchanged."""
     changed = False
     assert region.name is not None and entry.box is not None
-    different = entry.name != region.name if ours else same_name(entry.name or "") != same_name(region.name)
-    if different:
+    renamed = old is not None and old.name != region.name != entry.name
+    if renamed or same_name(entry.name or "") != same_name(region.name):
         if entry.schema == "IPTC":
             inside = "PersonInImage" in entry.value.fields()
             set_field(entry.value, "Iptc4xmpExt:PersonInImage" if inside else "Iptc4xmpExt:Name", region.name)
@@ -206,8 +215,9 @@ def _update(entry: Found, region: Region, ours: bool) -> bool:
             field = {"MWG": "mwg-rs:Name", "Microsoft": "MPReg:PersonDisplayName", "ACDSee": "acdsee-rs:Name"}
             set_field(entry.value, field[entry.schema], region.name)
         changed = True
-    moved = max(abs(a - b) for a, b in zip(entry.box, region.box, strict=True)) > _MOVED
-    if ours and moved and entry.schema in ("MWG", "Microsoft"):
+    if old is None or entry.schema in ("IPTC", "ACDSee"):
+        return changed
+    if _differ(old.box, region.box) and _differ(entry.box, region.box):
         if entry.schema == "MWG":
             area = entry.value.fields()["Area"]
             for key, value in _area(region.box).items():
@@ -216,6 +226,10 @@ def _update(entry: Found, region: Region, ours: bool) -> bool:
             set_field(entry.value, "MPReg:Rectangle", _rectangle(region.box))
         changed = True
     return changed
+
+
+def _differ(a: Box, b: Box) -> bool:
+    return max(abs(x - y) for x, y in zip(a, b, strict=True)) > _MOVED
 
 
 def _add(tree: Packet, schema: str, new: Sequence[Region]) -> bool:
@@ -318,52 +332,53 @@ def _merge_names(
     changed = _merge_list(tree, "Iptc4xmpExt:PersonInImage", "Bag", names, gone)
     changed |= _merge_tags(tree, "digiKam:TagsList", "Seq", "/", names, gone)
     changed |= _merge_tags(tree, "lr:hierarchicalSubject", "Bag", "|", names, gone)
-    if property_element(tree, "MicrosoftPhoto:LastKeywordXMP") is not None:
+    if tree.properties(NAMESPACES["MicrosoftPhoto"], "LastKeywordXMP"):
         changed |= _merge_tags(tree, "MicrosoftPhoto:LastKeywordXMP", "Bag", "/", names, gone)
     return changed
 
 
-def _items(tree: Packet, field: str) -> list[Value]:
+def _texts(tree: Packet, field: str) -> list[str]:
     prefix, _, local = field.partition(":")
-    return [item for value in tree.properties(NAMESPACES[prefix], local) for item in value.items()]
+    return [item.text() for value in tree.properties(NAMESPACES[prefix], local)[:1] for item in value.items()]
 
 
-def _merge_list(tree: Packet, field: str, kind: str, names: list[str], gone: set[str]) -> bool:
-    items = _items(tree, field)
-    there = {same_name(item.text()) for item in items}
+def _merge_list(tree: Packet, field: str, kind: ListKind, names: list[str], gone: set[str]) -> bool:
+    texts = _texts(tree, field)
+    there = {same_name(text) for text in texts}
     new = [name for name in names if same_name(name) not in there]
-    return _change(tree, field, kind, [item for item in items if same_name(item.text()) in gone], new)
+    return _change(tree, field, kind, {text for text in texts if same_name(text) in gone}, new)
 
 
 def _merge_tags(
-    tree: Packet, field: str, kind: str, separator: str, names: list[str], gone: set[str]
+    tree: Packet, field: str, kind: ListKind, separator: str, names: list[str], gone: set[str]
 ) -> bool:
-    items = _items(tree, field)
-    paths = [item.text() for item in items]
+    paths = _texts(tree, field)
     # A name with the separator would become a path.
     names = [name for name in names if separator not in name]
     there = {same_name(name) for name in people_of_tags(paths, separator, {same_name(one) for one in names})}
-    split = [[part.strip() for part in path.split(separator) if part.strip()] for path in paths]
-    roots = [parts[0] for parts in split if len(parts) > 1 and parts[0].casefold() in PEOPLE_TAGS]
-    root = roots[0] if roots else _ROOT_TAG
+    split = {path: [part.strip() for part in path.split(separator) if part.strip()] for path in paths}
+    below = {
+        path: parts for path, parts in split.items() if len(parts) > 1 and parts[0].casefold() in PEOPLE_TAGS
+    }
+    root = next(iter(below.values()), [_ROOT_TAG])[0]
     new = [f"{root}{separator}{name}" for name in names if same_name(name) not in there]
-    old = [
-        item
-        for item, parts in zip(items, split, strict=True)
-        if len(parts) == 2 and parts[0].casefold() in PEOPLE_TAGS and same_name(parts[1]) in gone
-    ]
+    old = {path for path, parts in below.items() if len(parts) == 2 and same_name(parts[1]) in gone}
     return _change(tree, field, kind, old, new)
 
 
-def _change(tree: Packet, field: str, kind: str, old: list[Value], new: list[str]) -> bool:
+def _change(tree: Packet, field: str, kind: ListKind, old: set[str], new: list[str]) -> bool:
+    """Replace texts of a list by others."""
     if not old and not new:
         return False
     element = property_element(tree, field)
     if element is None:
         element = add_property(tree, field)
-    if new:
-        add_items(element, "Seq" if kind == "Seq" else "Bag", [text_item(text) for text in new])
-    for item in old:
-        if isinstance(item.source, etree._Element):
-            remove_item(item.source)
+    new = list(new)
+    gone = [item.source for item in Value(element).items() if item.text() in old]
+    for item in gone:
+        if isinstance(item, etree._Element) and new:
+            set_text(item, new.pop(0))  # a name that has changed keeps its place
+        elif isinstance(item, etree._Element):
+            remove_item(item)
+    add_items(element, kind, [text_item(text) for text in new])
     return True
