@@ -2,8 +2,8 @@
 
 A folder may have a file ``.faceindexignore``, which holds for what is in the folder, at any depth. The last
 pattern that matches decides, and a file in a folder decides before one in a folder above. Patterns of the
-caller decide before all of them; they hold from each walked folder. What is in a folder that is left out cannot
-be taken in again.
+caller decide before all of them; they hold from each walked folder. What is in a folder that is left out
+cannot be taken in again.
 """
 
 from __future__ import annotations
