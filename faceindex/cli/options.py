@@ -249,8 +249,8 @@ ExcludeOption: TypeAlias = Annotated[
         "--exclude",
         metavar="PATTERN",
         help="Leave out files and folders, by a pattern as in .gitignore, such as 'scans/' or '*.png'; "
-        "can be repeated. Photos in the index that match leave it, as if they were deleted. Patterns for every run "
-        "belong into a file .faceindexignore.",
+        "can be repeated. Photos in the index that match leave it, as if they were deleted. Patterns for "
+        "every run belong into a file .faceindexignore.",
     ),
 ]
 

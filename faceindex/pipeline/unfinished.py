@@ -58,7 +58,7 @@ def _is_open_for_writing(path: str) -> bool | None:
         import fcntl
 
         set_lease, read_lease, unlock = fcntl.F_SETLEASE, fcntl.F_RDLCK, fcntl.F_UNLCK
-        set_signal = fcntl.F_SETSIG  # type: ignore[attr-defined]
+        set_signal = fcntl.F_SETSIG
     except (ImportError, AttributeError):
         return False
     descriptor = paths.open_descriptor(path, _FLAGS)
