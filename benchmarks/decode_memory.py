@@ -31,10 +31,10 @@ from PIL import Image, ImageCms, features
 
 from faceindex import images
 from faceindex.errors import ImageError
-from faceindex.images.decoder import opener_for
 from faceindex.images.estimate import decode_bytes
 from faceindex.images.formats import recognise_format
 from faceindex.images.limits import DECODE_BYTES
+from faceindex.images.openers import opener_for
 
 SIZE, QUICK_SIZE = (6000, 4000), (2400, 1700)
 QUICK = ("JPEG", "JPEG progressive", "PNG palette, transparent", "PNG grey 16", "TIFF float", "WebP")
