@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
+import platform
+import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import PIL.Image
@@ -13,6 +19,46 @@ __all__ = ["RawImageFile"]
 # LibRaw's `flip`, as dcraw's: 3 is 180 degrees, 5 is 90 anti-clockwise, 6 is 90 clockwise.
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 _ORIENTATION = 0x0112
+
+
+class _Silence:
+    """How many threads want C's standard error to be silent, and what it was before."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.before: int | None = None
+
+
+_silence = _Silence()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep LibRaw from printing that data are damaged: the line names no file, and the error does.
+
+    rawpy does not set LibRaw's callback. Only what C code prints is lost meanwhile, in the whole process:
+    Python does not write through the variable ``stderr`` of the C library. With another C library than
+    glibc, the lines stay.
+    """
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    library = ctypes.CDLL(None)
+    stream = ctypes.c_void_p.in_dll(library, "stderr")
+    with _silence.lock:
+        _silence.users += 1
+        if _silence.users == 1:
+            library.fopen.restype = ctypes.c_void_p
+            _silence.before, stream.value = stream.value, library.fopen(b"/dev/null", b"w") or stream.value
+    try:
+        yield
+    finally:
+        with _silence.lock:
+            _silence.users -= 1
+            if not _silence.users and stream.value != _silence.before:
+                library.fclose(ctypes.c_void_p(stream.value))
+                stream.value = _silence.before
 
 
 class RawImageFile(ImageFile):
@@ -37,7 +83,8 @@ class RawImageFile(ImageFile):
 
         assert self.fp is not None
         try:
-            self._raw: Any = rawpy.imread(io.BytesIO(self.fp.read()))
+            with _quiet():
+                self._raw: Any = rawpy.imread(io.BytesIO(self.fp.read()))
         except rawpy.LibRawError as error:
             raise _as_ours(error) from error
         sizes = self._raw.sizes
@@ -64,7 +111,8 @@ class RawImageFile(ImageFile):
     def load(self) -> Any:
         """Compute the pixels."""
         if self._raw is not None:
-            image = self._process()
+            with _quiet():
+                image = self._process()
             self._raw.close()
             self._raw = None
             self._size = image.size

@@ -380,7 +380,7 @@ def test_strips_that_overlap_take_no_time() -> None:
 def applied(data: bytes) -> int:
     """The orientation that `decode` applies, from the transposition."""
     if sniff(data) == "TIFF":  # Pillow turns these itself
-        return exif_orientation(decoder.opener_for("TIFF", "")(io.BytesIO(data)), data)
+        return exif_orientation(openers.opener_for("TIFF", "")(io.BytesIO(data)), data)
     found, _ = decode_with(data, "x", 1, 10**8, lambda image, transposition, *_: transposition)
     return {value: key for key, value in TRANSPOSITIONS.items()}.get(found, 1)
 
