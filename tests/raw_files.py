@@ -135,7 +135,7 @@ def _tiff(
         259: (3, (_COMPRESSIONS.get(kind, 1),)),
         262: (3, (32803,)), 273: file.blob(content), 277: (3, (1,)), 278: size[1], 279: len(content),
     }  # fmt: skip
-    place = file.blob(preview) if preview is not None else 0
+    place = file.blob(preview) if preview is not None and kind not in ("ORF", "RW2") else 0
     large: dict[int, Values] = {513: place, 514: len(preview)} if preview is not None else {}
     strip: dict[int, Values] = {259: (3, (7,)), 262: (3, (6,)), 273: place, 279: len(preview or b"")}
     if kind == "CR2":
@@ -157,8 +157,12 @@ def _tiff(
     if kind == "PEF":
         chain = file.directory(small, file.directory(large) if large else 0)
         return file.finish(file.directory(first | raw | {34665: _exif(file, size)}, chain))
-    # NEF, NRW, SRW, ARW, SR2: small pictures in the chain, the sensor data and the preview in SubIFDs
-    subs = [file.directory(large), file.directory(raw)] if large else [file.directory(raw)]
+    # The sensor data are in a SubIFD, and a thumbnail in the chain; the preview of others is in a SubIFD, too.
+    subs = [file.directory(raw)]
+    if kind in ("ARW", "SR2"):
+        first |= large
+    elif large:
+        subs.insert(0, file.directory(large))
     first |= {254: 1, 256: 160, 257: 120, 330: tuple(subs) if len(subs) > 1 else subs[0]}
     return file.finish(file.directory(first | {34665: _exif(file, size)}, file.directory(small)))
 

@@ -27,6 +27,7 @@ CODESTREAM, CONTAINER = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 _HEADER_BYTES = 64  # of the codestream: more than its size and orientation take
 _SIZE_BITS = (9, 13, 18, 30)
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+_TIFF = (b"II*\0", b"MM\0*")
 _MODES = frozenset({"L", "LA", "RGB", "RGBA", "I;16", "F"})
 
 
@@ -151,8 +152,9 @@ class JxlImageFile(ImageFile):
         self._mode = "RGB"
         for kind, start, end in _boxes(self._data) if self._data.startswith(CONTAINER) else ():
             if kind == b"Exif" and end - start > 4:
-                skipped = 4 + int.from_bytes(self._data[start : start + 4], "big")
-                self.info["exif"] = b"Exif\0\0" + self._data[start + skipped : end]
+                if not self._data.startswith(_TIFF, start):  # some writers leave out the offset of the header
+                    start += 4 + int.from_bytes(self._data[start : start + 4], "big")
+                self.info["exif"] = b"Exif\0\0" + self._data[start:end]
                 break
 
     def getexif(self) -> PIL.Image.Exif:

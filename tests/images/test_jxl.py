@@ -61,7 +61,7 @@ def test_the_header() -> None:
     large = CODESTREAM + (1 << 1 | 2999 << 3 | 1 << 16 | 1 << 19).to_bytes(64, "little")
     assert (jxl_header(large).width, jxl_header(large).height) == (3000, 3000)
     for damaged in (CODESTREAM, CONTAINER, CONTAINER + box(b"jxlc", b"not one"), CODESTREAM + b"\1"):
-        with pytest.raises(ValueError, match="it has no|the file ends"):
+        with pytest.raises(ValueError, match=r"it has no|the file ends"):
             jxl_header(damaged)
 
 
@@ -122,7 +122,7 @@ def test_metadata_do_not_change_the_picture() -> None:
         contained(data),
         contained(data, box(b"Exif", bytes(4) + exif(3))),
         contained(data, box(b"xml ", b"<x/>" * 99)),
-        CONTAINER + box(b"jxlp", b"\0\0\0\0" + data[:40]) + box(b"jxlp", b"\x80\0\0\1" + data[40:]),
+        contained(b"")[:-8] + box(b"jxlp", b"\0\0\0\0" + data[:40]) + box(b"jxlp", b"\x80\0\0\1" + data[40:]),
     ]
     assert {read_picture(version).hash for version in versions} == {read_picture(data).hash}
     assert all(np.array_equal(decode(version, "x").image, picture()) for version in versions)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import PngImagePlugin, features
 
 from faceindex.errors import ImageError
-from faceindex.images import decoder, read, read_picture, sniff
+from faceindex.images import decoder, openers, read, read_picture, sniff
 from faceindex.images.decoder import decode_with
 from faceindex.images.exif import TRANSPOSITIONS, exif_orientation
 from faceindex.images.pixel_data import gif_data, jpeg_data, png_data, webp_data

@@ -23,6 +23,7 @@ from faceindex.types import Image
 
 FORMATS = Path(__file__).resolve().parents[3] / "shared" / "data" / "formats"
 PREVIEW = jpeg()
+SMALL = jpeg(1000, 40)
 RED = (230, 20, 20)
 
 
@@ -33,9 +34,9 @@ def is_red(image: Image, row: int, column: int) -> bool:
 def failure(data: bytes) -> ImageError:
     with pytest.raises(ImageError) as caught:
         decode(data, "a.raw")
-    with pytest.raises(ImageError) as probed:
-        probe(data, "a.raw")
     if caught.value.reason is not Reason.CORRUPT:  # the header does not show all damage
+        with pytest.raises(ImageError) as probed:
+            probe(data, "a.raw")
         assert probed.value.reason is caught.value.reason
     return caught.value
 
@@ -109,11 +110,9 @@ def test_a_preview_that_is_incomplete_is_not_chosen(without_libraw: None) -> Non
 
 
 def test_a_copy_that_lacks_its_end_is_read_with_a_note() -> None:
-    for kind in ("CR3", "RAF", "RW2"):
-        data = raw_file(kind, PREVIEW)
-        decoded = decode(data[:-900], "x") if kind != "RW2" else decode(data, "x")
-        if kind != "RW2":  # its directories are behind its sensor data
-            assert decoded.note == "The end of the RAW file is missing; its preview is complete."
+    for kind in ("CR3", "RAF"):
+        note = decode(raw_file(kind, PREVIEW)[:-900], "x").note
+        assert note == "The end of the RAW file is missing; its preview is complete."
 
 
 # Orientation ----------------------------------------------------------------------------------------
@@ -192,9 +191,8 @@ def test_without_a_preview_and_libraw_the_error_names_the_extra(without_libraw: 
 def test_sensor_data_that_are_missing_or_empty_are_no_black_photo(capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rawpy")
     data = raw_file("DNG", None, sensor=(240, 160))
-    at = data.index(b"Maker")  # the sensor data are before it
-    start = at - 240 * 160 * 2
-    empty = data[: start - 500] + bytes(240 * 160 * 2) + data[start - 500 + 240 * 160 * 2 :]
+    ((start, end),) = raw_picture(data).sensor
+    empty = data[:start] + bytes(end - start) + data[end:]
     for damaged in (raw_file("ARW", None), raw_file("NEF", None), empty):
         assert failure(damaged).reason in (Reason.CORRUPT, Reason.TRUNCATED)
     assert capfd.readouterr().err == ""  # LibRaw prints to the process's own standard error
@@ -225,24 +223,24 @@ def test_directories_that_lead_to_each_other_end() -> None:
 @pytest.mark.parametrize("count", [0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF])
 def test_absurd_counts_and_places(count: int) -> None:
     """Every field of 4 bytes of the directories, one after the other, states an absurd number."""
-    for kind in ("NEF", "ORF", "RW2"):
-        data = raw_file(kind, jpeg(1000, 40), sensor=(40, 20))
+    for kind in ("NEF", "ORF"):
+        data = raw_file(kind, SMALL, sensor=(40, 20))
         order = ">I" if kind == "NEF" else "<I"
-        starts = [start for start in range(4, len(data) - 3, 2) if start < 12 or start > len(data) - 700]
+        starts = [start for start in range(4, len(data) - 3, 2) if start < 12 or start > len(data) - 300]
         began = time.perf_counter()
         for start in starts:
             damaged = bytearray(data)
             struct.pack_into(order, damaged, start, count)
-            read_picture(bytes(damaged))
-        assert time.perf_counter() - began < 20
+            raw_picture(bytes(damaged))
+        assert time.perf_counter() - began < 10
 
 
 def test_boxes_with_absurd_sizes_end() -> None:
-    data = raw_file("CR3", jpeg(1000, 40), sensor=(40, 20))
+    data = raw_file("CR3", SMALL, sensor=(40, 20))
     for kind in (b"moov", b"uuid", b"CMT1", b"PRVW", b"trak", b"stbl", b"stsz", b"co64", b"mdat"):
         at = data.index(kind) - 4
         for size in (0, 1, 7, 8, 0x7FFFFFFF, 0xFFFFFFFF):
-            read_picture(data[:at] + struct.pack(">I", size) + data[at + 4 :])
+            raw_picture(data[:at] + struct.pack(">I", size) + data[at + 4 :])
     nested = b"".join(struct.pack(">I4s", 80_000 - 8 * i, b"trak") for i in range(9_000))
     assert cr3(b"\0\0\0\x18ftypcrx " + bytes(12) + nested).pictures == []
 
@@ -277,10 +275,10 @@ def test_a_canon_r6_without_its_sensor_data() -> None:
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool")
 def test_exiftool_finds_the_same_previews(tmp_path: Path) -> None:
-    tags = {"ARW": "PreviewImage", "ORF": "PreviewImage", "RAF": "PreviewImage", "RW2": "JpgFromRaw"}
-    tags |= {"NEF": "JpgFromRaw", "CR2": "PreviewImage"}
-    for kind, tag in tags.items():
-        path = tmp_path / f"a.{kind.lower()}"
-        path.write_bytes(raw_file(kind, PREVIEW))
-        done = subprocess.run(["exiftool", "-b", f"-{tag}", str(path)], capture_output=True, check=False)
-        assert done.stdout == PREVIEW, (kind, done.stderr)
+    kinds = ("ARW", "CR2", "NEF", "ORF", "RAF", "RW2")
+    for kind in kinds:
+        (tmp_path / f"{kind}.{kind.lower()}").write_bytes(raw_file(kind, PREVIEW))
+    tags = ("-PreviewImage", "-JpgFromRaw", "-W", f"{tmp_path}/%f.jpg")
+    subprocess.run(["exiftool", "-q", "-q", "-b", *tags, str(tmp_path)], capture_output=True, check=False)
+    assert {path.stem for path in tmp_path.glob("*.jpg")} == set(kinds)
+    assert all(path.read_bytes() == PREVIEW for path in tmp_path.glob("*.jpg"))
