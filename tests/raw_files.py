@@ -157,7 +157,7 @@ def _tiff(
     if kind == "PEF":
         chain = file.directory(small, file.directory(large) if large else 0)
         return file.finish(file.directory(first | raw | {34665: _exif(file, size)}, chain))
-    # The sensor data are in a SubIFD, and a thumbnail in the chain; the preview of others is in a SubIFD, too.
+    # The sensor data are in a SubIFD, and a thumbnail in the chain; most previews are in a SubIFD, too.
     subs = [file.directory(raw)]
     if kind in ("ARW", "SR2"):
         first |= large
