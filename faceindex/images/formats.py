@@ -13,6 +13,7 @@ from faceindex.errors import ImageError, Reason
 from faceindex.images.containers import MemberFile, locate
 from faceindex.images.limits import file_limit, too_large_file
 from faceindex.images.opening import open_photo, read_head
+from faceindex.images.raw import is_raw, raw_picture
 from faceindex.images.suffixes import RAW_SUFFIXES
 from faceindex.paths import is_folder
 
@@ -44,7 +45,8 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
         ".tif",
         ".tiff",
     }
-    | {".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs"}
+    | {".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs", ".jxl"}
+    | RAW_SUFFIXES
 )
 """Lower-case suffixes of the supported image formats."""
 
@@ -54,6 +56,9 @@ _HEAD = 4096  # bytes read to recognise the format; enough for all brands of an 
 # Sizes of all BMP headers (OS/2 1 and 2, Windows 3 with its Adobe variants, 4 and 5); source: Pillow,
 # BmpImagePlugin. The first two bytes alone do not distinguish a BMP from a text that starts with "BM".
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+
+# Without boxes, and the first box of a file with them (ISO/IEC 18181-1 and -2).
+_JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 # Brands of ISO/IEC 23008-12 (HEIF), annexes B and G of it, and of the AV1 Image File Format.
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
@@ -67,13 +72,15 @@ def sniff(head: bytes) -> str | None:
     Parameters
     ----------
     head : bytes
-        The beginning of the file; 64 bytes are enough except in rare cases.
+        The beginning of the file; 64 bytes are enough except in rare cases, and for RAW files that are
+        TIFFs by their first bytes: then the whole file is needed, or they are ``"TIFF"``.
 
     Returns
     -------
     str or None
         ``"JPEG"`` (also for MPO, whose first picture is a JPEG), ``"PNG"``, ``"WEBP"``, ``"GIF"``,
-        ``"BMP"``, ``"TIFF"``, ``"HEIF"``, ``"AVIF"``, or None for anything else.
+        ``"BMP"``, ``"TIFF"``, ``"HEIF"``, ``"AVIF"``, ``"JXL"``, ``"RAW"`` (of any camera), or None for
+        anything else.
     """
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -83,6 +90,10 @@ def sniff(head: bytes) -> str | None:
         return "GIF"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
+    if head.startswith(_JXL):
+        return "JXL"
+    if is_raw(head):
+        return "RAW"
     # The last two are BigTIFF, with 64-bit offsets.
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "TIFF"
@@ -125,7 +136,7 @@ def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
         path,
         Reason.NOT_AN_IMAGE,
         f"not an image of a known format{contrast}.",
-        "Convert it to JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF, or leave it out.",
+        "Convert it to a known format, such as JPEG, PNG, TIFF or HEIC, or leave it out.",
     )
 
 
@@ -292,6 +303,10 @@ def is_truncated(data: bytes, image_format: str) -> bool:
         order = "little" if data.startswith(b"II") else "big"
         first_directory = data[4:8] if 42 in data[2:4] else data[8:16]
         return int.from_bytes(first_directory, order) + 2 > size  # type: ignore[arg-type]
+    if image_format == "RAW":
+        return raw_picture(data).cut_short
+    if image_format == "JXL" and data.startswith(_JXL[0]):
+        return False  # a codestream does not state its length
     return _iso_media_end(data) > size
 
 

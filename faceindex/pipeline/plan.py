@@ -438,6 +438,8 @@ def _counted(records: Sequence[PhotoRecord]) -> ScanCounts:
 def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool) -> bool:
     if (record.size, record.mtime_ns) != (candidate.size, candidate.mtime_ns):
         return True
+    if record.status is Status.IGNORED:  # a file with such a name never is, unless an older version did
+        return os.path.splitext(candidate.relpath)[1].lower() in images.IMAGE_SUFFIXES  # noqa: PTH122
     if record.status is not Status.UNREADABLE:
         return False
     if record.reason == Reason.MEMORY.value and limit_is_raised():

@@ -1,7 +1,5 @@
 """The people of a photo: its file and its sidecars together."""
 
-
-
 from __future__ import annotations
 
 import shutil
