@@ -127,21 +127,26 @@ class FaceIndex(IndexContents):
         min_face: float | None = None,
         settings: Settings | None = None,
         device: str = "auto",
+        wait: float = 0.0,
     ) -> FaceIndex:
         """Open an index for writing, or create it.
 
-        Parameters are those of `create`; None means the pinned value, or the default for a new index.
-        Raises `PinnedModelError` if the index is pinned to other models or settings.
+        Parameters are those of `create`, and `wait` of `open`; None means the pinned value, or the default
+        for a new index. Raises `PinnedModelError` if the index is pinned to other models or settings.
         """
         settings = with_min_face(settings, min_face)
-        store = open_matching_store(directory, detector, embedder, settings, device)
+        store = open_matching_store(directory, detector, embedder, settings, device, wait)
         if store is not None:
             return cls(store, device=device)
         return cls.create(directory, detector=detector, embedder=embedder, settings=settings, device=device)
 
     @staticmethod
     def doctor(
-        directory: str | os.PathLike[str] | None = None, *, repair: bool = False, device: str = "auto"
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        repair: bool = False,
+        device: str = "auto",
+        wait: float = 0.0,
     ) -> Health:
         """Check all files of an index, which need not be open, and repair what can be repaired.
 
@@ -154,6 +159,8 @@ class FaceIndex(IndexContents):
             of a damaged catalog. The damaged file is kept beside it.
         device : str
             As in `open`.
+        wait : float
+            Seconds for which a repair waits until another process has stopped writing.
 
         Raises `IndexNotFound`, `IndexVersionError`, and `IndexLocked`, `IndexCorrupt` or `StoreError` if it
         cannot be repaired.
@@ -165,7 +172,7 @@ class FaceIndex(IndexContents):
             return diagnose(found)
         from faceindex.api.pins import load_recogniser
 
-        return repair_index(found, lambda pins, path: load_recogniser(pins, path, device))
+        return repair_index(found, lambda pins, path: load_recogniser(pins, path, device), wait)
 
     def close(self) -> None:
         """Close the files and release the writer's lock."""

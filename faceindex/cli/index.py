@@ -123,10 +123,11 @@ def index(
                 bar.show_loading()
 
             from faceindex.api import FaceIndex
+            from faceindex.cli.options import WAIT
 
             opened = stack.enter_context(
                 FaceIndex.open_or_create(
-                    index, detector=detector, embedder=embedder, settings=settings, device=device
+                    index, detector=detector, embedder=embedder, settings=settings, device=device, wait=WAIT
                 )
             )
             if found is None:

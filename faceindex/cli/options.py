@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 WAIT: Final = 5.0
-"""Seconds for which a command that stores a decision waits for another writer, such as an open page."""
+"""Seconds for which a command that writes waits for another writer, such as an open page."""
 
 
 def expand_home(value: Any) -> Any:

@@ -60,8 +60,8 @@ class SourcePhoto:
     dimensions : tuple of int, optional
         Width and height in pixels of the picture in `frame` when the regions were stored. A photo of another
         aspect has been cropped since, and its regions do not apply.
-    bytes : int, optional
-        Size of the photo's file.
+    file_size : int, optional
+        Of the photo in bytes.
     sha1 : bytes, optional
         SHA-1 of the photo's file, 20 bytes.
     source : str
@@ -73,7 +73,7 @@ class SourcePhoto:
     people: tuple[str, ...] = ()
     frame: Frame = "stored"
     dimensions: tuple[int, int] | None = None
-    bytes: int | None = None
+    file_size: int | None = None
     sha1: bytes | None = None
     source: str = ""
 
