@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from faceindex.images import Picture
     from faceindex.recognition import LoadedPhoto, Recogniser
     from faceindex.store import Store
-    from faceindex.types import Detections, Faces
+    from faceindex.types import BoolArray, Detections, Faces
 
 __all__ = ["EmbeddedRegions", "embed_regions"]
 
@@ -118,7 +118,7 @@ def _embed(
     embedded = models.embed_faces([each[1] for each in loaded], [each[2] for each in loaded])
     found = []
     for (photo, _, _, picture), faces in zip(loaded, embedded, strict=True):
-        good = np.isfinite(faces.vectors).all(axis=1)
+        good: BoolArray = np.all(np.isfinite(faces.vectors), axis=1)
         there = [region for region, is_good in zip(regions[photo], good.tolist(), strict=True) if is_good]
         if len(there) < len(good):
             counter.add("unread", len(good) - len(there))

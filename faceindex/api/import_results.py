@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from faceindex.documents import Result
 
@@ -181,6 +181,10 @@ class Counter:
     def add(self, what: str, number: int = 1) -> None:
         """Count something."""
         self.counts[what] = self.counts.get(what, 0) + number
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a report."""
+        return {**self.counts, **{name: tuple(entries) for name, entries in self.lists.items()}}
 
     def list(self, what: str, entry: object) -> None:
         """Add to a list, unless it is full."""

@@ -272,6 +272,5 @@ class _Import:
             new_people=() if decision is None else decision.new_people,
             moved=0 if decided is None else decided.moved,
             problems=tuple(map(str, problems[:MOST_LISTED])),
-            **counter.counts,
-            **{name: tuple(entries) for name, entries in counter.lists.items()},  # type: ignore[arg-type]
+            **counter.fields(),
         )

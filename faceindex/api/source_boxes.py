@@ -34,9 +34,8 @@ def is_usable(boxes: F32) -> BoolArray:
     """Return which boxes, (n, 4) float32 in fractions of a picture, are on it; (n,) bool."""
     with np.errstate(invalid="ignore", over="ignore"):
         sides = boxes[:, 2:] - boxes[:, :2]
-        near = (boxes >= -_FARTHEST).all(axis=1) & (boxes <= 1 + _FARTHEST).all(axis=1)
-        on_it = (boxes[:, :2] < 1).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
-        usable: BoolArray = near & on_it & (sides >= _LEAST_SIDE).all(axis=1)
+        usable: BoolArray = np.all((boxes >= -_FARTHEST) & (boxes <= 1 + _FARTHEST), axis=1)
+        usable &= np.all((boxes[:, :2] < 1) & (boxes[:, 2:] > 0) & (sides >= _LEAST_SIDE), axis=1)
     return usable
 
 

@@ -134,7 +134,7 @@ class PhotoFinder:
             name = photo.path.rpartition("/")[2]
             written = [record for record in left if record.relpath.rpartition("/")[2] == name]
             left = written if exact and written else left
-        same_size = [record for record in left if photo.bytes == record.size]
+        same_size = [record for record in left if photo.file_size == record.size]
         confirmed = bool(same_size)
         if len(_pictures(left)) > 1 and same_size:
             left = same_size
@@ -144,7 +144,7 @@ class PhotoFinder:
             left, confirmed = same or left, bool(same)
         if len(_pictures(left)) > 1:
             return FoundPhoto(Lookup.AMBIGUOUS, tail=found.tail)
-        unchecked = photo.bytes is None and photo.sha1 is None
+        unchecked = photo.file_size is None and photo.sha1 is None
         if sure or confirmed or (unchecked and found.tail >= _SURE_TAIL):
             record = min(left, key=lambda record: record.id)
             return FoundPhoto(Lookup.FOUND, record, away, sure or confirmed, found.tail)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 __all__ = ["FoundPath", "KnownPaths", "components"]
 
-_AFTER_ALL = "\U0010ffff"
+_AFTER_SLASH = chr(ord("/") + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class KnownPaths:
             return FoundPath(())
         start = _key(wanted[-tail:])
         first = bisect_left(self._keys, start)
-        last = bisect_right(self._keys, start + _AFTER_ALL)
+        last = bisect_left(self._keys, start[:-1] + _AFTER_SLASH)
         return FoundPath(tuple(self._numbers[first:last]), tail, tail == len(wanted))
 
 
