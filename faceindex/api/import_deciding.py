@@ -14,7 +14,6 @@ from faceindex.store.decisions import Label, MarkState
 if TYPE_CHECKING:
     from faceindex.api.import_names import ImportedName, ImportedPeople
     from faceindex.people.editor import Editor
-    from faceindex.people.roster import Roster
     from faceindex.store.decisions import DecisionTables
     from faceindex.types import I64
 
@@ -48,10 +47,9 @@ class ImportDecision:
     Parameters
     ----------
     tables : DecisionTables
-    roster : Roster
+    people : ImportedPeople
     names : sequence of ImportedName
         By their ids.
-    people : ImportedPeople
     counter : Counter
     prefer : {"file", "index"}, optional
         What counts where both say something else.
@@ -60,20 +58,19 @@ class ImportDecision:
     def __init__(
         self,
         tables: DecisionTables,
-        roster: Roster,
-        names: Sequence[ImportedName],
         people: ImportedPeople,
+        names: Sequence[ImportedName],
         counter: Counter,
         prefer: Literal["file", "index"] | None,
     ) -> None:
-        self._tables, self._roster, self._names, self._people = tables, roster, names, people
+        self._tables, self._people, self._names = tables, people, names
+        self._roster = people.roster
         self._counter, self._prefer = counter, prefer
         self._conflicts: list[tuple[int, int, str]] = []
         self.new_people: tuple[str, ...] = ()
 
     def choose(self, claims: Claims) -> Claims:
         """Return the claims about which the index is to say something else than before; count all of them."""
-        claims = self._without_forgotten(claims)
         claims = self._without_contradictions(claims)
         person = self._people_of(claims)
         marks = np.unique(claims.mark).tolist()
@@ -100,13 +97,6 @@ class ImportDecision:
                 self._counter.add(_COUNTED[kind])
         self._list_conflicts()
         return Claims(claims.mark[kept], claims.name[kept], claims.kind[kept])
-
-    def _without_forgotten(self, claims: Claims) -> Claims:
-        gone = [name.id for name in self._names if self._people.is_forgotten(name)]
-        lost = np.isin(claims.name, gone)
-        self._counter.add("forgotten", int((lost & (claims.kind != PLACED)).sum()))
-        self._counter.add("undecided", int((lost & (claims.kind == PLACED)).sum()))
-        return Claims(claims.mark[~lost], claims.name[~lost], claims.kind[~lost])
 
     def _without_contradictions(self, claims: Claims) -> Claims:
         """Drop all names of the marks that have several: copies of one picture with other names."""

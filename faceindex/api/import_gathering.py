@@ -79,8 +79,6 @@ class Gathered:
         1 where a name had no place, and the face is the only one on its photo.
     drawn, away : list of NewPlace
         On photos of the index, and on those that are away.
-    open : list of (int, int, tuple of int)
-        Names without a place on photos with several faces: the name, the program's photo, and the faces.
     """
 
     names: ImportedNames = field(default_factory=ImportedNames)
@@ -91,7 +89,6 @@ class Gathered:
     placed: array[int] = field(default_factory=lambda: array("b"))
     drawn: list[NewPlace] = field(default_factory=list)
     away: list[NewPlace] = field(default_factory=list)
-    open: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
     _claims: tuple[array[int], array[int], array[int]] = field(
         default_factory=lambda: (array("q"), array("q"), array("q"))
     )
@@ -139,13 +136,20 @@ class Gathered:
             kept = [entry for entry in entries if entry.source not in lost]
             self.counter.add("not_found", len(entries) - len(kept))
             entries[:] = kept
-        open_left = [entry for entry in self.open if entry[1] not in lost]
-        self.counter.add("undecided", len(self.open) - len(open_left))
-        self.open = open_left
 
     def drop_faces(self, faces: Collection[int], what: str) -> None:
         """Drop what is said of some faces; their regions are counted as a field of `ImportReport`."""
         self._keep_faces(~np.isin(np.frombuffer(self.faces, np.int64), sorted(faces)), what)
+
+    def drop_names(self, names: Collection[int]) -> None:
+        """Drop all that has some names: those of people who were forgotten here."""
+        if not names:
+            return
+        self._keep_faces(~np.isin(np.frombuffer(self.face_names, np.int64), sorted(names)), "forgotten")
+        for entries in (self.drawn, self.away):
+            kept = [entry for entry in entries if entry.name not in names]
+            self.counter.add("forgotten", len(entries) - len(kept))
+            entries[:] = kept
 
     def _keep_faces(self, keep: BoolArray, what: str) -> None:
         placed = np.frombuffer(self.placed, np.int8)
@@ -365,11 +369,9 @@ class _Sorter:
         regions = any(region.name for region in self._photo.source.regions)
         alone = whole_photos and len(names) == 1 and not regions and not self._photo.found.away
         rest = len(self._photo.source.people)
-        if alone and faces:
+        if alone and len(faces) == 1:
+            # Of several faces, `cluster` finds the one that resembles the person. That is a belief, which
+            # later photos may correct; a name that is given here would count as the user's word.
             rest -= 1
-            (number,) = names
-            if len(faces) == 1:
-                self._found.add_face(faces[0], number, self._source, placed=True)
-            else:
-                self._found.open.append((number, self._source, faces))
+            self._found.add_face(faces[0], next(iter(names)), self._source, placed=True)
         self._count("undecided", rest)

@@ -102,12 +102,16 @@ class ImportedPeople:
     program : str
     people : mapping of str to SourcePerson
         Of the program, by their keys.
+
+    Attributes
+    ----------
+    roster : Roster
     """
 
     def __init__(
         self, store: Store, roster: Roster, program: str, people: Mapping[str, SourcePerson]
     ) -> None:
-        self._roster = roster
+        self.roster = roster
         self._program = program
         self._people = people
         self._tables = store.decisions
@@ -129,7 +133,7 @@ class ImportedPeople:
         uid = self.uid(name)
         record = None if uid is None else self._by_uid.get(uid)
         if record is not None and record.written:
-            return self._roster.roots[record.id]
+            return self.roster.roots[record.id]
         key = name_key(name.name)
         if (found := self._current.get(key)) is not None:
             return found
@@ -138,10 +142,10 @@ class ImportedPeople:
 
     def _renamed(self, key: str) -> int | None:
         if self._earlier is None:
-            self._earlier = self._names_of_imports() if self._roster.records else {}
+            self._earlier = self._names_of_imports() if self.roster.records else {}
         uids = self._earlier.get(key, set())
         people = {
-            self._roster.roots[record.id]
+            self.roster.roots[record.id]
             for uid in uids
             if (record := self._by_uid.get(uid)) is not None and record.written
         }
@@ -195,7 +199,7 @@ class ImportedPeople:
         complain : callable
             Called with a sentence on each value that cannot be used.
         """
-        record = None if person is None else self._roster.records[person]
+        record = None if person is None else self.roster.records[person]
         values: dict[str, Any] = {}
         for key in sorted(name.keys):
             source = self._people.get(key)
@@ -222,7 +226,7 @@ class ImportedPeople:
         """Return the person of a name with some values, adding the person if `person` is None."""
         if person is not None:
             if values:
-                editor.set_person(self._roster.records[person].uid, values)
+                editor.set_person(self.roster.records[person].uid, values)
             return person
         uid = self.uid(name)
         if uid is None and not values:

@@ -96,7 +96,7 @@ class ImportReport(Result):
     placeless : int
         Names of people on photos without a place.
     placed : int
-        Of these: the name of a face, because it is the only one on the photo or resembles the person.
+        Of these: now the name of the only face on the photo.
     placeless_known : int
         Of these: known already.
     undecided : int

@@ -78,12 +78,15 @@ class _Import:
 
     def run(self) -> ImportReport:
         """Read, match, embed, decide."""
+        decider = self._decider
         try:
             gathered = self._gather()
         except _Stopped:
             return self._report(Counter(), None, None, stopped=True)
         gathered.refuse_weaker_claims()
         self._drop_unknown_pictures(gathered)
+        people = ImportedPeople(self._store, decider.roster(), self._album.program, self._album.people)
+        gathered.drop_names({name.id for name in gathered.names.all if people.is_forgotten(name)})
         gathered.pool_copies()
         said = self._said_places(gathered)
         stopped = False
@@ -96,7 +99,7 @@ class _Import:
                 progress=lambda done, total: self._options.progress("faces", done, total),
                 should_stop=self._options.should_stop,
             )
-        return self._decide(gathered, said, stopped)
+        return self._decide(gathered, people, said, stopped)
 
     def _gather(self) -> Gathered:
         """Read all photos of the program, and match them."""
@@ -173,7 +176,13 @@ class _Import:
         (at,) = match_boxes(boxes * _SIDE, np.array([box], np.float32) * _SIDE)
         return known[at][0] if at >= 0 else None
 
-    def _decide(self, gathered: Gathered, said: Sequence[tuple[int, int]], stopped: bool) -> ImportReport:
+    def _decide(
+        self,
+        gathered: Gathered,
+        people: ImportedPeople,
+        said: Sequence[tuple[int, int]],
+        stopped: bool,
+    ) -> ImportReport:
         decider, counter = self._decider, gathered.counter
         parts = [self._on_copies(each) for each in self._embedded]
         if vectors := [faces.vectors for each in parts for _, faces in each]:
@@ -182,11 +191,7 @@ class _Import:
 
         def work() -> None:
             claims = self._claims(gathered, said, parts)
-            roster = decider.roster()
-            people = ImportedPeople(self._store, roster, self._album.program, self._album.people)
-            decision = ImportDecision(
-                self._tables, roster, gathered.names.all, people, counter, self._options.prefer
-            )
+            decision = ImportDecision(self._tables, people, gathered.names.all, counter, self._options.prefer)
             chosen = decision.choose(claims)
             faces = len(np.unique(chosen.mark))
             command = import_command(self._album.program)

@@ -138,14 +138,15 @@ class PhotoFinder:
         confirmed = bool(same_size)
         if len(_pictures(left)) > 1 and same_size:
             left = same_size
-        sure = exact or found.whole
+        sure = exact or (found.whole and not self._roots)
         if photo.sha1 is not None and (len(_pictures(left)) > 1 or not (sure or confirmed)) and not away:
             same = [record for record in left if self._sha1(record) == photo.sha1]
             left, confirmed = same or left, bool(same)
         if len(_pictures(left)) > 1:
             return FoundPhoto(Lookup.AMBIGUOUS, tail=found.tail)
         unchecked = photo.file_size is None and photo.sha1 is None
-        if sure or confirmed or (unchecked and found.tail >= _SURE_TAIL):
+        elsewhere = bool(self._roots) and not photo.path.startswith("/")  # than the user says
+        if sure or confirmed or (unchecked and not elsewhere and found.tail >= _SURE_TAIL):
             record = min(left, key=lambda record: record.id)
             return FoundPhoto(Lookup.FOUND, record, away, sure or confirmed, found.tail)
         return FoundPhoto(Lookup.UNSURE, tail=found.tail)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -19,8 +19,6 @@ from faceindex.api.import_results import ImportReport
 from faceindex.errors import UsageError
 from faceindex.interchange.regions import Region, SourceAlbum, SourcePerson, SourcePhoto
 from faceindex.orientation import to_stored
-from faceindex.store import Store
-from faceindex.store.decisions import Label
 
 PICTURES = 12
 REGION_FIELDS = (
@@ -72,7 +70,9 @@ def everybody(frame: str = "upright", pictures: Sequence[int] = range(PICTURES))
     ]
 
 
-def album(*photos: SourcePhoto, people: Sequence[SourcePerson] = (), problems: Sequence[str] = ()) -> SourceAlbum:
+def album(
+    *photos: SourcePhoto, people: Sequence[SourcePerson] = (), problems: Sequence[str] = ()
+) -> SourceAlbum:
     return SourceAlbum("Some Album", iter(photos), {each.key: each for each in people}, list(problems))
 
 
@@ -438,3 +438,174 @@ def test_a_reader_can_be_stopped(index: FaceIndex) -> None:
     )
     assert (report.stopped, report.decision, len(seen)) == (True, None, 4)
     assert named(index) == {}
+
+
+# Faces that no detector found ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(tmp_path: Path, fake_models: ModuleType) -> Path:
+    """Two people with two photos each; the fake detector finds the face at 24..72 of 96 pixels."""
+    return Path(fake_models.make_album(tmp_path / "album", people=2, photos=2))
+
+
+@pytest.fixture
+def real(photos: Path, tmp_path: Path) -> Iterator[FaceIndex]:
+    with FaceIndex.create(tmp_path / "real", detector="fake", embedder="fake") as index:
+        index.add(photos)
+        yield index
+
+
+def drawn(
+    path: str, name: str | None, box: tuple[float, float, float, float] = (2, 30, 24, 54)
+) -> SourcePhoto:
+    return SourcePhoto(path, (Region(tuple(side / 96 for side in box), name),))  # type: ignore[arg-type]
+
+
+def hand(index: FaceIndex) -> list[tuple[str, str | None]]:
+    return [
+        (Path(face.path).relative_to(Path(face.path).parents[1]).as_posix(), face.person)
+        for face in index
+        if face.by_hand
+    ]
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_a_named_region_without_a_face_becomes_one(real: FaceIndex, photos: Path, clustered: bool) -> None:
+    if clustered:
+        real.cluster()
+    sources = [
+        drawn("person0/0.png", "Anna"),
+        drawn("person0/1.png", None),
+        drawn("person1/0.png", "Ben", (0, 0, 5, 5)),
+    ]
+    dry = imported(real, *sources, photos_at=photos, dry_run=True)
+    assert (dry.added, dry.small, dry.unnamed, dry.decision, len(real)) == (1, 1, 1, None, 4)
+    seen: list[tuple[str, int, int | None]] = []
+    report = imported(
+        real, *sources, photos_at=photos, progress=lambda what, done, total: seen.append((what, done, total))
+    )
+    assert replace(dry, dry_run=False, decision=report.decision, moved=report.moved) == report
+    assert seen == [("photos", 1, None), ("photos", 2, None), ("photos", 3, None), ("faces", 1, 1)]
+    assert hand(real) == [("person0/0.png", "Anna")]
+    (face,) = [face for face in real if face.by_hand]
+    assert face.box == pytest.approx((2, 30, 24, 54))
+    assert face.confirmed
+    assert (face.cluster is not None) is clustered
+    again = imported(real, *sources, photos_at=photos)
+    assert (again.known, again.added, again.decision) == (1, 0, None)
+    assert real.add(photos).by_hand == 0
+    real.people.undo()
+    assert hand(real) == []
+    assert len(real) == 4
+    third = imported(real, *sources, photos_at=photos)
+    assert third.added == 1
+    assert FaceIndex.doctor(real.directory).healthy
+
+
+def test_copies_get_the_face_too_once(real: FaceIndex, photos: Path) -> None:
+    (photos / "again").mkdir()
+    shutil.copy(photos / "person0" / "0.png", photos / "again" / "0.png")
+    real.add(photos)
+    report = imported(real, drawn("person0/0.png", "Anna"), drawn("again/0.png", "anna"), photos_at=photos)
+    assert (report.added, report.duplicate) == (1, 1)
+    assert sorted(hand(real)) == [("again/0.png", "Anna"), ("person0/0.png", "Anna")]
+    real.people.undo()
+    report = imported(real, drawn("person0/0.png", "Anna"), drawn("again/0.png", "Ben"), photos_at=photos)
+    assert (report.added, report.contradicting) == (0, 2)
+
+
+def test_a_photo_that_has_changed_is_named_in_the_report(real: FaceIndex, photos: Path) -> None:
+    (photos / "person0" / "0.png").write_bytes((photos / "person0" / "1.png").read_bytes())
+    (photos / "person1" / "0.png").unlink()
+    sources = [drawn(f"person{i // 2}/{i % 2}.png", "Anna") for i in range(4)]
+    report = imported(real, *sources, photos_at=photos)
+    assert (report.added, report.unread) == (2, 2)
+    assert "0.png: it has changed" in report.problems[0]
+    assert str(photos / "person1" / "0.png") in report.problems[1]
+    assert sorted(hand(real)) == [("person0/1.png", "Anna"), ("person1/1.png", "Anna")]
+
+
+def test_a_stopped_import_keeps_what_is_finished(real: FaceIndex, photos: Path) -> None:
+    sources = [
+        SourcePhoto("person0/0.png", (Region((0.25, 0.25, 0.75, 0.75), "Anna"), *drawn("", "Ben").regions)),
+        drawn("person0/1.png", "Ben"),
+    ]
+    calls: list[str] = []
+    report = imported(
+        real, *sources, photos_at=photos,
+        progress=lambda what, *_: calls.append(what), should_stop=lambda: len(calls) == 2,
+    )  # fmt: skip
+    assert (report.stopped, report.named, report.unread, report.added) == (True, 1, 2, 0)
+    assert imported(real, *sources, photos_at=photos).added == 2
+    assert len(real.people.log()) == 2
+
+
+def test_nothing_is_drawn_where_the_user_said_something(real: FaceIndex, photos: Path) -> None:
+    real.cluster()
+    real.add_face(photos / "person0" / "0.png", (2, 30, 24, 54), name="Ben")
+    real._store.remove_photos(
+        [next(p.id for p in real._store.photos().values() if p.relpath == "person0/0.png")]
+    )
+    real._store.commit([])
+    mark_count = len(real._store.decisions.marked_faces())
+    assert mark_count == 0
+    report = imported(real, drawn("person0/0.png", "Anna"), photos_at=photos)
+    assert report.unsure == 1
+    real.add(photos)
+    assert hand(real) == [("person0/0.png", "Ben")]
+    report = imported(real, drawn("person0/0.png", "Anna"), photos_at=photos)
+    assert [conflict.problem for conflict in report.conflicts] == ["The face is Ben here."]
+    assert imported(real, drawn("person0/0.png", "Anna"), photos_at=photos, prefer="file").named == 1
+
+
+def test_a_forgotten_face_is_not_drawn_again(real: FaceIndex, photos: Path) -> None:
+    imported(real, drawn("person0/0.png", "Anna"), photos_at=photos)
+    real.cluster()
+    real.forget("Anna")
+    report = imported(real, drawn("person0/0.png", "Anna"), drawn("person0/1.png", "Anna"), photos_at=photos)
+    assert (report.forgotten, report.added) == (2, 0)
+    assert real.people.list() == []
+    assert hand(real) == []
+
+
+def test_files_of_one_size_and_digest_are_told_apart(real: FaceIndex, photos: Path) -> None:
+    import hashlib
+
+    digest = hashlib.sha1((photos / "person1" / "1.png").read_bytes()).digest()
+    middle = (Region((0.25, 0.25, 0.75, 0.75), "Anna"),)
+    report = imported(real, SourcePhoto("/gone/1.png", middle, sha1=digest))
+    assert report.named == 1
+    assert [(Path(face.path).parent.name, face.person) for face in real if face.person] == [
+        ("person1", "Anna")
+    ]
+    assert imported(real, SourcePhoto("/gone/1.png", middle, sha1=b"x" * 20)).ambiguous == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("frame", ["stored", "upright"])
+def test_a_face_is_drawn_at_its_place_at_every_orientation(
+    orientation: int, frame: str, tmp_path: Path, fake_models: ModuleType
+) -> None:
+    """A small white square on a picture that is not square, black elsewhere: the region is around it."""
+    upright = np.zeros((64, 96, 3), np.uint8)
+    upright[40:56, 8:24] = 255
+    where = np.array([[8 / 96, 40 / 64, 24 / 96, 56 / 64]], np.float32)
+    stored = to_stored(where, np.array([orientation]))
+    swapped = upright.transpose(1, 0, 2) if orientation >= 5 else upright
+    rows, columns = np.flatnonzero(swapped.any(axis=(1, 2))), np.flatnonzero(swapped.any(axis=(0, 2)))
+    picture = np.zeros_like(swapped)
+    left, top, right, bottom = np.rint(stored[0] * ([*swapped.shape[1::-1]] * 2)).astype(int)
+    picture[top:bottom, left:right] = 255
+    assert picture.sum() == upright.sum() == swapped[rows][:, columns].sum()
+    exif = PillowImage.Exif()
+    exif[0x0112] = orientation
+    PillowImage.fromarray(picture).save(tmp_path / "a.png", exif=exif)
+    box = tuple((stored if frame == "stored" else where)[0].tolist())
+    with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
+        index.add(tmp_path / "a.png")
+        report = imported(index, SourcePhoto("a.png", (Region(box, "Anna"),), frame=frame))
+        assert report.added + report.named == 1
+        (face,) = [face for face in index if face.person]
+        if face.by_hand:
+            assert face.box == pytest.approx((8, 40, 24, 56), abs=0.01)

@@ -34,7 +34,9 @@ HERE = [
         ("/", (), 0, False),
     ],
 )
-def test_the_longest_common_tail_is_found(path: str, numbers: tuple[int, ...], tail: int, whole: bool) -> None:
+def test_the_longest_common_tail_is_found(
+    path: str, numbers: tuple[int, ...], tail: int, whole: bool
+) -> None:
     found = KnownPaths(enumerate(HERE)).find(path)
     assert sorted(found.numbers) == list(numbers)
     assert (found.tail, found.whole) == (tail, whole)
