@@ -246,7 +246,8 @@ class _Import:
             places += [(place, HAND) for place in gathered.drawn]
         pictures: set[bytes] = set()
         for place, kind in places:
-            if place.picture is None:
+            if place.picture is None:  # only in a dry run: it would be read
+                gathered.counter.add("added")
                 continue
             mark = self._mark_at(place.picture, place.stored)
             if mark is None:

@@ -213,13 +213,16 @@ class _Batch:
             return
         photo = np.array([i for i, *_ in flat], np.int64)
         boxes = np.array([region.box for *_, region in flat], np.float64).astype(np.float32).reshape(-1, 4)
-        usable = is_usable(boxes)
         records = [self._record(i) for i, *_ in flat]
+        sizes = np.array([(record.width, record.height) for record in records], np.float32)
+        in_pixels = np.array([self._photos[i].frame == "pixels" for i, *_ in flat])
+        boxes[in_pixels] /= np.maximum(np.concatenate([sizes, sizes], axis=1)[in_pixels], np.float32(1))
+        usable = is_usable(boxes)
         stored, upright = places(
             np.where(usable[:, None], boxes, np.float32(0)),
             np.array([self._photos[i].frame == "stored" for i, *_ in flat]),
             np.array([record.orientation for record in records], np.int64),
-            np.array([(record.width, record.height) for record in records], np.float32),
+            sizes,
         )
         at, near, same = self._compare(flat, photo, upright, usable, face_photo, face_boxes)
         forgotten = self._forgotten(photo, stored, upright, usable)
