@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from faceindex.api.forgetting import IndexForgetting
     from faceindex.api.index_clustering import IndexClustering
     from faceindex.api.migration import IndexMigration
-    from faceindex.api.people_questions import AskingPeople
+    from faceindex.api.people_importing import ImportingPeople
     from faceindex.api.people_results import Decided
     from faceindex.api.pictures import IndexPictures
     from faceindex.api.pins import Settings
@@ -57,7 +57,7 @@ class FaceIndex(IndexContents):
         self._device = device
         self._recogniser = recogniser
         self._queries: Queries | None = None
-        self._people: AskingPeople | None = None
+        self._people: ImportingPeople | None = None
         self._pictures: IndexPictures | None = None
         self._closed = False
 
@@ -242,11 +242,11 @@ class FaceIndex(IndexContents):
         return IndexClustering(self._reader)
 
     @property
-    def people(self) -> AskingPeople:
-        """Name people, correct their faces, and undo that; answer questions about them."""
-        from faceindex.api.people_questions import AskingPeople
+    def people(self) -> ImportingPeople:
+        """Name people, correct their faces, undo that; answer questions; import names of other programs."""
+        from faceindex.api.people_importing import ImportingPeople
 
-        self._people = self._people or AskingPeople(self._reader)
+        self._people = self._people or ImportingPeople(self._reader, lambda: self._get_queries().recogniser())
         return self._people
 
     @property
