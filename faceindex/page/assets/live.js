@@ -172,18 +172,22 @@ class LiveSource {
       for (const element of entry.waiting.splice(0)) if (element.dataset.thumbnail === String(face)) element.classList.add("no-picture");
       return;
     }
-    entry.url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+    entry.url = pictureUrl(bytes);
     for (const element of entry.waiting.splice(0)) if (element.dataset.thumbnail === String(face)) this.paint(element, face);
     if (this.thumbnails.size > MOST_THUMBNAILS) {
       for (const [old, { url, none }] of this.thumbnails) {
         if (this.thumbnails.size <= MOST_THUMBNAILS) break;
-        if (!url && !none) continue;
-        if (url) URL.revokeObjectURL(url);
-        this.thumbnails.delete(old);
+        if (url || none) this.thumbnails.delete(old);
       }
     }
   }
 }
+
+/**
+ * A small JPEG as a URL. The picture is in it: with a URL of a Blob, the page would wait for the browser's main process, some
+ * milliseconds for each picture.
+ */
+function pictureUrl(bytes) { return `data:image/jpeg;base64,${bytes.toBase64?.() ?? btoa(String.fromCharCode(...bytes))}`; }
 
 /** Read pictures from a stream: u32 face, u32 length and the bytes of each. */
 async function readPictures(stream, onPicture) {
