@@ -16,14 +16,16 @@ const REQUESTS = 3; // of thumbnails, at the same time
 const PICTURES_AGAIN = 2000; // milliseconds until thumbnails that did not come are asked for again
 
 class LiveSource {
-  constructor(config) {
+  /** @param {{secret: string}} config @param {{album: Promise<ArrayBuffer | null>}} early what was asked for before, see early.js */
+  constructor(config, early) {
     this.secret = config.secret;
+    this.early = early;
     /** What this source can do beside naming. */
     this.can = { identify: true, addFace: true, split: true, why: true, questions: true, save: false };
     this.thumbnails = new Map(); // face id -> {url, waiting: [elements], none: whether it has no picture}; the least recently used first
     this.wanted = [];
     this.requests = 0;
-    this.fill = oncePerFrame(() => this.requestThumbnails());
+    this.fill = oncePerTask(() => this.requestThumbnails());
   }
 
   // Requests ----------------------------------------------------------------------------------
@@ -57,7 +59,9 @@ class LiveSource {
   /** The bundle of all arrays. */
   async load() {
     for (const [face, { none }] of this.thumbnails) if (none) this.thumbnails.delete(face); // photos may be there again
-    return readBundle(await this.body("api/album", "arrayBuffer"));
+    const { album } = this.early;
+    this.early = {};
+    return readBundle((await album) ?? (await this.body("api/album", "arrayBuffer")));
   }
 
   /** Wait for changes by others since a generation, for at most some seconds, half a minute or less. */

@@ -27,11 +27,19 @@ function listGroups(album, show, order) {
   }[show];
   const groups = [...album.groups.values()].filter((group) => group.size && wanted(group));
   // Among equals by the first face: a cluster keeps its place when it gets a name.
-  if (order === "size") groups.sort((a, b) => b.size - a.size || a.faces[0] - b.faces[0]);
-  if (order === "name") groups.sort((a, b) => b.isPerson - a.isPerson || collator.compare(album.title(a.key), album.title(b.key)));
+  if (order === "size") return bySize(album, groups);
+  if (order === "name") groups.sort((a, b) => b.isPerson - a.isPerson || collator().compare(album.title(a.key), album.title(b.key)));
   const rank = (group) => (Number.isNaN(cohesionOf(album, group)) ? 2 : group.cohesion);
-  if (order === "cohesion") groups.sort((a, b) => rank(a) - rank(b) || b.size - a.size || a.faces[0] - b.faces[0]);
+  if (order === "cohesion") groups.sort((a, b) => rank(a) - rank(b) || b.size - a.size || a.first - b.first);
   return groups;
+}
+
+/** Groups by size, the largest first; among equals by the first face. As numbers, they are sorted in an instant. */
+function bySize(album, groups) {
+  const { faces } = album;
+  const ofFirst = new Map(groups.map((group) => [group.first, group]));
+  const ranks = Float64Array.from(groups, (group) => (faces - group.size) * (faces + 1) + group.first).sort();
+  return Array.from(ranks, (rank) => ofFirst.get(rank % (faces + 1)));
 }
 
 /**
@@ -69,7 +77,7 @@ class PeopleView {
       this.empty, this.list);
     this.grid = new Grid(this.list, (group) => this.card(group), (group, index, event) => this.open(group, event), {
       mark: (node, group) => this.mark(node, group),
-      keyOf: (group) => app.album.face[group.faces[0]], // stays when a cluster gets a name, and when the index has numbered a person
+      keyOf: (group) => app.album.face[group.first], // stays when a cluster gets a name, and when the index has numbered a person
       stamp: (group) => `${group.size} ${app.album.face[app.album.cover(group)]} ${app.album.title(group.key)} ${this.order === "cohesion" ? cohesionOf(app.album, group).toFixed(2) : ""}`,
       prefetch: (groups) => app.source.prefetch?.(groups.map((group) => app.album.face[app.album.cover(group)])),
       each: 5,
