@@ -7,9 +7,11 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from faceindex.api.album_covers import cover_faces
 from faceindex.errors import StoreError
 from faceindex.review.answers import Refusal
 from faceindex.review.memory import give_back
+from faceindex.review.pictures import MOST_THUMBNAILS
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
@@ -42,6 +44,8 @@ class LiveAlbum:
         self.thread = thread
         self.state: AlbumState | None = None
         self._index: FaceIndex | None = None  # that it is of
+        self._packed: tuple[AlbumState, int, bytes] | None = None  # with the generation
+        self._covers: tuple[AlbumState, int, list[int]] | None = None  # likewise
         self._waiting = 0
         self._changed = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
@@ -65,9 +69,25 @@ class LiveAlbum:
         return self.state
 
     def bundle(self, index: FaceIndex) -> bytes:
-        """Return all of the album."""
-        self.thread.submit(give_back)  # afterwards
-        return self.follow(index).to_bytes()
+        """Return all of the album. It is kept until the next commit."""
+        state = self.follow(index)
+        if self._packed is None or self._packed[:2] != (state, state.generation):
+            self._packed = None  # of a million faces, 20 MB
+            self._packed = (state, state.generation, state.to_bytes())
+            self.thread.submit(give_back)  # afterwards
+        return self._packed[2]
+
+    def covers(self, index: FaceIndex, most: int) -> list[int]:
+        """Return the faces that show the largest groups, at most 128; they are kept until the next commit."""
+        state = self.follow(index)
+        if self._covers is None or self._covers[:2] != (state, state.generation):
+            self._covers = (state, state.generation, cover_faces(state, MOST_THUMBNAILS))
+        return self._covers[2][:most]
+
+    def prepare(self, index: FaceIndex) -> None:
+        """Make ready what a page loads first."""
+        self.bundle(index)
+        self.covers(index, 1)
 
     def changes(self, index: FaceIndex, since: int) -> dict[str, Json]:
         """Return what has changed since a generation."""

@@ -180,11 +180,22 @@ class _Routes:
 
     async def thumbnails(self, request: Request) -> Response:
         query = read_query(request)
+        if "covers" in query:
+            most = query.integer("covers", most=MOST_THUMBNAILS)
+            query.end()
+            return await self._covers(most)
         faces = query.integers("faces", least=1, most=MOST_THUMBNAILS)
         query.end()
         if max(faces) > MOST_FACE:
             raise Refusal(400, f"There is no face {max(faces)} in the index.", "Reload the page.")
         return StreamingResponse(self._parts.pictures.thumbnails(faces), media_type=_OCTETS)
+
+    async def _covers(self, most: int) -> Response:
+        """Send the thumbnails that a page shows first; a header lists their faces before they are there."""
+        album = self._parts.album
+        faces = await album.thread.reading(lambda index: album.covers(index, most))
+        headers = {"faceindex-faces": ",".join(map(str, faces))}
+        return StreamingResponse(self._parts.pictures.thumbnails(faces), headers=headers, media_type=_OCTETS)
 
     async def photo(self, request: Request) -> Response:
         query = read_query(request)

@@ -49,12 +49,24 @@ class Grid {
     this.items = items;
     this.size = size;
     this.active = Math.max(0, Math.min(active, items.length - 1));
+    this.drawVisibleFirst();
     this.setBorder(null);
     for (const node of [...this.element.children]) node.remove();
     this.shown.clear();
     const others = document.getElementsByTagName("*").length - this.element.getElementsByTagName("*").length;
     this.most = Math.max(LEAST_ELEMENTS, MOST_ELEMENTS - SPARE_ELEMENTS - others);
     this.layout();
+  }
+
+  /** For a frame, only what is visible has elements: it is on the screen sooner. */
+  drawVisibleFirst() {
+    const first = !this.isNew;
+    this.isNew = true;
+    if (!first) return;
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      this.isNew = false;
+      this.draw();
+    }));
   }
 
   /** Take over items of which most were there before: what stays keeps its place on the screen and the focus, what leaves fades out. */
@@ -225,6 +237,7 @@ class Grid {
     if (document.documentElement.classList.contains("viewing")) return [0, 0]; // a photo covers the page
     const top = this.element.getBoundingClientRect().top;
     const first = Math.floor(-top / this.rowHeight);
+    if (this.isNew) return [first, Math.ceil((innerHeight - top) / this.rowHeight)].map((row) => Math.max(0, Math.min(this.items.length, row * this.columns)));
     const visible = Math.ceil(innerHeight / this.rowHeight) + 1;
     const spare = Math.max(2, Math.min(3 * visible, Math.floor(this.most / this.each / this.columns) - visible));
     const ahead = Math.ceil(spare * 0.7);
@@ -246,7 +259,7 @@ class Grid {
       }
     }
     for (let index = first; index < last; index++) if (!this.shown.has(index)) this.add(index);
-    if (!this.prefetch) return;
+    if (!this.prefetch || this.isNew) return;
     const screen = Math.ceil(innerHeight / this.rowHeight) * this.columns;
     this.prefetch(this.direction < 0 ? this.items.slice(Math.max(0, first - screen), first).reverse() : this.items.slice(last, last + screen));
   }

@@ -16,7 +16,10 @@ const REQUESTS = 3; // of thumbnails, at the same time
 const PICTURES_AGAIN = 2000; // milliseconds until thumbnails that did not come are asked for again
 
 class LiveSource {
-  /** @param {{secret: string}} config @param {{album: Promise<ArrayBuffer | null>}} early what was asked for before, see early.js */
+  /**
+   * @param {{secret: string}} config
+   * @param {{album: Promise<ArrayBuffer | null>, covers?: Promise<Response | null>}} early what was asked for before, see early.js
+   */
   constructor(config, early) {
     this.secret = config.secret;
     this.early = early;
@@ -26,6 +29,7 @@ class LiveSource {
     this.wanted = [];
     this.requests = 0;
     this.fill = oncePerTask(() => this.requestThumbnails());
+    early.covers?.then((answer) => answer && this.takeCovers(answer));
   }
 
   // Requests ----------------------------------------------------------------------------------
@@ -146,11 +150,23 @@ class LiveSource {
     }
     // The newest are on the screen now; what was scrolled past comes last.
     const faces = this.wanted.splice(-AT_ONCE);
-    this.requests++;
     if (this.wanted.length) this.fill();
+    await this.receive(faces, this.request(`thumbnails?faces=${faces.join(",")}`));
+  }
+
+  /** Take the pictures that the server chose: of the people who are shown first. */
+  takeCovers(answer) {
+    const faces = (answer.headers.get("faceindex-faces") ?? "").split(",").filter(Boolean).map(Number);
+    const open = faces.filter((face) => !this.thumbnails.has(face));
+    for (const face of open) this.thumbnails.set(face, { waiting: [] });
+    return this.receive(open, answer);
+  }
+
+  /** Take the pictures of faces from an answer, as they come. */
+  async receive(faces, answer) {
+    this.requests++;
     try {
-      const response = await this.request(`thumbnails?faces=${faces.join(",")}`);
-      await readPictures(response.body, (face, bytes) => this.arrived(face, bytes));
+      await readPictures((await answer).body, (face, bytes) => this.arrived(face, bytes));
     } catch {
       // Those that did not come are asked for again.
     } finally {
