@@ -3,6 +3,7 @@
 const MOST_ELEMENTS = 500; // of the document, on a screen of any size
 const SPARE_ELEMENTS = 25; // of these for messages, the list of a dialog, and items that leave
 const LEAST_ELEMENTS = 160; // of a grid
+const FIRST = 150; // milliseconds in which only what is visible is drawn
 const SETTLING = 220; // milliseconds in which items move to their new places
 
 class Grid {
@@ -29,8 +30,7 @@ class Grid {
     /** Called with (from, to, event) when the keyboard moves the focus. */
     this.onMove = null;
     this.schedule = oncePerFrame(() => this.draw());
-    addEventListener("scroll", () => this.schedule(), { passive: true });
-    addEventListener("resize", () => this.schedule());
+    for (const name of ["scroll", "resize"]) addEventListener(name, () => this.drawAll(), { passive: true });
     new ResizeObserver(() => this.resize()).observe(element);
     element.addEventListener("click", (event) => {
       const index = this.indexOf(event.target);
@@ -58,15 +58,16 @@ class Grid {
     this.layout();
   }
 
-  /** For a frame, only what is visible has elements: it is on the screen sooner. */
+  /** For a moment, only what is visible has elements: it is on the screen sooner. */
   drawVisibleFirst() {
-    const first = !this.isNew;
     this.isNew = true;
-    if (!first) return;
-    requestAnimationFrame(() => requestAnimationFrame(() => {
-      this.isNew = false;
-      this.draw();
-    }));
+    clearTimeout(this.becomesOld);
+    this.becomesOld = setTimeout(() => this.drawAll(), FIRST);
+  }
+
+  drawAll() {
+    this.isNew = false;
+    this.schedule();
   }
 
   /** Take over items of which most were there before: what stays keeps its place on the screen and the focus, what leaves fades out. */
