@@ -66,13 +66,22 @@ class LiveAlbum:
         except StoreError:
             self.state = None  # it is read anew, from the index that is opened again
             raise
+        finally:
+            self._drop_old()
         return self.state
+
+    def _drop_old(self) -> None:
+        """Free what was made of another state of the index; of a million faces, the bytes are 20 MB."""
+        now = None if self.state is None else (self.state, self.state.generation)
+        if self._packed is not None and self._packed[:2] != now:
+            self._packed = None
+        if self._covers is not None and self._covers[:2] != now:
+            self._covers = None
 
     def bundle(self, index: FaceIndex) -> bytes:
         """Return all of the album. It is kept until the next commit."""
         state = self.follow(index)
-        if self._packed is None or self._packed[:2] != (state, state.generation):
-            self._packed = None  # of a million faces, 20 MB
+        if self._packed is None:
             self._packed = (state, state.generation, state.to_bytes())
             self.thread.submit(give_back)  # afterwards
         return self._packed[2]
@@ -80,7 +89,7 @@ class LiveAlbum:
     def covers(self, index: FaceIndex, most: int) -> list[int]:
         """Return the faces that show the largest groups, at most 128; they are kept until the next commit."""
         state = self.follow(index)
-        if self._covers is None or self._covers[:2] != (state, state.generation):
+        if self._covers is None:
             self._covers = (state, state.generation, cover_faces(state, MOST_THUMBNAILS))
         return self._covers[2][:most]
 

@@ -133,7 +133,7 @@ class Album {
     return this.cluster[at] >= 0 ? `c${this.cluster[at]}` : "none";
   }
 
-  /** Groups by their keys; made when they are needed. */
+  /** Groups by their keys, in the order of their first faces; made when they are needed. */
   get groups() { return (this.grouped ??= this.regroup()); }
 
   regroup() {
@@ -210,11 +210,15 @@ class Album {
   /** Of the more similar half of faces the one of the best quality; of equals the most similar one, then the first one. */
   bestTypical(faces) {
     const { similarity, quality } = this;
-    const least = Int16Array.from(faces, (at) => similarity[at]).sort()[faces.length - 1 - (faces.length >> 1)];
-    let equals = (faces.length >> 1) + 1; // how many of those with just this similarity belong to the half
-    for (const at of faces) if (similarity[at] > least) equals--;
+    const size = faces.length;
+    const sorted = new Int16Array(size);
+    for (let i = 0; i < size; i++) sorted[i] = similarity[faces[i]];
+    const least = sorted.sort()[size - 1 - (size >> 1)];
+    let equals = (size >> 1) + 1; // how many of those with just this similarity belong to the half
+    for (let i = size - 1; i >= 0 && sorted[i] > least; i--) equals--;
     let best = -1;
-    for (const at of faces) {
+    for (let i = 0; i < size; i++) {
+      const at = faces[i];
       if (similarity[at] < least || (similarity[at] === least && equals-- <= 0)) continue;
       if (best < 0 || quality[at] > quality[best] || (quality[at] === quality[best] && similarity[at] > similarity[best])) best = at;
     }

@@ -7,6 +7,8 @@ const FIRST = 150; // milliseconds in which only what is visible is drawn
 const SETTLING = 220; // milliseconds in which items move to their new places
 
 class Grid {
+  static isFirst = true; // since the page was opened
+
   /**
    * @param element the list
    * @param makeItem (item, index) => the button of an item (or an array of elements); with `bare`, the element of the item itself
@@ -58,11 +60,12 @@ class Grid {
     this.layout();
   }
 
-  /** For a moment, only what is visible has elements: it is on the screen sooner. */
+  /** At first, only what is visible has elements: it is on the screen sooner. */
   drawVisibleFirst() {
+    if (!Grid.isFirst) return;
+    Grid.isFirst = false;
     this.isNew = true;
-    clearTimeout(this.becomesOld);
-    this.becomesOld = setTimeout(() => this.drawAll(), FIRST);
+    setTimeout(() => this.drawAll(), FIRST);
   }
 
   drawAll() {

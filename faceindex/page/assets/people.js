@@ -34,12 +34,16 @@ function listGroups(album, show, order) {
   return groups;
 }
 
-/** Groups by size, the largest first; among equals by the first face. As numbers, they are sorted in an instant. */
+/** Groups by size, the largest first; equals stay in their order, that of their first faces. As numbers, they are sorted in an instant. */
 function bySize(album, groups) {
   const { faces } = album;
-  const ofFirst = new Map(groups.map((group) => [group.first, group]));
-  const ranks = Float64Array.from(groups, (group) => (faces - group.size) * (faces + 1) + group.first).sort();
-  return Array.from(ranks, (rank) => ofFirst.get(rank % (faces + 1)));
+  const count = groups.length;
+  const ranks = new Float64Array(count);
+  for (let i = 0; i < count; i++) ranks[i] = (faces - groups[i].size) * count + i;
+  ranks.sort();
+  const sorted = new Array(count);
+  for (let i = 0; i < count; i++) sorted[i] = groups[ranks[i] % count];
+  return sorted;
 }
 
 /**
@@ -177,7 +181,7 @@ class PeopleView {
     const size = { minWidth: PHONE.matches ? 104 : 136, maxWidth: 180, captionHeight: PHONE.matches ? 74 : 66 };
     if (isUpdate) this.grid.update(groups, size);
     else this.grid.show(groups, size, this.grid.active);
-    this.selection.keep(groups.map((group) => this.grid.keyOf(group)));
+    if (this.selection.size) this.selection.keep(groups.map((group) => this.grid.keyOf(group)));
     if (this.naming && !this.grid.items.some((group) => group.key === this.naming.key)) this.naming = null;
   }
 
