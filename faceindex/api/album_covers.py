@@ -10,6 +10,8 @@ from faceindex.page.bundle import quality_bytes, quantised
 from faceindex.store.decisions import Label
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from faceindex.api.album_state import AlbumState
 
 __all__ = ["cover_faces"]
@@ -33,18 +35,23 @@ def cover_faces(state: AlbumState, most: int) -> list[int]:
     list of int
         Face ids.
     """
-    group = np.where(state.cluster >= 0, 2 * state.cluster.astype(np.int64) + 1, -1)
-    group = np.where(state.person >= 0, 2 * state.person.astype(np.int64), group)
-    hidden = [2 * record.id for record in state.people if record.hidden]
-    shown = (group >= 0) & ~np.isin(state.label, (Label.STRANGER, Label.NOT_A_FACE))
+    hidden = [record.id for record in state.people if record.hidden]
+    out = (state.label == Label.STRANGER) | (state.label == Label.NOT_A_FACE)
     if hidden:
-        shown &= ~np.isin(group, hidden)
-    group[~shown] = -1
-    groups, first, sizes = np.unique(group, return_index=True, return_counts=True)
-    order = np.lexsort((first, -sizes))
+        out |= np.isin(state.person, hidden)
+    known = state.person >= 0
+    found: list[tuple[int, int, NDArray[np.int32], int]] = []  # of a group: -size, first face, column, id
+    for column, shown in (
+        (state.person, known & ~out),
+        (state.cluster, (state.cluster >= 0) & ~known & ~out),
+    ):
+        at = np.flatnonzero(shown)
+        ids, first, sizes = np.unique(column[at], return_index=True, return_counts=True)
+        largest = np.lexsort((first, -sizes))[:most]
+        found += [(int(-sizes[i]), int(at[first[i]]), column, int(ids[i])) for i in largest.tolist()]
     covers = []
-    for wanted in groups[order[groups[order] >= 0][:most]].tolist():
-        members = np.flatnonzero(group == wanted)
+    for _, _, column, wanted in sorted(found, key=lambda group: group[:2])[:most]:
+        members = np.flatnonzero((column == wanted) & ~out & (known if column is state.person else ~known))
         similarity = quantised(state.similarity[members])
         typical = members[np.lexsort((members, -similarity.astype(np.int32)))[: len(members) // 2 + 1]]
         covers.append(int(state.face[typical[np.argmax(quality_bytes(state.quality[typical]))]]))

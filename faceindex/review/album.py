@@ -91,6 +91,7 @@ class LiveAlbum:
         state = self.follow(index)
         if self._covers is None:
             self._covers = (state, state.generation, cover_faces(state, MOST_THUMBNAILS))
+            self.thread.submit(give_back)
         return self._covers[2][:most]
 
     def prepare(self, index: FaceIndex) -> None:
