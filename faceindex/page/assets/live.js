@@ -29,7 +29,12 @@ class LiveSource {
     this.wanted = [];
     this.requests = 0;
     this.fill = oncePerTask(() => this.requestThumbnails());
-    early.covers?.then((answer) => answer && this.takeCovers(answer));
+    this.coversNamed = !early.covers; // until then, a request could ask for the same pictures again
+    early.covers?.then((answer) => {
+      this.coversNamed = true;
+      if (answer) this.takeCovers(answer);
+      this.fill();
+    });
   }
 
   // Requests ----------------------------------------------------------------------------------
@@ -140,7 +145,7 @@ class LiveSource {
   }
 
   async requestThumbnails() {
-    if (this.requests >= REQUESTS || !this.wanted.length) return;
+    if (!this.coversNamed || this.requests >= REQUESTS || !this.wanted.length) return;
     if (this.wanted.length > MOST_WANTED) {
       const shown = (face) => this.thumbnails.get(face)?.waiting.some((element) => element.isConnected);
       const [kept, past] = [[], []];
@@ -157,9 +162,9 @@ class LiveSource {
   /** Take the pictures that the server chose: of the people who are shown first. */
   takeCovers(answer) {
     const faces = (answer.headers.get("faceindex-faces") ?? "").split(",").filter(Boolean).map(Number);
-    const open = faces.filter((face) => !this.thumbnails.has(face));
-    for (const face of open) this.thumbnails.set(face, { waiting: [] });
-    return this.receive(open, answer);
+    for (const face of faces) if (!this.thumbnails.has(face)) this.thumbnails.set(face, { waiting: [] });
+    this.wanted = this.wanted.filter((face) => !faces.includes(face));
+    return this.receive(faces, answer);
   }
 
   /** Take the pictures of faces from an answer, as they come. */
