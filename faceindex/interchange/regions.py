@@ -14,8 +14,11 @@ __all__ = ["Box", "Frame", "Region", "SourceAlbum", "SourcePerson", "SourcePhoto
 Box: TypeAlias = tuple[float, float, float, float]
 """``x1 y1 x2 y2`` in fractions of the width and the height of a picture; may leave 0..1."""
 
-Frame: TypeAlias = Literal["stored", "upright"]
-"""The picture that boxes are measured on: as it is stored in the file, or after its EXIF orientation."""
+Frame: TypeAlias = Literal["stored", "upright", "pixels"]
+"""The picture that boxes are measured on: as it is stored in the file, or after its EXIF orientation.
+
+"pixels" is the latter, with boxes in pixels of the photo at full size instead of fractions, as in tables.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class SourcePhoto:
     regions : tuple of Region
     people : tuple of str
         Names of people on the photo whose place is not stored, without those of `regions`.
-    frame : {"stored", "upright"}
+    frame : {"stored", "upright", "pixels"}
         What the boxes are measured on.
     dimensions : tuple of int, optional
         Width and height in pixels of the picture in `frame` when the regions were stored. A photo of another
