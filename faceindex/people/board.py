@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faceindex.clustering.centroids import cluster_sums
-from faceindex.clustering.same_photo import COPIES
+from faceindex.clustering.strangers import COPIES
 from faceindex.models.spec import Calibration
 from faceindex.store.decisions import Label
 from faceindex.types import F32, F64, I64, BoolArray

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from faceindex.clustering.graph import stranger_similarity
+from faceindex.clustering.strangers import stranger_similarity
 from faceindex.evidence import Ranking, evidence, odds
 from faceindex.people.asked import Asked
 from faceindex.people.board import Board
