@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from faceindex.evidence import Ranking, evidence, odds, rivals
-from faceindex.people.board import Board
+from faceindex.people.board import Board, greatest
 from faceindex.types import F32, F64, I64
 
 __all__ = ["SHOWN", "FaceEvidence"]
@@ -54,12 +54,13 @@ class FaceEvidence:
         for slot in np.unique(slots).tolist():  # the members of each are read once
             asked = np.flatnonzero(slots == slot)
             queries, members = board.vectors[faces[asked]], board.members(slot)
-            values = queries @ board.vectors[members].T
+            values = board.compare(queries, members)
             inside = board.code[faces[asked]] == slot
             values[members == faces[asked][:, None]] = -np.inf
             others[asked] = len(members) - inside
             top = min(_NEAREST, len(members))
-            best = -np.sort(-np.partition(values, len(members) - top, axis=1)[:, len(members) - top :])
+            values.partition(len(members) - top, axis=1)
+            best = -np.sort(-values[:, len(members) - top :])
             counted = np.minimum(others[asked], _NEAREST)
             best[np.arange(top) >= counted[:, None]] = 0
             nearest[asked] = best.sum(axis=1, dtype=np.float64) / np.maximum(counted, 1)
@@ -77,7 +78,7 @@ class FaceEvidence:
         small = (board.person < 0) & (board.sizes < _RIVAL * own)  # it may be the same person
         similarity[:, (board.sizes == 0) | (board.person == person) | small] = -2
         kept = min(_NEAREST, board.slots)
-        best = np.argpartition(-similarity, kept - 1, axis=1)[:, :kept]
+        best = greatest(similarity, kept)
         values = np.take_along_axis(similarity, best, axis=1)
         order = np.argsort(-values, axis=1)
         best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
@@ -99,7 +100,7 @@ class FaceEvidence:
         kept = self._doubts.get(slot)
         if kept is None or kept[0] != version:
             members = board.members(slot)
-            similarity = (board.vectors[members] @ board.centres(np.array([slot]))[0]).astype(np.float64)
+            similarity = board.centrality(slot).astype(np.float64)
             lowest = np.argsort(similarity, kind="stable")[:SHOWN]
             found = evidence(similarity[lowest], similarity[lowest], float(len(members)), board.calibration)
             wrong = self._wrong(found, np.full(len(found), -np.inf), board.quality[members[lowest]])
@@ -118,7 +119,7 @@ class FaceEvidence:
         if kept is not None and kept[0] == state:
             return kept[1], kept[2]
         members = board.members(slot)
-        similarity = board.vectors[members] @ board.centres(np.array([slot]))[0]
+        similarity = board.centrality(slot)
         number = min(len(members), _SUSPECTS, max(_FEW_SUSPECTS, len(members) // 4))
         faces = members[np.argsort(similarity, kind="stable")[:number]]
         own = self._own(faces, np.full(len(faces), slot))

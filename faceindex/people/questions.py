@@ -241,7 +241,7 @@ class Questions:
         members = board.members(slot)
         if len(members) <= SHOWN:
             return tuple(members.tolist())
-        similarity = board.vectors[members] @ board.centres(np.array([slot]))[0]
+        similarity = board.centrality(slot)
         order = np.lexsort((-similarity, board.quality[members] < POOR_QUALITY))
         return (*members[order[: SHOWN - 1]].tolist(), int(members[int(similarity.argmin())]))
 

@@ -24,7 +24,9 @@ def make_faces(sizes: list[int], *, spread: float = 0.09, seed: int = 0) -> tupl
 def make_said(cluster: I64) -> BoardState:
     n = len(cluster)
     none = np.empty((0, 2), np.int64)
-    return BoardState(cluster.copy(), np.zeros(n, np.int64), np.full(n, -1, np.int64), {}, none, none, {})
+    return BoardState(
+        cluster.astype(np.int32), np.zeros(n, np.uint8), np.full(n, -1, np.int32), {}, none, none, {}
+    )
 
 
 def make_board(
