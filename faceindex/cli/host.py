@@ -18,7 +18,7 @@ __all__ = ["TRIM_COMMITS", "HeapKeeper", "collection_paused", "glibc", "map_arra
 # ever freed, up to 32 and 64 MiB; blocks of photos then leave holes of sizes that never come again.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MAPPED_FROM = 8 << 20  # bytes; larger blocks get their own pages, and the networks' buffers stay on the heap
-_ARRAY = 1 << 20  # bytes; the same for a server, which has few networks and many arrays
+_ARRAY = 2 << 20  # bytes; the same for a server, which has few networks and many arrays
 _KEPT = 32 << 20  # bytes kept free at the end of a heap, so that the networks' buffers need no new pages
 TRIM_COMMITS = 2  # commits per trim: trimming takes 1 % of the time; 3 % if done at each commit
 

@@ -214,7 +214,8 @@ def _grow(similarities: F32, side_of: I64) -> I64:
     https://doi.org/10.1002/j.1538-7305.1957.tb01515.x). It is not compiled: loading numba would take more
     time and memory than most splits.
     """
-    side, free = side_of.copy(), side_of < 0
+    side: I64 = side_of.copy()
+    free = side_of < 0
     best = np.full(len(side), -np.inf, similarities.dtype)
 
     def join(face: int) -> None:

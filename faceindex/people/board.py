@@ -23,7 +23,8 @@ __all__ = ["Board", "BoardState", "greatest"]
 
 _NEAR = 8  # nearest clusters that are kept of each cluster, and of each face in none
 _PRODUCTS = 1 << 22  # similarities at a time, to bound memory
-_SORTED = 1 << 20  # similarities of which the greatest are found at a time
+_COMPARED = 1 << 20  # the same with some clusters, where names of clusters go with them
+_SORTED = 1 << 17  # similarities of which the greatest are found at a time; their positions are int64
 _VECTORS = 1 << 13  # vectors that are gathered at a time
 _PAIRS = 1 << 16  # pairs of faces at a time
 _ALL_CLUSTERS = 1024  # clusters up to which all are compared with the faces in none; of more, those of people
@@ -248,7 +249,7 @@ class Board:
         gone, new = np.flatnonzero(stale), np.flatnonzero(fresh)
         old = np.flatnonzero(compared & before)
         for rows, columns in ((np.flatnonzero(known), new), (np.flatnonzero(~known), np.union1d(old, new))):
-            step = max(1, min(_VECTORS, _SORTED // max(len(columns), 1)))
+            step = max(1, min(_VECTORS, _COMPARED // max(len(columns), 1)))
             for start in range(0, len(rows), step) if len(columns) or len(gone) else ():
                 block = rows[start : start + step]
                 a, b = near[block], similarity[block]

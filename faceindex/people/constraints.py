@@ -220,7 +220,8 @@ def places_of_marks(wanted: I64, marks: I32 | I64, places: I32 | I64) -> tuple[I
 def roots_of(roster: Roster, people: _Ids) -> _Ids:
     """Return the people that some people, -1 for none, are part of; of the same type."""
     if not roster.roots:
-        return people.copy()
+        own: _Ids = people.copy()
+        return own
     by_id = np.full(max(roster.roots) + 2, -1, people.dtype)
     by_id[list(roster.roots)] = list(roster.roots.values())
     roots: _Ids = by_id[people]  # -1 is the last one

@@ -8,7 +8,7 @@ import numpy as np
 
 from faceindex.evidence import Ranking, evidence, odds, rivals
 from faceindex.people.board import Board, greatest
-from faceindex.types import F32, F64, I64
+from faceindex.types import F32, F64, I32, I64
 
 __all__ = ["SHOWN", "FaceEvidence"]
 
@@ -33,10 +33,10 @@ class FaceEvidence:
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        self._suspects: dict[int, tuple[bytes, I64, F64]] = {}
+        self._suspects: dict[int, tuple[bytes, I32, F64]] = {}
         self._doubts: dict[int, tuple[int, float]] = {}
 
-    def of_loose(self, faces: I64, slots: I64, person: int) -> F64:
+    def of_loose(self, faces: I32, slots: I32, person: int) -> F64:
         """Return the probability that faces in no cluster show a person, whose slots are nearest, (k,)."""
         board = self.board
         sizes = board.sizes[board.sizes > 0].astype(np.float64)
@@ -47,7 +47,7 @@ class FaceEvidence:
         )
         return odds(ranking, board.calibration, board.quality[faces]).probability
 
-    def _own(self, faces: I64, slots: I64) -> F64:
+    def _own(self, faces: I32 | I64, slots: I32 | I64) -> F64:
         """Return the evidence that each face shows its slot, (k,); the face itself does not count."""
         board = self.board
         nearest, centroid, others = np.zeros(len(faces)), np.zeros(len(faces)), np.zeros(len(faces))
@@ -70,7 +70,7 @@ class FaceEvidence:
         found = evidence(nearest, centroid, np.maximum(others, 1), board.calibration)
         return np.where(others > 0, found, -np.inf)
 
-    def _rivals(self, faces: I64, person: int) -> F64:
+    def _rivals(self, faces: I32 | I64, person: int) -> F64:
         """Return the evidence that each face shows somebody else, the most similar one, (k,)."""
         board = self.board
         similarity = board.similarities(board.vectors[faces])
@@ -108,7 +108,7 @@ class FaceEvidence:
             kept = self._doubts[slot] = (version, float(np.minimum(1, 3 * wrong + 0.03).sum()))
         return kept[1]
 
-    def doubtful(self, slot: int) -> tuple[I64, F64]:
+    def doubtful(self, slot: int) -> tuple[I32, F64]:
         """Return the least similar faces of a named cluster, and the probability that each is wrong."""
         board = self.board
         near = board.near(np.array([slot]))[0]
