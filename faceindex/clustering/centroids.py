@@ -8,7 +8,7 @@ from faceindex.types import F32, I32, I64
 
 __all__ = ["cluster_sums", "similarity_to_centroid"]
 
-_VECTORS = 65_536  # processed at a time, to bound memory
+_VECTORS = 8_192  # processed at a time, to bound memory
 _SUMMED = 16_384  # vectors that are gathered at a time; of one cluster, all
 
 
