@@ -1,4 +1,4 @@
-"""Archives in runs of `index`: what is unchanged, changed, moved and gone, and what uses photos in archives."""
+"""Archives in runs of `index`: unchanged, changed, moved and gone ones, and what uses photos in them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def test_an_unchanged_archive_is_not_read(
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
-def test_changed_members_are_replaced(index: FaceIndex, tmp_path: Path, pack, opened: list[str], suffix: str) -> None:
+def test_changed_members_are_replaced(
+    index: FaceIndex, tmp_path: Path, pack, opened: list[str], suffix: str
+) -> None:
     archive = pack(tmp_path / f"old{suffix}", ALBUM)
     index.add(archive)
     before = faces(index)
@@ -111,7 +113,9 @@ def test_moved_archives_and_unpacked_ones_keep_their_faces(index: FaceIndex, tmp
     assert sorted(faces(index).values()) == before
 
 
-def test_touching_archives_is_no_sign_that_a_disk_invents_times(index: FaceIndex, tmp_path: Path, pack) -> None:
+def test_touching_archives_is_no_sign_that_a_disk_invents_times(
+    index: FaceIndex, tmp_path: Path, pack
+) -> None:
     photos: Photos = {f"{number}.png": (0, number) for number in range(20)}
     for time in range(3):
         archive = pack(tmp_path / "old.tar", photos)
@@ -164,7 +168,9 @@ def test_a_removed_archive_is_gone_and_returns(index: FaceIndex, tmp_path: Path,
 
 
 def test_what_uses_photos_finds_them_in_archives(index: FaceIndex, tmp_path: Path, pack) -> None:
-    photos: Photos = {f"{one}/{number}.png": (one, 10 * one + number) for one in (0, 1) for number in range(3)}
+    photos: Photos = {
+        f"{one}/{number}.png": (one, 10 * one + number) for one in (0, 1) for number in range(3)
+    }
     archive = pack(tmp_path / "old.zip", photos)
     index.add(archive)
     index.cluster()
@@ -177,7 +183,9 @@ def test_what_uses_photos_finds_them_in_archives(index: FaceIndex, tmp_path: Pat
     assert index.export.crops(tmp_path / "crops").files.written == 6
     gallery = index.export.gallery(tmp_path / "gallery")
     assert not gallery.failures
-    assert len([*(tmp_path / "gallery" / "gallery").glob("p-*.jpg")]) == 6  # previews: nothing links into a zip
+    assert (
+        len([*(tmp_path / "gallery" / "gallery").glob("p-*.jpg")]) == 6
+    )  # previews: nothing links into a zip
 
 
 def test_an_archive_that_moved_is_relocated(index: FaceIndex, tmp_path: Path, pack) -> None:
