@@ -188,6 +188,16 @@ def test_what_uses_photos_finds_them_in_archives(index: FaceIndex, tmp_path: Pat
     )  # previews: nothing links into a zip
 
 
+def test_an_exported_archive_in_the_album_is_no_second_album(index: FaceIndex, tmp_path: Path, pack) -> None:
+    album = tmp_path / "album"
+    pack(album / "old.zip", ALBUM)
+    index.add(album)
+    index.cluster()
+    assert index.export.clusters(album / "copies.zip", photos=True, unclustered=True).files.written == 3
+    summary = index.add(album)
+    assert (summary.unchanged, summary.new) == (3, 0)
+
+
 def test_an_archive_that_moved_is_relocated(index: FaceIndex, tmp_path: Path, pack) -> None:
     archive = pack(tmp_path / "a" / "old.zip", ALBUM)
     index.add(archive)

@@ -14,7 +14,8 @@ from faceindex import FaceIndex
 from faceindex.errors import UsageError
 from faceindex.images import walk
 from faceindex.images.special_files import MOST_CLIP_BYTES, companions
-from faceindex.pipeline import Event, PhotoUnfinished, Summary, select, unfinished
+from faceindex.locks import is_open_for_writing
+from faceindex.pipeline import Event, PhotoUnfinished, Summary, select
 from faceindex.pipeline.newer_than import parse_newer_than
 
 DAY_NS = 86_400 * 10**9
@@ -125,7 +126,6 @@ def test_what_is_no_date(text: str) -> None:
 # Files that are being written ----------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="leases are of Linux")
 def test_a_photo_that_a_program_is_writing_is_left_for_the_next_run(index: FaceIndex, album: Path) -> None:
     index.add(album)
     whole = (album / "person0" / "0.png").read_bytes()
@@ -135,7 +135,7 @@ def test_a_photo_that_a_program_is_writing_is_left_for_the_next_run(index: FaceI
         for file in (one, other):
             file.write(whole[:100])
             file.flush()
-        if unfinished._is_open_for_writing(str(new)) is not True:
+        if is_open_for_writing(new) is not True:
             pytest.skip("this disk has no leases")
         summary = index.add(album, on_event=events.append)
         assert (summary.unfinished, summary.complete, dict(summary.unreadable)) == (2, False, {})
