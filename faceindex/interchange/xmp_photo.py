@@ -17,7 +17,7 @@ from faceindex.images.opening import open_photo
 from faceindex.interchange.regions import Region, SourcePhoto
 from faceindex.interchange.xmp_embedded import packet_in
 from faceindex.interchange.xmp_reading import SAME_PLACE, XmpPeople, read_people, same_name
-from faceindex.interchange.xmp_regions import overlap
+from faceindex.interchange.xmp_regions import has_regions, overlap
 from faceindex.interchange.xmp_source import BytesSource, FileSource
 from faceindex.interchange.xmp_tree import MOST_BYTES, Packet, parse_packet
 
@@ -130,11 +130,10 @@ def read_photo(
     for sidecar in sidecars_of(path) if sidecars is None else sidecars:
         _parse(packets, sidecar, read_sidecar, problems)
     _parse(packets, path, _embedded, problems)
-    read_all = [read_people(packet, name) for name, packet in packets]
-    if any(people.regions or people.problems for people in read_all):
-        if size is None or orientation is None:
-            size, orientation = _stored(path, size, orientation)
-        read_all = [read_people(packet, name, size=size, orientation=orientation) for name, packet in packets]
+    regions = any(has_regions(packet) for _, packet in packets)
+    if regions and (size is None or orientation is None):
+        size, orientation = _stored(path, size, orientation)
+    read_all = [read_people(packet, name, size=size, orientation=orientation) for name, packet in packets]
     for people in read_all:
         problems += people.problems
     return _together(path, read_all, [name for name, _ in packets])
@@ -151,7 +150,9 @@ def _parse(
     try:
         data = read_packet(path)
         if data is not None:
-            packets.append((name, parse_packet(data, name, repair=True)))
+            packet = parse_packet(data, name, repair=True)
+            packet.index()
+            packets.append((name, packet))
     except ImageError as error:
         if error.reason in (Reason.MISSING, Reason.IO_ERROR) and read_packet is _embedded:
             raise

@@ -95,7 +95,9 @@ def read_xmp(
     ImageError
         If the packet is damaged, too large, or no XMP. A region that cannot be read is a problem.
     """
-    return read_people(parse_packet(packet, name, repair=True), name, size=size, orientation=orientation)
+    parsed = parse_packet(packet, name, repair=True)
+    parsed.index()
+    return read_people(parsed, name, size=size, orientation=orientation)
 
 
 def read_people(

@@ -21,6 +21,13 @@ __all__ = ["Found", "Schema", "find_regions", "overlap", "parse_number", "read_d
 
 Schema: TypeAlias = Literal["MWG", "Microsoft", "IPTC", "ACDSee"]
 
+_PROPERTIES = (
+    ("mwg-rs", "Regions"),
+    ("MP", "RegionInfo"),
+    ("Iptc4xmpExt", "ImageRegion"),
+    ("acdsee-rs", "Regions"),
+)
+
 _IGNORED = "ffffffffffffffff"  # Picasa's name of a face that its user said to ignore
 _MOST_REGIONS = 10_000
 _LARGEST = 2.0  # sides and distances from the picture, in fractions of its sides
@@ -58,6 +65,11 @@ class Found:
 
 
 _Size: TypeAlias = "tuple[int, int] | None"
+
+
+def has_regions(packet: Packet) -> bool:
+    """Return whether a packet has regions of any kind, in any schema."""
+    return any(packet.properties(NAMESPACES[prefix], local) for prefix, local in _PROPERTIES)
 
 
 def find_regions(packet: Packet, size: _Size, name: str, problems: list[str]) -> list[Found]:

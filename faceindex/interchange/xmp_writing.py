@@ -111,9 +111,7 @@ def merge_regions(
         return None
     changed = _merge_places(tree, wanted, previous, dimensions, orientation, name)
     changed |= _merge_names(tree, wanted, previous, dimensions)
-    if not changed:
-        return None
-    return serialise(tree)
+    return serialise(tree) if changed else None
 
 
 def _written(region: Region) -> Region | None:
@@ -140,7 +138,7 @@ def _merge_places(
     wanted = [replace(one, box=turn_box(one.box, turn, "stored", frame)) for one in wanted]
     previous = [replace(one, box=turn_box(one.box, turn, "stored", frame)) for one in previous]
     framed = size if frame == "stored" or turn < 5 else (size[1], size[0])
-    ours = {id(one): old for one in found for old in previous if _was(one, old)}
+    ours = _exchanged(found, previous)
     stale = upright is not None and not same_aspect(upright, framed)
     if stale and wanted and any(one.schema == "MWG" and id(one) not in ours for one in found):
         raise ImageError(
@@ -172,10 +170,18 @@ def _merge_places(
     return changed or removed
 
 
-def _was(found: Found, old: Region) -> bool:
-    """Return whether a region is as it was exchanged."""
-    assert found.box is not None
-    return same_name(found.name or "") == same_name(old.name or "") and overlap(found.box, old.box) >= _OURS
+def _exchanged(found: Sequence[Found], previous: Sequence[Region]) -> dict[int, Region]:
+    """Return the regions that are as they were exchanged last, by their ids: one in each schema."""
+    ours: dict[int, Region] = {}
+    taken: set[tuple[int, str]] = set()
+    for one in found:
+        for i, old in enumerate(previous):
+            same = same_name(one.name or "") == same_name(old.name or "")
+            if same and one.box and overlap(one.box, old.box) >= _OURS and (i, one.schema) not in taken:
+                ours[id(one)] = old
+                taken.add((i, one.schema))
+                break
+    return ours
 
 
 def _pairs(wanted: Sequence[Region], entries: Sequence[Found], ours: Container[int]) -> dict[int, Found]:

@@ -1,13 +1,12 @@
 """The people of a photo: its file and its sidecars together."""
 
-
-
 from __future__ import annotations
 
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
 from xmp_files import MAIN, jpeg, segment
@@ -16,6 +15,7 @@ from xmp_packets import bag, mwg, mwg_item, packet
 from faceindex.errors import ImageError, Reason
 from faceindex.interchange.regions import SourcePhoto
 from faceindex.interchange.xmp import SidecarFinder, read_photo, read_sidecar, sidecars_of
+from faceindex.orientation import to_upright
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 ANNA, BEN = mwg_item(0.2, 0.35, 0.2, 0.3), mwg_item(0.8, 0.35, 0.2, 0.3, "Ben")
@@ -175,6 +175,10 @@ def test_real_photos_in_three_orientations(kind: str) -> None:
         found = read(DATA / "orientation" / "xmp-faces" / f"photo.{orientation}.{kind}.jpg")
         assert real(found) == regions
         assert found.dimensions == ((840, 700) if orientation == 3 else (700, 840))
+        upright = to_upright(
+            np.array([one.box for one in found.regions], np.float32), np.full(2, orientation)
+        )
+        assert np.allclose(upright, [[0.315, 0.21, 0.425, 0.41], [0.64, 0.12, 0.74, 0.36]], atol=0.001)
         assert found.people == ()
 
 
