@@ -16,7 +16,10 @@ answers
 kills
     Of the server by SIGKILL while three clients decide: what was answered must be in the journal.
 random
-    Random decisions on two pages at once, and of the library in between: all must agree afterwards.
+    Random decisions on two pages at once, and by the library and real commands in between: all must agree
+    afterwards.
+beside
+    Real `index`, `cluster` and `migrate` beside a page that decides, on photos of people.
 
     python benchmarks/review.py                          # an hour on a quiet machine
     python benchmarks/review.py --only first,elements    # the other results stay in the file
@@ -35,6 +38,7 @@ from typing import Any
 
 from common import RESULTS, argument_parser, write_result
 from find import make_index
+from review_beside import beside
 from review_deciding import answers, kills, memory
 from review_looking import covers, elements, first_screens, scrolling
 from review_places import chromium, fill_cache, make_photo_index
@@ -42,18 +46,18 @@ from review_random import random_actions
 
 from faceindex import FaceIndex
 
-PARTS = ("first", "elements", "scroll", "memory", "answers", "kills", "random")
+PARTS = ("first", "elements", "scroll", "memory", "answers", "kills", "random", "beside")
 TARGETS = {"first_50k_ms": 500, "first_1m_ms": 1000, "elements": 500, "memory_mib": 300, "answer_s": 1.0}
 
 
 class Indexes:
-    """Makes each index once; what is measured works on it, or on a copy."""
+    """Makes each index once, in `folder`; what is measured works on it, or on a copy."""
 
     def __init__(self, folder: Path, million: Path | None) -> None:
-        self._folder, self._million = folder, million
+        self.folder, self._million = folder, million
 
     def _made(self, name: str, make: Callable[[Path], object]) -> Path:
-        folder = self._folder / name
+        folder = self.folder / name
         if not folder.exists():
             print(f"    making the index {name}")
             folder.mkdir()
@@ -94,7 +98,7 @@ class Indexes:
 
     def small(self, name: str, faces: int, clusters: int) -> Path:
         """An index for decisions, new each time."""
-        shutil.rmtree(self._folder / name, ignore_errors=True)
+        shutil.rmtree(self.folder / name, ignore_errors=True)
         return self._made(
             name,
             lambda folder: make_index(
@@ -170,10 +174,20 @@ def measure(part: str, indexes: Indexes, options: Any) -> dict[str, Any]:
         found = kills(indexes.small("kills", 2_000, 80), options.kills)
         show_kills(found)
         return found
+    if part == "beside":
+        with chromium() as browser:
+            found = beside(browser, indexes.folder / "beside")
+        differences = sum(len(step["differed"]) for step in found["steps"].values())
+        print(
+            f"{found['decisions']} decisions beside commands: {differences} differences,"
+            f" {len(found['page_errors'])} errors; {found['problems']}"
+        )
+        return found
     with chromium() as browser:
         found = random_actions(browser, indexes.small("random", 600, 60), options.actions)
     print(
-        f"{found['decisions']} random decisions, compared {found['compared']} times:"
+        f"{found['decisions']} random decisions and {sum(found['commands'].values())} commands,"
+        f" compared {found['compared']} times:"
         f" {len(found['differed'])} differences, {len(found['page_errors'])} errors; {found['problems']}"
     )
     return found

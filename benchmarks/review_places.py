@@ -26,6 +26,7 @@ from faceindex.store.thumbnail_cache import ThumbnailCache
 from faceindex.types import Faces
 
 __all__ = [
+    "CODE",
     "Server",
     "chromium",
     "cpu_seconds",
@@ -40,7 +41,7 @@ PHOTO = (1600, 1200)  # pixels
 CONTENTS = 100  # different files; all photos are links to them
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-_CODE = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+CODE = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -182,7 +183,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": _CODE, **(env or {})},
+            env={**os.environ, "PYTHONPATH": CODE, **(env or {})},
         )
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip()

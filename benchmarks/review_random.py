@@ -1,8 +1,11 @@
-"""Random decisions on two pages and by the library at once; afterwards all three must agree."""
+"""Random decisions on two pages, by the library and by commands at once; afterwards all must agree."""
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from review_looking import wait_for
-from review_places import Server, load, script
+from review_places import CODE, Server, load, script
 
 from faceindex import FaceIndex
 from faceindex.api.album_state import people_as_dicts
 from faceindex.errors import IndexLocked, UsageError
 from faceindex.page.bundle import quantised
 
-__all__ = ["random_actions"]
+__all__ = ["compare", "random_actions"]
 
 _BATCH = 20  # decisions of each page
+_COMMANDS = 0.15  # of the decisions beside the pages: by the real command line, which takes a second to start
 
 _DRIVER = script("driver")
 
@@ -35,9 +39,10 @@ def random_actions(
     *,
     pages: int = 2,
     most_seconds: float = float("inf"),
+    commands_share: float = _COMMANDS,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Let pages make `number` random decisions, several at once, while the library decides too.
+    """Let pages make `number` random decisions, several at once; the library and commands decide too.
 
     After each batch, when all is stored and the pages have followed: their faces, people and groups must be
     those of `index.album.load` and `index.people.list`.
@@ -45,6 +50,7 @@ def random_actions(
     rng = random.Random(seed)
     names = [f"Person {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWX"] + ["person a", "PERSON B"]
     library: Counter[str] = Counter()
+    commands: Counter[str] = Counter()
     differed: list[str] = []
     compared = 0
     errors: list[str] = []
@@ -66,14 +72,15 @@ def random_actions(
                 )
             for _ in range(rng.randrange(4)):
                 time.sleep(rng.uniform(0, 0.3))
-                library[_decide(directory, rng, names)] += 1
+                way, decide = (commands, _command) if rng.random() < commands_share else (library, _decide)
+                way[decide(directory, rng, names)] += 1
             if round_number % 25 == 0:
                 _cluster(directory, rebuild=rng.random() < 0.5)
                 library["cluster"] += 1
             for at, tab in enumerate(tabs):
                 wait_for(tab, f"window.finished === {seed * 1_000_003 + 2 * round_number + at}", 120)
             compared += 1
-            differed += [f"round {round_number}: {what}" for what in _compare(directory, tabs)]
+            differed += [f"round {round_number}: {what}" for what in compare(directory, tabs)]
             done = sum(sum(tab.evaluate("window.counts").values()) for tab in tabs)
             if round_number % 10 == 0:
                 say(
@@ -97,7 +104,8 @@ def random_actions(
         journal = index.people.count_decisions()
     health = FaceIndex.doctor(directory)
     return {
-        "decisions": done, "by_verb": dict(counts), "library": dict(library), "problems": dict(problems),
+        "decisions": done, "by_verb": dict(counts), "library": dict(library), "commands": dict(commands),
+        "problems": dict(problems),
         "problem_examples": [*examples.values()][:40], "compared": compared,
         "differed": differed, "page_errors": errors,
         "journal": journal, "doctor": [str(problem) for problem in health.problems],
@@ -143,7 +151,27 @@ def _decide(directory: Path, rng: random.Random, names: list[str]) -> str:
     return _writing(directory, work)
 
 
-def _compare(directory: Path, tabs: list[Any]) -> list[str]:
+def _command(directory: Path, rng: random.Random, names: list[str]) -> str:
+    """Make a decision by a command; return which, and what became of it.
+
+    It waits for the lock as the command does by itself.
+    """
+    with FaceIndex.open(directory) as index:
+        faces = [f"f{face}" for face in rng.sample(index.album.load().face.tolist(), 2)]
+    verb = rng.choice(["name", "name", "ignore", "reject", "undo"])
+    words = {"name": [*faces, rng.choice(names)], "ignore": faces[:1], "reject": faces[:1], "undo": []}[verb]
+    ended = subprocess.run(
+        [sys.executable, "-m", "faceindex", "people", verb, *words, "--index", str(directory), "--quiet"],
+        env={**os.environ, "PYTHONPATH": CODE}, capture_output=True, text=True,
+    )  # fmt: skip
+    if ended.returncode not in (0, 1, 2) or "Traceback" in ended.stderr:
+        raise SystemExit(f"`faceindex people {verb}` failed: {ended.stderr}")
+    if ended.returncode == 2:
+        return "busy" if "another process" in ended.stderr.lower() else "refused"
+    return verb
+
+
+def compare(directory: Path, tabs: list[Any]) -> list[str]:
     """Return how the pages and the library differ, after the pages have seen the newest commit."""
     with FaceIndex.open(directory) as index:
         state = index.album.load()

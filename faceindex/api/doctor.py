@@ -83,7 +83,7 @@ def diagnose(directory: Path) -> Health:
     return Health(str(directory), tuple(found.problems), found.rows, found.recall)
 
 
-def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser]) -> Health:
+def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser], wait: float = 0.0) -> Health:
     """Check an index, and repair it.
 
     Parameters
@@ -91,6 +91,8 @@ def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser]) -> H
     directory : Path
     load : callable
         Returns the models of an index; called only if faces must be embedded again.
+    wait : float
+        Seconds for which it waits until another process has stopped writing.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser]) -> H
         raise IndexCorrupt(
             f"{path} is missing.", f"Restore it from a backup, or delete {directory} and index again."
         )
-    with lock_for_writing(directory):
+    with lock_for_writing(directory, wait):
         salvage = Salvage()
         if any(problem.kind in _IN_CATALOG for problem in before.problems):
             try:
@@ -120,7 +122,7 @@ def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser]) -> H
                     "Make room and run the same command again.",
                 ) from error
         embedded, again = _repair_vectors(directory, load)
-    with Store.open(directory, write=True) as store:
+    with Store.open(directory, write=True, wait=wait) as store:
         with store.deciding():
             tables = DecisionTables(store._catalog)
             tables.match()

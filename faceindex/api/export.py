@@ -17,6 +17,7 @@ from faceindex.export.source import Exported, Progress, Source, ignore_progress
 if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.export.destination import ProtectedPaths
+    from faceindex.export.embeddings import EmbeddingFormat
     from faceindex.export.folder import Written
     from faceindex.export.gallery import Gallery
     from faceindex.export.target import Target
@@ -25,9 +26,10 @@ __all__ = ["IndexExport"]
 
 Destination: TypeAlias = "str | os.PathLike[str]"
 
-_EMBEDDING_FORMATS: dict[str, Literal["npz", "csv", "parquet"]] = {
+_EMBEDDING_FORMATS: dict[str, EmbeddingFormat] = {
     ".npz": "npz",
     ".csv": "csv",
+    ".jsonl": "jsonl",
     ".parquet": "parquet",
 }
 
@@ -184,7 +186,7 @@ class IndexExport:
         self,
         destination: Destination | BinaryIO,
         *,
-        format: Literal["csv", "csv-full", "json"] | None = None,
+        format: Literal["csv", "csv-full", "json", "coco", "voc"] | None = None,
         absolute: bool = False,
         public: bool = False,
         dry_run: bool = False,
@@ -194,9 +196,11 @@ class IndexExport:
         Parameters
         ----------
         destination : path-like or binary file
-        format : {"csv", "csv-full", "json"}, optional
-            ``csv`` has exactly the columns ``image_path,y_min,x_max,y_max,x_min``. None means ``json``
-            if the destination ends in ``.json``, else ``csv``.
+            For ``voc`` a folder, or a file ending in ``.zip``.
+        format : {"csv", "csv-full", "json", "coco", "voc"}, optional
+            ``csv`` has exactly the columns ``image_path,y_min,x_max,y_max,x_min``; ``voc`` has a file for
+            each photo (`faceindex.export.annotations.export_voc`). None means ``json`` if the destination
+            ends in ``.json``, else ``csv``.
         absolute : bool
             Write absolute paths of photos instead of their names.
         public : bool
@@ -208,12 +212,23 @@ class IndexExport:
         -------
         Exported
         """
+        from faceindex.export.annotations import export_voc
         from faceindex.export.boxes import boxes_source, write_boxes
         from faceindex.export.single_file import export_file
 
         chosen = format or ("json" if _suffix(destination) == ".json" else "csv")
         with self._recorded(destination, "boxes", dry_run, format=chosen, absolute=absolute, public=public):
             source = self._source()
+            if chosen == "voc":
+                if not isinstance(destination, (str, os.PathLike)):
+                    raise UsageError("Boxes for Pascal VOC are several files.", "Choose a folder.")
+                return self._export(
+                    destination,
+                    "boxes",
+                    lambda target: export_voc(source, target, absolute=absolute),
+                    public=public,
+                    dry_run=dry_run,
+                )
             files = export_file(
                 destination,
                 "boxes",
@@ -228,7 +243,7 @@ class IndexExport:
         self,
         destination: Destination | BinaryIO,
         *,
-        format: Literal["npz", "csv", "parquet"] | None = None,
+        format: EmbeddingFormat | None = None,
         absolute: bool = False,
         public: bool = False,
         dry_run: bool = False,
@@ -239,7 +254,7 @@ class IndexExport:
         Parameters
         ----------
         destination : path-like or binary file
-        format : {"npz", "csv", "parquet"}, optional
+        format : {"npz", "csv", "jsonl", "parquet"}, optional
             None means the suffix of the destination.
         absolute, public, dry_run
             As in `boxes`.
@@ -262,7 +277,7 @@ class IndexExport:
         if chosen is None:
             raise UsageError(
                 "The name of the file does not imply a format for embeddings.",
-                "Use a name that ends in .npz, .csv or .parquet, or choose a `format`.",
+                "Use a name that ends in .npz, .csv, .jsonl or .parquet, or choose a `format`.",
             )
         store = self._reader.store
         with self._recorded(

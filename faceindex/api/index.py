@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from faceindex.api.forgetting import IndexForgetting
     from faceindex.api.index_clustering import IndexClustering
     from faceindex.api.migration import IndexMigration
-    from faceindex.api.people_questions import AskingPeople
+    from faceindex.api.people_importing import ImportingPeople
     from faceindex.api.people_results import Decided
     from faceindex.api.pictures import IndexPictures
     from faceindex.api.pins import Settings
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from faceindex.api.roots import IndexRoots
     from faceindex.api.sheets import ContactSheets
     from faceindex.images.inputs import PhotoInput
+    from faceindex.pipeline.selection import Selection
     from faceindex.recognition import Recogniser
     from faceindex.types import Faces
 
@@ -56,7 +57,7 @@ class FaceIndex(IndexContents):
         self._device = device
         self._recogniser = recogniser
         self._queries: Queries | None = None
-        self._people: AskingPeople | None = None
+        self._people: ImportingPeople | None = None
         self._pictures: IndexPictures | None = None
         self._closed = False
 
@@ -127,21 +128,26 @@ class FaceIndex(IndexContents):
         min_face: float | None = None,
         settings: Settings | None = None,
         device: str = "auto",
+        wait: float = 0.0,
     ) -> FaceIndex:
         """Open an index for writing, or create it.
 
-        Parameters are those of `create`; None means the pinned value, or the default for a new index.
-        Raises `PinnedModelError` if the index is pinned to other models or settings.
+        Parameters are those of `create`, and `wait` of `open`; None means the pinned value, or the default
+        for a new index. Raises `PinnedModelError` if the index is pinned to other models or settings.
         """
         settings = with_min_face(settings, min_face)
-        store = open_matching_store(directory, detector, embedder, settings, device)
+        store = open_matching_store(directory, detector, embedder, settings, device, wait)
         if store is not None:
             return cls(store, device=device)
         return cls.create(directory, detector=detector, embedder=embedder, settings=settings, device=device)
 
     @staticmethod
     def doctor(
-        directory: str | os.PathLike[str] | None = None, *, repair: bool = False, device: str = "auto"
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        repair: bool = False,
+        device: str = "auto",
+        wait: float = 0.0,
     ) -> Health:
         """Check all files of an index, which need not be open, and repair what can be repaired.
 
@@ -154,6 +160,8 @@ class FaceIndex(IndexContents):
             of a damaged catalog. The damaged file is kept beside it.
         device : str
             As in `open`.
+        wait : float
+            Seconds for which a repair waits until another process has stopped writing.
 
         Raises `IndexNotFound`, `IndexVersionError`, and `IndexLocked`, `IndexCorrupt` or `StoreError` if it
         cannot be repaired.
@@ -165,7 +173,7 @@ class FaceIndex(IndexContents):
             return diagnose(found)
         from faceindex.api.pins import load_recogniser
 
-        return repair_index(found, lambda pins, path: load_recogniser(pins, path, device))
+        return repair_index(found, lambda pins, path: load_recogniser(pins, path, device), wait)
 
     def close(self) -> None:
         """Close the files and release the writer's lock."""
@@ -234,11 +242,11 @@ class FaceIndex(IndexContents):
         return IndexClustering(self._reader)
 
     @property
-    def people(self) -> AskingPeople:
-        """Name people, correct their faces, and undo that; answer questions about them."""
-        from faceindex.api.people_questions import AskingPeople
+    def people(self) -> ImportingPeople:
+        """Name people, correct their faces, undo that; answer questions; import names of other programs."""
+        from faceindex.api.people_importing import ImportingPeople
 
-        self._people = self._people or AskingPeople(self._reader)
+        self._people = self._people or ImportingPeople(self._reader, lambda: self._get_queries().recogniser())
         return self._people
 
     @property
@@ -274,12 +282,13 @@ class FaceIndex(IndexContents):
         keep_days: float = KEEP_DAYS,
         check_content: bool = False,
         exclude: Collection[Path] = (),
+        selection: Selection | None = None,
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Summary:
         """Bring the index up to date with folders and photos; only new and changed files are opened.
 
-        Parameters are those of `faceindex.pipeline.index_photos`; `paths` are folders and files.
+        Parameters are those of `faceindex.pipeline.index_photos`; `paths` are folders, files and archives.
         Raises `UsageError` if a path does not exist, and `WeightsNotFound` or `WeightsInvalid` if the pinned
         models cannot be loaded; the index does not change.
         """
@@ -292,6 +301,7 @@ class FaceIndex(IndexContents):
             keep_days=keep_days,
             check_content=check_content,
             exclude=exclude,
+            selection=selection,
             on_event=on_event,
             should_stop=should_stop,
         )
@@ -304,6 +314,7 @@ class FaceIndex(IndexContents):
         prune: bool = False,
         check_content: bool = False,
         exclude: Collection[Path] = (),
+        selection: Selection | None = None,
         on_event: Callable[[Event], None] = ignore_event,
     ) -> IndexPlan:
         """Count what `add` would find, and forecast time and disk; opens no photo and changes nothing.
@@ -319,6 +330,7 @@ class FaceIndex(IndexContents):
             prune=prune,
             check_content=check_content,
             exclude=exclude,
+            selection=selection,
             on_event=on_event,
         )
 

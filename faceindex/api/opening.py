@@ -160,6 +160,7 @@ def open_matching_store(
     embedder: str | None,
     settings: Settings,
     device: str,
+    wait: float = 0.0,
 ) -> Store | None:
     """Open the store of an existing index for writing if it is pinned to these models and settings.
 
@@ -179,7 +180,7 @@ def open_matching_store(
     found = existing_index(directory)
     if found is None:
         return None
-    store = Store.open(found, write=True)
+    store = Store.open(found, write=True, wait=wait)
     try:
         if detector is not None or embedder is not None or settings:
             from faceindex.api.pins import check_pins

@@ -19,6 +19,7 @@ from faceindex.cli import (
     forget,
     gallery,
     identify,
+    importing,
     index,
     migrate,
     models,
@@ -146,6 +147,7 @@ app.command("index")(_with_options(index.index))
 app.command("cluster")(cluster.cluster)
 app.command("clusters", cls=clusters.ClustersCommand)(clusters.clusters)
 app.add_typer(people.app, name="people")
+app.add_typer(importing.app, name="import")
 app.add_typer(export.app, name="export")
 app.command("identify")(_with_options(identify.identify))
 app.command("find")(find.find)

@@ -11,6 +11,7 @@ from faceindex.cli.completion import complete_models
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.newer import note_newer_faces
 from faceindex.cli.options import (
+    WAIT,
     AbsoluteFlag,
     DebugFlag,
     IndexOption,
@@ -106,7 +107,7 @@ def cluster(
             )
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=not dry_run) as faces:
+        with FaceIndex.open(index, write=not dry_run, wait=WAIT) as faces:
             if restore:
                 result = faces.cluster.restore(dry_run=dry_run)
             else:

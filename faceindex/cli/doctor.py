@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, DeviceOption, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, DeviceOption, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, count
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def doctor(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        health = FaceIndex.doctor(index, repair=repair, device=device)
+        health = FaceIndex.doctor(index, repair=repair, device=device, wait=WAIT)
         if health.problems or health.read_again or health.deleted or health.decided:
             out.exit_code = PARTIAL
         if json:

@@ -135,7 +135,7 @@ def clusters(
             metavar="HOW",
             autocompletion=complete_from("copy", "hardlink", "symlink"),
             help="With --photos: copy, hardlink or symlink. A hard link is the same file as the photo under "
-            "another name.",
+            "another name. Photos in archives are always copied.",
         ),
     ] = "copy",
     min_size: Annotated[
@@ -212,9 +212,10 @@ def boxes(
         str | None,
         typer.Option(
             metavar="NAME",
-            autocompletion=complete_from("csv", "csv-full", "json"),
+            autocompletion=complete_from("csv", "csv-full", "json", "coco", "voc"),
             help="csv (image_path,y_min,x_max,y_max,x_min in whole pixels), csv-full or json (both with "
-            "scores, landmarks and more). Without it, json for a DEST that ends in .json, else csv.",
+            "scores, landmarks and more), coco (a file for COCO), or voc (DEST is a folder with a file of "
+            "Pascal VOC for each photo). Without it, json for a DEST that ends in .json, else csv.",
         ),
     ] = None,
     absolute: AbsoluteFlag = False,
@@ -226,11 +227,14 @@ def boxes(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Write the boxes of all faces as CSV or JSON.
+    """Write the boxes of all faces as CSV or JSON, or for COCO or Pascal VOC.
 
     Boxes are in pixels of the upright photo. Those of the format csv are rounded and clipped to the photo.
 
-    Example: faceindex export boxes boxes.csv
+    Examples:
+      faceindex export boxes boxes.csv
+      faceindex export boxes faces.json --format coco
+      faceindex export boxes annotations/ --format voc
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
@@ -253,8 +257,9 @@ def embeddings(
         str | None,
         typer.Option(
             metavar="NAME",
-            autocompletion=complete_from("npz", "csv", "parquet"),
-            help="npz, csv or parquet (needs pyarrow). Without it, the format that DEST ends in.",
+            autocompletion=complete_from("npz", "csv", "jsonl", "parquet"),
+            help="npz, csv, jsonl (JSON Lines) or parquet (needs pyarrow). Without it, the format that DEST "
+            "ends in.",
         ),
     ] = None,
     absolute: AbsoluteFlag = False,
@@ -266,7 +271,7 @@ def embeddings(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Write the vector of each face for NumPy, as CSV or as Parquet.
+    """Write the vector of each face for NumPy, as CSV, JSON Lines or Parquet.
 
     Vectors have unit length; a vector times its norm is the output of the model. They are biometric data:
     keep the file private.

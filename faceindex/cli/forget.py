@@ -11,6 +11,7 @@ from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.completion import complete_references
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import (
+    WAIT,
     DebugFlag,
     IndexOption,
     JsonFlag,
@@ -99,7 +100,7 @@ def forget(
             require_terminal("forget", "see what it would delete", json=json)
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=True) as found:
+        with FaceIndex.open(index, write=True, wait=WAIT) as found:
             _forget(
                 out, found, words or [], photo or [], allow_return=allow_return,
                 verify=verify, receipt=receipt, yes=yes, dry_run=dry_run,

@@ -12,7 +12,7 @@ import typer
 
 from faceindex.cli.completion import complete_models
 from faceindex.cli.errors import PARTIAL, session
-from faceindex.cli.options import DebugFlag, DeviceOption, IndexOption, JsonFlag, QuietFlag, VerboseFlag
+from faceindex.cli.options import WAIT, DebugFlag, DeviceOption, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, columns, count, duration, size
 from faceindex.errors import UsageError
 
@@ -121,7 +121,7 @@ def migrate(
                 _report_plan(out, opened, plan)
             return
         with contextlib.ExitStack() as stack:
-            opened = stack.enter_context(FaceIndex.open(index, write=True, device=device))
+            opened = stack.enter_context(FaceIndex.open(index, write=True, wait=WAIT, device=device))
             bar = stack.enter_context(IndexBar(out, "Migrating"))
             should_stop = stack.enter_context(stoppable(out))
             result = opened.migrate(
@@ -157,7 +157,7 @@ def _listener(bar: IndexBar) -> Callable[[Event], None]:
 def _cancel(out: Output, index: Path | None) -> None:
     from faceindex.api import FaceIndex
 
-    with FaceIndex.open(index, write=True) as opened:
+    with FaceIndex.open(index, write=True, wait=WAIT) as opened:
         photos = opened.migrate.cancel()
         if out.json:
             out.document(_CANCEL_SCHEMA, index=str(opened.directory), photos=photos)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceindex.cli.errors import session
-from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
+from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, count
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def relocate(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=not dry_run) as found:
+        with FaceIndex.open(index, write=not dry_run, wait=WAIT) as found:
             done = found.roots.relocate(old, new, dry_run=dry_run)
             if out.json:
                 out.document(_SCHEMA, index=str(found.directory), **done.as_dict())

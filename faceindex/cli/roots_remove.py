@@ -9,6 +9,7 @@ import typer
 from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.options import (
+    WAIT,
     DebugFlag,
     IndexOption,
     JsonFlag,
@@ -59,7 +60,7 @@ def remove(
             require_terminal("remove", "see what it would remove", json=json)
         from faceindex.api import FaceIndex
 
-        with FaceIndex.open(index, write=not dry_run) as found:
+        with FaceIndex.open(index, write=not dry_run, wait=WAIT) as found:
             done = found.roots.remove(path, dry_run=True)
             if not json:
                 _print(out, done, "Would be removed" if dry_run else "Will be removed")

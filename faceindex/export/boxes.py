@@ -10,13 +10,14 @@ from typing import BinaryIO, Literal, TypeAlias
 import numpy as np
 
 from faceindex.errors import UsageError
+from faceindex.export.annotations import write_coco
 from faceindex.export.source import Source, fingerprint
 from faceindex.tables import safe_cell, table_writer
 from faceindex.types import F32
 
 __all__ = ["BOXES_HEADER", "BoxFormat", "boxes_source", "write_boxes"]
 
-BoxFormat: TypeAlias = Literal["csv", "csv-full", "json"]
+BoxFormat: TypeAlias = Literal["csv", "csv-full", "json", "coco"]
 
 BOXES_HEADER = ("image_path", "y_min", "x_max", "y_max", "x_min")
 """The layout that scripts around DSFD and face_recognition read: top, right, bottom, left."""
@@ -38,9 +39,9 @@ def boxes_source(source: Source, format: BoxFormat, *, absolute: bool = False) -
     _check(format)
     table, names = source.table, "\0".join(source.names(absolute=absolute))
     parts: list[object] = ["boxes", _VERSION, format, names, table.boxes, table.face]
-    if format == "csv":
+    if format in ("csv", "coco"):
         parts += [[(photo.width, photo.height) for photo in source.photos.values()]]
-    else:
+    if format != "csv":
         parts += [
             table.landmarks,
             table.scores,
@@ -64,6 +65,7 @@ def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: 
       cluster, name of the person, similarity, landmarks, quality and turn. Missing values are empty.
     - ``json``: the same values as a document with a ``schema`` and ``faces``, one per line. Missing values
       are null.
+    - ``coco``: see `faceindex.export.annotations.write_coco`.
 
     CSV is UTF-8 with ``\\n`` line ends; undecodable bytes of photo names are written as they are, and texts
     that a spreadsheet would execute have an apostrophe before them (`faceindex.tables`). Numbers
@@ -74,7 +76,7 @@ def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: 
     source : Source
     file : binary file
         Stays open.
-    format : {"csv", "csv-full", "json"}
+    format : {"csv", "csv-full", "json", "coco"}
     absolute : bool
         Write absolute paths of photos instead of their names.
 
@@ -84,6 +86,9 @@ def write_boxes(source: Source, file: BinaryIO, format: BoxFormat, *, absolute: 
         If the format is unknown.
     """
     _check(format)
+    if format == "coco":
+        write_coco(source, file, absolute=absolute)
+        return
     text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
     try:
         names = source.names(absolute=absolute)
@@ -136,8 +141,10 @@ def _safe_rows(source: Source, names: list[str]) -> Iterator[tuple[object, ...]]
 
 
 def _check(format: str) -> None:
-    if format not in ("csv", "csv-full", "json"):
-        raise UsageError(f"There is no format '{format}' for boxes.", "Choose csv, csv-full or json.")
+    if format not in ("csv", "csv-full", "json", "coco"):
+        raise UsageError(
+            f"There is no format '{format}' for boxes.", "Choose csv, csv-full, json, coco or voc."
+        )
 
 
 def _write_json(source: Source, text: io.TextIOWrapper, names: list[str]) -> None:

@@ -1,8 +1,9 @@
-"""Export of face vectors as NumPy, CSV or Parquet."""
+"""Export of face vectors as NumPy, CSV, JSON Lines or Parquet."""
 
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ from faceindex.types import F32, I64
 
 __all__ = ["BLOCK", "EmbeddingFormat", "VectorsOf", "embeddings_source", "write_embeddings"]
 
-EmbeddingFormat: TypeAlias = Literal["npz", "csv", "parquet"]
+EmbeddingFormat: TypeAlias = Literal["npz", "csv", "jsonl", "parquet"]
 
 VectorsOf: TypeAlias = Callable[[I64], F32]
 """Maps rows (n,) int64 to unit vectors (n, d) float32, as `faceindex.store.Store.vectors`."""
@@ -63,6 +64,8 @@ def write_embeddings(
       ``numpy.load(file, allow_pickle=False)``.
     - ``csv``: face, photo, cluster, person, norm, quality and v0 to v(d-1). Numbers are the shortest that
       give the same float32.
+    - ``jsonl``: a JSON object per line, with face, photo, box, score, cluster, person, quality, norm and
+      vector; null for what is unknown. Vector databases such as Milvus take such rows.
     - ``parquet``: the columns of ``npz``, ``vector`` as fixed-size lists; needs pyarrow.
 
     Parameters
@@ -71,7 +74,7 @@ def write_embeddings(
     vectors : callable
     file : binary file
         Need not support seeking; stays open.
-    format : {"npz", "csv", "parquet"}
+    format : {"npz", "csv", "jsonl", "parquet"}
     embedder : str
         Name of the model.
     absolute : bool
@@ -100,17 +103,21 @@ def write_embeddings(
             _write_npz(source, names, blocks(BLOCK), dimension, file, embedder)
         case "csv":
             _write_csv(source, names, blocks(_BLOCK_AS_TEXT), dimension, file)
+        case "jsonl":
+            _write_jsonl(source, names, blocks(_BLOCK_AS_TEXT), file)
         case "parquet":
             _write_parquet(source, names, blocks(BLOCK), dimension, file, embedder)
 
 
 def _check(format: str) -> None:
-    if format not in ("npz", "csv", "parquet"):
-        raise UsageError(f"There is no format '{format}' for embeddings.", "Choose npz, csv or parquet.")
+    if format not in ("npz", "csv", "jsonl", "parquet"):
+        raise UsageError(
+            f"There is no format '{format}' for embeddings.", "Choose npz, csv, jsonl or parquet."
+        )
     if format == "parquet" and find_spec("pyarrow") is None:
         raise UsageError(
             "Parquet needs pyarrow, which is not installed.",
-            'Run `pip install "faceindex[parquet]"`, or choose npz or csv.',
+            'Run `pip install "faceindex[parquet]"`, or choose npz, csv or jsonl.',
         )
 
 
@@ -190,6 +197,30 @@ def _write_csv(
                 writer.writerow((face, safe_cell(name), cluster, safe_cell(person), *measures, *vector))
     finally:
         text.detach()
+
+
+def _write_jsonl(
+    source: Source, names: list[str], blocks: Iterator[tuple[slice, F32]], file: BinaryIO
+) -> None:
+    table, people = source.table, source.people()
+    for part, block in blocks:
+        columns = zip(
+            table.face[part].tolist(),
+            names[part],
+            people[part],
+            table.cluster[part].tolist(),
+            as_text(table.boxes[part]),
+            as_text(np.stack([table.scores[part], table.quality[part], table.norms[part]], axis=1)),
+            as_text(block),
+            strict=True,
+        )
+        for face, name, person, cluster, box, (score, quality, norm), vector in columns:
+            file.write(
+                f'{{"face": {face}, "photo": {json.dumps(name)}, "person": {json.dumps(person or None)},'
+                f' "cluster": {cluster if cluster >= 0 else "null"}, "box": [{", ".join(box)}],'
+                f' "score": {score or "null"}, "quality": {quality or "null"}, "norm": {norm or "null"},'
+                f' "vector": [{", ".join(vector)}]}}\n'.encode("ascii")
+            )
 
 
 def _write_parquet(

@@ -14,8 +14,11 @@ __all__ = ["Box", "Frame", "Region", "SourceAlbum", "SourcePerson", "SourcePhoto
 Box: TypeAlias = tuple[float, float, float, float]
 """``x1 y1 x2 y2`` in fractions of the width and the height of a picture; may leave 0..1."""
 
-Frame: TypeAlias = Literal["stored", "upright"]
-"""The picture that boxes are measured on: as it is stored in the file, or after its EXIF orientation."""
+Frame: TypeAlias = Literal["stored", "upright", "pixels"]
+"""The picture that boxes are measured on: as it is stored in the file, or after its EXIF orientation.
+
+"pixels" is the latter, with boxes in pixels of the photo at full size instead of fractions, as in tables.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,13 @@ class SourcePhoto:
     regions : tuple of Region
     people : tuple of str
         Names of people on the photo whose place is not stored, without those of `regions`.
-    frame : {"stored", "upright"}
+    frame : {"stored", "upright", "pixels"}
         What the boxes are measured on.
     dimensions : tuple of int, optional
         Width and height in pixels of the picture in `frame` when the regions were stored. A photo of another
         aspect has been cropped since, and its regions do not apply.
-    bytes : int, optional
-        Size of the photo's file.
+    file_size : int, optional
+        Of the photo in bytes.
     sha1 : bytes, optional
         SHA-1 of the photo's file, 20 bytes.
     source : str
@@ -73,7 +76,7 @@ class SourcePhoto:
     people: tuple[str, ...] = ()
     frame: Frame = "stored"
     dimensions: tuple[int, int] | None = None
-    bytes: int | None = None
+    file_size: int | None = None
     sha1: bytes | None = None
     source: str = ""
 

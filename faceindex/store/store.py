@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from faceindex.locks import FileLock, Holder
     from faceindex.store.album import AlbumQueries
     from faceindex.store.finding import PhotoQueries
+    from faceindex.store.importing import ImportQueries
     from faceindex.store.records import PreviousClustering
     from faceindex.store.thumbnail_cache import ThumbnailCache
     from faceindex.store.transfer import Transfer
@@ -310,6 +311,13 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
         from faceindex.store.finding import PhotoQueries
 
         return PhotoQueries(self._catalog)
+
+    @property
+    def importing(self) -> ImportQueries:
+        """Reads what an import of names needs."""
+        from faceindex.store.importing import ImportQueries
+
+        return ImportQueries(self._catalog)
 
     @property
     def album(self) -> AlbumQueries:

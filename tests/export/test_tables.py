@@ -7,14 +7,18 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from faceindex.errors import UsageError
 from faceindex.export import embeddings as embeddings_module
+from faceindex.export.annotations import export_voc
 from faceindex.export.boxes import BoxFormat, as_text, boxes_source, write_boxes
+from faceindex.export.destination import ProtectedPaths
 from faceindex.export.embeddings import EmbeddingFormat, embeddings_source, write_embeddings
+from faceindex.export.folder import Folder
 from faceindex.export.source import Source
 from faceindex.store import FaceTable
 from faceindex.store.photos import Photo
@@ -273,3 +277,56 @@ def test_export_methods_of_the_index(tmp_path: Path, album: Path, opened) -> Non
     assert len(json.loads(Path("b.json").read_text())["faces"]) == 12
     first = Path("b.csv").read_text().splitlines()[1]
     assert first == f"{Path('album') / 'person0' / '0.png'},24,72,72,24"
+
+
+def test_boxes_for_coco(source: Source) -> None:
+    document = json.loads(boxes(source, "coco"))
+    assert document["categories"][0]["name"] == "face"
+    assert document["images"] == [
+        {"id": 1, "file_name": "p/a, b.jpg", "width": 80, "height": 100},
+        {"id": 2, "file_name": "p/\udcff\n.jpg", "width": 80, "height": 100},
+    ]
+    first, second, third = document["annotations"]
+    assert (first["id"], first["image_id"], first["category_id"]) == (4, 1, 1)
+    assert first["bbox"] == [10.4, 20.6, 20.1, 20.9]
+    assert first["area"] == pytest.approx(20.1 * 20.9, abs=0.01)
+    assert (first["num_keypoints"], first["keypoints"]) == (0, [0] * 15)
+    assert second["bbox"] == [0, 0, 80, 100]  # clipped to the photo
+    assert second["keypoints"][:3] == [0.1, 1.1, 2]
+    assert second["num_keypoints"] == 5
+    assert second["attributes"] == {"person": PERSON, "cluster": 7, "quality": 0.1, "turn": 270}
+    assert third["attributes"]["person"] is None
+
+
+def test_boxes_for_pascal_voc(source: Source, tmp_path: Path) -> None:
+    named = replace(source, person_names={7: "Anna & <Ben>\x00"})
+    with Folder(tmp_path / "voc", "boxes", ProtectedPaths(tmp_path / "index", ())) as folder:
+        done = export_voc(named, folder)
+    assert (done.faces, done.photos, done.files.written) == (3, 2, 2)
+    first = ElementTree.parse(tmp_path / "voc" / "a, b.xml").getroot()
+    assert [first.findtext(name) for name in ("folder", "filename", "path")] == [
+        "p",
+        "a, b.jpg",
+        "p/a, b.jpg",
+    ]
+    assert [first.findtext(f"size/{name}") for name in ("width", "height", "depth")] == ["80", "100", "3"]
+    faces = first.findall("object")
+    assert [face.findtext("name") for face in faces] == ["face", "Anna & <Ben>\ufffd"]
+    assert [face.findtext("truncated") for face in faces] == ["0", "1"]
+    corners = ("xmin", "ymin", "xmax", "ymax")
+    assert [faces[0].findtext(f"bndbox/{name}") for name in corners] == ["11", "22", "30", "42"]
+    assert [faces[1].findtext(f"bndbox/{name}") for name in corners] == ["1", "1", "80", "100"]
+    (other,) = set((tmp_path / "voc").glob("*.xml")) - {tmp_path / "voc" / "a, b.xml"}
+    assert ElementTree.parse(other).getroot().findtext("filename") == "\ufffd\n.jpg"
+
+
+def test_embeddings_as_json_lines(source: Source) -> None:
+    file = io.BytesIO()
+    write_embeddings(source, lambda rows: STORED[rows], file, "jsonl", "fake")
+    first, second, third = map(json.loads, file.getvalue().splitlines())
+    assert (first["face"], first["photo"], first["person"], first["cluster"]) == (4, "p/a, b.jpg", None, None)
+    assert (second["person"], second["cluster"], second["box"]) == (PERSON, 7, [-3, -4, 99, 120])
+    assert third["photo"] == "p/\udcff\n.jpg"
+    assert third["quality"] == pytest.approx(1 / 3)
+    for line, row in zip((first, second, third), (2, 3, 8), strict=True):
+        assert (np.array(line["vector"], np.float32) == STORED[row]).all()
