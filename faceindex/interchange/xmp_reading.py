@@ -246,12 +246,13 @@ def _once(found: list[Found], name: str, problems: list[str]) -> list[Found]:
         if new.box is None:
             continue
         match = next((i for i, old in enumerate(once) if _is_same(old, new)), None)
-        rival = next((old for old in once if old.schema != new.schema and _contradicts(old, new)), None)
         if match is not None:
             old = once[match]
             if old.name is None and new.name is not None and not old.rejected:
                 once[match] = replace(old, name=new.name)
-        elif rival is not None:
+            continue
+        rival = next((old for old in once if old.schema != new.schema and _contradicts(old, new)), None)
+        if rival is not None:
             problems.append(
                 f"{name}: the {new.schema} region of {new.name} was left out: it contradicts the "
                 f"{rival.schema} region of {rival.name}."
@@ -271,12 +272,11 @@ def _contradicts(old: Found, new: Found) -> bool:
 
 def _is_same(old: Found, new: Found) -> bool:
     assert old.box is not None and new.box is not None
-    share = overlap(old.box, new.box)
     if old.schema == new.schema:
-        return old.name == new.name and share > 0.95
+        return old.name == new.name and overlap(old.box, new.box) > 0.95
     if old.name and new.name:
-        return same_name(old.name) == same_name(new.name) and share >= SAME_NAME_PLACE
-    return share >= SAME_PLACE
+        return same_name(old.name) == same_name(new.name) and overlap(old.box, new.box) >= SAME_NAME_PLACE
+    return overlap(old.box, new.box) >= SAME_PLACE
 
 
 def stated_orientation(packet: Packet) -> int | None:

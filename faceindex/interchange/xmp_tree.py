@@ -38,6 +38,8 @@ _DESCRIPTION = f"{{{RDF}}}Description"
 _LISTS = frozenset(f"{{{RDF}}}{kind}" for kind in ("Bag", "Seq", "Alt"))
 _ITEM = re.compile(re.escape(f"{{{RDF}}}") + r"(?:li|_[0-9]+)\Z")
 
+_MOST_REPAIRED = 2 << 20  # characters
+
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: they begin alike
@@ -218,7 +220,7 @@ def parse_packet(data: bytes, name: str, *, repair: bool = False) -> Packet:
     try:
         root = _parse(text)
     except etree.XMLSyntaxError as error:
-        if not repair:
+        if not repair or len(text) > _MOST_REPAIRED:
             raise _damaged(name, error) from error
         try:
             root = _parse(_repaired(text))

@@ -11,6 +11,7 @@ import pytest
 from xmp_packets import NAMESPACES, RDF, bag, microsoft, mwg, mwg_item, packet
 
 from faceindex.errors import ImageError, Reason
+from faceindex.interchange import xmp_regions
 from faceindex.interchange.regions import Box, Region
 from faceindex.interchange.xmp import read_xmp
 from faceindex.interchange.xmp_reading import Placement, people_of_tags, place_regions
@@ -375,6 +376,17 @@ def test_deep_long_and_large_packets_are_bounded() -> None:
     items = [mwg_item(0.5, 0.5, 0.1 + i / 1e5, 0.1, f"P{i}") for i in range(20)]
     assert len(read_xmp(packet(mwg(*items)), "a").regions) == 20
     assert time.perf_counter() - started < 20
+
+
+def test_too_many_regions_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xmp_regions, "_MOST_REGIONS", 30)
+    many = [mwg_item(0.5, 0.5, 0.1 + i / 1e3, 0.1, f"P{i}") for i in range(40)]
+    found = read_xmp(packet(mwg(*many) + microsoft(("0.1, 0.2, 0.2, 0.3", "Anna"))), "a")
+    assert len(found.regions) == 30
+    assert [text.partition(" region ")[2] for text in found.problems] == [
+        "31 and all after it were left out: there are too many.",
+        "1 and all after it were left out: there are too many.",
+    ]
 
 
 @pytest.mark.parametrize(
