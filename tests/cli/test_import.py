@@ -23,7 +23,7 @@ def people(run: Callable[..., Any]) -> dict[str, int]:
 
 def test_folders_name_the_faces(run: Callable[..., Any], indexed: Path) -> None:
     done = run("import", "folders", "album", "--dry-run")
-    assert "12 photos, 0 marked faces; dry run, nothing is stored" in done.stdout
+    assert "12 photos, 12 names of photos; dry run, nothing is stored" in done.stdout
     assert done.exit_code == 0
     done = run("import", "folders", "album")
     assert "named by the photo  12  its only face" in " ".join(done.stdout.splitlines())
