@@ -85,7 +85,7 @@ def _photos(
                 elif (photo := _of_sidecar(record, file, problems)) is not None:
                     yield photo
     if not found:
-        note(problems, f"{root}: There are no photos of osxphotos in it; see docs/programs.md.")
+        note(problems, f"{root}: There are no photos in it; `osxphotos query --json` writes them.")
 
 
 def _is_photo(value: dict[str, Any]) -> bool:

@@ -62,9 +62,7 @@ def opened(path: Path, program: str, tables: Mapping[str, Iterable[str]]) -> Ite
         the database turns out to be damaged.
     """
     if not is_database(path):
-        raise UsageError(
-            f"{path} is not an SQLite database.", f"Name the database of {program}, as docs/programs.md says."
-        )
+        raise UsageError(f"{path} is not an SQLite database.", f"Name the database of {program}.")
     try:
         with closing(_connect(path)) as connection:
             _check(connection, path, program, tables)
@@ -136,7 +134,7 @@ def _check(connection: Connection, path: Path, program: str, tables: Mapping[str
     def wrong(problem: str) -> UsageError:
         return UsageError(
             f"{path} is not a database of {program}: {problem}.",
-            f"Name the database of {program}, as docs/programs.md says.",
+            f"Name the database of {program}; it may be of a version that is not read yet.",
         )
 
     for table, columns in tables.items():

@@ -188,7 +188,7 @@ def _photos(database: Path, tags: _Tags, problems: list[str]) -> Iterator[Source
         note(
             problems,
             f"{database}: {without_size:,} photos have no size; their names count without places. "
-            "`Item > Reread Metadata` of digiKam stores it.",
+            "'Item > Reread Metadata' of digiKam stores it.",
         )
 
 

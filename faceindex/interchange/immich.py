@@ -109,7 +109,8 @@ def read_immich(path: str | os.PathLike[str], *, trust_automatic: bool = True) -
     if not found.assets:
         raise UsageError(
             f"{root} has no assets of Immich.",
-            "Export them with a command of docs/programs.md; faces alone do not say on which photo they are.",
+            "Export the answers of /api/assets/{id}, or the table `asset`: nothing else says on which "
+            "photo a face is.",
         )
     if found.damaged:
         note(found.problems, f"{root}: {found.damaged:,} faces have no place that can be read.")

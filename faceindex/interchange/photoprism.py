@@ -121,7 +121,7 @@ def read_photoprism(path: str | os.PathLike[str], *, trust_automatic: bool = Tru
 def _without_faces(path: Path) -> UsageError:
     return UsageError(
         f"{path} has no faces: PhotoPrism's YAML files hold none.",
-        "Name its index.db, or JSON of its API; see docs/programs.md.",
+        "Name its index.db, or answers of its API as JSON, such as /api/v1/photos/{uid}.",
     )
 
 

@@ -175,7 +175,7 @@ def test_sidecars(tmp_path: Path) -> None:
 def test_other_files(tmp_path: Path) -> None:
     album = read_apple_photos(write(tmp_path / "a.json", '{"a": 1}'))
     assert list(album.photos) == []
-    assert "no photos of osxphotos" in album.problems[0]
+    assert "osxphotos query --json" in album.problems[0]
     with pytest.raises(UsageError, match="cannot be read"):
         read_apple_photos(tmp_path / "absent.json")
 

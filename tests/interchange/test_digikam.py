@@ -287,3 +287,63 @@ def test_values_of_any_type(tmp_path: Path, table: str) -> None:
     for place in range(18):
         content = ROWS | {table: odd_rows(ROWS[table], place)}
         consume(read_digikam, database(tmp_path / f"{place}.db", content, schema))
+
+
+# Rows that digiKam 7.9 itself wrote for copies of one photo, stored in three orientations, whose regions are
+# in XMP (github.com/skatsubo/exif-orientation-vs-face-regions, photo.3, photo.6 and photo.8, .embedded.jpg).
+WRITTEN: dict[str, list[tuple[Any, ...]]] = {
+    "AlbumRoots": [(1, "Photos", 0, 1, "volumeid:?path=/mnt/photos", "/", None)],
+    "Albums": [(1, 1, "/", "2026-11-29", None, None, None)],
+    "Images": [
+        (1, 1, "photo.3.embedded.jpg", 1, 1, None, 117_807, "24b11b9e", None),
+        (4, 1, "photo.6.embedded.jpg", 1, 1, None, 100_760, "ff4bf9f0", None),
+        (7, 1, "photo.8.embedded.jpg", 1, 1, None, 116_483, "9ae5f4a2", None),
+    ],
+    "ImageInformation": [
+        (1, -1, None, None, 3, 840, 700, "JPG", 8, 2),
+        (4, -1, None, None, 6, 700, 840, "JPG", 8, 2),
+        (7, -1, None, None, 8, 700, 840, "JPG", 8, 2),
+    ],
+    "Tags": [
+        (4, 0, "People", None, None),
+        (5, 4, "Unknown", None, None),
+        (6, 4, "Marie Curie", None, None),
+        (7, 4, "Pierre Curie", None, None),
+        (22, 4, "Unconfirmed", None, None),
+    ],
+    "TagProperties": [
+        (5, "person", None),
+        (5, "unknownPerson", None),
+        (6, "person", "Marie Curie"),
+        (6, "faceEngineId", "Marie Curie"),
+        (7, "person", "Pierre Curie"),
+        (7, "faceEngineId", "Pierre Curie"),
+        (22, "person", None),
+        (22, "unconfirmedPerson", None),
+    ],
+    "ImageTags": [(image, tag) for image in (1, 4, 7) for tag in (6, 7)],
+    "ImageTagProperties": [
+        (image, tag, "tagRegion", rectangle)
+        for image in (1, 4, 7)
+        for tag, rectangle in (
+            (6, '<rect x="265" y="147" width="92" height="140"/>'),
+            (7, '<rect x="538" y="84" width="84" height="168"/>'),
+        )
+    ],
+}
+
+
+def test_what_digikam_itself_wrote(tmp_path: Path) -> None:
+    album = read_digikam(database(tmp_path / "digikam4.db", WRITTEN))
+    photos = list(album.photos)
+    assert [photo.path for photo in photos] == [f"/mnt/photos/photo.{n}.embedded.jpg" for n in (3, 6, 8)]
+    for photo in photos:
+        assert photo.dimensions == (840, 700)
+        assert photo.people == ()
+        assert [region.name for region in photo.regions] == ["Marie Curie", "Pierre Curie"]
+        # The regions in XMP of photo.6 are at x 0.31, y 0.63 and x 0.24, y 0.31, w 0.24, h 0.10 as stored.
+        centres = [(box[0] + box[2], box[1] + box[3]) for box in (region.box for region in photo.regions)]
+        assert centres[0] == pytest.approx((2 * 0.37, 2 * 0.31), abs=0.003)
+        assert centres[1] == pytest.approx((2 * 0.69, 2 * 0.24), abs=0.003)
+    assert sorted(person.name or "" for person in album.people.values()) == ["Marie Curie", "Pierre Curie"]
+    assert album.problems == []
