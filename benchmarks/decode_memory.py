@@ -139,6 +139,12 @@ def kinds(size: tuple[int, int]) -> dict[str, Make]:
         file = pillow_heif.from_bytes("RGB;16", size, rows.tobytes())
         file.save(path, quality=30, chroma=444)
 
+    def raw(kind: str, preview: bytes | None) -> Make:
+        def write(path: Path) -> None:
+            path.write_bytes(raw_file(kind, preview, sensor=size))
+
+        return write
+
     def jxl_of_jpeg(path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             modes["RGB"].save(Path(folder) / "a.jpg", quality=85)
@@ -206,8 +212,8 @@ def kinds(size: tuple[int, int]) -> dict[str, Make]:
         made["JPEG XL lossless"] = save("RGB", "JXL", lossless=True, effort=1)
         made["JPEG XL grey 16"] = save("I;16", "JXL", lossless=True, effort=1)
         made["JPEG XL of a JPEG"] = jxl_of_jpeg
-    made["RAW, preview"] = lambda path: path.write_bytes(raw_file("NEF", jpeg(*size), sensor=size))
-    made["RAW, sensor data"] = lambda path: path.write_bytes(raw_file("DNG", None, sensor=size))
+    made["RAW, preview"] = raw("NEF", jpeg(*size))
+    made["RAW, sensor data"] = raw("DNG", None)
     return made
 
 

@@ -96,11 +96,8 @@ def made_up() -> Seeds:
 def raw_files() -> list[bytes]:
     """Return a RAW file of each kind around a small preview, and some with sensor data alone."""
     preview = jpeg(1000, 80, orientation=3)
-    small = {"orientation": 6, "sensor": (96, 64)}
-    return [
-        *(raw_file(kind, preview, **small) for kind in KINDS),
-        *(raw_file(kind, None, **small) for kind in ("DNG", "NEF", "CR3")),
-    ]
+    chosen = [*((kind, preview) for kind in KINDS), *((kind, None) for kind in ("DNG", "NEF", "CR3"))]
+    return [raw_file(kind, content, orientation=6, sensor=(96, 64)) for kind, content in chosen]
 
 
 def stored(data: Path) -> Seeds:

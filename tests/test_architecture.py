@@ -105,7 +105,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "lxml": ("interchange/*",),
     "fcntl": ("files.py", "locks.py"),
     "msvcrt": ("locks.py",),
-    "ctypes": ("cli/host.py", "images/libtiff.py", "review/memory.py"),
+    "ctypes": ("cli/host.py", "images/libraw.py", "images/libtiff.py", "review/memory.py"),
     "typer": ("cli/*",),
     "rich": ("cli/*",),
     "shellingham": ("cli/completion.py",),

@@ -135,7 +135,6 @@ def _exit_code(report: ImportReport) -> int:
 
 def _rows(report: ImportReport) -> list[tuple[str, int, str]]:
     """Return all numbers that are not zero, with a note on each."""
-    unplaced = "which face it is, is not known"
     rows = [
         ("photos found", report.found, f"{report.away:,} away" if report.away else ""),
         ("not in the index", report.absent, ""),
@@ -159,7 +158,7 @@ def _rows(report: ImportReport) -> list[tuple[str, int, str]]:
         ("unusable", report.unusable, ""),
         ("on other photos", report.not_found + report.on_cropped, "not found, or cropped"),
         ("unread", report.unread, "their photos cannot be read, or have changed"),
-        ("names of photos", report.undecided, unplaced),
+        ("left open", report.undecided, "names of photos; which face it is, is not known"),
     ]
     return [row for row in rows if row[1]]
 
@@ -182,8 +181,12 @@ def _print(out: Output, report: ImportReport, *, clustered: bool) -> None:
         out.note("Stopped: nothing is stored.")
         return
     dry = "; dry run, nothing is stored" if report.dry_run else ""
-    photos, regions = count(report.photos, "photo"), count(report.regions, "marked face")
-    out.answer(out.styled(f"{report.program}: {photos}, {regions}{dry}", "bold"))
+    read = [count(report.photos, "photo")]
+    if report.regions or not report.placeless:
+        read.append(count(report.regions, "marked face"))
+    if report.placeless:
+        read.append(count(report.placeless, "name of a photo", "names of photos"))
+    out.answer(out.styled(f"{report.program}: {', '.join(read)}{dry}", "bold"))
     rows = [(title, f"{number:,}", note) for title, number, note in _rows(report)]
     for line in columns(rows, right=[1], indent=2, width=out.width):
         out.answer(line)

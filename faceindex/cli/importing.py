@@ -19,7 +19,7 @@ app = App(subcommand_metavar="PROGRAM [ARGS]...")
 
 @app.callback()
 def imports() -> None:
-    """Import the names of other programs: Picasa, digiKam, Immich, and more.
+    """Import names from Picasa, digiKam and other programs.
 
     A photo is found by its path, and a name goes to the face at its place on the photo. All names of one
     import are one decision, which `faceindex people undo` takes back. A second import decides nothing new.

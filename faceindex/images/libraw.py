@@ -89,7 +89,7 @@ class RawImageFile(ImageFile):
             raise _as_ours(error) from error
         sizes = self._raw.sizes
         width, height = sizes.iwidth, sizes.iheight
-        if sizes.pixel_aspect < 1:  # LibRaw stretches the shorter side (`stretch` in dcraw)
+        if sizes.pixel_aspect < 1:  # LibRaw stretches the shorter side
             height = round(height / sizes.pixel_aspect)
         elif sizes.pixel_aspect > 1:
             width = round(width * sizes.pixel_aspect)

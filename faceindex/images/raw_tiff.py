@@ -71,7 +71,7 @@ _LONGEST_TEXT = 64
 
 class _Entry(NamedTuple):
     kind: int
-    count: int
+    number: int
     place: int
 
 
@@ -156,7 +156,7 @@ class _Reader:
         """Return up to `most` integers of an entry; none if it has none."""
         if entry is None or entry.kind not in _INTEGERS:
             return ()
-        form = f"{self.order}{min(entry.count, most)}{_INTEGERS[entry.kind]}"
+        form = f"{self.order}{min(entry.number, most)}{_INTEGERS[entry.kind]}"
         return struct.unpack_from(form, self.data, entry.place)
 
     def value(self, directory: _Directory, tag: int) -> int:
@@ -260,7 +260,7 @@ def raw_tiff(data: bytes, base: int = 0, *, exif_first: bool = False) -> RawStru
 def _read_exif(reader: _Reader, directory: _Directory, found: RawStructure) -> None:
     text = directory.get(_TIME_TAKEN)
     if text is not None and found.taken is None:
-        found.taken = reader.data[text.place : text.place + min(text.count, _LONGEST_TEXT)]
+        found.taken = reader.data[text.place : text.place + min(text.number, _LONGEST_TEXT)]
     found.add_size(*(reader.value(directory, tag) for tag in _PIXELS))
     note = directory.get(_MAKER_NOTE)
     if note is not None and reader.kind == "ORF":
@@ -273,7 +273,7 @@ def _read_picture(reader: _Reader, directory: _Directory, found: RawStructure) -
         found.add_size(*(reader.value(directory, tag) for tag in _RW2_SENSOR))
         for tag in _RW2_JPEGS:
             if (entry := directory.get(tag)) is not None:
-                found.pictures.append((entry.place, entry.place + entry.count))
+                found.pictures.append((entry.place, entry.place + entry.number))
         if start := reader.value(directory, _RW2_RAW):
             found.sensor.append((start, start + reader.value(directory, _STRIPS[1])))
             found.is_raw = True
@@ -317,7 +317,7 @@ def _olympus(reader: _Reader, note: int) -> Places:
         settings = directory.get(_CAMERA_SETTINGS)
         if settings is not None:
             start = settings.place
-            if settings.count == 1:
+            if settings.number == 1:
                 start = inner.base + inner.value(directory, _CAMERA_SETTINGS)
             directories.append(inner.directory(start)[0])
     except struct.error:

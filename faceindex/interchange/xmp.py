@@ -7,7 +7,13 @@ regions. docs/sidecars.md has the schemas.
 from __future__ import annotations
 
 from faceindex.interchange.xmp_embedded import embedded_xmp
-from faceindex.interchange.xmp_photo import SidecarFinder, read_photo, read_sidecar, sidecars_of
+from faceindex.interchange.xmp_photo import (
+    SidecarFinder,
+    find_container_turn,
+    read_photo,
+    read_sidecar,
+    sidecars_of,
+)
 from faceindex.interchange.xmp_reading import XmpPeople, read_xmp
 from faceindex.interchange.xmp_writing import merge_regions
 
@@ -15,6 +21,7 @@ __all__ = [
     "SidecarFinder",
     "XmpPeople",
     "embedded_xmp",
+    "find_container_turn",
     "merge_regions",
     "read_photo",
     "read_sidecar",

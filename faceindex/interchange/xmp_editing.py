@@ -219,7 +219,12 @@ def set_text(element: etree._Element, text: str) -> None:
         set_text((default or sources)[0], text)
         return
     inner = next(element.iterchildren(tag=f"{{{RDF}}}value"), None)
-    (element if inner is None else inner).text = text
+    target = element if inner is None else inner
+    for child in list(target):  # in the place of a simple value: a damaged one
+        target.remove(child)
+    for name in [name for name in target.attrib if str(name).startswith(f"{{{RDF}}}")]:
+        del target.attrib[name]
+    target.text = text
 
 
 def remove_item(element: etree._Element) -> None:

@@ -21,8 +21,15 @@ __all__ = ["Found", "Schema", "find_regions", "overlap", "parse_number", "read_d
 
 Schema: TypeAlias = Literal["MWG", "Microsoft", "IPTC", "ACDSee"]
 
+_PROPERTIES = (
+    ("mwg-rs", "Regions"),
+    ("MP", "RegionInfo"),
+    ("Iptc4xmpExt", "ImageRegion"),
+    ("acdsee-rs", "Regions"),
+)
+
 _IGNORED = "ffffffffffffffff"  # Picasa's name of a face that its user said to ignore
-_MOST_REGIONS = 10_000
+_MOST_REGIONS = 1000  # of a packet: they are compared with each other
 _LARGEST = 2.0  # sides and distances from the picture, in fractions of its sides
 
 # http://cv.iptc.org/newscodes/imageregiontype/: a region of "human" is the whole person, not the face.
@@ -60,6 +67,11 @@ class Found:
 _Size: TypeAlias = "tuple[int, int] | None"
 
 
+def has_regions(packet: Packet) -> bool:
+    """Return whether a packet has regions of any kind, in any schema."""
+    return any(packet.properties(NAMESPACES[prefix], local) for prefix, local in _PROPERTIES)
+
+
 def find_regions(packet: Packet, size: _Size, name: str, problems: list[str]) -> list[Found]:
     """Return the regions of faces in all schemas, MWG first.
 
@@ -83,15 +95,16 @@ def find_regions(packet: Packet, size: _Size, name: str, problems: list[str]) ->
         unit = read_dimensions(packet, schema) or size or _own_size(packet)  # type: ignore[arg-type]
         if schema == "IPTC":
             unit = size or _own_size(packet) or read_dimensions(packet, "MWG")
-        found += _read_all(items, read, unit, f"{name}: {schema} region", problems)
+        most = _MOST_REGIONS - len(found)
+        found += _read_all(items, read, unit, most, f"{name}: {schema} region", problems)
     return found
 
 
 def _read_all(
-    items: Iterator[Value], read: _Reader, unit: _Size, name: str, problems: list[str]
+    items: Iterator[Value], read: _Reader, unit: _Size, most: int, name: str, problems: list[str]
 ) -> Iterator[Found]:
     for number, item in enumerate(items, 1):
-        if number > _MOST_REGIONS:
+        if number > most:
             problems.append(f"{name} {number} and all after it were left out: there are too many.")
             return
         try:

@@ -38,6 +38,8 @@ _DESCRIPTION = f"{{{RDF}}}Description"
 _LISTS = frozenset(f"{{{RDF}}}{kind}" for kind in ("Bag", "Seq", "Alt"))
 _ITEM = re.compile(re.escape(f"{{{RDF}}}") + r"(?:li|_[0-9]+)\Z")
 
+_MOST_REPAIRED = 2 << 20  # characters
+
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: they begin alike
@@ -58,15 +60,18 @@ def _bare(uri: str) -> str:
     return uri.rstrip("/#")
 
 
+def _key(name: str) -> tuple[str, str]:
+    """Return the namespace, without its end, and the local name of ``{uri}local``."""
+    uri, _, local = name.rpartition("}")
+    return _bare(uri[1:]), local
+
+
 def matches(name: object, namespace: str, local: str) -> bool:
     """Return whether the name of an element or attribute, ``{uri}local``, is this one.
 
     A final ``/`` or ``#`` of the namespace is not compared: programs leave it out, or add it.
     """
-    if not isinstance(name, str) or not name.endswith(local):
-        return False
-    uri, _, found = name.rpartition("}")
-    return found == local and _bare(uri[1:]) == _bare(namespace)
+    return isinstance(name, str) and _key(name) == (_bare(namespace), local)
 
 
 class Value:
@@ -156,6 +161,7 @@ class Packet:
 
     def __init__(self, root: etree._Element) -> None:
         self.root = root
+        self._index: dict[tuple[str, str], list[Value]] | None = None
         self.added: etree._Element | None = None
         tag = f"{{{RDF}}}RDF"
         self.rdf = root if root.tag == tag else next(root.iter(tag), None)
@@ -163,12 +169,22 @@ class Packet:
 
     def properties(self, namespace: str, local: str) -> list[Value]:
         """Return the values of a property; one at most in a well-formed packet."""
-        found = []
+        if self._index is not None:
+            return self._index.get((_bare(namespace), local), [])
+        return [value for key, value in self._all() if key == (_bare(namespace), local)]
+
+    def index(self) -> None:
+        """Find properties faster from now on. The packet must not be changed afterwards."""
+        self._index = {}
+        for key, value in self._all():
+            self._index.setdefault(key, []).append(value)
+
+    def _all(self) -> Iterator[tuple[tuple[str, str], Value]]:
         for block in self.descriptions:
-            found += [Value(str(t)) for name, t in block.attrib.items() if matches(name, namespace, local)]
-            children = block.iterchildren(tag=etree.Element)
-            found += [Value(child) for child in children if matches(child.tag, namespace, local)]
-        return found
+            for name, text in block.attrib.items():
+                yield _key(str(name)), Value(str(text))
+            for child in block.iterchildren(tag=etree.Element):
+                yield _key(str(child.tag)), Value(child)
 
 
 def parse_packet(data: bytes, name: str, *, repair: bool = False) -> Packet:
@@ -204,7 +220,7 @@ def parse_packet(data: bytes, name: str, *, repair: bool = False) -> Packet:
     try:
         root = _parse(text)
     except etree.XMLSyntaxError as error:
-        if not repair:
+        if not repair or len(text) > _MOST_REPAIRED:
             raise _damaged(name, error) from error
         try:
             root = _parse(_repaired(text))

@@ -30,7 +30,7 @@ FORGOTTEN: Final = "(forgotten)"
 """Stands in commands for what was forgotten."""
 
 _NOTHING_LEFT: Final[list[dict[str, Any]]] = [{"do": "forgotten"}]
-_VERB = re.compile(r"people [a-z-]+(?= |$)")
+_VERB = re.compile(r"(?:people|import) [a-z-]+(?= |$)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -604,7 +604,8 @@ def test_a_face_is_drawn_at_its_place_at_every_orientation(
     box = tuple((stored if frame == "stored" else where)[0].tolist())
     with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
         index.add(tmp_path / "a.png")
-        report = imported(index, SourcePhoto("a.png", (Region(box, "Anna"),), frame=frame))
+        photo = SourcePhoto("a.png", (Region(box, "Anna"),), frame=frame)  # type: ignore[arg-type]
+        report = imported(index, photo)
         assert report.added + report.named == 1
         (face,) = [face for face in index if face.person]
         if face.by_hand:

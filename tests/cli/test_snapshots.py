@@ -55,6 +55,7 @@ BEFORE: dict[str, tuple[str, ...]] = {  # calls whose output is not recorded
     "forget": (INDEX, "cluster", "people name 0 Anna", "people name 1 Ben", "export crops faces"),
     "people": (INDEX, "cluster"),
     "people_undo": (INDEX, "cluster"),
+    "import": (INDEX,),
 }
 CALLS: dict[str, tuple[str, ...]] = {
     "index": (
@@ -205,6 +206,16 @@ CALLS: dict[str, tuple[str, ...]] = {
         "migrate --detector other",
         "status",
         "migrate --cancel",
+    ),
+    "import": (
+        "import folders album --dry-run",
+        "import folders album",
+        "cluster",
+        "import folders album",
+        "import folders nowhere",
+        "import folders more",
+        "import",
+        "import lightroom x",
     ),
     "people": (
         "people",

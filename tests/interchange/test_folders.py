@@ -47,7 +47,7 @@ def test_what_cannot_be_listed_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux")
 def test_a_name_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
-    os.mkdir(os.fsencode(tmp_path) + b"/\xff")
+    (tmp_path / os.fsdecode(b"\xff")).mkdir()
     (tmp_path / os.fsdecode(b"\xff") / "a.jpg").touch()
     album = read_folders(tmp_path)
     assert list(album.photos) == []

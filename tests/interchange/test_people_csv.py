@@ -21,7 +21,7 @@ def read(tmp_path: Path, content: str | bytes) -> SourceAlbum:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_names_of_whole_photos(tmp_path: Path, delimiter: str, encoding: str, end: str) -> None:
-    rows = (
+    rows: tuple[list[str], ...] = (
         ["Photo", "x", "NAME"],
         ["a.jpg", "1", "Zoë"],
         ["b/c.jpg", "", "Ben"],

@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
 from xmp_files import MAIN, jpeg, segment
@@ -13,7 +14,14 @@ from xmp_packets import bag, mwg, mwg_item, packet
 
 from faceindex.errors import ImageError, Reason
 from faceindex.interchange.regions import SourcePhoto
-from faceindex.interchange.xmp import SidecarFinder, read_photo, read_sidecar, sidecars_of
+from faceindex.interchange.xmp import (
+    SidecarFinder,
+    find_container_turn,
+    read_photo,
+    read_sidecar,
+    sidecars_of,
+)
+from faceindex.orientation import to_upright
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 ANNA, BEN = mwg_item(0.2, 0.35, 0.2, 0.3), mwg_item(0.8, 0.35, 0.2, 0.3, "Ben")
@@ -173,6 +181,10 @@ def test_real_photos_in_three_orientations(kind: str) -> None:
         found = read(DATA / "orientation" / "xmp-faces" / f"photo.{orientation}.{kind}.jpg")
         assert real(found) == regions
         assert found.dimensions == ((840, 700) if orientation == 3 else (700, 840))
+        upright = to_upright(
+            np.array([one.box for one in found.regions], np.float32), np.full(2, orientation)
+        )
+        assert np.allclose(upright, [[0.315, 0.21, 0.425, 0.41], [0.64, 0.12, 0.74, 0.36]], atol=0.001)
         assert found.people == ()
 
 
@@ -183,3 +195,17 @@ def test_a_photo_of_lightroom_on_its_side(tmp_path: Path) -> None:
     found = read(path)  # the head of a boy, seen on the stored picture
     assert real(found) == [("Joe", [0.605, 0.389, 0.679, 0.492])]
     assert found.dimensions == (1800, 1200)
+
+
+@pytest.mark.skipif(not (DATA / "formats").is_dir(), reason="needs ../shared/data/formats")
+def test_a_heic_that_turns_its_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.heic"
+    shutil.copyfile(
+        DATA / "formats" / "heif_conformance" / "MIAF007.heic", path
+    )  # transposed by irot and imir
+    assert find_container_turn(path) == 5
+    (tmp_path / "a.xmp").write_bytes(packet(mwg(ANNA, dimensions=(640, 360))))
+    found = read(path)
+    assert real(found) == [("Anna", [0.2, 0.1, 0.5, 0.3])]
+    assert found.dimensions == (360, 640)
+    assert find_container_turn(photo(tmp_path / "a.jpg", orientation=6)) == 1

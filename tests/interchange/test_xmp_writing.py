@@ -164,6 +164,19 @@ def test_a_region_that_another_program_has_changed_since_is_not_removed() -> Non
     assert merge(theirs, previous=(ANNA,)) is None
 
 
+def test_a_copy_of_ours_by_another_program_stays() -> None:
+    data = packet(mwg(ANNA_MWG, ANNA_MWG))
+    after = merged(data, BEN, previous=(ANNA,))
+    assert after.count(b"<mwg-rs:Name>Anna") == 1
+    assert merged(data, ANNA, BEN, previous=(ANNA,)).count(b"<mwg-rs:Name>Anna") == 2
+
+
+def test_a_name_that_is_no_simple_value_is_replaced() -> None:
+    for broken in ("Anna<mwg-rs:Type>Face</mwg-rs:Type>", '<rdf:li xml:lang="de">A</rdf:li>'):
+        region = ANNA_MWG.replace("<mwg-rs:Name>Anna", f"<mwg-rs:Name>{broken}")
+        assert names(merged(packet(mwg(region)), Region(ANNA.box, "Anne"))) == ["Anne"]
+
+
 def test_other_schemas_get_new_names_only() -> None:
     name = '<iptcExt:Name><rdf:Alt><rdf:li xml:lang="x-default">Anna</rdf:li></rdf:Alt></iptcExt:Name>'
     boundary = (
@@ -274,7 +287,7 @@ _places = st.permutations(
     _places,
     st.integers(0, 5),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_names_are_read_as_they_were_written(
     people: list[str], places: list[tuple[float, float, float, float]], kept: int
 ) -> None:
