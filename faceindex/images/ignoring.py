@@ -19,9 +19,7 @@ from faceindex.errors import UsageError
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-__all__ = ["IGNORE_FILE", "Rules", "read_rules", "rules_of"]
-
-IGNORE_FILE = ".faceindexignore"
+__all__ = ["Rules", "read_rules", "rules_of"]
 
 _MOST_BYTES = 1 << 20  # of such a file
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
