@@ -51,9 +51,10 @@ from faceindex import FaceIndex, models
 from faceindex.clustering import Album, ClusterOptions, merging, same_photo
 from faceindex.clustering import album as parts
 from faceindex.clustering.chinese_whispers import chinese_whispers
-from faceindex.clustering.graph import GRAPH_FLOOR, stranger_similarity
+from faceindex.clustering.graph import GRAPH_FLOOR
 from faceindex.clustering.incremental import NEIGHBOURS, evidence_graph, good_faces
 from faceindex.clustering.neighbours import near_neighbours
+from faceindex.clustering.strangers import stranger_similarity
 from faceindex.metrics import Scores, bcubed_of_faces, count_doubles, junk_faces
 from faceindex.types import I64, BoolArray, Graph
 

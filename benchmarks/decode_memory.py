@@ -15,10 +15,12 @@ cores. Needs Linux. Kinds for which no encoder is installed are left out.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import struct
+import sys
 import tempfile
 import time
 import zlib
@@ -29,15 +31,26 @@ import numpy as np
 from common import argument_parser, write_result
 from PIL import Image, ImageCms, features
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from raw_files import jpeg, raw_file
+
 from faceindex import images
 from faceindex.errors import ImageError
-from faceindex.images.decoder import opener_for
+from faceindex.images.coded import coded_picture
 from faceindex.images.estimate import decode_bytes
-from faceindex.images.formats import recognise_format
 from faceindex.images.limits import DECODE_BYTES
+from faceindex.images.openers import opener_for
 
 SIZE, QUICK_SIZE = (6000, 4000), (2400, 1700)
-QUICK = ("JPEG", "JPEG progressive", "PNG palette, transparent", "PNG grey 16", "TIFF float", "WebP")
+QUICK = (
+    "JPEG",
+    "JPEG progressive",
+    "PNG palette, transparent",
+    "PNG grey 16",
+    "TIFF float",
+    "WebP",
+    "RAW, preview",
+)
 TOLERANCE = 1.1  # a peak may be as much above the estimate...
 SLACK = 6 << 20  # ...and this, for what libraries load at their first use
 SHRINKS = (1, 4)
@@ -46,16 +59,18 @@ GIB, MIB = 1 << 30, 1 << 20
 Make = Callable[[Path], None]
 
 
-def make_files(size: tuple[int, int], quick: bool, folder: Path) -> None:
+def make_files(size: tuple[int, int], quick: bool, only: str, folder: Path) -> None:
     """Write photos of all kinds and crafted files, named by their numbers, and the names of the kinds.
 
     It runs in a process of its own. The processes that measure are copies of this one: memory that it had
     used and freed would hide what they take.
     """
-    made = [(kind, make) for kind, make in kinds(size).items() if not quick or kind in QUICK]
+    made = [
+        (kind, make) for kind, make in kinds(size).items() if only in kind and (not quick or kind in QUICK)
+    ]
     for number, (_, make) in enumerate(made):
         make(folder / str(number))
-    files = crafted(quick)
+    files = {} if only else crafted(quick)
     for number, content in enumerate(files.values(), len(made)):
         with (folder / str(number)).open("wb") as file:
             file.write(b"\xff\xd8\xff\xe0" if isinstance(content, int) else content)
@@ -124,6 +139,18 @@ def kinds(size: tuple[int, int]) -> dict[str, Make]:
         file = pillow_heif.from_bytes("RGB;16", size, rows.tobytes())
         file.save(path, quality=30, chroma=444)
 
+    def raw(kind: str, preview: bytes | None) -> Make:
+        def write(path: Path) -> None:
+            path.write_bytes(raw_file(kind, preview, sensor=size))
+
+        return write
+
+    def jxl_of_jpeg(path: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            modes["RGB"].save(Path(folder) / "a.jpg", quality=85)
+            with Image.open(Path(folder) / "a.jpg") as opened:
+                opened.save(path, "JXL", lossless_jpeg=True, effort=3)
+
     lzw, one_strip = {"compression": "tiff_lzw"}, {"strip_size": width * height * 4}
     made: dict[str, Make] = {
         "JPEG": save("RGB", "JPEG", quality=85),
@@ -177,6 +204,16 @@ def kinds(size: tuple[int, int]) -> dict[str, Make]:
     made["HEIC"] = save("RGB", "HEIF", quality=30)
     made["HEIC alpha"] = save("RGBA", "HEIF", quality=30)
     made["HEIC 10 bits 4:4:4"] = heic_10
+    with contextlib.suppress(ImportError):
+        import pillow_jxl  # noqa: F401 - registers the format
+
+        made["JPEG XL"] = save("RGB", "JXL", effort=3)
+        made["JPEG XL alpha"] = save("RGBA", "JXL", effort=3)
+        made["JPEG XL lossless"] = save("RGB", "JXL", lossless=True, effort=1)
+        made["JPEG XL grey 16"] = save("I;16", "JXL", lossless=True, effort=1)
+        made["JPEG XL of a JPEG"] = jxl_of_jpeg
+    made["RAW, preview"] = raw("NEF", jpeg(*size))
+    made["RAW, sensor data"] = raw("DNG", None)
     return made
 
 
@@ -295,8 +332,9 @@ def _decode(path: Path, shrink: int) -> dict[str, object]:
     seconds, peak = time.perf_counter() - began, _memory("VmHWM") - before
     estimate = None
     if error is None:
-        opened = opener_for(recognise_format(data, path), path)(io.BytesIO(data))
-        estimate = decode_bytes(opened, data, shrink)
+        coded = coded_picture(data, path)
+        opened = opener_for(coded.format, path)(io.BytesIO(coded.data))
+        estimate = coded.beside + decode_bytes(opened, coded.data, shrink)
     return {"peak": peak, "estimate": estimate, "seconds": seconds, "error": error, "reason": reason}
 
 
@@ -309,13 +347,15 @@ def _memory(name: str) -> int:
 
 def main() -> None:
     parser = argument_parser(__doc__, quick="some kinds of photos, and small ones")
-    quick = parser.parse_args().quick
+    parser.add_argument("--only", default="", help="kinds whose names have this; no result file")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     width, height = size = QUICK_SIZE if quick else SIZE
     pixels = width * height
     rows, failures = [], 0
     with tempfile.TemporaryDirectory() as folder:
         print(f"{'kind':26} {'full':>6} {'est.':>6} {'1/4':>6} {'est.':>6}   bytes a pixel; most megapixels")
-        in_child(lambda: make_files(size, quick, Path(folder)))
+        in_child(lambda: make_files(size, quick, arguments.only, Path(folder)))
         kind_names, crafted_names = json.loads((Path(folder) / "names").read_text(encoding="utf-8"))
         for number, kind in enumerate(kind_names):
             path = Path(folder) / str(number)
@@ -353,7 +393,7 @@ def main() -> None:
     print(
         f"\n{len(rows)} kinds, {len(hostile)} crafted files: {failures} above the estimate, 1 GiB or a minute"
     )
-    if not quick:
+    if not quick and not arguments.only:
         write_result("decode_memory", {"size": size, "kinds": rows, "crafted": hostile, "failures": failures})
     if failures:
         raise SystemExit(1)

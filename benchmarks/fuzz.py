@@ -107,21 +107,22 @@ def _field(name: str) -> int:
 class Child:
     """A child process, started again after a crash or a timeout."""
 
-    def __init__(self, errors: Path) -> None:
+    def __init__(self, errors: Path, *, script: str = __file__, timeout: float = SECONDS) -> None:
         self._errors = errors.open("ab")
+        self._script, self._timeout = script, timeout
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
 
-    def ask(self, path: Path, shrink: int) -> dict[str, Any]:
+    def ask(self, path: Path, how: int | str | None) -> dict[str, Any]:
         """Return the answer for one file; if there is none, the outcome ``crash`` or ``timeout``."""
         if self._process is None:
             self._start()
         process = self._process
         assert process is not None and process.stdin is not None
-        process.stdin.write(json.dumps([str(path), shrink]) + "\n")
+        process.stdin.write(json.dumps([str(path), how]) + "\n")
         process.stdin.flush()
         try:
-            line = self._answers.get(timeout=SECONDS)
+            line = self._answers.get(timeout=self._timeout)
         except queue.Empty:
             self.close()
             return {"outcome": "timeout"}
@@ -133,7 +134,7 @@ class Child:
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-W", "ignore", __file__, "--child"],
+            [sys.executable, "-X", "faulthandler", "-W", "ignore", self._script, "--child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

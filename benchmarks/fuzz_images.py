@@ -6,6 +6,7 @@ import contextlib
 import io
 import random
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, features
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from raw_files import KINDS, jpeg, raw_file
 
 __all__ = ["Seeds", "made_up", "mutated", "stored"]
 
@@ -75,13 +79,25 @@ def made_up() -> Seeds:
 
         pillow_heif.register_heif_opener()
         kinds += [("HEIF", plain, {**tags, **xmp}), ("HEIF", alpha, {}), ("HEIF", plain, frames)]
-    seeds: Seeds = {}
+    with contextlib.suppress(ImportError):
+        import pillow_jxl  # noqa: F401 - registers the format
+
+        kinds += [("JXL", plain, {"exif": exif.tobytes(), "use_container": True}), ("JXL", alpha, {})]
+        kinds += [("JXL", plain, {"lossless": True}), ("JXL", wide, {"lossless": True})]
+    seeds: Seeds = {"RAW": raw_files()}
     for name, image, options in kinds:
         buffer = io.BytesIO()
         with contextlib.suppress(Exception):  # not by every version of Pillow
             image.save(buffer, name, **options)
             seeds.setdefault("JPEG" if name == "MPO" else name, []).append(buffer.getvalue())
     return seeds
+
+
+def raw_files() -> list[bytes]:
+    """Return a RAW file of each kind around a small preview, and some with sensor data alone."""
+    preview = jpeg(1000, 80, orientation=3)
+    chosen = [*((kind, preview) for kind in KINDS), *((kind, None) for kind in ("DNG", "NEF", "CR3"))]
+    return [raw_file(kind, content, orientation=6, sensor=(96, 64)) for kind, content in chosen]
 
 
 def stored(data: Path) -> Seeds:
@@ -266,8 +282,10 @@ def pieces(data: bytes) -> list[Cut]:
 
 
 def _pieces(data: bytes, kind: str | None) -> Iterator[Cut]:
-    position = {"JPEG": 2, "PNG": 8, "WEBP": 12, "HEIF": 0, "AVIF": 0}.get(kind or "", -1)
-    if kind == "TIFF" and data[2:4] in (b"*\0", b"\0*"):
+    position = {"JPEG": 2, "PNG": 8, "WEBP": 12, "HEIF": 0, "AVIF": 0, "JXL": 0}.get(kind or "", -1)
+    if kind == "RAW" and data[4:8] == b"ftyp":
+        position = 0
+    if kind in ("TIFF", "RAW") and data[:4] in (b"II*\0", b"MM\0*", b"IIRO", b"IIU\0"):
         order = "<" if data.startswith(b"II") else ">"
         (start,) = struct.unpack_from(order + "I", data, 4)
         (number,) = struct.unpack_from(order + "H", data, start)

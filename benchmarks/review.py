@@ -10,7 +10,7 @@ elements
 scroll
     Through a group of 50,000 faces, fast: cells without picture and placeholder, and without a picture.
 memory
-    Of the server, beside the memory map of the vectors.
+    Of the server, beside the memory map of the vectors, after some steps and at any moment.
 answers
     Names for clusters of 2,800 to 2 of 100,000 faces: until the answer, and until the next questions know it.
 kills

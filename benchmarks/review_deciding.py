@@ -113,13 +113,32 @@ def answers(directory: Path, runs: int, sizes: tuple[int, ...] = SIZES) -> dict[
 # Memory ------------------------------------------------------------------------------------------
 
 _PAGES, _PAGE = 200, 128  # thumbnails
+_LOOK = 0.05  # seconds between two looks at the memory
+
+
+class _Watch(threading.Thread):
+    """Looks at the memory of a process all the time; `most` is the look with the most beside the vectors."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid, self._ended = pid, threading.Event()
+        self.most = memory_mib(pid)
+
+    def run(self) -> None:
+        while not self._ended.wait(_LOOK):
+            self.most = max(self.most, memory_mib(self._pid), key=lambda row: float(row["beside_vectors"]))
+
+    def end(self) -> dict[str, Any]:
+        self._ended.set()
+        self.join()
+        return self.most
 
 
 def memory(directory: Path, pages: int = _PAGES) -> dict[str, Any]:
     """Return the memory of the server in MiB: after each step of a page, and once a photo was dropped in.
 
-    ``beside_vectors`` is what counts: resident, without the memory map of the vectors. A twentieth of the
-    thumbnails are not in the cache.
+    ``beside_vectors`` is what counts: resident, without the memory map of the vectors. "at any moment" has
+    the most of it, until the photo. A twentieth of the thumbnails are not in the cache.
     """
     with FaceIndex.open(directory) as index:
         wanted = index.album.load().face[: pages * _PAGE].tolist()
@@ -127,6 +146,8 @@ def memory(directory: Path, pages: int = _PAGES) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with Server(directory) as server:
         found["at the start"] = memory_mib(server.pid)
+        watch = _Watch(server.pid)
+        watch.start()
         browser = _browser(server)
         seen = browser.generation()
         for first in range(0, 3 * _PAGE, _PAGE):
@@ -146,6 +167,7 @@ def memory(directory: Path, pages: int = _PAGES) -> dict[str, Any]:
             seen = answer.document["changes"]["generation"]
         _until_ready(browser, seen)
         found["10 decisions"] = memory_mib(server.pid)
+        found["at any moment"] = watch.end()
         picture = directory.parent / "contents" / "0.jpg"
         if picture.exists():
             answer = browser.post("api/identify", picture.read_bytes(), "application/octet-stream")

@@ -10,6 +10,7 @@ from typing import Any
 from review_places import Server, cpu_seconds, fill_cache, load, memory_mib, script
 
 from faceindex import FaceIndex
+from faceindex.api.album_covers import cover_faces
 from faceindex.store.directory import THUMBNAILS
 
 __all__ = ["covers", "elements", "first_screens", "scrolling"]
@@ -98,25 +99,9 @@ def first_screens(browser: Any, directory: Path, runs: int, *, cold: bool) -> di
 
 
 def covers(directory: Path, most: int) -> list[int]:
-    """Return the faces that show the largest groups, as the page chooses them, of at most `most` groups."""
-    import numpy as np
-
+    """Return the faces that show the largest groups, of at most `most` groups."""
     with FaceIndex.open(directory) as index:
-        state = index.album.load()
-    key = np.where(
-        state.person >= 0, 2 * state.person.astype(np.int64), 2 * state.cluster.astype(np.int64) + 1
-    )
-    grouped = np.flatnonzero((state.person >= 0) | (state.cluster >= 0))
-    grouped = grouped[np.argsort(key[grouped], kind="stable")]
-    _, starts, counts = np.unique(key[grouped], return_index=True, return_counts=True)
-    found = []
-    for at in np.argsort(-counts, kind="stable")[:most].tolist():
-        members = grouped[starts[at] : starts[at] + counts[at]]
-        similarity = np.nan_to_num(state.similarity[members], nan=-9.0)
-        typical = members[np.argsort(-similarity, kind="stable")][: len(members) // 2 + 1]
-        quality = np.rint(np.nan_to_num(state.quality[typical]) * 255)
-        found.append(int(state.face[typical[np.argmax(quality)]]))
-    return found
+        return cover_faces(index.album.load(), most)
 
 
 # Elements ----------------------------------------------------------------------------------------

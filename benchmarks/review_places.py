@@ -156,7 +156,9 @@ def memory_mib(pid: int) -> dict[str, Any]:
             vectors += kib if "vectors.f32" in mapped else 0
         elif first == "Anonymous:":
             anonymous += int(rest.split()[0])
-    heavy = sorted({name for path in names for name in ("torch", "onnxruntime") if f"/{name}" in path})
+    heavy = sorted(
+        {name for path in names for name in ("torch", "onnxruntime", "llvmlite") if f"/{name}" in path}
+    )
     return {
         "rss": round(total / 1024, 1),
         "beside_vectors": round((total - vectors) / 1024, 1),

@@ -18,7 +18,8 @@ from faceindex.clustering.centroids import cluster_sums
 from faceindex.clustering.chinese_whispers import chinese_whispers
 from faceindex.clustering.graph import graph_from_edges, log_odds, prior_log_odds
 from faceindex.clustering.neighbours import nearest
-from faceindex.clustering.same_photo import APART, COPIES, PhotoGroups, compete
+from faceindex.clustering.same_photo import PhotoGroups, compete
+from faceindex.clustering.strangers import APART, COPIES
 from faceindex.compiled import compiled
 from faceindex.models import Calibration
 from faceindex.types import F32, F64, I64, Graph

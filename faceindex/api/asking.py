@@ -22,16 +22,20 @@ from faceindex.people.questions import Questions
 from faceindex.people.roster import Roster
 from faceindex.people.view import PeopleView
 from faceindex.store.decisions import Label
+from faceindex.store.directory import CATALOG
 from faceindex.store.photos import PhotoNames
+from faceindex.store.sqlite import corrupt
 
 if TYPE_CHECKING:
     from faceindex.api.question_results import Question
     from faceindex.api.reader import Reader
     from faceindex.api.results import Face
     from faceindex.people.asked import Asked, Key
-    from faceindex.types import I64
+    from faceindex.types import I32, I64, BoolArray
 
 __all__ = ["Asking", "key_of"]
+
+_MOST_PEOPLE = (1 << 31) - 1
 
 
 class Asking:
@@ -58,23 +62,27 @@ class Asking:
         with self._store.snapshot():
             tables = self._store.decisions
             self._generation, self._key = self._store.generation, self._state()
-            table = self._store.assignments()
-            self._faces = table.face
-            self.roster = Roster.of(tables.people())
+            self.roster = self._read_roster()
             self._number = tables.newest()
-            marked = tables.marked_faces()
+            table = self._store.assignments()
             taken = capture_times(tables, table)
             vectors = self._store.vectors(table.row)
-            marked = marked[np.isin(marked["face"], table.face)]
+            # Nothing but these stays of the table: a million faces of it take 60 MiB.
+            cluster, photo, quality = table.cluster.astype(np.int32), narrow(table.photo), table.quality
+            self._faces = narrow(table.face)
+            del table
+            label = np.zeros(len(self._faces), np.uint8)
+            self._labelled = np.full(len(label), -1, np.int32)  # before merges: one may be undone
+            marked = tables.marked_faces()
+            places, live = self._find(marked["face"])
+            places, marked = places[live], marked[live]
+            label[places], self._labelled[places] = marked["label"], marked["person"]
             order = np.argsort(marked["mark"], kind="stable")
-            self._marks = marked["mark"][order]  # of each marked face, ascending
-            self._places = np.searchsorted(table.face, marked["face"][order])
-            label = np.zeros(len(table), np.int64)
-            label[self._places] = marked["label"][order]
-            self._labelled = np.full(len(table), -1, np.int64)  # before merges: one may be undone
-            self._labelled[self._places] = marked["person"][order]
+            self._marks = narrow(marked["mark"][order])  # of each marked face, ascending
+            self._places = places[order].astype(np.int32)
+            del marked, places, live, order
             self._said = BoardState(
-                table.cluster,
+                cluster,
                 label,
                 roots_of(self.roster, self._labelled),
                 self._people_of_clusters(),
@@ -84,13 +92,19 @@ class Asking:
             )
         self.board = Board(
             vectors,
-            table.photo,
-            table.quality,
+            photo,
+            quality,
             taken,
             models.calibration_of(self._reader.embedder_spec),
             self._said,
         )
         self.questions = Questions(self.board)
+
+    def _read_roster(self) -> Roster:
+        roster = Roster.of(self._store.decisions.people())
+        if (last := max(roster.records, default=0)) > _MOST_PEOPLE:
+            raise corrupt(self._store.directory / CATALOG, f"the id of a person is {last}")
+        return roster
 
     def _state(self) -> tuple[object, ...]:
         """Return what decisions do not change: the clustering and the faces."""
@@ -118,15 +132,15 @@ class Asking:
         if len(marks):
             self._read_places(marks)
         if "person" in changes.kinds:
-            self.roster = Roster.of(tables.people())
+            self.roster = self._read_roster()
             said.born = births_of(self.roster)
         if len(marks):
             states = tables.labels(marks.tolist())
-            labels = np.array([states[mark].label for mark in marks.tolist()], np.int64)
+            labels = np.array([states[mark].label for mark in marks.tolist()], np.uint8)
             people = [states[mark].person for mark in marks.tolist()]
             which, places = places_of_marks(marks, self._marks, self._places)
             said.label[places] = labels[which]
-            named = np.array([-1 if person is None else person for person in people], np.int64)
+            named = np.array([-1 if person is None else person for person in people], np.int32)
             self._labelled[places] = named[which]
         said.person = roots_of(self.roster, self._labelled)
         if changes.kinds & {"rejection", "person"}:
@@ -160,12 +174,12 @@ class Asking:
         found = self._store.decisions.faces_of_marks(marks.tolist())
         pairs = [(mark, face) for mark, faces in found.items() for face in faces]
         new = np.array(pairs, np.int64).reshape(-1, 2)
-        new = new[np.isin(new[:, 1], self._faces)]
+        places, live = self._find(new[:, 1])
         kept = ~np.isin(self._marks, marks)
-        every = np.concatenate([self._marks[kept], new[:, 0]])
-        places = np.concatenate([self._places[kept], np.searchsorted(self._faces, new[:, 1])])
+        every = np.concatenate([self._marks[kept], new[live, 0]])
         order = np.argsort(every, kind="stable")
-        self._marks, self._places = every[order], places[order]
+        self._marks = narrow(every[order])
+        self._places = np.concatenate([self._places[kept], places[live].astype(np.int32)])[order]
 
     def ranked(self, limit: int | None, skipped: Collection[Key] = ()) -> list[Asked]:
         """Return the questions that settle most; see `faceindex.people.questions.Questions.ranked`.
@@ -197,28 +211,46 @@ class Asking:
         with self._store.snapshot():
             table = self._store.faces(self._faces[at].tolist())
             names = PhotoNames(self._store, table.photo.tolist())
-        view = PeopleView(self.roster, self.people()[at], self._said.label[at], dict(self._said.of_cluster))
-        table = replace(table, cluster=self._said.cluster[at])
+        view = PeopleView(
+            self.roster,
+            self.people()[at].astype(np.int64),
+            self._said.label[at].astype(np.int64),
+            dict(self._said.of_cluster),
+        )
+        table = replace(table, cluster=self._said.cluster[at].astype(np.int64))
         return dict(zip(positions, faces_at(table, names, range(len(at)), view), strict=True))
 
     def positions(self, faces: Sequence[int]) -> I64:
         """Return the positions of faces; those that are not in the index are left out."""
-        wanted = np.array(faces, np.int64)
-        at = np.minimum(np.searchsorted(self._faces, wanted), max(len(self._faces) - 1, 0))
-        found: I64 = at[self._faces[at] == wanted] if len(self._faces) else at[:0]
-        return found
+        at, live = self._find(np.array(faces, np.int64))
+        return at[live]
+
+    def _find(self, faces: I64) -> tuple[I64, BoolArray]:
+        """Return the position of each of some faces, (k,), and whether it is in the index, (k,)."""
+        live = faces <= np.iinfo(self._faces.dtype).max
+        wanted = np.where(live, faces, 0).astype(self._faces.dtype)  # else, all faces would be made int64
+        at = np.searchsorted(self._faces, wanted)
+        live &= at < len(self._faces)
+        live[live] = self._faces[at[live]] == wanted[live]
+        return at, live
 
     def named(self) -> tuple[int, int]:
         """Count the faces that show a person, and all that may."""
-        nobody = np.isin(self._said.label, [Label.STRANGER, Label.NOT_A_FACE])
+        label = self._said.label
+        nobody = (label == Label.STRANGER) | (label == Label.NOT_A_FACE)
         return int(((self.people() >= 0) & ~nobody).sum()), int((~nobody).sum())
 
-    def people(self) -> I64:
+    def people(self) -> I32:
         """Return the person that each face shows, (n,): by its label, else by its cluster; -1 for none."""
         board, said = self.board, self._said.person
-        by_cluster = np.append(board.person, -1)[board.code]  # -1 is the last one
-        people: I64 = np.where(said >= 0, said, by_cluster)
+        by_cluster = np.append(board.person, -1).astype(np.int32)[board.code]  # -1 is the last one
+        people: I32 = np.where(said >= 0, said, by_cluster)
         return people
+
+
+def narrow(values: I64) -> I32 | I64:
+    """Return values of 0 and above as int32 if they fit, which is half of the memory."""
+    return values.astype(np.int32) if values.max(initial=0) <= np.iinfo(np.int32).max else values
 
 
 def key_of(question: Question, person: int = -1, *, sorted_out: bool = False) -> Key:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from faceindex.api.roots import IndexRoots
     from faceindex.api.sheets import ContactSheets
     from faceindex.images.inputs import PhotoInput
+    from faceindex.pipeline.selection import Selection
     from faceindex.recognition import Recogniser
     from faceindex.types import Faces
 
@@ -281,12 +282,13 @@ class FaceIndex(IndexContents):
         keep_days: float = KEEP_DAYS,
         check_content: bool = False,
         exclude: Collection[Path] = (),
+        selection: Selection | None = None,
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Summary:
         """Bring the index up to date with folders and photos; only new and changed files are opened.
 
-        Parameters are those of `faceindex.pipeline.index_photos`; `paths` are folders and files.
+        Parameters are those of `faceindex.pipeline.index_photos`; `paths` are folders, files and archives.
         Raises `UsageError` if a path does not exist, and `WeightsNotFound` or `WeightsInvalid` if the pinned
         models cannot be loaded; the index does not change.
         """
@@ -299,6 +301,7 @@ class FaceIndex(IndexContents):
             keep_days=keep_days,
             check_content=check_content,
             exclude=exclude,
+            selection=selection,
             on_event=on_event,
             should_stop=should_stop,
         )
@@ -311,6 +314,7 @@ class FaceIndex(IndexContents):
         prune: bool = False,
         check_content: bool = False,
         exclude: Collection[Path] = (),
+        selection: Selection | None = None,
         on_event: Callable[[Event], None] = ignore_event,
     ) -> IndexPlan:
         """Count what `add` would find, and forecast time and disk; opens no photo and changes nothing.
@@ -326,6 +330,7 @@ class FaceIndex(IndexContents):
             prune=prune,
             check_content=check_content,
             exclude=exclude,
+            selection=selection,
             on_event=on_event,
         )
 

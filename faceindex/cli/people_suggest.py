@@ -12,6 +12,7 @@ import typer
 
 from faceindex.cli import pictures
 from faceindex.cli.errors import INTERRUPTED, PARTIAL, session
+from faceindex.cli.host import map_arrays
 from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, count
 from faceindex.errors import FaceIndexError, IndexLocked, UsageError
@@ -67,6 +68,7 @@ def suggest(
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api import FaceIndex
 
+        map_arrays()
         asking = _is_terminal() and out.terminal and not json
         if asking:  # before the first question: whether answers can be stored, in the format of today
             FaceIndex.open(index, write=True, wait=WAIT).close()

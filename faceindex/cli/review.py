@@ -15,6 +15,7 @@ import typer
 
 from faceindex.cli.errors import session
 from faceindex.cli.escaping import escaped
+from faceindex.cli.host import map_arrays
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.pictures import NoViewer, open_in_viewer
 from faceindex.cli.render import Output, count
@@ -61,6 +62,8 @@ def review(
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.review import Review
+
+        map_arrays()
 
         def on_error(error: Exception) -> None:
             out.error(f"Unexpected error ({' '.join(f'{type(error).__name__}: {error}'.split())}).")

@@ -19,7 +19,8 @@ from faceindex.clustering.enforcing import separate
 from faceindex.clustering.graph import GRAPH_FLOOR, prior_log_odds
 from faceindex.clustering.joining import join_settled
 from faceindex.clustering.merging import merge_clusters
-from faceindex.clustering.same_photo import COPIES, PhotoGroups, compete, strangers_of_album
+from faceindex.clustering.same_photo import PhotoGroups, compete, strangers_of_album
+from faceindex.clustering.strangers import COPIES
 from faceindex.clustering.workers import Workers
 from faceindex.models.spec import Calibration, ClustererSpec
 from faceindex.types import F32, I64, BoolArray, Graph

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from faceindex.types import F32, I64
+from faceindex.types import F32, I32, I64
 
 __all__ = ["cluster_sums", "similarity_to_centroid"]
 
-_VECTORS = 65_536  # processed at a time, to bound memory
+_VECTORS = 8_192  # processed at a time, to bound memory
 _SUMMED = 16_384  # vectors that are gathered at a time; of one cluster, all
 
 
-def cluster_sums(vectors: F32, labels: I64, ids: I64) -> F32:
+def cluster_sums(vectors: F32, labels: I32 | I64, ids: I64) -> F32:
     """Sum the vectors of each of some clusters.
 
     Parameters
     ----------
     vectors : (n, d) float32
         Only the vectors of these clusters are read.
-    labels : (n,) int64
+    labels : (n,) int32 or int64
     ids : (m,) int64
         Clusters in ascending order; each has a vector.
 

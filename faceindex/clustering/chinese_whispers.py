@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from faceindex.clustering import Album, ClusterOptions
-from faceindex.clustering.same_photo import APART, PhotoGroups
+from faceindex.clustering.same_photo import PhotoGroups
+from faceindex.clustering.strangers import APART
 from faceindex.compiled import compiled
 from faceindex.errors import UsageError
 from faceindex.models.spec import ClustererSpec

@@ -6,7 +6,6 @@ import numpy as np
 
 from faceindex.clustering.centroids import cluster_sums
 from faceindex.clustering.constraints import Constraints, owners, resolve, units
-from faceindex.compiled import compiled
 from faceindex.types import F32, F64, I64, BoolArray
 
 __all__ = ["enforce", "separate"]
@@ -208,32 +207,30 @@ def _some(of: I64, number: int) -> I64:
     return of if len(of) <= number else of[np.linspace(0, len(of) - 1, number).astype(np.int64)]
 
 
-@compiled(nogil=True)
-def _grow(similarities, side_of):  # type: ignore[no-untyped-def]
+def _grow(similarities: F32, side_of: I64) -> I64:
     """Return the side of each face after the sides, -1 for none, have grown over all faces.
 
     This is the maximum spanning forest of the similarities that starts from the sides (R. C. Prim 1957,
-    https://doi.org/10.1002/j.1538-7305.1957.tb01515.x).
+    https://doi.org/10.1002/j.1538-7305.1957.tb01515.x). It is not compiled: loading numba would take more
+    time and memory than most splits.
     """
-    n = len(side_of)
-    side, done = side_of.copy(), side_of >= 0
-    best = np.full(n, -np.inf)
-    for i in range(n):
-        if done[i]:
-            for j in range(n):
-                if not done[j] and similarities[i, j] > best[j]:
-                    best[j], side[j] = similarities[i, j], side[i]
-    for _ in range(n):
-        i = -1
-        for j in range(n):
-            if not done[j] and (i < 0 or best[j] > best[i]):
-                i = j
-        if i < 0:
-            break
-        done[i] = True
-        for j in range(n):
-            if not done[j] and similarities[i, j] > best[j]:
-                best[j], side[j] = similarities[i, j], side[i]
+    side: I64 = side_of.copy()
+    free = side_of < 0
+    best = np.full(len(side), -np.inf, similarities.dtype)
+
+    def join(face: int) -> None:
+        nearer = similarities[face] > best
+        nearer &= free
+        best[nearer] = similarities[face, nearer]
+        side[nearer] = side[face]
+
+    for face in np.flatnonzero(~free).tolist():
+        join(face)
+    for _ in range(int(free.sum())):
+        face = int(best.argmax())
+        free[face] = False
+        best[face] = -np.inf
+        join(face)
     return side
 
 

@@ -15,15 +15,11 @@ __all__ = [
     "graph_from_edges",
     "log_odds",
     "prior_log_odds",
-    "stranger_similarity",
     "symmetric_graph",
 ]
 
 GRAPH_FLOOR = -4.0
 """Log-odds up to which edges are left out. Edges below 0 let faces join settled clusters."""
-
-# The evidence against the average pair of strangers, in nats: 13 to 15 for dlib, facenet and mobilefacenet.
-_STRANGERS = 13.5
 
 
 def log_odds(similarities: F32, n: int, calibration: Calibration) -> F32:
@@ -61,11 +57,6 @@ def prior_log_odds(n: int, options: ClusterOptions) -> float:
     assert calibration is not None
     even = calibration.threshold(n) if options.threshold is None else options.threshold
     return -calibration.slope * (even - calibration.midpoint)
-
-
-def stranger_similarity(calibration: Calibration) -> float:
-    """Return the average similarity of two strangers, two different people, of a calibrated embedder."""
-    return calibration.midpoint - _STRANGERS / calibration.slope
 
 
 def symmetric_graph(neighbours: I32 | I64, weights: F32, *, floor: float = 0.0) -> Graph:

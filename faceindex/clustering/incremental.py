@@ -9,6 +9,7 @@ import numpy as np
 from faceindex.clustering import Album, Clusterer, ClusterOptions
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.clustering.constraints import Constraints, resolve
+from faceindex.clustering.enforcing import enforce
 from faceindex.models.spec import Calibration
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.records import Assignments, Clustering
@@ -327,8 +328,6 @@ def _satisfy(labels: I64, vectors: F32, min_size: int, known: Constraints | None
     """Drop small clusters, and change those that violate a constraint."""
     if known is None:
         return drop_small_clusters(labels, min_size)
-    from faceindex.clustering.enforcing import enforce  # loads numba, which `identify` does not need
-
     # A labelled face alone in its cluster goes to another cluster of its person, if there is one.
     labels = enforce(drop_small_clusters(labels, min(min_size, 2)), vectors, known)
     return drop_small_clusters(labels, min_size, known.person >= 0)

@@ -15,24 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faceindex.clustering.graph import stranger_similarity
+from faceindex.clustering.strangers import APART, COPIES, stranger_similarity
 from faceindex.compiled import compiled
 from faceindex.models.spec import Calibration
 from faceindex.types import F32, I32, I64, BoolArray, Graph
 
-__all__ = ["APART", "COPIES", "PhotoGroups", "are_copies", "compete", "strangers_of_album"]
+__all__ = ["PhotoGroups", "are_copies", "compete", "strangers_of_album"]
 
-COPIES = 16.5
-"""Evidence, in nats, from which two faces on one photo are copies of one picture.
-
-On the photos of shared/data group_photos/ are 1,688 pairs, all of different people. Their greatest evidence
-is 15.4 (dlib) and 16.2 (mobilefacenet). On collages of 31 faces with themselves (mirrored, grey, as a JPEG of
-quality 30, or at 0.6 of the size), the least is 15.3 to 16.6 (dlib) and 17.4 to 19.6 (mobilefacenet)."""
-
-APART = 10.0
-"""Log-odds against a pair of faces of one photo in one cluster. This and the constants below were chosen on
-one half of the people of shared/data; `benchmarks/clusterers.py` leaves out their uses."""
-
+# Chosen on one half of the people of shared/data; `benchmarks/clusterers.py` leaves out their uses.
 _EXCESS = 0.5  # share that counts of what the strangers of an album are more similar than usual
 _ENOUGH_PHOTOS = 30  # photos with several good faces, of which half of that share counts
 _SAMPLE = 20_000  # faces

@@ -24,9 +24,10 @@ from faceindex.export.names import clash_key, safe_name, split_suffix
 from faceindex.export.originals import Originals
 from faceindex.export.source import Progress, ignore_progress, read_unchanged
 from faceindex.export.thumbnails import ThumbnailRenderer
+from faceindex.images.containers import status
 from faceindex.images.listing import limited_time
+from faceindex.images.opening import open_photo
 from faceindex.page.build import static_page
-from faceindex.paths import open_descriptor, stat
 from faceindex.store import PhotoRecord
 
 __all__ = ["Gallery", "GallerySource", "write_gallery"]
@@ -309,8 +310,8 @@ def _fingerprint(record: PhotoRecord) -> str:
 
 def _looks_unchanged(record: PhotoRecord, path: str) -> bool:
     try:
-        found = stat(path)
-        os.close(open_descriptor(path))  # whether it may be read
-    except OSError:
+        found = status(path)
+        open_photo(path).close()  # whether it may be read
+    except (OSError, ImageError):
         return False
     return (found.st_size, limited_time(found.st_mtime_ns)) == (record.size, record.mtime_ns)

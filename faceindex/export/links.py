@@ -12,7 +12,8 @@ from faceindex.errors import ImageError, Reason
 from faceindex.export.names import UniqueNames, split_suffix
 from faceindex.export.originals import Originals
 from faceindex.export.source import Progress, fingerprint, ignore_progress, read_unchanged
-from faceindex.paths import is_too_long, stat
+from faceindex.images.containers import locate, status
+from faceindex.paths import is_too_long
 
 if TYPE_CHECKING:
     from faceindex.export.folder import Folder, Link, Written
@@ -47,7 +48,7 @@ def link_photos(
     """Place photos in a folder: as symbolic links; else as hard links; else as copies.
 
     Some file systems have no links; Windows makes symbolic ones for few users, and a hard link must be on
-    the disk of its file.
+    the disk of its file. Nothing can link to a photo in an archive.
 
     Parameters
     ----------
@@ -79,10 +80,11 @@ def link_photos(
             folder.include(name, _source(photo, "symlink"))  # so that an earlier link or copy stays
             failed.append(missing)
         else:
-            if symlinks is None and not is_too_long(photo.path):
+            linkable = not is_too_long(photo.path) and locate(photo.path) is None
+            if symlinks is None and linkable:
                 symlinks = folder.can_link(photo.path, "symlink")
             how: Link = "symlink"
-            if is_too_long(photo.path):
+            if not linkable:
                 how = "copy"
             elif not symlinks:
                 how = "hardlink" if folder.can_link(photo.path, "hardlink") else "copy"
@@ -98,7 +100,7 @@ def link_photos(
 
 def _missing(photo: Photo) -> ImageError | None:
     try:
-        stat(photo.path)
+        status(photo.path)
     except OSError as error:
         return ImageError(
             photo.path, Reason.MISSING, f"it cannot be reached ({error.strerror}).", "Check the path."
@@ -121,4 +123,4 @@ def _place(photo: Photo, name: str, how: Link, folder: Folder) -> None:
         folder.write_link(name, photo.path, how)
     else:
         original = Originals.key(photo.path, photo.content_hash)
-        folder.write(name, data, mtime_ns=stat(photo.path).st_mtime_ns, original=original)
+        folder.write(name, data, mtime_ns=status(photo.path).st_mtime_ns, original=original)

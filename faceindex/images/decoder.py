@@ -7,34 +7,31 @@ import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from os import PathLike
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import PIL.Image
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.bands import to_array
+from faceindex.images.coded import Coded, coded_picture
 from faceindex.images.estimate import decode_bytes
-from faceindex.images.exif import SWAPS_SIDES, TRANSPOSITIONS, exif_orientation
-from faceindex.images.formats import is_truncated, recognise_format
+from faceindex.images.exif import SWAPS_SIDES, TRANSPOSITIONS
+from faceindex.images.formats import is_truncated
 from faceindex.images.frames import note_on_frames
 from faceindex.images.jpeg_end import EOI, ends_in_grey, lacks_end, lacks_rows, rebuild_jpeg
-from faceindex.images.libtiff import silence_libtiff
+from faceindex.images.libraw import RawImageFile
 from faceindex.images.limits import reserve
+from faceindex.images.openers import opener_for
 from faceindex.images.repair import note_on_checksums, repaired
 from faceindex.images.rgb import to_rgb
 from faceindex.images.scans import MOST_SCANS, has_too_many_scans
 from faceindex.types import Image
 
-__all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "optional_opener", "probe"]
+__all__ = ["DEFAULT_MAX_PIXELS", "DecodedImage", "decode", "probe"]
 
 DEFAULT_MAX_PIXELS = 300_000_000
 """Default size in pixels of the largest photo to decode.
@@ -46,21 +43,7 @@ This is one and a half times the largest size of today's cameras (phones with se
 ``Image.MAX_IMAGE_PIXELS`` (179 megapixels). That limit cannot be avoided; the error is the same.
 """
 
-_Opener: TypeAlias = Callable[[io.BytesIO], ImageFile]
 _Result = TypeVar("_Result")
-
-# The classes are called directly instead of PIL.Image.open, for two reasons. PIL.Image.open tries every
-# registered format (some run external programs), although the format is already known here. And it applies
-# Image.MAX_IMAGE_PIXELS, a global of the process with a warning above 89 megapixels and an error above 179.
-# This is lower than the limit here, and other code in the process may rely on it.
-_OPENERS: dict[str, _Opener] = {
-    "BMP": BmpImageFile,
-    "GIF": GifImageFile,
-    "JPEG": JpegImageFile,  # also the first picture of an MPO
-    "PNG": PngImageFile,
-    "TIFF": TiffImageFile,
-    "WEBP": WebPImageFile,
-}
 
 # Parts of the messages that Pillow, libtiff, libheif and libavif raise for truncated data.
 _TRUNCATION_MESSAGES = (
@@ -185,24 +168,25 @@ def decode_with(
     """
     if shrink not in (1, 2, 4, 8):
         raise UsageError(f"`shrink` is {shrink}.", "Choose 1, 2, 4 or 8.")
-    image_format = recognise_format(data, path)
+    coded = coded_picture(data, path)
+    image_format = coded.format
     opener = opener_for(image_format, path)
 
     def work(data: bytes, is_copy: bool) -> _Result:
         if image_format == "JPEG" and not is_copy and lacks_end(data):
             raise ValueError(_NO_END)
         opened = opener(io.BytesIO(data))
-        width, height = _upright_size(opened, data)
+        width, height = _upright_size(opened, coded, data)
         check_size(width, height, path, max_pixels)
         if image_format == "JPEG" and has_too_many_scans(data):
             raise _too_many_scans(path)
-        with reserve(decode_bytes(opened, data, shrink), path):
+        with reserve(coded.beside + decode_bytes(opened, data, shrink), path):
             done = _shrink_in_codec(opened, shrink)
             _load(opened)
             if image_format == "JPEG" and (is_copy or ends_in_grey(opened)):
                 _check_rows(data, but_the_last=not is_copy)
             # Read after `load`, in which Pillow turns TIFFs upright and removes the tag.
-            transposition = TRANSPOSITIONS.get(exif_orientation(opened, data))
+            transposition = TRANSPOSITIONS.get(coded.orientation_of(opened, data))
             image: PIL.Image.Image = opened
             del opened  # the pixels are freed as soon as they are converted
             if shrink > done and image.mode in _MODES_TO_REDUCE and "transparency" not in image.info:
@@ -210,11 +194,12 @@ def decode_with(
             image = to_rgb(image, shrink // done)
             return use(image, transposition, width, height)
 
-    return _despite_damage(work, data, image_format, path)
+    result, note = _despite_damage(work, coded, path)
+    return result, " ".join(filter(None, (coded.note, note))) or None
 
 
 def _despite_damage(
-    work: Callable[[bytes, bool], _Result], data: bytes, image_format: str, path: str | PathLike[str]
+    work: Callable[[bytes, bool], _Result], coded: Coded, path: str | PathLike[str]
 ) -> tuple[_Result, str | None]:
     """Work on a file; if this fails, on a copy without metadata, with a note.
 
@@ -222,20 +207,21 @@ def _despite_damage(
     ----------
     work : callable
         Called with bytes, and whether they are such a copy.
-    data, image_format, path
-        The file, its format, and its name for error messages.
+    coded : Coded
+    path : path-like
+        For error messages.
     """
     try:
-        return work(data, False), None
+        return work(coded.data, False), None
     except ImageError:
         raise
     except Exception as error:
-        failure = _as_image_error(error, data, image_format, path)
+        failure = _as_image_error(error, coded, path)
         failure.__cause__ = error
         traceback.clear_frames(error.__traceback__)  # they hold the pixels
         cause = _text_of(error)
     if failure.reason not in (Reason.TOO_LARGE, Reason.FAILED):
-        for copy in repaired(data, image_format):
+        for copy in repaired(coded.data, coded.format):
             result = _attempt(work, copy)
             if result is not None:
                 return result[0], _note_on_damage(cause)
@@ -297,15 +283,15 @@ def probe(
     ImageError
         As in `decode`, for problems that the header shows.
     """
-    image_format = recognise_format(data, path)
-    opener = opener_for(image_format, path)
+    coded = coded_picture(data, path)
+    opener = opener_for(coded.format, path)
 
     def size_of(data: bytes, _: bool) -> tuple[int, int]:
-        return _upright_size(opener(io.BytesIO(data)), data)
+        return _upright_size(opener(io.BytesIO(data)), coded, data)
 
-    (width, height), _ = _despite_damage(size_of, data, image_format, path)
+    (width, height), _ = _despite_damage(size_of, coded, path)
     check_size(width, height, path, max_pixels)
-    return width, height, image_format
+    return width, height, "RAW" if coded.beside else coded.format
 
 
 def _upright(
@@ -314,47 +300,7 @@ def _upright(
     return DecodedImage(to_array(image, transposition), width, height)
 
 
-def opener_for(image_format: str, path: str | PathLike[str]) -> _Opener:
-    """Return the Pillow class that opens a format.
-
-    Raises
-    ------
-    ImageError
-        ``UNSUPPORTED``, if the decoder is not installed.
-    """
-    if image_format == "TIFF":
-        silence_libtiff()
-    opener = _OPENERS.get(image_format) or optional_opener(image_format)
-    if opener is None:
-        raise ImageError(
-            path,
-            Reason.UNSUPPORTED,
-            f"{'HEIC' if image_format == 'HEIF' else image_format} needs a decoder that is not installed.",
-            'Run `pip install "faceindex[heic]"`.',
-        )
-    return opener
-
-
-@cache
-def optional_opener(image_format: str) -> _Opener | None:
-    """Return the class for HEIF or AVIF, imported at first use because it loads large codec libraries."""
-    if image_format == "AVIF":
-        try:  # Pillow 11.3 or later
-            from PIL import AvifImagePlugin
-        except ImportError:
-            pass
-        else:
-            if AvifImagePlugin.SUPPORTED:
-                return AvifImagePlugin.AvifImageFile
-    try:
-        import pillow_heif
-    except ImportError:
-        return None
-    # Only versions of pillow-heif before 1.0 read AVIF.
-    return getattr(pillow_heif, "HeifImageFile" if image_format == "HEIF" else "AvifImageFile", None)
-
-
-def _upright_size(opened: ImageFile, data: bytes) -> tuple[int, int]:
+def _upright_size(opened: ImageFile, coded: Coded, data: bytes) -> tuple[int, int]:
     """Return width and height of the upright photo, for a file that is not loaded yet."""
     width, height = opened.size
     if isinstance(opened, TiffImageFile):
@@ -362,7 +308,7 @@ def _upright_size(opened: ImageFile, data: bytes) -> tuple[int, int]:
         width, height = opened.tag_v2[256], opened.tag_v2[257]
     if width < 1 or height < 1:
         raise ValueError(f"{width} x {height} pixels")
-    if exif_orientation(opened, data) in SWAPS_SIDES:
+    if coded.orientation_of(opened, data) in SWAPS_SIDES:
         width, height = height, width
     return width, height
 
@@ -388,7 +334,10 @@ def _too_many_scans(path: str | PathLike[str]) -> ImageError:
 
 
 def _shrink_in_codec(opened: ImageFile, shrink: int) -> int:
-    """Set the JPEG codec to reduce the image by up to `shrink`; return the factor by which it will."""
+    """Set the codec to reduce the image by up to `shrink`, if it can; return the factor by which it will."""
+    if shrink > 1 and isinstance(opened, RawImageFile):
+        opened.halve()
+        return 2
     if shrink == 1 or not isinstance(opened, JpegImageFile):
         return 1
     width, height = opened.size
@@ -414,36 +363,35 @@ def _text_of(error: Exception) -> str:
     return " ".join(_BYTES.sub(r"\2", str(error)).split())
 
 
-def _as_image_error(
-    error: Exception, data: bytes, image_format: str, path: str | PathLike[str]
-) -> ImageError:
+def _as_image_error(error: Exception, coded: Coded, path: str | PathLike[str]) -> ImageError:
     """Convert an exception of a codec."""
+    kind = coded.kind
     text = _text_of(error)
     details = f" ({text.rstrip('.')})" if text else ""
     if isinstance(error, PIL.Image.DecompressionBombError):
         return ImageError(
             path,
             Reason.TOO_LARGE,
-            f"the {image_format} is too large{details}.",
+            f"the {kind} is too large{details}.",
             "Scale it down, or leave it out.",
         )
     if isinstance(error, MemoryError):  # although the estimate is within the limit
         return ImageError(
             path,
             Reason.FAILED,
-            f"the {image_format} does not fit into the memory that is left.",
+            f"the {kind} does not fit into the memory that is left.",
             "Close other programs, or raise the limit of memory, and run it again.",
         )
-    if any(part in text.lower() for part in _TRUNCATION_MESSAGES) or is_truncated(data, image_format):
+    if any(part in text.lower() for part in _TRUNCATION_MESSAGES) or is_truncated(coded.data, coded.format):
         return ImageError(
             path,
             Reason.TRUNCATED,
-            f"the {image_format} is cut short{details}.",
+            f"the {kind} is cut short{details}.",
             "Copy it again from its source, or open it in a photo editor and save it again.",
         )
     return ImageError(
         path,
         Reason.CORRUPT,
-        f"the {image_format} is damaged or of an unsupported kind{details}.",
+        f"the {kind} is damaged or of an unsupported kind{details}.",
         "Copy it again from its source, or open it in a photo editor and save it again.",
     )

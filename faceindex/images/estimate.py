@@ -10,6 +10,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from faceindex.images.libraw import RawImageFile
 from faceindex.images.scans import has_one_scan
 
 __all__ = ["decode_bytes"]
@@ -19,8 +20,11 @@ _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2
 _RGB, _ARRAY = 4, 3
 
 # Bytes per pixel of the whole photo that the codec holds beside Pillow's pixels. libwebp: two RGBA canvases
-# and the frame that Pillow copies. libheif and libavif: planes, their RGB, and a copy.
-_CODEC = {"WEBP": 12.5, "HEIF": 5.2, "AVIF": 8.0}
+# and the frame that Pillow copies. libheif and libavif: planes, their RGB, and a copy. libjxl: most for
+# lossless pictures, whose planes have 4 bytes a sample.
+_CODEC = {"WEBP": 12.5, "HEIF": 5.2, "AVIF": 8.0, "JXL": 16.0}
+# LibRaw: the sensor data; and for a pixel of the result, 4 samples of 16 bits, twice, and the result.
+_MOSAIC, _DEMOSAICED = 3, 17
 _DEEP = 7.0
 _COEFFICIENT = 2  # libjpeg keeps those of all scans in a virtual array (jdcoefct.c)
 
@@ -46,11 +50,13 @@ def decode_bytes(opened: ImageFile, data: bytes, shrink: int) -> int:
     pixels = width * height
     by_codec = isinstance(opened, JpegImageFile)
     loaded = _reduced(width, height, shrink) if by_codec else pixels
+    if isinstance(opened, RawImageFile) and shrink > 1:
+        loaded = _reduced(width, height, 2)
     result = _reduced(width, height, shrink)
     mode = opened.mode
     stored = _STORED.get(mode, 4)
     converted = mode != "RGB" or "transparency" in opened.info or (shrink > 1 and not by_codec)
-    decoding = stored * loaded + _codec_bytes(opened, data, pixels)
+    decoding = stored * loaded + _codec_bytes(opened, data, pixels, loaded)
     using = stored * loaded + (_RGB if converted else _ARRAY) * result
     if opened.format == "HEIF":  # it keeps what it decoded as long as its pixels
         using += stored * loaded
@@ -62,11 +68,13 @@ def _reduced(width: int, height: int, shrink: int) -> int:
     return -(-width // shrink) * -(-height // shrink)
 
 
-def _codec_bytes(opened: ImageFile, data: bytes, pixels: int) -> float:
+def _codec_bytes(opened: ImageFile, data: bytes, pixels: int, loaded: int) -> float:
     if isinstance(opened, JpegImageFile):
         return _coefficient_bytes(opened, data, pixels)
     if isinstance(opened, TiffImageFile):
         return _strip_bytes(opened)
+    if isinstance(opened, RawImageFile):
+        return _MOSAIC * pixels + _DEMOSAICED * loaded
     factor: float = _CODEC.get(opened.format or "", 0)
     if opened.info.get("bit_depth", 8) > 8:  # pillow-heif: the planes of HEIF have 2 bytes a sample, twice
         factor += _DEEP

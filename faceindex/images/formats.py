@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from io import RawIOBase
+from io import FileIO
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
 from faceindex.errors import ImageError, Reason
+from faceindex.images.containers import MemberFile, locate
 from faceindex.images.limits import file_limit, too_large_file
 from faceindex.images.opening import open_photo, read_head
+from faceindex.images.raw import is_raw, raw_picture
+from faceindex.images.suffixes import RAW_SUFFIXES
 from faceindex.paths import is_folder
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "RAW_SUFFIXES",
     "content_hash",
     "is_truncated",
     "missing_folder",
@@ -40,7 +45,8 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
         ".tif",
         ".tiff",
     }
-    | {".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs"}
+    | {".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs", ".jxl"}
+    | RAW_SUFFIXES
 )
 """Lower-case suffixes of the supported image formats."""
 
@@ -50,6 +56,9 @@ _HEAD = 4096  # bytes read to recognise the format; enough for all brands of an 
 # Sizes of all BMP headers (OS/2 1 and 2, Windows 3 with its Adobe variants, 4 and 5); source: Pillow,
 # BmpImagePlugin. The first two bytes alone do not distinguish a BMP from a text that starts with "BM".
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+
+# Without boxes, and the first box of a file with them (ISO/IEC 18181-1 and -2).
+_JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 # Brands of ISO/IEC 23008-12 (HEIF), annexes B and G of it, and of the AV1 Image File Format.
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
@@ -63,13 +72,15 @@ def sniff(head: bytes) -> str | None:
     Parameters
     ----------
     head : bytes
-        The beginning of the file; 64 bytes are enough except in rare cases.
+        The beginning of the file; 64 bytes are enough except in rare cases, and for RAW files that are
+        TIFFs by their first bytes: then the whole file is needed, or they are ``"TIFF"``.
 
     Returns
     -------
     str or None
         ``"JPEG"`` (also for MPO, whose first picture is a JPEG), ``"PNG"``, ``"WEBP"``, ``"GIF"``,
-        ``"BMP"``, ``"TIFF"``, ``"HEIF"``, ``"AVIF"``, or None for anything else.
+        ``"BMP"``, ``"TIFF"``, ``"HEIF"``, ``"AVIF"``, ``"JXL"``, ``"RAW"`` (of any camera), or None for
+        anything else.
     """
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -79,6 +90,10 @@ def sniff(head: bytes) -> str | None:
         return "GIF"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
+    if head.startswith(_JXL):
+        return "JXL"
+    if is_raw(head):
+        return "RAW"
     # The last two are BigTIFF, with 64-bit offsets.
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "TIFF"
@@ -121,7 +136,7 @@ def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
         path,
         Reason.NOT_AN_IMAGE,
         f"not an image of a known format{contrast}.",
-        "Convert it to JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF, or leave it out.",
+        "Convert it to a known format, such as JPEG, PNG, TIFF or HEIC, or leave it out.",
     )
 
 
@@ -150,10 +165,13 @@ def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
         with open_photo(path, streams=streams) as file:
             head = read_head(file, _HEAD)
             recognise_format(head, path)
-            if not file.seekable():
-                return head + read_limited(file, path)
+            if isinstance(file, MemberFile) and file.size > file_limit():
+                raise too_large_file(path, file.size)
+            size = _size_of(file)
+            if size is None:  # a stream, or inside another file
+                return head + read_limited(file, path, before=len(head))
             file.seek(0)
-            return read_limited(file, path)
+            return read_limited(file, path, size)
     except (FileNotFoundError, NotADirectoryError):
         raise _missing(path) from None
     except IsADirectoryError:
@@ -171,34 +189,45 @@ def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
         ) from error
 
 
-def read_limited(file: RawIOBase, path: str | PathLike[str]) -> bytes:
+def _size_of(file: BinaryIO) -> int | None:
+    """Return the size of a regular file; None for a stream, and for a photo inside another file."""
+    return os.fstat(file.fileno()).st_size if isinstance(file, FileIO) and file.seekable() else None
+
+
+def read_limited(
+    file: BinaryIO, path: str | PathLike[str], size: int | None = None, *, before: int = 0
+) -> bytes:
     """Read the rest of a file or stream, unless it has more bytes than `faceindex.images.limits` allows.
 
     Parameters
     ----------
-    file : RawIOBase
+    file : binary file
         Unbuffered.
     path : path-like
         Used in error messages.
+    size : int, optional
+        Size in bytes, if it is known.
+    before : int
+        Bytes that were read already, and count.
 
     Raises
     ------
     ImageError
-        ``MEMORY``. A file that says its size is not read at all then; one that grows, or a stream, only up to
-        the limit.
+        ``MEMORY``. A file of known size is not read at all then; one that grows, or a stream, only up to the
+        limit.
     OSError
         If it cannot be read.
     """
-    limit, size = file_limit(), os.fstat(file.fileno()).st_size
-    if size > limit:
+    limit = file_limit()
+    if size is not None and size > limit:
         raise too_large_file(path, size)
-    parts, total, block = [], 0, size + 1
+    parts, total, block = [], before, _BLOCK if size is None else size + 1
     while part := file.read(block):
         parts.append(part)
         total += len(part)
         if total > limit:
             raise too_large_file(path, total)
-        block = max(_BLOCK, size + 1 - total)
+        block = _BLOCK if size is None else max(_BLOCK, size + 1 - total)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -215,8 +244,13 @@ def _missing(path: str | PathLike[str]) -> ImageError:
 
 
 def missing_folder(path: str | PathLike[str]) -> Path | None:
-    """Return the uppermost folder of a path that does not exist; None if the folder of the file exists."""
+    """Return the uppermost folder of a path that does not exist.
+
+    None if the folder of the file exists, or the archive that it is in.
+    """
     missing = None
+    if locate(path) is not None:
+        return missing
     for folder in Path(path).parents:
         if is_folder(folder):
             break
@@ -269,6 +303,10 @@ def is_truncated(data: bytes, image_format: str) -> bool:
         order = "little" if data.startswith(b"II") else "big"
         first_directory = data[4:8] if 42 in data[2:4] else data[8:16]
         return int.from_bytes(first_directory, order) + 2 > size  # type: ignore[arg-type]
+    if image_format == "RAW":
+        return raw_picture(data).cut_short
+    if image_format == "JXL" and data.startswith(_JXL[0]):
+        return False  # a codestream does not state its length
     return _iso_media_end(data) > size
 
 

@@ -18,12 +18,14 @@ import PIL.Image
 from PIL.ImageFile import ImageFile
 
 from faceindex.errors import ImageError
-from faceindex.images.decoder import opener_for
 from faceindex.images.exif import exif_orientation, read_exif
 from faceindex.images.formats import sniff
-from faceindex.images.pixel_data import gif_data, jpeg_data, png_data, webp_data
+from faceindex.images.jxl import jxl_data
+from faceindex.images.openers import opener_for
+from faceindex.images.pixel_data import Parts, gif_data, jpeg_data, png_data, webp_data
 from faceindex.images.pixel_data_heif import heif_data, turn_of_picture
 from faceindex.images.pixel_data_tiff import tiff_data
+from faceindex.images.raw import RawPicture, raw_picture
 from faceindex.images.repair import repaired
 
 __all__ = ["Picture", "read_picture"]
@@ -36,6 +38,7 @@ _PARSERS = {
     "GIF": gif_data,
     "HEIF": heif_data,
     "JPEG": jpeg_data,
+    "JXL": jxl_data,
     "PNG": png_data,
     "TIFF": tiff_data,
     "WEBP": webp_data,
@@ -86,15 +89,37 @@ def read_picture(data: bytes) -> Picture:
     Picture
     """
     image_format = sniff(data)
+    if image_format == "RAW":
+        return _read_raw(data, raw_picture(data))
     return Picture(_hash(data, image_format), *_read_header(data, image_format))
 
 
+def _read_raw(data: bytes, found: RawPicture) -> Picture:
+    """Return the identity of a RAW file: that of its preview, which is a JPEG, or of its sensor data."""
+    orientation, taken = found.orientation, _time_of(found.taken)
+    if found.preview is None:
+        view = memoryview(data)
+        parts: Parts = [found.layout, *(view[start:end] for start, end in found.sensor)]
+        return Picture(_digest("RAW", parts if found.sensor else [data]), orientation or 1, taken)
+    preview = data[slice(*found.preview)]
+    its_orientation, its_taken = _read_header(preview, "JPEG")
+    return Picture(
+        _hash(preview, "JPEG"),
+        its_orientation if orientation is None else orientation,
+        its_taken if taken is None else taken,
+    )
+
+
 def _hash(data: bytes, image_format: str | None) -> bytes:
-    digest = hashlib.blake2b(digest_size=16, person=_VERSION)
     try:
         parts = _PARSERS[image_format or ""](data)
     except Exception:  # of any kind: a damaged file must not stop a run
         image_format, parts = "FILE", [data]
+    return _digest(image_format or "FILE", parts)
+
+
+def _digest(image_format: str, parts: Parts) -> bytes:
+    digest = hashlib.blake2b(digest_size=16, person=_VERSION)
     digest.update(f"{image_format}\0".encode())
     for part in parts:
         digest.update(part)
@@ -142,7 +167,11 @@ def _time_taken(exif: PIL.Image.Exif) -> int | None:
 
     DateTime and DateTimeDigitized are no substitutes: they are the times of the last edit and of the scan.
     """
-    value = exif.get_ifd(_EXIF_IFD).get(_TIME_TAKEN)
+    return _time_of(exif.get_ifd(_EXIF_IFD).get(_TIME_TAKEN))
+
+
+def _time_of(value: object) -> int | None:
+    """Return the time that a text of EXIF states; None if it states none."""
     if isinstance(value, bytes):
         value = value.decode("ascii", "replace")
     found = _TIME.match(value.strip()) if isinstance(value, str) else None

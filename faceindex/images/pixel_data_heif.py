@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from faceindex.images.pixel_data import Parts
 
-__all__ = ["find_metadata_items", "heif_data", "turn_of_picture"]
+__all__ = ["find_metadata_items", "heif_data", "merge_associations", "turn_of_picture"]
 
 # Properties that change the decoded pixels. Cropping, rotation and mirroring belong to them: decoders apply
 # these, not the EXIF orientation.
@@ -73,6 +73,42 @@ def find_metadata_items(data: bytes) -> list[tuple[bytes, int]]:
             if name in _METADATA:
                 found.append((name, position))
     return found
+
+
+def merge_associations(data: bytes) -> bytes | None:
+    """Return a copy whose boxes ``ipma`` are one, where a file has several of a version; else None.
+
+    ISO/IEC 14496-12, section 8.11.14.1, forbids them, and libavif refuses them. Nothing else moves: the bytes
+    that are left over become a property that no item has.
+    """
+    boxes = {kind: (start, end) for kind, start, end in _boxes(data, 0, len(data))}
+    start, end = boxes[b"meta"]
+    meta = {kind: place for kind, *place in _boxes(data, start + _FULL_BOX, end)}
+    inside = list(_boxes(data, *meta[b"iprp"]))
+    tables = [(start, end) for kind, start, end in inside if kind == b"ipma"]
+    versions = {data[start : start + _FULL_BOX] for start, _ in tables}
+    if len(tables) < 2 or len(versions) != 1 or [kind for kind, *_ in inside[1:]] != [b"ipma"] * len(tables):
+        return None
+    kind, first, last = inside[0]
+    if kind != b"ipco":
+        return None
+    head = _FULL_BOX + 4  # behind it are the entries
+    count = sum(int.from_bytes(data[start + _FULL_BOX : start + head], "big") for start, _ in tables)
+    entries = b"".join(data[start + head : end] for start, end in tables)
+    table = versions.pop() + count.to_bytes(4, "big") + entries
+    left = (len(tables) - 1) * (_BOX_HEADER + head)
+    filling = struct.pack(">I4s", left, b"free") + bytes(left - _BOX_HEADER)
+    properties = data[first:last] + filling
+    return b"".join(
+        [
+            data[: first - _BOX_HEADER],
+            struct.pack(">I4s", _BOX_HEADER + len(properties), b"ipco"),
+            properties,
+            struct.pack(">I4s", _BOX_HEADER + len(table), b"ipma"),
+            table,
+            data[tables[-1][1] :],
+        ]
+    )
 
 
 def turn_of_picture(data: bytes) -> int:

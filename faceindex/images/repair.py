@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 
 from faceindex.images.jpeg_end import EOI, rebuild_jpeg
-from faceindex.images.pixel_data_heif import find_metadata_items
+from faceindex.images.pixel_data_heif import find_metadata_items, merge_associations
 from faceindex.images.pixel_data_tiff import end_of_pixels, find_entries
 
 __all__ = ["note_on_checksums", "repaired"]
@@ -177,7 +177,7 @@ def _tiff(data: bytes) -> Iterator[bytes]:
 
 
 def _heif(data: bytes) -> Iterator[bytes]:
-    """Give items of metadata a type that decoders skip."""
+    """Give items of metadata a type that decoders skip; or merge tables that early encoders of AVIF split."""
     items = find_metadata_items(data)
     for left_out in ({kind for kind, _ in items} - {b"Exif"}, {kind for kind, _ in items}):
         copy = bytearray(data)
@@ -186,6 +186,8 @@ def _heif(data: bytes) -> Iterator[bytes]:
                 copy[position : position + 4] = b"skip"
         if left_out:
             yield bytes(copy)
+    if (merged := merge_associations(data)) is not None:
+        yield merged
 
 
 _REPAIRS = {

@@ -9,9 +9,10 @@ from os import PathLike
 import numpy as np
 import PIL.Image
 
-from faceindex.images.decoder import DecodedImage, opener_for
+from faceindex.images.decoder import DecodedImage
 from faceindex.images.exif import exif_orientation
 from faceindex.images.formats import recognise_format
+from faceindex.images.openers import opener_for
 from faceindex.turns import turn_image
 from faceindex.types import F32, U8, Image
 

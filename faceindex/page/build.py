@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from faceindex.documents import Json
 
-__all__ = ["SCRIPTS", "STYLES", "live_page", "static_page"]
+__all__ = ["EARLY", "SCRIPTS", "STYLES", "live_page", "static_page"]
+
+EARLY = "early.js"
+"""A script of its own at the head of a live page, before all that is large."""
 
 SCRIPTS = (
     "words.js",
@@ -95,6 +98,7 @@ def live_page(config: Mapping[str, Json]) -> tuple[bytes, str]:
         config,
         {"img-src": "'self' blob: data:", "connect-src": "'self'"},
         header_only={"frame-ancestors": "'none'"},
+        early=_asset(EARLY),
     )
 
 
@@ -104,14 +108,24 @@ def static_page(config: Mapping[str, Json]) -> bytes:
 
 
 def _page(
-    config: Mapping[str, Json], sources: Mapping[str, str], header_only: Mapping[str, str]
+    config: Mapping[str, Json],
+    sources: Mapping[str, str],
+    header_only: Mapping[str, str],
+    early: str | None = None,
 ) -> tuple[bytes, str]:
     style = "\n".join(_asset(name) for name in STYLES)
     script = "\n".join(_asset(name) for name in SCRIPTS)
-    hashes = {"script-src": f"'{_hash(script)}'", "style-src": f"'{_hash(style)}'"}
+    scripts = [script] if early is None else [early, script]
+    hashes = {
+        "script-src": " ".join(f"'{_hash(one)}'" for one in scripts),
+        "style-src": f"'{_hash(style)}'",
+    }
+    document = f'<script type="application/json" id="config">{_for_html(config)}</script>\n'
+    # The early script reads the configuration. That of a gallery is large: it comes last.
+    head, end = ("", document) if early is None else (f"{document}<script>{early}</script>\n", "")
     policy = {**_POLICY, **hashes, **sources}
     filled = Template(_asset("page.html")).substitute(
-        policy=_written(policy), style=style, script=script, config=_for_html(config)
+        policy=_written(policy), early=head, style=style, late=end, script=script
     )
     return filled.encode(), _written({**policy, **header_only})
 

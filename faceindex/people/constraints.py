@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from faceindex.store.decisions import Label
 if TYPE_CHECKING:
     from faceindex.store import Assignments
     from faceindex.store.decisions import DecisionTables
-    from faceindex.types import F64, I64
+    from faceindex.types import F64, I32, I64
 
 __all__ = [
     "all_constraints",
@@ -27,6 +27,8 @@ __all__ = [
     "places_of_marks",
     "roots_of",
 ]
+
+_Ids = TypeVar("_Ids", "I32", "I64")
 
 
 def all_constraints(tables: DecisionTables, table: Assignments) -> Constraints:
@@ -198,31 +200,31 @@ def _constraints_among(tables: DecisionTables, roster: Roster, faces: list[int])
     )
 
 
-def places_of_marks(wanted: I64, marks: I64, places: I64) -> tuple[I64, I64]:
+def places_of_marks(wanted: I64, marks: I32 | I64, places: I32 | I64) -> tuple[I64, I64]:
     """Return the faces of marks: for each the index into `wanted`, and its position.
 
     Parameters
     ----------
     wanted : (k,) int64
         Marks; those without a face are left out.
-    marks, places : (m,) int64
+    marks, places : (m,) int32 or int64
         The mark of each marked face, ascending, and the position of the face.
     """
     first, end = np.searchsorted(marks, wanted, "left"), np.searchsorted(marks, wanted, "right")
     number = end - first
     which = np.repeat(np.arange(len(wanted)), number)
     offset = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
-    found: I64 = places[first[which] + offset]
-    return which, found
+    return which, places[first[which] + offset].astype(np.int64)
 
 
-def roots_of(roster: Roster, people: I64) -> I64:
-    """Return the people that some people, -1 for none, are part of."""
+def roots_of(roster: Roster, people: _Ids) -> _Ids:
+    """Return the people that some people, -1 for none, are part of; of the same type."""
     if not roster.roots:
-        return np.array(people, np.int64)
-    by_id = np.full(max(roster.roots) + 2, -1, np.int64)
+        own: _Ids = people.copy()
+        return own
+    by_id = np.full(max(roster.roots) + 2, -1, people.dtype)
     by_id[list(roster.roots)] = list(roster.roots.values())
-    roots: I64 = by_id[people]  # -1 is the last one
+    roots: _Ids = by_id[people]  # -1 is the last one
     return roots
 
 

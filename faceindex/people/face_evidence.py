@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from faceindex.evidence import Ranking, evidence, odds, rivals
-from faceindex.people.board import Board
-from faceindex.types import F32, F64, I64
+from faceindex.people.board import Board, greatest
+from faceindex.types import F32, F64, I32, I64
 
 __all__ = ["SHOWN", "FaceEvidence"]
 
@@ -33,10 +33,10 @@ class FaceEvidence:
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        self._suspects: dict[int, tuple[bytes, I64, F64]] = {}
+        self._suspects: dict[int, tuple[bytes, I32, F64]] = {}
         self._doubts: dict[int, tuple[int, float]] = {}
 
-    def of_loose(self, faces: I64, slots: I64, person: int) -> F64:
+    def of_loose(self, faces: I32, slots: I32, person: int) -> F64:
         """Return the probability that faces in no cluster show a person, whose slots are nearest, (k,)."""
         board = self.board
         sizes = board.sizes[board.sizes > 0].astype(np.float64)
@@ -47,19 +47,20 @@ class FaceEvidence:
         )
         return odds(ranking, board.calibration, board.quality[faces]).probability
 
-    def _own(self, faces: I64, slots: I64) -> F64:
+    def _own(self, faces: I32 | I64, slots: I32 | I64) -> F64:
         """Return the evidence that each face shows its slot, (k,); the face itself does not count."""
         board = self.board
         nearest, centroid, others = np.zeros(len(faces)), np.zeros(len(faces)), np.zeros(len(faces))
         for slot in np.unique(slots).tolist():  # the members of each are read once
             asked = np.flatnonzero(slots == slot)
             queries, members = board.vectors[faces[asked]], board.members(slot)
-            values = queries @ board.vectors[members].T
+            values = board.compare(queries, members)
             inside = board.code[faces[asked]] == slot
             values[members == faces[asked][:, None]] = -np.inf
             others[asked] = len(members) - inside
             top = min(_NEAREST, len(members))
-            best = -np.sort(-np.partition(values, len(members) - top, axis=1)[:, len(members) - top :])
+            values.partition(len(members) - top, axis=1)
+            best = -np.sort(-values[:, len(members) - top :])
             counted = np.minimum(others[asked], _NEAREST)
             best[np.arange(top) >= counted[:, None]] = 0
             nearest[asked] = best.sum(axis=1, dtype=np.float64) / np.maximum(counted, 1)
@@ -69,7 +70,7 @@ class FaceEvidence:
         found = evidence(nearest, centroid, np.maximum(others, 1), board.calibration)
         return np.where(others > 0, found, -np.inf)
 
-    def _rivals(self, faces: I64, person: int) -> F64:
+    def _rivals(self, faces: I32 | I64, person: int) -> F64:
         """Return the evidence that each face shows somebody else, the most similar one, (k,)."""
         board = self.board
         similarity = board.similarities(board.vectors[faces])
@@ -77,7 +78,7 @@ class FaceEvidence:
         small = (board.person < 0) & (board.sizes < _RIVAL * own)  # it may be the same person
         similarity[:, (board.sizes == 0) | (board.person == person) | small] = -2
         kept = min(_NEAREST, board.slots)
-        best = np.argpartition(-similarity, kept - 1, axis=1)[:, :kept]
+        best = greatest(similarity, kept)
         values = np.take_along_axis(similarity, best, axis=1)
         order = np.argsort(-values, axis=1)
         best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
@@ -99,7 +100,7 @@ class FaceEvidence:
         kept = self._doubts.get(slot)
         if kept is None or kept[0] != version:
             members = board.members(slot)
-            similarity = (board.vectors[members] @ board.centres(np.array([slot]))[0]).astype(np.float64)
+            similarity = board.centrality(slot).astype(np.float64)
             lowest = np.argsort(similarity, kind="stable")[:SHOWN]
             found = evidence(similarity[lowest], similarity[lowest], float(len(members)), board.calibration)
             wrong = self._wrong(found, np.full(len(found), -np.inf), board.quality[members[lowest]])
@@ -107,7 +108,7 @@ class FaceEvidence:
             kept = self._doubts[slot] = (version, float(np.minimum(1, 3 * wrong + 0.03).sum()))
         return kept[1]
 
-    def doubtful(self, slot: int) -> tuple[I64, F64]:
+    def doubtful(self, slot: int) -> tuple[I32, F64]:
         """Return the least similar faces of a named cluster, and the probability that each is wrong."""
         board = self.board
         near = board.near(np.array([slot]))[0]
@@ -118,7 +119,7 @@ class FaceEvidence:
         if kept is not None and kept[0] == state:
             return kept[1], kept[2]
         members = board.members(slot)
-        similarity = board.vectors[members] @ board.centres(np.array([slot]))[0]
+        similarity = board.centrality(slot)
         number = min(len(members), _SUSPECTS, max(_FEW_SUSPECTS, len(members) // 4))
         faces = members[np.argsort(similarity, kind="stable")[:number]]
         own = self._own(faces, np.full(len(faces), slot))

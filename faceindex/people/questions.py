@@ -26,14 +26,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from faceindex.clustering.graph import stranger_similarity
+from faceindex.clustering.strangers import stranger_similarity
 from faceindex.evidence import Ranking, evidence, odds
 from faceindex.people.asked import Asked
 from faceindex.people.board import Board
 from faceindex.people.face_evidence import SHOWN, FaceEvidence
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.decisions import Label
-from faceindex.types import F64, I64
+from faceindex.types import F64, I32, I64
 
 __all__ = ["SHOWN", "Questions"]
 
@@ -84,7 +84,7 @@ class Questions:
         self.board = board
         self._strangers = stranger_similarity(board.calibration)
         self._evidence = FaceEvidence(board)
-        self._candidates: dict[int, tuple[bytes, I64, F64]] = {}
+        self._candidates: dict[int, tuple[bytes, I32, F64]] = {}
 
     def ranked(self, limit: int | None, skipped: Skipped = ()) -> list[Asked]:
         """Return the questions that settle most, the best first.
@@ -241,17 +241,17 @@ class Questions:
         members = board.members(slot)
         if len(members) <= SHOWN:
             return tuple(members.tolist())
-        similarity = board.vectors[members] @ board.centres(np.array([slot]))[0]
+        similarity = board.centrality(slot)
         order = np.lexsort((-similarity, board.quality[members] < POOR_QUALITY))
         return (*members[order[: SHOWN - 1]].tolist(), int(members[int(similarity.argmin())]))
 
     # Faces in no cluster -----------------------------------------------------------------------
 
-    def _loose_people(self) -> tuple[I64, I64, F64]:
+    def _loose_people(self) -> tuple[I32, I32, F64]:
         """Return faces in no cluster, the slot of a person near each, and a rough probability."""
         board = self.board
         if not len(board.loose) or not board.slots:
-            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+            return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0)
         near, similarity = board.loose_near, board.loose_similarity.copy()
         similarity[(near < 0) | (board.person[near] < 0)] = -2
         left = np.arange(len(near))
@@ -296,7 +296,7 @@ class Questions:
         rest = np.setdiff1d(board.loose, faces[chance >= _PROBABLE])
         return [_Bounds(np.array(most, np.float64), make), *self._single_bounds(rest, skipped)]
 
-    def _single_bounds(self, faces: I64, skipped: Skipped) -> list[_Bounds]:
+    def _single_bounds(self, faces: I32, skipped: Skipped) -> list[_Bounds]:
         """Bound the questions about faces in no cluster that resemble nobody enough."""
         left_out = _faces_of(skipped, "anyone")
         sorted_out = _faces_of(skipped, "sorted")
@@ -344,7 +344,7 @@ class Questions:
     def _who_face(self, face: int, worth: float) -> Asked:
         return Asked("who", -1, -1, -1, (face,), (), 1, worth, float("nan"))
 
-    def _is(self, person: int, faces: I64, slots: I64) -> list[Asked]:
+    def _is(self, person: int, faces: I32, slots: I32) -> list[Asked]:
         """Make questions about faces in no cluster."""
         board = self.board
         state = b"".join((faces.tobytes(), slots.tobytes(), board.version[slots].tobytes()))
@@ -356,7 +356,7 @@ class Questions:
         _, faces, chance = kept
         return self._groups(person, int(slots[0]), faces, chance, chance)
 
-    def _groups(self, person: int, slot: int, faces: I64, worth: F64, chance: F64) -> list[Asked]:
+    def _groups(self, person: int, slot: int, faces: I32, worth: F64, chance: F64) -> list[Asked]:
         found = []
         for start in range(0, len(faces), SHOWN):
             block = slice(start, start + SHOWN)

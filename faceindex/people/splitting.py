@@ -7,8 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from faceindex.clustering.graph import stranger_similarity
-from faceindex.clustering.same_photo import APART, COPIES
+from faceindex.clustering.strangers import APART, COPIES, stranger_similarity
 from faceindex.evidence import evidence
 from faceindex.models.spec import Calibration
 from faceindex.types import F32, F64, I64, BoolArray

@@ -10,6 +10,7 @@ from faceindex.pipeline.events import (
     Loading,
     PhotoDone,
     PhotoFailed,
+    PhotoUnfinished,
     Planned,
     Scanning,
     Summary,
@@ -17,6 +18,7 @@ from faceindex.pipeline.events import (
     ignore_event,
 )
 from faceindex.pipeline.index import index_photos
+from faceindex.pipeline.selection import Selection, select
 
 __all__ = [
     "Clustering",
@@ -28,10 +30,13 @@ __all__ = [
     "Loading",
     "PhotoDone",
     "PhotoFailed",
+    "PhotoUnfinished",
     "Planned",
     "Scanning",
+    "Selection",
     "Summary",
     "Warned",
     "ignore_event",
     "index_photos",
+    "select",
 ]

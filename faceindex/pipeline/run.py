@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES, Picture
+from faceindex.images.containers import exists
 from faceindex.pipeline.batches import DECODE_THREADS, Outcome, recognise_in_batches
 from faceindex.pipeline.content import Content, read_contents
 from faceindex.pipeline.events import (
@@ -19,6 +19,7 @@ from faceindex.pipeline.events import (
     Loading,
     PhotoDone,
     PhotoFailed,
+    PhotoUnfinished,
     Summary,
     Warned,
 )
@@ -26,6 +27,7 @@ from faceindex.pipeline.load import Watch
 from faceindex.pipeline.moves import Match, Moves, find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
 from faceindex.pipeline.suspects import Examined, examine
+from faceindex.pipeline.unfinished import UNFINISHED, is_being_written
 from faceindex.pipeline.whereabouts import Whereabouts
 from faceindex.recognition import Recogniser
 from faceindex.store import NewPhoto, PhotoRecord, Status, Store
@@ -306,7 +308,7 @@ class _Run:
             return None
         content = Content(outcome.content_hash, outcome.picture, outcome.width, outcome.height)
         for record in self._lost.get(outcome.picture.hash, ()):
-            is_there = record.id in self._elsewhere and os.path.lexists(self.plan.path_of(record))
+            is_there = record.id in self._elsewhere and exists(self.plan.path_of(record))
             if content.shows(record) and not is_there:
                 self._lost[outcome.picture.hash].remove(record)
                 return Match(record, outcome.source, content)
@@ -327,6 +329,11 @@ class _Run:
         self.emit(PhotoDone(str(task.path), faces, photo.detail))
 
     def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
+        if error.reason in UNFINISHED and is_being_written(task):
+            self.settled = False
+            self.summary.unfinished += 1
+            self.emit(PhotoUnfinished(task.name))
+            return
         self.settled &= error.reason not in TRY_AGAIN
         known, reason = task.known, error.reason.value
         if known is not None and known.status is Status.OK:
@@ -338,7 +345,7 @@ class _Run:
                 self._count_unreadable(task, error, known.failed)
                 return
         not_a_photo = (
-            error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY)
+            error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY, Reason.ENCRYPTED)
             and task.path.suffix.lower() not in IMAGE_SUFFIXES
         )
         self._settled.add(task.name)

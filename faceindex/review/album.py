@@ -7,9 +7,11 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from faceindex.api.album_covers import cover_faces
 from faceindex.errors import StoreError
 from faceindex.review.answers import Refusal
 from faceindex.review.memory import give_back
+from faceindex.review.pictures import MOST_THUMBNAILS
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
@@ -42,6 +44,8 @@ class LiveAlbum:
         self.thread = thread
         self.state: AlbumState | None = None
         self._index: FaceIndex | None = None  # that it is of
+        self._packed: tuple[AlbumState, int, bytes] | None = None  # with the generation
+        self._covers: tuple[AlbumState, int, list[int]] | None = None  # likewise
         self._waiting = 0
         self._changed = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
@@ -62,12 +66,38 @@ class LiveAlbum:
         except StoreError:
             self.state = None  # it is read anew, from the index that is opened again
             raise
+        finally:
+            self._drop_old()
         return self.state
 
+    def _drop_old(self) -> None:
+        """Free what was made of another state of the index; of a million faces, the bytes are 20 MB."""
+        now = None if self.state is None else (self.state, self.state.generation)
+        if self._packed is not None and self._packed[:2] != now:
+            self._packed = None
+        if self._covers is not None and self._covers[:2] != now:
+            self._covers = None
+
     def bundle(self, index: FaceIndex) -> bytes:
-        """Return all of the album."""
-        self.thread.submit(give_back)  # afterwards
-        return self.follow(index).to_bytes()
+        """Return all of the album. It is kept until the next commit."""
+        state = self.follow(index)
+        if self._packed is None:
+            self._packed = (state, state.generation, state.to_bytes())
+            self.thread.submit(give_back)  # afterwards
+        return self._packed[2]
+
+    def covers(self, index: FaceIndex, most: int) -> list[int]:
+        """Return the faces that show the largest groups, at most 128; they are kept until the next commit."""
+        state = self.follow(index)
+        if self._covers is None:
+            self._covers = (state, state.generation, cover_faces(state, MOST_THUMBNAILS))
+            self.thread.submit(give_back)
+        return self._covers[2][:most]
+
+    def prepare(self, index: FaceIndex) -> None:
+        """Make ready what a page loads first."""
+        self.bundle(index)
+        self.covers(index, 1)
 
     def changes(self, index: FaceIndex, since: int) -> dict[str, Json]:
         """Return what has changed since a generation."""

@@ -22,7 +22,10 @@ RFC 6265, section 8.5 (cookies and ports).
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
+import json
 import re
 import secrets
 import time
@@ -205,13 +208,18 @@ class Guard:
         if token is None or not self._keys.admits(token[1].decode()):
             raise Refusal(403, "The token is missing, or not valid any more.", _OPEN)
         root = self._root.decode()
+        # A refresh would wait for the end of this page.
+        script = f"location.replace({json.dumps(root)} + location.hash)"
         page = (
-            '<!doctype html><html lang="en"><meta charset="utf-8"><title>faceindex</title>'
-            f'<meta http-equiv="refresh" content="0;url={html.escape(root)}">'
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><script>{script}</script>'
+            "<title>faceindex</title>"
+            f'<noscript><meta http-equiv="refresh" content="0;url={html.escape(root)}"></noscript>'
             f'<p><a href="{html.escape(root)}">Go to the page</a></p></html>'
         )
         response = Response(page, media_type="text/html")
-        response.headers["content-security-policy"] = POLICY.replace("; sandbox", "")
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy = POLICY.replace("sandbox", f"script-src 'sha256-{digest}'")
+        response.headers["content-security-policy"] = policy
         response.set_cookie(COOKIE, self._keys.cookie, path=root, httponly=True, samesite="strict")
         self._on_admission()
         return response

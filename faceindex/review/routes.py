@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -36,6 +36,7 @@ _MOST_OWN: Final = 10_000  # decisions of a page since what it shows
 _MOST_SEEDS: Final = 1_000  # faces of a split that are given
 _SIDES: Final = (16, 8_192)  # pixels
 _UID: Final = re.compile(r"[0-9a-f]{32}")
+_PIECE: Final = 1 << 18  # bytes
 _OCTETS: Final = "application/octet-stream"
 
 _Result = TypeVar("_Result")
@@ -89,7 +90,9 @@ class _Routes:
     async def album(self, request: Request) -> Response:
         read_query(request).end()
         album = self._parts.album
-        return Response(await album.thread.reading(album.bundle), media_type=_OCTETS)
+        data = await album.thread.reading(album.bundle)
+        headers = {"content-length": str(len(data))}
+        return StreamingResponse(_pieces(data), headers=headers, media_type=_OCTETS)
 
     async def changes(self, request: Request) -> Response:
         query = read_query(request)
@@ -180,11 +183,22 @@ class _Routes:
 
     async def thumbnails(self, request: Request) -> Response:
         query = read_query(request)
+        if "covers" in query:
+            most = query.integer("covers", most=MOST_THUMBNAILS)
+            query.end()
+            return await self._covers(most)
         faces = query.integers("faces", least=1, most=MOST_THUMBNAILS)
         query.end()
         if max(faces) > MOST_FACE:
             raise Refusal(400, f"There is no face {max(faces)} in the index.", "Reload the page.")
         return StreamingResponse(self._parts.pictures.thumbnails(faces), media_type=_OCTETS)
+
+    async def _covers(self, most: int) -> Response:
+        """Send the thumbnails that a page shows first; a header lists their faces before they are there."""
+        album = self._parts.album
+        faces = await album.thread.reading(lambda index: album.covers(index, most))
+        headers = {"faceindex-faces": ",".join(map(str, faces))}
+        return StreamingResponse(self._parts.pictures.thumbnails(faces), headers=headers, media_type=_OCTETS)
 
     async def photo(self, request: Request) -> Response:
         query = read_query(request)
@@ -195,6 +209,12 @@ class _Routes:
             raise Refusal(400, f"A photo cannot be {side} pixels wide.", f"Choose {_SIDES[0]} or more.")
         jpeg = await _unless_gone(request, self._parts.pictures.photo(photo, side))
         return Response(jpeg, media_type="image/jpeg")
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    """Yield bytes piece by piece, as the client takes them; in one piece, they would be copied whole."""
+    for start in range(0, len(data), _PIECE):
+        yield data[start : start + _PIECE]
 
 
 async def _unless_gone(request: Request, work: Awaitable[_Result]) -> _Result:

@@ -137,7 +137,7 @@ class Review:
             on_request=self._on_request,
             on_error=self._on_error,
         )
-        parts.album.thread.read(parts.album.follow)  # while the browser starts
+        parts.album.thread.read(parts.album.prepare)  # while the browser starts
         self._server = _Server(guard, parts, self._idle_exit)
         if self._stopped:
             self._server.should_exit = True

@@ -66,10 +66,17 @@ def read_columns(
     while True:
         count, *texts = execute(statement, (last,)).fetchone()
         if not count:
-            return [np.concatenate(part) for part in parts]
+            return [_joined(part) for part in parts]
         for part, text, (expression, dtype) in zip(parts, texts, columns, strict=True):
             part.append(_parse(text, dtype, count, expression))
         last = int(parts[0][-1][-1])
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Join the parts of a column, and drop them: else all would be in memory twice at the end."""
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 def _separator(dtype: np.dtype[Any]) -> str:

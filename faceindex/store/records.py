@@ -220,11 +220,14 @@ class ScanCounts:
         Files that are not photos and are not named like photos.
     unreadable : mapping of str to int
         Photos that could not be read, by reason.
+    companions : mapping of str to int
+        Files that were left out as the second file of a shot, by kind.
     """
 
     photos: int = 0
     ignored: int = 0
     unreadable: Mapping[str, int] = field(default_factory=dict)
+    companions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # `==` of arrays is not a truth value

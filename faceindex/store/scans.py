@@ -16,6 +16,9 @@ _SCANS = mapping(
 )
 """By digest. ``graph`` is the state of the HNSW index's file."""
 
+_COMPANIONS = mapping(mapping(natural))
+"""`ScanCounts.companions` by digest, of scans that have any."""
+
 
 def save_scan(catalog: Catalog, digest: str, counts: ScanCounts, hnsw_file: list[int] | None) -> None:
     """Save a scan, as `Store.save_scan`, and the state of the HNSW index's file; inside a transaction."""
@@ -29,7 +32,13 @@ def save_scan(catalog: Catalog, digest: str, counts: ScanCounts, hnsw_file: list
         "unreadable": dict(counts.unreadable),
         "graph": hnsw_file,
     }
-    catalog.set("seen", dict(list(scans.items())[-_MOST:]))
+    kept = dict(list(scans.items())[-_MOST:])
+    catalog.set("seen", kept)
+    before = catalog.get("seen_companions", _COMPANIONS, {})
+    now = {**before, digest: dict(counts.companions)}
+    now = {digest: numbers for digest, numbers in now.items() if numbers and digest in kept}
+    if now != before:
+        catalog.set("seen_companions", now)
     catalog.set("seen_at", generation)
 
 
@@ -45,4 +54,4 @@ def load_scan(catalog: Catalog, digest: str, hnsw_file: list[int] | None) -> Sca
     scan = catalog.get("seen", _SCANS, {}).get(digest)
     if scan is None or scan.pop("graph") != hnsw_file:
         return None
-    return ScanCounts(**scan)
+    return ScanCounts(**scan, companions=catalog.get("seen_companions", _COMPANIONS, {}).get(digest, {}))

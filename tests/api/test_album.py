@@ -22,6 +22,7 @@ from decided_index import PINS, make_index, make_photo
 from old_formats import downgrade
 
 from faceindex import FaceIndex
+from faceindex.api.album_covers import cover_faces
 from faceindex.errors import IndexCorrupt, UsageError
 from faceindex.store import Store
 
@@ -310,3 +311,35 @@ def test_the_quick_benchmark_finds_no_difference(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "differences from an album that is read anew: 0" in done.stdout
+
+
+def test_the_covers_of_the_largest_groups(index: FaceIndex) -> None:
+    """`tests/browser/test_page_browse.py` compares them with those of the page."""
+    for name, cluster in zip(("Ada", "Ben"), largest(index), strict=False):
+        index.people.name(name, clusters=[cluster])
+    index.people.hide("Ben", True)
+    state = index.album.load()
+    ada, ben = (record.id for record in state.people)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        state.cluster[:] = rng.integers(-1, 6, len(state))
+        state.person[:] = rng.choice([-1, -1, -1, ada, ben], len(state))
+        state.label[:] = rng.choice([0, 0, 0, 0, 2, 3, 4], len(state))
+        state.similarity[:] = rng.choice([np.nan, 0.5, 0.50001, 0.6, 0.7], len(state))
+        state.quality[:] = rng.choice([np.nan, 0.2, 0.9], len(state))
+        groups: dict[tuple[str, int], list[int]] = {}
+        for at in range(len(state)):
+            person, cluster = int(state.person[at]), int(state.cluster[at])
+            if state.label[at] in (3, 4) or person == ben or (person < 0 and cluster < 0):
+                continue
+            groups.setdefault(("person", person) if person >= 0 else ("cluster", cluster), []).append(at)
+        expected = []
+        for members in sorted(groups.values(), key=lambda found: (-len(found), found[0])):
+            similarity = {
+                at: -2.0 if np.isnan(s := state.similarity[at]) else round(float(s), 4) for at in members
+            }
+            quality = {at: -1.0 if np.isnan(q := state.quality[at]) else float(q) for at in members}
+            typical = sorted(members, key=lambda at: (-similarity[at], at))[: len(members) // 2 + 1]
+            expected.append(int(state.face[max(typical, key=lambda at: quality[at])]))
+        assert cover_faces(state, 100) == expected
+        assert cover_faces(state, 2) == expected[:2]

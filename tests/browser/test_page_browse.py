@@ -61,6 +61,16 @@ def cards(page) -> list[str]:
     return [label.split(",")[0] for label in labels]
 
 
+def check_covers(page) -> None:
+    """Compare the covers that the server sends ahead with those that the page shows."""
+    sent = page.evaluate("""app.source.request("thumbnails?covers=128")
+        .then((answer) => answer.headers.get("faceindex-faces"))""")
+    shown = page.evaluate(
+        "listGroups(app.album, 'all', 'size').map((it) => app.album.face[app.album.cover(it)])"
+    )
+    assert sent == ",".join(map(str, shown)) != ""
+
+
 def open_group(page, title: str) -> None:
     page.evaluate(f"""app.router.go(Router.parse(Router.group([...app.album.groups.keys()]
         .find((key) => app.album.title(key) === "{title}"))))""")
@@ -81,6 +91,13 @@ def test_clusters_are_named_one_after_the_other_and_merged(shown, index: Path) -
     page = shown
     before = groups(page)
     assert sum(before.values()) == 40 and len(before) == 5
+    until(page, "document.querySelectorAll('.card .thumb[style*=data]').length === 5")
+    asked = page.evaluate(
+        "performance.getEntriesByType('resource').map(({ name }) => name.split('/').at(-1))"
+    )
+    assert [name for name in asked if name.startswith("thumbnails")] == ["thumbnails?covers=32"]
+    assert asked.count("album") == 1
+    check_covers(page)
     page.keyboard.press("n")
     for name in ("Ada", "Ben", "Cleo"):  # two actions each
         page.keyboard.insert_text(name)
@@ -132,6 +149,7 @@ def test_clusters_are_named_one_after_the_other_and_merged(shown, index: Path) -
     page.keyboard.press("Enter")
     stored(page)
     assert names_in(index) == {"Ada": 32, "Ben": 8}
+    check_covers(page)
 
 
 def test_faces_are_selected_and_decided(shown, index: Path) -> None:

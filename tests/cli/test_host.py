@@ -76,11 +76,29 @@ def test_large_blocks_do_not_stay_on_the_heap() -> None:
     )
 
 
+@needs_glibc
+def test_arrays_have_pages_of_their_own() -> None:
+    in_a_new_process(
+        """
+        from faceindex.cli.host import map_arrays
+        bytearray(b"x" * (24 << 20))  # freed at once; glibc's own threshold would be 24 MiB from now on
+        map_arrays()
+        blocks = [bytearray(b"x" * (3 << 20)) for _ in range(20)]
+        kept = blocks[1::2]
+        before = resident()
+        del blocks
+        assert before - resident() > 24 << 20
+        assert all(block[-1] == ord("x") for block in kept)
+        """
+    )
+
+
 def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     host.glibc.cache_clear()
     monkeypatch.setattr(sys, "platform", "darwin")
     try:
         assert host.glibc() is None
+        host.map_arrays()
         heap = HeapKeeper()
         heap.start()
         heap.on_commit()

@@ -12,7 +12,8 @@ from faceindex import models
 from faceindex.clustering import Album, ClusterOptions
 from faceindex.clustering.chinese_whispers import chinese_whispers, number_by_size, unique_labels
 from faceindex.clustering.graph import graph_from_edges
-from faceindex.clustering.same_photo import APART, PhotoGroups
+from faceindex.clustering.same_photo import PhotoGroups
+from faceindex.clustering.strangers import APART
 from faceindex.errors import UsageError
 from faceindex.metrics import bcubed
 from faceindex.types import F32, I64, Graph

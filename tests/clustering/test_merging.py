@@ -15,9 +15,10 @@ from synthetic_faces import (
 )
 
 from faceindex.clustering import merging
-from faceindex.clustering.graph import graph_from_edges, stranger_similarity
+from faceindex.clustering.graph import graph_from_edges
 from faceindex.clustering.merging import merge_clusters
-from faceindex.clustering.same_photo import COPIES, PhotoGroups, compete
+from faceindex.clustering.same_photo import PhotoGroups, compete
+from faceindex.clustering.strangers import COPIES, stranger_similarity
 from faceindex.types import F32, I64, Graph
 
 STRANGERS = stranger_similarity(CALIBRATION)

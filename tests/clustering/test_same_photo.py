@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from synthetic_faces import CALIBRATION, make_graph, people_of, vectors_with
 
-from faceindex.clustering.graph import stranger_similarity
-from faceindex.clustering.same_photo import APART, COPIES, PhotoGroups, compete, strangers_of_album
+from faceindex.clustering.same_photo import PhotoGroups, compete, strangers_of_album
+from faceindex.clustering.strangers import APART, COPIES, stranger_similarity
 from faceindex.types import I64, Graph
 
 F64 = NDArray[np.float64]

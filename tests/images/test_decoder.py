@@ -19,7 +19,7 @@ from PIL import ImageFile, features
 from PIL.WebPImagePlugin import WebPImageFile
 
 from faceindex.errors import ImageError, Reason, UsageError
-from faceindex.images import DEFAULT_MAX_PIXELS, DecodedImage, decode, decoder, probe, read
+from faceindex.images import DEFAULT_MAX_PIXELS, DecodedImage, decode, openers, probe, read
 from faceindex.types import Image
 
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -382,16 +382,16 @@ def test_randomly_damaged_files_give_a_photo_or_an_image_error(image_format: str
 # --- optional decoders --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("image_format", ["HEIC", "AVIF"])
-def test_the_error_for_a_missing_decoder_names_the_extra(
-    image_format: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("image_format", "package"), [("HEIC", "pillow-heif"), ("AVIF", "pillow")])
+def test_the_error_for_a_missing_decoder_names_its_package(
+    image_format: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder, "optional_opener", lambda _: None)
+    monkeypatch.setattr(openers, "optional_opener", lambda _: None)
     brand = image_format.lower().encode()
     error = failure(b"\0\0\0\x14ftyp" + brand + b"\0\0\0\0" + brand)
     assert error.reason is Reason.UNSUPPORTED
     assert image_format in error.problem
-    assert 'pip install "faceindex[heic]"' in error.remedy
+    assert f"`pip install --upgrade {package}`" in error.remedy
 
 
 @needs_heif

@@ -44,6 +44,14 @@ def test_an_mpo_is_recognised_as_jpeg() -> None:
         (b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2", None),  # a video
         (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", None),
         (b"MM\0+\0\x08\0\0", "TIFF"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "RAW"),
+        (b"FUJIFILMCCD-RAW 0201", "RAW"),
+        (b"IIU\0\x18\0\0\0", "RAW"),
+        (b"IIRO\x08\0\0\0", "RAW"),
+        (b"II*\0\x10\0\0\0CR\2\0", "RAW"),
+        (b"II\x1a\0\0\0HEAPCCDR", "RAW"),
+        (b"\xff\x0a\x09", "JXL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JXL"),
         (b"BMW: the letter of 3 March", None),
         (b"RIFF\x24\0\0\0WAVEfmt ", None),
         (b"hello, world", None),
@@ -56,7 +64,7 @@ def test_sniff_of_rare_and_other_heads(head: bytes, expected: str | None) -> Non
 
 
 def test_suffixes_are_lower_case_with_a_dot() -> None:
-    assert {".jpg", ".jpeg", ".png", ".heic", ".avif", ".tif", ".mpo"} <= IMAGE_SUFFIXES
+    assert {".jpg", ".jpeg", ".png", ".heic", ".avif", ".tif", ".mpo", ".jxl", ".nef"} <= IMAGE_SUFFIXES
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in IMAGE_SUFFIXES)
 
 

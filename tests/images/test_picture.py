@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import PngImagePlugin, features
 
 from faceindex.errors import ImageError
-from faceindex.images import decoder, read, read_picture, sniff
+from faceindex.images import decoder, openers, read, read_picture, sniff
 from faceindex.images.decoder import decode_with
 from faceindex.images.exif import TRANSPOSITIONS, exif_orientation
 from faceindex.images.pixel_data import gif_data, jpeg_data, png_data, webp_data
@@ -380,7 +380,7 @@ def test_strips_that_overlap_take_no_time() -> None:
 def applied(data: bytes) -> int:
     """The orientation that `decode` applies, from the transposition."""
     if sniff(data) == "TIFF":  # Pillow turns these itself
-        return exif_orientation(decoder.opener_for("TIFF", "")(io.BytesIO(data)), data)
+        return exif_orientation(openers.opener_for("TIFF", "")(io.BytesIO(data)), data)
     found, _ = decode_with(data, "x", 1, 10**8, lambda image, transposition, *_: transposition)
     return {value: key for key, value in TRANSPOSITIONS.items()}.get(found, 1)
 

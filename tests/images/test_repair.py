@@ -326,6 +326,25 @@ def test_metadata_items_beyond_the_file(image_format: str) -> None:
     assert intact[found[1] : found[1] + 4] == b"mime"
 
 
+@needs_avif
+def test_an_avif_whose_associations_are_in_two_tables() -> None:
+    """As link-u's cavif wrote AVIFs with alpha: libavif refuses them."""
+    intact = encode("AVIF")
+    at = intact.index(b"ipma") - 4
+    (size,) = struct.unpack_from(">I", intact, at)
+    empty = struct.pack(">I4sII", 16, b"ipma", 0, 0)
+    damaged = bytearray(intact[:at] + empty + intact[at:])
+    for kind in (b"meta", b"iprp"):
+        place = intact.index(kind) - 4
+        damaged[place : place + 4] = struct.pack(">I", struct.unpack_from(">I", intact, place)[0] + 16)
+    # The places of the pixels move with it.
+    start = intact.index(b"mdat") + 4
+    place = intact.index(struct.pack(">I", start))
+    damaged[place : place + 4] = struct.pack(">I", start + 16)
+    check_read(bytes(damaged), intact)
+    assert size > 16
+
+
 @pytest.mark.skipif(not (PHOTOS / "formats").is_dir(), reason="needs ../shared/data")
 def test_photographs_of_many_sources_that_end_early() -> None:
     """JPEGs of cameras: without the end marker they are read, with half of their bytes they are not."""

@@ -24,7 +24,9 @@ def make_faces(sizes: list[int], *, spread: float = 0.09, seed: int = 0) -> tupl
 def make_said(cluster: I64) -> BoardState:
     n = len(cluster)
     none = np.empty((0, 2), np.int64)
-    return BoardState(cluster.copy(), np.zeros(n, np.int64), np.full(n, -1, np.int64), {}, none, none, {})
+    return BoardState(
+        cluster.astype(np.int32), np.zeros(n, np.uint8), np.full(n, -1, np.int32), {}, none, none, {}
+    )
 
 
 def make_board(
@@ -157,6 +159,42 @@ def test_a_limit_returns_the_same_first_questions() -> None:
     questions = Questions(make_board(vectors, said))
     first = [(a.kind, a.faces, a.expected) for a in questions.ranked(3)]
     assert first == [(a.kind, a.faces, a.expected) for a in questions.ranked(None)[:3]]
+
+
+@pytest.mark.parametrize("all_clusters", [1024, 0])
+def test_the_size_of_the_blocks_changes_no_question(
+    all_clusters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faceindex.people.board._ALL_CLUSTERS", all_clusters)
+    rng = np.random.default_rng(1)
+    vectors, people = make_faces([30, 20, 12, 9, 4, 3, 2, 1, 1, 1], spread=0.3)
+    said = make_said(np.where(rng.random(len(people)) < 0.3, -1, people))
+    name(said, 0, 0)
+    name(said, 1, 1)
+    said.born, said.rejected = {0: 1e9, 1: 5e8}, np.array([[3, 1], [40, 0]])
+    said.different = np.array([[0, 60], [2, 70]])
+    photos, taken = rng.integers(0, 30, len(people)), rng.uniform(0, 2e9, len(people))
+
+    def answers() -> list[list[tuple[object, ...]]]:
+        now = BoardState(
+            said.cluster.copy(), said.label, said.person, said.of_cluster, said.rejected, said.different,
+            said.born,
+        )  # fmt: skip
+        board = make_board(vectors, now, photos, taken)
+        first = ask(board)
+        moved = np.array([1, 5, 33, 50])
+        now.cluster[moved] = [1, -1, 0, 30]
+        board.update(moved, now)
+        return [
+            [(a.kind, a.faces, a.others, a.slot, a.other, pytest.approx(a.expected, abs=1e-6)) for a in each]
+            for each in (first, ask(board))
+        ]
+
+    whole = answers()
+    assert {kind for kind, *_ in whole[0]} >= {"who", "is"}
+    for size in ("_PRODUCTS", "_COMPARED", "_SORTED", "_VECTORS", "_PAIRS"):
+        monkeypatch.setattr(f"faceindex.people.board.{size}", 3)
+    assert answers() == whole
 
 
 @pytest.mark.parametrize("seed", range(5))

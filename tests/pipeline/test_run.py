@@ -251,6 +251,20 @@ def test_planned_contains_the_number_of_photos_to_open(index: FaceIndex, album: 
     assert [event.photos for event in events if isinstance(event, Planned)] == [12]
 
 
+def test_a_file_that_an_older_version_ignored_is_opened(
+    index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (album / "a.raf").write_bytes(b"of a format that it did not know")
+    with monkeypatch.context() as older:
+        older.setattr("faceindex.pipeline.run.IMAGE_SUFFIXES", frozenset({".png"}))
+        assert index.add(album).ignored == 1
+    (album / "another.txt").write_text("so that the walk is another one")
+    summary = index.add(album)
+    assert (summary.unreadable, summary.ignored) == ({"not an image": 1}, 1)
+    (album / "another.txt").unlink()
+    assert index.add(album).opened == 0
+
+
 def test_the_index_directory_is_not_walked(tmp_path: Path, album: Path, fake_models: ModuleType) -> None:
     with FaceIndex.create(album / "own index", detector="fake", embedder="fake") as index:
         summary = index.add(album)

@@ -221,6 +221,7 @@ _QUERIES = [
     "api/questions?limit=51", "api/questions?limit=-1", "api/search", "api/search?words=" + "a" * 501,
     "api/search?words=%FF", "api/search?words=a&limit=10001", "thumbnails", "thumbnails?faces=",
     "thumbnails?faces=1,,2", "thumbnails?faces=1;2", "thumbnails?faces=" + ",".join(["1"] * 129),
+    "thumbnails?covers=129", "thumbnails?covers=", "thumbnails?covers=1&faces=1",
     "thumbnails?faces=99999999999999999999", "thumbnails?faces=4294967296",
     "api/album?x=1", "api/album?a=1&b=2&c=3&d=4&e=5&f=6&g=7",
 ]  # fmt: skip

@@ -24,7 +24,7 @@ from faceindex import FaceIndex
 from faceindex.errors import IndexNotFound, UsageError
 from faceindex.review import Review
 
-_HEAVY = ("torch", "onnxruntime", "dlib", "sklearn", "hnswlib", "pandas", "matplotlib")
+_HEAVY = ("torch", "onnxruntime", "dlib", "sklearn", "hnswlib", "numba", "pandas", "matplotlib")
 
 _PROGRAM = """
 import signal, sys

@@ -10,12 +10,23 @@ const NEW_CLUSTER = 1_000_000_000; // ids from here on are of clusters that the 
 const POOR = 0.3; // as faceindex.quality.POOR_QUALITY
 
 class Group {
-  constructor(key, faces) {
+  /**
+   * @param {string} key
+   * @param {Uint32Array} order positions of the faces of all groups
+   * @param {number} start where those of this group begin, ascending
+   * @param {number} size
+   */
+  constructor(key, order, start, size) {
     this.key = key;
-    this.faces = faces; // Uint32Array of positions, ascending
+    this.order = order;
+    this.start = start;
+    this.size = size;
     this.coverFace = undefined;
   }
-  get size() { return this.faces.length; }
+  /** Positions of its faces, ascending. */
+  get faces() { return this.order.subarray(this.start, this.start + this.size); }
+  /** The position of its first face. */
+  get first() { return this.order[this.start]; }
   /** The id of the person or cluster. */
   get id() { return Number(this.key.slice(1)); }
   get isPerson() { return this.key[0] === "p"; }
@@ -122,30 +133,32 @@ class Album {
     return this.cluster[at] >= 0 ? `c${this.cluster[at]}` : "none";
   }
 
-  /** Groups by their keys; made when they are needed. */
+  /** Groups by their keys, in the order of their first faces; made when they are needed. */
   get groups() { return (this.grouped ??= this.regroup()); }
 
   regroup() {
-    const n = this.faces;
-    const slots = new Map(); // code -> slot; even codes are people, odd ones clusters
+    const { faces: n, label: labels, person: people, cluster: clusters } = this;
+    const few = 4 * n + 1024; // ids below are looked up in an array, others (which the page gave) in a map
+    const known = new Int32Array(few); // code -> slot + 1
+    const others = new Map(); // likewise
     const slot = new Uint32Array(n);
     const sizes = [];
-    const codes = [];
+    const codes = []; // 0 no group, 1 nobody; then even codes are people, odd ones clusters
     for (let at = 0; at < n; at++) {
-      const label = this.label[at];
-      const person = this.person[at];
-      const cluster = this.cluster[at];
-      const code = label === LABEL.STRANGER || label === LABEL.NOT_A_FACE ? -0.5
-        : person !== -1 ? person * 2 : cluster >= 0 ? cluster * 2 + 1 : 0.5;
-      let found = slots.get(code);
-      if (found === undefined) {
-        found = codes.length;
-        slots.set(code, found);
+      const label = labels[at];
+      const code = label === LABEL.STRANGER || label === LABEL.NOT_A_FACE ? 1
+        : people[at] !== -1 ? people[at] * 2 + 2 : clusters[at] >= 0 ? clusters[at] * 2 + 3 : 0;
+      const isKnown = code >= 0 && code < few;
+      let found = isKnown ? known[code] : others.get(code) ?? 0;
+      if (!found) {
         codes.push(code);
         sizes.push(0);
+        found = codes.length;
+        if (isKnown) known[code] = found;
+        else others.set(code, found);
       }
-      slot[at] = found;
-      sizes[found]++;
+      slot[at] = found - 1;
+      sizes[found - 1]++;
     }
     const order = new Uint32Array(n);
     const next = new Uint32Array(sizes.length);
@@ -154,8 +167,8 @@ class Album {
     for (let at = 0; at < n; at++) order[next[slot[at]]++] = at;
     const groups = new Map();
     codes.forEach((code, i) => {
-      const key = code === -0.5 ? "ignored" : code === 0.5 ? "none" : code % 2 === 0 ? `p${code / 2}` : `c${(code - 1) / 2}`;
-      groups.set(key, new Group(key, order.subarray(starts[i], starts[i] + sizes[i])));
+      const key = code === 0 ? "none" : code === 1 ? "ignored" : code % 2 === 0 ? `p${code / 2 - 1}` : `c${(code - 3) / 2}`;
+      groups.set(key, new Group(key, order, starts[i], sizes[i]));
     });
     return groups;
   }
@@ -169,7 +182,7 @@ class Album {
   list({ hidden = false } = {}) {
     return [...this.groups.values()]
       .filter((group) => (group.isPerson ? hidden || !this.people.get(group.id)?.hidden : group.isCluster))
-      .sort((a, b) => b.size - a.size || collator.compare(a.key, b.key));
+      .sort((a, b) => b.size - a.size || collator().compare(a.key, b.key));
   }
 
   /** The name of a person, or "Cluster 7". */
@@ -190,13 +203,26 @@ class Album {
 
   /** The face that shows a group: of its typical half the best one (faceindex.clustering.overview.cover_faces). */
   cover(group) {
-    if (group.coverFace === undefined || group.coverFace >= this.faces) {
-      const typical = this.bySimilarity(group.faces).subarray(0, (group.size >> 1) + 1);
-      let best = typical[0];
-      for (const at of typical) if (this.quality[at] > this.quality[best]) best = at;
-      group.coverFace = best;
-    }
+    group.coverFace ??= this.bestTypical(group.faces);
     return group.coverFace;
+  }
+
+  /** Of the more similar half of faces the one of the best quality; of equals the most similar one, then the first one. */
+  bestTypical(faces) {
+    const { similarity, quality } = this;
+    const size = faces.length;
+    const sorted = new Int16Array(size);
+    for (let i = 0; i < size; i++) sorted[i] = similarity[faces[i]];
+    const least = sorted.sort()[size - 1 - (size >> 1)];
+    let equals = (size >> 1) + 1; // how many of those with just this similarity belong to the half
+    for (let i = size - 1; i >= 0 && sorted[i] > least; i--) equals--;
+    let best = -1;
+    for (let i = 0; i < size; i++) {
+      const at = faces[i];
+      if (similarity[at] < least || (similarity[at] === least && equals-- <= 0)) continue;
+      if (best < 0 || quality[at] > quality[best] || (quality[at] === quality[best] && similarity[at] > similarity[best])) best = at;
+    }
+    return best;
   }
 
   /** Positions by similarity to their cluster, the most similar first; a new array. */

@@ -2,6 +2,12 @@
 
 const byId = (id) => document.getElementById(id);
 
+/** What a function returns, made when it is needed first. What needs the browser's data on languages takes milliseconds. */
+function lazily(make) {
+  let made;
+  return () => (made ??= make());
+}
+
 /**
  * Make an element. `properties` are assigned to it; those with a hyphen, `role` and `for` become attributes.
  * Children are elements, strings or null.
@@ -21,9 +27,10 @@ function make(tag, properties = {}, ...children) {
 /** A button with a text; `properties` as for `make`. */
 const button = (text, onClick, properties = {}) => make("button", { type: "button", onclick: onClick, textContent: text, ...properties });
 
-const number = (value) => value.toLocaleString("en");
+/** An integer with commas between its thousands. `toLocaleString` would load the browser's data on languages. */
+const number = (value) => String(value).replace(/\B(?=(?:\d{3})+$)/g, ",");
 const counted = (value, noun, plural = `${noun}s`) => `${number(value)} ${value === 1 ? noun : plural}`;
-const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+const collator = lazily(() => new Intl.Collator(undefined, { numeric: true, sensitivity: "base" }));
 
 /** Text as search compares it: without case and accents. */
 const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
@@ -50,10 +57,10 @@ function readable(text) {
 
 /** Seconds since 1970 in the camera's local time, as a Date whose UTC parts are that time. */
 const momentOf = (seconds) => new Date(seconds * 1000);
-const shortDate = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeZone: "UTC" });
-const dateText = (seconds) => (Number.isFinite(seconds) ? shortDate.format(momentOf(seconds)) : "");
-const shortMoment = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
-const momentText = (seconds) => (Number.isFinite(seconds) ? shortMoment.format(momentOf(seconds)) : "");
+const shortDate = lazily(() => new Intl.DateTimeFormat("en", { dateStyle: "medium", timeZone: "UTC" }));
+const dateText = (seconds) => (Number.isFinite(seconds) ? shortDate().format(momentOf(seconds)) : "");
+const shortMoment = lazily(() => new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" }));
+const momentText = (seconds) => (Number.isFinite(seconds) ? shortMoment().format(momentOf(seconds)) : "");
 
 /** Whether a key press is for a control that takes text. */
 const isTyping = (event) => event.target.closest?.("input:not([type=checkbox]):not([type=range]), textarea, select, [contenteditable]") !== null
@@ -63,6 +70,19 @@ const isTyping = (event) => event.target.closest?.("input:not([type=checkbox]):n
 function announce(text) {
   byId("live").textContent = "";
   requestAnimationFrame(() => { byId("live").textContent = text; });
+}
+
+/** Call a function once after what runs now. */
+function oncePerTask(work) {
+  let pending = false;
+  return () => {
+    if (pending) return;
+    pending = true;
+    queueMicrotask(() => {
+      pending = false;
+      work();
+    });
+  };
 }
 
 /** Call a function at most once per frame. */

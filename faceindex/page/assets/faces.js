@@ -95,7 +95,7 @@ class FacesView {
   hide() {
     this.selection.clear();
     this.below.close();
-    document.documentElement.style.setProperty("--action-bar", "0px");
+    reserveHeight(0);
     this.app.keys?.remove("faces");
   }
 

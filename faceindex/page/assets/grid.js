@@ -3,9 +3,12 @@
 const MOST_ELEMENTS = 500; // of the document, on a screen of any size
 const SPARE_ELEMENTS = 25; // of these for messages, the list of a dialog, and items that leave
 const LEAST_ELEMENTS = 160; // of a grid
+const FIRST = 150; // milliseconds in which only what is visible is drawn
 const SETTLING = 220; // milliseconds in which items move to their new places
 
 class Grid {
+  static isFirst = true; // since the page was opened
+
   /**
    * @param element the list
    * @param makeItem (item, index) => the button of an item (or an array of elements); with `bare`, the element of the item itself
@@ -29,8 +32,7 @@ class Grid {
     /** Called with (from, to, event) when the keyboard moves the focus. */
     this.onMove = null;
     this.schedule = oncePerFrame(() => this.draw());
-    addEventListener("scroll", () => this.schedule(), { passive: true });
-    addEventListener("resize", () => this.schedule());
+    for (const name of ["scroll", "resize"]) addEventListener(name, () => this.drawAll(), { passive: true });
     new ResizeObserver(() => this.resize()).observe(element);
     element.addEventListener("click", (event) => {
       const index = this.indexOf(event.target);
@@ -49,12 +51,26 @@ class Grid {
     this.items = items;
     this.size = size;
     this.active = Math.max(0, Math.min(active, items.length - 1));
+    this.drawVisibleFirst();
     this.setBorder(null);
     for (const node of [...this.element.children]) node.remove();
     this.shown.clear();
     const others = document.getElementsByTagName("*").length - this.element.getElementsByTagName("*").length;
     this.most = Math.max(LEAST_ELEMENTS, MOST_ELEMENTS - SPARE_ELEMENTS - others);
     this.layout();
+  }
+
+  /** At first, only what is visible has elements: it is on the screen sooner. */
+  drawVisibleFirst() {
+    if (!Grid.isFirst) return;
+    Grid.isFirst = false;
+    this.isNew = true;
+    setTimeout(() => this.drawAll(), FIRST);
+  }
+
+  drawAll() {
+    this.isNew = false;
+    this.schedule();
   }
 
   /** Take over items of which most were there before: what stays keeps its place on the screen and the focus, what leaves fades out. */
@@ -225,6 +241,7 @@ class Grid {
     if (document.documentElement.classList.contains("viewing")) return [0, 0]; // a photo covers the page
     const top = this.element.getBoundingClientRect().top;
     const first = Math.floor(-top / this.rowHeight);
+    if (this.isNew) return [first, Math.ceil((innerHeight - top) / this.rowHeight)].map((row) => Math.max(0, Math.min(this.items.length, row * this.columns)));
     const visible = Math.ceil(innerHeight / this.rowHeight) + 1;
     const spare = Math.max(2, Math.min(3 * visible, Math.floor(this.most / this.each / this.columns) - visible));
     const ahead = Math.ceil(spare * 0.7);
@@ -246,7 +263,7 @@ class Grid {
       }
     }
     for (let index = first; index < last; index++) if (!this.shown.has(index)) this.add(index);
-    if (!this.prefetch) return;
+    if (!this.prefetch || this.isNew) return;
     const screen = Math.ceil(innerHeight / this.rowHeight) * this.columns;
     this.prefetch(this.direction < 0 ? this.items.slice(Math.max(0, first - screen), first).reverse() : this.items.slice(last, last + screen));
   }

@@ -84,5 +84,13 @@ class GroupCommands {
 
 /** Leave room for a bar at the bottom, below the last items. */
 function reserveBar(bar) {
-  document.documentElement.style.setProperty("--action-bar", bar.isConnected && !bar.hidden ? `${bar.offsetHeight}px` : "0px");
+  reserveHeight(bar.isConnected && !bar.hidden ? bar.offsetHeight : 0);
+}
+
+let reserved = 0; // pixels
+
+function reserveHeight(height) {
+  if (height === reserved) return; // the style of all elements would be computed again
+  reserved = height;
+  document.documentElement.style.setProperty("--action-bar", `${height}px`);
 }

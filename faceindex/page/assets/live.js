@@ -16,14 +16,25 @@ const REQUESTS = 3; // of thumbnails, at the same time
 const PICTURES_AGAIN = 2000; // milliseconds until thumbnails that did not come are asked for again
 
 class LiveSource {
-  constructor(config) {
+  /**
+   * @param {{secret: string}} config
+   * @param {{album: Promise<ArrayBuffer | null>, covers?: Promise<Response | null>}} early what was asked for before, see early.js
+   */
+  constructor(config, early) {
     this.secret = config.secret;
+    this.early = early;
     /** What this source can do beside naming. */
     this.can = { identify: true, addFace: true, split: true, why: true, questions: true, save: false };
     this.thumbnails = new Map(); // face id -> {url, waiting: [elements], none: whether it has no picture}; the least recently used first
     this.wanted = [];
     this.requests = 0;
-    this.fill = oncePerFrame(() => this.requestThumbnails());
+    this.fill = oncePerTask(() => this.requestThumbnails());
+    this.coversNamed = !early.covers; // until then, a request could ask for the same pictures again
+    early.covers?.then((answer) => {
+      this.coversNamed = true;
+      if (answer) this.takeCovers(answer);
+      this.fill();
+    });
   }
 
   // Requests ----------------------------------------------------------------------------------
@@ -57,7 +68,9 @@ class LiveSource {
   /** The bundle of all arrays. */
   async load() {
     for (const [face, { none }] of this.thumbnails) if (none) this.thumbnails.delete(face); // photos may be there again
-    return readBundle(await this.body("api/album", "arrayBuffer"));
+    const { album } = this.early;
+    this.early = {};
+    return readBundle((await album) ?? (await this.body("api/album", "arrayBuffer")));
   }
 
   /** Wait for changes by others since a generation, for at most some seconds, half a minute or less. */
@@ -132,7 +145,7 @@ class LiveSource {
   }
 
   async requestThumbnails() {
-    if (this.requests >= REQUESTS || !this.wanted.length) return;
+    if (!this.coversNamed || this.requests >= REQUESTS || !this.wanted.length) return;
     if (this.wanted.length > MOST_WANTED) {
       const shown = (face) => this.thumbnails.get(face)?.waiting.some((element) => element.isConnected);
       const [kept, past] = [[], []];
@@ -142,11 +155,23 @@ class LiveSource {
     }
     // The newest are on the screen now; what was scrolled past comes last.
     const faces = this.wanted.splice(-AT_ONCE);
-    this.requests++;
     if (this.wanted.length) this.fill();
+    await this.receive(faces, this.request(`thumbnails?faces=${faces.join(",")}`));
+  }
+
+  /** Take the pictures that the server chose: of the people who are shown first. */
+  takeCovers(answer) {
+    const faces = (answer.headers.get("faceindex-faces") ?? "").split(",").filter(Boolean).map(Number);
+    for (const face of faces) if (!this.thumbnails.has(face)) this.thumbnails.set(face, { waiting: [] });
+    this.wanted = this.wanted.filter((face) => !faces.includes(face));
+    return this.receive(faces, answer);
+  }
+
+  /** Take the pictures of faces from an answer, as they come. */
+  async receive(faces, answer) {
+    this.requests++;
     try {
-      const response = await this.request(`thumbnails?faces=${faces.join(",")}`);
-      await readPictures(response.body, (face, bytes) => this.arrived(face, bytes));
+      await readPictures((await answer).body, (face, bytes) => this.arrived(face, bytes));
     } catch {
       // Those that did not come are asked for again.
     } finally {
@@ -172,18 +197,22 @@ class LiveSource {
       for (const element of entry.waiting.splice(0)) if (element.dataset.thumbnail === String(face)) element.classList.add("no-picture");
       return;
     }
-    entry.url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+    entry.url = pictureUrl(bytes);
     for (const element of entry.waiting.splice(0)) if (element.dataset.thumbnail === String(face)) this.paint(element, face);
     if (this.thumbnails.size > MOST_THUMBNAILS) {
       for (const [old, { url, none }] of this.thumbnails) {
         if (this.thumbnails.size <= MOST_THUMBNAILS) break;
-        if (!url && !none) continue;
-        if (url) URL.revokeObjectURL(url);
-        this.thumbnails.delete(old);
+        if (url || none) this.thumbnails.delete(old);
       }
     }
   }
 }
+
+/**
+ * A small JPEG as a URL. The picture is in it: with a URL of a Blob, the page would wait for the browser's main process, some
+ * milliseconds for each picture.
+ */
+function pictureUrl(bytes) { return `data:image/jpeg;base64,${bytes.toBase64?.() ?? btoa(String.fromCharCode(...bytes))}`; }
 
 /** Read pictures from a stream: u32 face, u32 length and the bytes of each. */
 async function readPictures(stream, onPicture) {

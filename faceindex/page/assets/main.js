@@ -252,7 +252,7 @@ class App {
 
 async function start() {
   const config = JSON.parse(byId("config").textContent);
-  const source = config.mode === "live" ? new LiveSource(config) : new StaticSource(config);
+  const source = config.mode === "live" ? new LiveSource(config, EARLY) : new StaticSource(config);
   try {
     const app = new App(source, await source.load());
     source.attach?.(app);

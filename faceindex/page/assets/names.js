@@ -56,7 +56,7 @@ function namesFor(album, text, { exclude = [], known = false, recent = [] } = {}
   const option = (person) => ({ name: person.name, person: person.id });
   const used = new Map(recent.map((id, i) => [id, i]));
   const order = (a, b) => (used.get(a.id) ?? RECENT_NAMES) - (used.get(b.id) ?? RECENT_NAMES)
-    || (album.group(`p${b.id}`)?.size ?? 0) - (album.group(`p${a.id}`)?.size ?? 0) || collator.compare(a.name, b.name);
+    || (album.group(`p${b.id}`)?.size ?? 0) - (album.group(`p${a.id}`)?.size ?? 0) || collator().compare(a.name, b.name);
   if (!name) {
     const offered = recent.map((id) => album.people.get(id)).filter((person) => person && !out.has(person.id));
     return { options: offered.slice(0, RECENT_NAMES).map(option), chosen: -1 };

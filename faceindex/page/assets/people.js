@@ -27,11 +27,23 @@ function listGroups(album, show, order) {
   }[show];
   const groups = [...album.groups.values()].filter((group) => group.size && wanted(group));
   // Among equals by the first face: a cluster keeps its place when it gets a name.
-  if (order === "size") groups.sort((a, b) => b.size - a.size || a.faces[0] - b.faces[0]);
-  if (order === "name") groups.sort((a, b) => b.isPerson - a.isPerson || collator.compare(album.title(a.key), album.title(b.key)));
+  if (order === "size") return bySize(album, groups);
+  if (order === "name") groups.sort((a, b) => b.isPerson - a.isPerson || collator().compare(album.title(a.key), album.title(b.key)));
   const rank = (group) => (Number.isNaN(cohesionOf(album, group)) ? 2 : group.cohesion);
-  if (order === "cohesion") groups.sort((a, b) => rank(a) - rank(b) || b.size - a.size || a.faces[0] - b.faces[0]);
+  if (order === "cohesion") groups.sort((a, b) => rank(a) - rank(b) || b.size - a.size || a.first - b.first);
   return groups;
+}
+
+/** Groups by size, the largest first; equals stay in their order, that of their first faces. As numbers, they are sorted in an instant. */
+function bySize(album, groups) {
+  const { faces } = album;
+  const count = groups.length;
+  const ranks = new Float64Array(count);
+  for (let i = 0; i < count; i++) ranks[i] = (faces - groups[i].size) * count + i;
+  ranks.sort();
+  const sorted = new Array(count);
+  for (let i = 0; i < count; i++) sorted[i] = groups[ranks[i] % count];
+  return sorted;
 }
 
 /**
@@ -69,7 +81,7 @@ class PeopleView {
       this.empty, this.list);
     this.grid = new Grid(this.list, (group) => this.card(group), (group, index, event) => this.open(group, event), {
       mark: (node, group) => this.mark(node, group),
-      keyOf: (group) => app.album.face[group.faces[0]], // stays when a cluster gets a name, and when the index has numbered a person
+      keyOf: (group) => app.album.face[group.first], // stays when a cluster gets a name, and when the index has numbered a person
       stamp: (group) => `${group.size} ${app.album.face[app.album.cover(group)]} ${app.album.title(group.key)} ${this.order === "cohesion" ? cohesionOf(app.album, group).toFixed(2) : ""}`,
       prefetch: (groups) => app.source.prefetch?.(groups.map((group) => app.album.face[app.album.cover(group)])),
       each: 5,
@@ -169,7 +181,7 @@ class PeopleView {
     const size = { minWidth: PHONE.matches ? 104 : 136, maxWidth: 180, captionHeight: PHONE.matches ? 74 : 66 };
     if (isUpdate) this.grid.update(groups, size);
     else this.grid.show(groups, size, this.grid.active);
-    this.selection.keep(groups.map((group) => this.grid.keyOf(group)));
+    if (this.selection.size) this.selection.keep(groups.map((group) => this.grid.keyOf(group)));
     if (this.naming && !this.grid.items.some((group) => group.key === this.naming.key)) this.naming = null;
   }
 

@@ -1,8 +1,8 @@
 // When photos were taken: the years with their counts, and the months of one of them.
 
 const MOST_YEARS = 40; // shown one by one; more are shown in tens
-const monthName = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" });
-const longMonth = new Intl.DateTimeFormat("en", { month: "long", year: "numeric", timeZone: "UTC" });
+const monthName = lazily(() => new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" }));
+const longMonth = lazily(() => new Intl.DateTimeFormat("en", { month: "long", year: "numeric", timeZone: "UTC" }));
 
 /** Counts of faces by month: [{year, month (0..11), count}], the oldest first, and how many have no date. */
 function countMonths(album, positions) {
@@ -78,7 +78,7 @@ class Timeline {
     this.months.setAttribute("aria-label", WORDS.timeline.months(this.open ?? ""));
     this.fill(this.months, shown.map(({ year, month, count }) => {
       const moment = Date.UTC(year, month, 15);
-      return this.bar(monthName.format(moment), count, most, WORDS.timeline.month(longMonth.format(moment), count), () => this.onJump({ year, month }), month);
+      return this.bar(monthName().format(moment), count, most, WORDS.timeline.month(longMonth().format(moment), count), () => this.onJump({ year, month }), month);
     }));
   }
 
