@@ -1,0 +1,275 @@
+"""Open a video with PyAV: its stream of pictures, its frames upright, and what identifies them.
+
+Runs in the child process (`faceindex.images.video_child`): FFmpeg may crash or hang on a damaged file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from faceindex.images.moments import MOST_MILLISECONDS, sniff_video
+from faceindex.types import Image
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+__all__ = ["MOST_PIXELS", "UnusableVideo", "VideoFile", "VideoFrame", "turn_upright"]
+
+MOST_PIXELS = 8192 * 8192
+"""Larger frames are refused: 8K has half as many pixels (7,680 x 4,320)."""
+
+_BUFFER = 1 << 18  # bytes read at a time
+_HEAD = 4096
+_THREADS_UP_TO = 3840 * 2160  # each thread of frames holds one more frame
+_EPOCH = datetime(1970, 1, 1)
+_OLDEST = datetime(1971, 1, 1)  # cameras without a clock write 1904 or 1970
+_SQUARE = 0.05  # ratios of pixels that differ less from 1 are left as they are
+_SAMPLED = 3  # places in the file, besides its start, of which the packets identify it
+_PACKETS = 64  # at each of them
+
+
+class UnusableVideo(Exception):
+    """A file has no pictures that can be decoded; the first argument is a `Reason` value, the second a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """A decoded frame.
+
+    Attributes
+    ----------
+    milliseconds : int
+        Time since the first frame.
+    frame : av.VideoFrame
+        As stored: not turned upright, in the colours of the codec.
+    """
+
+    milliseconds: int
+    frame: av.VideoFrame
+
+
+class VideoFile:
+    """An open video; a context manager.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        Read through Python, so that FFmpeg opens no other file that this one may name.
+    threads : int
+        Threads of the decoder.
+
+    Raises
+    ------
+    UnusableVideo
+    """
+
+    def __init__(self, file: BinaryIO, threads: int) -> None:
+        import av
+
+        head = file.read(_HEAD)
+        file.seek(0)
+        name = sniff_video(head)
+        if name is None:
+            raise UnusableVideo("not an image", "it is no video of a known format.")
+        try:
+            # The name keeps FFmpeg from formats that lead to other files, such as playlists.
+            self.container: InputContainer = av.open(file, format=name, buffer_size=_BUFFER)
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise UnusableVideo(*_why(error)) from error
+        streams = [s for s in self.container.streams.video if s.codec_context is not None and not _is_cover(s)]
+        if not streams:
+            self.container.close()
+            raise UnusableVideo("not an image", "it has no pictures, only sound or data.")
+        self.stream: VideoStream = streams[0]
+        self._start = self.stream.start_time or 0
+        context = self.stream.codec_context
+        if context.width * context.height > MOST_PIXELS:
+            raise UnusableVideo("too many pixels", f"its frames have {context.width} x {context.height} pixels.")
+        context.thread_count = threads
+        context.thread_type = "AUTO" if context.width * context.height <= _THREADS_UP_TO else "SLICE"
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.container.close()
+
+    @property
+    def milliseconds(self) -> int:
+        """Playing time; 0 if the file does not state it."""
+        if self.stream.duration is not None and self.stream.time_base is not None:
+            seconds = float(self.stream.duration * self.stream.time_base)
+        elif self.container.duration is not None:
+            seconds = self.container.duration / 1_000_000
+        else:
+            return 0
+        return int(min(max(seconds, 0.0) * 1000, MOST_MILLISECONDS))
+
+    @property
+    def taken(self) -> int | None:
+        """When the recording began, as `faceindex.images.Picture.taken`; None if the file does not state it.
+
+        Apple's tag has the local time; the time of other files is in UTC.
+        """
+        for metadata in (self.container.metadata, self.stream.metadata):
+            for key in ("com.apple.quicktime.creationdate", "creation_time", "DATE_RECORDED"):
+                try:
+                    found = datetime.fromisoformat(metadata.get(key, "")[:19])
+                except ValueError:
+                    continue
+                if found >= _OLDEST:
+                    return int((found - _EPOCH).total_seconds())
+        return None
+
+    def milliseconds_of(self, timestamp: int | None) -> int | None:
+        """Return the time of a timestamp of the stream since its first frame; None if it does not count."""
+        if timestamp is None or self.stream.time_base is None:
+            return None
+        found = round((timestamp - self._start) * self.stream.time_base * 1000)
+        return int(found) if 0 <= found <= MOST_MILLISECONDS else None
+
+    def packets(self) -> Iterator[Any]:
+        """Yield the packets of the stream that have data, in the order of the file.
+
+        A damaged place ends the iteration of FFmpeg with an error; what follows it is tried, too.
+        """
+        import av
+
+        failures = 0
+        while True:
+            try:
+                for packet in self.container.demux(self.stream):
+                    if packet.size:
+                        failures = 0
+                        yield packet
+                return
+            except (av.FFmpegError, OSError):
+                failures += 1
+                if failures > 3:
+                    return
+
+    def seek(self, milliseconds: int) -> None:
+        """Go to the last key frame at or before a time."""
+        assert self.stream.time_base is not None
+        timestamp = int(milliseconds / 1000 / self.stream.time_base) + self._start
+        self.container.seek(timestamp, stream=self.stream, backward=True, any_frame=False)
+        self.stream.codec_context.flush_buffers()
+
+    def identity(self) -> bytes:
+        """Compute what identifies the pictures of the video, without decoding: 16 bytes.
+
+        It covers packets at some places of the video, and the playing time; tags do not count.
+        """
+        import av
+
+        digest = hashlib.blake2b(b"faceindex video 1", digest_size=16)
+        digest.update(f"{self.stream.codec_context.name} {self.milliseconds}".encode())
+        for place in range(_SAMPLED + 1):
+            try:
+                if place:
+                    self.seek(self.milliseconds * place // (_SAMPLED + 1))
+            except (av.FFmpegError, OSError):
+                continue
+            for number, packet in enumerate(self.packets()):
+                digest.update(bytes(packet))
+                if number >= _PACKETS:
+                    break
+        return digest.digest()
+
+    def shown_size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Return width and height of a frame with square pixels, before it is turned upright."""
+        ratio = float(self.stream.sample_aspect_ratio or 1)
+        if abs(ratio - 1) <= _SQUARE or not 1 / 8 <= ratio <= 8:
+            return frame.width, frame.height
+        return max(1, round(frame.width * ratio)), frame.height
+
+    def upright(self, frame: av.VideoFrame, most: int | None = None) -> Image:
+        """Convert a frame to RGB, with square pixels, turned upright.
+
+        Parameters
+        ----------
+        frame : av.VideoFrame
+        most : int, optional
+            The longer side in pixels; None means full size.
+
+        Returns
+        -------
+        (h, w, 3) uint8
+        """
+        width, height = self.shown_size(frame)
+        if width * height > MOST_PIXELS:
+            raise UnusableVideo("too many pixels", f"a frame has {width} x {height} pixels.")
+        if most is not None and max(width, height) > most:
+            scale = most / max(width, height)
+            width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        interpolation = "AREA" if width < frame.width else "BICUBIC"
+        rgb = frame.reformat(width, height, "rgb24", interpolation=interpolation)
+        pixels = rgb.to_ndarray()
+        if frame.interlaced_frame and height == frame.height:
+            pixels = _one_field(pixels)
+        return turn_upright(pixels, _matrix(frame))
+
+
+def turn_upright(pixels: Image, matrix: tuple[int, int, int, int]) -> Image:
+    """Turn and mirror a frame as its display matrix demands, in steps of 90 degrees.
+
+    Parameters
+    ----------
+    pixels : (h, w, 3) uint8
+    matrix : (int, int, int, int)
+        a, b, c, d of ISO/IEC 14496-12, section 8.2.2: a pixel at (x, y) is shown at (ax + cy, bx + dy).
+
+    Returns
+    -------
+    (h, w, 3) uint8
+        C-contiguous.
+    """
+    a, b, c, d = matrix
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        pixels = pixels.transpose(1, 0, 2)
+        x, y = c, b
+    else:
+        x, y = a, d
+    return np.ascontiguousarray(pixels[:: -1 if y < 0 else 1, :: -1 if x < 0 else 1])
+
+
+def _matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    for data in frame.side_data.keys():  # noqa: SIM118 - not a dict
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d, *_ = np.frombuffer(bytes(data), "<i4").tolist()
+            return a, b, c, d
+    return 1, 0, 0, 1
+
+
+def _one_field(pixels: Image) -> Image:
+    """Keep every second row of an interlaced frame, and interpolate the others: what moves has no comb."""
+    field = pixels[::2]
+    below = np.concatenate([field[1:], field[-1:]])
+    result = pixels.copy()
+    result[1::2] = ((field.astype(np.uint16) + below) // 2)[: len(result[1::2])]
+    return result
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    """Return whether a stream is the cover of a film or a song."""
+    try:
+        return bool(stream.disposition & type(stream.disposition).attached_pic)
+    except AttributeError:
+        return False
+
+
+def _why(error: Exception) -> tuple[str, str]:
+    """Return the reason and a text for an error of FFmpeg when a file is opened."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = " ".join(text.split())
+    if "moov" in text or "end of file" in text.lower():
+        return "truncated", f"it is not complete ({text})."
+    return "corrupt", f"the video cannot be opened ({text})."
