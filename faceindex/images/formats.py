@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from io import RawIOBase
+from io import FileIO
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images.limits import file_limit, too_large_file
 from faceindex.images.opening import open_photo, read_head
+from faceindex.images.suffixes import RAW_SUFFIXES
 from faceindex.paths import is_folder
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "RAW_SUFFIXES",
     "content_hash",
     "is_truncated",
     "missing_folder",
@@ -150,10 +153,11 @@ def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
         with open_photo(path, streams=streams) as file:
             head = read_head(file, _HEAD)
             recognise_format(head, path)
-            if not file.seekable():
-                return head + read_limited(file, path)
+            size = _size_of(file)
+            if size is None:  # a stream, or inside another file
+                return head + read_limited(file, path, before=len(head))
             file.seek(0)
-            return read_limited(file, path)
+            return read_limited(file, path, size)
     except (FileNotFoundError, NotADirectoryError):
         raise _missing(path) from None
     except IsADirectoryError:
@@ -171,34 +175,45 @@ def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
         ) from error
 
 
-def read_limited(file: RawIOBase, path: str | PathLike[str]) -> bytes:
+def _size_of(file: BinaryIO) -> int | None:
+    """Return the size of a regular file; None for a stream, and for a photo inside another file."""
+    return os.fstat(file.fileno()).st_size if isinstance(file, FileIO) and file.seekable() else None
+
+
+def read_limited(
+    file: BinaryIO, path: str | PathLike[str], size: int | None = None, *, before: int = 0
+) -> bytes:
     """Read the rest of a file or stream, unless it has more bytes than `faceindex.images.limits` allows.
 
     Parameters
     ----------
-    file : RawIOBase
+    file : binary file
         Unbuffered.
     path : path-like
         Used in error messages.
+    size : int, optional
+        Size in bytes, if it is known.
+    before : int
+        Bytes that were read already, and count.
 
     Raises
     ------
     ImageError
-        ``MEMORY``. A file that says its size is not read at all then; one that grows, or a stream, only up to
-        the limit.
+        ``MEMORY``. A file of known size is not read at all then; one that grows, or a stream, only up to the
+        limit.
     OSError
         If it cannot be read.
     """
-    limit, size = file_limit(), os.fstat(file.fileno()).st_size
-    if size > limit:
+    limit = file_limit()
+    if size is not None and size > limit:
         raise too_large_file(path, size)
-    parts, total, block = [], 0, size + 1
+    parts, total, block = [], before, _BLOCK if size is None else size + 1
     while part := file.read(block):
         parts.append(part)
         total += len(part)
         if total > limit:
             raise too_large_file(path, total)
-        block = max(_BLOCK, size + 1 - total)
+        block = _BLOCK if size is None else max(_BLOCK, size + 1 - total)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -1,4 +1,7 @@
-"""Open the file of a photo, whatever is at its path: a pipe must not stop a run."""
+"""Open the file of a photo, whatever is at its path: a pipe must not stop a run.
+
+A photo may be inside a file (see `faceindex.images.containers`).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import os
 import stat
 from io import FileIO
 from os import PathLike
+from typing import BinaryIO
 
 from faceindex import paths
 from faceindex.errors import ImageError, Reason
+from faceindex.images.containers import is_no_file, locate, open_member
 
 __all__ = ["is_stream", "open_photo", "read_head"]
 
@@ -18,8 +23,10 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
 
-def open_photo(path: str | PathLike[str], *, streams: bool = False) -> FileIO:
+def open_photo(path: str | PathLike[str], *, streams: bool = False) -> BinaryIO:
     """Open a file for reading, unbuffered.
+
+    A photo inside a file can be read from its beginning to its end; it need not be seekable.
 
     Parameters
     ----------
@@ -30,12 +37,20 @@ def open_photo(path: str | PathLike[str], *, streams: bool = False) -> FileIO:
     Raises
     ------
     ImageError
-        ``NOT_AN_IMAGE``, for a terminal, and without `streams` for all that is not a regular file.
+        ``NOT_AN_IMAGE``, for a terminal, and without `streams` for all that is not a regular file. For a
+        photo inside a file, if that is damaged or has no such member.
     OSError, ValueError
         As of `open`.
     """
     # Before and after: opening a device may already do something, and the file may have been replaced.
-    _check(path, paths.stat(path), streams)
+    try:
+        found = paths.stat(path)
+    except OSError as error:
+        inside = locate(path) if is_no_file(error) else None
+        if inside is None:
+            raise
+        return open_member(inside)
+    _check(path, found, streams)
     descriptor = paths.open_descriptor(path, _FLAGS if streams else _FLAGS | _AT_ONCE)
     try:
         _check(path, os.fstat(descriptor), streams)
@@ -63,7 +78,7 @@ def is_stream(path: str | PathLike[str]) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def read_head(file: FileIO, size: int) -> bytes:
+def read_head(file: BinaryIO, size: int) -> bytes:
     """Read the first bytes of a file; a pipe may deliver them in parts.
 
     Returns
