@@ -6,9 +6,11 @@ the time of the frame: ``film.mp4/0:01:23.480.jpg``. Times are those that player
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import struct
+from importlib.util import find_spec
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,8 @@ __all__ = [
     "moment_name",
     "sniff_video",
     "split_moment",
+    "video_digest",
+    "videos_are_readable",
 ]
 
 VIDEO_SUFFIXES: frozenset[str] = frozenset(
@@ -34,17 +38,24 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset(
 
 MOST_MILLISECONDS = 100 * 3_600_000 - 1  # the times of longer videos do not count
 
+_BLOCKS, _BLOCK = 16, 1 << 16  # that stand for a file
+
 _MOMENT = re.compile(r"([0-9]{1,2}):([0-5][0-9]):([0-5][0-9])\.([0-9]{3})\.jpg")
 
 # Major brands of ISO media files (RFC 6381, mp4ra.org) without pictures that move.
-_NOT_VIDEO = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 ", b"jpx ", b"mj2s"})
+_NOT_VIDEO = frozenset(
+    {b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 ", b"jpx ", b"mj2s"}
+)
 _IMAGE_BRANDS = re.compile(rb"(hei[cxms]|hev[cxms]|avi[fs]|mi[af][12f]|msf1)")
 
 # The first box of a QuickTime file that has no brands (QuickTime File Format Specification).
 _QUICKTIME = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
-_TS_PACKETS = ((188, 0), (192, 4))  # of a transport stream, plain and as on cameras (M2TS): length, first sync
+_TS_PACKETS = (
+    (188, 0),
+    (192, 4),
+)  # of a transport stream, plain and as on cameras (M2TS): length, first sync
 
 
 def sniff_video(head: bytes) -> str | None:
@@ -116,6 +127,34 @@ def at_moment(name: str) -> str:
     """Return a name for people: ``film.mp4 at 0:01:23`` for a moment, and any other name as it is."""
     found = split_moment(name)
     return name if found is None else f"{found[0]} at {duration_text(found[1])}"
+
+
+def videos_are_readable() -> bool:
+    """Return whether PyAV is installed."""
+    return find_spec("av") is not None
+
+
+def video_digest(path: str | PathLike[str]) -> bytes:
+    """Compute what stands for the content of a video file, without reading all of it: 16 bytes.
+
+    It covers the size and a mebibyte in blocks that are spread evenly.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    from faceindex.paths import open_for_reading
+
+    with open_for_reading(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.blake2b(b"faceindex video file 1" + size.to_bytes(8, "little"), digest_size=16)
+        for number in range(_BLOCKS):
+            file.seek(max(0, size - _BLOCK) * number // (_BLOCKS - 1))
+            digest.update(file.read(_BLOCK))
+            if size <= _BLOCK:
+                break
+    return digest.digest()
 
 
 class FrameBytes(bytes):

@@ -21,6 +21,7 @@ from faceindex.errors import ImageError
 from faceindex.images.decoder import opener_for
 from faceindex.images.exif import exif_orientation, read_exif
 from faceindex.images.formats import sniff
+from faceindex.images.moments import FrameBytes
 from faceindex.images.pixel_data import gif_data, jpeg_data, png_data, webp_data
 from faceindex.images.pixel_data_heif import heif_data, turn_of_picture
 from faceindex.images.pixel_data_tiff import tiff_data
@@ -85,6 +86,8 @@ def read_picture(data: bytes) -> Picture:
     -------
     Picture
     """
+    if isinstance(data, FrameBytes):
+        return Picture(data.identity, 1, data.taken)
     image_format = sniff(data)
     return Picture(_hash(data, image_format), *_read_header(data, image_format))
 

@@ -91,7 +91,13 @@ def _answer(request: dict[str, Any], out: Any) -> None:
     except OSError as error:
         text = error.strerror or str(error)
         if "memory" in text.lower():
-            send({"end": True, "reason": "needs too much memory", "detail": "decoding it takes too much memory."})
+            send(
+                {
+                    "end": True,
+                    "reason": "needs too much memory",
+                    "detail": "decoding it takes too much memory.",
+                }
+            )
         else:
             send({"end": True, "reason": "input/output error", "detail": f"it cannot be read ({text})."})
     except Exception as error:  # of any kind, as FFmpeg and PyAV raise them

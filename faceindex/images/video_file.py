@@ -5,6 +5,7 @@ Runs in the child process (`faceindex.images.video_child`): FFmpeg may crash or 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,10 +35,11 @@ _OLDEST = datetime(1971, 1, 1)  # cameras without a clock write 1904 or 1970
 _SQUARE = 0.05  # ratios of pixels that differ less from 1 are left as they are
 _SAMPLED = 3  # places in the file, besides its start, of which the packets identify it
 _PACKETS = 64  # at each of them
+_MOST_DAMAGED = 4  # places at which reading a file fails, before the rest is given up
 
 
 class UnusableVideo(Exception):
-    """A file has no pictures that can be decoded; the first argument is a `Reason` value, the second a text."""
+    """A file has no pictures that can be decoded; the arguments are a `Reason` value and a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,9 @@ class VideoFile:
             self.container: InputContainer = av.open(file, format=name, buffer_size=_BUFFER)
         except (av.FFmpegError, ValueError, OSError) as error:
             raise UnusableVideo(*_why(error)) from error
-        streams = [s for s in self.container.streams.video if s.codec_context is not None and not _is_cover(s)]
+        streams = [
+            s for s in self.container.streams.video if s.codec_context is not None and not _is_cover(s)
+        ]
         if not streams:
             self.container.close()
             raise UnusableVideo("not an image", "it has no pictures, only sound or data.")
@@ -92,7 +96,9 @@ class VideoFile:
         self._start = self.stream.start_time or 0
         context = self.stream.codec_context
         if context.width * context.height > MOST_PIXELS:
-            raise UnusableVideo("too many pixels", f"its frames have {context.width} x {context.height} pixels.")
+            raise UnusableVideo(
+                "too many pixels", f"its frames have {context.width} x {context.height} pixels."
+            )
         context.thread_count = threads
         context.thread_type = "AUTO" if context.width * context.height <= _THREADS_UP_TO else "SLICE"
 
@@ -143,18 +149,12 @@ class VideoFile:
         """
         import av
 
-        failures = 0
-        while True:
-            try:
+        for _ in range(_MOST_DAMAGED):
+            with contextlib.suppress(av.FFmpegError, OSError):
                 for packet in self.container.demux(self.stream):
                     if packet.size:
-                        failures = 0
                         yield packet
                 return
-            except (av.FFmpegError, OSError):
-                failures += 1
-                if failures > 3:
-                    return
 
     def seek(self, milliseconds: int) -> None:
         """Go to the last key frame at or before a time."""

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -28,7 +27,7 @@ import numpy as np
 from faceindex.cores import cores
 from faceindex.errors import ImageError, Reason
 from faceindex.images.limits import decode_limit, format_bytes, limit_is_raised, physical_memory
-from faceindex.images.moments import FrameBytes, duration_text
+from faceindex.images.moments import FrameBytes, duration_text, videos_are_readable
 from faceindex.types import Image
 
 __all__ = [
@@ -38,9 +37,9 @@ __all__ = [
     "VideoAbout",
     "VideoProcess",
     "VideoSample",
+    "check_readable",
     "read_moment",
     "read_video",
-    "videos_are_readable",
 ]
 
 STALL_SECONDS = 30.0
@@ -50,7 +49,7 @@ MOST_SECONDS = 4 * 3600.0
 """How long the child may work on one video: a file can be made to have frames without end."""
 
 SAMPLE_SIDE = 1280
-"""Pixels of the longer side of the frames that are searched for faces. Those that are stored have all pixels."""
+"""Pixels of the longer side of frames that are searched for faces. Those that are stored have all pixels."""
 
 _CHECK_SECONDS = 0.2
 _AHEAD = 4  # frames that wait for the networks, besides those in the pipe
@@ -101,11 +100,6 @@ class VideoSample:
     milliseconds: int
     is_cut: bool
     image: Image
-
-
-def videos_are_readable() -> bool:
-    """Return whether PyAV is installed."""
-    return find_spec("av") is not None
 
 
 class VideoProcess:
@@ -261,23 +255,25 @@ class VideoProcess:
     def _send(self, path: str | PathLike[str], request: dict[str, Any]) -> None:
         """Send a request; if the process has ended meanwhile, to a new one."""
         line = json.dumps(request).encode("ascii") + b"\n"
-        for attempt in range(2):
-            try:
-                process = self._started()
-                assert process.stdin is not None
-                process.stdin.write(line)
-                process.stdin.flush()
-            except OSError as error:
-                self._end()
-                if attempt:
-                    raise ImageError(
-                        path,
-                        Reason.FAILED,
-                        f"no process can be started to decode it ({error.strerror or error}).",
-                        "Close other programs, and run the command again.",
-                    ) from error
-            else:
-                return
+        with contextlib.suppress(OSError):
+            self._write(line)
+            return
+        self._end()
+        try:
+            self._write(line)
+        except OSError as error:
+            raise ImageError(
+                path,
+                Reason.FAILED,
+                f"no process can be started to decode it ({error.strerror or error}).",
+                "Close other programs, and run the command again.",
+            ) from error
+
+    def _write(self, line: bytes) -> None:
+        process = self._started()
+        assert process.stdin is not None
+        process.stdin.write(line)
+        process.stdin.flush()
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -340,7 +336,13 @@ class VideoProcess:
         code = self._process.poll()
         if code is not None and -code == 9 and physical_memory() is not None:
             return _too_much_memory(path)  # nobody else kills it so
-        how = "with an unknown cause" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
+        how = (
+            "with an unknown cause"
+            if code is None
+            else f"signal {-code}"
+            if code < 0
+            else f"exit code {code}"
+        )
         return ImageError(
             path,
             Reason.CORRUPT,
@@ -432,7 +434,7 @@ _sharing = threading.Lock()
 
 
 def _reader() -> VideoProcess:
-    global _shared  # noqa: PLW0603
+    global _shared
     with _sharing:
         if _shared is None:
             _shared = VideoProcess(1)

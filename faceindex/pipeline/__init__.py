@@ -14,6 +14,7 @@ from faceindex.pipeline.events import (
     Scanning,
     Summary,
     Warned,
+    Watching,
     ignore_event,
 )
 from faceindex.pipeline.index import index_photos
@@ -32,6 +33,7 @@ __all__ = [
     "Scanning",
     "Summary",
     "Warned",
+    "Watching",
     "ignore_event",
     "index_photos",
 ]

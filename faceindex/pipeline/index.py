@@ -31,6 +31,8 @@ def index_photos(
     prune: bool = False,
     keep_days: float = KEEP_DAYS,
     check_content: bool = False,
+    videos: bool = True,
+    video_interval: float | None = None,
     exclude: Collection[Path] = (),
     on_event: Callable[[Event], None] = ignore_event,
     should_stop: Callable[[], bool] = lambda: False,
@@ -56,6 +58,11 @@ def index_photos(
         faces, clusters and decisions, and no networks run.
     check_content : bool
         Read all photos of unchanged size and time too, and compare their content with the indexed one.
+    videos : bool
+        Read videos; without PyAV, they are only counted.
+    video_interval : float, optional
+        Seconds between the frames of a video that are searched for faces; None means
+        `faceindex.pipeline.videos.VIDEO_INTERVAL`. Videos that are indexed already are not read again.
     exclude : collection of Path
         Files and folders that are left out. Indexed photos in them count as gone.
     on_event : callable
@@ -91,6 +98,7 @@ def index_photos(
             exclude=[*exclude, store.directory],
             on_scan=on_scan,
             check_content=check_content,
+            videos=videos,
         )
     except Stopped:
         summary = Summary(interrupted=True, seconds=time.monotonic() - started)
@@ -111,6 +119,7 @@ def index_photos(
                 prune=prune,
                 keep_days=keep_days,
                 retry_failed=retry_failed,
+                video_interval=video_interval,
                 on_event=on_event,
                 should_stop=should_stop,
             )
@@ -130,4 +139,5 @@ def index_photos(
 def _all_unchanged(summary: Summary) -> ScanCounts:
     """Return the counts of the next run if nothing changes."""
     photos = summary.photos - sum(summary.unreadable.values())
-    return ScanCounts(photos, summary.ignored, summary.unreadable)
+    left_out = summary.videos_left_out
+    return ScanCounts(photos, summary.ignored + left_out, summary.unreadable, left_out)

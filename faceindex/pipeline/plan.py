@@ -14,10 +14,12 @@ from faceindex import __version__, images
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
 from faceindex.images.limits import limit_is_raised
+from faceindex.images.moments import videos_are_readable
 from faceindex.images.walk import Listing
 from faceindex.paths import is_folder, stat
 from faceindex.pipeline.file_ids import Compared, FileChecks, compare_file_ids, nobody_wrote
 from faceindex.pipeline.missing import Place, find_absent
+from faceindex.pipeline.video_rows import Moments, may_be_video, take_moments
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
 __all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "count_photos", "make_plan"]
@@ -107,6 +109,10 @@ class Plan:
         roots; the values as in `Store.mounts`. None if these are the stored ones.
     scan_digest : str or None
         Digest of the walk, for `Store.save_scan`; None if the walk has none.
+    moments : Moments
+        The moments of the indexed videos. They are in no other list.
+    videos : bool
+        Whether videos are read.
     nothing_changed : bool
         Whether a saved scan has the same digest, so that there is nothing to do.
     """
@@ -132,6 +138,8 @@ class Plan:
     pruned: list[Place] = field(default_factory=list)
     mounts: dict[tuple[str, str], int | None] | None = None
     scan_digest: str | None = None
+    moments: Moments = field(default_factory=Moments)
+    videos: bool = False
     nothing_changed: bool = False
 
     @property
@@ -153,6 +161,7 @@ def make_plan(
     exclude: Collection[Path],
     on_scan: Callable[[int], None],
     check_content: bool = False,
+    videos: bool = True,
 ) -> Plan:
     """Walk the paths and compare each file's size and time with the index; opens no file and writes nothing.
 
@@ -168,6 +177,8 @@ def make_plan(
         Called now and then with the number of files; an exception from it ends the walk.
     check_content : bool
         Read all unchanged files to compare their content.
+    videos : bool
+        Read videos, if PyAV is installed.
 
     Raises
     ------
@@ -187,7 +198,8 @@ def make_plan(
     volumes = {} if store is None else store.volumes()
     distrust = {path: volume.distrusted for path, volume in volumes.items()}
     listing = walk(paths, exclude=exclude, on_files=on_scan, distrust=distrust)
-    digest = None if lost else _scan_digest(listing)
+    videos = videos and videos_are_readable()
+    digest = None if lost else _scan_digest(listing, videos)
     if (
         store is not None
         and digest is not None
@@ -197,7 +209,7 @@ def make_plan(
         and not check_content
         and not (before.unreadable.get(Reason.MEMORY.value) and limit_is_raised())
     ):
-        return Plan(unchanged=before, scan_digest=digest, nothing_changed=True)
+        return Plan(unchanged=before, scan_digest=digest, videos=videos, nothing_changed=True)
     split = [_split(path) for path in paths]
     folders = [(os.path.realpath(folder), folder) for folder, _ in split]
     roots, known = _compare_roots(store, [path for path, _ in folders])
@@ -207,6 +219,7 @@ def make_plan(
         inside = [root for root in roots.paths if root.is_relative_to(path)]
         places += [Place(*roots.find(root)) for root in inside or [Path(path)]]
     plan = Plan(folders=folders, scan_digest=digest, unknown=[os.fspath(path) for path in unknown if prune])
+    plan.videos, plan.moments = videos, take_moments(known)
     plan.pruned = places if prune else []
     plan.asked = {roots.locate(folder, name) for folder, name in split if name != "."}
     unchanged: list[PhotoRecord] = []
@@ -219,7 +232,9 @@ def make_plan(
             continue
         record = known.get(key)
         retry = retry_failed or key in plan.asked
-        if record is not None and candidate.error is None and not _must_open(record, candidate, retry):
+        new_video = videos and record is not None and may_be_video(record)
+        must_open = record is None or candidate.error or new_video or _must_open(record, candidate, retry)
+        if record is not None and not must_open:
             seen.add(key)
             unchanged.append(record)
             if record.picture is None and record.status is Status.OK:
@@ -250,13 +265,13 @@ def make_plan(
     return plan
 
 
-def _scan_digest(listing: Listing) -> str | None:
+def _scan_digest(listing: Listing, videos: bool) -> str | None:
     """Return the digest of a walk, and of what else decides whether a run has something to do."""
     if listing.digest is None:
         return None
     # Another version may find other files unreadable, or ignore other names.
     mounts = blake2b(repr(listing.mounts()).encode(), digest_size=8).hexdigest()
-    return f"{__version__} {listing.digest} {mounts}"
+    return f"{__version__} {listing.digest} {mounts}{'' if videos else ' without videos'}"
 
 
 def _compare_disks(
@@ -307,7 +322,7 @@ def _compare_disks(
             plan.tasks or plan.to_compare or plan.without_picture
         ):  # of these, some may have to be opened
             return
-        plan.away = store.away_photos()
+        plan.away = plan.moments.take_away(store.away_photos())
         plan.elsewhere = [
             known[key] for key in sorted(unseen) if not any(p.contains(*key) for p in (*places, *unlisted))
         ]
@@ -388,6 +403,7 @@ def _counted(records: Sequence[PhotoRecord]) -> ScanCounts:
     return ScanCounts(
         photos=by_status[Status.OK],
         ignored=by_status[Status.IGNORED],
+        videos=sum(r.status is Status.IGNORED and r.reason == Reason.VIDEO.value for r in records),
         unreadable=Counter(
             record.reason or Reason.CORRUPT.value for record in records if record.status is Status.UNREADABLE
         ),

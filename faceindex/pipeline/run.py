@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES, Picture
+from faceindex.images.moments import VIDEO_SUFFIXES
 from faceindex.pipeline.batches import DECODE_THREADS, Outcome, recognise_in_batches
-from faceindex.pipeline.content import Content, read_contents
+from faceindex.pipeline.content import content_of, read_contents
 from faceindex.pipeline.events import (
     Committed,
     ContentChanged,
@@ -23,12 +24,16 @@ from faceindex.pipeline.events import (
     Warned,
 )
 from faceindex.pipeline.load import Watch
-from faceindex.pipeline.moves import Match, Moves, find_moves
+from faceindex.pipeline.moves import LostPhotos, Match, Moves, find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
 from faceindex.pipeline.suspects import Examined, examine
+from faceindex.pipeline.video_rows import NEITHER
 from faceindex.pipeline.whereabouts import Whereabouts
 from faceindex.recognition import Recogniser
-from faceindex.store import NewPhoto, PhotoRecord, Status, Store
+from faceindex.store import NewPhoto, Status, Store
+
+if TYPE_CHECKING:
+    from faceindex.pipeline.video_run import ReadVideo
 
 __all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "carry_out"]
 
@@ -47,6 +52,7 @@ def carry_out(
     prune: bool,
     keep_days: float,
     retry_failed: bool,
+    video_interval: float | None = None,
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
 ) -> tuple[Summary, bool]:
@@ -62,6 +68,7 @@ def carry_out(
     for path, given in plan.folders:
         store.add_root(path, given)
     run = _Run(store, recogniser, plan, retry_failed, on_event)
+    run.video_interval = video_interval
     run.save_mounts()
     run.count_unchanged()
     run.record_unreachable()
@@ -97,12 +104,14 @@ class _Run:
         self._root_ids = {root.path: root.id for root in store.roots()}
         self.whereabouts = Whereabouts(store, plan, self._root_ids, self.summary, on_event)
         self._away = {record.id for record in plan.away}
-        self._elsewhere = {record.id for record in plan.elsewhere}
-        self._lost: dict[bytes | None, list[PhotoRecord]] = {}
+        self._lost = LostPhotos([], {})
         self._pending: list[NewPhoto] = []
         self._suspected: set[str] = set()
         self._settled: set[str] = set()  # names of the photos in _pending
         self._committed_at = time.monotonic()
+        self.video_interval: float | None = None
+        self._videos: list[Task] = []  # which the pipeline for photos met
+        self._stale: list[int] = []  # moments of videos that are no longer what they were
 
     @property
     def recogniser(self) -> Recogniser:
@@ -138,8 +147,8 @@ class _Run:
     def settle_moves(self, should_stop: Callable[[], bool]) -> list[Task]:
         """Store the new paths, times and metadata of known photos; return the remaining tasks."""
         moves = find_moves(self.plan, threads=DECODE_THREADS, should_stop=should_stop)
-        for record in moves.lost:
-            self._lost.setdefault(record.picture, []).append(record)
+        elsewhere = {record.id: self.plan.path_of(record) for record in self.plan.elsewhere}
+        self._lost = LostPhotos(moves.lost, elsewhere)
         self.whereabouts.keep(moves)
         return moves.tasks
 
@@ -235,6 +244,8 @@ class _Run:
                     self._commit()
                 watch.alone = False
                 left -= self._recognise(examined.clear, should_stop, watch)
+            left += len(self._videos)  # they are not done yet
+            left -= self._read_videos(should_stop)
         finally:
             self._commit()  # what is done, whatever ended the rest
         self.summary.interrupted = left > 0
@@ -268,10 +279,11 @@ class _Run:
     def _settle(self, outcome: Outcome[Task]) -> None:
         """Store a result of the networks; the order of the photos is the order of their faces."""
         task = outcome.source
-        if (match := self._find_lost(outcome)) is not None:
-            self._commit()
-            is_away = match.record.id in self._away
-            self.whereabouts.keep(Moves(returned=[match]) if is_away else Moves(moved=[match]))
+        if isinstance(outcome.result, ImageError) and outcome.result.reason is Reason.VIDEO:
+            self._videos.append(task)
+            return
+        if (match := self._lost.find(task, content_of(outcome))) is not None:
+            self._keep(match)
             return
         self.summary.opened += 1
         if isinstance(outcome.result, ImageError):
@@ -300,23 +312,76 @@ class _Run:
             ),
         )
 
-    def _find_lost(self, outcome: Outcome[Task]) -> Match | None:
-        """Return the photo that is gone and has the picture of a result, and remove it from `_lost`."""
-        if outcome.picture is None or outcome.content_hash is None:
-            return None
-        content = Content(outcome.content_hash, outcome.picture, outcome.width, outcome.height)
-        for record in self._lost.get(outcome.picture.hash, ()):
-            is_there = record.id in self._elsewhere and os.path.lexists(self.plan.path_of(record))
-            if content.shows(record) and not is_there:
-                self._lost[outcome.picture.hash].remove(record)
-                return Match(record, outcome.source, content)
-        return None
+    def _read_videos(self, should_stop: Callable[[], bool]) -> int:
+        """Read the videos that were met, one after the other; return how many are settled."""
+        videos, self._videos = self._videos, []
+        if not self.plan.videos:
+            for task in videos:
+                self._leave_out(task)
+            return len(videos)
+        if not videos or should_stop():
+            return 0
+        self._commit()
+        from faceindex.pipeline.video_run import VideoReader
 
-    def _succeed(self, task: Task, photo: NewPhoto) -> None:
+        reader = VideoReader(self.store, self.recogniser, self.video_interval, self.emit, should_stop)
+        done = 0
+        with reader:
+            for task in videos:
+                try:
+                    known = reader.about(task)
+                    match = self._lost.find(task, known.content)
+                    read = None if match else reader.read(task, known, self._root_ids[task.root])
+                except ImageError as error:
+                    self.summary.opened += 1
+                    self._fail(task, error, None)
+                else:
+                    if match is not None:
+                        self._keep(match)
+                    elif read is None:  # it was stopped
+                        break
+                    else:
+                        self._succeed_with_moments(task, read)
+                self._commit()
+                done += 1
+        return done
+
+    def _leave_out(self, task: Task) -> None:
+        """Count a video that is not to be read, or cannot be; one that is indexed stays as it is."""
+        self.summary.videos_left_out += 1
+        if task.known is not None and task.known.status is Status.OK:
+            self.settled = False
+        else:
+            self._pending.append(self._unread(task, Status.IGNORED, Reason.VIDEO))
+        self._settled.add(task.name)
+        self.emit(PhotoDone(task.name, 0))
+
+    def _succeed_with_moments(self, task: Task, read: ReadVideo) -> None:
+        """Commit a video and its moments at once; those of its former content go away."""
+        kept = {moment.relpath for moment in read.moments}
+        if task.known is not None:
+            former = self.plan.moments.live.get(task.known.id, ())
+            self._stale += [moment.id for moment in former if moment.relpath not in kept]
+        self._pending += read.moments
+        self.summary.opened += 1
+        self.summary.videos += 1
+        self.summary.moments += len(read.moments)
+        self.summary.video_seconds += read.seconds
+        self._succeed(task, read.row, read.faces)
+
+    def _keep(self, match: Match) -> None:
+        """Store where a photo is that was found at last."""
+        self._commit()
+        is_away = match.record.id in self._away
+        self.whereabouts.keep(Moves(returned=[match]) if is_away else Moves(moved=[match]))
+
+    def _succeed(self, task: Task, photo: NewPhoto, faces: int | None = None) -> None:
+        if faces is None:
+            faces = 0 if photo.faces is None else len(photo.faces)
+            self._let_moments_go(task)
         self._pending.append(photo)
         self._settled.add(task.name)
         self.settled &= photo.size == task.size
-        faces = 0 if photo.faces is None else len(photo.faces)
         if task.known is None or task.known.status is not Status.OK:
             self.summary.new += 1
         else:
@@ -337,25 +402,16 @@ class _Run:
                     self._failed.append((known.id, reason))
                 self._count_unreadable(task, error, known.failed)
                 return
-        not_a_photo = (
-            error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY)
-            and task.path.suffix.lower() not in IMAGE_SUFFIXES
+        suffix = task.path.suffix.lower()
+        is_named_video = self.plan.videos and suffix in VIDEO_SUFFIXES
+        not_a_photo = suffix not in IMAGE_SUFFIXES and (
+            error.reason is Reason.NOT_AN_IMAGE or (error.reason is Reason.EMPTY and not is_named_video)
         )
         self._settled.add(task.name)
-        self._pending.append(
-            NewPhoto(
-                root_id=self._root_ids[task.root],
-                relpath=task.relpath,
-                size=task.size,
-                mtime_ns=task.mtime_ns,
-                content_hash=content_hash,
-                status=Status.IGNORED if not_a_photo else Status.UNREADABLE,
-                reason=reason,
-                detail=error.detail,
-                ctime_ns=task.ctime_ns,
-                inode=task.inode,
-            )
-        )
+        self._let_moments_go(task)
+        status = Status.IGNORED if not_a_photo else Status.UNREADABLE
+        detail = NEITHER if not_a_photo and is_named_video else error.detail
+        self._pending.append(self._unread(task, status, error.reason, detail, content_hash))
         if not_a_photo:
             self.summary.ignored += 1
             self.emit(PhotoDone(str(task.path), 0))
@@ -364,6 +420,32 @@ class _Run:
             same = same and (content_hash is None or known is None or content_hash == known.content_hash)
             unreadable = known is not None and known.status is Status.UNREADABLE
             self._count_unreadable(task, error, known.reason if known and unreadable and same else None)
+
+    def _unread(
+        self,
+        task: Task,
+        status: Status,
+        reason: Reason,
+        detail: str | None = None,
+        content_hash: bytes | None = None,
+    ) -> NewPhoto:
+        return NewPhoto(
+            root_id=self._root_ids[task.root],
+            relpath=task.relpath,
+            size=task.size,
+            mtime_ns=task.mtime_ns,
+            content_hash=content_hash,
+            status=status,
+            reason=reason.value,
+            detail=detail,
+            ctime_ns=task.ctime_ns,
+            inode=task.inode,
+        )
+
+    def _let_moments_go(self, task: Task) -> None:
+        """Let the moments go away of a video that is none any more, or cannot be read."""
+        if task.known is not None:
+            self._stale += self.plan.moments.of([task.known.id])
 
     def _count_unreadable(self, task: Task, error: ImageError, before: str | None) -> None:
         """Count and report a photo that cannot be read; `before`: why an earlier run could not."""
@@ -378,6 +460,9 @@ class _Run:
         self._committed_at = time.monotonic()
         pending, self._pending = self._pending, []
         failed, self._failed = self._failed, []
+        stale, self._stale = self._stale, []
+        if stale:  # first: if the run dies between the two, the next one reads the video again
+            self.store.put_away(stale)
         if failed:
             self.store.mark_failed(failed)
         if pending:

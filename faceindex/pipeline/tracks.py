@@ -202,7 +202,8 @@ class _Wanted:
 
     @classmethod
     def of(cls, frames: Sequence[SeenFrame], track: Track) -> _Wanted | None:
-        qualities = [float(frames[at].faces.quality[face]) for at, face in zip(track.frames, track.faces, strict=True)]
+        seen = zip(track.frames, track.faces, strict=True)
+        qualities = [float(frames[at].faces.quality[face]) for at, face in seen]
         best = max(qualities)
         if len(qualities) == 1 and best <= POOR_QUALITY:
             return None

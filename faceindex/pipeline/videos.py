@@ -83,11 +83,26 @@ def search_video(
     process: VideoProcess,
     path: str,
     recogniser: Recogniser,
+    about: VideoAbout,
     *,
     interval: float = VIDEO_INTERVAL,
     should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int], None] = lambda milliseconds: None,
 ) -> SearchedVideo | None:
     """Search a video for faces. Frames are decoded ahead, and leave memory when they were searched.
+
+    Parameters
+    ----------
+    process : VideoProcess
+    path : str
+    recogniser : Recogniser
+    about : VideoAbout
+        Of this video, as `VideoProcess.about` returns it.
+    interval : float
+        Seconds from one frame to the next, at least; see `MOST_SAMPLES`.
+    should_stop : callable
+    on_progress : callable
+        Called with the time of each frame that is about to be searched, in milliseconds.
 
     Returns
     -------
@@ -101,7 +116,6 @@ def search_video(
     FaceIndexError
         For an error that is not about the video, such as `BrokenModel`.
     """
-    about = process.about(path)
     interval = max(interval, about.milliseconds / 1000 / MOST_SAMPLES)
     failure: list[ImageError] = []
 
@@ -111,13 +125,12 @@ def search_video(
             with contextlib.closing(answers):
                 for answer in answers:
                     if isinstance(answer, VideoSample):
+                        on_progress(answer.milliseconds)
                         yield _Frame(path, answer)
         except ImageError as error:
             failure.append(error)
 
-    quick = Recogniser(
-        recogniser.detector, recogniser.embedder, device=recogniser.device, second_looks=False
-    )
+    quick = Recogniser(recogniser.detector, recogniser.embedder, device=recogniser.device, second_looks=False)
     seen: list[SeenFrame] = []
     expected = max(1, round(about.milliseconds / 1000 / interval))
     for outcomes in recognise_in_batches(frames(), quick, number=expected, should_stop=should_stop):

@@ -104,6 +104,10 @@ class Root:
     given: str
 
 
+VIDEO_PREFIX = "video "
+"""How the `PhotoRecord.reason` of a video begins."""
+
+
 class Status(str, Enum):
     """The state of a file. The values are stored in the catalog: append, never rename."""
 
@@ -132,7 +136,8 @@ class PhotoRecord(NamedTuple):
         Pixels of the upright photo; 0 when it could not be read.
     status : Status
     reason : str or None
-        Value of an `errors.Reason`; None when `status` is OK.
+        Value of an `errors.Reason`; None when `status` is OK, but for a video, which has ``"video "`` and its
+        playing time in milliseconds.
     detail : str or None
         One line on the reason; of a photo that was read, a note on its file, or None.
     faces : int
@@ -168,6 +173,14 @@ class PhotoRecord(NamedTuple):
     ctime_ns: int | None = None
     inode: int | None = None
     failed: str | None = None
+
+    @property
+    def video_milliseconds(self) -> int | None:
+        """Playing time of a video that was read; None if this is none. Its moments are photos."""
+        if self.status is not Status.OK or self.reason is None or not self.reason.startswith(VIDEO_PREFIX):
+            return None
+        text = self.reason.removeprefix(VIDEO_PREFIX)
+        return int(text) if text.isascii() and text.isdigit() else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +233,14 @@ class ScanCounts:
         Files that are not photos and are not named like photos.
     unreadable : mapping of str to int
         Photos that could not be read, by reason.
+    videos : int
+        Those of `ignored` that are videos, and were not read because that was not possible or not wanted.
     """
 
     photos: int = 0
     ignored: int = 0
     unreadable: Mapping[str, int] = field(default_factory=dict)
+    videos: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # `==` of arrays is not a truth value

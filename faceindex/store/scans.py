@@ -29,7 +29,11 @@ def save_scan(catalog: Catalog, digest: str, counts: ScanCounts, hnsw_file: list
         "unreadable": dict(counts.unreadable),
         "graph": hnsw_file,
     }
-    catalog.set("seen", dict(list(scans.items())[-_MOST:]))
+    kept = dict(list(scans.items())[-_MOST:])
+    videos = catalog.get("seen_videos", mapping(natural), {}) if is_current else {}
+    videos[digest] = counts.videos
+    catalog.set("seen", kept)
+    catalog.set("seen_videos", {key: number for key, number in videos.items() if key in kept})
     catalog.set("seen_at", generation)
 
 
@@ -45,4 +49,4 @@ def load_scan(catalog: Catalog, digest: str, hnsw_file: list[int] | None) -> Sca
     scan = catalog.get("seen", _SCANS, {}).get(digest)
     if scan is None or scan.pop("graph") != hnsw_file:
         return None
-    return ScanCounts(**scan)
+    return ScanCounts(**scan, videos=catalog.get("seen_videos", mapping(natural), {}).get(digest, 0))
