@@ -91,7 +91,7 @@ class ContactSheets:
         table, names = self._reader.faces_and_photos()
         positions = np.flatnonzero(table.cluster == cluster)
         best = positions[np.argsort(-table.similarity[positions], kind="stable")][:most]
-        labels = [_file_name(names.by_id[photo].relpath) for photo in table.photo[best].tolist()]
+        labels = [_file_name(at_moment(names.by_id[photo].relpath)) for photo in table.photo[best].tolist()]
         return self.faces(table.face[best].tolist(), labels)
 
     def identification(self, result: Identification, photo: PhotoInput | None = None) -> Image:

@@ -43,19 +43,14 @@ _BLOCKS, _BLOCK = 16, 1 << 16  # that stand for a file
 _MOMENT = re.compile(r"([0-9]{1,2}):([0-5][0-9]):([0-5][0-9])\.([0-9]{3})\.jpg")
 
 # Major brands of ISO media files (RFC 6381, mp4ra.org) without pictures that move.
-_NOT_VIDEO = frozenset(
-    {b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 ", b"jpx ", b"mj2s"}
-)
+_NOT_VIDEO = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 ", b"jpx "})
 _IMAGE_BRANDS = re.compile(rb"(hei[cxms]|hev[cxms]|avi[fs]|mi[af][12f]|msf1)")
 
 # The first box of a QuickTime file that has no brands (QuickTime File Format Specification).
 _QUICKTIME = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
-_TS_PACKETS = (
-    (188, 0),
-    (192, 4),
-)  # of a transport stream, plain and as on cameras (M2TS): length, first sync
+_TS_PACKETS = ((188, 0), (192, 4))  # length and first mark of transport streams, plain and of cameras (M2TS)
 
 
 def sniff_video(head: bytes) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES, Picture
-from faceindex.images.moments import VIDEO_SUFFIXES
+from faceindex.images.moments import AMBIGUOUS_SUFFIXES, VIDEO_SUFFIXES
 from faceindex.pipeline.batches import DECODE_THREADS, Outcome, recognise_in_batches
 from faceindex.pipeline.content import content_of, read_contents
 from faceindex.pipeline.events import (
@@ -334,7 +334,7 @@ class _Run:
                     read = None if match else reader.read(task, known, self._root_ids[task.root])
                 except ImageError as error:
                     self.summary.opened += 1
-                    self._fail(task, error, None)
+                    self._fail(task, error, None, is_sound=error.reason is Reason.NOT_AN_IMAGE)
                 else:
                     if match is not None:
                         self._keep(match)
@@ -391,7 +391,9 @@ class _Run:
         self.summary.with_note += photo.detail is not None
         self.emit(PhotoDone(str(task.path), faces, photo.detail))
 
-    def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
+    def _fail(
+        self, task: Task, error: ImageError, content_hash: bytes | None, *, is_sound: bool = False
+    ) -> None:
         self.settled &= error.reason not in TRY_AGAIN
         known, reason = task.known, error.reason.value
         if known is not None and known.status is Status.OK:
@@ -402,15 +404,15 @@ class _Run:
                     self._failed.append((known.id, reason))
                 self._count_unreadable(task, error, known.failed)
                 return
-        suffix = task.path.suffix.lower()
-        is_named_video = self.plan.videos and suffix in VIDEO_SUFFIXES
-        not_a_photo = suffix not in IMAGE_SUFFIXES and (
-            error.reason is Reason.NOT_AN_IMAGE or (error.reason is Reason.EMPTY and not is_named_video)
+        suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if self.plan.videos else IMAGE_SUFFIXES
+        not_a_photo = is_sound or (
+            error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY)
+            and task.path.suffix.lower() not in suffixes - AMBIGUOUS_SUFFIXES
         )
         self._settled.add(task.name)
         self._let_moments_go(task)
         status = Status.IGNORED if not_a_photo else Status.UNREADABLE
-        detail = NEITHER if not_a_photo and is_named_video else error.detail
+        detail = NEITHER if not_a_photo and self.plan.videos and not is_sound else error.detail
         self._pending.append(self._unread(task, status, error.reason, detail, content_hash))
         if not_a_photo:
             self.summary.ignored += 1

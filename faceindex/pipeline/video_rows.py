@@ -17,7 +17,9 @@ from faceindex.store import PhotoRecord, Status
 __all__ = ["NEITHER", "Moments", "may_be_video", "take_moments"]
 
 NEITHER = "neither an image nor a video of a known format."
-"""The ``detail`` of a file that is named like a video and was looked at as one."""
+"""The ``detail`` of a file that is neither; before videos were read, `_BEFORE`."""
+
+_BEFORE = ("not an image of a known format.", "the file is empty.")
 
 _Key = tuple[str, str]
 
@@ -83,4 +85,4 @@ def may_be_video(record: PhotoRecord) -> bool:
         return False
     if record.reason == Reason.VIDEO.value:
         return True
-    return PurePath(record.relpath).suffix.lower() in VIDEO_SUFFIXES and record.detail != NEITHER
+    return record.detail in _BEFORE and PurePath(record.relpath).suffix.lower() in VIDEO_SUFFIXES
