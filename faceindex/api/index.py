@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from faceindex.api.roots import IndexRoots
     from faceindex.api.sheets import ContactSheets
     from faceindex.images.inputs import PhotoInput
+    from faceindex.pipeline.selection import Selection
     from faceindex.recognition import Recogniser
     from faceindex.types import Faces
 
@@ -276,12 +277,13 @@ class FaceIndex(IndexContents):
         videos: bool = True,
         video_interval: float | None = None,
         exclude: Collection[Path] = (),
+        selection: Selection | None = None,
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Summary:
         """Bring the index up to date with folders and photos; only new and changed files are opened.
 
-        Parameters are those of `faceindex.pipeline.index_photos`; `paths` are folders and files.
+        Parameters are those of `faceindex.pipeline.index_photos`; `paths` are folders, files and archives.
         Raises `UsageError` if a path does not exist, and `WeightsNotFound` or `WeightsInvalid` if the pinned
         models cannot be loaded; the index does not change.
         """
@@ -296,6 +298,7 @@ class FaceIndex(IndexContents):
             videos=videos,
             video_interval=video_interval,
             exclude=exclude,
+            selection=selection,
             on_event=on_event,
             should_stop=should_stop,
         )
@@ -308,6 +311,7 @@ class FaceIndex(IndexContents):
         prune: bool = False,
         check_content: bool = False,
         exclude: Collection[Path] = (),
+        selection: Selection | None = None,
         on_event: Callable[[Event], None] = ignore_event,
     ) -> IndexPlan:
         """Count what `add` would find, and forecast time and disk; opens no photo and changes nothing.
@@ -323,6 +327,7 @@ class FaceIndex(IndexContents):
             prune=prune,
             check_content=check_content,
             exclude=exclude,
+            selection=selection,
             on_event=on_event,
         )
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from faceindex.api.results import IndexPlan
 from faceindex.images import IMAGE_SUFFIXES
+from faceindex.pipeline.counting import count_photos
 from faceindex.pipeline.events import Event, Planned, Scanning, ignore_event
 from faceindex.pipeline.moves import movable
-from faceindex.pipeline.plan import Plan, Task, count_photos, make_plan
+from faceindex.pipeline.plan import Plan, Task, make_plan
+from faceindex.pipeline.selection import Selection
 from faceindex.store import Run, Status, Store
 
 __all__ = ["plan_photos"]
@@ -26,6 +28,7 @@ def plan_photos(
     prune: bool = False,
     check_content: bool = False,
     exclude: Collection[Path] = (),
+    selection: Selection | None = None,
     on_event: Callable[[Event], None] = ignore_event,
 ) -> IndexPlan:
     """Compare folders with an index; see `faceindex.FaceIndex.plan`.
@@ -44,6 +47,7 @@ def plan_photos(
         exclude=[*exclude, *([] if store is None else [store.directory])],
         on_scan=lambda files: on_event(Scanning(files)),
         check_content=check_content,
+        selection=selection,
     )
     on_event(Planned(0))
     counts = _count_tasks(plan)
@@ -65,6 +69,7 @@ def plan_photos(
         bytes=None if bytes_per_photo is None else round(bytes_per_photo * to_recognise),
         read_once=len(plan.without_picture),
         to_check=len(plan.to_compare),
+        older=plan.older,
     )
 
 

@@ -293,6 +293,8 @@ class IndexPlan(Result):
     to_check : int
         Unchanged photos that `add` reads to compare their content: on request, or because of another ctime or
         inode.
+    older : int
+        New and changed files that are not read, because they were modified before `newer_than`.
     """
 
     new: int
@@ -311,6 +313,7 @@ class IndexPlan(Result):
     bytes: int | None
     read_once: int = 0
     to_check: int = 0
+    older: int = 0
 
     @property
     def photos(self) -> int:

@@ -12,6 +12,7 @@ from faceindex import images
 from faceindex.api.reader import Reader, find_faces
 from faceindex.api.results import Identification, IdentifiedFace, Neighbour
 from faceindex.errors import UsageError
+from faceindex.images.moments import at_moment
 from faceindex.types import U8, Image
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class ContactSheets:
         table, names = self._reader.faces_and_photos()
         positions = np.flatnonzero(table.cluster == cluster)
         best = positions[np.argsort(-table.similarity[positions], kind="stable")][:most]
-        labels = [_file_name(at_moment(names.by_id[photo].relpath)) for photo in table.photo[best].tolist()]
+        labels = [_file_name(names.by_id[photo].relpath) for photo in table.photo[best].tolist()]
         return self.faces(table.face[best].tolist(), labels)
 
     def identification(self, result: Identification, photo: PhotoInput | None = None) -> Image:
@@ -202,4 +203,4 @@ def _who(person: str | None, cluster: int | None) -> str:
 
 
 def _file_name(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]
+    return at_moment(path).replace("\\", "/").rpartition("/")[2]

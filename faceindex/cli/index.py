@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from faceindex.api import FaceIndex, IndexPlan
     from faceindex.cli.log import RunLog
     from faceindex.cli.options import (
+        AllVersionsFlag,
         CheckContentFlag,
         DebugFlag,
         DetectorOption,
         DeviceOption,
         DryRunFlag,
         EmbedderOption,
+        ExcludeOption,
         FailOnOption,
         FlipFlag,
         HalfFlag,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         LogOption,
         MaxMemoryOption,
         MinFaceOption,
+        NewerThanOption,
         PathsArgument,
         PruneFlag,
         QuietFlag,
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     )
     from faceindex.cli.progress import IndexBar
     from faceindex.documents import Json
-    from faceindex.pipeline import Event, Summary
+    from faceindex.pipeline import Event, Selection, Summary
 
 __all__ = ["index"]
 
@@ -65,6 +68,9 @@ def index(
     device: DeviceOption = "auto",
     retry_failed: RetryFailedFlag = False,
     check_content: CheckContentFlag = False,
+    exclude: ExcludeOption = None,
+    newer_than: NewerThanOption = None,
+    all_versions: AllVersionsFlag = False,
     prune: PruneFlag = False,
     keep_gone: KeepGoneOption = None,
     fail_on: FailOnOption = "new",
@@ -83,7 +89,8 @@ def index(
     photos; finished work is kept, and the next run continues from there.
 
     Exit code 1 if it was stopped, if there are no photos, or if photos cannot be read: by default only photos
-    that earlier runs could read or did not see, or that you named or asked for by --retry-failed.
+    that earlier runs could read or did not see, or that you named or asked for by --retry-failed, or that are
+    still being written.
 
     Example: faceindex index ~/Pictures
     """
@@ -98,6 +105,11 @@ def index(
             check_fail_on(fail_on)
         options = {"min_face": min_face, "upsample": upsample, "flip": flip, "half": half}
         settings = {name: value for name, value in options.items() if value is not None}
+        selection = None
+        if exclude or newer_than or all_versions:
+            from faceindex.pipeline import select
+
+            selection = select(exclude or (), newer_than, all_versions)
         found = existing_index(index)
         if found is None:
             _check_paths(paths)  # before an index is created for a misspelled path
@@ -107,7 +119,7 @@ def index(
                 raise UsageError("--log and --dry-run exclude each other.", "Choose one.")
             with IndexBar(out) as bar:
                 scan = (retry_failed, prune, check_content)
-                plan = _plan(directory, paths, detector, embedder, settings, scan, bar)
+                plan = _plan(directory, paths, detector, embedder, settings, scan, selection, bar)
             _report_plan(out, directory, plan)
             return
         with contextlib.ExitStack() as stack:
@@ -139,6 +151,7 @@ def index(
                     **({} if keep_gone is None else {"keep_days": keep_gone}),
                     check_content=check_content,
                     exclude=[] if log is None else [log],
+                    selection=selection,
                     on_event=on_event,
                     should_stop=should_stop,
                 )
@@ -226,8 +239,9 @@ def _listener(
 
 def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None, fail_on: str) -> None:
     rate = summary.opened / summary.seconds if summary.opened and summary.seconds > 0 else None
-    nothing = not summary.photos and not summary.gone
-    failures = {"new": summary.new_unreadable, "any": sum(summary.unreadable.values()), "never": 0}
+    nothing = not (summary.photos or summary.gone or summary.unfinished or summary.older)
+    unreadable, unfinished = sum(summary.unreadable.values()), summary.unfinished
+    failures = {"new": summary.new_unreadable + unfinished, "any": unreadable + unfinished, "never": 0}
     if nothing or summary.missing or summary.interrupted or failures[fail_on]:
         out.exit_code = PARTIAL
     document: dict[str, Json] = {
@@ -242,10 +256,16 @@ def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None, 
         "gone": summary.gone,
         "kept_until": summary.kept_until,
         "missing": summary.missing,
-        "unreadable": sum(summary.unreadable.values()),
+        "excluded": summary.excluded,
+        "unreadable": unreadable,
         "unreadable_by_reason": dict(summary.unreadable),
         "known_unreadable": summary.known_unreadable,
         "new_unreadable": summary.new_unreadable,
+        "unfinished": unfinished,
+        "partial": summary.partial,
+        "older": summary.older,
+        "raw_companions": summary.raw_companions,
+        "clips": summary.clips,
         "ignored": summary.ignored,
         "without_face": summary.without_face,
         "with_note": summary.with_note,
@@ -291,10 +311,16 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
             summary.gone,
             f"their faces are kept until {summary.kept_until}" if summary.kept_until else "",
         ),
+        ("  left out", summary.excluded, "of these; they match a pattern"),
         ("compared", summary.compared, "unchanged; read to compare their content"),
         ("altered", summary.altered, "other content, although size and time are unchanged"),
         ("missing, kept", summary.missing, "--prune removes them"),
         ("unreadable", sum(summary.unreadable.values()), reasons + known),
+        ("being written", summary.unfinished, "left for the next run"),
+        ("not complete", summary.partial, "downloads or copies in progress, by their names"),
+        ("older", summary.older, "new or changed, but modified before --newer-than"),
+        ("RAW files", summary.raw_companions, "beside their JPEG or HEIC, which counts"),
+        ("clips", summary.clips, "of Live Photos, beside their picture"),
         ("without a face", summary.without_face, ""),
         ("with a note", summary.with_note, "damaged metadata, or several pages; see `faceindex status -v`"),
         ("ignored", summary.ignored, "files that are not photos"),
@@ -322,6 +348,7 @@ def _plan(
     embedder: str | None,
     settings: dict[str, bool | int | float],
     scan: tuple[bool, bool, bool],
+    selection: Selection | None,
     bar: IndexBar,
 ) -> IndexPlan:
     """Plan a run on the index in `directory`, or on a new one, after checking models and settings."""
@@ -334,7 +361,7 @@ def _plan(
 
         choice = choose(detector, embedder)
         make_pins(choice.detector, choice.embedder, settings)
-        return plan_photos(None, paths, on_event=bar.on_event)
+        return plan_photos(None, paths, selection=selection, on_event=bar.on_event)
     from faceindex.api import FaceIndex
 
     with FaceIndex.open(directory) as opened:
@@ -345,6 +372,7 @@ def _plan(
             retry_failed=retry_failed,
             prune=prune,
             check_content=check_content,
+            selection=selection,
             on_event=bar.on_event,
         )
 
@@ -373,6 +401,7 @@ def _print_plan(out: Output, plan: IndexPlan) -> None:
         ("unchanged", plan.unchanged, ""),
         ("read once", plan.read_once, "unchanged, for their pictures and dates"),
         ("compared", plan.to_check, "unchanged, to compare their content"),
+        ("older", plan.older, "new or changed, but modified before --newer-than"),
         ("gone", plan.gone, "to leave the index" + (", unless they were moved" if plan.to_compare else "")),
         ("missing, kept", plan.missing, "--prune removes them"),
         ("unreadable", plan.known_unreadable, "known before, not tried again"),

@@ -17,7 +17,15 @@ from faceindex.cli.flags import as_flags
 from faceindex.cli.render import Output, count
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.images import IMAGE_SUFFIXES
-from faceindex.pipeline.events import Committed, ContentChanged, Event, PhotoDone, PhotoFailed, Warned
+from faceindex.pipeline.events import (
+    Committed,
+    ContentChanged,
+    Event,
+    PhotoDone,
+    PhotoFailed,
+    PhotoUnfinished,
+    Warned,
+)
 from faceindex.store import Store
 
 if TYPE_CHECKING:
@@ -92,6 +100,8 @@ class RunLog:
                     as_flags(error.remedy),
                     {"path": error.path, "reason": error.reason.value},
                 )
+            case PhotoUnfinished(path):
+                self._write("unfinished", f"{path}: still being written", {"path": path})
             case Warned(message):
                 message = as_flags(message)
                 self._write("warning", message, {"message": message})

@@ -18,6 +18,7 @@ from faceindex.models import AUTO, DEFAULT_MIN_FACE
 __all__ = [
     "WAIT",
     "AbsoluteFlag",
+    "AllVersionsFlag",
     "CheckContentFlag",
     "CsvFlag",
     "DebugFlag",
@@ -25,6 +26,7 @@ __all__ = [
     "DeviceOption",
     "DryRunFlag",
     "EmbedderOption",
+    "ExcludeOption",
     "FailOnOption",
     "FalseAlarmsOption",
     "FlipFlag",
@@ -36,6 +38,7 @@ __all__ = [
     "LogOption",
     "MinFaceOption",
     "NeighboursOption",
+    "NewerThanOption",
     "OpenFlag",
     "PathsArgument",
     "PhotosArgument",
@@ -161,7 +164,9 @@ CsvFlag: TypeAlias = Annotated[
 PathsArgument: TypeAlias = Annotated[
     list[str],
     typer.Argument(
-        metavar="PATH", callback=expand_home, help="Folders, with all their subfolders, and single photos."
+        metavar="PATH",
+        callback=expand_home,
+        help="Folders, with all their subfolders, single photos, and archives (.zip, .tar).",
     ),
 ]
 
@@ -235,6 +240,36 @@ CheckContentFlag: TypeAlias = Annotated[
         "--check-content",
         help="Read photos of unchanged size and time too, and compare their content with the indexed one. "
         "Finds files that were changed without a new time, and damaged ones.",
+    ),
+]
+
+ExcludeOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="PATTERN",
+        help="Leave out files and folders, by a pattern as in .gitignore, such as 'scans/' or '*.png'; "
+        "can be repeated. Photos in the index that match leave it, as if they were deleted. Patterns for every run "
+        "belong into a file .faceindexignore.",
+    ),
+]
+
+NewerThanOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--newer-than",
+        metavar="WHEN",
+        help="Read only files that were modified since: a date such as 2024-01-31, or how long ago, as 7d or "
+        "12h. Others are left for a later run; photos that are in the index stay.",
+    ),
+]
+
+AllVersionsFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--all-versions",
+        help="Index RAW files beside a JPEG or HEIC of the same name too, and the clips of Live Photos. By "
+        "default, a shot counts once.",
     ),
 ]
 

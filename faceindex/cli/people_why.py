@@ -64,9 +64,8 @@ def why(
 def _print(out: Output, found: Explanation) -> None:
     face = found.face
     x1, y1, x2, y2 = (round(value) for value in face.box)
-    out.paragraph(
-        f"Face f{face.face} on {at_moment(face.photo)} at {x1},{y1} to {x2},{y2}: {face.person or 'nobody known'}"
-    )
+    where = f"{at_moment(face.photo)} at {x1},{y1} to {x2},{y2}"
+    out.paragraph(f"Face f{face.face} on {where}: {face.person or 'nobody known'}")
     for rule in found.rules:
         out.paragraph(rule, indent=2, hang=4)
     if found.best is not None:

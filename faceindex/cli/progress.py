@@ -228,6 +228,7 @@ class IndexBar(PhotoBar):
             Loading,
             PhotoDone,
             PhotoFailed,
+            PhotoUnfinished,
             Planned,
             Scanning,
             Warned,
@@ -253,6 +254,9 @@ class IndexBar(PhotoBar):
                     self._out.detail(error.problem)
                 else:
                     self._out.error(error.problem, error.remedy)
+                self._advance()
+            case PhotoUnfinished(path):
+                self._out.detail(f"{path}: still being written; the next run tries it")
                 self._advance()
             case ContentChanged(path, _):
                 self._out.detail(f"{path}: other content, although size and time are unchanged")

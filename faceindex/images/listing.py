@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from faceindex.errors import ImageError
 from faceindex.images.volumes import CTIME, INODE, FileIds, Volume
 
-__all__ = ["Candidate", "FolderFiles", "Listing", "Tree", "digest_of", "limited_time"]
+if TYPE_CHECKING:
+    from faceindex.images.ignoring import Rules
+
+__all__ = ["Archives", "Candidate", "FolderFiles", "Kept", "Listing", "Tree", "digest_of", "limited_time"]
 
 # Times in the catalog, and in a digest, have 64 bits. In nanoseconds, these end in 1677 and 2262; file
 # systems go on to 2446 (ext4), 2486 (XFS) and beyond. Times outside are limited: each still equals itself.
@@ -32,15 +36,16 @@ class Candidate(NamedTuple):
         Path below `root` with forward slashes; ``"."`` for a root that cannot be listed. Bytes that
         are not valid UTF-8 are kept as lone surrogates (PEP 383).
     size : int
-        Size in bytes; 0 if `error` is set.
+        Size in bytes; 0 if it is unknown.
     mtime_ns : int
-        Time of the last modification in nanoseconds since 1970, limited to 64 bits; 0 if `error` is set.
+        Time of the last modification in nanoseconds since 1970, limited to 64 bits; 0 if it is unknown.
     error : ImageError or None
-        Why the file, or the whole folder at this path, cannot be read.
+        Why the file, or the whole folder or archive at this path, cannot be read; or what of the archive
+        cannot (``MEMBER_NAMES``).
     ids : FileIds or None
-        None if `error` is set.
+        None if there is an `error`, except for an archive.
     volume : Volume or None
-        Where the file's folder is; None if `error` is set.
+        Where the file's folder is, or its archive; None if `ids` is.
     """
 
     root: Path
@@ -94,6 +99,36 @@ def limited_time(time_ns: int) -> int:
     return min(max(time_ns, _FIRST), _LAST)
 
 
+class Archives(NamedTuple):
+    """The archives of one folder, whose members are listed only if they are asked for.
+
+    `named`: the archive was passed to `walk` itself.
+    """
+
+    files: FolderFiles
+    rules: Rules | None
+    all_versions: bool
+    named: bool
+
+
+class Kept(NamedTuple):
+    """What a walk found and does not list.
+
+    Attributes
+    ----------
+    unfinished : list of str
+        Relative paths of files that are still being downloaded or copied.
+    excluded : list of str
+        Those of files and folders that patterns leave out; a folder ends with a slash.
+    companions : Counter of str
+        Number of files that are the second file of a shot, by kind: see `special_files.companions`.
+    """
+
+    unfinished: list[str]
+    excluded: list[str]
+    companions: Counter[str]
+
+
 class Tree(NamedTuple):
     """The files found under one of the paths passed to `walk`."""
 
@@ -101,6 +136,13 @@ class Tree(NamedTuple):
     folders: list[FolderFiles]
     failures: list[Candidate]
     devices: dict[str, int]  # st_dev by prefix, of every folder that was entered
+    archives: list[Archives]
+    kept: Kept
+
+    @classmethod
+    def empty(cls, root: str) -> Tree:
+        """Return a tree without files."""
+        return cls(root, [], [], {}, [], Kept([], [], Counter()))
 
 
 class Listing:
@@ -116,11 +158,13 @@ class Listing:
     digest : str or None
         BLAKE2b of the real paths of the walked folders and of the relative path, size, time and trusted
         `FileIds` of every file. Two walks have the same digest if they found the same files, and otherwise
-        different ones (up to collisions). None if a single file was walked, or if there was an error.
+        different ones (up to collisions). An archive counts by its own size, time and `FileIds`. None if a
+        single file was walked, or if there was an error.
     """
 
     def __init__(self, trees: list[Tree], digest: str | None) -> None:
         self._trees = trees
+        self._inside: dict[str, Kept] = {}
         self.digest = digest
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -137,7 +181,29 @@ class Listing:
                     strict=True,
                 )
             ]
+            if tree.archives:
+                found += self._members(root, tree)
             yield from sorted(found + tree.failures, key=itemgetter(1))
+
+    def _members(self, root: Path, tree: Tree) -> list[Candidate]:
+        from faceindex.images.archive_listing import list_archives
+
+        kept = Kept([], [], Counter())
+        found = [one for archives in tree.archives for one in list_archives(root, archives, kept)]
+        self._inside[tree.root] = kept
+        return found
+
+    def kept_out(self) -> list[tuple[str, Kept]]:
+        """Return what was found and is not listed, with the folder that was walked.
+
+        What is in archives is included once this was iterated over.
+        """
+        return [
+            (tree.root, kept)
+            for tree in self._trees
+            for kept in (tree.kept, self._inside.get(tree.root))
+            if kept is not None
+        ]
 
     def files_on(self) -> dict[Volume, int]:
         """Count the files on each volume."""
@@ -188,7 +254,7 @@ def digest_of(trees: list[Tree]) -> str | None:
     for tree in trees:
         # Null bytes separate the parts, because paths cannot contain them.
         digest.update(os.fsencode(os.path.realpath(tree.root)) + b"\0\0")
-        for folder in tree.folders:
+        for folder in (*tree.folders, *(archives.files for archives in tree.archives)):
             names, distrusted = folder.names, folder.volume.distrusted
             if names:
                 digest.update(os.fsencode("\0".join((str(len(names)), folder.prefix, *names))) + b"\0")

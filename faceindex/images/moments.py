@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from faceindex.types import Image
 
 __all__ = [
+    "AMBIGUOUS_SUFFIXES",
     "MOST_MILLISECONDS",
     "VIDEO_SUFFIXES",
     "FrameBytes",
@@ -35,6 +36,9 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset(
     | {".mts", ".m2ts", ".wmv", ".asf"}
 )
 """Lower-case suffixes of videos. Files are recognised by content, whatever their suffix."""
+
+AMBIGUOUS_SUFFIXES: frozenset[str] = frozenset({".mts"})
+"""Of these: ``.mts`` is also a suffix of program text (TypeScript)."""
 
 MOST_MILLISECONDS = 100 * 3_600_000 - 1  # the times of longer videos do not count
 

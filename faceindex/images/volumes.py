@@ -66,11 +66,14 @@ class Volume(NamedTuple):
         Whether it is of a kind that may report other inodes and times at each mount.
     distrusted : frozenset of str
         Which of `CTIME` and `INODE` are not used.
+    is_archive : bool
+        Whether it is no file system but an archive, whose members are listed.
     """
 
     path: str
     remote: bool
     distrusted: frozenset[str]
+    is_archive: bool = False
 
 
 class Volumes:

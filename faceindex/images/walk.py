@@ -20,28 +20,20 @@ from pathlib import Path
 from faceindex import paths as paths_of_files
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.entered import EnteredFolders, FolderId, folder_id
-from faceindex.images.listing import Candidate, FolderFiles, Listing, Tree, digest_of
+from faceindex.images.ignoring import IGNORE_FILE, Rules, read_rules, rules_of
+from faceindex.images.listing import Archives, Candidate, FolderFiles, Listing, Tree, digest_of
+from faceindex.images.special_files import (
+    JUNK,
+    NO_MEDIA,
+    companions,
+    has_special,
+    is_archive,
+    is_partial,
+    without,
+)
 from faceindex.images.volumes import Distrust, Volumes
 
 __all__ = ["BY_DESCRIPTOR", "REPORT_EVERY", "Candidate", "Listing", "walk"]
-
-# Files and folders that synchronisation programs, network disks and operating systems add to photo folders:
-# thumbnails, trash, archive metadata. Names are compared in lower case.
-_JUNK = frozenset(
-    {
-        "#recycle",  # Synology
-        "#snapshot",
-        "$recycle.bin",  # Windows
-        "@eadir",  # thumbnails of Synology
-        "__macosx",  # resource forks in a zip archive
-        "desktop.ini",
-        "ehthumbs.db",
-        "lost+found",
-        "system volume information",
-        "thumbs.db",
-    }
-)
-_NO_MEDIA = ".nomedia"  # on Android, marks a folder and its subfolders as hidden from galleries
 
 REPORT_EVERY = 1000  # files between two reports of progress
 
@@ -53,6 +45,8 @@ def walk(
     paths: Sequence[str | PathLike[str]],
     *,
     exclude: Collection[Path] = (),
+    patterns: Sequence[str] = (),
+    all_versions: bool = False,
     on_files: Callable[[int], None] | None = None,
     distrust: Distrust | None = None,
 ) -> Listing:
@@ -60,8 +54,10 @@ def walk(
 
     Below a folder, these are skipped: hidden files and folders (leading dot), folders with a ``.nomedia``
     file, thumbnails and trash of operating systems and network disks (``@eaDir``, ``Thumbs.db``,
-    ``__MACOSX``, ...), and everything that is not a regular file. A path in `paths` itself is walked even
-    if it has such a name. Symbolic links are followed. A folder is entered only once, even if several
+    ``__MACOSX``, ...), partial downloads, the second file of a shot (see `special_files`), what patterns
+    leave out (see `ignoring`), and everything that is not a regular file. A path in `paths` itself is walked
+    even if it has such a name. Archives are walked like folders, and listed when the result is iterated
+    over. Symbolic links are followed. A folder is entered only once, even if several
     paths lead to it, so loops end, and overlapping paths yield each file once, under the first of them.
 
     Parameters
@@ -70,6 +66,10 @@ def walk(
         Folders and files, walked in this order.
     exclude : collection of Path
         Files and folders to skip even if they are in `paths`, such as the index directory.
+    patterns : sequence of str
+        Patterns of gitignore(5) for files and folders to skip, relative to each of `paths`.
+    all_versions : bool
+        List every file of a shot: the RAW file beside its JPEG, and the clip of a Live Photo.
     on_files : callable, optional
         Called with the number of files found so far, about every 1,000 files. An exception that it raises
         ends the walk.
@@ -79,19 +79,20 @@ def walk(
     Returns
     -------
     Listing
-        An iterable of `Candidate`, for each of `paths` in code-point order of ``relpath``. Broken links
-        and folders that cannot be listed are included, with an ``error``.
+        An iterable of `Candidate`, for each of `paths` in code-point order of ``relpath``. Broken links,
+        and folders and archives that cannot be listed, are included, with an ``error``.
 
     Raises
     ------
     UsageError
-        If one of `paths` does not exist. Raised before any folder is walked.
+        If one of `paths` does not exist, or one of `patterns` is none. Raised before any folder is walked.
     """
     given = [_existing(path) for path in paths]
     are_folders = [paths_of_files.is_folder(path) for path in given]
     files = [path for path, is_folder in zip(given, are_folders, strict=True) if not is_folder]
     excluded = [os.path.abspath(path) for path in exclude]
-    walker = _Walker(files, excluded, on_files or _ignore, Volumes(distrust or {}))
+    rules = rules_of(patterns)
+    walker = _Walker(files, excluded, rules, all_versions, on_files or _ignore, Volumes(distrust or {}))
     trees = [
         walker.walk_folder(path) if is_folder else walker.walk_file(path)
         for path, is_folder in zip(given, are_folders, strict=True)
@@ -130,6 +131,9 @@ class _Walker:
     files : list of str
         Paths passed to `walk` that are files.
     excluded : list of str
+    rules : Rules or None
+        Patterns of the caller.
+    all_versions : bool
     on_files : callable
     volumes : Volumes
     """
@@ -138,9 +142,13 @@ class _Walker:
         self,
         files: list[str],
         excluded: list[str],
+        rules: Rules | None,
+        all_versions: bool,
         on_files: Callable[[int], None],
         volumes: Volumes,
     ) -> None:
+        self._rules = rules
+        self._all_versions = all_versions
         self._on_files = on_files
         self._volumes = volumes
         self._files = 0  # in finished folders
@@ -161,7 +169,7 @@ class _Walker:
     def walk_file(self, path: str) -> Tree:
         """Find a file that was passed to `walk`."""
         folder, name = os.path.split(path)
-        tree = Tree(folder, [], [], {})
+        tree = Tree.empty(folder)
         if self._mark_seen(*_single_key(path)):
             return tree
         try:
@@ -172,52 +180,67 @@ class _Walker:
             if stat.S_ISREG(status.st_mode):
                 found = FolderFiles.empty("", self._volumes.of_folder(folder, status.st_dev))
                 found.add([name], [status])
-                tree.folders.append(found)
+                if is_archive(name):
+                    tree.archives.append(Archives(found, self._rules, self._all_versions, named=True))
+                else:
+                    tree.folders.append(found)
         return tree
 
     def walk_folder(self, top: str) -> Tree:
         """Find the files of a folder at any depth. Iterative, so that the depth has no limit."""
-        tree = Tree(top, [], [], {})
-        waiting = [""]  # prefixes of the folders to enter, the next one last
+        tree = Tree.empty(top)
+        # Prefixes of the folders to enter, the next one last, and the patterns of the folder above.
+        waiting: list[tuple[str, Rules | None]] = [("", self._rules)]
         while waiting:
-            prefix = waiting.pop()
+            prefix, rules = waiting.pop()
             try:
-                inner = self._enter(os.path.join(top, prefix), prefix, tree)  # noqa: PTH118
+                inner, rules = self._enter(os.path.join(top, prefix), prefix, rules, tree)  # noqa: PTH118
             except OSError as error:
                 tree.failures.append(_failure(top, prefix.rstrip("/") or ".", error))
             else:
                 # Sorted with the slash, because the paths of the files in a folder start with it.
-                waiting += sorted((f"{prefix}{name}/" for name in inner), reverse=True)
+                waiting += [(f, rules) for f in sorted((f"{prefix}{name}/" for name in inner), reverse=True)]
         return tree
 
-    def _enter(self, path: str, prefix: str, tree: Tree) -> list[str]:
-        """List a folder, unless it was entered before; return the names of its subfolders."""
+    def _enter(
+        self, path: str, prefix: str, rules: Rules | None, tree: Tree
+    ) -> tuple[list[str], Rules | None]:
+        """List a folder, unless it was entered before; return its subfolders, and the patterns for these."""
         if not BY_DESCRIPTOR:
-            return self._list(path, os.stat(path), path, prefix, tree)
+            return self._list(path, os.stat(path), path, prefix, rules, tree)
         try:
             opened = paths_of_files.open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
             identity = folder_id(path)
             if identity is not None and self._entered.contains(identity, path):
-                return []  # an excluded folder, such as the index, may be unreadable
+                return [], None  # an excluded folder, such as the index, may be unreadable
             raise
         try:
-            return self._list(opened, os.fstat(opened), path, prefix, tree)
+            return self._list(opened, os.fstat(opened), path, prefix, rules, tree)
         finally:
             os.close(opened)
 
     def _list(
-        self, folder: str | int, status: os.stat_result, path: str, prefix: str, tree: Tree
-    ) -> list[str]:
+        self,
+        folder: str | int,
+        status: os.stat_result,
+        path: str,
+        prefix: str,
+        rules: Rules | None,
+        tree: Tree,
+    ) -> tuple[list[str], Rules | None]:
         identity = (status.st_dev, status.st_ino)
         if self._entered.contains(identity, path):
-            return []
+            return [], None
         with os.scandir(folder) as entries:
             everything = list(entries)
-        content = [entry for entry in everything if entry.name[0] != "." and entry.name.lower() not in _JUNK]
+        content = [entry for entry in everything if entry.name[0] != "." and entry.name.lower() not in JUNK]
         hidden = len(content) < len(everything)
-        if prefix and hidden and any(entry.name == _NO_MEDIA for entry in everything):
-            return []
+        if prefix and hidden and any(entry.name == NO_MEDIA for entry in everything):
+            return [], None
+        if hidden and any(entry.name == IGNORE_FILE for entry in everything):
+            file = os.path.join(path, IGNORE_FILE)  # noqa: PTH118
+            rules = read_rules(file, prefix, rules, self._rules)
         self._entered.add(identity, path)
         tree.devices[prefix] = status.st_dev
         if identity in self._singles:
@@ -225,9 +248,10 @@ class _Walker:
             content = [
                 e for e in content if e.name not in singles or not self._mark_seen(identity, path, e.name)
             ]
+        if rules is not None:
+            content = _taken_in(content, prefix, rules, tree)
         content.sort(key=attrgetter("name"))
         found = FolderFiles.empty(prefix, self._volumes.of_folder(path, status.st_dev))
-        tree.folders.append(found)
         inner: list[str] = []
         for start in range(0, len(content), REPORT_EVERY):
             _add(content[start : start + REPORT_EVERY], found, inner, tree)
@@ -236,7 +260,27 @@ class _Walker:
                 self._reported = files
                 self._on_files(files)
         self._files += len(found.names)
-        return inner
+        tree.folders.append(self._sort_out(found, rules, tree) if has_special(found.names) else found)
+        return inner, rules
+
+    def _sort_out(self, found: FolderFiles, rules: Rules | None, tree: Tree) -> FolderFiles:
+        """Return the files of a folder without those that are not listed; these are noted in `tree`."""
+        beside = {} if self._all_versions else companions(zip(found.names, found.sizes, strict=True))
+        tree.kept.companions.update(beside.values())
+        archives = [is_archive(name) for name in found.names]
+        partial = [is_partial(name) for name in found.names]
+        if any(archives):
+            tree.archives.append(Archives(without(found, archives), rules, self._all_versions, named=False))
+        tree.kept.unfinished.extend(
+            [found.prefix + name for name, is_it in zip(found.names, partial, strict=True) if is_it]
+        )
+        return without(
+            found,
+            [
+                not (one_archive or one_partial or name in beside)
+                for name, one_archive, one_partial in zip(found.names, archives, partial, strict=True)
+            ],
+        )
 
     def _singles_in(self, identity: FolderId | None, path: str) -> dict[str, bool]:
         """Return the names of single files in a folder, and whether they were seen."""
@@ -249,6 +293,23 @@ class _Walker:
         names = self._singles_in(identity, folder)
         before, names[name] = names.get(name, False), True
         return before
+
+
+def _taken_in(
+    entries: list[os.DirEntry[str]], prefix: str, rules: Rules, tree: Tree
+) -> list[os.DirEntry[str]]:
+    """Return the files and folders that patterns do not leave out; the others are noted in `tree`."""
+    taken = []
+    for entry in entries:
+        try:
+            relpath = prefix + entry.name + ("/" if entry.is_dir() else "")
+        except OSError:  # reported when its status is read
+            relpath = prefix + entry.name
+        if rules.exclude(relpath):
+            tree.kept.excluded.append(relpath)
+        else:
+            taken.append(entry)
+    return taken
 
 
 def _add(entries: list[os.DirEntry[str]], found: FolderFiles, inner: list[str], tree: Tree) -> None:

@@ -10,6 +10,7 @@ from faceindex.pipeline.events import (
     Loading,
     PhotoDone,
     PhotoFailed,
+    PhotoUnfinished,
     Planned,
     Scanning,
     Summary,
@@ -18,6 +19,7 @@ from faceindex.pipeline.events import (
     ignore_event,
 )
 from faceindex.pipeline.index import index_photos
+from faceindex.pipeline.selection import Selection, select
 
 __all__ = [
     "Clustering",
@@ -29,11 +31,14 @@ __all__ = [
     "Loading",
     "PhotoDone",
     "PhotoFailed",
+    "PhotoUnfinished",
     "Planned",
     "Scanning",
+    "Selection",
     "Summary",
     "Warned",
     "Watching",
     "ignore_event",
     "index_photos",
+    "select",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "Loading",
     "PhotoDone",
     "PhotoFailed",
+    "PhotoUnfinished",
     "Planned",
     "Scanning",
     "Summary",
@@ -95,6 +96,13 @@ class Watching:
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoUnfinished:
+    """One photo is still being written; the next run tries it."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """`photos` more photos are on disk."""
 
@@ -122,6 +130,7 @@ Event: TypeAlias = (
     | Loaded
     | PhotoDone
     | PhotoFailed
+    | PhotoUnfinished
     | Committed
     | Warned
     | Watching
@@ -175,6 +184,16 @@ class Summary:
         further pages or frames.
     faces : int
         Faces added in this run.
+    excluded : int
+        Those of the `gone` photos whose files are there and are left out by a pattern.
+    raw_companions, clips : int
+        RAW files beside a JPEG or HEIC of the same shot, and clips of Live Photos, which are not indexed.
+    unfinished : int
+        Photos that could not be read because they are still being written; the next run tries them.
+    partial : int
+        Files that are not complete, by their names: downloads and copies in progress.
+    older : int
+        New and changed files that were not read because they were modified too long ago for this run.
     by_hand : int
         Faces that the user drew and that were embedded in this run: applied decisions, or copies of photos.
     read_once : int
@@ -211,6 +230,12 @@ class Summary:
     without_face: int = 0
     with_note: int = 0
     faces: int = 0
+    excluded: int = 0
+    raw_companions: int = 0
+    clips: int = 0
+    unfinished: int = 0
+    partial: int = 0
+    older: int = 0
     by_hand: int = 0
     read_once: int = 0
     compared: int = 0
@@ -222,8 +247,9 @@ class Summary:
     def count_unchanged(self, files: ScanCounts) -> None:
         """Add files that need not be opened."""
         self.unchanged += files.photos
-        self.ignored += files.ignored - files.videos
-        self.videos_left_out += files.videos
+        videos = files.companions.get("video", 0)
+        self.ignored += files.ignored - videos
+        self.videos_left_out += videos
         self.unreadable.update(files.unreadable)
         self.known_unreadable += sum(files.unreadable.values())
 
@@ -241,4 +267,4 @@ class Summary:
     @property
     def complete(self) -> bool:
         """Whether every photo found is in the index."""
-        return not self.unreadable and not self.interrupted
+        return not self.unreadable and not self.unfinished and not self.interrupted

@@ -115,6 +115,8 @@ def compare_file_ids(
     for one, numbers in zip(differing, changed, strict=True):
         for number in numbers:
             assert one.candidate.volume is not None
+            if one.candidate.volume.is_archive:  # one change of an archive is no sign of its disk
+                continue
             key = one.candidate.volume, number
             counts[key] = counts.get(key, 0) + 1
     unused = _learn(checks, counts, files_on, known)

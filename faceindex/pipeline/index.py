@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from faceindex.pipeline.drawn import embed_waiting
 from faceindex.pipeline.events import Event, Planned, Scanning, Summary, ignore_event
-from faceindex.pipeline.plan import Stopped, make_plan
+from faceindex.pipeline.plan import Plan, Stopped, make_plan
 from faceindex.pipeline.roots import follow_index
+from faceindex.pipeline.selection import Selection
 from faceindex.store import ScanCounts, Store
 from faceindex.store.away import KEEP_DAYS
 
@@ -34,6 +35,7 @@ def index_photos(
     videos: bool = True,
     video_interval: float | None = None,
     exclude: Collection[Path] = (),
+    selection: Selection | None = None,
     on_event: Callable[[Event], None] = ignore_event,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
@@ -65,6 +67,9 @@ def index_photos(
         `faceindex.pipeline.videos.VIDEO_INTERVAL`. Videos that are indexed already are not read again.
     exclude : collection of Path
         Files and folders that are left out. Indexed photos in them count as gone.
+    selection : Selection, optional
+        Which of the files that are there to take in; as `faceindex.pipeline.select` returns it. None means
+        all, but one file of each shot.
     on_event : callable
         Called with each event.
     should_stop : callable
@@ -99,6 +104,7 @@ def index_photos(
             on_scan=on_scan,
             check_content=check_content,
             videos=videos,
+            selection=selection,
         )
     except Stopped:
         summary = Summary(interrupted=True, seconds=time.monotonic() - started)
@@ -127,7 +133,9 @@ def index_photos(
             store.compact_if_worthwhile()
             store.update_hnsw()
             if settled and plan.scan_digest is not None:
-                store.save_scan(plan.scan_digest, _all_unchanged(summary))
+                store.save_scan(plan.scan_digest, _all_unchanged(summary, plan))
+        summary.raw_companions, summary.clips = plan.companions["raw"], plan.companions["clip"]
+        summary.partial, summary.older = plan.partial, plan.older
     if not summary.interrupted:
         summary.by_hand = embed_waiting(store, recogniser, on_event=on_event, should_stop=should_stop)
     if not summary.interrupted and store.count_away().photos:
@@ -136,8 +144,9 @@ def index_photos(
     return summary
 
 
-def _all_unchanged(summary: Summary) -> ScanCounts:
+def _all_unchanged(summary: Summary, plan: Plan) -> ScanCounts:
     """Return the counts of the next run if nothing changes."""
     photos = summary.photos - sum(summary.unreadable.values())
     left_out = summary.videos_left_out
-    return ScanCounts(photos, summary.ignored + left_out, summary.unreadable, left_out)
+    kept_out = {**plan.companions, "video": left_out} if left_out else dict(plan.companions)
+    return ScanCounts(photos, summary.ignored + left_out, summary.unreadable, kept_out)

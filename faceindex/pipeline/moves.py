@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from faceindex.errors import ImageError
+from faceindex.images.containers import exists
 from faceindex.pipeline.content import Content, read_contents
 from faceindex.pipeline.plan import Plan, Task
 from faceindex.store import PhotoRecord, Status
@@ -176,7 +176,7 @@ class LostPhotos:
         photos = self._by_picture.get(content.picture.hash, [])
         for record in photos:
             path = self._elsewhere.get(record.id)
-            if content.shows(record) and not (path is not None and os.path.lexists(path)):
+            if content.shows(record) and not (path is not None and exists(path)):
                 photos.remove(record)
                 return Match(record, task, content)
         return None
@@ -314,7 +314,7 @@ class _Search:
 
     def _is_absent(self, record: PhotoRecord) -> bool:
         """Return whether a photo is no longer where it was; a file in another folder may be a copy."""
-        return record.id not in self._in_place or not os.path.lexists(self._plan.path_of(record))
+        return record.id not in self._in_place or not exists(self._plan.path_of(record))
 
     def _found(self, record: PhotoRecord, match: Match, *, kept: bool = False) -> None:
         if kept:

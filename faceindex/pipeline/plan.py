@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 from faceindex import __version__, images
 from faceindex.errors import ImageError, Reason, UsageError
@@ -16,13 +16,15 @@ from faceindex.images import Candidate, walk
 from faceindex.images.limits import limit_is_raised
 from faceindex.images.moments import videos_are_readable
 from faceindex.images.walk import Listing
-from faceindex.paths import is_folder, stat
+from faceindex.pipeline.counting import count_records
 from faceindex.pipeline.file_ids import Compared, FileChecks, compare_file_ids, nobody_wrote
 from faceindex.pipeline.missing import Place, find_absent
+from faceindex.pipeline.root_paths import Roots, compare_roots, is_archive_path, lost_places, split_path
+from faceindex.pipeline.selection import Selection
 from faceindex.pipeline.video_rows import Moments, may_be_video, take_moments
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
-__all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "count_photos", "make_plan"]
+__all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "make_plan"]
 
 # Reasons that are not about the photo: every run tries again, and its faces are kept until it can be read.
 # UNSUPPORTED: the decoder that read it before is not installed now.
@@ -109,6 +111,14 @@ class Plan:
         roots; the values as in `Store.mounts`. None if these are the stored ones.
     scan_digest : str or None
         Digest of the walk, for `Store.save_scan`; None if the walk has none.
+    excluded : set of int
+        The ids of those photos in `gone` that patterns leave out.
+    companions : Counter of str
+        Files that are the second file of a shot and are not indexed: ``"raw"`` and ``"clip"``.
+    partial : int
+        Files that are not complete yet, by their names.
+    older : int
+        Files that are new or changed, and are not read because they were modified too long ago.
     moments : Moments
         The moments of the indexed videos. They are in no other list.
     videos : bool
@@ -138,6 +148,10 @@ class Plan:
     pruned: list[Place] = field(default_factory=list)
     mounts: dict[tuple[str, str], int | None] | None = None
     scan_digest: str | None = None
+    excluded: set[int] = field(default_factory=set)
+    companions: Counter[str] = field(default_factory=Counter)
+    partial: int = 0
+    older: int = 0
     moments: Moments = field(default_factory=Moments)
     videos: bool = False
     nothing_changed: bool = False
@@ -161,6 +175,7 @@ def make_plan(
     exclude: Collection[Path],
     on_scan: Callable[[int], None],
     check_content: bool = False,
+    selection: Selection | None = None,
     videos: bool = True,
 ) -> Plan:
     """Walk the paths and compare each file's size and time with the index; opens no file and writes nothing.
@@ -177,15 +192,17 @@ def make_plan(
         Called now and then with the number of files; an exception from it ends the walk.
     check_content : bool
         Read all unchanged files to compare their content.
+    selection : Selection, optional
     videos : bool
         Read videos, if PyAV is installed.
 
     Raises
     ------
     UsageError
-        If a path does not exist.
+        If a path does not exist, or a pattern is none.
     """
-    lost, unknown = ([], []) if store is None else _lost_places(store, paths)
+    selection = selection or Selection()
+    lost, unknown = ([], []) if store is None else lost_places(store, paths)
     if lost and not prune:
         raise UsageError(
             f"The indexed folder {os.path.realpath(lost[0])} does not exist: its disk is not mounted, or it "
@@ -197,7 +214,14 @@ def make_plan(
     paths = [path for path in paths if path not in left_out]
     volumes = {} if store is None else store.volumes()
     distrust = {path: volume.distrusted for path, volume in volumes.items()}
-    listing = walk(paths, exclude=exclude, on_files=on_scan, distrust=distrust)
+    listing = walk(
+        paths,
+        exclude=exclude,
+        patterns=selection.patterns,
+        all_versions=selection.all_versions,
+        on_files=on_scan,
+        distrust=distrust,
+    )
     videos = videos and videos_are_readable()
     digest = None if lost else _scan_digest(listing, videos)
     if (
@@ -209,12 +233,15 @@ def make_plan(
         and not check_content
         and not (before.unreadable.get(Reason.MEMORY.value) and limit_is_raised())
     ):
-        return Plan(unchanged=before, scan_digest=digest, videos=videos, nothing_changed=True)
-    split = [_split(path) for path in paths]
+        plan = Plan(unchanged=before, scan_digest=digest, videos=videos, nothing_changed=True)
+        plan.companions = Counter(before.companions)
+        plan.partial = sum(len(kept.unfinished) for _, kept in listing.kept_out())
+        return plan
+    split = [split_path(path) for path in paths]
     folders = [(os.path.realpath(folder), folder) for folder, _ in split]
-    roots, known = _compare_roots(store, [path for path, _ in folders])
-    # A file that is passed exists, or the walk raises: only folders can lack photos.
-    places = [Place(*roots.locate(folder)) for folder, name in split if name == "."]
+    roots, known = compare_roots(store, [path for path, _ in folders])
+    # A file that is passed exists, or the walk raises: only folders and archives can lack photos.
+    places = [Place(*roots.locate(*one)) for one in split if one[1] == "." or is_archive_path(one[1])]
     for path in map(os.path.realpath, lost):
         inside = [root for root in roots.paths if root.is_relative_to(path)]
         places += [Place(*roots.find(root)) for root in inside or [Path(path)]]
@@ -232,12 +259,26 @@ def make_plan(
             continue
         record = known.get(key)
         retry = retry_failed or key in plan.asked
-        new_video = videos and record is not None and may_be_video(record)
-        must_open = record is None or candidate.error or new_video or _must_open(record, candidate, retry)
-        if record is not None and not must_open:
+        must_open = record is None or _must_open(record, candidate, retry, videos)
+        if selection.is_too_old(candidate.mtime_ns) and candidate.error is None and must_open:
+            seen.add(key)
+            plan.older += 1
+            continue
+        if candidate.error is not None and candidate.ids is not None:  # an archive
+            seen.add(key)
+            if candidate.error.reason is not Reason.MEMBER_NAMES:
+                unlisted[Place(root, relpath)] = candidate.error.reason.value
+            if record is not None and not must_open:
+                unchanged.append(record)
+            else:
+                plan.failed.append((_task(candidate, *key, record), candidate.error))
+            continue
+        if record is not None and candidate.error is None and not must_open:
             seen.add(key)
             unchanged.append(record)
-            if record.picture is None and record.status is Status.OK:
+            if selection.is_too_old(candidate.mtime_ns):
+                pass
+            elif record.picture is None and record.status is Status.OK:
                 plan.without_picture.append(_task(candidate, *key, record))
             elif check_content or record.failed or (record.ctime_ns, record.inode) != candidate.ids:
                 differing.append(Compared(candidate, *key, record))
@@ -258,11 +299,38 @@ def make_plan(
         plan.tasks += [_task(*one) for one in checks.open_again]
         opened = {one.record.id for one in checks.open_again}
         unchanged = [record for record in unchanged if record.id not in opened]
-    plan.unchanged = _counted(unchanged)
+    excluded = _note_kept_out(plan, listing, roots, known, seen, unchanged)
+    plan.unchanged = count_records(unchanged)
+    if plan.older:
+        plan.scan_digest = None
     if store is not None:
         mounts = {roots.locate(top, folder or ".") for top, folder in listing.mounts()}
-        _compare_disks(plan, store, roots, places, mounts, known, seen, unlisted)
+        _compare_disks(plan, store, roots, places, mounts, known, seen, unlisted, excluded)
     return plan
+
+
+def _note_kept_out(
+    plan: Plan,
+    listing: Listing,
+    roots: Roots,
+    known: Mapping[tuple[str, str], PhotoRecord],
+    seen: set[tuple[str, str]],
+    unchanged: list[PhotoRecord],
+) -> set[tuple[str, str]]:
+    """Add to a plan what a walk found and does not list; return the files and folders that are left out."""
+    excluded = set()
+    for top, kept in listing.kept_out():
+        plan.companions.update(kept.companions)
+        excluded.update(roots.locate(top, relpath.rstrip("/")) for relpath in kept.excluded)
+        for relpath in kept.unfinished:
+            key = roots.locate(top, relpath)
+            record = known.get(key)
+            if record is not None and record.status is Status.OK:  # indexed by a version that read them
+                seen.add(key)
+                unchanged.append(record)
+            else:
+                plan.partial += 1
+    return excluded
 
 
 def _scan_digest(listing: Listing, videos: bool) -> str | None:
@@ -277,12 +345,13 @@ def _scan_digest(listing: Listing, videos: bool) -> str | None:
 def _compare_disks(
     plan: Plan,
     store: Store,
-    roots: _Roots,
+    roots: Roots,
     places: Sequence[Place],
     mounts: set[tuple[str, str]],
     known: Mapping[tuple[str, str], PhotoRecord],
     seen: set[tuple[str, str]],
     unlisted: Mapping[Place, str],
+    excluded: Collection[tuple[str, str]],
 ) -> None:
     """Add to a plan what a walk did not find: gone and missing photos, and those in other folders."""
     with store.snapshot():
@@ -293,6 +362,8 @@ def _compare_disks(
             for path, prefix in [roots.find(Path(plan.roots[root_id]))]
         }
         unseen = known.keys() - seen
+        left_out = {key for key in unseen if _is_in(key, excluded)} if excluded else set()
+        unseen -= left_out
         for key in sorted(unseen) if unlisted else ():
             reason = next((reason for place, reason in unlisted.items() if place.contains(*key)), None)
             if reason is not None:
@@ -305,7 +376,8 @@ def _compare_disks(
             unlisted=unlisted,
             mounts={**dict.fromkeys(mounts), **before},
         )
-        plan.gone = [known[key] for key in absent.gone]
+        plan.gone = [known[key] for key in (*absent.gone, *sorted(left_out))]
+        plan.excluded = {known[key].id for key in left_out}
         plan.missing = [known[key] for key in absent.missing]
         plan.missing_in = {known[key].id: folder for key, folder in absent.missing.items()}
         now: dict[tuple[str, str], int | None] = dict.fromkeys(mounts)
@@ -333,6 +405,16 @@ def _compare_disks(
     }
 
 
+def _is_in(key: tuple[str, str], places: Collection[tuple[str, str]]) -> bool:
+    """Return whether a file, or a folder above it, is one of some places."""
+    root, relpath = key
+    while relpath:
+        if (root, relpath) in places:
+            return True
+        relpath = relpath.rpartition("/")[0]
+    return False
+
+
 def _has_entries(folder: str) -> bool:
     try:
         with os.scandir(folder) as entries:
@@ -348,115 +430,13 @@ def _task(candidate: Candidate, root: str, relpath: str, record: PhotoRecord | N
     return Task(candidate.path, root, relpath, candidate.size, candidate.mtime_ns, record, *ids)
 
 
-def _compare_roots(
-    store: Store | None, folders: Sequence[str]
-) -> tuple[_Roots, dict[tuple[str, str], PhotoRecord]]:
-    """Return the roots as they will be with `folders`, and the indexed photos by root and relative path."""
-    roots = _Roots()
-    if store is None:
-        roots.add(folders)
-        return roots, {}
-    with store.snapshot():
-        existing, photos = store.roots(), store.photos().values()
-    roots.add(root.path for root in existing)
-    roots.add(folders)
-    inside = {root.id: roots.find(Path(root.path)) for root in existing}
-    known = {}
-    for record in photos:
-        path, prefix = inside[record.root_id]
-        known[path, f"{prefix}/{record.relpath}" if prefix else record.relpath] = record
-    return roots, known
-
-
-_Path: TypeAlias = "str | os.PathLike[str]"
-
-
-def _lost_places(store: Store, paths: Sequence[_Path]) -> tuple[list[_Path], list[_Path]]:
-    """Return the paths that do not exist: those from which there are photos in the index, and the others."""
-    absent = [path for path in paths if os.fspath(path) and not _exists(path)]
-    if not absent:
-        return [], []
-    roots = {root.id: Path(root.path) for root in store.roots()}
-    photos = [roots[root_id] / relpath for root_id, relpath in store.photos()]
-    indexed = {place for path in (*photos, *roots.values()) for place in (path, *path.parents)}
-    lost = [path for path in absent if Path(os.path.realpath(path)) in indexed]
-    return lost, [path for path in absent if path not in lost]
-
-
-def _exists(path: str | os.PathLike[str]) -> bool:
-    try:
-        stat(path, follow=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError):
-        pass  # reported by the walk
-    return True
-
-
-def count_photos(records: Collection[PhotoRecord]) -> int:
-    """Count records as `faceindex.pipeline.Summary` does: unreadable photos too, ignored files not."""
-    return sum(record.status is not Status.IGNORED for record in records)
-
-
-def _counted(records: Sequence[PhotoRecord]) -> ScanCounts:
-    by_status = Counter(record.status for record in records)
-    return ScanCounts(
-        photos=by_status[Status.OK],
-        ignored=by_status[Status.IGNORED],
-        videos=sum(r.status is Status.IGNORED and r.reason == Reason.VIDEO.value for r in records),
-        unreadable=Counter(
-            record.reason or Reason.CORRUPT.value for record in records if record.status is Status.UNREADABLE
-        ),
-    )
-
-
-def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool) -> bool:
+def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool, videos: bool) -> bool:
     if (record.size, record.mtime_ns) != (candidate.size, candidate.mtime_ns):
+        return True
+    if videos and may_be_video(record):
         return True
     if record.status is not Status.UNREADABLE:
         return False
     if record.reason == Reason.MEMORY.value and limit_is_raised():
         return True
     return retry_failed or record.reason in TRY_AGAIN
-
-
-def _split(given: str | os.PathLike[str]) -> tuple[str, str]:
-    """Split a path into the folder that is or becomes a root, as the user typed it, and the rest."""
-    text = os.fspath(given)
-    if is_folder(text):
-        return text, "."
-    folder, name = os.path.split(text.rstrip(os.sep) or os.sep)
-    return folder or ".", name
-
-
-class _Roots:
-    """The roots of an index as real paths, so that each folder has one root under all its names."""
-
-    def __init__(self) -> None:
-        self.paths: list[Path] = []
-        self._found: dict[str | os.PathLike[str], tuple[str, str]] = {}
-
-    def add(self, folders: Iterable[str]) -> None:
-        """Add folders in the way of `Store.add_root`: a new root replaces the roots inside it."""
-        for folder in map(Path, folders):
-            if not any(folder.is_relative_to(path) for path in self.paths):
-                self.paths = [path for path in self.paths if not path.is_relative_to(folder)]
-                self.paths.append(folder)
-
-    def locate(self, folder: str | os.PathLike[str], relpath: str = ".") -> tuple[str, str]:
-        """Return the root of a folder and the path below it, separated by ``/``; "" is the root itself."""
-        found = self._found.get(folder)
-        if found is None:
-            found = self._found[folder] = self.find(Path(os.path.realpath(folder)))
-        root, prefix = found
-        if relpath == ".":
-            return found
-        return root, f"{prefix}/{relpath}" if prefix else relpath
-
-    def find(self, folder: Path) -> tuple[str, str]:
-        """As `locate`, for a real path or the path of a root, which may have become a link since."""
-        for path in self.paths:
-            if folder.is_relative_to(path):
-                inside = folder.relative_to(path).as_posix()
-                return str(path), "" if inside == "." else inside
-        raise AssertionError(f"{folder} was walked but belongs to no root")

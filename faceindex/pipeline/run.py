@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from faceindex.errors import ImageError, Reason
-from faceindex.images import IMAGE_SUFFIXES, Picture
+from faceindex.images import IMAGE_SUFFIXES
 from faceindex.images.moments import AMBIGUOUS_SUFFIXES, VIDEO_SUFFIXES
 from faceindex.pipeline.batches import DECODE_THREADS, Outcome, recognise_in_batches
-from faceindex.pipeline.content import content_of, read_contents
+from faceindex.pipeline.comparing import read_unchanged
+from faceindex.pipeline.content import content_of
 from faceindex.pipeline.events import (
     Committed,
-    ContentChanged,
     Event,
-    Hashing,
     Loaded,
     Loading,
     PhotoDone,
     PhotoFailed,
+    PhotoUnfinished,
     Summary,
     Warned,
 )
@@ -27,6 +27,7 @@ from faceindex.pipeline.load import Watch
 from faceindex.pipeline.moves import LostPhotos, Match, Moves, find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
 from faceindex.pipeline.suspects import Examined, examine
+from faceindex.pipeline.unfinished import UNFINISHED, is_being_written
 from faceindex.pipeline.video_rows import NEITHER
 from faceindex.pipeline.whereabouts import Whereabouts
 from faceindex.recognition import Recogniser
@@ -39,9 +40,6 @@ __all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "carry_out"]
 
 COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
 COMMIT_SECONDS = 5.0  # ...or this much work
-COMMIT_PICTURES = 512  # they are read far faster than faces are found
-
-_NAMED = 5  # photos that a warning names
 
 
 def carry_out(
@@ -153,82 +151,18 @@ class _Run:
         return moves.tasks
 
     def read_unchanged(self, should_stop: Callable[[], bool]) -> list[Task]:
-        """Read photos of unchanged size and time: return those whose content is another.
-
-        Of the others, store the picture and what the system reports of the file, as far as they are new.
-        """
-        checks = self.plan.checks
-        for message in checks.warnings:
+        """Read photos of unchanged size and time: return those whose content is another."""
+        for message in self.plan.checks.warnings:
             self.emit(Warned(message))
-        if checks.note:
-            self.store.save_file_ids(
-                (one.record.id, *one.candidate.ids) for one in checks.note if one.candidate.ids
-            )
-        tasks = self.plan.without_picture + self.plan.to_compare
-        if tasks:
-            self.emit(Hashing())
-        altered: list[Task] = []
-        pictures: list[tuple[int, Picture]] = []
-        file_ids: list[tuple[int, int, int]] = []
 
-        def commit() -> None:
-            self._committed_at = time.monotonic()
-            if pictures:
-                self.store.save_pictures(pictures)
-            if file_ids:
-                self.store.save_file_ids(file_ids)
-                self.emit(Committed(len(file_ids)))
-            pictures.clear()
-            file_ids.clear()
+        def fail(task: Task, error: ImageError) -> None:
+            self._fail(task, error, None)
 
-        try:
-            for task, content in read_contents(tasks, threads=DECODE_THREADS, should_stop=should_stop):
-                record = task.known
-                assert record is not None
-                if isinstance(content, ImageError) and content.reason in TRY_AGAIN:
-                    self.summary.unchanged -= 1
-                    self._fail(task, content, None)
-                elif isinstance(content, ImageError) or content.hash != record.content_hash:
-                    self.summary.unchanged -= 1
-                    altered.append(task)
-                else:
-                    if record.picture is None:
-                        pictures.append((record.id, content.picture))
-                        self.summary.read_once += 1
-                    else:
-                        self.summary.compared += 1
-                    file_ids.append((record.id, task.ctime_ns or 0, task.inode or 0))
-                    self.summary.opened += 1
-                    self.emit(PhotoDone(task.name, record.faces))
-                late = time.monotonic() - self._committed_at > COMMIT_SECONDS
-                if len(file_ids) >= COMMIT_PICTURES or late:
-                    commit()
-        finally:
-            commit()
-        if checks.volumes is not None and not altered:
-            self.store.save_volumes(checks.volumes)
-        self._report_altered(altered)
+        altered, self._damaged = read_unchanged(
+            self.plan, self.store, self.summary, self.emit, fail, should_stop
+        )
+        self._committed_at = time.monotonic()
         return altered
-
-    def _report_altered(self, tasks: Sequence[Task]) -> None:
-        """Count photos that have other content, and warn of those to which nobody wrote."""
-        self.summary.altered = len(tasks)
-        damaged = []
-        for task in tasks:
-            assert task.known is not None
-            if task.known.id in self.plan.untouched:
-                damaged.append(task.name)
-                self._damaged.add(task.known.id)
-            self.emit(ContentChanged(task.name, task.known.id in self.plan.untouched))
-        if damaged:
-            what = "1 photo" if len(damaged) == 1 else f"{len(damaged):,} photos"
-            names = ", ".join(damaged[:_NAMED]) + (", ..." if len(damaged) > _NAMED else "")
-            self.emit(
-                Warned(
-                    f"The content of {what} changed, but the file system reports no write to them: {names}. "
-                    "They may be damaged, or their disk. Compare them with a backup."
-                )
-            )
 
     def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
         if not tasks:
@@ -394,6 +328,11 @@ class _Run:
     def _fail(
         self, task: Task, error: ImageError, content_hash: bytes | None, *, is_sound: bool = False
     ) -> None:
+        if error.reason in UNFINISHED and is_being_written(task):
+            self.settled = False
+            self.summary.unfinished += 1
+            self.emit(PhotoUnfinished(task.name))
+            return
         self.settled &= error.reason not in TRY_AGAIN
         known, reason = task.known, error.reason.value
         if known is not None and known.status is Status.OK:
@@ -406,7 +345,7 @@ class _Run:
                 return
         suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if self.plan.videos else IMAGE_SUFFIXES
         not_a_photo = is_sound or (
-            error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY)
+            error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY, Reason.ENCRYPTED)
             and task.path.suffix.lower() not in suffixes - AMBIGUOUS_SUFFIXES
         )
         self._settled.add(task.name)

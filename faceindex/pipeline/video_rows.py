@@ -14,7 +14,7 @@ from faceindex.errors import Reason
 from faceindex.images.moments import VIDEO_SUFFIXES, split_moment
 from faceindex.store import PhotoRecord, Status
 
-__all__ = ["NEITHER", "Moments", "may_be_video", "take_moments"]
+__all__ = ["NEITHER", "Moments", "is_left_out", "may_be_video", "take_moments"]
 
 NEITHER = "neither an image nor a video of a known format."
 """The ``detail`` of a file that is neither; before videos were read, `_BEFORE`."""
@@ -79,10 +79,15 @@ def take_moments(known: dict[_Key, PhotoRecord]) -> Moments:
     return moments
 
 
+def is_left_out(record: PhotoRecord) -> bool:
+    """Return whether a file is a video that was not read, because that was not possible or not wanted."""
+    return record.status is Status.IGNORED and record.reason == Reason.VIDEO.value
+
+
 def may_be_video(record: PhotoRecord) -> bool:
     """Return whether a file that is no photo may be a video that was not read, and can be now."""
     if record.status is not Status.IGNORED:
         return False
-    if record.reason == Reason.VIDEO.value:
+    if is_left_out(record):
         return True
     return record.detail in _BEFORE and PurePath(record.relpath).suffix.lower() in VIDEO_SUFFIXES

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 
 from faceindex.errors import Reason
+from faceindex.pipeline.counting import count_photos
 from faceindex.pipeline.events import Committed, Event, PhotoDone, Summary, Warned
 from faceindex.pipeline.moves import Match, Moves
 from faceindex.pipeline.places import ids_in_places
-from faceindex.pipeline.plan import Plan, count_photos
+from faceindex.pipeline.plan import Plan
+from faceindex.pipeline.root_paths import is_archive_path
 from faceindex.store import NewMetadata, PhotoRecord, Status, Store
 from faceindex.store.away import Return
 
@@ -169,6 +171,8 @@ class Whereabouts:
         """
         gone = [record for record in self._plan.gone if record.id not in self._moved]
         missing = [record for record in self._plan.missing if record.id not in self._moved]
+        if self._plan.older:  # one of the files that were not read may be a photo that was renamed
+            gone = [record for record in gone if record.id in self._plan.excluded]
         kept = bool(missing) and not prune
         if kept:
             self._summary.missing = count_photos(missing)
@@ -190,10 +194,11 @@ class Whereabouts:
             self._store.remove_photos(ids, ids_in_places(self._store, self._plan.pruned))
         elif gone or self._moved:
             self._store.put_away(ids)
-        # A folder that could not be listed, and can be now, is no longer recorded, but not gone.
+        # A folder or archive that could not be listed, and can be now, is no longer recorded, but not gone.
         self._summary.gone += count_photos(
-            [r for r in gone if r.status is Status.OK or not os.path.isdir(self._plan.path_of(r))]  # noqa: PTH112
+            [r for r in gone if r.status is Status.OK or not _has_files(self._plan.path_of(r))]
         )
+        self._summary.excluded = count_photos([r for r in gone if r.id in self._plan.excluded])
         if any(record.status is Status.OK for record in gone) and keep_days > 0 and not prune:
             until = datetime.now(timezone.utc) + timedelta(days=min(keep_days, _MOST_DAYS))
             self._summary.kept_until = until.astimezone().date().isoformat()
@@ -218,3 +223,8 @@ class Whereabouts:
                 )
         for path in self._plan.unknown:
             self._emit(Warned(f"{path} does not exist, and no photo in the index is from there."))
+
+
+def _has_files(path: str) -> bool:
+    """Return whether a path is that of a folder or an archive that is there."""
+    return os.path.isdir(path) or (is_archive_path(path) and os.path.exists(path))  # noqa: PTH110, PTH112

@@ -233,14 +233,15 @@ class ScanCounts:
         Files that are not photos and are not named like photos.
     unreadable : mapping of str to int
         Photos that could not be read, by reason.
-    videos : int
-        Those of `ignored` that are videos, and were not read because that was not possible or not wanted.
+    companions : mapping of str to int
+        Files that were left out as the second file of a shot, by kind; and ``"video"``: those of `ignored`
+        that are videos.
     """
 
     photos: int = 0
     ignored: int = 0
     unreadable: Mapping[str, int] = field(default_factory=dict)
-    videos: int = 0
+    companions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # `==` of arrays is not a truth value

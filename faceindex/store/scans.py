@@ -16,6 +16,9 @@ _SCANS = mapping(
 )
 """By digest. ``graph`` is the state of the HNSW index's file."""
 
+_COMPANIONS = mapping(mapping(natural))
+"""`ScanCounts.companions` by digest, of scans that have any."""
+
 
 def save_scan(catalog: Catalog, digest: str, counts: ScanCounts, hnsw_file: list[int] | None) -> None:
     """Save a scan, as `Store.save_scan`, and the state of the HNSW index's file; inside a transaction."""
@@ -30,10 +33,12 @@ def save_scan(catalog: Catalog, digest: str, counts: ScanCounts, hnsw_file: list
         "graph": hnsw_file,
     }
     kept = dict(list(scans.items())[-_MOST:])
-    videos = catalog.get("seen_videos", mapping(natural), {}) if is_current else {}
-    videos[digest] = counts.videos
     catalog.set("seen", kept)
-    catalog.set("seen_videos", {key: number for key, number in videos.items() if key in kept})
+    before = catalog.get("seen_companions", _COMPANIONS, {})
+    now = {**before, digest: dict(counts.companions)}
+    now = {digest: numbers for digest, numbers in now.items() if numbers and digest in kept}
+    if now != before:
+        catalog.set("seen_companions", now)
     catalog.set("seen_at", generation)
 
 
@@ -49,4 +54,4 @@ def load_scan(catalog: Catalog, digest: str, hnsw_file: list[int] | None) -> Sca
     scan = catalog.get("seen", _SCANS, {}).get(digest)
     if scan is None or scan.pop("graph") != hnsw_file:
         return None
-    return ScanCounts(**scan, videos=catalog.get("seen_videos", mapping(natural), {}).get(digest, 0))
+    return ScanCounts(**scan, companions=catalog.get("seen_companions", _COMPANIONS, {}).get(digest, {}))

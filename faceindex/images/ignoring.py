@@ -1,0 +1,132 @@
+"""Patterns of files and folders that a walk leaves out, with the rules of gitignore(5).
+
+A folder may have a file ``.faceindexignore``, which holds for what is in the folder, at any depth. The last
+pattern that matches decides, and a file in a folder decides before one in a folder above. Patterns of the
+caller decide before all of them; they hold from each walked folder. What is in a folder that is left out
+cannot be taken in again.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from faceindex import paths
+from faceindex.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+__all__ = ["IGNORE_FILE", "Rules", "read_rules", "rules_of"]
+
+IGNORE_FILE = ".faceindexignore"
+
+_MOST_BYTES = 1 << 20  # of such a file
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class Rules(NamedTuple):
+    """Patterns, and those that decide where these do not match.
+
+    Attributes
+    ----------
+    spec : GitIgnoreSpec
+    prefix : str
+        The folder from which they hold, with a slash at its end; "" for the walked folder.
+    next : Rules or None
+    """
+
+    spec: GitIgnoreSpec
+    prefix: str
+    next: Rules | None
+
+    def exclude(self, relpath: str) -> bool:
+        """Return whether a path is left out; that of a folder ends with a slash."""
+        rules: Rules | None = self
+        while rules is not None:
+            matched = rules.spec.check_file(relpath[len(rules.prefix) :]).include
+            if matched is not None:
+                return matched
+            rules = rules.next
+        return False
+
+    def exclude_member(self, archive: str, member: str) -> bool:
+        """Return whether a member, or a folder in its archive, is left out."""
+        end = member.find("/")
+        while end >= 0:
+            if self.exclude(f"{archive}/{member[: end + 1]}"):
+                return True
+            end = member.find("/", end + 1)
+        return self.exclude(f"{archive}/{member}")
+
+
+def rules_of(patterns: Sequence[str]) -> Rules | None:
+    """Return the patterns of a caller as rules; None if there are none.
+
+    Raises
+    ------
+    UsageError
+        If one is not a pattern.
+    """
+    if not patterns:
+        return None
+    return Rules(_spec(patterns, strict=True), "", None)
+
+
+def read_rules(path: str, prefix: str, above: Rules | None, given: Rules | None) -> Rules | None:
+    """Read the ``.faceindexignore`` of a folder.
+
+    Parameters
+    ----------
+    path : str
+        Of the file.
+    prefix : str
+        Of the folder, as in `Rules`.
+    above : Rules or None
+        Those of the folder above.
+    given : Rules or None
+        Those of the caller, the first of `above`.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read: what it leaves out must not be taken in then.
+    """
+    descriptor = paths.open_descriptor(path, _FLAGS)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return above
+        data = file.read(_MOST_BYTES)
+    spec = _spec(data.decode("utf-8-sig", "surrogateescape").splitlines(), strict=False)
+    if given is None:
+        return Rules(spec, prefix, above)
+    assert above is not None  # it begins with `given`
+    return Rules(given.spec, given.prefix, Rules(spec, prefix, above.next))
+
+
+def _spec(lines: Sequence[str], *, strict: bool) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec
+
+    try:
+        return GitIgnoreSpec.from_lines(lines)
+    except ValueError:
+        good = [line for line in lines if _is_pattern(line)]
+        if strict:
+            bad = next((line for line in lines if line not in good), "")
+            raise UsageError(
+                f"'{bad}' is not a pattern.",
+                "Write it as in a .gitignore file, for example 'scans/' or '*.png'.",
+            ) from None
+        return GitIgnoreSpec.from_lines(good)  # git passes over the others, too
+
+
+def _is_pattern(line: str) -> bool:
+    from pathspec import GitIgnoreSpec
+
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True
