@@ -274,8 +274,6 @@ class FaceIndex(IndexContents):
         prune: bool = False,
         keep_days: float = KEEP_DAYS,
         check_content: bool = False,
-        videos: bool = True,
-        video_interval: float | None = None,
         exclude: Collection[Path] = (),
         selection: Selection | None = None,
         on_event: Callable[[Event], None] = ignore_event,
@@ -295,8 +293,6 @@ class FaceIndex(IndexContents):
             prune=prune,
             keep_days=keep_days,
             check_content=check_content,
-            videos=videos,
-            video_interval=video_interval,
             exclude=exclude,
             selection=selection,
             on_event=on_event,
@@ -384,6 +380,13 @@ class FaceIndex(IndexContents):
 
         options = IdentifyOptions(neighbours, threshold, max_false_alarms)
         return self._get_queries().identify(photo, options)
+
+    def moments(self, video: str | os.PathLike[str], interval: float | None = None) -> list[str]:
+        """Return paths of the moments that show the people of a video best, to pass to `identify_many`.
+
+        Stores nothing. `interval` is as in `faceindex.pipeline.select`; errors are those of `identify`.
+        """
+        return self._get_queries().moments(os.fspath(video), interval)
 
     def identify_many(
         self,

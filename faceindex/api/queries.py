@@ -201,6 +201,32 @@ class Queries:
                             note=outcome.note, width=outcome.width, height=outcome.height,
                         )  # fmt: skip
 
+    def moments(self, video: str, interval: float | None = None) -> list[str]:
+        """Search a video; see `faceindex.FaceIndex.moments`."""
+        from faceindex.images.moments import moment_name
+        from faceindex.images.video_process import VideoProcess
+        from faceindex.images.video_reading import check_readable
+        from faceindex.pipeline.video_run import recognise_moments
+        from faceindex.pipeline.videos import VIDEO_INTERVAL, search_video
+
+        check_readable(video)
+        with VideoProcess() as process:
+            about = process.about(video)  # before the models, which take seconds to load
+            self._load_models()
+            found = search_video(
+                process, video, self.recogniser(), about, interval=interval or VIDEO_INTERVAL
+            )
+            assert found is not None  # nothing stops it
+            times = found.moments
+            if found.doubtful:
+                outcomes = recognise_moments(process, video, found, self.recogniser()) or []
+                times = [
+                    each.source.milliseconds
+                    for each in outcomes
+                    if isinstance(each.result, Faces) and len(each.result)
+                ]
+        return [f"{video}/{moment_name(milliseconds)}" for milliseconds in times]
+
     def identify_faces(
         self, photo: str, faces: Faces, options: IdentifyOptions | None = None
     ) -> Identification:

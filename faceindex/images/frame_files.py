@@ -30,7 +30,7 @@ class _Moments:
     """Opens moments; see `faceindex.images.containers.Kind`."""
 
     def open(self, inside: Inside) -> BinaryIO:
-        from faceindex.images.video_process import read_moment
+        from faceindex.images.video_reading import read_moment
 
         _, milliseconds = split_moment(inside.path) or ("", 0)
         try:

@@ -6,7 +6,6 @@ one is started after each that died.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import os
@@ -27,7 +26,7 @@ import numpy as np
 from faceindex.cores import cores
 from faceindex.errors import ImageError, Reason
 from faceindex.images.limits import decode_limit, format_bytes, limit_is_raised, physical_memory
-from faceindex.images.moments import FrameBytes, duration_text, videos_are_readable
+from faceindex.images.moments import FrameBytes, duration_text
 from faceindex.types import Image
 
 __all__ = [
@@ -37,9 +36,6 @@ __all__ = [
     "VideoAbout",
     "VideoProcess",
     "VideoSample",
-    "check_readable",
-    "read_moment",
-    "read_video",
 ]
 
 STALL_SECONDS = 30.0
@@ -425,47 +421,3 @@ def _too_much_memory(path: str | PathLike[str]) -> ImageError:
         f"decoding it takes more than {format_bytes(decode_limit())} of memory.",
         f"Make a smaller copy{more}.",
     )
-
-
-# The process of this program that reads single moments -------------------------------------------
-
-_shared: VideoProcess | None = None
-_sharing = threading.Lock()
-
-
-def _reader() -> VideoProcess:
-    global _shared
-    with _sharing:
-        if _shared is None:
-            _shared = VideoProcess(1)
-            atexit.register(_shared.close)
-        return _shared
-
-
-def read_moment(path: str | PathLike[str], milliseconds: int) -> FrameBytes:
-    """Decode one frame of a video, in a process that stays for the next one; parameters as in `VideoProcess`.
-
-    Raises
-    ------
-    ImageError
-        Also if PyAV is not installed.
-    """
-    check_readable(path)
-    return _reader().moment(path, milliseconds)
-
-
-def read_video(path: str | PathLike[str]) -> VideoAbout:
-    """Return what a video says of itself; as `read_moment`."""
-    check_readable(path)
-    return _reader().about(path)
-
-
-def check_readable(path: str | PathLike[str]) -> None:
-    """Raise the error for a video if PyAV is not installed."""
-    if not videos_are_readable():
-        raise ImageError(
-            path,
-            Reason.VIDEO,
-            "a video, which needs an extra that is not installed.",
-            "Install it with `pip install 'faceindex[video]'`, or leave the video out.",
-        )

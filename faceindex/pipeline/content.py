@@ -57,7 +57,7 @@ def read_video_content(path: str, with_picture: bool) -> Content | ImageError:
     Without PyAV, the pictures are not known.
     """
     from faceindex.images.moments import video_digest, videos_are_readable
-    from faceindex.images.video_process import read_video
+    from faceindex.images.video_reading import read_video
 
     try:
         digest = video_digest(path)

@@ -32,8 +32,6 @@ def index_photos(
     prune: bool = False,
     keep_days: float = KEEP_DAYS,
     check_content: bool = False,
-    videos: bool = True,
-    video_interval: float | None = None,
     exclude: Collection[Path] = (),
     selection: Selection | None = None,
     on_event: Callable[[Event], None] = ignore_event,
@@ -60,11 +58,6 @@ def index_photos(
         faces, clusters and decisions, and no networks run.
     check_content : bool
         Read all photos of unchanged size and time too, and compare their content with the indexed one.
-    videos : bool
-        Read videos; without PyAV, they are only counted.
-    video_interval : float, optional
-        Seconds between the frames of a video that are searched for faces; None means
-        `faceindex.pipeline.videos.VIDEO_INTERVAL`. Videos that are indexed already are not read again.
     exclude : collection of Path
         Files and folders that are left out. Indexed photos in them count as gone.
     selection : Selection, optional
@@ -103,7 +96,6 @@ def index_photos(
             exclude=[*exclude, store.directory],
             on_scan=on_scan,
             check_content=check_content,
-            videos=videos,
             selection=selection,
         )
     except Stopped:
@@ -125,7 +117,7 @@ def index_photos(
                 prune=prune,
                 keep_days=keep_days,
                 retry_failed=retry_failed,
-                video_interval=video_interval,
+                video_interval=None if selection is None else selection.video_interval,
                 on_event=on_event,
                 should_stop=should_stop,
             )

@@ -176,7 +176,6 @@ def make_plan(
     on_scan: Callable[[int], None],
     check_content: bool = False,
     selection: Selection | None = None,
-    videos: bool = True,
 ) -> Plan:
     """Walk the paths and compare each file's size and time with the index; opens no file and writes nothing.
 
@@ -193,8 +192,6 @@ def make_plan(
     check_content : bool
         Read all unchanged files to compare their content.
     selection : Selection, optional
-    videos : bool
-        Read videos, if PyAV is installed.
 
     Raises
     ------
@@ -222,7 +219,7 @@ def make_plan(
         on_files=on_scan,
         distrust=distrust,
     )
-    videos = videos and videos_are_readable()
+    videos = selection.videos and videos_are_readable()
     digest = None if lost else _scan_digest(listing, videos)
     if (
         store is not None

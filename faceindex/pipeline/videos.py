@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.errors import ImageError, Reason
 from faceindex.images.video_process import VideoAbout, VideoProcess, VideoSample
 from faceindex.pipeline.batches import recognise_in_batches
 from faceindex.pipeline.tracks import Evidence, SeenFrame, choose_moments, follow_faces
 from faceindex.recognition import Recogniser
 from faceindex.types import Image
 
-__all__ = ["VIDEO_INTERVAL", "SearchedVideo", "check_interval", "search_video"]
+__all__ = ["VIDEO_INTERVAL", "SearchedVideo", "search_video"]
 
 VIDEO_INTERVAL = 1.0
 """Seconds between two frames that are searched for faces; docs/indexing.md has the measurement."""
@@ -23,7 +23,6 @@ MOST_SAMPLES = 1000
 """Frames of a video that are searched: longer videos than 17 minutes are searched at longer intervals."""
 
 _FEWEST = 4  # frames to search in every direction if no face was found
-_LEAST_INTERVAL, _MOST_INTERVAL = 0.04, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +62,6 @@ class _Frame:
 
     def read(self) -> Image:
         return self.sample.image
-
-
-def check_interval(interval: float) -> None:
-    """Check a number of seconds between two frames.
-
-    Raises
-    ------
-    UsageError
-    """
-    if not _LEAST_INTERVAL <= interval <= _MOST_INTERVAL:
-        raise UsageError(
-            f"`video_interval` is {interval:g}.",
-            f"Choose {_LEAST_INTERVAL:g} to {_MOST_INTERVAL:g} seconds; {VIDEO_INTERVAL:g} is the default.",
-        )
 
 
 def search_video(

@@ -234,7 +234,7 @@ def test_photos_of_an_older_index_are_read_once(old: Path, album: Path, opened: 
 def test_a_stopped_run_keeps_what_it_has_read(
     old: Path, album: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "COMMIT_PICTURES", 2)
+    monkeypatch.setattr(comparing, "COMMIT_PICTURES", 2)
     with FaceIndex.open(old, write=True) as index:
         done: list[Event] = []
 
