@@ -213,18 +213,15 @@ class Queries:
         with VideoProcess() as process:
             about = process.about(video)  # before the models, which take seconds to load
             self._load_models()
-            found = search_video(
-                process, video, self.recogniser(), about, interval=interval or VIDEO_INTERVAL
-            )
+            recogniser = self.recogniser()
+            found = search_video(process, video, recogniser, about, interval=interval or VIDEO_INTERVAL)
             assert found is not None  # nothing stops it
-            times = found.moments
-            if found.doubtful:
-                outcomes = recognise_moments(process, video, found, self.recogniser()) or []
-                times = [
-                    each.source.milliseconds
-                    for each in outcomes
-                    if isinstance(each.result, Faces) and len(each.result)
-                ]
+            if not found.doubtful:
+                times = found.moments
+            else:
+                outcomes = recognise_moments(process, video, found, recogniser) or []
+                with_face = [isinstance(each.result, Faces) and len(each.result) > 0 for each in outcomes]
+                times = list(itertools.compress(found.moments, with_face))
         return [f"{video}/{moment_name(milliseconds)}" for milliseconds in times]
 
     def identify_faces(

@@ -308,6 +308,7 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
     out.answer(out.styled(f"{count(summary.photos, 'photo')} in {duration(summary.seconds)}{speed}", "bold"))
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in summary.unreadable.most_common())
     known = f"; known before {summary.known_unreadable:,}" if summary.known_unreadable else ""
+    watched = f"{duration(summary.video_seconds)}, {count(summary.moments, 'moment')} kept"
     rows = [
         ("new", summary.new, ""),
         ("changed", summary.changed, ""),
@@ -331,11 +332,7 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
         ("older", summary.older, "new or changed, but modified before --newer-than"),
         ("RAW files", summary.raw_companions, "beside their JPEG or HEIC, which counts"),
         ("clips", summary.clips, "of Live Photos, beside their picture"),
-        (
-            "videos",
-            summary.videos,
-            f"{duration(summary.video_seconds)}, {count(summary.moments, 'moment')} kept",
-        ),
+        ("videos", summary.videos, watched),
         ("videos left out", summary.videos_left_out, "`pip install 'faceindex[video]'` reads them"),
         ("without a face", summary.without_face, ""),
         ("with a note", summary.with_note, "damaged metadata, or several pages; see `faceindex status -v`"),

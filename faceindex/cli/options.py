@@ -251,8 +251,8 @@ ExcludeOption: TypeAlias = Annotated[
         "--exclude",
         metavar="PATTERN",
         help="Leave out files and folders, by a pattern as in .gitignore, such as 'scans/' or '*.png'; "
-        "can be repeated. Photos in the index that match leave it, as if they were deleted. Patterns for every "
-        "run belong into a file .faceindexignore.",
+        "can be repeated. Photos in the index that match leave it, as if they were deleted. Patterns for "
+        "every run belong into a file .faceindexignore.",
     ),
 ]
 
@@ -285,8 +285,8 @@ VideoIntervalOption: TypeAlias = Annotated[
     typer.Option(
         "--video-interval",
         metavar="SECONDS",
-        help="Search a frame of a video so often, and one of each scene; every second by default. Videos that "
-        "are in the index are not read again.",
+        help="Search a frame of a video so often, and one of each scene; every second by default. Videos "
+        "that are in the index are not read again.",
     ),
 ]
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faceindex.errors import ImageError, Reason
-from faceindex.export.names import UniqueNames, split_suffix
+from faceindex.export.names import UniqueNames, split_photo_name
 from faceindex.export.originals import Originals
-from faceindex.export.source import Progress, fingerprint, ignore_progress, read_unchanged
-from faceindex.paths import is_too_long, stat
+from faceindex.export.source import Progress, fingerprint, ignore_progress, read_to_copy
+from faceindex.images.containers import locate, status
+from faceindex.paths import is_too_long
 
 if TYPE_CHECKING:
     from faceindex.export.folder import Folder, Link, Written
@@ -73,16 +73,17 @@ def link_photos(
     failed = []
     symlinks: bool | None = None  # whether the folder can have them
     for done, photo in enumerate(photos, 1):
-        stem, suffix = split_suffix(os.path.basename(photo.path))  # noqa: PTH119 - "..jpg"
+        stem, suffix = split_photo_name(photo.path)
         name = names.add(stem, suffix, photo.name) + suffix
         if (missing := _missing(photo)) is not None:
             folder.include(name, _source(photo, "symlink"))  # so that an earlier link or copy stays
             failed.append(missing)
         else:
-            if symlinks is None and not is_too_long(photo.path):
+            only_copy = is_too_long(photo.path) or locate(photo.path) is not None
+            if symlinks is None and not only_copy:
                 symlinks = folder.can_link(photo.path, "symlink")
             how: Link = "symlink"
-            if is_too_long(photo.path):
+            if only_copy:
                 how = "copy"
             elif not symlinks:
                 how = "hardlink" if folder.can_link(photo.path, "hardlink") else "copy"
@@ -98,7 +99,7 @@ def link_photos(
 
 def _missing(photo: Photo) -> ImageError | None:
     try:
-        stat(photo.path)
+        status(photo.path)
     except OSError as error:
         return ImageError(
             photo.path, Reason.MISSING, f"it cannot be reached ({error.strerror}).", "Check the path."
@@ -116,9 +117,9 @@ def _place(photo: Photo, name: str, how: Link, folder: Folder) -> None:
     if how == "symlink":
         folder.write_link(name, photo.path, how)
         return
-    data = read_unchanged(photo.path, photo.content_hash)
+    data = read_to_copy(photo.path, photo.content_hash)
     if how == "hardlink":
         folder.write_link(name, photo.path, how)
     else:
         original = Originals.key(photo.path, photo.content_hash)
-        folder.write(name, data, mtime_ns=stat(photo.path).st_mtime_ns, original=original)
+        folder.write(name, data, mtime_ns=status(photo.path).st_mtime_ns, original=original)

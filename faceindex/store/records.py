@@ -438,6 +438,8 @@ class Counts:
         Photos that are gone and whose faces are kept, in case they return; and these faces.
     away_since : datetime or None
         When the first of them was found to be gone, UTC.
+    videos, moments : int
+        Videos that were read, and frames of them that are photos; both count in `photos`, too.
     """
 
     photos: Mapping[Status, int]
@@ -452,3 +454,5 @@ class Counts:
     away_photos: int = 0
     away_faces: int = 0
     away_since: datetime | None = None
+    videos: int = 0
+    moments: int = 0
