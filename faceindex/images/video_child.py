@@ -3,8 +3,8 @@
 Requests come on standard input, one JSON object a line:
 
 - ``{"do": "sample", "path": HEX, "interval": MS, "most": N, "side": PIXELS, "threads": N}``
-- ``{"do": "moment", "path": HEX, "time": MS}``
-- ``{"do": "about", "path": HEX}``
+- ``{"do": "moment", "path": HEX, "time": MS, "threads": N}``
+- ``{"do": "about", "path": HEX, "threads": N}``
 
 Each answer is a JSON object in a line, followed by as many bytes as its ``bytes`` says. An object with
 ``"end": true`` is the last of a request. ``"reached"`` is a time in the video: it grows as long as there is
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from faceindex.images.video_file import VideoFile
+    from faceindex.images.video_moment import MomentFinder
     from faceindex.types import Image
 
 __all__ = ["main"]
@@ -105,24 +106,60 @@ def _answer(request: dict[str, Any], out: Any) -> None:
         send({"end": True, "reason": "corrupt", "detail": f"the video cannot be decoded ({text})."})
 
 
+class _Kept:
+    """The video of the last moment, open: the next one may be near."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._open = contextlib.ExitStack()
+        self._finder: MomentFinder | None = None
+        self._video: VideoFile | None = None
+
+    def close(self) -> None:
+        self._open.close()
+        self._key = self._finder = self._video = None
+
+    def get(self, path: str, threads: int) -> tuple[VideoFile, MomentFinder]:
+        from faceindex.images.opening import open_photo
+        from faceindex.images.video_file import VideoFile
+        from faceindex.images.video_moment import MomentFinder
+
+        found = os.stat(path)  # noqa: PTH116
+        key = (path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if key != self._key or self._video is None or self._finder is None:
+            self.close()
+            file = self._open.enter_context(open_photo(path))
+            self._video = self._open.enter_context(VideoFile(file, threads))
+            self._finder = MomentFinder(self._video)
+            self._key = key
+        return self._video, self._finder
+
+
+_kept = _Kept()
+
+
 def _work(request: dict[str, Any], send: Any, reached: Any) -> None:
     from faceindex.images.opening import open_photo
     from faceindex.images.video_file import VideoFile
-    from faceindex.images.video_moment import find_moment
     from faceindex.images.video_samples import Sampled, sample
 
-    with (
-        open_photo(os.fsdecode(bytes.fromhex(request["path"]))) as file,
-        VideoFile(file, int(request.get("threads", 1))) as video,
-    ):
-        if request["do"] == "moment":
-            frame, identity = find_moment(video, int(request["time"]), reached)
+    path, threads = os.fsdecode(bytes.fromhex(request["path"])), int(request["threads"])
+    if request["do"] == "moment":
+        try:
+            video, finder = _kept.get(path, threads)
+            frame, identity = finder.find(int(request["time"]), reached)
             pixels = video.upright(frame)
-            send({"size": _size(pixels), "identity": identity.hex(), "taken": video.taken}, pixels)
-            return
+        except BaseException:
+            _kept.close()
+            raise
+        send({"size": _size(pixels), "identity": identity.hex(), "taken": video.taken}, pixels)
+        return
+    _kept.close()
+    with open_photo(path) as file, VideoFile(file, threads) as video:
         send(_about(video))
         if request["do"] == "about":
             return
+        video.restart()
         for found in sample(video, int(request["interval"]), int(request["most"])):
             if not isinstance(found, Sampled):
                 reached(found)
@@ -133,7 +170,6 @@ def _work(request: dict[str, Any], send: Any, reached: Any) -> None:
 
 def _about(video: VideoFile) -> dict[str, Any]:
     identity = video.identity().hex()
-    video.seek(0)
     return {
         "identity": identity,
         "taken": video.taken,

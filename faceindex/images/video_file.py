@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["MOST_PIXELS", "UnusableVideo", "VideoFile", "VideoFrame", "turn_upright"]
+__all__ = ["MOST_PIXELS", "UnusableVideo", "VideoFile", "VideoFrame", "converted", "turn_upright"]
 
 MOST_PIXELS = 8192 * 8192
 """Larger frames are refused: 8K has half as many pixels (7,680 x 4,320)."""
@@ -74,33 +75,42 @@ class VideoFile:
     """
 
     def __init__(self, file: BinaryIO, threads: int) -> None:
+        self._file = file
+        self._threads = threads
+        self.container, self.stream = self._open()
+        self._start = self.stream.start_time or 0
+
+    def _open(self) -> tuple[InputContainer, VideoStream]:
         import av
 
-        head = file.read(_HEAD)
-        file.seek(0)
-        name = sniff_video(head)
+        self._file.seek(0)
+        name = sniff_video(self._file.read(_HEAD))
+        self._file.seek(0)
         if name is None:
             raise UnusableVideo("not an image", "it is no video of a known format.")
         try:
             # The name keeps FFmpeg from formats that lead to other files, such as playlists.
-            self.container: InputContainer = av.open(file, format=name, buffer_size=_BUFFER)
+            container = av.open(self._file, "r", format=name, buffer_size=_BUFFER)
         except (av.FFmpegError, ValueError, OSError) as error:
             raise UnusableVideo(*_why(error)) from error
-        streams = [
-            s for s in self.container.streams.video if s.codec_context is not None and not _is_cover(s)
-        ]
+        streams = [stream for stream in container.streams.video if not _is_cover(stream)]
         if not streams:
-            self.container.close()
+            container.close()
             raise UnusableVideo("not an image", "it has no pictures, only sound or data.")
-        self.stream: VideoStream = streams[0]
-        self._start = self.stream.start_time or 0
-        context = self.stream.codec_context
-        if context.width * context.height > MOST_PIXELS:
-            raise UnusableVideo(
-                "too many pixels", f"its frames have {context.width} x {context.height} pixels."
-            )
-        context.thread_count = threads
-        context.thread_type = "AUTO" if context.width * context.height <= _THREADS_UP_TO else "SLICE"
+        context = streams[0].codec_context
+        if context is None:
+            raise UnusableVideo("corrupt", "its pictures are coded in an unknown way.")
+        width, height = context.width, context.height
+        if width * height > MOST_PIXELS:
+            raise UnusableVideo("too many pixels", f"its frames have {width} x {height} pixels.")
+        context.thread_count = self._threads
+        context.thread_type = "AUTO" if width * height <= _THREADS_UP_TO else "SLICE"
+        return container, streams[0]
+
+    def restart(self) -> None:
+        """Open the file anew: a seek to the start leads some formats behind it."""
+        self.container.close()
+        self.container, self.stream = self._open()
 
     def __enter__(self) -> VideoFile:
         return self
@@ -211,11 +221,31 @@ class VideoFile:
             scale = most / max(width, height)
             width, height = max(1, round(width * scale)), max(1, round(height * scale))
         interpolation = "AREA" if width < frame.width else "BICUBIC"
-        rgb = frame.reformat(width, height, "rgb24", interpolation=interpolation)
-        pixels = rgb.to_ndarray()
+        pixels = converted(frame, width, height, "rgb24", interpolation)
         if frame.interlaced_frame and height == frame.height:
             pixels = _one_field(pixels)
         return turn_upright(pixels, _matrix(frame))
+
+
+@cache
+def _reformatter() -> Any:
+    """Return the converter of this process: one that belongs to a frame starts threads of its own."""
+    from av.video.reformatter import VideoReformatter
+
+    return VideoReformatter()
+
+
+def converted(frame: av.VideoFrame, width: int, height: int, kind: str, interpolation: str) -> Image:
+    """Convert a frame to an array of another size and format, named as by FFmpeg.
+
+    Returns
+    -------
+    (h, w, 3) uint8, or (h, w) uint8 of grey values
+    """
+    pixels: Image = (
+        _reformatter().reformat(frame, width, height, kind, interpolation=interpolation).to_ndarray()
+    )
+    return pixels
 
 
 def turn_upright(pixels: Image, matrix: tuple[int, int, int, int]) -> Image:
@@ -242,11 +272,11 @@ def turn_upright(pixels: Image, matrix: tuple[int, int, int, int]) -> Image:
 
 
 def _matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    for data in frame.side_data.keys():  # noqa: SIM118 - not a dict
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d, *_ = np.frombuffer(bytes(data), "<i4").tolist()
-            return a, b, c, d
-    return 1, 0, 0, 1
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = np.frombuffer(bytes(data), "<i4").tolist()
+    return a, b, c, d
 
 
 def _one_field(pixels: Image) -> Image:
@@ -254,7 +284,8 @@ def _one_field(pixels: Image) -> Image:
     field = pixels[::2]
     below = np.concatenate([field[1:], field[-1:]])
     result = pixels.copy()
-    result[1::2] = ((field.astype(np.uint16) + below) // 2)[: len(result[1::2])]
+    between = (field.astype(np.uint16) + below) // 2
+    result[1::2] = between[: len(result) // 2]
     return result
 
 

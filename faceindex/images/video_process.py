@@ -197,7 +197,6 @@ class VideoProcess:
             "interval": max(1, round(interval * 1000)),
             "most": most,
             "side": SAMPLE_SIDE,
-            "threads": self._threads,
         }
         for answer, pixels in self._ask(path, request, should_stop):
             if "identity" in answer:
@@ -214,7 +213,7 @@ class VideoProcess:
         with self._one:
             finished = False
             try:
-                self._send(path, {**request, "path": os.fsencode(path).hex()})
+                self._send(path, {**request, "path": os.fsencode(path).hex(), "threads": self._threads})
                 began = heard = time.monotonic()
                 place = 0
                 while True:

@@ -20,7 +20,7 @@ def _reader() -> VideoProcess:
     global _shared
     with _sharing:
         if _shared is None:
-            _shared = VideoProcess(1)
+            _shared = VideoProcess()
             atexit.register(_shared.close)
         return _shared
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faceindex.images.video_file import VideoFile, VideoFrame
-from faceindex.types import F32
+from faceindex.images.video_file import VideoFile, VideoFrame, converted
+from faceindex.types import F32, U8
 
 if TYPE_CHECKING:
     import av
@@ -34,6 +34,7 @@ _MOST_WAITING = 48 << 20  # bytes of packets that wait until it is known whether
 _GRID = 16  # blocks of a signature along each side
 _STEPS = 64  # pixels along each side, of which the brightness is counted
 _BINS = 32
+_FLAT = 6.0  # standard deviation of the blocks of a frame without structure, such as black with noise
 _CUT = 0.45  # of 1; see `Signature.distance`
 
 
@@ -61,7 +62,7 @@ class Signature:
     counts : (32,) float32
         Share of the pixels by brightness.
     grid : (256,) float32
-        Brightness of blocks, of mean 0 and length 1.
+        Brightness of blocks, of mean 0 and length 1; 0 for a frame that is nearly uniform.
     """
 
     counts: F32
@@ -79,7 +80,8 @@ class Signature:
         grid = grid.reshape(_GRID, grid.shape[0] // _GRID, _GRID, -1).mean(axis=(1, 3)).ravel()
         grid -= grid.mean()
         length = float(np.linalg.norm(grid))
-        return cls(counts / counts.sum(), grid / length if length > 1 else np.zeros_like(grid))
+        is_flat = length < _FLAT * _GRID
+        return cls(counts / counts.sum(), np.zeros_like(grid) if is_flat else grid / length)
 
     def distance(self, other: Signature) -> float:
         """Return how different two frames are, 0 to 1: both in brightness and in where it is.
@@ -89,6 +91,8 @@ class Signature:
         """
         counts = 0.5 * float(np.abs(self.counts - other.counts).sum())
         grids = min(1.0, 1.0 - float(self.grid @ other.grid))
+        if not self.grid.any() and not other.grid.any():
+            grids = counts
         return 0.5 * (counts + grids)
 
 
@@ -213,14 +217,15 @@ class _Decoder:
         self._context.flush_buffers()
 
 
-def _brightness(frame: av.VideoFrame) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _brightness(frame: av.VideoFrame) -> U8:
     """Return 64 x 64 grey values of a frame, or fewer of a small one."""
     kind = frame.format
     parts = kind.components
     if kind.is_planar and not kind.is_rgb and parts[0].bits in (8, 10, 12) and kind.is_big_endian is False:
-        plane = frame.planes[0]
+        plane: Any = frame.planes[0]
         wide = np.uint8 if parts[0].bits == 8 else np.uint16
         rows = np.frombuffer(plane, wide).reshape(plane.height, -1)[:, : plane.width]
         grey = rows[:: max(1, plane.height // _STEPS), :: max(1, plane.width // _STEPS)]
-        return (grey >> (parts[0].bits - 8)).astype(np.uint8)
-    return frame.reformat(_STEPS, _STEPS, "gray8").to_ndarray()
+        result: U8 = (grey >> (parts[0].bits - 8)).astype(np.uint8)
+        return result
+    return converted(frame, _STEPS, _STEPS, "gray", "AREA")

@@ -14,7 +14,17 @@ from photo_edits import edit
 
 from faceindex import FaceIndex, images
 from faceindex.errors import ImageError, Reason
-from faceindex.pipeline import Committed, Event, Hashing, Loading, PhotoDone, PhotoFailed, Planned, moves, run
+from faceindex.pipeline import (
+    Committed,
+    Event,
+    Hashing,
+    Loading,
+    PhotoDone,
+    PhotoFailed,
+    Planned,
+    comparing,
+    moves,
+)
 from faceindex.store import PhotoRecord, Store
 
 SECONDS = 1565157904
