@@ -15,13 +15,15 @@ __all__ = ["RATE", "frame_of", "scenes", "write_video"]
 RATE = 10  # frames a second
 _SIZE = (64, 48)
 _CLOCK = 1000
+_PIXELS = {"libx264rgb": "rgb24", "ffv1": "bgr0", "mjpeg": "yuvj420p"}
 
 
 def frame_of(colour: Sequence[int], number: int = 0, size: tuple[int, int] = _SIZE) -> Image:
     """Return a frame (h, w, 3) uint8 of one colour; a few pixels at its corner show its number."""
     frame = np.empty((size[1], size[0], 3), np.uint8)
     frame[:] = colour
-    frame[:4, :4] = (number % 7 * 32, number % 5 * 48, number % 3 * 80)
+    if any(colour):  # a black frame shows nobody to the fake detector
+        frame[:4, :4] = (number % 7 * 32, number % 5 * 48, number % 3 * 80)
     return frame
 
 

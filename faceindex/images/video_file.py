@@ -31,6 +31,7 @@ MOST_PIXELS = 8192 * 8192
 _BUFFER = 1 << 18  # bytes read at a time
 _HEAD = 4096
 _THREADS_UP_TO = 3840 * 2160  # each thread of frames holds one more frame
+_MOST_BOXES = 10_000  # at the top level; fragmented files have two for some seconds
 _EPOCH = datetime(1970, 1, 1)
 _OLDEST = datetime(1971, 1, 1)  # cameras without a clock write 1904 or 1970
 _SQUARE = 0.05  # ratios of pixels that differ less from 1 are left as they are
@@ -92,7 +93,9 @@ class VideoFile:
             # The name keeps FFmpeg from formats that lead to other files, such as playlists.
             container = av.open(self._file, "r", format=name, buffer_size=_BUFFER)
         except (av.FFmpegError, ValueError, OSError) as error:
-            raise UnusableVideo(*_why(error)) from error
+            if name == "mov" and _is_cut_short(self._file):
+                raise UnusableVideo("truncated", "it is not complete.") from error
+            raise UnusableVideo("corrupt", f"the video cannot be opened ({_text(error)}).") from error
         streams = [stream for stream in container.streams.video if not _is_cover(stream)]
         if not streams:
             container.close()
@@ -297,10 +300,21 @@ def _is_cover(stream: VideoStream) -> bool:
         return False
 
 
-def _why(error: Exception) -> tuple[str, str]:
-    """Return the reason and a text for an error of FFmpeg when a file is opened."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    text = " ".join(text.split())
-    if "moov" in text or "end of file" in text.lower():
-        return "truncated", f"it is not complete ({text})."
-    return "corrupt", f"the video cannot be opened ({text})."
+def _text(error: Exception) -> str:
+    return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
+
+
+def _is_cut_short(file: BinaryIO) -> bool:
+    """Return whether a file ends before its last box does, or has no box ``moov`` (ISO/IEC 14496-12, 4.2)."""
+    size, place, has_index = file.seek(0, 2), 0, False
+    for _ in range(_MOST_BOXES):
+        if place + 8 > size:
+            break
+        file.seek(place)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        has_index |= head[4:8] == b"moov"
+        place = size if length == 0 else place + max(length, 8)
+    return place > size or not has_index

@@ -217,23 +217,24 @@ class VideoProcess:
                 began = heard = time.monotonic()
                 place = 0
                 while True:
+                    now = time.monotonic()
+                    if now - heard > self._stall or now - began > MOST_SECONDS:
+                        raise self._too_slow(path, place, now - began)
                     try:
                         found = self._answers.get(timeout=_CHECK_SECONDS)
                     except queue.Empty:
-                        now = time.monotonic()
                         if should_stop():
                             return
-                        if now - heard > self._stall or now - began > MOST_SECONDS:
-                            raise self._too_slow(path, place, now - began) from None
                         self._check_memory(path)
                         continue
                     if found is None:
                         raise self._died(path, place)
                     answer, data = found
                     if answer.get("end"):
+                        error = _refused(path, answer) if "reason" in answer else None
                         finished = True
-                        if "reason" in answer:
-                            raise _refused(path, answer)
+                        if error is not None:
+                            raise error
                         return
                     at = _checked(path, partial(_place, answer, place))
                     if at > place or "reached" not in answer:
@@ -241,8 +242,6 @@ class VideoProcess:
                     if "reached" not in answer:
                         yield answer, data
                         heard = time.monotonic()  # what the networks took does not count
-                    if heard - began > MOST_SECONDS:
-                        raise self._too_slow(path, place, heard - began)
             finally:
                 if not finished:
                     self._end()

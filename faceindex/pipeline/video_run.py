@@ -105,13 +105,17 @@ class VideoReader:
         self._interval = VIDEO_INTERVAL if interval is None else interval
         self._emit = on_event
         self._should_stop = should_stop
-        self._process = VideoProcess()
+        self._process = self._new_process()
+
+    @staticmethod
+    def _new_process() -> VideoProcess:
+        return VideoProcess()
 
     def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.close()
+        self._process.__exit__(*error)
 
     def about(self, task: Task) -> KnownVideo:
         """Open a video, and decode nothing; raises `ImageError`."""
