@@ -18,7 +18,6 @@ import numpy as np
 
 from faceindex.matching import overlaps
 from faceindex.models.spec import EmbedderSpec
-from faceindex.quality import POOR_QUALITY
 from faceindex.types import F32, Faces
 
 __all__ = ["MOST_MOMENTS", "Evidence", "SeenFrame", "Track", "choose_moments", "follow_faces"]
@@ -33,6 +32,7 @@ _OF_TRACK = 3
 _SECONDS_EACH = 5.0  # a second moment of a track needs so many seconds of it, a third twice as many
 _APART = 2.0  # seconds between two moments of a track
 _NEARLY_BEST = 0.8  # of the best quality of a track: what a moment may have
+_HARDLY_A_FACE = 0.15  # quality, half of `faceindex.quality.POOR_QUALITY`: poor faces are shown by short shots
 _OVERLAP = 0.3
 _NOT_OTHER = -3.0  # nats for one person: 1 to 20
 _CLEARLY_ONE = 4.0  # 50 to 1
@@ -164,7 +164,7 @@ def _areas(boxes: F32) -> F32:
 def choose_moments(frames: Sequence[SeenFrame], tracks: Sequence[Track], evidence: Evidence) -> list[int]:
     """Choose the frames that show the tracks best.
 
-    A track of one frame with a poor face is left out: mostly it is no face.
+    A track of one frame with a face of hardly any quality is left out: mostly it is no face.
 
     Returns
     -------
@@ -205,7 +205,7 @@ class _Wanted:
         seen = zip(track.frames, track.faces, strict=True)
         qualities = [float(frames[at].faces.quality[face]) for at, face in seen]
         best = max(qualities)
-        if len(qualities) == 1 and best <= POOR_QUALITY:
+        if len(qualities) == 1 and best <= _HARDLY_A_FACE:
             return None
         place = qualities.index(best)
         seconds = (frames[track.frames[-1]].milliseconds - frames[track.frames[0]].milliseconds) / 1000

@@ -80,8 +80,8 @@ def test_long_tracks_have_several_moments_apart() -> None:
 
 
 def test_single_poor_faces_have_none() -> None:
-    assert chosen([seen(0, (0, 0, 0.2))]) == []
-    assert chosen([seen(0, (0, 0, 0.2)), seen(1, (0, 0, 0.25))]) == [1]
+    assert chosen([seen(0, (0, 0, 0.1))]) == []
+    assert chosen([seen(0, (0, 0, 0.1)), seen(1, (0, 0, 0.12))]) == [1]
     assert chosen([]) == []
 
 
