@@ -27,12 +27,13 @@ Writes ``results/videos.json``. Speeds are playing time over wall time, and over
 from __future__ import annotations
 
 import contextlib
+import math
 import resource
 import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -143,7 +144,7 @@ def regular(number: int) -> float:
 
 
 def irregular(number: int) -> float:
-    return number / RATE + 0.012 * np.sin(number)
+    return number / RATE + 0.012 * math.sin(number)
 
 
 def make_films(people: dict[str, list[Path]], groups: list[Path], folder: Path, quick: bool) -> list[Film]:
@@ -194,6 +195,22 @@ class Found:
 
     vectors: F32
     frames: int
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """The result of one way on one video; people of those that every frame shows."""
+
+    video: str
+    seconds: float
+    way: str
+    people: int
+    of: int
+    searched: int
+    kept: int
+    faces: int
     wall: float
     cpu: float
 
@@ -296,7 +313,9 @@ def main() -> None:
     if arguments.quick:
         people = dict(list(people.items())[:3])
     recogniser = Recogniser.load()
-    threshold = recogniser.embedder.spec.calibration.threshold(50)
+    calibration = recogniser.embedder.spec.calibration
+    assert calibration is not None
+    threshold = calibration.threshold(50)
     vectors, names = [], []
     for name, photos in people.items():
         for photo in photos[: 2 if arguments.quick else GALLERY]:
@@ -306,7 +325,7 @@ def main() -> None:
                 vectors.append(faces.vectors[int(sides.argmax())])
                 names.append(name)
     gallery = Gallery(np.stack(vectors), names, threshold)
-    rows = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         groups = sorted(p for p in (data / "group_photos").iterdir() if p.suffix != ".csv")[:2]
         films = make_films(people, groups, Path(folder), arguments.quick)
@@ -332,30 +351,34 @@ def main() -> None:
             for way, found, searched in ways:
                 mine = people_in(found, film, gallery, known) & reference
                 rows.append(
-                    {
-                        "video": film.path.name, "seconds": round(seconds, 2), "way": way,
-                        "people": len(mine), "of": len(reference), "searched": searched, "kept": found.frames,
-                        "faces": len(found.vectors), "wall": round(found.wall, 3), "cpu": round(found.cpu, 3),
-                    }
+                    Row(
+                        film.path.name, round(seconds, 2), way, len(mine), len(reference), searched,
+                        found.frames, len(found.vectors), round(found.wall, 3), round(found.cpu, 3),
+                    )
                 )  # fmt: skip
                 speeds = f"{seconds / found.wall:>7.1f} {seconds / found.cpu:>7.1f}"
                 share = f"{len(mine):>4}/{len(reference):<3} {searched:>8} {found.frames:>5}"
                 print(
                     f"{film.path.name[:30]:30} {way:12} {share} {len(found.vectors):>6} {speeds}", flush=True
                 )
-    totals = {}
-    for way in dict.fromkeys(row["way"] for row in rows):
-        mine = [row for row in rows if row["way"] == way]
-        played = sum(row["seconds"] for row in mine)
-        totals[way] = {
-            "people": sum(row["people"] for row in mine), "of": sum(row["of"] for row in mine),
-            "faces": sum(row["faces"] for row in mine),
-            "times_playing_time": round(played / sum(row["wall"] for row in mine), 2),
-            "times_playing_time_a_core": round(played / sum(row["cpu"] for row in mine), 2),
-        }  # fmt: skip
-        print(f"{'all':30} {way:12} {totals[way]}")
+    totals: dict[str, dict[str, float]] = {}
+    for row in rows:
+        total = totals.setdefault(
+            row.way, dict.fromkeys(("people", "of", "faces", "seconds", "wall", "cpu"), 0.0)
+        )
+        for key in total:
+            total[key] += getattr(row, key)
+    for way, total in totals.items():
+        total["times_playing_time"] = round(total["seconds"] / total["wall"], 2)
+        total["times_playing_time_a_core"] = round(total["seconds"] / total["cpu"], 2)
+        print(f"{'all':30} {way:12} {total}")
     name = "videos" if arguments.half == "report" else "videos_tune"
-    payload = {"seed": SEED, "half": arguments.half, "totals": totals, "videos": rows}
+    payload = {
+        "seed": SEED,
+        "half": arguments.half,
+        "totals": totals,
+        "videos": [asdict(row) for row in rows],
+    }
     write_result(name, payload, quick=arguments.quick)
 
 

@@ -286,7 +286,7 @@ def _one_field(pixels: Image) -> Image:
     """Keep every second row of an interlaced frame, and interpolate the others: what moves has no comb."""
     field = pixels[::2]
     below = np.concatenate([field[1:], field[-1:]])
-    result = pixels.copy()
+    result: Image = pixels.copy()
     between = (field.astype(np.uint16) + below) // 2
     result[1::2] = between[: len(result) // 2]
     return result

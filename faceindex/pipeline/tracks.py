@@ -32,7 +32,9 @@ _OF_TRACK = 3
 _SECONDS_EACH = 5.0  # a second moment of a track needs so many seconds of it, a third twice as many
 _APART = 2.0  # seconds between two moments of a track
 _NEARLY_BEST = 0.8  # of the best quality of a track: what a moment may have
-_HARDLY_A_FACE = 0.15  # quality, half of `faceindex.quality.POOR_QUALITY`: poor faces are shown by short shots
+_HARDLY_A_FACE = (
+    0.15  # quality, half of `faceindex.quality.POOR_QUALITY`: poor faces are shown by short shots
+)
 _OVERLAP = 0.3
 _NOT_OTHER = -3.0  # nats for one person: 1 to 20
 _CLEARLY_ONE = 4.0  # 50 to 1

@@ -104,7 +104,7 @@ def test_display_matrices(matrix: tuple[int, int, int, int], corner: int) -> Non
     stored = np.zeros((2, 3, 3), np.uint8)
     for value, place in enumerate([(0, 0), (0, 2), (1, 0), (1, 2)]):
         stored[place] = value
-    upright = turn_upright(stored, tuple(65536 * value for value in matrix))
+    upright = turn_upright(stored, matrix)
     assert upright.shape == ((3, 2, 3) if matrix[0] == 0 else (2, 3, 3))
     assert upright[0, 0, 0] == corner
 
