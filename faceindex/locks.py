@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from faceindex import paths
 from faceindex.safe_open import open_own
 
 if sys.platform == "win32":
@@ -21,7 +22,15 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-__all__ = ["NO_LOCKS", "AlreadyLocked", "FileLock", "Holder", "find_holder", "has_range_locks"]
+__all__ = [
+    "NO_LOCKS",
+    "AlreadyLocked",
+    "FileLock",
+    "Holder",
+    "find_holder",
+    "has_range_locks",
+    "is_open_for_writing",
+]
 
 # Windows locks bytes, and a locked byte cannot be read: this one lies far behind the holder's name.
 _WINDOWS_BYTE = 1 << 30
@@ -240,3 +249,34 @@ def _close_all_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_all_in_child)
+
+
+def is_open_for_writing(path: str | os.PathLike[str]) -> bool | None:
+    """Return whether a program has a file open for writing, by a lease of Linux (``F_SETLEASE`` in fcntl(2)).
+
+    Returns
+    -------
+    bool or None
+        None if the file can have no lease, as on network disks, or if it belongs to another user. False on
+        systems without leases.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    import signal
+
+    descriptor = paths.open_descriptor(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        # A program that opens the file at this moment waits for the lease; the signal about it is ignored.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return True if error.errno == errno.EAGAIN else None
+    finally:
+        os.close(descriptor)
+    return False

@@ -15,9 +15,9 @@ from faceindex.api.migration_results import MigrationPlan, MigrationResult, NewM
 from faceindex.api.opening import with_min_face
 from faceindex.api.pins import Settings, keeps_boxes, load_recogniser, new_pins
 from faceindex.errors import ImageError, Reason, StoreError, UsageError
+from faceindex.images.containers import exists, status
 from faceindex.images.listing import limited_time
 from faceindex.models import get as get_model
-from faceindex.paths import exists, stat
 from faceindex.pipeline import Clustering, Event, Loaded, Loading, Warned, ignore_event
 from faceindex.pipeline.plan import TRY_AGAIN
 from faceindex.pipeline.transfer import Staging, photos_to_read, stage_photos
@@ -222,11 +222,11 @@ def _plan(store: Store, target: _Target, *, check_files: bool) -> MigrationPlan:
     for record in left if check_files else ():
         path = names.path(record)
         try:
-            status = stat(path)
+            found = status(path)
         except OSError as error:
             reason, detail = Reason.MISSING, f"{error.strerror}."
         else:
-            if (status.st_size, limited_time(status.st_mtime_ns)) == (record.size, record.mtime_ns):
+            if (found.st_size, limited_time(found.st_mtime_ns)) == (record.size, record.mtime_ns):
                 continue
             reason, detail = Reason.CHANGED, "its size or time has changed."
         failed.append(NotMigrated(names.name(record), path, reason.value, detail))

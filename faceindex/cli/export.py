@@ -135,7 +135,7 @@ def clusters(
             metavar="HOW",
             autocompletion=complete_from("copy", "hardlink", "symlink"),
             help="With --photos: copy, hardlink or symlink. A hard link is the same file as the photo under "
-            "another name.",
+            "another name. Photos in archives are always copied.",
         ),
     ] = "copy",
     min_size: Annotated[

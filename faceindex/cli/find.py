@@ -27,6 +27,7 @@ from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.render import Output, count
 from faceindex.cli.unreadable import report_unreadable, warn_of_readers
 from faceindex.errors import FaceIndexError, ImageError, UsageError
+from faceindex.images.containers import locate
 from faceindex.images.moments import at_moment, split_moment
 from faceindex.paths import is_too_long
 
@@ -268,6 +269,9 @@ def _open(out: Output, paths: Iterable[str]) -> None:
             out.warning(f"The path {path} is too long for other programs.")
         elif path.exists():
             open_in_viewer(path)
+        elif (inside := locate(path)) is not None:
+            out.exit_code = PARTIAL
+            out.warning(f"{inside.member} is in {inside.container}: other programs cannot open it there.")
         else:
             out.exit_code = PARTIAL
             out.warning(f"{path} is gone. Run `faceindex index` on its folder.")

@@ -57,9 +57,9 @@ def find_queries(
 ) -> tuple[list[Query], list[str]]:
     """List the photos that the arguments of a command stand for, in their order.
 
-    A folder stands for the files in it, as `faceindex.images.walk` finds them, and ``-`` for standard input:
-    the bytes of one image, or a list of files and folders, one a line or separated by null bytes. What is
-    named twice is listed twice. Pipes, as of ``<(...)``, and other streams are read at once.
+    A folder or archive stands for the files in it, as `faceindex.images.walk` finds them, and ``-`` for
+    standard input: the bytes of one image, or a list of files and folders, one a line or separated by null
+    bytes. What is named twice is listed twice. Pipes, as of ``<(...)``, and other streams are read at once.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def find_queries(
     origins: list[str] = []
 
     def add(path: str) -> None:
-        if os.path.isdir(path):  # noqa: PTH112 - keeps what the user typed
+        if os.path.isdir(path) or _is_archive(path):  # noqa: PTH112 - keeps what the user typed
             origins.append(path)
             queries.extend(_photos_in(path, exclude, on_files))
         else:
@@ -162,6 +162,11 @@ def _is_video(path: str) -> bool:
     return sniff(head) is None and sniff_video(head) is not None
 
 
+def _is_archive(path: str) -> bool:
+    """Return whether a path is that of an archive; one that does not exist is reported as a photo."""
+    return path[-4:].lower() in (".zip", ".tar") and os.path.isfile(path)  # noqa: PTH113
+
+
 def _named(path: str) -> Query:
     """Return the query for one path; a stream is read here, where Ctrl-C ends the wait for its writer."""
     from faceindex.images.opening import is_stream
@@ -181,8 +186,9 @@ def _photos_in(
 ) -> Iterator[Query]:
     from faceindex.images import walk
 
+    base = os.path.dirname(folder) if _is_archive(folder) else folder  # noqa: PTH120
     for found in walk([folder], exclude=exclude, on_files=on_files):
-        path = folder if found.relpath == "." else os.path.join(folder, found.relpath)  # noqa: PTH118
+        path = folder if found.relpath == "." else os.path.join(base, found.relpath)  # noqa: PTH118
         error = found.error
         if error is not None:  # with the path as the user wrote it
             error = ImageError(path, error.reason, error.detail, error.remedy)

@@ -235,11 +235,12 @@ def _write_photos(
     # In the order of names, so that an archive lists the photos of a person together.
     for done, (i, name) in enumerate(sorted(names.items(), key=lambda item: item[1]), 1):
         photo = source.photos[int(source.table.photo[i])]
+        how: Link = link if locate(photo.path) is None else "copy"  # nothing can link into an archive
         # A symbolic link stays valid if the photo changes; a copy or hard link has one content.
-        content = None if link == "symlink" else photo.content_hash
-        if folder.include(name, fingerprint("photo", link, photo.path if link != "copy" else "", content)):
+        content = None if how == "symlink" else photo.content_hash
+        if folder.include(name, fingerprint("photo", how, photo.path if how != "copy" else "", content)):
             try:
-                _write_photo(folder, name, photo, link)
+                _write_photo(folder, name, photo, how)
             except ImageError as error:
                 failed[photo.path] = error
         on_progress(done, len(names))
@@ -253,8 +254,6 @@ def _write_photo(folder: Target, name: str, photo: Photo, link: Link) -> None:
         raise ImageError(
             photo.path, Reason.MISSING, f"it cannot be reached ({error.strerror}).", "Check the path."
         ) from error
-    if locate(photo.path) is not None:  # inside another file, to which no link leads
-        link = "copy"
     if link != "copy" and is_too_long(photo.path):
         raise ImageError(
             photo.path, Reason.FAILED, "its path is too long for a link.", "Pass `link='copy'` to copy it."

@@ -24,10 +24,11 @@ from faceindex.export.names import clash_key, safe_name, split_photo_name
 from faceindex.export.originals import Originals
 from faceindex.export.source import Progress, ignore_progress, read_to_copy, read_unchanged
 from faceindex.export.thumbnails import ThumbnailRenderer
-from faceindex.images.containers import locate, status
+from faceindex.images.containers import status
 from faceindex.images.listing import limited_time
+from faceindex.images.moments import split_moment
+from faceindex.images.opening import open_photo
 from faceindex.page.build import static_page
-from faceindex.paths import open_descriptor
 from faceindex.store import PhotoRecord
 
 __all__ = ["Gallery", "GallerySource", "write_gallery"]
@@ -310,8 +311,8 @@ def _fingerprint(record: PhotoRecord) -> str:
 
 def _looks_unchanged(record: PhotoRecord, path: str) -> bool:
     try:
-        found, inside = status(path), locate(path)
-        os.close(open_descriptor(path if inside is None else inside.container))  # whether it may be read
-    except OSError:
+        found = status(path)
+        open_photo((split_moment(path) or (path,))[0]).close()  # whether it may be read
+    except (OSError, ImageError):
         return False
     return (found.st_size, limited_time(found.st_mtime_ns)) == (record.size, record.mtime_ns)

@@ -11,6 +11,7 @@ from faceindex import images
 from faceindex.export.gallery_layout import COLUMNS, QUALITY, Sprite
 from faceindex.export.source import read_unchanged
 from faceindex.export.thumbnails import ThumbnailRenderer, tile
+from faceindex.images.containers import locate
 from faceindex.images.moments import split_moment
 from faceindex.images.opening import open_photo
 from faceindex.images.thumbnails import encode_jpeg, fit, shown_by_browsers, shrink_for
@@ -74,7 +75,7 @@ def needs_preview(record: PhotoRecord, path: str) -> bool:
     """Return whether the page must show a preview instead of the photo.
 
     Some browsers do not support the format of the photo, or apply an EXIF orientation only to JPEGs.
-    Very large photos take too much memory.
+    Very large photos take too much memory. A link cannot lead into an archive.
 
     Raises
     ------
@@ -90,6 +91,8 @@ def needs_preview(record: PhotoRecord, path: str) -> bool:
         data = b""
     if not data.startswith(b"\xff\xd8\xff"):
         data = images.read(path)
+    if locate(path) is not None:
+        return True
     return record.width * record.height > TOO_LARGE_TO_LINK or not shown_by_browsers(data, path)
 
 

@@ -47,7 +47,7 @@ def link_photos(
     """Place photos in a folder: as symbolic links; else as hard links; else as copies.
 
     Some file systems have no links; Windows makes symbolic ones for few users, and a hard link must be on
-    the disk of its file.
+    the disk of its file. Nothing can link to a photo in an archive.
 
     Parameters
     ----------
@@ -79,11 +79,11 @@ def link_photos(
             folder.include(name, _source(photo, "symlink"))  # so that an earlier link or copy stays
             failed.append(missing)
         else:
-            only_copy = is_too_long(photo.path) or locate(photo.path) is not None
-            if symlinks is None and not only_copy:
+            linkable = not is_too_long(photo.path) and locate(photo.path) is None
+            if symlinks is None and linkable:
                 symlinks = folder.can_link(photo.path, "symlink")
             how: Link = "symlink"
-            if only_copy:
+            if not linkable:
                 how = "copy"
             elif not symlinks:
                 how = "hardlink" if folder.can_link(photo.path, "hardlink") else "copy"

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterable
 
-from faceindex.paths import exists
+from faceindex.images.containers import exists
 
 __all__ = ["Originals"]
 

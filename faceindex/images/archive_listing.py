@@ -59,6 +59,8 @@ def list_archives(root: Path, archives: Archives, kept: Kept) -> list[Candidate]
 
 
 def _members(archive: Candidate, contents: Contents, found_in: Archives, kept: Kept) -> list[Candidate]:
+    if contents.is_export and not found_in.named:
+        return []  # copies, as in an exported folder, which has a .nomedia file
     names: list[str] = []
     folders = {name.rpartition("/")[0] for name in contents.members if name.rpartition("/")[2] == NO_MEDIA}
     hidden = tuple(f"{folder}/" if folder else "" for folder in folders if folder or not found_in.named)

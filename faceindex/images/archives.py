@@ -12,14 +12,13 @@ import stat
 import tarfile
 import threading
 from collections import OrderedDict
-from io import BufferedReader, FileIO, RawIOBase
+from io import FileIO, RawIOBase
 from typing import TYPE_CHECKING, BinaryIO
 
 from faceindex import paths
 from faceindex.errors import ImageError, Reason
 from faceindex.images import tar_files, zip_files
-from faceindex.images.containers import ARCHIVE_SUFFIXES, COMPRESSED_TARS, Inside
-from faceindex.images.limits import file_limit, too_large_file
+from faceindex.images.containers import ARCHIVE_SUFFIXES, COMPRESSED_TARS, Inside, MemberFile
 from faceindex.images.members import MOST_MEMBERS, ArchiveError, Contents, Entry
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ARCHIVES", "contents_of"]
 
-_BUFFER = 1 << 16
 _MOST_ARCHIVES = 64  # whose lists are kept
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -106,7 +104,7 @@ class _Archives:
                 data = tar_files.Window(file, entry) if entry.check is None else zip_files.unpack(file, entry)
             except (ArchiveError, NotImplementedError, ValueError) as error:
                 raise _damaged(inside, error) from error
-            return BufferedReader(_Member(inside, file, data), _BUFFER)
+            return MemberFile(_Member(inside, file, data), entry.size)
         except BaseException:
             file.close()
             raise
@@ -148,8 +146,6 @@ def _check(inside: Inside, entry: Entry) -> None:
             "it is encrypted in its archive.",
             "Unpack it with its password, or leave it out.",
         )
-    if entry.size > file_limit():
-        raise too_large_file(inside.path, entry.size)
 
 
 class _Member(RawIOBase):

@@ -15,6 +15,7 @@ import importlib
 import os
 import stat as modes
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
+from io import BufferedReader, RawIOBase
 from os import PathLike
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -27,6 +28,7 @@ __all__ = [
     "COMPRESSED_TARS",
     "Inside",
     "Kind",
+    "MemberFile",
     "exists",
     "is_no_file",
     "locate",
@@ -52,6 +54,9 @@ _MOMENTS = "faceindex.images.frame_files:MOMENTS"
 _NO_FILE = frozenset({ENOENT, ENOTDIR, ENAMETOOLONG})  # how systems refuse a path through a regular file
 
 
+_BUFFER = 1 << 16
+
+
 class Inside(NamedTuple):
     """A photo inside a file.
 
@@ -68,6 +73,22 @@ class Inside(NamedTuple):
     path: str
     container: str
     member: str
+
+
+class MemberFile(BufferedReader):
+    """A member that is open for reading.
+
+    Parameters
+    ----------
+    raw : RawIOBase
+        Its bytes.
+    size : int
+        How many they are, as far as its container states.
+    """
+
+    def __init__(self, raw: RawIOBase, size: int) -> None:
+        super().__init__(raw, _BUFFER)
+        self.size = size
 
 
 class Kind(Protocol):
@@ -155,9 +176,12 @@ def status(path: str | PathLike[str]) -> os.stat_result:
     return os.stat_result(fields, times)
 
 
-def exists(path: str | PathLike[str]) -> bool:
-    """Return whether there is something at a path, if only a broken link, or a member of that name."""
-    if paths.exists(path):
+def exists(path: str | PathLike[str], *, follow: bool = False) -> bool:
+    """Return whether there is something at a path, or a member of that name.
+
+    Without `follow`, a broken link counts, too.
+    """
+    if paths.exists(path, follow=follow):
         return True
     inside = locate(path)
     if inside is None:

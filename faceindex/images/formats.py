@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from faceindex.errors import ImageError, Reason
+from faceindex.images.containers import MemberFile, locate
 from faceindex.images.frame_files import FrameFile
 from faceindex.images.limits import file_limit, too_large_file
 from faceindex.images.moments import FrameBytes, sniff_video
@@ -164,6 +165,8 @@ def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
                 return file.frame
             head = read_head(file, _HEAD)
             recognise_format(head, path)
+            if isinstance(file, MemberFile) and file.size > file_limit():
+                raise too_large_file(path, file.size)
             size = _size_of(file)
             if size is None:  # a stream, or inside another file
                 return head + read_limited(file, path, before=len(head))
@@ -241,8 +244,13 @@ def _missing(path: str | PathLike[str]) -> ImageError:
 
 
 def missing_folder(path: str | PathLike[str]) -> Path | None:
-    """Return the uppermost folder of a path that does not exist; None if the folder of the file exists."""
+    """Return the uppermost folder of a path that does not exist.
+
+    None if the folder of the file exists, or the archive that it is in.
+    """
     missing = None
+    if locate(path) is not None:
+        return missing
     for folder in Path(path).parents:
         if is_folder(folder):
             break

@@ -64,6 +64,8 @@ class Contents:
         Number of names that cannot be used, and of those that occur again.
     damage : str
         Why the list ends early; empty if it is whole.
+    is_export : bool
+        Whether faceindex wrote the archive, as an export of copies.
     """
 
     members: dict[str, Entry] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Contents:
     unusable: int = 0
     twice: int = 0
     damage: str = ""
+    is_export: bool = False
 
     def add(self, name: str, entry: Entry) -> None:
         """Add a member under its name; raises `ArchiveError` if there are too many."""

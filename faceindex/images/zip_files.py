@@ -27,6 +27,7 @@ _LOCAL = struct.Struct("<4s2B4H3L2H")  # 4.3.7, local file header
 _COMMENT = 0xFFFF  # bytes at most
 _MOST_BYTES = 160 * MOST_MEMBERS  # of the list; a header has 46 and a name
 
+_EXPORT = b'{"faceindex-export"'  # begins the comment of `faceindex.export.archive`
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _UTF_8 = 0x800
 _DOS, _UNIX = 0, 3  # systems on which a member was made
@@ -43,8 +44,8 @@ def list_members(file: FileIO) -> Contents:
     ArchiveError
         If it has no list, or one of more than `MOST_MEMBERS` members, or if members overlap (a zip bomb).
     """
-    start, shift, data = _read_list(file)
-    contents = Contents()
+    start, shift, data, comment = _read_list(file)
+    contents = Contents(is_export=comment.startswith(_EXPORT))
     spans: list[tuple[int, int]] = []
     position = 0
     while position < len(data):
@@ -84,8 +85,8 @@ def list_members(file: FileIO) -> Contents:
     return contents
 
 
-def _read_list(file: FileIO) -> tuple[int, int, bytes]:
-    """Return where the list begins, what is added to the offsets in it, and the list."""
+def _read_list(file: FileIO) -> tuple[int, int, bytes, bytes]:
+    """Return where the list begins, what is added to the offsets in it, the list, and the comment."""
     length = file.seek(0, os.SEEK_END)
     tail_start = max(0, length - _END.size - _COMMENT)
     tail = _read_at(file, tail_start, length - tail_start)
@@ -105,7 +106,7 @@ def _read_list(file: FileIO) -> tuple[int, int, bytes]:
     start = end - size
     if start < 0 or stated > start:
         raise ArchiveError("its list is damaged")
-    return start, start - stated, _read_at(file, start, size)
+    return start, start - stated, _read_at(file, start, size), tail[found + _END.size :]
 
 
 def _read_at(file: FileIO, position: int, size: int) -> bytes:

@@ -315,7 +315,7 @@ def _note_kept_out(
     unchanged: list[PhotoRecord],
 ) -> set[tuple[str, str]]:
     """Add to a plan what a walk found and does not list; return the files and folders that are left out."""
-    excluded = set()
+    excluded: set[tuple[str, str]] = set()
     for top, kept in listing.kept_out():
         plan.companions.update(kept.companions)
         excluded.update(roots.locate(top, relpath.rstrip("/")) for relpath in kept.excluded)

@@ -11,9 +11,6 @@ finds another size or time. So only photos that fail are examined:
 
 from __future__ import annotations
 
-import errno
-import os
-import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +18,7 @@ from faceindex import paths
 from faceindex.errors import Reason
 from faceindex.images.containers import locate
 from faceindex.images.listing import limited_time
+from faceindex.locks import is_open_for_writing
 
 if TYPE_CHECKING:
     from faceindex.pipeline.plan import Task
@@ -32,8 +30,6 @@ UNFINISHED = frozenset({Reason.TRUNCATED, Reason.CORRUPT, Reason.EMPTY, Reason.N
 
 RECENT_SECONDS = 10.0
 
-_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-
 
 def is_being_written(task: Task) -> bool:
     """Return whether the file of a photo, or the archive that it is in, seems to be written just now."""
@@ -44,31 +40,9 @@ def is_being_written(task: Task) -> bool:
         changed = (found.st_size, limited_time(found.st_mtime_ns)) != (task.size, task.mtime_ns)
         if inside is None and changed:
             return True
-        open_for_writing = _is_open_for_writing(path if inside is None else inside.container)
+        open_for_writing = is_open_for_writing(path if inside is None else inside.container)
     except (OSError, ValueError):
         return False
     if open_for_writing is not None:
         return open_for_writing
     return 0 <= time.time() - found.st_mtime < RECENT_SECONDS
-
-
-def _is_open_for_writing(path: str) -> bool | None:
-    """Return whether a program has a file open for writing; None if that cannot be found out."""
-    try:
-        import fcntl
-
-        set_lease, read_lease, unlock = fcntl.F_SETLEASE, fcntl.F_RDLCK, fcntl.F_UNLCK
-        set_signal = fcntl.F_SETSIG  # type: ignore[attr-defined]
-    except (ImportError, AttributeError):
-        return False
-    descriptor = paths.open_descriptor(path, _FLAGS)
-    try:
-        # A program that opens the file at this moment waits for the lease; the signal of that is ignored.
-        fcntl.fcntl(descriptor, set_signal, signal.SIGURG)
-        fcntl.fcntl(descriptor, set_lease, read_lease)
-        fcntl.fcntl(descriptor, set_lease, unlock)
-    except OSError as error:
-        return True if error.errno == errno.EAGAIN else None
-    finally:
-        os.close(descriptor)
-    return False

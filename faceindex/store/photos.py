@@ -143,13 +143,19 @@ class PhotoNames:
         )
 
     def leads_to_photo(self, path: str | os.PathLike[str]) -> bool:
-        """Return whether a path is one of the photos, after following symbolic links on both sides."""
+        """Return whether a path is one of the photos, after following symbolic links on both sides.
+
+        An archive with photos counts as one.
+        """
         real = os.path.realpath(path)
         parent, name = os.path.split(real)
+        is_file = os.path.isfile(real)  # noqa: PTH113
         # Resolve each folder once: resolving each photo would take seconds.
         for folder, names in self.folders().items():
             here = os.path.realpath(folder)
             if here == parent and name in names:
+                return True
+            if is_file and (here + os.sep).startswith(real + os.sep):
                 return True
             if any(os.path.realpath(os.path.join(here, link)) == real for link in names & _links(here)):  # noqa: PTH118
                 return True
