@@ -34,6 +34,7 @@ _MOST_WAITING = 48 << 20  # bytes of packets that wait until it is known whether
 _GRID = 16  # blocks of a signature along each side
 _STEPS = 64  # pixels along each side, of which the brightness is counted
 _BINS = 32
+_SAME = 0.1  # difference in brightness below which no scene has begun: two scenes are hardly ever so alike
 _FLAT = 6.0  # standard deviation of the blocks of a frame without structure, such as black with noise
 _CUT = 0.45  # of 1; see `Signature.distance`
 
@@ -91,8 +92,8 @@ class Signature:
         """
         counts = 0.5 * float(np.abs(self.counts - other.counts).sum())
         grids = min(1.0, 1.0 - float(self.grid @ other.grid))
-        if not self.grid.any() and not other.grid.any():
-            grids = counts
+        if counts < _SAME or not (self.grid.any() or other.grid.any()):
+            grids = min(grids, counts)
         return 0.5 * (counts + grids)
 
 
