@@ -388,6 +388,13 @@ class FaceIndex(IndexContents):
         options = IdentifyOptions(neighbours, threshold, max_false_alarms)
         return self._get_queries().identify(photo, options)
 
+    def moments(self, video: str | os.PathLike[str], interval: float | None = None) -> list[str]:
+        """Return paths of the moments that show the people of a video best, to pass to `identify_many`.
+
+        Stores nothing. `interval` is as in `faceindex.pipeline.select`; errors are those of `identify`.
+        """
+        return self._get_queries().moments(os.fspath(video), interval)
+
     def identify_many(
         self,
         photos: Iterable[PhotoInput],

@@ -39,6 +39,7 @@ __all__ = [
     "MinFaceOption",
     "NeighboursOption",
     "NewerThanOption",
+    "NoVideosFlag",
     "OpenFlag",
     "PathsArgument",
     "PhotosArgument",
@@ -51,6 +52,7 @@ __all__ = [
     "StrictFlag",
     "UpsampleOption",
     "VerboseFlag",
+    "VideoIntervalOption",
     "WithHiddenFlag",
     "YesFlag",
     "expand_home",
@@ -270,6 +272,21 @@ AllVersionsFlag: TypeAlias = Annotated[
         "--all-versions",
         help="Index RAW files beside a JPEG or HEIC of the same name too, and the clips of Live Photos. By "
         "default, a shot counts once.",
+    ),
+]
+
+NoVideosFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option("--no-videos", help="Leave videos out. Those that are in the index stay."),
+]
+
+VideoIntervalOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--video-interval",
+        metavar="SECONDS",
+        help="Search a frame of a video so often, and one of each scene; every second by default. Videos "
+        "that are in the index are not read again.",
     ),
 ]
 
