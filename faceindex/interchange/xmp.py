@@ -7,7 +7,14 @@ regions. docs/sidecars.md has the schemas.
 from __future__ import annotations
 
 from faceindex.interchange.xmp_embedded import embedded_xmp
-from faceindex.interchange.xmp_photo import SidecarFinder, read_photo, read_sidecar, sidecars_of
+from faceindex.interchange.xmp_photo import (
+    SidecarFinder,
+    join_people,
+    read_packets,
+    read_photo,
+    read_sidecar,
+    sidecars_of,
+)
 from faceindex.interchange.xmp_reading import XmpPeople, read_xmp
 from faceindex.interchange.xmp_writing import merge_regions
 
@@ -15,7 +22,9 @@ __all__ = [
     "SidecarFinder",
     "XmpPeople",
     "embedded_xmp",
+    "join_people",
     "merge_regions",
+    "read_packets",
     "read_photo",
     "read_sidecar",
     "read_xmp",
