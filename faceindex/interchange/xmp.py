@@ -9,6 +9,7 @@ from __future__ import annotations
 from faceindex.interchange.xmp_embedded import embedded_xmp
 from faceindex.interchange.xmp_photo import (
     SidecarFinder,
+    find_container_turn,
     join_people,
     read_packets,
     read_photo,
@@ -22,6 +23,7 @@ __all__ = [
     "SidecarFinder",
     "XmpPeople",
     "embedded_xmp",
+    "find_container_turn",
     "join_people",
     "merge_regions",
     "read_packets",

@@ -13,7 +13,9 @@ from faceindex.errors import ImageError, Reason
 from faceindex.images import read, read_picture
 from faceindex.images.decoder import probe
 from faceindex.images.exif import SWAPS_SIDES
-from faceindex.images.opening import open_photo
+from faceindex.images.formats import sniff
+from faceindex.images.opening import open_photo, read_head
+from faceindex.images.pixel_data_heif import turn_of_picture
 from faceindex.interchange.regions import Region, SourcePhoto
 from faceindex.interchange.xmp_embedded import packet_in
 from faceindex.interchange.xmp_reading import SAME_PLACE, XmpPeople, read_people, same_name
@@ -21,9 +23,18 @@ from faceindex.interchange.xmp_regions import has_regions, overlap
 from faceindex.interchange.xmp_source import BytesSource, FileSource
 from faceindex.interchange.xmp_tree import MOST_BYTES, Packet, parse_packet
 
-__all__ = ["SidecarFinder", "join_people", "read_packets", "read_photo", "read_sidecar", "sidecars_of"]
+__all__ = [
+    "SidecarFinder",
+    "find_container_turn",
+    "join_people",
+    "read_packets",
+    "read_photo",
+    "read_sidecar",
+    "sidecars_of",
+]
 
 _SUFFIX = ".xmp"
+_HEAD = 4096
 
 
 class SidecarFinder:
@@ -152,9 +163,13 @@ def read_packets(
         _parse(packets, sidecar, read_sidecar, problems)
     _parse(packets, path, _embedded, problems)
     regions = any(has_regions(packet) for _, packet in packets)
-    if regions and (size is None or orientation is None):
-        size, orientation = _stored(path, size, orientation)
-    read_all = [read_people(packet, name, size=size, orientation=orientation) for name, packet in packets]
+    turn = 1
+    if regions:
+        size, orientation, turn = _stored(path, size, orientation)
+    read_all = [
+        read_people(packet, name, size=size, orientation=orientation, container_turn=turn)
+        for name, packet in packets
+    ]
     for people in read_all:
         problems += people.problems
     return [(name, people) for (name, _), people in zip(packets, read_all, strict=True)]
@@ -193,19 +208,56 @@ def _embedded(path: str | PathLike[str]) -> bytes | None:
         ) from error
 
 
+def find_container_turn(path: str | PathLike[str], orientation: int | None = None) -> int:
+    """Return the turn that a file itself applies to its picture, before it counts as stored.
+
+    A HEIC has a rotation and a mirroring of its own (``irot``, ``imir``), which decoders apply. Regions refer
+    to the picture before.
+
+    Parameters
+    ----------
+    path : path-like
+    orientation : int, optional
+        As `faceindex.images.read_picture` returns it. None means to look: the turn may be in it.
+
+    Returns
+    -------
+    int
+        An EXIF orientation, 1 to 8; 1 for all other formats.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read.
+    """
+    with open_photo(path) as file:
+        if sniff(read_head(file, _HEAD)) != "HEIF":
+            return 1
+    data = read(path)
+    if (orientation or read_picture(data).orientation) != 1:
+        return 1
+    try:
+        return turn_of_picture(data)
+    except Exception:  # of any kind: its structure is damaged
+        return 1
+
+
 def _stored(
     path: str | PathLike[str], size: tuple[int, int] | None, orientation: int | None
-) -> tuple[tuple[int, int] | None, int | None]:
-    """Return the size and the orientation of the stored picture; None for what the file does not state."""
+) -> tuple[tuple[int, int] | None, int | None, int]:
+    """Return the size, orientation and own turn of a picture; None for what its file does not state."""
+    turn = 1
     try:
-        data = read(path)
-        orientation = orientation or read_picture(data).orientation
-        if size is None:
-            width, height, _ = probe(data, path)
-            size = (height, width) if orientation in SWAPS_SIDES else (width, height)
-    except ImageError:
+        if size is None or orientation is None:
+            data = read(path)
+            orientation = orientation or read_picture(data).orientation
+            if size is None:
+                width, height, _ = probe(data, path)
+                size = (height, width) if orientation in SWAPS_SIDES else (width, height)
+        turn = find_container_turn(path, orientation)
+    except (ImageError, OSError):
         pass  # a file that is no picture, or a damaged one: the regions are taken as they are written
-    return size, orientation
+    return size, orientation, turn
 
 
 def join_people(path: str | PathLike[str], packets: Sequence[tuple[str, XmpPeople]]) -> SourcePhoto:

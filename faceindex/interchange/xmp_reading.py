@@ -1,7 +1,7 @@
 """Read the people of an XMP packet: regions of faces, names without a place.
 
 Regions refer to the stored picture, before its EXIF orientation is applied (Metadata Working Group,
-Guidelines for Handling Image Metadata 2.0, section 5.9). `frame_of` has the exception.
+Guidelines for Handling Image Metadata 2.0, section 5.9). `place_regions` has the exceptions.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from faceindex.orientation import to_stored, to_upright
 
 __all__ = [
     "SAME_PLACE",
+    "Placement",
     "XmpPeople",
-    "frame_of",
+    "place_regions",
     "read_people",
     "read_xmp",
     "same_aspect",
@@ -48,15 +49,15 @@ class XmpPeople:
     Attributes
     ----------
     regions : tuple of Region
-        The same region in several schemas once. On the picture in `frame`.
+        On the stored picture, as far as it is known (see `read_xmp`). The same region in several schemas
+        comes once.
     people : tuple of str
         Names without a place, without those of `regions`.
     dimensions : tuple of int or None
-        Width and height of the picture in `frame`, as the packet states them; None if it does not.
+        Width and height of the stored picture when the regions were stored; None if the packet does not state
+        them.
     orientation : int or None
         ``tiff:Orientation``, 1 to 8.
-    frame : {"stored", "upright"}
-        What the boxes are measured on: see `read_xmp`.
     problems : tuple of str
         One sentence for each part that was left out.
     """
@@ -65,12 +66,16 @@ class XmpPeople:
     people: tuple[str, ...] = ()
     dimensions: tuple[int, int] | None = None
     orientation: int | None = None
-    frame: Frame = "stored"
     problems: tuple[str, ...] = ()
 
 
 def read_xmp(
-    packet: bytes, name: str, *, size: tuple[int, int] | None = None, orientation: int | None = None
+    packet: bytes,
+    name: str,
+    *,
+    size: tuple[int, int] | None = None,
+    orientation: int | None = None,
+    container_turn: int = 1,
 ) -> XmpPeople:
     """Read the people of a packet.
 
@@ -81,10 +86,13 @@ def read_xmp(
     name : str
         Of the file; for messages.
     size : tuple of int, optional
-        Width and height in pixels of the stored picture. With it, the frame of the regions is determined
-        better, regions in pixels of the IPTC are read, and all boxes are returned on the stored picture.
+        Width and height in pixels of the stored picture. Without it, boxes are returned as they are written,
+        and regions of the IPTC in pixels may be left out.
     orientation : int, optional
         The EXIF orientation of the photo, 1 to 8. None means that of the packet.
+    container_turn : int
+        The turn that the file itself applies to its picture, as `find_container_turn` returns it. `size` is
+        that after the turn.
 
     Returns
     -------
@@ -97,33 +105,33 @@ def read_xmp(
     """
     parsed = parse_packet(packet, name, repair=True)
     parsed.index()
-    return read_people(parsed, name, size=size, orientation=orientation)
+    return read_people(parsed, name, size=size, orientation=orientation, container_turn=container_turn)
 
 
 def read_people(
-    packet: Packet, name: str, *, size: tuple[int, int] | None = None, orientation: int | None = None
+    packet: Packet,
+    name: str,
+    *,
+    size: tuple[int, int] | None = None,
+    orientation: int | None = None,
+    container_turn: int = 1,
 ) -> XmpPeople:
     """Read the people of a parsed packet; as `read_xmp`."""
     problems: list[str] = []
     stated = stated_orientation(packet)
-    turn = turn_of(orientation, stated)
-    found = find_regions(packet, size, name, problems)
-    dimensions = read_dimensions(packet, "MWG") or read_dimensions(packet, "ACDSee")
-    frame, dimensions = frame_of(found, dimensions, size, turn)
-    once = _once(found, name, problems)
+    pixels = size if size is None or container_turn < 5 else (size[1], size[0])
+    found = find_regions(packet, pixels, name, problems)
+    written = read_dimensions(packet, "MWG") or read_dimensions(packet, "ACDSee")
+    placement, dimensions = place_regions(found, written, size, turn_of(orientation, stated), container_turn)
     regions = [
-        Region(turn_box(one.box, turn, frame, "stored") if size else one.box, one.name, rejected=one.rejected)
-        for one in once
+        Region(placement.from_packet(one.box), one.name, rejected=one.rejected)
+        for one in _once(found, name, problems)
         if one.box is not None
     ]
-    if size and frame == "upright" and dimensions and turn > 4:
-        dimensions = dimensions[1], dimensions[0]
     named = {same_name(region.name) for region in regions if region.name}
     listed = [one.name for one in found if one.box is None and one.name]
     people = _without(_names(packet, named, listed), named)
-    return XmpPeople(
-        tuple(regions), tuple(people), dimensions, stated, "stored" if size else frame, tuple(problems)
-    )
+    return XmpPeople(tuple(regions), tuple(people), dimensions, stated, tuple(problems))
 
 
 def turn_of(orientation: int | None, stated: int | None) -> int:
@@ -150,20 +158,57 @@ def turn_box(box: Box, orientation: int, source: Frame, target: Frame) -> Box:
     return x1, y1, x2, y2
 
 
-def frame_of(
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How the boxes of a packet relate to those on the stored picture.
+
+    Attributes
+    ----------
+    turn : int
+        An orientation, 1 to 8; 1 if they are the same.
+    frame : {"stored", "upright"}
+        Whether the boxes of the packet are on the picture before or after `turn`; those on the stored
+        picture are on the other one.
+    """
+
+    turn: int = 1
+    frame: Frame = "stored"
+
+    def to_packet(self, box: Box) -> Box:
+        """Return a box on the stored picture as the packet has it."""
+        return turn_box(box, self.turn, _OTHER[self.frame], self.frame)
+
+    def from_packet(self, box: Box) -> Box:
+        """Return a box of the packet on the stored picture."""
+        return turn_box(box, self.turn, self.frame, _OTHER[self.frame])
+
+    def size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return a size of the one as that of the other."""
+        return (size[1], size[0]) if self.turn > 4 else size
+
+
+_OTHER: dict[Frame, Frame] = {"stored": "upright", "upright": "stored"}
+
+
+def place_regions(
     found: Iterable[Found],
     dimensions: tuple[int, int] | None,
     size: tuple[int, int] | None,
     orientation: int,
-) -> tuple[Frame, tuple[int, int] | None]:
-    """Return what regions are measured on, and the size of that picture when they were stored.
+    container_turn: int = 1,
+) -> tuple[Placement, tuple[int, int] | None]:
+    """Return what regions are measured on, and how large the stored picture was when they were stored.
 
-    That is the stored picture. The dimensions that are stated with regions do not show otherwise if they are
-    those of the upright photo: Lightroom, and files rotated with ExifTool, state these, and measure areas on
-    the stored picture (checked on photos in shared/data/formats and shared/data/orientation). Only
+    They are on the stored picture. The dimensions that are stated with regions do not show otherwise if they
+    are those of the upright photo: Lightroom, and files rotated with ExifTool, state these, and measure areas
+    on the stored picture (checked on photos in shared/data/formats and shared/data/orientation). Only
     ``mwg-rs:Rotation``, which Lightroom writes, is clear: the turn of a face on the picture that its area is
     measured on. If the dimensions are those of the upright photo, and no face is turned by a quarter, the
     areas are on the upright photo.
+
+    A HEIC turns its picture itself. Apple measures areas before that turn: on an upright photo of an iPhone,
+    the dimensions are 4032 x 3024, and the roll of a face about 270 degrees. Dimensions of the turned picture
+    are those of a program that reads only it.
 
     Parameters
     ----------
@@ -173,16 +218,25 @@ def frame_of(
     size : tuple of int, optional
         Of the stored picture; without it, the regions are taken to be on the stored picture.
     orientation : int
+    container_turn : int
+        As in `read_xmp`.
     """
+    if container_turn > 1:
+        placement = Placement(container_turn)
+        if dimensions is None:
+            return placement, None
+        if size and same_aspect(dimensions, size) and not same_aspect(dimensions, placement.size(size)):
+            return Placement(), dimensions
+        return placement, placement.size(dimensions)
     if dimensions is None or size is None or orientation < 5:
-        return "stored", dimensions
+        return Placement(), dimensions
     turned = dimensions[1], dimensions[0]
     if same_aspect(dimensions, size) or not same_aspect(turned, size):
-        return "stored", dimensions
+        return Placement(), dimensions
     rotations = [one.rotation for one in found if one.rotation is not None]
     if rotations and all(abs(math.sin(rotation)) < math.sqrt(0.5) for rotation in rotations):
-        return "upright", dimensions
-    return "stored", turned
+        return Placement(orientation, "upright"), turned
+    return Placement(), turned
 
 
 def _once(found: list[Found], name: str, problems: list[str]) -> list[Found]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from lxml import etree
 
@@ -36,12 +36,11 @@ from faceindex.interchange.xmp_names import NAMESPACES, PEOPLE_TAGS
 from faceindex.interchange.xmp_reading import (
     SAME_NAME_PLACE,
     SAME_PLACE,
-    frame_of,
     people_of_tags,
+    place_regions,
     same_aspect,
     same_name,
     stated_orientation,
-    turn_box,
     turn_of,
 )
 from faceindex.interchange.xmp_regions import Found, find_regions, overlap, read_dimensions
@@ -65,6 +64,7 @@ def merge_regions(
     previous: Sequence[Region] = (),
     dimensions: tuple[int, int],
     orientation: int = 1,
+    container_turn: int = 1,
     name: str = "the sidecar",
 ) -> bytes | None:
     """Return a packet with the regions of an index.
@@ -87,6 +87,8 @@ def merge_regions(
         Width and height in pixels of the stored picture.
     orientation : int
         Its EXIF orientation, 1 to 8.
+    container_turn : int
+        As in `read_xmp`.
     name : str
         Of the file; for messages.
 
@@ -109,8 +111,9 @@ def merge_regions(
         tree = new_packet()
     else:
         return None
-    changed = _merge_places(tree, wanted, previous, dimensions, orientation, name)
-    changed |= _merge_names(tree, wanted, previous, dimensions)
+    photo = _Photo(dimensions, orientation, container_turn, name)
+    changed = _merge_places(tree, wanted, previous, photo)
+    changed |= _merge_names(tree, wanted, previous)
     return serialise(tree) if changed else None
 
 
@@ -123,29 +126,36 @@ def _written(region: Region) -> Region | None:
     return replace(region, name=name, box=(x1, y1, x2, y2))
 
 
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    """The photo of a packet: the arguments of `merge_regions`."""
+
+    size: tuple[int, int]
+    orientation: int
+    container_turn: int
+    name: str
+
+
 def _merge_places(
     tree: Packet,
     wanted: Sequence[Region],
     previous: Sequence[Region],
-    size: tuple[int, int],
-    orientation: int,
-    name: str,
+    photo: _Photo,
 ) -> bool:
-    found = [one for one in find_regions(tree, size, name, []) if one.box is not None]
+    found = [one for one in find_regions(tree, photo.size, photo.name, []) if one.box is not None]
     stated = read_dimensions(tree, "MWG")
-    turn = turn_of(orientation, stated_orientation(tree))
-    frame, upright = frame_of(found, stated, size, turn)
-    wanted = [replace(one, box=turn_box(one.box, turn, "stored", frame)) for one in wanted]
-    previous = [replace(one, box=turn_box(one.box, turn, "stored", frame)) for one in previous]
-    framed = size if frame == "stored" or turn < 5 else (size[1], size[0])
+    turn = turn_of(photo.orientation, stated_orientation(tree))
+    placement, stored = place_regions(found, stated, photo.size, turn, photo.container_turn)
+    wanted = [replace(one, box=placement.to_packet(one.box)) for one in wanted]
+    previous = [replace(one, box=placement.to_packet(one.box)) for one in previous]
     ours = _exchanged(found, previous)
-    stale = upright is not None and not same_aspect(upright, framed)
+    stale = stored is not None and not same_aspect(stored, photo.size)
     if stale and wanted and any(one.schema == "MWG" and id(one) not in ours for one in found):
         raise ImageError(
-            name,
+            photo.name,
             Reason.CHANGED,
-            f"it has regions of a picture of {upright[0]} x {upright[1]} pixels, "  # type: ignore[index]
-            f"and the photo has {framed[0]} x {framed[1]}.",
+            f"it has regions of a picture of {stored[0]} x {stored[1]} pixels, "  # type: ignore[index]
+            f"and the photo has {photo.size[0]} x {photo.size[1]}.",
             "Correct or remove them with the program that wrote them.",
         )
     changed = removed = False
@@ -166,7 +176,7 @@ def _merge_places(
         if removed and not list(_regions(tree)):
             _drop_dimensions(tree)
         elif wanted and (stale or (stated is None and changed)):
-            changed |= _set_dimensions(tree, framed)
+            changed |= _set_dimensions(tree, placement.size(photo.size))
     return changed or removed
 
 
@@ -327,12 +337,10 @@ def _rectangle(box: Box) -> str:
     return ", ".join(map(_digits, (x1, y1, x2 - x1, y2 - y1)))
 
 
-def _merge_names(
-    tree: Packet, wanted: Sequence[Region], previous: Sequence[Region], size: tuple[int, int]
-) -> bool:
+def _merge_names(tree: Packet, wanted: Sequence[Region], previous: Sequence[Region]) -> bool:
     """Add the names of regions to the lists of people and keywords, and remove those of former regions."""
     names = list({same_name(one.name): one.name for one in wanted if one.name}.values())
-    left = [one.name for one in find_regions(tree, size, "", []) if one.name]
+    left = [one.name for one in find_regions(tree, None, "", []) if one.name]
     known = {same_name(name) for name in [*names, *left]}
     gone = {same_name(one.name) for one in previous if one.name} - known
     changed = _merge_list(tree, "Iptc4xmpExt:PersonInImage", "Bag", names, gone)

@@ -14,7 +14,13 @@ from xmp_packets import bag, mwg, mwg_item, packet
 
 from faceindex.errors import ImageError, Reason
 from faceindex.interchange.regions import SourcePhoto
-from faceindex.interchange.xmp import SidecarFinder, read_photo, read_sidecar, sidecars_of
+from faceindex.interchange.xmp import (
+    SidecarFinder,
+    find_container_turn,
+    read_photo,
+    read_sidecar,
+    sidecars_of,
+)
 from faceindex.orientation import to_upright
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -189,3 +195,17 @@ def test_a_photo_of_lightroom_on_its_side(tmp_path: Path) -> None:
     found = read(path)  # the head of a boy, seen on the stored picture
     assert real(found) == [("Joe", [0.605, 0.389, 0.679, 0.492])]
     assert found.dimensions == (1800, 1200)
+
+
+@pytest.mark.skipif(not (DATA / "formats").is_dir(), reason="needs ../shared/data/formats")
+def test_a_heic_that_turns_its_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.heic"
+    shutil.copyfile(
+        DATA / "formats" / "heif_conformance" / "MIAF007.heic", path
+    )  # transposed by irot and imir
+    assert find_container_turn(path) == 5
+    (tmp_path / "a.xmp").write_bytes(packet(mwg(ANNA, dimensions=(640, 360))))
+    found = read(path)
+    assert real(found) == [("Anna", [0.2, 0.1, 0.5, 0.3])]
+    assert found.dimensions == (360, 640)
+    assert find_container_turn(photo(tmp_path / "a.jpg", orientation=6)) == 1

@@ -13,7 +13,7 @@ from xmp_packets import NAMESPACES, RDF, bag, microsoft, mwg, mwg_item, packet
 from faceindex.errors import ImageError, Reason
 from faceindex.interchange.regions import Box, Region
 from faceindex.interchange.xmp import read_xmp
-from faceindex.interchange.xmp_reading import frame_of, people_of_tags
+from faceindex.interchange.xmp_reading import Placement, people_of_tags, place_regions
 from faceindex.interchange.xmp_regions import Found, parse_number
 from faceindex.interchange.xmp_tree import MOST_BYTES, Value
 
@@ -308,25 +308,39 @@ def test_undeclared_prefixes_and_forbidden_characters_are_repaired() -> None:
 
 
 def test_the_frame_of_regions() -> None:
-    """Photos of Lightroom state the upright size, and areas on the stored picture: see `frame_of`."""
+    """Photos of Lightroom state the upright size, and areas on the stored picture: see `place_regions`."""
 
     def found(rotation: float | None) -> list[Found]:
         return [Found("MWG", ANNA.box, "Anna", False, rotation, Value(""))]
 
-    assert frame_of(found(None), (4000, 3000), (4000, 3000), 6) == ("stored", (4000, 3000))
-    assert frame_of(found(None), (3000, 4000), (4000, 3000), 6) == ("stored", (4000, 3000))
-    assert frame_of(found(-1.5708), (3000, 4000), (4000, 3000), 6) == ("stored", (4000, 3000))
-    assert frame_of(found(0.1), (3000, 4000), (4000, 3000), 6) == ("upright", (3000, 4000))
-    assert frame_of(found(0.1), (3000, 4000), (4000, 3000), 3) == ("stored", (3000, 4000))
-    assert frame_of(found(0.1), (1000, 1000), (4000, 3000), 6) == ("stored", (1000, 1000))
-    assert frame_of(found(0.1), (3000, 4000), None, 6) == ("stored", (3000, 4000))
+    same, upright = Placement(), Placement(6, "upright")
+    assert place_regions(found(None), (4000, 3000), (4000, 3000), 6) == (same, (4000, 3000))
+    assert place_regions(found(None), (3000, 4000), (4000, 3000), 6) == (same, (4000, 3000))
+    assert place_regions(found(-1.5708), (3000, 4000), (4000, 3000), 6) == (same, (4000, 3000))
+    assert place_regions(found(0.1), (3000, 4000), (4000, 3000), 6) == (upright, (4000, 3000))
+    assert place_regions(found(0.1), (3000, 4000), (4000, 3000), 3) == (same, (3000, 4000))
+    assert place_regions(found(0.1), (1000, 1000), (4000, 3000), 6) == (same, (1000, 1000))
+    assert place_regions(found(0.1), (3000, 4000), None, 6) == (same, (3000, 4000))
+
+
+def test_a_file_that_turns_its_picture_itself() -> None:
+    """Apple's regions are on the picture before the turn; dimensions of the turned one show another program."""
+    data = packet(mwg(ANNA_MWG, dimensions=(4000, 3000)))
+    found = read_xmp(data, "a", size=(3000, 4000), orientation=1, container_turn=6)
+    assert found.dimensions == (3000, 4000)
+    assert found.regions[0].box == near((0.5, 0.1, 0.8, 0.3))
+    assert read_xmp(packet(mwg(ANNA_MWG, dimensions=None)), "a", container_turn=3).regions[0].box == near(
+        (0.7, 0.5, 0.9, 0.8)
+    )
+    other = read_xmp(packet(mwg(ANNA_MWG, dimensions=(3000, 4000))), "a", size=(3000, 4000), container_turn=6)
+    assert (other.dimensions, other.regions[0].box) == ((3000, 4000), near(ANNA.box))
 
 
 def test_regions_on_the_upright_photo_are_returned_on_the_stored_picture() -> None:
     turned = "<mwg-rs:Rotation>0.0</mwg-rs:Rotation>"
     data = packet(mwg(mwg_item(0.2, 0.35, 0.2, 0.3, more=turned), dimensions=(3000, 4000)))
     found = read_xmp(data, "a", size=(4000, 3000), orientation=6)
-    assert (found.frame, found.dimensions) == ("stored", (4000, 3000))
+    assert found.dimensions == (4000, 3000)
     assert found.regions[0].box == near((0.2, 0.7, 0.5, 0.9))
 
 
