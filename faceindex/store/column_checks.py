@@ -160,7 +160,8 @@ def check_texts(catalog: Catalog, tables: set[str]) -> Iterator[Finding]:
                 where = f"rowid IN ({', '.join(str(int(row)) for row in bad)})"
                 repair = f"UPDATE {table} SET {column} = NULL WHERE {where}"
                 nullable = (table, column) in {
-                    ("images", "reason"), ("images", "detail"), ("exchanged_regions", "name"), *(("people", c) for c in _TEXTS["people"][1:])
+                    ("images", "reason"), ("images", "detail"), ("exchanged_regions", "name"),
+                    *(("people", c) for c in _TEXTS["people"][1:])
                 }  # fmt: skip
                 yield Finding(
                     table,

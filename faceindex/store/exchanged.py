@@ -149,9 +149,7 @@ class ExchangedRegions:
 
     def replace(self, photo: int, regions: Iterable[ExchangedRegion]) -> None:
         """Store the regions of a photo instead of all that counted; those to be removed stay."""
-        self._catalog.execute(
-            "DELETE FROM exchanged_regions WHERE image_id = ? AND state <> 3", (photo,)
-        )
+        self._catalog.execute("DELETE FROM exchanged_regions WHERE image_id = ? AND state <> 3", (photo,))
         self.insert(regions)
 
     def insert(self, regions: Iterable[ExchangedRegion]) -> None:

@@ -258,8 +258,8 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             # Named regions in sidecars and photos on which the file and the index agreed last. image_id: also
             # of a photo that is away; ids of photos that were deleted may remain. picture, box: as in marks.
             # name: as in the file; NULL for a region that is to be removed from it. embedded: 1 if the region
-            # is in the photo itself. state: 0 another program wrote it, 1 faceindex did, 2 faceindex was about
-            # to, 3 to be removed. written: the decision that read it; the row counts until it is undone.
+            # is in the photo itself. state: 0 another program wrote it, 1 faceindex did, 2 faceindex was
+            # about to, 3 to be removed. written: the decision that read it; a row counts until it is undone.
             "CREATE TABLE exchanged_regions (id INTEGER PRIMARY KEY AUTOINCREMENT,"
             " image_id INTEGER NOT NULL, picture BLOB NOT NULL, box BLOB NOT NULL, name TEXT,"
             " embedded INTEGER NOT NULL, state INTEGER NOT NULL, written INTEGER NOT NULL)",
