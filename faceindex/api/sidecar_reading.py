@@ -150,7 +150,7 @@ class SidecarReading:
         faces = side.faces(record.picture)
         face_of = pair(boxes, [face.box for face in faces])
         row_of = pair([region.box for region in named], boxes)
-        unchanged = []
+        unchanged, contradicting = [], []
         for at, region in enumerate(named):
             row = known[row_of[at]] if at in row_of else None
             if row is None:
@@ -159,16 +159,30 @@ class SidecarReading:
                 unchanged.append(region)
                 continue
             face = faces[face_of[row_of[at]]] if row_of[at] in face_of else None
-            if face is not None and same_name(face.name, row.name):
+            if face is None:
+                continue
+            if same_name(face.name, row.name):
                 self._renamed[face.mark] = face.person
+            elif not same_name(face.name, region.name) and self.prefer != "file":
+                contradicting.append(region)
+                self._contradict(name, face, row, region.name)
         self._counter.add("unchanged", len(unchanged))
         left = {*range(len(known))} - set(row_of.values())
         for at in sorted(left):
             face = faces[face_of[at]] if at in face_of else None
             self._lost(name, found, known[at], face)
-        if not unchanged:
+        dropped = [*unchanged, *contradicting]
+        if not dropped:
             return found.people
-        return replace(found.people, regions=tuple(r for r in found.people.regions if r not in unchanged))
+        return replace(found.people, regions=tuple(r for r in found.people.regions if r not in dropped))
+
+    def _contradict(self, photo: str, face: NamedFace, row: ExchangedRegion, there: str | None) -> None:
+        """List a face whose name has changed on both sides."""
+        self._counter.add("conflicting")
+        if self.prefer is None:
+            what = "was removed from" if there is None else f"is {there} in"
+            problem = f"{row.name} {what} the file now, and is {face.name} here."
+            self._counter.list("conflicts", SidecarConflict(photo, face.name, there, problem))
 
     def _lost(self, photo: str, found: FileSide, row: ExchangedRegion, face: NamedFace | None) -> None:
         """Count a region that has left its file."""
@@ -181,9 +195,8 @@ class SidecarReading:
             if self.prefer == "file":
                 self._rejected.setdefault(face.person, []).append(face.mark)
                 self._counter.add("rejected")
-        elif self.prefer is None:
-            problem = f"{row.name} was removed from the file, and is {face.name} here."
-            self._counter.list("conflicts", SidecarConflict(photo, face.name, None, problem))
+        else:
+            self._contradict(photo, face, row, None)
 
     def _reject(self, editor: Editor) -> None:
         """Say that faces do not show the people whose regions left the files."""

@@ -73,12 +73,14 @@ class ReadReport(Result):
         the regions are not written again, unless `prefer` says otherwise.
     rejected : int
         Of `removed`: faces that do not show the person any more, with `prefer` "file".
+    conflicting : int
+        Regions that changed both in a file and here since then. Other conflicts are in `imported`.
     inside : int
         Moments of videos, which have no metadata of their own.
     missing : int
         Photos that are not at their paths now.
     conflicts : tuple of SidecarConflict
-        Regions that left a file, and have another name here now. Other conflicts are in `imported`.
+        Those of `conflicting`, unless `prefer` says which side counts.
     removed_regions : tuple of SidecarConflict
         Those of `removed`. These lists have at most `faceindex.api.import_results.MOST_LISTED` entries.
     imported : ImportReport
@@ -91,6 +93,7 @@ class ReadReport(Result):
     unchanged: int = 0
     removed: int = 0
     rejected: int = 0
+    conflicting: int = 0
     inside: int = 0
     missing: int = 0
     conflicts: tuple[SidecarConflict, ...] = ()
@@ -122,6 +125,8 @@ class WriteReport(Result):
         Regions that have another name in the file than when it was read or written last. `read` takes it.
     gone : int
         Regions that another program removed since then. They are not written again.
+    conflicting : int
+        Faces on which the file contradicts the index.
     hidden, nameless : int
         Faces of hidden people, and of people without a name: they are not written.
     inside : int

@@ -26,8 +26,18 @@ if TYPE_CHECKING:
     from faceindex.store import PhotoRecord, Store
 
 __all__ = [
-    "FileSide", "IndexSide", "NamedFace", "Photos", "packed", "pair", "same_name", "unpacked", "usable_rows",
-]  # fmt: skip
+    "FileSide",
+    "IndexSide",
+    "NamedFace",
+    "Photos",
+    "packed",
+    "pair",
+    "read_files",
+    "same_name",
+    "stored_size",
+    "unpacked",
+    "usable_rows",
+]
 
 _BOX: Final = struct.Struct("<4f")
 
@@ -180,21 +190,25 @@ class Photos:
         ImageError
             If it cannot be read.
         """
-        path = self.names.path(record)
-        sidecars = tuple(self._finder.of(path))
-        size, problems = stored_size(record), list[str]()
-        try:
-            packets = read_packets(
-                path, size=size, orientation=record.orientation, sidecars=sidecars, problems=problems
-            )
-        except ImageError as error:
-            if error.reason is Reason.MISSING:
-                return None
-            raise
-        people = join_people(path, packets)
-        cropped = people.dimensions is not None and size is not None and is_cropped(people.dimensions, size)
-        named = () if cropped else tuple(r for r in people.regions if r.name and not r.rejected)
-        return FileSide(people, sidecars, tuple(packets), named, cropped, tuple(problems))
+        return read_files(record, self.names.path(record), self._finder)
+
+
+def read_files(record: PhotoRecord, path: str, finder: SidecarFinder) -> FileSide | None:
+    """Read the files of a photo, as `Photos.read`."""
+    sidecars = tuple(finder.of(path))
+    size, problems = stored_size(record), list[str]()
+    try:
+        packets = read_packets(
+            path, size=size, orientation=record.orientation, sidecars=sidecars, problems=problems
+        )
+    except ImageError as error:
+        if error.reason is Reason.MISSING:
+            return None
+        raise
+    people = join_people(path, packets)
+    cropped = people.dimensions is not None and size is not None and is_cropped(people.dimensions, size)
+    named = () if cropped else tuple(r for r in people.regions if r.name and not r.rejected)
+    return FileSide(people, sidecars, tuple(packets), named, cropped, tuple(problems))
 
 
 def stored_size(record: PhotoRecord) -> tuple[int, int] | None:

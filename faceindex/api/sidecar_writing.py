@@ -177,12 +177,8 @@ class SidecarWriting:
                     )
         failed: set[int] = set()
         for file in files:
-            try:
-                self._write_file(photos, file)
-                self._count(photos, file)
-            except ImageError as error:
+            if not self._write_file(photos, file):
                 failed.add(file.plan.record.id)
-                self._counter.list("failed", f"{error.problem} {error.remedy}")
         changed = [
             plan
             for plan in plans
@@ -204,20 +200,27 @@ class SidecarWriting:
             for old in self._rows.get(row.photo, ())
         )
 
-    def _write_file(self, photos: Photos, file: _File) -> None:
+    def _write_file(self, photos: Photos, file: _File) -> bool:
+        """Write a file; return False, and keep why, if that fails."""
         photo = photos.names.path(file.plan.record)
-        if not file.embedded:
-            write_sidecar(file.path, file.packet, before=file.before, photo=photo)
-            return
-        assert self._tool is not None
-        picture = file.plan.record.picture
-        embed_packet(
-            self._tool,
-            file.path,
-            file.packet,
-            before=file.before,
-            check=lambda data: images.read_picture(data).hash == picture,
-        )
+        try:
+            if file.embedded:
+                assert self._tool is not None
+                picture = file.plan.record.picture
+                embed_packet(
+                    self._tool,
+                    file.path,
+                    file.packet,
+                    before=file.before,
+                    check=lambda data: images.read_picture(data).hash == picture,
+                )
+            else:
+                write_sidecar(file.path, file.packet, before=file.before, photo=photo)
+        except ImageError as error:
+            self._counter.list("failed", f"{error.problem} {error.remedy}")
+            return False
+        self._count(photos, file)
+        return True
 
     def _count(self, photos: Photos, file: _File) -> None:
         plan, add = file.plan, self._counter.add

@@ -99,6 +99,7 @@ def _print(out: Output, report: ReadReport, *, clustered: bool) -> None:
         ("moments of videos", report.inside, "which have no sidecars"),
         ("names unchanged", report.unchanged, "since the last exchange"),
         ("removed there", report.removed - report.rejected, "named here still; see --prefer"),
+        ("changed on both sides", report.conflicting, "left as they are; see --prefer"),
         ("rejected here", report.rejected, "they were removed there"),
     ]
     print_import(out, report.imported, clustered=clustered, title=count(report.photos, "photo"))

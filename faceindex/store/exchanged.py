@@ -114,6 +114,12 @@ class ExchangedRegions:
         """Return the regions that must leave their files, because their people were forgotten."""
         return self._read("WHERE r.state = 3")
 
+    def has_some_to_remove(self) -> bool:
+        """Return whether `to_remove` has any."""
+        return self.exist and bool(
+            self._catalog.query("SELECT EXISTS (SELECT 1 FROM exchanged_regions WHERE state = 3)")[0][0]
+        )
+
     def _read(self, clauses: str) -> list[ExchangedRegion]:
         if not self.exist:
             return []
