@@ -36,6 +36,7 @@ from faceindex.types import Faces
 
 MADE_UP = 50_000
 PER_FOLDER = 1_000
+PHOTOGRAPHS = 160
 
 
 def copy_photos(data: Path, folder: Path, number: int) -> None:
@@ -202,10 +203,10 @@ def main() -> None:
     use_weights_beside(arguments.data)
     work = Path(tempfile.mkdtemp(prefix="sidecars-"))
     try:
-        number = 200 if arguments.quick else arguments.photos
+        number = 40 if arguments.quick else arguments.photos
         payload: dict[str, object] = {"made-up photos": number, "ms a photo": cost(work, number)}
         if not arguments.quick:
-            trip = round_trip(arguments.data, work, 300)
+            trip = round_trip(arguments.data, work, PHOTOGRAPHS)
             print(trip)
             payload["round trip"] = trip
             if (

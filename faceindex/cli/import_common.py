@@ -168,8 +168,8 @@ def _rows(report: ImportReport) -> list[tuple[str, int, str]]:
     return [row for row in rows if row[1]]
 
 
-def print_import(out: Output, report: ImportReport, *, clustered: bool, title: str = "") -> None:
-    """Print what an import did; `title` stands for the number of photos."""
+def print_import(out: Output, report: ImportReport, *, clustered: bool, photos: str = "") -> None:
+    """Print what an import did; `photos` stands for the number of photos."""
     for conflict in report.conflicts[: most(out)]:
         out.warning(f"{conflict.photo}, {conflict.name}: {conflict.problem}")
     _more(out, len(report.conflicts), "conflict")
@@ -187,7 +187,7 @@ def print_import(out: Output, report: ImportReport, *, clustered: bool, title: s
         out.note("Stopped: nothing is stored.")
         return
     dry = "; dry run, nothing is stored" if report.dry_run else ""
-    photos, regions = title or count(report.photos, "photo"), count(report.regions, "marked face")
+    photos, regions = photos or count(report.photos, "photo"), count(report.regions, "marked face")
     out.answer(out.styled(f"{report.program}: {photos}, {regions}{dry}", "bold"))
     rows = [(title, f"{number:,}", note) for title, number, note in _rows(report)]
     for line in columns(rows, right=[1], indent=2, width=out.width):

@@ -93,7 +93,6 @@ def _print(out: Output, report: ReadReport, *, clustered: bool) -> None:
     for conflict in (*report.conflicts, *report.removed_regions)[: most(out)]:
         out.warning(f"{conflict.photo}: {conflict.problem}")
     rows = [
-        ("photos read", report.photos, ""),
         ("with people", report.with_people, ""),
         ("not at their paths", report.missing, ""),
         ("moments of videos", report.inside, "which have no sidecars"),
@@ -102,9 +101,9 @@ def _print(out: Output, report: ReadReport, *, clustered: bool) -> None:
         ("changed on both sides", report.conflicting, "left as they are; see --prefer"),
         ("rejected here", report.rejected, "they were removed there"),
     ]
-    print_import(out, report.imported, clustered=clustered, title=count(report.photos, "photo"))
+    print_import(out, report.imported, clustered=clustered, photos=count(report.photos, "photo"))
     for line in columns(
-        [(title, f"{number:,}", note) for title, number, note in rows[1:] if number],
+        [(title, f"{number:,}", note) for title, number, note in rows if number],
         right=[1],
         indent=2,
         width=out.width,
