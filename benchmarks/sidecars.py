@@ -93,7 +93,7 @@ def round_trip(data: Path, work: Path, number: int) -> dict[str, object]:
         right[photo, name] = np.clip(stored, 0, 1)
     read_by_tool = exiftool_regions(album)
     same_there = sum(
-        name in read_by_tool.get(photo, {}) and np.abs(read_by_tool[photo][name] - box).max() < 2e-6
+        bool(name in read_by_tool.get(photo, {}) and np.abs(read_by_tool[photo][name] - box).max() < 2e-6)
         for (photo, name), box in right.items()
     )
     with FaceIndex.create(work / "second") as index:
@@ -106,7 +106,7 @@ def round_trip(data: Path, work: Path, number: int) -> dict[str, object]:
     same = sum(found.get(key) == box for key, box in wanted.items())
     return {
         "photos": len(records),
-        "orientations": sorted({r.orientation for r in records.values()}),
+        "orientations": sorted({int(r.orientation) for r in records.values()}),
         "faces": len(wanted),
         "files written": written.written,
         "files written again": again.written + silent.written,
@@ -199,6 +199,7 @@ def main() -> None:
     """Run both parts."""
     parser = argument_parser(__doc__, quick="few photos, and no photographs", data=True)
     parser.add_argument("--photos", type=int, default=MADE_UP, help="made-up photos of part 2")
+    parser.add_argument("--photographs", type=int, default=PHOTOGRAPHS, help="photographs of part 1")
     arguments = parser.parse_args()
     use_weights_beside(arguments.data)
     work = Path(tempfile.mkdtemp(prefix="sidecars-"))
@@ -206,7 +207,7 @@ def main() -> None:
         number = 40 if arguments.quick else arguments.photos
         payload: dict[str, object] = {"made-up photos": number, "ms a photo": cost(work, number)}
         if not arguments.quick:
-            trip = round_trip(arguments.data, work, PHOTOGRAPHS)
+            trip = round_trip(arguments.data, work, arguments.photographs)
             print(trip)
             payload["round trip"] = trip
             if (
