@@ -276,9 +276,9 @@ def test_a_writing_that_was_killed_is_finished(
     index: FaceIndex, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both before and after a file was written: what is there counts as ours, what is not is written."""
-    from faceindex.api import sidecar_writing
+    from faceindex.interchange.sidecar_files import write_sidecar as real
 
-    real, calls = sidecar_writing.write_sidecar, []
+    calls = []
 
     def killed(*args: object, **kwargs: object) -> None:
         calls.append(args)
@@ -286,7 +286,7 @@ def test_a_writing_that_was_killed_is_finished(
             raise KeyboardInterrupt
         real(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sidecar_writing, "write_sidecar", killed)
+    monkeypatch.setattr("faceindex.api.sidecar_writing.write_sidecar", killed)
     with pytest.raises(KeyboardInterrupt):
         index.sidecars.write()
     monkeypatch.undo()
