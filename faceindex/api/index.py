@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from faceindex.api.results import Identification, IndexPlan
     from faceindex.api.roots import IndexRoots
     from faceindex.api.sheets import ContactSheets
+    from faceindex.api.sidecars import IndexSidecars
     from faceindex.images.inputs import PhotoInput
     from faceindex.pipeline.selection import Selection
     from faceindex.recognition import Recogniser
@@ -248,6 +249,13 @@ class FaceIndex(IndexContents):
 
         self._people = self._people or ImportingPeople(self._reader, lambda: self._get_queries().recogniser())
         return self._people
+
+    @property
+    def sidecars(self) -> IndexSidecars:
+        """Exchange names with the sidecars of photos."""
+        from faceindex.api.sidecars import IndexSidecars
+
+        return IndexSidecars(self._reader, lambda: self._get_queries().recogniser())
 
     @property
     def find(self) -> IndexFinding:
