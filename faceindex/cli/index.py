@@ -15,6 +15,7 @@ from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.host import HeapKeeper, collection_paused
 from faceindex.cli.render import Output, columns, count, duration, size
 from faceindex.cli.stopping import stoppable
+from faceindex.cli.waiting import WAIT
 from faceindex.errors import UsageError
 from faceindex.paths import stat
 
@@ -141,7 +142,6 @@ def index(
                 bar.show_loading()
 
             from faceindex.api import FaceIndex
-            from faceindex.cli.options import WAIT
 
             opened = stack.enter_context(
                 FaceIndex.open_or_create(

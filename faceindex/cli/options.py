@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from faceindex.cli.completion import complete_from, complete_models
+from faceindex.cli.waiting import WAIT
 from faceindex.models import AUTO, DEFAULT_MIN_FACE
 
 __all__ = [
@@ -57,9 +58,6 @@ __all__ = [
     "YesFlag",
     "expand_home",
 ]
-
-WAIT: Final = 5.0
-"""Seconds for which a command that writes waits for another writer, such as an open page."""
 
 
 def expand_home(value: Any) -> Any:
