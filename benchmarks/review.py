@@ -179,7 +179,8 @@ def measure(part: str, indexes: Indexes, options: Any) -> dict[str, Any]:
             found = beside(browser, indexes.folder / "beside")
         differences = sum(len(step["differed"]) for step in found["steps"].values())
         print(
-            f"{found['decisions']} decisions beside commands: {differences} differences,"
+            f"{found['decisions']} decisions beside commands: {len(found['lost'])} lost,"
+            f" {differences} differences,"
             f" {len(found['page_errors'])} errors; {found['problems']}"
         )
         return found
@@ -188,7 +189,8 @@ def measure(part: str, indexes: Indexes, options: Any) -> dict[str, Any]:
     print(
         f"{found['decisions']} random decisions and {sum(found['commands'].values())} commands,"
         f" compared {found['compared']} times:"
-        f" {len(found['differed'])} differences, {len(found['page_errors'])} errors; {found['problems']}"
+        f" {len(found['lost'])} lost, {len(found['differed'])} differences,"
+        f" {len(found['page_errors'])} errors; {found['problems']}"
     )
     return found
 

@@ -1,8 +1,8 @@
 """Real commands beside an open page that decides: `index`, `cluster` and `migrate`.
 
 While each command runs, the page goes on with random decisions; it waits where the command has the lock.
-Afterwards all decisions that it sent must be in the journal or shown as conflicts, and the page and the index
-must agree.
+Afterwards all decisions that the server answered must be in the journal, all others must have been shown as
+problems, and the page and the index must agree.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from common import DATA
 from review_looking import wait_for
 from review_places import CODE, Server, load, script
-from review_random import compare
+from review_random import compare, lost_decisions
 
 from faceindex import FaceIndex
 
@@ -87,6 +87,7 @@ def beside(browser: Any, folder: Path, *, people: int = _PEOPLE, photos: int = _
             print(f"    {name}: {steps[name]}")
         counts = tab.evaluate("window.counts")
         problems = tab.evaluate("window.problems")
+        lost = lost_decisions(directory, [tab])
         tab.close()
     with FaceIndex.open(directory) as index:
         journal = index.people.count_decisions()
@@ -95,7 +96,8 @@ def beside(browser: Any, folder: Path, *, people: int = _PEOPLE, photos: int = _
         kinds[kind] = kinds.get(kind, 0) + 1
     return {
         "steps": steps, "decisions": sum(counts.values()), "problems": kinds, "journal": journal,
-        "page_errors": errors, "doctor": [str(problem) for problem in FaceIndex.doctor(directory).problems],
+        "lost": lost, "page_errors": errors,
+        "doctor": [str(problem) for problem in FaceIndex.doctor(directory).problems],
         "load": load(),
     }  # fmt: skip
 

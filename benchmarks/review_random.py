@@ -21,7 +21,7 @@ from faceindex.api.album_state import people_as_dicts
 from faceindex.errors import IndexLocked, UsageError
 from faceindex.page.bundle import quantised
 
-__all__ = ["compare", "random_actions"]
+__all__ = ["compare", "lost_decisions", "random_actions"]
 
 _BATCH = 20  # decisions of each page
 _COMMANDS = 0.15  # of the decisions beside the pages: by the real command line, which takes a second to start
@@ -89,6 +89,7 @@ def random_actions(
                 )
             if len(differed) > 20:
                 break
+        lost = lost_decisions(directory, tabs)
         counts: Counter[str] = Counter()
         problems: Counter[str] = Counter()
         examples: dict[str, str] = {}
@@ -107,7 +108,7 @@ def random_actions(
         "decisions": done, "by_verb": dict(counts), "library": dict(library), "commands": dict(commands),
         "problems": dict(problems),
         "problem_examples": [*examples.values()][:40], "compared": compared,
-        "differed": differed, "page_errors": errors,
+        "differed": differed, "page_errors": errors, "lost": lost,
         "journal": journal, "doctor": [str(problem) for problem in health.problems],
         "seconds": round(time.monotonic() - started), "load": load(),
     }  # fmt: skip
@@ -169,6 +170,15 @@ def _command(directory: Path, rng: random.Random, names: list[str]) -> str:
     if ended.returncode == 2:
         return "busy" if "another process" in ended.stderr.lower() else "refused"
     return verb
+
+
+def lost_decisions(directory: Path, tabs: list[Any]) -> list[str]:
+    """Return the ids of decisions that the server answered, but that are not in the journal."""
+    with FaceIndex.open(directory) as index:
+        stored = [id for tab in tabs for id in tab.evaluate("window.stored")]
+        if not stored:
+            raise SystemExit("The pages have stored no decision.")
+        return [id for id in stored if index.people.made(id) is None]
 
 
 def compare(directory: Path, tabs: list[Any]) -> list[str]:

@@ -3,6 +3,14 @@ async () => {
   const { album, actions } = app;
   window.counts = {};
   window.problems = [];
+  window.stored = []; // ids of the decisions that the server has answered
+  const { source } = app;
+  const act = source.act;
+  source.act = async (...given) => {
+    const answer = await act.apply(source, given);
+    if ((answer.decided?.number ?? null) !== null) window.stored.push(given[0].id); // it changed something
+    return answer;
+  };
   const tell = actions.report.problem;
   let again = null;
   actions.report.problem = (problem, repeat) => {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["follow", "read_album"]
 
-_UNSIGNED, _SIGNED = np.iinfo(np.uint32).max, np.iinfo(np.int32).max
+_UNSIGNED = np.iinfo(np.uint32).max
 
 _ARRAYS = ("face", "photo", "cluster", "person", "label", "similarity", "quality", "said", "photos", "taken")
 _VALUES = (
@@ -48,7 +48,6 @@ def read_album(store: Store) -> AlbumState:
         raise corrupt(store.directory / CATALOG, "a face is on a photo that does not exist")
     _check_ids(store, "face", found.face, _UNSIGNED)
     _check_ids(store, "photo", photos, _UNSIGNED)
-    _check_ids(store, "person", np.array(list(roster.records), np.int64), _SIGNED)
     label = np.zeros(len(found.face), np.uint8)
     said = np.full(len(found.face), -1, np.int32)
     place = np.searchsorted(found.face, marked["face"])
@@ -163,7 +162,6 @@ def _follow_decisions(store: Store, state: AlbumState, changes: DecisionChanges)
     people, roots = state.people, state.roots
     if "person" in changes.kinds:
         roster = Roster.of(tables.people())
-        _check_ids(store, "person", np.array(list(roster.records), np.int64), _SIGNED)
         people, roots = roster.people(), roster.roots
     of_cluster = tables.people_of_clusters() if changes.numbers else None
     undo_number, undo = _undo(store)

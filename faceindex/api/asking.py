@@ -22,9 +22,7 @@ from faceindex.people.questions import Questions
 from faceindex.people.roster import Roster
 from faceindex.people.view import PeopleView
 from faceindex.store.decisions import Label
-from faceindex.store.directory import CATALOG
 from faceindex.store.photos import PhotoNames
-from faceindex.store.sqlite import corrupt
 
 if TYPE_CHECKING:
     from faceindex.api.question_results import Question
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from faceindex.types import I32, I64, BoolArray
 
 __all__ = ["Asking", "key_of"]
-
-_MOST_PEOPLE = (1 << 31) - 1
 
 
 class Asking:
@@ -62,7 +58,7 @@ class Asking:
         with self._store.snapshot():
             tables = self._store.decisions
             self._generation, self._key = self._store.generation, self._state()
-            self.roster = self._read_roster()
+            self.roster = Roster.of(tables.people())
             self._number = tables.newest()
             table = self._store.assignments()
             taken = capture_times(tables, table)
@@ -100,12 +96,6 @@ class Asking:
         )
         self.questions = Questions(self.board)
 
-    def _read_roster(self) -> Roster:
-        roster = Roster.of(self._store.decisions.people())
-        if (last := max(roster.records, default=0)) > _MOST_PEOPLE:
-            raise corrupt(self._store.directory / CATALOG, f"the id of a person is {last}")
-        return roster
-
     def _state(self) -> tuple[object, ...]:
         """Return what decisions do not change: the clustering and the faces."""
         clustering = self._store.active_clustering()
@@ -132,7 +122,7 @@ class Asking:
         if len(marks):
             self._read_places(marks)
         if "person" in changes.kinds:
-            self.roster = self._read_roster()
+            self.roster = Roster.of(tables.people())
             said.born = births_of(self.roster)
         if len(marks):
             states = tables.labels(marks.tolist())
@@ -227,7 +217,7 @@ class Asking:
 
     def _find(self, faces: I64) -> tuple[I64, BoolArray]:
         """Return the position of each of some faces, (k,), and whether it is in the index, (k,)."""
-        live = faces <= np.iinfo(self._faces.dtype).max
+        live = (faces >= 0) & (faces <= np.iinfo(self._faces.dtype).max)
         wanted = np.where(live, faces, 0).astype(self._faces.dtype)  # else, all faces would be made int64
         at = np.searchsorted(self._faces, wanted)
         live &= at < len(self._faces)

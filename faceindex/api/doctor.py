@@ -112,6 +112,11 @@ def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser], wait
             f"{path} is missing.", f"Restore it from a backup, or delete {directory} and index again."
         )
     with lock_for_writing(directory, wait):
+        pass
+    before = check_index(directory)  # the process that was waited for may have repaired it
+    if not before.problems:
+        return Health(str(directory), (), before.rows, before.recall)
+    with lock_for_writing(directory, wait):
         salvage = Salvage()
         if any(problem.kind in _IN_CATALOG for problem in before.problems):
             try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from faceindex.store.decisions import MOST_PEOPLE
+from faceindex.store.faces import MOST_CLUSTERS
 from faceindex.store.findings import Finding, count_rows
 from faceindex.store.migrations import WITH_DECISIONS, WITH_PICTURES, WITH_PREVIOUS_CLUSTERING
 from faceindex.store.records import Status
@@ -24,6 +26,8 @@ _INSIDE = (
     f"{_PATH} OR substr({{0}}, 1, 1) = x'2f'"
     " OR instr(CAST('/' || {0} || '/' AS BLOB), CAST('/../' AS BLOB))"
 )
+_CLUSTER = f"typeof({{0}}) <> 'integer' OR {{0}} NOT BETWEEN 0 AND {MOST_CLUSTERS - 1}"
+_PERSON = f"typeof({{0}}) <> 'integer' OR {{0}} NOT BETWEEN 1 AND {MOST_PEOPLE - 1}"
 _SIMILARITY = "typeof({0}) NOT IN ('real', 'integer') OR abs({0}) > 1.01"
 _STATUS = "{0} NOT IN (" + ", ".join(f"'{status.value}'" for status in Status) + ")"
 _LABEL = "typeof({0}) <> 'integer' OR {0} NOT BETWEEN 0 AND 4"
@@ -61,7 +65,7 @@ _COLUMNS: dict[str, tuple[dict[str, str], str | None]] = {
         {"path": _PATH, "kind": _TEXT, "options": _OBJECT, "stale": _FLAG}, "DELETE FROM copies WHERE {where}"
     ),
     "assignments": (
-        {"face_id": _INTEGER, "cluster_id": _NATURAL, "similarity": _SIMILARITY},
+        {"face_id": _INTEGER, "cluster_id": _CLUSTER, "similarity": _SIMILARITY},
         "DELETE FROM assignments WHERE {where}",
     ),
     "previous_assignments": (
@@ -69,7 +73,7 @@ _COLUMNS: dict[str, tuple[dict[str, str], str | None]] = {
     ),
     "people": (
         {
-            "id": _NATURAL, "uid": _TEXT, "name": _or_null(_TEXT), "name_key": _or_null(_TEXT),
+            "id": _PERSON, "uid": _TEXT, "name": _or_null(_TEXT), "name_key": _or_null(_TEXT),
             "born": _or_null(_TEXT), "died": _or_null(_TEXT), "hidden": _FLAG, "note": _or_null(_TEXT),
             "written": _NATURAL,
         },

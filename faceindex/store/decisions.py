@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from faceindex.errors import UsageError
 from faceindex.store.checked_json import (
     Malformed,
-    id_of_row,
     integer,
     list_of,
     mapping,
@@ -23,6 +22,7 @@ from faceindex.store.checked_json import (
     optional,
     parse,
     text,
+    up_to,
 )
 from faceindex.store.decision_changes import change
 from faceindex.store.drawn_faces import DrawnFaces
@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.types import F32, I64
 
-__all__ = ["Decision", "DecisionTables", "Label", "MarkState", "PersonRecord"]
+__all__ = ["MOST_PEOPLE", "Decision", "DecisionTables", "Label", "MarkState", "PersonRecord"]
 
 _MOST = 2**63 - 1  # that SQLite stores
+
+MOST_PEOPLE = 10**8
+"""Bound of the ids of people, as `faceindex.store.faces.MOST_CLUSTERS`: arrays have a place for each id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ class DecisionTables(MarkTables):
         with self._catalog.checked():
             return [
                 PersonRecord(
-                    id_of_row(id, "the id of a person"),
+                    up_to(MOST_PEOPLE - 1)(id, "the id of a person"),
                     text(uid, "the uid of a person"),
                     optional(text)(name, "the name of a person"),
                     optional(text)(born, "the birth of a person"),

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from faceindex import FaceIndex
+from faceindex.api import doctor
 from faceindex.errors import IndexCorrupt, IndexNotFound
 from faceindex.store.vectors import HEADER_BYTES
 
@@ -249,3 +250,19 @@ def test_files_of_a_writer_at_work_are_no_problem(closed: Path) -> None:
         assert FaceIndex.doctor(closed).healthy
     new.touch()
     assert not FaceIndex.doctor(closed).healthy
+
+
+def test_what_another_process_has_repaired_meanwhile_is_not_repaired_again(
+    closed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overwrite(closed / "catalog.sqlite", page_of(closed, "decisions") + 4090, b"\xff")
+    lock = doctor.lock_for_writing
+
+    def wait_for_another(directory: Path, wait: float = 0.0) -> object:
+        monkeypatch.setattr(doctor, "lock_for_writing", lock)
+        assert FaceIndex.doctor(directory, repair=True).repaired
+        return lock(directory, wait)
+
+    monkeypatch.setattr(doctor, "lock_for_writing", wait_for_another)
+    health = FaceIndex.doctor(closed, repair=True)
+    assert (health.problems, health.repaired, health.kept) == ((), (), ())

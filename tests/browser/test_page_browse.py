@@ -97,6 +97,7 @@ def test_clusters_are_named_one_after_the_other_and_merged(shown, index: Path) -
     )
     assert [name for name in asked if name.startswith("thumbnails")] == ["thumbnails?covers=32"]
     assert asked.count("album") == 1
+    assert page.evaluate("EARLY.album") is None  # nothing keeps it when it is loaded again
     check_covers(page)
     page.keyboard.press("n")
     for name in ("Ada", "Ben", "Cleo"):  # two actions each

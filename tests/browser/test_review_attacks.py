@@ -77,6 +77,8 @@ async function attack(target, act) {
     await soon(50);
   }
   const popup = open(target);
+  const isBlank = () => { try { return popup.location.href === "about:blank"; } catch { return false; } };
+  for (let i = 0; i < 100 && popup && !popup.closed && isBlank(); i++) await soon(50); // what it shows before it has anything
   for (let i = 0; i < 5; i++) {
     await soon(60);
     popup?.postMessage({ type: "hello" }, "*");

@@ -22,6 +22,8 @@ DAMAGES = {
     "change of an unknown kind": """UPDATE decisions SET changes = '[["x", 1]]'""",
     "change without values": """UPDATE decisions SET changes = '[["mark", 1]]'""",
     "empty change": "UPDATE decisions SET changes = '[[]]'",
+    "id of a person": "UPDATE people SET id = 2000000000",
+    "negative id of a person": "UPDATE people SET id = -3",
     "time": "UPDATE decisions SET at = 'yesterday'",
 }
 

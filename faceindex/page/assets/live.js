@@ -69,7 +69,7 @@ class LiveSource {
   async load() {
     for (const [face, { none }] of this.thumbnails) if (none) this.thumbnails.delete(face); // photos may be there again
     const { album } = this.early;
-    this.early = {};
+    this.early.album = null; // the arrays are large: they end with the album that has them
     return readBundle((await album) ?? (await this.body("api/album", "arrayBuffer")));
   }
 
