@@ -13,6 +13,9 @@ const MOST_THUMBNAILS = 4000; // kept in memory, 3 kB each
 const AT_ONCE = 64; // thumbnails in a request
 const MOST_WANTED = 768; // thumbnails that wait; those that were scrolled past are dropped
 const REQUESTS = 3; // of thumbnails, at the same time
+// With the URL of a Blob, the page waits for the browser's main process, some milliseconds for each picture; with the picture in
+// the URL, the browser keeps it for long.
+const AT_FIRST = 128; // pictures of the first screen
 const PICTURES_AGAIN = 2000; // milliseconds until thumbnails that did not come are asked for again
 
 class LiveSource {
@@ -28,6 +31,7 @@ class LiveSource {
     this.thumbnails = new Map(); // face id -> {url, waiting: [elements], none: whether it has no picture}; the least recently used first
     this.wanted = [];
     this.requests = 0;
+    this.pictures = 0; // that came
     this.fill = oncePerTask(() => this.requestThumbnails());
     this.coversNamed = !early.covers; // until then, a request could ask for the same pictures again
     early.covers?.then((answer) => {
@@ -197,22 +201,22 @@ class LiveSource {
       for (const element of entry.waiting.splice(0)) if (element.dataset.thumbnail === String(face)) element.classList.add("no-picture");
       return;
     }
-    entry.url = pictureUrl(bytes);
+    this.pictures++;
+    entry.url = this.pictures <= AT_FIRST ? dataUrl(bytes) : URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
     for (const element of entry.waiting.splice(0)) if (element.dataset.thumbnail === String(face)) this.paint(element, face);
     if (this.thumbnails.size > MOST_THUMBNAILS) {
       for (const [old, { url, none }] of this.thumbnails) {
         if (this.thumbnails.size <= MOST_THUMBNAILS) break;
-        if (url || none) this.thumbnails.delete(old);
+        if (!url && !none) continue;
+        if (url?.startsWith("blob:")) URL.revokeObjectURL(url);
+        this.thumbnails.delete(old);
       }
     }
   }
 }
 
-/**
- * A small JPEG as a URL. The picture is in it: with a URL of a Blob, the page would wait for the browser's main process, some
- * milliseconds for each picture.
- */
-function pictureUrl(bytes) { return `data:image/jpeg;base64,${bytes.toBase64?.() ?? btoa(String.fromCharCode(...bytes))}`; }
+/** A small JPEG as a URL that has the picture in it. */
+function dataUrl(bytes) { return `data:image/jpeg;base64,${bytes.toBase64?.() ?? btoa(String.fromCharCode(...bytes))}`; }
 
 /** Read pictures from a stream: u32 face, u32 length and the bytes of each. */
 async function readPictures(stream, onPicture) {
