@@ -36,11 +36,14 @@ class Rules(NamedTuple):
     prefix : str
         The folder from which they hold, with a slash at its end; "" for the walked folder.
     next : Rules or None
+    lines : tuple of str
+        The patterns as they are written.
     """
 
     spec: GitIgnoreSpec
     prefix: str
     next: Rules | None
+    lines: tuple[str, ...] = ()
 
     def exclude(self, relpath: str) -> bool:
         """Return whether a path is left out; that of a folder ends with a slash."""
@@ -52,14 +55,30 @@ class Rules(NamedTuple):
             rules = rules.next
         return False
 
-    def exclude_member(self, archive: str, member: str) -> bool:
-        """Return whether a member, or a folder in its archive, is left out."""
-        end = member.find("/")
-        while end >= 0:
-            if self.exclude(f"{archive}/{member[: end + 1]}"):
-                return True
-            end = member.find("/", end + 1)
-        return self.exclude(f"{archive}/{member}")
+    def exclude_member(self, archive: str, member: str, folders: dict[str, bool]) -> bool:
+        """Return whether a member, or a folder in its archive, is left out.
+
+        `folders` holds the answers for the folders of the archive, and is filled.
+        """
+        folder, _, _ = member.rpartition("/")
+        waiting = []
+        while folder and folder not in folders:
+            waiting.append(folder)
+            folder = folder.rpartition("/")[0]
+        out = bool(folder) and folders[folder]
+        for folder in reversed(waiting):
+            out = out or self.exclude(f"{archive}/{folder}/")
+            folders[folder] = out
+        return out or self.exclude(f"{archive}/{member}")
+
+    def text(self) -> str:
+        """Return all patterns and where they hold, in a fixed form."""
+        parts: list[tuple[str, tuple[str, ...]]] = []
+        rules: Rules | None = self
+        while rules is not None:
+            parts.append((rules.prefix, rules.lines))
+            rules = rules.next
+        return repr(parts)
 
 
 def rules_of(patterns: Sequence[str]) -> Rules | None:
@@ -72,7 +91,7 @@ def rules_of(patterns: Sequence[str]) -> Rules | None:
     """
     if not patterns:
         return None
-    return Rules(_spec(patterns, strict=True), "", None)
+    return Rules(_spec(patterns, strict=True), "", None, tuple(patterns))
 
 
 def read_rules(path: str, prefix: str, above: Rules | None, given: Rules | None) -> Rules | None:
@@ -99,11 +118,12 @@ def read_rules(path: str, prefix: str, above: Rules | None, given: Rules | None)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return above
         data = file.read(_MOST_BYTES)
-    spec = _spec(data.decode("utf-8-sig", "surrogateescape").splitlines(), strict=False)
+    lines = tuple(data.decode("utf-8-sig", "surrogateescape").splitlines())
+    spec = _spec(lines, strict=False)
     if given is None:
-        return Rules(spec, prefix, above)
+        return Rules(spec, prefix, above, lines)
     assert above is not None  # it begins with `given`
-    return Rules(given.spec, given.prefix, Rules(spec, prefix, above.next))
+    return given._replace(next=Rules(spec, prefix, above.next, lines))
 
 
 def _spec(lines: Sequence[str], *, strict: bool) -> GitIgnoreSpec:
