@@ -11,18 +11,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from faceindex import paths
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+    from pathspec import GitIgnoreSpec, RegexPattern
 
 __all__ = ["IGNORE_FILE", "Rules", "read_rules", "rules_of"]
 
 IGNORE_FILE = ".faceindexignore"
 
+_BELOW = "ps_d"  # pathspec's name of the slash behind a folder that a pattern matches
 _MOST_BYTES = 1 << 20  # of such a file
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -49,7 +50,7 @@ class Rules(NamedTuple):
         """Return whether a path is left out; that of a folder ends with a slash."""
         rules: Rules | None = self
         while rules is not None:
-            matched = rules.spec.check_file(relpath[len(rules.prefix) :]).include
+            matched = _decide(rules.spec, relpath[len(rules.prefix) :])
             if matched is not None:
                 return matched
             rules = rules.next
@@ -124,6 +125,26 @@ def read_rules(path: str, prefix: str, above: Rules | None, given: Rules | None)
         return Rules(spec, prefix, above, lines)
     assert above is not None  # it begins with `given`
     return given._replace(next=Rules(spec, prefix, above.next, lines))
+
+
+def _decide(spec: GitIgnoreSpec, relpath: str) -> bool | None:
+    """Return what the last pattern that matches a path itself says; None if there is none.
+
+    `GitIgnoreSpec.check_file` also compares patterns with the folders above, for callers that do not walk,
+    and takes ``sub/**`` for a match of the folder ``sub/``.
+    """
+    path = relpath.rstrip("/")
+    for pattern in reversed(cast("Sequence[RegexPattern]", spec.patterns)):
+        if pattern.include is None or pattern.regex is None:
+            continue
+        found = pattern.regex.search(path)
+        matches = found is not None and found.groupdict().get(_BELOW) is None
+        if not matches and path != relpath and _BELOW in pattern.regex.groupindex:  # a pattern of folders
+            ends = (one.start(_BELOW) for one in pattern.regex.finditer(relpath))
+            matches = len(path) in ends
+        if matches:
+            return pattern.include
+    return None
 
 
 def _spec(lines: Sequence[str], *, strict: bool) -> GitIgnoreSpec:
