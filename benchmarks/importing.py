@@ -46,10 +46,10 @@ def photos_of(index: FaceIndex) -> Iterator[SourcePhoto]:
         side = np.array([record.width, record.height] * 2, np.float32)
         boxes = table.boxes[rows]
         grown = (boxes[:, 2:] - boxes[:, :2]) * LARGER
-        boxes = np.concatenate([boxes[:, :2] - grown, boxes[:, 2:] + grown], axis=1) / side
+        larger = np.concatenate([boxes[:, :2] - grown, boxes[:, 2:] + grown], axis=1) / side
         regions = tuple(
             Region((x1, y1, x2, y2), f"Person {cluster} x")
-            for (x1, y1, x2, y2), cluster in zip(boxes.tolist(), table.cluster[rows].tolist(), strict=True)
+            for (x1, y1, x2, y2), cluster in zip(larger.tolist(), table.cluster[rows].tolist(), strict=True)
         )
         yield SourcePhoto(f"/mnt/old/photos/{record.relpath}", regions, frame="upright")
 

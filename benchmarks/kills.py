@@ -42,12 +42,12 @@ from kill_scenarios import SCENARIOS, Operation, Place, Scenario
 from killing import DAMAGED, Kind, Run, State, read_state, run
 
 from faceindex import FaceIndex
-from faceindex.pipeline import batches
+from faceindex.pipeline import batches, comparing
 from faceindex.pipeline import run as pipeline_run
 
 SMALL_BATCHES = (
     (pipeline_run, "COMMIT_PHOTOS", 4),
-    (pipeline_run, "COMMIT_PICTURES", 4),
+    (comparing, "COMMIT_PICTURES", 4),
     (pipeline_run, "COMMIT_SECONDS", float("inf")),
     (batches, "BATCH_PHOTOS", 4),
 )

@@ -100,6 +100,7 @@ class Reason(str, Enum):
     MEMORY = "needs too much memory"  # more than `faceindex.images.limits` allows
     TOO_SLOW = "takes too long"  # made so that decoding takes minutes
     ENDED_RUN = "ended the run"  # the process died while the photo was decoded, and did so again
+    VIDEO = "video"  # a video where a photo is needed, or without the extra that reads videos
     ARCHIVE = "archive cannot be read"  # damaged, or of a kind that is not read
     MEMBER_NAMES = "names in an archive"  # members that are left out because of their names
     ENCRYPTED = "encrypted"  # in an archive

@@ -16,6 +16,8 @@ def downgrade(index: Path, version: int) -> None:
     """Undo the migrations after a format version, 4 or later, of an index that no one has open."""
     database = sqlite3.connect(index / "catalog.sqlite")
     try:
+        if version < 13:
+            database.execute("DROP TABLE exchanged_regions")
         if version < 12:
             for table in ("hand_boxes", "hand_faces"):
                 database.execute(f"DROP TABLE {table}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from faceindex.errors import UsageError
+from faceindex.images.moments import at_moment
 from faceindex.store.photos import PhotoNames
 from faceindex.store.records import Status
 
@@ -132,7 +133,7 @@ class IndexAlbum:
                 )
             record = names.records[0]
             found = self._store.album.faces_of_photo(photo_id, record.width, record.height)
-        name = names.name(record)
+        name = at_moment(names.name(record))
         problem = record.failed
         if record.status is not Status.OK:
             problem = record.detail or record.reason

@@ -15,6 +15,7 @@ from faceindex.api.copies import clean_copies
 from faceindex.api.forgetting_results import CleanedCopy, ForgettingPlan, Left, Receipt, Searched
 from faceindex.api.forgetting_search import Search
 from faceindex.api.reader import find_faces
+from faceindex.api.sidecar_forgetting import clean_sidecars, sidecars_found
 from faceindex.errors import ImageError, StoreError, UsageError
 from faceindex.people.forgetting import Forgotten, names_of_people, redact_journal
 from faceindex.store.decisions import Label
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from faceindex.api.deciding import PersonRef
     from faceindex.api.reader import Reader
     from faceindex.store.copies import Copy
+    from faceindex.store.exchanged import ExchangedRegion
 
 __all__ = ["IndexForgetting"]
 
@@ -44,6 +46,7 @@ class IndexForgetting:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._store = reader.store
+        self._cleaned: list[CleanedCopy] = []
 
     def __call__(
         self,
@@ -106,6 +109,7 @@ class IndexForgetting:
         """Forget what was planned, while the index is open; parameters as in a call of this object."""
         if dry_run:
             found = tuple(CleanedCopy(c.path, c.kind, "found", "") for c in self._store.copies.all())
+            found += sidecars_found(self._reader, self._exchanged(plan))
             return self._receipt(plan, 0, dry_run=True, copies=found)
         search = Search(self._reader, plan) if verify else None
         decisions = self._delete(plan)
@@ -262,9 +266,17 @@ class IndexForgetting:
             names=frozenset(names),
         )
         clusters = {*tables.assigned(sorted(plan.faces)).values()}
+        exchanged = self._exchanged(plan)
+        gone = {*plan.photos, *plan.away_photos}
+        if on_them := [region for region in exchanged if region.photo in gone]:
+            # While the index still has the paths of these photos.
+            with store.deciding():
+                store.exchanged.forget(on_them)
+            self._cleaned = clean_sidecars(self._reader)
         with store.forgetting.deleting(plan.contents) as deleting:
             decisions = redact_journal(tables, roster, every)
             deleting.marks(sorted(plan.marks))
+            store.exchanged.forget([region for region in exchanged if region.photo not in gone])
             deleting.people(plan.people)
             deleting.faces(sorted(plan.faces | plan.away))
             deleting.photos(sorted({*plan.photos, *plan.away_photos}))
@@ -272,6 +284,13 @@ class IndexForgetting:
             store.forgotten.add_people(every.uids)
             self._name_clusters(clusters)
         return decisions
+
+    def _exchanged(self, plan: ForgettingPlan) -> list[ExchangedRegion]:
+        """Return the regions of the forgotten that were exchanged with files."""
+        tables, roster = self._store.decisions, self._reader.roster()
+        names, _ = names_of_people(tables, roster, plan.people)
+        places = [*plan.places, *tables.places(sorted(plan.marks)).values()]
+        return self._store.exchanged.about(names, places, {*plan.photos, *plan.away_photos})
 
     def _name_clusters(self, clusters: Collection[int]) -> None:
         """Derive the people of clusters that lost faces, whose labels may have been among these."""
@@ -310,6 +329,7 @@ class IndexForgetting:
         cleaned = clean_copies(self._reader, stale, on_copy=on_copy)
         try:
             self._end(stale, cleaned)
+            cleaned += [*self._cleaned, *clean_sidecars(self._reader)]
         except StoreError as error:
             problem = problem or f"{error.problem} {error.remedy}"
         left: tuple[Left, ...] = ()
@@ -334,10 +354,10 @@ class IndexForgetting:
             for copy in self._store.copies.all(stale=True)
             if os.path.lexists(copy.path) or copy.options.get("removing")
         ]
-        if not stale:
-            return
-        cleaned = clean_copies(self._reader, stale)
-        self._end(stale, cleaned)
+        cleaned = clean_copies(self._reader, stale) if stale else []
+        if stale:
+            self._end(stale, cleaned)
+        cleaned += clean_sidecars(self._reader)
         for done in cleaned:
             if done.state in ("kept", "failed"):
                 _log.warning("%s may still show forgotten faces: %s.", done.path, done.detail)

@@ -28,6 +28,7 @@ _WHERE: Final = {
     "people.name": "names of other people",
     "people.name_key": "names of other people",
     "people.note": "notes about other people",
+    "exchanged_regions.name": "names of other people",
     "decisions.actions": "decisions about other people",
     "decisions.changes": "decisions about other people",
     "decisions.command": "decisions about other people",

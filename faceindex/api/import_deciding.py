@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -53,6 +54,8 @@ class ImportDecision:
     counter : Counter
     prefer : {"file", "index"}, optional
         What counts where both say something else.
+    renamed : mapping of int to int
+        Marks whose names changed in the program only, and their person before.
     """
 
     def __init__(
@@ -62,7 +65,9 @@ class ImportDecision:
         names: Sequence[ImportedName],
         counter: Counter,
         prefer: Literal["file", "index"] | None,
+        renamed: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
+        self._renamed = renamed
         self._tables, self._people, self._names = tables, people, names
         self._roster = people.roster
         self._counter, self._prefer = counter, prefer
@@ -87,7 +92,8 @@ class ImportDecision:
                 kept[row] = kind in (HAND, WAITING) and self._tables.drawn_faces.drawn(mark) is None
                 self._counter.add("placeless_known" if kind == PLACED else "known")
                 continue
-            problem = self._problem(state, shown, root, (mark, root) in rejected, linked.get(mark))
+            before = shown if shown != self._renamed.get(mark, -1) else root
+            problem = self._problem(state, before, root, (mark, root) in rejected, linked.get(mark))
             if problem is not None and self._prefer != "file":
                 kept[row] = False
                 self._counter.add("undecided" if kind == PLACED else "conflicting")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from faceindex.api.deciding import Decider
     from faceindex.api.people_results import Decided
     from faceindex.interchange.regions import SourceAlbum, SourcePhoto
+    from faceindex.people.editor import Editor
     from faceindex.recognition import Recogniser
     from faceindex.store import PhotoRecord
     from faceindex.types import Faces
@@ -36,7 +37,16 @@ _SIDE = np.float32(1000)  # pixels of a picture, for boxes in fractions
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """How to import; see `faceindex.api.people_importing.ImportingPeople.import_album`."""
+    """How to import; see `faceindex.api.people_importing.ImportingPeople.import_album`.
+
+    Attributes
+    ----------
+    renamed : mapping of int to int
+        Marks that the program has given another name since the index and it agreed, and their person then,
+        who is no conflict.
+    also : callable
+        Takes part in the decision after the names.
+    """
 
     photos_at: str | os.PathLike[str] | None = None
     whole_photos: bool = False
@@ -44,6 +54,8 @@ class ImportOptions:
     dry_run: bool = False
     progress: Callable[[str, int, int | None], None] = lambda what, done, total: None
     should_stop: Callable[[], bool] = lambda: False
+    renamed: Mapping[int, int] = field(default_factory=dict)
+    also: Callable[[Editor], None] = lambda editor: None
 
 
 class _Stopped(Exception):
@@ -191,12 +203,20 @@ class _Import:
 
         def work() -> None:
             claims = self._claims(gathered, said, parts)
-            decision = ImportDecision(self._tables, people, gathered.names.all, counter, self._options.prefer)
+            options = self._options
+            decision = ImportDecision(
+                self._tables, people, gathered.names.all, counter, options.prefer, options.renamed
+            )
             chosen = decision.choose(claims)
             faces = len(np.unique(chosen.mark))
             command = import_command(self._album.program)
             command += f"  # {faces:,} face{'' if faces == 1 else 's'}"
-            done.append((decider.make(command, lambda editor: decision.carry_out(editor, chosen)), decision))
+
+            def carry_out(editor: Editor) -> None:
+                decision.carry_out(editor, chosen)
+                options.also(editor)
+
+            done.append((decider.make(command, carry_out), decision))
 
         decider.in_transaction(work, dry_run=self._options.dry_run)
         decided, decision = done[0]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from faceindex.api.results import Identification, IndexPlan
     from faceindex.api.roots import IndexRoots
     from faceindex.api.sheets import ContactSheets
+    from faceindex.api.sidecars import IndexSidecars
     from faceindex.images.inputs import PhotoInput
     from faceindex.pipeline.selection import Selection
     from faceindex.recognition import Recogniser
@@ -250,6 +251,13 @@ class FaceIndex(IndexContents):
         return self._people
 
     @property
+    def sidecars(self) -> IndexSidecars:
+        """Exchange names with the sidecars of photos."""
+        from faceindex.api.sidecars import IndexSidecars
+
+        return IndexSidecars(self._reader, lambda: self._get_queries().recogniser())
+
+    @property
     def find(self) -> IndexFinding:
         """Find the photos that show some people, as ``index.find("Anna & Ben")``."""
         from faceindex.api.finding import IndexFinding
@@ -387,6 +395,13 @@ class FaceIndex(IndexContents):
 
         options = IdentifyOptions(neighbours, threshold, max_false_alarms)
         return self._get_queries().identify(photo, options)
+
+    def moments(self, video: str | os.PathLike[str], interval: float | None = None) -> list[str]:
+        """Return paths of the moments that show the people of a video best, to pass to `identify_many`.
+
+        Stores nothing. `interval` is as in `faceindex.pipeline.select`; errors are those of `identify`.
+        """
+        return self._get_queries().moments(os.fspath(video), interval)
 
     def identify_many(
         self,

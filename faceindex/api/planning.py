@@ -8,9 +8,10 @@ from pathlib import Path
 
 from faceindex.api.results import IndexPlan
 from faceindex.images import IMAGE_SUFFIXES
+from faceindex.pipeline.counting import count_photos
 from faceindex.pipeline.events import Event, Planned, Scanning, ignore_event
 from faceindex.pipeline.moves import movable
-from faceindex.pipeline.plan import Plan, Task, count_photos, make_plan
+from faceindex.pipeline.plan import Plan, Task, make_plan
 from faceindex.pipeline.selection import Selection
 from faceindex.pipeline.whereabouts import leaving
 from faceindex.store import Run, Status, Store

@@ -201,6 +201,29 @@ class Queries:
                             note=outcome.note, width=outcome.width, height=outcome.height,
                         )  # fmt: skip
 
+    def moments(self, video: str, interval: float | None = None) -> list[str]:
+        """Search a video; see `faceindex.FaceIndex.moments`."""
+        from faceindex.images.moments import moment_name
+        from faceindex.images.video_process import VideoProcess
+        from faceindex.images.video_reading import check_readable
+        from faceindex.pipeline.video_run import recognise_moments
+        from faceindex.pipeline.videos import VIDEO_INTERVAL, search_video
+
+        check_readable(video)
+        with VideoProcess() as process:
+            about = process.about(video)  # before the models, which take seconds to load
+            self._load_models()
+            recogniser = self.recogniser()
+            found = search_video(process, video, recogniser, about, interval=interval or VIDEO_INTERVAL)
+            assert found is not None  # nothing stops it
+            if not found.doubtful:
+                times = found.moments
+            else:
+                outcomes = recognise_moments(process, video, found, recogniser) or []
+                with_face = [isinstance(each.result, Faces) and len(each.result) > 0 for each in outcomes]
+                times = list(itertools.compress(found.moments, with_face))
+        return [f"{video}/{moment_name(milliseconds)}" for milliseconds in times]
+
     def identify_faces(
         self, photo: str, faces: Faces, options: IdentifyOptions | None = None
     ) -> Identification:

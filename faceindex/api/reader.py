@@ -36,8 +36,8 @@ class Reader:
         self._names: tuple[FaceTable, PhotoNames] | None = None
         self._roster: tuple[int, Roster] | None = None
         self._people: tuple[FaceTable, PeopleView] | None = None
-        if store.writable and store.copies.has_stale():
-            # `forget` was interrupted, or a copy was not there.
+        if store.writable and (store.copies.has_stale() or store.exchanged.has_some_to_remove()):
+            # `forget` was interrupted, or a copy or a photo was not there.
             from faceindex.api.forgetting import IndexForgetting
 
             try:

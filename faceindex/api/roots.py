@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from faceindex.documents import Result
 from faceindex.paths import Presence, presence
+from faceindex.pipeline.counting import count_photos
 from faceindex.pipeline.places import away_in_places, path_below, photos_below
-from faceindex.pipeline.plan import count_photos
 from faceindex.pipeline.roots import no_photos, plan_relocation, relocate
 from faceindex.store import Status
 

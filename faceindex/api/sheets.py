@@ -12,6 +12,7 @@ from faceindex import images
 from faceindex.api.reader import Reader, find_faces
 from faceindex.api.results import Identification, IdentifiedFace, Neighbour
 from faceindex.errors import UsageError
+from faceindex.images.moments import at_moment
 from faceindex.types import U8, Image
 
 if TYPE_CHECKING:
@@ -202,4 +203,4 @@ def _who(person: str | None, cluster: int | None) -> str:
 
 
 def _file_name(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]
+    return at_moment(path).replace("\\", "/").rpartition("/")[2]

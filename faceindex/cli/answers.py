@@ -8,6 +8,7 @@ from faceindex.cli.flags import as_flags
 from faceindex.cli.render import Output, columns, count, finite
 from faceindex.documents import Json
 from faceindex.errors import FaceIndexError
+from faceindex.images.moments import at_moment
 
 if TYPE_CHECKING:
     from faceindex.api import Face, Identification, IdentifiedFace
@@ -27,8 +28,9 @@ def print_answer(out: Output, photo: str, result: Identification, absolute: bool
     absolute : bool
         Print absolute paths of indexed photos.
     """
-    head = out.styled(f"{photo}: {count(len(result.faces), 'face')}", "bold")
+    head = out.styled(f"{at_moment(photo)}: {count(len(result.faces), 'face')}", "bold")
     known = result.indexed_path if absolute else result.indexed_as
+    known = None if known is None else at_moment(known)
     out.paragraph(head if known is None else f"{head} (already in the index as {known})", hang=2)
     for number, face in enumerate(result.faces, 1):
         x1, y1, x2, y2 = face.box
@@ -39,7 +41,7 @@ def print_answer(out: Output, photo: str, result: Identification, absolute: bool
             (
                 f"{near.similarity:.4f}",
                 "-" if near.face.cluster is None else str(near.face.cluster),
-                _photo(near.face, absolute),
+                at_moment(_photo(near.face, absolute)),
             )
             for near in face.neighbours
         ]

@@ -27,6 +27,7 @@ from faceindex.cli import (
     people,
     review,
     roots,
+    sidecar,
     status,
 )
 from faceindex.cli.commands import App, Group, find_command
@@ -148,6 +149,7 @@ app.command("cluster")(cluster.cluster)
 app.command("clusters", cls=clusters.ClustersCommand)(clusters.clusters)
 app.add_typer(people.app, name="people")
 app.add_typer(importing.app, name="import")
+app.add_typer(sidecar.app, name="sidecar")
 app.add_typer(export.app, name="export")
 app.command("identify")(_with_options(identify.identify))
 app.command("find")(find.find)

@@ -39,6 +39,7 @@ from faceindex.cli.pictures import (
 from faceindex.cli.references import cluster_or_person
 from faceindex.cli.render import Output, columns, count, shell_quoted
 from faceindex.errors import ImageError, UsageError
+from faceindex.images.moments import at_moment
 
 if TYPE_CHECKING:
     from faceindex.api import Cluster, Face, FaceIndex
@@ -218,7 +219,7 @@ def _print_table(out: Output, shown: Sequence[Cluster], total: int, absolute: bo
         (
             *(str(row.cluster), f"{row.faces:,}", f"{row.photos:,}", f"{row.cohesion:.3f}"),
             *([row.person or "-"] if named else []),
-            _example(row, absolute),
+            at_moment(_example(row, absolute)),
         )
         for row in shown
     ]
@@ -299,7 +300,7 @@ def _draw_cluster(
         sheet = found.sheets.cluster(cluster, most=most)
     else:
         best = members[:most]
-        names = [Path(face.photo).name for face in best]
+        names = [Path(at_moment(face.photo)).name for face in best]
         sheet = found.sheets.faces([face.face for face in best], names)
     number = len(members)
     if number > most:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from faceindex.cli.errors import PARTIAL
 from faceindex.cli.render import Output, columns, width_of
 from faceindex.documents import Json
+from faceindex.images.moments import at_moment
 
 if TYPE_CHECKING:
     from faceindex.api import Face
@@ -106,7 +107,7 @@ def _write_table(out: Output, faces: Iterator[Face], absolute: bool, name_width:
                 f"{face.quality:.2f}",
                 *([] if name_width else [f"{face.score:.3f}"]),
                 f"{','.join(f'{value:.0f}' for value in face.box):<21}",
-                face.path if absolute else face.photo,
+                at_moment(face.path if absolute else face.photo),
             )
             for face in page
         ]

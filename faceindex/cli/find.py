@@ -22,12 +22,13 @@ from faceindex.cli.options import (
     VerboseFlag,
     expand_home,
 )
-from faceindex.cli.pictures import open_in_viewer
+from faceindex.cli.pictures import open_in_viewer, write_temporary
 from faceindex.cli.progress import Bar, resumable
 from faceindex.cli.render import Output, count
 from faceindex.cli.unreadable import report_unreadable, warn_of_readers
-from faceindex.errors import FaceIndexError, UsageError
+from faceindex.errors import FaceIndexError, ImageError, UsageError
 from faceindex.images.containers import locate
+from faceindex.images.moments import at_moment, split_moment
 from faceindex.paths import is_too_long
 
 if TYPE_CHECKING:
@@ -245,9 +246,25 @@ def _link(out: Output, index: FaceIndex, found: Sequence[FoundPhoto], folder: st
     )
 
 
+def _open_moment(out: Output, path: Path) -> None:
+    """Open a picture of a moment of a video, which is no file of its own."""
+    from faceindex import images
+
+    try:
+        picture = images.decode_to_fit(images.read(path), path).image
+    except ImageError as error:
+        out.exit_code = PARTIAL
+        out.error(error.problem, error.remedy)
+        return
+    for file in write_temporary([(at_moment(path.as_posix()).rpartition("/")[2].replace(":", "-"), picture)]):
+        open_in_viewer(file)
+
+
 def _open(out: Output, paths: Iterable[str]) -> None:
     for path in map(Path, paths):
-        if is_too_long(path):
+        if split_moment(path):
+            _open_moment(out, path)
+        elif is_too_long(path):
             out.exit_code = PARTIAL
             out.warning(f"The path {path} is too long for other programs.")
         elif path.exists():

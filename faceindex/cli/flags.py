@@ -44,7 +44,7 @@ FLAGS = {
                 "replace",
             ),
             *("retry_failed", "seed", "sweep", "threshold", "unclustered"),
-            *("unverified", "upsample"),
+            *("unverified", "upsample", "video_interval"),
         )
     },
     "directory": "--index",

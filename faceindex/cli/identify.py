@@ -19,7 +19,7 @@ from faceindex.cli.answers import answer_as_json, print_answer
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.host import HeapKeeper, collection_paused
 from faceindex.cli.newer import note_newer_faces
-from faceindex.cli.queries import STANDARD_INPUT, Query, find_queries
+from faceindex.cli.queries import STANDARD_INPUT, Query, find_queries, with_moments
 from faceindex.cli.render import Output, count, duration
 from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, Reason, UsageError
 
@@ -108,6 +108,7 @@ def identify(
             IdentifyBar(out) as bar,
         ):
             queries, origins = find_queries(photos, exclude=[faces.directory], on_files=bar.scan)
+            queries = with_moments(queries, faces.moments)
             if save is not None:
                 from faceindex.cli.pictures import check_files, numbered_files
 
@@ -381,7 +382,7 @@ def _no_photo(query: Query, error: ImageError) -> bool:
     from faceindex.images import IMAGE_SUFFIXES
 
     suffix = os.path.splitext(query.name)[1].lower()  # noqa: PTH122
-    return error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY) and suffix not in IMAGE_SUFFIXES
+    return error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY, Reason.VIDEO) and suffix not in IMAGE_SUFFIXES
 
 
 def _checked(query: Query, answer: _Answer) -> _Answer:

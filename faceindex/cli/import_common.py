@@ -24,6 +24,9 @@ __all__ = [
     "PreferOption",
     "WholePhotosFlag",
     "carry_out",
+    "exit_code",
+    "most",
+    "print_import",
     "source_argument",
 ]
 
@@ -119,14 +122,15 @@ def carry_out(
             should_stop=should_stop,
         )
         bar.close()
-        out.exit_code = _exit_code(report)
+        out.exit_code = exit_code(report)
         if out.json:
             out.document(_SCHEMA, index=str(found.directory), path=str(path), **report.as_dict())
         elif not out.quiet:
-            _print(out, report, clustered=found.clustering is not None)
+            print_import(out, report, clustered=found.clustering is not None)
 
 
-def _exit_code(report: ImportReport) -> int:
+def exit_code(report: ImportReport) -> int:
+    """Return the exit code of an import."""
     if report.stopped:
         return INTERRUPTED
     left_out = report.conflicts or report.ambiguous or report.unsure or report.unread or report.problems
@@ -163,11 +167,12 @@ def _rows(report: ImportReport) -> list[tuple[str, int, str]]:
     return [row for row in rows if row[1]]
 
 
-def _print(out: Output, report: ImportReport, *, clustered: bool) -> None:
-    for conflict in report.conflicts[: _most(out)]:
+def print_import(out: Output, report: ImportReport, *, clustered: bool, photos: str = "") -> None:
+    """Print what an import did; `photos` stands for the number of photos."""
+    for conflict in report.conflicts[: most(out)]:
         out.warning(f"{conflict.photo}, {conflict.name}: {conflict.problem}")
     _more(out, len(report.conflicts), "conflict")
-    for problem in report.problems[: _most(out)]:
+    for problem in report.problems[: most(out)]:
         out.warning(problem)
     _more(out, len(report.problems), "problem")
     for title, paths in (
@@ -181,7 +186,7 @@ def _print(out: Output, report: ImportReport, *, clustered: bool) -> None:
         out.note("Stopped: nothing is stored.")
         return
     dry = "; dry run, nothing is stored" if report.dry_run else ""
-    read = [count(report.photos, "photo")]
+    read = [photos or count(report.photos, "photo")]
     if report.regions or not report.placeless:
         read.append(count(report.regions, "marked face"))
     if report.placeless:
@@ -201,7 +206,8 @@ def _print(out: Output, report: ImportReport, *, clustered: bool) -> None:
             out.hint("Next: faceindex cluster")
 
 
-def _most(out: Output) -> int | None:
+def most(out: Output) -> int | None:
+    """Return how many entries of a list are printed; None for all."""
     return None if out.verbose else _SHOWN
 
 

@@ -15,6 +15,7 @@ from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.host import HeapKeeper, collection_paused
 from faceindex.cli.render import Output, columns, count, duration, size
 from faceindex.cli.stopping import stoppable
+from faceindex.cli.waiting import WAIT
 from faceindex.errors import UsageError
 from faceindex.paths import stat
 
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
         MaxMemoryOption,
         MinFaceOption,
         NewerThanOption,
+        NoVideosFlag,
         PathsArgument,
         PruneFlag,
         QuietFlag,
         RetryFailedFlag,
         UpsampleOption,
         VerboseFlag,
+        VideoIntervalOption,
     )
     from faceindex.cli.progress import IndexBar
     from faceindex.documents import Json
@@ -71,6 +74,8 @@ def index(
     exclude: ExcludeOption = None,
     newer_than: NewerThanOption = None,
     all_versions: AllVersionsFlag = False,
+    no_videos: NoVideosFlag = False,
+    video_interval: VideoIntervalOption = None,
     prune: PruneFlag = False,
     keep_gone: KeepGoneOption = None,
     fail_on: FailOnOption = "new",
@@ -106,10 +111,12 @@ def index(
         options = {"min_face": min_face, "upsample": upsample, "flip": flip, "half": half}
         settings = {name: value for name, value in options.items() if value is not None}
         selection = None
-        if exclude or newer_than or all_versions:
+        if exclude or newer_than or all_versions or no_videos or video_interval is not None:
             from faceindex.pipeline import select
 
-            selection = select(exclude or (), newer_than, all_versions)
+            selection = select(
+                exclude or (), newer_than, all_versions, videos=not no_videos, video_interval=video_interval
+            )
         found = existing_index(index)
         if found is None:
             _check_paths(paths)  # before an index is created for a misspelled path
@@ -135,7 +142,6 @@ def index(
                 bar.show_loading()
 
             from faceindex.api import FaceIndex
-            from faceindex.cli.options import WAIT
 
             opened = stack.enter_context(
                 FaceIndex.open_or_create(
@@ -267,6 +273,10 @@ def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None, 
         "older": summary.older,
         "raw_companions": summary.raw_companions,
         "clips": summary.clips,
+        "videos": summary.videos,
+        "moments": summary.moments,
+        "video_seconds": round(summary.video_seconds, 3),
+        "videos_left_out": summary.videos_left_out,
         "ignored": summary.ignored,
         "without_face": summary.without_face,
         "with_note": summary.with_note,
@@ -299,6 +309,7 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
     out.answer(out.styled(f"{count(summary.photos, 'photo')} in {duration(summary.seconds)}{speed}", "bold"))
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in summary.unreadable.most_common())
     known = f"; known before {summary.known_unreadable:,}" if summary.known_unreadable else ""
+    watched = f"{duration(summary.video_seconds)}, {count(summary.moments, 'moment')} kept"
     rows = [
         ("new", summary.new, ""),
         ("changed", summary.changed, ""),
@@ -322,6 +333,8 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
         ("older", summary.older, "new or changed, but modified before --newer-than"),
         ("RAW files", summary.raw_companions, "beside their JPEG or HEIC, which counts"),
         ("clips", summary.clips, "of Live Photos, beside their picture"),
+        ("videos", summary.videos, watched),
+        ("videos left out", summary.videos_left_out, "`pip install 'faceindex[video]'` reads them"),
         ("without a face", summary.without_face, ""),
         ("with a note", summary.with_note, "damaged metadata, or several pages; see `faceindex status -v`"),
         ("ignored", summary.ignored, "files that are not photos"),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from faceindex.cli.completion import complete_from, complete_models
+from faceindex.cli.waiting import WAIT
 from faceindex.models import AUTO, DEFAULT_MIN_FACE
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "MinFaceOption",
     "NeighboursOption",
     "NewerThanOption",
+    "NoVideosFlag",
     "OpenFlag",
     "PathsArgument",
     "PhotosArgument",
@@ -51,13 +53,11 @@ __all__ = [
     "StrictFlag",
     "UpsampleOption",
     "VerboseFlag",
+    "VideoIntervalOption",
     "WithHiddenFlag",
     "YesFlag",
     "expand_home",
 ]
-
-WAIT: Final = 5.0
-"""Seconds for which a command that writes waits for another writer, such as an open page."""
 
 
 def expand_home(value: Any) -> Any:
@@ -270,6 +270,21 @@ AllVersionsFlag: TypeAlias = Annotated[
         "--all-versions",
         help="Index RAW files beside a JPEG or HEIC of the same name too, and the clips of Live Photos. By "
         "default, a shot counts once.",
+    ),
+]
+
+NoVideosFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option("--no-videos", help="Leave videos out. Those that are in the index stay."),
+]
+
+VideoIntervalOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--video-interval",
+        metavar="SECONDS",
+        help="Search a frame of a video so often, and one of each scene; every second by default. Videos "
+        "that are in the index are not read again.",
     ),
 ]
 

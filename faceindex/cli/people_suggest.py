@@ -16,6 +16,7 @@ from faceindex.cli.host import map_arrays
 from faceindex.cli.options import WAIT, DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, count
 from faceindex.errors import FaceIndexError, IndexLocked, UsageError
+from faceindex.images.moments import at_moment
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
@@ -115,7 +116,7 @@ def _print(out: Output, question: Question, number: int) -> None:
 
 def _place(face: Face) -> str:
     x1, y1, x2, y2 = (round(value) for value in face.box)
-    return f"{face.photo} at {x1},{y1} to {x2},{y2} (f{face.face})"
+    return f"{at_moment(face.photo)} at {x1},{y1} to {x2},{y2} (f{face.face})"
 
 
 class _Quit(Exception):

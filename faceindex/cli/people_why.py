@@ -12,6 +12,7 @@ from faceindex.cli.errors import session
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, columns
 from faceindex.errors import UsageError
+from faceindex.images.moments import at_moment
 from faceindex.people.references import parse_references
 
 if TYPE_CHECKING:
@@ -63,9 +64,8 @@ def why(
 def _print(out: Output, found: Explanation) -> None:
     face = found.face
     x1, y1, x2, y2 = (round(value) for value in face.box)
-    out.paragraph(
-        f"Face f{face.face} on {face.photo} at {x1},{y1} to {x2},{y2}: {face.person or 'nobody known'}"
-    )
+    where = f"{at_moment(face.photo)} at {x1},{y1} to {x2},{y2}"
+    out.paragraph(f"Face f{face.face} on {where}: {face.person or 'nobody known'}")
     for rule in found.rules:
         out.paragraph(rule, indent=2, hang=4)
     if found.best is not None:
@@ -88,7 +88,7 @@ def _print(out: Output, found: Explanation) -> None:
             f"{near.similarity:.4f}",
             f"f{near.face.face}",
             near.face.person or ("-" if near.face.cluster is None else f"cluster {near.face.cluster}"),
-            near.face.photo,
+            at_moment(near.face.photo),
         )
         for near in found.nearest
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from faceindex.cli.errors import INTERRUPTED
@@ -232,6 +233,7 @@ class IndexBar(PhotoBar):
             Planned,
             Scanning,
             Warned,
+            Watching,
         )
 
         match event:
@@ -246,7 +248,10 @@ class IndexBar(PhotoBar):
                 self.show_loading()
             case Loaded():
                 self._begin(self._work, self._total)
+            case Watching(path, milliseconds, of):
+                self._show_place(path, milliseconds, of)
             case PhotoDone(path, faces, note):
+                self._text = self._work
                 self._out.detail(f"{path}: {count(faces, 'face')}" + (f". {note}" if note else ""))
                 self._advance()
             case PhotoFailed(error, known):
@@ -266,6 +271,14 @@ class IndexBar(PhotoBar):
                 self._begin("Grouping the faces", None)
             case Committed():
                 pass  # the summary has the total
+
+    def _show_place(self, path: str, milliseconds: int, of: int) -> None:
+        """Show how far the search of a video is."""
+        from faceindex.images.moments import duration_text
+
+        whole = f" of {duration_text(of)}" if of else ""
+        self._text = f"{self._work}: {escaped(Path(path).name)} at {duration_text(milliseconds)}{whole}"
+        self.update(self._done, self._total)
 
 
 class IdentifyBar(PhotoBar):

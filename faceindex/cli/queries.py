@@ -11,14 +11,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, Reason, UsageError
 
-__all__ = ["STANDARD_INPUT", "Query", "find_queries"]
+__all__ = ["STANDARD_INPUT", "Query", "find_queries", "with_moments"]
 
 STANDARD_INPUT = "standard input"
 """The name of a photo whose bytes are on standard input."""
 
 _HEAD = 64  # bytes in which a list of paths has no control characters
+_VIDEO_HEAD = 4096  # bytes in which a video is recognised
 _TEXT = frozenset(b"\0\t\n\r")
 # Programs of Windows begin a list with one of these.
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -38,14 +39,14 @@ class Query(NamedTuple):
         A path, or the content of an image file.
     origin : str or None
         The folder in which it was found, as the user wrote it; None if it was named.
-    error : ImageError or None
+    error : FaceIndexError or None
         Why it cannot be read, if that is known already.
     """
 
     name: str
     photo: str | bytes
     origin: str | None = None
-    error: ImageError | None = None
+    error: FaceIndexError | None = None
 
 
 def find_queries(
@@ -117,6 +118,48 @@ def find_queries(
             )
             queries.append(Query(STANDARD_INPUT, b"", error=neither))
     return queries, origins
+
+
+def with_moments(queries: Sequence[Query], find_moments: Callable[[str], list[str]]) -> list[Query]:
+    """Replace videos by their moments.
+
+    Parameters
+    ----------
+    queries : sequence of Query
+    find_moments : callable
+        As `faceindex.FaceIndex.moments`.
+    """
+    found: list[Query] = []
+    for query in queries:
+        if query.error is not None or not isinstance(query.photo, str) or not _is_video(query.photo):
+            found.append(query)
+            continue
+        try:
+            moments = find_moments(query.photo)
+        except ImageError as error:
+            found.append(query._replace(error=error))
+            continue
+        if not moments:
+            nobody = NoFaceFound(f"{query.name}: no face was found in the video.", "Try another video.")
+            found.append(query._replace(error=nobody))
+        found += [query._replace(name=moment, photo=moment) for moment in moments]
+    return found
+
+
+def _is_video(path: str) -> bool:
+    """Return whether a file is a video, by its first bytes."""
+    from faceindex.images import sniff
+    from faceindex.images.moments import sniff_video, split_moment
+    from faceindex.images.opening import open_photo, read_head
+
+    if split_moment(path):
+        return False
+    try:
+        with open_photo(path) as file:
+            head = read_head(file, _VIDEO_HEAD)
+    except (ImageError, OSError, ValueError):
+        return False  # reported when it is read
+    return sniff(head) is None and sniff_video(head) is not None
 
 
 def _is_archive(path: str) -> bool:

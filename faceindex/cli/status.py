@@ -139,7 +139,11 @@ def _photos(counts: Counts) -> str:
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in counts.reasons.items())
     unreadable = f", {photos['unreadable']:,} unreadable ({reasons})" if photos["unreadable"] else ""
     ignored = f", {count(photos['ignored'], 'other file')} ignored" if photos["ignored"] else ""
-    return f"{photos['ok']:,} indexed{unreadable}{ignored}"
+    number = photos["ok"] - counts.videos - counts.moments
+    videos = (
+        f", {count(counts.videos, 'video')} with {count(counts.moments, 'moment')}" if counts.videos else ""
+    )
+    return f"{number:,} indexed{videos}{unreadable}{ignored}"
 
 
 def _clusters(clustering: Clustering | None, counts: Counts) -> list[tuple[str, str]]:
@@ -195,6 +199,8 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
             for root in index.roots()
         ],
         photos={state.value: number for state, number in counts.photos.items()},
+        videos=counts.videos,
+        moments=counts.moments,
         unreadable_by_reason=dict(counts.reasons),
         unreadable=[{"photo": photo, "reason": reason} for photo, reason in index.unreadable()],
         notes=[{"photo": photo, "note": note} for photo, note in index.notes()],

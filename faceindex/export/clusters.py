@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -11,7 +10,7 @@ import numpy as np
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.export.crops import CropStyle, photo_stems, write_crops
 from faceindex.export.folder import Link
-from faceindex.export.names import UniqueNames, safe_name, split_suffix
+from faceindex.export.names import UniqueNames, safe_name, split_photo_name
 from faceindex.export.originals import Originals
 from faceindex.export.people import Choice, folder_names, merge_people
 from faceindex.export.source import (
@@ -22,7 +21,7 @@ from faceindex.export.source import (
     fingerprint,
     ignore_progress,
     numbers_on_photo,
-    read_unchanged,
+    read_to_copy,
 )
 from faceindex.export.target import Target
 from faceindex.images.containers import locate, status
@@ -200,7 +199,7 @@ def _photo_names(source: Source, merged: I64, labels: Mapping[int, str], *, fold
             continue
         named.add((photo_id, group))
         photo, label = source.photos[photo_id], labels[group]
-        stem, suffix = split_suffix(os.path.basename(photo.name))  # noqa: PTH119 - "..jpg"
+        stem, suffix = split_photo_name(photo.name)
         if folders:
             names[i] = (
                 f"{label}/{taken.setdefault(label, UniqueNames()).add(stem, suffix, photo.name)}{suffix}"
@@ -262,7 +261,7 @@ def _write_photo(folder: Target, name: str, photo: Photo, link: Link) -> None:
     if link == "symlink":
         folder.write_link(name, photo.path, link)
         return
-    data = read_unchanged(photo.path, photo.content_hash)
+    data = read_to_copy(photo.path, photo.content_hash)
     if link == "hardlink":
         folder.write_link(name, photo.path, link)
     else:

@@ -14,7 +14,7 @@ import numpy as np
 from faceindex import images
 from faceindex.align import cut_chips
 from faceindex.errors import ImageError, UsageError
-from faceindex.export.names import UniqueNames, split_suffix
+from faceindex.export.names import UniqueNames, split_photo_name, split_suffix
 from faceindex.export.source import (
     Exported,
     Progress,
@@ -127,7 +127,7 @@ def photo_stems(source: Source, *, writable: bool) -> dict[int, tuple[str, str]]
     stems = {}
     for photo_id in np.unique(source.table.photo).tolist():
         photo = source.photos[photo_id]
-        stem, suffix = split_suffix(os.path.basename(photo.name))  # noqa: PTH119 - "..jpg"
+        stem, suffix = split_photo_name(photo.name)
         if writable:
             suffix = writable_suffix(suffix)
         stems[photo_id] = names.add(stem, suffix, photo.name), suffix

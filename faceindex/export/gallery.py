@@ -20,12 +20,13 @@ from faceindex.export.gallery_data import config
 from faceindex.export.gallery_layout import Sprite, incomplete_name, lay_out, shown_table
 from faceindex.export.gallery_pictures import draw_sprites, make_preview, needs_preview
 from faceindex.export.gallery_source import Gallery, GallerySource
-from faceindex.export.names import clash_key, safe_name, split_suffix
+from faceindex.export.names import clash_key, safe_name, split_photo_name
 from faceindex.export.originals import Originals
-from faceindex.export.source import Progress, ignore_progress, read_unchanged
+from faceindex.export.source import Progress, ignore_progress, read_to_copy, read_unchanged
 from faceindex.export.thumbnails import ThumbnailRenderer
 from faceindex.images.containers import status
 from faceindex.images.listing import limited_time
+from faceindex.images.moments import split_moment
 from faceindex.images.opening import open_photo
 from faceindex.page.build import static_page
 from faceindex.store import PhotoRecord
@@ -233,14 +234,14 @@ class _Writer:
         for record in self._photos:
             if self._is_forgotten(record):
                 continue
-            stem, suffix = split_suffix(record.relpath.rpartition("/")[2])
+            stem, suffix = split_photo_name(record.relpath)
             name = f"{_COPIES}/{safe_name(stem)}_{_fingerprint(record)[:_DIGITS]}{suffix.lower()}"
             names[record.id] = used.setdefault(clash_key(name), name)
         return names
 
     def _write_copies(self, groups: Sequence[Sequence[PhotoRecord]], copies: Mapping[int, str]) -> None:
         def read(record: PhotoRecord, path: str) -> bytes:
-            return read_unchanged(path, record.content_hash)
+            return read_to_copy(path, record.content_hash)
 
         for records in groups:
             if (made := self._make_from_first(records, read)) is not None:
@@ -311,7 +312,7 @@ def _fingerprint(record: PhotoRecord) -> str:
 def _looks_unchanged(record: PhotoRecord, path: str) -> bool:
     try:
         found = status(path)
-        open_photo(path).close()  # whether it may be read
+        open_photo((split_moment(path) or (path,))[0]).close()  # whether it may be read
     except (OSError, ImageError):
         return False
     return (found.st_size, limited_time(found.st_mtime_ns)) == (record.size, record.mtime_ns)

@@ -12,6 +12,7 @@ from faceindex.export.gallery_layout import COLUMNS, QUALITY, Sprite
 from faceindex.export.source import read_unchanged
 from faceindex.export.thumbnails import ThumbnailRenderer, tile
 from faceindex.images.containers import locate
+from faceindex.images.moments import split_moment
 from faceindex.images.opening import open_photo
 from faceindex.images.thumbnails import encode_jpeg, fit, shown_by_browsers, shrink_for
 from faceindex.store import PhotoRecord
@@ -81,6 +82,8 @@ def needs_preview(record: PhotoRecord, path: str) -> bool:
     ImageError
         If the photo cannot be read.
     """
+    if split_moment(path) is not None:  # a link leads to the video, and cannot show one frame
+        return True
     try:
         with open_photo(path) as file:
             data = file.read(64)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faceindex.errors import ImageError, Reason
-from faceindex.export.names import UniqueNames, split_suffix
+from faceindex.export.names import UniqueNames, split_photo_name
 from faceindex.export.originals import Originals
-from faceindex.export.source import Progress, fingerprint, ignore_progress, read_unchanged
+from faceindex.export.source import Progress, fingerprint, ignore_progress, read_to_copy
 from faceindex.images.containers import locate, status
 from faceindex.paths import is_too_long
 
@@ -74,7 +73,7 @@ def link_photos(
     failed = []
     symlinks: bool | None = None  # whether the folder can have them
     for done, photo in enumerate(photos, 1):
-        stem, suffix = split_suffix(os.path.basename(photo.path))  # noqa: PTH119 - "..jpg"
+        stem, suffix = split_photo_name(photo.path)
         name = names.add(stem, suffix, photo.name) + suffix
         if (missing := _missing(photo)) is not None:
             folder.include(name, _source(photo, "symlink"))  # so that an earlier link or copy stays
@@ -118,7 +117,7 @@ def _place(photo: Photo, name: str, how: Link, folder: Folder) -> None:
     if how == "symlink":
         folder.write_link(name, photo.path, how)
         return
-    data = read_unchanged(photo.path, photo.content_hash)
+    data = read_to_copy(photo.path, photo.content_hash)
     if how == "hardlink":
         folder.write_link(name, photo.path, how)
     else:

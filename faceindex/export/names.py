@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import unicodedata
 
 from faceindex.images import IMAGE_SUFFIXES
+from faceindex.images.moments import duration_text, split_moment
 
-__all__ = ["LONGEST", "UniqueNames", "clash_key", "safe_name", "split_suffix"]
+__all__ = ["LONGEST", "UniqueNames", "clash_key", "safe_name", "split_photo_name", "split_suffix"]
 
 LONGEST = 180
 """Bytes of UTF-8. Most file systems allow 255; the rest is for a cluster, a number, a digest and a suffix."""
@@ -65,6 +67,18 @@ def split_suffix(name: str) -> tuple[str, str]:
     """
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix) if (dot + suffix).lower() in IMAGE_SUFFIXES else (name, "")
+
+
+def split_photo_name(path: str) -> tuple[str, str]:
+    """Split the file name of a photo as `split_suffix`; that of a moment names its video and its time.
+
+    ``trip/film.mp4/0:01:23.480.jpg`` is split into ``film 0-01-23.480`` and ``.jpg``.
+    """
+    found = split_moment(path)
+    if found is None:
+        return split_suffix(os.path.basename(path))  # noqa: PTH119 - "..jpg"
+    video = os.path.splitext(os.path.basename(found[0]))[0]  # noqa: PTH119, PTH122
+    return f"{video} {duration_text(found[1], exact=True).replace(':', '-')}", ".jpg"
 
 
 def clash_key(name: str) -> str:

@@ -13,6 +13,8 @@ from faceindex import images
 from faceindex.errors import ImageError, Reason
 from faceindex.export.folder import Written
 from faceindex.export.originals import Originals
+from faceindex.images.encode import encode
+from faceindex.images.moments import FrameBytes
 from faceindex.store import FaceTable
 from faceindex.store.photos import Photo
 from faceindex.types import I64
@@ -25,6 +27,7 @@ __all__ = [
     "fingerprint",
     "ignore_progress",
     "numbers_on_photo",
+    "read_to_copy",
     "read_unchanged",
 ]
 
@@ -143,6 +146,12 @@ def fingerprint(*parts: object) -> str:
             data = str(data).encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()
+
+
+def read_to_copy(path: str, content_hash: bytes | None) -> bytes:
+    """Read a photo to copy it, as `read_unchanged`; a moment of a video becomes a JPEG file."""
+    data = read_unchanged(path, content_hash)
+    return encode(images.decode(data, path).image, ".jpg") if isinstance(data, FrameBytes) else data
 
 
 def read_unchanged(path: str, content_hash: bytes | None) -> bytes:

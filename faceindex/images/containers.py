@@ -21,6 +21,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from faceindex import paths
 from faceindex.errors import ImageError
+from faceindex.images.moments import split_moment
 
 __all__ = [
     "ARCHIVE_SUFFIXES",
@@ -46,6 +47,9 @@ _KINDS: dict[str, str] = {
     ".tar": "faceindex.images.archives:ARCHIVES",
 }
 """The object that opens the members of a file, as ``"module:name"``, by lower-case suffix of the file."""
+
+_MOMENTS = "faceindex.images.frame_files:MOMENTS"
+"""The object that opens the moments of videos, which are known by their names: see `split_moment`."""
 
 _NO_FILE = frozenset({ENOENT, ENOTDIR, ENAMETOOLONG})  # how systems refuse a path through a regular file
 
@@ -116,6 +120,9 @@ def locate(path: str | PathLike[str]) -> Inside | None:
     text = os.fspath(path)
     if os.sep != "/":
         text = text.replace(os.sep, "/")
+    moment = split_moment(text)
+    if moment is not None and _is_file(moment[0]):
+        return Inside(text, moment[0], text[len(moment[0]) + 1 :])
     end = text.find("/", 1)
     while end >= 0:
         container, member = text[:end], text[end + 1 :]
@@ -187,7 +194,8 @@ def exists(path: str | PathLike[str], *, follow: bool = False) -> bool:
 
 
 def _kind(inside: Inside) -> Kind:
-    module, _, name = _KINDS[_suffix(inside.container)].partition(":")
+    target = _MOMENTS if split_moment(inside.path) else _KINDS[_suffix(inside.container)]
+    module, _, name = target.partition(":")
     kind: Kind = getattr(importlib.import_module(module), name)
     return kind
 

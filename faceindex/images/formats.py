@@ -11,7 +11,9 @@ from typing import BinaryIO
 
 from faceindex.errors import ImageError, Reason
 from faceindex.images.containers import MemberFile, locate
+from faceindex.images.frame_files import FrameFile
 from faceindex.images.limits import file_limit, too_large_file
+from faceindex.images.moments import FrameBytes, sniff_video
 from faceindex.images.opening import open_photo, read_head
 from faceindex.images.raw import is_raw, raw_picture
 from faceindex.images.suffixes import RAW_SUFFIXES
@@ -123,13 +125,20 @@ def recognise_format(head: bytes, path: str | PathLike[str]) -> str:
     Raises
     ------
     ImageError
-        ``EMPTY`` or ``NOT_AN_IMAGE``.
+        ``EMPTY``, ``VIDEO`` or ``NOT_AN_IMAGE``.
     """
     if not head:
         raise ImageError(path, Reason.EMPTY, "the file is empty.", "Copy it again from its source.")
     found = sniff(head)
     if found is not None:
         return found
+    if sniff_video(head) is not None:
+        raise ImageError(
+            path,
+            Reason.VIDEO,
+            "it is a video.",
+            "Index it; or name one of its moments, such as film.mp4/0:01:23.480.jpg.",
+        )
     suffix = Path(path).suffix
     contrast = f", although its name ends in {suffix}" if suffix.lower() in IMAGE_SUFFIXES else ""
     raise ImageError(
@@ -159,10 +168,12 @@ def read(path: str | PathLike[str], *, streams: bool = False) -> bytes:
     Raises
     ------
     ImageError
-        ``EMPTY``, ``NOT_AN_IMAGE``, ``DENIED``, ``MISSING``, ``IO_ERROR`` or ``MEMORY``.
+        ``EMPTY``, ``VIDEO``, ``NOT_AN_IMAGE``, ``DENIED``, ``MISSING``, ``IO_ERROR`` or ``MEMORY``.
     """
     try:
         with open_photo(path, streams=streams) as file:
+            if isinstance(file, FrameFile):
+                return file.frame
             head = read_head(file, _HEAD)
             recognise_format(head, path)
             if isinstance(file, MemberFile) and file.size > file_limit():
@@ -268,9 +279,11 @@ def content_hash(data: bytes) -> bytes:
     Returns
     -------
     bytes
-        BLAKE2b (RFC 7693), 16 bytes. Among 10**12 different files, two share a fingerprint with a probability
-        of about 10**-15.
+        BLAKE2b (RFC 7693), 16 bytes; of a frame of a video, the hash of what it is decoded from. Among 10**12
+        different files, two share a fingerprint with a probability of about 10**-15.
     """
+    if isinstance(data, FrameBytes):
+        return data.identity
     return hashlib.blake2b(data, digest_size=16).digest()
 
 

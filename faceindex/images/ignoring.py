@@ -19,9 +19,7 @@ from faceindex.errors import UsageError
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec, RegexPattern
 
-__all__ = ["IGNORE_FILE", "Rules", "read_rules", "rules_of"]
-
-IGNORE_FILE = ".faceindexignore"
+__all__ = ["Rules", "read_rules", "rules_of"]
 
 _BELOW = "ps_d"  # pathspec's name of the slash behind a folder that a pattern matches
 _MOST_BYTES = 1 << 20  # of such a file

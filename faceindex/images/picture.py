@@ -21,6 +21,7 @@ from faceindex.errors import ImageError
 from faceindex.images.exif import exif_orientation, read_exif
 from faceindex.images.formats import sniff
 from faceindex.images.jxl import jxl_data
+from faceindex.images.moments import FrameBytes
 from faceindex.images.openers import opener_for
 from faceindex.images.pixel_data import Parts, gif_data, jpeg_data, png_data, webp_data
 from faceindex.images.pixel_data_heif import heif_data, turn_of_picture
@@ -88,6 +89,8 @@ def read_picture(data: bytes) -> Picture:
     -------
     Picture
     """
+    if isinstance(data, FrameBytes):
+        return Picture(data.identity, 1, data.taken)
     image_format = sniff(data)
     if image_format == "RAW":
         return _read_raw(data, raw_picture(data))

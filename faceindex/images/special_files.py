@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from faceindex.images.listing import FolderFiles
 
 __all__ = [
+    "IGNORE_FILE",
     "JUNK",
     "MOST_CLIP_BYTES",
     "NO_MEDIA",
@@ -43,6 +44,7 @@ JUNK = frozenset(
         "thumbs.db",
     }
 )
+IGNORE_FILE = ".faceindexignore"  # patterns, see `faceindex.images.ignoring`
 NO_MEDIA = ".nomedia"  # on Android, marks a folder and its subfolders as hidden from galleries
 
 MOST_CLIP_BYTES = 30_000_000

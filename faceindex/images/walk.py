@@ -16,13 +16,14 @@ from errno import EACCES, ELOOP, ENOENT, ENOTDIR, EPERM
 from operator import attrgetter
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from faceindex import paths as paths_of_files
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.entered import EnteredFolders, FolderId, folder_id
-from faceindex.images.ignoring import IGNORE_FILE, Rules, read_rules, rules_of
 from faceindex.images.listing import Archives, Candidate, FolderFiles, Listing, Tree, digest_of
 from faceindex.images.special_files import (
+    IGNORE_FILE,
     JUNK,
     NO_MEDIA,
     companions,
@@ -32,6 +33,9 @@ from faceindex.images.special_files import (
     without,
 )
 from faceindex.images.volumes import Distrust, Volumes
+
+if TYPE_CHECKING:
+    from faceindex.images.ignoring import Rules
 
 __all__ = ["BY_DESCRIPTOR", "REPORT_EVERY", "Candidate", "Listing", "walk"]
 
@@ -91,7 +95,11 @@ def walk(
     are_folders = [paths_of_files.is_folder(path) for path in given]
     files = [path for path, is_folder in zip(given, are_folders, strict=True) if not is_folder]
     excluded = [os.path.abspath(path) for path in exclude]
-    rules = rules_of(patterns)
+    rules = None
+    if patterns:
+        from faceindex.images.ignoring import rules_of
+
+        rules = rules_of(patterns)
     walker = _Walker(files, excluded, rules, all_versions, on_files or _ignore, Volumes(distrust or {}))
     trees = [
         walker.walk_folder(path) if is_folder else walker.walk_file(path)
@@ -239,6 +247,8 @@ class _Walker:
         if prefix and hidden and any(entry.name == NO_MEDIA for entry in everything):
             return [], None
         if hidden and any(entry.name == IGNORE_FILE for entry in everything):
+            from faceindex.images.ignoring import read_rules
+
             file = os.path.join(path, IGNORE_FILE)  # noqa: PTH118
             rules = read_rules(file, prefix, rules, self._rules)
         self._entered.add(identity, path)

@@ -10,6 +10,8 @@ from faceindex.interchange.xmp_embedded import embedded_xmp
 from faceindex.interchange.xmp_photo import (
     SidecarFinder,
     find_container_turn,
+    join_people,
+    read_packets,
     read_photo,
     read_sidecar,
     sidecars_of,
@@ -22,7 +24,9 @@ __all__ = [
     "XmpPeople",
     "embedded_xmp",
     "find_container_turn",
+    "join_people",
     "merge_regions",
+    "read_packets",
     "read_photo",
     "read_sidecar",
     "read_xmp",

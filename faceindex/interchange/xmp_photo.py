@@ -23,7 +23,15 @@ from faceindex.interchange.xmp_regions import has_regions, overlap
 from faceindex.interchange.xmp_source import BytesSource, FileSource
 from faceindex.interchange.xmp_tree import MOST_BYTES, Packet, parse_packet
 
-__all__ = ["SidecarFinder", "find_container_turn", "read_photo", "read_sidecar", "sidecars_of"]
+__all__ = [
+    "SidecarFinder",
+    "find_container_turn",
+    "join_people",
+    "read_packets",
+    "read_photo",
+    "read_sidecar",
+    "sidecars_of",
+]
 
 _SUFFIX = ".xmp"
 _HEAD = 4096
@@ -129,6 +137,27 @@ def read_photo(
     ImageError
         If there is no such file, or it cannot be read. A damaged packet is a problem.
     """
+    return join_people(
+        path, read_packets(path, size=size, orientation=orientation, sidecars=sidecars, problems=problems)
+    )
+
+
+def read_packets(
+    path: str | PathLike[str],
+    *,
+    size: tuple[int, int] | None = None,
+    orientation: int | None = None,
+    sidecars: Sequence[str | PathLike[str]] | None = None,
+    problems: list[str],
+) -> list[tuple[str, XmpPeople]]:
+    """Read the people of a photo by the files that have them; parameters and errors as of `read_photo`.
+
+    Returns
+    -------
+    list of (str, XmpPeople)
+        Paths with their people, the one that counts most first. The last one may be `path` itself. Files
+        without a packet, or with a damaged one, are left out.
+    """
     packets: list[tuple[str, Packet]] = []
     for sidecar in sidecars_of(path) if sidecars is None else sidecars:
         _parse(packets, sidecar, read_sidecar, problems)
@@ -143,7 +172,7 @@ def read_photo(
     ]
     for people in read_all:
         problems += people.problems
-    return _together(path, read_all, [name for name, _ in packets])
+    return [(name, people) for (name, _), people in zip(packets, read_all, strict=True)]
 
 
 def _parse(
@@ -231,8 +260,9 @@ def _stored(
     return size, orientation, turn
 
 
-def _together(path: str | PathLike[str], read_all: list[XmpPeople], names: list[str]) -> SourcePhoto:
-    """Join the people of packets: the first ones count more."""
+def join_people(path: str | PathLike[str], packets: Sequence[tuple[str, XmpPeople]]) -> SourcePhoto:
+    """Join the people of a photo that `read_packets` returns: the first ones count more."""
+    read_all = [people for _, people in packets]
     regions: list[Region] = []
     for people in read_all:
         before = tuple(regions)
@@ -256,5 +286,5 @@ def _together(path: str | PathLike[str], read_all: list[XmpPeople], names: list[
         people=tuple(people_names.values()),
         frame="stored",
         dimensions=next((people.dimensions for people in of_regions), None),
-        source=", ".join(names),
+        source=", ".join(name for name, _ in packets),
     )

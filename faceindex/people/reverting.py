@@ -113,12 +113,12 @@ class Reverting:
             self.touched.update(self.tables.marks_of_people(members))  # clusters may have two people now
         if before is not None:
             restored = PersonRecord(person, record.uid, **before)
-            self.tables.update_person(restored, None if restored.name is None else name_key(restored.name))
         else:
             # The row stays: decisions that were undone refer to it. `Roster.people` leaves it out.
-            gone = PersonRecord(person, record.uid, None, None, None, False, None, None, 0)
-            self.tables.update_person(gone, None)
-        self.roster = Roster.of(self.tables.people())
+            restored = PersonRecord(person, record.uid, None, None, None, False, None, None, 0)
+        self.tables.update_person(restored, None if restored.name is None else name_key(restored.name))
+        # Reading all people again, for each one of an import, would take minutes.
+        self.roster = self.roster.with_record(restored)
         return True
 
     def _is_needed(self, record: PersonRecord, before: dict[str, Any] | None) -> bool:

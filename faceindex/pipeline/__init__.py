@@ -15,6 +15,7 @@ from faceindex.pipeline.events import (
     Scanning,
     Summary,
     Warned,
+    Watching,
     ignore_event,
 )
 from faceindex.pipeline.index import index_photos
@@ -36,6 +37,7 @@ __all__ = [
     "Selection",
     "Summary",
     "Warned",
+    "Watching",
     "ignore_event",
     "index_photos",
     "select",

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from faceindex import images
-from faceindex.errors import ImageError
+from faceindex.errors import ImageError, Reason
 from faceindex.images import Picture
 from faceindex.pipeline.plan import Stopped, Task
 from faceindex.store import PhotoRecord
 
-__all__ = ["Content", "read_contents"]
+if TYPE_CHECKING:
+    from faceindex.pipeline.batches import Outcome
+
+__all__ = ["Content", "content_of", "read_contents", "read_video_content"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,38 @@ class Content:
         return (self.picture.hash, self.picture.orientation, self.width, self.height) == (
             *(record.picture, record.orientation, record.width, record.height),
         )
+
+
+def content_of(outcome: Outcome[Task]) -> Content | None:
+    """Return the identity of a photo that was recognised; None if it could not be read."""
+    if outcome.picture is None or outcome.content_hash is None:
+        return None
+    return Content(outcome.content_hash, outcome.picture, outcome.width, outcome.height)
+
+
+def read_video_content(path: str, with_picture: bool) -> Content | ImageError:
+    """Return what identifies a video: its file by some blocks, its pictures if they are needed.
+
+    Without PyAV, the pictures are not known.
+    """
+    from faceindex.images.moments import video_digest, videos_are_readable
+    from faceindex.images.video_reading import read_video
+
+    try:
+        digest = video_digest(path)
+        if not with_picture or not videos_are_readable():
+            return Content(digest, Picture(digest, 1, None))
+        about = read_video(path)
+    except OSError as error:
+        return ImageError(
+            path,
+            Reason.IO_ERROR,
+            f"it cannot be read ({error.strerror or error}).",
+            "Check the disk or the network connection, and try again.",
+        )
+    except ImageError as error:
+        return error
+    return Content(digest, Picture(about.identity, 1, about.taken), about.width, about.height)
 
 
 def read_contents(
@@ -67,6 +103,11 @@ def read_contents(
     def read(task: Task) -> Content | ImageError:
         try:
             data = task.read()
+        except ImageError as error:
+            return (
+                error if error.reason is not Reason.VIDEO else read_video_content(task.name, bool(pictures))
+            )
+        try:
             picture = images.read_picture(data)
             size = images.probe(data, task.name)[:2] if picture.hash in pictures else (0, 0)
             return Content(images.content_hash(data), picture, *size)

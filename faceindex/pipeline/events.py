@@ -24,6 +24,7 @@ __all__ = [
     "Scanning",
     "Summary",
     "Warned",
+    "Watching",
     "ignore_event",
 ]
 
@@ -86,6 +87,15 @@ class PhotoFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """A video is being searched; `milliseconds` of its playing time, `of` all of it (0: unknown)."""
+
+    path: str
+    milliseconds: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class PhotoUnfinished:
     """One photo is still being written; the next run tries it."""
 
@@ -123,6 +133,7 @@ Event: TypeAlias = (
     | PhotoUnfinished
     | Committed
     | Warned
+    | Watching
     | Clustering
 )
 
@@ -158,6 +169,14 @@ class Summary:
         since, and that nobody asked for: see `new_unreadable`.
     ignored : int
         Files that are not photos and are not named like photos.
+    videos : int
+        Videos that were read in this run, of the photos.
+    moments : int
+        Frames of them that were stored, as photos of their own; they count nowhere else here.
+    video_seconds : float
+        Playing time of these videos.
+    videos_left_out : int
+        Videos that were not read: without the extra that reads them, or because that was not wanted.
     without_face : int
         Photos opened in this run on which no face was found.
     with_note : int
@@ -204,6 +223,10 @@ class Summary:
     unreadable: Counter[str] = field(default_factory=Counter)
     known_unreadable: int = 0
     ignored: int = 0
+    videos: int = 0
+    moments: int = 0
+    video_seconds: float = 0.0
+    videos_left_out: int = 0
     without_face: int = 0
     with_note: int = 0
     faces: int = 0
@@ -224,7 +247,9 @@ class Summary:
     def count_unchanged(self, files: ScanCounts) -> None:
         """Add files that need not be opened."""
         self.unchanged += files.photos
-        self.ignored += files.ignored
+        videos = files.companions.get("video", 0)
+        self.ignored += files.ignored - videos
+        self.videos_left_out += videos
         self.unreadable.update(files.unreadable)
         self.known_unreadable += sum(files.unreadable.values())
 

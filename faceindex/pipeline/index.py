@@ -117,6 +117,7 @@ def index_photos(
                 prune=prune,
                 keep_days=keep_days,
                 retry_failed=retry_failed,
+                video_interval=None if selection is None else selection.video_interval,
                 on_event=on_event,
                 should_stop=should_stop,
             )
@@ -138,4 +139,6 @@ def index_photos(
 def _all_unchanged(summary: Summary, plan: Plan) -> ScanCounts:
     """Return the counts of the next run if nothing changes."""
     photos = summary.photos - sum(summary.unreadable.values())
-    return ScanCounts(photos, summary.ignored, summary.unreadable, dict(plan.companions))
+    left_out = summary.videos_left_out
+    kept_out = {**plan.companions, "video": left_out} if left_out else dict(plan.companions)
+    return ScanCounts(photos, summary.ignored + left_out, summary.unreadable, kept_out)

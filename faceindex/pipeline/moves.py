@@ -12,7 +12,7 @@ from faceindex.pipeline.content import Content, read_contents
 from faceindex.pipeline.plan import Plan, Task
 from faceindex.store import PhotoRecord, Status
 
-__all__ = ["MOST_EXTRA", "SAMPLE", "Match", "Moves", "find_moves", "movable", "spread"]
+__all__ = ["MOST_EXTRA", "SAMPLE", "LostPhotos", "Match", "Moves", "find_moves", "movable", "spread"]
 
 MOST_EXTRA = 100
 """New files that are read for each photo that is gone, to find it without loading the models.
@@ -150,6 +150,36 @@ def _readable(records: Iterable[PhotoRecord | None]) -> dict[int, PhotoRecord]:
         for record in records
         if record is not None and record.status is Status.OK and record.content_hash is not None
     }
+
+
+class LostPhotos:
+    """Photos that are not where they were, by their pictures.
+
+    Parameters
+    ----------
+    records : sequence of PhotoRecord
+        As `Moves.lost`.
+    elsewhere : mapping of int to str
+        Paths of photos in folders that were not walked, by id: such a photo counts only if it is not there.
+    """
+
+    def __init__(self, records: Sequence[PhotoRecord], elsewhere: Mapping[int, str]) -> None:
+        self._elsewhere = elsewhere
+        self._by_picture: dict[bytes | None, list[PhotoRecord]] = {}
+        for record in records:
+            self._by_picture.setdefault(record.picture, []).append(record)
+
+    def find(self, task: Task, content: Content | None) -> Match | None:
+        """Return the photo that a file shows, and forget it; None if there is none."""
+        if content is None:
+            return None
+        photos = self._by_picture.get(content.picture.hash, [])
+        for record in photos:
+            path = self._elsewhere.get(record.id)
+            if content.shows(record) and not (path is not None and exists(path)):
+                photos.remove(record)
+                return Match(record, task, content)
+        return None
 
 
 class _Search:

@@ -14,14 +14,17 @@ from faceindex import __version__, images
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
 from faceindex.images.limits import limit_is_raised
+from faceindex.images.moments import videos_are_readable
 from faceindex.images.walk import Listing
+from faceindex.pipeline.counting import count_records
 from faceindex.pipeline.file_ids import Compared, FileChecks, compare_file_ids, nobody_wrote
 from faceindex.pipeline.missing import Place, find_absent
 from faceindex.pipeline.root_paths import Roots, compare_roots, is_archive_path, lost_places, split_path
 from faceindex.pipeline.selection import Selection
+from faceindex.pipeline.video_rows import Moments, may_be_video, take_moments
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
-__all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "count_photos", "make_plan"]
+__all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "make_plan"]
 
 # Reasons that are not about the photo: every run tries again, and its faces are kept until it can be read.
 # UNSUPPORTED: the decoder that read it before is not installed now.
@@ -116,6 +119,10 @@ class Plan:
         Files that are not complete yet, by their names.
     older : int
         Files that are new or changed, and are not read because they were modified too long ago.
+    moments : Moments
+        The moments of the indexed videos. They are in no other list.
+    videos : bool
+        Whether videos are read.
     nothing_changed : bool
         Whether a saved scan has the same digest, so that there is nothing to do.
     """
@@ -145,6 +152,8 @@ class Plan:
     companions: Counter[str] = field(default_factory=Counter)
     partial: int = 0
     older: int = 0
+    moments: Moments = field(default_factory=Moments)
+    videos: bool = False
     nothing_changed: bool = False
 
     @property
@@ -210,7 +219,8 @@ def make_plan(
         on_files=on_scan,
         distrust=distrust,
     )
-    digest = None if lost else _scan_digest(listing)
+    videos = selection.videos and videos_are_readable()
+    digest = None if lost else _scan_digest(listing, videos)
     if (
         store is not None
         and digest is not None
@@ -220,7 +230,7 @@ def make_plan(
         and not check_content
         and not (before.unreadable.get(Reason.MEMORY.value) and limit_is_raised())
     ):
-        plan = Plan(unchanged=before, scan_digest=digest, nothing_changed=True)
+        plan = Plan(unchanged=before, scan_digest=digest, videos=videos, nothing_changed=True)
         plan.companions = Counter(before.companions)
         plan.partial = sum(len(kept.unfinished) for _, kept in listing.kept_out())
         return plan
@@ -233,6 +243,7 @@ def make_plan(
         inside = [root for root in roots.paths if root.is_relative_to(path)]
         places += [Place(*roots.find(root)) for root in inside or [Path(path)]]
     plan = Plan(folders=folders, scan_digest=digest, unknown=[os.fspath(path) for path in unknown if prune])
+    plan.videos, plan.moments = videos, take_moments(known)
     plan.pruned = places if prune else []
     plan.asked = {roots.locate(folder, name) for folder, name in split if name != "."}
     unchanged: list[PhotoRecord] = []
@@ -245,11 +256,8 @@ def make_plan(
             continue
         record = known.get(key)
         retry = retry_failed or key in plan.asked
-        if (
-            selection.is_too_old(candidate.mtime_ns)
-            and candidate.error is None
-            and (record is None or _must_open(record, candidate, retry))
-        ):
+        must_open = record is None or _must_open(record, candidate, retry, videos)
+        if selection.is_too_old(candidate.mtime_ns) and candidate.error is None and must_open:
             seen.add(key)
             plan.older += 1
             continue
@@ -257,12 +265,12 @@ def make_plan(
             seen.add(key)
             if candidate.error.reason is not Reason.MEMBER_NAMES:
                 unlisted[Place(root, relpath)] = candidate.error.reason.value
-            if record is not None and not _must_open(record, candidate, retry):
+            if record is not None and not must_open:
                 unchanged.append(record)
             else:
                 plan.failed.append((_task(candidate, *key, record), candidate.error))
             continue
-        if record is not None and candidate.error is None and not _must_open(record, candidate, retry):
+        if record is not None and candidate.error is None and not must_open:
             seen.add(key)
             unchanged.append(record)
             if selection.is_too_old(candidate.mtime_ns):
@@ -289,7 +297,7 @@ def make_plan(
         opened = {one.record.id for one in checks.open_again}
         unchanged = [record for record in unchanged if record.id not in opened]
     excluded = _note_kept_out(plan, listing, roots, known, seen, unchanged)
-    plan.unchanged = _counted(unchanged)
+    plan.unchanged = count_records(unchanged)
     if plan.older:
         plan.scan_digest = None
     if store is not None:
@@ -322,13 +330,13 @@ def _note_kept_out(
     return excluded
 
 
-def _scan_digest(listing: Listing) -> str | None:
+def _scan_digest(listing: Listing, videos: bool) -> str | None:
     """Return the digest of a walk, and of what else decides whether a run has something to do."""
     if listing.digest is None:
         return None
     # Another version may find other files unreadable, or ignore other names.
     mounts = blake2b(repr(listing.mounts()).encode(), digest_size=8).hexdigest()
-    return f"{__version__} {listing.digest} {mounts}"
+    return f"{__version__} {listing.digest} {mounts}{'' if videos else ' without videos'}"
 
 
 def _compare_disks(
@@ -383,7 +391,7 @@ def _compare_disks(
             plan.tasks or plan.to_compare or plan.without_picture
         ):  # of these, some may have to be opened
             return
-        plan.away = store.away_photos()
+        plan.away = plan.moments.take_away(store.away_photos())
         plan.elsewhere = [
             known[key] for key in sorted(unseen) if not any(p.contains(*key) for p in (*places, *unlisted))
         ]
@@ -419,24 +427,10 @@ def _task(candidate: Candidate, root: str, relpath: str, record: PhotoRecord | N
     return Task(candidate.path, root, relpath, candidate.size, candidate.mtime_ns, record, *ids)
 
 
-def count_photos(records: Collection[PhotoRecord]) -> int:
-    """Count records as `faceindex.pipeline.Summary` does: unreadable photos too, ignored files not."""
-    return sum(record.status is not Status.IGNORED for record in records)
-
-
-def _counted(records: Sequence[PhotoRecord]) -> ScanCounts:
-    by_status = Counter(record.status for record in records)
-    return ScanCounts(
-        photos=by_status[Status.OK],
-        ignored=by_status[Status.IGNORED],
-        unreadable=Counter(
-            record.reason or Reason.CORRUPT.value for record in records if record.status is Status.UNREADABLE
-        ),
-    )
-
-
-def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool) -> bool:
+def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool, videos: bool) -> bool:
     if (record.size, record.mtime_ns) != (candidate.size, candidate.mtime_ns):
+        return True
+    if videos and may_be_video(record):
         return True
     if record.status is Status.IGNORED:  # a file with such a name never is, unless an older version did
         return os.path.splitext(candidate.relpath)[1].lower() in images.IMAGE_SUFFIXES  # noqa: PTH122

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from faceindex.errors import ImageError, Reason
-from faceindex.images import IMAGE_SUFFIXES, Picture
-from faceindex.images.containers import exists
+from faceindex.images import IMAGE_SUFFIXES
+from faceindex.images.moments import AMBIGUOUS_SUFFIXES, VIDEO_SUFFIXES
 from faceindex.pipeline.batches import DECODE_THREADS, Outcome, recognise_in_batches
-from faceindex.pipeline.content import Content, read_contents
+from faceindex.pipeline.comparing import read_unchanged
+from faceindex.pipeline.content import content_of
 from faceindex.pipeline.events import (
     Committed,
-    ContentChanged,
     Event,
-    Hashing,
     Loaded,
     Loading,
     PhotoDone,
@@ -24,21 +24,22 @@ from faceindex.pipeline.events import (
     Warned,
 )
 from faceindex.pipeline.load import Watch
-from faceindex.pipeline.moves import Match, Moves, find_moves
+from faceindex.pipeline.moves import LostPhotos, Match, Moves, find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
 from faceindex.pipeline.suspects import Examined, examine
 from faceindex.pipeline.unfinished import UNFINISHED, is_being_written
+from faceindex.pipeline.video_rows import NEITHER
 from faceindex.pipeline.whereabouts import Whereabouts
 from faceindex.recognition import Recogniser
-from faceindex.store import NewPhoto, PhotoRecord, Status, Store
+from faceindex.store import NewPhoto, Status, Store
+
+if TYPE_CHECKING:
+    from faceindex.pipeline.video_run import ReadVideo
 
 __all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "carry_out"]
 
 COMMIT_PHOTOS = 64  # a power cut loses at most this many photos...
 COMMIT_SECONDS = 5.0  # ...or this much work
-COMMIT_PICTURES = 512  # they are read far faster than faces are found
-
-_NAMED = 5  # photos that a warning names
 
 
 def carry_out(
@@ -49,6 +50,7 @@ def carry_out(
     prune: bool,
     keep_days: float,
     retry_failed: bool,
+    video_interval: float | None = None,
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
 ) -> tuple[Summary, bool]:
@@ -64,6 +66,7 @@ def carry_out(
     for path, given in plan.folders:
         store.add_root(path, given)
     run = _Run(store, recogniser, plan, retry_failed, on_event)
+    run.video_interval = video_interval
     run.save_mounts()
     run.count_unchanged()
     run.record_unreachable()
@@ -99,12 +102,14 @@ class _Run:
         self._root_ids = {root.path: root.id for root in store.roots()}
         self.whereabouts = Whereabouts(store, plan, self._root_ids, self.summary, on_event)
         self._away = {record.id for record in plan.away}
-        self._elsewhere = {record.id for record in plan.elsewhere}
-        self._lost: dict[bytes | None, list[PhotoRecord]] = {}
+        self._lost = LostPhotos([], {})
         self._pending: list[NewPhoto] = []
         self._suspected: set[str] = set()
         self._settled: set[str] = set()  # names of the photos in _pending
         self._committed_at = time.monotonic()
+        self.video_interval: float | None = None
+        self._videos: list[Task] = []  # which the pipeline for photos met
+        self._stale: list[int] = []  # moments of videos that are no longer what they were
 
     @property
     def recogniser(self) -> Recogniser:
@@ -140,88 +145,24 @@ class _Run:
     def settle_moves(self, should_stop: Callable[[], bool]) -> list[Task]:
         """Store the new paths, times and metadata of known photos; return the remaining tasks."""
         moves = find_moves(self.plan, threads=DECODE_THREADS, should_stop=should_stop)
-        for record in moves.lost:
-            self._lost.setdefault(record.picture, []).append(record)
+        elsewhere = {record.id: self.plan.path_of(record) for record in self.plan.elsewhere}
+        self._lost = LostPhotos(moves.lost, elsewhere)
         self.whereabouts.keep(moves)
         return moves.tasks
 
     def read_unchanged(self, should_stop: Callable[[], bool]) -> list[Task]:
-        """Read photos of unchanged size and time: return those whose content is another.
-
-        Of the others, store the picture and what the system reports of the file, as far as they are new.
-        """
-        checks = self.plan.checks
-        for message in checks.warnings:
+        """Read photos of unchanged size and time: return those whose content is another."""
+        for message in self.plan.checks.warnings:
             self.emit(Warned(message))
-        if checks.note:
-            self.store.save_file_ids(
-                (one.record.id, *one.candidate.ids) for one in checks.note if one.candidate.ids
-            )
-        tasks = self.plan.without_picture + self.plan.to_compare
-        if tasks:
-            self.emit(Hashing())
-        altered: list[Task] = []
-        pictures: list[tuple[int, Picture]] = []
-        file_ids: list[tuple[int, int, int]] = []
 
-        def commit() -> None:
-            self._committed_at = time.monotonic()
-            if pictures:
-                self.store.save_pictures(pictures)
-            if file_ids:
-                self.store.save_file_ids(file_ids)
-                self.emit(Committed(len(file_ids)))
-            pictures.clear()
-            file_ids.clear()
+        def fail(task: Task, error: ImageError) -> None:
+            self._fail(task, error, None)
 
-        try:
-            for task, content in read_contents(tasks, threads=DECODE_THREADS, should_stop=should_stop):
-                record = task.known
-                assert record is not None
-                if isinstance(content, ImageError) and content.reason in TRY_AGAIN:
-                    self.summary.unchanged -= 1
-                    self._fail(task, content, None)
-                elif isinstance(content, ImageError) or content.hash != record.content_hash:
-                    self.summary.unchanged -= 1
-                    altered.append(task)
-                else:
-                    if record.picture is None:
-                        pictures.append((record.id, content.picture))
-                        self.summary.read_once += 1
-                    else:
-                        self.summary.compared += 1
-                    file_ids.append((record.id, task.ctime_ns or 0, task.inode or 0))
-                    self.summary.opened += 1
-                    self.emit(PhotoDone(task.name, record.faces))
-                late = time.monotonic() - self._committed_at > COMMIT_SECONDS
-                if len(file_ids) >= COMMIT_PICTURES or late:
-                    commit()
-        finally:
-            commit()
-        if checks.volumes is not None and not altered:
-            self.store.save_volumes(checks.volumes)
-        self._report_altered(altered)
+        altered, self._damaged = read_unchanged(
+            self.plan, self.store, self.summary, self.emit, fail, should_stop
+        )
+        self._committed_at = time.monotonic()
         return altered
-
-    def _report_altered(self, tasks: Sequence[Task]) -> None:
-        """Count photos that have other content, and warn of those to which nobody wrote."""
-        self.summary.altered = len(tasks)
-        damaged = []
-        for task in tasks:
-            assert task.known is not None
-            if task.known.id in self.plan.untouched:
-                damaged.append(task.name)
-                self._damaged.add(task.known.id)
-            self.emit(ContentChanged(task.name, task.known.id in self.plan.untouched))
-        if damaged:
-            what = "1 photo" if len(damaged) == 1 else f"{len(damaged):,} photos"
-            names = ", ".join(damaged[:_NAMED]) + (", ..." if len(damaged) > _NAMED else "")
-            self.emit(
-                Warned(
-                    f"The content of {what} changed, but the file system reports no write to them: {names}. "
-                    "They may be damaged, or their disk. Compare them with a backup."
-                )
-            )
 
     def work(self, tasks: Sequence[Task], should_stop: Callable[[], bool]) -> None:
         if not tasks:
@@ -237,6 +178,8 @@ class _Run:
                     self._commit()
                 watch.alone = False
                 left -= self._recognise(examined.clear, should_stop, watch)
+            left += len(self._videos)  # they are not done yet
+            left -= self._read_videos(should_stop)
         finally:
             self._commit()  # what is done, whatever ended the rest
         self.summary.interrupted = left > 0
@@ -270,10 +213,11 @@ class _Run:
     def _settle(self, outcome: Outcome[Task]) -> None:
         """Store a result of the networks; the order of the photos is the order of their faces."""
         task = outcome.source
-        if (match := self._find_lost(outcome)) is not None:
-            self._commit()
-            is_away = match.record.id in self._away
-            self.whereabouts.keep(Moves(returned=[match]) if is_away else Moves(moved=[match]))
+        if isinstance(outcome.result, ImageError) and outcome.result.reason is Reason.VIDEO:
+            self._videos.append(task)
+            return
+        if (match := self._lost.find(task, content_of(outcome))) is not None:
+            self._keep(match)
             return
         self.summary.opened += 1
         if isinstance(outcome.result, ImageError):
@@ -302,23 +246,76 @@ class _Run:
             ),
         )
 
-    def _find_lost(self, outcome: Outcome[Task]) -> Match | None:
-        """Return the photo that is gone and has the picture of a result, and remove it from `_lost`."""
-        if outcome.picture is None or outcome.content_hash is None:
-            return None
-        content = Content(outcome.content_hash, outcome.picture, outcome.width, outcome.height)
-        for record in self._lost.get(outcome.picture.hash, ()):
-            is_there = record.id in self._elsewhere and exists(self.plan.path_of(record))
-            if content.shows(record) and not is_there:
-                self._lost[outcome.picture.hash].remove(record)
-                return Match(record, outcome.source, content)
-        return None
+    def _read_videos(self, should_stop: Callable[[], bool]) -> int:
+        """Read the videos that were met, one after the other; return how many are settled."""
+        videos, self._videos = self._videos, []
+        if not self.plan.videos:
+            for task in videos:
+                self._leave_out(task)
+            return len(videos)
+        if not videos or should_stop():
+            return 0
+        self._commit()
+        from faceindex.pipeline.video_run import VideoReader
 
-    def _succeed(self, task: Task, photo: NewPhoto) -> None:
+        reader = VideoReader(self.store, self.recogniser, self.video_interval, self.emit, should_stop)
+        done = 0
+        with reader:
+            for task in videos:
+                try:
+                    known = reader.about(task)
+                    match = self._lost.find(task, known.content)
+                    read = None if match else reader.read(task, known, self._root_ids[task.root])
+                except ImageError as error:
+                    self.summary.opened += 1
+                    self._fail(task, error, None, is_sound=error.reason is Reason.NOT_AN_IMAGE)
+                else:
+                    if match is not None:
+                        self._keep(match)
+                    elif read is None:  # it was stopped
+                        break
+                    else:
+                        self._succeed_with_moments(task, read)
+                self._commit()
+                done += 1
+        return done
+
+    def _leave_out(self, task: Task) -> None:
+        """Count a video that is not to be read, or cannot be; one that is indexed stays as it is."""
+        self.summary.videos_left_out += 1
+        if task.known is not None and task.known.status is Status.OK:
+            self.settled = False
+        else:
+            self._pending.append(self._unread(task, Status.IGNORED, Reason.VIDEO))
+        self._settled.add(task.name)
+        self.emit(PhotoDone(task.name, 0))
+
+    def _succeed_with_moments(self, task: Task, read: ReadVideo) -> None:
+        """Commit a video and its moments at once; those of its former content go away."""
+        kept = {moment.relpath for moment in read.moments}
+        if task.known is not None:
+            former = self.plan.moments.live.get(task.known.id, ())
+            self._stale += [moment.id for moment in former if moment.relpath not in kept]
+        self._pending += read.moments
+        self.summary.opened += 1
+        self.summary.videos += 1
+        self.summary.moments += len(read.moments)
+        self.summary.video_seconds += read.seconds
+        self._succeed(task, read.row, read.faces)
+
+    def _keep(self, match: Match) -> None:
+        """Store where a photo is that was found at last."""
+        self._commit()
+        is_away = match.record.id in self._away
+        self.whereabouts.keep(Moves(returned=[match]) if is_away else Moves(moved=[match]))
+
+    def _succeed(self, task: Task, photo: NewPhoto, faces: int | None = None) -> None:
+        if faces is None:
+            faces = 0 if photo.faces is None else len(photo.faces)
+            self._let_moments_go(task)
         self._pending.append(photo)
         self._settled.add(task.name)
         self.settled &= photo.size == task.size
-        faces = 0 if photo.faces is None else len(photo.faces)
         if task.known is None or task.known.status is not Status.OK:
             self.summary.new += 1
         else:
@@ -328,7 +325,9 @@ class _Run:
         self.summary.with_note += photo.detail is not None
         self.emit(PhotoDone(str(task.path), faces, photo.detail))
 
-    def _fail(self, task: Task, error: ImageError, content_hash: bytes | None) -> None:
+    def _fail(
+        self, task: Task, error: ImageError, content_hash: bytes | None, *, is_sound: bool = False
+    ) -> None:
         if error.reason in UNFINISHED and is_being_written(task):
             self.settled = False
             self.summary.unfinished += 1
@@ -344,25 +343,16 @@ class _Run:
                     self._failed.append((known.id, reason))
                 self._count_unreadable(task, error, known.failed)
                 return
-        not_a_photo = (
+        suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if self.plan.videos else IMAGE_SUFFIXES
+        not_a_photo = is_sound or (
             error.reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY, Reason.ENCRYPTED)
-            and task.path.suffix.lower() not in IMAGE_SUFFIXES
+            and task.path.suffix.lower() not in suffixes - AMBIGUOUS_SUFFIXES
         )
         self._settled.add(task.name)
-        self._pending.append(
-            NewPhoto(
-                root_id=self._root_ids[task.root],
-                relpath=task.relpath,
-                size=task.size,
-                mtime_ns=task.mtime_ns,
-                content_hash=content_hash,
-                status=Status.IGNORED if not_a_photo else Status.UNREADABLE,
-                reason=reason,
-                detail=error.detail,
-                ctime_ns=task.ctime_ns,
-                inode=task.inode,
-            )
-        )
+        self._let_moments_go(task)
+        status = Status.IGNORED if not_a_photo else Status.UNREADABLE
+        detail = NEITHER if not_a_photo and self.plan.videos and not is_sound else error.detail
+        self._pending.append(self._unread(task, status, error.reason, detail, content_hash))
         if not_a_photo:
             self.summary.ignored += 1
             self.emit(PhotoDone(str(task.path), 0))
@@ -371,6 +361,32 @@ class _Run:
             same = same and (content_hash is None or known is None or content_hash == known.content_hash)
             unreadable = known is not None and known.status is Status.UNREADABLE
             self._count_unreadable(task, error, known.reason if known and unreadable and same else None)
+
+    def _unread(
+        self,
+        task: Task,
+        status: Status,
+        reason: Reason,
+        detail: str | None = None,
+        content_hash: bytes | None = None,
+    ) -> NewPhoto:
+        return NewPhoto(
+            root_id=self._root_ids[task.root],
+            relpath=task.relpath,
+            size=task.size,
+            mtime_ns=task.mtime_ns,
+            content_hash=content_hash,
+            status=status,
+            reason=reason.value,
+            detail=detail,
+            ctime_ns=task.ctime_ns,
+            inode=task.inode,
+        )
+
+    def _let_moments_go(self, task: Task) -> None:
+        """Let the moments go away of a video that is none any more, or cannot be read."""
+        if task.known is not None:
+            self._stale += self.plan.moments.of([task.known.id])
 
     def _count_unreadable(self, task: Task, error: ImageError, before: str | None) -> None:
         """Count and report a photo that cannot be read; `before`: why an earlier run could not."""
@@ -385,6 +401,9 @@ class _Run:
         self._committed_at = time.monotonic()
         pending, self._pending = self._pending, []
         failed, self._failed = self._failed, []
+        stale, self._stale = self._stale, []
+        if stale:  # first: if the run dies between the two, the next one reads the video again
+            self.store.put_away(stale)
         if failed:
             self.store.mark_failed(failed)
         if pending:

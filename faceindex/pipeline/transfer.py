@@ -73,7 +73,9 @@ def photos_to_read(store: Store, *, keep_boxes: bool) -> list[PhotoRecord]:
     return [
         record
         for record in store.photos().values()
-        if record.status is Status.OK and (record.faces or not keep_boxes)
+        if record.status is Status.OK
+        and record.video_milliseconds is None
+        and (record.faces or not keep_boxes)
     ]
 
 

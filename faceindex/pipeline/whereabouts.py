@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 
 from faceindex.errors import Reason
+from faceindex.pipeline.counting import count_photos
 from faceindex.pipeline.events import Committed, Event, PhotoDone, Summary, Warned
 from faceindex.pipeline.moves import Match, Moves
 from faceindex.pipeline.places import ids_in_places
-from faceindex.pipeline.plan import Plan, count_photos
+from faceindex.pipeline.plan import Plan
 from faceindex.pipeline.root_paths import is_archive_path
 from faceindex.store import NewMetadata, PhotoRecord, Status, Store
 from faceindex.store.away import Return
@@ -55,6 +56,7 @@ class Whereabouts:
     def keep(self, moves: Moves) -> None:
         """Store the new paths, times and metadata of photos that were found."""
         matches = [*moves.kept, *moves.moved, *moves.returned]
+        self._let_moments_go(moves)
         moved_ids = {match.record.id for match in moves.moved}
         replaced = [
             match.task.known
@@ -77,18 +79,33 @@ class Whereabouts:
             if m.record.picture is None and m.content is not None
         ]:
             self._store.save_pictures(pictures)
-        if touched := [(m.record.id, m.task.size, m.task.mtime_ns) for m in moves.kept if not m.rewritten]:
-            self._store.update_size_and_time(touched)
+        touched = [(m.record.id, m.task.size, m.task.mtime_ns) for m in moves.kept if not m.rewritten]
+        moments = [
+            (moment.id, m.task.size, m.task.mtime_ns)
+            for m in moves.kept
+            for moment in self._plan.moments.live.get(m.record.id, ())
+        ]
+        if touched or moments:
+            self._store.update_size_and_time([*touched, *moments])
         if moves.moved:
             self._store.move_photos(
                 [
                     (m.record.id, self._root_ids[m.task.root], m.task.relpath, m.task.size, m.task.mtime_ns)
                     for m in moves.moved
                 ]
+                + [
+                    (moment.id, self._root_ids[m.task.root], relpath, m.task.size, m.task.mtime_ns)
+                    for m in moves.moved
+                    for moment, relpath in self._moments_of(m, self._plan.moments.live)
+                ]
             )
         for start in range(0, len(moves.returned), _RETURN_PHOTOS):
             self._store.bring_back(
-                [self._return(match) for match in moves.returned[start : start + _RETURN_PHOTOS]]
+                [
+                    each
+                    for match in moves.returned[start : start + _RETURN_PHOTOS]
+                    for each in self._returns(match)
+                ]
             )
         if noted := [
             (m.record.id, m.task.ctime_ns, m.task.inode)
@@ -108,6 +125,31 @@ class Whereabouts:
             self._emit(PhotoDone(match.task.name, match.record.faces))
         if matches:
             self._emit(Committed(len(matches)))
+
+    def _returns(self, match: Match) -> Iterator[Return]:
+        """Yield a photo that comes back, and the moments of a video."""
+        yield self._return(match)
+        task = match.task
+        for moment, relpath in self._moments_of(match, self._plan.moments.away):
+            yield Return(moment.id, self._root_ids[task.root], relpath, task.size, task.mtime_ns)
+
+    def _moments_of(
+        self, match: Match, moments: Mapping[int, list[PhotoRecord]]
+    ) -> Iterator[tuple[PhotoRecord, str]]:
+        """Yield the moments of a video that was found, and their new paths."""
+        for moment in moments.get(match.record.id, ()):
+            yield moment, f"{match.task.relpath}/{moment.relpath.rpartition('/')[2]}"
+
+    def _let_moments_go(self, moves: Moves) -> None:
+        """Put the moments of videos away that other files replace."""
+        moved = {match.record.id for match in moves.moved}
+        replaced = [
+            match.task.known.id
+            for match in (*moves.moved, *moves.returned)
+            if match.task.known is not None and match.task.known.id not in moved
+        ]
+        if ids := self._plan.moments.of(replaced):
+            self._store.put_away(ids)
 
     def _return(self, match: Match) -> Return:
         task, content = match.task, match.content
@@ -144,6 +186,7 @@ class Whereabouts:
         else:
             gone += missing
         ids = [record.id for record in gone]
+        ids += self._plan.moments.of(ids)
         if prune and self._plan.pruned:
             # And roots whose photos have all moved.
             self._store.remove_photos(ids, ids_in_places(self._store, self._plan.pruned))

@@ -27,6 +27,7 @@ _INSIDE = (
 _SIMILARITY = "typeof({0}) NOT IN ('real', 'integer') OR abs({0}) > 1.01"
 _STATUS = "{0} NOT IN (" + ", ".join(f"'{status.value}'" for status in Status) + ")"
 _LABEL = "typeof({0}) <> 'integer' OR {0} NOT BETWEEN 0 AND 4"
+_STATE = "typeof({0}) <> 'integer' OR {0} NOT BETWEEN 0 AND 3"
 _TURN = "typeof({0}) <> 'integer' OR {0} NOT BETWEEN 1 AND 8"
 _BOX = "typeof({0}) <> 'blob' OR length({0}) <> 16"
 _OBJECT = "CASE WHEN typeof({0}) = 'text' AND json_valid({0}) THEN json_type({0}) <> 'object' ELSE 1 END"
@@ -81,6 +82,13 @@ _COLUMNS: dict[str, tuple[dict[str, str], str | None]] = {
     "rejections": ({"written": _NATURAL}, "UPDATE rejections SET written = 0 WHERE {where}"),
     "links": ({"same": _FLAG, "written": _NATURAL}, "DELETE FROM links WHERE {where}"),
     "hand_boxes": ({"written": _NATURAL}, "UPDATE hand_boxes SET written = 0 WHERE {where}"),
+    "exchanged_regions": (
+        {
+            "id": _NATURAL, "image_id": _INTEGER, "picture": _BLOB, "box": _BOX, "name": _or_null(_TEXT),
+            "embedded": _FLAG, "state": _STATE, "written": _NATURAL,
+        },
+        "DELETE FROM exchanged_regions WHERE {where}",
+    ),
     "transfer_faces": (
         {"face_id": _or_null(_INTEGER), "vector_row": _NATURAL, "geometry": _SHAPE},
         "DELETE FROM transfer_images WHERE image_id IN (SELECT image_id FROM transfer_faces WHERE {where})",
@@ -121,6 +129,7 @@ _TEXTS = {
     "people": ("uid", "name", "name_key", "born", "died", "note"),
     "decisions": ("uid", "at", "command"),
     "clusterings": ("algorithm", "created"),
+    "exchanged_regions": ("name",),
 }
 
 
@@ -151,7 +160,8 @@ def check_texts(catalog: Catalog, tables: set[str]) -> Iterator[Finding]:
                 where = f"rowid IN ({', '.join(str(int(row)) for row in bad)})"
                 repair = f"UPDATE {table} SET {column} = NULL WHERE {where}"
                 nullable = (table, column) in {
-                    ("images", "reason"), ("images", "detail"), *(("people", c) for c in _TEXTS["people"][1:])
+                    ("images", "reason"), ("images", "detail"), ("exchanged_regions", "name"),
+                    *(("people", c) for c in _TEXTS["people"][1:])
                 }  # fmt: skip
                 yield Finding(
                     table,

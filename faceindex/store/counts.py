@@ -9,7 +9,7 @@ from faceindex.store.catalog import Catalog
 from faceindex.store.clusterings import count_newer_faces
 from faceindex.store.directory import file_sizes
 from faceindex.store.journal import newest_runs
-from faceindex.store.records import Counts, Status
+from faceindex.store.records import VIDEO_PREFIX, Counts, Status
 
 __all__ = ["cluster_sizes", "count_everything", "count_faces"]
 
@@ -37,6 +37,7 @@ def count_everything(catalog: Catalog, directory: Path) -> Counts:
                 (Status.UNREADABLE.value,),
             )
         )
+        videos, moments = _count_videos(catalog)
         clustered, clusters = catalog.query("SELECT count(*), count(DISTINCT cluster_id) FROM assignments")[0]
         newer = count_newer_faces(catalog)
         faces, rows, runs = count_faces(catalog), catalog.rows, newest_runs(catalog, 1)
@@ -55,4 +56,23 @@ def count_everything(catalog: Catalog, directory: Path) -> Counts:
         away_photos=away.photos,
         away_faces=away.faces,
         away_since=away.since,
+        videos=videos,
+        moments=moments,
     )
+
+
+def _count_videos(catalog: Catalog) -> tuple[int, int]:
+    """Count the videos that were read, and their moments, which are photos below the paths of videos."""
+    videos = catalog.query(
+        "SELECT root_id, CAST(relpath || '/' AS BLOB) FROM images WHERE status = ? AND reason LIKE ?",
+        (Status.OK.value, f"{VIDEO_PREFIX}%"),
+    )
+    moments = 0
+    for root, start in videos:
+        # Paths that begin so are those from here to the same with the next byte after the slash.
+        found = catalog.query(
+            "SELECT count(*) FROM images WHERE root_id = ? AND relpath > ? AND relpath < ?",
+            (root, start, start[:-1] + b"0"),
+        )
+        moments += int(found[0][0])
+    return len(videos), moments

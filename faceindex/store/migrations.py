@@ -21,6 +21,7 @@ __all__ = [
     "WITH_COPIES",
     "WITH_DECISIONS",
     "WITH_DIGESTS",
+    "WITH_EXCHANGED_REGIONS",
     "WITH_FILE_IDS",
     "WITH_PICTURES",
     "WITH_PREVIOUS_CLUSTERING",
@@ -251,6 +252,20 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ALTER TABLE transfer_faces ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0",
         ),
     ),
+    (
+        "regions that were exchanged with files",
+        (
+            # Named regions in sidecars and photos on which the file and the index agreed last. image_id: also
+            # of a photo that is away; ids of photos that were deleted may remain. picture, box: as in marks.
+            # name: as in the file; NULL for a region that is to be removed from it. embedded: 1 if the region
+            # is in the photo itself. state: 0 another program wrote it, 1 faceindex did, 2 faceindex was
+            # about to, 3 to be removed. written: the decision that read it; a row counts until it is undone.
+            "CREATE TABLE exchanged_regions (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+            " image_id INTEGER NOT NULL, picture BLOB NOT NULL, box BLOB NOT NULL, name TEXT,"
+            " embedded INTEGER NOT NULL, state INTEGER NOT NULL, written INTEGER NOT NULL)",
+            "CREATE INDEX exchanged_regions_by_image ON exchanged_regions (image_id)",
+        ),
+    ),
 )
 
 OLDEST_READABLE = 1
@@ -282,6 +297,9 @@ WITH_COPIES = 11
 
 WITH_HAND_FACES = 12
 """The oldest format that stores faces whose boxes the user drew."""
+
+WITH_EXCHANGED_REGIONS = 13
+"""The oldest format that stores the regions that were exchanged with sidecars and photos."""
 
 
 def format_version() -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from faceindex.errors import UsageError
+from faceindex.images.moments import split_moment
 from faceindex.store import away
 from faceindex.store.catalog import Catalog
 from faceindex.store.checked_json import Malformed, blob, id_of_row, integer, natural, optional, text
@@ -223,6 +224,8 @@ def is_below(relpath: str) -> bool:
     if not relpath or "\0" in relpath:
         return False
     if os.name == "nt":
+        if (moment := split_moment(relpath)) is not None:
+            relpath = moment[0]
         if ":" in relpath:  # of a drive, or of a stream of a file
             return False
         relpath = relpath.replace("\\", "/")

@@ -104,6 +104,10 @@ class Root:
     given: str
 
 
+VIDEO_PREFIX = "video "
+"""How the `PhotoRecord.reason` of a video begins."""
+
+
 class Status(str, Enum):
     """The state of a file. The values are stored in the catalog: append, never rename."""
 
@@ -132,7 +136,8 @@ class PhotoRecord(NamedTuple):
         Pixels of the upright photo; 0 when it could not be read.
     status : Status
     reason : str or None
-        Value of an `errors.Reason`; None when `status` is OK.
+        Value of an `errors.Reason`; None when `status` is OK, but for a video, which has ``"video "`` and its
+        playing time in milliseconds.
     detail : str or None
         One line on the reason; of a photo that was read, a note on its file, or None.
     faces : int
@@ -168,6 +173,14 @@ class PhotoRecord(NamedTuple):
     ctime_ns: int | None = None
     inode: int | None = None
     failed: str | None = None
+
+    @property
+    def video_milliseconds(self) -> int | None:
+        """Playing time of a video that was read; None if this is none. Its moments are photos."""
+        if self.status is not Status.OK or self.reason is None or not self.reason.startswith(VIDEO_PREFIX):
+            return None
+        text = self.reason.removeprefix(VIDEO_PREFIX)
+        return int(text) if text.isascii() and text.isdigit() else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +234,8 @@ class ScanCounts:
     unreadable : mapping of str to int
         Photos that could not be read, by reason.
     companions : mapping of str to int
-        Files that were left out as the second file of a shot, by kind.
+        Files that were left out as the second file of a shot, by kind; and ``"video"``: those of `ignored`
+        that are videos.
     """
 
     photos: int = 0
@@ -424,6 +438,8 @@ class Counts:
         Photos that are gone and whose faces are kept, in case they return; and these faces.
     away_since : datetime or None
         When the first of them was found to be gone, UTC.
+    videos, moments : int
+        Videos that were read, and frames of them that are photos; both count in `photos`, too.
     """
 
     photos: Mapping[Status, int]
@@ -438,3 +454,5 @@ class Counts:
     away_photos: int = 0
     away_faces: int = 0
     away_since: datetime | None = None
+    videos: int = 0
+    moments: int = 0

@@ -67,6 +67,8 @@ _DOUBTED = {
     "transfer_faces": ("DELETE FROM transfer_images", "DELETE FROM meta WHERE key = 'transfer'"),
     "transfer_images": ("DELETE FROM transfer_images", "DELETE FROM meta WHERE key = 'transfer'"),
     "journal": ("DELETE FROM journal WHERE id IN ({0})",),
+    # The next exchange finds out what the file and the index agree on.
+    "exchanged_regions": ("DELETE FROM exchanged_regions WHERE id IN ({0})",),
 }
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from faceindex.documents import Json
     from faceindex.locks import FileLock, Holder
     from faceindex.store.album import AlbumQueries
+    from faceindex.store.exchanged import ExchangedRegions
     from faceindex.store.finding import PhotoQueries
     from faceindex.store.importing import ImportQueries
     from faceindex.store.records import PreviousClustering
@@ -318,6 +319,13 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
         from faceindex.store.importing import ImportQueries
 
         return ImportQueries(self._catalog)
+
+    @property
+    def exchanged(self) -> ExchangedRegions:
+        """The regions that were exchanged with sidecars and photos."""
+        from faceindex.store.exchanged import ExchangedRegions
+
+        return ExchangedRegions(self._catalog)
 
     @property
     def album(self) -> AlbumQueries:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from faceindex.cli.queries import STANDARD_INPUT, Query, find_queries
-from faceindex.errors import UsageError
+from faceindex.errors import ImageError, UsageError
 
 GIF = b"GIF89a\x01\x00\x01\x00"
 
@@ -79,6 +79,7 @@ def test_images_and_paths_that_begin_like_one(photos: Path, monkeypatch: pytest.
 def test_neither_an_image_nor_a_list(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (query,) = listed(b"\x7fELF\x02\x01\x01\0", monkeypatch)
     assert query.error is not None
+    assert isinstance(query.error, ImageError)
     assert query.error.path == STANDARD_INPUT
 
 

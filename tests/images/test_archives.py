@@ -17,7 +17,7 @@ from faceindex import images
 from faceindex.errors import ImageError, Reason
 from faceindex.images import containers, ignoring, limits, members, opening, walk
 from faceindex.images.archives import contents_of
-from faceindex.images.members import safe_name
+from faceindex.images.members import Contents, safe_name
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 
@@ -158,7 +158,12 @@ def test_each_archive_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     archive = make_zip(tmp_path / "a.zip", *(f"{number}.png" for number in range(20)))
     listed = []
     list_archive = archives._list
-    monkeypatch.setattr(archives, "_list", lambda *a: listed.append(a[0]) or list_archive(*a))
+
+    def spy(path: str, file: io.FileIO) -> Contents:
+        listed.append(path)
+        return list_archive(path, file)
+
+    monkeypatch.setattr(archives, "_list", spy)
     for number in range(20):
         images.read(archive / f"{number}.png")
     assert listed == [str(archive)]

@@ -21,7 +21,7 @@ Photos = dict[str, tuple[int, int]]
 
 
 @pytest.fixture
-def pack(tmp_path: Path, fake_models: ModuleType):  # type: ignore[no-untyped-def]
+def pack(tmp_path: Path, fake_models: ModuleType):
     """A function that writes an archive of portraits."""
 
     def pack(path: Path, photos: Photos, *, time: int = 1_000_000_000) -> Path:

@@ -14,7 +14,17 @@ from photo_edits import edit
 
 from faceindex import FaceIndex, images
 from faceindex.errors import ImageError, Reason
-from faceindex.pipeline import Committed, Event, Hashing, Loading, PhotoDone, PhotoFailed, Planned, moves, run
+from faceindex.pipeline import (
+    Committed,
+    Event,
+    Hashing,
+    Loading,
+    PhotoDone,
+    PhotoFailed,
+    Planned,
+    comparing,
+    moves,
+)
 from faceindex.store import PhotoRecord, Store
 
 SECONDS = 1565157904
@@ -234,7 +244,7 @@ def test_photos_of_an_older_index_are_read_once(old: Path, album: Path, opened: 
 def test_a_stopped_run_keeps_what_it_has_read(
     old: Path, album: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "COMMIT_PICTURES", 2)
+    monkeypatch.setattr(comparing, "COMMIT_PICTURES", 2)
     with FaceIndex.open(old, write=True) as index:
         done: list[Event] = []
 

@@ -71,7 +71,7 @@ class StaticSource {
   name(photo) {
     const { roots, photos } = this.config;
     const root = roots[photos.root[photo]].name.replace(/[/\\]$/, "");
-    return root ? `${root}/${photos.path[photo]}` : photos.path[photo];
+    return atMoment(root ? `${root}/${photos.path[photo]}` : photos.path[photo]);
   }
 
   async photo(id) {
@@ -101,7 +101,11 @@ class StaticSource {
     const { copies, roots, photos } = this.config;
     if (copies[photo]) return [copies[photo]];
     const at = photos.root[photo];
-    return roots[at].urls.map((base) => base + encodedPath(photos.path[photo]));
+    const moment = MOMENT.exec(photos.path[photo]);
+    if (moment === null) return roots[at].urls.map((base) => base + encodedPath(photos.path[photo]));
+    const [hours, minutes, seconds] = moment[1].split(":").map(Number);
+    const place = `#t=${hours * 3600 + minutes * 60 + seconds}`; // where the player begins (Media Fragments URI 1.0)
+    return roots[at].urls.map((base) => base + encodedPath(photos.path[photo].slice(0, moment.index)) + place);
   }
 
   /** The URL of the file of a photo; `shown` is one that could be shown, which leads to the folder that is there. */
@@ -198,6 +202,10 @@ function firstFaces(sprites) {
   let next = 0;
   return sprites.map(([, count]) => (next += count) - count);
 }
+
+/** The end of the path of a moment of a video, such as film.mp4/0:01:23.480.jpg. */
+const MOMENT = /[/](\d{1,2}:[0-5]\d:[0-5]\d)[.]\d{3}[.]jpg$/;
+const atMoment = (name) => name.replace(MOMENT, " at $1");
 
 /** A path as part of a URL; undecodable bytes are percent-encoded. */
 function encodedPath(path) {

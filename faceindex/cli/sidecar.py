@@ -1,0 +1,25 @@
+"""``faceindex sidecar``: names in XMP, of other programs and for them."""
+
+from __future__ import annotations
+
+from faceindex.cli.commands import App
+from faceindex.cli.sidecar_read import sidecar_read
+from faceindex.cli.sidecar_write import sidecar_write
+
+__all__ = ["app"]
+
+app = App()
+
+
+@app.callback()
+def sidecar() -> None:
+    """Read the names in XMP sidecars and photos, and write yours to sidecars.
+
+    Lightroom, digiKam, Capture One, darktable and others share names this way. The index keeps what it
+    exchanged last: what changed on one side since then goes to the other side. What changed on both is
+    listed, and stays as it is.
+    """
+
+
+app.command("read")(sidecar_read)
+app.command("write")(sidecar_write)
