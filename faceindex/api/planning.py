@@ -13,6 +13,7 @@ from faceindex.pipeline.events import Event, Planned, Scanning, ignore_event
 from faceindex.pipeline.moves import movable
 from faceindex.pipeline.plan import Plan, Task, make_plan
 from faceindex.pipeline.selection import Selection
+from faceindex.pipeline.whereabouts import leaving
 from faceindex.store import Run, Status, Store
 
 __all__ = ["plan_photos"]
@@ -55,7 +56,7 @@ def plan_photos(
     run = None if store is None else _largest_run(store.runs())
     rate = None if run is None else _photos_of(run) / _number(run, "seconds")
     bytes_per_photo = None if store is None else _bytes_per_photo(store)
-    gone, missing = map(count_photos, (plan.gone, plan.missing))
+    gone, missing = map(count_photos, (leaving(plan), plan.missing))
     return IndexPlan(
         **counts,
         unchanged=plan.unchanged.photos,

@@ -34,6 +34,7 @@ FLAGS = {
                 "max_memory",
                 "min_face",
                 "min_size",
+                "newer_than",
                 "offline",
                 "photos",
                 "plot",

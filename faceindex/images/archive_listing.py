@@ -63,14 +63,16 @@ def _members(archive: Candidate, contents: Contents, found_in: Archives, kept: K
         return []  # copies, as in an exported folder, which has a .nomedia file
     names: list[str] = []
     folders = {name.rpartition("/")[0] for name in contents.members if name.rpartition("/")[2] == NO_MEDIA}
-    hidden = tuple(f"{folder}/" if folder else "" for folder in folders if folder or not found_in.named)
+    if found_in.named:
+        folders.discard("")
+    excluded: dict[str, bool] = {}
     for name in contents.members:
-        if _is_junk(name) or (hidden and name.startswith(hidden)):
+        if _is_junk(name) or (folders and _is_below(name, folders)):
             continue
         relpath = f"{archive.relpath}/{name}"
         if is_partial(name):
             kept.unfinished.append(relpath)
-        elif found_in.rules is not None and found_in.rules.exclude_member(archive.relpath, name):
+        elif found_in.rules is not None and found_in.rules.exclude_member(archive.relpath, name, excluded):
             kept.excluded.append(relpath)
         else:
             names.append(name)
@@ -107,6 +109,15 @@ def _members(archive: Candidate, contents: Contents, found_in: Archives, kept: K
 def _is_junk(name: str) -> bool:
     """Return whether a walk skips a member for its name, or for that of a folder above it in the archive."""
     return any(part.startswith(".") or part.lower() in JUNK for part in name.split("/"))
+
+
+def _is_below(name: str, folders: set[str]) -> bool:
+    """Return whether a member is in one of some folders, at any depth; "" is the archive itself."""
+    while name:
+        name = name.rpartition("/")[0]
+        if name in folders:
+            return True
+    return False
 
 
 def _companions(names: Iterable[str], contents: Contents) -> dict[str, str]:

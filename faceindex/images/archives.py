@@ -83,7 +83,7 @@ def _list(path: str, file: FileIO) -> Contents:
         if path.lower().endswith(".tar"):
             return tar_files.list_members(file)
         return zip_files.list_members(file)
-    except (ArchiveError, tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+    except (ArchiveError, tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise ImageError(
             path,
             Reason.ARCHIVE,

@@ -11,16 +11,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from faceindex import paths
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+    from pathspec import GitIgnoreSpec, RegexPattern
 
 __all__ = ["Rules", "read_rules", "rules_of"]
 
+_BELOW = "ps_d"  # pathspec's name of the slash behind a folder that a pattern matches
 _MOST_BYTES = 1 << 20  # of such a file
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -34,30 +35,49 @@ class Rules(NamedTuple):
     prefix : str
         The folder from which they hold, with a slash at its end; "" for the walked folder.
     next : Rules or None
+    lines : tuple of str
+        The patterns as they are written.
     """
 
     spec: GitIgnoreSpec
     prefix: str
     next: Rules | None
+    lines: tuple[str, ...] = ()
 
     def exclude(self, relpath: str) -> bool:
         """Return whether a path is left out; that of a folder ends with a slash."""
         rules: Rules | None = self
         while rules is not None:
-            matched = rules.spec.check_file(relpath[len(rules.prefix) :]).include
+            matched = _decide(rules.spec, relpath[len(rules.prefix) :])
             if matched is not None:
                 return matched
             rules = rules.next
         return False
 
-    def exclude_member(self, archive: str, member: str) -> bool:
-        """Return whether a member, or a folder in its archive, is left out."""
-        end = member.find("/")
-        while end >= 0:
-            if self.exclude(f"{archive}/{member[: end + 1]}"):
-                return True
-            end = member.find("/", end + 1)
-        return self.exclude(f"{archive}/{member}")
+    def exclude_member(self, archive: str, member: str, folders: dict[str, bool]) -> bool:
+        """Return whether a member, or a folder in its archive, is left out.
+
+        `folders` holds the answers for the folders of the archive, and is filled.
+        """
+        folder, _, _ = member.rpartition("/")
+        waiting = []
+        while folder and folder not in folders:
+            waiting.append(folder)
+            folder = folder.rpartition("/")[0]
+        out = bool(folder) and folders[folder]
+        for folder in reversed(waiting):
+            out = out or self.exclude(f"{archive}/{folder}/")
+            folders[folder] = out
+        return out or self.exclude(f"{archive}/{member}")
+
+    def text(self) -> str:
+        """Return all patterns and where they hold, in a fixed form."""
+        parts: list[tuple[str, tuple[str, ...]]] = []
+        rules: Rules | None = self
+        while rules is not None:
+            parts.append((rules.prefix, rules.lines))
+            rules = rules.next
+        return repr(parts)
 
 
 def rules_of(patterns: Sequence[str]) -> Rules | None:
@@ -70,7 +90,7 @@ def rules_of(patterns: Sequence[str]) -> Rules | None:
     """
     if not patterns:
         return None
-    return Rules(_spec(patterns, strict=True), "", None)
+    return Rules(_spec(patterns, strict=True), "", None, tuple(patterns))
 
 
 def read_rules(path: str, prefix: str, above: Rules | None, given: Rules | None) -> Rules | None:
@@ -97,11 +117,32 @@ def read_rules(path: str, prefix: str, above: Rules | None, given: Rules | None)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return above
         data = file.read(_MOST_BYTES)
-    spec = _spec(data.decode("utf-8-sig", "surrogateescape").splitlines(), strict=False)
+    lines = tuple(data.decode("utf-8-sig", "surrogateescape").splitlines())
+    spec = _spec(lines, strict=False)
     if given is None:
-        return Rules(spec, prefix, above)
+        return Rules(spec, prefix, above, lines)
     assert above is not None  # it begins with `given`
-    return Rules(given.spec, given.prefix, Rules(spec, prefix, above.next))
+    return given._replace(next=Rules(spec, prefix, above.next, lines))
+
+
+def _decide(spec: GitIgnoreSpec, relpath: str) -> bool | None:
+    """Return what the last pattern that matches a path itself says; None if there is none.
+
+    `GitIgnoreSpec.check_file` also compares patterns with the folders above, for callers that do not walk,
+    and takes ``sub/**`` for a match of the folder ``sub/``.
+    """
+    path = relpath.rstrip("/")
+    for pattern in reversed(cast("Sequence[RegexPattern]", spec.patterns)):
+        if pattern.include is None or pattern.regex is None:
+            continue
+        found = pattern.regex.search(path)
+        matches = found is not None and found.groupdict().get(_BELOW) is None
+        if not matches and path != relpath and _BELOW in pattern.regex.groupindex:  # a pattern of folders
+            ends = (one.start(_BELOW) for one in pattern.regex.finditer(relpath))
+            matches = len(path) in ends
+        if matches:
+            return pattern.include
+    return None
 
 
 def _spec(lines: Sequence[str], *, strict: bool) -> GitIgnoreSpec:

@@ -158,8 +158,8 @@ class Listing:
     digest : str or None
         BLAKE2b of the real paths of the walked folders and of the relative path, size, time and trusted
         `FileIds` of every file. Two walks have the same digest if they found the same files, and otherwise
-        different ones (up to collisions). An archive counts by its own size, time and `FileIds`. None if a
-        single file was walked, or if there was an error.
+        different ones (up to collisions). An archive counts by its own size, time and `FileIds`, and by what
+        decides which of its members are listed. None if a single file was walked, or if there was an error.
     """
 
     def __init__(self, trees: list[Tree], digest: str | None) -> None:
@@ -263,4 +263,7 @@ def digest_of(trees: list[Tree]) -> str | None:
                 # A byte for each, so that no folder's numbers can be taken for another's.
                 digest.update(b"-" if CTIME in distrusted else b"c" + folder.ctimes.tobytes())
                 digest.update(b"-" if INODE in distrusted else b"i" + folder.inodes.tobytes())
+        for archives in tree.archives:  # they are not opened, so this decides which members are listed
+            rules = "" if archives.rules is None else archives.rules.text()
+            digest.update(f"{archives.all_versions} {rules}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

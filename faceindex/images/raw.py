@@ -202,13 +202,15 @@ def _search(data: bytes) -> Places:
     Only for files whose structure leads to none: makers have many ways to store a preview.
     """
     found: Places = []
-    start = -1
+    start = end = -1
     for _ in range(_MOST_STARTS):
         start = data.find(_SOI, start + 1)
         if start < 0:
             break
         if isinstance(_frame(data, start, len(data)), tuple):
             scan = data.find(b"\xff\xda", start)
-            end = data.find(_EOI, scan)
-            found.append((start, len(data) if end < 0 else end + 2))
+            if end < scan:  # else the same marker ends it: none is searched for twice
+                end = data.find(_EOI, scan)
+                end = len(data) if end < 0 else end
+            found.append((start, min(end + 2, len(data))))
     return found

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Window", "list_members"]
 
 _MOST_HEADER = 1 << 20  # bytes of one header: names and pax records
+_DAMAGE = (tarfile.TarError, ArchiveError, EOFError, ValueError, OverflowError, RecursionError)
 _LATEST = 1 << 33  # seconds since 1970; a later time is damage
 
 
@@ -58,7 +59,7 @@ def list_members(file: FileIO) -> Contents:
                     raise ArchiveError("its headers overlap")
                 end = info.offset_data
                 _add(contents, info)
-        except (tarfile.TarError, ArchiveError, EOFError, ValueError, OverflowError) as error:
+        except _DAMAGE as error:
             if not contents.members:
                 raise
             contents.damage = f"the archive is damaged after {len(contents.members):,} members ({error})"
@@ -75,7 +76,7 @@ def _add(contents: Contents, info: tarfile.TarInfo) -> None:
         if name is not None and name in contents.members:
             contents.add(info.name, contents.members[name])
     elif info.isreg() and not info.issparse():
-        seconds = min(max(info.mtime, -_LATEST), _LATEST)
+        seconds = min(max(-_LATEST, info.mtime), _LATEST)  # in this order also of NaN
         contents.add(info.name, Entry(info.offset_data, info.size, info.size, int(seconds * 1_000_000_000)))
 
 

@@ -11,7 +11,7 @@ left, top, right, bottom                the face, in fractions (0 to 1) of the s
 ======================================= ==================================================================
 
 Other columns are ignored. Without columns of a box, and in rows in which all four are empty, the name is of
-the whole photo. The tables of ``faceindex faces --csv`` and ``faceindex export boxes`` are such files.
+the whole photo. The tables of ``faceindex faces`` and ``faceindex export boxes`` are such files.
 """
 
 from __future__ import annotations

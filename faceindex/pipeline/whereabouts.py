@@ -16,7 +16,7 @@ from faceindex.pipeline.root_paths import is_archive_path
 from faceindex.store import NewMetadata, PhotoRecord, Status, Store
 from faceindex.store.away import Return
 
-__all__ = ["Whereabouts"]
+__all__ = ["Whereabouts", "leaving"]
 
 _RETURN_PHOTOS = 2_000  # that come back in one transaction, to bound the memory for their vectors
 _MOST_DAYS = 1_000_000  # a date has a year of four digits
@@ -169,10 +169,8 @@ class Whereabouts:
 
         Photos of folders without any photo are kept, unless `prune`. Return whether none were kept so.
         """
-        gone = [record for record in self._plan.gone if record.id not in self._moved]
+        gone = [record for record in leaving(self._plan) if record.id not in self._moved]
         missing = [record for record in self._plan.missing if record.id not in self._moved]
-        if self._plan.older:  # one of the files that were not read may be a photo that was renamed
-            gone = [record for record in gone if record.id in self._plan.excluded]
         kept = bool(missing) and not prune
         if kept:
             self._summary.missing = count_photos(missing)
@@ -228,3 +226,10 @@ class Whereabouts:
 def _has_files(path: str) -> bool:
     """Return whether a path is that of a folder or an archive that is there."""
     return os.path.isdir(path) or (is_archive_path(path) and os.path.exists(path))  # noqa: PTH110, PTH112
+
+
+def leaving(plan: Plan) -> list[PhotoRecord]:
+    """Return the photos of `Plan.gone` that leave the index, unless they moved."""
+    if plan.older:  # one of the files that are not read may be a photo that was renamed
+        return [record for record in plan.gone if record.id in plan.excluded]
+    return plan.gone

@@ -18,7 +18,7 @@ from faceindex.cli.render import Output
 
 PACKAGE = Path(faceindex.__file__).parent
 _OTHER_PROGRAMS = re.compile(
-    r"(?:pip install|git \w+|(?:faceindex )?doctor|benchmarks/\w+\.py)(?: --?[\w-]+)+"
+    r"(?:pip install|git \w+|osxphotos \w+|(?:faceindex )?doctor|benchmarks/\w+\.py)(?: --?[\w-]+)+"
 )
 
 

@@ -11,10 +11,11 @@ import zlib
 from pathlib import Path
 
 import pytest
+from pathspec import GitIgnoreSpec
 
 from faceindex import images
 from faceindex.errors import ImageError, Reason
-from faceindex.images import containers, limits, members, opening, walk
+from faceindex.images import containers, ignoring, limits, members, opening, walk
 from faceindex.images.archives import contents_of
 from faceindex.images.members import Contents, safe_name
 
@@ -84,11 +85,26 @@ def test_a_folder_with_the_name_of_an_archive_is_a_folder(tmp_path: Path) -> Non
 
 
 def test_a_walk_lists_members_by_its_rules(tmp_path: Path) -> None:
-    names = ("b.png", ".hidden/a.png", "__MACOSX/b.png", "x/.nomedia", "x/y/c.png", "d/e.png", "f.jpg.part")
+    names = (
+        "b.png",
+        ".hidden/a.png",
+        "__MACOSX/b.png",
+        "x/.nomedia",
+        "x/y/c.png",
+        "d/e.png",
+        "f.jpg.part",
+        "xx",
+    )
     archive = make_zip(tmp_path / "sub.zip", *names)
     make_tar(tmp_path / "t.tar", "d/e.png", "a.dng", "a.jpg")
-    assert walked(tmp_path) == ["sub.zip/b.png", "sub.zip/d/e.png", "t.tar/a.jpg", "t.tar/d/e.png"]
-    assert walked(archive) == ["sub.zip/b.png", "sub.zip/d/e.png"]
+    assert walked(tmp_path) == [
+        "sub.zip/b.png",
+        "sub.zip/d/e.png",
+        "sub.zip/xx",
+        "t.tar/a.jpg",
+        "t.tar/d/e.png",
+    ]
+    assert walked(archive) == ["sub.zip/b.png", "sub.zip/d/e.png", "sub.zip/xx"]
     assert walked(tmp_path, patterns=["*.zip", "t.tar/d/"]) == ["t.tar/a.jpg"]
     assert "t.tar/a.dng" in walked(tmp_path, all_versions=True)
 
@@ -100,6 +116,40 @@ def test_a_digest_needs_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert walk([tmp_path]).digest == before
     os.utime(archive, ns=(1, 1))
     assert walk([tmp_path]).digest != before
+
+
+def test_what_decides_about_members_is_in_the_digest(tmp_path: Path) -> None:
+    make_zip(tmp_path / "a.zip", "d/a.png", "a.png")
+    file = tmp_path / ".faceindexignore"
+    digests = [walk([tmp_path], patterns=patterns).digest for patterns in ((), ("d/",), ("a.png",))]
+    digests.append(walk([tmp_path], all_versions=True).digest)
+    for text in ("d/\n", "a.png\n"):
+        file.write_text(text)
+        digests.append(walk([tmp_path]).digest)
+    assert digests[4:] == digests[1:3]
+    assert len(set(digests)) == 4
+    file.unlink()
+    assert walk([tmp_path]).digest == digests[0]
+
+
+def test_patterns_are_compared_once_with_each_folder_of_an_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{'a/' * 100}{number}" for number in range(30)]
+    rules = ignoring.rules_of(["x", "a/b/"])
+    assert rules is not None
+    compared: list[str] = []
+    decide = ignoring._decide
+
+    def counted(spec: GitIgnoreSpec, path: str) -> bool | None:
+        compared.append(path)
+        return decide(spec, path)
+
+    monkeypatch.setattr(ignoring, "_decide", counted)
+    folders: dict[str, bool] = {}
+    assert not any(rules.exclude_member("a", name, folders) for name in names)
+    assert len(compared) == 100 + 30
+    assert rules.exclude_member("a", "b/c/d.png", folders)
+    assert rules.exclude_member("a", "b/c/e.png", folders)
+    assert not rules.exclude_member("a", "c/b/e.png", folders)
 
 
 def test_each_archive_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +321,26 @@ def test_headers_of_a_tar_are_bounded(tmp_path: Path) -> None:
     info.type, info.size = tarfile.XHDTYPE, 1 << 40
     archive.write_bytes(info.tobuf() + bytes(2048))
     assert problems(archive)[0].reason is Reason.ARCHIVE
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_member_of_a_tar_with_thousands_of_headers(tmp_path: Path, kind: bytes) -> None:
+    info = tarfile.TarInfo("a.png")
+    text = b"14 path=b.png\n"
+    info.type, info.size = kind, len(text)
+    archive = tmp_path / "a.tar"
+    archive.write_bytes((info.tobuf() + text.ljust(512, b"\0")) * 3000 + tarfile.TarInfo("c").tobuf())
+    assert problems(archive)[0].reason is Reason.ARCHIVE
+
+
+def test_a_tar_with_a_time_that_is_no_number(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar"
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as new:
+        for name in ("a.png", "b.png"):
+            info = tarfile.TarInfo(name)
+            info.pax_headers = {"mtime": "nan"} if name == "a.png" else {}
+            new.addfile(info)
+    assert walked(archive) == ["a.tar/a.png", "a.tar/b.png"]
 
 
 def test_links_in_a_tar(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from raw_files import KINDS, TIFF_KINDS, jpeg, raw_file
 
 from faceindex.errors import ImageError, Reason
-from faceindex.images import decode, openers, probe, read_picture, sniff
+from faceindex.images import decode, openers, probe, raw, read_picture, sniff
 from faceindex.images.limits import BASE_BYTES, limit_memory
 from faceindex.images.raw import full_size, raw_picture
 from faceindex.images.raw_boxes import cr3
@@ -250,6 +250,23 @@ def test_a_file_full_of_beginnings_takes_no_time() -> None:
     began = time.perf_counter()
     assert raw_picture(data).preview is None
     assert time.perf_counter() - began < 5
+
+
+def test_an_end_marker_is_searched_for_once() -> None:
+    jpeg = b"\xff\xd8\xff\xc0\0\x0b\x08\2\0\2\0\1\1\x11\0\xff\xda\0\2"
+    data = jpeg * 3 + b"\xff\xd9" + jpeg + bytes(9)
+    first_end = 3 * len(jpeg) + 2
+    assert [end for _, end in raw._search(data)] == [first_end] * 3 + [len(data)]
+
+    class Data(bytes):
+        found = 0
+
+        def find(self, *arguments: object) -> int:
+            Data.found += arguments[0] == b"\xff\xd9"
+            return super().find(*arguments)  # type: ignore[arg-type]
+
+    assert len(raw._search(Data(jpeg * 50 + bytes(9)))) == 50
+    assert Data.found == 1
 
 
 def test_a_tiff_of_a_scanner_is_no_raw_file() -> None:

@@ -43,6 +43,15 @@ def test_patterns_follow_the_rules_of_git(tmp_path: Path) -> None:
     assert listed(tmp_path, "scans/*", "!keep.jpg") == kept  # with a slash inside, from this folder only
     assert "scans/keep.jpg" not in listed(tmp_path, "scans/", "!scans/keep.jpg")  # what is in it stays out
     assert listed(tmp_path, "*", "!a.jpg") == ["a.jpg"]
+    # A pattern for what is in a folder does not match the folder, nor one for folders their files.
+    assert listed(tmp_path, "*.*", "x", "d/**", "!d/f.jpg", "scans/**", "!scans/keep.jpg") == [
+        "d/f.jpg",
+        "scans/keep.jpg",
+    ]
+    assert listed(tmp_path, "*", "!*/", "!e.jpg") == ["d/scans/e.jpg"]
+    assert listed(tmp_path, "d/**/e.jpg", "**/scans", "!/scans") == [
+        *("a.jpg", "b.png", "d/f.jpg", "scans/c.jpg", "scans/keep.jpg")
+    ]
 
 
 def test_files_in_folders_decide_from_the_inside_out(tmp_path: Path) -> None:
@@ -93,6 +102,7 @@ def test_newer_than_limits_what_is_read_and_removes_nothing(index: FaceIndex, al
     old = now - 300 * DAY_NS
     files[0].rename(album / "renamed.png")  # an old photo under another name is not read, but not gone either
     os.utime(album / "renamed.png", ns=(old, old))
+    assert index.plan(album, selection=newer).gone == 0
     summary = index.add(album, selection=newer)
     assert (summary.unchanged, summary.gone, summary.older) == (2, 0, 10)
     summary = index.add(album)
