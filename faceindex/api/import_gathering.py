@@ -369,9 +369,15 @@ class _Sorter:
         regions = any(region.name for region in self._photo.source.regions)
         alone = whole_photos and len(names) == 1 and not regions and not self._photo.found.away
         rest = len(self._photo.source.people)
-        if alone and len(faces) == 1:
+        alone = alone and not self._photo.has_forgotten
+        if alone and len(faces) == 1 and not self._has_others(faces[0]):
             # Of several faces, `cluster` finds the one that resembles the person. That is a belief, which
             # later photos may correct; a name that is given here would count as the user's word.
             rest -= 1
             self._found.add_face(faces[0], next(iter(names)), self._source, placed=True)
         self._count("undecided", rest)
+
+    def _has_others(self, face: int) -> bool:
+        """Whether the program has a face on the photo that is not this one."""
+        regions = (region for region in self._photo.regions if region.usable and not region.region.rejected)
+        return any(region.face != face for region in regions)

@@ -51,6 +51,18 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_size_of_the_photo_is_read(tmp_path: Path) -> None:
+    write(
+        tmp_path / ".picasa.ini",
+        "[a.jpg]\nfaces=rect64(1000100080008000),0\n[b.jpg]\nfaces=rect64(1000100080008000),0",
+    )
+    write(tmp_path / "A.jpg", "12345")
+    assert [(p.path[-5:], p.file_size) for p in read_picasa(tmp_path).photos] == [
+        ("A.jpg", 5),
+        ("b.jpg", None),
+    ]
+
+
 def test_faces_names_and_places(tree: Path) -> None:
     album = read_picasa(tree)
     jpeg, raw = album.photos
