@@ -53,6 +53,8 @@ class NewPlace:
         Id of an `ImportedName`.
     source : int
         Number of the program's photo.
+    path : str
+        Of the photo, for messages.
     """
 
     photo: int
@@ -63,6 +65,7 @@ class NewPlace:
     has_face: bool
     name: int
     source: int
+    path: str
 
 
 @dataclass(slots=True)
@@ -162,14 +165,14 @@ class Gathered:
         self.placed = array("b", placed[keep].tobytes())
 
     def pool_copies(self) -> None:
-        """Keep a region without a face once, where the program has it on several copies of one picture."""
+        """Keep a region without a face once, where several records of a photo or of its copies have it."""
         groups: dict[object, list[NewPlace]] = {}
         for place in self.drawn:
             key = place.photo if place.picture is None else (place.picture, place.shape)
             groups.setdefault(key, []).append(place)
         self.drawn = []
         for places in groups.values():
-            if len({place.photo for place in places}) > 1:
+            if len({place.source for place in places}) > 1:
                 places = self._pooled(places)
             self.drawn += places
 
@@ -179,12 +182,20 @@ class Gathered:
         dropped: dict[int, str] = {}
         for a, b in zip(first.tolist(), second.tolist(), strict=True):
             if places[a].name != places[b].name:
-                dropped[a] = dropped[b] = "contradicting"
+                for one, other in ((a, b), (b, a)):
+                    if dropped.get(one) != "contradicting":
+                        self._contradicts(places[one], places[other])
+                    dropped[one] = "contradicting"
             elif a not in dropped:
                 dropped.setdefault(b, "duplicate")
         for what in dropped.values():
             self.counter.add(what)
         return [replace(p, photo=places[0].photo) for i, p in enumerate(places) if i not in dropped]
+
+    def _contradicts(self, place: NewPlace, other: NewPlace) -> None:
+        names = self.names.all
+        problem = f"The place of this name is that of {names[other.name].name}, too."
+        self.counter.list("conflicts", ImportConflict(place.path, names[place.name].name, problem))
 
 
 def gather(
@@ -355,7 +366,7 @@ class _Sorter:
             entries.append(
                 NewPlace(
                     record.id, shape, record.picture, region.stored, box, region.face is not None, name.id,
-                    self._source,
+                    self._source, self._photo_name(record),
                 )
             )  # fmt: skip
 

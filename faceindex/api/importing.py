@@ -193,6 +193,7 @@ class _Import:
             claims = self._claims(gathered, said, parts)
             decision = ImportDecision(self._tables, people, gathered.names.all, counter, self._options.prefer)
             chosen = decision.choose(claims)
+            self._remove_refused(claims, chosen)
             faces = len(np.unique(chosen.mark))
             command = import_command(self._album.program)
             command += f"  # {faces:,} face{'' if faces == 1 else 's'}"
@@ -201,6 +202,14 @@ class _Import:
         decider.in_transaction(work, dry_run=self._options.dry_run)
         decided, decision = done[0]
         return self._report(counter, decided, decision, stopped=stopped)
+
+    def _remove_refused(self, claims: Claims, chosen: Claims) -> None:
+        """Remove the faces that were added for names that are left out."""
+        drawn = self._tables.drawn_faces
+        added = set(claims.mark[claims.kind == HAND].tolist())
+        for mark in sorted(added - set(chosen.mark.tolist())):
+            if drawn.drawn(mark) is None:
+                drawn.remove_faces(mark)
 
     def _on_copies(self, embedded: EmbeddedRegions) -> list[tuple[int, Faces]]:
         """Return embedded faces for their photo, and for copies of it that have no face at these places."""

@@ -267,10 +267,10 @@ def _photos(
                 source=str(path),
             )
     if unknown:
+        contacts = "1 contact has" if len(unknown) == 1 else f"{len(unknown):,} contacts have"
         note(
             problems,
-            f"{len(unknown):,} contacts have no name in any .picasa.ini; pass Picasa's contacts.xml as "
-            "`contacts`.",
+            f"{contacts} no name in any .picasa.ini; pass Picasa's contacts.xml as `contacts`.",
         )
 
 

@@ -579,7 +579,22 @@ def test_copies_get_the_face_too_once(real: FaceIndex, photos: Path) -> None:
     assert sorted(hand(real)) == [("again/0.png", "Anna"), ("person0/0.png", "Anna")]
     real.people.undo()
     report = imported(real, drawn("person0/0.png", "Anna"), drawn("again/0.png", "Ben"), photos_at=photos)
-    assert (report.added, report.contradicting) == (0, 2)
+    assert (report.added, report.contradicting, len(report.conflicts)) == (0, 2, 2)
+
+
+def test_two_records_of_a_photo_add_one_face_or_none(real: FaceIndex, photos: Path) -> None:
+    first, second = "person0/0.png", "PERSON0/0.png"
+    far = (70, 30, 92, 54)
+    for photo in (drawn(second, "Ben"), drawn(second, "Anna", far)):
+        for dry_run in (True, False):
+            report = imported(real, drawn(first, "Anna"), photo, photos_at=photos, dry_run=dry_run)
+            assert (report.contradicting, report.added, len(report.conflicts)) == (2, 0, 2)
+        assert (len(real), real.people.list()) == (4, [])  # no face stays that nobody has drawn
+    report = imported(real, drawn(first, "Anna"), drawn(second, "Anna"), photos_at=photos)
+    assert (report.added, report.duplicate) == (1, 1)
+    report = imported(real, drawn(first, "Anna", far), photos_at=photos)
+    assert (report.contradicting, len(real)) == (1, 5)
+    assert FaceIndex.doctor(real.directory).healthy
 
 
 def test_a_photo_that_has_changed_is_named_in_the_report(real: FaceIndex, photos: Path) -> None:

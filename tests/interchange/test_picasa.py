@@ -140,7 +140,7 @@ def test_names_of_other_folders(tree: Path) -> None:
     assert found["2011"][0].name == "Anna Müller"
     assert found["2011"][1].name is None
     assert any("several names ('Anna Meier', 'Anna Müller')" in problem for problem in album.problems)
-    assert any("1 contacts have no name" in problem for problem in album.problems)
+    assert any("1 contact has no name" in problem for problem in album.problems)
 
 
 def test_a_saved_crop_gives_names_without_places(tree: Path) -> None:
