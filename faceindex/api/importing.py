@@ -87,6 +87,9 @@ class _Import:
         self._drop_unknown_pictures(gathered)
         people = ImportedPeople(self._store, decider.roster(), self._album.program, self._album.people)
         gathered.drop_names({name.id for name in gathered.names.all if people.is_forgotten(name)})
+        for name in gathered.names.all:
+            if (problem := people.doubt(name)) is not None:
+                gathered.counter.list("problems", problem)
         gathered.pool_copies()
         said = self._said_places(gathered)
         stopped = False

@@ -403,6 +403,31 @@ def test_a_person_with_a_random_key_is_known_by_it(index: FaceIndex, tmp_path: P
     assert (ann.name, ann.note, ann.confirmed) == ("Ann", "a note", 3)
 
 
+def test_a_person_whom_the_program_has_renamed_is_reported(index: FaceIndex) -> None:
+    index.cluster()
+    here = {"Anna": SourcePerson(KEY, "Anna"), "Berta": SourcePerson(KEY, "Berta")}
+    imported(index, source(0, place(0, "Anna", person=KEY)), people=[here["Anna"]])
+    berta = source(0, place(0, "Berta", person=KEY)), source(1, place(0, "Berta", person=KEY))
+    report = imported(index, *berta, people=[here["Berta"]], dry_run=True)
+    assert (report.known, report.named, report.new_people) == (1, 1, ())
+    assert "names Anna 'Berta' now" in report.problems[0]
+    imported(index, source(2, place(0, "Berta")))
+    report = imported(index, *berta, people=[here["Berta"]])
+    assert [conflict.problem for conflict in report.conflicts] == ["The face is Anna here."]
+    assert (named(index)["0", 0], named(index)["1", 0], report.problems) == ("Anna", "Berta", ())
+
+
+def test_people_of_one_name_are_reported(index: FaceIndex) -> None:
+    people = [SourcePerson(key, "Anna") for key in "12"]
+    report = imported(
+        index, source(0, place(0, "Anna", person="1")), source(1, place(0, "anna", person="2")), people=people
+    )
+    assert (report.named, report.new_people) == (2, ("Anna",))
+    assert [problem.partition(",")[0] for problem in report.problems] == [
+        "Some Album has 2 people with the name 'Anna'"
+    ]
+
+
 def test_dates_are_taken_over_where_the_index_has_none(index: FaceIndex) -> None:
     index.cluster()
     face = next(face.face for face in index)
