@@ -114,7 +114,7 @@ class Gathered:
     def refuse_weaker_claims(self) -> None:
         """Drop what is said of photos that two photos of the program may be: the better match counts.
 
-        Of two that are as good, neither does.
+        Of two that are as good, neither does, unless both have one path: these are two records of one photo.
         """
         if not self._uncertain:
             return
@@ -125,7 +125,12 @@ class Gathered:
         first = np.searchsorted(photo, photo, "left")
         second = np.minimum(first + 1, len(photo) - 1)
         tied = (photo[second] == photo) & (rank[second] == rank[first]) & (second != first)
-        refused = (rank < rank[first]) | (tied & (rank == rank[first]))
+        best = np.flatnonzero(tied & (rank == rank[first]) & (rank != np.iinfo(np.int64).max))
+        paths: dict[int, set[str]] = {}
+        for row in best.tolist():
+            paths.setdefault(int(photo[row]), set()).add(self._uncertain[int(source[row])].casefold())
+        refused = rank < rank[first]
+        refused[[row for row in best.tolist() if len(paths[int(photo[row])]) > 1]] = True
         refused &= rank != np.iinfo(np.int64).max
         lost = {int(number) for number in source[refused]}
         if not lost:

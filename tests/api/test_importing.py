@@ -356,6 +356,8 @@ def test_the_better_of_two_photos_counts(index: FaceIndex) -> None:
     ]
     report = imported(index, *photos)
     assert (report.ambiguous, report.not_found, report.named) == (2, 2, 0)
+    report = imported(index, photos[0], photos[0], dry_run=True)  # two records of one photo
+    assert (report.found, report.ambiguous, report.people) == (2, 0, ("Anna",))
     exact = replace(photos[1], path="/photos/2001/7.jpg")
     report = imported(index, *photos, exact)
     assert (report.found, report.ambiguous, report.named) == (1, 2, 1)
