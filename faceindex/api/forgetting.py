@@ -17,7 +17,7 @@ from faceindex.api.forgetting_search import Search
 from faceindex.api.reader import find_faces
 from faceindex.api.sidecar_forgetting import clean_sidecars, sidecars_found
 from faceindex.errors import ImageError, StoreError, UsageError
-from faceindex.people.forgetting import Forgotten, names_of_people, redact_journal
+from faceindex.people.forgetting import Forgotten, names_of_people, redact_journal, undone_namesakes
 from faceindex.store.decisions import Label
 from faceindex.store.photos import PhotoNames
 
@@ -183,7 +183,9 @@ class IndexForgetting:
         plan.believed = {int(face) for face in table.face[is_theirs & ~is_labelled]}
         clusters = [cluster for cluster, person in view.of_cluster.items() if person in roots]
         plan.away = set(self._store.forgotten.away_of_clusters(clusters))
-        plan.marks = set(self._store.decisions.marks_of_people(plan.people))
+        tables = self._store.decisions
+        plan.people = sorted({*plan.people, *undone_namesakes(tables, roster, plan.people)})
+        plan.marks = set(tables.marks_of_people(plan.people))
 
     def _add_photos(self, plan: ForgettingPlan, paths: Sequence[str | os.PathLike[str]]) -> None:
         if not paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as CountOf
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -83,6 +84,7 @@ class ImportDecision:
         roots = self._roster.roots
         rejected = {(mark, roots[other]) for mark, other in self._tables.rejections(marks)}
         linked = self._links(claims, person, states)
+        doubled = {} if self._prefer == "file" else self._doubled(claims, person, states)
         kept = np.ones(len(claims.mark), np.bool_)
         rows = zip(claims.mark.tolist(), claims.name.tolist(), claims.kind.tolist(), strict=True)
         for row, (mark, name, kind) in enumerate(rows):
@@ -94,6 +96,11 @@ class ImportDecision:
                 continue
             before = shown if shown != self._renamed.get(mark, -1) else root
             problem = self._problem(state, before, root, (mark, root) in rejected, linked.get(mark))
+            if problem is None and mark in doubled:
+                kept[row] = False
+                self._counter.add("undecided" if kind == PLACED else "contradicting")
+                self._conflicts.append((mark, name, doubled[mark]))
+                continue
             if problem is not None and self._prefer != "file":
                 kept[row] = False
                 self._counter.add("undecided" if kind == PLACED else "conflicting")
@@ -145,6 +152,34 @@ class ImportDecision:
                 found.update(
                     {mark: f"You said that this face is {word} another one." for mark in pair if mark in said}
                 )
+        return found
+
+    def _doubled(
+        self, claims: Claims, person: Mapping[int, int], states: Mapping[int, MarkState]
+    ) -> dict[int, str]:
+        """Return what is wrong with marks whose person is on another face of the picture, too."""
+        roots = self._roster.roots
+        at: dict[int, set[int]] = {}  # new claims: marks by person
+        for mark, name in set(zip(claims.mark.tolist(), claims.name.tolist(), strict=True)):
+            state, root = states[mark], person[name]
+            is_known = state.label is Label.CONFIRMED and state.person is not None
+            if not is_known or roots[state.person or 0] != root:
+                at.setdefault(root, set()).add(mark)
+        shown: dict[int, list[int]] = {}  # in the index: marks by person
+        there = self._tables.marks_of_people([id for id, root in roots.items() if root in at])
+        for mark, state in self._tables.labels(there).items():
+            if state.label is Label.CONFIRMED and state.person is not None:
+                shown.setdefault(roots[state.person], []).append(mark)
+        places = self._tables.places(sorted({mark for marks in at.values() for mark in marks} | {*there}))
+        found = {}
+        for root, marks in at.items():
+            here = {places[mark][0] for mark in shown.get(root, ()) if mark in places}
+            number = CountOf(places[mark][0] for mark in marks)
+            for mark in marks:
+                if places[mark][0] in here:
+                    found[mark] = "The photo has this person on another face here."
+                elif number[places[mark][0]] > 1:
+                    found[mark] = f"The photo has this person on {number[places[mark][0]]} faces."
         return found
 
     def _problem(

@@ -53,6 +53,8 @@ class NewPlace:
         Id of an `ImportedName`.
     source : int
         Number of the program's photo.
+    path : str
+        Of the photo, for messages.
     """
 
     photo: int
@@ -63,6 +65,7 @@ class NewPlace:
     has_face: bool
     name: int
     source: int
+    path: str
 
 
 @dataclass(slots=True)
@@ -111,7 +114,7 @@ class Gathered:
     def refuse_weaker_claims(self) -> None:
         """Drop what is said of photos that two photos of the program may be: the better match counts.
 
-        Of two that are as good, neither does.
+        Of two that are as good, neither does, unless both have one path: these are two records of one photo.
         """
         if not self._uncertain:
             return
@@ -122,7 +125,12 @@ class Gathered:
         first = np.searchsorted(photo, photo, "left")
         second = np.minimum(first + 1, len(photo) - 1)
         tied = (photo[second] == photo) & (rank[second] == rank[first]) & (second != first)
-        refused = (rank < rank[first]) | (tied & (rank == rank[first]))
+        best = np.flatnonzero(tied & (rank == rank[first]) & (rank != np.iinfo(np.int64).max))
+        paths: dict[int, set[str]] = {}
+        for row in best.tolist():
+            paths.setdefault(int(photo[row]), set()).add(self._uncertain[int(source[row])].casefold())
+        refused = rank < rank[first]
+        refused[[row for row in best.tolist() if len(paths[int(photo[row])]) > 1]] = True
         refused &= rank != np.iinfo(np.int64).max
         lost = {int(number) for number in source[refused]}
         if not lost:
@@ -162,14 +170,14 @@ class Gathered:
         self.placed = array("b", placed[keep].tobytes())
 
     def pool_copies(self) -> None:
-        """Keep a region without a face once, where the program has it on several copies of one picture."""
+        """Keep a region without a face once, where several records of a photo or of its copies have it."""
         groups: dict[object, list[NewPlace]] = {}
         for place in self.drawn:
             key = place.photo if place.picture is None else (place.picture, place.shape)
             groups.setdefault(key, []).append(place)
         self.drawn = []
         for places in groups.values():
-            if len({place.photo for place in places}) > 1:
+            if len({place.source for place in places}) > 1:
                 places = self._pooled(places)
             self.drawn += places
 
@@ -179,12 +187,20 @@ class Gathered:
         dropped: dict[int, str] = {}
         for a, b in zip(first.tolist(), second.tolist(), strict=True):
             if places[a].name != places[b].name:
-                dropped[a] = dropped[b] = "contradicting"
+                for one, other in ((a, b), (b, a)):
+                    if dropped.get(one) != "contradicting":
+                        self._contradicts(places[one], places[other])
+                    dropped[one] = "contradicting"
             elif a not in dropped:
                 dropped.setdefault(b, "duplicate")
         for what in dropped.values():
             self.counter.add(what)
         return [replace(p, photo=places[0].photo) for i, p in enumerate(places) if i not in dropped]
+
+    def _contradicts(self, place: NewPlace, other: NewPlace) -> None:
+        names = self.names.all
+        problem = f"The place of this name is that of {names[other.name].name}, too."
+        self.counter.list("conflicts", ImportConflict(place.path, names[place.name].name, problem))
 
 
 def gather(
@@ -355,7 +371,7 @@ class _Sorter:
             entries.append(
                 NewPlace(
                     record.id, shape, record.picture, region.stored, box, region.face is not None, name.id,
-                    self._source,
+                    self._source, self._photo_name(record),
                 )
             )  # fmt: skip
 
@@ -369,9 +385,15 @@ class _Sorter:
         regions = any(region.name for region in self._photo.source.regions)
         alone = whole_photos and len(names) == 1 and not regions and not self._photo.found.away
         rest = len(self._photo.source.people)
-        if alone and len(faces) == 1:
+        alone = alone and not self._photo.has_forgotten
+        if alone and len(faces) == 1 and not self._has_others(faces[0]):
             # Of several faces, `cluster` finds the one that resembles the person. That is a belief, which
             # later photos may correct; a name that is given here would count as the user's word.
             rest -= 1
             self._found.add_face(faces[0], next(iter(names)), self._source, placed=True)
         self._count("undecided", rest)
+
+    def _has_others(self, face: int) -> bool:
+        """Whether the program has a face on the photo that is not this one."""
+        regions = (region for region in self._photo.regions if region.usable and not region.region.rejected)
+        return any(region.face != face for region in regions)

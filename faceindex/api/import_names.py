@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from faceindex.people.editor import Editor
     from faceindex.people.roster import Roster
     from faceindex.store import Store
+    from faceindex.store.decisions import PersonRecord
 
 __all__ = ["ImportedName", "ImportedNames", "ImportedPeople", "import_command"]
 
@@ -91,9 +92,9 @@ class ImportedNames:
 class ImportedPeople:
     """Finds the person of each name.
 
-    That is, in this order: the person whom an earlier import added with the program's key; the one with the
-    name; the one into whom that was merged; and the one who had the name when an earlier import of the
-    program used it, and was renamed here.
+    That is, in this order: the person whom an earlier import added with the program's key, unless the name is
+    new there and somebody else has it here; the one with the name; the one into whom that was merged; and the
+    one who had the name when an earlier import of the program used it, and was renamed here.
 
     Parameters
     ----------
@@ -130,20 +131,51 @@ class ImportedPeople:
 
     def person(self, name: ImportedName) -> int | None:
         """Return the person of a name; None if there is none yet."""
-        uid = self.uid(name)
-        record = None if uid is None else self._by_uid.get(uid)
-        if record is not None and record.written:
-            return self.roster.roots[record.id]
+        record = self._by_key(name)
         key = name_key(name.name)
+        if record is not None and (key not in self._current or not self._is_new_there(record, key)):
+            return self.roster.roots[record.id]
         if (found := self._current.get(key)) is not None:
             return found
         merged = self._merged.get(key, set())
         return next(iter(merged)) if len(merged) == 1 else self._renamed(key)
 
-    def _renamed(self, key: str) -> int | None:
+    def _by_key(self, name: ImportedName) -> PersonRecord | None:
+        """Return the person whom an earlier import added with the program's key."""
+        uid = self.uid(name)
+        record = None if uid is None else self._by_uid.get(uid)
+        return record if record is not None and record.written else None
+
+    def _is_new_there(self, record: PersonRecord, key: str) -> bool:
+        """Whether neither the index nor an earlier import of the program has a name for a person."""
+        root = self.roster.roots[record.id]
+        here = {name_key(name) for id in (record.id, root) if (name := self.roster.records[id].name)}
+        return key not in here and record.uid not in self._uids_by_name().get(key, set())
+
+    def doubt(self, name: ImportedName) -> str | None:
+        """Return a sentence if the program means several people, or one who has another name here."""
+        if len(name.keys) > 1:
+            return (
+                f"{self._program} has {len(name.keys):,} people with the name '{name.name}', who are one "
+                "person here. Give them different names there if they are not."
+            )
+        record = self._by_key(name)
+        key = name_key(name.name)
+        if record is None or key in self._current or not self._is_new_there(record, key):
+            return None
+        title = self.roster.title(record.id)
+        return (
+            f"{self._program} names {title} '{name.name}' now. The name here stays; "
+            "`faceindex people rename` changes it."
+        )
+
+    def _uids_by_name(self) -> dict[str, set[str]]:
         if self._earlier is None:
             self._earlier = self._names_of_imports() if self.roster.records else {}
-        uids = self._earlier.get(key, set())
+        return self._earlier
+
+    def _renamed(self, key: str) -> int | None:
+        uids = self._uids_by_name().get(key, set())
         people = {
             self.roster.roots[record.id]
             for uid in uids

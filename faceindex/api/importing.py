@@ -99,6 +99,9 @@ class _Import:
         self._drop_unknown_pictures(gathered)
         people = ImportedPeople(self._store, decider.roster(), self._album.program, self._album.people)
         gathered.drop_names({name.id for name in gathered.names.all if people.is_forgotten(name)})
+        for name in gathered.names.all:
+            if (problem := people.doubt(name)) is not None:
+                gathered.counter.list("problems", problem)
         gathered.pool_copies()
         said = self._said_places(gathered)
         stopped = False
@@ -208,6 +211,7 @@ class _Import:
                 self._tables, people, gathered.names.all, counter, options.prefer, options.renamed
             )
             chosen = decision.choose(claims)
+            self._remove_refused(claims, chosen)
             faces = len(np.unique(chosen.mark))
             command = import_command(self._album.program)
             command += f"  # {faces:,} face{'' if faces == 1 else 's'}"
@@ -221,6 +225,14 @@ class _Import:
         decider.in_transaction(work, dry_run=self._options.dry_run)
         decided, decision = done[0]
         return self._report(counter, decided, decision, stopped=stopped)
+
+    def _remove_refused(self, claims: Claims, chosen: Claims) -> None:
+        """Remove the faces that were added for names that are left out."""
+        drawn = self._tables.drawn_faces
+        added = set(claims.mark[claims.kind == HAND].tolist())
+        for mark in sorted(added - set(chosen.mark.tolist())):
+            if drawn.drawn(mark) is None:
+                drawn.remove_faces(mark)
 
     def _on_copies(self, embedded: EmbeddedRegions) -> list[tuple[int, Faces]]:
         """Return embedded faces for their photo, and for copies of it that have no face at these places."""

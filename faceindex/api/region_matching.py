@@ -98,6 +98,8 @@ class MatchedPhoto:
         In the order of `SourcePhoto.regions`; empty if the photo is not found, or cropped.
     faces : tuple of (int, MarkState)
         All faces on it, with what the user said of them.
+    has_forgotten : bool
+        Whether the user has forgotten a face on it.
     """
 
     source: SourcePhoto
@@ -105,6 +107,7 @@ class MatchedPhoto:
     cropped: bool = False
     regions: tuple[MatchedRegion, ...] = ()
     faces: tuple[tuple[int, MarkState], ...] = ()
+    has_forgotten: bool = False
 
 
 def match_regions(
@@ -176,6 +179,7 @@ class _Batch:
         """Return all of them."""
         for away in (False, True):
             self._match([i for i in self._used if self._found[i].away is away], away=away)
+        with_forgotten = {i for i, there in self._forgotten_places(self._used).items() if there}
         return [
             MatchedPhoto(
                 photo,
@@ -183,6 +187,7 @@ class _Batch:
                 self._cropped[i],
                 tuple(self._regions.get(i, ())),
                 tuple(self._faces.get(i, ())),
+                i in with_forgotten,
             )
             for i, photo in enumerate(self._photos)
         ]
@@ -333,18 +338,21 @@ class _Batch:
                 at[row] = at[others[0]] if others and not flat[row][2].rejected else -1
         return at, near, same
 
-    def _forgotten(self, photo: I64, stored: F32, upright: F32, usable: np.ndarray) -> set[int]:
-        """Return the rows of the regions at places of forgotten faces."""
+    def _forgotten_places(self, which: Sequence[int]) -> dict[int, list[Place]]:
+        """Return the places of forgotten faces on some photos."""
         keys: dict[int, list[bytes]] = {}
-        for i in np.unique(photo).tolist():
+        for i in which:
             record = self._record(i)
             keys[i] = [key for key in (record.picture, record.content_hash) if key is not None]
         known: dict[bytes, list[Place]] = {}
         for place in self._store.forgotten.places(sorted({key for each in keys.values() for key in each})):
             known.setdefault(place[0], []).append(place)
+        return {i: [place for key in hashes for place in known.get(key, ())] for i, hashes in keys.items()}
+
+    def _forgotten(self, photo: I64, stored: F32, upright: F32, usable: np.ndarray) -> set[int]:
+        """Return the rows of the regions at places of forgotten faces."""
         found: set[int] = set()
-        for i, hashes in keys.items() if known else ():
-            there = [place for key in hashes for place in known.get(key, ())]
+        for i, there in self._forgotten_places(np.unique(photo).tolist()).items():
             if not there:
                 continue
             record = self._record(i)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from faceindex.errors import FaceIndexError, UsageError
 from faceindex.images.opening import open_photo
 from faceindex.interchange.known_paths import FoundPath, KnownPaths, components
+from faceindex.interchange.sources import is_rooted
 from faceindex.store import Status
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["FoundPhoto", "Lookup", "PhotoFinder"]
 
 _SURE_TAIL: Final = 2  # components: a file name alone, such as IMG_0001.JPG, is that of many photos
+_OF_CAMERAS: Final = re.compile(r"dcim|camera|\d{3}(?!\d{5})[a-z0-9_]{5}", re.IGNORECASE)
+"""Folders that cameras make, such as ``100CANON`` (DCF, CIPA DC-009): many photos have the same path."""
+
 _BLOCK: Final = 1 << 20
 
 
@@ -110,8 +115,7 @@ class PhotoFinder:
 
     def _look(self, known: KnownPaths, path: str) -> tuple[FoundPath, bool]:
         """Return the photos that a path may mean, and whether it is exactly the path of these."""
-        is_absolute = path.startswith("/")
-        candidates = [path] if is_absolute else [f"{root}/{path}" for root in self._roots]
+        candidates = [path] if path.startswith("/") else [f"{root}/{path}" for root in self._roots]
         for candidate in candidates:
             if numbers := known.exact(candidate):
                 return FoundPath(numbers, len(components(candidate)), True), True
@@ -138,15 +142,17 @@ class PhotoFinder:
         confirmed = bool(same_size)
         if len(_pictures(left)) > 1 and same_size:
             left = same_size
-        sure = exact or (found.whole and not self._roots)
-        if photo.sha1 is not None and (len(_pictures(left)) > 1 or not (sure or confirmed)) and not away:
+        unchecked = photo.file_size is None and photo.sha1 is None
+        agrees = _names_a_folder(photo.path, found.tail)
+        sure = exact or (unchecked and agrees and found.whole and not self._roots)
+        unconfirmed = not sure and not (confirmed and agrees)
+        if photo.sha1 is not None and (len(_pictures(left)) > 1 or unconfirmed) and not away:
             same = [record for record in left if self._sha1(record) == photo.sha1]
             left, confirmed = same or left, bool(same)
         if len(_pictures(left)) > 1:
             return FoundPhoto(Lookup.AMBIGUOUS, tail=found.tail)
-        unchecked = photo.file_size is None and photo.sha1 is None
-        elsewhere = bool(self._roots) and not photo.path.startswith("/")  # than the user says
-        if sure or confirmed or (unchecked and not elsewhere and found.tail >= _SURE_TAIL):
+        elsewhere = bool(self._roots) and not is_rooted(photo.path)  # than the user says
+        if sure or confirmed or (unchecked and not elsewhere and agrees):
             record = min(left, key=lambda record: record.id)
             return FoundPhoto(Lookup.FOUND, record, away, sure or confirmed, found.tail)
         return FoundPhoto(Lookup.UNSURE, tail=found.tail)
@@ -163,6 +169,12 @@ class PhotoFinder:
     def path(self, record: PhotoRecord) -> str:
         """Return the absolute path of a photo of the index."""
         return _away_path(record, self._bases)
+
+
+def _names_a_folder(path: str, tail: int) -> bool:
+    """Whether the last components of a path are more than the name of a file and of folders of cameras."""
+    folders = components(path)[-tail:-1] if tail else []
+    return sum(_OF_CAMERAS.fullmatch(folder) is None for folder in folders) >= _SURE_TAIL - 1
 
 
 def _away_path(record: PhotoRecord, bases: Mapping[int, str]) -> str:

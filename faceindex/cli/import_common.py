@@ -139,6 +139,9 @@ def exit_code(report: ImportReport) -> int:
 
 def _rows(report: ImportReport) -> list[tuple[str, int, str]]:
     """Return all numbers that are not zero, with a note on each."""
+    unread = "their photos cannot be read, or have changed"
+    if report.stopped:
+        unread += ", or were not reached"
     rows = [
         ("photos found", report.found, f"{report.away:,} away" if report.away else ""),
         ("not in the index", report.absent, ""),
@@ -161,7 +164,7 @@ def _rows(report: ImportReport) -> list[tuple[str, int, str]]:
         ("rejected", report.rejected, ""),
         ("unusable", report.unusable, ""),
         ("on other photos", report.not_found + report.on_cropped, "not found, or cropped"),
-        ("unread", report.unread, "their photos cannot be read, or have changed"),
+        ("unread", report.unread, unread),
         ("left open", report.undecided, "names of photos; which face it is, is not known"),
     ]
     return [row for row in rows if row[1]]

@@ -25,6 +25,8 @@ def imports() -> None:
     import are one decision, which `faceindex people undo` takes back. A second import decides nothing new.
     What contradicts you is listed and left out. Exit code 1 if something was left out or not found for sure.
     Names in XMP, of Lightroom and others, are read by `faceindex sidecar read`.
+
+    Example: faceindex import folders ~/Pictures/people --dry-run
     """
 
 

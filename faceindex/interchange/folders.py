@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from faceindex.errors import UsageError
 from faceindex.interchange.regions import SourceAlbum, SourcePhoto
+from faceindex.interchange.sources import file_size
 
 __all__ = ["read_folders"]
 
@@ -74,11 +75,4 @@ def _photos(root: str, people: list[str], problems: list[str]) -> Iterator[Sourc
                 if file.startswith(".") or os.path.splitext(file)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
                     continue
                 path = f"{here.rstrip('/')}/{file}"
-                yield SourcePhoto(path, people=(name,), file_size=_size(path), source=folder)
-
-
-def _size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116
-    except OSError:
-        return None
+                yield SourcePhoto(path, people=(name,), file_size=file_size(path), source=folder)

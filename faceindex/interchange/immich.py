@@ -8,6 +8,9 @@ Facts from Immich's source, versions 1.100 to 2 (``server/src/schema/tables``, `
   the photo's metadata, and ``manual`` for one that a user has drawn. Immich does not store whether a user has
   looked at an assignment.
 - A face with ``deletedAt`` was removed by a user.
+- The checksum of an asset of an external library is the SHA-1 of ``path:`` and its path
+  (``library.service.ts``), and says nothing of the file.
+- Without a storage template, a file is stored under a UUID; ``originalFileName`` is the name that it had.
 - A person without a name has an empty one.
 - ``checksum`` of an asset is the SHA-1 of the file: in base64 in the API, and ``\\x`` with hexadecimal digits
   as a ``bytea``.
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -36,6 +40,7 @@ _BY_MACHINE = "machine-learning"
 _CORNERS = ("boundingBoxX1", "boundingBoxY1", "boundingBoxX2", "boundingBoxY2")
 _PERSON_KEYS = {"birthDate", "thumbnailPath", "isHidden", "isFavorite"}
 _HEX = re.compile(r"\\*x?([0-9a-fA-F]{40})\Z")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.", re.IGNORECASE)
 _MOST_FACES = 10_000  # of one photo
 _MOST_RECORDS = 20_000_000  # of all files, against ones that are made to take the memory
 _LONGEST_ID = 100  # characters; Immich's are UUIDs of 36
@@ -142,7 +147,7 @@ def _take(record: dict[str, Any], found: _Found, source: str) -> None:
             _take_person(record, found)
         return
     asset = _id(record["id"])
-    path = path_text(record["originalPath"])
+    path = _path(record)
     if asset is None or path is None:
         note(found.problems, f"{source}: An asset has no path.")
         return
@@ -150,7 +155,7 @@ def _take(record: dict[str, Any], found: _Found, source: str) -> None:
     size = number(details.get("fileSizeInByte")) if isinstance(details, dict) else None
     found.assets[asset] = _Asset(
         path=path,
-        sha1=_sha1(record.get("checksum")),
+        sha1=_checksum(record),
         file_size=int(size) if size is not None and 0 < size < 1 << 62 else None,
         video=record.get("type") == "VIDEO",
         source=f"{source}: asset {asset}",
@@ -240,6 +245,24 @@ def _photos(found: _Found, trust: bool) -> Iterator[SourcePhoto]:
         note(
             found.problems, f"{len(absent):,} people of faces are in none of the files; export `person`, too."
         )
+
+
+def _path(record: dict[str, Any]) -> str | None:
+    """Return the path of an asset, with the name that the file had before Immich stored it."""
+    path, name = path_text(record["originalPath"]), path_text(record.get("originalFileName"))
+    if path is None or name is None or "/" in name:
+        return path
+    folder, slash, stored = path.rpartition("/")
+    return f"{folder}{slash}{name}" if _UUID.match(stored) else path
+
+
+def _checksum(record: dict[str, Any]) -> bytes | None:
+    """Return the SHA-1 of the file of an asset."""
+    found, path = _sha1(record.get("checksum")), record["originalPath"]
+    if found is None or not isinstance(path, str):
+        return found
+    of_path = hashlib.sha1(f"path:{path}".encode("utf-8", "replace"), usedforsecurity=False).digest()
+    return None if found == of_path else found
 
 
 def _id(value: object) -> str | None:

@@ -51,7 +51,11 @@ def json_values(path: str | os.PathLike[str], problems: list[str]) -> Iterator[A
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     with file:
-        yield from _Values(file, os.fspath(path), problems)
+        try:
+            values = _Values(file, os.fspath(path), problems)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        yield from values
 
 
 def objects_in(

@@ -20,11 +20,13 @@ import csv
 import io
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from urllib.parse import unquote
 
 from faceindex.errors import UsageError
 from faceindex.interchange.regions import Box, Frame, Region, SourceAlbum, SourcePhoto
+from faceindex.interchange.sources import path_text, read_source
 from faceindex.tables import restored
 
 __all__ = ["read_csv"]
@@ -37,6 +39,10 @@ _BOXES: tuple[tuple[tuple[str, str, str, str], Frame], ...] = (
     (("left", "top", "right", "bottom"), "upright"),
 )
 _DELIMITERS = ",;\t"
+_MOST_BYTES = 1 << 30
+_SEPARATOR = re.compile(r"\s*\"?sep=([,;\t])\"?[ \t]*(?:\r\n?|\n)", re.IGNORECASE)
+"""The first line with which Excel states the separator."""
+
 _MOST_PROBLEMS = 1000
 _WIDE = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
@@ -61,8 +67,13 @@ def read_csv(path: str | os.PathLike[str]) -> SourceAlbum:
     """
     shown = os.fspath(path)
     text = _text(path)
+    whole = text
+    if stated := _SEPARATOR.match(text):
+        text = text[stated.end() :]
+    text = text.lstrip("\r\n")
+    skipped = len(whole[: len(whole) - len(text)].splitlines())
     head = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=head.count)
+    delimiter = stated[1] if stated else max(_DELIMITERS, key=head.count)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     problems: list[str] = []
     found: dict[str, tuple[list[Region], list[str]]] = {}
@@ -85,17 +96,18 @@ def read_csv(path: str | os.PathLike[str]) -> SourceAlbum:
         for line, cells in _rows(rows, places):
             problem = _add(found, cells)
             if problem is not None and len(problems) < _MOST_PROBLEMS:
-                problems.append(f"{shown}, line {line}: {problem}")
+                problems.append(f"{shown}, line {skipped + line}: {problem}")
     except csv.Error as error:
         raise UsageError(
-            f"{shown} is not CSV: line {rows.line_num}: {error}.", "Save it as comma-separated values."
+            f"{shown} is not CSV: line {skipped + rows.line_num}: {error}.",
+            "Save it as comma-separated values.",
         ) from None
     return SourceAlbum("CSV", _photos(found, frame, shown), {}, problems)
 
 
 def _text(path: str | os.PathLike[str]) -> str:
     try:
-        data = Path(path).read_bytes()
+        data = read_source(path, _MOST_BYTES)
     except FileNotFoundError:
         raise UsageError(f"There is no file {os.fspath(path)}.", "Check the name of the CSV file.") from None
     except (OSError, ValueError) as error:
@@ -156,5 +168,13 @@ def _photos(
 
 
 def _path(written: str) -> str:
-    """Return a path with ``/`` between folders; backslashes separate where the path is one of Windows."""
+    """Return a path with ``/`` between folders; backslashes separate where the path is one of Windows.
+
+    A path that is written as a ``file:`` URL is decoded.
+    """
+    if written.lower().startswith("file://"):
+        written = "/" + unquote(written[7:]).partition("/")[2]
+        if re.match(r"/[A-Za-z]:/", written):
+            written = written[1:]
+    written = path_text(written) or written
     return written.replace("\\", "/") if "\\" in written and "/" not in written else written

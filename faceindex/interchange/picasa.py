@@ -33,6 +33,7 @@ from faceindex.interchange.sources import (
     box_of,
     clean,
     decode,
+    file_size,
     files_below,
     is_file,
     note,
@@ -247,6 +248,7 @@ def _photos(
                 existing, cropped = _names_in(folder), _cropped(folder)
             regions = _regions(values["faces"], names, people, unknown, f"{path}: {section}", problems)
             photo = existing.get(section.casefold(), section)
+            there = Path(folder, photo).as_posix()
             named = [region for region in regions if region.name is not None]
             if photo.casefold() in cropped and named:
                 note(
@@ -254,20 +256,21 @@ def _photos(
                     f"{path}: Picasa has cropped and saved {photo}; the names count without places.",
                 )
                 people_here = tuple(dict.fromkeys(str(region.name) for region in named))
-                yield SourcePhoto(Path(folder, photo).as_posix(), people=people_here, source=str(path))
+                yield SourcePhoto(there, people=people_here, file_size=file_size(there), source=str(path))
                 continue
             extension = photo.rpartition(".")[2].lower()
             yield SourcePhoto(
-                path=Path(folder, photo).as_posix(),
+                path=there,
                 regions=regions,
                 frame="upright" if extension in _RAW else "stored",
+                file_size=file_size(there),
                 source=str(path),
             )
     if unknown:
+        contacts = "1 contact has" if len(unknown) == 1 else f"{len(unknown):,} contacts have"
         note(
             problems,
-            f"{len(unknown):,} contacts have no name in any .picasa.ini; pass Picasa's contacts.xml as "
-            "`contacts`.",
+            f"{contacts} no name in any .picasa.ini; pass Picasa's contacts.xml as `contacts`.",
         )
 
 

@@ -24,8 +24,10 @@ __all__ = [
     "clean_day",
     "decode",
     "encoding_of",
+    "file_size",
     "files_below",
     "is_file",
+    "is_rooted",
     "note",
     "number",
     "open_source",
@@ -109,6 +111,15 @@ def open_source(path: str | os.PathLike[str]) -> BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def file_size(path: str | os.PathLike[str]) -> int | None:
+    """Return the bytes of a file; None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - faster
+    except (OSError, ValueError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def read_source(path: str | os.PathLike[str], most: int) -> bytes:
@@ -222,6 +233,11 @@ def path_text(value: object) -> str | None:
     if re.match(r"[A-Za-z]:[\\/]|\\\\", value):
         value = value.replace("\\", "/")
     return value if value.strip("/") else None
+
+
+def is_rooted(path: str) -> bool:
+    """Whether a path with ``/`` between folders is absolute, be it one of Windows with its drive."""
+    return path.startswith("/") or re.match(r"[A-Za-z]:/", path) is not None
 
 
 def clean_day(value: object) -> str | None:

@@ -27,6 +27,7 @@ from faceindex.interchange.sources import (
     absolute,
     clean,
     decode,
+    file_size,
     files_below,
     is_file,
     note,
@@ -107,7 +108,7 @@ def _photos(root: Path, problems: list[str]) -> Iterator[SourcePhoto]:
                 if (path := path_text(Path(folder, photo).as_posix())) is None:
                     note(problems, f"{file}: Its title cannot be the name of a file.")
                 else:
-                    yield SourcePhoto(path, people=people, source=str(file))
+                    yield SourcePhoto(path, people=people, file_size=file_size(path), source=str(file))
     if not of_photos:
         note(problems, f"{root}: There are no JSON files of Google Photos in it.")
 

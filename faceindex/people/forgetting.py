@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from faceindex.store.decisions import DecisionTables
     from faceindex.store.forgotten import ForgottenTables, Place
 
-__all__ = ["FORGOTTEN", "Forgotten", "names_of_people", "redact_journal", "without_forgotten"]
+__all__ = [
+    "FORGOTTEN",
+    "Forgotten",
+    "names_of_people",
+    "redact_journal",
+    "undone_namesakes",
+    "without_forgotten",
+]
 
 FORGOTTEN: Final = "(forgotten)"
 """Stands in commands for what was forgotten."""
@@ -78,6 +85,28 @@ def names_of_people(
     }
     shared = {name for name in names if name_key(name) in others}
     return names - shared, shared
+
+
+def undone_namesakes(tables: DecisionTables, roster: Roster, people: Collection[int]) -> set[int]:
+    """Return the people whose decisions were all undone, and who had a name that only `people` have or had.
+
+    Nobody can refer to them any more, but the journal still has their names. Naming again what was undone
+    adds a person of the same name.
+    """
+    undone = {record.uid: record.id for record in roster.records.values() if not record.written}
+    if not undone or not people:
+        return set()
+    keys = {name_key(name) for name in names_of_people(tables, roster, people)[0]}
+    found = set()
+    for decision in tables.decisions():
+        for action in _flat(decision.actions):
+            person = undone.get(action.get("person", ""))
+            values = action.get("set")
+            given = values.get("name") if isinstance(values, dict) else None
+            names = (given, action.get("name"))
+            if person is not None and any(isinstance(n, str) and name_key(n) in keys for n in names):
+                found.add(person)
+    return found
 
 
 def redact_journal(tables: DecisionTables, roster: Roster, forgotten: Forgotten) -> int:

@@ -23,15 +23,22 @@ LONGEST_NOTE = 10_000
 _MOST_SUGGESTIONS: Final = 5
 
 
+# Soft hyphen, space of no width, marks of direction, joiner of words, byte order mark: copied along with a
+# name from pages and address books. The two joiners of letters stay: Persian and Indic names need them.
+_INVISIBLE: Final = dict.fromkeys(
+    [0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
+)
+
+
 def clean_name(name: str) -> str:
-    """Return a name in Unicode NFC and with single spaces.
+    """Return a name in Unicode NFC, with single spaces and without characters that have no width.
 
     Raises
     ------
     UsageError
         If it is empty, too long, has control characters, or looks like a cluster or a face.
     """
-    cleaned = " ".join(unicodedata.normalize("NFC", name).split())
+    cleaned = " ".join(unicodedata.normalize("NFC", name.translate(_INVISIBLE)).split())
     if not cleaned:
         raise UsageError("The name is empty.", "Write a name.")
     if len(cleaned) > LONGEST_NAME:

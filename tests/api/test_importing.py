@@ -232,6 +232,23 @@ def test_contradictions_of_the_program_are_left_out(index: FaceIndex) -> None:
     assert (both.named, both.duplicate) == (2, 1)
 
 
+def test_a_name_on_two_faces_is_left_out_wherever_it_is_said(index: FaceIndex) -> None:
+    """In two records of one photo, and in the file and the index."""
+    two = next(i for i in range(PICTURES) if len(people_on(i)) > 1)
+    other = replace(source(two, place(1, "anna")), path=f"/PHOTOS/{two}.JPG")
+    report = imported(index, source(two, place(0, "Anna")), other)
+    assert (report.contradicting, report.named, len(report.conflicts)) == (2, 0, 2)
+    imported(index, source(two, place(0, "Anna")))
+    report = imported(index, source(two, place(1, "Anna")))
+    assert (report.contradicting, report.named) == (1, 0)
+    assert report.conflicts[0].problem == "The photo has this person on another face here."
+    assert named(index) == {(str(two), 0): "Anna"}
+    report = imported(index, source(two, place(1, "Anna")), prefer="file")
+    assert report.named == 1
+    both = source(two, place(0, "Anna")), other
+    assert (imported(index, *both).known, imported(index, *both).conflicts) == (2, ())
+
+
 def test_only_confirmed_names_count(index: FaceIndex) -> None:
     three = next(i for i in range(PICTURES) if len(people_on(i)) == 3)
     photo = source(
@@ -304,6 +321,32 @@ def test_photos_are_found_by_the_ends_of_their_paths(index: FaceIndex) -> None:
     assert {photo for photo, _ in named(index)} == {"0", "4", "x"}
 
 
+def test_paths_that_many_photos_have_are_not_enough(index: FaceIndex) -> None:
+    photos = [make_photo(1, f"{name}/x.jpg", at, 0) for at, name in ((20, "1/100CANON"), (21, "2001"))]
+    index._store.commit(photos)
+    anna = (place(0, "Anna"),)
+    for path, size, found in (
+        ("/old/2/100CANON/x.jpg", None, 0),  # the folder is one of a camera
+        ("/old/1/100CANON/x.jpg", None, 1),
+        ("0.jpg", None, 0),  # a name alone
+        ("photos/0.jpg", None, 1),
+        ("photos/0.jpg", 2, 0),  # of another size
+        ("D:/old/2001/x.jpg", None, 1),
+    ):
+        report = imported(index, SourcePhoto(path, anna, frame="upright", file_size=size), dry_run=True)
+        assert (report.found, report.unsure) == (found, 1 - found), path
+
+
+def test_a_path_of_windows_is_found_below_a_folder(index: FaceIndex, tmp_path: Path) -> None:
+    folder = tmp_path / "here" / "2001"
+    folder.mkdir(parents=True)
+    index._store.commit([make_photo(index._store.add_root(folder.parent, "here").id, "2001/x.jpg", 20, 0)])
+    report = imported(
+        index, SourcePhoto("D:/old/2001/x.jpg", (place(0, "Anna"),), frame="upright"), photos_at=folder.parent
+    )
+    assert report.found == 1
+
+
 def test_the_better_of_two_photos_counts(index: FaceIndex) -> None:
     """The album has two folders of this name, and the index one of them: it may not get both names."""
     index._store.commit([make_photo(1, "2001/7.jpg", 20, 0)])
@@ -313,6 +356,8 @@ def test_the_better_of_two_photos_counts(index: FaceIndex) -> None:
     ]
     report = imported(index, *photos)
     assert (report.ambiguous, report.not_found, report.named) == (2, 2, 0)
+    report = imported(index, photos[0], photos[0], dry_run=True)  # two records of one photo
+    assert (report.found, report.ambiguous, report.people) == (2, 0, ("Anna",))
     exact = replace(photos[1], path="/photos/2001/7.jpg")
     report = imported(index, *photos, exact)
     assert (report.found, report.ambiguous, report.named) == (1, 2, 1)
@@ -360,6 +405,31 @@ def test_a_person_with_a_random_key_is_known_by_it(index: FaceIndex, tmp_path: P
     assert (ann.name, ann.note, ann.confirmed) == ("Ann", "a note", 3)
 
 
+def test_a_person_whom_the_program_has_renamed_is_reported(index: FaceIndex) -> None:
+    index.cluster()
+    here = {"Anna": SourcePerson(KEY, "Anna"), "Berta": SourcePerson(KEY, "Berta")}
+    imported(index, source(0, place(0, "Anna", person=KEY)), people=[here["Anna"]])
+    berta = source(0, place(0, "Berta", person=KEY)), source(1, place(0, "Berta", person=KEY))
+    report = imported(index, *berta, people=[here["Berta"]], dry_run=True)
+    assert (report.known, report.named, report.new_people) == (1, 1, ())
+    assert "names Anna 'Berta' now" in report.problems[0]
+    imported(index, source(2, place(0, "Berta")))
+    report = imported(index, *berta, people=[here["Berta"]])
+    assert [conflict.problem for conflict in report.conflicts] == ["The face is Anna here."]
+    assert (named(index)["0", 0], named(index)["1", 0], report.problems) == ("Anna", "Berta", ())
+
+
+def test_people_of_one_name_are_reported(index: FaceIndex) -> None:
+    people = [SourcePerson(key, "Anna") for key in "12"]
+    report = imported(
+        index, source(0, place(0, "Anna", person="1")), source(1, place(0, "anna", person="2")), people=people
+    )
+    assert (report.named, report.new_people) == (2, ("Anna",))
+    assert [problem.partition(",")[0] for problem in report.problems] == [
+        "Some Album has 2 people with the name 'Anna'"
+    ]
+
+
 def test_dates_are_taken_over_where_the_index_has_none(index: FaceIndex) -> None:
     index.cluster()
     face = next(face.face for face in index)
@@ -389,6 +459,17 @@ def test_forgotten_people_do_not_come_back(index: FaceIndex) -> None:
     assert "Person 0" not in "".join(entry.command for entry in index.people.log())
 
 
+def test_a_person_of_an_undone_import_is_forgotten_with_the_one_of_the_same_name(index: FaceIndex) -> None:
+    imported(index, *everybody(pictures=range(6)))
+    index.people.undo()
+    imported(index, *everybody(pictures=range(6)))
+    assert index.forget("person 0", verify=True).complete
+    assert "Person 0" not in str([(d.command, d.actions) for d in index._store.decisions.decisions()])
+    assert "Person 1" in str([d.actions for d in index._store.decisions.decisions()])
+    for file in Path(index.directory).iterdir():
+        assert b"Person 0" not in file.read_bytes()
+
+
 def test_photos_that_are_away_get_their_names_when_they_come_back(index: FaceIndex) -> None:
     store = index._store
     photos = {record.relpath: record for record in store.photos().values()}
@@ -415,6 +496,19 @@ def test_names_without_a_place_are_given_to_the_only_face(index: FaceIndex) -> N
     assert report.placed == len(alone)
     assert named(index) == truth(alone)
     assert imported(index, *photos, whole_photos=True).placeless_known == len(alone)
+
+
+def test_the_only_face_left_of_several_does_not_get_the_name_of_the_photo(index: FaceIndex) -> None:
+    two = next(i for i in range(PICTURES) if len(people_on(i)) == 2)
+    path = f"/photos/{two}.jpg"
+    imported(index, source(two, place(0, "Anna")))
+    index.forget("Anna")
+    report = imported(index, SourcePhoto(path, people=("Anna",)), whole_photos=True)
+    assert (report.placed, report.undecided, named(index)) == (0, 1, {})
+    one = next(i for i in range(PICTURES) if len(people_on(i)) == 1)
+    photo = replace(source(one, place(1, None)), people=("Anna",))
+    report = imported(index, photo, whole_photos=True)
+    assert (report.placed, report.undecided, named(index)) == (0, 1, {})
 
 
 def test_nothing_is_stored_without_the_writers_lock(index: FaceIndex) -> None:
@@ -512,7 +606,22 @@ def test_copies_get_the_face_too_once(real: FaceIndex, photos: Path) -> None:
     assert sorted(hand(real)) == [("again/0.png", "Anna"), ("person0/0.png", "Anna")]
     real.people.undo()
     report = imported(real, drawn("person0/0.png", "Anna"), drawn("again/0.png", "Ben"), photos_at=photos)
-    assert (report.added, report.contradicting) == (0, 2)
+    assert (report.added, report.contradicting, len(report.conflicts)) == (0, 2, 2)
+
+
+def test_two_records_of_a_photo_add_one_face_or_none(real: FaceIndex, photos: Path) -> None:
+    first, second = "person0/0.png", "PERSON0/0.png"
+    far = (70, 30, 92, 54)
+    for photo in (drawn(second, "Ben"), drawn(second, "Anna", far)):
+        for dry_run in (True, False):
+            report = imported(real, drawn(first, "Anna"), photo, photos_at=photos, dry_run=dry_run)
+            assert (report.contradicting, report.added, len(report.conflicts)) == (2, 0, 2)
+        assert (len(real), real.people.list()) == (4, [])  # no face stays that nobody has drawn
+    report = imported(real, drawn(first, "Anna"), drawn(second, "Anna"), photos_at=photos)
+    assert (report.added, report.duplicate) == (1, 1)
+    report = imported(real, drawn(first, "Anna", far), photos_at=photos)
+    assert (report.contradicting, len(real)) == (1, 5)
+    assert FaceIndex.doctor(real.directory).healthy
 
 
 def test_a_photo_that_has_changed_is_named_in_the_report(real: FaceIndex, photos: Path) -> None:
@@ -604,7 +713,7 @@ def test_a_face_is_drawn_at_its_place_at_every_orientation(
     box = tuple((stored if frame == "stored" else where)[0].tolist())
     with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
         index.add(tmp_path / "a.png")
-        photo = SourcePhoto("a.png", (Region(box, "Anna"),), frame=frame)  # type: ignore[arg-type]
+        photo = SourcePhoto(str(tmp_path / "a.png"), (Region(box, "Anna"),), frame=frame)  # type: ignore[arg-type]
         report = imported(index, photo)
         assert report.added + report.named == 1
         (face,) = [face for face in index if face.person]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,23 @@ def test_rows_of_the_tables(tmp_path: Path) -> None:
     assert film.regions == ()
     assert film.people == ("Anna Müller",)
     assert any("1 faces have no place" in problem for problem in album.problems)
+
+
+def test_the_checksum_of_a_path_is_none_of_the_file(tmp_path: Path) -> None:
+    """That of an asset in an external library."""
+    path = "/mnt/photos/2023/IMG_1.jpg"
+    digest = hashlib.sha1(f"path:{path}".encode()).digest()
+    asset = {**ASSET, "originalPath": path, "checksum": base64.b64encode(digest).decode()}
+    write(tmp_path / "a.json", json.dumps(asset))
+    (photo,) = read_immich(tmp_path / "a.json").photos
+    assert (photo.path, photo.sha1, photo.file_size) == (path, None, 2_000_000)
+
+
+def test_a_file_that_immich_has_renamed_has_its_own_name(tmp_path: Path) -> None:
+    path = f"upload/upload/{ANNA}/{BEN[:2]}/{BEN}.jpg"
+    write(tmp_path / "a.json", json.dumps({**ASSET, "originalPath": path}))
+    (photo,) = read_immich(tmp_path / "a.json").photos
+    assert photo.path == f"upload/upload/{ANNA}/{BEN[:2]}/IMG_1.jpg"
 
 
 def test_what_a_machine_assigned_may_be_left_open(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,34 @@ def test_cells_that_a_spreadsheet_would_execute_are_restored(tmp_path: Path) -> 
 def test_paths_of_windows(tmp_path: Path) -> None:
     (photo,) = read(tmp_path, "photo,name\nC:\\Pictures\\a.jpg,Anna\n").photos
     assert photo.path == "C:/Pictures/a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("D:\\a/b\\c.jpg", "D:/a/b/c.jpg"),
+        ("\\\\nas\\a\\c.jpg", "//nas/a/c.jpg"),
+        ("file:///home/a/M%C3%BCller%20c.jpg", "/home/a/Müller c.jpg"),
+        ("file:///D:/a/c.jpg", "D:/a/c.jpg"),
+        ("/home/a\\b/c%20.jpg", "/home/a\\b/c%20.jpg"),
+    ],
+)
+def test_ways_to_write_a_path(tmp_path: Path, written: str, path: str) -> None:
+    assert [photo.path for photo in read(tmp_path, f"photo,name\n{written},Anna\n").photos] == [path]
+
+
+@pytest.mark.parametrize("head", ["sep=;\r\n", "\ufeffsep=;\r\n", '"sep=;"\n', "\n\n", "SEP=;\r"])
+def test_lines_before_the_header(tmp_path: Path, head: str) -> None:
+    album = read(tmp_path, f"{head}photo;name;left;top;right;bottom\na,b.jpg;Anna;;;;\nc.jpg;Ben;1;2;3;x\n")
+    assert [(photo.path, photo.people) for photo in album.photos] == [("a,b.jpg", ("Anna",))]
+    line = 3 + len(head.lstrip("\ufeff").splitlines())
+    assert [f"line {line}: " in problem for problem in album.problems] == [True]
+
+
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "names.csv")
+    with pytest.raises(UsageError, match="not a regular file"):
+        read_csv(tmp_path / "names.csv")
 
 
 def test_damaged_rows_are_problems(tmp_path: Path) -> None:

@@ -51,6 +51,18 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_size_of_the_photo_is_read(tmp_path: Path) -> None:
+    write(
+        tmp_path / ".picasa.ini",
+        "[a.jpg]\nfaces=rect64(1000100080008000),0\n[b.jpg]\nfaces=rect64(1000100080008000),0",
+    )
+    write(tmp_path / "A.jpg", "12345")
+    assert [(p.path[-5:], p.file_size) for p in read_picasa(tmp_path).photos] == [
+        ("A.jpg", 5),
+        ("b.jpg", None),
+    ]
+
+
 def test_faces_names_and_places(tree: Path) -> None:
     album = read_picasa(tree)
     jpeg, raw = album.photos
@@ -128,7 +140,7 @@ def test_names_of_other_folders(tree: Path) -> None:
     assert found["2011"][0].name == "Anna Müller"
     assert found["2011"][1].name is None
     assert any("several names ('Anna Meier', 'Anna Müller')" in problem for problem in album.problems)
-    assert any("1 contacts have no name" in problem for problem in album.problems)
+    assert any("1 contact has no name" in problem for problem in album.problems)
 
 
 def test_a_saved_crop_gives_names_without_places(tree: Path) -> None:

@@ -107,6 +107,13 @@ def test_other_json(tmp_path: Path) -> None:
     ]
 
 
+def test_the_size_of_the_photo_is_read(tmp_path: Path) -> None:
+    """Otherwise a photo of the index with the same end of the path would get the names."""
+    write(tmp_path / "a.jpg.json", json.dumps({"title": "a.jpg", "people": [{"name": "Anna"}], "url": "x"}))
+    write(tmp_path / "a.jpg", "12345")
+    assert [photo.file_size for photo in read_takeout(tmp_path).photos] == [5]
+
+
 def test_nothing_of_google(tmp_path: Path) -> None:
     album = read_takeout(tmp_path)
     assert list(album.photos) == []

@@ -32,6 +32,8 @@ def test_names_that_cannot_be_used_are_refused(name: str) -> None:
         ("昭和天皇", "昭和天皇"),
         ("F12 B", "F12 B"),
         ("Jo-Ann", "Jo-Ann"),
+        ("\u200eAnna\u200b\ufeff", "Anna"),  # as copied from a page or an address book
+        ("\u0645\u06cc\u200c\u0631", "\u0645\u06cc\u200c\u0631"),  # a joiner of letters is part of a name
     ],
 )
 def test_names_are_cleaned(name: str, clean: str) -> None:
