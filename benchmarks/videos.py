@@ -54,7 +54,7 @@ from faceindex.types import F32, Image
 SEED = 16
 RATE = 25
 GALLERY = 6  # photos of each person that are not in a video
-INTERVALS = (0.5, 1.0, 2.0, 4.0)
+INTERVALS = (1.0, 2.0)
 DEFAULT = 1.0
 
 

@@ -29,8 +29,9 @@ MOST_OF_PERSON = 12
 """Moments of one video for tracks that clearly show one person."""
 
 _OF_TRACK = 3
-_SECONDS_EACH = 5.0  # a second moment of a track needs so many seconds of it, a third twice as many
-_APART = 2.0  # seconds between two moments of a track
+_SECONDS_EACH = 2.0  # a second moment of a track needs so many seconds of it, a third twice as many
+_APART = 1.0  # seconds between two moments of a track
+_ALIKE = 0.85  # of the way from even odds to the same vector: a second moment that is more alike adds nothing
 _NEARLY_BEST = 0.8  # of the best quality of a track: what a moment may have
 _HARDLY_A_FACE = (
     0.15  # quality, half of `faceindex.quality.POOR_QUALITY`: poor faces are shown by short shots
@@ -173,7 +174,7 @@ def choose_moments(frames: Sequence[SeenFrame], tracks: Sequence[Track], evidenc
     list of int
         Positions of frames, ascending.
     """
-    wanted = [want for track in tracks if (want := _Wanted.of(frames, track)) is not None]
+    wanted = [want for track in tracks if (want := _Wanted.of(frames, track, evidence)) is not None]
     people = _people([want.vector for want in wanted], evidence)
     left = dict.fromkeys(people, MOST_OF_PERSON)
     chosen: list[int] = []
@@ -199,17 +200,23 @@ class _Wanted:
 
     number: int
     quality: dict[int, float]  # by position of the frame, relative to the best
-    vector: F32
+    vectors: dict[int, F32]
+    best: int  # position of the best frame
+    alike: float  # similarity from which two moments are too much alike
     taken: list[int] = field(default_factory=list)
 
+    @property
+    def vector(self) -> F32:
+        """The vector of the best face."""
+        return self.vectors[self.best]
+
     @classmethod
-    def of(cls, frames: Sequence[SeenFrame], track: Track) -> _Wanted | None:
+    def of(cls, frames: Sequence[SeenFrame], track: Track, evidence: Evidence) -> _Wanted | None:
         seen = zip(track.frames, track.faces, strict=True)
         qualities = [float(frames[at].faces.quality[face]) for at, face in seen]
         best = max(qualities)
         if len(qualities) == 1 and best <= _HARDLY_A_FACE:
             return None
-        place = qualities.index(best)
         seconds = (frames[track.frames[-1]].milliseconds - frames[track.frames[0]].milliseconds) / 1000
         return cls(
             min(_OF_TRACK, 1 + int(seconds / _SECONDS_EACH)),
@@ -218,7 +225,9 @@ class _Wanted:
                 for at, quality in zip(track.frames, qualities, strict=True)
                 if quality >= _NEARLY_BEST * best
             },
-            frames[track.frames[place]].faces.vectors[track.faces[place]],
+            {at: frames[at].faces.vectors[face] for at, face in zip(track.frames, track.faces, strict=True)},
+            track.frames[qualities.index(best)],
+            evidence.midpoint + _ALIKE * (1 - evidence.midpoint),
         )
 
     def gains(self, frames: Sequence[SeenFrame]) -> list[tuple[int, float]]:
@@ -226,12 +235,16 @@ class _Wanted:
         if len(self.taken) >= self.number:
             return []
         weight = 1.0 if self.taken else 10.0
-        times = [frames[at].milliseconds for at in self.taken]
         return [
             (at, weight * quality)
             for at, quality in self.quality.items()
-            if all(abs(frames[at].milliseconds - time) >= _APART * 1000 for time in times)
+            if all(self._differ(frames, at, other) for other in self.taken)
         ]
+
+    def _differ(self, frames: Sequence[SeenFrame], at: int, other: int) -> bool:
+        """Return whether two moments of this track are worth keeping both."""
+        apart = abs(frames[at].milliseconds - frames[other].milliseconds)
+        return apart >= _APART * 1000 and float(self.vectors[at] @ self.vectors[other]) < self.alike
 
     def take(self, position: int) -> bool:
         """Count a chosen frame, if it shows this track well."""
