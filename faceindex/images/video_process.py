@@ -11,7 +11,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -25,6 +24,7 @@ import numpy as np
 
 from faceindex.cores import cores
 from faceindex.errors import ImageError, Reason
+from faceindex.images.children import end_child, start_child
 from faceindex.images.limits import decode_limit, format_bytes, limit_is_raised, physical_memory
 from faceindex.images.moments import FrameBytes, duration_text
 from faceindex.types import Image
@@ -271,14 +271,11 @@ class VideoProcess:
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            command = self._command or [sys.executable, "-m", _MODULE, str(decode_limit())]
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for this process, which ends that one
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            self._process = start_child(
+                _MODULE,
+                str(decode_limit()),
+                command=self._command,
+                environment={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
             assert self._process.stdout is not None
             self._answers = queue.Queue(_AHEAD)
@@ -289,17 +286,14 @@ class VideoProcess:
 
     def _end(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
+        if process is not None:
+            end_child(process, self._drop_answers)
+
+    def _drop_answers(self) -> None:
+        """Empty the queue, so that the thread that fills it comes to its end."""
         with contextlib.suppress(queue.Empty):
             while True:
-                self._answers.get_nowait()  # so that the thread that reads comes to its end
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+                self._answers.get_nowait()
 
     def _check_memory(self, path: str | PathLike[str]) -> None:
         """End a process that takes more than the limit: not every system can limit it from inside."""

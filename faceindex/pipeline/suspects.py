@@ -6,7 +6,6 @@ import contextlib
 import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from faceindex.errors import ImageError, Reason
+from faceindex.images.children import end_child, start_child
 from faceindex.images.limits import decode_limit, format_bytes
 from faceindex.pipeline.plan import Task
 from faceindex.store.suspects import Suspect
@@ -144,13 +144,7 @@ class _Trial:
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "faceindex.images.trial", str(decode_limit())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for this process, which ends that one
-            )
+            self._process = start_child("faceindex.images.trial", str(decode_limit()))
             assert self._process.stdout is not None
             self._answers = queue.SimpleQueue()
             threading.Thread(
@@ -160,14 +154,8 @@ class _Trial:
 
     def _end(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        if process is not None:
+            end_child(process)
 
 
 def _pass_lines(stream: IO[bytes], answers: queue.SimpleQueue[bytes]) -> None:
