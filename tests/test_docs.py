@@ -255,11 +255,12 @@ def test_the_library_page_has_every_public_name() -> None:
 
 def test_the_library_page_has_every_error_and_method() -> None:
     from faceindex import FaceIndex, errors
-    from faceindex.api import evaluation, export, sheets
+    from faceindex.api import evaluation, export, sheets, sidecars
 
     text = (DOCS / "library.md").read_text(encoding="utf-8")
     names = {name for name in errors.__all__ if name != "Reason"}
-    for public in (FaceIndex, evaluation.IndexEvaluation, export.IndexExport, sheets.ContactSheets):
+    companions = (evaluation.IndexEvaluation, export.IndexExport, sheets.ContactSheets, sidecars.IndexSidecars)
+    for public in (FaceIndex, *companions):
         names |= {name for name in dir(public) if not name.startswith("_")}  # also of its bases
     names -= {"check_writable", "labelled"}  # used by the command line
     assert sorted(name for name in names if not re.search(rf"\b{name}\b", text)) == []

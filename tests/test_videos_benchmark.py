@@ -15,7 +15,7 @@ DATA = BENCHMARKS.parents[1] / "shared" / "data"
 
 
 @pytest.mark.skipif(not (DATA / "people").is_dir(), reason="../shared/data is not there")
-def test_the_quick_benchmark_finds_everybody(tmp_path: Path) -> None:
+def test_the_quick_benchmark_finds_whom_a_frame_a_second_finds(tmp_path: Path) -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r}); sys.argv = ['videos', '--quick']\n"
         f"import common, pathlib; common.RESULTS = pathlib.Path({str(tmp_path)!r})\n"
@@ -30,5 +30,5 @@ def test_the_quick_benchmark_finds_everybody(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     totals = json.loads((tmp_path / "videos_quick.json").read_text())["totals"]
-    assert totals["index 1 s"]["people"] == totals["every frame"]["people"] > 0
+    assert totals["index 1 s"]["people"] >= totals["each second"]["people"] > 0
     assert totals["index 1 s"]["faces"] < totals["every frame"]["faces"] / 5

@@ -49,7 +49,7 @@ class IndexSidecars:
     ) -> ReadReport:
         """Take over the names in photos and their sidecars, as one decision; `people.undo` takes it back.
 
-        Regions are matched to faces, and missing faces added, as by `people.import_album`. What has not
+        Regions are matched to faces, and missing faces added, as by ``index.people.import_album``. What has not
         changed in the files since the last exchange is left out. No photo is decoded, but for missing faces.
 
         Parameters
@@ -65,7 +65,7 @@ class IndexSidecars:
             Store nothing.
         progress : callable
             Called with "photos" and the numbers of photos that were read, and of all; and with "faces" as
-            `people.import_album` does.
+            ``index.people.import_album`` does.
         should_stop : callable
             True ends the reading: nothing is stored, or what is finished.
 

@@ -227,7 +227,7 @@ def boxes(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Write the boxes of all faces as CSV or JSON, or for COCO or Pascal VOC.
+    """Write the boxes of all faces: CSV, JSON, COCO or Pascal VOC.
 
     Boxes are in pixels of the upright photo. Those of the format csv are rounded and clipped to the photo.
 

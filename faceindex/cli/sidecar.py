@@ -13,11 +13,15 @@ app = App()
 
 @app.callback()
 def sidecar() -> None:
-    """Read the names in XMP sidecars and photos, and write yours to sidecars.
+    """Read the names in photos and XMP sidecars, and write yours.
 
     Lightroom, digiKam, Capture One, darktable and others share names this way. The index keeps what it
     exchanged last: what changed on one side since then goes to the other side. What changed on both is
     listed, and stays as it is.
+
+    Examples:
+      faceindex sidecar read --dry-run
+      faceindex sidecar write photos/2019
     """
 
 

@@ -121,12 +121,12 @@ class Video(io.BytesIO):
         super().close()
 
 
-def test_read_stops_early_if_the_file_is_not_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_stops_early_if_the_file_is_a_video(monkeypatch: pytest.MonkeyPatch) -> None:
     video = Video(b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(1_000_000))
     monkeypatch.setattr(formats, "open_photo", lambda *_, **__: video)
     with pytest.raises(ImageError) as caught:
         read("video.mov")
-    assert caught.value.reason is Reason.NOT_AN_IMAGE
+    assert caught.value.reason is Reason.VIDEO
     assert 0 < Video.read_up_to < 10_000
 
 
