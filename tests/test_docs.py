@@ -259,7 +259,12 @@ def test_the_library_page_has_every_error_and_method() -> None:
 
     text = (DOCS / "library.md").read_text(encoding="utf-8")
     names = {name for name in errors.__all__ if name != "Reason"}
-    companions = (evaluation.IndexEvaluation, export.IndexExport, sheets.ContactSheets, sidecars.IndexSidecars)
+    companions = (
+        evaluation.IndexEvaluation,
+        export.IndexExport,
+        sheets.ContactSheets,
+        sidecars.IndexSidecars,
+    )
     for public in (FaceIndex, *companions):
         names |= {name for name in dir(public) if not name.startswith("_")}  # also of its bases
     names -= {"check_writable", "labelled"}  # used by the command line

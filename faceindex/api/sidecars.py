@@ -49,8 +49,9 @@ class IndexSidecars:
     ) -> ReadReport:
         """Take over the names in photos and their sidecars, as one decision; `people.undo` takes it back.
 
-        Regions are matched to faces, and missing faces added, as by ``index.people.import_album``. What has not
-        changed in the files since the last exchange is left out. No photo is decoded, but for missing faces.
+        Regions are matched to faces, and missing faces added, as by ``index.people.import_album``. What has
+        not changed in the files since the last exchange is left out. No photo is decoded, but for missing
+        faces.
 
         Parameters
         ----------

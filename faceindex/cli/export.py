@@ -271,7 +271,7 @@ def embeddings(
     verbose: VerboseFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Write the vector of each face for NumPy, as CSV, JSON Lines or Parquet.
+    """Write the vector of each face, for NumPy, FAISS and others.
 
     Vectors have unit length; a vector times its norm is the output of the model. They are biometric data:
     keep the file private.
