@@ -192,4 +192,4 @@ def test_names_and_the_keys_that_are_listed(shown) -> None:
     shown.keyboard.press("?")
     assert "take back the newest decision" in shown.locator("#help").inner_text()
     shown.keyboard.press("Escape")
-    assert shown.locator("dialog[open]").count() == 0
+    until(shown, "!document.querySelector('dialog[open]')")
