@@ -8,7 +8,7 @@ Few moments are chosen, so that every track is seen at its best. A frame that sh
 serves all of their tracks. Tracks that clearly show one person share a limit: in a talk, every change of the
 camera begins a track.
 
-One moment is enough for a good face: the next one in the same light gives nearly the same vector. A weak face,
+One moment is enough for a good face: the next one in the same light gives nearly the same vector. A weak one,
 in profile or cut off, may be recognised in one frame and not in the next, and its quality hardly tells which.
 So a track whose moments are all weak has further ones, the most different first.
 """
@@ -174,7 +174,7 @@ def choose_moments(
 ) -> list[int]:
     """Choose the frames that show the tracks best.
 
-    A track of one frame with a face of hardly any quality is left out, unless the detector is fairly sure of it.
+    A track of one frame with a face of hardly any quality is left out, unless the detector is fairly sure.
 
     Parameters
     ----------
@@ -219,7 +219,8 @@ class _Wanted:
     vectors: dict[int, F32]
     best: int  # position of the best frame
     midpoint: float  # of the similarities of one person and of two
-    taken: list[int] = field(default_factory=list)
+    chosen: list[int] = field(default_factory=list)
+    taken: int = 0  # of the chosen, those that show this track well enough
 
     @property
     def vector(self) -> F32:
@@ -250,25 +251,27 @@ class _Wanted:
         """Return what each frame would add. The first moment of any track counts more than all others."""
         if not self.taken:
             return [(at, 10.0 * self._share(at)) for at in self.quality if self._is_good(at)]
-        if len(self.taken) < _OF_TRACK and self._is_weak():
-            nearest = {at: self._nearest(at) for at in self.quality if at not in self.taken}
+        if self.taken < _OF_TRACK and self._is_weak():
+            nearest = {at: self._nearest(at) for at in self.quality if at not in self.chosen}
             return [(at, 1 - alike) for at, alike in nearest.items() if alike < self._alike(_SAME)]
-        if len(self.taken) >= self.number:
+        if self.taken >= self.number:
             return []
         return [
             (at, self._share(at))
             for at in self.quality
             if self._is_good(at)
             and self._nearest(at) < self._alike(_ALIKE)
-            and all(self._are_apart(frames, at, other) for other in self.taken)
+            and all(self._are_apart(frames, at, other) for other in self.chosen)
         ]
 
     def take(self, position: int) -> bool:
         """Count a chosen frame, if it shows this track well enough."""
-        if position not in self.quality or not (self._is_good(position) or self._is_weak()):
+        if position not in self.quality:
             return False
-        self.taken.append(position)
-        return True
+        counts = self._is_good(position) or self._is_weak()
+        self.chosen.append(position)
+        self.taken += counts
+        return counts
 
     def _share(self, at: int) -> float:
         """Return the quality of a moment, relative to the best."""
@@ -279,11 +282,11 @@ class _Wanted:
 
     def _is_weak(self) -> bool:
         """Return whether moments are taken, but all of them may fail to show who it is."""
-        return bool(self.taken) and math.prod(1 - self.quality[at] for at in self.taken) > _DOUBT
+        return self.taken > 0 and math.prod(1 - self.quality[at] for at in self.chosen) > _DOUBT
 
     def _nearest(self, at: int) -> float:
-        """Return the greatest similarity of a moment to those that are taken."""
-        return max(float(self.vectors[at] @ self.vectors[other]) for other in self.taken)
+        """Return the greatest similarity of a moment to those that are chosen."""
+        return max(float(self.vectors[at] @ self.vectors[other]) for other in self.chosen)
 
     def _alike(self, share: float) -> float:
         """Return the similarity from which two moments are too much alike."""

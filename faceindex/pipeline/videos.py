@@ -153,8 +153,8 @@ def without_second_looks(recogniser: Recogniser) -> Recogniser:
 def _is_upright(scores: Sequence[float], sure: float | None) -> bool:
     """Return whether the scores of the faces of a video show that it is upright, and not turned.
 
-    Of yunet's faces, 65 to 91 % were sure on made videos, and at most 28 % when these were stored upside down:
-    some faces are found upside down, too.
+    Some faces are found upside down, too: of yunet's faces, 65 to 91 % were sure on made videos, and at most
+    28 % on the same videos upside down.
     """
     if sure is None:
         return bool(scores)

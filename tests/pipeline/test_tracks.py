@@ -144,3 +144,9 @@ def test_a_poor_face_that_is_seen_once_counts_if_the_detector_is_fairly_sure() -
     assert choose_moments(frames, tracks, EVIDENCE, alone=0.82) == []
     frames[0].faces.scores[0] = 0.85
     assert choose_moments(frames, tracks, EVIDENCE, alone=0.82) == [0]
+
+
+def test_a_frame_that_was_chosen_for_another_person_is_not_chosen_again() -> None:
+    frames = [seen(0, (0, 0, 0.9), (1, 100, 0.05)), seen(0.5, (1, 100, 0.2))]
+    frames[0].faces.vectors[1] = 0.8 * PEOPLE[1] + 0.6 * PEOPLE[6]
+    assert chosen(frames) == [0, 1]
