@@ -160,7 +160,7 @@ def make_films(people: dict[str, list[Path]], groups: list[Path], folder: Path, 
     made = []
     size = (640, 360) if quick else (1280, 720)
     for kind, options in (("shots", {}), ("stream", {"g": "250", "sc_threshold": "0"})):
-        shown = cast(2 if quick else 8)
+        shown = cast(4 if quick else 8)
         seconds = rng.uniform(0.6, 4.0, len(shown)).tolist()
         path = folder / f"{kind}.mp4"
         write(path, shots([photo(name, 0) for name in shown], seconds, *size), dict(options), regular)
@@ -311,14 +311,14 @@ def main() -> None:
     }
     people = {name: photos for name, photos in people.items() if len(photos) == GALLERY + 2}
     if arguments.quick:
-        people = dict(list(people.items())[:3])
+        people = dict(list(people.items())[:5])
     recogniser = Recogniser.load()
     calibration = recogniser.embedder.spec.calibration
     assert calibration is not None
     threshold = calibration.threshold(50)
     vectors, names = [], []
     for name, photos in people.items():
-        for photo in photos[: 2 if arguments.quick else GALLERY]:
+        for photo in photos[:GALLERY]:
             faces = recogniser.embed(photo)
             if len(faces):
                 sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(axis=1)

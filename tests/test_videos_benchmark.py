@@ -30,5 +30,7 @@ def test_the_quick_benchmark_finds_whom_a_frame_a_second_finds(tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr
     totals = json.loads((tmp_path / "videos_quick.json").read_text())["totals"]
+    assert totals["every frame"]["people"] >= 3
     assert totals["index 1 s"]["people"] >= totals["each second"]["people"] > 0
+    assert totals["index 1 s"]["people"] >= 0.75 * totals["every frame"]["people"]
     assert totals["index 1 s"]["faces"] < totals["every frame"]["faces"] / 5

@@ -82,6 +82,7 @@ class MomentFinder:
         self, decoding: _Decoding, milliseconds: int, alive: Callable[[int], None]
     ) -> tuple[av.VideoFrame, bytes] | None:
         """Decode on; None if the frame is not there, or may refer to what was skipped."""
+        decoding.wanted = milliseconds
         for time, frame in decoding.frames:
             alive(time)
             if time == milliseconds:
@@ -105,6 +106,8 @@ class _Decoding:
         With their times in milliseconds.
     is_first : bool
         Whether the next frame is the first after a seek.
+    wanted : int
+        Time of the frame that is searched. Frames before it are skipped if no other frame refers to them.
     """
 
     def __init__(self, video: VideoFile, *, from_start: bool) -> None:
@@ -114,6 +117,7 @@ class _Decoding:
         self._has_key = from_start
         self._at = self._key_at = 0
         self.is_first = not from_start
+        self.wanted = 0
         self.frames = self._decode()
 
     def leads_to(self, milliseconds: int) -> bool:
@@ -140,6 +144,7 @@ class _Decoding:
                 self._running.update(packet.size.to_bytes(8, "little") + bytes(packet))
                 if time is not None:
                     self._identities.setdefault(time, self._running.digest())
+                context.skip_frame = "NONREF" if time is not None and time < self.wanted else "DEFAULT"
             try:
                 frames = context.decode(packet)
             except (av.FFmpegError, ValueError):

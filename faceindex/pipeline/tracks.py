@@ -7,10 +7,15 @@ track ends where a scene ends. Two faces of one frame are never in one track.
 Few moments are chosen, so that every track is seen at its best. A frame that shows several people well
 serves all of their tracks. Tracks that clearly show one person share a limit: in a talk, every change of the
 camera begins a track.
+
+One moment is enough for a good face: the next one in the same light gives nearly the same vector. A weak one,
+in profile or cut off, may be recognised in one frame and not in the next, and its quality hardly tells which.
+So a track whose moments are all weak has further ones, the most different first.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -33,9 +38,9 @@ _SECONDS_EACH = 2.0  # a second moment of a track needs so many seconds of it, a
 _APART = 1.0  # seconds between two moments of a track
 _ALIKE = 0.85  # of the way from even odds to the same vector: a second moment that is more alike adds nothing
 _NEARLY_BEST = 0.8  # of the best quality of a track: what a moment may have
-_HARDLY_A_FACE = (
-    0.15  # quality, half of `faceindex.quality.POOR_QUALITY`: poor faces are shown by short shots
-)
+_DOUBT = 0.3  # probability that nobody is recognised on the moments of a track, above which it is weak
+_SAME = 0.99  # as `_ALIKE`, for the moments of a weak track: only those of a still picture add nothing
+_HARDLY_A_FACE = 0.15  # quality, half of `faceindex.quality.POOR_QUALITY`
 _OVERLAP = 0.3
 _NOT_OTHER = -3.0  # nats for one person: 1 to 20
 _CLEARLY_ONE = 4.0  # 50 to 1
@@ -164,17 +169,28 @@ def _areas(boxes: F32) -> F32:
     return areas
 
 
-def choose_moments(frames: Sequence[SeenFrame], tracks: Sequence[Track], evidence: Evidence) -> list[int]:
+def choose_moments(
+    frames: Sequence[SeenFrame], tracks: Sequence[Track], evidence: Evidence, *, alone: float = 1.0
+) -> list[int]:
     """Choose the frames that show the tracks best.
 
-    A track of one frame with a face of hardly any quality is left out: mostly it is no face.
+    A track of one frame with a face of hardly any quality is left out, unless the detector is fairly sure.
+
+    Parameters
+    ----------
+    frames : sequence of SeenFrame
+    tracks : sequence of Track
+        As `follow_faces` returns them.
+    evidence : Evidence
+    alone : float
+        Score from which a poor face counts although it is seen once.
 
     Returns
     -------
     list of int
         Positions of frames, ascending.
     """
-    wanted = [want for track in tracks if (want := _Wanted.of(frames, track, evidence)) is not None]
+    wanted = [want for track in tracks if (want := _Wanted.of(frames, track, evidence, alone)) is not None]
     people = _people([want.vector for want in wanted], evidence)
     left = dict.fromkeys(people, MOST_OF_PERSON)
     chosen: list[int] = []
@@ -199,11 +215,12 @@ class _Wanted:
     """The moments of a track that are wanted: how many, and which frames will do."""
 
     number: int
-    quality: dict[int, float]  # by position of the frame, relative to the best
+    quality: dict[int, float]  # by position of the frame
     vectors: dict[int, F32]
     best: int  # position of the best frame
-    alike: float  # similarity from which two moments are too much alike
-    taken: list[int] = field(default_factory=list)
+    midpoint: float  # of the similarities of one person and of two
+    chosen: list[int] = field(default_factory=list)
+    taken: int = 0  # of the chosen, those that show this track well enough
 
     @property
     def vector(self) -> F32:
@@ -211,47 +228,73 @@ class _Wanted:
         return self.vectors[self.best]
 
     @classmethod
-    def of(cls, frames: Sequence[SeenFrame], track: Track, evidence: Evidence) -> _Wanted | None:
-        seen = zip(track.frames, track.faces, strict=True)
-        qualities = [float(frames[at].faces.quality[face]) for at, face in seen]
-        best = max(qualities)
-        if len(qualities) == 1 and best <= _HARDLY_A_FACE:
-            return None
+    def of(
+        cls, frames: Sequence[SeenFrame], track: Track, evidence: Evidence, alone: float
+    ) -> _Wanted | None:
+        seen = list(zip(track.frames, track.faces, strict=True))
+        quality = {at: float(frames[at].faces.quality[face]) for at, face in seen}
+        best = max(quality, key=lambda at: quality[at])
+        if len(seen) == 1 and quality[best] <= _HARDLY_A_FACE:
+            at, face = seen[0]
+            if frames[at].faces.scores[face] < alone:
+                return None
         seconds = (frames[track.frames[-1]].milliseconds - frames[track.frames[0]].milliseconds) / 1000
         return cls(
             min(_OF_TRACK, 1 + int(seconds / _SECONDS_EACH)),
-            {
-                at: quality / max(best, 1e-6)
-                for at, quality in zip(track.frames, qualities, strict=True)
-                if quality >= _NEARLY_BEST * best
-            },
-            {at: frames[at].faces.vectors[face] for at, face in zip(track.frames, track.faces, strict=True)},
-            track.frames[qualities.index(best)],
-            evidence.midpoint + _ALIKE * (1 - evidence.midpoint),
+            quality,
+            {at: frames[at].faces.vectors[face] for at, face in seen},
+            best,
+            evidence.midpoint,
         )
 
     def gains(self, frames: Sequence[SeenFrame]) -> list[tuple[int, float]]:
         """Return what each frame would add. The first moment of any track counts more than all others."""
-        if len(self.taken) >= self.number:
+        if not self.taken:
+            return [(at, 10.0 * self._share(at)) for at in self.quality if self._is_good(at)]
+        if self.taken < _OF_TRACK and self._is_weak():
+            nearest = {at: self._nearest(at) for at in self.quality if at not in self.chosen}
+            return [(at, 1 - alike) for at, alike in nearest.items() if alike < self._alike(_SAME)]
+        if self.taken >= self.number:
             return []
-        weight = 1.0 if self.taken else 10.0
         return [
-            (at, weight * quality)
-            for at, quality in self.quality.items()
-            if all(self._differ(frames, at, other) for other in self.taken)
+            (at, self._share(at))
+            for at in self.quality
+            if self._is_good(at)
+            and self._nearest(at) < self._alike(_ALIKE)
+            and all(self._are_apart(frames, at, other) for other in self.chosen)
         ]
 
-    def _differ(self, frames: Sequence[SeenFrame], at: int, other: int) -> bool:
-        """Return whether two moments of this track are worth keeping both."""
-        apart = abs(frames[at].milliseconds - frames[other].milliseconds)
-        return apart >= _APART * 1000 and float(self.vectors[at] @ self.vectors[other]) < self.alike
-
     def take(self, position: int) -> bool:
-        """Count a chosen frame, if it shows this track well."""
+        """Count a chosen frame, if it shows this track well enough."""
         if position not in self.quality:
             return False
-        self.taken.append(position)
-        return True
+        counts = self._is_good(position) or self._is_weak()
+        self.chosen.append(position)
+        self.taken += counts
+        return counts
+
+    def _share(self, at: int) -> float:
+        """Return the quality of a moment, relative to the best."""
+        return self.quality[at] / max(self.quality[self.best], 1e-6)
+
+    def _is_good(self, at: int) -> bool:
+        return self.quality[at] >= _NEARLY_BEST * self.quality[self.best]
+
+    def _is_weak(self) -> bool:
+        """Return whether moments are taken, but all of them may fail to show who it is."""
+        return self.taken > 0 and math.prod(1 - self.quality[at] for at in self.chosen) > _DOUBT
+
+    def _nearest(self, at: int) -> float:
+        """Return the greatest similarity of a moment to those that are chosen."""
+        return max(float(self.vectors[at] @ self.vectors[other]) for other in self.chosen)
+
+    def _alike(self, share: float) -> float:
+        """Return the similarity from which two moments are too much alike."""
+        return self.midpoint + share * (1 - self.midpoint)
+
+    @staticmethod
+    def _are_apart(frames: Sequence[SeenFrame], at: int, other: int) -> bool:
+        return abs(frames[at].milliseconds - frames[other].milliseconds) >= _APART * 1000
 
 
 def _people(vectors: Sequence[F32], evidence: Evidence) -> list[int]:

@@ -15,7 +15,7 @@ from faceindex.pipeline.batches import Outcome, recognise_in_batches
 from faceindex.pipeline.content import Content
 from faceindex.pipeline.events import Event, Watching
 from faceindex.pipeline.plan import Task
-from faceindex.pipeline.videos import VIDEO_INTERVAL, SearchedVideo, search_video
+from faceindex.pipeline.videos import VIDEO_INTERVAL, SearchedVideo, search_video, without_second_looks
 from faceindex.recognition import Recogniser
 from faceindex.store import NewPhoto, Store
 from faceindex.store.records import VIDEO_PREFIX
@@ -210,7 +210,12 @@ def recognise_moments(
     recogniser: Recogniser,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Outcome[MomentSource]] | None:
-    """Recognise the moments of a video at full size, as photos; None if `should_stop` ended it."""
+    """Recognise the moments of a video at full size; None if `should_stop` ended it.
+
+    They are searched as photos are, but for `SearchedVideo.upright`.
+    """
+    if found.upright and not found.doubtful:
+        recogniser = without_second_looks(recogniser)
     sources = [MomentSource(process, path, time) for time in found.moments]
     outcomes = [
         outcome

@@ -68,6 +68,23 @@ def test_frames_by_interval_and_scene(process: VideoProcess, tmp_path: Path, nam
     assert process.moment(path, found[-1].milliseconds).identity == again[0].identity
 
 
+def test_any_frame_is_a_moment_also_one_that_no_other_refers_to(
+    process: VideoProcess, tmp_path: Path
+) -> None:
+    """Such frames are skipped before a moment; the moment itself is not, and no picture differs."""
+    import av
+
+    path = write_video(tmp_path / "a.mp4", scenes((ANNA, 1.5), (BEN, 1.5)), codec="libx264")
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    assert any(int(frame.pict_type) == 3 for frame in frames)  # B pictures
+    order = np.random.default_rng(3).permutation(len(frames)).tolist()
+    for number in [*range(len(frames)), *order]:
+        frame = process.moment(path, 100 * number)
+        expected = frames[number].to_ndarray(format="rgb24", interpolation="BICUBIC").astype(int)
+        assert np.abs(images.decode(frame, path.name).image - expected).max() <= 2
+
+
 def test_a_moment_keeps_its_identity_when_the_tags_or_the_container_change(
     process: VideoProcess, tmp_path: Path
 ) -> None:

@@ -28,7 +28,10 @@ def seen(
     vectors = PEOPLE[[person for person, *_ in faces]].reshape(n, 8)
     ones = np.ones(n, np.float32)
     none = np.full((n, 5, 2), np.nan, np.float32)
-    return SeenFrame(round(seconds * 1000), is_cut, Faces(boxes, none, ones, vectors, ones, ones, quality))
+    doubtful = np.full(n, 0.7, np.float32)
+    return SeenFrame(
+        round(seconds * 1000), is_cut, Faces(boxes, none, doubtful, vectors, ones, ones, quality)
+    )
 
 
 def lengths(frames: Sequence[SeenFrame]) -> list[int]:
@@ -101,3 +104,49 @@ def test_no_video_has_more_than_the_limit() -> None:
     frames = [seen(3 * t, *((p, 60 * p, 0.9) for p in range(8)), is_cut=True, side=40) for t in range(4)]
     crowd = [seen(20 + t, (t % 8, 0, 0.9), is_cut=True) for t in range(300)]
     assert len(chosen(frames + crowd)) <= min(MOST_MOMENTS, 8 * 12)
+
+
+def weak(*quality: float, angle: float = 0.3) -> list[SeenFrame]:
+    """Return a shot of half a second a frame, in which a head turns by an angle from frame to frame."""
+    frames = [seen(t / 2, (0, 0, q)) for t, q in enumerate(quality)]
+    for t, frame in enumerate(frames):
+        frame.faces.vectors[0] = np.cos(angle * t) * PEOPLE[0] + np.sin(angle * t) * PEOPLE[7]
+    return frames
+
+
+def test_a_weak_face_has_further_moments_in_a_short_shot_and_a_good_one_has_not() -> None:
+    assert chosen(weak(0.9, 0.9, 0.9)) == [0]
+    assert chosen(weak(0.3, 0.35, 0.1)) == [0, 1, 2]  # quality hardly tells which one is recognised
+    assert chosen(weak(0.5, 0.5)) == [0, 1]
+
+
+def test_moments_of_a_weak_face_end_when_they_hardly_leave_a_doubt() -> None:
+    found = chosen(weak(0.6, 0.6, 0.6))  # a doubt of 0.4, and of 0.16 with another
+    assert found == [0, 2]  # the second one is the most different
+
+
+def test_a_weak_face_never_has_more_than_three_moments_nor_the_same_twice() -> None:
+    assert len(chosen(weak(*[0.05] * 8, angle=0.15))) == 3
+    assert chosen(weak(0.05, 0.05, 0.05, angle=0.0)) == [0]
+
+
+def test_a_moment_for_one_person_counts_for_the_doubt_about_another() -> None:
+    frames = [seen(0, (0, 0, 0.9), (1, 100, 0.5)), seen(0.5, (0, 0, 0.8), (1, 100, 0.4))]
+    assert chosen(frames) == [0]  # identical vectors: the second frame adds nothing
+    frames[1].faces.vectors[1] = 0.8 * PEOPLE[1] + 0.6 * PEOPLE[6]
+    assert chosen(frames) == [0, 1]
+
+
+def test_a_poor_face_that_is_seen_once_counts_if_the_detector_is_fairly_sure() -> None:
+    frames = [seen(0, (0, 0, 0.02))]
+    tracks = follow_faces(frames, 1.0, EVIDENCE)
+    frames[0].faces.scores[0] = 0.8
+    assert choose_moments(frames, tracks, EVIDENCE, alone=0.82) == []
+    frames[0].faces.scores[0] = 0.85
+    assert choose_moments(frames, tracks, EVIDENCE, alone=0.82) == [0]
+
+
+def test_a_frame_that_was_chosen_for_another_person_is_not_chosen_again() -> None:
+    frames = [seen(0, (0, 0, 0.9), (1, 100, 0.05)), seen(0.5, (1, 100, 0.2))]
+    frames[0].faces.vectors[1] = 0.8 * PEOPLE[1] + 0.6 * PEOPLE[6]
+    assert chosen(frames) == [0, 1]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -18,8 +19,12 @@ from faceindex.errors import Reason
 from faceindex.images import video_reading
 from faceindex.images.moments import split_moment
 from faceindex.images.video_process import VideoProcess
-from faceindex.pipeline import PhotoDone, PhotoFailed, Summary, Watching, plan, select, video_run
+from faceindex.pipeline import PhotoDone, PhotoFailed, Summary, Watching, plan, select, video_run, videos
+from faceindex.pipeline.video_run import recognise_moments
+from faceindex.pipeline.videos import search_video
+from faceindex.recognition import LoadedPhoto, Recogniser
 from faceindex.store import PhotoRecord, Status
+from faceindex.types import Detections
 
 pytest.importorskip("av", reason="PyAV is not installed")
 
@@ -297,3 +302,29 @@ def test_identify_names_the_moment(filled: FaceIndex, folder: Path, film: Path) 
     assert last.faces[0].cluster is None
     assert first.indexed_as is not None
     assert first.indexed_as.endswith(Path(paths[0]).name)
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_moments_of_an_upright_video_are_searched_once(
+    film: Path, kept: VideoProcess, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch, upright: bool
+) -> None:
+    recogniser = Recogniser.load("fake", "fake")
+    found = search_video(kept, str(film), recogniser, kept.about(film))
+    assert found is not None
+    assert found.upright
+    seconds = []
+
+    def detect(self: Recogniser, photos: Sequence[LoadedPhoto]) -> list[Detections]:
+        seconds.append(self.second_looks)
+        return [Detections.empty() for _ in photos]
+
+    monkeypatch.setattr(Recogniser, "detect", detect)
+    recognise_moments(kept, str(film), replace(found, upright=upright), recogniser)
+    assert set(seconds) == {not upright}
+
+
+def test_a_video_is_upright_if_the_detector_is_sure_of_most_faces() -> None:
+    assert videos._is_upright([0.95, 0.92, 0.7], 0.9)
+    assert not videos._is_upright([0.95, 0.85, 0.7, 0.8], 0.9)  # some are found upside down, too
+    assert not videos._is_upright([], 0.9)
+    assert videos._is_upright([0.6], None)  # photos with a face are not searched again then
