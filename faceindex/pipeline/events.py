@@ -165,6 +165,8 @@ class Summary:
         The day, as YYYY-MM-DD, until which the faces of `gone` photos are kept, in case these return.
     missing : int
         Photos that no longer exist but were kept, because their whole folder is empty or its disk missing.
+    not_found : int
+        Photos that were not found but stay, because one of the `older` files may be one of them, renamed.
     unreadable : Counter of str
         Unreadable photos by reason, including those that were not tried again.
     known_unreadable : int
@@ -224,6 +226,7 @@ class Summary:
     gone: int = 0
     kept_until: str | None = None
     missing: int = 0
+    not_found: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
     known_unreadable: int = 0
     ignored: int = 0

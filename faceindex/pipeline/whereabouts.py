@@ -181,6 +181,8 @@ class Whereabouts:
         Photos of folders without any photo are kept, unless `prune`. Return whether none were kept so.
         """
         gone = [record for record in leaving(self._plan) if record.id not in self._moved]
+        staying = {record.id for record in self._plan.gone} - {record.id for record in gone} - self._moved
+        self._summary.not_found = count_photos([r for r in self._plan.gone if r.id in staying])
         missing = [record for record in self._plan.missing if record.id not in self._moved]
         kept = bool(missing) and not prune
         if kept:
@@ -205,7 +207,12 @@ class Whereabouts:
             self._store.put_away(ids)
         # A folder or archive that could not be listed, and can be now, is no longer recorded, but not gone.
         self._summary.gone += count_photos(
-            [r for r in gone if r.status is Status.OK or not _has_files(self._plan.path_of(r))]
+            [
+                record
+                for record in gone
+                if record.status is Status.OK
+                or not (record.id in self._plan.left_out or _has_files(self._plan.path_of(record)))
+            ]
         )
         self._summary.excluded = count_photos([r for r in gone if r.id in self._plan.excluded])
         if any(record.status is Status.OK for record in gone) and keep_days > 0 and not prune:

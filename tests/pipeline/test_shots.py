@@ -274,6 +274,7 @@ def test_the_raw_waits_while_older_files_wait(named: FaceIndex, folder: Path) ->
     os.utime(folder / "old.jpg", (10**9, 10**9))
     summary = named.add(folder, selection=select(newer_than="7d"))
     assert (summary.taken_over, summary.new, summary.gone, summary.older) == (0, 0, 0, 2)
+    assert summary.not_found == 1
     assert names_on(named, "s.jpg") == ["Anna", "Ben"]
     assert named.add(folder).taken_over == 1
     assert names_on(named, "s.nef") == ["Anna", "Ben"]
