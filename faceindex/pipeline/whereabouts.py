@@ -207,12 +207,7 @@ class Whereabouts:
             self._store.put_away(ids)
         # A folder or archive that could not be listed, and can be now, is no longer recorded, but not gone.
         self._summary.gone += count_photos(
-            [
-                record
-                for record in gone
-                if record.status is Status.OK
-                or not (record.id in self._plan.left_out or _has_files(self._plan.path_of(record)))
-            ]
+            [r for r in gone if r.status is Status.OK or not _has_files(self._plan.path_of(r))]
         )
         self._summary.excluded = count_photos([r for r in gone if r.id in self._plan.excluded])
         if any(record.status is Status.OK for record in gone) and keep_days > 0 and not prune:

@@ -297,3 +297,23 @@ def test_identify_names_the_moment(filled: FaceIndex, folder: Path, film: Path) 
     assert last.faces[0].cluster is None
     assert first.indexed_as is not None
     assert first.indexed_as.endswith(Path(paths[0]).name)
+
+
+def test_the_clip_of_a_live_photo_counts_where_the_still_does_not(
+    index: FaceIndex, folder: Path, fake_models: ModuleType
+) -> None:
+    (folder / "film.mp4").rename(folder / "live.mov")
+    still, other = folder / "live.jpg", folder / "other.png"
+    still.write_bytes(b"\xff\xd8\xff damaged")
+    for read in (1, 0):
+        summary = index.add(folder)
+        assert (summary.videos, summary.clips, sum(summary.unreadable.values())) == (read, 0, 1)
+        assert len(moments(index, "live.mov")) == 2
+    fake_models.make_photo(other, BEN).replace(still)  # repaired
+    summary = index.add(folder)
+    assert (summary.new, summary.clips, summary.gone) == (1, 1, 1)
+    assert moments(index, "live.mov") == {}
+    still.unlink()
+    summary = index.add(folder)
+    assert (summary.returned, summary.clips, summary.gone) == (1, 0, 1)
+    assert len(moments(index, "live.mov")) == 2
