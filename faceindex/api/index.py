@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from faceindex.api.contents import IndexContents
+from faceindex.api.extraction import recognition_on
 from faceindex.api.opening import create_store, find_directory, open_matching_store, open_store, with_min_face
 from faceindex.pipeline import Event, Summary, ignore_event, index_photos
 from faceindex.store import Status, Store
@@ -291,28 +292,36 @@ class FaceIndex(IndexContents):
         check_content: bool = False,
         exclude: Collection[Path] = (),
         selection: Selection | None = None,
+        on: str | None = None,
+        actors: int | None = None,
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Summary:
         """Bring the index up to date with folders and photos; only new and changed files are opened.
 
         Parameters are those of `faceindex.pipeline.index_photos`; `paths` are folders, files and archives.
-        Raises `UsageError` if a path does not exist, and `WeightsNotFound` or `WeightsInvalid` if the pinned
-        models cannot be loaded; the index does not change.
+        With ``on="ray"``, processes on this machine recognise the photos, `actors` of them, or one for each
+        core or GPU; ``on="ray:HOST:PORT"`` or ``"ray:auto"`` joins a running cluster. See docs/ray.md.
+
+        Raises `UsageError` if a path does not exist, `WeightsNotFound` or `WeightsInvalid` if the pinned
+        models cannot be loaded, and `EngineError` if Ray cannot be used. The index does not change, except
+        that what was committed before an engine failed stays.
         """
-        return index_photos(
-            self._store,
-            lambda: self._get_queries().recogniser(),
-            [paths] if isinstance(paths, (str, os.PathLike)) else paths,
-            retry_failed=retry_failed,
-            prune=prune,
-            keep_days=keep_days,
-            check_content=check_content,
-            exclude=exclude,
-            selection=selection,
-            on_event=on_event,
-            should_stop=should_stop,
-        )
+        with recognition_on(on, actors, self._store.pins, self._store.directory, self._device) as elsewhere:
+            return index_photos(
+                self._store,
+                lambda: self._get_queries().recogniser(),
+                [paths] if isinstance(paths, (str, os.PathLike)) else paths,
+                retry_failed=retry_failed,
+                prune=prune,
+                keep_days=keep_days,
+                check_content=check_content,
+                exclude=exclude,
+                selection=selection,
+                elsewhere=elsewhere,
+                on_event=on_event,
+                should_stop=should_stop,
+            )
 
     def plan(
         self,
