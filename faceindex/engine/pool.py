@@ -31,7 +31,7 @@ __all__ = ["RayEngine"]
 
 _DEATHS_TOGETHER = 2  # of workers, until the items of a batch are tried one by one
 _DEATHS_ALONE = 2
-_DEATHS_AT_START = 10  # one after the other, without a batch done in between
+_DEATHS_AT_START = 10  # one after another, and none was ready in between
 _OPEN = 8  # batches for each worker that are in work, or wait for one before them
 _WAIT_SECONDS = 0.25  # between two calls of `should_stop`
 _PATIENCE = 30.0  # seconds until a run says that it waits for workers
@@ -287,6 +287,7 @@ class _Mapping:
             if reference is process.starting:
                 self.check(result)
                 process.ready = True
+                self.deaths_at_start = 0
             else:
                 self._settle(process.running.pop(reference), result)
 
@@ -294,15 +295,19 @@ class _Mapping:
         for position, result in zip(job.positions, results, strict=True):
             job.batch.results[position] = result
         job.batch.left -= len(job.positions)
-        self.deaths_at_start = 0
 
     def _bury(self, process: _Process, death: Exception) -> None:
         """Replace a worker that died, and decide what becomes of its batches."""
         self.engine._remove(process)
         if not process.ready:
             self.deaths_at_start += 1
-            if "creation task" in str(death) or self.deaths_at_start >= _DEATHS_AT_START:
+            if "creation task" in str(death):
                 raise _broken(death) from death
+            if self.deaths_at_start >= _DEATHS_AT_START:
+                raise EngineError(
+                    f"{self.deaths_at_start} workers on Ray died while they loaded the models, one after another.",
+                    "Check that the machines have a gigabyte of memory for each worker; pass fewer `actors`.",
+                ) from death
         if self.stopped:
             return
         for job in process.running.values():

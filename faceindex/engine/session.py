@@ -34,8 +34,9 @@ _LONGEST = 20
 
 _TOKEN = secrets.token_hex(32)  # one for each process: Ray keeps the first one that it reads
 
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 _LOCAL = {
-    "RAY_USAGE_STATS_ENABLED": "0",
+    **_QUIET,
     # By this, Ray uses 127.0.0.1 on every system, as it does by itself on macOS and Windows.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
@@ -43,6 +44,8 @@ _LOCAL = {
     "RAY_enable_metrics_collection": "0",
 }
 """Environment of Ray that is started here. Its processes inherit it; ours is restored afterwards."""
+
+_imported_closed = False  # Ray was first imported with the environment `_LOCAL`, which it reads only then
 
 
 @contextlib.contextmanager
@@ -66,12 +69,27 @@ def joined(place: Place, cores: int) -> Iterator[None]:
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield
     elif place.address is None:
-        with _own_folder() as folder, _environment(_LOCAL):
-            yield from _started(folder, cores)
+        with _environment(_LOCAL):
+            _import_closed()
+            with _own_folder() as folder:
+                yield from _started(folder, cores)
     else:
         # Also for a cluster: this process sends nothing. The cluster is the business of its owner.
-        with _environment({"RAY_USAGE_STATS_ENABLED": "0"}):
+        with _environment(_QUIET):
             yield from _connected(place.address)
+
+
+def _import_closed() -> None:
+    """Import Ray so that what it starts is closed to others; raises `EngineError` if it was imported before."""
+    global _imported_closed  # noqa: PLW0603
+    if "ray" in sys.modules and not _imported_closed:
+        raise EngineError(
+            "Ray was imported before, so it cannot be started closed to other users of this machine.",
+            "Import ray after this, or call ray.init() first: then its connection is used.",
+        )
+    import ray  # noqa: F401
+
+    _imported_closed = True
 
 
 def _started(folder: Path, cores: int) -> Iterator[None]:
@@ -89,7 +107,8 @@ def _started(folder: Path, cores: int) -> Iterator[None]:
                 _temp_dir=str(folder / "r"),  # Ray makes it readable for all; the folder above is not
             )
         _check_loopback()
-        yield
+        with _silent():
+            yield
     except Exception as error:
         if ray.is_initialized() or isinstance(error, EngineError):
             raise
@@ -102,15 +121,35 @@ def _started(folder: Path, cores: int) -> Iterator[None]:
 
 
 def _check_loopback() -> None:
-    """Check that Ray listens on this machine only; its setting is read when it is first imported."""
+    """Check that Ray listens on this machine only: another version may have another setting for it."""
     import ray
 
     addresses = {node["NodeManagerAddress"] for node in ray.nodes()}
     if not addresses <= {"127.0.0.1", "::1"}:
         raise EngineError(
-            f"Ray listens on {', '.join(sorted(addresses))}, because it was imported before.",
-            "Set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before you import ray, or call ray.init yourself.",
+            f"Ray {ray.__version__} listens on {', '.join(sorted(addresses))}, not on this machine only.",
+            "Install another version of Ray, or call ray.init() first, or run it without `on`.",
         )
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep Ray from printing to standard output that a worker died, which `log_to_driver` does not prevent.
+
+    Such deaths are dealt with, and standard output belongs to the answer.
+    """
+    from ray._private import worker
+
+    name = "print_to_stdstream"
+    before = getattr(worker, name, None)
+    if before is None:  # another version of Ray: at worst it prints
+        yield
+        return
+    setattr(worker, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        setattr(worker, name, before)
 
 
 def _connected(address: str) -> Iterator[None]:
@@ -131,7 +170,8 @@ def _connected(address: str) -> Iterator[None]:
             "Start Ray on this machine too, with `ray start --address HOST:PORT`, and pass `ray:auto`.",
         ) from error
     try:
-        yield
+        with _silent():
+            yield
     finally:
         ray.shutdown()
 
