@@ -44,7 +44,7 @@ KILL_SECONDS = 5.0
 TICK = os.sysconf("SC_CLK_TCK")
 SAMPLE_SECONDS = 0.2
 TEMPORARY = tempfile.TemporaryDirectory(prefix="r", dir="/tmp")  # a short path, for Ray
-LATEST_KILL = 30.0  # seconds after its start until which a run is killed
+LATEST_KILL = 15.0  # seconds after its start until which a run is killed
 
 
 # Processes ---------------------------------------------------------------------------------------
@@ -98,7 +98,9 @@ class Watcher:
     def alive(self) -> int:
         """Count the processes that were seen and still run."""
         every = processes()
-        return sum(pid in every and every[pid][1] == started for pid, started in self._cpu)
+        return sum(
+            pid in every and every[pid][1] == started and every[pid][3] != "" for pid, started in self._cpu
+        )  # without those that nobody has waited for yet: they have no command line
 
     def _run(self) -> None:
         chosen = random.Random(SEED)
@@ -159,9 +161,9 @@ def run_index(photos: Path, index: Path, *more: str, kill_every: float | None = 
 def kill_often(photos: Path, index: Path, kills: int) -> dict[str, object]:
     """Kill the command at random moments, and let it finish at last."""
     chosen = random.Random(SEED)
-    left = restarts = 0
+    left = restarts = done = 0
     faces = []
-    for _ in range(kills):
+    while done < kills:
         process = subprocess.Popen(command(photos, index, *on_ray()), cwd=index.parent, env=environment())
         with Watcher(process.pid, None) as watcher:
             try:
@@ -169,6 +171,7 @@ def kill_often(photos: Path, index: Path, kills: int) -> dict[str, object]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+                done += 1
         for _ in range(50):
             if not watcher.alive():
                 break
@@ -182,8 +185,8 @@ def kill_often(photos: Path, index: Path, kills: int) -> dict[str, object]:
                 faces.append(len(opened))
     run_index(photos, index, *on_ray())
     return {
-        "starts": kills,
-        "finished_before_the_kill": restarts,
+        "kills": done,
+        "finished_before_a_kill": restarts,
         "faces_after_each_kill": faces,
         "processes_left": left,
         "folders_left_at_last": len(list(Path(TEMPORARY.name).glob("fi-ray-*"))),
@@ -246,14 +249,14 @@ def copy_photos(data: Path, number: int, into: Path) -> Path:
 
 
 def main() -> None:
-    parser = argument_parser(__doc__, quick="120 photos, 40 of them killed 3 times", data=True)
+    parser = argument_parser(__doc__, quick="120 photos, 80 of them killed 3 times", data=True)
     parser.add_argument("--photos", type=int, default=5000)
-    parser.add_argument("--killed", type=int, default=800, help="photos of the runs that are killed")
+    parser.add_argument("--killed", type=int, default=2000, help="photos of the runs that are killed")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--runs", type=int, default=1, help="pairs of runs for the CPU time")
     options = parser.parse_args()
     if options.quick:
-        options.photos, options.killed, options.kills = 120, 40, 3
+        options.photos, options.killed, options.kills = 120, 80, 3
     use_weights_beside(options.data)
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
