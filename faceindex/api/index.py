@@ -97,6 +97,7 @@ class FaceIndex(IndexContents):
         min_face: float | None = None,
         settings: Settings | None = None,
         device: str = "auto",
+        load_models: bool = True,
     ) -> FaceIndex:
         """Create an index, pinned to its models, and open it for writing.
 
@@ -112,12 +113,15 @@ class FaceIndex(IndexContents):
             Values of model options by name, such as ``{"flip": True}``.
         device : str
             As in `open`.
+        load_models : bool
+            Load the networks now: an index is never made for models that do not load. False leaves that to
+            their first use; the weight files must be there.
 
         Raises `UnknownModel`, `WeightsNotFound`, or `UsageError` if the directory holds an index already, or
         a setting is unknown or out of range.
         """
         settings = with_min_face(settings, min_face)
-        store, recogniser = create_store(directory, detector, embedder, settings, device)
+        store, recogniser = create_store(directory, detector, embedder, settings, device, load_models)
         return cls(store, device=device, recogniser=recogniser)
 
     @classmethod
@@ -131,6 +135,7 @@ class FaceIndex(IndexContents):
         settings: Settings | None = None,
         device: str = "auto",
         wait: float = 0.0,
+        load_models: bool = True,
     ) -> FaceIndex:
         """Open an index for writing, or create it.
 
@@ -141,7 +146,8 @@ class FaceIndex(IndexContents):
         store = open_matching_store(directory, detector, embedder, settings, device, wait)
         if store is not None:
             return cls(store, device=device)
-        return cls.create(directory, detector=detector, embedder=embedder, settings=settings, device=device)
+        models = {"detector": detector, "embedder": embedder}
+        return cls.create(directory, **models, settings=settings, device=device, load_models=load_models)
 
     @staticmethod
     def doctor(

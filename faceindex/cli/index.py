@@ -153,7 +153,13 @@ def index(
 
             opened = stack.enter_context(
                 FaceIndex.open_or_create(
-                    index, detector=detector, embedder=embedder, settings=settings, device=device, wait=WAIT
+                    index,
+                    detector=detector,
+                    embedder=embedder,
+                    settings=settings,
+                    device=device,
+                    wait=WAIT,
+                    load_models=on is None,  # on an engine, its workers load them
                 )
             )
             if found is None:
