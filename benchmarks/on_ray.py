@@ -7,18 +7,19 @@ Photos of people/, pins/ and lfw/ are copied to a temporary folder and indexed w
 1. Without and with Ray (2 actors), alternating: CPU time of all processes, and whether photos, boxes, vectors
    and clusters are the same.
 2. With Ray, while a worker that has a batch is killed (SIGKILL) every five seconds.
-3. With Ray, on fewer photos: the command itself is killed at random moments and started again, and runs to its
-   end at last. Whether processes or folders of Ray are left is counted too.
+3. With Ray, on fewer photos: the command itself is killed at random moments and started again, and runs to
+   its end at last. Whether processes or folders of Ray are left is counted too.
 
 Linux only. CPU time is read from /proc five times a second for every process below the command, so the last
 fifth of a second of a process may be missing; the accounting of the system counts children of Ray only in
-part. Writes ``results/on_ray.json``. It takes about half an hour on two cores; ``--quick`` uses 120 photos and
-3 kills.
+part. Writes ``results/on_ray.json``. It takes about half an hour on two cores; ``--quick`` uses 120 photos
+and 3 kills.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -32,8 +33,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import common
 import numpy as np
-from common import argument_parser, ratios, use_weights_beside, write_result
+from common import RESULTS, argument_parser, ratios, use_weights_beside, write_result
 
 from faceindex import FaceIndex
 from faceindex.types import F32
@@ -44,7 +46,7 @@ KILL_SECONDS = 5.0
 TICK = os.sysconf("SC_CLK_TCK")
 SAMPLE_SECONDS = 0.2
 TEMPORARY = tempfile.TemporaryDirectory(prefix="r", dir="/tmp")  # a short path, for Ray
-LATEST_KILL = 15.0  # seconds after its start until which a run is killed
+LATEST_KILL = 30.0  # seconds after its start until which a run is killed
 
 
 # Processes ---------------------------------------------------------------------------------------
@@ -144,13 +146,13 @@ def on_ray() -> list[str]:
     return ["--on", "ray", "--actors", str(ACTORS)]
 
 
-def environment() -> dict[str, str]:
+def own_environment() -> dict[str, str]:
     return {**os.environ, "TMPDIR": TEMPORARY.name}
 
 
 def run_index(photos: Path, index: Path, *more: str, kill_every: float | None = None) -> Run:
     started = time.perf_counter()
-    process = subprocess.Popen(command(photos, index, *more), cwd=index.parent, env=environment())
+    process = subprocess.Popen(command(photos, index, *more), cwd=index.parent, env=own_environment())
     with Watcher(process.pid, kill_every) as watcher:
         code = process.wait()
     if code not in (0, 1):
@@ -164,7 +166,7 @@ def kill_often(photos: Path, index: Path, kills: int) -> dict[str, object]:
     left = restarts = done = 0
     faces = []
     while done < kills:
-        process = subprocess.Popen(command(photos, index, *on_ray()), cwd=index.parent, env=environment())
+        process = subprocess.Popen(command(photos, index, *on_ray()), cwd=index.parent, env=own_environment())
         with Watcher(process.pid, None) as watcher:
             try:
                 process.wait(chosen.uniform(0.5, LATEST_KILL))
@@ -248,49 +250,67 @@ def copy_photos(data: Path, number: int, into: Path) -> Path:
     return into
 
 
+def measure_cost(photos: Path, base: Path, runs: int) -> dict[str, object]:
+    """Part 1: run without and with Ray, alternating."""
+    here, there = [], []
+    for number in range(runs):
+        here.append(run_index(photos, base / f"here{number}"))
+        there.append(run_index(photos, base / f"ray{number}", *on_ray()))
+        print(here[-1], there[-1], flush=True)
+    return {
+        "without_ray": [vars(run) for run in here],
+        "with_ray": [vars(run) for run in there],
+        "cpu_ratio": ratios([run.cpu for run in there], [run.cpu for run in here]),
+        **compare(base / "here0", base / "ray0"),
+    }
+
+
+def kill_workers(photos: Path, base: Path) -> dict[str, object]:
+    """Part 2: kill a worker every five seconds."""
+    if not (base / "here0").exists():
+        run_index(photos, base / "here0")
+    killed = run_index(photos, base / "killed", *on_ray(), kill_every=KILL_SECONDS)
+    return {**vars(killed), **compare(base / "here0", base / "killed")}
+
+
+def kill_command(photos: Path, base: Path, kills: int) -> dict[str, object]:
+    """Part 3: kill the command."""
+    run_index(photos, base / "few-here")
+    counts = kill_often(photos, base / "few-killed", kills)
+    return {**counts, **compare(base / "few-here", base / "few-killed")}
+
+
 def main() -> None:
     parser = argument_parser(__doc__, quick="120 photos, 80 of them killed 3 times", data=True)
     parser.add_argument("--photos", type=int, default=5000)
-    parser.add_argument("--killed", type=int, default=2000, help="photos of the runs that are killed")
+    parser.add_argument("--killed", type=int, default=1000, help="photos of the runs that are killed")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--runs", type=int, default=1, help="pairs of runs for the CPU time")
+    parser.add_argument("--part", type=int, choices=[1, 2, 3], help="only this; the other results are kept")
     options = parser.parse_args()
     if options.quick:
         options.photos, options.killed, options.kills = 120, 80, 3
     use_weights_beside(options.data)
+    name = "on_ray_quick" if options.quick else "on_ray"
+    before = RESULTS / f"{name}.json"
+    parts: dict[str, object] = {}
+    if options.part and before.exists():
+        parts = json.loads(before.read_text(encoding="utf-8"))["parts"]
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         photos = copy_photos(options.data, options.photos, base / "photos")
         few = copy_photos(options.data, options.killed, base / "few")
-        payload: dict[str, object] = {"seed": SEED, "actors": ACTORS, "photos": options.photos}
-        show: Callable[[str, object], None] = lambda name, value: print(f"{name}: {value}", flush=True)  # noqa: E731
-
-        here, there = [], []
-        for number in range(options.runs):
-            here.append(run_index(photos, base / f"here{number}"))
-            show("without Ray", here[-1])
-            there.append(run_index(photos, base / f"ray{number}", *on_ray()))
-            show("with Ray", there[-1])
-        payload["without_ray"] = [vars(run) for run in here]
-        payload["with_ray"] = [vars(run) for run in there]
-        payload["cpu_ratio"] = ratios([run.cpu for run in there], [run.cpu for run in here])
-        show("CPU with Ray / without", payload["cpu_ratio"])
-        payload["equality"] = compare(base / "here0", base / "ray0")
-        show("equality", payload["equality"])
-
-        killed = run_index(photos, base / "killed", *on_ray(), kill_every=KILL_SECONDS)
-        payload["workers_killed"] = {**vars(killed), **compare(base / "here0", base / "killed")}
-        show("a worker killed every 5 s", payload["workers_killed"])
-
-        run_index(few, base / "few-here")
-        counts = kill_often(few, base / "few-killed", options.kills)
-        payload["command_killed"] = {
-            "photos": options.killed,
-            **counts,
-            **compare(base / "few-here", base / "few-killed"),
+        works: dict[str, tuple[int, Callable[[], dict[str, object]]]] = {
+            "cost": (options.photos, lambda: measure_cost(photos, base, options.runs)),
+            "workers_killed": (options.photos, lambda: kill_workers(photos, base)),
+            "command_killed": (options.killed, lambda: kill_command(few, base, options.kills)),
         }
-        show("the command killed", payload["command_killed"])
-        write_result("on_ray", payload, quick=options.quick)
+        for number, (part, (size, work)) in enumerate(works.items(), 1):
+            if options.part in (None, number):
+                load = os.getloadavg()[1]
+                parts[part] = {"photos": size, **work(), "load": load, "environment": common.environment()}
+                print(part, parts[part], flush=True)
+        write_result("on_ray", {"seed": SEED, "actors": ACTORS, "parts": parts}, quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fakes import DETECTOR, FakeDetector
 
@@ -30,12 +31,12 @@ class Doubler:
         return os.getpid()
 
     def work(self, batch: Sequence[int]) -> list[tuple[int, int]]:
-        with open(os.path.join(self.folder, "calls"), "a", encoding="ascii") as calls:
+        with Path(self.folder, "calls").open("a", encoding="ascii") as calls:
             calls.write(" ".join(map(str, batch)) + "\n")
         for number in batch:
-            mark = os.path.join(self.folder, f"died-{number}")
-            if number in self.deadly or (number in self.once and not os.path.exists(mark)):
-                with open(mark, "a", encoding="ascii") as deaths:
+            mark = Path(self.folder, f"died-{number}")
+            if number in self.deadly or (number in self.once and not mark.exists()):
+                with mark.open("a", encoding="ascii") as deaths:
                     deaths.write("+")
                 os.kill(os.getpid(), signal.SIGKILL)
         return [(2 * number, os.getpid()) for number in batch]

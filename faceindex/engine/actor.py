@@ -1,4 +1,4 @@
-"""The process of a worker on Ray: loads it, and passes batches to it. No other module of ours is in its way."""
+"""The process of a worker on Ray: loads it, and passes batches to it."""
 
 from __future__ import annotations
 

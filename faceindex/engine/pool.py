@@ -8,8 +8,8 @@ only as an option that waits for whole blocks. `ray.util.ActorPool` keeps the or
 not replace actors that died. What is left to do here is little: start, place and watch over processes is the
 business of Ray; this module decides which batch comes next.
 
-A batch whose worker dies is tried once more, whole. If that one dies too, its items are tried one by one, each
-while nothing else runs on its worker. An item that ends `_DEATHS_ALONE` workers alone is `Lost`.
+A batch whose worker dies is tried once more, whole. If that one dies too, its items are tried one by one,
+each while nothing else runs on its worker. An item that ends `_DEATHS_ALONE` workers alone is `Lost`.
 """
 
 from __future__ import annotations
@@ -220,7 +220,9 @@ class _Mapping:
             if patient and time.monotonic() - began > _PATIENCE:
                 patient = False
                 if not any(process.ready for process in self.engine._processes):
-                    self.warn(f"Ray has started no worker for {_PATIENCE:.0f} seconds; its cores may be in use.")
+                    self.warn(
+                        f"Ray has started no worker for {_PATIENCE:.0f} seconds; its cores may be in use."
+                    )
             if not self.stopped and self.should_stop():
                 self.stopped, self.batches = True, None
                 self.queue.clear()
@@ -305,7 +307,7 @@ class _Mapping:
                 raise _broken(death) from death
             if self.deaths_at_start >= _DEATHS_AT_START:
                 raise EngineError(
-                    f"{self.deaths_at_start} workers on Ray died while they loaded the models, one after another.",
+                    f"{_DEATHS_AT_START} workers on Ray died one after another while they loaded the models.",
                     "Check that the machines have a gigabyte of memory for each worker; pass fewer `actors`.",
                 ) from death
         if self.stopped:

@@ -80,8 +80,8 @@ def joined(place: Place, cores: int) -> Iterator[None]:
 
 
 def _import_closed() -> None:
-    """Import Ray so that what it starts is closed to others; raises `EngineError` if it was imported before."""
-    global _imported_closed  # noqa: PLW0603
+    """Import Ray so that what it starts is closed to others; `EngineError` if it was imported before."""
+    global _imported_closed
     if "ray" in sys.modules and not _imported_closed:
         raise EngineError(
             "Ray was imported before, so it cannot be started closed to other users of this machine.",
@@ -215,8 +215,8 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 def _own_folder() -> Iterator[Path]:
     """Make a folder that only this user can read, and remove it in the end."""
     parent = Path(tempfile.gettempdir())
-    if len(os.fsencode(parent)) > _LONGEST and Path("/tmp").is_dir():  # noqa: S108 - mkdtemp, for short names
-        parent = Path("/tmp")  # noqa: S108
+    if len(os.fsencode(parent)) > _LONGEST and Path("/tmp").is_dir():
+        parent = Path("/tmp")
     _remove_leftovers(parent)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     lock = FileLock(folder / "lock")

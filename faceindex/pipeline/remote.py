@@ -21,7 +21,7 @@ from faceindex.cores import cores
 from faceindex.engine import Engine, Lost
 from faceindex.errors import EngineError, ImageError, Reason
 from faceindex.images import Picture, containers
-from faceindex.images.limits import BASE_BYTES, available_memory, decode_limit, limit_memory
+from faceindex.images.limits import BASE_BYTES, available_memory, limit_memory
 from faceindex.models import DetectorSpec, EmbedderSpec
 from faceindex.pipeline.batches import BATCH_PHOTOS, GPU_BATCH_PHOTOS, Outcome, recognise_in_batches
 from faceindex.pipeline.events import Event, Loaded, Loading, Warned
@@ -138,6 +138,7 @@ class WorkerPlan:
     decode_bytes: int
 
     def __call__(self) -> PhotoWorker:
+        """Make the worker; raises as `Recogniser.load`."""
         return PhotoWorker(self)
 
 
@@ -213,7 +214,7 @@ class RemoteRecognition:
         on_event: Callable[[Event], None],
         should_stop: Callable[[], bool],
     ) -> Generator[list[Outcome[Task]], None, None]:
-        """Recognise photos, as `faceindex.pipeline.batches.recognise_in_batches`: in order, by the same batches.
+        """Recognise photos in the order and by the batches of `recognise_in_batches`.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -65,7 +66,7 @@ def test_the_index_is_the_same(tmp_path: Path, album: Path, ray_folder: Path) ->
     assert there[3] == here[3] == {"truncated": 1}
     # The same events, but for the time at which batches are committed.
     kinds = [[type(event).__name__ for event in run[2]] for run in (here, there)]
-    assert [sorted(set(kind)) for kind in kinds][0] == sorted(set(kinds[1]))
+    assert set(kinds[0]) == set(kinds[1])
     assert [kind.count("PhotoDone") for kind in kinds] == [44, 44]
     assert [event for event in there[2] if isinstance(event, (Loading, Loaded))] == [Loading(), Loaded()]
 
@@ -170,7 +171,19 @@ def _start(tmp_path: Path, temporary: Path) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment["PYTHONPATH"] = os.pathsep.join(map(str, [tmp_path / "site", tests, tests.parent]))
     environment["TMPDIR"] = str(temporary)
-    words = ["index", "album", "--detector", "fake", "--embedder", "fake", "--on", "ray", "--actors", "1", "--json"]
+    words = [
+        "index",
+        "album",
+        "--detector",
+        "fake",
+        "--embedder",
+        "fake",
+        "--on",
+        "ray",
+        "--actors",
+        "1",
+        "--json",
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "faceindex", *words],
         cwd=tmp_path,
@@ -236,9 +249,7 @@ def _with_text(text: str) -> list[str]:
     """Return the processes with a text in their environment."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
-        try:
+        with contextlib.suppress(OSError):
             if text.encode() in Path(f"/proc/{pid}/environ").read_bytes():
                 found.append(pid)
-        except OSError:
-            continue
     return found

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -27,7 +28,9 @@ def engine(ray_folder: Path) -> Iterator[RayEngine]:
         yield engine
 
 
-def _map(engine: RayEngine, make: Any, batches: Any = BATCHES, **more: Any) -> Iterator[list[tuple[Any, Any]]]:
+def _map(
+    engine: RayEngine, make: Any, batches: Any = BATCHES, **more: Any
+) -> Iterator[list[tuple[Any, Any]]]:
     options: dict[str, Any] = {
         "check": lambda about: None,
         "should_stop": lambda: False,
@@ -76,11 +79,15 @@ def test_an_item_that_kills_is_found_and_the_others_are_done(engine: RayEngine, 
 
 
 def test_a_stop_finishes_what_is_in_work(engine: RayEngine, tmp_path: Path) -> None:
+    stopped = Event()
     answers: list[Any] = []
-    for batch in _map(engine, Doubler(str(tmp_path)), should_stop=lambda: bool(answers)):
-        answers += [batch]
+    for batch in _map(engine, Doubler(str(tmp_path)), should_stop=stopped.is_set):
+        answers.append(batch)
+        stopped.set()
     items = [item for batch in answers for item, _ in batch]
-    assert sorted(map(tuple, _calls(tmp_path))) == sorted(tuple(i for i, _ in batch) for batch in answers if batch)
+    assert sorted(map(tuple, _calls(tmp_path))) == sorted(
+        tuple(i for i, _ in batch) for batch in answers if batch
+    )
     assert 4 <= len(items) < 48
 
 

@@ -33,7 +33,7 @@ def _sockets(pid: str) -> set[int]:
     found = set()
     try:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            target = os.readlink(descriptor)
+            target = str(descriptor.readlink())
             if target.startswith("socket:["):
                 found.add(int(target[8:-1]))
     except OSError:
@@ -110,8 +110,14 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (ConnectionError("Ray is trying to start at h:1, but is not there.\nMore."), "cannot be joined .Ray is try"),
-        (RuntimeError("Version mismatch: The cluster was started with:\n  Python: 3.9"), "has other versions .Ver"),
+        (
+            ConnectionError("Ray is trying to start at h:1, but is not there.\nMore."),
+            "cannot be joined .Ray is try",
+        ),
+        (
+            RuntimeError("Version mismatch: The cluster was started with:\n  Python: 3.9"),
+            "has other versions .Ver",
+        ),
     ],
 )
 def test_a_cluster_that_cannot_be_joined(
@@ -125,7 +131,10 @@ def test_a_cluster_that_cannot_be_joined(
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(EngineError, match=f"^The Ray cluster at h:1 {message}"), session.joined(Place("h:1"), 1):
+    with (
+        pytest.raises(EngineError, match=f"^The Ray cluster at h:1 {message}"),
+        session.joined(Place("h:1"), 1),
+    ):
         pass
 
 

@@ -133,7 +133,9 @@ def test_facts_that_differ(plan: WorkerPlan, what: str) -> None:
     there = replace(here, host="node7", same={**here.same, what: "another"})
     with pytest.raises(EngineError) as raised:
         here.check(there)
-    assert raised.value.problem.startswith(f"{what} differs: another at a worker on node7, {here.same[what]} on ")
+    assert raised.value.problem.startswith(
+        f"{what} differs: another at a worker on node7, {here.same[what]} on "
+    )
 
 
 def test_workers_of_a_small_machine_decode_less(plan: WorkerPlan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +153,7 @@ def test_places(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="`actors` is 0"):
         check_place("ray", 0)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"Ray is not installed\. Install it with `pip install 'faceindex\[ray\]'`"):
+    with pytest.raises(
+        EngineError, match=r"Ray is not installed\. Install it with `pip install 'faceindex\[ray\]'`"
+    ):
         check_place("ray", 2)
-
