@@ -146,8 +146,14 @@ class FaceIndex(IndexContents):
         store = open_matching_store(directory, detector, embedder, settings, device, wait)
         if store is not None:
             return cls(store, device=device)
-        models = {"detector": detector, "embedder": embedder}
-        return cls.create(directory, **models, settings=settings, device=device, load_models=load_models)
+        return cls.create(
+            directory,
+            detector=detector,
+            embedder=embedder,
+            settings=settings,
+            device=device,
+            load_models=load_models,
+        )
 
     @staticmethod
     def doctor(

@@ -106,11 +106,13 @@ class Answer:
 
     def outcome(self, task: Task) -> Outcome[Task]:
         """Return the outcome for a task."""
-        result = self.result
-        if isinstance(result, tuple):
-            path, reason, problem, remedy = result
-            result = ImageError(path, Reason(reason), problem, remedy)
-        return Outcome(task, self.content_hash, self.picture, result, self.width, self.height, self.note)
+        found: Faces | ImageError
+        if isinstance(self.result, tuple):
+            path, reason, problem, remedy = self.result
+            found = ImageError(path, Reason(reason), problem, remedy)
+        else:
+            found = self.result
+        return Outcome(task, self.content_hash, self.picture, found, self.width, self.height, self.note)
 
 
 @dataclass(frozen=True, slots=True)

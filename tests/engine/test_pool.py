@@ -109,7 +109,10 @@ def test_errors_of_workers_end_the_mapping(engine: RayEngine) -> None:
     ("make", "message"),
     [
         (make_unusable, "A worker on Ray failed .ValueError: no weights."),
-        (partial(make_unusable, 1), "A worker on Ray failed .TypeError"),
+        (
+            partial(make_unusable, 1),  # type: ignore[call-arg]
+            "A worker on Ray failed .TypeError",
+        ),
     ],
 )
 def test_a_worker_that_cannot_be_made(engine: RayEngine, make: Callable[[], Any], message: str) -> None:
