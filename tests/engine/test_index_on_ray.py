@@ -105,8 +105,8 @@ def test_a_photo_that_kills_its_worker_is_set_aside_and_named(
         assert (again.opened, again.known_unreadable) == (0, 1)
         Image.new("RGB", (96, 96), (64, 64, 128)).save(bad)
         assert index.add([album], on="ray").new == 1
-    output, errors = capfd.readouterr()
-    assert (output, "died" in errors) == ("", False)  # Ray would print that workers died
+    printed = capfd.readouterr()
+    assert (printed.out, "died" in printed.err) == ("", False)  # Ray would print that workers died
 
 
 def test_a_stop_commits_what_is_done(tmp_path: Path, album: Path, ray_folder: Path) -> None:
