@@ -157,3 +157,17 @@ def test_places(monkeypatch: pytest.MonkeyPatch) -> None:
         EngineError, match=r"Ray is not installed\. Install it with `pip install 'faceindex\[ray\]'`"
     ):
         check_place("ray", 2)
+
+
+def test_a_new_index_can_leave_the_networks_to_the_workers(
+    tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("networks were loaded")
+
+    monkeypatch.setattr("faceindex.api.pins.load_recogniser", load)
+    with FaceIndex.create(tmp_path / "new", detector="fake", embedder="fake", load_models=False) as index:
+        assert (index.pins.detector, len(index)) == ("fake", 0)
+    with pytest.raises(AssertionError, match="networks were loaded"):
+        FaceIndex.create(tmp_path / "other", detector="fake", embedder="fake")
+    assert not (tmp_path / "other").exists()
