@@ -1,12 +1,12 @@
 """Batches on Ray: actors that load a worker once, `ray.wait`, and a bounded number of batches.
 
-Why Ray's actors, and not Ray Data: `Dataset.map_batches` with a pool of actors streams with backpressure, but
-a batch that ends its actor is tried a number of times as it is, and then it ends the whole run or is dropped
-without a name. A photo that kills its worker has to be found, by trying the photos of its batch alone, and to
-be named. Ray Data also needs pandas and pyarrow on every machine, and keeps the order only as an option that
-waits for whole blocks. `ray.util.ActorPool` keeps the order, but has no bound and does not replace actors
-that died. What is left to do here is little: start, place and watch over processes is the business of Ray; this
-module decides which batch comes next.
+Why Ray's actors, and not Ray Data: `Dataset.map_batches` with a pool of actors streams with backpressure,
+but a batch that ends its actor is tried a number of times as it is, and then it ends the whole run or is
+dropped without a name. A photo that kills its worker has to be found, by trying the photos of its batch
+alone, and to be named. Ray Data also needs pandas and pyarrow on every machine, and keeps the order only as
+an option that waits for whole blocks. `ray.util.ActorPool` keeps the order, but has no bound and does not
+replace actors that died. What is left to do here is little: start, place and watch over processes is the
+business of Ray; this module decides which batch comes next.
 
 A batch whose worker dies is tried once more, whole. If that one dies too, its items are tried one by one,
 each while nothing else runs on its worker. An item that ends `_DEATHS_ALONE` workers alone is `Lost`.
