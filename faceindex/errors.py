@@ -20,6 +20,7 @@
     │   ├── WeightsNotFound         a weight file is missing
     │   ├── WeightsInvalid          a weight file differs from the published one
     │   └── FetchFailed             a weight file could not be downloaded
+    ├── EngineError                 the engine for several machines cannot be used
     ├── OutOfMemory                 this process may take no more memory, or start no more threads
     └── EmptyResultError            the request is valid, but has no result
         ├── NoFaceFound             no face on the query photo
@@ -36,6 +37,7 @@ from os import PathLike, fspath
 __all__ = [
     "BrokenModel",
     "EmptyResultError",
+    "EngineError",
     "FaceIndexError",
     "FetchFailed",
     "ImageError",
@@ -192,6 +194,10 @@ class WeightsInvalid(ModelError):
 
 class FetchFailed(ModelError):
     """A weight file could not be downloaded, or the download differs from the published file."""
+
+
+class EngineError(FaceIndexError):
+    """Ray cannot be used: it is not installed, does not start, or its workers differ from this machine."""
 
 
 class OutOfMemory(FaceIndexError, MemoryError):

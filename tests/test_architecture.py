@@ -28,6 +28,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("interchange",),
     ("pipeline",),
+    ("engine",),
     ("people",),
     ("identification",),
     ("export",),
@@ -72,6 +73,7 @@ MAY_IMPORT = {
         "tables",
         "types",
     },
+    "engine": {"cores", "errors", "locks"},
     "identification": ARRAYS,
     "metrics": ARRAYS,
     "clustering": ARRAYS | {"store.records"},
@@ -91,6 +93,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "threadpoolctl": ("clustering/workers.py",),
     "numba": ("compiled.py",),
     "dlib": ("detect/dlib_*", "align.py"),
+    "ray": ("engine/*",),
     "torch": ("detect/*", "embed/*", "devices.py", "state_dicts.py", "recognition.py"),
     "onnxruntime": ("onnx_sessions.py",),
     "matplotlib": ("evaluation/plots.py",),
@@ -119,6 +122,7 @@ HOMES: dict[str, tuple[str, ...]] = {
 """The modules that may import a library."""
 
 HEAVY = (
+    "ray",
     "torch",
     "onnxruntime",
     "dlib",

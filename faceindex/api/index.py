@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from faceindex.api.contents import IndexContents
+from faceindex.api.extraction import recognition_on
 from faceindex.api.opening import create_store, find_directory, open_matching_store, open_store, with_min_face
 from faceindex.pipeline import Event, Summary, ignore_event, index_photos
 from faceindex.store import Status, Store
@@ -96,6 +97,7 @@ class FaceIndex(IndexContents):
         min_face: float | None = None,
         settings: Settings | None = None,
         device: str = "auto",
+        load_models: bool = True,
     ) -> FaceIndex:
         """Create an index, pinned to its models, and open it for writing.
 
@@ -111,12 +113,15 @@ class FaceIndex(IndexContents):
             Values of model options by name, such as ``{"flip": True}``.
         device : str
             As in `open`.
+        load_models : bool
+            Load the networks now: an index is never made for models that do not load. False leaves that to
+            their first use; the weight files must be there.
 
         Raises `UnknownModel`, `WeightsNotFound`, or `UsageError` if the directory holds an index already, or
         a setting is unknown or out of range.
         """
         settings = with_min_face(settings, min_face)
-        store, recogniser = create_store(directory, detector, embedder, settings, device)
+        store, recogniser = create_store(directory, detector, embedder, settings, device, load_models)
         return cls(store, device=device, recogniser=recogniser)
 
     @classmethod
@@ -130,6 +135,7 @@ class FaceIndex(IndexContents):
         settings: Settings | None = None,
         device: str = "auto",
         wait: float = 0.0,
+        load_models: bool = True,
     ) -> FaceIndex:
         """Open an index for writing, or create it.
 
@@ -140,7 +146,14 @@ class FaceIndex(IndexContents):
         store = open_matching_store(directory, detector, embedder, settings, device, wait)
         if store is not None:
             return cls(store, device=device)
-        return cls.create(directory, detector=detector, embedder=embedder, settings=settings, device=device)
+        return cls.create(
+            directory,
+            detector=detector,
+            embedder=embedder,
+            settings=settings,
+            device=device,
+            load_models=load_models,
+        )
 
     @staticmethod
     def doctor(
@@ -291,28 +304,36 @@ class FaceIndex(IndexContents):
         check_content: bool = False,
         exclude: Collection[Path] = (),
         selection: Selection | None = None,
+        on: str | None = None,
+        actors: int | None = None,
         on_event: Callable[[Event], None] = ignore_event,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Summary:
         """Bring the index up to date with folders and photos; only new and changed files are opened.
 
         Parameters are those of `faceindex.pipeline.index_photos`; `paths` are folders, files and archives.
-        Raises `UsageError` if a path does not exist, and `WeightsNotFound` or `WeightsInvalid` if the pinned
-        models cannot be loaded; the index does not change.
+        With ``on="ray"``, processes on this machine recognise the photos, `actors` of them, or one for each
+        core or GPU; ``on="ray:HOST:PORT"`` or ``"ray:auto"`` joins a running cluster. See docs/ray.md.
+
+        Raises `UsageError` if a path does not exist, `WeightsNotFound` or `WeightsInvalid` if the pinned
+        models cannot be loaded, and `EngineError` if Ray cannot be used. The index does not change, except
+        that what was committed before an engine failed stays.
         """
-        return index_photos(
-            self._store,
-            lambda: self._get_queries().recogniser(),
-            [paths] if isinstance(paths, (str, os.PathLike)) else paths,
-            retry_failed=retry_failed,
-            prune=prune,
-            keep_days=keep_days,
-            check_content=check_content,
-            exclude=exclude,
-            selection=selection,
-            on_event=on_event,
-            should_stop=should_stop,
-        )
+        with recognition_on(on, actors, self._store.pins, self._store.directory, self._device) as elsewhere:
+            return index_photos(
+                self._store,
+                lambda: self._get_queries().recogniser(),
+                [paths] if isinstance(paths, (str, os.PathLike)) else paths,
+                retry_failed=retry_failed,
+                prune=prune,
+                keep_days=keep_days,
+                check_content=check_content,
+                exclude=exclude,
+                selection=selection,
+                elsewhere=elsewhere,
+                on_event=on_event,
+                should_stop=should_stop,
+            )
 
     def plan(
         self,

@@ -134,8 +134,9 @@ def create_store(
     embedder: str | None,
     settings: Settings,
     device: str,
-) -> tuple[Store, Recogniser]:
-    """Create the store of a new index, and load the models that it is pinned to.
+    load_models: bool = True,
+) -> tuple[Store, Recogniser | None]:
+    """Create the store of a new index, and load the models that it is pinned to, unless they are not wanted.
 
     Raises
     ------
@@ -150,7 +151,7 @@ def create_store(
     pins = make_pins(choice.detector, choice.embedder, settings)
     target = index_to_create(directory)
     # Load first: an index that is pinned to models that do not load would be useless and in the way.
-    recogniser = load_recogniser(pins, target, device)
+    recogniser = load_recogniser(pins, target, device) if load_models else None
     return Store.create(target, pins), recogniser
 
 

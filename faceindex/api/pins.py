@@ -33,6 +33,8 @@ __all__ = [
     "missing_models",
     "new_pins",
     "pinned_embedder",
+    "pinned_min_face",
+    "pinned_specs",
 ]
 
 Settings: TypeAlias = Mapping[str, "bool | int | float"]
@@ -199,17 +201,33 @@ def load_recogniser(pins: Pins, directory: Path, device: str) -> Recogniser:
     """
     from faceindex.recognition import Recogniser
 
-    detector, embedder = _pinned_detector(pins, directory), pinned_embedder(pins, directory)
-    _check_weights(pins, directory, detector)
-    _check_weights(pins, directory, embedder)
-    min_face = pins.settings.get("min_face") or models.DEFAULT_MIN_FACE
+    pinned_specs(pins, directory)
     return Recogniser.load(
         pins.detector,
         pins.embedder,
-        min_face=float(min_face),
+        min_face=pinned_min_face(pins),
         device=device,
         settings=pins.settings,
     )
+
+
+def pinned_specs(pins: Pins, directory: Path) -> tuple[DetectorSpec, EmbedderSpec]:
+    """Return the specs of the models that an index is pinned to, after comparing their weights.
+
+    Raises
+    ------
+    ModelNotInstalled, BrokenModel, WeightsNotFound, WeightsInvalid, PinnedModelError
+        As `load_recogniser`.
+    """
+    detector, embedder = _pinned_detector(pins, directory), pinned_embedder(pins, directory)
+    _check_weights(pins, directory, detector)
+    _check_weights(pins, directory, embedder)
+    return detector, embedder
+
+
+def pinned_min_face(pins: Pins) -> float:
+    """Return the side in pixels of the smallest face that an index is pinned to."""
+    return float(pins.settings.get("min_face") or models.DEFAULT_MIN_FACE)
 
 
 def missing_models(pins: Pins, directory: Path) -> list[FaceIndexError]:

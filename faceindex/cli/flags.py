@@ -15,7 +15,7 @@ FLAGS = {
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (
-            *("age_of", "only", "since", "until"),
+            *("actors", "age_of", "on", "only", "since", "until"),
             *(
                 "algorithm",
                 "aligned",

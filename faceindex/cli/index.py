@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from faceindex.api import FaceIndex, IndexPlan
     from faceindex.cli.log import RunLog
     from faceindex.cli.options import (
+        ActorsOption,
         AllVersionsFlag,
         CheckContentFlag,
         DebugFlag,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         MinFaceOption,
         NewerThanOption,
         NoVideosFlag,
+        OnOption,
         PathsArgument,
         PruneFlag,
         QuietFlag,
@@ -69,6 +71,8 @@ def index(
     flip: FlipFlag = None,
     half: HalfFlag = None,
     device: DeviceOption = "auto",
+    on: OnOption = None,
+    actors: ActorsOption = None,
     retry_failed: RetryFailedFlag = False,
     check_content: CheckContentFlag = False,
     exclude: ExcludeOption = None,
@@ -108,6 +112,10 @@ def index(
             from faceindex.cli.unreadable import check_fail_on
 
             check_fail_on(fail_on)
+        if on is not None or actors is not None:
+            from faceindex.api.extraction import check_place
+
+            check_place(on, actors)  # before an index is created
         options = {"min_face": min_face, "upsample": upsample, "flip": flip, "half": half}
         settings = {name: value for name, value in options.items() if value is not None}
         selection = None
@@ -145,7 +153,13 @@ def index(
 
             opened = stack.enter_context(
                 FaceIndex.open_or_create(
-                    index, detector=detector, embedder=embedder, settings=settings, device=device, wait=WAIT
+                    index,
+                    detector=detector,
+                    embedder=embedder,
+                    settings=settings,
+                    device=device,
+                    wait=WAIT,
+                    load_models=on is None,  # on an engine, its workers load them
                 )
             )
             if found is None:
@@ -159,6 +173,8 @@ def index(
                     check_content=check_content,
                     exclude=[] if log is None else [log],
                     selection=selection,
+                    on=on,
+                    actors=actors,
                     on_event=on_event,
                     should_stop=should_stop,
                 )

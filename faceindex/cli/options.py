@@ -19,6 +19,7 @@ from faceindex.models import AUTO, DEFAULT_MIN_FACE
 __all__ = [
     "WAIT",
     "AbsoluteFlag",
+    "ActorsOption",
     "AllVersionsFlag",
     "CheckContentFlag",
     "CsvFlag",
@@ -41,6 +42,7 @@ __all__ = [
     "NeighboursOption",
     "NewerThanOption",
     "NoVideosFlag",
+    "OnOption",
     "OpenFlag",
     "PathsArgument",
     "PhotosArgument",
@@ -226,6 +228,26 @@ HalfFlag: TypeAlias = Annotated[
         "--half/--no-half",
         help="Embed in bfloat16 (dlib, facenet) where the processor or GPU has instructions for it: half "
         "the time, nearly the same similarities. Fixed when the index is made.",
+    ),
+]
+
+OnOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="ENGINE",
+        autocompletion=complete_from("ray", "ray:auto"),
+        help="Recognise photos in processes of Ray: ray starts it on this machine, ray:HOST:PORT or ray:auto "
+        "joins a cluster, whose machines have the photos at the same paths. Needs the extra 'ray'.",
+    ),
+]
+
+ActorsOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--actors",
+        metavar="N",
+        help="How many processes recognise photos with --on; by default one for each core, or each GPU.",
     ),
 ]
 

@@ -29,6 +29,7 @@ __all__ = [
     "BATCH_PHOTOS",
     "BUDGET_BYTES",
     "DECODE_THREADS",
+    "GPU_BATCH_PHOTOS",
     "Outcome",
     "count_workers",
     "recognise_each",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 BATCH_PHOTOS = 16  # enough faces for full batches of the embedder, few enough to stay in cache
-_GPU_BATCH_PHOTOS = 64
+GPU_BATCH_PHOTOS = 64
 BATCH_BYTES = 32 << 20  # limit for a batch of large photos, so that each worker gets one soon
 BUDGET_BYTES = 256 << 20  # decoded photos in memory at a time
 DECODE_THREADS = 2  # to read and decode ahead of the networks
@@ -83,6 +84,7 @@ def recognise_in_batches(
     number: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     watch: Watch | None = None,
+    workers: int | None = None,
 ) -> Generator[list[Outcome[_S]], None, None]:
     """Load photos ahead and recognise them in batches, several at a time.
 
@@ -103,6 +105,8 @@ def recognise_in_batches(
         iterator ends.
     watch : Watch, optional
         Learns which sources are in work.
+    workers : int, optional
+        Batches in the networks at a time. None means one for each core, up to a few, or two on a GPU.
 
     Yields
     ------
@@ -115,8 +119,9 @@ def recognise_in_batches(
         For an error that is not about one photo, such as `BrokenModel`.
     """
     on_cpu = recogniser.device == "cpu"
-    workers = count_workers() if on_cpu else _GPU_WORKERS
-    most_photos = BATCH_PHOTOS if on_cpu else _GPU_BATCH_PHOTOS
+    if workers is None:
+        workers = count_workers() if on_cpu else _GPU_WORKERS
+    most_photos = BATCH_PHOTOS if on_cpu else GPU_BATCH_PHOTOS
     if on_cpu and number is not None:
         most_photos = max(1, min(most_photos, -(-number // workers)))
     most_bytes = min(BATCH_BYTES, BUDGET_BYTES // 2) if on_cpu else BUDGET_BYTES // 2

@@ -18,6 +18,7 @@ from faceindex.store import ScanCounts, Store
 from faceindex.store.away import KEEP_DAYS
 
 if TYPE_CHECKING:
+    from faceindex.pipeline.remote import RemoteRecognition
     from faceindex.recognition import Recogniser
 
 __all__ = ["index_photos"]
@@ -34,6 +35,7 @@ def index_photos(
     check_content: bool = False,
     exclude: Collection[Path] = (),
     selection: Selection | None = None,
+    elsewhere: RemoteRecognition | None = None,
     on_event: Callable[[Event], None] = ignore_event,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
@@ -63,6 +65,9 @@ def index_photos(
     selection : Selection, optional
         Which of the files that are there to take in; as `faceindex.pipeline.select` returns it. None means
         all, but one file of each shot.
+    elsewhere : RemoteRecognition, optional
+        Recognises the photos in other processes. None means in this one; videos and faces that were drawn by
+        hand always are.
     on_event : callable
         Called with each event.
     should_stop : callable
@@ -118,6 +123,7 @@ def index_photos(
                 keep_days=keep_days,
                 retry_failed=retry_failed,
                 video_interval=None if selection is None else selection.video_interval,
+                elsewhere=elsewhere,
                 on_event=on_event,
                 should_stop=should_stop,
             )

@@ -37,6 +37,7 @@ from faceindex.recognition import Recogniser
 from faceindex.store import NewPhoto, Status, Store
 
 if TYPE_CHECKING:
+    from faceindex.pipeline.remote import RemoteRecognition
     from faceindex.pipeline.video_run import ReadVideo
 
 __all__ = ["COMMIT_PHOTOS", "COMMIT_SECONDS", "carry_out"]
@@ -54,6 +55,7 @@ def carry_out(
     keep_days: float,
     retry_failed: bool,
     video_interval: float | None = None,
+    elsewhere: RemoteRecognition | None = None,
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
 ) -> tuple[Summary, bool]:
@@ -70,6 +72,7 @@ def carry_out(
         store.add_root(path, given)
     run = _Run(store, recogniser, plan, retry_failed, on_event)
     run.video_interval = video_interval
+    run.elsewhere = elsewhere
     run.save_mounts()
     run.count_unchanged()
     run.record_unreachable()
@@ -114,6 +117,7 @@ class _Run:
         self._settled: set[str] = set()  # names of the photos in _pending
         self._committed_at = time.monotonic()
         self.video_interval: float | None = None
+        self.elsewhere: RemoteRecognition | None = None
         self._videos: list[Task] = []  # which the pipeline for photos met
         self._stale: list[int] = []  # moments of videos that are no longer what they were
 
@@ -223,9 +227,13 @@ class _Run:
         done = 0
         if not tasks or should_stop():
             return done
-        for outcomes in recognise_in_batches(
-            tasks, self.recogniser, number=len(tasks), should_stop=should_stop, watch=watch
-        ):
+        if self.elsewhere is None:
+            batches = recognise_in_batches(
+                tasks, self.recogniser, number=len(tasks), should_stop=should_stop, watch=watch
+            )
+        else:
+            batches = self.elsewhere.recognise(tasks, on_event=self.emit, should_stop=should_stop)
+        for outcomes in batches:
             done += len(outcomes)
             for outcome in outcomes:
                 self._settle(outcome)

@@ -31,7 +31,7 @@ LEAVES = {  # commands that are not groups, by their full names
     },
 }
 ALL = {"": GROUP, **{name: GROUP.commands[name] for name in GROUPS}, **LEAVES}
-HEAVY = {"torch", "dlib", "sklearn", "numba", "hnswlib", "numpy", "scipy", "PIL"}
+HEAVY = {"ray", "torch", "dlib", "sklearn", "numba", "hnswlib", "numpy", "scipy", "PIL"}
 
 
 def help_of(name: str, run: Callable[..., Any]) -> str:

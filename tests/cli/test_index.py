@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -305,3 +306,26 @@ def test_content_changed_with_size_and_time_kept_is_counted(index_album, indexed
     assert ["compared", "11"] in [line.split()[:2] for line in planned.stdout.splitlines()]
     document = json.loads(index_album("album", "--check-content", "--json").stdout)
     assert (document["compared"], document["altered"]) == (11, 0)
+
+
+def test_on_ray_without_the_extra_makes_no_index(index_album, album: Path, monkeypatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ray" else find(name))
+    result = index_album("album", "--on", "ray")
+    assert result.exit_code == 2
+    assert result.stderr == "error: Ray is not installed. Install it with `pip install 'faceindex[ray]'`.\n"
+    assert find_index() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--actors", "2"], "--actors are of no use without --on. Pass --on ray too."),
+        (["--on", "dask"], "--on is 'dask'. Choose `ray` for this machine"),
+    ],
+)
+def test_engines_that_do_not_exist(index_album, album: Path, options: list[str], message: str) -> None:
+    result = index_album("album", *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert find_index() is None

@@ -1,0 +1,70 @@
+"""Workers for tests of the engine, importable in its processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fakes import DETECTOR, FakeDetector
+
+from faceindex.errors import UsageError
+from faceindex.types import Detections, Image
+
+__all__ = ["DEADLY", "DeadlyDetector", "Doubler", "make_failing", "make_unusable"]
+
+
+@dataclass
+class Doubler:
+    """Doubles numbers; dies of those in `deadly`, and of those in `once` the first time."""
+
+    folder: str
+    deadly: tuple[int, ...] = ()
+    once: tuple[int, ...] = ()
+
+    def __call__(self) -> Doubler:
+        return self
+
+    def about(self) -> object:
+        return os.getpid()
+
+    def work(self, batch: Sequence[int]) -> list[tuple[int, int]]:
+        with Path(self.folder, "calls").open("a", encoding="ascii") as calls:
+            calls.write(" ".join(map(str, batch)) + "\n")
+        for number in batch:
+            mark = Path(self.folder, f"died-{number}")
+            if number in self.deadly or (number in self.once and not mark.exists()):
+                with mark.open("a", encoding="ascii") as deaths:
+                    deaths.write("+")
+                os.kill(os.getpid(), signal.SIGKILL)
+        return [(2 * number, os.getpid()) for number in batch]
+
+
+class _Failing:
+    def about(self) -> object:
+        return None
+
+    def work(self, batch: Sequence[int]) -> list[int]:
+        raise UsageError(f"There is no {batch[0]}.", "Choose another.")
+
+
+def make_failing() -> _Failing:
+    return _Failing()
+
+
+def make_unusable() -> _Failing:
+    raise ValueError("no weights")
+
+
+class DeadlyDetector(FakeDetector):
+    """As the fake detector; ends its process by a photo of 97 pixels' width."""
+
+    def detect_one(self, image: Image) -> Detections:
+        if image.shape[1] == 97:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().detect_one(image)
+
+
+DEADLY = replace(DETECTOR, name="deadly", target="engine_fakes:DeadlyDetector")

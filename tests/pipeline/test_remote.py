@@ -1,0 +1,173 @@
+"""Photos on an engine, with an engine in this process: what travels, what is compared, what is refused."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from faceindex import FaceIndex
+from faceindex.api.extraction import check_place
+from faceindex.engine import Lost
+from faceindex.errors import EngineError, ImageError, Reason, UsageError
+from faceindex.pipeline import index_photos
+from faceindex.pipeline.batches import Outcome
+from faceindex.pipeline.remote import Answer, Facts, RemoteRecognition, WorkerPlan, _decode_bytes
+
+
+class Here:
+    """An engine with one worker, in this process; everything is pickled on its way."""
+
+    def __init__(self, change: Callable[[Any], Any] = lambda answer: answer) -> None:
+        self.change = change
+        self.batches: list[list[Any]] = []
+
+    def start(self) -> int:
+        return 2
+
+    def map(
+        self,
+        make: Any,
+        batches: Iterable[Sequence[Any]],
+        *,
+        check: Callable[[object], None],
+        should_stop: Callable[[], bool],
+        warn: Callable[[str], None],
+    ) -> Iterator[list[tuple[Any, Any]]]:
+        worker = pickle.loads(pickle.dumps(make))()
+        check(pickle.loads(pickle.dumps(worker.about())))
+        for batch in batches:
+            self.batches.append(list(batch))
+            answers = pickle.loads(pickle.dumps(worker.work(pickle.loads(pickle.dumps(batch)))))
+            yield [(item, self.change(answer)) for item, answer in zip(batch, answers, strict=True)]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def plan(fake_models: ModuleType) -> WorkerPlan:
+    return WorkerPlan(fake_models.DETECTOR, fake_models.EMBEDDER, 20.0, "cpu", {}, 1 << 30)
+
+
+def _run(index: FaceIndex, album: Path, engine: Here, plan: WorkerPlan, **more: Any) -> Any:
+    def load() -> Any:
+        raise AssertionError("this process needs no networks")
+
+    return index_photos(index._store, load, [album], elsewhere=RemoteRecognition(engine, plan), **more)
+
+
+def test_paths_travel_in_the_batches_of_a_local_run(index: FaceIndex, album: Path, plan: WorkerPlan) -> None:
+    engine = Here()
+    summary = _run(index, album, engine, plan)
+    assert (summary.new, summary.faces, len(index)) == (12, 12, 12)
+    assert [len(batch) for batch in engine.batches] == [6, 6]  # both workers have something to do
+    paths = [path for batch in engine.batches for _, path in batch]
+    assert sorted(paths) == sorted(str(path) for path in album.rglob("*.png"))
+    assert not (index.directory / "in-work").exists()
+
+
+def test_answers_keep_all_of_an_error() -> None:
+    error = ImageError("a\udcff.jpg", Reason.CORRUPT, "it is cut off.", "Copy it again.")
+    outcome = Outcome(None, b"1", None, error)  # type: ignore[type-var]
+    answer = pickle.loads(pickle.dumps(Answer.of(outcome, "host")))
+    found = answer.outcome(None).result
+    assert (found.path, found.reason, str(found)) == (error.path, error.reason, str(error))
+
+
+def test_a_photo_that_only_a_worker_cannot_read(index: FaceIndex, album: Path, plan: WorkerPlan) -> None:
+    bad = str(sorted(album.rglob("*.png"))[3])
+
+    def change(answer: Answer) -> Answer:
+        return replace(answer, result=(bad, Reason.MISSING.value, "no such file.", "Look."), host="node7")
+
+    with pytest.raises(EngineError) as raised:
+        _run(index, album, Here(change), plan)
+    assert "A worker on node7 cannot read " in raised.value.problem
+    assert "(missing), but this machine" in raised.value.problem
+    assert "at the same path" in raised.value.remedy
+    assert len(index) == 0
+
+
+def test_a_photo_that_nobody_can_read(index: FaceIndex, album: Path, plan: WorkerPlan) -> None:
+    def change(answer: Answer) -> Answer:
+        for path in album.rglob("*.png"):
+            path.unlink()
+        return replace(answer, result=("x", Reason.MISSING.value, "no such file.", "Look."), host="node7")
+
+    assert _run(index, album, Here(change), plan).unreadable == {"missing": 12}
+
+
+def test_a_lost_photo(index: FaceIndex, album: Path, plan: WorkerPlan) -> None:
+    lost = iter([True])
+    summary = _run(index, album, Here(lambda answer: Lost(4) if next(lost, False) else answer), plan)
+    assert (summary.new, summary.unreadable) == (11, {"ended the run": 1})
+
+
+def test_an_error_of_a_run_keeps_what_is_committed(
+    index: FaceIndex, album: Path, plan: WorkerPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = iter(range(99))
+
+    def change(answer: Answer) -> Answer:
+        if next(count) >= 6:
+            raise EngineError("Ray is gone.", "Start it again.")
+        return answer
+
+    with pytest.raises(EngineError, match="Ray is gone"):
+        _run(index, album, Here(change), plan)
+    assert len(index) == 6
+    assert _run(index, album, Here(), plan).new == 6
+
+
+@pytest.mark.parametrize("what", ["faceindex", "Python", "the extra 'raw'", "net.pt"])
+def test_facts_that_differ(plan: WorkerPlan, what: str) -> None:
+    here = Facts.of_this_process(plan.detector, plan.embedder)
+    here = replace(here, same={**here.same, "net.pt": "SHA-256 aa"})
+    here.check(here)
+    there = replace(here, host="node7", same={**here.same, what: "another"})
+    with pytest.raises(EngineError) as raised:
+        here.check(there)
+    assert raised.value.problem.startswith(
+        f"{what} differs: another at a worker on node7, {here.same[what]} on "
+    )
+
+
+def test_workers_of_a_small_machine_decode_less(plan: WorkerPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "faceindex.pipeline.remote"
+    monkeypatch.setattr(f"{module}.cores", lambda: 8)
+    for available, expected in ((64 << 30, 1 << 30), (8 << 30, 256 << 20), (4 << 30, 128 << 20)):
+        monkeypatch.setattr(f"{module}.available_memory", lambda available=available: available)
+        assert _decode_bytes(plan) == expected
+
+
+def test_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_place(None, None) is None
+    with pytest.raises(UsageError, match="`actors` are of no use without `on`"):
+        check_place(None, 2)
+    with pytest.raises(UsageError, match="`actors` is 0"):
+        check_place("ray", 0)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        EngineError, match=r"Ray is not installed\. Install it with `pip install 'faceindex\[ray\]'`"
+    ):
+        check_place("ray", 2)
+
+
+def test_a_new_index_can_leave_the_networks_to_the_workers(
+    tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("networks were loaded")
+
+    monkeypatch.setattr("faceindex.api.pins.load_recogniser", load)
+    with FaceIndex.create(tmp_path / "new", detector="fake", embedder="fake", load_models=False) as index:
+        assert (index.pins.detector, len(index)) == ("fake", 0)
+    with pytest.raises(AssertionError, match="networks were loaded"):
+        FaceIndex.create(tmp_path / "other", detector="fake", embedder="fake")
+    assert not (tmp_path / "other").exists()
