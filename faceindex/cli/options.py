@@ -49,6 +49,7 @@ __all__ = [
     "QuietFlag",
     "RetryFailedFlag",
     "SaveOption",
+    "SearchOption",
     "ShowFlag",
     "StrictFlag",
     "UpsampleOption",
@@ -226,6 +227,17 @@ HalfFlag: TypeAlias = Annotated[
         "--half/--no-half",
         help="Embed in bfloat16 (dlib, facenet) where the processor or GPU has instructions for it: half "
         "the time, nearly the same similarities. Fixed when the index is made.",
+    ),
+]
+
+SearchOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--search",
+        metavar="WHERE",
+        autocompletion=complete_from("auto", "hnsw", "milvus:milvus.db"),
+        help="What searches the faces, from now on: auto or hnsw, which are built in; milvus:NAME.db, which is "
+        "Milvus Lite in the index directory; or milvus:http://HOST:PORT, a Milvus server.",
     ),
 ]
 

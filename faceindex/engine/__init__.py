@@ -1,0 +1,1 @@
+"""The same stages on other engines: Ray computes, Milvus searches."""
