@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex import images
-from faceindex.documents import Result
 from faceindex.api.opening import connect_search
+from faceindex.documents import Result
 from faceindex.errors import FaceIndexError, ImageError, IndexCorrupt, StoreError
 from faceindex.store import Store
 from faceindex.store.catalog import Catalog

@@ -17,8 +17,8 @@ __all__ = ["IndexSearching"]
 class IndexSearching:
     """Chooses the neighbour index of an index, which it keeps until another one is chosen.
 
-    The built-in one compares every face, and uses an HNSW index from 100,000 faces on. Milvus is a copy of the
-    vectors that can be made anew at any time.
+    The built-in one compares every face, and uses an HNSW index from 100,000 faces on. Milvus is a copy of
+    the vectors that can be made anew at any time.
 
     Parameters
     ----------

@@ -236,8 +236,8 @@ SearchOption: TypeAlias = Annotated[
         "--search",
         metavar="WHERE",
         autocompletion=complete_from("auto", "hnsw", "milvus:milvus.db"),
-        help="What searches the faces, from now on: auto or hnsw, which are built in; milvus:NAME.db, which is "
-        "Milvus Lite in the index directory; or milvus:http://HOST:PORT, a Milvus server.",
+        help="What searches the faces, from now on: auto or hnsw, which are built in; milvus:NAME.db, "
+        "which is Milvus Lite in the index directory; or milvus:http://HOST:PORT, a Milvus server.",
     ),
 ]
 

@@ -1,7 +1,7 @@
 """Milvus as the neighbour index of a face index: `connect`, behind `faceindex.store.neighbours`.
 
-A collection has the id of the face index in its name, and two fields: ``face`` and ``vector``. The metric is the
-inner product of unit vectors. pymilvus takes two seconds to import, so nothing here does before `connect`.
+A collection has the id of the face index in its name, and two fields: ``face`` and ``vector``. The metric is
+the inner product of unit vectors. pymilvus takes two seconds to import, so nothing here does before `connect`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def connect(address: str, id: str, directory: Path, params: HnswParams, given: b
             "Run `pip install 'faceindex[milvus]'`, or choose the built-in search with"
             " `faceindex index --search auto`.",
         ) from None
-    for name in ("pymilvus", "milvus_lite"):  # they log every failed request, with its arguments
+    # They log every failed request, with its arguments, and what Milvus Lite does not implement.
+    for name in ("pymilvus", "milvus_lite", "grpc._server"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if path is not None:
         from faceindex.engine.milvus_embedded import Embedded
@@ -114,7 +115,7 @@ class Milvus:
         embedded: Embedded | None = None,
     ) -> None:
         self.name = name
-        self.erases_by_rebuilding = embedded is not None
+        self.erases_by_rebuilding = path is not None
         self._library, self._uri, self._token = library, uri, token
         self._collection = _COLLECTION + id
         self._params = params
@@ -122,13 +123,26 @@ class Milvus:
         self._embedded = embedded
         self._loaded = False
         self._type: str | None = None
-        self._client = self._open()
+        self._connection: Any = None
+        self._connect()
 
-    def _open(self) -> Any:
+    def _connect(self) -> None:
         with self._failures():
-            return self._library.MilvusClient(
+            self._connection = self._library.MilvusClient(
                 uri=self._uri, token=self._token, timeout=_CONNECT_SECONDS, dedicated=True
             )
+
+    @property
+    def _client(self) -> Any:
+        """The connection; Milvus Lite is started again after `drop` has ended it."""
+        if self._connection is None:
+            from faceindex.engine.milvus_embedded import Embedded
+
+            assert self._path is not None
+            self._embedded = Embedded(self._path)
+            self._uri = self._embedded.uri
+            self._connect()
+        return self._connection
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -149,12 +163,14 @@ class Milvus:
 
     def close(self) -> None:
         """Close the connection, and end Milvus Lite."""
+        connection, self._connection = self._connection, None
         try:
-            self._client.close()
+            if connection is not None:
+                connection.close()
         except Exception:  # a connection that is broken is closed
             logging.getLogger(__name__).debug("closing Milvus", exc_info=True)
         finally:
-            if self._embedded is not None:
+            if connection is not None and self._embedded is not None:
                 self._embedded.close()
 
     # The collection ----------------------------------------------------------------------------
@@ -185,25 +201,22 @@ class Milvus:
 
     def drop(self) -> None:
         """Delete the collection; Milvus Lite with all its files, overwritten."""
-        if self._embedded is None:
+        if self._path is None:
             with self._failures():
                 if self._client.has_collection(self._collection, timeout=_REQUEST_SECONDS):
                     self._client.drop_collection(self._collection, timeout=_REQUEST_SECONDS)
         else:
-            from faceindex.engine.milvus_embedded import Embedded, erase_database
+            from faceindex.engine.milvus_embedded import erase_database
 
             assert self._path is not None
             self.close()
             erase_database(self._path)
-            self._embedded = Embedded(self._path)
-            self._uri = self._embedded.uri
-            self._client = self._open()
         self._loaded, self._type = False, None
 
     def finish(self, faces: int) -> None:
         """Change the index type to the one for so many faces, and load the collection."""
         current = self._current_type()
-        for kind in index_types(faces, embedded=self._embedded is not None):
+        for kind in index_types(faces, embedded=self._path is not None):
             if kind == current:
                 break
             try:
@@ -294,7 +307,7 @@ class Milvus:
 
     def settle(self) -> None:
         """Write what Milvus Lite has in memory to its files; a server has logged it already."""
-        if self._embedded is not None:
+        if self._path is not None:
             with self._failures():
                 self._client.flush(self._collection, timeout=_REQUEST_SECONDS)
 
@@ -338,7 +351,7 @@ class Milvus:
 
     def erase(self) -> str | None:
         """Flush and compact, so that no segment in use has deleted vectors; Milvus Lite was made anew."""
-        if self._embedded is not None:
+        if self._path is not None:
             return None
         with self._failures():
             self._client.flush(self._collection, timeout=_REQUEST_SECONDS)

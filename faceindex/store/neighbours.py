@@ -84,6 +84,6 @@ class NeighbourIndex(Protocol):
 Connect: TypeAlias = "Callable[[str, str, Path, HnswParams, bool], NeighbourIndex]"
 """Connects to the neighbour index of an address.
 
-Takes the address (``milvus:...``), the id and the directory of the face index, the parameters of an HNSW graph,
-and whether the user gave the address in this very command: one that an index directory names is trusted less.
+Takes the address (``milvus:...``), the id and the directory of the face index, the parameters of an HNSW
+graph, and whether the user gave the address in this very command: one that an index names is trusted less.
 """

@@ -6,8 +6,8 @@ A commit appends rows, also for faces that come back; so what lies above the wat
 compared exactly meanwhile. Rows are written before the watermark. A process that is killed in between leaves
 rows that are written once more. A compaction moves the watermark in its own transaction.
 
-What is dead there is found by counting: a range of ids with another number than in the catalog is halved until
-it can be listed. So nothing depends on a list of deletions that could be lost.
+What is dead there is found by counting: a range of ids with another number than in the catalog is divided
+until it can be listed. So nothing depends on a list of deletions that could be lost.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _MARK_AFTER = 16  # requests after which the watermark moves: an interrupted bui
 _SAMPLED = 64  # faces whose vectors are compared
 _SLACK = 8  # more candidates than are wanted: deleted faces may be among them
 _LAST = (1 << 63) - 1
+_TOGETHER = 256  # queries whose candidates are compared together
 _SPLIT = 16  # parts of a range of ids whose number differs
 
 _log = logging.getLogger(__name__)
@@ -293,13 +294,16 @@ class OutsideSearch:
 
 
 def _similarities(queries: F32, rows: I64, committed: int, vectors: VectorFile) -> F32:
-    """Compute the similarities of candidates, (m, c); -inf where a row is -1."""
+    """Compute the similarities of candidates, (m, c); -inf where a row is -1.
+
+    By matrix products, as exact search does: the sums of single products end in other last digits.
+    """
     scores = np.full(rows.shape, -np.inf, np.float32)
-    line, column = np.nonzero(rows >= 0)
-    if len(line):
-        used, at = np.unique(rows[line, column], return_inverse=True)
-        own = vectors.gather(committed, used)
-        for start in range(0, len(line), 65_536):
-            some = slice(start, start + 65_536)
-            scores[line[some], column[some]] = np.einsum("ij,ij->i", queries[line[some]], own[at[some]])
+    for start in range(0, len(queries), _TOGETHER):
+        some = rows[start : start + _TOGETHER]
+        line, column = np.nonzero(some >= 0)
+        if len(line):
+            used, at = np.unique(some[line, column], return_inverse=True)
+            product = queries[start : start + _TOGETHER] @ vectors.gather(committed, used).T
+            scores[start + line, column] = product[line, at]
     return scores

@@ -1,7 +1,7 @@
 """Which neighbour index a face index has, and when it is brought up to date; part of `Store`.
 
-The choice is an address in the catalog (the key ``search`` of ``meta``). The store does not know what connects
-to an address: who opened it sets `Searching.connect`.
+The choice is an address in the catalog (the key ``search`` of ``meta``). What connects to an address is
+not the store's: who opened it sets `Searching.connect`.
 """
 
 from __future__ import annotations
@@ -157,8 +157,8 @@ class Searching:
     ) -> int:
         """Bring the chosen index up to date; does nothing without one. Only the writer may call this.
 
-        What fails is logged once, and tried again by the next process that writes: no photo or face depends on
-        it.
+        What fails is logged once, and tried again by the next process that writes: no photo or face
+        depends on it.
 
         Parameters
         ----------

@@ -270,7 +270,7 @@ def test_check_reports_what_is_wrong_and_a_rebuild_mends_it(
 
 
 def test_check_reports_low_recall(filled: Store, fake: FakeNeighbours) -> None:
-    fake.wrong = {face: 10_000_000 for face in live_faces(filled)[::3]}
+    fake.wrong = dict.fromkeys(live_faces(filled)[::3], 10000000)
     problems, recall = filled.searching.check(50, 5, 0.95)
     assert recall is not None
     assert 0.5 < recall < 0.9
