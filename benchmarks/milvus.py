@@ -144,7 +144,8 @@ def differs(store: Store, queries: F32) -> int:
 
 def kill(directory: Path, kills: int, seed: int) -> dict[str, Any]:
     moments, rng = random.Random(seed), np.random.default_rng(seed)
-    rows, queries = [], face_vectors(rng.integers(0, 50, 50), DIMENSION, rng)
+    rows: list[dict[str, Any]] = []
+    queries = face_vectors(rng.integers(0, 50, 50), DIMENSION, rng)
     with make_store(directory, DIMENSION) as store:
         store.searching.connect = connect_search
         store.searching.choose(ADDRESS)

@@ -1,7 +1,7 @@
 """Milvus as the neighbour index of a face index: `connect`, behind `faceindex.store.neighbours`.
 
 A collection has the id of the face index in its name, and two fields: ``face`` and ``vector``. The metric is
-the inner product of unit vectors. pymilvus takes two seconds to import, so nothing here does before `connect`.
+the inner product of unit vectors. Importing pymilvus takes two seconds, so `connect` does it.
 """
 
 from __future__ import annotations

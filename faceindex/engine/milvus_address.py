@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from faceindex.errors import SearchUnavailable, UsageError
+from faceindex.models.fetch import is_offline
 
 __all__ = ["BUILT_IN", "PREFIX", "Server", "embedded_path", "parse_search", "server_of"]
 
@@ -145,14 +146,20 @@ def server_of(address: str, *, given: bool) -> Server:
     Raises
     ------
     SearchUnavailable
-        If only the index names it, and it is on another computer.
+        If it is on another computer, and only the index names it or the network is forbidden.
     """
     try:
         uri = _server_uri(address.removeprefix(PREFIX))
     except UsageError as error:
         raise SearchUnavailable(error.problem, error.remedy) from None
+    local = urlsplit(uri).hostname in _LOCAL
+    if not local and is_offline():
+        raise SearchUnavailable(
+            f"The network is forbidden by $FACEINDEX_OFFLINE, and Milvus is at {uri}.",
+            "Unset the variable, or choose the built-in search with `faceindex index --search auto`.",
+        )
     chosen = given or _environment_uri() == uri
-    if not chosen and urlsplit(uri).hostname not in _LOCAL:
+    if not chosen and not local:
         raise SearchUnavailable(
             f"The index names Milvus at {uri}, and MILVUS_URI does not: nothing was sent there.",
             f"If it is yours, set the environment variable MILVUS_URI={uri}.",

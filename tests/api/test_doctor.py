@@ -19,6 +19,7 @@ import pytest
 from faceindex import FaceIndex
 from faceindex.api import doctor
 from faceindex.errors import IndexCorrupt, IndexNotFound
+from faceindex.store.directory import lock_for_writing
 from faceindex.store.vectors import HEADER_BYTES
 
 ROW = 16 * 4
@@ -256,7 +257,7 @@ def test_what_another_process_has_repaired_meanwhile_is_not_repaired_again(
     closed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overwrite(closed / "catalog.sqlite", page_of(closed, "decisions") + 4090, b"\xff")
-    lock = doctor.lock_for_writing
+    lock = lock_for_writing
 
     def wait_for_another(directory: Path, wait: float = 0.0) -> object:
         monkeypatch.setattr(doctor, "lock_for_writing", lock)

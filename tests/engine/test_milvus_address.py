@@ -14,7 +14,7 @@ HERE = Path("/photos/.faceindex")
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MILVUS_URI", "MILVUS_TOKEN"):
+    for name in ("MILVUS_URI", "MILVUS_TOKEN", "FACEINDEX_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -102,3 +102,10 @@ def test_an_index_may_not_name_another_computer(monkeypatch: pytest.MonkeyPatch)
     assert server_of("milvus:http://elsewhere:19530", given=False).token == "hunter2"
     with pytest.raises(SearchUnavailable):
         server_of("milvus:http://third:19530", given=False)
+
+
+def test_offline_allows_only_this_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEINDEX_OFFLINE", "1")
+    with pytest.raises(SearchUnavailable, match="FACEINDEX_OFFLINE"):
+        server_of("milvus:http://elsewhere:19530", given=True)
+    assert server_of("milvus:http://127.0.0.1:19530", given=True).uri == "http://127.0.0.1:19530"
