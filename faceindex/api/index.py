@@ -197,7 +197,7 @@ class FaceIndex(IndexContents):
         try:
             if error is not None:
                 self._store.explain(error)
-            elif self._store.writable:
+            elif self._store.writable and not self._closed:
                 self._store.searching.catch_up()
         finally:
             self.close()

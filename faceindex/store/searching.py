@@ -171,7 +171,7 @@ class Searching:
 
         Returns the number of faces that were written.
         """
-        if (self._failed and not rebuild) or self._catalog.search() is None:
+        if self._failed and not rebuild:
             return 0
         try:
             return self.require_up_to_date(progress, least=least, rebuild=rebuild)
