@@ -10,6 +10,7 @@
     │   ├── IndexLocked             another process is writing to it
     │   ├── IndexCorrupt            its files are damaged or contradict each other
     │   ├── IndexVersionError       it was written by a newer faceindex
+    │   ├── SearchUnavailable       the neighbour index of another program cannot be used
     │   ├── IndexMigrated           it was moved to other models after it was opened
     │   └── PinnedModelError        the request names other models than the pinned ones
     ├── ModelError                  detectors, embedders, clusterers
@@ -53,6 +54,7 @@ __all__ = [
     "OutOfMemory",
     "PinnedModelError",
     "Reason",
+    "SearchUnavailable",
     "StoreError",
     "Uncalibrated",
     "UnknownModel",
@@ -158,6 +160,10 @@ class IndexVersionError(StoreError):
 
 class IndexMigrated(StoreError):
     """The index was moved to other models after it was opened; open it again."""
+
+
+class SearchUnavailable(StoreError):
+    """The neighbour index of another program, such as Milvus, cannot be reached or used."""
 
 
 class PinnedModelError(StoreError):

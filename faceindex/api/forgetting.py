@@ -16,7 +16,7 @@ from faceindex.api.forgetting_results import CleanedCopy, ForgettingPlan, Left, 
 from faceindex.api.forgetting_search import Search
 from faceindex.api.reader import find_faces
 from faceindex.api.sidecar_forgetting import clean_sidecars, sidecars_found
-from faceindex.errors import ImageError, StoreError, UsageError
+from faceindex.errors import FaceIndexError, ImageError, StoreError, UsageError
 from faceindex.people.forgetting import Forgotten, names_of_people, redact_journal, undone_namesakes
 from faceindex.store.decisions import Label
 from faceindex.store.photos import PhotoNames
@@ -327,6 +327,10 @@ class IndexForgetting:
             store.forgetting.finish()
         except StoreError as error:
             problem = f"{error.problem} {error.remedy}"
+        try:
+            store.searching.require_up_to_date()
+        except FaceIndexError as error:  # the next process that writes tries again
+            problem = problem or f"{error.problem} It still has the forgotten faces. {error.remedy}"
         stale = store.copies.all(stale=True)
         cleaned = clean_copies(self._reader, stale, on_copy=on_copy)
         try:
@@ -347,6 +351,7 @@ class IndexForgetting:
             left=left,
             searched=searched,
             problem=problem,
+            search=store.searching.note,
         )
 
     def resume(self) -> None:

@@ -111,6 +111,8 @@ class Receipt(Result):
         None without `verify`.
     problem : str or None
         What keeps the index itself from being clean.
+    search : str or None
+        What a neighbour index of another program, such as a Milvus server, may still have; None if nothing.
     """
 
     at: datetime
@@ -131,6 +133,7 @@ class Receipt(Result):
     left: tuple[Left, ...]
     searched: Searched | None
     problem: str | None = None
+    search: str | None = None
 
 
 @dataclass(slots=True)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, overload
 
 from faceindex.api.contents import IndexContents
 from faceindex.api.extraction import recognition_on
-from faceindex.api.opening import create_store, find_directory, open_matching_store, open_store, with_min_face
+from faceindex.api.opening import (
+    connect_search,
+    create_store,
+    find_directory,
+    open_matching_store,
+    open_store,
+    with_min_face,
+)
 from faceindex.pipeline import Event, Summary, ignore_event, index_photos
 from faceindex.store import Status, Store
 from faceindex.store.away import KEEP_DAYS
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
     from faceindex.api.queries import Queries
     from faceindex.api.results import Identification, IndexPlan
     from faceindex.api.roots import IndexRoots
+    from faceindex.api.searching import IndexSearching
     from faceindex.api.sheets import ContactSheets
     from faceindex.api.sidecars import IndexSidecars
     from faceindex.images.inputs import PhotoInput
@@ -56,6 +64,7 @@ class FaceIndex(IndexContents):
 
     def __init__(self, store: Store, *, device: str = "auto", recogniser: Recogniser | None = None) -> None:
         super().__init__(store)
+        store.searching.connect = connect_search
         self._device = device
         self._recogniser = recogniser
         self._queries: Queries | None = None
@@ -201,6 +210,8 @@ class FaceIndex(IndexContents):
         try:
             if error is not None:
                 self._store.explain(error)
+            elif self._store.writable and not self._closed:
+                self._store.searching.catch_up()
         finally:
             self.close()
 
@@ -283,6 +294,13 @@ class FaceIndex(IndexContents):
         from faceindex.api.forgetting import IndexForgetting
 
         return IndexForgetting(self._reader)
+
+    @property
+    def searching(self) -> IndexSearching:
+        """The neighbour index of the faces: built in, or Milvus."""
+        from faceindex.api.searching import IndexSearching
+
+        return IndexSearching(self._store)
 
     @property
     def migrate(self) -> IndexMigration:

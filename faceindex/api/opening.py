@@ -14,8 +14,11 @@ from faceindex.store.directory import CATALOG
 if TYPE_CHECKING:
     from faceindex.api.pins import Settings
     from faceindex.recognition import Recogniser
+    from faceindex.store.neighbours import NeighbourIndex
+    from faceindex.store.records import HnswParams
 
 __all__ = [
+    "connect_search",
     "create_store",
     "existing_index",
     "find_directory",
@@ -27,6 +30,13 @@ __all__ = [
 
 _DIRECTORY = ".faceindex"
 _ENVIRONMENT_VARIABLE = "FACEINDEX_INDEX"
+
+
+def connect_search(address: str, id: str, directory: Path, params: HnswParams, given: bool) -> NeighbourIndex:
+    """Connect to a neighbour index outside the index's own files, as `faceindex.store.neighbours.Connect`."""
+    from faceindex.engine.milvus import connect
+
+    return connect(address, id, directory, params, given)
 
 
 def find_index(directory: str | os.PathLike[str] | None = None) -> Path | None:

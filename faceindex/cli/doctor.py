@@ -37,8 +37,8 @@ def doctor(
     """Check all files of the index, and repair them with --repair.
 
     Compares the catalog and the vectors with their digests, checks the structure and all values of the
-    catalog, and compares the HNSW index with exact search. Exit code 1 if something is damaged, 2 if the
-    index cannot be read at all.
+    catalog, and compares the HNSW index, and a collection in Milvus, with exact search. Exit code 1 if
+    something is damaged, 2 if the index cannot be read at all.
 
     --repair needs the photos of damaged faces. It keeps a damaged catalog beside the new one. It keeps what
     you decided as far as that can be read, and lists what to check. If photos must be read again, run
@@ -82,4 +82,5 @@ def _print(out: Output, health: Health) -> None:
     else:
         rows = "" if health.rows is None else f" {count(health.rows, 'vector')} checked."
         recall = "" if health.recall is None else f" Recall of the HNSW index: {health.recall:.1%}."
-        out.answer(f"The index is healthy.{rows}{recall}")
+        found = "" if health.search_recall is None else f" Recall of Milvus: {health.search_recall:.1%}."
+        out.answer(f"The index is healthy.{rows}{recall}{found}")

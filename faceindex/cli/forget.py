@@ -191,6 +191,8 @@ def _print_receipt(out: Output, done: Receipt) -> None:
     out.paragraph(f"Forgotten: {', '.join(parts)}.")
     if done.problem is not None:
         out.warning(done.problem)
+    if done.search is not None:
+        out.paragraph(done.search)
     cleaned = [copy for copy in done.copies if copy.state in ("updated", "removed")]
     if cleaned:
         out.paragraph(f"{count(len(cleaned), 'copy', 'copies')} cleaned.")

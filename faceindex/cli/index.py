@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         PruneFlag,
         QuietFlag,
         RetryFailedFlag,
+        SearchOption,
         UpsampleOption,
         VerboseFlag,
         VideoIntervalOption,
@@ -73,6 +74,7 @@ def index(
     device: DeviceOption = "auto",
     on: OnOption = None,
     actors: ActorsOption = None,
+    search: SearchOption = None,
     retry_failed: RetryFailedFlag = False,
     check_content: CheckContentFlag = False,
     exclude: ExcludeOption = None,
@@ -129,6 +131,10 @@ def index(
         if found is None:
             _check_paths(paths)  # before an index is created for a misspelled path
         directory = found or index_to_create(index)
+        if search is not None:
+            from faceindex.engine.milvus_address import parse_search
+
+            parse_search(search, directory)  # before an index is created
         if dry_run:
             if log is not None:
                 raise UsageError("--log and --dry-run exclude each other.", "Choose one.")
@@ -164,6 +170,8 @@ def index(
             )
             if found is None:
                 _note_creation(out, opened, detector, embedder)
+            if search is not None and (left := opened.searching.choose(search)) is not None:
+                out.warning(left)
             with stoppable(out) as should_stop:
                 summary = opened.add(
                     paths,

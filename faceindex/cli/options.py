@@ -51,6 +51,7 @@ __all__ = [
     "QuietFlag",
     "RetryFailedFlag",
     "SaveOption",
+    "SearchOption",
     "ShowFlag",
     "StrictFlag",
     "UpsampleOption",
@@ -248,6 +249,17 @@ ActorsOption: TypeAlias = Annotated[
         "--actors",
         metavar="N",
         help="How many processes recognise photos with --on; by default one for each core, or each GPU.",
+    ),
+]
+
+SearchOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--search",
+        metavar="WHERE",
+        autocompletion=complete_from("auto", "hnsw", "milvus:milvus.db"),
+        help="What searches the faces, from now on: auto or hnsw, which are built in; milvus:NAME.db, "
+        "which is Milvus Lite in the index directory; or milvus:http://HOST:PORT, a Milvus server.",
     ),
 ]
 

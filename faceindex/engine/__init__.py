@@ -1,7 +1,8 @@
-"""Work that is divided among processes, on this machine or on several; nothing here knows of photos.
+"""Other engines: Ray divides work among processes, Milvus searches. Nothing here knows of photos.
 
 `Engine` is the protocol, `faceindex.engine.pool.RayEngine` follows it. `faceindex.pipeline.remote` makes the
 workers, and `faceindex.api.extraction` connects the two. Nothing imports Ray before an engine starts.
+Milvus is in the modules `milvus*`, behind the protocol of `faceindex.store.neighbours`.
 """
 
 from __future__ import annotations

@@ -138,6 +138,7 @@ def index_photos(
         summary.by_hand = embed_waiting(store, recogniser, on_event=on_event, should_stop=should_stop)
     if not summary.interrupted and store.count_away().photos:
         store.remove_expired(keep_days)
+    store.searching.catch_up()
     store.log_run("index", {**asdict(summary), "unreadable": dict(summary.unreadable)})
     return summary
 

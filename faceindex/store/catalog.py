@@ -413,6 +413,24 @@ class Catalog:
         found = self.get("transfer", meta.TRANSFER, meta.NO_TRANSFER)
         return None if found is meta.NO_TRANSFER else (Pins(**found["pins"]), int(found["rows"]))
 
+    def search(self) -> str | None:
+        """Return the address of the neighbour index that was chosen; None for the built-in search."""
+        return str(self.get("search", meta.address, meta.BUILT_IN)) or None
+
+    def searched(self, vectors: str) -> tuple[int, int] | None:
+        """Return how far that index is in a vector file: rows and faces; see `faceindex.store.outside`."""
+        found = self.get("searched", meta.SEARCHED, meta.NOT_SEARCHED)
+        return (int(found["rows"]), int(found["faces"])) if found["vectors"] == vectors else None
+
+    def set_searched(self, vectors: str, rows: int, faces: int) -> None:
+        """Store what `searched` returns; inside a transaction."""
+        self.set("searched", {"vectors": vectors, "rows": rows, "faces": faces})
+
+    @property
+    def search_erasing(self) -> bool:
+        """Whether deleted vectors must be erased from that index."""
+        return bool(self.get("search_erasing", natural, 0))
+
     def hnsw(self) -> HnswParams:
         """Return the parameters of the HNSW index."""
         return HnswParams(**self.get("hnsw", meta.HNSW))

@@ -114,6 +114,9 @@ def _meta(catalog: Catalog, tables: set[str]) -> Iterator[Finding]:
         (lambda: catalog.vectors_name, None),
         (lambda: catalog.generation, "DELETE FROM meta WHERE key = 'generation'"),
         (catalog.transfer, "DELETE FROM meta WHERE key = 'transfer'"),
+        (catalog.search, "DELETE FROM meta WHERE key = 'search'"),
+        (lambda: catalog.searched(""), "DELETE FROM meta WHERE key = 'searched'"),
+        (lambda: catalog.search_erasing, "UPDATE meta SET value = '1' WHERE key = 'search_erasing'"),
         (lambda: pending_contents(catalog), erasing),
         (
             lambda: scans.load_scan(catalog, "", None),
@@ -123,7 +126,7 @@ def _meta(catalog: Catalog, tables: set[str]) -> Iterator[Finding]:
     for read, repair in reads:
         try:
             read()
-        except IndexCorrupt as error:  # noqa: PERF203 - eight rounds
+        except IndexCorrupt as error:  # noqa: PERF203 - a few rounds
             yield Finding("meta", _reason(error), 1, repair)
     ((last,),) = catalog.query("SELECT coalesce(max(id), -1) FROM clusters")
     last = last if isinstance(last, int) else -1

@@ -125,6 +125,8 @@ def compact(catalog: Catalog, vectors: VectorFile, *, erase: bool) -> Compacted:
             "The vectors cannot be compacted while a migration to other models has begun.",
             "Finish the migration with `faceindex migrate`, or discard it with `cancel`.",
         )
+    import numpy as np
+
     before, live = catalog.rows, live_rows(catalog)
     if len(live) == before and not erase:
         return Compacted(before, before, False)
@@ -143,8 +145,12 @@ def compact(catalog: Catalog, vectors: VectorFile, *, erase: bool) -> Compacted:
         catalog.set("rows", len(live))
         VectorDigests(catalog, old).delete()
         VectorDigests(catalog, new.path.name).write(digester.found)
+        if (mark := catalog.searched(old)) is not None:
+            catalog.set_searched(new.path.name, int(np.searchsorted(live, mark[0])), mark[1])
         if erase:
             catalog.set("erasing", [old, hnsw_name(old)])
+            if catalog.search() is not None:
+                catalog.set("search_erasing", 1)
     vectors.close()
     if erase:
         finish_erasing(catalog, directory)

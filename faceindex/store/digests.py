@@ -18,12 +18,19 @@ from faceindex.store.migrations import WITH_DIGESTS
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
-    from faceindex.types import F32
+    from faceindex.types import F32, I64
 
-__all__ = ["BLOCK_ROWS", "Digester", "VectorDigests"]
+__all__ = ["BLOCK_ROWS", "Digester", "VectorDigests", "blocks_from"]
 
 BLOCK_ROWS = 256
 """Rows of a block: 128 to 512 KiB. Part of the index format."""
+
+
+def blocks_from(row: int, rows: int) -> I64:
+    """Return the numbers of the blocks from the one of a row to the last of so many rows."""
+    import numpy as np
+
+    return np.arange(row // BLOCK_ROWS, -(-rows // BLOCK_ROWS))
 
 
 class Digester:

@@ -38,7 +38,7 @@ from faceindex.store.salvage import rows_in_doubt
 from faceindex.store.sqlite import Error, connect_unchecked
 from faceindex.store.thumbnail_file import check_thumbnails
 
-__all__ = ["LEAST_RECALL", "Checkup", "Problem", "check_index"]
+__all__ = ["LEAST_RECALL", "NEIGHBOURS", "QUERIES", "Checkup", "Problem", "check_index"]
 
 LEAST_RECALL = 0.95
 """Recall of 20 neighbours below which the HNSW index is built again.
@@ -47,7 +47,9 @@ It is 0.997 for 100,000 faces (benchmarks/search.py, results/search-128d.json) a
 candidates (`records.HnswParams`); a sample of 100 queries, 2,000 neighbours, is off by less than 0.01.
 """
 
-_QUERIES, _NEIGHBOURS = 100, 20
+QUERIES, NEIGHBOURS = 100, 20
+"""Faces of the sample, and their neighbours, that are searched to measure recall."""
+
 _ATTEMPTS, _PAUSE = 5, 0.2  # seconds; while another process writes
 _MOST = 20  # faults that SQLite lists
 
@@ -61,8 +63,8 @@ class Problem(Result):
     file : str
         Name of the file.
     kind : str
-        ``pages``, ``structure``, ``log``, ``values``, ``digests``, ``vectors``, ``hnsw``, ``thumbnails``
-        or ``unused``.
+        ``pages``, ``structure``, ``log``, ``values``, ``digests``, ``vectors``, ``hnsw``, ``thumbnails``,
+        ``unused`` or ``search``.
     what : str
         One sentence.
     repairable : bool
@@ -242,10 +244,10 @@ def _check_hnsw(catalog: Catalog, directory: Path, damage: Damage) -> tuple[list
     problems = []
     if missing:
         problems.append(Problem(name, "hnsw", f"{path} lacks {missing:,} of the rows that it covers."))
-    k = min(_NEIGHBOURS, int(alive[members].sum()))
+    k = min(NEIGHBOURS, int(alive[members].sum()))
     if k == 0:
         return problems, None
-    sample = np.random.default_rng(0).choice(row_of_face, min(_QUERIES, len(faces)), replace=False)
+    sample = np.random.default_rng(0).choice(row_of_face, min(QUERIES, len(faces)), replace=False)
     queries = np.ascontiguousarray(vectors[np.sort(sample)])
     near = hnsw.search(queries, k, alive)
     exact, _ = top_k(queries, vectors[: hnsw.covered], k, alive[: hnsw.covered])

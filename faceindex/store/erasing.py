@@ -79,6 +79,8 @@ def begin_erasing(catalog: Catalog, contents: Iterable[bytes]) -> None:
     earlier = catalog.get(_KEY, _PENDING, _NOTHING).get("contents", [])
     every = sorted({*earlier, *(content.hex() for content in contents)})
     catalog.set(_KEY, {"contents": every, "files": 1})
+    if catalog.search() is not None:
+        catalog.set("search_erasing", 1)
 
 
 def delete_faces(catalog: Catalog, faces: Sequence[int]) -> None:

@@ -19,6 +19,7 @@ from faceindex.store.thumbnail_file import erase_thumbnails
 
 if TYPE_CHECKING:
     from faceindex.store.records import Assignments, FacePlaces, FaceTable
+    from faceindex.store.searching import Searching
     from faceindex.types import F32, I64, Faces
 
 __all__ = ["FaceStore"]
@@ -33,6 +34,7 @@ class FaceStore:
     _catalog: Catalog
     _rows: Rows
     _rows_from: str  # the file of the rows that were returned last
+    _searching: Searching
     _require_writable: Callable[[], Catalog]
 
     def count_faces(self) -> int:
@@ -128,7 +130,9 @@ class FaceStore:
             At least 1; may exceed the number of faces.
         exact : bool, optional
             True compares with every face. False uses the HNSW index for the rows that it covers, if it is
-            usable. None does so from `EXACT_BELOW` faces on, after enough queries to be worth loading it.
+            usable. None uses the neighbour index that `searching` has chosen, or compares with every face,
+            after a warning, if that is no use. Without one, None uses the HNSW index from `EXACT_BELOW`
+            faces on, after enough queries to be worth loading it.
 
         Returns
         -------
@@ -144,7 +148,8 @@ class FaceStore:
         queries = np.ascontiguousarray(queries, np.float32)
         self._rows.file.check_vectors(queries)
         with self._current():
-            return self._rows.search().find(queries, k, exact)
+            outside = self._searching.outside() if exact is None else None
+            return self._rows.search().find(queries, k, exact, outside)
 
     def prepare_search(self) -> None:
         """Read now what the first `search` would have to read."""
@@ -153,6 +158,8 @@ class FaceStore:
 
     def update_hnsw(self, *, always: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
         """Add the committed rows to the HNSW index; build it if it is missing or damaged.
+
+        If `searching` has chosen another neighbour index, that one is brought up to date instead.
 
         Does nothing below `EXACT_BELOW` faces, because no search would use it, nor if it lacks less than a
         fiftieth of the rows: searching these exactly takes less time than adding them.
@@ -168,7 +175,14 @@ class FaceStore:
         searches are slower then, and still correct.
         """
         self._require_writable()
+        if self._catalog.search() is not None and not always:
+            return self._searching.catch_up(progress)
         return self._rows.search().update_hnsw(always, progress)
+
+    @property
+    def searching(self) -> Searching:
+        """The choice of the neighbour index, and what keeps it up to date."""
+        return self._searching
 
     @contextmanager
     def _current(self) -> Iterator[None]:

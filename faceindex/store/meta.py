@@ -19,7 +19,18 @@ from faceindex.store.checked_json import (
 from faceindex.store.directory import is_vectors_name
 from faceindex.store.records import LEAST_MIN_FACE
 
-__all__ = ["HNSW", "NO_TRANSFER", "PINS", "TRANSFER", "index_id", "vectors_name"]
+__all__ = [
+    "BUILT_IN",
+    "HNSW",
+    "NOT_SEARCHED",
+    "NO_TRANSFER",
+    "PINS",
+    "SEARCHED",
+    "TRANSFER",
+    "address",
+    "index_id",
+    "vectors_name",
+]
 
 _MOST_DIMENSIONS = 1 << 16
 _MOST_MIN_FACE = 100_000  # pixels
@@ -62,6 +73,28 @@ def vectors_name(value: object, name: str) -> str:
     if not is_vectors_name(text(value, name)):
         raise Malformed(f"{name} is not the name of a vector file")
     return str(value)
+
+
+_LONGEST_ADDRESS = 1000
+BUILT_IN = ""
+NOT_SEARCHED: dict[str, object] = {"vectors": "", "rows": 0, "faces": 0}
+
+
+def address(value: object, name: str) -> str:
+    """Require printable text of the form of an address; who connects to it checks the rest."""
+    found = text(value, name)
+    if not found.isprintable() or ":" not in found or len(found) > _LONGEST_ADDRESS:
+        raise Malformed(f"{name} is not an address")
+    return found
+
+
+def _faces(value: object, name: str) -> object:
+    if integer(value, name) < -1:
+        raise Malformed(f"{name} is not a number of faces")
+    return value
+
+
+SEARCHED: Check = fields(vectors=vectors_name, rows=natural, faces=_faces)
 
 
 def index_id(value: object, name: str) -> str:

@@ -16,6 +16,7 @@ from faceindex.store.decisions import DecisionTables
 from faceindex.store.directory import IN_WORK, file_state
 from faceindex.store.records import NewMetadata, NewPhoto, PhotoRecord, Root, ScanCounts
 from faceindex.store.rows import Rows
+from faceindex.store.searching import Searching
 from faceindex.store.suspects import (
     InWork,
     Suspect,
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     from faceindex.images import Picture
     from faceindex.store.shot_faces import Inheritance, ShotFaces
 
-__all__ = ["PhotoStore"]
+__all__ = ["CATCH_UP_AFTER", "PhotoStore"]
+
+CATCH_UP_AFTER = 4096
+"""Rows that a neighbour index outside the files may lack while commits go on; the run ends with none."""
 
 
 class PhotoStore:
@@ -40,6 +44,7 @@ class PhotoStore:
     writable: bool
     _catalog: Catalog
     _rows: Rows
+    _searching: Searching
 
     def _require_writable(self) -> Catalog:
         if not self.writable:
@@ -89,6 +94,7 @@ class PhotoStore:
         dimension, and `StoreError` if the disk is full or fails. Nothing is committed then.
         """
         commit_photos(self._require_writable(), self._rows.file, photos)
+        self._searching.catch_up(least=CATCH_UP_AFTER)
 
     def move_photos(self, moves: Sequence[tuple[int, int, str, int, int]]) -> None:
         """Change the paths of photos, given as (photo id, root id, relpath, size, mtime_ns).

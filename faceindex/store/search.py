@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from faceindex.errors import StoreError
 from faceindex.store.catalog import Catalog
 from faceindex.store.counts import count_faces
-from faceindex.store.digests import BLOCK_ROWS
+from faceindex.store.digests import blocks_from
 from faceindex.store.exact import select_best, top_k
 from faceindex.store.faces import face_rows
 from faceindex.store.hnsw import MAX_TOMBSTONES, HnswIndex
@@ -19,7 +20,10 @@ from faceindex.store.sqlite import corrupt
 from faceindex.store.vectors import VectorFile
 from faceindex.types import F32, I64, BoolArray
 
-__all__ = ["EXACT_BELOW", "LOAD_AFTER", "Search"]
+if TYPE_CHECKING:
+    from faceindex.store.outside import OutsideSearch
+
+__all__ = ["EXACT_BELOW", "LOAD_AFTER", "LiveRows", "Search"]
 
 # Measured by benchmarks/search.py (128-d, 20 neighbours, 2 busy cores; results/search-128d.json): at
 # 100,000 faces a query of a batch takes 1.3 ms exact and 0.6 ms by the HNSW index (recall 0.997), which
@@ -42,7 +46,7 @@ _MOST_LACKING = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class LiveRows:
     """The state of all rows at one generation."""
 
     generation: int
@@ -51,6 +55,16 @@ class _Rows:
     face_of_row: I64  # (rows,), -1 for tombstones
     alive: BoolArray  # (rows,)
     ascending: bool  # whether the order of rows is that of faces
+    faces_sorted: I64  # (faces,), ascending
+    row_of_face: I64  # (faces,), the rows of these
+
+    def rows_of(self, faces: I64) -> I64:
+        """Return the rows of faces, of any shape; -1 for those that are not there."""
+        if not self.faces:
+            return np.full(faces.shape, -1, np.int64)
+        at = np.minimum(np.searchsorted(self.faces_sorted, faces), self.faces - 1)
+        rows: I64 = np.where(self.faces_sorted[at] == faces, self.row_of_face[at], -1)
+        return rows
 
 
 class Search:
@@ -81,7 +95,7 @@ class Search:
         self._params = catalog.hnsw()
         self._loaded_file: tuple[int, ...] | None = None  # as `_identity`
         self._failed_load: tuple[tuple[int, ...] | None, int] | None = None  # file and generation
-        self._cached_rows: _Rows | None = None
+        self._cached_rows: LiveRows | None = None
         self._queries = 0
 
     def close(self) -> None:
@@ -92,13 +106,26 @@ class Search:
         """Read from the catalog what every search needs."""
         self._read_rows()
 
-    def find(self, queries: F32, k: int, exact: bool | None) -> tuple[I64, F32]:
-        """Search as `Store.search`, for checked arguments."""
+    def live(self) -> LiveRows:
+        """Return the state of all rows now."""
+        return self._read_rows()
+
+    def find(
+        self, queries: F32, k: int, exact: bool | None, outside: OutsideSearch | None = None
+    ) -> tuple[I64, F32]:
+        """Search as `Store.search`, for checked arguments; first in `outside`, if there is one."""
         current = self._read_rows()
+        if outside is not None and (found := outside.find(queries, k, current, self._vectors)) is not None:
+            return self._faces(*found, current)
+        if outside is not None:
+            exact = True
         self._queries += max(len(queries), _SINGLE_QUERY)
         worth_it = current.faces >= EXACT_BELOW and (self.hnsw is not None or self._queries >= LOAD_AFTER)
         hnsw = self._load(current) if exact is False or (exact is None and worth_it) else None
         rows, similarities = self._nearest_rows(queries, k, current, hnsw)
+        return self._faces(rows, similarities, current)
+
+    def _faces(self, rows: I64, similarities: F32, current: LiveRows) -> tuple[I64, F32]:
         if current.rows == 0:
             return rows, similarities
         faces = np.where(rows >= 0, current.face_of_row[rows], -1)
@@ -123,7 +150,7 @@ class Search:
             return 0
         before = len(hnsw)
         vectors = self._vectors.read(current.rows)
-        self._vectors.check(current.rows, _blocks_from(hnsw.covered, current.rows))
+        self._vectors.check(current.rows, blocks_from(hnsw.covered, current.rows))
         try:
             hnsw.extend(vectors, current.alive, progress)
         finally:  # after an interrupt too: the next call adds the rest
@@ -154,7 +181,9 @@ class Search:
             ) from error
         self._loaded_file = _identity(self._path)
 
-    def _nearest_rows(self, queries: F32, k: int, current: _Rows, hnsw: HnswIndex | None) -> tuple[I64, F32]:
+    def _nearest_rows(
+        self, queries: F32, k: int, current: LiveRows, hnsw: HnswIndex | None
+    ) -> tuple[I64, F32]:
         vectors = self._vectors.read(current.rows)
         near = hnsw.search(queries, k, current.alive) if hnsw is not None and len(queries) else None
         if hnsw is None or near is None:
@@ -162,12 +191,12 @@ class Search:
             return top_k(queries, vectors, k, current.alive)
         if hnsw.covered == current.rows:
             return near
-        self._vectors.check(current.rows, _blocks_from(hnsw.covered, current.rows))
+        self._vectors.check(current.rows, blocks_from(hnsw.covered, current.rows))
         tail_rows, tail = top_k(queries, vectors[hnsw.covered :], k, current.alive[hnsw.covered :])
         tail_rows[tail_rows >= 0] += hnsw.covered
         return select_best(np.concatenate([near[0], tail_rows], 1), np.concatenate([near[1], tail], 1), k)
 
-    def _read_rows(self) -> _Rows:
+    def _read_rows(self) -> LiveRows:
         if self._cached_rows is None or self._cached_rows.generation != self._catalog.generation:
             with self._catalog.snapshot():
                 generation, rows = self._catalog.generation, self._catalog.rows
@@ -176,17 +205,20 @@ class Search:
                 raise corrupt(self._catalog.path, f"it refers to row {int(row_of_face.max())} of {rows}")
             face_of_row = np.full(rows, -1, np.int64)
             face_of_row[row_of_face] = faces
-            self._cached_rows = _Rows(
+            order = np.argsort(faces, kind="stable")
+            self._cached_rows = LiveRows(
                 generation,
                 rows,
                 len(faces),
                 face_of_row,
                 face_of_row >= 0,
                 ascending=bool((np.diff(row_of_face) > 0).all()),
+                faces_sorted=faces[order],
+                row_of_face=row_of_face[order],
             )
         return self._cached_rows
 
-    def _load(self, current: _Rows) -> HnswIndex | None:
+    def _load(self, current: LiveRows) -> HnswIndex | None:
         """Load the HNSW index if the file has changed since, and the one in memory lacks rows."""
         if self.hnsw is None or self.hnsw.covered < current.rows:
             identity = _identity(self._path)
@@ -200,10 +232,6 @@ class Search:
                 else:
                     self.hnsw, self._loaded_file = hnsw, identity
         return self.hnsw
-
-
-def _blocks_from(row: int, rows: int) -> I64:
-    return np.arange(row // BLOCK_ROWS, -(-rows // BLOCK_ROWS))
 
 
 def _identity(path: Path) -> tuple[int, ...] | None:

@@ -39,6 +39,7 @@ from faceindex.store.records import (
     Run,
 )
 from faceindex.store.rows import Rows
+from faceindex.store.searching import Searching
 
 if TYPE_CHECKING:
     from faceindex.documents import Json
@@ -74,6 +75,7 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
         self._lock = lock
         self._rows = Rows(catalog, directory, writable=self.writable)
         self._rows_from = self._rows.file.path.name
+        self._searching = Searching(catalog, directory, lambda: self._rows, self._current)
 
     # Opening and closing -----------------------------------------------------------------------
 
@@ -170,6 +172,12 @@ class Store(PhotoStore, FaceStore, ForgettingStore):
 
     def close(self) -> None:
         """Close the files and release the lock. Does nothing if that has been done."""
+        try:
+            self._searching.close()
+        finally:
+            self._close_files()
+
+    def _close_files(self) -> None:
         try:
             self._catalog.close()
         finally:

@@ -1,0 +1,231 @@
+"""Compare Milvus Lite with the built-in search, and kill processes that write to it.
+
+The vectors are made up and have the geometry of real ones (`made_up.face_vectors`). Each engine runs in a
+process of its own, one after the other, with the same vectors and queries. Then a process commits photos and
+writes them to Milvus Lite, and is killed by SIGKILL at random moments; after each kill, a reader and then a
+writer must answer as exact search does.
+
+    python benchmarks/milvus.py [--quick] [--sizes N,N,...] [--flat-sizes N,N,...] [--kills N] [--seed S]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import argument_parser, peak_mib, write_result
+from made_up import commit_faces, face_vectors, make_store
+
+from faceindex.api.opening import connect_search
+from faceindex.engine import milvus
+from faceindex.metrics import recall_at_k
+from faceindex.store import HnswParams, Store
+from faceindex.store.exact import top_k
+from faceindex.store.hnsw import HnswIndex
+from faceindex.store.outside import UPSERT_BYTES
+from faceindex.types import F32
+
+K = 20
+QUERIES = 500
+DIMENSION = 128
+FACES_PER_PERSON = 10
+ADDRESS = "milvus:milvus.db"
+BATCH, ROUNDS = 64, 400  # photos in a commit, and commits of the process that is killed
+
+
+def made_up(n: int, seed: int) -> tuple[F32, F32]:
+    rng = np.random.default_rng(seed)
+    who = rng.integers(0, max(1, n // FACES_PER_PERSON), n + QUERIES)
+    vectors, queries = np.split(face_vectors(who, DIMENSION, rng), [n])
+    return vectors, queries
+
+
+def timed(run: Any) -> tuple[float, float, Any]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = run()
+    return time.perf_counter() - wall, time.process_time() - cpu, found
+
+
+def measure(engine: str, n: int, seed: int) -> dict[str, Any]:
+    """Measure one engine, in this process."""
+    vectors, queries = made_up(n, seed)
+    alive = np.ones(n, np.bool_)
+    expected, _ = top_k(queries, vectors, K, alive)
+    before = peak_mib()
+    row: dict[str, Any] = {"engine": engine, "faces": n}
+    if engine == "exact":
+        one = timed(lambda: [top_k(query[None], vectors, K, alive) for query in queries[:20]])
+        many = timed(lambda: top_k(queries, vectors, K, alive)[0])
+    elif engine == "hnsw":
+        hnsw = HnswIndex.build(DIMENSION, HnswParams())
+        row["build_s"], row["build_cpu_s"], _ = timed(lambda: hnsw.extend(vectors, alive))
+        one = timed(lambda: [hnsw.search(query[None], K, alive) for query in queries[:20]])
+        many = timed(lambda: hnsw.search(queries, K, alive)[0])  # type: ignore[index]
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            one, many = measure_milvus(row, engine, Path(folder), vectors, queries)
+    row |= {
+        "one_ms": 1e3 * one[0] / 20,
+        "one_cpu_ms": 1e3 * one[1] / 20,
+        "batch_ms": 1e3 * many[0] / len(queries),
+        "batch_cpu_ms": 1e3 * many[1] / len(queries),
+        "recall": recall_at_k(many[2], expected),
+        "peak_mib": peak_mib() - before,
+    }
+    return row
+
+
+def measure_milvus(row: dict[str, Any], engine: str, folder: Path, vectors: F32, queries: F32) -> Any:
+    if engine == "milvus-flat":
+        milvus.FLAT_BELOW = sys.maxsize
+    index = milvus.connect(ADDRESS, "ab" * 16, folder, HnswParams(), True)
+    try:
+        index.create(DIMENSION)
+        step = UPSERT_BYTES // (4 * DIMENSION)
+
+        def upsert() -> None:
+            for start in range(0, len(vectors), step):
+                some = vectors[start : start + step]
+                index.upsert(np.arange(start, start + len(some)), some)
+            index.settle()
+
+        row["upsert_s"], row["upsert_cpu_s"], _ = timed(upsert)
+        row["upserts_per_s"] = len(vectors) / row["upsert_s"]
+        row["build_s"], row["build_cpu_s"], _ = timed(lambda: index.finish(len(vectors)))
+        row["index_type"] = index._current_type()
+        index.search(queries[:1], K)
+        one = timed(lambda: [index.search(query[None], K) for query in queries[:20]])
+        many = timed(lambda: index.search(queries, K))
+        row["disk_mb"] = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6
+        return one, many
+    finally:
+        index.close()
+
+
+def in_child(*arguments: object) -> dict[str, Any]:
+    output = subprocess.run(
+        [sys.executable, __file__, "--child", *map(str, arguments)], check=True, stdout=subprocess.PIPE
+    ).stdout
+    return dict(json.loads(output))
+
+
+# Kills -------------------------------------------------------------------------------------------
+
+
+def write_on(directory: Path, seed: int) -> None:
+    """Commit photos, delete some, and write to Milvus after each commit, until killed."""
+    rng = np.random.default_rng(seed)
+    with Store.open(directory, write=True) as store:
+        store.searching.connect = connect_search
+        print("ready", flush=True)
+        for _ in range(ROUNDS):
+            number = max((photo.id for photo in store.photos().values()), default=0) + 1
+            commit_faces(store, face_vectors(rng.integers(0, 50, BATCH), DIMENSION, rng), number, rng)
+            store.searching.require_up_to_date()
+            there = [photo.id for photo in store.photos().values()]
+            store.remove_photos(rng.choice(there, BATCH // 4, replace=False).tolist())
+            store.compact_if_worthwhile()
+
+
+def differs(store: Store, queries: F32) -> int:
+    found, exact = store.search(queries, K), store.search(queries, K, exact=True)
+    return int((found[0] != exact[0]).any(axis=1).sum())
+
+
+def kill(directory: Path, kills: int, seed: int) -> dict[str, Any]:
+    moments, rng = random.Random(seed), np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    queries = face_vectors(rng.integers(0, 50, 50), DIMENSION, rng)
+    with make_store(directory, DIMENSION) as store:
+        store.searching.connect = connect_search
+        store.searching.choose(ADDRESS)
+    for number in range(kills):
+        child = subprocess.Popen(
+            [sys.executable, __file__, "--child", "write", str(directory), str(seed + number)],
+            stdout=subprocess.PIPE,
+        )
+        assert child.stdout is not None
+        child.stdout.readline()
+        after = moments.uniform(0.2, 6)
+        time.sleep(after)
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        with Store.open(directory) as store:
+            store.searching.connect = connect_search
+            mark = store._catalog.searched(store._catalog.vectors_name)
+            lacking = store._catalog.rows - (mark[0] if mark else 0)
+            faces, wrong_before = store.count_faces(), differs(store, queries)
+        with Store.open(directory, write=True) as store:
+            store.searching.connect = connect_search
+            store.searching.require_up_to_date()
+            wrong = differs(store, queries)
+            problems, recall = store.searching.check(100, K, 0.95)
+        rows.append(
+            {
+                "after_s": round(after, 3), "faces": faces, "lacking_rows": lacking,
+                "wrong_before": wrong_before, "wrong_after": wrong, "problems": problems, "recall": recall,
+            }
+        )  # fmt: skip
+        print(rows[-1], flush=True)
+    return {
+        "kills": kills,
+        "between_commit_and_upsert": sum(row["lacking_rows"] > 0 for row in rows),
+        "queries_that_differ": sum(row["wrong_before"] + row["wrong_after"] for row in rows),
+        "problems": sum(len(row["problems"]) for row in rows),
+        "rows": rows,
+    }
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        if sys.argv[2] == "write":
+            write_on(Path(sys.argv[3]), int(sys.argv[4]))
+        else:
+            print(json.dumps(measure(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+        return
+    parser = argument_parser(__doc__, quick="5,000 faces and 3 kills, in half a minute")
+    parser.add_argument("--sizes", default="20000,100000", metavar="N,N,...")
+    parser.add_argument("--flat-sizes", default="1000000", metavar="N,N,...", help="of FLAT in Milvus Lite")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    sizes = [int(n) for n in args.sizes.split(",") if n]
+    flat = [int(n) for n in args.flat_sizes.split(",") if n]
+    if args.quick:
+        sizes, flat, args.kills = [5000], [], 3
+    rows = []
+    for n in sizes:
+        rows += [in_child(engine, n, args.seed) for engine in ("exact", "hnsw", "milvus", "milvus-flat")]
+    for n in flat:
+        rows += [in_child(engine, n, args.seed) for engine in ("exact", "milvus-flat")]
+    for row in rows:
+        print(
+            f"{row['faces']:>8} {row['engine']:>12} {row.get('index_type', ''):>6} build"
+            f" {row.get('build_s', 0):7.1f} s, upsert {row.get('upserts_per_s', 0):8.0f}/s, one"
+            f" {row['one_ms']:7.2f} ms, batch {row['batch_ms']:7.3f} ms, recall {row['recall']:.4f},"
+            f" {row['peak_mib']:6.0f} MiB"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        killed = kill(Path(folder) / "index", args.kills, args.seed)
+    print({key: value for key, value in killed.items() if key != "rows"})
+    versions = {name: version(name) for name in ("pymilvus", "milvus-lite", "faiss-cpu")}
+    write_result(
+        "milvus", {"seed": args.seed, "packages": versions, "search": rows, "kills": killed}, quick=args.quick
+    )
+    if killed["queries_that_differ"] or killed["problems"]:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
