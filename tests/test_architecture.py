@@ -48,7 +48,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("images",),
     ("matching", "orientation", "page"),
     ("cores", "types", "errors", "files", "locks", "documents", "tables"),
-    ("safe_open", "turns", "paths"),
+    ("safe_open", "turns", "paths", "addresses"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
@@ -59,7 +59,7 @@ ARRAYS = {"compiled", "cores", "errors", "evidence", "models", "quality", "types
 """Rooms that use neither the store nor photos nor networks."""
 
 MAY_IMPORT = {
-    "review": {"api", "documents", "errors", "page", "paths", "safe_open", "types"},
+    "review": {"addresses", "api", "documents", "errors", "page", "paths", "safe_open", "types"},
     "evidence": {"models", "quality", "types"},
     "interchange": {
         "documents",
@@ -102,6 +102,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "rawpy": ("images/*",),
     "av": ("images/*",),
     "pathspec": ("images/*",),
+    "fsspec": ("images/remote.py",),
+    "s3fs": (),  # fsspec imports it
     "lxml": ("interchange/*",),
     "fcntl": ("files.py", "locks.py"),
     "msvcrt": ("locks.py",),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faceindex.addresses import is_address
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.host import HeapKeeper, collection_paused
 from faceindex.cli.render import Output, columns, count, duration, size
@@ -209,6 +210,8 @@ def _check_paths(paths: Sequence[str]) -> None:
 
 
 def _may_exist(path: str) -> bool:
+    if is_address(path):
+        return True  # its store is asked by the run
     try:
         stat(path, follow=False)
     except PermissionError:

@@ -11,6 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from faceindex.addresses import as_path, real_path
 from faceindex.errors import ImageError
 from faceindex.images.volumes import CTIME, INODE, FileIds, Volume
 
@@ -169,7 +170,7 @@ class Listing:
 
     def __iter__(self) -> Iterator[Candidate]:
         for tree in self._trees:
-            root = Path(tree.root)
+            root = as_path(tree.root)
             found = [
                 Candidate(root, folder.prefix + name, size, mtime_ns, None, FileIds(*ids), folder.volume)
                 for folder in tree.folders
@@ -253,7 +254,7 @@ def digest_of(trees: list[Tree]) -> str | None:
     digest = blake2b(digest_size=20)
     for tree in trees:
         # Null bytes separate the parts, because paths cannot contain them.
-        digest.update(os.fsencode(os.path.realpath(tree.root)) + b"\0\0")
+        digest.update(os.fsencode(real_path(tree.root)) + b"\0\0")
         for folder in (*tree.folders, *(archives.files for archives in tree.archives)):
             names, distrusted = folder.names, folder.volume.distrusted
             if names:
