@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "review": {"addresses", "api", "documents", "errors", "page", "paths", "safe_open", "types"},
     "evidence": {"models", "quality", "types"},
     "interchange": {
+        "addresses",
         "documents",
         "errors",
         "files",

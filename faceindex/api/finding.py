@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
+from faceindex.addresses import is_address
 from faceindex.documents import Result
 from faceindex.errors import UsageError
 from faceindex.people.dates import clean_date, first_second, last_second, moment_of
@@ -190,7 +191,7 @@ class IndexFinding:
             photos = list(photos)
             names = PhotoNames(store, [photo.id for photo in photos])
             wanted = [names.photo(record) for record in names.records]
-            roots = tuple(Path(root.path) for root in store.roots())
+            roots = tuple(Path(root.path) for root in store.roots() if not is_address(root.path))
 
         def originals() -> Iterator[tuple[str, bytes | None]]:
             everything = PhotoNames(store)

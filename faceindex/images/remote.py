@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn
 from faceindex.addresses import is_address, normal_path, scheme_of, secret_in, split_address, without_secrets
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.containers import Inside, MemberFile
+from faceindex.images.formats import IMAGE_SUFFIXES
 from faceindex.images.listing import limited_time
 
 if TYPE_CHECKING:
@@ -89,14 +90,14 @@ def check_address(address: str | os.PathLike[str]) -> str:
     Raises
     ------
     UsageError
-        If it has a secret in it, is that of a local file, or cannot be used. The message never has the secret.
+        If it has a secret in it, is that of a local file, or cannot be used. The message has no secret.
     """
     text, shown = os.fspath(address), without_secrets(os.fspath(address))
     if secret_in(text):
         raise UsageError(
             f"The address {shown} has a password, a signature or a token in it, which is not stored.",
-            "Leave it out, and give the credentials as the library of the store takes them, such as AWS_PROFILE "
-            "or AWS_ACCESS_KEY_ID.",
+            "Leave it out, and give the credentials as the library of the store takes them, such as "
+            "AWS_PROFILE or AWS_ACCESS_KEY_ID.",
         )
     if scheme_of(text) in ("file", "local"):
         raise UsageError(f"{shown} is a file of this machine.", "Write its path.")
@@ -122,8 +123,6 @@ def is_photo_address(address: str | os.PathLike[str]) -> bool:
 
     Its name decides that: an address of a web server is always one photo.
     """
-    from faceindex.images.formats import IMAGE_SUFFIXES
-
     suffix = os.path.splitext(normal_path(address))[1].lower()  # noqa: PTH122
     return scheme_of(address) in _WEB or suffix in IMAGE_SUFFIXES
 
@@ -142,7 +141,7 @@ def connect(address: str) -> Any:
         from fsspec.config import conf
     except ImportError:
         raise UsageError(
-            f"{split_address(address)[0]} is in an object store, and fsspec, which reads it, is not installed.",
+            f"{split_address(address)[0]} is an object store, and fsspec, which reads it, is not installed.",
             'Run `pip install "faceindex[remote]"`.',
         ) from None
     try:
@@ -316,13 +315,11 @@ class _Object(RawIOBase):
 
 def is_photo_name(address: str) -> bool:
     """Return whether the name of an object is that of a photo, so that all of it is read at once."""
-    from faceindex.images.formats import IMAGE_SUFFIXES
-
     return os.path.splitext(address)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
 
 
 def _is_past_end(error: Exception) -> bool:
-    """Return whether a request failed because no byte is there: the object is empty, or was read to its end."""
+    """Return whether a request failed because no byte is there: the object ends before, or is empty."""
     return (
         getattr(error, "status", None) == 416
         or "InvalidRange" in f"{error} {error.__cause__}"

@@ -10,6 +10,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from faceindex.addresses import as_path, normal_path, secret_in, split_address
@@ -172,10 +173,8 @@ def list_photos(addresses: Sequence[str], on_files: Callable[[int], None]) -> li
 
 def _connect_or_fail(address: str) -> None:
     """Raise `UsageError` if a package is missing; other failures are those of each photo."""
-    try:
+    with suppress(ImageError):
         connect(address)
-    except ImageError:
-        pass
 
 
 def has_objects(address: str) -> bool:

@@ -233,6 +233,7 @@ def _read_ahead(sources: Iterable[_S]) -> Generator[tuple[_S, Callable[[], Photo
     waiting: deque[tuple[_S, Future[PhotoInput], int]] = deque()
     size = 0
     pool: ThreadPoolExecutor | None = None
+    at_end = False
     try:
         for source in sources:
             if source.at_once or not is_address(source.name):
@@ -252,9 +253,10 @@ def _read_ahead(sources: Iterable[_S]) -> Generator[tuple[_S, Callable[[], Photo
                 yield first, request.result
         while waiting:
             yield waiting[0][0], waiting.popleft()[1].result
+        at_end = True
     finally:
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
+        if pool is not None:  # at the end, the last requests are still wanted
+            pool.shutdown(wait=False, cancel_futures=not at_end)
 
 
 def processing_failed(path: str, cause: Exception | str) -> ImageError:

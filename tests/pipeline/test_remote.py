@@ -151,7 +151,7 @@ def test_a_new_etag_alone_makes_an_object_read_again(
 
 
 def test_a_store_that_is_away_loses_nothing(index: FaceIndex, bucket: Bucket) -> None:
-    index.add(TOP)
+    assert index.add(TOP).new == 3
     before = faces(index)
     bucket.away = True
     summary = index.add(TOP)
