@@ -17,6 +17,7 @@ __all__ = [
     "absolute_path",
     "as_path",
     "is_address",
+    "network_is_forbidden",
     "normal_path",
     "real_path",
     "scheme_of",
@@ -101,6 +102,11 @@ class _Address(type(Path())):  # type: ignore[misc]
 def as_path(path: _Path) -> Path:
     """Return a `Path` that keeps the text of an address."""
     return _Address(path) if is_address(path) else Path(path)
+
+
+def network_is_forbidden() -> bool:
+    """Return whether ``$FACEINDEX_OFFLINE`` forbids the network: it is set, and not to 0, false or no."""
+    return os.environ.get("FACEINDEX_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
 
 
 def secret_in(address: _Path) -> bool:

@@ -20,7 +20,15 @@ from hashlib import blake2b
 from io import RawIOBase
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn
 
-from faceindex.addresses import is_address, normal_path, scheme_of, secret_in, split_address, without_secrets
+from faceindex.addresses import (
+    is_address,
+    network_is_forbidden,
+    normal_path,
+    scheme_of,
+    secret_in,
+    split_address,
+    without_secrets,
+)
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.containers import Inside, MemberFile
 from faceindex.images.formats import IMAGE_SUFFIXES
@@ -136,6 +144,11 @@ def connect(address: str) -> Any:
         If the address cannot be used, or a package is missing.
     """
     address, scheme = check_address(address), scheme_of(address)
+    if network_is_forbidden():
+        raise UsageError(
+            f"{split_address(address)[0]} is not read: FACEINDEX_OFFLINE forbids the network.",
+            "Unset it to read photos in stores.",
+        )
     try:
         import fsspec
         from fsspec.config import conf
