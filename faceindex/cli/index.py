@@ -225,7 +225,7 @@ def _all_paths(paths: Sequence[str] | None, from_list: str | None) -> list[str]:
 
         found += read_list(from_list)
     if not found:
-        raise UsageError("There is nothing to index.", "Name folders or photos, or pass --from-list.")
+        raise UsageError("`faceindex index` needs PATH.", "Example: `faceindex index ~/Pictures`.")
     return found
 
 
