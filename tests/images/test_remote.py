@@ -74,3 +74,40 @@ def test_the_status_of_an_object() -> None:
     with pytest.raises(FileNotFoundError):
         status("memory://status/b.jpg")
     fsspec.filesystem("memory").rm("/status", recursive=True)
+
+
+def test_a_bucket_is_listed_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    from faceindex.images import remote_listing, walk
+
+    class Bucket:
+        """5,000 objects in two folders, 1,000 a page, as S3 lists them."""
+
+        def __init__(self) -> None:
+            self.req_kw: dict[str, str] = {}
+            self.fails_at = -1
+
+        def split_path(self, address: str) -> tuple[str, str, None]:
+            return "bucket", "all", None
+
+        def call_s3(self, method: str, *, Prefix: str, **options: Any) -> dict[str, Any]:  # noqa: N803
+            assert (method, Prefix) == ("list_objects_v2", "all/")
+            start = int(options.get("ContinuationToken", "0"))
+            if start == self.fails_at:
+                raise ConnectionError
+            names = [f"all/{n % 2}/{n:05}.jpg" for n in range(start, start + 1000)]
+            found = [{"Key": name, "Size": 9, "LastModified": NOON, "ETag": name} for name in names]
+            token = {"NextContinuationToken": str(start + 1000)} if start < 4000 else {}
+            return {"Contents": [{"Key": "all/", "Size": 0}, *found], "IsTruncated": bool(token), **token}
+
+    bucket = Bucket()
+    monkeypatch.setattr(remote_listing, "connect", lambda address: bucket)
+    listing = walk(["s3://bucket/all"])
+    found = [one.relpath for one in listing]
+    assert len(found) == len(set(found)) == 5000
+    assert found == sorted(found)
+    assert listing.digest is not None
+    bucket.fails_at = 3000  # a part of a list would make the rest look deleted
+    listing = walk(["s3://bucket/all"])
+    (failure,) = listing
+    assert failure.error is not None
+    assert (failure.relpath, failure.error.reason, listing.digest) == (".", Reason.IO_ERROR, None)
