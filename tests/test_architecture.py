@@ -49,7 +49,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("images",),
     ("matching", "orientation", "page"),
     ("cores", "types", "errors", "files", "locks", "documents", "tables"),
-    ("safe_open", "turns", "paths"),
+    ("safe_open", "turns", "paths", "addresses"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
@@ -60,9 +60,10 @@ ARRAYS = {"compiled", "cores", "errors", "evidence", "models", "quality", "types
 """Rooms that use neither the store nor photos nor networks."""
 
 MAY_IMPORT = {
-    "review": {"api", "documents", "errors", "page", "paths", "safe_open", "types"},
+    "review": {"addresses", "api", "documents", "errors", "page", "paths", "safe_open", "types"},
     "evidence": {"models", "quality", "types"},
     "interchange": {
+        "addresses",
         "documents",
         "errors",
         "files",
@@ -73,7 +74,7 @@ MAY_IMPORT = {
         "tables",
         "types",
     },
-    "engine": {"cores", "errors", "locks"},
+    "engine": {"cores", "errors", "files", "locks", "models", "safe_open", "store.records", "types"},
     "identification": ARRAYS,
     "metrics": ARRAYS,
     "clustering": ARRAYS | {"store.records"},
@@ -105,6 +106,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "rawpy": ("images/*",),
     "av": ("images/*",),
     "pathspec": ("images/*",),
+    "fsspec": ("images/remote.py",),
+    "s3fs": (),  # fsspec imports it
     "lxml": ("interchange/*",),
     "pymilvus": ("engine/milvus*",),
     "milvus_lite": ("engine/milvus*",),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
+from faceindex.addresses import is_address
 from faceindex.api.reader import Reader
 from faceindex.errors import UsageError
 from faceindex.export.destination import is_archive
@@ -398,7 +399,8 @@ class IndexExport:
         from faceindex.export.destination import ProtectedPaths
 
         store = self._reader.store
-        return ProtectedPaths(store.directory, tuple(Path(root.path) for root in store.roots()), public)
+        roots = tuple(Path(root.path) for root in store.roots() if not is_address(root.path))
+        return ProtectedPaths(store.directory, roots, public)
 
     def _source(self) -> Source:
         from faceindex.export.originals import Originals

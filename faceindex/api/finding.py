@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
+from faceindex.addresses import is_address, normal_path
 from faceindex.documents import Result
 from faceindex.errors import UsageError
 from faceindex.people.dates import clean_date, first_second, last_second, moment_of
@@ -190,7 +191,7 @@ class IndexFinding:
             photos = list(photos)
             names = PhotoNames(store, [photo.id for photo in photos])
             wanted = [names.photo(record) for record in names.records]
-            roots = tuple(Path(root.path) for root in store.roots())
+            roots = tuple(Path(root.path) for root in store.roots() if not is_address(root.path))
 
         def originals() -> Iterator[tuple[str, bytes | None]]:
             everything = PhotoNames(store)
@@ -264,7 +265,7 @@ def _find_photos(
         if shown is None:
             shown = finder.faces_on(photos)
         places = list(queries.places(photos))
-        roots = {root.id: (_start(os.path.normpath(root.given)), _start(root.path)) for root in store.roots()}
+        roots = {root.id: (_start(normal_path(root.given)), _start(root.path)) for root in store.roots()}
     title = cache(finder.roster.title)
     found = []
     for id, root, relpath, at in places:

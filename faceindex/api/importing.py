@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from faceindex.addresses import normal_path
 from faceindex.api.import_deciding import FACE, HAND, PLACED, WAITING, Claims, ImportDecision
 from faceindex.api.import_drawing import EmbeddedRegions, embed_regions
 from faceindex.api.import_gathering import Gathered, gather
@@ -121,7 +122,7 @@ class _Import:
         roots = {root.id: root.given for root in self._store.roots()}
 
         def photo_name(record: PhotoRecord) -> str:
-            return os.path.normpath(os.path.join(roots.get(record.root_id, ""), record.relpath))  # noqa: PTH118
+            return normal_path(os.path.join(roots.get(record.root_id, ""), record.relpath))  # noqa: PTH118
 
         names = {key: person.name for key, person in self._album.people.items()}
         matched = match_regions(

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from faceindex.addresses import absolute_path, is_address, real_path
 from faceindex.documents import Result
 from faceindex.paths import Presence, presence
 from faceindex.pipeline.counting import count_photos
@@ -35,7 +36,7 @@ class RootFolder(Result):
     gone : int
         Photos that were deleted, and whose faces are still kept.
     state : str
-        ``present``, ``empty`` or ``missing``.
+        ``present``, ``empty`` or ``missing``, as is a store that cannot be reached.
     """
 
     path: str
@@ -127,7 +128,7 @@ class IndexRoots:
                     sum(record.status is Status.OK for record in records),
                     sum(record.faces for record in records),
                     sum(record.root_id == root.id for record in away),
-                    presence(root.path),
+                    _state(root.path),
                 )
             )
         return found
@@ -183,7 +184,7 @@ class IndexRoots:
         store = self._store
         place, records, away = "", [], []
         with store.snapshot():
-            for place in dict.fromkeys((os.path.abspath(path), os.path.realpath(path))):  # noqa: PTH100
+            for place in dict.fromkeys((absolute_path(path), real_path(path))):
                 records = [record for record, _ in photos_below(store, place)]
                 away = [record for record, _ in away_in_places(store, [place])]
                 if records or away or any(path_below(r.path, place) is not None for r in store.roots()):
@@ -212,3 +213,11 @@ class IndexRoots:
         there, elsewhere = (set(view.person[which].tolist()) - {-1} for which in (inside, ~inside))
         marked = self._store.decisions.marks_of_faces(table.face[inside].tolist())
         return tuple(sorted(view.roster.title(person) for person in there - elsewhere)), len(marked)
+
+
+def _state(root: str) -> Presence:
+    if not is_address(root):
+        return presence(root)
+    from faceindex.images.remote import presence as presence_in_store
+
+    return presence_in_store(root)

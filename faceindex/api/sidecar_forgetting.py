@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from faceindex import images
+from faceindex.addresses import is_address
 from faceindex.api.forgetting_results import CleanedCopy
 from faceindex.api.sidecar_state import pair, read_files, unpacked
 from faceindex.api.sidecar_writing import merged_packet
@@ -123,6 +124,9 @@ def _clean_photo(
         gone = _regions_at(rows, found.regions(embedded=True)) if embedded else []
         if gone:
             packet = merged_packet(path, record, embedded_xmp(images.read(path)), [], gone, path)
+            if packet is not None and is_address(path):
+                problem = "it is in an object store, where nothing is written; change it there"
+                return False, [*files, CleanedCopy(path, _PHOTO, "failed", problem)]
             if packet is not None:
                 embed_packet(
                     find_exiftool(),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from faceindex.addresses import is_address
 from faceindex.api.import_names import ImportedName, ImportedPeople
 from faceindex.api.import_results import Counter
 from faceindex.api.importing import ImportOptions, import_album
@@ -109,7 +110,9 @@ class SidecarReading:
                 yield _nothing(photos, record)
                 return
             inside = photos.inside(record)
-            if inside is not None and not inside.container.lower().endswith(tuple(ARCHIVE_SUFFIXES)):
+            if inside is None or is_address(inside.path):
+                pass
+            elif not inside.container.lower().endswith(tuple(ARCHIVE_SUFFIXES)):
                 self._counter.add("inside")
                 continue
             try:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from faceindex.addresses import absolute_path, is_address, real_path
 from faceindex.api.source_boxes import is_cropped
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.containers import locate
@@ -225,8 +226,8 @@ def _below(
     """Return the photos that are below some paths, or are these."""
     found: dict[int, tuple[str, PhotoRecord]] = {}
     for given in paths:
-        absolute = os.path.abspath(os.path.expanduser(os.fspath(given)))  # noqa: PTH100, PTH111
-        places = {absolute, os.path.realpath(absolute)}
+        expanded = os.fspath(given) if is_address(given) else os.path.expanduser(os.fspath(given))  # noqa: PTH111
+        places = {absolute_path(expanded), real_path(expanded)}
         starts = tuple(place.rstrip("/") + "/" for place in places)
         here = [one for one in chosen if one[0] in places or one[0].startswith(starts)]
         if not here:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from faceindex import images
+from faceindex.addresses import is_address
 from faceindex.api.import_results import Counter
 from faceindex.api.sidecar_planning import plan_photo
 from faceindex.api.sidecar_results import SidecarChange, SidecarConflict, WriteReport
 from faceindex.api.sidecar_state import IndexSide, Photos, stored_size
-from faceindex.errors import ImageError, Reason
+from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.interchange.sidecar_files import (
     FileStatus,
     embed_packet,
@@ -24,8 +26,6 @@ from faceindex.interchange.xmp import embedded_xmp, find_container_turn, merge_r
 from faceindex.store.exchanged import ExchangedRegion, RegionState
 
 if TYPE_CHECKING:
-    import os
-
     from faceindex.api.deciding import Decider
     from faceindex.api.sidecar_planning import PhotoPlan
     from faceindex.api.sidecar_state import FileSide
@@ -78,7 +78,13 @@ class SidecarWriting:
         self.decider.require_writable()
         self._tool = find_exiftool() if self.embed else None
         store = self.decider.store
-        photos = Photos(store, self.paths)
+        paths = list(self.paths)
+        if refused := [os.fspath(path) for path in paths if is_address(path)]:
+            raise UsageError(
+                f"{refused[0]} is in an object store, where nothing is written.",
+                "Name folders of this machine.",
+            )
+        photos = Photos(store, paths)
         self._rows = store.exchanged.by_photo()
         side = IndexSide(store, self.decider.roster())
         stopped = False

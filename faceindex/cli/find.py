@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from faceindex.addresses import as_path, is_address
 from faceindex.cli.completion import complete_from
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.escaping import escaped
@@ -247,7 +248,7 @@ def _link(out: Output, index: FaceIndex, found: Sequence[FoundPhoto], folder: st
 
 
 def _open_moment(out: Output, path: Path) -> None:
-    """Open a picture of a moment of a video, which is no file of its own."""
+    """Open a picture of a moment of a video, or a photo in a store: neither is a file of its own."""
     from faceindex import images
 
     try:
@@ -261,8 +262,8 @@ def _open_moment(out: Output, path: Path) -> None:
 
 
 def _open(out: Output, paths: Iterable[str]) -> None:
-    for path in map(Path, paths):
-        if split_moment(path):
+    for path in map(as_path, paths):
+        if split_moment(path) or is_address(path):
             _open_moment(out, path)
         elif is_too_long(path):
             out.exit_code = PARTIAL

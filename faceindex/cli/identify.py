@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from faceindex.addresses import absolute_path
 from faceindex.cli.answers import answer_as_json, print_answer
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.host import HeapKeeper, collection_paused
@@ -316,7 +317,7 @@ class _Run:
 
     def name(self, query: Query) -> str:
         """Return the name of a photo in its answer."""
-        return os.path.abspath(query.name) if self.absolute and _is_path(query) else query.name  # noqa: PTH100
+        return absolute_path(query.name) if self.absolute and _is_path(query) else query.name
 
     def report(self, total: int, origins: Sequence[str]) -> None:
         """Print what is missing, and a summary of many photos."""

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faceindex.addresses import is_address
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.host import HeapKeeper, collection_paused
 from faceindex.cli.render import Output, columns, count, duration, size
 from faceindex.cli.stopping import stoppable
 from faceindex.cli.waiting import WAIT
-from faceindex.errors import UsageError
+from faceindex.errors import ImageError, UsageError
 from faceindex.paths import stat
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         ExcludeOption,
         FailOnOption,
         FlipFlag,
+        FromListOption,
         HalfFlag,
         IndexOption,
         JsonFlag,
@@ -64,7 +66,7 @@ _PLAN_SCHEMA = "faceindex/index-plan/1"
 
 
 def index(
-    paths: PathsArgument,
+    paths: PathsArgument = None,
     detector: DetectorOption = None,
     embedder: EmbedderOption = None,
     min_face: MinFaceOption = None,
@@ -77,6 +79,7 @@ def index(
     search: SearchOption = None,
     retry_failed: RetryFailedFlag = False,
     check_content: CheckContentFlag = False,
+    from_list: FromListOption = None,
     exclude: ExcludeOption = None,
     newer_than: NewerThanOption = None,
     all_versions: AllVersionsFlag = False,
@@ -103,7 +106,9 @@ def index(
     that earlier runs could read or did not see, or that you named or asked for by --retry-failed, or that are
     still being written.
 
-    Example: faceindex index ~/Pictures
+    Examples:
+      faceindex index ~/Pictures
+      faceindex index s3://bucket/photos
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
         from faceindex.api.opening import existing_index, index_to_create
@@ -127,6 +132,7 @@ def index(
             selection = select(
                 exclude or (), newer_than, all_versions, videos=not no_videos, video_interval=video_interval
             )
+        paths = _all_paths(paths, from_list)
         found = existing_index(index)
         if found is None:
             _check_paths(paths)  # before an index is created for a misspelled path
@@ -224,6 +230,29 @@ def _note_if_uncalibrated(out: Output, embedder: str) -> None:
         out.note(f"{error.problem} `cluster` and `identify` need that, or a --threshold. {error.remedy}")
 
 
+def _all_paths(paths: Sequence[str] | None, from_list: str | None) -> list[str]:
+    """Return the given paths and those of a list, after checking the addresses among them.
+
+    Raises
+    ------
+    UsageError
+        If there are none, or one is an address that cannot be used: before anything is created.
+    """
+    found = list(paths or ())
+    for path in filter(is_address, found):
+        from faceindex.images.remote import connect
+
+        with contextlib.suppress(ImageError):  # the store is away: reported by the run
+            connect(path)
+    if from_list is not None:
+        from faceindex.images.remote_listing import read_list
+
+        found += read_list(from_list)
+    if not found:
+        raise UsageError("`faceindex index` needs PATH.", "Example: `faceindex index ~/Pictures`.")
+    return found
+
+
 def _check_paths(paths: Sequence[str]) -> None:
     for path in paths:
         if not _may_exist(path):
@@ -233,6 +262,8 @@ def _check_paths(paths: Sequence[str]) -> None:
 
 
 def _may_exist(path: str) -> bool:
+    if is_address(path):
+        return True  # its store is asked by the run
     try:
         stat(path, follow=False)
     except PermissionError:

@@ -32,6 +32,7 @@ __all__ = [
     "FailOnOption",
     "FalseAlarmsOption",
     "FlipFlag",
+    "FromListOption",
     "HalfFlag",
     "IdentifyThresholdOption",
     "IndexOption",
@@ -165,11 +166,12 @@ CsvFlag: TypeAlias = Annotated[
 # index -----------------------------------------------------------------------------------------
 
 PathsArgument: TypeAlias = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="PATH",
         callback=expand_home,
-        help="Folders, with all their subfolders, single photos, and archives (.zip, .tar).",
+        help="Folders, with all their subfolders, single photos, and archives (.zip, .tar); and addresses of "
+        "folders and photos in object stores (s3://, gs://, az://, ...), and of photos on web servers.",
     ),
 ]
 
@@ -274,6 +276,17 @@ CheckContentFlag: TypeAlias = Annotated[
         "--check-content",
         help="Read photos of unchanged size and time too, and compare their content with the indexed one. "
         "Finds files that were changed without a new time, and damaged ones.",
+    ),
+]
+
+FromListOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--from-list",
+        metavar="FILE",
+        callback=expand_home,
+        help="Also the photos and addresses in a text file, one a line. FILE may be an address, such as "
+        "https://host/list.txt; it must name addresses only then.",
     ),
 ]
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faceindex.addresses import is_address
 from faceindex.cli.render import Output
 from faceindex.errors import FaceIndexError, UsageError
 
@@ -131,7 +132,7 @@ def check_files(out: Output, index: FaceIndex, files: Sequence[Path], photos: It
         if os.path.realpath(file) in real:
             raise UsageError(f"--save {file} would overwrite a photo.", "Choose another FILE.")
         index.check_writable(file)
-    roots = [root.path for root in index.roots()]
+    roots = [root.path for root in index.roots() if not is_address(root.path)]
     for file in files[:1]:  # all are in one folder
         if any(Path(os.path.realpath(file)).is_relative_to(root) for root in roots):
             out.warning(f"{file} is in an indexed folder: the next `faceindex index` adds it as a photo.")

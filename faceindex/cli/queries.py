@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from faceindex.addresses import is_address
 from faceindex.errors import FaceIndexError, ImageError, NoFaceFound, Reason, UsageError
 
 __all__ = ["STANDARD_INPUT", "Query", "find_queries", "with_moments"]
@@ -86,7 +87,7 @@ def find_queries(
     origins: list[str] = []
 
     def add(path: str) -> None:
-        if os.path.isdir(path) or _is_archive(path):  # noqa: PTH112 - keeps what the user typed
+        if _is_folder(path) or _is_archive(path):
             origins.append(path)
             queries.extend(_photos_in(path, exclude, on_files))
         else:
@@ -146,13 +147,22 @@ def with_moments(queries: Sequence[Query], find_moments: Callable[[str], list[st
     return found
 
 
+def _is_folder(path: str) -> bool:
+    """Return whether a path, or an address, stands for the photos in it."""
+    if not is_address(path):
+        return os.path.isdir(path)  # noqa: PTH112 - keeps what the user typed
+    from faceindex.images.remote import check_address, is_photo_address
+
+    return not is_photo_address(check_address(path))
+
+
 def _is_video(path: str) -> bool:
     """Return whether a file is a video, by its first bytes."""
     from faceindex.images import sniff
     from faceindex.images.moments import sniff_video, split_moment
     from faceindex.images.opening import open_photo, read_head
 
-    if split_moment(path):
+    if split_moment(path) or is_address(path):
         return False
     try:
         with open_photo(path) as file:

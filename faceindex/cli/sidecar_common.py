@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, cast
 
 import typer
@@ -13,7 +12,7 @@ from faceindex.errors import UsageError
 __all__ = ["SidecarPaths", "checked_prefer"]
 
 SidecarPaths: TypeAlias = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Argument(
         metavar="PATH",
         callback=expand_home,

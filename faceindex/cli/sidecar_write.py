@@ -116,7 +116,7 @@ def _print(out: Output, report: WriteReport) -> None:
         ("contradict the file", report.conflicting, "left as they are; see --prefer"),
         ("of hidden people", report.hidden, "left as they are"),
         ("without a name", report.nameless, ""),
-        ("photos inside files", report.inside, "nothing is written beside these"),
+        ("inside files or stores", report.inside, "nothing is written beside these"),
         ("not at their paths", report.missing, ""),
         ("cropped or turned", len(report.cropped), "after their regions were stored"),
         ("not written", len(report.failed), ""),

@@ -16,6 +16,7 @@ from urllib.parse import quote_from_bytes
 
 import numpy as np
 
+from faceindex.addresses import is_address, normal_path
 from faceindex.documents import Json
 from faceindex.export.gallery_layout import COLUMNS, MAX_FACES, Layout
 from faceindex.page.bundle import join_bundle, pack_album
@@ -197,6 +198,8 @@ def _quoted(path: str) -> str:
 def _root(root: Root, destination: Path, *, private: bool) -> Json:
     if private:
         return {"name": Path(root.path).name, "urls": []}
+    if is_address(root.path):  # a page cannot open it; the previews are in the gallery
+        return {"name": normal_path(root.given), "urls": []}
     relative = relative_url(root.path, os.fspath(destination))
     # The relative URL stays valid if the gallery and the photos move together, the absolute one if only
     # the gallery moves.

@@ -1,9 +1,12 @@
-"""Photos inside files: the members of an archive, and the moments of a video.
+"""Photos inside files: the members of an archive, and the moments of a video; and objects in a store.
 
 Such a photo has a *virtual path*: the path of the file, a slash, and the name of the member, for example
 ``album.zip/1987/a.jpg``. A folder may have the name of an archive, so a path is virtual only if it leads
 through a regular file. The system answers that for free: it refuses to open such a path, and only then are
 the names in it looked at. `opening.open_photo` and `status` take both kinds of paths.
+
+The address of an object, such as ``s3://bucket/1987/a.jpg``, is read in the same way, with the bucket as its
+container.
 
 Each kind of file is a module-level object that follows `Kind`; `_KINDS` names it by suffix, so that a walk
 imports none of them. A new kind is one line there.
@@ -20,7 +23,8 @@ from os import PathLike
 from typing import BinaryIO, NamedTuple, Protocol
 
 from faceindex import paths
-from faceindex.errors import ImageError
+from faceindex.addresses import is_address, split_address
+from faceindex.errors import ImageError, Reason
 from faceindex.images.moments import split_moment
 
 __all__ = [
@@ -51,10 +55,14 @@ _KINDS: dict[str, str] = {
 _MOMENTS = "faceindex.images.frame_files:MOMENTS"
 """The object that opens the moments of videos, which are known by their names: see `split_moment`."""
 
+_REMOTE = "faceindex.images.remote:REMOTE"
+"""The object that opens objects, which are known by their addresses: see `faceindex.addresses`."""
+
 _NO_FILE = frozenset({ENOENT, ENOTDIR, ENAMETOOLONG})  # how systems refuse a path through a regular file
 
 
 _BUFFER = 1 << 16
+_NO_STATUS = os.stat_result((modes.S_IFREG | 0o600, 0, 0, 1, 0, 0, 0, 0, 0, 0))  # of a store
 
 
 class Inside(NamedTuple):
@@ -118,6 +126,9 @@ def locate(path: str | PathLike[str]) -> Inside | None:
     The outermost file counts: what is in an archive inside an archive has no path.
     """
     text = os.fspath(path)
+    if is_address(text):
+        top, key = split_address(text)
+        return Inside(f"{top}/{key}", top, key)
     if os.sep != "/":
         text = text.replace(os.sep, "/")
     moment = split_moment(text)
@@ -153,12 +164,14 @@ def status(path: str | PathLike[str]) -> os.stat_result:
         If there is no such file, or no such member in it.
     """
     try:
+        if is_address(path):
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
         return paths.stat(path)
     except OSError as error:
         inside = locate(path) if is_no_file(error) else None
         if inside is None:
             raise
-    whole = paths.stat(inside.container)
+    whole = _NO_STATUS if is_address(inside.path) else paths.stat(inside.container)
     try:
         size, mtime_ns = _kind(inside).size_and_time(inside, whole)
     except ImageError as error:
@@ -179,8 +192,10 @@ def status(path: str | PathLike[str]) -> os.stat_result:
 def exists(path: str | PathLike[str], *, follow: bool = False) -> bool:
     """Return whether there is something at a path, or a member of that name.
 
-    Without `follow`, a broken link counts, too.
+    Without `follow`, a broken link counts, too; so does an object whose store cannot be reached.
     """
+    if is_address(path):
+        return _is_in_store(path)
     if paths.exists(path, follow=follow):
         return True
     inside = locate(path)
@@ -193,8 +208,23 @@ def exists(path: str | PathLike[str], *, follow: bool = False) -> bool:
     return True
 
 
+def _is_in_store(path: str | PathLike[str]) -> bool:
+    inside = locate(path)
+    assert inside is not None
+    try:
+        _kind(inside).size_and_time(inside, _NO_STATUS)
+    except ImageError as error:
+        return error.reason is not Reason.MISSING
+    except OSError:
+        pass
+    return True
+
+
 def _kind(inside: Inside) -> Kind:
-    target = _MOMENTS if split_moment(inside.path) else _KINDS[_suffix(inside.container)]
+    if is_address(inside.container):
+        target = _REMOTE
+    else:
+        target = _MOMENTS if split_moment(inside.path) else _KINDS[_suffix(inside.container)]
     module, _, name = target.partition(":")
     kind: Kind = getattr(importlib.import_module(module), name)
     return kind

@@ -19,7 +19,7 @@ from faceindex.errors import UsageError
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec, RegexPattern
 
-__all__ = ["Rules", "read_rules", "rules_of"]
+__all__ = ["Rules", "read_rules", "rules_from", "rules_of"]
 
 _BELOW = "ps_d"  # pathspec's name of the slash behind a folder that a pattern matches
 _MOST_BYTES = 1 << 20  # of such a file
@@ -117,6 +117,11 @@ def read_rules(path: str, prefix: str, above: Rules | None, given: Rules | None)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return above
         data = file.read(_MOST_BYTES)
+    return rules_from(data, prefix, above, given)
+
+
+def rules_from(data: bytes, prefix: str, above: Rules | None, given: Rules | None) -> Rules:
+    """Return the patterns in the content of a ``.faceindexignore``; parameters as in `read_rules`."""
     lines = tuple(data.decode("utf-8-sig", "surrogateescape").splitlines())
     spec = _spec(lines, strict=False)
     if given is None:

@@ -11,6 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from faceindex.addresses import as_path, real_path
 from faceindex.errors import ImageError
 from faceindex.images.volumes import CTIME, INODE, FileIds, Volume
 
@@ -181,7 +182,7 @@ class Listing:
 
     def __iter__(self) -> Iterator[Candidate]:
         for tree in self._trees:
-            root = Path(tree.root)
+            root = as_path(tree.root)
             found = _candidates(root, tree.folders)
             if tree.archives:
                 found += self._members(root, tree)
@@ -201,7 +202,7 @@ class Listing:
         Those in archives are included once this was iterated over.
         """
         for top, kept in self.kept_out():
-            yield from _candidates(Path(top), kept.beside)
+            yield from _candidates(as_path(top), kept.beside)
             yield from kept.members
 
     def kept_out(self) -> list[tuple[str, Kept]]:
@@ -278,7 +279,7 @@ def digest_of(trees: list[Tree]) -> str | None:
     digest = blake2b(digest_size=20)
     for tree in trees:
         # Null bytes separate the parts, because paths cannot contain them.
-        digest.update(os.fsencode(os.path.realpath(tree.root)) + b"\0\0")
+        digest.update(os.fsencode(real_path(tree.root)) + b"\0\0")
         # Companions count: one is listed if the other file of its shot cannot be read.
         for folder in (
             *tree.folders,

@@ -1,6 +1,6 @@
 """Open the file of a photo, whatever is at its path: a pipe must not stop a run.
 
-A photo may be inside a file (see `faceindex.images.containers`).
+A photo may be inside a file, or in an object store (see `faceindex.images.containers`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from os import PathLike
 from typing import BinaryIO
 
 from faceindex import paths
+from faceindex.addresses import is_address
 from faceindex.errors import ImageError, Reason
 from faceindex.images.containers import is_no_file, locate, open_member
 
@@ -42,6 +43,8 @@ def open_photo(path: str | PathLike[str], *, streams: bool = False) -> BinaryIO:
     OSError, ValueError
         As of `open`.
     """
+    if is_address(path) and (inside := locate(path)) is not None:
+        return open_member(inside)
     # Before and after: opening a device may already do something, and the file may have been replaced.
     try:
         found = paths.stat(path)
@@ -72,6 +75,8 @@ def _check(path: str | PathLike[str], found: os.stat_result, streams: bool) -> N
 def is_stream(path: str | PathLike[str]) -> bool:
     """Return whether something is at a path that can be read, but is neither a file nor a folder."""
     try:
+        if is_address(path):
+            return False
         mode = paths.stat(path).st_mode
     except (OSError, ValueError):
         return False

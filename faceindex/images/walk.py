@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex import paths as paths_of_files
+from faceindex.addresses import is_address, normal_path
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.entered import EnteredFolders, FolderId, folder_id
 from faceindex.images.listing import Archives, Candidate, FolderFiles, Listing, Tree, digest_of
@@ -61,13 +62,15 @@ def walk(
     ``__MACOSX``, ...), partial downloads, the second file of a shot (see `special_files`), what patterns
     leave out (see `ignoring`), and everything that is not a regular file. A path in `paths` itself is walked
     even if it has such a name. Archives are walked like folders, and listed when the result is iterated
-    over. Symbolic links are followed. A folder is entered only once, even if several
-    paths lead to it, so loops end, and overlapping paths yield each file once, under the first of them.
+    over. The store of an address lists it. Symbolic links are followed. A folder is entered only once, even
+    if several paths lead to it, so loops end, and overlapping paths yield each file once, under the first of
+    them.
 
     Parameters
     ----------
     paths : sequence of path-like
-        Folders and files, walked in this order.
+        Folders and files, walked in this order; and addresses, of which each photo that is named itself
+        comes after all others.
     exclude : collection of Path
         Files and folders to skip even if they are in `paths`, such as the index directory.
     patterns : sequence of str
@@ -91,7 +94,8 @@ def walk(
     UsageError
         If one of `paths` does not exist, or one of `patterns` is none. Raised before any folder is walked.
     """
-    given = [_existing(path) for path in paths]
+    addresses = [normal_path(path) for path in paths if is_address(path)]
+    given = [_existing(path) for path in paths if not is_address(path)]
     are_folders = [paths_of_files.is_folder(path) for path in given]
     files = [path for path, is_folder in zip(given, are_folders, strict=True) if not is_folder]
     excluded = [os.path.abspath(path) for path in exclude]
@@ -105,7 +109,26 @@ def walk(
         walker.walk_folder(path) if is_folder else walker.walk_file(path)
         for path, is_folder in zip(given, are_folders, strict=True)
     ]
+    if addresses:
+        listed, photos = _list_addresses(addresses, rules, all_versions, on_files or _ignore)
+        return Listing([*trees, *listed, *photos], None if files or photos else digest_of([*trees, *listed]))
     return Listing(trees, None if files else digest_of(trees))
+
+
+def _list_addresses(
+    addresses: Sequence[str], rules: Rules | None, all_versions: bool, on_files: Callable[[int], None]
+) -> tuple[list[Tree], list[Tree]]:
+    """Return the trees of folders in stores, and those of single photos there."""
+    from faceindex.images.remote import check_address, is_photo_address
+    from faceindex.images.remote_listing import list_address, list_photos
+
+    for address in addresses:
+        check_address(address)
+    photos = [address for address in addresses if is_photo_address(address)]
+    folders = [address for address in addresses if not is_photo_address(address)]
+    return [list_address(one, rules, all_versions, on_files) for one in folders], list_photos(
+        photos, on_files
+    )
 
 
 def _existing(path: str | PathLike[str]) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from os import PathLike
-from pathlib import Path
 
+from faceindex.addresses import as_path
 from faceindex.errors import ImageError, Reason
 from faceindex.images import read, read_picture
 from faceindex.images.decoder import probe
@@ -281,7 +281,7 @@ def join_people(path: str | PathLike[str], packets: Sequence[tuple[str, XmpPeopl
                 people_names.setdefault(same_name(name), name)
     of_regions = [people for people in read_all if people.regions]
     return SourcePhoto(
-        path=Path(path).as_posix(),
+        path=as_path(path).as_posix(),
         regions=tuple(regions),
         people=tuple(people_names.values()),
         frame="stored",

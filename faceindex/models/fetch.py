@@ -7,7 +7,6 @@ import errno
 import http
 import http.client
 import json
-import os
 import re
 import urllib.error
 import urllib.parse
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from faceindex import __version__
+from faceindex.addresses import network_is_forbidden
 from faceindex.errors import FetchFailed, WeightsInvalid, WeightsNotFound
 from faceindex.locks import AlreadyLocked, FileLock
 from faceindex.models.install import make_folder, move_into_place, remove_acceptance
@@ -33,7 +33,6 @@ from faceindex.models.weights import (
 
 __all__ = ["ensure_weights", "fetch_weights", "is_offline"]
 
-_OFFLINE = "FACEINDEX_OFFLINE"
 _TIMEOUT = 30.0  # seconds without any data from the server
 _BLOCK = 1 << 18
 _SCHEMES = ("http", "https")
@@ -41,7 +40,7 @@ _SCHEMES = ("http", "https")
 
 def is_offline() -> bool:
     """Return whether ``$FACEINDEX_OFFLINE`` forbids the network: it is set, and not to 0, false or no."""
-    return os.environ.get(_OFFLINE, "").strip().lower() not in ("", "0", "false", "no")
+    return network_is_forbidden()
 
 
 def ensure_weights(
@@ -130,7 +129,7 @@ def fetch_weights(
         reason = f"'{url}' is not an http or https address" if url else "it has no address"
         raise FetchFailed(f"{weight.name} cannot be downloaded: {reason}.", f"Get it from {weight.source}.")
     if offline or is_offline():
-        setting = "`offline=True`" if offline else f"${_OFFLINE}"
+        setting = "`offline=True`" if offline else "$FACEINDEX_OFFLINE"
         raise FetchFailed(
             f"{weight.name} was not downloaded: {setting} forbids network access.", _manual_remedy(weight)
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faceindex import images
+from faceindex.addresses import is_address
 from faceindex.errors import ImageError, Reason
 from faceindex.images import Picture
 from faceindex.pipeline.plan import Stopped, Task
@@ -104,9 +105,8 @@ def read_contents(
         try:
             data = task.read()
         except ImageError as error:
-            return (
-                error if error.reason is not Reason.VIDEO else read_video_content(task.name, bool(pictures))
-            )
+            is_video = error.reason is Reason.VIDEO and not is_address(task.name)
+            return read_video_content(task.name, bool(pictures)) if is_video else error
         try:
             picture = images.read_picture(data)
             size = images.probe(data, task.name)[:2] if picture.hash in pictures else (0, 0)
@@ -114,6 +114,10 @@ def read_contents(
         except ImageError as error:
             return error
 
+    if any(is_address(task.name) for task in tasks):
+        from faceindex.images.remote import CONNECTIONS
+
+        threads = CONNECTIONS  # they wait for round trips
     pool = ThreadPoolExecutor(threads, thread_name_prefix="faceindex-hash")
     try:
         for task, content in zip(tasks, pool.map(read, tasks), strict=True):

@@ -7,10 +7,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from faceindex import images
+from faceindex.addresses import is_address
 from faceindex.errors import FaceIndexError, ImageError, Reason
 from faceindex.images.exhaustion import is_exhausted, is_memory_error, out_of_memory
 from faceindex.recognition import LoadedPhoto
@@ -23,6 +25,12 @@ __all__ = ["LoadResult", "Loader", "Source", "Watch", "photo_bytes", "processing
 
 # Photos read ahead of the networks. More would only take memory: decoding is faster than recognition.
 _AHEAD = 16
+
+_REQUESTS = 32
+"""Photos in object stores that are requested at a time, ahead of those that are decoded."""
+
+_REQUESTED_BYTES = 128 << 20  # of these, by their sizes
+_UNKNOWN_BYTES = 8 << 20  # of one whose size is not known
 
 _CHECK_SECONDS = 1.0
 
@@ -161,17 +169,18 @@ class Loader(Generic[_S]):
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="faceindex-decode")
         waiting: deque[Future[LoadResult[_S]]] = deque()
         try:
-            for ticket, source in enumerate(self._sources):
-                if source.at_once:
-                    while waiting:  # they come first, and their memory is released only after they are taken
+            with closing(_read_ahead(self._sources)) as sources:
+                for ticket, (source, read) in enumerate(sources):
+                    if source.at_once:
+                        while waiting:  # they come first; their memory is released only after they are taken
+                            yield waiting.popleft().result()
+                        yield self._load(ticket, source, read)
+                        continue
+                    waiting.append(pool.submit(self._load, ticket, source, read))
+                    if len(waiting) > _AHEAD:
                         yield waiting.popleft().result()
-                    yield self._load(ticket, source)
-                    continue
-                waiting.append(pool.submit(self._load, ticket, source))
-                if len(waiting) > _AHEAD:
+                while waiting:
                     yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
         finally:
             self._budget.close()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -182,13 +191,13 @@ class Loader(Generic[_S]):
         if self._watch is not None:
             self._watch.end(photo.path)
 
-    def _load(self, ticket: int, source: _S) -> LoadResult[_S]:
+    def _load(self, ticket: int, source: _S, read: Callable[[], PhotoInput]) -> LoadResult[_S]:
         content_hash = picture = None
         entered = loaded = False
         if self._watch is not None:
             self._watch.begin(source.name)
         try:
-            data = source.read()
+            data = read()
             if isinstance(data, bytes):
                 content_hash = images.content_hash(data)
                 picture = images.read_picture(data)
@@ -213,6 +222,41 @@ class Loader(Generic[_S]):
                 self._watch.end(source.name)
             if not entered:
                 self._budget.enter(ticket)  # admit the next ticket
+
+
+def _read_ahead(sources: Iterable[_S]) -> Generator[tuple[_S, Callable[[], PhotoInput]], None, None]:
+    """Yield sources in their order, each with what reads it.
+
+    Photos in object stores are requested before they are yielded, `_REQUESTS` at a time. All others are read
+    when they are needed.
+    """
+    waiting: deque[tuple[_S, Future[PhotoInput], int]] = deque()
+    size = 0
+    pool: ThreadPoolExecutor | None = None
+    at_end = False
+    try:
+        for source in sources:
+            if source.at_once or not is_address(source.name):
+                while waiting:
+                    yield waiting[0][0], waiting.popleft()[1].result
+                size = 0
+                yield source, source.read
+                continue
+            if pool is None:
+                pool = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="faceindex-request")
+            expected = getattr(source, "size", 0) or _UNKNOWN_BYTES
+            waiting.append((source, pool.submit(source.read), expected))
+            size += expected
+            while len(waiting) > _REQUESTS or (size > _REQUESTED_BYTES and len(waiting) > 1):
+                first, request, its_size = waiting.popleft()
+                size -= its_size
+                yield first, request.result
+        while waiting:
+            yield waiting[0][0], waiting.popleft()[1].result
+        at_end = True
+    finally:
+        if pool is not None:  # at the end, the last requests are still wanted
+            pool.shutdown(wait=False, cancel_futures=not at_end)
 
 
 def processing_failed(path: str, cause: Exception | str) -> ImageError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from faceindex import __version__, images
+from faceindex.addresses import as_path, is_address, real_path
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images import Candidate, walk
 from faceindex.images.limits import limit_is_raised
@@ -59,6 +60,13 @@ class Task:
 
     def read(self) -> bytes:
         """Read the file; raises `ImageError`."""
+        if is_address(self.name):
+            from faceindex.images.remote import is_remote_video
+
+            if is_remote_video(self.name):
+                raise ImageError(
+                    self.path, Reason.VIDEO, "it is a video in an object store.", "Copy it to this machine."
+                )
         return images.read(self.path)
 
 
@@ -243,7 +251,7 @@ def make_plan(
         plan.partial = sum(len(kept.unfinished) for _, kept in listing.kept_out())
         return plan
     split = [split_path(path) for path in paths]
-    folders = [(os.path.realpath(folder), folder) for folder, _ in split]
+    folders = list(dict.fromkeys((real_path(folder), folder) for folder, _ in split))
     roots, known = compare_roots(store, [path for path, _ in folders])
     # A file that is passed exists, or the walk raises: only folders and archives can lack photos.
     places = [Place(*roots.locate(*one)) for one in split if one[1] == "." or is_archive_path(one[1])]
@@ -364,7 +372,7 @@ def _compare_disks(
         before = {
             (path, "/".join(filter(None, (prefix, folder)))): last
             for (root_id, folder), last in store.mounts().items()
-            for path, prefix in [roots.find(Path(plan.roots[root_id]))]
+            for path, prefix in [roots.find(as_path(plan.roots[root_id]))]
         }
         unseen = known.keys() - seen
         left_out = {key for key in unseen if _is_in(key, excluded)} if excluded else set()
@@ -406,7 +414,7 @@ def _compare_disks(
     plan.vanished = {
         root_id
         for root_id in {record.root_id for record in plan.elsewhere}
-        if not _has_entries(plan.roots[root_id])
+        if not is_address(plan.roots[root_id]) and not _has_entries(plan.roots[root_id])
     }
 
 
@@ -439,7 +447,7 @@ def task_of(candidate: Candidate, root: str, relpath: str, record: PhotoRecord |
 def _must_open(record: PhotoRecord, candidate: Candidate, retry_failed: bool, videos: bool) -> bool:
     if (record.size, record.mtime_ns) != (candidate.size, candidate.mtime_ns):
         return True
-    if videos and may_be_video(record):
+    if videos and may_be_video(record) and not is_address(candidate.root):
         return True
     if record.status is Status.IGNORED:  # a file with such a name never is, unless an older version did
         return os.path.splitext(candidate.relpath)[1].lower() in images.IMAGE_SUFFIXES  # noqa: PTH122

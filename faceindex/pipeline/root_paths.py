@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from faceindex.addresses import as_path, is_address, real_path, split_address
 from faceindex.images.containers import ARCHIVE_SUFFIXES
 from faceindex.paths import is_folder, stat
 from faceindex.store import PhotoRecord, Store
@@ -26,7 +27,7 @@ def compare_roots(
         existing, photos = store.roots(), store.photos().values()
     roots.add(root.path for root in existing)
     roots.add(folders)
-    inside = {root.id: roots.find(Path(root.path)) for root in existing}
+    inside = {root.id: roots.find(as_path(root.path)) for root in existing}
     known = {}
     for record in photos:
         path, prefix = inside[record.root_id]
@@ -39,10 +40,10 @@ _Path: TypeAlias = "str | os.PathLike[str]"
 
 def lost_places(store: Store, paths: Sequence[_Path]) -> tuple[list[_Path], list[_Path]]:
     """Return the paths that do not exist: those from which there are photos in the index, and the others."""
-    absent = [path for path in paths if os.fspath(path) and not _exists(path)]
+    absent = [path for path in paths if os.fspath(path) and not is_address(path) and not _exists(path)]
     if not absent:
         return [], []
-    roots = {root.id: Path(root.path) for root in store.roots()}
+    roots = {root.id: as_path(root.path) for root in store.roots()}
     photos = [roots[root_id] / relpath for root_id, relpath in store.photos()]
     indexed = {place for path in (*photos, *roots.values()) for place in (path, *path.parents)}
     lost = [path for path in absent if Path(os.path.realpath(path)) in indexed]
@@ -51,6 +52,8 @@ def lost_places(store: Store, paths: Sequence[_Path]) -> tuple[list[_Path], list
 
 def is_archive_path(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is that of an archive, by its name; a folder may have such a name too."""
+    if is_address(path):
+        return False
     return os.path.splitext(os.fspath(path))[1].lower() in ARCHIVE_SUFFIXES and not is_folder(path)  # noqa: PTH122
 
 
@@ -67,6 +70,10 @@ def _exists(path: str | os.PathLike[str]) -> bool:
 def split_path(given: str | os.PathLike[str]) -> tuple[str, str]:
     """Split a path into the folder that is or becomes a root, as the user typed it, and the rest."""
     text = os.fspath(given)
+    if is_address(text):
+        from faceindex.images.remote import is_photo_address
+
+        return split_address(text) if is_photo_address(text) else (text, ".")
     if is_folder(text):
         return text, "."
     folder, name = os.path.split(text.rstrip(os.sep) or os.sep)
@@ -82,7 +89,7 @@ class Roots:
 
     def add(self, folders: Iterable[str]) -> None:
         """Add folders in the way of `Store.add_root`: a new root replaces the roots inside it."""
-        for folder in map(Path, folders):
+        for folder in map(as_path, folders):
             if not any(folder.is_relative_to(path) for path in self.paths):
                 self.paths = [path for path in self.paths if not path.is_relative_to(folder)]
                 self.paths.append(folder)
@@ -91,7 +98,7 @@ class Roots:
         """Return the root of a folder and the path below it, separated by ``/``; "" is the root itself."""
         found = self._found.get(folder)
         if found is None:
-            found = self._found[folder] = self.find(Path(os.path.realpath(folder)))
+            found = self._found[folder] = self.find(as_path(real_path(folder)))
         root, prefix = found
         if relpath == ".":
             return found

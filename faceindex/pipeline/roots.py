@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from faceindex.addresses import absolute_path, as_path, is_address, real_path
 from faceindex.errors import ImageError, UsageError
 from faceindex.pipeline.events import Event, Warned
 from faceindex.pipeline.places import away_in_places, path_below, photos_below
@@ -60,8 +60,12 @@ def plan_relocation(store: Store, old: str | os.PathLike[str], new: str | os.Pat
         If there is no photo of `old` in the index, if `new` does not exist, or if less than half of the
         sample is there.
     """
-    target = os.path.realpath(new)
-    if not os.path.lexists(target):
+    target = real_path(new)
+    if is_address(new):
+        from faceindex.images.remote import connect
+
+        connect(target)  # raises if it cannot be used, or a package is missing
+    elif not os.path.lexists(target):
         raise UsageError(
             f"There is no file or folder '{os.fspath(new)}'.", "Name the folder that has the photos now."
         )
@@ -103,7 +107,7 @@ def _find_place(
     UsageError
         If it is none.
     """
-    for path in dict.fromkeys((os.path.abspath(place), os.path.realpath(place))):  # noqa: PTH100
+    for path in dict.fromkeys((absolute_path(place), real_path(place))):
         photos = photos_below(store, path)
         roots = [root for root in store.roots() if path_below(root.path, path) is not None]
         if photos or roots:
@@ -121,7 +125,7 @@ def _count_there(photos: Sequence[tuple[PhotoRecord, str]], folder: str) -> tupl
     for i in spread(len(photos), SAMPLE):
         record, below = photos[i]
         path = os.path.join(folder, below) if below else folder  # noqa: PTH118
-        tasks.append(Task(Path(path), folder, below, record.size, record.mtime_ns, record))
+        tasks.append(Task(as_path(path), folder, below, record.size, record.mtime_ns, record))
     found = 0
     pictures = {task.known.picture for task in tasks if task.known is not None}
     for task, content in read_contents(tasks, threads=4, should_stop=lambda: False, pictures=pictures):
@@ -148,7 +152,7 @@ def relocate(store: Store, planned: Relocation, given: str | os.PathLike[str]) -
     if planned.roots:  # each of them stays a root
         inside = [path_below(root.path, old) or "" for root in planned.roots]
         folders = [(_joined(new, below), _joined(name, below)) for below in inside]
-    elif os.path.isdir(new):  # noqa: PTH112
+    elif _is_folder(new):
         folders = [(new, name)]
     else:  # a single photo
         folders = [(os.path.dirname(new), os.path.dirname(name) or ".")]  # noqa: PTH120
@@ -158,6 +162,14 @@ def relocate(store: Store, planned: Relocation, given: str | os.PathLike[str]) -
         {record.id: _joined(new, below) for record, below in planned.photos},
         {record.id: _joined(new, below) for record, below in away},
     )
+
+
+def _is_folder(path: str) -> bool:
+    if not is_address(path):
+        return os.path.isdir(path)  # noqa: PTH112
+    from faceindex.images.remote import is_photo_address
+
+    return not is_photo_address(path)
 
 
 def _joined(folder: str, below: str) -> str:
@@ -178,7 +190,7 @@ def follow_index(store: Store, on_event: Callable[[Event], None]) -> None:
     if before:
         for root in store.roots():
             new = os.path.normpath(os.path.join(here, os.path.relpath(root.path, before)))  # noqa: PTH118
-            if new == root.path or not os.path.isdir(new):  # noqa: PTH112
+            if is_address(root.path) or new == root.path or not os.path.isdir(new):  # noqa: PTH112
                 continue
             try:
                 planned = plan_relocation(store, root.path, new)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from faceindex.addresses import is_address
 from faceindex.errors import ImageError, Reason
 from faceindex.images import IMAGE_SUFFIXES
 from faceindex.images.moments import AMBIGUOUS_SUFFIXES, VIDEO_SUFFIXES
@@ -291,17 +292,17 @@ class _Run:
     def _read_videos(self, should_stop: Callable[[], bool]) -> int:
         """Read the videos that were met, one after the other; return how many are settled."""
         videos, self._videos = self._videos, []
-        if not self.plan.videos:
-            for task in videos:
-                self._leave_out(task)
-            return len(videos)
+        unread = [task for task in videos if not self.plan.videos or is_address(task.name)]
+        for task in unread:
+            self._leave_out(task)
+        videos = [task for task in videos if self.plan.videos and not is_address(task.name)]
         if not videos or should_stop():
-            return 0
+            return len(unread)
         self._commit()
         from faceindex.pipeline.video_run import VideoReader
 
         reader = VideoReader(self.store, self.recogniser, self.video_interval, self.emit, should_stop)
-        done = 0
+        done = len(unread)
         with reader:
             for task in videos:
                 try:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 
+from faceindex.addresses import is_address
 from faceindex.errors import Reason
 from faceindex.pipeline.counting import count_photos
 from faceindex.pipeline.events import Committed, Event, PhotoDone, Summary, Warned
@@ -238,6 +239,10 @@ class Whereabouts:
 
 def _has_files(path: str) -> bool:
     """Return whether a path is that of a folder or an archive that is there."""
+    if is_address(path):
+        from faceindex.images.remote import is_photo_address
+
+        return not is_photo_address(path)
     return os.path.isdir(path) or (is_archive_path(path) and os.path.exists(path))  # noqa: PTH110, PTH112
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from faceindex.addresses import normal_path
 from faceindex.store.columns import INTEGER
 from faceindex.store.face_states import face_states, faces_of_photo, states_of_clusters
 from faceindex.store.migrations import WITH_PICTURES
@@ -164,7 +165,7 @@ def _marks() -> re.Pattern[str]:
 
 def _prefix(given: str) -> bytes:
     """Return what comes before the path in the names of the photos of a root."""
-    folder = os.path.normpath(given)
+    folder = normal_path(given)
     if folder == os.curdir:
         return b""
     return os.fsencode(folder if folder.endswith(os.sep) else folder + os.sep)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from faceindex.addresses import is_address, normal_path
 from faceindex.errors import UsageError
 from faceindex.images.moments import split_moment
 from faceindex.store import away
@@ -64,15 +65,15 @@ def roots(catalog: Catalog) -> list[Root]:
             for id, path, given in found
         ]
         for root in roots:
-            if not os.path.isabs(root.path):  # noqa: PTH117 - text
+            if not (is_address(root.path) or os.path.isabs(root.path)):  # noqa: PTH117 - text
                 raise Malformed(f"the path of root {root.id} is not absolute")
     return roots
 
 
 def add_root(catalog: Catalog, path: str | os.PathLike[str], given: str) -> Root:
     """Return the root that contains a folder, as `Store.add_root`; in a transaction of its own."""
-    path = os.path.normpath(os.fspath(path))
-    if not os.path.isabs(path):  # noqa: PTH117 - Path changes some names on Windows
+    path = normal_path(path)
+    if not (is_address(path) or os.path.isabs(path)):  # noqa: PTH117 - Path changes some names on Windows
         raise UsageError(f"{path} is not an absolute path.", "Resolve it first.")
     if (root := _root_of(roots(catalog), path)) is not None:
         return root
@@ -116,6 +117,8 @@ def _path_inside(path: str, root: str) -> str | None:
     """Return `path` relative to `root` with ``/``, "" if they are equal, None if it is not inside."""
     if path == root:
         return ""
+    if is_address(root):
+        return path[len(root) + 1 :] if path.startswith(f"{root}/") else None
     start = root if root.endswith(os.sep) else root + os.sep
     return path[len(start) :].replace(os.sep, "/") if path.startswith(start) else None
 

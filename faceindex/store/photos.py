@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from faceindex.addresses import is_address, normal_path
 from faceindex.errors import UsageError
 from faceindex.store.directory import CATALOG
 from faceindex.store.records import PhotoRecord
@@ -93,7 +94,7 @@ class PhotoNames:
 
     def name(self, record: PhotoRecord) -> str:
         """Return the name of a photo: the indexed folder as the user wrote it, and the path inside it."""
-        return os.path.normpath(os.path.join(self._roots[record.root_id].given, record.relpath))  # noqa: PTH118
+        return normal_path(os.path.join(self._roots[record.root_id].given, record.relpath))  # noqa: PTH118
 
     def path(self, record: PhotoRecord) -> str:
         """Return the absolute path of a photo."""
@@ -132,7 +133,11 @@ class PhotoNames:
         UsageError
             If the photo is not in the index.
         """
-        written = os.path.normpath(os.fspath(photo))
+        written = normal_path(photo)
+        if is_address(written):
+            for record in self.records:
+                if written in (self.path(record), self.name(record)):
+                    return record.id
         absolute = os.path.abspath(written)  # noqa: PTH100
         real = os.path.join(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute))  # noqa: PTH118, PTH119, PTH120
         for record in self.records:
@@ -147,11 +152,15 @@ class PhotoNames:
 
         An archive with photos counts as one.
         """
+        if is_address(path):
+            return False  # no program writes there
         real = os.path.realpath(path)
         parent, name = os.path.split(real)
         is_file = os.path.isfile(real)  # noqa: PTH113
         # Resolve each folder once: resolving each photo would take seconds.
         for folder, names in self.folders().items():
+            if is_address(folder):
+                continue
             here = os.path.realpath(folder)
             if here == parent and name in names:
                 return True

@@ -1,0 +1,348 @@
+"""Photos in object stores and on web servers, read through fsspec: addresses, connections and errors.
+
+This is the only access of faceindex to a network for photos, and only to addresses that the user named.
+Credentials are those that the library of each store finds by its own conventions. An address that contains a
+password or a signature is refused, so that none is ever stored or shown.
+
+An object is read from its beginning in one request. Where its name is not that of a photo, the first bytes
+come alone, so that an archive or a film costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from hashlib import blake2b
+from io import RawIOBase
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn
+
+from faceindex.addresses import (
+    is_address,
+    network_is_forbidden,
+    normal_path,
+    scheme_of,
+    secret_in,
+    split_address,
+    without_secrets,
+)
+from faceindex.errors import ImageError, Reason, UsageError
+from faceindex.images.containers import Inside, MemberFile
+from faceindex.images.formats import IMAGE_SUFFIXES
+from faceindex.images.listing import limited_time
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from faceindex.paths import Presence
+
+__all__ = [
+    "CONNECTIONS",
+    "REMOTE",
+    "Details",
+    "check_address",
+    "connect",
+    "details_of",
+    "failure_of",
+    "is_photo_address",
+    "presence",
+]
+
+CONNECTIONS = 32
+"""Requests at a time: with 50 ms for each, 640 photos a second, more than any CPU recognises."""
+
+_HEAD = 1 << 14  # bytes that come first of an object that is not named like a photo
+_PIECE = 64 << 20  # bytes of one request: larger than nearly every photo
+_LONGEST = 4_096  # characters of an address
+_UNUSABLE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+# Where each library states when an object was modified, and what changes with its content.
+_TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "Last-Modified", "created")
+_MARKS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "generation", "version_id")
+
+_PACKAGES = {
+    "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs",
+    "abfss": "adlfs", "http": "aiohttp", "https": "aiohttp", "sftp": "paramiko", "ssh": "paramiko",
+    "oss": "ossfs", "webdav": "webdav4", "hf": "huggingface_hub",
+}  # fmt: skip
+
+_WEB = ("http", "https")
+_lock = threading.Lock()
+
+
+class Details(NamedTuple):
+    """What a store states of an object.
+
+    Attributes
+    ----------
+    size : int
+        Bytes; 0 if unknown.
+    mtime_ns : int
+        Nanoseconds since 1970, limited to 64 bits; 0 if unknown.
+    mark : int
+        63 bits of the hash of its ETag, or of what the store has in place of one; 0 if it has none.
+    """
+
+    size: int
+    mtime_ns: int
+    mark: int
+
+
+def check_address(address: str | os.PathLike[str]) -> str:
+    """Return an address in its one form.
+
+    Raises
+    ------
+    UsageError
+        If it has a secret in it, is that of a local file, or cannot be used. The message has no secret.
+    """
+    text, shown = os.fspath(address), without_secrets(os.fspath(address))
+    if secret_in(text):
+        raise UsageError(
+            f"The address {shown} has a password, a signature or a token in it, which is not stored.",
+            "Leave it out, and give the credentials as the library of the store takes them, such as "
+            "AWS_PROFILE or AWS_ACCESS_KEY_ID.",
+        )
+    if scheme_of(text) in ("file", "local"):
+        raise UsageError(f"{shown} is a file of this machine.", "Write its path.")
+    address = normal_path(text)
+    top, key = split_address(address)
+    if "::" in text or len(text) > _LONGEST or _UNUSABLE.search(top.partition("://")[2]):
+        raise UsageError(f"The address {shown[:200]} cannot be used.", "Write it as s3://BUCKET/FOLDER.")
+    if key and _UNUSABLE.search(key):
+        raise UsageError(
+            f"The address {shown[:200]} has an empty part, '.' or '..' in it.",
+            "Write it as s3://BUCKET/FOLDER, with one slash between its parts.",
+        )
+    if scheme_of(text) in _WEB and (text.endswith("/") or not key):
+        raise UsageError(
+            f"A web server has no list of its files, so {shown} cannot be indexed as a folder.",
+            "Name a photo, or pass a list of addresses with --from-list.",
+        )
+    return address
+
+
+def is_photo_address(address: str | os.PathLike[str]) -> bool:
+    """Return whether an address names one photo, and no folder.
+
+    Its name decides that: an address of a web server is always one photo.
+    """
+    suffix = os.path.splitext(normal_path(address))[1].lower()  # noqa: PTH122
+    return scheme_of(address) in _WEB or suffix in IMAGE_SUFFIXES
+
+
+def connect(address: str) -> Any:
+    """Return the fsspec file system of an address. fsspec keeps one for each store.
+
+    Raises
+    ------
+    UsageError
+        If the address cannot be used, or a package is missing.
+    """
+    address, scheme = check_address(address), scheme_of(address)
+    if network_is_forbidden():
+        raise UsageError(
+            f"{split_address(address)[0]} is not read: FACEINDEX_OFFLINE forbids the network.",
+            "Unset it to read photos in stores.",
+        )
+    try:
+        import fsspec
+        from fsspec.config import conf
+    except ImportError:
+        raise UsageError(
+            f"{split_address(address)[0]} is an object store, and fsspec, which reads it, is not installed.",
+            'Run `pip install "faceindex[remote]"`.',
+        ) from None
+    try:
+        kind = fsspec.get_filesystem_class(scheme)
+    except ImportError:
+        package = _PACKAGES.get(scheme, f"the fsspec package for {scheme}://")
+        extra = '"faceindex[remote]"' if package in ("s3fs", "aiohttp") else package
+        remedy = f"Run `pip install {extra}`." if scheme in _PACKAGES else "Install it with pip."
+        raise UsageError(
+            f"Addresses with {scheme}:// need {package}, which is not installed.", remedy
+        ) from None
+    except ValueError:
+        raise UsageError(
+            f"fsspec has no {scheme}:// addresses.", "Write s3://, gs://, az:// or another that it has."
+        ) from None
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if _PACKAGES.get(scheme) == "s3fs" and "config_kwargs" not in conf.get("s3", {}):
+        options["config_kwargs"] = {"max_pool_connections": CONNECTIONS}
+    try:
+        with _lock:
+            return kind(**kind._get_kwargs_from_urls(address), **options)
+    except ImageError:
+        raise
+    except Exception as error:
+        raise failure_of(error, address) from error
+
+
+def failure_of(error: Exception, address: str) -> ImageError:
+    """Return what an error of a library means for the object at an address."""
+    if isinstance(error, FileNotFoundError):
+        return ImageError(address, Reason.MISSING, "there is no such object.", "Check the address.")
+    name = type(error).__name__
+    if "Credential" in name or "Token" in name:
+        return ImageError(
+            address,
+            Reason.DENIED,
+            f"the store has no valid credentials ({name}).",
+            "Give them as its library takes them, such as AWS_PROFILE or AWS_ACCESS_KEY_ID.",
+        )
+    if isinstance(error, PermissionError) or getattr(error, "status", None) in (401, 403):
+        return ImageError(
+            address,
+            Reason.DENIED,
+            "permission denied by the store.",
+            "Check the credentials, or leave it out.",
+        )
+    text = " ".join(without_secrets(str(error)).split())[:200]
+    return ImageError(
+        address,
+        Reason.IO_ERROR,
+        f"it cannot be read ({name}{': ' if text else ''}{text}).",
+        "Check the network connection and the store, and try again.",
+    )
+
+
+def details_of(info: dict[str, Any]) -> Details:
+    """Return what a store states of an object, from fsspec's description of it."""
+    size = info.get("size", info.get("Size"))
+    mark = next((info[name] for name in _MARKS if info.get(name)), None)
+    digest = b"" if mark is None else blake2b(str(mark).encode(), digest_size=8).digest()
+    time = next((info[name] for name in _TIMES if info.get(name)), None)
+    return Details(int(size or 0), limited_time(_nanoseconds(time)), int.from_bytes(digest, "big") >> 1)
+
+
+def _nanoseconds(time: object) -> int:
+    if isinstance(time, str):
+        with suppress(ValueError, TypeError):
+            time = datetime.fromisoformat(time.replace("Z", "+00:00"))
+    if isinstance(time, str):
+        with suppress(ValueError, TypeError):
+            time = parsedate_to_datetime(time)
+    if isinstance(time, datetime):
+        time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+        return (time - _EPOCH) // timedelta(microseconds=1) * 1_000
+    return int(time * 1_000_000_000) if isinstance(time, (int, float)) else 0
+
+
+def presence(address: str) -> Presence:
+    """Return whether a store has anything below an address; ``missing`` too if it cannot be reached."""
+    from faceindex.images.remote_listing import has_objects
+
+    try:
+        return "present" if has_objects(address) else "empty"
+    except (ImageError, UsageError):
+        return "missing"
+
+
+class _Remote:
+    """Opens objects; see `faceindex.images.containers.Kind`."""
+
+    def open(self, inside: Inside) -> BinaryIO:
+        return MemberFile(_Object(_connect_for_photo(inside.path), inside.path), 0)
+
+    def size_and_time(self, inside: Inside, container: os.stat_result) -> tuple[int, int]:
+        system = _connect_for_photo(inside.path)
+        try:
+            found = details_of(system.info(system._strip_protocol(inside.path)))
+        except MemoryError:
+            raise
+        except Exception as error:
+            failure = failure_of(error, inside.path)
+            if failure.reason is not Reason.MISSING:
+                raise OSError(None, failure.detail.rstrip("."), inside.path) from error
+            raise failure from error
+        return found.size, found.mtime_ns
+
+
+REMOTE = _Remote()
+"""The `faceindex.images.containers.Kind` of objects."""
+
+
+def _connect_for_photo(address: str) -> Any:
+    """Connect, for a photo that the index may have: without its package it cannot be read today."""
+    try:
+        return connect(address)
+    except UsageError as error:
+        if secret_in(address):
+            raise
+        raise ImageError(address, Reason.UNSUPPORTED, error.problem, error.remedy) from error
+
+
+class _Object(RawIOBase):
+    """The bytes of an object. Nothing is requested before the first of them is read.
+
+    Parameters
+    ----------
+    system : fsspec.AbstractFileSystem
+    address : str
+    """
+
+    def __init__(self, system: Any, address: str) -> None:
+        self._system = system
+        self._address = address
+        self._position = 0  # of what follows the piece
+        self._piece = memoryview(b"")
+        self._at_end = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        target = memoryview(buffer).cast("B")
+        if not self._piece and not self._at_end:
+            self._request(_PIECE if self._position or is_photo_name(self._address) else _HEAD)
+        part = self._piece[: len(target)]
+        target[: len(part)] = part
+        self._piece = self._piece[len(part) :]
+        return len(part)
+
+    def _request(self, size: int) -> None:
+        start = self._position
+        try:
+            path = self._system._strip_protocol(self._address)
+            data = self._system.cat_file(path, start=start, end=start + size)
+        except MemoryError:
+            raise
+        except Exception as error:
+            if _is_past_end(error):
+                data = b""
+            else:
+                self._fail(error)
+        if start and len(data) > size:  # a server that sends the whole again
+            data = data[start:]
+        self._at_end = len(data) != size
+        self._position += len(data)
+        self._piece = memoryview(data)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        raise failure_of(error, self._address) from error
+
+
+def is_photo_name(address: str) -> bool:
+    """Return whether the name of an object is that of a photo, so that all of it is read at once."""
+    return os.path.splitext(address)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
+
+
+def _is_past_end(error: Exception) -> bool:
+    """Return whether a request failed because no byte is there: the object ends before, or is empty."""
+    return (
+        getattr(error, "status", None) == 416
+        or "InvalidRange" in f"{error} {error.__cause__}"
+        or ("not satisfiable" in str(error))
+    )
+
+
+def is_remote_video(path: str) -> bool:
+    """Return whether a path is the address of a film, by its name: it is not read."""
+    from faceindex.images.moments import AMBIGUOUS_SUFFIXES, VIDEO_SUFFIXES
+
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    return is_address(path) and suffix in VIDEO_SUFFIXES - AMBIGUOUS_SUFFIXES

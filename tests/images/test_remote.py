@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from faceindex.errors import Reason
+from faceindex.images import remote
+from faceindex.images.containers import exists, locate, status
+from faceindex.images.remote import details_of, failure_of
+
+NOON = datetime(2020, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
+NOON_NS = int(NOON.timestamp()) * 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"LastModified": NOON, "ETag": '"abc"'},  # s3fs
+        {"updated": "2020-01-01T12:00:00.000Z", "md5Hash": "abc"},  # gcsfs
+        {"last_modified": NOON.replace(tzinfo=None), "etag": "0x8D"},  # adlfs
+        {"Last-Modified": "Wed, 01 Jan 2020 12:00:00 GMT", "ETag": "1-2"},  # a web server
+        {"mtime": NOON.timestamp(), "ETag": "x"},
+    ],
+)
+def test_what_stores_state(info: dict[str, Any]) -> None:
+    found = details_of({"size": 7, **info})
+    assert (found.size, found.mtime_ns) == (7, NOON_NS)
+    assert 0 < found.mark < 1 << 63
+    assert found == details_of({"size": 7, **info})
+
+
+def test_stores_that_state_nothing() -> None:
+    assert details_of({"size": None, "Last-Modified": "some day"}) == (0, 0, 0)
+    assert details_of({"ETag": "a"}).mark != details_of({"ETag": "b"}).mark
+
+
+def test_errors_of_libraries() -> None:
+    class NoCredentialsError(Exception):
+        pass
+
+    kinds = {
+        FileNotFoundError("x"): Reason.MISSING,
+        PermissionError("x"): Reason.DENIED,
+        NoCredentialsError(): Reason.DENIED,
+        ConnectionError("https://me:word@host/?sig=word"): Reason.IO_ERROR,
+        TimeoutError(): Reason.IO_ERROR,
+    }
+    for error, reason in kinds.items():
+        failure = failure_of(error, "s3://bucket/a.jpg")
+        assert failure.reason is reason
+        assert "word" not in str(failure)
+
+
+def test_objects_are_located_without_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(address: str) -> Any:
+        raise AssertionError(address)
+
+    monkeypatch.setattr(remote, "connect", refuse)
+    inside = locate("s3://bucket/old.zip/a.jpg")
+    assert inside is not None
+    assert (inside.container, inside.member) == ("s3://bucket", "old.zip/a.jpg")
+
+
+def test_the_status_of_an_object() -> None:
+    fsspec = pytest.importorskip("fsspec")
+    fsspec.filesystem("memory").pipe_file("/status/a.jpg", b"12345")
+    found = status("memory://status/a.jpg")
+    assert found.st_size == 5
+    assert found.st_mtime_ns > NOON_NS
+    assert exists("memory://status/a.jpg")
+    assert not exists("memory://status/b.jpg")
+    with pytest.raises(FileNotFoundError):
+        status("memory://status/b.jpg")
+    fsspec.filesystem("memory").rm("/status", recursive=True)
+
+
+def test_a_bucket_is_listed_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    from faceindex.images import remote_listing, walk
+
+    class Bucket:
+        """5,000 objects in two folders, 1,000 a page, as S3 lists them."""
+
+        def __init__(self) -> None:
+            self.req_kw: dict[str, str] = {}
+            self.fails_at = -1
+
+        def split_path(self, address: str) -> tuple[str, str, None]:
+            return "bucket", "all", None
+
+        def call_s3(self, method: str, *, Prefix: str, **options: Any) -> dict[str, Any]:  # noqa: N803
+            assert (method, Prefix) == ("list_objects_v2", "all/")
+            start = int(options.get("ContinuationToken", "0"))
+            if start == self.fails_at:
+                raise ConnectionError
+            names = [f"all/{n % 2}/{n:05}.jpg" for n in range(start, start + 1000)]
+            found = [{"Key": name, "Size": 9, "LastModified": NOON, "ETag": name} for name in names]
+            token = {"NextContinuationToken": str(start + 1000)} if start < 4000 else {}
+            return {"Contents": [{"Key": "all/", "Size": 0}, *found], "IsTruncated": bool(token), **token}
+
+    bucket = Bucket()
+    monkeypatch.setattr(remote_listing, "connect", lambda address: bucket)
+    listing = walk(["s3://bucket/all"])
+    found = [one.relpath for one in listing]
+    assert len(found) == len(set(found)) == 5000
+    assert found == sorted(found)
+    assert listing.digest is not None
+    bucket.fails_at = 3000  # a part of a list would make the rest look deleted
+    listing = walk(["s3://bucket/all"])
+    (failure,) = listing
+    assert failure.error is not None
+    assert (failure.relpath, failure.error.reason, listing.digest) == (".", Reason.IO_ERROR, None)
