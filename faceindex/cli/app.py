@@ -106,9 +106,9 @@ app = App(
       faceindex gallery ~/people     write a page of them
       faceindex identify party.jpg   find people on a photo
 
-    --index, --json, --quiet, --verbose and --debug may come before or after the command. Your photos are never
-    changed, and nothing leaves this computer unless you name a server. Exit codes: 0 done, 1 the answer is
-    partial or empty, 2 an error.
+    --index, --json, --quiet, --verbose and --debug may come before or after the command. Your photos are
+    never changed, and nothing leaves this computer unless you name a server. Exit codes: 0 done, 1 the answer
+    is partial or empty, 2 an error.
     """,
 )
 
