@@ -76,10 +76,10 @@ def _members(archive: Candidate, contents: Contents, found_in: Archives, kept: K
             kept.excluded.append(relpath)
         else:
             names.append(name)
-    beside: dict[str, str] = {}
     if not found_in.all_versions and has_special(names):
         beside = _companions(names, contents)
         kept.companions.update(beside.values())
+        names = [name for name in names if name not in beside]
     assert archive.volume is not None
     # The members of a zip have checksums, which show every change of content: no other sign is needed. Those
     # of a tar have none, and share the signs of their archive.
@@ -88,13 +88,21 @@ def _members(archive: Candidate, contents: Contents, found_in: Archives, kept: K
     volume = Volume(
         os.fspath(archive.path), False, frozenset({CTIME}) if summed else trusted, is_archive=True
     )
-    found: list[Candidate] = []
+    found = []
     for name in names:
         entry = contents.members[name]
         ids = archive.ids if entry.check is None else FileIds(0, entry.check)
-        path = f"{archive.relpath}/{name}"
-        member = Candidate(archive.root, path, entry.size, limited_time(entry.mtime_ns), None, ids, volume)
-        (kept.members if name in beside else found).append(member)
+        found.append(
+            Candidate(
+                archive.root,
+                f"{archive.relpath}/{name}",
+                entry.size,
+                limited_time(entry.mtime_ns),
+                None,
+                ids,
+                volume,
+            )
+        )
     return found
 
 

@@ -123,22 +123,11 @@ class Kept(NamedTuple):
         Those of files and folders that patterns leave out; a folder ends with a slash.
     companions : Counter of str
         Number of files that are the second file of a shot, by kind: see `special_files.companions`.
-    beside : list of FolderFiles
-        These files, but for those in archives.
-    members : list of Candidate
-        Those in archives.
     """
 
     unfinished: list[str]
     excluded: list[str]
     companions: Counter[str]
-    beside: list[FolderFiles]
-    members: list[Candidate]
-
-    @classmethod
-    def nothing(cls) -> Kept:
-        """Return what was found where everything is listed."""
-        return cls([], [], Counter(), [], [])
 
 
 class Tree(NamedTuple):
@@ -154,7 +143,7 @@ class Tree(NamedTuple):
     @classmethod
     def empty(cls, root: str) -> Tree:
         """Return a tree without files."""
-        return cls(root, [], [], {}, [], Kept.nothing())
+        return cls(root, [], [], {}, [], Kept([], [], Counter()))
 
 
 class Listing:
@@ -169,10 +158,9 @@ class Listing:
     ----------
     digest : str or None
         BLAKE2b of the real paths of the walked folders and of the relative path, size, time and trusted
-        `FileIds` of every file, also of the second file of each shot. Two walks have the same digest if they
-        found the same files, and otherwise different ones (up to collisions). An archive counts by its own
-        size, time and `FileIds`, and by what decides which of its members are listed. None if a single file
-        was walked, or if there was an error.
+        `FileIds` of every file. Two walks have the same digest if they found the same files, and otherwise
+        different ones (up to collisions). An archive counts by its own size, time and `FileIds`, and by what
+        decides which of its members are listed. None if a single file was walked, or if there was an error.
     """
 
     def __init__(self, trees: list[Tree], digest: str | None) -> None:
@@ -183,7 +171,17 @@ class Listing:
     def __iter__(self) -> Iterator[Candidate]:
         for tree in self._trees:
             root = as_path(tree.root)
-            found = _candidates(root, tree.folders)
+            found = [
+                Candidate(root, folder.prefix + name, size, mtime_ns, None, FileIds(*ids), folder.volume)
+                for folder in tree.folders
+                for name, size, mtime_ns, ids in zip(
+                    folder.names,
+                    folder.sizes,
+                    folder.times,
+                    zip(folder.ctimes, array("q", folder.inodes.tobytes()), strict=True),
+                    strict=True,
+                )
+            ]
             if tree.archives:
                 found += self._members(root, tree)
             yield from sorted(found + tree.failures, key=itemgetter(1))
@@ -191,19 +189,10 @@ class Listing:
     def _members(self, root: Path, tree: Tree) -> list[Candidate]:
         from faceindex.images.archive_listing import list_archives
 
-        kept = Kept.nothing()
+        kept = Kept([], [], Counter())
         found = [one for archives in tree.archives for one in list_archives(root, archives, kept)]
         self._inside[tree.root] = kept
         return found
-
-    def companions(self) -> Iterator[Candidate]:
-        """Yield the files that are the second file of a shot, in no order.
-
-        Those in archives are included once this was iterated over.
-        """
-        for top, kept in self.kept_out():
-            yield from _candidates(as_path(top), kept.beside)
-            yield from kept.members
 
     def kept_out(self) -> list[tuple[str, Kept]]:
         """Return what was found and is not listed, with the folder that was walked.
@@ -250,20 +239,6 @@ class Listing:
         return sorted(found)
 
 
-def _candidates(root: Path, folders: list[FolderFiles]) -> list[Candidate]:
-    return [
-        Candidate(root, folder.prefix + name, size, mtime_ns, None, FileIds(*ids), folder.volume)
-        for folder in folders
-        for name, size, mtime_ns, ids in zip(
-            folder.names,
-            folder.sizes,
-            folder.times,
-            zip(folder.ctimes, array("q", folder.inodes.tobytes()), strict=True),
-            strict=True,
-        )
-    ]
-
-
 def _device_above(folder: str) -> int | None:
     """Return the device of the folder above; None if that cannot be found."""
     try:
@@ -280,12 +255,7 @@ def digest_of(trees: list[Tree]) -> str | None:
     for tree in trees:
         # Null bytes separate the parts, because paths cannot contain them.
         digest.update(os.fsencode(real_path(tree.root)) + b"\0\0")
-        # Companions count: one is listed if the other file of its shot cannot be read.
-        for folder in (
-            *tree.folders,
-            *(archives.files for archives in tree.archives),
-            *tree.kept.beside,
-        ):
+        for folder in (*tree.folders, *(archives.files for archives in tree.archives)):
             names, distrusted = folder.names, folder.volume.distrusted
             if names:
                 digest.update(os.fsencode("\0".join((str(len(names)), folder.prefix, *names))) + b"\0")

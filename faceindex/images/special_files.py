@@ -25,7 +25,6 @@ __all__ = [
     "has_special",
     "is_archive",
     "is_partial",
-    "shot_of",
     "without",
 ]
 
@@ -99,24 +98,6 @@ def companions(files: Iterable[tuple[str, int]]) -> dict[str, str]:
     return found
 
 
-def shot_of(path: str) -> tuple[str, str]:
-    """Return what the files of one shot share, and which of them a file may be.
-
-    Parameters
-    ----------
-    path : str
-        Of a file, with its folder.
-
-    Returns
-    -------
-    (str, str)
-        The path without its suffix, in lower case, and ``"still"``, ``"raw"``, ``"clip"`` or ``""``.
-    """
-    stem, suffix = _split(path)
-    kinds = (("still", STILL_SUFFIXES), ("raw", RAW_SUFFIXES), ("clip", CLIP_SUFFIXES))
-    return stem, next((kind for kind, suffixes in kinds if suffix in suffixes), "")
-
-
 def without(found: FolderFiles, keep: list[bool]) -> FolderFiles:
     """Return the files of a folder for which `keep` is true."""
     kept = type(found).empty(found.prefix, found.volume)
@@ -133,6 +114,6 @@ def without(found: FolderFiles, keep: list[bool]) -> FolderFiles:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Return the stem and the suffix of a name, or of a path, in lower case."""
+    """Return the stem and the suffix of a name, in lower case."""
     stem, dot, suffix = name.lower().rpartition(".")
     return stem, dot + suffix

@@ -299,9 +299,7 @@ class _Walker:
     def _sort_out(self, found: FolderFiles, rules: Rules | None, tree: Tree) -> FolderFiles:
         """Return the files of a folder without those that are not listed; these are noted in `tree`."""
         beside = {} if self._all_versions else companions(zip(found.names, found.sizes, strict=True))
-        if beside:
-            tree.kept.companions.update(beside.values())
-            tree.kept.beside.append(without(found, [name in beside for name in found.names]))
+        tree.kept.companions.update(beside.values())
         archives = [is_archive(name) for name in found.names]
         partial = [is_partial(name) for name in found.names]
         if any(archives):

@@ -149,24 +149,19 @@ class Summary:
     Attributes
     ----------
     photos : int
-        Photos found: new + changed + moved + returned + taken_over + new_metadata + unchanged + unreadable.
+        Photos found: new + changed + moved + returned + new_metadata + unchanged + unreadable.
     new, changed, moved, new_metadata, unchanged : int
         Readable photos by what changed. `new_metadata` are photos of which only the metadata in the file are
         new; a photo that was also renamed counts as moved. `unchanged` includes photos with a new
         modification time but the same content.
     returned : int
         Photos that were gone, or had another picture for a while, and have their faces and clusters back.
-    taken_over : int
-        New photos that have the faces and clusters of the other file of their shot: a RAW file whose JPEG is
-        gone, or a JPEG that was added beside a RAW file. The other file does not count as gone.
     gone : int
         Photos that no longer exist and are no longer in the index.
     kept_until : str or None
         The day, as YYYY-MM-DD, until which the faces of `gone` photos are kept, in case these return.
     missing : int
         Photos that no longer exist but were kept, because their whole folder is empty or its disk missing.
-    not_found : int
-        Photos that were not found but stay, because one of the `older` files may be one of them, renamed.
     unreadable : Counter of str
         Unreadable photos by reason, including those that were not tried again.
     known_unreadable : int
@@ -222,11 +217,9 @@ class Summary:
     new_metadata: int = 0
     unchanged: int = 0
     returned: int = 0
-    taken_over: int = 0
     gone: int = 0
     kept_until: str | None = None
     missing: int = 0
-    not_found: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
     known_unreadable: int = 0
     ignored: int = 0
@@ -263,7 +256,7 @@ class Summary:
     @property
     def photos(self) -> int:
         """Photos found, readable or not."""
-        changed = self.new + self.changed + self.moved + self.returned + self.new_metadata + self.taken_over
+        changed = self.new + self.changed + self.moved + self.returned + self.new_metadata
         return changed + self.unchanged + sum(self.unreadable.values())
 
     @property

@@ -169,11 +169,6 @@ class LostPhotos:
         for record in records:
             self._by_picture.setdefault(record.picture, []).append(record)
 
-    def forget(self, photo: int) -> None:
-        """Forget a photo: another file of its shot has taken over from it."""
-        for photos in self._by_picture.values():
-            photos[:] = [record for record in photos if record.id != photo]
-
     def find(self, task: Task, content: Content | None) -> Match | None:
         """Return the photo that a file shows, and forget it; None if there is none."""
         if content is None:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,11 +22,10 @@ from faceindex.pipeline.file_ids import Compared, FileChecks, compare_file_ids, 
 from faceindex.pipeline.missing import Place, find_absent
 from faceindex.pipeline.root_paths import Roots, compare_roots, is_archive_path, lost_places, split_path
 from faceindex.pipeline.selection import Selection
-from faceindex.pipeline.shots import Beside, companions_to_list
 from faceindex.pipeline.video_rows import Moments, may_be_video, take_moments
 from faceindex.store import PhotoRecord, ScanCounts, Status, Store
 
-__all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "make_plan", "task_of"]
+__all__ = ["TRY_AGAIN", "Plan", "Stopped", "Task", "make_plan"]
 
 # Reasons that are not about the photo: every run tries again, and its faces are kept until it can be read.
 # UNSUPPORTED: the decoder that read it before is not installed now.
@@ -123,10 +121,6 @@ class Plan:
         Digest of the walk, for `Store.save_scan`; None if the walk has none.
     excluded : set of int
         The ids of those photos in `gone` that patterns leave out.
-    left_out : set of int
-        The ids of those photos in `gone` that are the second file of a shot and are there.
-    beside : list of Beside
-        Second files of shots that are read if the first ones cannot be. Those that are indexed are in `gone`.
     companions : Counter of str
         Files that are the second file of a shot and are not indexed: ``"raw"`` and ``"clip"``.
     partial : int
@@ -163,8 +157,6 @@ class Plan:
     mounts: dict[tuple[str, str], int | None] | None = None
     scan_digest: str | None = None
     excluded: set[int] = field(default_factory=set)
-    left_out: set[int] = field(default_factory=set)
-    beside: list[Beside] = field(default_factory=list)
     companions: Counter[str] = field(default_factory=Counter)
     partial: int = 0
     older: int = 0
@@ -266,7 +258,7 @@ def make_plan(
     differing: list[Compared] = []
     seen: set[tuple[str, str]] = set()
     unlisted: dict[Place, str] = {}
-    for candidate in chain(listing, companions_to_list(listing, roots, known, seen, differing, plan)):
+    for candidate in listing:
         key = root, relpath = roots.locate(candidate.root, candidate.relpath)
         if key in seen:
             continue
@@ -284,7 +276,7 @@ def make_plan(
             if record is not None and not must_open:
                 unchanged.append(record)
             else:
-                plan.failed.append((task_of(candidate, *key, record), candidate.error))
+                plan.failed.append((_task(candidate, *key, record), candidate.error))
             continue
         if record is not None and candidate.error is None and not must_open:
             seen.add(key)
@@ -292,11 +284,11 @@ def make_plan(
             if selection.is_too_old(candidate.mtime_ns):
                 pass
             elif record.picture is None and record.status is Status.OK:
-                plan.without_picture.append(task_of(candidate, *key, record))
+                plan.without_picture.append(_task(candidate, *key, record))
             elif check_content or record.failed or (record.ctime_ns, record.inode) != candidate.ids:
                 differing.append(Compared(candidate, *key, record))
             continue
-        task = task_of(candidate, *key, record)
+        task = _task(candidate, *key, record)
         if candidate.error is not None:
             plan.failed.append((task, candidate.error))
             unlisted[Place(root, relpath)] = candidate.error.reason.value
@@ -307,9 +299,9 @@ def make_plan(
         checks = plan.checks = compare_file_ids(
             differing, listing.files_on(), volumes, check_content=check_content
         )
-        plan.to_compare = [task_of(*one) for one in checks.read]
+        plan.to_compare = [_task(*one) for one in checks.read]
         plan.untouched = {one.record.id for one in checks.read if nobody_wrote(one)}
-        plan.tasks += [task_of(*one) for one in checks.open_again]
+        plan.tasks += [_task(*one) for one in checks.open_again]
         opened = {one.record.id for one in checks.open_again}
         unchanged = [record for record in unchanged if record.id not in opened]
     excluded = _note_kept_out(plan, listing, roots, known, seen, unchanged)
@@ -438,8 +430,7 @@ def _has_entries(folder: str) -> bool:
         return True
 
 
-def task_of(candidate: Candidate, root: str, relpath: str, record: PhotoRecord | None) -> Task:
-    """Return the task to open a file, whose place has been found, and its photo of the index, if any."""
+def _task(candidate: Candidate, root: str, relpath: str, record: PhotoRecord | None) -> Task:
     ids = candidate.ids or (None, None)
     return Task(candidate.path, root, relpath, candidate.size, candidate.mtime_ns, record, *ids)
 

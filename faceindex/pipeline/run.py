@@ -24,14 +24,11 @@ from faceindex.pipeline.events import (
     Summary,
     Warned,
 )
-from faceindex.pipeline.inheriting import Heirs, waiting_for_the_rest
 from faceindex.pipeline.load import Watch
 from faceindex.pipeline.moves import LostPhotos, Match, Moves, find_moves
 from faceindex.pipeline.plan import TRY_AGAIN, Plan, Stopped, Task
-from faceindex.pipeline.shots import left_alone, plan_companions
 from faceindex.pipeline.suspects import Examined, examine
 from faceindex.pipeline.unfinished import UNFINISHED, is_being_written
-from faceindex.pipeline.unread import unread_photo
 from faceindex.pipeline.video_rows import NEITHER
 from faceindex.pipeline.whereabouts import Whereabouts
 from faceindex.recognition import Recogniser
@@ -80,7 +77,6 @@ def carry_out(
     try:
         plan.tasks += run.read_unchanged(should_stop)  # before moves: two photos may have been swapped
         run.work(run.settle_moves(should_stop), should_stop)
-        run.work_on_companions(should_stop)
     except Stopped:
         run.summary.interrupted = True
     if not run.summary.interrupted:
@@ -111,8 +107,6 @@ class _Run:
         self.whereabouts = Whereabouts(store, plan, self._root_ids, self.summary, on_event)
         self._away = {record.id for record in plan.away}
         self._lost = LostPhotos([], {})
-        self._heirs = Heirs(store, plan, self.whereabouts.found)
-        self._unread_keys: set[tuple[str, str]] = set()
         self._pending: list[NewPhoto] = []
         self._suspected: set[str] = set()
         self._settled: set[str] = set()  # names of the photos in _pending
@@ -155,29 +149,11 @@ class _Run:
 
     def settle_moves(self, should_stop: Callable[[], bool]) -> list[Task]:
         """Store the new paths, times and metadata of known photos; return the remaining tasks."""
-        return self._settle_moves(self.plan, should_stop)
-
-    def _settle_moves(self, plan: Plan, should_stop: Callable[[], bool]) -> list[Task]:
-        moves = find_moves(plan, threads=DECODE_THREADS, should_stop=should_stop)
-        elsewhere = {record.id: plan.path_of(record) for record in plan.elsewhere}
+        moves = find_moves(self.plan, threads=DECODE_THREADS, should_stop=should_stop)
+        elsewhere = {record.id: self.plan.path_of(record) for record in self.plan.elsewhere}
         self._lost = LostPhotos(moves.lost, elsewhere)
         self.whereabouts.keep(moves)
-        taken = self._heirs.settle_returned(moves.returned, self._root_ids)
-        self.whereabouts.take_over(taken)
-        waiting = waiting_for_the_rest(plan, moves.tasks)
-        self.plan.older += len(waiting)
-        return [task for position, task in enumerate(moves.tasks) if position not in waiting]
-
-    def work_on_companions(self, should_stop: Callable[[], bool]) -> None:
-        """Read the RAW files and clips whose JPEG or HEIC could not be read in this run."""
-        if self.summary.interrupted or not self.plan.beside:
-            return
-        found = left_alone(self.plan, self.store, self._unread_keys)
-        if found:
-            self.summary.unchanged += sum(one.is_unchanged for one in found)
-            further = plan_companions(self.plan, found, self.whereabouts.found)
-            self._heirs.add(self.store.away_photos()[::-1])  # what the files were before they were damaged
-            self.work(self._settle_moves(further, should_stop), should_stop)
+        return moves.tasks
 
     def read_unchanged(self, should_stop: Callable[[], bool]) -> list[Task]:
         """Read photos of unchanged size and time: return those whose content is another."""
@@ -259,8 +235,7 @@ class _Run:
         self._succeed(
             task,
             # Without the faces at places that were forgotten: only this way are they not counted as new.
-            self._take_over(
-                task,
+            self.store.forgotten.without(
                 NewPhoto(
                     root_id=self._root_ids[task.root],
                     relpath=task.relpath,
@@ -276,18 +251,9 @@ class _Run:
                     detail=outcome.note,
                     ctime_ns=task.ctime_ns,
                     inode=task.inode,
-                ),
+                )
             ),
         )
-
-    def _take_over(self, task: Task, photo: NewPhoto) -> NewPhoto:
-        """Return a photo without forgotten faces, and with those of the other file of its shot."""
-        photo = self.store.forgotten.without(photo)
-        photo = self._heirs.give(task, photo)
-        if (given := photo.inheritance) is not None and given.is_same_shot:
-            self._lost.forget(given.photo)
-            self.whereabouts.take_over([given.photo])
-        return photo
 
     def _read_videos(self, should_stop: Callable[[], bool]) -> int:
         """Read the videos that were met, one after the other; return how many are settled."""
@@ -329,7 +295,7 @@ class _Run:
         if task.known is not None and task.known.status is Status.OK:
             self.settled = False
         else:
-            self._pending.append(unread_photo(task, self._root_ids, Status.IGNORED, Reason.VIDEO))
+            self._pending.append(self._unread(task, Status.IGNORED, Reason.VIDEO))
         self._settled.add(task.name)
         self.emit(PhotoDone(task.name, 0))
 
@@ -356,22 +322,17 @@ class _Run:
         if faces is None:
             faces = 0 if photo.faces is None else len(photo.faces)
             self._let_moments_go(task)
-        on_it = faces
         self._pending.append(photo)
         self._settled.add(task.name)
         self.settled &= photo.size == task.size
-        given = photo.inheritance
-        if given is not None and given.is_same_shot:
-            self.summary.taken_over += 1
-            faces -= given.number
-        elif task.known is None or task.known.status is not Status.OK:
+        if task.known is None or task.known.status is not Status.OK:
             self.summary.new += 1
         else:
             self.summary.changed += 1
         self.summary.faces += faces
-        self.summary.without_face += not on_it
+        self.summary.without_face += not faces
         self.summary.with_note += photo.detail is not None
-        self.emit(PhotoDone(str(task.path), on_it, photo.detail))
+        self.emit(PhotoDone(str(task.path), faces, photo.detail))
 
     def _fail(
         self, task: Task, error: ImageError, content_hash: bytes | None, *, is_sound: bool = False
@@ -397,11 +358,10 @@ class _Run:
             and task.path.suffix.lower() not in suffixes - AMBIGUOUS_SUFFIXES
         )
         self._settled.add(task.name)
-        self._unread_keys.add((task.root, task.relpath))
         self._let_moments_go(task)
         status = Status.IGNORED if not_a_photo else Status.UNREADABLE
         detail = NEITHER if not_a_photo and self.plan.videos and not is_sound else error.detail
-        self._pending.append(unread_photo(task, self._root_ids, status, error.reason, detail, content_hash))
+        self._pending.append(self._unread(task, status, error.reason, detail, content_hash))
         if not_a_photo:
             self.summary.ignored += 1
             self.emit(PhotoDone(str(task.path), 0))
@@ -410,6 +370,27 @@ class _Run:
             same = same and (content_hash is None or known is None or content_hash == known.content_hash)
             unreadable = known is not None and known.status is Status.UNREADABLE
             self._count_unreadable(task, error, known.reason if known and unreadable and same else None)
+
+    def _unread(
+        self,
+        task: Task,
+        status: Status,
+        reason: Reason,
+        detail: str | None = None,
+        content_hash: bytes | None = None,
+    ) -> NewPhoto:
+        return NewPhoto(
+            root_id=self._root_ids[task.root],
+            relpath=task.relpath,
+            size=task.size,
+            mtime_ns=task.mtime_ns,
+            content_hash=content_hash,
+            status=status,
+            reason=reason.value,
+            detail=detail,
+            ctime_ns=task.ctime_ns,
+            inode=task.inode,
+        )
 
     def _let_moments_go(self, task: Task) -> None:
         """Let the moments go away of a video that is none any more, or cannot be read."""

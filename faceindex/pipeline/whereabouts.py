@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 
 from faceindex.addresses import is_address
@@ -36,11 +36,6 @@ class Whereabouts:
         Counts what is settled.
     on_event : callable
         Called with each event.
-
-    Attributes
-    ----------
-    found : set of int
-        Ids of the photos that were found so far.
     """
 
     def __init__(
@@ -56,7 +51,6 @@ class Whereabouts:
         self._root_ids = root_ids
         self._summary = summary
         self._emit = on_event
-        self.found: set[int] = set()
         self._moved: set[int] = set()
         self._found_in: set[int] = set()  # vanished roots of which photos have moved
 
@@ -120,7 +114,6 @@ class Whereabouts:
             if m.task.ctime_ns is not None and m.task.inode is not None
         ]:
             self._store.save_file_ids(noted)
-        self.found |= {match.record.id for match in matches}
         self._moved |= moved_ids
         self._found_in |= {match.record.root_id for match in moves.moved} & self._plan.vanished
         self._summary.unchanged += len(touched)
@@ -133,10 +126,6 @@ class Whereabouts:
             self._emit(PhotoDone(match.task.name, match.record.faces))
         if matches:
             self._emit(Committed(len(matches)))
-
-    def take_over(self, photos: Iterable[int]) -> None:
-        """Note that other files of their shots have taken over from photos: these are not gone."""
-        self._moved |= {*photos}
 
     def _returns(self, match: Match) -> Iterator[Return]:
         """Yield a photo that comes back, and the moments of a video."""
@@ -182,8 +171,6 @@ class Whereabouts:
         Photos of folders without any photo are kept, unless `prune`. Return whether none were kept so.
         """
         gone = [record for record in leaving(self._plan) if record.id not in self._moved]
-        staying = {record.id for record in self._plan.gone} - {record.id for record in gone} - self._moved
-        self._summary.not_found = count_photos([r for r in self._plan.gone if r.id in staying])
         missing = [record for record in self._plan.missing if record.id not in self._moved]
         kept = bool(missing) and not prune
         if kept:
@@ -249,6 +236,5 @@ def _has_files(path: str) -> bool:
 def leaving(plan: Plan) -> list[PhotoRecord]:
     """Return the photos of `Plan.gone` that leave the index, unless they moved."""
     if plan.older:  # one of the files that are not read may be a photo that was renamed
-        there = plan.excluded | plan.left_out  # and known to be where they were
-        return [record for record in plan.gone if record.id in there]
+        return [record for record in plan.gone if record.id in plan.excluded]
     return plan.gone

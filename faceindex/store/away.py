@@ -38,11 +38,9 @@ __all__ = [
     "count_returns",
     "delete_away",
     "delete_expired",
-    "let_cluster_again",
     "put_away",
     "put_version_away",
     "release_roots",
-    "restore_clusters",
 ]
 
 KEEP_DAYS = 90
@@ -241,12 +239,12 @@ def bring_back(catalog: Catalog, vectors: VectorFile, returns: Sequence[Return])
                 "SELECT picture FROM images WHERE picture IS NOT NULL AND id IN ({})", photo_of.values()
             )
         )
-        restore_clusters(
+        _restore_clusters(
             catalog,
             tables,
             [(face, cluster, similarity) for face, *_, cluster, similarity in faces if cluster is not None],
         )
-        let_cluster_again(catalog)
+        _let_cluster_again(catalog)
 
 
 def _restore_photo(catalog: Catalog, each: Return, relpath: bytes) -> int:
@@ -280,7 +278,7 @@ def _restore_photo(catalog: Catalog, each: Return, relpath: bytes) -> int:
     return photo_id
 
 
-def restore_clusters(
+def _restore_clusters(
     catalog: Catalog, tables: DecisionTables, faces: Sequence[tuple[int, int, float]]
 ) -> None:
     """Assign faces, given with cluster and similarity, to their clusters where no decision is against it."""
@@ -366,7 +364,7 @@ def _root(into: dict[int, int | None], person: int) -> int:
     return person
 
 
-def let_cluster_again(catalog: Catalog) -> None:
+def _let_cluster_again(catalog: Catalog) -> None:
     """Let the next clustering look at all faces, although none has a new id."""
     found = catalog.query("SELECT id, params FROM clusterings ORDER BY id DESC LIMIT 1")
     for id, params in found:

@@ -33,7 +33,8 @@ def commit_photos(catalog: Catalog, vectors: VectorFile, photos: Sequence[NewPho
         with_faces = [photo.faces for photo in photos if photo.faces is not None and len(photo.faces)]
     if not with_faces:
         with catalog.transaction():
-            _inherit(catalog, [(save_photo(catalog, photo), photo) for photo in photos])
+            for photo in photos:
+                save_photo(catalog, photo)
         return
     import numpy as np
 
@@ -43,20 +44,8 @@ def commit_photos(catalog: Catalog, vectors: VectorFile, photos: Sequence[NewPho
     vectors.append(row, new)
     with catalog.transaction():
         VectorDigests(catalog, vectors.path.name).extend(row, new)
-        saved = []
         for photo in photos:
             photo_id = save_photo(catalog, photo)
             if photo.faces is not None and len(photo.faces):
                 insert_faces(catalog, photo_id, photo.faces)
-            saved.append((photo_id, photo))
         DecisionTables(catalog).match(p.picture for p in photos if p.picture is not None)
-        _inherit(catalog, saved)
-
-
-def _inherit(catalog: Catalog, photos: Sequence[tuple[int, NewPhoto]]) -> None:
-    """Give photos, with their ids, what they take over from other files of their shots."""
-    given = [(photo_id, photo.inheritance) for photo_id, photo in photos if photo.inheritance is not None]
-    if given:
-        from faceindex.store.shot_faces import inherit
-
-        inherit(catalog, given)

@@ -30,7 +30,6 @@ __all__ = [
     "mounts",
     "move_photos",
     "photos",
-    "photos_at",
     "photos_by_content",
     "photos_by_id",
     "photos_by_picture",
@@ -135,15 +134,6 @@ def photos_by_id(catalog: Catalog, ids: Iterable[int]) -> list[PhotoRecord]:
         photo
         for chunk in chunks(list(ids))
         for photo in _select(catalog, f"WHERE id IN ({placeholders(chunk)}) ORDER BY id", chunk)
-    ]
-
-
-def photos_at(catalog: Catalog, places: Iterable[tuple[int, str]]) -> list[PhotoRecord]:
-    """Return the photos at some places, given as (root id, path); there may be none."""
-    return [
-        photo
-        for root_id, relpath in places
-        for photo in _select(catalog, "WHERE root_id = ? AND relpath = ?", (root_id, storable_path(relpath)))
     ]
 
 

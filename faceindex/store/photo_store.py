@@ -29,7 +29,6 @@ from faceindex.store.volumes import KnownVolume, load_volumes, save_volumes
 
 if TYPE_CHECKING:
     from faceindex.images import Picture
-    from faceindex.store.shot_faces import Inheritance, ShotFaces
 
 __all__ = ["CATCH_UP_AFTER", "PhotoStore"]
 
@@ -71,10 +70,6 @@ class PhotoStore:
     def photos_by_id(self, photo_ids: Iterable[int]) -> dict[int, PhotoRecord]:
         """Return photos by id; unknown ids are ignored."""
         return {photo.id: photo for photo in photo_records.photos_by_id(self._catalog, set(photo_ids))}
-
-    def photos_at(self, places: Iterable[tuple[int, str]]) -> list[PhotoRecord]:
-        """Return the photos at some places, given as (root id, relative path); there may be none."""
-        return photo_records.photos_at(self._catalog, places)
 
     def photos_by_content(self, content_hash: bytes) -> list[PhotoRecord]:
         """Return the photos with this content, in the order of their ids."""
@@ -150,19 +145,6 @@ class PhotoStore:
             photo_records.delete_empty_roots(self._catalog)
 
     # Photos that are away ----------------------------------------------------------------------
-
-    def shot_faces(self, photo_id: int) -> ShotFaces:
-        """Return the faces of a photo, which may be away, to find them on the other file of its shot."""
-        from faceindex.store.shot_faces import read_shot_faces
-
-        return read_shot_faces(self._catalog, self._rows.file, photo_id)
-
-    def inherit(self, photo_id: int, inheritance: Inheritance) -> None:
-        """Give a photo of the index what it takes over from the other file of its shot."""
-        from faceindex.store.shot_faces import inherit
-
-        with self._require_writable().transaction():
-            inherit(self._catalog, [(photo_id, inheritance)])
 
     def put_away(self, photo_ids: Iterable[int]) -> None:
         """Take photos out of the index, and roots without photos; keep their faces for `bring_back`.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from faceindex.documents import Json, Scalar
-    from faceindex.store.shot_faces import Inheritance
     from faceindex.types import F32, I64, BoolArray, Detections, Faces
 
 __all__ = [
@@ -192,8 +191,6 @@ class NewPhoto:
     ----------
     faces : Faces or None
         Detected and embedded faces; None means no face.
-    inheritance : Inheritance or None
-        What it takes over from the other file of its shot.
     """
 
     root_id: int
@@ -212,7 +209,6 @@ class NewPhoto:
     taken: int | None = None
     ctime_ns: int | None = None
     inode: int | None = None
-    inheritance: Inheritance | None = None
 
 
 class NewMetadata(NamedTuple):

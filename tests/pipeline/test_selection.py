@@ -194,5 +194,5 @@ def test_a_shot_counts_once(index: FaceIndex, album: Path, fake_models: ModuleTy
     assert (summary.photos, summary.gone, summary.raw_companions) == (13, 2, 1)
     (photo / "s.jpg").unlink()
     summary = index.add(album)
-    assert (summary.photos, summary.gone, summary.raw_companions) == (14, 0, 0)
-    assert summary.returned == 1  # the RAW file, whose faces are those of the JPEG now
+    assert (summary.photos, summary.gone, summary.raw_companions) == (14, 1, 0)
+    assert summary.returned == 1  # the RAW file, with its faces

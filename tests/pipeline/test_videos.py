@@ -328,23 +328,3 @@ def test_a_video_is_upright_if_the_detector_is_sure_of_most_faces() -> None:
     assert not videos._is_upright([0.95, 0.85, 0.7, 0.8], 0.9)  # some are found upside down, too
     assert not videos._is_upright([], 0.9)
     assert videos._is_upright([0.6], None)  # photos with a face are not searched again then
-
-
-def test_the_clip_of_a_live_photo_counts_where_the_still_does_not(
-    index: FaceIndex, folder: Path, fake_models: ModuleType
-) -> None:
-    (folder / "film.mp4").rename(folder / "live.mov")
-    still, other = folder / "live.jpg", folder / "other.png"
-    still.write_bytes(b"\xff\xd8\xff damaged")
-    for read in (1, 0):
-        summary = index.add(folder)
-        assert (summary.videos, summary.clips, sum(summary.unreadable.values())) == (read, 0, 1)
-        assert len(moments(index, "live.mov")) == 2
-    fake_models.make_photo(other, BEN).replace(still)  # repaired
-    summary = index.add(folder)
-    assert (summary.new, summary.clips, summary.gone) == (1, 1, 1)
-    assert moments(index, "live.mov") == {}
-    still.unlink()
-    summary = index.add(folder)
-    assert (summary.returned, summary.clips, summary.gone) == (1, 0, 1)
-    assert len(moments(index, "live.mov")) == 2
