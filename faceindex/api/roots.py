@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from faceindex.api.reader import Reader
     from faceindex.store import Root
 
-__all__ = ["IndexRoots", "Relocated", "RemovedRoot", "RootFolder"]
+__all__ = ["IndexRoots", "Relocated", "RemovedRoot", "RootFolder", "state_of_root"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class RootFolder(Result):
     gone : int
         Photos that were deleted, and whose faces are still kept.
     state : str
-        ``present``, ``empty`` or ``missing``, as is a store that cannot be reached.
+        ``present``, ``empty`` or ``missing``, as is a store that cannot be reached. A web server that
+        answers is ``present``.
     """
 
     path: str
@@ -128,7 +129,7 @@ class IndexRoots:
                     sum(record.status is Status.OK for record in records),
                     sum(record.faces for record in records),
                     sum(record.root_id == root.id for record in away),
-                    _state(root.path),
+                    state_of_root(root.path),
                 )
             )
         return found
@@ -215,7 +216,8 @@ class IndexRoots:
         return tuple(sorted(view.roster.title(person) for person in there - elsewhere)), len(marked)
 
 
-def _state(root: str) -> Presence:
+def state_of_root(root: str) -> Presence:
+    """Return whether there is anything in a folder or store; see `RootFolder.state`."""
     if not is_address(root):
         return presence(root)
     from faceindex.images.remote import presence as presence_in_store

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from faceindex.engine.milvus_address import parse_search
+from faceindex.engine.milvus_address import embedded_path, parse_search
+from faceindex.engine.milvus_embedded import erase_database
 from faceindex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,11 +54,20 @@ class IndexSearching:
         UsageError
             If the index is not open for writing, or the address is wrong.
         SearchUnavailable
-            If Milvus cannot be reached, or its packages are missing. The choice does not change.
+            If Milvus cannot be reached, or its packages are missing; the choice does not change. If the
+            database of Milvus Lite that was chosen before cannot be erased.
         """
         if not self._store.writable:
             raise UsageError("The index is open for reading only.", "Open it with `write=True`.")
-        return self._store.searching.choose(parse_search(search, self._store.directory))
+        earlier = self._store.searching.address
+        left = self._store.searching.choose(parse_search(search, self._store.directory))
+        if left is None or earlier is None:
+            return left
+        if (database := embedded_path(earlier, self._store.directory)) is None:
+            return left
+        # It needs no connection, which fails without the extra, or while another process has it open.
+        erase_database(database)
+        return None
 
     def catch_up(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Write to Milvus what it lacks, and delete there what was deleted here; `add` does that too.

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceindex.addresses import is_address
 from faceindex.cli.errors import session
 from faceindex.cli.flags import as_flags
 from faceindex.cli.newer import newer_faces
 from faceindex.cli.options import DebugFlag, IndexOption, JsonFlag, QuietFlag, VerboseFlag, expand_home
 from faceindex.cli.render import Output, columns, count, size
-from faceindex.paths import presence
 
 if TYPE_CHECKING:
     from faceindex.api import FaceIndex
@@ -118,7 +118,13 @@ def _setting(name: str, value: object) -> str:
 
 
 def _absence(folder: str) -> str:
-    match presence(folder):
+    from faceindex.api.roots import state_of_root
+
+    match state_of_root(folder):
+        case "missing" if is_address(folder):
+            return " (cannot be reached)"
+        case "empty" if is_address(folder):
+            return " (has no objects)"
         case "missing":
             return " (does not exist: its disk may not be mounted, or it was moved or deleted)"
         case "empty":
@@ -173,6 +179,8 @@ def _people(index: FaceIndex) -> list[tuple[str, str]]:
 
 
 def _status_as_json(out: Output, index: FaceIndex) -> None:
+    from faceindex.api.roots import state_of_root
+
     counts, pins, clustering, writer = index.counts(), index.pins, index.clustering, _writer(index)
     begun = index.migrate.begun()
     last: Json = None
@@ -195,7 +203,7 @@ def _status_as_json(out: Output, index: FaceIndex) -> None:
             for error in index.missing_models()
         ],
         roots=[
-            {"path": root.path, "given": root.given, "exists": presence(root.path) != "missing"}
+            {"path": root.path, "given": root.given, "exists": state_of_root(root.path) != "missing"}
             for root in index.roots()
         ],
         photos={state.value: number for state, number in counts.photos.items()},

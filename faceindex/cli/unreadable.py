@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faceindex.addresses import is_address
 from faceindex.cli.render import Output, count, shell_quoted
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.paths import presence
@@ -47,6 +48,8 @@ def report_unreadable(
 
     @cache
     def lost_folder(folder: str) -> str | None:
+        if is_address(folder):  # a store has no folders that could be away
+            return None
         for root in roots:  # an empty one may be the place where a disk is mounted
             if Path(folder).is_relative_to(root.path) and presence(root.path) == "empty":
                 return root.path

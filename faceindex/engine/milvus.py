@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _COLLECTION = "faceindex_"
 _CONNECT_SECONDS, _REQUEST_SECONDS, _COMPACT_SECONDS = 10.0, 120.0, 60.0
 _QUERIES = 256  # in one request
 _LARGEST_EF = 32_768  # of Milvus
+_PARSED_AT_IMPORT = ("MILVUS_URI", "MILVUS_DEFAULT_CONNECTION")
 
 FLAT_BELOW = 20_000
 """Faces up to which every vector is compared (FLAT)."""
@@ -58,16 +60,9 @@ def connect(address: str, id: str, directory: Path, params: HnswParams, given: b
     """
     path = embedded_path(address, directory)
     server = None if path is not None else server_of(address, given=given)
-    try:
-        client = importlib.import_module("pymilvus")
-        if path is not None:
-            importlib.import_module("milvus_lite")
-    except ImportError as error:
-        raise SearchUnavailable(
-            f"Search in Milvus needs the package {error.name}, which is not installed.",
-            "Run `pip install 'faceindex[milvus]'`, or choose the built-in search with"
-            " `faceindex index --search auto`.",
-        ) from None
+    client = _imported("pymilvus")
+    if path is not None:
+        _imported("milvus_lite")
     # They log every failed request, with its arguments, and what Milvus Lite does not implement.
     for name in ("pymilvus", "milvus_lite", "grpc._server"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -82,6 +77,24 @@ def connect(address: str, id: str, directory: Path, params: HnswParams, given: b
             raise
     assert server is not None
     return Milvus(client, server.uri, server.token, f"Milvus at {server.uri}", id, params)
+
+
+def _imported(name: str) -> Any:
+    """Import a package; without the variables that pymilvus parses then, and that it shows if it cannot."""
+    hidden = {key: os.environ.pop(key) for key in _PARSED_AT_IMPORT if key in os.environ}
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        problem = f"Search in Milvus needs the package {error.name or name}, which is not installed."
+    except Exception as error:
+        problem = f"The package {name} cannot be imported ({type(error).__name__})."
+    finally:
+        os.environ.update(hidden)
+    raise SearchUnavailable(
+        problem,
+        "Run `pip install 'faceindex[milvus]'`, or choose the built-in search with"
+        " `faceindex index --search auto`.",
+    )
 
 
 class Milvus:
@@ -141,7 +154,11 @@ class Milvus:
             assert self._path is not None
             self._embedded = Embedded(self._path)
             self._uri = self._embedded.uri
-            self._connect()
+            try:
+                self._connect()
+            except SearchUnavailable:
+                self._embedded.close()
+                raise
         return self._connection
 
     @contextmanager
@@ -158,7 +175,9 @@ class Milvus:
                     what = what.replace(secret, "***")
             raise SearchUnavailable(
                 f"{self.name} cannot be used: {what[:200] or type(error).__name__}.",
-                "Start it, and check MILVUS_TOKEN; or go back with `faceindex index --search auto`.",
+                "Run `faceindex doctor --repair`, which builds it anew."
+                if self._path is not None
+                else "Start it, and check MILVUS_TOKEN; or go back with `faceindex index --search auto`.",
             ) from None
 
     def close(self) -> None:

@@ -35,7 +35,9 @@ _PROBE = 64 << 20  # a JPEG of 12 megapixels takes 84 MB
 
 def is_memory_error(error: BaseException | None) -> bool:
     """Return whether an error, or one of its causes, means that memory is exhausted."""
-    while error is not None:
+    seen = set[int]()  # errors of grpc are causes of each other
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
             return True
         if any(words in str(error).lower() for words in _WORDS):

@@ -21,6 +21,7 @@ from faceindex.errors import ImageError, Reason, UsageError
 __all__ = [
     "BASE_BYTES",
     "DECODE_BYTES",
+    "LEAST_DECODE",
     "available_memory",
     "decode_limit",
     "file_limit",
@@ -46,7 +47,7 @@ BASE_BYTES = 768 << 20
 benchmarks/memory.py measured 569 to 650 MiB for runs of `index`, with decoding of ordinary photos.
 """
 
-_LEAST_DECODE = 64 << 20  # a JPEG of 12 megapixels at full scale takes 84 MB
+LEAST_DECODE = 64 << 20  # a JPEG of 12 megapixels at full scale takes 84 MB
 _FILE_SHARE = 2  # half of the limit is for the bytes of the file, which stay in memory beside the pixels
 _CHECK_SECONDS = 1.0
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([bkmgt])?(?:i?b)?", re.IGNORECASE)
@@ -92,7 +93,7 @@ def _decode_limit(max_memory: int | None) -> int:
         most = DECODE_BYTES if available is None else min(DECODE_BYTES, available - BASE_BYTES)
     else:
         most = max_memory - BASE_BYTES
-    return max(most, _LEAST_DECODE)
+    return max(most, LEAST_DECODE)
 
 
 @contextlib.contextmanager
@@ -113,7 +114,7 @@ def limit_memory(max_memory: int | str | None) -> Iterator[None]:
     """
     if isinstance(max_memory, str):
         max_memory = parse_bytes(max_memory)
-    least = BASE_BYTES + _LEAST_DECODE
+    least = BASE_BYTES + LEAST_DECODE
     if max_memory is not None and max_memory < least:
         raise UsageError(
             f"`max_memory` is {format_bytes(max_memory)}.", f"Choose at least {format_bytes(least)}."

@@ -100,7 +100,19 @@ def check_address(address: str | os.PathLike[str]) -> str:
     UsageError
         If it has a secret in it, is that of a local file, or cannot be used. The message has no secret.
     """
-    text, shown = os.fspath(address), without_secrets(os.fspath(address))
+    text = os.fspath(address)
+    address = _check_form(text)
+    if scheme_of(text) in _WEB and (text.endswith("/") or not split_address(address)[1]):
+        raise UsageError(
+            f"A web server has no list of its files, so {without_secrets(text)} is no folder of photos.",
+            "Name a photo, or pass a list of addresses with --from-list.",
+        )
+    return address
+
+
+def _check_form(address: str) -> str:
+    """As `check_address`, and take a web server without a photo, which is the root of its photos."""
+    text, shown = address, without_secrets(address)
     if secret_in(text):
         raise UsageError(
             f"The address {shown} has a password, a signature or a token in it, which is not stored.",
@@ -117,11 +129,6 @@ def check_address(address: str | os.PathLike[str]) -> str:
         raise UsageError(
             f"The address {shown[:200]} has an empty part, '.' or '..' in it.",
             "Write it as s3://BUCKET/FOLDER, with one slash between its parts.",
-        )
-    if scheme_of(text) in _WEB and (text.endswith("/") or not key):
-        raise UsageError(
-            f"A web server has no list of its files, so {shown} cannot be indexed as a folder.",
-            "Name a photo, or pass a list of addresses with --from-list.",
         )
     return address
 
@@ -142,8 +149,15 @@ def connect(address: str) -> Any:
     ------
     UsageError
         If the address cannot be used, or a package is missing.
+    ImageError
+        If the store cannot be reached.
     """
-    address, scheme = check_address(address), scheme_of(address)
+    return _system_of(check_address(address))
+
+
+def _system_of(address: str) -> Any:
+    """As `connect`, with an address that was checked."""
+    scheme = scheme_of(address)
     if network_is_forbidden():
         raise UsageError(
             f"{split_address(address)[0]} is not read: FACEINDEX_OFFLINE forbids the network.",
@@ -175,15 +189,30 @@ def connect(address: str) -> Any:
         options["config_kwargs"] = {"max_pool_connections": CONNECTIONS}
     try:
         with _lock:
-            return kind(**kind._get_kwargs_from_urls(address), **options)
+            return _make(kind, kind._get_kwargs_from_urls(address), options)
     except ImageError:
         raise
     except Exception as error:
         raise failure_of(error, address) from error
 
 
+def _make(kind: Any, place: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Return the file system of a class, without the options if its library does not take them.
+
+    Those of SFTP and WebDAV pass all options on to their clients. These refuse before they connect.
+    """
+    try:
+        return kind(**place, **options)
+    except TypeError as error:
+        if not any(name in str(error) for name in options):
+            raise
+    return kind(**place)
+
+
 def failure_of(error: Exception, address: str) -> ImageError:
     """Return what an error of a library means for the object at an address."""
+    if scheme_of(address) in _WEB:
+        error = _failure_of_web(error)
     if isinstance(error, FileNotFoundError):
         return ImageError(address, Reason.MISSING, "there is no such object.", "Check the address.")
     name = type(error).__name__
@@ -194,7 +223,7 @@ def failure_of(error: Exception, address: str) -> ImageError:
             f"the store has no valid credentials ({name}).",
             "Give them as its library takes them, such as AWS_PROFILE or AWS_ACCESS_KEY_ID.",
         )
-    if isinstance(error, PermissionError) or getattr(error, "status", None) in (401, 403):
+    if isinstance(error, PermissionError) or _status_of(error) in (401, 403):
         return ImageError(
             address,
             Reason.DENIED,
@@ -202,12 +231,29 @@ def failure_of(error: Exception, address: str) -> ImageError:
             "Check the credentials, or leave it out.",
         )
     text = " ".join(without_secrets(str(error)).split())[:200]
+    remedy = "Check the network connection and the store, and try again."
+    if isinstance(error, TypeError):  # of a library that does not fit the version of another
+        package = _PACKAGES.get(scheme_of(address))
+        remedy = f"Update fsspec{' and ' if package else ''}{package or ''} with pip."
     return ImageError(
-        address,
-        Reason.IO_ERROR,
-        f"it cannot be read ({name}{': ' if text else ''}{text}).",
-        "Check the network connection and the store, and try again.",
+        address, Reason.IO_ERROR, f"it cannot be read ({name}{': ' if text else ''}{text}).", remedy
     )
+
+
+def _failure_of_web(error: BaseException) -> Exception:
+    """Return the error that fsspec had when it reported that a file is not found on a web server.
+
+    It reports that whatever fails, so only 404 and 410, or no other cause, mean that there is none.
+    """
+    while isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    return FileNotFoundError() if _status_of(error) in (404, 410) else error  # type: ignore[return-value]
+
+
+def _status_of(error: BaseException) -> int | None:
+    """Return the HTTP status that an error of aiohttp has."""
+    status = getattr(error, "status", None)
+    return status if isinstance(status, int) else None
 
 
 def details_of(info: dict[str, Any]) -> Details:
@@ -233,13 +279,32 @@ def _nanoseconds(time: object) -> int:
 
 
 def presence(address: str) -> Presence:
-    """Return whether a store has anything below an address; ``missing`` too if it cannot be reached."""
+    """Return whether a store has anything below an address; ``missing`` too if it cannot be reached.
+
+    A web server has no list: it is ``present`` if it answers, whatever it has at this address.
+    """
     from faceindex.images.remote_listing import has_objects
 
     try:
+        if scheme_of(address) in _WEB:
+            return "present" if _answers(address) else "missing"
         return "present" if has_objects(address) else "empty"
     except (ImageError, UsageError):
         return "missing"
+
+
+def _answers(address: str) -> bool:
+    """Return whether a web server answers. Its refusal of this address says nothing about its photos."""
+    system = _system_of(_check_form(address))
+    try:
+        system.info(f"{address}/")
+    except MemoryError:
+        raise
+    except Exception as error:
+        failure = _failure_of_web(error)
+        status = _status_of(failure)
+        return isinstance(failure, FileNotFoundError) or (status is not None and status < 500)
+    return True
 
 
 class _Remote:

@@ -58,14 +58,19 @@ class Task:
 
     def read(self) -> bytes:
         """Read the file; raises `ImageError`."""
-        if is_address(self.name):
-            from faceindex.images.remote import is_remote_video
+        return read_file(self.path)
 
-            if is_remote_video(self.name):
-                raise ImageError(
-                    self.path, Reason.VIDEO, "it is a video in an object store.", "Copy it to this machine."
-                )
-        return images.read(self.path)
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Read the file of a photo; raises `ImageError`. Videos in object stores are not copied for that."""
+    if is_address(path):
+        from faceindex.images.remote import is_remote_video
+
+        if is_remote_video(os.fspath(path)):
+            raise ImageError(
+                path, Reason.VIDEO, "it is a video in an object store.", "Copy it to this machine."
+            )
+    return images.read(path)
 
 
 @dataclass(slots=True)

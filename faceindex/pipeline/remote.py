@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar, TypeAlias
 
-from faceindex import __version__, images, models, paths
+from faceindex import __version__, models, paths
 from faceindex.cores import cores
 from faceindex.engine import Engine, Lost
 from faceindex.errors import EngineError, ImageError, Reason
 from faceindex.images import Picture, containers
-from faceindex.images.limits import BASE_BYTES, available_memory, limit_memory
+from faceindex.images.limits import BASE_BYTES, LEAST_DECODE, available_memory, limit_memory
 from faceindex.models import DetectorSpec, EmbedderSpec
 from faceindex.pipeline.batches import BATCH_PHOTOS, GPU_BATCH_PHOTOS, Outcome, recognise_in_batches
 from faceindex.pipeline.events import Event, Loaded, Loading, Warned
-from faceindex.pipeline.plan import Task
+from faceindex.pipeline.plan import Task, read_file
 from faceindex.recognition import Recogniser
 from faceindex.types import Faces
 
@@ -176,7 +176,8 @@ def _decode_bytes(plan: WorkerPlan) -> int:
     available = available_memory()
     if available is None:
         return plan.decode_bytes
-    return max(min(plan.decode_bytes, available // cores() - BASE_BYTES), plan.decode_bytes // 8)
+    share = max(available // cores() - BASE_BYTES, plan.decode_bytes // 8, LEAST_DECODE)
+    return min(plan.decode_bytes, share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ class _Photo:
     at_once: ClassVar[bool] = False
 
     def read(self) -> bytes:
-        return images.read(self.name)
+        return read_file(self.name)
 
 
 class RemoteRecognition:

@@ -260,3 +260,23 @@ def test_an_s3_server(
     assert json.loads(checked(index_album(top, "--json")))["opened"] == 0
     for path in (tmp_path / ".faceindex").iterdir():
         assert SECRET.encode() not in path.read_bytes()
+
+
+def test_status_and_roots_ask_the_stores(
+    web: str, stored: str, index_album: Run, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked(index_album(stored, f"{web}/person0/0.png"))
+    for command in ("status", "roots"):
+        found = json.loads(checked(run(command, "--json")))["roots"]
+        assert [root["path"] for root in found] == [stored, web]
+        assert [root.get("exists", root.get("state")) in (True, "present") for root in found] == [True] * 2
+    assert "cannot be reached" not in checked(run("status"))
+
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    monkeypatch.setattr(MemoryFileSystem, "store", {})
+    lines = checked(run("status")).splitlines()
+    assert any(line.endswith(f"{stored} (has no objects)") for line in lines)
+    monkeypatch.setenv("FACEINDEX_OFFLINE", "1")
+    assert checked(run("status")).count("(cannot be reached)") == 2
+    assert [root["exists"] for root in json.loads(checked(run("status", "--json")))["roots"]] == [False] * 2

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from faceindex.api.opening import connect_search
+from faceindex.api.searching import IndexSearching
 from faceindex.engine.milvus import Milvus, connect, index_types
+from faceindex.engine.milvus_embedded import Embedded
 from faceindex.errors import SearchUnavailable
 from faceindex.store import HnswParams, NewPhoto, Pins, Store
 from faceindex.types import F32, Faces
@@ -243,6 +245,41 @@ def test_an_unreachable_server_is_an_error_with_a_remedy(
     assert store.searching.address is None
     assert "hunter2" not in str(caught.value) + "".join(capfd.readouterr())
     assert b"hunter2" not in (store.directory / "catalog.sqlite").read_bytes()
+
+
+@pytest.mark.parametrize("value", ["localhost:19530", "admin:hunter2@host:19530"])
+@pytest.mark.usefixtures("lite")
+def test_a_variable_that_pymilvus_rejects_is_of_no_consequence(value: str) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, pathlib\n"
+            "from faceindex.engine.milvus import _imported\n"
+            "_imported('pymilvus')\n"
+            "print(os.environ['MILVUS_URI'])",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "MILVUS_URI": value},
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, value, "")
+
+
+@pytest.mark.usefixtures("lite")
+def test_going_back_erases_a_database_that_another_process_has_open(store: Store, directory: Path) -> None:
+    searching = IndexSearching(store)
+    searching.choose("milvus:milvus.db")
+    commit(store, unit_vectors(9, 0), 0)
+    store.searching.catch_up()
+    store.searching.close()
+    other = Embedded(directory / "milvus.db")
+    try:
+        assert searching.choose("auto") is None
+        assert not (directory / "milvus.db").exists()
+    finally:
+        other.close()
 
 
 @pytest.mark.parametrize("command", ["--help", "identify --help", "identify nothing.jpg", "index nothing"])

@@ -34,6 +34,12 @@ def test_errors_of_libraries_are_recognised(error: Exception) -> None:
     assert not is_memory_error(None)
 
 
+def test_errors_that_are_causes_of_each_other_end() -> None:
+    first, second = ValueError("no channel"), ValueError("no address")
+    first.__context__, second.__context__ = second, first
+    assert not is_memory_error(first)
+
+
 @pytest.mark.parametrize(
     ("space", "available", "text", "message"),
     [

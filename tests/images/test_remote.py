@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import socket
+import threading
+from collections.abc import Iterator
 from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from faceindex.errors import Reason
+from faceindex.errors import ImageError, Reason
 from faceindex.images import remote
 from faceindex.images.containers import exists, locate, status
-from faceindex.images.remote import details_of, failure_of
+from faceindex.images.remote import connect, details_of, failure_of, presence
 
 NOON = datetime(2020, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
 NOON_NS = int(NOON.timestamp()) * 1_000_000_000
@@ -111,3 +115,103 @@ def test_a_bucket_is_listed_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     (failure,) = listing
     assert failure.error is not None
     assert (failure.relpath, failure.error.reason, listing.digest) == (".", Reason.IO_ERROR, None)
+
+
+class _Coded(BaseHTTPRequestHandler):
+    """Answers every request with the HTTP status that is the first part of its path."""
+
+    def do_GET(self) -> None:
+        code = int(self.path.split("/")[1] or self.server.code_of_top)  # type: ignore[attr-defined]
+        self.send_response(code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def coded() -> Iterator[ThreadingHTTPServer]:
+    pytest.importorskip("aiohttp")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Coded) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_only_404_and_410_of_a_web_server_mean_no_such_photo(coded: ThreadingHTTPServer) -> None:
+    top = f"http://127.0.0.1:{coded.server_port}"
+    reasons = {
+        404: Reason.MISSING,
+        410: Reason.MISSING,
+        401: Reason.DENIED,
+        403: Reason.DENIED,
+        500: Reason.IO_ERROR,
+        503: Reason.IO_ERROR,
+    }
+    for code, reason in reasons.items():
+        address = f"{top}/{code}/a.jpg"
+        system = connect(address)
+        for request in (system.info, system.cat_file):
+            with pytest.raises(Exception) as caught:
+                request(address)
+            assert failure_of(caught.value, address).reason is reason, (code, request)
+        assert exists(address) == (reason is not Reason.MISSING), code
+    with pytest.raises(FileNotFoundError):
+        status(f"{top}/404/a.jpg")
+    with pytest.raises(OSError, match="503") as found:
+        status(f"{top}/503/a.jpg")
+    assert not isinstance(found.value, FileNotFoundError)
+    # the bare error that fsspec has for an answer with 404
+    assert failure_of(FileNotFoundError("x"), "https://host/a.jpg").reason is Reason.MISSING
+
+
+def test_a_web_server_is_present_if_it_answers(coded: ThreadingHTTPServer) -> None:
+    top = f"http://127.0.0.1:{coded.server_port}"
+    for code, state in ((200, "present"), (403, "present"), (404, "present"), (503, "missing")):
+        coded.code_of_top = code  # type: ignore[attr-defined]
+        assert presence(top) == state, code
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # it does not listen, so a connection is refused
+        away = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        assert presence(away) == "missing"
+        assert exists(f"{away}/a.jpg")
+
+
+def test_a_library_that_takes_no_options_of_fsspec() -> None:
+    fsspec = pytest.importorskip("fsspec")
+
+    def log_in(host: str, port: int = 22) -> None:
+        assert host == "host"
+
+    class Strict(fsspec.AbstractFileSystem):  # type: ignore[misc, name-defined]
+        """Passes its options to its client, as the file systems of SFTP and WebDAV do."""
+
+        protocol = "strict"
+
+        def __init__(self, host: str, **options: Any) -> None:
+            super().__init__(**options)
+            log_in(host, **options)
+
+        @staticmethod
+        def _get_kwargs_from_urls(address: str) -> dict[str, Any]:
+            return {"host": address.split("/")[2]} | ({"user": "me"} if "wrong" in address else {})
+
+    fsspec.register_implementation("strict", Strict, clobber=True)
+    assert isinstance(connect("strict://host/a.jpg"), Strict)
+    with pytest.raises(ImageError, match=r"TypeError: .*'user'") as caught:
+        connect("strict://host/wrong.jpg")
+    assert "network" not in caught.value.remedy
+    assert "Update fsspec" in caught.value.remedy
+
+
+def test_sftp_gets_as_far_as_the_network() -> None:
+    pytest.importorskip("paramiko")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(ImageError) as caught:
+            connect(f"sftp://me@127.0.0.1:{unused.getsockname()[1]}/photos")
+    assert "TypeError" not in caught.value.detail
+    assert "network" in caught.value.remedy

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -284,3 +287,36 @@ def test_an_object_is_read_in_one_request(bucket: Bucket, monkeypatch: pytest.Mo
     assert len(bucket.requests) == 3  # the first bytes, and the rest
     monkeypatch.setattr(remote, "_PIECE", 1000)
     assert images.read(f"{TOP}/large.png") == photo + data
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_a_photo_on_a_web_server_that_is_down_has_not_moved(
+    index: FaceIndex, bucket: Bucket, tmp_path: Path
+) -> None:
+    pytest.importorskip("aiohttp")
+    served = tmp_path / "served"
+    for name in ("a.png", "1987/b.png", "1987/c.png"):
+        (served / name).parent.mkdir(parents=True, exist_ok=True)
+        (served / name).write_bytes(bucket.system.store[f"/bucket/photos/{name}"].getvalue())
+    shutil.copytree(served, tmp_path / "copies")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(served)))
+    top = f"http://127.0.0.1:{server.server_port}"
+    photos = [f"{top}/{name}" for name in ("a.png", "1987/b.png", "1987/c.png")]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert index.add(photos).new == 3
+        assert [(root.path, root.state) for root in index.roots.describe()] == [(top, "present")]
+    finally:
+        server.shutdown()
+        server.server_close()
+    summary = index.add(photos)
+    assert (summary.gone, summary.unreadable) == (0, {"input/output error": 3})
+    summary = index.add(tmp_path / "copies")
+    assert (summary.moved, summary.gone) == (0, 0)
+    web, copies = index.roots.describe()
+    assert (web.path, web.faces, web.state) == (top, 3, "missing")
+    assert copies.faces == 3
