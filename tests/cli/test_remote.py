@@ -280,3 +280,13 @@ def test_status_and_roots_ask_the_stores(
     monkeypatch.setenv("FACEINDEX_OFFLINE", "1")
     assert checked(run("status")).count("(cannot be reached)") == 2
     assert [root["exists"] for root in json.loads(checked(run("status", "--json")))["roots"]] == [False] * 2
+
+
+def test_an_export_names_an_object_that_is_gone(stored: str, index_album: Run, run: Run) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    checked(index_album(stored))
+    MemoryFileSystem().rm_file("/bucket/photos/person0/0.png")
+    done = run("export", "crops", "crops")
+    assert f"{stored}/person0/0.png: there is no such object" in done.stderr
+    assert "The folder" not in done.stderr
