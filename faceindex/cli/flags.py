@@ -15,7 +15,7 @@ FLAGS = {
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (
-            *("actors", "age_of", "on", "only", "since", "until"),
+            *("actors", "age_of", "from_list", "on", "only", "search", "since", "until"),
             *(
                 "algorithm",
                 "aligned",

@@ -92,8 +92,7 @@ def _imported(name: str) -> Any:
         os.environ.update(hidden)
     raise SearchUnavailable(
         problem,
-        "Run `pip install 'faceindex[milvus]'`, or choose the built-in search with"
-        " `faceindex index --search auto`.",
+        "Run `pip install 'faceindex[milvus]'`, or choose the built-in search: `search='auto'`.",
     )
 
 
@@ -177,7 +176,7 @@ class Milvus:
                 f"{self.name} cannot be used: {what[:200] or type(error).__name__}.",
                 "Run `faceindex doctor --repair`, which builds it anew."
                 if self._path is not None
-                else "Start it, and check MILVUS_TOKEN; or go back with `faceindex index --search auto`.",
+                else "Start it, and check MILVUS_TOKEN; or go back to the built-in search: `search='auto'`.",
             ) from None
 
     def close(self) -> None:

@@ -129,7 +129,7 @@ def embedded_path(address: str, directory: Path) -> Path | None:
     if not address.startswith(PREFIX) or ("://" not in rest and not _FILE.fullmatch(rest)):
         raise SearchUnavailable(
             "The index names a neighbour index that is not Milvus.",
-            "Choose another one with `faceindex index --search`.",
+            "Choose another one with `search`.",
         )
     return None if "://" in rest else directory / rest
 
@@ -156,7 +156,7 @@ def server_of(address: str, *, given: bool) -> Server:
     if not local and is_offline():
         raise SearchUnavailable(
             f"The network is forbidden by $FACEINDEX_OFFLINE, and Milvus is at {uri}.",
-            "Unset the variable, or choose the built-in search with `faceindex index --search auto`.",
+            "Unset the variable, or choose the built-in search: `search='auto'`.",
         )
     chosen = given or _environment_uri() == uri
     if not chosen and not local:

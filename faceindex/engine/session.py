@@ -167,7 +167,7 @@ def _connected(address: str) -> Iterator[None]:
             ) from error
         raise EngineError(
             f"The Ray cluster at {address} cannot be joined ({_first_line(error)}).",
-            "Start Ray on this machine too, with `ray start --address HOST:PORT`, and pass `ray:auto`.",
+            "Start Ray on this machine too, by `ray start` with that address, and pass `ray:auto`.",
         ) from error
     try:
         with _silent():

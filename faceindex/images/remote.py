@@ -105,7 +105,7 @@ def check_address(address: str | os.PathLike[str]) -> str:
     if scheme_of(text) in _WEB and (text.endswith("/") or not split_address(address)[1]):
         raise UsageError(
             f"A web server has no list of its files, so {without_secrets(text)} is no folder of photos.",
-            "Name a photo, or pass a list of addresses with --from-list.",
+            "Name a photo, or pass a list of addresses with `from_list`.",
         )
     return address
 

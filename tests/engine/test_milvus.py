@@ -241,7 +241,7 @@ def test_an_unreachable_server_is_an_error_with_a_remedy(
     monkeypatch.setenv("MILVUS_TOKEN", "root:hunter2")
     with pytest.raises(SearchUnavailable, match=r"^Milvus at http://127\.0\.0\.1:1 ") as caught:
         store.searching.choose("milvus:http://127.0.0.1:1")
-    assert "--search auto" in caught.value.remedy
+    assert "search='auto'" in caught.value.remedy
     assert store.searching.address is None
     assert "hunter2" not in str(caught.value) + "".join(capfd.readouterr())
     assert b"hunter2" not in (store.directory / "catalog.sqlite").read_bytes()
