@@ -35,7 +35,7 @@ class FakeNeighbours:
         self.fail_at: int | None = None
         self.log: list[str] = []
         self.asked: list[int] = []
-        self.wrong: dict[int, int] = {}  # ids that it answers instead of others
+        self.wrong: dict[int, int] = {}  # a wrong id, by the id that it replaces in answers
         self.open = 0
 
     def connect(

@@ -74,7 +74,7 @@ MAY_IMPORT = {
         "tables",
         "types",
     },
-    "engine": {"cores", "errors", "files", "locks", "models", "safe_open", "store.records", "types"},
+    "engine": {"addresses", "cores", "errors", "files", "locks", "safe_open", "store.records", "types"},
     "identification": ARRAYS,
     "metrics": ARRAYS,
     "clustering": ARRAYS | {"store.records"},

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from faceindex.addresses import network_is_forbidden
 from faceindex.errors import SearchUnavailable, UsageError
-from faceindex.models.fetch import is_offline
 
 __all__ = ["BUILT_IN", "PREFIX", "Server", "embedded_path", "parse_search", "server_of"]
 
@@ -153,7 +153,7 @@ def server_of(address: str, *, given: bool) -> Server:
     except UsageError as error:
         raise SearchUnavailable(error.problem, error.remedy) from None
     local = urlsplit(uri).hostname in _LOCAL
-    if not local and is_offline():
+    if not local and network_is_forbidden():
         raise SearchUnavailable(
             f"The network is forbidden by $FACEINDEX_OFFLINE, and Milvus is at {uri}.",
             "Unset the variable, or choose the built-in search: `search='auto'`.",

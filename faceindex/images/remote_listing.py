@@ -375,7 +375,7 @@ def _pages(system: Any, address: str, most: int | None = None) -> Iterator[list[
     Raises
     ------
     FileNotFoundError
-        If there are none, or no such bucket, as far as the store tells these apart.
+        If there are none, or no such bucket, as far as the store distinguishes the two.
     ImageError
         If the store cannot be reached.
     """

@@ -31,16 +31,11 @@ from faceindex.models.weights import (
     weights_folder,
 )
 
-__all__ = ["ensure_weights", "fetch_weights", "is_offline"]
+__all__ = ["ensure_weights", "fetch_weights"]
 
 _TIMEOUT = 30.0  # seconds without any data from the server
 _BLOCK = 1 << 18
 _SCHEMES = ("http", "https")
-
-
-def is_offline() -> bool:
-    """Return whether ``$FACEINDEX_OFFLINE`` forbids the network: it is set, and not to 0, false or no."""
-    return network_is_forbidden()
 
 
 def ensure_weights(
@@ -128,7 +123,7 @@ def fetch_weights(
     if urllib.parse.urlsplit(url).scheme not in _SCHEMES:
         reason = f"'{url}' is not an http or https address" if url else "it has no address"
         raise FetchFailed(f"{weight.name} cannot be downloaded: {reason}.", f"Get it from {weight.source}.")
-    if offline or is_offline():
+    if offline or network_is_forbidden():
         setting = "`offline=True`" if offline else "$FACEINDEX_OFFLINE"
         raise FetchFailed(
             f"{weight.name} was not downloaded: {setting} forbids network access.", _manual_remedy(weight)
