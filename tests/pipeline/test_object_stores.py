@@ -227,12 +227,18 @@ def test_what_a_walk_leaves_out(index: FaceIndex, bucket: Bucket) -> None:
     bucket.system.pipe_file("/bucket/photos/notes.txt", b"notes " * 100_000)
     summary = index.add(TOP)
     assert sorted(faces(index)) == ["1987/b.png", "1987/c.png", "a.png", "drafts/keep.png"]
-    assert summary.unreadable == {"archive cannot be read": 1}
-    assert (summary.videos_left_out, summary.ignored, summary.partial) == (1, 1, 1)
+    assert (summary.unreadable, summary.in_stores) == ({}, 2)
+    assert (summary.videos_left_out, summary.ignored, summary.partial) == (0, 1, 1)
     assert not {"old.zip", "film.mp4", "scans/x.png", "private/x.png"} & set(bucket.requests)
     bucket.requests.clear()
-    index.add(TOP)
+    summary = index.add(TOP)
+    assert (summary.in_stores, summary.unchanged) == (2, 4)
     assert bucket.requests == [".faceindexignore", "drafts/.faceindexignore"]
+    bucket.system.pipe_file("/bucket/photos/clip.MOV", bytes(100))
+    bucket.delete("old.zip")
+    bucket.delete("film.mp4")
+    assert index.add(TOP).in_stores == 1
+    assert index.add(f"{TOP}/clip.MOV").in_stores == 1
 
 
 def test_single_photos_belong_to_their_bucket(index: FaceIndex, bucket: Bucket) -> None:
