@@ -19,6 +19,7 @@ from typing import Any, ClassVar, TypeAlias
 from faceindex import __version__, images, models, paths
 from faceindex.addresses import is_address
 from faceindex.cores import cores
+from faceindex.embed import prepare
 from faceindex.engine import Engine, Lost
 from faceindex.errors import EngineError, ImageError, Reason
 from faceindex.images import Picture, containers
@@ -37,6 +38,8 @@ _DECODERS = {"raw": "rawpy", "jxl": "pillow_jxl"}
 """The extras that decide which photos can be read, and the modules that they install."""
 
 _Item: TypeAlias = "tuple[int, str]"  # the number of a task, and the path of its photo
+
+_MANY = 1 << 20  # chips that a worker is likely to see
 
 _UNREAD = frozenset({Reason.MISSING, Reason.DENIED, Reason.IO_ERROR})
 _UNREAD_IN_STORE = _UNREAD | {Reason.UNSUPPORTED}  # a package is missing
@@ -163,6 +166,8 @@ class PhotoWorker:
             device=plan.device,
             settings=plan.settings,
         )
+        # The vectors of a photo are the same whatever this worker had before, or did not live to have.
+        prepare(self._recogniser.embedder, _MANY)
 
     def about(self) -> Facts:
         """Return what is installed here."""
