@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +19,16 @@ __all__ = ["DEADLY", "DeadlyDetector", "Doubler", "make_failing", "make_unusable
 
 @dataclass
 class Doubler:
-    """Doubles numbers; dies of those in `deadly`, and of those in `once` the first time."""
+    """Doubles numbers; dies of those in `deadly`, and of those in `once` the first time.
+
+    Each batch takes some `seconds`, and those of `stalled` last until there is a file ``go``.
+    """
 
     folder: str
     deadly: tuple[int, ...] = ()
     once: tuple[int, ...] = ()
+    seconds: float = 0.0
+    stalled: tuple[int, ...] = ()
 
     def __call__(self) -> Doubler:
         return self
@@ -33,6 +39,9 @@ class Doubler:
     def work(self, batch: Sequence[int]) -> list[tuple[int, int]]:
         with Path(self.folder, "calls").open("a", encoding="ascii") as calls:
             calls.write(" ".join(map(str, batch)) + "\n")
+        time.sleep(self.seconds)
+        while not {*batch}.isdisjoint(self.stalled) and not Path(self.folder, "go").exists():
+            time.sleep(0.05)
         for number in batch:
             mark = Path(self.folder, f"died-{number}")
             if number in self.deadly or (number in self.once and not mark.exists()):

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -23,7 +24,7 @@ from faceindex.engine import Place, check_installed
 from faceindex.errors import EngineError
 from faceindex.locks import AlreadyLocked, FileLock
 
-__all__ = ["joined"]
+__all__ = ["Head", "joined"]
 
 _STORE_BYTES = 100_000_000
 """Bytes of Ray's object store. A batch of results has some kilobytes; Ray's minimum is 75 MB."""
@@ -252,3 +253,49 @@ def _remove(folder: Path) -> None:
         if not folder.exists():
             return
         time.sleep(0.2)
+
+
+# The head ----------------------------------------------------------------------------------------
+
+
+class Head:
+    """Watches the head of the cluster: without it, calls of Ray wait for a minute and then end this process.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds for which it may be silent.
+    """
+
+    def __init__(self, patience: float) -> None:
+        import ray
+
+        self._patience = patience
+        self._address: str = ray.get_runtime_context().gcs_address
+        self._heard = time.monotonic()
+        self._is_lost = False
+
+    def answers(self) -> bool:
+        """Return whether the head answers; waits a second at most."""
+        if self._is_lost:
+            return False
+        host, _, port = self._address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+        except OSError:
+            return False
+        self._heard = time.monotonic()
+        return True
+
+    def check(self) -> bool:
+        """Return whether the head answers; raises `EngineError` if it has been silent for too long."""
+        if self.answers():
+            return True
+        silent = time.monotonic() - self._heard
+        if self._is_lost or silent > self._patience:
+            self._is_lost = True
+            raise EngineError(
+                f"The head of the Ray cluster ({self._address}) has not answered for {silent:.0f} seconds.",
+                "Start the cluster again, and run this again: what is committed stays.",
+            )
+        return False

@@ -21,7 +21,6 @@ from io import RawIOBase
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn
 
 from faceindex.addresses import (
-    is_address,
     network_is_forbidden,
     normal_path,
     scheme_of,
@@ -30,9 +29,11 @@ from faceindex.addresses import (
     without_secrets,
 )
 from faceindex.errors import ImageError, Reason, UsageError
-from faceindex.images.containers import Inside, MemberFile
+from faceindex.images.containers import ARCHIVE_SUFFIXES, COMPRESSED_TARS, Inside, MemberFile
 from faceindex.images.formats import IMAGE_SUFFIXES
 from faceindex.images.listing import limited_time
+from faceindex.images.moments import AMBIGUOUS_SUFFIXES, VIDEO_SUFFIXES
+from faceindex.images.sftp import failure_of_sftp, is_connected, with_known_hosts
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -47,7 +48,9 @@ __all__ = [
     "connect",
     "details_of",
     "failure_of",
+    "is_not_read",
     "is_photo_address",
+    "not_read",
     "presence",
 ]
 
@@ -70,7 +73,16 @@ _PACKAGES = {
     "oss": "ossfs", "webdav": "webdav4", "hf": "huggingface_hub",
 }  # fmt: skip
 
+_CREDENTIALS = {
+    "gcsfs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "adlfs": "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    "paramiko": "a key in your SSH agent",
+}
+
 _WEB = ("http", "https")
+_SSH = ("sftp", "ssh")
+_SFTP = "fsspec.implementations.sftp.SFTPFileSystem"
+_NOT_READ = (*ARCHIVE_SUFFIXES, *COMPRESSED_TARS, *sorted(VIDEO_SUFFIXES - AMBIGUOUS_SUFFIXES))
 _lock = threading.Lock()
 
 
@@ -117,7 +129,7 @@ def _check_form(address: str) -> str:
         raise UsageError(
             f"The address {shown} has a password, a signature or a token in it, which is not stored.",
             "Leave it out, and give the credentials as the library of the store takes them, such as "
-            "AWS_PROFILE or AWS_ACCESS_KEY_ID.",
+            f"{_credentials(address)}.",
         )
     if scheme_of(text) in ("file", "local"):
         raise UsageError(f"{shown} is a file of this machine.", "Write its path.")
@@ -134,12 +146,27 @@ def _check_form(address: str) -> str:
 
 
 def is_photo_address(address: str | os.PathLike[str]) -> bool:
-    """Return whether an address names one photo, and no folder.
+    """Return whether an address names one photo, archive or video, and no folder.
 
-    Its name decides that: an address of a web server is always one photo.
+    Its name decides that: an address of a web server is always one.
     """
-    suffix = os.path.splitext(normal_path(address))[1].lower()  # noqa: PTH122
-    return scheme_of(address) in _WEB or suffix in IMAGE_SUFFIXES
+    address = normal_path(address)
+    return scheme_of(address) in _WEB or is_photo_name(address) or is_not_read(address)
+
+
+def is_not_read(name: str) -> bool:
+    """Return whether a name in a store is that of an archive or a video: they would be copied as a whole."""
+    return name.lower().endswith(_NOT_READ)
+
+
+def not_read(address: str) -> ImageError:
+    """Return the error for an archive or a video."""
+    return ImageError(
+        address,
+        Reason.UNSUPPORTED,
+        "an archive or a video in an object store, which is not read there.",
+        "Copy it to this machine.",
+    )
 
 
 def connect(address: str) -> Any:
@@ -184,12 +211,20 @@ def _system_of(address: str) -> Any:
         raise UsageError(
             f"fsspec has no {scheme}:// addresses.", "Write s3://, gs://, az:// or another that it has."
         ) from None
+    is_sftp = f"{kind.__module__}.{kind.__name__}" == _SFTP
+    if is_sftp:
+        kind = with_known_hosts(kind)
     options: dict[str, Any] = {"use_listings_cache": False}
     if _PACKAGES.get(scheme) == "s3fs" and "config_kwargs" not in conf.get("s3", {}):
         options["config_kwargs"] = {"max_pool_connections": CONNECTIONS}
     try:
         with _lock:
-            return _make(kind, kind._get_kwargs_from_urls(address), options)
+            place = kind._get_kwargs_from_urls(address)
+            system = _make(kind, place, options)
+            if is_sftp and not is_connected(system):  # the server closed it, or was away
+                kind.clear_instance_cache()
+                system = _make(kind, place, options)
+            return system
     except ImageError:
         raise
     except Exception as error:
@@ -209,19 +244,27 @@ def _make(kind: Any, place: dict[str, Any], options: dict[str, Any]) -> Any:
     return kind(**place)
 
 
+def _credentials(address: str) -> str:
+    """Return where the library of a store looks for credentials."""
+    package = _PACKAGES.get(scheme_of(address), "")
+    return _CREDENTIALS.get(package, "AWS_PROFILE or AWS_ACCESS_KEY_ID")
+
+
 def failure_of(error: Exception, address: str) -> ImageError:
     """Return what an error of a library means for the object at an address."""
     if scheme_of(address) in _WEB:
         error = _failure_of_web(error)
     if isinstance(error, FileNotFoundError):
         return ImageError(address, Reason.MISSING, "there is no such object.", "Check the address.")
+    if scheme_of(address) in _SSH and (failure := failure_of_sftp(error, address)) is not None:
+        return failure
     name = type(error).__name__
     if "Credential" in name or "Token" in name:
         return ImageError(
             address,
             Reason.DENIED,
             f"the store has no valid credentials ({name}).",
-            "Give them as its library takes them, such as AWS_PROFILE or AWS_ACCESS_KEY_ID.",
+            f"Give them as its library takes them, such as {_credentials(address)}.",
         )
     if isinstance(error, PermissionError) or _status_of(error) in (401, 403):
         return ImageError(
@@ -251,9 +294,9 @@ def _failure_of_web(error: BaseException) -> Exception:
 
 
 def _status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that an error of aiohttp has."""
-    status = getattr(error, "status", None)
-    return status if isinstance(status, int) else None
+    """Return the HTTP status of an error: of aiohttp, of Azure's library, or of gcsfs."""
+    names = ("status", "status_code", "code")
+    return next((found for name in names if isinstance(found := getattr(error, name, None), int)), None)
 
 
 def details_of(info: dict[str, Any]) -> Details:
@@ -311,6 +354,8 @@ class _Remote:
     """Opens objects; see `faceindex.images.containers.Kind`."""
 
     def open(self, inside: Inside) -> BinaryIO:
+        if is_not_read(inside.path):
+            raise not_read(inside.path)
         return MemberFile(_Object(_connect_for_photo(inside.path), inside.path), 0)
 
     def size_and_time(self, inside: Inside, container: os.stat_result) -> tuple[int, int]:
@@ -403,11 +448,3 @@ def _is_past_end(error: Exception) -> bool:
         or "InvalidRange" in f"{error} {error.__cause__}"
         or ("not satisfiable" in str(error))
     )
-
-
-def is_remote_video(path: str) -> bool:
-    """Return whether a path is the address of a film, by its name: it is not read."""
-    from faceindex.images.moments import AMBIGUOUS_SUFFIXES, VIDEO_SUFFIXES
-
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    return is_address(path) and suffix in VIDEO_SUFFIXES - AMBIGUOUS_SUFFIXES

@@ -18,14 +18,22 @@ from faceindex.errors import FaceIndexError, ImageError, Reason, UsageError
 from faceindex.images.ignoring import Rules, rules_from
 from faceindex.images.listing import Candidate, FolderFiles, Tree
 from faceindex.images.members import safe_name
-from faceindex.images.remote import CONNECTIONS, Details, check_address, connect, details_of, failure_of
+from faceindex.images.remote import (
+    CONNECTIONS,
+    Details,
+    check_address,
+    connect,
+    details_of,
+    failure_of,
+    is_not_read,
+)
 from faceindex.images.special_files import (
     IGNORE_FILE,
+    IN_STORE,
     JUNK,
     NO_MEDIA,
     companions,
     has_special,
-    is_archive,
     is_partial,
     without,
 )
@@ -163,7 +171,9 @@ def list_photos(addresses: Sequence[str], on_files: Callable[[int], None]) -> li
             part = unique[start : start + _REPORT_EVERY]
             for address, found in zip(part, pool.map(ask, part), strict=True):
                 top, key = split_address(address)
-                if isinstance(found, ImageError):
+                if is_not_read(address) and not isinstance(found, ImageError):
+                    trees[top].kept.companions[IN_STORE] += 1
+                elif isinstance(found, ImageError):
                     trees[top].failures.append(Candidate(as_path(top), key, 0, 0, found))
                 else:
                     _append(folders[top], key, found)
@@ -287,29 +297,19 @@ def _sort_out(found: FolderFiles, patterns: _Patterns, all_versions: bool, tree:
             found.prefix + name for name, is_it in zip(found.names, out, strict=True) if is_it
         )
         found = without(found, [not is_it for is_it in out])
-    if has_special(found.names):
+    unread = [is_not_read(name) for name in found.names]
+    if any(unread) or has_special(found.names):
         beside = {} if all_versions else companions(zip(found.names, found.sizes, strict=True))
         tree.kept.companions.update(beside.values())
         keep = []
-        for name, size, mtime_ns in zip(found.names, found.sizes, found.times, strict=True):
+        for name, is_unread in zip(found.names, unread, strict=True):
             if is_partial(name):
                 tree.kept.unfinished.append(found.prefix + name)
-            elif is_archive(name):
-                tree.failures.append(_archive(tree.root, found.prefix + name, size, mtime_ns, found.volume))
-            keep.append(not (is_partial(name) or is_archive(name) or name in beside))
+            elif is_unread and name not in beside:
+                tree.kept.companions[IN_STORE] += 1
+            keep.append(not (is_partial(name) or is_unread or name in beside))
         found = without(found, keep)
     tree.folders.append(found)
-
-
-def _archive(root: str, relpath: str, size: int, mtime_ns: int, volume: Volume) -> Candidate:
-    path = as_path(root) / relpath
-    error = ImageError(
-        path,
-        Reason.ARCHIVE,
-        "it is an archive in an object store, which is not entered.",
-        "Copy it to this machine and index it there, or unpack it into the store.",
-    )
-    return Candidate(as_path(root), relpath, size, mtime_ns, error, FileIds(0, 0), volume)
 
 
 class _Patterns:

@@ -16,16 +16,19 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar, TypeAlias
 
-from faceindex import __version__, models, paths
+from faceindex import __version__, images, models, paths
+from faceindex.addresses import is_address
 from faceindex.cores import cores
+from faceindex.embed import prepare
 from faceindex.engine import Engine, Lost
 from faceindex.errors import EngineError, ImageError, Reason
 from faceindex.images import Picture, containers
 from faceindex.images.limits import BASE_BYTES, LEAST_DECODE, available_memory, limit_memory
+from faceindex.images.opening import open_photo
 from faceindex.models import DetectorSpec, EmbedderSpec
 from faceindex.pipeline.batches import BATCH_PHOTOS, GPU_BATCH_PHOTOS, Outcome, recognise_in_batches
 from faceindex.pipeline.events import Event, Loaded, Loading, Warned
-from faceindex.pipeline.plan import Task, read_file
+from faceindex.pipeline.plan import Task
 from faceindex.recognition import Recogniser
 from faceindex.types import Faces
 
@@ -36,7 +39,10 @@ _DECODERS = {"raw": "rawpy", "jxl": "pillow_jxl"}
 
 _Item: TypeAlias = "tuple[int, str]"  # the number of a task, and the path of its photo
 
+_MANY = 1 << 20  # chips that a worker is likely to see
+
 _UNREAD = frozenset({Reason.MISSING, Reason.DENIED, Reason.IO_ERROR})
+_UNREAD_IN_STORE = _UNREAD | {Reason.UNSUPPORTED}  # a package is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +166,8 @@ class PhotoWorker:
             device=plan.device,
             settings=plan.settings,
         )
+        # The vectors of a photo are the same whatever this worker had before, or did not live to have.
+        prepare(self._recogniser.embedder, _MANY)
 
     def about(self) -> Facts:
         """Return what is installed here."""
@@ -188,7 +196,7 @@ class _Photo:
     at_once: ClassVar[bool] = False
 
     def read(self) -> bytes:
-        return read_file(self.name)
+        return images.read(self.name)
 
 
 class RemoteRecognition:
@@ -258,16 +266,16 @@ class RemoteRecognition:
             return Outcome(task, None, None, _ended_workers(task.name, answer.deaths))
         outcome = answer.outcome(task)
         error = outcome.result
-        if (
-            isinstance(error, ImageError)
-            and error.reason in _UNREAD
-            and answer.host != facts.host
-            and _is_readable(task.name)
+        if isinstance(error, ImageError) and _is_only_there_unread(
+            task.name, error, answer.host != facts.host
         ):
             raise EngineError(
                 f"A worker on {answer.host} cannot read {task.name} ({error.reason.value}), but this "
                 f"machine ({facts.host}) can.",
-                "Mount the folder on all machines, at the same path and readable for the user that runs Ray.",
+                "Install the same packages and give the same credentials on all machines, before Ray starts."
+                if is_address(task.name)
+                else "Mount the folder on all machines, at the same path and readable for the user that runs "
+                "Ray.",
             )
         return outcome
 
@@ -286,8 +294,24 @@ def _ended_workers(path: str, deaths: int) -> ImageError:
     )
 
 
+def _is_only_there_unread(path: str, error: ImageError, is_other_host: bool) -> bool:
+    """Return whether a worker cannot read a photo that this process can read.
+
+    Workers on the same machine have the same files; but their credentials are those with which Ray started.
+    """
+    if is_address(path):
+        return error.reason in _UNREAD_IN_STORE and _is_readable(path)
+    return error.reason in _UNREAD and is_other_host and _is_readable(path)
+
+
 def _is_readable(path: str) -> bool:
     """Return whether this process can read a photo, or its container."""
+    if is_address(path):
+        try:
+            with open_photo(path) as file:
+                return bool(file.read(1))
+        except (ImageError, OSError):
+            return False
     inside = containers.locate(path)
     try:
         with paths.open_for_reading(path if inside is None else inside.container) as file:

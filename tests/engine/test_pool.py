@@ -61,6 +61,28 @@ def test_results_come_in_order_and_few_batches_are_taken_ahead(engine: RayEngine
     assert len({result[1] for _, result in rest}) <= 2  # a worker stays for all its batches
 
 
+def test_a_batch_that_takes_long_does_not_fill_the_memory(engine: RayEngine, tmp_path: Path) -> None:
+    taken, seen = [], []
+
+    def batches() -> Iterator[list[int]]:
+        for number in range(60):
+            taken.append(number)
+            yield [number]
+
+    def stop_stalling() -> bool:
+        """Called between the waits: note what is taken once all others have been idle for a while."""
+        if len(taken) == 16 and (tmp_path / "calls").exists() and len(_calls(tmp_path)) == 16:
+            seen.append(len(taken))
+            if len(seen) == 8:  # two seconds
+                (tmp_path / "go").touch()
+        return False
+
+    found = [*_map(engine, Doubler(str(tmp_path), stalled=(0,)), batches(), should_stop=stop_stalling)]
+    assert [(item, result[0]) for batch in found for item, result in batch] == [(n, 2 * n) for n in range(60)]
+    assert len(seen) >= 8
+    assert set(seen) == {16}
+
+
 def test_a_worker_that_dies_costs_its_batch_alone(engine: RayEngine, tmp_path: Path) -> None:
     found = [*_map(engine, Doubler(str(tmp_path), once=(5, 30)))]
     assert [item for batch in found for item, _ in batch] == list(range(48))

@@ -104,6 +104,7 @@ def test_each_object_is_read_once_and_only_if_it_is_new_or_changed(index: FaceIn
     bucket.put("new.png", 2, mark=8)
     bucket.delete("1987/b.png")
     summary = index.add(TOP)
+    assert sorted(bucket.requests) == ["a.png", "new.png"]
     assert (summary.new, summary.changed, summary.gone, summary.unchanged) == (1, 1, 1, 1)
     after = faces(index)
     assert sorted(after) == ["1987/c.png", "a.png", "new.png"]
@@ -147,7 +148,7 @@ def test_a_new_etag_alone_makes_an_object_read_again(
     bucket.requests.clear()
     summary = index.add(TOP)
     assert summary.altered == 1
-    assert set(bucket.requests) == {"a.png"}
+    assert bucket.requests == ["a.png"]  # compared and recognised
     bucket.requests.clear()
     assert index.add(TOP).unchanged == 3
     assert bucket.requests == []
@@ -186,6 +187,29 @@ def test_an_emptied_bucket_counts_as_missing(index: FaceIndex, bucket: Bucket) -
     assert faces(index) == before
     assert index.add(TOP, prune=True).gone == 3
     assert faces(index) == {}
+
+
+def test_a_folder_of_a_web_server_is_refused(index: FaceIndex) -> None:
+    for address in ("https://host/folder/", "https://host"):
+        with pytest.raises(UsageError, match="has no list of its files"):
+            index.add(address)
+    assert index.roots() == []
+
+
+def test_what_is_held_is_limited() -> None:
+    from faceindex.errors import ImageError
+    from faceindex.pipeline.held import Held
+
+    held = Held(10_000)
+    error = ImageError("x", Reason.MISSING, "there is no such object.", "Check the address.")
+    held.put("a", bytes(6_000))
+    held.put("b", bytes(6_000))
+    held.put("c", error)
+    assert ("a" in held, "b" in held, held.get("c")) == (True, False, error)
+    assert held.take("a") == bytes(6_000)
+    assert held.take("a") is None
+    held.put("b", bytes(6_000))
+    assert "b" in held
 
 
 def test_an_object_that_fails_is_tried_again(index: FaceIndex, bucket: Bucket) -> None:
@@ -227,12 +251,18 @@ def test_what_a_walk_leaves_out(index: FaceIndex, bucket: Bucket) -> None:
     bucket.system.pipe_file("/bucket/photos/notes.txt", b"notes " * 100_000)
     summary = index.add(TOP)
     assert sorted(faces(index)) == ["1987/b.png", "1987/c.png", "a.png", "drafts/keep.png"]
-    assert summary.unreadable == {"archive cannot be read": 1}
-    assert (summary.videos_left_out, summary.ignored, summary.partial) == (1, 1, 1)
+    assert (summary.unreadable, summary.in_stores) == ({}, 2)
+    assert (summary.videos_left_out, summary.ignored, summary.partial) == (0, 1, 1)
     assert not {"old.zip", "film.mp4", "scans/x.png", "private/x.png"} & set(bucket.requests)
     bucket.requests.clear()
-    index.add(TOP)
+    summary = index.add(TOP)
+    assert (summary.in_stores, summary.unchanged) == (2, 4)
     assert bucket.requests == [".faceindexignore", "drafts/.faceindexignore"]
+    bucket.system.pipe_file("/bucket/photos/clip.MOV", bytes(100))
+    bucket.delete("old.zip")
+    bucket.delete("film.mp4")
+    assert index.add(TOP).in_stores == 1
+    assert index.add(f"{TOP}/clip.MOV").in_stores == 1
 
 
 def test_single_photos_belong_to_their_bucket(index: FaceIndex, bucket: Bucket) -> None:

@@ -152,11 +152,31 @@ def test_places(monkeypatch: pytest.MonkeyPatch) -> None:
         check_place(None, 2)
     with pytest.raises(UsageError, match="`actors` is 0"):
         check_place("ray", 0)
+    for device in ("auto", "cpu", "cuda", "mps"):
+        assert check_place("ray", 2, device) is not None  # this machine need not have it
+    with pytest.raises(UsageError, match="`device` is 'cuda:1', and Ray gives each worker a GPU"):
+        check_place("ray", 2, "cuda:1")
+    with pytest.raises(UsageError, match="There is no device 'gpu'"):
+        check_place("ray", 2, "gpu")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
         EngineError, match=r"Ray is not installed\. Install it with `pip install 'faceindex\[ray\]'`"
     ):
         check_place("ray", 2)
+
+
+def test_the_device_of_workers_need_not_be_here(
+    tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    options = {"detector": "fake", "embedder": "fake", "device": "cuda"}
+    with pytest.raises(UsageError, match="The device 'cuda' cannot be used"):
+        FaceIndex.open_or_create(tmp_path / "index", **options)  # type: ignore[arg-type]
+    for _ in range(2):  # created, and opened
+        with FaceIndex.open_or_create(tmp_path / "index", load_models=False, **options) as index:  # type: ignore[arg-type]
+            assert index._get_queries().recogniser(on_any_device=True).device != "cuda"
 
 
 def test_a_new_index_can_leave_the_networks_to_the_workers(
