@@ -9,8 +9,8 @@ does.
     python benchmarks/milvus.py [--quick] [--sizes N,N,...] [--flat-sizes N,N,...] [--kills N] [--seed S]
     python benchmarks/milvus.py --server http://HOST:PORT [--server-pid PID] [--sizes N,N,...]
 
-A part with no sizes, or no kills, is left out, and its results stay as they are: `results/milvus.json` has
-the searches, `milvus_kills.json` the kills, `milvus_server.json` a server.
+What is not measured stays in the results as it is: `results/milvus.json` has the searches, with a time and a
+commit for each size, `milvus_kills.json` the kills, `milvus_server.json` a server.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import argument_parser, peak_mib, write_result
+from common import RESULTS, argument_parser, environment, peak_mib, write_result
 from made_up import commit_faces, face_vectors, make_store
 
 from faceindex.api.opening import connect_search
@@ -235,6 +237,31 @@ def show(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def search(
+    name: str,
+    sizes: list[int],
+    engines: list[tuple[str, ...]],
+    address: str,
+    args: Namespace,
+    head: dict[str, Any],
+) -> None:
+    """Measure engines, and replace the rows of these sizes in the results."""
+    path = RESULTS / f"{name}{'_quick' if args.quick else ''}.json"
+    earlier = json.loads(path.read_text(encoding="utf-8"))["search"] if path.exists() else []
+    for n, some in zip(sizes, engines, strict=True):
+        at = {key: environment()[key] for key in ("time", "commit")} | {"together": args.together}
+
+        def run(engine: str, n: int = n, at: dict[str, Any] = at) -> dict[str, Any]:
+            return show(in_child(engine, n, args.seed, address, args.server_pid) | at)
+
+        with ThreadPoolExecutor(len(some) if args.together else 1) as pool:
+            rows = list(pool.map(run, some))
+        earlier = sorted(
+            [*(row for row in earlier if row["faces"] != n), *rows], key=lambda row: row["faces"]
+        )
+        write_result(name, {**head, "search": earlier}, quick=args.quick)
+
+
 def numbers(text: str) -> list[int]:
     return [int(n) for n in text.split(",") if n]
 
@@ -249,10 +276,13 @@ def main() -> None:
         return
     parser = argument_parser(__doc__, quick="5,000 faces and 3 kills, in half a minute")
     parser.add_argument("--sizes", default="20000,100000,1000000", metavar="N,N,...")
-    parser.add_argument("--flat-sizes", default="20000,100000", metavar="N,N,...", help="of Milvus Lite's FLAT")
+    parser.add_argument(
+        "--flat-sizes", default="20000,100000", metavar="N,N,...", help="of Milvus Lite's FLAT"
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--server", metavar="URL", help="measure this server only; MILVUS_TOKEN is its token")
     parser.add_argument("--server-pid", type=int, default=0, help="its process here, to measure its memory")
+    parser.add_argument("--together", action="store_true", help="run the engines of a size at the same time")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     sizes, flat = numbers(args.sizes), numbers(args.flat_sizes)
@@ -262,19 +292,12 @@ def main() -> None:
     head = {"seed": args.seed, "packages": versions}
     if args.server:
         address = f"milvus:{args.server}"
-        engines = ("exact", "hnsw", *SERVER_TYPES)
-        rows = [
-            show(in_child(each, n, args.seed, address, args.server_pid)) for n in sizes for each in engines
-        ]
+        engines = [("exact", "hnsw", *SERVER_TYPES)] * len(sizes)
         head["server"] = server_version(address)
-        write_result("milvus_server", {**head, "search": rows}, quick=args.quick)
+        search("milvus_server", sizes, engines, address, args, head)
         return
-    rows = []
-    for n in sizes:
-        for engine in ("exact", "hnsw", "milvus", *(["milvus-flat"] if n in flat else [])):
-            rows.append(show(in_child(engine, n, args.seed, ADDRESS, 0)))
-    if rows:
-        write_result("milvus", {**head, "search": rows}, quick=args.quick)
+    engines = [("exact", "hnsw", "milvus", *(["milvus-flat"] if n in flat else [])) for n in sizes]
+    search("milvus", sizes, engines, ADDRESS, args, head)
     if not args.kills:
         return
     with tempfile.TemporaryDirectory() as folder:
