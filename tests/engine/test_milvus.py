@@ -214,20 +214,23 @@ def test_a_missing_package_names_the_extra(
     monkeypatch.setitem(sys.modules, "pymilvus", types.ModuleType("pymilvus"))
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(SearchUnavailable, match=missing) as caught:
-        connect(ADDRESS, ID, directory, HnswParams(), True)
+        connect(ADDRESS, ID, directory, HnswParams(), True).reach()
+    assert not directory.exists()
     assert "pip install 'faceindex[milvus]'" in caught.value.remedy
 
 
-class Refusing:
+class Refusing(types.ModuleType):
     """A pymilvus whose server repeats what it was sent."""
 
     def MilvusClient(self, uri: str, token: str, **more: object) -> object:  # noqa: N802
         raise RuntimeError(f"login of {token} at {uri} failed; password {token.split(':')[1]}")
 
 
-def test_a_token_never_appears() -> None:
+def test_a_token_never_appears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymilvus", Refusing("pymilvus"))
+    server = Milvus("http://nas:19530", "root:hunter2", "Milvus at http://nas:19530", ID, HnswParams())
     with pytest.raises(SearchUnavailable) as caught:
-        Milvus(Refusing(), "http://nas:19530", "root:hunter2", "Milvus at http://nas:19530", ID, HnswParams())
+        server.reach()
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__
     assert caught.value.__cause__ is None
@@ -274,7 +277,7 @@ def test_going_back_erases_a_database_that_another_process_has_open(store: Store
     commit(store, unit_vectors(9, 0), 0)
     store.searching.catch_up()
     store.searching.close()
-    other = Embedded(directory / "milvus.db")
+    other = Embedded(directory / "milvus.db", create=False)
     try:
         assert searching.choose("auto") is None
         assert not (directory / "milvus.db").exists()

@@ -72,6 +72,23 @@ def test_new_faces_are_found_before_they_are_written(
     same_as_exact(filled, new)
 
 
+def test_only_the_first_search_after_a_write_waits_for_it(
+    directory: Path, filled: Store, fake: FakeNeighbours, unit_vectors: Vectors, make_photo: Photo
+) -> None:
+    queries, root = unit_vectors(2, 2), filled.roots()[0].id
+    with Store.open(directory) as reader:
+        reader.searching.connect = fake.connect
+        for number in range(3):
+            for _ in range(2):
+                reader.search(queries, 3)
+            filled.commit([make_photo(root, f"new{number}.jpg", unit_vectors(1, 20 + number))])
+            reader.search(queries, 3)  # of what has been committed, Milvus has nothing new
+            filled.searching.require_up_to_date()
+    assert fake.latest == [True, False, False] * 3
+    filled.search(queries, 3)
+    assert fake.latest[-1]
+
+
 def test_deleted_faces_are_never_found_and_are_deleted_there(
     filled: Store, fake: FakeNeighbours, unit_vectors: Vectors
 ) -> None:
