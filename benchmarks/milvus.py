@@ -7,10 +7,11 @@ killed by SIGKILL at random moments; after each kill, a reader and then a writer
 does.
 
     python benchmarks/milvus.py [--quick] [--sizes N,N,...] [--flat-sizes N,N,...] [--kills N] [--seed S]
-    python benchmarks/milvus.py --server http://HOST:PORT [--server-pid PID] [--sizes N,N,...]
+    python benchmarks/milvus.py --server http://HOST:PORT [--server-pid PID] [--sizes N,...] [--types T,...]
 
 What is not measured stays in the results as it is: `results/milvus.json` has the searches, with a time and a
-commit for each size, `milvus_kills.json` the kills, `milvus_server.json` a server.
+commit for each row, `milvus_kills.json` the kills, `milvus_server.json` and `milvus_server_kills.json` those
+of a server.
 """
 
 from __future__ import annotations
@@ -193,13 +194,13 @@ def differs(store: Store, queries: F32) -> int:
     return int((found[0] != exact[0]).any(axis=1).sum())
 
 
-def kill(directory: Path, kills: int, seed: int) -> dict[str, Any]:
+def kill(directory: Path, kills: int, seed: int, address: str) -> dict[str, Any]:
     moments, rng = random.Random(seed), np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     queries = face_vectors(rng.integers(0, 50, 50), DIMENSION, rng)
     with make_store(directory, DIMENSION) as store:
         store.searching.connect = connect_search
-        store.searching.choose(ADDRESS)
+        store.searching.choose(address)
     for number in range(kills):
         child = subprocess.Popen(
             [sys.executable, __file__, "--child", "write", str(directory), str(seed + number)],
@@ -256,7 +257,7 @@ def search(
     args: Namespace,
     head: dict[str, Any],
 ) -> None:
-    """Measure engines, and replace the rows of these sizes in the results."""
+    """Measure engines, and replace their rows in the results."""
     path = RESULTS / f"{name}{'_quick' if args.quick else ''}.json"
     earlier = json.loads(path.read_text(encoding="utf-8"))["search"] if path.exists() else []
     for n, some in zip(sizes, engines, strict=True):
@@ -271,6 +272,20 @@ def search(
             [*(row for row in earlier if row["faces"] != n), *rows], key=lambda row: row["faces"]
         )
         write_result(name, {**head, "search": earlier}, quick=args.quick)
+
+
+def kills(name: str, address: str, args: Namespace, head: dict[str, Any]) -> None:
+    if not args.kills:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        killed = kill(Path(folder) / "index", args.kills, args.seed, address)
+        with Store.open(Path(folder) / "index", write=True) as store:
+            store.searching.connect = connect_search
+            store.searching.choose(None)
+    print({key: value for key, value in killed.items() if key != "rows"})
+    write_result(name, {**head, **killed}, quick=args.quick)
+    if killed["queries_that_differ"] or killed["problems"]:
+        sys.exit(1)
 
 
 def numbers(text: str) -> list[int]:
@@ -292,6 +307,7 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--server", metavar="URL", help="measure this server only; MILVUS_TOKEN is its token")
+    parser.add_argument("--types", default=",".join(SERVER_TYPES), help="index types of the server")
     parser.add_argument("--server-pid", type=int, default=0, help="its process here, to measure its memory")
     parser.add_argument("--together", action="store_true", help="run the engines of a size at the same time")
     parser.add_argument("--seed", type=int, default=0)
@@ -303,20 +319,14 @@ def main() -> None:
     head = {"seed": args.seed, "packages": versions}
     if args.server:
         address = f"milvus:{args.server}"
-        engines = [("exact", *SERVER_TYPES)] * len(sizes)
+        engines = [("exact", *args.types.split(","))] * len(sizes)
         head["server"] = server_version(address)
         search("milvus_server", sizes, engines, address, args, head)
+        kills("milvus_server_kills", address, args, head)
         return
     engines = [("exact", "hnsw", "milvus", *(["milvus-flat"] if n in flat else [])) for n in sizes]
     search("milvus", sizes, engines, ADDRESS, args, head)
-    if not args.kills:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        killed = kill(Path(folder) / "index", args.kills, args.seed)
-    print({key: value for key, value in killed.items() if key != "rows"})
-    write_result("milvus_kills", {**head, **killed}, quick=args.quick)
-    if killed["queries_that_differ"] or killed["problems"]:
-        sys.exit(1)
+    kills("milvus_kills", ADDRESS, args, head)
 
 
 if __name__ == "__main__":

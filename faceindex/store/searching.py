@@ -187,7 +187,6 @@ class Searching:
         try:
             return self.require_up_to_date(progress, least=least, rebuild=rebuild)
         except FaceIndexError as error:
-            self._failed = True
             _log.warning(
                 "%s The index itself is complete. The next command that changes it tries again. %s",
                 error.problem,
@@ -198,7 +197,7 @@ class Searching:
     def require_up_to_date(
         self, progress: Callable[[int, int], None] | None = None, *, least: int = 0, rebuild: bool = False
     ) -> int:
-        """As `catch_up`, but raises `SearchUnavailable` or `UsageError`."""
+        """As `catch_up`, but raises `SearchUnavailable` or `UsageError`; `catch_up` gives up after that."""
         if self._catalog.search() is None or not (rebuild or self._lags(least)):
             return 0
         outside = self.outside()
@@ -206,7 +205,9 @@ class Searching:
         with self._current():
             rows = self._rows()
             live = rows.search().live()
+        self._failed = True
         written, note = outside.catch_up(live, rows.file, progress, rebuild=rebuild)
+        self._failed = False
         self.note = note or self.note
         return written
 
