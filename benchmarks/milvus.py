@@ -45,7 +45,7 @@ from faceindex.types import F32
 
 K = 20
 QUERIES = 500
-SERVER_TYPES = ("FLAT", "HNSW", "IVF_FLAT", "DISKANN")
+SERVER_TYPES = ("FLAT", "HNSW", "IVF_FLAT")
 DIMENSION = 128
 FACES_PER_PERSON = 10
 ADDRESS = "milvus:milvus.db"
@@ -118,7 +118,7 @@ def measure_milvus(
     row: dict[str, Any], engine: str, folder: Path, vectors: F32, queries: F32, address: str, pid: int
 ) -> Any:
     kind = {"milvus": "HNSW", "milvus-flat": "FLAT"}.get(engine, engine)
-    milvus.index_types = lambda faces, *, embedded: (kind,)
+    milvus.index_types = lambda faces: (kind,)
     server_before, server_cpu = (resident_mib(pid), cpu_seconds(pid)) if pid else (0.0, 0.0)
     index = milvus.connect(address, "ab" * 16, folder, HnswParams(), True)
     try:

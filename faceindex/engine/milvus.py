@@ -41,17 +41,15 @@ _PARSED_AT_IMPORT = ("MILVUS_URI", "MILVUS_DEFAULT_CONNECTION")
 FLAT_BELOW = 20_000
 """Faces up to which every vector is compared (FLAT)."""
 
-DISK_FROM = 5_000_000
-"""Faces from which on a server keeps vectors on disk (DISKANN), if it can."""
+_BUILD_SECONDS, _BUILD_RATE = 600, 500  # a server builds so many faces a second, or has failed
 
 
-def index_types(faces: int, *, embedded: bool) -> tuple[str, ...]:
-    """Return the index types for so many faces, best first: the first that Milvus supports is used."""
-    if faces < FLAT_BELOW:
-        return ("FLAT",)
-    if embedded:  # Milvus Lite has no DISKANN
-        return ("HNSW", "IVF_FLAT", "FLAT")
-    return (*(("DISKANN",) if faces >= DISK_FROM else ()), "HNSW", "IVF_FLAT", "FLAT")
+def index_types(faces: int) -> tuple[str, ...]:
+    """Return the index types for so many faces, best first: the first that Milvus supports is used.
+
+    DISKANN is not among them: a server whose build fails tries again for ever (Milvus 2.3.5 did).
+    """
+    return ("FLAT",) if faces < FLAT_BELOW else ("HNSW", "IVF_FLAT", "FLAT")
 
 
 def connect(address: str, id: str, directory: Path, params: HnswParams, given: bool) -> Milvus:
@@ -238,10 +236,10 @@ class Milvus:
 
     def finish(self, faces: int) -> None:
         """Change the index type to the one for so many faces, and load the collection."""
-        current = self._current_type()
-        for kind in index_types(faces, embedded=self._path is not None):
-            if kind == current:
-                break
+        current, kinds = self._current_type(), index_types(faces)
+        if current in kinds and (current != "FLAT" or kinds[0] == "FLAT"):
+            kinds = ()  # the best that there is, found earlier
+        for kind in kinds:
             try:
                 self._set_type(kind, faces)
                 break
@@ -273,7 +271,8 @@ class Milvus:
                 self._client.drop_index(self._collection, "vector", timeout=_REQUEST_SECONDS)
             wanted = self._client.prepare_index_params()
             wanted.add_index("vector", index_type=kind, index_name="vector", metric_type="IP", params=params)
-            self._client.create_index(self._collection, wanted)
+            seconds = max(_BUILD_SECONDS, round(faces / _BUILD_RATE))  # pymilvus heeds whole ones only
+            self._client.create_index(self._collection, wanted, timeout=seconds)
         self._type, self._loaded = kind, False
 
     def _load(self) -> None:
@@ -370,8 +369,6 @@ class Milvus:
             case "IVF_FLAT":
                 # Recall@20 is 0.93 for a sixteenth of the lists, of 100,000 faces: benchmarks/milvus.py.
                 return {"nprobe": max(16, self._lists() // 4)}
-            case "DISKANN":
-                return {"search_list": max(100, 2 * k)}
         return {}
 
     def _lists(self) -> int:

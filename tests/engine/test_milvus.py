@@ -160,10 +160,8 @@ def test_other_index_types_and_single_ranges(directory: Path) -> None:
 
 
 def test_index_types_by_size() -> None:
-    assert index_types(1000, embedded=False) == ("FLAT",)
-    assert index_types(100_000, embedded=True)[0] == "HNSW"
-    assert index_types(10_000_000, embedded=False)[0] == "DISKANN"
-    assert "DISKANN" not in index_types(10_000_000, embedded=True)
+    assert index_types(1000) == ("FLAT",)
+    assert index_types(100_000) == ("HNSW", "IVF_FLAT", "FLAT")
 
 
 @pytest.mark.usefixtures("lite")
