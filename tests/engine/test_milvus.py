@@ -164,6 +164,34 @@ def test_index_types_by_size() -> None:
     assert index_types(100_000) == ("HNSW", "IVF_FLAT", "FLAT")
 
 
+@pytest.mark.parametrize(
+    ("current", "faces", "tried", "found"),
+    [
+        ("FLAT", 100, [], "FLAT"),
+        ("HNSW", 100, ["FLAT"], "FLAT"),
+        ("FLAT", 100_000, ["HNSW", "IVF_FLAT"], "IVF_FLAT"),
+        ("IVF_FLAT", 100_000, [], "IVF_FLAT"),  # not HNSW again and again
+        ("DISKANN", 100_000, ["HNSW", "IVF_FLAT"], "IVF_FLAT"),
+    ],
+)
+def test_the_index_type_that_a_server_can_build(
+    monkeypatch: pytest.MonkeyPatch, current: str, faces: int, tried: list[str], found: str
+) -> None:
+    index = Milvus("http://nas:19530", "", "Milvus at http://nas:19530", ID, HnswParams())
+    index._type, asked = current, []
+
+    def set_type(kind: str, faces: int) -> None:
+        asked.append(kind)
+        if kind == "HNSW":
+            raise SearchUnavailable("It takes too long.", "Wait.")
+        index._type = kind
+
+    monkeypatch.setattr(index, "_set_type", set_type)
+    monkeypatch.setattr(index, "_load", lambda: None)
+    index.finish(faces)
+    assert (asked, index._type) == (tried, found)
+
+
 @pytest.mark.usefixtures("lite")
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 def test_links_in_a_database_are_refused(directory: Path, tmp_path: Path) -> None:

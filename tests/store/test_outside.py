@@ -300,3 +300,44 @@ def test_a_malformed_choice_is_damage(directory: Path, filled: Store, value: str
         filled._catalog.execute("UPDATE meta SET value = ? WHERE key = 'search'", (value,))
     with pytest.raises(IndexCorrupt, match="its 'search'"):
         filled.search(np.eye(1, 16, dtype=np.float32), 1)
+
+
+def test_one_warning_for_one_failure(
+    filled: Store,
+    fake: FakeNeighbours,
+    unit_vectors: Vectors,
+    make_photo: Photo,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    filled.commit([make_photo(filled.roots()[0].id, "new.jpg", unit_vectors(2, 8))])
+    fake.fail_at = 0
+    with pytest.raises(SearchUnavailable):
+        filled.searching.require_up_to_date()
+    with caplog.at_level(logging.WARNING):
+        assert filled.searching.catch_up() == 0
+    assert not caplog.records
+    fake.fail_at = None
+    assert filled.searching.require_up_to_date() == 2
+
+
+def test_damaged_files_are_built_anew_by_the_next_writer(
+    directory: Path,
+    filled: Store,
+    fake: FakeNeighbours,
+    unit_vectors: Vectors,
+    make_photo: Photo,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = filled.roots()[0].id
+    filled.close()
+
+    def damaged() -> int:
+        raise SearchUnavailable("It is damaged.", "Build it anew.", mended_by_rebuilding=True)
+
+    with Store.open(directory, write=True) as store:
+        store.searching.connect = fake.connect
+        store.commit([make_photo(root, "new.jpg", unit_vectors(3, 50))])
+        with monkeypatch.context() as context:
+            context.setattr(fake, "dimension", damaged)
+            assert store.searching.require_up_to_date() == 63
+        assert sorted(fake.faces) == live_faces(store)
