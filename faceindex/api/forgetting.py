@@ -330,7 +330,10 @@ class IndexForgetting:
         try:
             store.searching.require_up_to_date()
         except FaceIndexError as error:  # the next process that writes tries again
-            problem = problem or f"{error.problem} It still has the forgotten faces. {error.remedy}"
+            if store.searching.erasing:
+                problem = problem or f"{error.problem} It still has the forgotten faces. {error.remedy}"
+            else:  # its files are gone, and cannot be made anew now
+                _log.warning("%s %s", error.problem, error.remedy)
         stale = store.copies.all(stale=True)
         cleaned = clean_copies(self._reader, stale, on_copy=on_copy)
         try:

@@ -10,6 +10,7 @@ import typer
 from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.completion import complete_references
 from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.flags import as_flags
 from faceindex.cli.options import (
     WAIT,
     DebugFlag,
@@ -190,7 +191,7 @@ def _print_receipt(out: Output, done: Receipt) -> None:
         parts.append(f"what {count(done.decisions, 'decision')} said of {whom}")
     out.paragraph(f"Forgotten: {', '.join(parts)}.")
     if done.problem is not None:
-        out.warning(done.problem)
+        out.warning(as_flags(done.problem))
     if done.search is not None:
         out.paragraph(done.search)
     cleaned = [copy for copy in done.copies if copy.state in ("updated", "removed")]

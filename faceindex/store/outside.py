@@ -60,11 +60,12 @@ class OutsideSearch:
         self._connect = connect
         self._index: NeighbourIndex | None = None
         self._verified = False
+        self._seen: tuple[str, int] | None = None  # the watermark up to which it has answered
         self._warned = False
 
     def close(self) -> None:
         """Close the connection, if there is one."""
-        index, self._index, self._verified = self._index, None, False
+        index, self._index, self._verified, self._seen = self._index, None, False, None
         if index is not None:
             index.close()
 
@@ -99,7 +100,9 @@ class OutsideSearch:
             index = self.index()
             if not self._verified:
                 self._verify(index, live, vectors, covered)
-            ids = index.search(queries, k + _SLACK)
+            state = (vectors.path.name, covered)
+            ids = index.search(queries, k + _SLACK, latest=state != self._seen)
+            self._seen = state
         except FaceIndexError as error:
             self.warn(error, "All faces are compared instead: the answers are exact, and take longer.")
             return None
@@ -123,7 +126,9 @@ class OutsideSearch:
     def _verify(self, index: NeighbourIndex, live: LiveRows, vectors: VectorFile, covered: int) -> None:
         """Check once that it has the faces that the watermark says; raises `SearchUnavailable` if not."""
         if problem := self.problem(index, live, vectors, covered):
-            raise SearchUnavailable(problem, "`faceindex doctor --repair` builds it anew.")
+            raise SearchUnavailable(
+                problem, "`faceindex doctor --repair` builds it anew.", mended_by_rebuilding=True
+            )
         self._verified = True
 
     def problem(self, index: NeighbourIndex, live: LiveRows, vectors: VectorFile, covered: int) -> str | None:
@@ -178,13 +183,17 @@ class OutsideSearch:
             After forgetting: what is not certain to be gone.
         """
         index, name, erasing = self.index(), vectors.path.name, self._catalog.search_erasing
+        self._seen = None
         mark = self._catalog.searched(name)
         rebuild = rebuild or (erasing and index.erases_by_rebuilding)
         if mark is None or rebuild or mark[0] > live.rows or self._is_other(index, live, vectors, mark[0]):
             index.drop()
-            index.create(vectors.dimension)
             mark = (0, 0)
-            self._mark(name, *mark)
+            with self._catalog.transaction(keep_scans=True, uncounted=True):
+                self._catalog.set_searched(name, *mark)
+                if index.erases_by_rebuilding:  # the forgotten are gone, also if it cannot be built now
+                    self._catalog.delete("search_erasing")
+            index.create(vectors.dimension)
         lacking = mark[0] + np.flatnonzero(live.alive[mark[0] : live.rows])
         self._write(index, lacking, live, vectors, progress)
         written = len(lacking)
@@ -204,12 +213,16 @@ class OutsideSearch:
         """Whether it must be built anew: faces that are merely missing can be written again."""
         if self._verified:
             return False
-        dimension = index.dimension()
-        if dimension != vectors.dimension:
-            return True
-        return index.count(0, _LAST) >= int(live.alive[:covered].sum()) and (
-            self.problem(index, live, vectors, covered) is not None
-        )
+        try:
+            if index.dimension() != vectors.dimension:
+                return True
+            return index.count(0, _LAST) >= int(live.alive[:covered].sum()) and (
+                self.problem(index, live, vectors, covered) is not None
+            )
+        except SearchUnavailable as error:
+            if error.mended_by_rebuilding:  # its files are damaged
+                return True
+            raise
 
     def _mark(self, name: str, rows: int, faces: int) -> None:
         with self._catalog.transaction(keep_scans=True, uncounted=True):

@@ -160,10 +160,36 @@ def test_other_index_types_and_single_ranges(directory: Path) -> None:
 
 
 def test_index_types_by_size() -> None:
-    assert index_types(1000, embedded=False) == ("FLAT",)
-    assert index_types(100_000, embedded=True)[0] == "HNSW"
-    assert index_types(10_000_000, embedded=False)[0] == "DISKANN"
-    assert "DISKANN" not in index_types(10_000_000, embedded=True)
+    assert index_types(1000) == ("FLAT",)
+    assert index_types(100_000) == ("HNSW", "IVF_FLAT", "FLAT")
+
+
+@pytest.mark.parametrize(
+    ("current", "faces", "tried", "found"),
+    [
+        ("FLAT", 100, [], "FLAT"),
+        ("HNSW", 100, ["FLAT"], "FLAT"),
+        ("FLAT", 100_000, ["HNSW", "IVF_FLAT"], "IVF_FLAT"),
+        ("IVF_FLAT", 100_000, [], "IVF_FLAT"),  # not HNSW again and again
+        ("DISKANN", 100_000, ["HNSW", "IVF_FLAT"], "IVF_FLAT"),
+    ],
+)
+def test_the_index_type_that_a_server_can_build(
+    monkeypatch: pytest.MonkeyPatch, current: str, faces: int, tried: list[str], found: str
+) -> None:
+    index = Milvus("http://nas:19530", "", "Milvus at http://nas:19530", ID, HnswParams())
+    index._type, asked = current, []
+
+    def set_type(kind: str, faces: int) -> None:
+        asked.append(kind)
+        if kind == "HNSW":
+            raise SearchUnavailable("It takes too long.", "Wait.")
+        index._type = kind
+
+    monkeypatch.setattr(index, "_set_type", set_type)
+    monkeypatch.setattr(index, "_load", lambda: None)
+    index.finish(faces)
+    assert (asked, index._type) == (tried, found)
 
 
 @pytest.mark.usefixtures("lite")
@@ -214,20 +240,23 @@ def test_a_missing_package_names_the_extra(
     monkeypatch.setitem(sys.modules, "pymilvus", types.ModuleType("pymilvus"))
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(SearchUnavailable, match=missing) as caught:
-        connect(ADDRESS, ID, directory, HnswParams(), True)
+        connect(ADDRESS, ID, directory, HnswParams(), True).reach()
+    assert not directory.exists()
     assert "pip install 'faceindex[milvus]'" in caught.value.remedy
 
 
-class Refusing:
+class Refusing(types.ModuleType):
     """A pymilvus whose server repeats what it was sent."""
 
     def MilvusClient(self, uri: str, token: str, **more: object) -> object:  # noqa: N802
         raise RuntimeError(f"login of {token} at {uri} failed; password {token.split(':')[1]}")
 
 
-def test_a_token_never_appears() -> None:
+def test_a_token_never_appears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymilvus", Refusing("pymilvus"))
+    server = Milvus("http://nas:19530", "root:hunter2", "Milvus at http://nas:19530", ID, HnswParams())
     with pytest.raises(SearchUnavailable) as caught:
-        Milvus(Refusing(), "http://nas:19530", "root:hunter2", "Milvus at http://nas:19530", ID, HnswParams())
+        server.reach()
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__
     assert caught.value.__cause__ is None
@@ -274,7 +303,7 @@ def test_going_back_erases_a_database_that_another_process_has_open(store: Store
     commit(store, unit_vectors(9, 0), 0)
     store.searching.catch_up()
     store.searching.close()
-    other = Embedded(directory / "milvus.db")
+    other = Embedded(directory / "milvus.db", create=False)
     try:
         assert searching.choose("auto") is None
         assert not (directory / "milvus.db").exists()

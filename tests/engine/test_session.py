@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from faceindex.engine import Place, check_installed, session
+from faceindex.engine import Place, check_installed, folders, session
 from faceindex.errors import EngineError
 from faceindex.locks import FileLock
 
@@ -96,7 +96,7 @@ def test_folders_of_killed_processes_are_removed(tmp_path: Path) -> None:
         if name != "fi-ray-no-lock":
             (tmp_path / name / "lock").touch()
     with FileLock(tmp_path / "fi-ray-alive" / "lock"):
-        session._remove_leftovers(tmp_path)
+        folders._remove_leftovers(tmp_path, session._PREFIX)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(set(names) - {"fi-ray-killed"})
 
 
