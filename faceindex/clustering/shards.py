@@ -172,7 +172,8 @@ class FileArrays:
 
     def rows(self, name: str, start: int, stop: int) -> Array:
         """See `Arrays.rows`."""
-        return self[name][start:stop].copy()
+        copied: Array = self[name][start:stop].copy()
+        return copied
 
     def write(self, name: str, start: int, rows: Array) -> None:
         """See `Arrays.write`."""
