@@ -89,7 +89,7 @@ def cluster(
         typer.Option(
             metavar="ENGINE",
             autocompletion=complete_from("ray", "ray:auto"),
-            help="Search for similar faces, if there are more than 20,000, in processes of Ray: ray starts it "
+            help="Search for similar faces, if they are more than 20,000, in processes of Ray: ray starts it "
             "on this machine, ray:HOST:PORT or ray:auto joins a cluster, whose machines have the index "
             "directory at the same path. The clusters are the same. Needs the extra 'ray'.",
         ),
