@@ -121,7 +121,7 @@ class Here:
     def map(self, make: Any, batches: Any, **more: Any) -> Any:
         worker = make()
         for batch in batches:
-            yield [(batch[0], worker.work(batch)[0])]
+            yield [*zip(batch, worker.work(batch), strict=True)]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, EngineError("Ray is gone.", "Look.")])
