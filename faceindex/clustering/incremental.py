@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from faceindex.models.spec import Calibration
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.records import Assignments, Clustering
 from faceindex.types import F32, I32, I64, BoolArray, Graph
+
+if TYPE_CHECKING:
+    from faceindex.clustering.shards import MakeRunner
 
 __all__ = [
     "FEW_NEW",
@@ -80,6 +84,7 @@ def cluster_faces(
     constraints: Constraints | None = None,
     decided: I64 | None = None,
     last_decision: int = -1,
+    make_runner: MakeRunner | None = None,
 ) -> ClusteredFaces:
     """Cluster the faces of an index. No face is bound to its previous cluster; only ids stay.
 
@@ -118,6 +123,9 @@ def cluster_faces(
         that they are in and resemble are clustered again, as those of new faces.
     last_decision : int
         The number of the last decision in `constraints`, -1 for none.
+    make_runner : callable, optional
+        Makes what searches for the neighbours of many faces, as in
+        `faceindex.clustering.neighbours.near_neighbours`; threads of this process by default.
 
     Returns
     -------
@@ -135,7 +143,11 @@ def cluster_faces(
         )
     good = good_faces(table.quality)
     known = None if constraints is None or constraints.is_empty else resolve(constraints)
-    part = None if started_over else _changed_part(table, vectors, clusterer, options, before, decided)
+    part = (
+        None
+        if started_over
+        else _changed_part(table, vectors, clusterer, options, before, decided, make_runner)
+    )
     start = np.full(len(table), -1) if started_over else table.cluster
     if part is None:
         labels = np.full(len(table), -1)
@@ -146,7 +158,7 @@ def cluster_faces(
     if known is not None:
         labels[part] = -1
         part = part[~known.nobody[part]]
-    found = _fit(table, vectors, good, start, clusterer, options, part, known)
+    found = _fit(table, vectors, good, start, clusterer, options, part, known, make_runner)
     labels[part] = np.where(found >= 0, found + labels.max(initial=-1) + 1, -1)
     labels = _satisfy(labels, vectors, min_size, known)
     next_id = previous.next_cluster_id if previous else 0
@@ -206,12 +218,15 @@ def _fit(
     options: ClusterOptions,
     part: I64,
     known: Constraints | None,
+    make_runner: MakeRunner | None,
 ) -> I64:
     """Cluster the faces at some positions, (m,) int64; return their labels, (m,) int64."""
     size = len(table) if known is None else len(table) - int(known.nobody.sum())
     whole = len(part) == size
     own = vectors if len(part) == len(table) else vectors[part]
-    graph = _neighbour_graph(own, size, options) if clusterer.spec.needs == "graph" else None
+    graph = None
+    if clusterer.spec.needs == "graph":
+        graph = _neighbour_graph(own, size, options, make_runner)
     album = Album(
         own,
         table.photo[part],
@@ -254,6 +269,7 @@ def _changed_part(
     options: ClusterOptions,
     before: object,
     decided: I64 | None,
+    make_runner: MakeRunner | None,
 ) -> I64 | None:
     """Return the positions of the faces to cluster again, ascending; None for all."""
     from faceindex.clustering.neighbours import nearest
@@ -266,7 +282,14 @@ def _changed_part(
     if clusterer.spec.needs != "graph" or n <= PART_ABOVE or since > FEW_NEW * n:
         return None
     _, floor = _even_and_floor(n, options)
-    found, _ = nearest(vectors[new], vectors, NEIGHBOURS, floor=floor, leave_out=new.astype(np.int32))
+    found, _ = nearest(
+        vectors[new],
+        vectors,
+        NEIGHBOURS,
+        floor=floor,
+        leave_out=new.astype(np.int32),
+        make_runner=make_runner,
+    )
     near = np.unique(found[found >= 0]).astype(np.int64)
     touched = np.unique(table.cluster[np.concatenate([near, new])])
     part = np.isin(table.cluster, touched[touched >= 0])
@@ -274,12 +297,14 @@ def _changed_part(
     return np.flatnonzero(part) if part.sum() <= n // 2 else None
 
 
-def _neighbour_graph(vectors: F32, n_faces: int, options: ClusterOptions) -> Graph:
+def _neighbour_graph(
+    vectors: F32, n_faces: int, options: ClusterOptions, make_runner: MakeRunner | None
+) -> Graph:
     """Build the neighbour graph of faces; `n_faces` is the number of faces of the whole index."""
     from faceindex.clustering.neighbours import near_neighbours
 
     _, floor = _even_and_floor(n_faces, options)
-    found = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed)
+    found = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed, make_runner=make_runner)
     return evidence_graph(*found, n_faces, options)
 
 

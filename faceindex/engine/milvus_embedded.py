@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from faceindex.engine.folders import OwnFolder
 from faceindex.errors import SearchUnavailable
 from faceindex.files import sync_directory
 from faceindex.locks import AlreadyLocked, FileLock
 from faceindex.safe_open import is_trusted_owner
+from faceindex.scratch import OwnFolder, short_parent
 
 __all__ = ["Embedded", "check_database", "erase_database", "is_missing", "unused"]
 
@@ -67,7 +67,7 @@ class Embedded:
                 )
             check_database(path)
             restrict(path)
-            self._folder = OwnFolder(_PREFIX, _LONGEST)
+            self._folder = OwnFolder(short_parent(_LONGEST), _PREFIX)
         except (FileExistsError, NotADirectoryError) as error:
             raise _damaged(path, "it is not a folder") from error
         except OSError as error:

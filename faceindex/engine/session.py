@@ -14,13 +14,12 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from faceindex.engine import Place, check_installed
-from faceindex.engine.folders import OwnFolder
 from faceindex.errors import EngineError
+from faceindex.scratch import own_folder, short_parent
 
 __all__ = ["Head", "joined"]
 
@@ -70,11 +69,8 @@ def joined(place: Place, cores: int) -> Iterator[None]:
     elif place.address is None:
         with _environment(_LOCAL):
             _import_closed()
-            folder = OwnFolder(_PREFIX, _LONGEST)
-            try:
-                yield from _started(folder.path, cores)
-            finally:
-                folder.remove()
+            with own_folder(short_parent(_LONGEST), _PREFIX) as folder:
+                yield from _started(folder, cores)
     else:
         # Also for a cluster: this process sends nothing. The cluster is the business of its owner.
         with _environment(_QUIET):

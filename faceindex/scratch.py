@@ -1,4 +1,7 @@
-"""Temporary folders for sockets, which only this user can read, and which go away even after SIGKILL."""
+"""Folders for one run that only this user can read, removed when the run ends, however it ends.
+
+A run that is killed cannot remove its folder. The next run does, as nobody holds the lock in it any more.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ import shutil
 import tempfile
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 from faceindex.locks import AlreadyLocked, FileLock
 
-__all__ = ["OwnFolder"]
+__all__ = ["OwnFolder", "own_folder", "remove_leftovers", "short_parent"]
 
+_LOCK = "lock"
+_ATTEMPTS, _PAUSE = 10, 0.2  # seconds
 _UNLOCKED_FOR = 3600.0
-"""Seconds after which a folder without a lock is a leftover: its process ended before it could lock it."""
+"""Seconds after which an empty folder without a lock is a leftover: its process ended before it could lock it."""
 
 
 class OwnFolder:
@@ -23,11 +29,9 @@ class OwnFolder:
 
     Parameters
     ----------
+    parent : Path
     prefix : str
         Of its name; folders with this prefix and an unlocked lock inside are leftovers.
-    longest : int
-        Bytes of the path of the temporary directory; ``/tmp`` is used instead of a longer one. The path of
-        a socket has at most 107 bytes on Linux, and 103 on macOS.
 
     Attributes
     ----------
@@ -36,17 +40,14 @@ class OwnFolder:
     Raises
     ------
     OSError
-        If it cannot be made.
+        If it cannot be made, or its disk has no locks.
     """
 
-    def __init__(self, prefix: str, longest: int) -> None:
-        parent = Path(tempfile.gettempdir())
-        if len(os.fsencode(parent)) > longest and Path("/tmp").is_dir():
-            parent = Path("/tmp")
-        _remove_leftovers(parent, prefix)
+    def __init__(self, parent: Path, prefix: str) -> None:
+        remove_leftovers(parent, prefix)
         self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         try:
-            lock = FileLock(self.path / "lock")
+            lock = FileLock(self.path / _LOCK)
         except BaseException:
             shutil.rmtree(self.path, ignore_errors=True)
             raise
@@ -57,16 +58,31 @@ class OwnFolder:
         self._end()
 
 
-def _end(folder: Path, lock: FileLock, pid: int) -> None:
-    if os.getpid() == pid:  # a forked child inherits the object, but the folder is its parent's
-        lock.release()
-        _remove(folder)
+@contextlib.contextmanager
+def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Have an `OwnFolder` inside the ``with``."""
+    folder = OwnFolder(parent, prefix)
+    try:
+        yield folder.path
+    finally:
+        folder.remove()
 
 
-def _remove_leftovers(parent: Path, prefix: str) -> None:
-    """Remove the folders of processes that were killed."""
+def short_parent(longest: int) -> Path:
+    """Return the temporary directory, or ``/tmp`` if its path has more than `longest` bytes.
+
+    The path of a socket has at most 107 bytes on Linux, and 103 on macOS.
+    """
+    parent = Path(tempfile.gettempdir())
+    if len(os.fsencode(parent)) > longest and Path("/tmp").is_dir():
+        return Path("/tmp")
+    return parent
+
+
+def remove_leftovers(parent: Path, prefix: str) -> None:
+    """Remove the folders of processes that were killed; what cannot be removed stays."""
     for folder in parent.glob(f"{prefix}*"):
-        lock = folder / "lock"
+        lock = folder / _LOCK
         with contextlib.suppress(OSError, AlreadyLocked):
             if folder.is_symlink() or not _is_own(folder):
                 continue
@@ -81,14 +97,20 @@ def _remove_leftovers(parent: Path, prefix: str) -> None:
                 held.release()
 
 
+def _end(folder: Path, lock: FileLock, pid: int) -> None:
+    if os.getpid() == pid:  # a forked child inherits the object, but the folder is its parent's
+        lock.release()
+        _remove(folder)
+
+
 def _is_own(folder: Path) -> bool:
     return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
 
 
 def _remove(folder: Path) -> None:
     """Remove a folder in which processes that are ending may still write."""
-    for _ in range(10):
+    for _ in range(_ATTEMPTS):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             return
-        time.sleep(0.2)
+        time.sleep(_PAUSE)
