@@ -21,7 +21,7 @@ __all__ = ["OwnFolder", "own_folder", "remove_leftovers", "short_parent"]
 _LOCK = "lock"
 _ATTEMPTS, _PAUSE = 10, 0.2  # seconds
 _UNLOCKED_FOR = 3600.0
-"""Seconds after which an empty folder without a lock is a leftover: its process ended before it could lock it."""
+"""Seconds after which an empty folder without a lock is a leftover: its process ended before it had one."""
 
 
 class OwnFolder:
