@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from faceindex.models.spec import Calibration
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.records import Assignments, Clustering
 from faceindex.types import F32, I32, I64, BoolArray, Graph
+
+if TYPE_CHECKING:
+    from faceindex.clustering.graph import Evidence
 
 __all__ = [
     "FEW_NEW",
@@ -294,14 +298,19 @@ def evidence_graph(neighbours: I32, similarities: F32, n_faces: int, options: Cl
         Number of faces of the whole index.
     options : ClusterOptions
     """
-    from faceindex.clustering.graph import GRAPH_FLOOR, symmetric_graph
+    from faceindex.clustering.graph import symmetric_graph
+
+    evidence = _evidence(n_faces, options)
+    return symmetric_graph(neighbours, evidence.weights(similarities), floor=evidence.floor)
+
+
+def _evidence(n_faces: int, options: ClusterOptions) -> Evidence:
+    from faceindex.clustering.graph import GRAPH_FLOOR, Evidence
 
     even, _ = _even_and_floor(n_faces, options)
-    weights = similarities - np.float32(even)
     if options.calibration is None:
-        return symmetric_graph(neighbours, weights)
-    weights *= np.float32(options.calibration.slope)
-    return symmetric_graph(neighbours, weights, floor=GRAPH_FLOOR)
+        return Evidence(even, 1.0, 0.0)
+    return Evidence(even, options.calibration.slope, GRAPH_FLOOR)
 
 
 def drop_small_clusters(labels: I64, min_size: int, keep: BoolArray | None = None) -> I64:
