@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fakes import DETECTOR, FakeDetector
 
+from faceindex.engine import Worker
 from faceindex.errors import UsageError
 from faceindex.types import Detections, Image
 
-__all__ = ["DEADLY", "DeadlyDetector", "Doubler", "make_failing", "make_unusable"]
+__all__ = ["DEADLY", "DeadlyDetector", "Doubler", "MortalStages", "make_failing", "make_unusable"]
 
 
 @dataclass
@@ -40,6 +42,33 @@ class Doubler:
                     deaths.write("+")
                 os.kill(os.getpid(), signal.SIGKILL)
         return [(2 * number, os.getpid()) for number in batch]
+
+
+@dataclass
+class MortalStages:
+    """Makes workers for stages, of which one dies in each stage: before its shard, or once it is written."""
+
+    make: Callable[[], Worker]
+    folder: str
+
+    def __call__(self) -> MortalStages:
+        self.worker = self.make()
+        return self
+
+    def about(self) -> object:
+        return self.worker.about()
+
+    def work(self, batch: Sequence[Any]) -> list[Any]:
+        number = batch[0].number
+        mark = Path(self.folder, f"died-{number}")
+        dies = not mark.exists()
+        mark.touch()
+        if dies and number % 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        results = self.worker.work(batch)
+        if dies:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return results
 
 
 class _Failing:

@@ -1,25 +1,31 @@
 """Work on arrays in shards: in this process by threads, or by workers elsewhere that share a folder.
 
 A *stage* is a function of a module, ``stage(arrays, shard)``. It reads named arrays, writes some rows of
-others that no other shard writes, and may return something small. Stages follow each other: an array that a
-stage writes is read by later stages only. (A stage may read the rows that the same shard writes.) So the
-result does not depend on the order of the shards, nor on where they run, and a shard whose worker died is
-done again.
+others that no other shard writes, and may return something small. Stages follow each other: what a stage
+writes is read by later stages only. So the result does not depend on the order of the shards, nor on where
+they run, and a shard whose worker died is done again.
+
+A stage that replaces rows of an array that it reads gets them from `Arrays.rows`, reads no other rows of it,
+and is run with the name of the array in ``updates``. In memory, the rows change in place. In files, the
+new rows go to a new file, so that the shard can be done again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable
+import struct
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from faceindex.clustering.workers import Workers
 
-__all__ = ["Arrays", "FileArrays", "MemoryArrays", "Runner", "Stage", "ThreadRunner"]
+__all__ = ["Arrays", "FileArrays", "MakeRunner", "MemoryArrays", "Runner", "Stage", "ThreadRunner"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -30,17 +36,29 @@ class Arrays(Protocol):
     def __getitem__(self, name: str) -> Array:
         """Return an array, to be read only."""
 
+    def rows(self, name: str, start: int, stop: int) -> Array:
+        """Return some rows that the caller may change: those of an array in memory, or a copy from a file.
+
+        Whoever changes them passes them to `write`, which does nothing if they are those of the array.
+        """
+
     def write(self, name: str, start: int, rows: Array) -> None:
-        """Replace the rows from `start` on of an array that exists."""
+        """Replace the rows from `start` on of an array that exists; the dtype and width must be its own."""
 
     def create(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         """Create an array; its content is arbitrary. One of the same name is replaced."""
 
     def put(self, name: str, array: Array) -> None:
-        """Store an array."""
+        """Store an array; one of the same name is replaced. A stage may do so: one shard for each name."""
 
     def remove(self, *names: str) -> None:
-        """Remove arrays."""
+        """Remove arrays; names of none are left out."""
+
+    def begin(self, updates: Collection[str]) -> None:
+        """Prepare a stage that updates some arrays. For runners."""
+
+    def end(self) -> None:
+        """Make what the stage wrote readable for the next one. For runners."""
 
 
 Stage: TypeAlias = Callable[[Arrays, int], Any]
@@ -53,7 +71,7 @@ class Runner(Protocol):
     def arrays(self) -> Arrays:
         """What the stages read and write."""
 
-    def run(self, stage: Stage, shards: Iterable[int]) -> list[Any]:
+    def run(self, stage: Stage, shards: Iterable[int], *, updates: Collection[str] = ()) -> list[Any]:
         """Call ``stage(arrays, shard)`` for each shard, and return the results in the order of `shards`.
 
         Parameters
@@ -61,7 +79,13 @@ class Runner(Protocol):
         stage : callable
             A function of a module, or a `functools.partial` of one: it may be pickled.
         shards : iterable of int
+        updates : collection of str
+            Arrays of which each shard reads rows that it replaces. The shards together replace all rows.
         """
+
+
+MakeRunner: TypeAlias = Callable[[], AbstractContextManager[Runner]]
+"""Makes a runner without arrays. At its end, the arrays are gone."""
 
 
 class MemoryArrays:
@@ -73,10 +97,14 @@ class MemoryArrays:
     def __getitem__(self, name: str) -> Array:
         return self._arrays[name]
 
+    def rows(self, name: str, start: int, stop: int) -> Array:
+        """See `Arrays.rows`."""
+        return self._arrays[name][start:stop]
+
     def write(self, name: str, start: int, rows: Array) -> None:
         """See `Arrays.write`."""
         target = self._arrays[name][start : start + len(rows)]
-        if target.ctypes.data != rows.ctypes.data:  # a stage may change its rows in place
+        if target.ctypes.data != rows.ctypes.data:
             target[...] = rows
 
     def create(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
@@ -90,64 +118,136 @@ class MemoryArrays:
     def remove(self, *names: str) -> None:
         """See `Arrays.remove`."""
         for name in names:
-            del self._arrays[name]
+            self._arrays.pop(name, None)
+
+    def begin(self, updates: Collection[str]) -> None:
+        """See `Arrays.begin`."""
+
+    def end(self) -> None:
+        """See `Arrays.end`."""
+
+
+_HEADER = 4096  # bytes: rows that begin at a page of memory are written by one machine alone, mostly
 
 
 class FileArrays:
     """Arrays in the ``.npy`` files of a folder, which several processes may share, also on other machines.
 
-    Rows are written by ordinary writes, and files are opened anew for each stage: what network file systems
-    need (close-to-open consistency) is enough.
+    Rows are written by ordinary writes. Files are opened anew for each stage, and no two arrays ever have the
+    same file. So what network file systems need is enough: what one process has written and closed, another
+    one reads after it opens the file (close-to-open consistency).
+
+    One process has the versions of all arrays, and creates and removes them. The `state` carries these to the
+    others for a stage.
 
     Parameters
     ----------
     folder : Path
+    state : tuple, optional
+        In another process: the `state` of those of the first one.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, state: tuple[Mapping[str, int], Collection[str]] | None = None) -> None:
+        versions, updates = ({}, ()) if state is None else state
         self._folder = folder
+        self._is_first = state is None
+        self._versions = dict(versions)
+        self._updates = frozenset(updates)
         self._open: dict[str, Array] = {}
+
+    @property
+    def state(self) -> tuple[Mapping[str, int], Collection[str]]:
+        """The versions of the arrays, and the names of those that the stage updates."""
+        return dict(self._versions), self._updates
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._open:
-            mapped = np.load(self._path(name), mmap_mode="r", allow_pickle=False)
-            self._open[name] = np.asarray(mapped)
+            with self._path(name).open("rb") as file:
+                shape, dtype = _described(file)
+                if 0 in shape:  # which cannot be mapped
+                    self._open[name] = np.empty(shape, dtype)
+                else:
+                    self._open[name] = np.asarray(np.memmap(file, dtype, "r", file.tell(), shape))
         return self._open[name]
+
+    def rows(self, name: str, start: int, stop: int) -> Array:
+        """See `Arrays.rows`."""
+        copied: Array = self[name][start:stop].copy()
+        return copied
 
     def write(self, name: str, start: int, rows: Array) -> None:
         """See `Arrays.write`."""
-        with self._path(name).open("r+b") as file:
-            assert np.lib.format.read_magic(file) == (1, 0)  # numpy writes no other for plain arrays
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            assert rows.dtype == dtype and rows.shape[1:] == shape[1:] and start + len(rows) <= shape[0]
-            file.seek(start * dtype.itemsize * int(np.prod(shape[1:])), os.SEEK_CUR)
+        path = self._path(name, self._version(name) + (name in self._updates))
+        with path.open("rb") as file:
+            shape, dtype = _described(file)
+            first = file.tell()
+        assert rows.dtype == dtype and rows.shape[1:] == shape[1:] and start + len(rows) <= shape[0]
+        # Not for reading as well: a network file system might read whole pages then, and write them back.
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "wb") as file:
+            file.seek(first + start * dtype.itemsize * int(np.prod(shape[1:])))
             file.write(np.ascontiguousarray(rows).data)
 
     def create(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         """See `Arrays.create`."""
         self.remove(name)
-        if 0 in shape:
-            np.save(self._path(name), np.empty(shape, dtype))
-            return
-        np.lib.format.open_memmap(self._path(name), mode="w+", dtype=dtype, shape=shape)  # sparse
+        self._make(self._path(name), shape, np.dtype(dtype))
 
     def put(self, name: str, array: Array) -> None:
         """See `Arrays.put`."""
-        self.remove(name)
-        np.save(self._path(name), array, allow_pickle=False)
+        if self._is_first:
+            self.remove(name)
+        self._open.pop(name, None)
+        np.save(self._path(name), np.ascontiguousarray(array), allow_pickle=False)
 
     def remove(self, *names: str) -> None:
-        """See `Arrays.remove`; arrays that do not exist are left out."""
+        """See `Arrays.remove`."""
         for name in names:
             self._open.pop(name, None)
-            self._path(name).unlink(missing_ok=True)
+            _unlink(self._path(name))
+            self._versions[name] = self._version(name) + 1
 
-    def close(self) -> None:
-        """Close all files, so that the next stage reads what the others wrote."""
+    def begin(self, updates: Collection[str]) -> None:
+        """See `Arrays.begin`."""
         self._open.clear()
+        for name in updates:
+            array = self[name]
+            self._make(self._path(name, self._version(name) + 1), array.shape, array.dtype)
+        self._updates = frozenset(updates)
 
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.npy"
+    def end(self) -> None:
+        """See `Arrays.end`."""
+        self._open.clear()
+        updated, self._updates = self._updates, frozenset()
+        for name in updated:
+            _unlink(self._path(name))
+            self._versions[name] = self._version(name) + 1
+
+    def _version(self, name: str) -> int:
+        return self._versions.get(name, 0)
+
+    def _path(self, name: str, version: int | None = None) -> Path:
+        return self._folder / f"{name}-{self._version(name) if version is None else version}.npy"
+
+    @staticmethod
+    def _make(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        head = np.lib.format.magic(1, 0) + struct.pack("<H", _HEADER - 10)
+        with path.open("wb") as file:
+            file.write(head + repr(about).encode("ascii").ljust(_HEADER - 11) + b"\n")
+            file.truncate(_HEADER + dtype.itemsize * int(np.prod(shape)))  # sparse
+
+
+def _described(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read the header of a file; its rows follow."""
+    assert np.lib.format.read_magic(file) == (1, 0)  # numpy writes no other for plain arrays
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return shape, dtype
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError, PermissionError):  # Windows: mapped; it goes with the folder
+        path.unlink()
 
 
 class ThreadRunner:
@@ -175,7 +275,7 @@ class ThreadRunner:
     def __exit__(self, *error: object) -> None:
         self._workers.__exit__(*error)
 
-    def run(self, stage: Stage, shards: Iterable[int]) -> list[Any]:
+    def run(self, stage: Stage, shards: Iterable[int], *, updates: Collection[str] = ()) -> list[Any]:
         """See `Runner.run`."""
         results: dict[int, Any] = {}
         numbers = list(shards)
@@ -183,7 +283,7 @@ class ThreadRunner:
         def do(shard: int) -> None:
             results[shard] = stage(self._arrays, shard)
 
-        if isinstance(self._arrays, FileArrays):
-            self._arrays.close()
+        self._arrays.begin(updates)
         self._workers.run(do, numbers)
+        self._arrays.end()
         return [results[shard] for shard in numbers]

@@ -10,18 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from faceindex.engine import Place, check_installed
 from faceindex.errors import EngineError
-from faceindex.locks import AlreadyLocked, FileLock
+from faceindex.scratch import own_folder
 
 __all__ = ["joined"]
 
@@ -71,7 +69,7 @@ def joined(place: Place, cores: int) -> Iterator[None]:
     elif place.address is None:
         with _environment(_LOCAL):
             _import_closed()
-            with _own_folder() as folder:
+            with _short_folder() as folder:
                 yield from _started(folder, cores)
     else:
         # Also for a cluster: this process sends nothing. The cluster is the business of its owner.
@@ -208,47 +206,11 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-# The folder --------------------------------------------------------------------------------------
-
-
 @contextlib.contextmanager
-def _own_folder() -> Iterator[Path]:
-    """Make a folder that only this user can read, and remove it in the end."""
+def _short_folder() -> Iterator[Path]:
+    """Make a folder with a short path that only this user can read, and remove it in the end."""
     parent = Path(tempfile.gettempdir())
     if len(os.fsencode(parent)) > _LONGEST and Path("/tmp").is_dir():
         parent = Path("/tmp")
-    _remove_leftovers(parent)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    lock = FileLock(folder / "lock")
-    try:
+    with own_folder(parent, _PREFIX) as folder:
         yield folder
-    finally:
-        lock.release()
-        _remove(folder)
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Remove the folders of processes that were killed."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        lock = folder / "lock"
-        with contextlib.suppress(OSError, AlreadyLocked):
-            if folder.is_symlink() or not lock.exists() or not _is_own(folder):
-                continue
-            held = FileLock(lock)
-            try:
-                _remove(folder)
-            finally:
-                held.release()
-
-
-def _is_own(folder: Path) -> bool:
-    return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder in which processes that are ending may still write."""
-    for _ in range(10):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.2)

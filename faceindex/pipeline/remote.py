@@ -9,16 +9,16 @@ not this one. A photo of which workers die is set aside, with the reason of thos
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar, TypeAlias
 
-from faceindex import __version__, models, paths
+from faceindex import models, paths
 from faceindex.cores import cores
 from faceindex.engine import Engine, Lost
+from faceindex.engine.facts import Facts
 from faceindex.errors import EngineError, ImageError, Reason
 from faceindex.images import Picture, containers
 from faceindex.images.limits import BASE_BYTES, LEAST_DECODE, available_memory, limit_memory
@@ -29,7 +29,7 @@ from faceindex.pipeline.plan import Task, read_file
 from faceindex.recognition import Recogniser
 from faceindex.types import Faces
 
-__all__ = ["Answer", "Facts", "PhotoWorker", "RemoteRecognition", "WorkerPlan"]
+__all__ = ["Answer", "PhotoWorker", "RemoteRecognition", "WorkerPlan", "facts_of"]
 
 _DECODERS = {"raw": "rawpy", "jxl": "pillow_jxl"}
 """The extras that decide which photos can be read, and the modules that they install."""
@@ -39,41 +39,15 @@ _Item: TypeAlias = "tuple[int, str]"  # the number of a task, and the path of it
 _UNREAD = frozenset({Reason.MISSING, Reason.DENIED, Reason.IO_ERROR})
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What must be the same where photos are recognised, and where that is.
-
-    Attributes
-    ----------
-    host : str
-        Name of the machine.
-    same : dict of str to str
-        Versions, extras and digests of weights, by what they are of.
-    """
-
-    host: str
-    same: Mapping[str, str]
-
-    @classmethod
-    def of_this_process(cls, detector: DetectorSpec, embedder: EmbedderSpec) -> Facts:
-        """Collect the facts; raises `WeightsNotFound` or `WeightsInvalid`."""
-        same = {"faceindex": __version__, "Python": ".".join(platform.python_version_tuple()[:2])}
-        for extra, module in _DECODERS.items():
-            same[f"the extra '{extra}'"] = "installed" if find_spec(module) else "not installed"
-        for weight in (*detector.weights, *embedder.weights):
-            same[weight.name] = f"SHA-256 {models.pinned_sha256(weight)}"
-        return cls(platform.node(), same)
-
-    def check(self, other: object) -> None:
-        """Compare with the facts of a worker; raises `EngineError`, which names both, if they differ."""
-        assert isinstance(other, Facts)
-        for what, here in self.same.items():
-            there = other.same.get(what)
-            if there != here:
-                raise EngineError(
-                    f"{what} differs: {there} at a worker on {other.host}, {here} on {self.host}.",
-                    "Install the same on all machines.",
-                )
+def facts_of(detector: DetectorSpec, embedder: EmbedderSpec) -> Facts:
+    """Collect what must be the same for a photo. Raises `WeightsNotFound` or `WeightsInvalid`."""
+    same = {
+        f"the extra '{extra}'": "installed" if find_spec(module) else "not installed"
+        for extra, module in _DECODERS.items()
+    }
+    for weight in (*detector.weights, *embedder.weights):
+        same[weight.name] = f"SHA-256 {models.pinned_sha256(weight)}"
+    return Facts.of_this_process(same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +122,7 @@ class PhotoWorker:
     """Recognises photos by their paths; a `faceindex.engine.Worker`."""
 
     def __init__(self, plan: WorkerPlan) -> None:
-        self._facts = Facts.of_this_process(plan.detector, plan.embedder)
+        self._facts = facts_of(plan.detector, plan.embedder)
         self._limit: AbstractContextManager[None] = limit_memory(BASE_BYTES + _decode_bytes(plan))
         self._limit.__enter__()  # for as long as the process lives
         for spec in (plan.detector, plan.embedder):
@@ -229,7 +203,7 @@ class RemoteRecognition:
         """
         if not self._is_loaded:
             on_event(Loading())
-        facts = self._facts = self._facts or Facts.of_this_process(self._plan.detector, self._plan.embedder)
+        facts = self._facts = self._facts or facts_of(self._plan.detector, self._plan.embedder)
         workers = self._engine.start()
         most = GPU_BATCH_PHOTOS if self._on_gpu() else max(1, min(BATCH_PHOTOS, -(-len(tasks) // workers)))
 

@@ -129,16 +129,17 @@ def _photos(events: list[Event]) -> list[Event]:
 def test_weights_that_differ_are_an_error_that_names_both(
     tmp_path: Path, album: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from faceindex.engine.facts import Facts
     from faceindex.errors import EngineError
-    from faceindex.pipeline.remote import Facts
+    from faceindex.pipeline import remote
 
-    here = Facts.of_this_process
+    here = remote.facts_of
 
     def other(detector: Any, embedder: Any) -> Facts:
         facts = here(detector, embedder)
         return replace(facts, same={**facts.same, "net.pt": "SHA-256 aa"})
 
-    monkeypatch.setattr(Facts, "of_this_process", other)
+    monkeypatch.setattr(remote, "facts_of", other)
     with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
         with pytest.raises(EngineError, match=r"^net\.pt differs: .* at a worker on .*, SHA-256 aa on "):
             index.add([album], on="ray")

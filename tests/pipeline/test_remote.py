@@ -17,7 +17,7 @@ from faceindex.engine import Lost
 from faceindex.errors import EngineError, ImageError, Reason, UsageError
 from faceindex.pipeline import index_photos
 from faceindex.pipeline.batches import Outcome
-from faceindex.pipeline.remote import Answer, Facts, RemoteRecognition, WorkerPlan, _decode_bytes
+from faceindex.pipeline.remote import Answer, RemoteRecognition, WorkerPlan, _decode_bytes, facts_of
 
 
 class Here:
@@ -127,7 +127,7 @@ def test_an_error_of_a_run_keeps_what_is_committed(
 
 @pytest.mark.parametrize("what", ["faceindex", "Python", "the extra 'raw'", "net.pt"])
 def test_facts_that_differ(plan: WorkerPlan, what: str) -> None:
-    here = Facts.of_this_process(plan.detector, plan.embedder)
+    here = facts_of(plan.detector, plan.embedder)
     here = replace(here, same={**here.same, "net.pt": "SHA-256 aa"})
     here.check(here)
     there = replace(here, host="node7", same={**here.same, what: "another"})
