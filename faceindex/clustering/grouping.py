@@ -2,9 +2,9 @@
 
 Communities are merged to groups, and groups to larger groups, the pairs with the strongest links first. Each
 group picks the one that it is linked to most, as in Boruvka's algorithm for spanning trees (M. H. Bateni et
-al. 2017, "Affinity clustering: hierarchical clustering at scale", NeurIPS 30). Picks are followed in the order
-of their strength while the merged group is not too large. Then the links between the groups are added up, and
-they pick again. The links stay with the shards. Only the picks, one of each group, come together.
+al. 2017, "Affinity clustering: hierarchical clustering at scale", NeurIPS 30). Picks are followed in the
+order of their strength while the merged group is not too large. Then the links between the groups are added
+up, and they pick again. The links stay with the shards. Only the picks, one of each group, come together.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from faceindex.clustering.shards import Arrays, Runner
 from faceindex.clustering.shuffling import (
     Shards,
-    add_equal,
     gather,
     make_edges,
+    once,
     read_rows,
     remove_rows,
     remove_sent,
@@ -31,7 +31,7 @@ from faceindex.types import I32, I64
 __all__ = ["divide", "in_order"]
 
 _ROUNDS = 50  # not reached: in each, the strongest pick at least is followed
-_MOST_ODDS = 4.0  # log-odds from which edges count the same: a match is all but sure
+_MOST_ODDS = 20.0  # log-odds above which all edges count the same, so that their sums stay finite
 
 
 def in_order(labels: I32 | I64) -> I64:
@@ -82,7 +82,7 @@ def divide(runner: Runner, shards: Shards, communities: I64, together: I64, part
         runner.run(partial(_send_links, links=links, shards=rows, groups=groups), range(len(rows)))
         if links != "graph":
             remove_rows(arrays, links, len(rows))
-        sources, rows, links = len(rows), groups, f"links{turn}"
+        sources, rows, links = len(rows), groups, f"links{turn % 2}"
         runner.run(partial(_gather_links, links=links, shards=rows, sources=sources), range(len(rows)))
         remove_sent(arrays, "link", sources)
         arrays.create("pick", (rows.n,), np.int32)
@@ -120,7 +120,7 @@ def _send_links(arrays: Arrays, shard: int, *, links: str, shards: Shards, group
     odds = rows.weights[apart]
     if links == "graph":
         odds = np.exp(np.minimum(odds, np.float32(_MOST_ODDS)))
-    send(arrays, "link", shard, add_equal(make_edges(a[apart], b[apart], odds)), groups)
+    send(arrays, "link", shard, once(make_edges(a[apart], b[apart], odds), add=True), groups)
 
 
 def _gather_links(arrays: Arrays, shard: int, *, links: str, shards: Shards, sources: int) -> None:

@@ -11,6 +11,7 @@ from faceindex.clustering import Album, Clusterer, ClusterOptions
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.clustering.constraints import Constraints, resolve
 from faceindex.clustering.enforcing import enforce
+from faceindex.clustering.shards import MakeRunner, ThreadRunner
 from faceindex.models.spec import Calibration
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.records import Assignments, Clustering
@@ -84,6 +85,8 @@ def cluster_faces(
     constraints: Constraints | None = None,
     decided: I64 | None = None,
     last_decision: int = -1,
+    part_size: int | None = None,
+    make_runner: MakeRunner = ThreadRunner,
 ) -> ClusteredFaces:
     """Cluster the faces of an index. No face is bound to its previous cluster; only ids stay.
 
@@ -93,7 +96,7 @@ def cluster_faces(
 
     In an index of more than `PART_ABOVE` faces, of which at most the share `FEW_NEW` is newer than the last
     run on all faces, only a part is clustered again: the new faces, the clusters that they resemble, and
-    similar faces in no cluster.
+    similar faces in no cluster. `part_size` bounds this part too.
 
     Parameters
     ----------
@@ -122,6 +125,12 @@ def cluster_faces(
         that they are in and resemble are clustered again, as those of new faces.
     last_decision : int
         The number of the last decision in `constraints`, -1 for none.
+    part_size : int, optional
+        If more faces are clustered, they are clustered in parts of at most so many
+        (`faceindex.clustering.parts`), 2 or more. None clusters them all together. The clusterer must need a
+        graph.
+    make_runner : callable, optional
+        Makes what runs the search for neighbours, and the clustering of parts; threads by default.
 
     Returns
     -------
@@ -139,7 +148,9 @@ def cluster_faces(
         )
     good = good_faces(table.quality)
     known = None if constraints is None or constraints.is_empty else resolve(constraints)
-    part = None if started_over else _changed_part(table, vectors, clusterer, options, before, decided)
+    part = None
+    if not started_over:
+        part = _changed_part(table, vectors, clusterer, options, before, decided, make_runner)
     start = np.full(len(table), -1) if started_over else table.cluster
     if part is None:
         labels = np.full(len(table), -1)
@@ -150,7 +161,7 @@ def cluster_faces(
     if known is not None:
         labels[part] = -1
         part = part[~known.nobody[part]]
-    found = _fit(table, vectors, good, start, clusterer, options, part, known)
+    found = _fit(table, vectors, good, start, clusterer, options, part, known, part_size, make_runner)
     labels[part] = np.where(found >= 0, found + labels.max(initial=-1) + 1, -1)
     labels = _satisfy(labels, vectors, min_size, known)
     next_id = previous.next_cluster_id if previous else 0
@@ -210,12 +221,31 @@ def _fit(
     options: ClusterOptions,
     part: I64,
     known: Constraints | None,
+    part_size: int | None,
+    make_runner: MakeRunner,
 ) -> I64:
     """Cluster the faces at some positions, (m,) int64; return their labels, (m,) int64."""
     size = len(table) if known is None else len(table) - int(known.nobody.sum())
     whole = len(part) == size
+    if part_size is not None and len(part) > part_size:
+        from faceindex.clustering.parts import Parted, cluster_in_parts
+
+        faces = Parted(
+            vectors,
+            part,
+            table.photo[part],
+            good[part],
+            start[part],
+            size=size,
+            elsewhere=None if whole else _sizes_elsewhere(table.cluster, part),
+            constraints=None if known is None else known.select(part),
+        )
+        with make_runner() as runner:
+            return cluster_in_parts(
+                runner, faces, clusterer, options, _evidence(size, options), part_size, NEIGHBOURS
+            )
     own = vectors if len(part) == len(table) else vectors[part]
-    graph = _neighbour_graph(own, size, options) if clusterer.spec.needs == "graph" else None
+    graph = _neighbour_graph(own, size, options, make_runner) if clusterer.spec.needs == "graph" else None
     album = Album(
         own,
         table.photo[part],
@@ -258,6 +288,7 @@ def _changed_part(
     options: ClusterOptions,
     before: object,
     decided: I64 | None,
+    make_runner: MakeRunner,
 ) -> I64 | None:
     """Return the positions of the faces to cluster again, ascending; None for all."""
     from faceindex.clustering.neighbours import nearest
@@ -270,7 +301,8 @@ def _changed_part(
     if clusterer.spec.needs != "graph" or n <= PART_ABOVE or since > FEW_NEW * n:
         return None
     _, floor = _even_and_floor(n, options)
-    found, _ = nearest(vectors[new], vectors, NEIGHBOURS, floor=floor, leave_out=new.astype(np.int32))
+    out = new.astype(np.int32)
+    found, _ = nearest(vectors[new], vectors, NEIGHBOURS, floor=floor, leave_out=out, make_runner=make_runner)
     near = np.unique(found[found >= 0]).astype(np.int64)
     touched = np.unique(table.cluster[np.concatenate([near, new])])
     part = np.isin(table.cluster, touched[touched >= 0])
@@ -278,12 +310,12 @@ def _changed_part(
     return np.flatnonzero(part) if part.sum() <= n // 2 else None
 
 
-def _neighbour_graph(vectors: F32, n_faces: int, options: ClusterOptions) -> Graph:
+def _neighbour_graph(vectors: F32, n_faces: int, options: ClusterOptions, make_runner: MakeRunner) -> Graph:
     """Build the neighbour graph of faces; `n_faces` is the number of faces of the whole index."""
     from faceindex.clustering.neighbours import near_neighbours
 
     _, floor = _even_and_floor(n_faces, options)
-    found = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed)
+    found = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed, make_runner=make_runner)
     return evidence_graph(*found, n_faces, options)
 
 

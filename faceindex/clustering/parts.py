@@ -19,11 +19,14 @@ from functools import partial
 
 import numpy as np
 
-from faceindex.clustering import Album, Clusterer
+from faceindex.clustering import Album, Clusterer, ClusterOptions
+from faceindex.clustering.chinese_whispers import number_by_size
 from faceindex.clustering.constraints import Constraints
 from faceindex.clustering.graph import Evidence
 from faceindex.clustering.grouping import divide, in_order
-from faceindex.clustering.shards import Arrays, Runner
+from faceindex.clustering.neighbours import find_lists
+from faceindex.clustering.same_photo import PhotoGroups, strangers_of_album
+from faceindex.clustering.shards import Arrays, Runner, ThreadRunner
 from faceindex.clustering.shuffling import (
     Edges,
     Shards,
@@ -37,118 +40,155 @@ from faceindex.clustering.shuffling import (
     write_rows,
 )
 from faceindex.clustering.spreading import spread_labels
-from faceindex.types import I64, BoolArray, Graph
+from faceindex.types import F32, I64, BoolArray, Graph
 
 __all__ = ["Parted", "cluster_in_parts"]
 
 _MOST_ROWS = 32_768  # of a shard: its edges take about 200 MB while they are exchanged
 _LEAST_ROWS = 1024  # smaller ones would spend their time on opening files
+_VECTORS = 8192  # that are copied at a time
 _PASSES = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parted:
-    """Faces to cluster in parts; the fields are those of `faceindex.clustering.Album`, without graph.
+    """Faces to cluster in parts.
 
     Attributes
     ----------
+    vectors : (m, d) float32
+        Of the whole index; may be a memory map.
+    at : (n,) int64
+        Which vectors are those of the faces, ascending.
     photos : (n,) int64
     good : (n,) bool
     previous : (n,) int64
     size : int
     elsewhere : (k,) int64 or None
     constraints : Constraints or None
-    strangers : float or None
-        Of all faces: in a part, the faces of a photo are those that resemble each other.
+        These and those above are as of `faceindex.clustering.Album`, of all n faces.
     """
 
+    vectors: F32
+    at: I64
     photos: I64
     good: BoolArray
     previous: I64
     size: int
     elsewhere: I64 | None
     constraints: Constraints | None
-    strangers: float | None
 
     def __len__(self) -> int:
-        return len(self.photos)
+        return len(self.at)
 
 
 def cluster_in_parts(
     runner: Runner,
     faces: Parted,
     clusterer: Clusterer,
+    options: ClusterOptions,
     evidence: Evidence,
     part_size: int,
-    *,
-    seed: int = 0,
-    at_once: int | None = None,
+    neighbours: int,
 ) -> I64:
     """Cluster faces, at most `part_size` of them at a time.
 
-    The result differs from that of all faces together where a person is divided between two parts, and
-    because the clusters elsewhere are those of the first pass, and copies elsewhere count as faces. It does
-    not depend on where the work is done.
+    The result differs from that of all faces together where a person is divided between two parts. It also
+    differs because a part does not see how clusters elsewhere grow, but only their sizes after the first
+    pass, and because copies in other parts count as faces. The same faces, seed and part size give the same
+    result, wherever the work is done.
 
     Parameters
     ----------
     runner : Runner
-        With the arrays that `faceindex.clustering.neighbours.find_lists` makes. They are removed.
+        Without arrays; it has none in the end.
     faces : Parted
-        n faces, in the order before the search.
+        n faces.
     clusterer : Clusterer
         It may be pickled.
+    options : ClusterOptions
+        Those of the clusterer.
     evidence : Evidence
         Of the similarities.
     part_size : int
         2 or more.
-    seed : int
-    at_once : int or None
-        Number of parts that are fitted at a time; None if the runner decides. Each takes memory.
+    neighbours : int
+        Of a face in the graph.
 
     Returns
     -------
     (n,) int64
         Labels from 0 on, the largest cluster first; -1 for none.
     """
+    if not len(faces):
+        return np.empty(0, np.int64)
     arrays, n = runner.arrays, len(faces)
+    _put_vectors(arrays, faces)
+    floor = evidence.even + evidence.floor / evidence.slope
+    find_lists(runner, min(neighbours, n - 1), floor=floor, seed=options.seed)
     order = np.array(arrays["order"])
     shards = Shards.of(n, -(-n // max(_LEAST_ROWS, min(part_size, _MOST_ROWS))))
     runner.run(partial(_send_edges, shards=shards, evidence=evidence), range(len(shards)))
     runner.run(partial(_gather_edges, shards=shards, evidence=evidence), range(len(shards)))
     remove_sent(arrays, "edge", len(shards))
     arrays.remove("found", "similarities", "cell_of", "cell_start")
-    communities = in_order(spread_labels(runner, shards, seed))
+    communities = in_order(spread_labels(runner, shards, options.seed))
     place = np.empty(n, np.int64)
     place[order] = np.arange(n)
     part_of = divide(runner, shards, communities, place[_together(faces.constraints)], part_size)
-    number = int(part_of.max(initial=-1)) + 1
-    # The faces by their parts. In each, they have the order that they had before the search.
+    # The faces by their parts. In each, they have the order of `faces`.
     members = place[np.argsort(part_of[place], kind="stable")]
-    starts = np.searchsorted(part_of[members], np.arange(number + 1))
+    part_of = part_of[members]
+    number = int(part_of[-1]) + 1
+    starts = np.searchsorted(part_of, np.arange(number + 1))
     _put_faces(arrays, faces, members, order[members], starts)
     arrays.create("labels", (n,), np.int64)
+    stage = partial(
+        _fit,
+        starts=starts,
+        shards=shards,
+        clusterer=clusterer,
+        size=faces.size,
+        rest=faces.elsewhere,
+        strangers=_strangers(faces, options),
+        born=None if faces.constraints is None else faces.constraints.born,
+    )
     labels = communities[members]
+    # In this process, one part at a time has all memory, and its clusterer all cores.
+    at_once = 1 if isinstance(runner, ThreadRunner) else number
     for _ in range(_PASSES if number > 1 else 1):
-        _put_clusters(arrays, labels, part_of[members])
-        stage = partial(
-            _fit,
-            starts=starts,
-            shards=shards,
-            clusterer=clusterer,
-            size=faces.size,
-            rest=faces.elsewhere,
-            strangers=faces.strangers,
-            born=None if faces.constraints is None else faces.constraints.born,
-        )
-        for first in range(0, number, at_once or max(number, 1)):
-            runner.run(stage, range(first, min(first + (at_once or number), number)))
+        _put_clusters(arrays, labels, part_of)
+        for first in range(0, number, at_once):
+            runner.run(stage, range(first, min(first + at_once, number)))
         labels = _distinct(np.array(arrays["labels"]), starts)
     remove_rows(arrays, "graph", len(shards))
     arrays.remove("labels", "ordered", "order", *_FACES, *_CLUSTERS)
     result = np.full(n, -1)
     result[order[members]] = labels
-    return _by_size(result)
+    inside = np.flatnonzero(result >= 0)
+    result[inside] = number_by_size(in_order(result[inside]))
+    return result
+
+
+def _put_vectors(arrays: Arrays, faces: Parted) -> None:
+    n = len(faces)
+    if n == len(faces.vectors):
+        arrays.put("vectors", faces.vectors)
+        return
+    arrays.create("vectors", (n, faces.vectors.shape[1]), np.float32)
+    for start in range(0, n, _VECTORS):
+        arrays.write("vectors", start, faces.vectors[faces.at[start : start + _VECTORS]])
+
+
+def _strangers(faces: Parted, options: ClusterOptions) -> float | None:
+    """Return the average similarity of strangers in all these faces; None if it is not known.
+
+    In a part, the faces of a photo are those that resemble each other: their similarity is no estimate.
+    """
+    if options.calibration is None:
+        return None
+    groups = PhotoGroups.build(faces.photos)
+    return strangers_of_album(faces.vectors, groups, faces.good, options.calibration, at=faces.at)
 
 
 def _together(known: Constraints | None) -> I64:
@@ -230,14 +270,6 @@ def _distinct(labels: I64, starts: I64) -> I64:
         above = int(own.max(initial=-1)) + 1
         own[own >= 0] += first
         first += above
-    return labels
-
-
-def _by_size(labels: I64) -> I64:
-    from faceindex.clustering.chinese_whispers import number_by_size
-
-    inside = np.flatnonzero(labels >= 0)
-    labels[inside] = number_by_size(in_order(labels[inside]))
     return labels
 
 

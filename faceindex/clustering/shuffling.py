@@ -1,8 +1,8 @@
 """Rows of a graph in shards, and the exchange of edges between these.
 
-A shard holds the rows of a range of nodes. An edge that a shard finds, but that belongs to a row of another one,
-is sent: it is stored with the edges for each shard in a run of their own, and that shard gathers its runs. So
-no shard reads all edges.
+A shard holds the rows of a range of nodes. An edge that one shard finds, and that belongs to a row of another
+one, is sent: it is stored, in a run of edges to that shard, which gathers its runs. So no shard reads all
+edges.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceindex.clustering.shards import Arrays
-from faceindex.compiled import compiled
 from faceindex.types import F32, I32, I64, Graph
 
 __all__ = [
     "Edges",
     "Shards",
-    "add_equal",
     "gather",
     "make_edges",
     "make_rows",
+    "once",
     "read_rows",
     "remove_rows",
     "remove_sent",
@@ -71,16 +70,18 @@ def make_edges(a: NDArray[Any], b: NDArray[Any], weights: F32) -> Edges:
     return edges
 
 
-def add_equal(edges: Edges) -> Edges:
-    """Return each edge once, sorted, with the sum of the weights that it has among `edges`."""
+def once(edges: Edges, *, add: bool) -> Edges:
+    """Return edges sorted, each once: with the sum of the weights that it has in `edges`, or the greatest."""
     key = edges["a"].astype(np.int64) << 32 | edges["b"]
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key, kind="stable")  # so that sums do not depend on who sent what
     first = np.flatnonzero(np.diff(key[order], prepend=-1))
+    del key
     if not len(first):
         return edges
-    once = edges[order[first]]
-    once["weight"] = np.add.reduceat(edges["weight"][order], first, dtype=np.float64)
-    return once
+    unique = edges[order[first]]
+    weights = edges["weight"][order]
+    unique["weight"] = np.add.reduceat(weights, first) if add else np.maximum.reduceat(weights, first)
+    return unique
 
 
 def send(arrays: Arrays, name: str, source: int, edges: Edges, shards: Shards) -> None:
@@ -104,7 +105,14 @@ def send(arrays: Arrays, name: str, source: int, edges: Edges, shards: Shards) -
 
 
 def gather(
-    arrays: Arrays, name: str, shard: int, shards: Shards, sources: int, own: Edges | None = None, *, add: bool
+    arrays: Arrays,
+    name: str,
+    shard: int,
+    shards: Shards,
+    sources: int,
+    own: Edges | None = None,
+    *,
+    add: bool,
 ) -> Graph:
     """Make the rows of a shard of the edges that were sent to it.
 
@@ -132,7 +140,7 @@ def gather(
     for source in range(sources):
         starts = arrays[f"{name}.{source}.starts"]
         found.append(np.asarray(arrays[f"{name}.{source}"][starts[shard] : starts[shard + 1]]))
-    return _compressed(np.concatenate(found), low, high - low, add=add)
+    return _compressed(once(np.concatenate(found), add=add), low, high - low)
 
 
 def remove_sent(arrays: Arrays, name: str, sources: int) -> None:
@@ -143,12 +151,14 @@ def remove_sent(arrays: Arrays, name: str, sources: int) -> None:
 
 def make_rows(edges: Edges, n: int) -> Graph:
     """Make the graph of n nodes of edges that are given in both directions, each once."""
-    return _compressed(edges, 0, n, add=False)
+    return _compressed(once(edges, add=False), 0, n)
 
 
-def _compressed(edges: Edges, low: int, n: int, *, add: bool) -> Graph:
-    a, b, weights = (np.ascontiguousarray(edges[field]) for field in ("a", "b", "weight"))
-    return Graph(*_rows(a, b, weights, low, n, add))
+def _compressed(edges: Edges, low: int, n: int) -> Graph:
+    """Return the rows of n nodes from `low` on; the edges are sorted."""
+    counts = np.bincount(edges["a"] - np.int32(low), minlength=n)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Graph(indptr, np.ascontiguousarray(edges["b"]), np.ascontiguousarray(edges["weight"]))
 
 
 def write_rows(arrays: Arrays, name: str, shard: int, rows: Graph) -> None:
@@ -169,38 +179,3 @@ def remove_rows(arrays: Arrays, name: str, shards: int) -> None:
     """Remove what `write_rows` stored."""
     for shard in range(shards):
         arrays.remove(*(f"{name}.{shard}.{part}" for part in ("indptr", "indices", "weights")))
-
-
-@compiled(nogil=True)
-def _rows(a, b, weights, low, n, add):  # type: ignore[no-untyped-def]
-    """Return n rows in compressed form: ascending, equal edges as one. Their order decides how floats add."""
-    first = np.zeros(n + 1, np.int64)
-    for one in a:
-        first[one - low + 1] += 1
-    for i in range(n):
-        first[i + 1] += first[i]
-    at = first[:-1].copy()
-    by_row = np.empty(len(a), np.int64)
-    for e in range(len(a)):
-        row = a[e] - low
-        by_row[at[row]] = e
-        at[row] += 1
-    indptr = np.zeros(n + 1, np.int64)
-    indices, values = np.empty(len(a), np.int32), np.empty(len(a), np.float32)
-    out = 0
-    for i in range(n):
-        own = by_row[first[i] : first[i + 1]]
-        order = np.argsort(b[own], kind="mergesort")
-        last = np.int64(-1)
-        total = 0.0
-        for e in own[order]:
-            value = np.float64(weights[e])
-            if b[e] == last:
-                total = total + value if add else max(total, value)
-            else:
-                last, total = np.int64(b[e]), value
-                indices[out] = b[e]
-                out += 1
-            values[out - 1] = total
-        indptr[i + 1] = out
-    return indptr, indices[:out].copy(), values[:out].copy()

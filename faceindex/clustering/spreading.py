@@ -1,4 +1,4 @@
-"""Chinese Whispers over a graph in shards: each shard moves its own nodes, and reads the labels of the others.
+"""Chinese Whispers over a graph in shards: each moves its own nodes, and reads the labels of the others.
 
 The shards work in supersteps (L. G. Valiant 1990, https://doi.org/10.1145/79173.79181). In one, a shard moves
 its nodes by the sequential rule until none moves, while the nodes elsewhere keep the labels that they had at
@@ -56,6 +56,7 @@ def spread_labels(runner: Runner, shards: Shards, seed: int) -> I32:
         first_half = np.zeros(number, bool)
         first_half[random.permutation(number)[: -(-number // 2)]] = True
         moved = 0
+        arrays.remove(*(f"{_NAME}.{shard}.seen{turn % 2}" for shard in every))
         for active in (first_half, ~first_half):
             if active.any():
                 moved += sum(
@@ -64,19 +65,17 @@ def spread_labels(runner: Runner, shards: Shards, seed: int) -> I32:
                     )
                 )
                 side = 1 - side
-        if turn:
-            arrays.remove(*(f"{_NAME}.{shard}.seen.{turn - 1}" for shard in every))
         if number == 1 or moved <= _STILL * shards.n:
             break
     labels: I32 = np.array(arrays[f"{_NAME}.{side}"])
-    arrays.remove(f"{_NAME}.0", f"{_NAME}.1", *(f"{_NAME}.{shard}.seen.{turn}" for shard in every))
-    arrays.remove(*(f"{_NAME}.{shard}.elsewhere" for shard in every))
+    arrays.remove(f"{_NAME}.0", f"{_NAME}.1")
+    arrays.remove(*(f"{_NAME}.{shard}.{what}" for shard in every for what in ("elsewhere", "seen0", "seen1")))
     remove_rows(arrays, _NAME, number)
     return labels
 
 
 def _prepare(arrays: Arrays, shard: int, *, shards: Shards) -> None:
-    """Store the edges of positive weight, with own numbers for the nodes of the shard and their neighbours."""
+    """Store the edges of positive weight, with numbers of the shard for its nodes and their neighbours."""
     low, high = shards.range(shard)
     rows = read_rows(arrays, "graph", shard)
     kept = rows.weights > 0
@@ -106,16 +105,16 @@ def _sweep(
     elsewhere = labels[arrays[f"{_NAME}.{shard}.elsewhere"]]
     visit = np.ones(len(graph), bool)
     if turn:
-        changed = elsewhere != arrays[f"{_NAME}.{shard}.seen.{turn - 1}"]
+        changed = elsewhere != arrays[f"{_NAME}.{shard}.seen{1 - turn % 2}"]
         visit[:] = False
         _next_to(graph.indptr, graph.indices, high - low, changed, visit)
-    ids, codes = np.unique(np.concatenate([before, elsewhere]), return_inverse=True)
-    codes = codes.astype(np.int32)
+    ids, places = np.unique(np.concatenate([before, elsewhere]), return_inverse=True)
+    codes: I32 = places.astype(np.int32)
     propagate(graph, codes, visit, _seed(seed, turn * len(shards) + shard))
     after = ids[codes[: high - low]]
     arrays.write(f"{_NAME}.{1 - side}", low, after)
-    # What was seen has the number of the turn: a sweep that is done again reads what the first attempt read.
-    arrays.put(f"{_NAME}.{shard}.seen.{turn}", elsewhere)
+    # The name changes from turn to turn: a sweep that is done again reads what the first attempt read.
+    arrays.put(f"{_NAME}.{shard}.seen{turn % 2}", elsewhere)
     return int((after != before).sum())
 
 
