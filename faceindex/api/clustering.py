@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from faceindex import models
+from faceindex.api.distributed import runners_on
 from faceindex.api.history import changes_between, cluster_sizes
 from faceindex.api.reader import Reader
 from faceindex.api.results import ClusterResult
@@ -194,6 +195,8 @@ def cluster_index(
     seed: int,
     rebuild: bool,
     dry_run: bool = False,
+    on: str | None = None,
+    actors: int | None = None,
 ) -> ClusterResult:
     """Cluster the faces of an index and store the result; see `faceindex.FaceIndex.cluster`.
 
@@ -207,9 +210,16 @@ def cluster_index(
     rebuild : bool
     dry_run : bool
         Store nothing; the result has the changes.
+    on, actors : optional
+        Where to search for neighbours.
     """
     store = reader.store
     method = make_method(algorithm, parameters, seed, lambda: reader.embedder_spec)
+    if on is not None and method.clusterer.spec.needs != "graph":
+        raise UsageError(
+            f"`on` divides the search for similar faces, which {algorithm} does not need.",
+            "Leave out `on` and `actors`, or choose another `algorithm`.",
+        )
     stored, options = method.stored, method.options
     previous = store.active_clustering()
     same = (
@@ -225,17 +235,19 @@ def cluster_index(
     vectors = store.vectors(faces.row)
     earlier = store.previous_clustering()
     said = said_by_user(store, faces, previous)
-    grouping = cluster_faces(
-        faces,
-        vectors,
-        method.clusterer,
-        options,
-        min_size=method.min_size,
-        previous=previous,
-        started_over=started_over,
-        earlier=None if earlier is None else earlier.labels(faces),
-        **said,
-    )
+    with runners_on(on, actors, store.directory) as runners:
+        grouping = cluster_faces(
+            faces,
+            vectors,
+            method.clusterer,
+            options,
+            min_size=method.min_size,
+            previous=previous,
+            started_over=started_over,
+            earlier=None if earlier is None else earlier.labels(faces),
+            make_runner=runners,
+            **said,
+        )
     labels = grouping.labels
     stored = {**stored, **grouping.state}
     changes = None
@@ -271,4 +283,5 @@ def cluster_index(
         parameters=stored,
         moved=int(((faces.cluster >= 0) & (labels != faces.cluster)).sum()),
         changes=changes,
+        distributed=runners is not None and runners.started,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceindex.cli.cluster_changes import changes_as_json, print_changes
-from faceindex.cli.completion import complete_models
+from faceindex.cli.completion import complete_from, complete_models
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.newer import note_newer_faces
 from faceindex.cli.options import (
@@ -84,6 +84,20 @@ def cluster(
             "A second --restore undoes the first.",
         ),
     ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            autocompletion=complete_from("ray", "ray:auto"),
+            help="Search for similar faces, if they are more than 20,000, in processes of Ray: ray starts it "
+            "on this machine, ray:HOST:PORT or ray:auto joins a cluster, whose machines have the index "
+            "directory at the same path. The clusters are the same. Needs the extra 'ray'.",
+        ),
+    ] = None,
+    actors: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many processes search with --on; by default one for each core."),
+    ] = None,
     absolute: AbsoluteFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
@@ -105,6 +119,12 @@ def cluster(
                 "--restore brings the earlier clusters back with their own options.",
                 "Leave out --algorithm, --k, --threshold, --min-size, --seed and --rebuild.",
             )
+        if restore and not (on is None and actors is None):
+            raise UsageError("--restore searches for no faces.", "Leave out --on and --actors.")
+        if on is not None or actors is not None:
+            from faceindex.api.extraction import check_place
+
+            check_place(on, actors)  # before anything is opened
         from faceindex.api import FaceIndex
 
         with FaceIndex.open(index, write=not dry_run, wait=WAIT) as faces:
@@ -120,6 +140,12 @@ def cluster(
                         seed=seed,
                         rebuild=rebuild,
                         dry_run=dry_run,
+                        on=on,
+                        actors=actors,
+                    )
+                if on is not None and not result.distributed:
+                    out.detail(
+                        "Ray was not started: it searches among more than 20,000 faces, if many are new."
                     )
             if not result.sizes:
                 out.exit_code = PARTIAL

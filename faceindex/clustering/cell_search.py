@@ -53,7 +53,6 @@ def search_cells(
     stage = partial(
         search,
         rows=shard,
-        k=k,
         floor=floor,
         first=first,
         slack=slack,
@@ -69,7 +68,6 @@ def search(
     start: int,
     *,
     rows: int,
-    k: int,
     floor: float,
     first: int,
     slack: float,
@@ -81,7 +79,9 @@ def search(
     vectors, own_cells = arrays[queries][start : start + rows], arrays[cells][start : start + rows]
     out = _left_out(arrays, leave_out, start, start + len(vectors))
     everything = Cells.of(arrays)
-    found, similarities = empty_lists(len(vectors), k, floor, len(everything.vectors))
+    stop = start + len(vectors)
+    found, similarities = arrays.rows("found", start, stop), arrays.rows("similarities", start, stop)
+    found[:], similarities[:] = len(everything.vectors), floor
     at, chosen = [], []
     for begin, end in blocks_of(own_cells):
         near, positions = everything.near[own_cells[begin]], np.arange(begin, end)

@@ -11,7 +11,6 @@ from faceindex.clustering import Album, Clusterer, ClusterOptions
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.clustering.constraints import Constraints, resolve
 from faceindex.clustering.enforcing import enforce
-from faceindex.clustering.shards import MakeRunner, ThreadRunner
 from faceindex.models.spec import Calibration
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.records import Assignments, Clustering
@@ -19,6 +18,7 @@ from faceindex.types import F32, I32, I64, BoolArray, Graph
 
 if TYPE_CHECKING:
     from faceindex.clustering.graph import Evidence
+    from faceindex.clustering.shards import MakeRunner
 
 __all__ = [
     "FEW_NEW",
@@ -86,7 +86,7 @@ def cluster_faces(
     decided: I64 | None = None,
     last_decision: int = -1,
     part_size: int | None = None,
-    make_runner: MakeRunner = ThreadRunner,
+    make_runner: MakeRunner | None = None,
 ) -> ClusteredFaces:
     """Cluster the faces of an index. No face is bound to its previous cluster; only ids stay.
 
@@ -130,7 +130,9 @@ def cluster_faces(
         (`faceindex.clustering.parts`), 2 or more. None clusters them all together. The clusterer must need a
         graph.
     make_runner : callable, optional
-        Makes what runs the search for neighbours, and the clustering of parts; threads by default.
+        Makes what searches for the neighbours of many faces, as in
+        `faceindex.clustering.neighbours.near_neighbours`, and clusters in parts; threads of this process by
+        default.
 
     Returns
     -------
@@ -148,9 +150,11 @@ def cluster_faces(
         )
     good = good_faces(table.quality)
     known = None if constraints is None or constraints.is_empty else resolve(constraints)
-    part = None
-    if not started_over:
-        part = _changed_part(table, vectors, clusterer, options, before, decided, make_runner)
+    part = (
+        None
+        if started_over
+        else _changed_part(table, vectors, clusterer, options, before, decided, make_runner)
+    )
     start = np.full(len(table), -1) if started_over else table.cluster
     if part is None:
         labels = np.full(len(table), -1)
@@ -222,13 +226,14 @@ def _fit(
     part: I64,
     known: Constraints | None,
     part_size: int | None,
-    make_runner: MakeRunner,
+    make_runner: MakeRunner | None,
 ) -> I64:
     """Cluster the faces at some positions, (m,) int64; return their labels, (m,) int64."""
     size = len(table) if known is None else len(table) - int(known.nobody.sum())
     whole = len(part) == size
     if part_size is not None and len(part) > part_size:
         from faceindex.clustering.parts import Parted, cluster_in_parts
+        from faceindex.clustering.shards import ThreadRunner
 
         faces = Parted(
             vectors,
@@ -240,12 +245,14 @@ def _fit(
             elsewhere=None if whole else _sizes_elsewhere(table.cluster, part),
             constraints=None if known is None else known.select(part),
         )
-        with make_runner() as runner:
+        with (make_runner or ThreadRunner)() as runner:
             return cluster_in_parts(
                 runner, faces, clusterer, options, _evidence(size, options), part_size, NEIGHBOURS
             )
     own = vectors if len(part) == len(table) else vectors[part]
-    graph = _neighbour_graph(own, size, options, make_runner) if clusterer.spec.needs == "graph" else None
+    graph = None
+    if clusterer.spec.needs == "graph":
+        graph = _neighbour_graph(own, size, options, make_runner)
     album = Album(
         own,
         table.photo[part],
@@ -288,7 +295,7 @@ def _changed_part(
     options: ClusterOptions,
     before: object,
     decided: I64 | None,
-    make_runner: MakeRunner,
+    make_runner: MakeRunner | None,
 ) -> I64 | None:
     """Return the positions of the faces to cluster again, ascending; None for all."""
     from faceindex.clustering.neighbours import nearest
@@ -301,8 +308,14 @@ def _changed_part(
     if clusterer.spec.needs != "graph" or n <= PART_ABOVE or since > FEW_NEW * n:
         return None
     _, floor = _even_and_floor(n, options)
-    out = new.astype(np.int32)
-    found, _ = nearest(vectors[new], vectors, NEIGHBOURS, floor=floor, leave_out=out, make_runner=make_runner)
+    found, _ = nearest(
+        vectors[new],
+        vectors,
+        NEIGHBOURS,
+        floor=floor,
+        leave_out=new.astype(np.int32),
+        make_runner=make_runner,
+    )
     near = np.unique(found[found >= 0]).astype(np.int64)
     touched = np.unique(table.cluster[np.concatenate([near, new])])
     part = np.isin(table.cluster, touched[touched >= 0])
@@ -310,7 +323,9 @@ def _changed_part(
     return np.flatnonzero(part) if part.sum() <= n // 2 else None
 
 
-def _neighbour_graph(vectors: F32, n_faces: int, options: ClusterOptions, make_runner: MakeRunner) -> Graph:
+def _neighbour_graph(
+    vectors: F32, n_faces: int, options: ClusterOptions, make_runner: MakeRunner | None
+) -> Graph:
     """Build the neighbour graph of faces; `n_faces` is the number of faces of the whole index."""
     from faceindex.clustering.neighbours import near_neighbours
 

@@ -51,7 +51,7 @@ def near_neighbours(
     *,
     floor: float = -np.inf,
     seed: int = 0,
-    make_runner: MakeRunner = ThreadRunner,
+    make_runner: MakeRunner | None = None,
 ) -> tuple[I32, F32]:
     """Find the k most similar other vectors of each vector: exactly for few vectors, nearly for many.
 
@@ -88,7 +88,7 @@ def near_neighbours(
     k = max(0, min(k, n - 1))
     if not is_partitioned(n, k):
         return _exact(vectors, vectors, k, floor, np.arange(n, dtype=np.int32))
-    with make_runner() as runner:
+    with (make_runner or ThreadRunner)() as runner:
         arrays = runner.arrays
         arrays.put("vectors", vectors)
         find_lists(runner, k, floor=floor, seed=seed)
@@ -158,7 +158,7 @@ def nearest(
     floor: float = -np.inf,
     leave_out: I32 | None = None,
     seed: int = 0,
-    make_runner: MakeRunner = ThreadRunner,
+    make_runner: MakeRunner | None = None,
 ) -> tuple[I32, F32]:
     """Find the k vectors most similar to each query: exactly, or by a partition as in `near_neighbours`.
 
@@ -189,7 +189,7 @@ def nearest(
     out = np.full(m, -1, np.int32) if leave_out is None else leave_out
     if m <= FEW_QUERIES or m * n <= EXACT_UP_TO**2 or k == 0:
         return _exact(queries, vectors, k, floor, out)
-    with make_runner() as runner:
+    with (make_runner or ThreadRunner)() as runner:
         arrays = runner.arrays
         arrays.put("vectors", vectors)
         arrays.put("queries", queries)

@@ -1,0 +1,101 @@
+"""Where `FaceIndex.cluster` searches for neighbours: in this process, or on an engine."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faceindex.api.extraction import check_place
+from faceindex.errors import StoreError
+
+if TYPE_CHECKING:
+    from faceindex.clustering.shards import Runner
+    from faceindex.engine.pool import RayEngine
+    from faceindex.engine.stages import EngineRunner
+
+__all__ = ["Runners", "runners_on"]
+
+
+class Runners:
+    """Makes runners on an engine, a `faceindex.clustering.shards.MakeRunner`.
+
+    Engine and folder are those of the first runner: nothing starts before it is needed. A runner has to end
+    before the next one is made.
+
+    Parameters
+    ----------
+    engine : RayEngine
+    directory : Path
+        Of the index: the folder is in it.
+    stack : ExitStack
+        Removes the folder in the end.
+
+    Attributes
+    ----------
+    started : bool
+        Whether a runner was made.
+    """
+
+    def __init__(self, engine: RayEngine, directory: Path, stack: contextlib.ExitStack) -> None:
+        self.started = False
+        self._engine = engine
+        self._directory = directory.absolute()
+        self._stack = stack
+        self._runner: EngineRunner | None = None
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[Runner]:
+        """Be ready to run stages inside the ``with``.
+
+        Raises
+        ------
+        EngineError
+            If the engine does not start.
+        StoreError
+            If the directory cannot be written.
+        """
+        from faceindex.engine.stages import EngineRunner
+        from faceindex.scratch import own_folder
+        from faceindex.store.directory import PARTS
+
+        self._engine.start()
+        self.started = True
+        try:
+            if self._runner is None:
+                folder = self._stack.enter_context(own_folder(self._directory, PARTS))
+                self._runner = EngineRunner(self._engine, folder)
+            with self._runner as runner:
+                yield runner
+        except OSError as error:
+            raise StoreError(
+                f"{error.filename or self._directory} cannot be written: {error.strerror or error}.",
+                "Make room on the disk of the index, or run it without `on`.",
+            ) from error
+
+
+@contextlib.contextmanager
+def runners_on(on: str | None, actors: int | None, directory: Path) -> Iterator[Runners | None]:
+    """Search for neighbours on an engine inside the ``with``; None for this process.
+
+    Parameters
+    ----------
+    on, actors
+        As in `faceindex.FaceIndex.cluster`.
+    directory : Path
+        Of the index.
+
+    Raises
+    ------
+    UsageError, EngineError
+        As `faceindex.api.extraction.check_place`.
+    """
+    place = check_place(on, actors)
+    if place is None:
+        yield None
+        return
+    from faceindex.engine.pool import RayEngine
+
+    with contextlib.ExitStack() as stack, RayEngine(place, actors, "cpu") as engine:
+        yield Runners(engine, directory, stack)
