@@ -49,6 +49,11 @@ class Evidence:
         weights *= np.float32(self.slope)
         return weights
 
+    @property
+    def least(self) -> float:
+        """Similarity up to which edges are left out."""
+        return self.even + self.floor / self.slope
+
 
 def log_odds(similarities: F32, n: int, calibration: Calibration) -> F32:
     """Return the log-odds that two faces show the same person.

@@ -274,18 +274,18 @@ def _sizes_elsewhere(clusters: I64, part: I64) -> I64:
     return sizes.astype(np.int64)
 
 
-def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
-    """Return the similarity where one person and two are equally probable, and that of the weakest edges."""
-    from faceindex.clustering.graph import GRAPH_FLOOR
+def _evidence(n: int, options: ClusterOptions) -> Evidence:
+    """Return the evidence of similarities in an index of n faces."""
+    from faceindex.clustering.graph import GRAPH_FLOOR, Evidence
 
     calibration, threshold = options.calibration, options.threshold
     if threshold is not None:
         threshold = min(threshold, _MOST_THRESHOLD)
     if calibration is None:
         assert threshold is not None
-        return threshold, threshold
+        return Evidence(threshold, 1.0, 0.0)
     even = calibration.threshold(n) if threshold is None else threshold
-    return even, even + GRAPH_FLOOR / calibration.slope
+    return Evidence(even, calibration.slope, GRAPH_FLOOR)
 
 
 def _changed_part(
@@ -307,12 +307,11 @@ def _changed_part(
     since = int((table.face > _number(before, "last_whole", -1)).sum())
     if clusterer.spec.needs != "graph" or n <= PART_ABOVE or since > FEW_NEW * n:
         return None
-    _, floor = _even_and_floor(n, options)
     found, _ = nearest(
         vectors[new],
         vectors,
         NEIGHBOURS,
-        floor=floor,
+        floor=_evidence(n, options).least,
         leave_out=new.astype(np.int32),
         make_runner=make_runner,
     )
@@ -329,7 +328,7 @@ def _neighbour_graph(
     """Build the neighbour graph of faces; `n_faces` is the number of faces of the whole index."""
     from faceindex.clustering.neighbours import near_neighbours
 
-    _, floor = _even_and_floor(n_faces, options)
+    floor = _evidence(n_faces, options).least
     found = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed, make_runner=make_runner)
     return evidence_graph(*found, n_faces, options)
 
@@ -349,15 +348,6 @@ def evidence_graph(neighbours: I32, similarities: F32, n_faces: int, options: Cl
 
     evidence = _evidence(n_faces, options)
     return symmetric_graph(neighbours, evidence.weights(similarities), floor=evidence.floor)
-
-
-def _evidence(n_faces: int, options: ClusterOptions) -> Evidence:
-    from faceindex.clustering.graph import GRAPH_FLOOR, Evidence
-
-    even, _ = _even_and_floor(n_faces, options)
-    if options.calibration is None:
-        return Evidence(even, 1.0, 0.0)
-    return Evidence(even, options.calibration.slope, GRAPH_FLOOR)
 
 
 def drop_small_clusters(labels: I64, min_size: int, keep: BoolArray | None = None) -> I64:

@@ -124,8 +124,7 @@ def cluster_in_parts(
         return np.empty(0, np.int64)
     arrays, n = runner.arrays, len(faces)
     _put_vectors(arrays, faces)
-    floor = evidence.even + evidence.floor / evidence.slope
-    find_lists(runner, min(neighbours, n - 1), floor=floor, seed=options.seed)
+    find_lists(runner, min(neighbours, n - 1), floor=evidence.least, seed=options.seed)
     order = np.array(arrays["order"])
     shards = Shards.of(n, -(-n // max(_LEAST_ROWS, min(part_size, _MOST_ROWS))))
     runner.run(partial(_send_edges, shards=shards, evidence=evidence), range(len(shards)))
