@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +17,9 @@ import numpy as np
 import pytest
 
 from faceindex import FaceIndex
+from faceindex.api.distributed import Runners
 from faceindex.clustering import incremental, neighbours, partition
+from faceindex.errors import EngineError, StoreError, UsageError
 from faceindex.store import NewPhoto, Pins, Store
 from faceindex.types import F32, Faces
 
@@ -102,3 +110,146 @@ def test_few_faces_start_no_ray(directory: Path, monkeypatch: pytest.MonkeyPatch
     with FaceIndex.open(directory, write=True) as index:
         here, distributed = _labels(index, on="ray")
         assert (len(set(here)), distributed) == (PEOPLE, False)
+
+
+class Here:
+    """An engine in this process."""
+
+    def start(self) -> int:
+        return 1
+
+    def map(self, make: Any, batches: Any, **more: Any) -> Any:
+        worker = make()
+        for batch in batches:
+            yield [(batch[0], worker.work(batch)[0])]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, EngineError("Ray is gone.", "Look.")])
+def test_the_folder_goes_away_after_an_error(tmp_path: Path, error: Any) -> None:
+    engine: Any = Here()
+    with (
+        pytest.raises((KeyboardInterrupt, EngineError)),
+        contextlib.ExitStack() as folders,
+        Runners(engine, tmp_path, folders)() as runner,
+    ):
+        runner.arrays.put("vectors", np.ones((3, 2), np.float32))
+        (folder,) = _parts(tmp_path)
+        assert os.name == "nt" or folder.stat().st_mode & 0o777 == 0o700
+        assert sorted(path.name for path in folder.iterdir()) == ["lock", "token", "vectors-1.npy"]
+        raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_runs_share_engine_and_folder(tmp_path: Path) -> None:
+    engine: Any = Here()
+    vectors = _faces(3, 900)
+    with contextlib.ExitStack() as folders:
+        runners = Runners(engine, tmp_path, folders)
+        assert not runners.started
+        first = neighbours.near_neighbours(vectors, 5, make_runner=runners)
+        (folder,) = _parts(tmp_path)
+        assert sorted(path.name for path in folder.iterdir()) == ["lock", "token"]
+        second = neighbours.near_neighbours(vectors, 5, make_runner=runners)
+    np.testing.assert_array_equal(first[0], second[0])
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device", "vectors-1.npy")
+
+    engine: Any = Here()
+    monkeypatch.setattr("faceindex.clustering.shards.FileArrays.put", full)
+    with contextlib.ExitStack() as folders, pytest.raises(StoreError) as raised:
+        neighbours.near_neighbours(_faces(3, 900), 5, make_runner=Runners(engine, tmp_path, folders))
+    assert str(raised.value) == (
+        "vectors-1.npy cannot be written: No space left on device. "
+        "Make room on the disk of the index, or run it without `on`."
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_errors_before_anything_starts(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faceindex.engine.pool.RayEngine.start", lambda self: pytest.fail("Ray is started"))
+    monkeypatch.setattr("faceindex.api.extraction.check_installed", lambda: None)
+    with FaceIndex.open(directory, write=True) as index:
+        for words, message in (
+            ({"on": "dask"}, "`on` is 'dask'"),
+            ({"on": "ray", "actors": 0}, "`actors` is 0"),
+            ({"actors": 2}, "`actors` are of no use without `on`"),
+        ):
+            with pytest.raises(UsageError, match=message):
+                index.cluster(**words)
+        with pytest.raises(UsageError, match="`on` divides the search for similar faces, which kmeans does"):
+            index.cluster("kmeans", k=2, on="ray")
+        monkeypatch.undo()
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        with pytest.raises(EngineError, match=r"Ray is not installed.*faceindex\[ray\]"):
+            index.cluster(on="ray")
+
+
+def test_what_a_killed_run_left_bothers_nobody_and_goes_with_the_next_writer(directory: Path) -> None:
+    left = directory / ".parts-killed"
+    left.mkdir(mode=0o700)
+    (left / "lock").touch()
+    (left / "vectors-1.npy").write_bytes(b"vectors of faces")
+    with FaceIndex.open(directory) as index:
+        assert len(index) == PEOPLE * EACH
+    assert FaceIndex.doctor(directory).problems == ()
+    assert left.exists()  # a reader changes nothing
+    FaceIndex.open(directory, write=True).close()
+    assert not left.exists()
+
+
+# The command, with its own Ray -----------------------------------------------------------------------
+
+_SITE = """
+import time
+
+import fakes
+from faceindex.clustering import neighbours
+from faceindex.engine.stages import EngineRunner
+
+fakes.register_fakes()
+neighbours.EXACT_UP_TO = 300
+run = EngineRunner.run
+
+def slowly(*arguments, **options):
+    result = run(*arguments, **options)
+    time.sleep(1)
+    return result
+
+EngineRunner.run = slowly
+"""
+
+
+def _start(tmp_path: Path) -> subprocess.Popen[bytes]:
+    site = tmp_path / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(_SITE, encoding="utf-8")
+    tests = Path(__file__).parents[1]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, [site, tests, tests.parent]))
+    words = ["cluster", "--threshold", "0.8", "--on", "ray", "--actors", "1", "--index", "index"]
+    return subprocess.Popen([sys.executable, "-m", "faceindex", *words], cwd=tmp_path, env=environment)
+
+
+@on_ray
+@pytest.mark.skipif(os.name == "nt", reason="sends signals of Unix")
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL])
+def test_the_command_is_stopped_and_killed(directory: Path, tmp_path: Path, signal_: signal.Signals) -> None:
+    command = _start(tmp_path)
+    try:
+        for _ in range(600):
+            if found := list(directory.glob(".parts-*/by_group-*.npy")):  # of the second stage
+                break
+            time.sleep(0.1)
+        assert found
+        command.send_signal(signal_)
+        assert command.wait(60) == (130 if signal_ == signal.SIGINT else -signal_)
+    finally:
+        command.kill()
+        command.wait()
+    assert len(_parts(directory)) == (signal_ == signal.SIGKILL)
+    with FaceIndex.open(directory, write=True) as index:
+        assert not _parts(directory)
+        assert len(set(_labels(index)[0])) == PEOPLE
