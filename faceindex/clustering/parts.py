@@ -44,10 +44,11 @@ from faceindex.types import F32, I64, BoolArray, Graph
 
 __all__ = ["Parted", "cluster_in_parts"]
 
-_MOST_ROWS = 32_768  # of a shard: its edges take about 200 MB while they are exchanged
-_LEAST_ROWS = 1024  # smaller ones would spend their time on opening files
+_MOST_ROWS = 32_768  # of a shard: bounds the memory of a worker while edges are exchanged
+_LEAST_ROWS = 1024  # smaller shards would spend their time on opening files
 _VECTORS = 8192  # that are copied at a time
-_PASSES = 2
+_PASSES = 2  # in the second, the clusters elsewhere are known; in the first, only communities
+_IN_NO_PART = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +149,7 @@ def cluster_in_parts(
         shards=shards,
         clusterer=clusterer,
         size=faces.size,
-        rest=faces.elsewhere,
+        are_all=number == 1 and faces.elsewhere is None,
         strangers=_strangers(faces, options),
         born=None if faces.constraints is None else faces.constraints.born,
     )
@@ -156,7 +157,7 @@ def cluster_in_parts(
     # In this process, one part at a time has all memory, and its clusterer all cores.
     at_once = 1 if isinstance(runner, ThreadRunner) else number
     for _ in range(_PASSES if number > 1 else 1):
-        _put_clusters(arrays, labels, part_of)
+        _put_clusters(arrays, labels, part_of, faces.elsewhere)
         for first in range(0, number, at_once):
             runner.run(stage, range(first, min(first + at_once, number)))
         labels = _distinct(np.array(arrays["labels"]), starts)
@@ -251,14 +252,24 @@ def _put_faces(arrays: Arrays, faces: Parted, members: I64, at: I64, starts: I64
         arrays.put(f"{kind}_starts", np.searchsorted(part[chosen, 0], np.arange(len(starts))))
 
 
-def _put_clusters(arrays: Arrays, labels: I64, part: I64) -> None:
-    """Store the sizes of the clusters of several faces by their parts: each part reads those elsewhere."""
+def _put_clusters(arrays: Arrays, labels: I64, part: I64, elsewhere: I64 | None) -> None:
+    """Store the sizes of clusters with their parts: a part reads those of the others.
+
+    Parameters
+    ----------
+    labels, part : (n,) int64
+        Label and part of each face; faces alone in a cluster do not count.
+    elsewhere : (k,) int64 or None
+        Sizes of clusters in no part.
+    """
     span = int(labels.max(initial=-1)) + 1
     inside = labels >= 0
     pieces, sizes = np.unique(part[inside] * span + labels[inside], return_counts=True)
     several = sizes > 1
-    arrays.put("cluster_size", sizes[several].astype(np.int64))
-    arrays.put("cluster_part", pieces[several] // max(span, 1))
+    rest = np.empty(0, np.int64) if elsewhere is None else elsewhere
+    arrays.put("cluster_size", np.concatenate([sizes[several], rest]))
+    in_no_part = np.full(len(rest), _IN_NO_PART)
+    arrays.put("cluster_part", np.concatenate([pieces[several] // max(span, 1), in_no_part]))
 
 
 def _distinct(labels: I64, starts: I64) -> I64:
@@ -302,7 +313,7 @@ def _fit(
     shards: Shards,
     clusterer: Clusterer,
     size: int,
-    rest: I64 | None,
+    are_all: bool,
     strangers: float | None,
     born: Mapping[int, float] | None,
 ) -> None:
@@ -310,8 +321,6 @@ def _fit(
     own = slice(int(starts[part]), int(starts[part + 1]))
     members = arrays["members"][own]
     elsewhere = arrays["cluster_size"][arrays["cluster_part"] != part]
-    if rest is not None:
-        elsewhere = np.concatenate([elsewhere, rest])
     album = Album(
         arrays["ordered"][members],
         np.array(arrays["photo"][own]),
@@ -319,7 +328,7 @@ def _fit(
         _graph_inside(arrays, members, shards),
         np.array(arrays["previous"][own]),
         size=size,
-        elsewhere=None if len(starts) == 2 and rest is None else elsewhere,
+        elsewhere=None if are_all else elsewhere,
         constraints=None if born is None else _constraints(arrays, part, own, born),
         strangers=strangers,
     )
