@@ -69,8 +69,8 @@ class IndexClustering:
         part_size : int, optional
             Cluster at most so many faces at a time, 2 or more, so that their links need not fit into memory.
             More faces are divided into parts, so that the faces of a person come into one part; the clusters
-            differ a little. Files in the index directory hold the rest meanwhile, about 700 bytes for each
-            face. None clusters all faces together. Not for ``"kmeans"``.
+            differ a little. Meanwhile, files in the index directory hold the links and a copy of the vectors.
+            None clusters all faces together. Not for ``"kmeans"``.
         on : str, optional
             Where to search for similar faces, if they are more than 20,000, and to cluster parts of them:
             ``"ray"`` or ``"ray:ADDRESS"``, as in `faceindex.FaceIndex.add`. All machines need the index
