@@ -6,7 +6,8 @@ Indexes of made-up faces (see made_up.py), one on each photo, are clustered by t
 
 1. Without and with Ray (2 actors), alternating: whether all labels are the same, CPU time of all processes,
    peak memory of the command and of a worker, and the most bytes in the folder of the run.
-2. With Ray, while a worker that has a shard is killed (SIGKILL) every five seconds.
+2. With Ray, while a worker that has a shard is killed (SIGKILL) each time the run has used ten seconds of CPU
+   time, which is five seconds of two cores.
 
 The peak memory of a process (VmHWM) contains pages of files that it has mapped, which the system takes back
 if it needs them. What it does not, anonymous memory (RssAnon), is read five times a second, as are the bytes
@@ -32,7 +33,7 @@ import common
 import numpy as np
 from common import argument_parser, ratios, write_result
 from made_up import commit_faces, face_vectors, long_tail, make_store
-from on_ray import ACTORS, KILL_SECONDS, SAMPLE_SECONDS, Watcher, own_environment, processes
+from on_ray import ACTORS, KILL_SECONDS, SAMPLE_SECONDS, Watcher, own_environment
 
 from faceindex import FaceIndex
 from faceindex.store.directory import PARTS
@@ -46,7 +47,7 @@ DIMENSION = 128
 class Peaks:
     """The most memory and disk space of a command and its workers, sampled in a thread."""
 
-    root: int
+    watcher: Watcher
     index: Path
     command_mib: float = 0.0
     command_anonymous_mib: float = 0.0
@@ -66,14 +67,13 @@ class Peaks:
 
     def _run(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
-            peak, anonymous = memory(self.root)
+            peak, anonymous = memory(self.watcher.root)
             self.command_mib = max(self.command_mib, peak)
             self.command_anonymous_mib = max(self.command_anonymous_mib, anonymous)
-            for pid, (_, _, _, command) in processes().items():
-                if command.startswith("ray::Actor"):
-                    peak, anonymous = memory(pid)
-                    self.worker_mib = max(self.worker_mib, peak)
-                    self.worker_anonymous_mib = max(self.worker_anonymous_mib, anonymous)
+            for pid in self.watcher.workers:
+                peak, anonymous = memory(pid)
+                self.worker_mib = max(self.worker_mib, peak)
+                self.worker_anonymous_mib = max(self.worker_anonymous_mib, anonymous)
             self.folder_mib = max(self.folder_mib, used(self.index))
 
     def figures(self) -> dict[str, float]:
@@ -107,7 +107,7 @@ def cluster(index: Path, *more: str, kill_every: float | None = None) -> dict[st
     process = subprocess.Popen(
         [sys.executable, "-m", "faceindex", *words], env=own_environment(), stdout=subprocess.DEVNULL
     )
-    with Watcher(process.pid, kill_every) as watcher, Peaks(process.pid, index) as peaks:
+    with Watcher(process.pid, kill_every, by_cpu=True) as watcher, Peaks(watcher, index) as peaks:
         code = process.wait()
     if code != 0:
         raise SystemExit(f"cluster ended with {code}.")
@@ -143,7 +143,7 @@ def measure(n: int, runs: int, base: Path) -> dict[str, object]:
         same.append(partition_is_same(expected, labels(index)))
         print(here[-1], there[-1], same[-1], flush=True)
     join_all(index)
-    killed = cluster(index, *on_ray, kill_every=KILL_SECONDS)
+    killed = cluster(index, *on_ray, kill_every=ACTORS * KILL_SECONDS)
     killed["same_labels"] = partition_is_same(expected, labels(index))
     return {
         "faces": n,

@@ -28,6 +28,9 @@ __all__ = ["EngineRunner", "StagePlan", "StageWorker"]
 
 _TOKEN = "token"  # a file by which a worker recognises the folder
 
+_BATCH = 4  # most shards in a call: all are done again if the worker dies
+_CALLS = 4  # for each worker, before calls have several shards
+
 _log = logging.getLogger(__name__)
 
 
@@ -146,9 +149,15 @@ class EngineRunner:
             If the engine or its workers cannot be used, a worker on another machine does not see the folder,
             or workers die of a shard.
         """
+        numbers = list(shards)
         self._arrays.begin(updates)
         self._number += 1
-        batches = [[_Job(self._number, self._arrays.state, stage, shard)] for shard in shards]
+        most = max(1, min(_BATCH, len(numbers) // (_CALLS * self._engine.start())))
+        state = self._arrays.state
+        batches = [
+            [_Job(self._number, state, stage, shard) for shard in numbers[start : start + most]]
+            for start in range(0, len(numbers), most)
+        ]
         answers = self._engine.map(
             self._plan, batches, check=self._check, should_stop=lambda: False, warn=_log.warning
         )

@@ -107,3 +107,27 @@ def test_a_part_size_without_use(indexed, run) -> None:
     assert "kmeans" in result.stderr and "Leave out --part-size" in " ".join(result.stderr.split())
     run("cluster")
     assert run("cluster", "--restore", "--part-size", "4").exit_code == 2
+
+
+def test_on_ray_is_checked_first_and_few_faces_start_nothing(indexed, run, monkeypatch) -> None:
+    monkeypatch.setattr("faceindex.api.extraction.check_installed", lambda: None)
+    for words, message in (
+        (["--on", "dask"], "error: --on is 'dask'."),
+        (["--actors", "2"], "error: --actors are of no use without --on. Pass --on ray too."),
+        (
+            ["--on", "ray", "--restore"],
+            "error: --restore searches for no faces. Leave out --on and --actors.",
+        ),
+        (
+            ["--on", "ray", "--algorithm", "kmeans", "--k", "3"],
+            "error: --on divides the search for similar faces, which kmeans does not need. Leave out --on "
+            "and --actors, or choose another --algorithm.",
+        ),
+    ):
+        result = run("cluster", *words)
+        assert result.exit_code == 2
+        assert message in " ".join(result.stderr.split())
+    assert "Ray" not in run("cluster", "--on", "ray").stderr
+    few = run("cluster", "--on", "ray", "-v")
+    assert few.exit_code == 0
+    assert "Ray was not started: it searches among more than 20,000 faces, if many are new." in few.stderr

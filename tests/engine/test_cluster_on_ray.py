@@ -115,10 +115,10 @@ def test_parts_are_the_same(directory: Path, ray_folder: Path) -> None:
 
 def test_parts_without_ray(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their arrays are in files while they are clustered, also after an error."""
-    from faceindex.clustering import parts
+    from faceindex.clustering import grouping, parts
 
     seen = []
-    divide = parts.divide
+    divide = grouping.divide
 
     def watched(*arguments: Any) -> Any:
         seen.append({path.name.split("-")[0] for path in _parts(directory)[0].iterdir()})
@@ -156,7 +156,7 @@ class Here:
     def map(self, make: Any, batches: Any, **more: Any) -> Any:
         worker = make()
         for batch in batches:
-            yield [(batch[0], worker.work(batch)[0])]
+            yield [*zip(batch, worker.work(batch), strict=True)]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, EngineError("Ray is gone.", "Look.")])

@@ -100,6 +100,9 @@ class MortalEngine:
         self.engine = engine
         self.folder = str(folder)
 
+    def start(self) -> int:
+        return self.engine.start()
+
     def map(self, make: Callable[[], Worker], batches: Any, **more: Any) -> Iterator[Any]:
         return self.engine.map(MortalStages(make, self.folder), batches, **more)
 
@@ -125,17 +128,21 @@ def _fail(arrays: Arrays, shard: int, *, error: type[Exception]) -> None:
 
 
 class Here:
-    """An engine in this process, of which workers die of each item but once in a while."""
+    """An engine in this process; its workers are changed, or die of each item."""
 
     def __init__(self, change: Callable[[Any], Any] = lambda about: about, is_deadly: bool = False) -> None:
         self.change = change
         self.is_deadly = is_deadly
 
+    def start(self) -> int:
+        return 1
+
     def map(self, make: Callable[[], Worker], batches: Any, *, check: Any, **more: Any) -> Iterator[Any]:
         worker = make()
         check(self.change(worker.about()))
         for batch in batches:
-            yield [(batch[0], Lost(4) if self.is_deadly else worker.work(batch)[0])]
+            results = [Lost(4)] * len(batch) if self.is_deadly else worker.work(batch)
+            yield [*zip(batch, results, strict=True)]
 
 
 @pytest.mark.parametrize(
